@@ -14,7 +14,7 @@ NAME = "Ada"
 EMAIL = "ada@example.org"
 
 
-def surroundings() -> dict[str, str]:
+def own_variables() -> dict[str, str]:
     """Return the variables of a user of whom git knows nothing else."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return {
@@ -34,7 +34,7 @@ def git(folder: Path, *arguments: object, stdin: bytes = b"", check: bool = True
         input=stdin,
         capture_output=True,
         timeout=WAIT_S,
-        env=surroundings(),
+        env=own_variables(),
     )
     assert not check or done.returncode == 0, os.fsdecode(done.stderr + done.stdout)
     return os.fsdecode(done.stdout).removesuffix("\n")
@@ -112,7 +112,7 @@ def content(folder: Path, name: str, at: str = "main") -> bytes | None:
         ["git", "cat-file", "blob", f"{at}:{name}"],
         cwd=folder,
         capture_output=True,
-        env=surroundings(),
+        env=own_variables(),
     )
     return done.stdout if done.returncode == 0 else None
 

@@ -145,7 +145,7 @@ def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
     git(origin, "branch", "release")
     with Session(origin) as session:
         setup_spec(session, "Sync", target_branch="release")
-        assert any("merge main into release" in note for note in session.notes)
+        assert any("merge main into release" in note for note in session.warnings)
     assert b'"target_branch": "release"' in (content(origin, META) or b"")
     assert content(origin, META, "release") is None
     (origin / "kitty-specs" / SLUG / "tasks.md").write_text(TASKS)

@@ -18,13 +18,13 @@ from tests.work.repositories import (
     content,
     git,
     make_repository,
-    surroundings,
+    own_variables,
     write,
 )
 from tests.work.repositories import patches as patches_of
 
 from thence.errors import GitFailed
-from thence.work.vcs.commits import Commit, commit_files, settled
+from thence.work.vcs.commits import Commit, commit_files, finish_commit_if_free
 from thence.work.vcs.pending_files import waiting, write_files
 from thence.work.vcs.repository import repository
 
@@ -241,7 +241,7 @@ def adding(path: Path) -> Iterator[list[str]]:
             number += 1
             write(path, {"mine": f"{number}\n"})
             done = subprocess.run(
-                ["git", "add", "mine"], cwd=path, capture_output=True, env=surroundings()
+                ["git", "add", "mine"], cwd=path, capture_output=True, env=own_variables()
             )
             refused.extend([os.fsdecode(done.stderr)] if done.returncode else [])
 
@@ -291,7 +291,7 @@ def test_nothing_is_committed_inside_what_the_user_has_begun(path: Path, name: s
     commit(path, {"mine": "theirs\n"})
     git(path, "switch", "--quiet", "-")
     commit(path, {"mine": "ours\n"})
-    subprocess.run(BEGUN[name], shell=True, cwd=path, capture_output=True, env=surroundings())
+    subprocess.run(BEGUN[name], shell=True, cwd=path, capture_output=True, env=own_variables())
     head, files = git(path, "rev-parse", "HEAD"), {*(path / ".git").iterdir()}
     with pytest.raises(GitFailed) as caught:
         make(path)
@@ -344,7 +344,7 @@ def killed(path: Path, name: str, script: str) -> None:
         "make(Path(sys.argv[1]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, path], timeout=WAIT_S, env=surroundings(), cwd=Path.cwd()
+        [sys.executable, "-c", code, path], timeout=WAIT_S, env=own_variables(), cwd=Path.cwd()
     )
     assert done.returncode == -signal.SIGKILL
     (path / ".git/hooks" / name).unlink()
@@ -360,7 +360,7 @@ def test_the_index_is_right_after_the_next_command_where_one_was_killed_behind_i
     killed(path, "post-commit", f"{OF_GIT}; kill -9 $thence")
     assert content(path, PLAN) == b"plan\nmore\n"
     assert f"MM {PLAN}" in status(path)  # what a `git commit` of the user's would revert
-    settled(repository(path))
+    finish_commit_if_free(repository(path))
     assert status(path) == "MM mine"
 
 
@@ -368,14 +368,14 @@ def test_what_the_user_has_staged_since_a_kill_stays(path: Path) -> None:
     killed(path, "post-commit", f"{OF_GIT}; kill -9 $thence")
     write(path, {PLAN: "of the user\n"})
     git(path, "add", PLAN)
-    settled(repository(path))
+    finish_commit_if_free(repository(path))
     assert git(path, "show", f":{PLAN}") == "of the user"
     assert status(path) == f"M  {PLAN}"
 
 
 def test_a_kill_before_the_commit_leaves_files_that_the_next_one_brings(path: Path) -> None:
     killed(path, "pre-commit", f"{OF_GIT}; kill -9 $thence $PPID")
-    settled(repository(path))
+    finish_commit_if_free(repository(path))
     assert status(path) == f" M {PLAN}\n?? {NEW}"
     made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
     assert made is not None

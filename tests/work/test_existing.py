@@ -85,7 +85,7 @@ def test_feature_goes_where_its_own_file_says(tmp_path):
 def _target(repo):
     (target,) = (
         each.payload["target_branch"]
-        for each in told(repo).happened
+        for each in told(repo).events
         if each.event_type == "FeatureCreated"
     )
     return target

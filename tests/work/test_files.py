@@ -40,7 +40,7 @@ READS = {
     "target": lambda files, path: files.target_of(f"{path}/a.txt"),
     "unlink": lambda files, path: files.unlink(f"{path}/a.txt"),
     "move out": lambda files, path: files.move_out(f"{path}/a.txt", files.top.parent / "moved"),
-    "odd one": lambda files, path: files.odd_one(path),
+    "odd one": lambda files, path: files.first_irregular(path),
 }
 
 
@@ -114,11 +114,11 @@ def test_path_that_leads_up_is_none(files, call, path):
 
 
 def test_first_thing_that_is_neither_file_nor_folder_is_found(files):
-    assert files.odd_one("inner") is None
+    assert files.first_irregular("inner") is None
     (files.top / "inner/deep").mkdir()
     (files.top / "inner/deep/link").symlink_to("../../..")
-    path, reason = files.odd_one("inner")
+    path, reason = files.first_irregular("inner")
     assert path == "inner/deep/link"
     assert "symbolic link" in reason
     with pytest.raises(FileNotFoundError):
-        files.odd_one("nowhere")
+        files.first_irregular("nowhere")

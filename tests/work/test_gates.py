@@ -5,7 +5,7 @@ from tests.work.told import SLUG, planned
 
 from thence.work.board.attempt import Facts
 from thence.work.board.board import fold
-from thence.work.board.gates import GATE_STATUSES, GATE_TYPES, changed, open_gates, results
+from thence.work.board.gates import GATE_STATUSES, GATE_TYPES, gate_change, gate_results, open_gates
 from thence.work.events import checked
 
 GATE = "01J00000000000000000000000"
@@ -22,7 +22,7 @@ def test_result_of_a_gate_may_come_again_and_change(gate_type, before, after):
     clone.tell("GateCreated", gate)
     first = {"gate_id": GATE, "old_status": "pending", "new_status": before}
     clone.tell("GateResultChanged", first)
-    found = changed(fold(clone.events).package(SLUG, "WP02").gates[GATE], after, reason="seen")
+    found = gate_change(fold(clone.events).package(SLUG, "WP02").gates[GATE], after, reason="seen")
     assert checked(found.event_type, found.payload) == {
         "gate_id": GATE,
         "old_status": before,
@@ -31,7 +31,7 @@ def test_result_of_a_gate_may_come_again_and_change(gate_type, before, after):
     }
     clone.tell(found.event_type, found.payload)
     package = fold(clone.events).package(SLUG, "WP02")
-    assert results(package) == [{"gate_type": gate_type, "status": after}]
+    assert gate_results(package) == [{"gate_type": gate_type, "status": after}]
     assert [gate.gate_id for gate in open_gates(package, Facts(actor="ada"))] == (
         [] if after == "passed" else [GATE]
     )

@@ -14,7 +14,7 @@ from tests.work.repositories import begin_work, commit, git, make_repository, pa
 
 from thence.work.vcs.commits import commit_files
 from thence.work.vcs.leftovers import COMMITTING as LOCK
-from thence.work.vcs.leftovers import MAKING, free, locking, making, unmake
+from thence.work.vcs.leftovers import MAKING, free, locking, making, remove_half_made
 from thence.work.vcs.locks import held
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import branches, checkouts, repository
@@ -180,6 +180,6 @@ def test_folder_that_holds_something_is_never_taken_for_half_made(top):
     make(repo, "wp1", path, "main")
     (repo.common / MAKING).with_suffix(".making").write_bytes(os.fsencode(path))
     (repo.common / "worktrees/wp1/index").unlink()
-    unmake(repo.common)
+    remove_half_made(repo.common)
     assert (path / "a/b").read_bytes() == b"1\n"
     assert (repo.common / "worktrees/wp1/HEAD").exists()

@@ -7,11 +7,11 @@ from thence.work.board.state import Landed
 from thence.work.vcs.landed import (
     is_reverted,
     is_without_code,
-    lacking,
     landing_of,
     last_revert,
     merge_of,
     merges_in,
+    missing_commits,
     reviewed_of,
 )
 from thence.work.vcs.repository import repository
@@ -240,8 +240,8 @@ def test_commits_that_a_clone_lacks_are_lacking_and_no_error(folder):
     git(folder, "checkout", "--quiet", "-b", "beside")
     beside = commit(folder, {"other.py": "2\n"})
     repo = repository(folder)
-    assert lacking(repo, tip, [tip, f"{'1' * 40}", beside]) == {"1" * 40, beside}
-    assert lacking(repo, tip, []) == frozenset()
+    assert missing_commits(repo, tip, [tip, f"{'1' * 40}", beside]) == {"1" * 40, beside}
+    assert missing_commits(repo, tip, []) == frozenset()
 
 
 def test_merge_is_found_by_the_words_of_thence_of_git_and_of_a_forge(folder):

@@ -67,7 +67,7 @@ def told(happened, *types):
 
 
 def test_feature_begins_with_its_spec_and_its_packages():
-    happened = history().happened
+    happened = history().events
     assert [each.event_type for each in happened[:5]] == [
         "SpecCreated",
         "FeatureCreated",
@@ -110,7 +110,7 @@ def test_feature_begins_with_its_spec_and_its_packages():
 
 
 def test_moves_and_notes_come_in_the_order_of_time_and_each_file_in_its_own():
-    assert told(history().happened, "WPStatusChanged", "HistoryAdded") == [
+    assert told(history().events, "WPStatusChanged", "HistoryAdded") == [
         ("WP01", "Prompt created.", "system", "10:00"),
         ("WP01", "doing", "ada", "11:00"),
         ("WP02", "doing", "eve", "12:00"),
@@ -130,7 +130,7 @@ def test_each_move_leaves_the_lane_that_the_one_before_entered():
     ):
         moves = [
             each.payload
-            for each in history().happened
+            for each in history().events
             if each.event_type == "WPStatusChanged" and each.payload["wp_id"] == wp_id
         ]
         assert [move["previous_status"] for move in moves] == lanes[:-1]
@@ -138,7 +138,7 @@ def test_each_move_leaves_the_lane_that_the_one_before_entered():
 
 
 def test_ticked_boxes_are_done_subtasks():
-    (ticked,) = (each for each in history().happened if each.event_type == "SubtaskCompleted")
+    (ticked,) = (each for each in history().events if each.event_type == "SubtaskCompleted")
     assert ticked.payload == {
         "work_package_id": "WP01",
         "subtask_index": "T001",
@@ -160,7 +160,7 @@ def test_what_could_not_be_read_is_told_with_its_place():
 
 
 def test_all_that_happened_can_be_written_once():
-    happened = history().happened
+    happened = history().events
     for each in happened:
         assert checked(each.event_type, each.payload) == each.payload
         assert (each.source, each.feature_slug) == ("kitty-specs", "028-sync")
@@ -174,28 +174,26 @@ def test_ids_stay_when_files_move_and_grow():
         + (FIRST + "\n- 2025-11-21T10:00:00Z – ada – more\n").replace("\n", "\r\n").encode(),
         f"{FOLDER}/tasks/WP02-second.md": SECOND.encode(),
     }
-    before = [each.source_id for each in history().happened]
-    after = [each.source_id for each in history(files=grown).happened]
+    before = [each.source_id for each in history().events]
+    after = [each.source_id for each in history(files=grown).events]
     assert set(before) < set(after)
     assert len(after) == len(before) + 1
 
 
 def test_lane_of_a_file_without_one_is_its_folders():
     files = {f"{FOLDER}/tasks/for_review/WP01-a.md": b"# First\n"}
-    (move,) = (
-        each for each in history(files=files).happened if each.event_type == "WPStatusChanged"
-    )
+    (move,) = (each for each in history(files=files).events if each.event_type == "WPStatusChanged")
     assert (move.payload["new_status"], move.line) == ("for_review", 1)
 
 
 def test_feature_without_meta_and_tasks_is_read_from_its_files():
-    happened = history(meta=None, tasks=None).happened
+    happened = history(meta=None, tasks=None).events
     assert happened[0].payload["title"] == "sync"
     assert happened[0].payload["mission"] == "software-dev"
     assert happened[1].payload["wp_count"] == 2
     assert [each.payload["title"] for each in happened[2:4]] == ["The first", "WP02"]
     empty = history(meta=None, tasks=None, files={})
-    assert [each.event_type for each in empty.happened] == ["SpecCreated", "FeatureCreated"]
+    assert [each.event_type for each in empty.events] == ["SpecCreated", "FeatureCreated"]
     assert empty.unread == ()
 
 
@@ -205,7 +203,7 @@ def test_feature_without_meta_and_tasks_is_read_from_its_files():
 def test_meta_that_is_no_json_object_is_told(meta, line):
     read = history(meta=meta)
     assert read.unread[0][:2] == (f"{FOLDER}/meta.json", line)
-    assert read.happened[0].payload["title"] == "sync"
+    assert read.events[0].payload["title"] == "sync"
 
 
 def test_file_with_broken_fields_is_read_by_its_name_and_told():
@@ -214,7 +212,7 @@ def test_file_with_broken_fields_is_read_by_its_name_and_told():
     assert read.unread == (
         Unread(f"{FOLDER}/tasks/WP01-first.md", 2, "mapping values are not allowed here"),
     )
-    assert told(read.happened, "WPStatusChanged") == [("WP01", "doing", "ada", "10:00")]
+    assert told(read.events, "WPStatusChanged") == [("WP01", "doing", "ada", "10:00")]
 
 
 def test_files_that_are_no_packages_or_one_twice_are_told():
@@ -241,7 +239,7 @@ def test_files_that_are_no_packages_or_one_twice_are_told():
 @pytest.mark.parametrize("slug", ["sync", "028", "028-Sync", "28-sync"])
 def test_folder_that_is_no_feature_is_told(slug):
     read = history_of(slug, META, None, FILES)
-    assert read.happened == ()
+    assert read.events == ()
     assert [(each.file, each.line) for each in read.unread] == [(f"kitty-specs/{slug}", 0)]
 
 
@@ -260,5 +258,5 @@ def test_any_bytes_give_only_what_can_be_written():
 
     for _ in range(150):
         files = {name: spoilt(data) for name, data in FILES.items()}
-        for each in history(spoilt(META), spoilt(TASKS), files).happened:
+        for each in history(spoilt(META), spoilt(TASKS), files).events:
             assert checked(each.event_type, each.payload) == each.payload

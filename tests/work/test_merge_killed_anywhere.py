@@ -10,7 +10,7 @@ from tests.work.test_merging import THREE, left_of, project, subjects
 
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import repository
-from thence.work.vcs.unfinished_merge import cut_off
+from thence.work.vcs.unfinished_merge import recover_merges
 
 COMMANDS_MAX = 60
 # counts the commands of git, and kills all when it has come to one: before it or behind it
@@ -48,7 +48,7 @@ def test_merge_killed_at_each_of_its_git_commands_is_completed_by_the_next(
         if not is_killed:
             break
         at = f"killed at {told.read_text().splitlines()[-1]}"
-        list(cut_off(repo))
+        list(recover_merges(repo))
         assert patches(top) == before, at
         assert git(top, "status", "--porcelain") == "MM mine", at
         assert merge(repo, target, list(packages), note).status == "done", at

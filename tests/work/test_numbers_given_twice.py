@@ -14,7 +14,7 @@ from thence.work.board.board import as_json, fold
 from thence.work.board.conflict_sides import sentence
 from thence.work.board.transitions import claimable, move
 from thence.work.journal.board_page import page
-from thence.work.journal.recovery import untold_branches
+from thence.work.journal.recovery import claims_of_branches
 from thence.work.vcs.overlaps import at_work
 
 TITLES = ("Read", "Draw", "Send")
@@ -329,7 +329,7 @@ def test_a_branch_of_the_other_begins_nothing():
     share(ada, bob)
     board = fold(bob.events)
     assert packages(bob.events)["WP10"] == ("Read", "planned")
-    assert untold_branches(board, bob.events, [f"{SLUG}-WP10"], "user") == []
+    assert claims_of_branches(board, bob.events, [f"{SLUG}-WP10"], "user") == []
 
 
 def test_readers_of_the_shared_page_are_told():

@@ -36,7 +36,7 @@ def looked(repo):
     """Look at the shared files; return the ids of all events, and the notes."""
     with Session(repo) as session:
         session.look()
-        return {event.event_id for event in session.events}, session.notes
+        return {event.event_id for event in session.events}, session.warnings
 
 
 def verified(repo):

@@ -189,7 +189,7 @@ def test_plan_shows_what_runs_at_once_and_the_longest_chain():
     found = plan(feature, {}, a_setup(slots=2))
     assert [ids(wave) for wave in found.waves] == [["WP01", "WP02"], ["WP03"], ["WP04"]]
     assert found.critical_path == ("WP01", "WP03", "WP04")
-    assert found.circles == found.unknown == ()
+    assert found.cycles == found.unknown == ()
     assert found.stranded == {}
     narrow = plan(feature, ranked(WP02="P0"), a_setup(slots=2, a=1))
     assert [ids(wave) for wave in narrow.waves] == [["WP02"], ["WP01"], ["WP03"], ["WP04"]]
@@ -230,7 +230,7 @@ def test_plan_tells_what_no_wave_brings_to_its_end():
     )
     found = plan(feature, {}, a_setup())
     assert [ids(wave) for wave in found.waves] == [["WP07"]]
-    assert found.circles == (("WP01", "WP02"),)
+    assert found.cycles == (("WP01", "WP02"),)
     assert found.unknown == (("WP04", "WP09"),)
     assert found.stranded == {
         "WP01": "it waits for WP02 (planned)",

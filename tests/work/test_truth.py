@@ -47,7 +47,7 @@ class Project:
             count = chance.randint(0, 2)
             self.subtasks[wp_id] = [f"T{10 * place + number:03}" for number in range(1, count + 1)]
         self.session.look()
-        self.session.say(*(WorkEvent("WPCreated", payload, SLUG) for payload in payloads))
+        self.session.append(*(WorkEvent("WPCreated", payload, SLUG) for payload in payloads))
 
     def facts(self, board, wp_id, actor):
         """Return the facts of a move, with a tasks.md whose boxes are as the log tells."""
@@ -92,7 +92,7 @@ class Project:
             )
 
     def say(self, event_type, **payload):
-        self.session.say(WorkEvent(event_type, payload, SLUG))
+        self.session.append(WorkEvent(event_type, payload, SLUG))
 
     def move(self, board, wp_id, to):
         session, before = self.session, list(self.session.events)
@@ -102,7 +102,9 @@ class Project:
             session.attempt("move", wp_id, lambda: move(session, SLUG, wp_id, to, facts))
         except Refused:
             return
-        (made,) = [each for each in session.said[-4:] if each.event_type == "WPStatusChanged"][-1:]
+        (made,) = [each for each in session.appended[-4:] if each.event_type == "WPStatusChanged"][
+            -1:
+        ]
         self.moves.append((made, before, wp_id, to, session.store.actor))
 
 
@@ -207,12 +209,12 @@ def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path
         session.look()
         for wp_id, needs in (("WP01", []), ("WP02", []), ("WP03", ["WP01", "WP02"])):
             created = {"wp_id": wp_id, "title": wp_id, "feature_slug": SLUG, "dependencies": needs}
-            session.say(WorkEvent("WPCreated", created, SLUG))
+            session.append(WorkEvent("WPCreated", created, SLUG))
         for wp_id in ("WP01", "WP02"):
             for to in ("doing", "for_review", "done"):
                 session.look()
                 move(session, SLUG, wp_id, to, Facts(actor="ada"))
-        told = session.said
+        told = session.appended
     (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]
     ends = {each.event_id for each in told if each.payload.get("new_status") == "done"}
     assert len(ends) == 2

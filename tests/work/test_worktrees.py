@@ -15,7 +15,7 @@ NAME = "028-sync-WP01"
 
 
 def place(repo: Repository, name: str = NAME) -> Path:
-    return repo.place / ".worktrees" / name
+    return repo.folder / ".worktrees" / name
 
 
 def made(repo: Repository, name: str = NAME, base: str | list[str] = "main"):

@@ -1,7 +1,7 @@
-"""The day files' bytes: which line belongs to which day, and what a file lacks.
+"""The lines of day files: the file of each event, and the lines that a file lacks.
 
-A day is the UTC day of an event's own timestamp, so that the same event lies in the same file in
-every clone. Lines stand in the order in which they came; nothing that stands there is changed.
+A day is the UTC day of an event's own timestamp, so that the same event is in the same file in
+every clone. Lines are in order of arrival; existing lines are never changed.
 """
 
 import re
@@ -16,7 +16,7 @@ FOLDER = ".kittify/events"
 ATTRIBUTES = f"{FOLDER}/.gitattributes"
 ATTRIBUTES_TEXT = b"*.jsonl merge=union -text\n"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# where events go whose timestamp is none
+# the day of events without a valid timestamp
 _NO_DAY = "1970-01-01"
 _NAME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _MARK = b"\xef\xbb\xbf"
@@ -25,12 +25,12 @@ Splice = Callable[[bytes | None], bytes | None]
 
 
 def is_day_file(name: bytes) -> bool:
-    """Tells whether a file of the folder is one of events."""
+    """Reports whether a file of the folder is a day file."""
     return _NAME.fullmatch(name) is not None
 
 
 def is_day_path(path: str) -> bool:
-    """Tells whether a path, from the top of the repository, is that of a day file."""
+    """Reports whether a path, from the top of the repository, is that of a day file."""
     folder, _, name = path.rpartition("/")
     return folder == FOLDER and is_day_file(name.encode("utf-8", "surrogateescape"))
 
@@ -50,12 +50,12 @@ def by_file(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 
 def lines_in(data: bytes) -> list[bytes]:
-    """Returns the lines of a day file, without what editors put round them."""
+    """Returns the lines of a day file, without byte order marks, blanks and CRs of editors."""
     return [bare for line in data.split(b"\n") if (bare := _bare(line))]
 
 
-def places_in(data: bytes, file: str) -> Iterator[tuple[bytes, SharedFilePosition]]:
-    """Yields the lines of a day file, as `lines_in` returns them, with their places."""
+def lines_with_positions(data: bytes, file: str) -> Iterator[tuple[bytes, SharedFilePosition]]:
+    """Yields the lines of a day file, as `lines_in` returns them, with their positions."""
     offset = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if bare := _bare(line):
@@ -68,7 +68,7 @@ def _bare(line: bytes) -> bytes:
 
 
 def splices(events: Iterable[Event]) -> Mapping[str, Splice]:
-    """Returns for each day file the function that adds those of the events that it lacks."""
+    """Returns for each day file the function that adds the events that it lacks."""
     return {path: partial(_with_lines, found) for path, found in by_file(events).items()}
 
 
@@ -92,10 +92,10 @@ def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
 def lacking(
     data: bytes, events: Iterable[Event], others: Callable[[], Iterable[bytes]]
 ) -> list[bytes]:
-    """Returns the lines of events that a day file lacks, each once, told by their bytes.
+    """Returns the lines of events that a day file lacks, each once, compared as bytes.
 
-    Another tool may have put its lines into any day's file: those that one of the `others` holds,
-    which are read only then, are not lacking.
+    Another tool may have put its lines into any day's file: such lines that one of the `others`
+    holds are not lacking. The `others` are read only for such lines.
     """
     held = set(lines_in(data))
     found = {event.line: event for event in events if event.line not in held}
@@ -106,17 +106,17 @@ def lacking(
 
 
 def with_more(data: bytes, lines: Sequence[bytes]) -> bytes:
-    """Returns a file with lines behind all that it holds, which stays as it is."""
+    """Returns a file with lines appended; its own bytes stay as they are."""
     return data + more_of(data[-1:], lines) if lines else data
 
 
 def more_of(last: bytes, lines: Sequence[bytes]) -> bytes:
-    """Returns what brings lines behind a file that ends with a byte: no line is joined."""
+    """Returns the bytes that append lines to a file whose last byte is `last`."""
     return (b"\n" if last not in {b"", b"\n"} else b"") + b"\n".join(lines) + b"\n"
 
 
 def with_lines(data: bytes | None, wanted: bytes) -> bytes:
-    """Returns a file with the lines that it lacks at its end."""
+    """Returns a file with its missing lines at the end."""
     held = {line.strip() for line in (data or b"").splitlines()}
     lacking = [line for line in wanted.splitlines() if line not in held]
     if not lacking:

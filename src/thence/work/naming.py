@@ -1,8 +1,8 @@
 """The names of features, packages, branches and worktrees.
 
 A feature is `028-sync`: three digits and words in kebab case, ASCII alone, so that the same
-name serves as folder, branch and id on every filesystem. Its package `WP01` has the branch
-`028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. All here is text in, text out.
+name serves as folder, branch and id on every filesystem. The package `WP01` of the feature has the
+branch `028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. All functions are pure.
 """
 
 import re
@@ -30,19 +30,19 @@ _LETTERS = str.maketrans(
 
 
 def is_slug(text: str) -> bool:
-    """Tells whether a text is a feature's slug as thence makes them, such as 028-sync."""
+    """Reports whether a text is a feature's slug as thence makes them, such as 028-sync."""
     return _SLUG.fullmatch(text) is not None
 
 
 def is_wp_id(text: str) -> bool:
-    """Tells whether a text is a package's id, such as WP01."""
+    """Reports whether a text is a package's id, such as WP01."""
     return _WP.fullmatch(text) is not None
 
 
 def kebab(title: str) -> str:
     """Returns a title as words in kebab case, at most 50 characters, cut between words.
 
-    Accents fall away. A title without any Latin letter or digit gives "feature".
+    Accents are removed. A title without any Latin letter or digit gives "feature".
     """
     apart = unicodedata.normalize("NFKD", title.casefold().translate(_LETTERS))
     kept = "".join(letter for letter in apart.casefold() if not unicodedata.combining(letter))
@@ -79,20 +79,19 @@ def number_of(name: str) -> int:
 
 
 def clash(slug: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that a filesystem may take for this one; None if there is none.
+    """Returns the known name that a filesystem may confuse with this one; None if there is none.
 
-    Names clash when they differ in case or in Unicode's form only. A name that is equal is
-    a clash too.
+    Names clash when they are equal, or differ only in case or in Unicode's form.
     """
     folded = _folded(slug)
     return next((name for name in known if _folded(name) == folded), None)
 
 
 def resolve(given: str, known: Iterable[str]) -> str:
-    """Returns the slug that a user means by a number, a name, its beginning, or all of it.
+    """Returns the slug for a number, a name, the beginning of either, or the whole slug.
 
-    Of `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in any
-    case. Raises Refused (unknown_feature) if no feature or more than one is meant.
+    For `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in upper or
+    lower case. Raises Refused (unknown_feature) if no feature or more than one matches.
     """
     slugs = sorted(set(known))
     asked = _folded(given.strip().rstrip("/"))
@@ -107,7 +106,7 @@ def resolve(given: str, known: Iterable[str]) -> str:
 
 
 def wp_id_of(given: str) -> str:
-    """Returns the id that a user means by WP01, wp1, 01 or 1.
+    """Returns the package id for WP01, wp1, 01 or 1.
 
     Raises Refused for anything else, and for a package that has no number of its own.
     """
@@ -134,7 +133,7 @@ def wp_id_of(given: str) -> str:
 
 
 def twin_of(name: str) -> tuple[str, str] | None:
-    """Returns the number in a name such as WP10~ab12, and what tells the package apart."""
+    """Returns the number in a name such as WP10~ab12, and the end of the package's event id."""
     found = _TWIN.fullmatch(name.strip())
     return (found[1].upper(), found[2].lower()) if found else None
 

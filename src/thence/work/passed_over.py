@@ -1,7 +1,7 @@
-"""Lines of the shared files that a project's journal did not take in, kept beside it.
+"""Lines of the shared files that a project's journal did not take in, recorded beside it.
 
-`thence verify` and `thence doctor` report them. A parked line, whose clock no log may believe
-yet, is kept whole: each look at the shared files tries it again.
+`thence verify` and `thence doctor` report them. A parked line has a clock too far ahead for any
+log. The record holds its bytes: each look at the shared files tries it again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ KEPT_MAX = 1_000
 
 
 class SharedFilePosition(msgspec.Struct, frozen=True):
-    """Where a line stood in a shared file; `line` counts from 1, `offset` is in bytes."""
+    """The position of a line in a shared file; `line` counts from 1, `offset` is in bytes."""
 
     file: str
     line: int
@@ -24,7 +24,7 @@ class SharedFilePosition(msgspec.Struct, frozen=True):
 
 
 class PassedOverLine(msgspec.Struct, frozen=True):
-    """A line and why it was passed over; `parked` is the line itself, if it is tried again."""
+    """A line that was passed over, and the reason; `parked` is its text, if it is tried again."""
 
     place: SharedFilePosition
     length: int
@@ -33,7 +33,7 @@ class PassedOverLine(msgspec.Struct, frozen=True):
 
 
 def passed_over(home: Path) -> tuple[PassedOverLine, ...]:
-    """Returns what is kept; nothing where that can't be read."""
+    """Returns the recorded lines; none where the record can't be read."""
     try:
         return msgspec.json.decode((home / _NAME).read_bytes(), type=tuple[PassedOverLine, ...])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -52,10 +52,10 @@ def keep(
     places: Mapping[bytes, SharedFilePosition],
     files: Collection[str],
 ) -> None:
-    """Keeps what relaying passed over; what was known of these `files` is replaced.
+    """Records the lines that a relay passed over; former records of these `files` are replaced.
 
-    `places` tell where the relayed lines stand, those that were parked among them. Of more than
-    1,000 lines the first are kept: the others are read again when their file changes.
+    `places` are the positions of the relayed lines, parked ones included. At most 1,000 lines are
+    recorded, the first ones: the others are read again when their file changes.
     """
     found = [each for each in known if not each.parked and each.place.file not in files]
     found += [PassedOverLine(places[line], len(line), why.reason) for line, why in made.bad]
@@ -72,7 +72,7 @@ def keep(
 
 
 def findings(home: Path) -> tuple[Finding, ...]:
-    """Returns what `thence verify` reports of them."""
+    """Returns the findings that `thence verify` reports."""
     return tuple(
         Finding(
             "shared_line_passed_over",

@@ -1,11 +1,11 @@
 """A program that ends an agent with all that it has started.
 
-The watchdog of a run starts it by its path: `python -I -S ending.py GROUP MARK GRACE_S`. What
-belongs to the agent is its process group, its session, and every process whose variables hold
-its mark: those that have gone into a session of their own. It asks them to end, for a killed git
-leaves its locks behind, kills what is left after the grace, and exits with 0 when nothing lives.
-A process that has left the group and has given up its variables is not found; one of another
-user can't be ended.
+The watchdog of a run starts this program by its path: `python -I -S process_ending.py GROUP MARK
+GRACE_S`. An agent's processes are its process group, its session, and every process whose variables
+hold its mark: those that have gone into a session of their own. The program asks them to end,
+because a killed git leaves its locks behind. It kills the rest after the grace, and exits with 0
+when no process lives. A process that has left the group and has given up its variables is not
+found. A process of another user can't be ended.
 """
 
 import os
@@ -19,23 +19,23 @@ _AFTER_KILL_S = 10.0
 _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 0.1
 _PROC = "/proc"
-# each with its variables; the second is what macOS has for the first
+# list each process with its variables; the second is the form of macOS
 PS = ("ps", "axeww", "-o", "pid=,pgid=,stat=,command=")
 _PS_MACOS = ("ps", "-axEww", "-o", "pid=,pgid=,stat=,command=")
 _PS_S_MAX = 10.0
 
 
 def end(group: int | None, mark: str, grace_s: float, after_kill_s: float | None = None) -> bool:
-    """Ends all that belongs to an agent; False if something lives on though it was killed.
+    """Ends all processes of an agent; returns False if a process lives on though it was killed.
 
-    Without a group it is only what has the mark: an id of a group is another's after a while.
+    Without a group only processes with the mark are ended: the system reuses a group's id.
     """
     until_s = time.monotonic() + grace_s
     after_kill_s = _AFTER_KILL_S if after_kill_s is None else after_kill_s
     asked: set[int] = set()
     pause_s = _PAUSE_MIN_S
     empty = 0
-    while empty < 2:  # one that is just being started is found when looked for again
+    while empty < 2:  # the second listing finds a process that was just being started
         living = members(group, mark)
         empty = 0 if living else empty + 1
         over_s = time.monotonic() - until_s
@@ -53,16 +53,16 @@ def end(group: int | None, mark: str, grace_s: float, after_kill_s: float | None
 
 
 def members(group: int | None, mark: str) -> set[int]:
-    """Returns the processes that belong to an agent; those that are dead already do not count.
+    """Returns the processes of an agent; dead processes do not count.
 
-    Where the system can't list them it is the group alone, as a number below 0.
+    Where the system can't list them the result is the group alone, as a number below 0.
     """
     variable = f"{VARIABLE}={mark}".encode()
     try:
         if os.path.exists(f"{_PROC}/self/environ"):
             return by_proc(group, variable)
         return by_ps(group, variable, _PS_MACOS if sys.platform == "darwin" else PS)
-    except OSError:  # a system that tells nothing but whether there is such a group
+    except OSError:  # a system that only reports whether there is such a group
         with suppress(ProcessLookupError, PermissionError):
             if group:
                 os.killpg(group, 0)
@@ -71,7 +71,7 @@ def members(group: int | None, mark: str) -> set[int]:
 
 
 def by_proc(group: int | None, variable: bytes) -> set[int]:
-    """Returns the processes of a group, of its session, or with a variable, as Linux tells them."""
+    """Returns the processes of a group, of its session, or with a variable, by Linux's /proc."""
     found = set()
     for name in os.listdir(_PROC):
         if not name.isdigit():
@@ -90,7 +90,7 @@ def by_proc(group: int | None, variable: bytes) -> set[int]:
 
 
 def by_ps(group: int | None, variable: bytes, argv: tuple[str, ...]) -> set[int]:
-    """Returns the processes of a group or with a variable, as a `ps` tells that shows both.
+    """Returns the processes of a group or with a variable, by a `ps` that shows both.
 
     Raises OSError if there is none.
     """

@@ -1,4 +1,4 @@
-"""What a command has done, as its caller shows it."""
+"""The result of a command, as its caller shows it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,24 +9,24 @@ from thence.core.event import Event
 
 
 class CommandResult(msgspec.Struct, frozen=True):
-    """What a command has done.
+    """The result of a command.
 
-    `events` are what it appended, None if the journal could not be written: then they are
-    pending, and the next command makes them good. `data` are its own members of the JSON,
-    `lines` its text, `notes` what goes to stderr beside either. `exit_code` is not 0 where what was
-    asked for is not there, or where conflicts were found.
+    `events` are the appended events, None if the journal could not be written: then the events are
+    pending, and the next command appends them. `data` are the command's own members of the JSON,
+    `lines` its text, `warnings` go to stderr beside either. `exit_code` is not 0 where the
+    requested thing is missing, or where conflicts were found.
     """
 
     events: tuple[Event, ...] | None = ()
     data: Mapping[str, Any] = msgspec.field(default_factory=dict)
     lines: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     exit_code: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Returns the members of the command's JSON; `notes` where there are some."""
-        told: Any = "pending"
+        ids: Any = "pending"
         if self.events is not None:
-            told = [event.event_id for event in self.events]
-        notes = {"notes": list(self.notes)} if self.notes else {}
-        return {"ok": True, "events": told, **self.data, **notes}
+            ids = [event.event_id for event in self.events]
+        warnings = {"notes": list(self.warnings)} if self.warnings else {}
+        return {"ok": True, "events": ids, **self.data, **warnings}

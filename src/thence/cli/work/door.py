@@ -60,10 +60,10 @@ def run(
         try:
             result = session.attempt(operation, entity, lambda: work(session))
         except BaseException:
-            for note in session.notes:
+            for note in session.warnings:
                 voice.note(f"note: {note}")
             raise
-    for note in result.notes:
+    for note in result.warnings:
         voice.note(f"note: {note}")
     if result.events is None:
         voice.note("note: the event is made good by the next command that can write the log")

@@ -1,4 +1,4 @@
-"""A move that somebody wants to make: the matrix it keeps to, the facts, what guards say of it."""
+"""A move that an actor wants to make: the allowed lanes, the facts, the guards' refusals."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from thence.work.board.state import (
 from thence.work.naming import branch_of
 
 _WAIVED = ("skipped", "merged")
-# where a package may go from each lane; from a lane that nobody knows it can be rejected
+# the lanes a package may go to from each lane; from an unknown lane it can only be rejected
 MATRIX: Mapping[str, tuple[str, ...]] = {
     PLANNED: (DOING, REJECTED),
     DOING: (FOR_REVIEW, PLANNED, REJECTED),
@@ -33,12 +33,13 @@ CodeKind = Literal["landed", "local", "missing", "no_code", "unknown", "reverted
 
 
 class CodeState(msgspec.Struct, frozen=True):
-    """Where a package's code is, seen from this clone; `target` is where it has to be.
+    """The position of a package's code, seen from this clone; `target` is where it has to be.
 
-    "landed" there, "local": merged into the branch that has that target as its upstream, and not
-    pushed. "missing": its commits are known and are not there. "no_code": it changes nothing.
-    "unknown": nothing tells. "reverted", "gone": it was there, and was taken out or reset since.
-    `landed` tells how it came there, `is_stated` that somebody says so.
+    "landed": it is in the target. "local": it is merged into the branch that has the target as its
+    upstream, and not pushed. "missing": its commits are known and are not in the target.
+    "no_code": the branch changes nothing. "unknown": nothing is known of it. "reverted", "gone":
+    it was in the target, and was taken out or reset since. `landed` records how it came to the
+    target, `is_stated` that a person stated it.
     """
 
     kind: CodeKind
@@ -49,24 +50,24 @@ class CodeState(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command knows beside the board when it wants to move a package.
+    """The facts beside the board that decide whether a command may move a package.
 
     `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
-    `worktree` is the package's own, None where it has none or nobody looked; `has_commits`
-    whether its branch holds anything beyond its base, None if unknown. `open_subtasks` are
-    those that the planning files show as open. `seen_lane` is the lane that the command saw
-    when it looked for the first time, None on that first look. `exempt` names guards that the
+    `worktree` is the state of the package's worktree, None where it has none or was not checked.
+    `has_commits` is whether the branch holds anything beyond its base, None if unknown.
+    `open_subtasks` are those that the planning files show as open. `seen_lane` is the lane that the
+    command read on its first attempt, None during that attempt. `exempt` names guards that the
     command answers for itself, as `merge` does for other people's packages.
 
-    `gates_run` are the types of the gates that the configuration runs, and `gates_seen` maps those
-    of them that this very process saw pass to the events that tell so; what anybody else says of
-    them does not count. `is_agent` tells whether the command was started by an agent or a gate.
-    `rests_on` are the ids of events for which the command wants the move, such as an approval.
+    `gates_run` are the types of the gates that the configuration runs. `gates_seen` maps those of
+    `gates_run` that this very process saw pass to the events that record it; results by anybody
+    else do not count. `is_agent` is whether an agent or a gate started the command. `rests_on` are
+    the ids of events for which the command wants the move, such as an approval.
 
-    `reviewed` is the code that goes to review, `code` where that of a package is which shall be
-    done, None without git; with `is_local` it may be done before it is pushed. Unless
-    `author_may_approve` nobody moves to done what they have implemented. `node_id` is that under
-    which this clone writes.
+    `reviewed` is the code that goes to review. `code` is the state of the code of a package that is
+    to be done, None without git; with `is_local` the package may be done before it is pushed.
+    Unless `author_may_approve` nobody moves to done what they have implemented. `node_id` is the
+    node under which this clone writes.
     """
 
     actor: str
@@ -93,9 +94,9 @@ FORCING = " (or overrule it: --force --reason TEXT)"
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A guard's no: its stable code, why, and what to do next.
+    """A guard's refusal: its stable code, the reason, and what to do next.
 
-    `may_be_forced` tells whether `--force --reason` overrules it.
+    `may_be_forced` is whether `--force --reason` overrules it.
     """
 
     guard: str
@@ -104,7 +105,7 @@ class Refusal(msgspec.Struct, frozen=True):
     may_be_forced: bool = True
 
     def error(self, operation: str, place: str, *, is_agent: bool) -> Refused:
-        """Returns the refusal as the error that a command ends with; no agent is told to force."""
+        """Returns the refusal as the error of a command; agents get no hint to force it."""
         forced = FORCING if self.may_be_forced and not is_agent else ""
         return Refused(
             operation,
@@ -116,7 +117,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class FollowUp(msgspec.Struct, frozen=True):
-    """An event to be appended: its type, its payload, and what it rests on beside its move."""
+    """An event to append after a move: type, payload, and its causes beside the move."""
 
     event_type: str
     payload: Mapping[str, Any]
@@ -124,12 +125,12 @@ class FollowUp(msgspec.Struct, frozen=True):
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of lane that every guard lets through, or was made to.
+    """A change of lane that every guard lets pass, or was overruled on.
 
     `payload` is that of its WPStatusChanged, `follow_ups` are appended behind it. `overruled`
-    are the guards that said no to what was forced. `watched` are the subjects that the guards
-    looked at: the move holds as long as no event of `transitions.DECIDING_TYPES` is new there.
-    `caused_by` are the ids of the events that set what the guards have read.
+    are the guards that refused a forced move. `watched` are the subjects that the guards read:
+    the move holds as long as no event of `transitions.DECIDING_TYPES` is new on them. `caused_by`
+    are the ids of the events that set the values that the guards read.
     """
 
     feature_slug: str
@@ -144,7 +145,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A move that somebody wants to make; `is_known` tells whether the board has the package."""
+    """A move that an actor wants to make; `is_known` is whether the board has the package."""
 
     board: Board
     feature: FeatureState
@@ -155,29 +156,29 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def is_send_back(self) -> bool:
-        """Whether it takes the package out of review, back to work."""
+        """Whether the move takes the package out of review, back to work."""
         return self.package.lane == FOR_REVIEW and self.to in (DOING, PLANNED)
 
     @property
     def is_release(self) -> bool:
-        """Whether it gives back a package that somebody works on."""
+        """Whether the move gives back a package that somebody works on."""
         return self.package.lane == DOING and self.to == PLANNED
 
     @property
     def is_reopening(self) -> bool:
-        """Whether it takes up again what was done."""
+        """Whether the move reopens a package that was done."""
         return self.package.lane == DONE and self.to == DOING
 
     @property
     def is_lost(self) -> bool:
-        """Whether the actor works on the package no more, for somebody took it over."""
+        """Whether somebody else took the package over from the actor."""
         package, actor = self.package, self.facts.actor
         lost = package.taken_over
         return package.lane == DOING and lost is not None and lost.former == actor != package.agent
 
     @property
     def is_claim(self) -> bool:
-        """Whether it begins the work on the package."""
+        """Whether the move begins the work on the package."""
         return self.to == DOING and not self.is_send_back
 
     def lane_of(self, wp_id: str) -> str:
@@ -186,17 +187,19 @@ class Attempt(msgspec.Struct, frozen=True):
         return other.lane if other else "unknown"
 
 
-def is_begun_upon(feature: FeatureState, package: PackageState, dependency: str) -> bool:
-    """Tells whether the work on a package can begin on what a dependency has come to.
+def can_begin_on(feature: FeatureState, package: PackageState, dependency: str) -> bool:
+    """Reports whether work on a package can begin on the present state of a dependency.
 
-    One in review is on its branch, which the package's own branch then begins at.
+    The code of a dependency in review is on its branch; the package's branch then begins there.
     """
     other = feature.packages.get(dependency)
     is_in_review = other is not None and other.lane == FOR_REVIEW
     return is_in_review or is_closed(feature, package, dependency)
 
 
-def closed_by(feature: FeatureState, package: PackageState, dependency: str) -> tuple[str, ...]:
+def closing_events(
+    feature: FeatureState, package: PackageState, dependency: str
+) -> tuple[str, ...]:
     """Returns the ids of the events by which a package need not wait for a dependency."""
     other, how = feature.packages.get(dependency), package.resolved.get(dependency)
     is_waived = how is not None if other is None else how in _WAIVED
@@ -207,9 +210,9 @@ def closed_by(feature: FeatureState, package: PackageState, dependency: str) -> 
 
 
 def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> bool:
-    """Tells whether a package need not wait for a dependency: it is done, or was waived.
+    """Reports whether a package need not wait for a dependency: it is done, or was waived.
 
-    Of a package that the board lacks it counts that somebody said so.
+    A dependency that the board lacks is closed if any event resolved it.
     """
     other = feature.packages.get(dependency)
     how = package.resolved.get(dependency)
@@ -218,7 +221,9 @@ def is_closed(feature: FeatureState, package: PackageState, dependency: str) -> 
     return other.lane == DONE or how in _WAIVED
 
 
-def begun_as(feature: FeatureState, package: PackageState, node_id: str | None) -> str | None:
+def former_number_in_clone(
+    feature: FeatureState, package: PackageState, node_id: str | None
+) -> str | None:
     """Returns the number that is not a package's own under which a clone has its branch."""
     number = package.renumbered_from or package.wp_id.partition("~")[0]
     known = package.workspace

@@ -1,8 +1,8 @@
-"""The board: where each work package stands, as a replay of the project's events.
+"""The board: the state of each work package, as a replay of the project's events.
 
-Who holds the same events sees the same board, byte for byte, whatever order they came in.
-Where clones wrote at once the policies of `merge.policies` say what stands; what the side
-that lost wrote changes no lane, no agent and no gate, and stays in the log.
+Clones that hold the same events see the same board, byte for byte, whatever order the events came
+in. Where clones wrote concurrently the policies of `merge.policies` choose the winner. The events
+of the losing side change no lane, no agent and no gate, and stay in the log.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -31,7 +31,7 @@ from thence.work.board.state import (
     PackageState,
 )
 
-_LOG = "Log"  # what the notices of a log are about
+_LOG = "Log"  # the aggregate type of a log's own notices
 _FEATURE_TYPES = ("FeatureFold", "FeatureSpec")
 
 
@@ -52,15 +52,15 @@ def fold(
     subjects = list(map(replay.subject_of, ordered))
     numbers = numbers_given(ordered, subjects, twins)
     judgement = judged(ordered, numbers.subjects(ordered, subjects), slots_of(WORK), twins)
-    for event in _behind_causes(counted):
+    for event in _in_causal_order(counted):
         replay.take(event, numbers.of(event), event.header.event_id in judgement.beaten)
     return replay.board(judgement, numbers)
 
 
-def _behind_causes(ordered: list[Event]) -> list[Event]:
+def _in_causal_order(ordered: list[Event]) -> list[Event]:
     """Returns events so that each stands behind its causes.
 
-    They do in total order, unless another tool's line has a clock that nobody witnessed.
+    Events in total order already do, unless another tool's line has an unwitnessed clock.
     """
     if all(event.header.seq for event in ordered):
         return ordered
@@ -69,33 +69,33 @@ def _behind_causes(ordered: list[Event]) -> list[Event]:
 
 
 class _Replay:
-    """A board while its events are read."""
+    """A board while its events are applied."""
 
     def __init__(self, project: str | None, own: Collection[str | None]) -> None:
         self._project = project
-        self._own = own
+        self._own_ids = own
         self._features: dict[str, FeatureFold] = {}
         self._names: dict[tuple[str | None, str], FeatureFold] = {}
         self._passed_over: list[IgnoredEvent] = []
 
     def subject_of(self, event: Event) -> str | None:
-        """Returns what an event is about, the same under any id of the project."""
+        """Returns an event's subject, the same under any id of the project."""
         header = event.header
         if not header.aggregate_id or header.aggregate_type == _LOG:
             return None
-        project = self._project if header.project_uuid in self._own else header.project_uuid
+        project = self._project if header.project_uuid in self._own_ids else header.project_uuid
         slug = header.feature_slug
         if slug is None:
-            slug = _slug(event)
+            slug = _feature_slug(event)
         return work_subject(project, slug, header.aggregate_id)
 
     def take(self, event: Event, names: Mapping[str, str], is_beaten: bool) -> None:
-        """Lets an event change the board; one that lost a conflict changes nothing."""
+        """Applies an event to the board; an event that lost a conflict changes nothing."""
         header = event.header
         step = STEPS.get(header.event_type)
         if step is None or is_beaten:
             return
-        slug = header.feature_slug or _slug(event)
+        slug = header.feature_slug or _feature_slug(event)
         if slug is None:
             reason: str | PackageFold | None = "it names no feature"
         else:
@@ -109,7 +109,7 @@ class _Replay:
     def _feature(self, project: str | None, slug: str) -> FeatureFold:
         found = self._names.get((project, slug))
         if found is None:
-            project = self._project if project in self._own else project
+            project = self._project if project in self._own_ids else project
             key = slug if project == self._project else f"{project}/{slug}"
             found = self._features.get(key)
             if found is None:
@@ -118,7 +118,7 @@ class _Replay:
         return found
 
     def board(self, judgement: Judgement, numbers: PackageNumbers) -> Board:
-        """Returns what the events came to."""
+        """Returns the board after all applied events."""
         heads = {
             subject: tuple([event.header.event_id for event in events])
             for subject, events in judgement.heads.items()
@@ -139,15 +139,15 @@ def _in_order(found: tuple[Conflict, ...], more: tuple[Conflict, ...]) -> tuple[
     return tuple(sorted((*found, *more), key=key)) if more else found
 
 
-def _slug(event: Event) -> str | None:
-    """Finds the feature that an event of another program names in its payload, if any."""
+def _feature_slug(event: Event) -> str | None:
+    """Returns the feature that an event of another program names in its payload, if any."""
     header = event.header
     named = text(members_of(event).feature_slug)
     return named or (header.aggregate_id if header.aggregate_type in _FEATURE_TYPES else None)
 
 
 def as_json(board: Board) -> dict[str, Any]:
-    """Returns the board as `thence work status --json` tells it, equal in all clones.
+    """Returns the board in the form of `thence work status --json`, equal in all clones.
 
     Of conflicts the open ones are shown, each with its feature.
     """

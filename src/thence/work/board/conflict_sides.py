@@ -18,7 +18,7 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 
 class Commits(NamedTuple):
-    """How many commits of a person lie on a branch, and are not in the target."""
+    """The number of a person's commits that are on a branch, and not in the target."""
 
     person: str
     branch: str
@@ -26,23 +26,23 @@ class Commits(NamedTuple):
 
 
 def person(event: Event) -> str:
-    """Returns who wrote an event, as it names them."""
+    """Returns the person who wrote an event, as the event names them."""
     return shown(event.actor or event.payload.get("changed_by") or NOBODY)
 
 
 def people(conflict: Conflict) -> tuple[str, ...]:
-    """Returns who wrote the events of a conflict, each once."""
+    """Returns the people who wrote the events of a conflict, each once."""
     return tuple(dict.fromkeys(map(person, conflict.events)))
 
 
 def is_claim(event: Event) -> bool:
-    """Tells whether an event takes a package to begin the work on it."""
+    """Reports whether an event claims a package."""
     is_move = event.event_type == "WPStatusChanged"
     return is_move and event.payload.get("new_status") == DOING and not is_send_back(event)
 
 
 def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
-    """Returns a conflict in one sentence: who wrote what, where commits lie, and what stands."""
+    """Returns a conflict in one sentence: the authors, their commits, and the winner."""
     name = conflict.subject.rpartition("/")[2]
     if conflict.slot == SLOT:
         return _given_twice(name, conflict)
@@ -50,32 +50,32 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     if len(claimers) > 1:
         names = list(dict.fromkeys(claimers))
         both = "both" if len(names) == 2 else "all"
-        told = f"{_listed(names)} {both} took {name}"
+        text = f"{_listed(names)} {both} took {name}"
         if len(names) == 1:
-            told = f"{names[0]} took {name} in two clones"
+            text = f"{names[0]} took {name} in two clones"
     else:
-        told = f"{_listed(list(map(deed, conflict.heads)))} were written at once on {name}"
-    lie = [
+        text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
+    locations = [
         f"{each.person}'s {_number(each.number)} {'lie' if each.number > 1 else 'lies'}"
         f" on {each.branch}"
         for each in commits
     ]
-    stands = f"{deed(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
+    stands = f"{action_of(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
     sure = ", provisionally" if conflict.is_provisional else ""
-    return "; ".join([told, *lie, (stands or "no rule settles it") + sure])
+    return "; ".join([text, *locations, (stands or "no rule settles it") + sure])
 
 
 def _given_twice(number: str, conflict: Conflict) -> str:
     by = (f"by {person(each)} ({shown(each.payload.get('title'))})" for each in conflict.events)
-    told = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
+    text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
     if not conflict.is_open:
-        return told
+        return text
     twins = names_of(number, conflict.events)[1:]
-    return f"{told}; next: {', '.join(f'thence work renumber {each}' for each in twins)}"
+    return f"{text}; next: {', '.join(f'thence work renumber {each}' for each in twins)}"
 
 
-def deed(event: Event) -> str:
-    """Returns what somebody did by an event, as a noun: A's claim."""
+def action_of(event: Event) -> str:
+    """Returns the action of an event as a noun phrase: A's claim."""
     if is_claim(event):
         what = "claim"
     elif event.event_type == "WPStatusChanged":
@@ -93,9 +93,9 @@ def deed(event: Event) -> str:
 
 
 def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool) -> Iterator[str]:
-    """Yields a note on each claim of an actor that lost and that nobody has settled yet.
+    """Yields a warning on each claim of an actor that lost in a conflict that is still open.
 
-    Who is not named is whoever claims packages in this clone.
+    An actor that was not named stands for anybody who claims packages in this clone.
     """
     for conflict in board.conflicts:
         winner = conflict.winner
@@ -126,8 +126,8 @@ def package_name(conflict: Conflict) -> str:
 
 
 def _number(count: int) -> str:
-    told = _WORDS[count] if count < len(_WORDS) else str(count)
-    return f"{told} commit{'' if count == 1 else 's'}"
+    text = _WORDS[count] if count < len(_WORDS) else str(count)
+    return f"{text} commit{'' if count == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

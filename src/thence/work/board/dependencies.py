@@ -1,7 +1,7 @@
-"""Which package comes before which: an order that every dependency allows, or the circles.
+"""The order of packages by their dependencies, or the cycles that prevent it.
 
-A dependency on a package that is not among those given is passed over: who reads the
-files tells of it, with its line.
+A dependency on a package that was not given is ignored: the reader of the planning files reports
+it, with its line.
 """
 
 import heapq
@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 
 from thence.errors import PlanningError
 
-CIRCLES_MAX = 20
+CYCLES_MAX = 20
 
 
 class Depending(Protocol):
-    """A package, as a file or the log tells of it."""
+    """A package with dependencies, read from a file or from the log."""
 
     @property
     def wp_id(self) -> str:
@@ -31,71 +31,72 @@ P = TypeVar("P", bound=Depending)
 
 
 def in_order(packages: Sequence[P]) -> tuple[P, ...]:
-    """Returns packages so that each stands behind what it depends on, else as they were given.
+    """Returns packages, each behind its dependencies, otherwise in the given order.
 
-    Raises PlanningError that names a circle if there is one.
+    Raises PlanningError that names a cycle if there is one.
     """
     ordered, left = _sorted(packages)
     if left:
         raise PlanningError(
             "could not order the packages",
-            cause=f"they wait for each other: {described(_circle(left))}",
+            cause=f"they wait for each other: {describe(_find_cycle(left))}",
             hint="take one of these dependencies out",
         )
     return tuple(ordered)
 
 
-def circles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
-    """Returns the circles of dependencies, no package in two of them; CIRCLES_MAX at most.
+def cycles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
+    """Returns the cycles of dependencies, no package in two of them; CYCLES_MAX at most.
 
-    A circle is ids, each depending on the next and the last on the first.
+    A cycle is a tuple of ids, each depending on the next and the last on the first.
     """
     found: list[tuple[str, ...]] = []
     _, left = _sorted(packages)
-    while left and len(found) < CIRCLES_MAX:
-        circle = _circle(left)
-        found.append(circle)
-        broken = {*circle}
+    while left and len(found) < CYCLES_MAX:
+        cycle = _find_cycle(left)
+        found.append(cycle)
+        broken = {*cycle}
         _, left = _sorted([each for each in left if each.wp_id not in broken])
     return tuple(found)
 
 
-def described(circle: Sequence[str]) -> str:
-    """Writes a circle as it is read: `WP01 → WP02 → WP01`."""
-    return " → ".join((*circle, circle[0]))
+def describe(cycle: Sequence[str]) -> str:
+    """Returns a cycle as text: `WP01 → WP02 → WP01`."""
+    return " → ".join((*cycle, cycle[0]))
 
 
 def _sorted(packages: Sequence[P]) -> tuple[list[P], list[P]]:
-    """Returns those that can be ordered, in order, and those that wait for a circle."""
-    places = {each.wp_id: place for place, each in enumerate(packages)}
-    needs = [{*each.dependencies} & places.keys() for each in packages]
+    """Returns the packages that can be ordered, in order, and those that wait for a cycle."""
+    positions = {each.wp_id: position for position, each in enumerate(packages)}
+    needs = [{*each.dependencies} & positions.keys() for each in packages]
     needed_by: dict[str, list[int]] = {}
-    for place, ids in enumerate(needs):
+    for position, ids in enumerate(needs):
         for wp_id in ids:
-            needed_by.setdefault(wp_id, []).append(place)
-    ready = [place for place, ids in enumerate(needs) if not ids]
+            needed_by.setdefault(wp_id, []).append(position)
+    ready = [position for position, ids in enumerate(needs) if not ids]
     ordered: list[P] = []
-    while ready:  # the first of those that can come, a heap from the beginning
+    while ready:  # a sorted list is a heap: the first ready package comes next
         each = packages[heapq.heappop(ready)]
         ordered.append(each)
-        for place in needed_by.pop(each.wp_id, ()):
-            needs[place].discard(each.wp_id)
-            if not needs[place]:
-                heapq.heappush(ready, place)
+        for position in needed_by.pop(each.wp_id, ()):
+            needs[position].discard(each.wp_id)
+            if not needs[position]:
+                heapq.heappush(ready, position)
     return ordered, [each for each, ids in zip(packages, needs, strict=True) if ids]
 
 
-def _circle(left: Sequence[Depending]) -> tuple[str, ...]:
-    """Returns a circle among packages each of which waits for another of them."""
-    places = {each.wp_id: place for place, each in enumerate(left)}
+def _find_cycle(left: Sequence[Depending]) -> tuple[str, ...]:
+    """Returns a cycle among packages each of which waits for another of them."""
+    positions = {each.wp_id: position for position, each in enumerate(left)}
     waits_for = {
-        each.wp_id: next(wp_id for wp_id in each.dependencies if wp_id in places) for each in left
+        each.wp_id: next(wp_id for wp_id in each.dependencies if wp_id in positions)
+        for each in left
     }
     path: dict[str, int] = {}
     now = left[0].wp_id
     while now not in path:
         path[now] = len(path)
         now = waits_for[now]
-    circle = list(path)[path[now] :]
-    start = circle.index(min(circle, key=lambda wp_id: places[wp_id]))
-    return tuple(circle[start:] + circle[:start])
+    cycle = list(path)[path[now] :]
+    start = cycle.index(min(cycle, key=lambda wp_id: positions[wp_id]))
+    return tuple(cycle[start:] + cycle[:start])

@@ -1,4 +1,4 @@
-"""Gates: what else must have been passed before a package is done."""
+"""Gates: checks and reviews that a package must pass before it is done."""
 
 from typing import get_args
 
@@ -9,24 +9,24 @@ from thence.work.events import GateStatus, GateType
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
 GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)
 MANUAL_REVIEW = "MANUAL_REVIEW"
-REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # what somebody approves by hand
+REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # gates that a person approves
 
 
 def open_gates(package: PackageState, facts: Facts) -> tuple[GateState, ...]:
     """Returns the gates that keep a package from being done, ordered by their ids.
 
-    Of a gate that the configuration runs only what this very process saw counts. For an agent
-    those that nobody has begun yet are open too.
+    A gate that the configuration runs is passed only if this very process saw it pass. For an
+    agent, configured gates that have not been created yet are open too.
     """
-    begun = {gate.gate_type for gate in package.gates.values()}
-    lacking = facts.gates_run - begun if facts.is_agent else ()
+    created = {gate.gate_type for gate in package.gates.values()}
+    missing = facts.gates_run - created if facts.is_agent else ()
     return (
         *(gate for gate in package.gates.values() if not _is_passed(gate, facts)),
-        *(GateState("", gate_type) for gate_type in sorted(lacking)),
+        *(GateState("", gate_type) for gate_type in sorted(missing)),
     )
 
 
-def passed_by(package: PackageState, facts: Facts) -> tuple[str, ...]:
+def passing_events(package: PackageState, facts: Facts) -> tuple[str, ...]:
     """Returns the ids of the events by which the gates of a package are passed."""
     return tuple(
         facts.gates_seen.get(gate.gate_type, gate.event_id)
@@ -42,8 +42,8 @@ def _is_passed(gate: GateState, facts: Facts) -> bool:
     return gate.is_passed
 
 
-def changed(gate: GateState, status: str, **result: str | float) -> FollowUp:
-    """Returns the event that gives a gate a status; its type and `result` are kept with it."""
+def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUp:
+    """Returns the event that gives a gate a status, with the gate's type and `result`."""
     payload = {
         "gate_id": gate.gate_id,
         "old_status": gate.status or PENDING,
@@ -53,15 +53,15 @@ def changed(gate: GateState, status: str, **result: str | float) -> FollowUp:
     return FollowUp("GateResultChanged", payload)
 
 
-def results(package: PackageState) -> list[dict[str, str]]:
-    """Returns how each gate of a package stands, ordered by their ids."""
+def gate_results(package: PackageState) -> list[dict[str, str]]:
+    """Returns type and status of each gate of a package, ordered by gate ids."""
     return [{"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()]
 
 
-def verdicts(package: PackageState, reason: str) -> tuple[FollowUp, ...]:
-    """Returns the results that a send-back gives: the reviews by hand have failed."""
+def failed_reviews(package: PackageState, reason: str) -> tuple[FollowUp, ...]:
+    """Returns the gate results of a send-back: the manual reviews have failed."""
     return tuple(
-        changed(gate, FAILED, reason=reason)
+        gate_change(gate, FAILED, reason=reason)
         for gate in package.gates.values()
         if gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
     )

@@ -1,8 +1,8 @@
-"""The guards of a move: each looks at one thing, and says no by a code that stays the same.
+"""The guards of a move: each checks one thing, and refuses with a stable code.
 
-Conditions ask whether this move is this actor's to make, validators whether the work is
-ready for it. What is on the disk or in git comes in as facts. A guard that lets a move pass
-returns the ids of the events that set what it has read; facts have none.
+Conditions check whether the actor may make the move, validators whether the work is ready for it.
+The state of disk and git comes in as facts. A guard that lets a move pass returns the ids of the
+events that set the values it has read; facts have none.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from thence.work.board.attempt import (
     Attempt,
     CodeState,
     Refusal,
-    begun_as,
-    closed_by,
-    is_begun_upon,
+    can_begin_on,
+    closing_events,
+    former_number_in_clone,
     is_closed,
 )
-from thence.work.board.gates import open_gates, passed_by
+from thence.work.board.gates import open_gates, passing_events
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -59,7 +59,7 @@ def _unknown_package(attempt: Attempt) -> Read:
 
 
 def _number_given_twice(attempt: Attempt) -> Read:
-    """Refuses what has no number, or whose branch in this clone is another package's."""
+    """Refuses a package without a number, or whose branch in this clone is another package's."""
     package, node_id = attempt.package, attempt.facts.node_id
     message, next_ = "", package.wp_id
     if not package.has_number:
@@ -67,7 +67,7 @@ def _number_given_twice(attempt: Attempt) -> Read:
         message = f"{number} was given twice, and {package.title!r} is not the one that has it"
     else:
         for other in attempt.feature.packages.values():
-            was = begun_as(attempt.feature, other, node_id)
+            was = former_number_in_clone(attempt.feature, other, node_id)
             if was and package.wp_id in (was, other.wp_id):
                 branch, next_ = branch_of(attempt.feature.slug, was), other.wp_id
                 message = f"the branch {branch} of this clone is that of {next_}, {other.title!r}"
@@ -158,17 +158,17 @@ def _conflict_provisional(attempt: Attempt) -> Read:
 def _dependencies_open(attempt: Attempt) -> Read:
     if not attempt.is_claim and attempt.to != DONE:
         return ()
-    is_enough = is_begun_upon if attempt.is_claim else is_closed
+    is_enough = can_begin_on if attempt.is_claim else is_closed
     feature, package = attempt.feature, attempt.package
     missing = [each for each in package.dependencies if not is_enough(feature, package, each)]
     if not missing:
-        closings = (closed_by(feature, package, each) for each in package.dependencies)
+        closings = (closing_events(feature, package, each) for each in package.dependencies)
         return (*package.events_of("package"), *(each for ids in closings for each in ids))
-    told = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
+    names = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
     state = "in review" if attempt.is_claim else "done"
     return Refusal(
         "dependencies_open",
-        f"{attempt.package.wp_id} needs what is not {state} yet: {told}",
+        f"{attempt.package.wp_id} needs what is not {state} yet: {names}",
         "finish these first; `thence work next` names a package that is ready",
     )
 
@@ -225,8 +225,8 @@ def _not_landed(attempt: Attempt) -> Read:
     if attempt.to != DONE or code is None:
         return ()
     if code.is_stated and facts.is_agent:
-        told = f"an agent's word that {wp_id} has landed, or has no code, does not count"
-        return Refusal("not_landed", told, "leave it to a person", may_be_forced=False)
+        names = f"an agent's word that {wp_id} has landed, or has no code, does not count"
+        return Refusal("not_landed", names, "leave it to a person", may_be_forced=False)
     if code.kind == "landed" or (code.kind == "local" and facts.is_local):
         return ()
     message, remedy = _why_not_landed(code, wp_id)
@@ -234,7 +234,7 @@ def _not_landed(attempt: Attempt) -> Read:
 
 
 def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
-    """Returns why a package is not done yet, and what to do next."""
+    """Returns the reason that a package is not done yet, and what to do next."""
     named = f"name the commit that brought it: thence work accept {wp_id} --landed COMMIT"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
@@ -264,7 +264,7 @@ def _reason_needed(attempt: Attempt) -> Read:
 
 
 def reason_missing(message: str) -> Refusal:
-    """Returns the refusal of what needs a reason and has none."""
+    """Returns the refusal of a move that needs a reason and has none."""
     return Refusal("reason_missing", message, "say why: --reason TEXT", may_be_forced=False)
 
 
@@ -274,7 +274,7 @@ def _gates_open(attempt: Attempt) -> Read:
     facts = attempt.facts
     left = open_gates(attempt.package, facts)
     if not left:
-        return passed_by(attempt.package, facts)
+        return passing_events(attempt.package, facts)
     types = {gate.gate_type for gate in left}
     remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
     if run := sorted(types & facts.gates_run):
@@ -282,13 +282,13 @@ def _gates_open(attempt: Attempt) -> Read:
     return Refusal(
         "gates_open",
         f"{attempt.package.wp_id} has gates that are not passed: "
-        + ", ".join(_gate_told(gate, gate.gate_type in facts.gates_run) for gate in left),
+        + ", ".join(_gate_text(gate, gate.gate_type in facts.gates_run) for gate in left),
         "; ".join(remedies),
         may_be_forced=not facts.is_agent,
     )
 
 
-def _gate_told(gate: GateState, is_run: bool) -> str:
+def _gate_text(gate: GateState, is_run: bool) -> str:
     stated = f", as {gate.stated_by} states" if is_run and gate.stated_by else ""
     return f"{gate.gate_type} ({gate.status}{stated})"
 

@@ -1,10 +1,10 @@
-"""Which package an event means, where clones that knew nothing of each other gave a number twice.
+"""Package numbers that two clones gave concurrently, and the package that each event means.
 
 Two WPCreated of one number, neither caused by the other, that differ in title or dependencies are
 two packages. The first in total order has the number; another is called `WP10~ab12`, by the end of
-its event's id, until a WPRenumbered gives it one of its own. An event means the package whose
-beginning under that number it goes back to, of several the first. One that goes back to none means
-what its own clone made, else the first.
+its event's id, until a WPRenumbered gives it a number of its own. An event means the package whose
+beginning under that number is among the event's causes, direct or indirect; among several the
+first. An event without such a cause means the package that its own clone made, else the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,23 +28,23 @@ _SAME: Mapping[str, str] = MappingProxyType({})
 
 
 class PackageNumbers(msgspec.Struct, frozen=True):
-    """What is called otherwise on the board than events say.
+    """The packages that have another name on the board than in events.
 
-    `names` maps ids of events to what each means by a number; `conflicts` are the numbers that were
-    given twice, settled ones too.
+    `names` maps ids of events to the packages that each event means by a number. `conflicts` are
+    the numbers that were given twice, resolved ones too.
     """
 
     names: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
 
     def of(self, event: Event) -> Mapping[str, str]:
-        """Maps the numbers by which an event means another package than the one that has it."""
+        """Returns the package names by number, where an event means not the number's holder."""
         return self.names.get(event.header.event_id, _SAME) if self.names else _SAME
 
     def subjects(
         self, ordered: Sequence[Event], subjects: Sequence[str | None]
     ) -> Sequence[str | None]:
-        """Returns what the events are about, packages by their names on the board."""
+        """Returns the events' subjects, with packages by their names on the board."""
         if not self.names:
             return subjects
         found = []
@@ -73,16 +73,16 @@ def names_of(number: str, events: Sequence[Event]) -> list[str]:
 def numbers_given(
     ordered: Sequence[Event], subjects: Sequence[str | None], twins: Mapping[str, str]
 ) -> PackageNumbers:
-    """Tells which packages events in total order mean; twins don't count (`merge.fold`).
+    """Returns the packages that events in total order mean; twins don't count (`merge.fold`).
 
-    A log in which no number was given twice is only read for its beginnings.
+    In a log without a number given twice only the beginnings are read.
     """
     features = _features(ordered, subjects, twins)
     if not features:
         return PackageNumbers()
-    beside = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
-    found = history([event.header for event in ordered], beside)
-    return _Reading(ordered, subjects, twins, found, features).numbers()
+    extra_causes = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
+    found = history([event.header for event in ordered], extra_causes)
+    return _NumberResolution(ordered, subjects, twins, found, features).numbers()
 
 
 def _features(
@@ -108,28 +108,31 @@ def _content(event: Event) -> object:
 
 
 class _Package:
-    """A package while its beginnings are read; `subject` is that of the number it has."""
+    """A package while its beginnings are read; `subject` is that of its number.
 
-    __slots__ = ("marks", "name", "subject")
+    `keys` identify the package: the contents of its WPCreated, the winner chosen for them.
+    """
+
+    __slots__ = ("keys", "name", "subject")
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
         self.name = ""
-        self.marks: set[object] = set()
+        self.keys: set[object] = set()
 
 
 class _Beginning(NamedTuple):
-    """An event that gave a number: its places in the total order and behind its causes, its bit."""
+    """An event that gave a number: its rank in total order, position in causal order, its bit."""
 
     event: Event
     rank: int
-    place: int
+    position: int
     bit: int
     subject: str
 
 
-class _Reading:
-    """One reading of the features in which a number may have been given twice."""
+class _NumberResolution:
+    """The resolution of numbers in the features in which one may have been given twice."""
 
     def __init__(
         self,
@@ -141,29 +144,29 @@ class _Reading:
     ) -> None:
         self._ordered = ordered
         self._subjects = subjects
-        self._found = found
+        self._history = found
         self._features = features
         self._beginnings: list[_Beginning] = []
-        for place, rank in enumerate(found.ranks):
+        for position, rank in enumerate(found.ranks):
             event, subject = ordered[rank], subjects[rank]
             is_one = event.event_type in _BEGINNINGS and event.event_id not in twins
             if is_one and subject is not None and subject.rpartition("/")[0] in features:
                 bit = 1 << len(self._beginnings)
-                self._beginnings.append(_Beginning(event, rank, place, bit, subject))
-        self._seen = self._swept()
+                self._beginnings.append(_Beginning(event, rank, position, bit, subject))
+        self._reachable = self._reachable_beginnings()
         self._packages: dict[int, _Package] = {}
         self._renumberings: dict[int, _Beginning] = {}
 
-    def _swept(self) -> list[int]:
-        """Returns for each place which beginnings it goes back to, itself too, as bits."""
-        bits = {each.place: each.bit for each in self._beginnings}
+    def _reachable_beginnings(self) -> list[int]:
+        """Returns for each position the beginnings among its causes and itself, as bits."""
+        bits = {each.position: each.bit for each in self._beginnings}
         masks = [0] * len(self._ordered)
-        for _ in range(1 + self._found.has_circles):
-            for place, causes in enumerate(self._found.causes):
-                mask = bits.get(place, 0)
+        for _ in range(1 + self._history.has_circles):
+            for position, causes in enumerate(self._history.causes):
+                mask = bits.get(position, 0)
                 for cause in causes:
                     mask |= masks[cause]
-                masks[place] = mask
+                masks[position] = mask
         return masks
 
     def numbers(self) -> PackageNumbers:
@@ -173,34 +176,34 @@ class _Reading:
         for each in sorted(self._beginnings, key=lambda each: each.rank):
             if each.bit in self._packages:
                 at.setdefault(each.subject, []).append(each)
-        conflicts = [found for each in at.items() if (found := self._named(*each))]
+        conflicts = [found for each in at.items() if (found := self._name_packages(*each))]
         others = {
             subject: given
             for subject, given in at.items()
             if any(self._packages[each.bit].name != _number(subject) for each in given)
         }
-        return PackageNumbers(self._names(others), tuple(conflicts))
+        return PackageNumbers(self._names_by_event(others), tuple(conflicts))
 
     def _make_packages(self) -> None:
-        """Tells of each WPCreated which package it makes, or tells anew."""
-        together = self._together()
+        """Assigns to each WPCreated the package that it makes, or describes anew."""
+        merged = self._merged_creations()
         made: dict[str, list[_Beginning]] = {}
         for each in self._beginnings:
             if each.event.event_type != _CREATES:
                 continue
             known = made.setdefault(each.subject, [])
-            seen = [other for other in known if self._seen[each.place] & other.bit]
-            marks = {_content(each.event), together.get(each.event.event_id)} - {None}
-            like = seen or [b for b in known if self._packages[b.bit].marks & marks]
+            seen = [other for other in known if self._reachable[each.position] & other.bit]
+            keys = {_content(each.event), merged.get(each.event.event_id)} - {None}
+            like = seen or [b for b in known if self._packages[b.bit].keys & keys]
             first = min(like, key=lambda other: other.rank, default=None)
             package = self._packages[first.bit] if first else _Package(each.subject)
             if not seen:
-                package.marks |= marks
+                package.keys |= keys
             self._packages[each.bit] = package
             known.append(each)
 
-    def _together(self) -> dict[str, str]:
-        """Maps WPCreated to the one that somebody chose for all of them: they are one package."""
+    def _merged_creations(self) -> dict[str, str]:
+        """Maps each WPCreated of one package to the WPCreated that somebody chose for all."""
         found: dict[str, str] = {}
         for event, subject in zip(self._ordered, self._subjects, strict=True):
             if event.event_type == SETTLES and (subject or "").rpartition("/")[0] in self._features:
@@ -210,7 +213,7 @@ class _Reading:
         return found
 
     def _renumber(self) -> None:
-        """Gives packages the numbers that they have now: the last; of several at once the first."""
+        """Gives packages their last numbers; among concurrent renumberings the first wins."""
         by_id = {each.event.event_id: each for each in self._beginnings}
         last: dict[int, list[_Beginning]] = {}
         for each in self._beginnings:
@@ -222,13 +225,15 @@ class _Reading:
             heads = [
                 each
                 for each in given
-                if not any(self._seen[b.place] & each.bit for b in given if b.bit != each.bit)
+                if not any(
+                    self._reachable[b.position] & each.bit for b in given if b.bit != each.bit
+                )
             ]
             chosen = min(heads or given, key=lambda each: each.rank)
             self._packages[chosen.bit].subject = chosen.subject
             self._renumberings[id(self._packages[chosen.bit])] = chosen
 
-    def _named(self, subject: str, given: Sequence[_Beginning]) -> Conflict | None:
+    def _name_packages(self, subject: str, given: Sequence[_Beginning]) -> Conflict | None:
         """Names the packages that have a number; returns the conflict if it was given twice."""
         first = {id(self._packages[each.bit]): each for each in reversed(given)}
         ever = sorted(first.values(), key=lambda each: each.rank)
@@ -249,33 +254,37 @@ class _Reading:
             events,
             RULE,
             events[0],
-            any(self._found.lacks_causes[each.place] for each in chosen),
+            any(self._history.lacks_causes[each.position] for each in chosen),
             None if is_open or behind is None else behind.event,
             events,
         )
 
-    def _names(self, others: Mapping[str, Sequence[_Beginning]]) -> dict[str, dict[str, str]]:
-        """Maps events to what they mean by the numbers that are not, or not only, the first's."""
+    def _names_by_event(
+        self, others: Mapping[str, Sequence[_Beginning]]
+    ) -> dict[str, dict[str, str]]:
+        """Maps events to the packages that they mean by numbers given more than once."""
         found: dict[str, dict[str, str]] = {}
-        for place, rank in enumerate(self._found.ranks):
+        for position, rank in enumerate(self._history.ranks):
             event, about = self._ordered[rank], self._subjects[rank]
             feature = about.rpartition("/")[0] if about else None
             for subject, given in others.items():
                 if subject.rpartition("/")[0] != feature:
                     continue
-                name = self._meant(event, place, given).name
+                name = self._package_for(event, position, given).name
                 if name != _number(subject):
                     found.setdefault(event.event_id, {})[_number(subject)] = name
         return found
 
-    def _meant(self, event: Event, place: int, given: Sequence[_Beginning]) -> _Package:
-        seen: Sequence[_Beginning] = [each for each in given if self._seen[place] & each.bit]
-        seen = seen or [each for each in given if each.event.node_id == event.node_id] or given
-        chosen = next((each for each in seen if not self._has_lost(each)), seen[0])
+    def _package_for(self, event: Event, position: int, given: Sequence[_Beginning]) -> _Package:
+        mask = self._reachable[position]
+        candidates: Sequence[_Beginning] = [each for each in given if mask & each.bit]
+        if not candidates:
+            candidates = [each for each in given if each.event.node_id == event.node_id] or given
+        chosen = next((each for each in candidates if not self._has_lost(each)), candidates[0])
         return self._packages[chosen.bit]
 
     def _has_lost(self, given: _Beginning) -> bool:
-        """Tells whether a package got another number at once, so that this one is free."""
+        """Reports whether a package got another number concurrently, so that this one is free."""
         is_new = given.event.event_type == _RENUMBERS
         return is_new and self._packages[given.bit].subject != given.subject
 

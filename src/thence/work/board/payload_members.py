@@ -1,4 +1,4 @@
-"""What an event's payload holds of all that a board is made of, read off the event's line."""
+"""The members of an event's payload that a board needs, decoded from the event's line."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from thence.core.event import Event
 
 
 class PayloadMembers(msgspec.Struct, frozen=True, gc=False):
-    """The members of payloads that a board is made of; any of them may hold anything."""
+    """The payload members that a board needs; a member may hold any JSON value."""
 
     wp_id: Any = None
     work_package_id: Any = None
@@ -52,11 +52,11 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def members_of(event: Event) -> PayloadMembers:
-    """Returns the members that a board is made of; what is missing is None."""
+    """Returns the payload members that a board needs; a missing member is None."""
     try:
         return _decode(event.line).payload
     except msgspec.MsgspecError:  # a payload that is no map, a number that Python can't hold
-        held = event.payload
+        payload = event.payload
         return PayloadMembers(
-            **{name: held[name] for name in PayloadMembers.__struct_fields__ if name in held}
+            **{name: payload[name] for name in PayloadMembers.__struct_fields__ if name in payload}
         )

@@ -1,8 +1,8 @@
 """The replay of a project's events: what each type changes, event by event.
 
-Nothing here is strict. What an event lacks is looked for where other programs put it; what
-is of another kind than it should be counts as absent; an event that says nothing usable is
-passed over and told.
+The replay is lenient. A member that an event lacks is looked for where other programs put it. A
+member of the wrong type counts as absent. An event without usable members is passed over and
+reported.
 """
 
 import re
@@ -36,7 +36,7 @@ _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class ReplayedEvent(NamedTuple):
-    """One event as a step reads it; `names` are of packages that it means by others' numbers."""
+    """One event as a step reads it; `names` maps numbers to the packages that the event means."""
 
     header: Header
     members: PayloadMembers
@@ -49,7 +49,7 @@ class ReplayedEvent(NamedTuple):
 
 
 class GateResult(NamedTuple):
-    """What was last said of a gate, by which actor, and in which event."""
+    """A gate's last result: the status, the actor, and the event's id."""
 
     status: str
     actor: str | None
@@ -57,7 +57,7 @@ class GateResult(NamedTuple):
 
 
 class PackageFold:
-    """A package while its events are read."""
+    """A package while its events are applied."""
 
     __slots__ = ("facts", "gates", "history", "last_event", "resolved", "set_by", "subtasks")
 
@@ -76,7 +76,7 @@ class PackageFold:
         results: Mapping[str, "GateResult"],
         heads: Mapping[str, tuple[str, ...]],
     ) -> PackageState:
-        """Returns what the events came to; results are those of gates, heads by subject."""
+        """Returns the package after all applied events; results by gate, heads by subject."""
         gates = {
             gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, made)))
             for gate_id, (kind, made) in sorted(self.gates.items())
@@ -95,7 +95,7 @@ class PackageFold:
 
 
 class FeatureFold:
-    """A feature while its events are read; `results` are of gates of all its packages."""
+    """A feature while its events are applied; `results` are of gates of all its packages."""
 
     __slots__ = ("facts", "gates", "packages", "results")
 
@@ -113,7 +113,7 @@ class FeatureFold:
         return found
 
     def state(self, heads: Mapping[str, tuple[str, ...]]) -> FeatureState:
-        """Returns what the events came to; heads are event ids by subject."""
+        """Returns the feature after all applied events; heads are event ids by subject."""
         project, slug = self.facts["project_uuid"], self.facts["slug"]
         packages = {
             wp_id: package.state(work_subject(project, slug, wp_id), self.results, heads)
@@ -126,7 +126,7 @@ def _in_order(values: Mapping[str, Value]) -> Mapping[str, Value]:
     return MappingProxyType(dict(sorted(values.items())))
 
 
-# returns why nothing follows from the event, or the package that it is about, or None
+# returns the reason that the event changes nothing, or the package that it is about, or None
 Step = Callable[[ReplayedEvent], str | PackageFold | None]
 
 
@@ -140,7 +140,7 @@ def _package_of(event: ReplayedEvent) -> PackageFold | None:
 _NO_PACKAGE = "it names no package"
 
 
-def _moved(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_move(event: ReplayedEvent) -> str | PackageFold | None:
     new = text(event.members.new_status)
     if new is None:
         return "it names no lane"
@@ -172,26 +172,26 @@ def _moved(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _created(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_creation(event: ReplayedEvent) -> str | PackageFold | None:
     package = _package_of(event)
     if package is None:
         return _NO_PACKAGE
     package.facts["title"] = text(event.members.title) or ""
-    needs = (event.names.get(each, each) for each in texts(event.members.dependencies))
-    package.facts["dependencies"] = tuple(dict.fromkeys(needs))
+    dependencies = (event.names.get(each, each) for each in texts(event.members.dependencies))
+    package.facts["dependencies"] = tuple(dict.fromkeys(dependencies))
     package.facts.setdefault("created_event", event.header.event_id)
     package.set_by["package"] = event.header.event_id
     return package
 
 
-def _renumbered(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_renumbering(event: ReplayedEvent) -> str | PackageFold | None:
     package = _package_of(event)
     if package is not None:
         package.facts["renumbered_from"] = text(event.members.old_wp_id)
     return package or _NO_PACKAGE
 
 
-def _assigned(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_assignment(event: ReplayedEvent) -> str | PackageFold | None:
     package, agent = _package_of(event), text(event.members.agent_id)
     if package is None or agent is None:
         return _NO_PACKAGE if package is None else "it names no agent"
@@ -199,16 +199,16 @@ def _assigned(event: ReplayedEvent) -> str | PackageFold | None:
     retries = event.members.retry_count
     package.facts["phase"] = phase
     role = "reviewer" if phase == "review" else "agent"
-    had = package.facts.get("agent")
+    former = package.facts.get("agent")
     if role == "agent":
-        lost = TakenOver(had, event.header.timestamp) if had and had != agent else None
+        lost = TakenOver(former, event.header.timestamp) if former and former != agent else None
         package.facts["taken_over"] = lost
     package.facts[role], package.set_by[role] = agent, event.header.event_id
     package.facts["retry_count"] = retries if type(retries) is int else 0
     return package
 
 
-def _noted(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_note(event: ReplayedEvent) -> str | PackageFold | None:
     package, content = _package_of(event), text(event.members.entry_content)
     if package is None or content is None:
         return _NO_PACKAGE if package is None else "it says nothing"
@@ -219,7 +219,7 @@ def _noted(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _dependency(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_dependency(event: ReplayedEvent) -> str | PackageFold | None:
     package, other = _package_of(event), text(event.members.dependency_wp_id)
     if package is None or other is None:
         return _NO_PACKAGE if package is None else "it names no dependency"
@@ -229,7 +229,7 @@ def _dependency(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _workspace(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_workspace(event: ReplayedEvent) -> str | PackageFold | None:
     package, branch = _package_of(event), text(event.members.branch_name)
     if package is None or branch is None:
         return _NO_PACKAGE if package is None else "it names no branch"
@@ -239,7 +239,7 @@ def _workspace(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _reviewed(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_review(event: ReplayedEvent) -> str | PackageFold | None:
     package, commit, base = _package_of(event), oid(event.members.commit), oid(event.members.base)
     if package is None or commit is None or base is None:
         return _NO_PACKAGE if package is None else "it names no commits"
@@ -248,7 +248,7 @@ def _reviewed(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _landed(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_landing(event: ReplayedEvent) -> str | PackageFold | None:
     package, how = _package_of(event), text(event.members.how)
     if package is None or how is None:
         return _NO_PACKAGE if package is None else "it does not tell how"
@@ -257,11 +257,11 @@ def _landed(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _settled(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_choice(event: ReplayedEvent) -> str | PackageFold | None:
     return _package_of(event) or _NO_PACKAGE
 
 
-def _ticked(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_tick(event: ReplayedEvent) -> str | PackageFold | None:
     wp_id, index = (
         text(event.members.work_package_id) or text(event.members.wp_id),
         event.members.subtask_index,
@@ -275,7 +275,7 @@ def _ticked(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _gate(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_gate(event: ReplayedEvent) -> str | PackageFold | None:
     wp_id = text(event.members.work_package_id) or text(event.members.wp_id)
     gate_id = text(event.members.gate_id) or event.header.aggregate_id
     if wp_id is None or gate_id is None:
@@ -286,7 +286,7 @@ def _gate(event: ReplayedEvent) -> str | PackageFold | None:
     return package
 
 
-def _gate_result(event: ReplayedEvent) -> str | PackageFold | None:
+def _apply_gate_result(event: ReplayedEvent) -> str | PackageFold | None:
     gate_id = text(event.members.gate_id) or event.header.aggregate_id
     status = text(event.members.new_status)
     if gate_id is None or status is None:
@@ -295,7 +295,7 @@ def _gate_result(event: ReplayedEvent) -> str | PackageFold | None:
     return event.feature.gates.get(gate_id)
 
 
-def _specified(event: ReplayedEvent) -> None:
+def _apply_spec(event: ReplayedEvent) -> None:
     event.feature.facts["spec_event"] = event.header.event_id
     event.feature.facts["title"] = text(event.members.title) or ""
     event.feature.facts["mission"] = text(event.members.mission) or ""
@@ -303,49 +303,49 @@ def _specified(event: ReplayedEvent) -> None:
         event.feature.facts["target_branch"] = target
 
 
-def _cut(event: ReplayedEvent) -> None:
+def _apply_feature(event: ReplayedEvent) -> None:
     facts = event.feature.facts
     facts["created_event"] = event.header.event_id
     facts["number"] = text(event.members.feature_number) or facts["number"]
     facts["target_branch"] = text(event.members.target_branch) or facts.get("target_branch")
 
 
-def _completed(event: ReplayedEvent) -> None:
+def _apply_completion(event: ReplayedEvent) -> None:
     event.feature.facts["is_completed"] = True
 
 
 STEPS: Mapping[str, Step] = {
-    "WPStatusChanged": _moved,
-    "WPCreated": _created,
-    "WPRenumbered": _renumbered,
-    "WPAssigned": _assigned,
-    "HistoryAdded": _noted,
-    "DependencyResolved": _dependency,
-    "WorkspaceCreated": _workspace,
-    "WPReviewed": _reviewed,
-    "WPLanded": _landed,
-    "ConflictSettled": _settled,
-    "SubtaskCompleted": _ticked,
-    "SubtaskReopened": _ticked,
-    "GateCreated": _gate,
-    "GateResultChanged": _gate_result,
-    "SpecCreated": _specified,
-    "FeatureCreated": _cut,
-    "FeatureCompleted": _completed,
+    "WPStatusChanged": _apply_move,
+    "WPCreated": _apply_creation,
+    "WPRenumbered": _apply_renumbering,
+    "WPAssigned": _apply_assignment,
+    "HistoryAdded": _apply_note,
+    "DependencyResolved": _apply_dependency,
+    "WorkspaceCreated": _apply_workspace,
+    "WPReviewed": _apply_review,
+    "WPLanded": _apply_landing,
+    "ConflictSettled": _apply_choice,
+    "SubtaskCompleted": _apply_tick,
+    "SubtaskReopened": _apply_tick,
+    "GateCreated": _apply_gate,
+    "GateResultChanged": _apply_gate_result,
+    "SpecCreated": _apply_spec,
+    "FeatureCreated": _apply_feature,
+    "FeatureCompleted": _apply_completion,
 }
 
 
 def text(value: Any) -> str | None:
-    """Returns a value if it is a text that says something."""
+    """Returns a value if it is a non-empty text, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def oid(value: Any) -> str | None:
-    """Returns a value if it is the whole id of a commit or a patch, such as can be told to git."""
+    """Returns a value if it is the full id of a commit or a patch, safe to pass to git."""
     return value if isinstance(value, str) and _OID.fullmatch(value) else None
 
 
 def texts(value: Any) -> tuple[str, ...]:
     """Returns the texts of a list, each once."""
-    held = value if isinstance(value, list | tuple) else ()
-    return tuple(dict.fromkeys(each for each in held if isinstance(each, str) and each))
+    items = value if isinstance(value, list | tuple) else ()
+    return tuple(dict.fromkeys(each for each in items if isinstance(each, str) and each))

@@ -1,8 +1,8 @@
-"""What the log tells of an orchestration: who was given what, how it ended, what was said of it.
+"""The state of an orchestration as the log has it: assignments, failed tries, reviews.
 
-An orchestrator keeps nothing else, so that one that was killed is followed by another. A try of
-an agent is a WPAssigned with its number; one that failed is an ErrorLogged that names the agent; a
-review is a HistoryAdded, and what was sent back stands in the reason of the move.
+An orchestrator keeps no other state, so another orchestrator can replace one that was killed. A
+try of an agent is a WPAssigned with its number. A failed try is an ErrorLogged that names the
+agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,19 +18,19 @@ APPROVED = "approved"
 
 
 class Round:
-    """One package since it was last claimed afresh.
+    """The orchestration of one package since it was last claimed afresh.
 
-    `assigned` is the last WPAssigned, `failures` counts failed tries by (phase, agent), `returned`
-    is why it was sent back, `lacked` what the last try since then failed by. `is_approved` is
-    whether a review let through what is in review, `approval` the id of the event that says so;
-    `tries` are the phases and ids of the failed tries that count. `returns` counts how often the
-    package was sent back.
+    `assigned` is the last WPAssigned, `failures` counts failed tries by (phase, agent).
+    `return_reason` is the reason of the last send-back, `failure_message` that of the last failed
+    try since then. `is_approved` is whether a review approved the code in review, `approval` the id
+    of the event that records it. `tries` are the phases and ids of the failed tries that count.
+    `returns` counts the send-backs.
     """
 
     assigned: Event | None
     failures: dict[tuple[str, str], int]
-    returned: str
-    lacked: str
+    return_reason: str
+    failure_message: str
     approval: str | None
     tries: list[tuple[str, str]]
 
@@ -39,23 +39,23 @@ class Round:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets what was before the package was given back, but how often that happened."""
+        """Clears everything except the number of send-backs."""
         self.assigned = None
         self.failures = {}
-        self.returned = ""
-        self.lacked = ""
+        self.return_reason = ""
+        self.failure_message = ""
         self.approval = None
         self.tries = []
 
     @property
     def is_approved(self) -> bool:
-        """Whether a review let through what is in review."""
+        """Whether a review approved the code in review."""
         return self.approval is not None
 
     @property
     def feedback(self) -> str:
-        """What the next try must do better."""
-        return "\n".join(filter(None, (self.returned, self.lacked)))
+        """The feedback for the next try."""
+        return "\n".join(filter(None, (self.return_reason, self.failure_message)))
 
     @property
     def phase(self) -> str:
@@ -63,16 +63,16 @@ class Round:
         return str(_payload(self.assigned).get("phase") or IMPLEMENTATION)
 
     def retries(self, phase: str) -> int:
-        """Returns how many tries of a phase have failed."""
+        """Returns the number of failed tries of a phase."""
         return sum(count for (each, _), count in self.failures.items() if each == phase)
 
 
 def rounds_of(
     events: Iterable[Event], slug: str, forgiven: Collection[str] = ()
 ) -> dict[str, Round]:
-    """Returns what there is to know of each package of a feature that was ever assigned.
+    """Returns the round of each package of a feature that was ever assigned.
 
-    Failures and send-backs whose ids are `forgiven` do not count, though what they say is kept.
+    Failures and send-backs whose ids are `forgiven` do not count; their messages are kept.
     """
     rounds: dict[str, Round] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
@@ -90,47 +90,47 @@ def rounds_of(
     return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
 
 
-def _moved(round_: Round, _: Event, payload: dict[str, Any]) -> None:
+def _apply_move(round_: Round, _: Event, payload: dict[str, Any]) -> None:
     old, new = payload.get("previous_status"), payload.get("new_status")
     if new == FOR_REVIEW:
         round_.approval = None
         round_.tries = [each for each in round_.tries if each[0] != REVIEW]
         round_.failures = {key: n for key, n in round_.failures.items() if key[0] != REVIEW}
-        round_.returned = round_.lacked = ""
+        round_.return_reason = round_.failure_message = ""
     elif new == DOING and old == FOR_REVIEW:
         round_.returns += 1
-        round_.returned, round_.lacked = str(payload.get("reason") or ""), ""
+        round_.return_reason, round_.failure_message = str(payload.get("reason") or ""), ""
         round_.failures, round_.tries = {}, []
     elif new != DONE:
         round_.clear()
 
 
-def _assigned(round_: Round, event: Event, payload: dict[str, Any]) -> None:
+def _apply_assignment(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     if payload.get("retry_count") is None:  # it is no try: somebody took the package over
         round_.clear()
     else:
         round_.assigned = event
 
 
-def _failed(round_: Round, event: Event, payload: dict[str, Any]) -> None:
+def _apply_failure(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     agent, message = payload.get("agent_id"), str(payload.get("error_message") or "")
     if isinstance(agent, str) and message.startswith(TRY_FAILED):
         key = (round_.phase, agent)
         round_.failures[key] = round_.failures.get(key, 0) + 1
         round_.tries.append((round_.phase, event.event_id))
-        round_.lacked = message.removeprefix(TRY_FAILED)
+        round_.failure_message = message.removeprefix(TRY_FAILED)
 
 
-def _said(round_: Round, event: Event, payload: dict[str, Any]) -> None:
+def _apply_review(round_: Round, event: Event, payload: dict[str, Any]) -> None:
     if payload.get("entry_type") == REVIEW and payload.get("entry_content") == APPROVED:
         round_.approval = event.event_id
 
 
 _STEPS = {
-    "WPStatusChanged": _moved,
-    "WPAssigned": _assigned,
-    "ErrorLogged": _failed,
-    "HistoryAdded": _said,
+    "WPStatusChanged": _apply_move,
+    "WPAssigned": _apply_assignment,
+    "ErrorLogged": _apply_failure,
+    "HistoryAdded": _apply_review,
 }
 
 

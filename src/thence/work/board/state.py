@@ -1,6 +1,6 @@
-"""What a board holds: features, their packages, and what is not settled between clones.
+"""The values of a board: features, their packages, and the conflicts between clones.
 
-All of it is frozen, made by `work.board.fold` from events alone, and equal wherever the
+All values are frozen, made by `work.board.board.fold` from events alone, and equal wherever the
 same events are held.
 """
 
@@ -13,14 +13,14 @@ from thence.merge.conflicts import Conflict
 
 PLANNED, DOING, FOR_REVIEW, DONE, REJECTED = "planned", "doing", "for_review", "done", "rejected"
 LANES = (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)
-# what stands for who acts where nobody is named
+# the actor where none is named
 NOBODY = "user"
-# what a gate of a package is when nobody has told its result
+# the statuses of a gate; a gate without a result is pending
 PENDING, PASSED, FAILED = "pending", "passed", "failed"
 
 
 class GateState(msgspec.Struct, frozen=True):
-    """A gate before a package; `status` is pending, passed, failed, or a word nobody knows.
+    """A gate before a package; `status` is pending, passed, failed, or an unknown word.
 
     `stated_by` is the actor of its last result, as the event has it; `event_id` is the event of
     that result, or of the gate where it has none.
@@ -34,15 +34,15 @@ class GateState(msgspec.Struct, frozen=True):
 
     @property
     def is_passed(self) -> bool:
-        """Whether the gate lets its package be done."""
+        """Whether the gate is passed."""
         return self.status == PASSED
 
 
 class Reviewed(msgspec.Struct, frozen=True):
-    """A package's code as it went to review: the commit, and where its branch began.
+    """A package's code as it went to review: the commit, and the commit its branch began at.
 
-    `patch` is the patch-id of all that was changed, empty for nothing, `patches` hold that of
-    each commit.
+    `patch` is the patch-id of the whole change, empty if nothing was changed; `patches` hold that
+    of each commit.
     """
 
     commit: str
@@ -52,7 +52,7 @@ class Reviewed(msgspec.Struct, frozen=True):
 
 
 class Landed(msgspec.Struct, frozen=True):
-    """How a package's code came to its target, and the commit of the target that has it.
+    """The landing of a package's code: how it came to its target, and the commit that has it.
 
     `how` is ancestor, patch, patches, merge, stated or no_code; the last two carry the reason that
     was given.
@@ -64,7 +64,7 @@ class Landed(msgspec.Struct, frozen=True):
 
 
 class Workspace(msgspec.Struct, frozen=True):
-    """Where a package is worked on: its branch, its worktree as it was written, in which clone."""
+    """A package's workspace: its branch, its worktree as recorded, and the clone's node."""
 
     branch: str
     path: str
@@ -72,14 +72,14 @@ class Workspace(msgspec.Struct, frozen=True):
 
 
 class TakenOver(msgspec.Struct, frozen=True):
-    """Tells who had a package until somebody else was given it, and when that was."""
+    """The former agent of a package that was given to another, and the time of that."""
 
     former: str
     at: str
 
 
 class HistoryEntry(msgspec.Struct, frozen=True):
-    """Something that was said about a package; `kind` is note, review, error or comment."""
+    """An entry of a package's history; `kind` is note, review, error or comment."""
 
     event_id: str
     timestamp: str
@@ -89,21 +89,21 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 
 
 class PackageState(msgspec.Struct, frozen=True, kw_only=True):
-    """A work package; `lane` may be one that nobody knows.
+    """A work package; `lane` may be an unknown one.
 
     `wp_id` is `WP10~ab12` for a package whose number was given twice and that came second, until it
-    is renumbered, `renumbered_from` the number that it had before. `created_event` is the id of the
-    event that made it. `agent` is who has it, or had it last, `reviewer` who was given it for
-    review, and `phase` is implementation or review. `taken_over` tells who had it before its agent
-    was given it. `resolved` maps dependencies that it need not wait for any more to how that came;
-    `subtasks` maps those that were ticked in the log to True, and to False where the tick was taken
-    back; `gates` are by their ids. `heads` are the ids of the events on it that no other event on
-    it goes back to, `lane_event` of the one that put it into its lane, `last_event` of the last
-    that counts in total order: errors do not. `open_claim` is the id of the event by which a
-    command took the package and has not told yet what came of it. `reviewed` is its code as it last
-    went to review, `landed` how that came to the target, until it leaves done. `set_by` maps
-    "lane", "agent", "reviewer", "package" (title and dependencies), "resolved/WP01" and
-    "ticked/T001" to the ids of the events that set them last.
+    is renumbered; `renumbered_from` is its former number. `created_event` is the id of the event
+    that made the package. `agent` has the package, or had it last; `reviewer` was given it for
+    review; `phase` is implementation or review. `taken_over` is the former agent, if another was
+    given the package. `resolved` maps dependencies that need not be waited for any more to the
+    kind of their resolution. `subtasks` maps those that were ticked in the log to True, and to
+    False where the tick was taken back. `gates` are by their ids. `heads` are the ids of the
+    package's events that cause no other event of it. `lane_event` is the id of the event that set
+    the lane, `last_event` of the last in total order that counts: errors do not. `open_claim` is
+    the id of the event by which a command claimed the package, until the command records the
+    outcome. `reviewed` is the code as it last went to review, `landed` its landing in the target,
+    until the package leaves done. `set_by` maps "lane", "agent", "reviewer", "package" (title and
+    dependencies), "resolved/WP01" and "ticked/T001" to the ids of the events that set them last.
     """
 
     wp_id: str
@@ -133,18 +133,18 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_number(self) -> bool:
-        """Whether its id is its own: events can name it."""
+        """Whether the package's number is its own, so that events can name it."""
         return "~" not in self.wp_id
 
     def events_of(self, *names: str) -> tuple[str, ...]:
-        """Returns the ids of the events that set these facts, without those that nothing set."""
+        """Returns the ids of the events that set these facts; facts never set have none."""
         return tuple(self.set_by[name] for name in names if name in self.set_by)
 
 
 class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
-    """A feature and its packages by their ids, in order of these.
+    """A feature and its packages, by package id and in that order.
 
-    `spec_event` and `created_event` are the ids of what told of its spec and of its packages.
+    `spec_event` and `created_event` are the ids of its SpecCreated and FeatureCreated.
     """
 
     project_uuid: str | None
@@ -159,12 +159,12 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
     created_event: str | None = None
 
     def is_about(self, subject: str) -> bool:
-        """Tells whether a subject is one of this feature."""
+        """Reports whether a subject belongs to this feature."""
         return subject.startswith(work_subject(self.project_uuid, self.slug, ""))
 
 
 class IgnoredEvent(msgspec.Struct, frozen=True):
-    """An event that nothing follows from though its type is known, with the reason."""
+    """An event of a known type that changes nothing, with the reason."""
 
     event_id: str
     event_type: str
@@ -175,7 +175,7 @@ class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
     A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
-    `conflicts` are all that ever were, resolved ones too.
+    `conflicts` are all there ever were, resolved ones too.
     """
 
     project_uuid: str | None = None
@@ -184,10 +184,10 @@ class Board(msgspec.Struct, frozen=True):
     passed_over: tuple[IgnoredEvent, ...] = ()
 
     def package(self, feature_slug: str, wp_id: str) -> PackageState | None:
-        """Returns a package; None where the board has none of this name."""
+        """Returns a package; None where the board has none of this id."""
         feature = self.features.get(feature_slug)
         return feature.packages.get(wp_id) if feature else None
 
     def open_conflicts(self, subject: str) -> tuple[Conflict, ...]:
-        """Returns the conflicts on a subject that nobody has gone on from with all in sight."""
+        """Returns the open conflicts on a subject: no event has seen all of their sides."""
         return tuple(each for each in self.conflicts if each.is_open and each.subject == subject)

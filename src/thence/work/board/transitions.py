@@ -1,7 +1,8 @@
-"""How a package goes from lane to lane, in three phases: conditions, validators, post-functions.
+"""Moves of a package from lane to lane, in three phases: conditions, validators, post-functions.
 
-The first two are the guards of `work.guards`; post-functions tell which events follow. All
-are pure: nothing is written here, and what is on the disk or in git comes in as facts.
+Conditions and validators are the guards of `work.board.guards`; post-functions return the events
+that follow. All are pure: nothing is written here, and the state of disk and git comes in as
+facts.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,8 +10,16 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict
 
 from thence.core.values.vocabulary import work_subject
-from thence.work.board.attempt import Attempt, Facts, FollowUp, Move, Refusal, closed_by, is_closed
-from thence.work.board.gates import results, verdicts
+from thence.work.board.attempt import (
+    Attempt,
+    Facts,
+    FollowUp,
+    Move,
+    Refusal,
+    closing_events,
+    is_closed,
+)
+from thence.work.board.gates import failed_reviews, gate_results
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.state import (
     DOING,
@@ -23,7 +32,7 @@ from thence.work.board.state import (
     PackageState,
 )
 
-# a move holds as long as none of these is new on what its guards looked at
+# a move holds as long as no event of these types is new on the subjects its guards read
 DECIDING_TYPES = frozenset(
     (
         "WPStatusChanged",
@@ -40,12 +49,12 @@ PostFunction = Callable[[Attempt], tuple[FollowUp, ...]]
 
 
 def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Move | Refusal:
-    """Returns the move of a package to a lane, or the first refusal that stands.
+    """Returns the move of a package to a lane, or the first refusal that is not overruled.
 
-    What is forced needs a reason, and overrules all refusals that may be forced.
+    A forced move needs a reason, and overrules all refusals that may be forced.
     """
     attempt = _attempt(board, feature_slug, wp_id, to, facts)
-    refused, read = _looked(attempt)
+    refused, read = _check_guards(attempt)
     for refusal in refused:
         if not (facts.is_forced and refusal.may_be_forced):
             return refusal
@@ -67,12 +76,12 @@ def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> 
 def refusals(
     board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts
 ) -> tuple[Refusal, ...]:
-    """Returns all that stands against a move, forced or not; nothing more of an unknown one."""
-    return _looked(_attempt(board, feature_slug, wp_id, to, facts))[0]
+    """Returns all refusals of a move, forced or not; an unknown package or lane ends the checks."""
+    return _check_guards(_attempt(board, feature_slug, wp_id, to, facts))[0]
 
 
-def _looked(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
-    """Returns what stands against a move, and the events by which the other guards let it pass."""
+def _check_guards(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """Returns a move's refusals, and the events by which the other guards let it pass."""
     refused: list[Refusal] = []
     read: list[str] = []
     for guard in (*CONDITIONS, *VALIDATORS):
@@ -87,9 +96,9 @@ def _looked(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
 
 
 def _causes(board: Board, read: Sequence[str]) -> tuple[str, ...]:
-    """Returns events that a move rests on, with those that were written at once with any of them.
+    """Returns the causes of a move, with all events in conflict with any of them.
 
-    What such a conflict came to rests on all of its sides.
+    The result of a conflict rests on all of its sides.
     """
     causes = dict.fromkeys(filter(None, read))
     for conflict in board.conflicts:
@@ -115,8 +124,8 @@ def _attempt(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts)
     if feature is None:
         feature = FeatureState(project_uuid=board.project_uuid, slug=feature_slug)
     package = feature.packages.get(wp_id)
-    nobody = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
-    return Attempt(board, feature, package or nobody, package is not None, to, facts)
+    missing = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
+    return Attempt(board, feature, package or missing, package is not None, to, facts)
 
 
 def _subject(feature: FeatureState, aggregate_id: str) -> str:
@@ -135,7 +144,7 @@ def _payload(attempt: Attempt) -> dict[str, object]:
     if facts.reason:
         payload["reason"] = facts.reason
     if attempt.to == DONE and package.gates:
-        payload["gate_results"] = results(package)
+        payload["gate_results"] = gate_results(package)
     if attempt.is_claim and package.dependencies:
         payload["dependency_status"] = {
             wp_id: attempt.lane_of(wp_id) for wp_id in package.dependencies
@@ -149,12 +158,12 @@ def _watched(attempt: Attempt) -> frozenset[str]:
     return frozenset((package.subject, *(_subject(attempt.feature, each) for each in others)))
 
 
-def _tick_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
-    """Tells each package that waited for this one last that it need not wait any more."""
+def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Resolves the last open dependency of each package that waited for this one."""
     if attempt.to != DONE:
         return ()
     wp_id = attempt.package.wp_id
-    told: list[FollowUp] = []
+    resolved: list[FollowUp] = []
     for other in attempt.feature.packages.values():
         rest = [each for each in other.dependencies if each != wp_id]
         is_last = len(rest) < len(other.dependencies) and all(
@@ -164,17 +173,19 @@ def _tick_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
         if is_last and wp_id not in other.resolved and is_open:
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
             payload["resolution_type"] = "completed"
-            rests_on = [id_ for each in rest for id_ in closed_by(attempt.feature, other, each)]
-            told.append(FollowUp("DependencyResolved", payload, tuple(rests_on)))
-    return tuple(told)
+            rests_on = [
+                id_ for each in rest for id_ in closing_events(attempt.feature, other, each)
+            ]
+            resolved.append(FollowUp("DependencyResolved", payload, tuple(rests_on)))
+    return tuple(resolved)
 
 
-def _give_verdicts(attempt: Attempt) -> tuple[FollowUp, ...]:
-    """Lets a send-back fail the reviews by hand that stand before the package."""
-    return verdicts(attempt.package, attempt.facts.reason) if attempt.is_send_back else ()
+def _fail_reviews(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Fails the package's manual reviews on a send-back."""
+    return failed_reviews(attempt.package, attempt.facts.reason) if attempt.is_send_back else ()
 
 
-def _hand_in(attempt: Attempt) -> tuple[FollowUp, ...]:
+def _record_reviewed_code(attempt: Attempt) -> tuple[FollowUp, ...]:
     """Records the code that goes to review."""
     code = attempt.facts.reviewed
     if attempt.to != FOR_REVIEW or code is None:
@@ -183,8 +194,8 @@ def _hand_in(attempt: Attempt) -> tuple[FollowUp, ...]:
     return (FollowUp("WPReviewed", payload),)
 
 
-def _tell_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
-    """Records how the code came to its target, if it has come there."""
+def _record_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
+    """Records the landing of the code in its target, if it has landed."""
     code = attempt.facts.code
     if attempt.to != DONE or code is None or code.landed is None:
         return ()
@@ -194,8 +205,8 @@ def _tell_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
 
 
 POST_FUNCTIONS: tuple[PostFunction, ...] = (
-    _hand_in,
-    _tell_landing,
-    _tick_dependents,
-    _give_verdicts,
+    _record_reviewed_code,
+    _record_landing,
+    _resolve_dependents,
+    _fail_reviews,
 )

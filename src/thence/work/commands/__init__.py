@@ -1,1 +1,1 @@
-"""The commands of the work host: each does its real work, and tells the project's log of it."""
+"""The commands of the work host: each does its work, and records it in the project's log."""

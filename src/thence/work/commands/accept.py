@@ -1,4 +1,4 @@
-"""`thence work accept`: moves what is reviewed and merged to done."""
+"""`thence work accept`: moves packages that are reviewed and merged to done."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from thence.work.board.state import DONE, FOR_REVIEW, FeatureState, PackageState
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import facts_of, made_durable, move, package_of
-from thence.work.session.package_code import told_of
+from thence.work.session.moving import check_written, facts_of, move, package_of
+from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
 
 
@@ -28,11 +28,11 @@ def accept(
 ) -> CommandResult:
     """Moves packages from for_review to done, in the order in which they depend on each other.
 
-    Without names all that are in for_review are looked at: those that may be done are moved,
-    and of the rest it is told what stands against it. Named ones that may not be done are
-    Refused, and then nothing is moved before. Code that is in the target and not in its upstream
-    counts with `is_local`. Of one named package `landed` names the commit of the target that
-    brought it, and `no_code` tells why it has no code.
+    Without names all packages in for_review are checked: those that may be done are moved, and the
+    others are reported with the guard's reason. A named package that may not be done raises
+    Refused; packages before it have been moved then. Code that is in the target and not in its
+    upstream counts with `is_local`. For one named package `landed` names the commit of the target
+    that brought it, and `no_code` is the reason that it has no code.
     """
     if landed or no_code:
         _check_one(given)
@@ -46,7 +46,7 @@ def accept(
             facts = facts_of(
                 session, found, package.wp_id, DONE, reason=reason, is_forced=is_forced
             )
-            known = told_of(session, found, package, landed, no_code, reason)
+            known = code_of(session, found, package, landed, no_code, reason)
             facts = replace(facts, is_local=is_local, code=known)
             move(session, found.slug, package.wp_id, DONE, facts)
         except Refused as refused:
@@ -57,7 +57,7 @@ def accept(
         accepted.append(package.wp_id)
         session.look()
     if accepted:
-        made_durable(session)
+        check_written(session)
         mirror(session, session.board.features.get(found.slug, found))
     data = {
         "feature_slug": found.slug,
@@ -73,7 +73,7 @@ def accept(
         lines.append(f"all of {found.slug} is done")
     result = session.result(data, lines)
     code = 1 if kept and not accepted else 0
-    return CommandResult(result.events, result.data, result.lines, result.notes, code)
+    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
 
 
 def _check_one(given: Sequence[str]) -> None:

@@ -34,9 +34,9 @@ def add(
 ) -> CommandResult:
     """Adds a package to a feature, by default to 000-general, which is made at first use.
 
-    It gets a section in tasks.md and a file, committed on the branch that is checked out. `owns`
-    are paths that it alone works on, `after` the packages that it depends on. Raises Refused,
-    PlanningError.
+    The package gets a section in tasks.md and a file, committed on the branch that is checked out.
+    `owns` are paths that it alone works on, `after` the packages that it depends on. Raises
+    Refused, PlanningError.
     """
     title = " ".join(title.split())
     if not title:
@@ -46,13 +46,15 @@ def add(
             hint='thence work add "what is to be done"',
         )
     check_committer(session)
-    found, package = _added(session, feature, PlannedPackage("", title, owns=_paths(owns)), after)
+    found, package = _append_package(
+        session, feature, PlannedPackage("", title, owns=_paths(owns)), after
+    )
     branch = session.target_of(found)
     session.watch(branch)
     message = f"Add {package.wp_id}: {title}"
     files = _files(session, found, package, branch)
     made = commit(session, files, message, "add", target=branch)
-    told = {
+    data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
         "title": title,
@@ -62,13 +64,13 @@ def add(
         f"{package.wp_id} of {found.slug}: {title}",
         f"next: thence work implement {package.wp_id} --feature {found.slug}",
     ]
-    return session.result(told, lines)
+    return session.result(data, lines)
 
 
-def _added(
+def _append_package(
     session: Session, feature: str | None, wanted: PlannedPackage, after: Sequence[str]
 ) -> tuple[FeatureState, PlannedPackage]:
-    """Tells that the package was made, under an id that nobody else takes meanwhile."""
+    """Appends the package's WPCreated, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
         session.look()
         found = _general(session) if feature is None else session.feature(feature)
@@ -85,7 +87,7 @@ def _added(
             (found.slug, found.slug), (found.slug, package.wp_id), types=_GUARDED_TYPES
         )
         try:
-            session.say(*_said(found, package, branch), guard=guard)
+            session.append(*_new_events(found, package, branch), guard=guard)
         except HeadsMoved:
             continue
         return found, package
@@ -99,7 +101,7 @@ def _added(
 
 
 def taken_ids(session: Session, found: FeatureState, data: bytes | None) -> list[str]:
-    """Returns the ids that are taken: on the board, in tasks.md, by a file."""
+    """Returns the ids in use: on the board, in tasks.md, by a file."""
     planned = (each.wp_id for each in parse(data or b"", "").packages)
     paths = (path for path, _ in session.planning.package_files(None, found.slug))
     files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
@@ -108,7 +110,7 @@ def taken_ids(session: Session, found: FeatureState, data: bytes | None) -> list
 
 
 def _refuse_misread(package: PlannedPackage, data: bytes | None, path: str) -> None:
-    """Raises PlanningError if tasks.md with the package's section would not tell of it."""
+    """Raises PlanningError if the package can't be read back from tasks.md with its section."""
     made = parse(_with_section(package)(data), path)
     read = next((each for each in made.packages if each.wp_id == package.wp_id), None)
     before = {each.message for each in parse(data, path).problems} if data else set()
@@ -116,8 +118,8 @@ def _refuse_misread(package: PlannedPackage, data: bytes | None, path: str) -> N
     is_read = read and (read.dependencies, read.owns) == (package.dependencies, package.owns)
     if is_read and not fresh:
         return
-    told = fresh or made.problems
-    problem = told[-1] if told else None  # behind what never ends nothing else is read
+    problems = fresh or made.problems
+    problem = problems[-1] if problems else None  # nothing is read behind an unclosed block
     raise PlanningError(
         "could not add a package to",
         place=f"{path}:{problem.line}" if problem else path,
@@ -127,7 +129,7 @@ def _refuse_misread(package: PlannedPackage, data: bytes | None, path: str) -> N
 
 
 def _paths(owns: Sequence[str]) -> tuple[str, ...]:
-    """Returns paths as a line of tasks.md, where commas part them, gives them back."""
+    """Returns paths as a line of tasks.md gives them back: commas separate them there."""
     parts = (" ".join(part.strip(" `\t\r\n").split()) for each in owns for part in each.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
 
@@ -153,8 +155,8 @@ def _general(session: Session) -> FeatureState:
     return known or FeatureState(project_uuid=session.project.uuid, slug=GENERAL, title=_TITLE)
 
 
-def _said(found: FeatureState, package: PlannedPackage, branch: str) -> list[WorkEvent]:
-    said = []
+def _new_events(found: FeatureState, package: PlannedPackage, branch: str) -> list[WorkEvent]:
+    events = []
     created = found.created_event
     if created is None:
         created = new_id()
@@ -164,18 +166,18 @@ def _said(found: FeatureState, package: PlannedPackage, branch: str) -> list[Wor
             "target_branch": branch,
             "wp_count": 1,
         }
-        said.append(WorkEvent("FeatureCreated", payload, found.slug, event_id=created))
+        events.append(WorkEvent("FeatureCreated", payload, found.slug, event_id=created))
     payload = {
         "wp_id": package.wp_id,
         "title": package.title,
         "feature_slug": found.slug,
         "dependencies": list(package.dependencies),
     }
-    # by them it stays clear which package is meant, should its number have been given twice
+    # the causes identify the package meant, should its number have been given twice
     needs = [found.packages[each] for each in package.dependencies if each in found.packages]
     causes = (created, *(id_ for each in needs for id_ in each.events_of("package")))
-    said.append(WorkEvent("WPCreated", payload, found.slug, causes))
-    return said
+    events.append(WorkEvent("WPCreated", payload, found.slug, causes))
+    return events
 
 
 def _files(
@@ -184,8 +186,8 @@ def _files(
     slug = found.slug
     path, section = session.planning.path(slug, "tasks.md"), _with_section(package)
     alone = section(None)
-    told = text_of(alone, path, parse(alone, path).packages[0], session.project.files)
-    made = render(package, slug, told, shows_lane=read_options(session.project).mirror is True)
+    body = text_of(alone, path, parse(alone, path).packages[0], session.project.files)
+    made = render(package, slug, body, shows_lane=read_options(session.project).mirror is True)
     files: dict[str, Splice] = {
         path: section,
         session.planning.path(slug, path_of(package)): _new(made),

@@ -1,10 +1,10 @@
-"""`thence work add-history`: keeps what somebody has to say about a package."""
+"""`thence work add-history`: adds an entry to a package's history."""
 
 from thence.errors import PlanningError
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
-from thence.work.session.moving import made_durable, package_of
+from thence.work.session.moving import check_written, package_of
 from thence.work.session.session import Session
 
 KINDS = ("note", "review", "error", "comment")
@@ -15,7 +15,7 @@ def add_history(
 ) -> CommandResult:
     """Appends an entry to a package's history.
 
-    Raises Refused, PlanningError for an entry that says nothing, and what the append raises.
+    Raises Refused, PlanningError for an empty entry, and what the append raises.
     """
     session.look()
     found = session.feature(feature)
@@ -31,9 +31,9 @@ def add_history(
         "wp_id": package.wp_id,
         "entry_type": kind,
         "entry_content": text,
-        "author": session.acting(),
+        "author": session.current_actor(),
     }
-    session.say(WorkEvent("HistoryAdded", payload, found.slug))
-    made_durable(session)
+    session.append(WorkEvent("HistoryAdded", payload, found.slug))
+    check_written(session)
     data = {"feature_slug": found.slug, "wp_id": package.wp_id, "entry_type": kind}
     return session.result(data, [f"{kind} on {package.wp_id} of {found.slug} kept"])

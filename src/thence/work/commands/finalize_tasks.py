@@ -1,4 +1,4 @@
-"""`thence work finalize-tasks`: makes packages of what tasks.md says."""
+"""`thence work finalize-tasks`: makes the packages that tasks.md plans."""
 
 import os
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
 
 
 def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
-    """Tells FeatureCreated and a WPCreated for each package that the board lacks.
+    """Appends FeatureCreated and a WPCreated for each package that the board lacks.
 
-    Packages get their files in tasks/; they and the planning files are committed on the branch
-    that is checked out. Raises PlanningError with all that is wrong in tasks.md, and Refused.
+    Packages get their files in tasks/. These and the planning files are committed on the branch
+    that is checked out. Raises PlanningError with all problems of tasks.md, and Refused.
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
@@ -50,15 +50,15 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
                 hint="write it: a heading `## Work Package WP01: Title` for each package",
             )
         packages = packages_of(data, path)
-        said = _said(found, branch, packages)
+        events = _new_events(found, branch, packages)
         guard = session.guard(
             (found.slug, found.slug),
             *((found.slug, package.wp_id) for package in packages),
             types=_TYPES,
         )
         try:
-            if said:
-                session.say(*said, guard=guard)
+            if events:
+                session.append(*events, guard=guard)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -74,22 +74,24 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
     files = _files(session, found.slug, packages, data)
     subject = f"Packages of {found.slug}"
     made = commit(session, files, subject, "finalize-tasks", target=branch)
-    data_told = {
+    result = {
         "feature_slug": found.slug,
         "target_branch": branch,
         "packages": [package.wp_id for package in packages],
         "commit": made.oid if made else None,
     }
-    new = sum(one.event_type == "WPCreated" for one in said)
+    new = sum(one.event_type == "WPCreated" for one in events)
     lines = [f"feature {found.slug}: {len(packages)} packages, {new} of them new"]
     lines += [f"  {package.wp_id}  {package.title}{_after(package)}" for package in packages]
     first = in_order(packages)[0].wp_id
     lines.append(f"next: thence work implement {first} --feature {found.slug}")
-    return session.result(data_told, lines)
+    return session.result(result, lines)
 
 
-def _said(found: FeatureState, branch: str, packages: Sequence[PlannedPackage]) -> list[WorkEvent]:
-    said = []
+def _new_events(
+    found: FeatureState, branch: str, packages: Sequence[PlannedPackage]
+) -> list[WorkEvent]:
+    events = []
     created = found.created_event
     if created is None:
         payload = {
@@ -100,12 +102,12 @@ def _said(found: FeatureState, branch: str, packages: Sequence[PlannedPackage]) 
         }
         causes = (found.spec_event,) if found.spec_event else ()
         created = new_id()
-        said.append(WorkEvent("FeatureCreated", payload, found.slug, causes, event_id=created))
+        events.append(WorkEvent("FeatureCreated", payload, found.slug, causes, event_id=created))
     known = {wp_id: each.events_of("package") for wp_id, each in found.packages.items()}
     for package in packages:
         if package.wp_id in found.packages:
             continue
-        # by them it stays clear which package is meant, should its number have been given twice
+        # the causes identify the package meant, should its number have been given twice
         needs = [id_ for each in package.dependencies for id_ in known.get(each, ())]
         payload = {
             "wp_id": package.wp_id,
@@ -113,16 +115,16 @@ def _said(found: FeatureState, branch: str, packages: Sequence[PlannedPackage]) 
             "feature_slug": found.slug,
             "dependencies": list(package.dependencies),
         }
-        said.append(WorkEvent("WPCreated", payload, found.slug, (created, *needs)))
-        known[package.wp_id] = (said[-1].event_id,)
-    return said
+        events.append(WorkEvent("WPCreated", payload, found.slug, (created, *needs)))
+        known[package.wp_id] = (events[-1].event_id,)
+    return events
 
 
 def _files(
     session: Session, slug: str, packages: Sequence[PlannedPackage], data: bytes
 ) -> dict[str, Splice]:
-    """Returns what is to be committed: planning files as they lie, files that packages lack."""
-    written = _written(session, slug)
+    """Returns the files to commit: planning files as they are, missing files of packages."""
+    written = _planning_files(session, slug)
     files: dict[str, Splice] = dict.fromkeys(written, _as_it_lies)
     shows_lane = read_options(session.project).mirror is True
     tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
@@ -132,28 +134,28 @@ def _files(
     ]
     there = [path for path, _ in session.planning.package_files(None, slug)]
     for package in packages:
-        told = text_of(data, tasks, package, tree)
+        body = text_of(data, tasks, package, tree)
         known = [path for path in there if is_file_of(package.wp_id, path)]
         files |= dict.fromkeys(known, _as_it_lies)
         for path in known:
             text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
-            if is_made_here(text, package.wp_id) and not holds(text, told):
-                session.notes.append(
+            if is_made_here(text, package.wp_id) and not holds(text, body):
+                session.warnings.append(
                     f"{path} stays as it is: tasks.md says more of {package.wp_id}"
                 )
         if not known:
             path = session.planning.path(slug, path_of(package))
-            files[path] = _new(render(package, slug, told, reading, shows_lane=shows_lane))
+            files[path] = _new(render(package, slug, body, reading, shows_lane=shows_lane))
     return files
 
 
-def _written(session: Session, slug: str) -> list[str]:
+def _planning_files(session: Session, slug: str) -> list[str]:
     """Returns the planning files of a feature: the usual ones, and its other documents."""
     folder, tree = session.planning.path(slug), session.project.files
-    told = session.main.git.run(
+    out = session.main.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
-    others = [path for path in os.fsdecode(told).split("\0")[:-1] if _is_document(path, folder)]
+    others = [path for path in os.fsdecode(out).split("\0")[:-1] if _is_document(path, folder)]
     usual = [f"{folder}/{name}" for name in _WRITTEN]
     seen = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
     return [path for path, found in seen if found is not None and S_ISREG(found.st_mode)]

@@ -1,4 +1,4 @@
-"""`thence work errors` and `thence work conflicts`: what was refused, what can't both stand."""
+"""`thence work errors` and `thence work conflicts`: recent refusals, and conflicts of clones."""
 
 from contextlib import suppress
 
@@ -20,7 +20,7 @@ CONFLICTS_FOUND = 3
 
 def errors(session: Session, limit: int) -> CommandResult:
     """Returns the last refusals, the newest first."""
-    found = session.errors.recent(limit, session.notes.append)
+    found = session.errors.recent(limit, session.warnings.append)
     data = {"errors": [to_builtins(record) for record in found]}
     lines = []
     for record in found:
@@ -32,21 +32,21 @@ def errors(session: Session, limit: int) -> CommandResult:
 
 
 def conflicts(session: Session, is_all: bool) -> CommandResult:
-    """Returns the conflicts that are open, or all that ever were. Open ones give exit code 3."""
+    """Returns the open conflicts, or all there ever were. Open conflicts give exit code 3."""
     session.look()
     found = [each for each in session.board.conflicts if is_all or each.is_open]
-    told = [sentence_here(session, each) for each in found]
+    sentences = [sentence_here(session, each) for each in found]
     data = {
         "conflicts": [
-            {**conflict_json(each), "open": each.is_open, "sentence": said}
-            for each, said in zip(found, told, strict=True)
+            {**conflict_json(each), "open": each.is_open, "sentence": text}
+            for each, text in zip(found, sentences, strict=True)
         ]
     }
     lines = []
-    for each, said in zip(found, told, strict=True):
+    for each, text in zip(found, sentences, strict=True):
         feature, _, name = each.subject.rpartition("/")
         state = "open" if each.is_open else "resolved"
-        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {said}")
+        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {text}")
         for event in each.events:
             kept = "kept  " if each.winner and event.event_id == each.winner.event_id else "passed"
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
@@ -55,15 +55,15 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
     is_open = any(each.is_open for each in found)
     result = session.result(data, lines or ["no conflicts"])
     code = CONFLICTS_FOUND if is_open else 0
-    return CommandResult(result.events, result.data, result.lines, result.notes, code)
+    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
 
 
 def sentence_here(session: Session, conflict: Conflict) -> str:
-    """Returns a conflict in one sentence, with what this clone has of the commits of who lost."""
+    """Returns a conflict in one sentence, with the losers' commits known in this clone."""
     commits: tuple[Commits, ...] = ()
     about = [each for each in session.board.features.values() if each.is_about(conflict.subject)]
     if about and conflict.is_open and session.project.repo is not None:
-        with suppress(ThenceError):  # no target, or git failed: the rest is told
+        with suppress(ThenceError):  # no target, or git failed: the rest is reported
             node_id, target = next_node_id(session.project.home), session.target_of(about[0])
             commits = commits_of(session.repo, session.refs, node_id, target, about[0], conflict)
     return sentence(conflict, commits)

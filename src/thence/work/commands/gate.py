@@ -1,16 +1,16 @@
-"""`thence work gate`: sets a gate before a package, and tells what it has come to."""
+"""`thence work gate`: creates a gate of a package, and sets its result."""
 
 from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
-from thence.work.board.gates import REVIEWS, changed
+from thence.work.board.gates import REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
-from thence.work.session.moving import is_agents, made_durable, package_of
+from thence.work.session.moving import check_written, is_started_by_agent, package_of
 from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _DECIDING = ("GateCreated", "GateResultChanged")
@@ -25,11 +25,11 @@ def gate(
     feature: str | None = None,
     reason: str = "",
 ) -> CommandResult:
-    """Makes a package's gate of a type if it has none, and sets its result if one is given.
+    """Creates a package's gate of a type if it has none, and sets its result if one is given.
 
-    A package is done only when all its gates are passed. What is said of one that the
-    configuration runs is kept, and opens nothing. Raises Refused, PlanningError, and what the
-    append raises.
+    A package is done only when all its gates are passed. A result stated for a gate that the
+    configuration runs is recorded, and does not pass the gate. Raises Refused, PlanningError, and
+    what the append raises.
     """
     if result is not None:
         _refuse_agents(f"{gate_type} of {given}")
@@ -41,14 +41,16 @@ def gate(
         if result == PASSED and gate_type in REVIEWS:
             _refuse_author(session, f"{gate_type} of {found.slug}/{package.wp_id}", package)
         known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
-        said, after = _said(found, package, known, gate_type, result, reason, session.acting())
+        events, after = _new_events(
+            found, package, known, gate_type, result, reason, session.current_actor()
+        )
         watched = {
             package.subject,
             *(session.store.subject(found.slug, name) for name in package.gates),
         }
         try:
-            if said:
-                session.say(*said, guard=Unchanged(session.since, watched, _DECIDING))
+            if events:
+                session.append(*events, guard=Unchanged(session.position, watched, _DECIDING))
             break
         except HeadsMoved:
             continue
@@ -60,7 +62,7 @@ def gate(
             cause=f"its gates changed {ATTEMPTS_MAX} times meanwhile",
             hint="try again when others have ended",
         )
-    made_durable(session)
+    check_written(session)
     data = {
         "feature_slug": found.slug,
         "wp_id": package.wp_id,
@@ -73,7 +75,7 @@ def gate(
 
 
 def _refuse_agents(place: str) -> None:
-    if is_agents():
+    if is_started_by_agent():
         raise Refused(
             "could not set the gate",
             guard="set_by_an_agent",
@@ -99,14 +101,14 @@ def _refuse_author(session: Session, place: str, package: PackageState) -> None:
 
 
 def _line(wp_id: str, gate: GateState, is_run: bool) -> str:
-    told = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
+    text = f"gate {gate.gate_type} of {wp_id}: {gate.status}"
     if not is_run:
-        return told
+        return text
     stated = f", as {gate.stated_by} states" if gate.stated_by else ""
-    return f"{told}{stated}; thence work orchestrate runs it, and goes by what it saw"
+    return f"{text}{stated}; thence work orchestrate runs it, and goes by what it saw"
 
 
-def _said(
+def _new_events(
     feature: FeatureState,
     package: PackageState,
     known: GateState | None,
@@ -115,7 +117,7 @@ def _said(
     reason: str,
     actor: str,
 ) -> tuple[list[WorkEvent], GateState]:
-    said = []
+    events = []
     causes: tuple[str, ...] = ()
     if known is None:
         known = GateState(new_id(), gate_type)
@@ -127,9 +129,9 @@ def _said(
         rests_on = package.events_of("lane") or package.events_of("package")
         made = WorkEvent("GateCreated", payload, feature.slug, rests_on)
         causes = (made.event_id,)
-        said.append(made)
+        events.append(made)
     if result is not None and result != known.status:
-        told = changed(known, result, **({"reason": reason} if reason else {}))
-        said.append(WorkEvent(told.event_type, told.payload, feature.slug, causes))
+        text = gate_change(known, result, **({"reason": reason} if reason else {}))
+        events.append(WorkEvent(text.event_type, text.payload, feature.slug, causes))
         known = GateState(known.gate_id, gate_type, result, actor)
-    return said, known
+    return events, known

@@ -1,18 +1,18 @@
-"""`thence work implement`: takes a package and makes the worktree that it is done in."""
+"""`thence work implement`: claims a package and makes its worktree."""
 
 from thence.core.values.guard import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
-from thence.work.journal.claims import claimed, taken_back
+from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_at_target, keep_unwritten
 from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.moving import decided, facts_of, made_durable, move, package_of
+from thence.work.session.moving import check_written, decide_move, facts_of, move, package_of
 from thence.work.session.session import Session
-from thence.work.session.workspaces import unmade, workspace
+from thence.work.session.workspaces import release_reason, workspace
 
 
 def implement(
@@ -24,15 +24,14 @@ def implement(
     is_forced: bool = False,
     takes_over: bool = False,
 ) -> CommandResult:
-    """Moves a package to doing and makes its branch and worktree, on what it depends on.
+    """Moves a package to doing and makes its branch and worktree, on top of its dependencies.
 
-    With `takes_over` one that somebody else has in doing is the actor's from now on.
-
-    For a package that the actor has already, the worktree is completed or just told. Where it
-    can't be made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
+    With `takes_over` a package that somebody else has in doing becomes the actor's. For a package
+    that the actor has already, the worktree is completed or just reported. If the worktree can't be
+    made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
     """
     session.look()
-    session.unwritten.clear()  # what a look could not tell, the next one tells
+    session.unwritten_events.clear()  # the next look appends the events that this one could not
     found = session.feature(feature)
     package = package_of(found, wp_id_of(given))
     with claimed(session.project.home, package.subject):
@@ -43,20 +42,20 @@ def implement(
             _take_over(session, found, package, facts.actor)
             former, is_mine = package.agent, True
         if not is_mine:
-            decided(session, found.slug, package.wp_id, DOING, facts)
+            decide_move(session, found.slug, package.wp_id, DOING, facts)
             check_at_target(session, found, session.target_of(found))
             move(session, found.slug, package.wp_id, DOING, facts, begins=True)
-            claim = next((event.event_id for event in session.said if event.begins), None)
+            claim = next((event.event_id for event in session.appended if event.begins), None)
         try:
             made = workspace(session, found, package, claim)
         except GitFailed as error:
             if not is_mine:
-                reason, who = unmade(error), session.changed_by()
-                session.say(taken_back(reason, found.slug, package.wp_id, who, claim))
+                reason, who = release_reason(error), session.changed_by()
+                session.append(claim_release(reason, found.slug, package.wp_id, who, claim))
             raise
-        if session.pending is not None and made.is_new:  # making the branch was the claim
+        if session.journal_error is not None and made.is_new:  # making the branch was the claim
             keep_unwritten(session)
-        elif session.pending is None and is_mirrored(session, found):
+        elif session.journal_error is None and is_mirrored(session, found):
             session.look()
             mirror(session, session.board.features.get(found.slug, found))
     data = {
@@ -80,9 +79,9 @@ def implement(
 def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
     payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
     causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
-    guard = Unchanged(session.since, {package.subject}, DECIDING_TYPES)
+    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
     try:
-        session.say(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
+        session.append(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
     except HeadsMoved as error:
         raise Refused(
             "could not take over",
@@ -91,4 +90,4 @@ def _take_over(session: Session, feature: FeatureState, package: PackageState, a
             cause="somebody changed it meanwhile",
             hint="look at `thence work status`, then try again",
         ) from error
-    made_durable(session)
+    check_written(session)

@@ -1,4 +1,4 @@
-"""`thence work init`: makes a repository a project, and tells coding agents how to use it."""
+"""`thence work init`: makes a repository a project, with instructions for coding agents."""
 
 from functools import partial
 from uuid import uuid4
@@ -7,7 +7,7 @@ from thence.errors import PlanningError
 from thence.work.commands.share import with_share
 from thence.work.day_lines import Splice, with_lines
 from thence.work.project.options import BRANCH, read_options
-from thence.work.project.own_files import note_attributes
+from thence.work.project.own_files import write_attributes
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id, with_id
 from thence.work.result import CommandResult
@@ -48,10 +48,10 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 
 
 def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
-    """Returns the file with the section as it is now: in its old place, else at the end.
+    """Returns the file with the current section: in its old position, else at the end.
 
-    None stands for no file. All other bytes stay, and the file's line ends are taken over.
-    Raises PlanningError where the markers are not one beginning and one end behind it.
+    None stands for no file. All other bytes stay, and the section gets the file's line ends.
+    Raises PlanningError unless the markers are one beginning and one end behind it.
     """
     data = data or b""
     begins, ends = data.count(BEGIN), data.count(END)
@@ -92,8 +92,8 @@ _WORKTREES = b".worktrees/\n"
 def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     """Makes the project's own files and commits them on the branch that is checked out.
 
-    A second time it adds what is missing. With `has_new_id` the project gets an id of its own, for
-    a repository that was made from a template. Raises GitFailed, PlanningError.
+    In an existing project only missing files are added. With `has_new_id` the project gets an id of
+    its own, for a repository that was made from a template. Raises GitFailed, PlanningError.
     """
     project_uuid = str(uuid4()) if has_new_id else session.project.uuid
     changes: dict[str, Splice] = {
@@ -107,7 +107,7 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     elif read_options(session.project).share is None and not session.shares_in_tree:
         changes[CONFIG] = partial(_with_share, uuid=project_uuid)
     branch = session.branch_here()
-    note_attributes(session.repo)
+    write_attributes(session.repo)
     made = commit(session, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": project_uuid,
@@ -118,14 +118,14 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     lines = [f"project {project_uuid}"]
     if made is not None:
         lines.append(f"committed {', '.join(made.paths)} on {branch}")
-    elif not session.notes:
+    elif not session.warnings:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return session.result(data, lines)
 
 
 def _with_share(data: bytes | None, uuid: str) -> bytes:
-    """Returns a configuration that says how events are shared, so that nobody need look for it."""
+    """Returns a configuration with the way of sharing events, so that it need not be detected."""
     named = with_id(data, uuid)
     try:
         return with_share(named, BRANCH)

@@ -9,7 +9,7 @@ from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
 from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.session import Session
-from thence.work.session.ticks import meant, ticked
+from thence.work.session.ticks import package_of_section, tick_event
 from thence.work.vcs.pending_files import write_files
 
 
@@ -18,7 +18,7 @@ def mark_status(
 ) -> CommandResult:
     """Ticks subtasks, or takes their ticks back, in tasks.md too if the project shows them there.
 
-    Each that changes is a SubtaskCompleted or a SubtaskReopened. Raises Refused for one that
+    Each change is a SubtaskCompleted or a SubtaskReopened. Raises Refused for a subtask that
     tasks.md lacks.
     """
     session.look()
@@ -29,7 +29,7 @@ def mark_status(
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
     for package, _ in chosen:
-        name = meant(found, package)
+        name = package_of_section(found, package)
         if name not in (None, package.wp_id):
             raise Refused(
                 "could not tick the boxes of",
@@ -41,22 +41,24 @@ def mark_status(
     states = [(package, each, _is_done(found, package, each)) for package, each in chosen]
     changed = [(package, each) for package, each, was in states if was is not is_done]
     if changed:
-        session.say(*(ticked(found, package, each, is_done) for package, each in changed))
+        session.append(*(tick_event(found, package, each, is_done) for package, each in changed))
     mirror(session, found, is_all=True)
     if not is_done or is_mirrored(session, found):
-        # where boxes are not kept in the file one is still opened, for its tick would count
-        write_files(session.main, {path: _marked([each.id for _, each in chosen], path, is_done)})
-    told = {
+        # a box is opened in the file even if the file shows no ticks: its tick would count
+        write_files(
+            session.main, {path: _with_ticks([each.id for _, each in chosen], path, is_done)}
+        )
+    result = {
         "feature_slug": found.slug,
         "subtasks": [each.id for _, each in chosen],
         "changed": [each.id for _, each in changed],
     }
     lines = [_line(package, each, is_done, was) for package, each, was in states]
-    return session.result(told, lines)
+    return session.result(result, lines)
 
 
 def _is_done(feature: FeatureState, package: PlannedPackage, each: Subtask) -> bool:
-    """Tells whether a box is ticked: in the file, or in the log."""
+    """Reports whether a box is ticked: in the file, or in the log."""
     known = feature.packages.get(package.wp_id)
     return each.is_done or bool(known and known.subtasks.get(each.id))
 
@@ -78,14 +80,14 @@ def _found(
     )
 
 
-def _marked(ids: Sequence[str], path: str, is_done: bool) -> Splice:
+def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> Splice:
     def splice(data: bytes | None) -> bytes | None:
         if data is None:
             return None
         for name in ids:
             try:
                 data = tick(data, name, is_done, path)
-            except PlanningError:  # half-done work of the user's that lacks the box
+            except PlanningError:  # the user's unfinished change lacks the box
                 continue
         return data
 

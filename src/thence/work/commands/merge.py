@@ -17,14 +17,14 @@ from thence.work.session.changed_over import drops_day_files
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import facts_of, move, package_of
 from thence.work.session.session import Session
-from thence.work.session.workspaces import newest
+from thence.work.session.workspaces import newest_branch
 from thence.work.vcs.merging import MergeOutcome, abort, resume
 from thence.work.vcs.merging import merge as merge_branches
 from thence.work.vcs.repository import HEADS, Repository, is_ancestor
 from thence.work.vcs.trial_merges import MergePlan, plan
 from thence.work.vcs.unfinished_merge import unfinished
 
-# whoever merges answers for all packages; what was merged needs no further commit
+# the merging actor answers for all packages; a merged package needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
 
 
@@ -39,54 +39,54 @@ def merge(
 ) -> CommandResult:
     """Merges packages that are in doing or for_review, in the order of their dependencies.
 
-    What others have pushed of a package's branch, and a fetch has brought, is merged too.
-    All are looked at first, and nothing is merged if one can't be. Those still in doing go to
-    for_review. A conflict is opened in a private working tree, and told as GitFailed with its
-    path, for `resume_merge` or `abort_merge`; nothing is merged before that. Raises
-    Refused, PlanningError.
+    Commits that others have pushed on a package's branch, and that were fetched, are merged too.
+    All packages are checked first, and nothing is merged if one can't be. Packages in doing go to
+    for_review. A conflict is opened in a private working tree, and raised as GitFailed with its
+    path, for `resume_merge` or `abort_merge`; nothing is merged before that. Raises Refused,
+    PlanningError.
     """
     session.look()
     found = session.feature(feature)
     target = session.target_of(found)
     wp_ids, tips = [wp_id_of(name) for name in given], _tips(session, found)
-    meant = wp_ids or [package.wp_id for package in _chosen(found, (), tips)]
-    commits = (tips.get(branch_of(found.slug, wp_id)) for wp_id in meant)
+    wp_ids_chosen = wp_ids or [package.wp_id for package in _chosen(found, (), tips)]
+    commits = (tips.get(branch_of(found.slug, wp_id)) for wp_id in wp_ids_chosen)
     drops = drops_day_files(session, target, filter(None, commits))
-    found = session.feature(found.slug)  # with what stood in their day files
+    found = session.feature(found.slug)  # with the events of their day files
     chosen = _chosen(found, wp_ids, tips)
-    facts = _validated(session, found, chosen, reason, is_forced)
+    facts = _check_packages(session, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
         return _dry(session, found, plan(session.repo, target, names, tips))
-    note = session.merge_note(found.slug)
-    before = unfinished(note)
-    outcome = merge_branches(session.repo, target, names, note, tips=tips, drops_day_files=drops)
-    begun = before.names if before else ()  # by a command that was killed before it told
+    record = session.merge_record(found.slug)
+    before = unfinished(record)
+    outcome = merge_branches(session.repo, target, names, record, tips=tips, drops_day_files=drops)
+    earlier = before.names if before else ()  # by a command that was killed before it moved them
     already = [
         name
-        for name in dict.fromkeys((*names, *begun))
+        for name in dict.fromkeys((*names, *earlier))
         if name not in outcome.merged and name in tips and _was_merged(session, tips[name], target)
     ]
-    return _concluded(session, found, outcome, [*outcome.merged, *already], facts)
+    return _finish(session, found, outcome, [*outcome.merged, *already], facts)
 
 
 def resume_merge(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Goes on with a merge whose conflict was resolved. Raises GitFailed."""
+    """Continues a merge whose conflict was resolved. Raises GitFailed."""
     session.look()
     found = session.feature(feature)
-    note = session.merge_note(found.slug)
-    before = unfinished(note)
+    record = session.merge_record(found.slug)
+    before = unfinished(record)
     commits = [oid for _, oid in before.branches] if before else []
     drops = drops_day_files(session, session.target_of(found), commits)
-    outcome = resume(session.repo, note, drops_day_files=drops)
-    return _concluded(session, found, outcome, outcome.merged, {})
+    outcome = resume(session.repo, record, drops_day_files=drops)
+    return _finish(session, found, outcome, outcome.merged, {})
 
 
 def abort_merge(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Gives up a merge with an open conflict; the target has nothing of it. Raises GitFailed."""
+    """Aborts a merge with an open conflict; the target stays unchanged. Raises GitFailed."""
     session.look()
     found = session.feature(feature)
-    at = abort(session.repo, session.merge_note(found.slug))
+    at = abort(session.repo, session.merge_record(found.slug))
     target = session.target_of(found)
     data = {"feature_slug": found.slug, "target_branch": target, "commit": at}
     return session.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
@@ -94,7 +94,7 @@ def abort_merge(session: Session, *, feature: str | None = None) -> CommandResul
 
 def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
     """Returns the newest commits of packages by their branches, those on remotes with them."""
-    found = ((wp_id, newest(session, feature, wp_id)) for wp_id in feature.packages)
+    found = ((wp_id, newest_branch(session, feature, wp_id)) for wp_id in feature.packages)
     return {branch_of(feature.slug, wp_id): each[1] for wp_id, each in found if each}
 
 
@@ -146,14 +146,14 @@ def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
     )
 
 
-def _validated(
+def _check_packages(
     session: Session,
     feature: FeatureState,
     chosen: Sequence[PackageState],
     reason: str,
     is_forced: bool,
 ) -> dict[str, Facts]:
-    """Returns the facts by which each package may be merged; raises Refused for the first not."""
+    """Returns each package's facts; raises Refused for the first that may not be merged."""
     found: dict[str, Facts] = {}
     for package in chosen:
         facts = facts_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
@@ -186,17 +186,17 @@ def _dry(session: Session, feature: FeatureState, made: MergePlan) -> CommandRes
     return session.result(data, lines)
 
 
-def _concluded(
+def _finish(
     session: Session,
     feature: FeatureState,
     outcome: MergeOutcome,
     merged: Sequence[str],
     facts: Mapping[str, Facts],
 ) -> CommandResult:
-    """Moves what was merged to for_review; a conflict is GitFailed."""
+    """Moves the merged packages to for_review; raises GitFailed for a conflict."""
     target = session.target_of(feature)
     merged = list(dict.fromkeys(merged))  # a resumed merge names what it began with again
-    moved = _moved(session, feature, merged, facts)
+    moved = _move_merged(session, feature, merged, facts)
     mirror(session, session.board.features.get(feature.slug, feature))
     if outcome.conflict is not None:
         raise GitFailed(
@@ -223,7 +223,7 @@ def _concluded(
     return session.result(data, lines)
 
 
-def _moved(
+def _move_merged(
     session: Session, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
 ) -> list[str]:
     moved = []
@@ -242,7 +242,7 @@ def _moved(
 
 
 def _was_merged(session: Session, tip: str, target: str) -> bool:
-    """Tells whether a merge brought a commit to the target: a command ended before it told."""
+    """Reports whether a merge brought a commit to the target, by a command killed since."""
     out = session.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tip}", "--")
     return any(tip in line.split()[2:] for line in out.decode().splitlines())
 
@@ -250,8 +250,8 @@ def _was_merged(session: Session, tip: str, target: str) -> bool:
 def _unpushed(repo: Repository, target: str, commit: str) -> tuple[str, str] | None:
     """Returns the upstream that lacks a commit of a branch, with the command that pushes it."""
     form = "%00".join(f"%(upstream{what})" for what in ("", ":short", ":remotename", ":remoteref"))
-    told = repo.git.run("for-each-ref", f"--format={form}", f"{HEADS}{target}")
-    ref, name, remote, theirs = os.fsdecode(told).rstrip("\n").split("\0")
+    out = repo.git.run("for-each-ref", f"--format={form}", f"{HEADS}{target}")
+    ref, name, remote, theirs = os.fsdecode(out).rstrip("\n").split("\0")
     if not remote or remote == "." or repo.git.ask("show-ref", "--verify", ref).status:
         return None
     if is_ancestor(repo, commit, ref):

@@ -8,8 +8,8 @@ from thence.work.journal.claims import claimed
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.moving import facts_of, made_durable, move, package_of
-from thence.work.session.package_code import told_of
+from thence.work.session.moving import check_written, facts_of, move, package_of
+from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
 
 
@@ -25,10 +25,10 @@ def move_task(
     no_code: str | None = None,
     from_lane: str | None = None,
 ) -> CommandResult:
-    """Moves a package, and shows it in the package's file if that has a lane.
+    """Moves a package, and updates the package's file if that has a lane.
 
-    `is_local` and `no_code` are said of one that goes to done, as to `accept`; with `from_lane` it
-    has to be in that one. Raises Refused with the guard that stands against it, PlanningError.
+    `is_local` and `no_code` apply to a move to done, as in `accept`. With `from_lane` the package
+    has to be in that lane. Raises Refused with the guard that refuses the move, PlanningError.
     """
     session.look()
     found = session.feature(feature)
@@ -38,7 +38,7 @@ def move_task(
         raise _elsewhere(package, from_lane)
     with claimed(session.project.home, package.subject):
         facts = facts_of(session, found, wp_id, to, reason=reason, is_forced=is_forced)
-        code = told_of(session, found, package, None, no_code, reason) if to == DONE else None
+        code = code_of(session, found, package, None, no_code, reason) if to == DONE else None
         facts = replace(facts, is_local=is_local, code=code)
         made = move(session, found.slug, wp_id, to, facts)
         if is_mirrored(session, found):
@@ -71,9 +71,9 @@ def release(
     reason: str = "",
     is_forced: bool = False,
 ) -> CommandResult:
-    """Gives back a package that the actor works on; one of somebody else's only by force.
+    """Gives back a package that the actor works on; somebody else's package only by force.
 
-    Raises as `move_task` does, and why the journal could not be written.
+    Raises as `move_task` does, and the journal's error if it could not be written.
     """
     made = move_task(
         session,
@@ -84,19 +84,19 @@ def release(
         is_forced=is_forced,
         from_lane=DOING,
     )
-    made_durable(session)
+    check_written(session)
     return made
 
 
 def reopen(
     session: Session, given: str, *, feature: str | None = None, reason: str
 ) -> CommandResult:
-    """Takes up again a package that was done; it is the actor's then.
+    """Reopens a package that was done; it becomes the actor's.
 
-    Raises as `move_task` does, and why the journal could not be written.
+    Raises as `move_task` does, and the journal's error if it could not be written.
     """
     made = move_task(session, given, DOING, feature=feature, reason=reason, from_lane=DONE)
-    made_durable(session)
+    check_written(session)
     return made
 
 

@@ -1,4 +1,4 @@
-"""`thence work next`: takes the next package that is ready, so that nobody else does."""
+"""`thence work next`: claims the next package that is ready."""
 
 from thence.errors import Refused
 from thence.inspection.log_folder import next_node_id
@@ -6,7 +6,7 @@ from thence.work.board.attempt import Facts
 from thence.work.board.state import DOING, PLANNED, FeatureState
 from thence.work.board.transitions import claimable
 from thence.work.result import CommandResult
-from thence.work.session.moving import actor_of, made_durable, move
+from thence.work.session.moving import actor_of, check_written, move
 from thence.work.session.session import ATTEMPTS_MAX, Session
 
 NOTHING_READY = 4
@@ -15,21 +15,20 @@ NOTHING_READY = 4
 def next_package(session: Session, feature: str | None) -> CommandResult:
     """Moves the first package that is ready from planned to doing, for the actor.
 
-    Of packages that are ready at once those come first whose feature and number are smaller.
-    With nothing ready the exit code is 4. Raises Refused if others are faster again and again, and
-    what the append raises.
+    Ready packages are ordered by feature and number. With nothing ready the exit code is 4. Raises
+    Refused if others are faster ATTEMPTS_MAX times, and what the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        facts = Facts(actor=session.acting(), node_id=next_node_id(session.project.home))
+        facts = Facts(actor=session.current_actor(), node_id=next_node_id(session.project.home))
         every = list(session.board.features.values())
         chosen = every if feature is None else [session.feature(feature)]
         for each in chosen:
             ready = claimable(session.board, each.slug, facts)
             if ready:
-                taken = _take(session, each, ready[0].wp_id)
-                if taken is not None:
-                    return taken
+                result = _take(session, each, ready[0].wp_id)
+                if result is not None:
+                    return result
                 break
         else:
             return _nothing(session, chosen)
@@ -42,7 +41,7 @@ def next_package(session: Session, feature: str | None) -> CommandResult:
 
 
 def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult | None:
-    """Takes a package; None if somebody else was faster."""
+    """Claims a package; returns None if somebody else was faster."""
     actor = actor_of(session, feature, wp_id)
     node_id = next_node_id(session.project.home)
     facts = Facts(actor=actor, changed_by=session.changed_by(), node_id=node_id)
@@ -50,7 +49,7 @@ def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult 
         move(session, feature.slug, wp_id, DOING, facts)
     except Refused:
         return None
-    made_durable(session)
+    check_written(session)
     package = feature.packages[wp_id]
     data = {
         "feature_slug": feature.slug,
@@ -74,4 +73,4 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     if left:
         waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
     result = session.result({"package": None}, ["nothing is ready", *waiting])
-    return CommandResult(result.events, result.data, result.lines, result.notes, NOTHING_READY)
+    return CommandResult(result.events, result.data, result.lines, result.warnings, NOTHING_READY)

@@ -12,7 +12,7 @@ from thence.errors import PlanningError, Refused
 from thence.work.board.next_steps import next_step
 from thence.work.board.rounds import rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
-from thence.work.journal.claims import take, taken_back
+from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator
@@ -22,7 +22,7 @@ from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
-from thence.work.session.moving import facts_of, made_durable, move, package_of
+from thence.work.session.moving import check_written, facts_of, move, package_of
 from thence.work.session.session import Session
 
 STRANDED = 1
@@ -41,23 +41,23 @@ def orchestrate(
     tell: Callable[[ProgressNote], None],
     turn: Callable[[Orchestrator], None] = lambda _: None,
 ) -> CommandResult:
-    """Works a feature off until all is done, or until nothing is left that can be.
+    """Works a feature off until all packages are done, or none is left that can be.
 
-    What an orchestrator that ended has left is taken up. `is_resumed` asks that there is such,
-    and counts the failures and send-backs that were; else all begins with fresh counts.
-    `skip` names packages to be rejected, so that others need not wait for them. With packages
-    left the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
+    The work of an orchestrator that ended is continued. `is_resumed` requires such work, and counts
+    its failures and send-backs; otherwise all counts begin at 0. `skip` names packages to be
+    rejected, so that others need not wait for them. With packages left the exit code is 1. Raises
+    PlanningError, Refused, GitFailed, and what the log raises.
     """
     session.look()
     check_committer(session)
-    found = _resumed(session, feature) if is_resumed else session.feature(feature)
+    found = _feature_begun(session, feature) if is_resumed else session.feature(feature)
     setup = read_setup(session.project)
-    _planned(session, found)  # what can't be read now is told at once
+    _planned(session, found)  # a file that can't be read is reported at once
     counted = [each.event_id for each in session.events if each.header.event_type in _COUNTED]
     forgiven = () if is_resumed else frozenset(counted)
     for given in skip:
         _skip(session, found, wp_id_of(given))
-    with _registered(session.shared / _FOLDER, found.slug):
+    with _registered(session.shared_folder / _FOLDER, found.slug):
         orchestrator = Orchestrator(
             session.project.here, found.slug, setup, tell, turn, forgiven=forgiven
         )
@@ -67,9 +67,9 @@ def orchestrate(
         wp_id: next_step(orchestrator.feature, packages[wp_id], rounds.get(wp_id)) or _LOOK
         for wp_id in summary.stranded
     }
-    said = [event.event_id for event in session.said]
+    events = [event.event_id for event in session.appended]
     data = {
-        "events": [*said, *orchestrator.happenings.said],
+        "events": [*events, *orchestrator.progress.appended],
         "feature_slug": found.slug,
         "status": summary.status,
         "done": list(summary.done),
@@ -84,18 +84,18 @@ def orchestrate(
     if not summary.stranded:
         lines = [f"all of {found.slug} is done"]
     code = STRANDED if summary.stranded else 0
-    return CommandResult((), data, tuple(lines), tuple(session.notes), code)
+    return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
 
 def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Tells what would be worked off, in which order, and what the longest chain is."""
+    """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.look()
     found = session.feature(feature)
     rounds = rounds_of(session.events, found.slug)
     approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
     made = plan(found, _planned(session, found), read_setup(session.project), approved=approved)
     problems = [f"{each} depends on {needed}, which is no package" for each, needed in made.unknown]
-    problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.circles]
+    problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.cycles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in made.stranded.items()]
     data = {
         "feature_slug": found.slug,
@@ -106,21 +106,21 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     }
     lines = []
     for number, wave in enumerate(made.waves, 1):
-        told = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
-        lines.append(f"wave {number}: {', '.join(told)}")
+        tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
+        lines.append(f"wave {number}: {', '.join(tasks)}")
     if made.critical_path:
         lines.append(f"critical path: {' -> '.join(made.critical_path)}")
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
 def abort(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Ends the orchestrators of a feature, and gives back what they had claimed.
+    """Ends the orchestrators of a feature, and gives back the packages that they had claimed.
 
     Branches and worktrees stay as they are. Raises Refused if one does not end.
     """
     session.look()
     found = session.feature(feature)
-    ended = _ended(session.shared / _FOLDER, found.slug)
+    ended = _end_orchestrators(session.shared_folder / _FOLDER, found.slug)
     session.look()
     found = session.feature(found.slug)
     freed = []
@@ -133,24 +133,24 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
             continue
         try:
             reason, who = "the orchestration was aborted", session.changed_by()
-            session.say(taken_back(reason, found.slug, wp_id, who, package.open_claim))
+            session.append(claim_release(reason, found.slug, wp_id, who, package.open_claim))
         finally:
             os.close(lease)
         freed.append(wp_id)
-    made_durable(session)
+    check_written(session)
     data = {"feature_slug": found.slug, "ended": ended, "freed": freed}
-    lines = [_told_ended(len(ended), found.slug)]
+    lines = [_ended_line(len(ended), found.slug)]
     lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
     return session.result(data, lines)
 
 
-def _told_ended(count: int, slug: str) -> str:
+def _ended_line(count: int, slug: str) -> str:
     if count == 0:
         return f"no orchestrator of {slug} was running"
     return f"{count} orchestrator{'s' if count > 1 else ''} of {slug} ended"
 
 
-def _resumed(session: Session, given: str | None) -> FeatureState:
+def _feature_begun(session: Session, given: str | None) -> FeatureState:
     """Returns the feature that an orchestrator has begun; raises PlanningError if none has."""
     begun = [
         feature
@@ -171,14 +171,14 @@ def _resumed(session: Session, given: str | None) -> FeatureState:
 
 
 def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
-    """Rejects a package, and tells those that depend on it that they need not wait."""
+    """Rejects a package, and resolves the dependencies on it."""
     package = package_of(feature, wp_id)
     if package.lane in (DONE, REJECTED):
         return
     reason = "skipped"
     move(session, feature.slug, wp_id, REJECTED, facts_of(session, feature, wp_id, reason=reason))
     waiting = [each for each in feature.packages.values() if wp_id in each.dependencies]
-    said = [
+    events = [
         WorkEvent(
             "DependencyResolved",
             {"wp_id": each.wp_id, "dependency_wp_id": wp_id, "resolution_type": "skipped"},
@@ -187,9 +187,9 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
         for each in waiting
         if wp_id not in each.resolved
     ]
-    if said:
-        session.say(*said)
-    made_durable(session)
+    if events:
+        session.append(*events)
+    check_written(session)
     session.look()
 
 
@@ -201,26 +201,26 @@ def _planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackag
 
 @contextmanager
 def _registered(folder: Path, slug: str) -> Iterator[None]:
-    """Notes this process as one that `--abort` finds; a lock on the note says that it lives."""
+    """Registers this process for `--abort`, by a marker file that is locked while it lives."""
     folder.mkdir(parents=True, exist_ok=True)
-    note = folder / f"{slug}-{os.getpid()}"
-    descriptor = os.open(note, os.O_RDWR | os.O_CREAT, 0o666)
+    marker = folder / f"{slug}-{os.getpid()}"
+    descriptor = os.open(marker, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        note.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def _ended(folder: Path, slug: str) -> list[int]:
+def _end_orchestrators(folder: Path, slug: str) -> list[int]:
     """Asks the orchestrators of a feature to end, and waits until they have."""
     ended = []
-    for note in sorted(folder.glob(f"{slug}-*")):
-        process = int(note.name.rpartition("-")[2])
-        with note.open("rb") as file:
+    for marker in sorted(folder.glob(f"{slug}-*")):
+        process = int(marker.name.rpartition("-")[2])
+        with marker.open("rb") as file:
             if not _is_locked(file.fileno()):
-                note.unlink(missing_ok=True)
+                marker.unlink(missing_ok=True)
                 continue
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)

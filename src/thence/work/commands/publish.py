@@ -1,8 +1,7 @@
 """`thence work publish`: shares events with the clones of others."""
 
 from thence.errors import PlanningError
-from thence.work.journal import board_branch
-from thence.work.journal.seen_blobs import known
+from thence.work.journal import board_branch, seen_blobs
 from thence.work.journal.sharing import link_of
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
@@ -11,10 +10,10 @@ from thence.work.session.session import Session
 
 
 def publish(session: Session, target_branch: str | None = None) -> CommandResult:
-    """Brings the journal's events to the board's branch on the remote, and takes what it has.
+    """Pushes the journal's events to the board's branch on the remote, and takes in its events.
 
-    Where day files are tracked, commits them on a branch, by default that of the main working
-    tree. Raises GitFailed, PlanningError.
+    Where day files are tracked, they are committed on a branch instead, by default that of the main
+    working tree. Raises GitFailed, PlanningError.
     """
     repo = session.repo
     if session.shares_in_tree:
@@ -28,7 +27,7 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         )
     session.look()
     options = read_options(session.project)
-    link = link_of(repo, session.refs, options, known(session.project).branches)
+    link = link_of(repo, session.refs, options, seen_blobs.load(session.project).branches)
     made = board_branch.publish(session.project, repo, link, session.reread)
     data = {
         "share": "branch",
@@ -36,14 +35,14 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         "branch": link.branch,
         "commit": made.commit,
         "brought": made.brought,
-        "taken": session.taken,
+        "taken": session.events_received,
     }
-    place = f"{link.remote}/{link.branch}"
-    lines = [f"{place} has all events"]
+    name = f"{link.remote}/{link.branch}"
+    lines = [f"{name} has all events"]
     if made.commit is not None:
-        lines = [f"brought {made.brought} event(s) to {place}"]
-    if session.taken:
-        lines.append(f"took {session.taken} event(s) of others")
+        lines = [f"brought {made.brought} event(s) to {name}"]
+    if session.events_received:
+        lines.append(f"took {session.events_received} event(s) of others")
     return session.result(data, lines)
 
 
@@ -56,7 +55,7 @@ def _commit(session: Session, target_branch: str | None) -> CommandResult:
         "share": "tree",
         "branch": branch,
         "commit": made.oid if made else None,
-        "taken": session.taken,
+        "taken": session.events_received,
     }
     if made is None:
         return session.result(data, [f"{branch} has all events"])

@@ -1,15 +1,15 @@
-"""`thence work renumber`: gives a package whose number was given twice one of its own."""
+"""`thence work renumber`: gives a package whose number was given twice a number of its own."""
 
 import re
 from collections.abc import Collection
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work.board.attempt import begun_as
+from thence.work.board.attempt import former_number_in_clone
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
 from thence.work.day_lines import Splice
-from thence.work.journal.claims import claimed, workspace_made
+from thence.work.journal.claims import claimed, workspace_event
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, next_wp_id, twin_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as named_in
@@ -18,8 +18,8 @@ from thence.work.plan.package_files import is_file_of
 from thence.work.plan.tasks import sections
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, commit
-from thence.work.session.moving import made_durable, package_of
-from thence.work.session.package_refs import rename
+from thence.work.session.moving import check_written, package_of
+from thence.work.session.package_refs import rename_refs
 from thence.work.session.session import ATTEMPTS_MAX, Session
 from thence.work.vcs.git import failure
 from thence.work.vcs.leftovers import MAKING
@@ -32,14 +32,14 @@ _DEPENDS = re.compile(rb"depend|begins when", re.IGNORECASE)
 def _changed_files(
     session: Session, feature: FeatureState, package: PackageState, old: str
 ) -> tuple[dict[str, Splice], list[str]]:
-    """Returns how the planning files that lie here change, and those that go.
+    """Returns the changes of the local planning files, and the files to remove.
 
-    The package's section and file are known by its title; those of packages that depend on it get
-    the new number where they name it as what they need. Nothing changes that was changed already.
+    The package's section and file are found by its title. Sections and files of packages that
+    depend on it get the new number in their dependencies. Files changed already stay as they are.
     """
     new = package.wp_id
     needing = [each for each in feature.packages.values() if new in each.dependencies]
-    sure = {
+    certain = {
         (number, each.title)
         for each in needing
         if old not in each.dependencies
@@ -48,14 +48,14 @@ def _changed_files(
     tasks = session.planning.path(feature.slug, "tasks.md")
     changes: dict[str, Splice] = {}
     if session.planning.read(None, tasks) is not None:
-        changes[tasks] = _in_tasks(old, package, sure)
+        changes[tasks] = _tasks_splice(old, package, certain)
     removed = []
     for path, _ in [*session.planning.package_files(None, feature.slug)]:
         data = session.planning.read(None, path) or b""
         folder, _, name = path.rpartition("/")
         if is_file_of(old, path) and _title(data, path) == package.title:
             moved = f"{folder}/{name.replace(old, new, 1)}"
-            changes[moved] = _as_new(_renamed(data, old, new))
+            changes[moved] = _as_new(_with_number(data, old, new))
             removed.append(path)
         elif is_file_of(new, path):
             before = f"{folder}/{name.replace(new, old, 1)}"
@@ -63,14 +63,14 @@ def _changed_files(
                 changes.setdefault(path, _as_it_lies)
                 removed.append(before)
         elif any(
-            is_file_of(number, path) and _title(data, path) == title for number, title in sure
+            is_file_of(number, path) and _title(data, path) == title for number, title in certain
         ):
-            changes[path] = _depending(old, new)
+            changes[path] = _dependency_splice(old, new)
     return changes, removed
 
 
 def _move_here(session: Session, slug: str, old: str, new: str) -> None:
-    """Renames the branch of this clone and moves its worktree, unless that is done already.
+    """Renames this clone's branch and moves its worktree, unless that is done already.
 
     Raises Refused if somebody is at work there, GitFailed.
     """
@@ -89,7 +89,7 @@ def _move_here(session: Session, slug: str, old: str, new: str) -> None:
             repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
         if before in branches(repo):
             repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
-        rename(repo, session.refs, slug, old, new)
+        rename_refs(repo, session.refs, slug, old, new)
 
 
 def _title(data: bytes, path: str) -> str:
@@ -99,7 +99,7 @@ def _title(data: bytes, path: str) -> str:
         return ""
 
 
-def _in_tasks(old: str, package: PackageState, needing: Collection[tuple[str, str]]) -> Splice:
+def _tasks_splice(old: str, package: PackageState, needing: Collection[tuple[str, str]]) -> Splice:
     def splice(data: bytes | None) -> bytes | None:
         lines = data.split(b"\n") if data is not None else []
         for section in sections(data or b""):
@@ -107,22 +107,24 @@ def _in_tasks(old: str, package: PackageState, needing: Collection[tuple[str, st
             for at in range(section.begin, section.end):
                 is_its_own = name == (old, package.title)
                 if is_its_own or (name in needing and _DEPENDS.search(lines[at])):
-                    lines[at] = _renamed(lines[at], old, package.wp_id)
+                    lines[at] = _with_number(lines[at], old, package.wp_id)
         return b"\n".join(lines) if data is not None else None
 
     return splice
 
 
-def _depending(old: str, new: str) -> Splice:
+def _dependency_splice(old: str, new: str) -> Splice:
     def splice(data: bytes | None) -> bytes | None:
         lines = (data or b"").split(b"\n")
-        changed = [_renamed(each, old, new) if _DEPENDS.search(each) else each for each in lines]
+        changed = [
+            _with_number(each, old, new) if _DEPENDS.search(each) else each for each in lines
+        ]
         return b"\n".join(changed) if data is not None else None
 
     return splice
 
 
-def _renamed(data: bytes, old: str, new: str) -> bytes:
+def _with_number(data: bytes, old: str, new: str) -> bytes:
     return re.sub(rb"(?<![0-9A-Za-z])%s(?![0-9A-Za-z])" % old.encode(), new.encode(), data)
 
 
@@ -148,7 +150,7 @@ def renumber(
     number was given once, and what git and the append raise.
     """
     check_committer(session)
-    found, package = _numbered(session, given, to, feature)
+    found, package = _append_number(session, given, to, feature)
     old, new = package.renumbered_from or "", package.wp_id
     _move(session, found, package)
     branch = session.target_of(found)
@@ -172,14 +174,14 @@ def renumber(
     return session.result(data, lines)
 
 
-def _numbered(
+def _append_number(
     session: Session, given: str, to: str | None, feature: str | None
 ) -> tuple[FeatureState, PackageState]:
-    """Tells the new number; returns the package under it."""
+    """Appends the WPRenumbered; returns the package under its new number."""
     for _ in range(ATTEMPTS_MAX):
         session.look()
         found = session.feature(feature)
-        package = _given(found, given)
+        package = _package_given(found, given)
         if package.has_number:
             if to is not None and wp_id_of(to) != package.wp_id:
                 raise _refused(found, given, f"it is {package.wp_id} already", "leave --to out")
@@ -194,10 +196,10 @@ def _numbered(
         causes = (package.created_event or "", *package.heads)
         guard = session.guard((found.slug, new), (found.slug, number), types=_GUARDED_TYPES)
         try:
-            session.say(WorkEvent("WPRenumbered", payload, found.slug, causes), guard=guard)
+            session.append(WorkEvent("WPRenumbered", payload, found.slug, causes), guard=guard)
         except HeadsMoved:
             continue
-        made_durable(session)
+        check_written(session)
         given = new
         session.look()
         found = session.feature(found.slug)
@@ -205,7 +207,7 @@ def _numbered(
     raise _refused(found, given, "others gave numbers meanwhile", "try again")
 
 
-def _given(found: FeatureState, given: str) -> PackageState:
+def _package_given(found: FeatureState, given: str) -> PackageState:
     twin = twin_of(given)
     if twin is None:
         package = package_of(found, wp_id_of(given))
@@ -239,11 +241,11 @@ def _free(session: Session, found: FeatureState, to: str | None) -> str:
 
 
 def _move(session: Session, found: FeatureState, package: PackageState) -> None:
-    """Moves the branch and the worktree if it was this clone that made them."""
-    old = begun_as(found, package, next_node_id(session.project.home))
+    """Moves the branch and the worktree if this clone made them."""
+    old = former_number_in_clone(found, package, next_node_id(session.project.home))
     if old is not None:
         _move_here(session, found.slug, old, package.wp_id)
-        session.say(workspace_made(found.slug, package.wp_id, None))
+        session.append(workspace_event(found.slug, package.wp_id, None))
 
 
 def _refused(found: FeatureState, given: str, cause: str, hint: str) -> Refused:

@@ -1,11 +1,11 @@
-"""`thence work settle`: chooses which side of a conflict stands."""
+"""`thence work settle`: chooses the winner of a conflict."""
 
 from collections.abc import Sequence
 
 from thence.core.event import Event
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.merge.conflicts import Conflict
-from thence.work.board.conflict_sides import deed, person
+from thence.work.board.conflict_sides import action_of, person
 from thence.work.board.guards import reason_missing
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import PackageState
@@ -14,7 +14,7 @@ from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import made_durable, package_of
+from thence.work.session.moving import check_written, package_of
 from thence.work.session.session import ATTEMPTS_MAX, Session
 
 _DOING = "could not settle"
@@ -23,11 +23,11 @@ _DOING = "could not settle"
 def settle(
     session: Session, given: str, *, winner: str, reason: str, feature: str | None = None
 ) -> CommandResult:
-    """Settles the open conflicts on a package for an event, or for who wrote one side.
+    """Settles the open conflicts on a package for an event, or for the author of one side.
 
-    The board then stands as that side says, and both stay in the log. Raises Refused where there
-    is no conflict, or not all of it is here, PlanningError for a winner that is no side of it, and
-    what the append raises.
+    The board then follows that side, and both sides stay in the log. Raises Refused where there is
+    no conflict, or events of it are missing here, PlanningError for a winner that is no side of it,
+    and what the append raises.
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
@@ -39,13 +39,13 @@ def settle(
                 _DOING, place, is_agent=False
             )
         chosen = _chosen(_open(session, package, place), winner, place)
-        said = [_said(found.slug, package.wp_id, reason, *each) for each in chosen]
+        choices = [_choice_event(found.slug, package.wp_id, reason, *each) for each in chosen]
         guard = session.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
         try:
-            session.say(*said, guard=guard)
+            session.append(*choices, guard=guard)
         except HeadsMoved:
             continue
-        made_durable(session)
+        check_written(session)
         return _result(session, found.slug, package.wp_id, [event for _, event in chosen])
     raise Refused(
         _DOING,
@@ -78,29 +78,31 @@ def _open(session: Session, package: PackageState, place: str) -> Sequence[Confl
 
 
 def _chosen(conflicts: Sequence[Conflict], winner: str, place: str) -> list[tuple[Conflict, Event]]:
-    """Returns the conflicts that have a side of the winner's, each with its last event."""
+    """Returns the conflicts in which the winner has a side, each with that side's last event."""
     heads = [event for each in conflicts for event in each.heads]
-    named = next((person(event) for event in heads if event.event_id == winner), winner)
+    author = next((person(event) for event in heads if event.event_id == winner), winner)
     found: list[tuple[Conflict, Event]] = []
     for conflict in conflicts:
         sides = [event for event in conflict.heads if event.event_id == winner]
         if conflict.slot == SLOT and not sides:
-            continue  # that two packages are one is said by naming an event
-        sides = sides or [event for event in conflict.heads if person(event) == named]
+            continue  # two packages are declared one by naming an event only
+        sides = sides or [event for event in conflict.heads if person(event) == author]
         if len(sides) == 1:
             found.append((conflict, sides[0]))
     if not found:
-        told = ", ".join(f"{event.event_id} ({deed(event)})" for event in heads)
+        names = ", ".join(f"{event.event_id} ({action_of(event)})" for event in heads)
         raise PlanningError(
             _DOING,
             place=place,
             cause=f"{winner!r:.80} names no single side of the conflict",
-            hint=f"name one of {told}",
+            hint=f"name one of {names}",
         )
     return found
 
 
-def _said(slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event) -> WorkEvent:
+def _choice_event(
+    slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event
+) -> WorkEvent:
     sides = tuple(event.event_id for event in conflict.events)
     payload = {
         "wp_id": wp_id,
@@ -124,5 +126,5 @@ def _result(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -
         "agent": package.agent,
     }
     whose = f", with {package.agent}" if package.agent else ""
-    lines = [f"{deed(event)} stands" for event in winners]
+    lines = [f"{action_of(event)} stands" for event in winners]
     return session.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])

@@ -29,10 +29,10 @@ _PLAN = """# How {slug} is built
 def setup_spec(
     session: Session, title: str, *, mission: str = MISSION, target_branch: str | None = None
 ) -> CommandResult:
-    """Makes the next feature: SpecCreated, and `kitty-specs/<NNN-slug>/` on the branch here.
+    """Makes the next feature: SpecCreated, and `kitty-specs/<NNN-slug>/` on the present branch.
 
-    The target branch, by default the same, is where its packages begin and end. Raises
-    PlanningError for a title that is none or a branch that is not there.
+    The feature's packages begin at the target branch and are merged there; by default it is the
+    present branch. Raises PlanningError for an empty title or a branch that is not there.
     """
     for word, text in (("title", title), ("mission", mission)):
         if not text.strip():
@@ -43,7 +43,7 @@ def setup_spec(
             )
     check_committer(session)
     branch = session.branch(target_branch)
-    with held(session.shared / "features.lock"):
+    with held(session.shared_folder / "features.lock"):
         session.look()
         branches = session.refs.branches if session.project.repo else ()
         known = [*session.board.features, *session.planning.slugs(), *branches]
@@ -54,7 +54,7 @@ def setup_spec(
             "mission": mission,
             "target_branch": branch,
         }
-        session.say(WorkEvent("SpecCreated", payload, slug))
+        session.append(WorkEvent("SpecCreated", payload, slug))
         session.watch(branch)
         files = _files(session, slug, title.strip(), mission, branch)
         made = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)

@@ -1,4 +1,4 @@
-"""`thence work share`: how a project shares its events, and changing over without losing any."""
+"""`thence work share`: changes the way in which a project shares its events, without losing any."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from thence.work.vcs.repository import HEADS
 
 _SHARE = re.compile(rb"^share[ \t]*:.*$", re.MULTILINE)
 _SHOWN_MAX = 5
-_SAID = {
+_SENTENCES = {
     BRANCH: "events are shared by the board's branch",
     TREE: "events are shared by day files on your branches",
 }
@@ -34,29 +34,27 @@ def share(session: Session, mode: str, *, is_anyway: bool) -> CommandResult:
     """
     session.look()
     if read_options(session.project).share == mode:
-        return session.result(_told(mode, None), [f"{_SAID[mode]}, as before"])
+        return session.result(_data(mode, None), [f"{_SENTENCES[mode]}, as before"])
     branch = session.branch_here()
     removed: list[str] = []
     if mode == BRANCH:
         removed = _tracked(session, branch, is_anyway=is_anyway)
     else:
-        show_events(
-            session.project, session.store.replica
-        )  # what lies there is tracked from now on
+        show_events(session.project, session.store.replica)  # the day files are tracked from now on
         ignore(session.project, is_ignored=False)
     session.shares_in_tree = mode == TREE
     before = _content(session, CONFIG)
-    with _kept(session, [path for path in removed if path.endswith(".jsonl")]):
+    with _left_in_place(session, [path for path in removed if path.endswith(".jsonl")]):
         changes: dict[str, Splice] = {CONFIG: partial(_with_share, session.project.uuid, mode)}
         made = commit(session, changes, f"Share events by {_way(mode)}", "share", removed=removed)
-        if made is None and before is not None:  # it waits with nothing, for it is all or nothing
+        if made is None and before is not None:  # nothing was committed: the change is taken back
             session.project.files.replace(CONFIG, before)
     if made is None:
-        return session.result(_told(mode, None), ["nothing was changed"])
+        return session.result(_data(mode, None), ["nothing was changed"])
     if mode == BRANCH:
         show_events(session.project, session.store.replica)
-    lines = [f"committed on {branch}: {_SAID[mode]}", _NEXT]
-    return session.result(_told(mode, made.oid), lines)
+    lines = [f"committed on {branch}: {_SENTENCES[mode]}", _NEXT]
+    return session.result(_data(mode, made.oid), lines)
 
 
 def with_share(data: bytes, mode: str) -> bytes:
@@ -79,7 +77,7 @@ def _with_share(uuid: str, mode: str, data: bytes | None) -> bytes:
     return with_share(with_id(data, uuid), mode)
 
 
-def _told(mode: str, oid: str | None) -> dict[str, str | None]:
+def _data(mode: str, oid: str | None) -> dict[str, str | None]:
     return {"share": mode, "commit": oid}
 
 
@@ -88,9 +86,9 @@ def _way(mode: str) -> str:
 
 
 def _tracked(session: Session, branch: str, *, is_anyway: bool) -> list[str]:
-    """Returns the files that are to be tracked no more; raises Refused as `share` does."""
-    if day_files.note_branches(session.project, {branch}):
-        session.reread()  # what this branch alone has
+    """Returns the files to untrack; raises Refused as `share` does."""
+    if day_files.watch_branches(session.project, {branch}):
+        session.reread()  # with the events that only this branch has
     if not is_anyway:
         _check_merged(session, branch)
     with objects(session.repo) as store:
@@ -109,8 +107,8 @@ def _content(session: Session, path: str) -> bytes | None:
 
 
 @contextmanager
-def _kept(session: Session, paths: Sequence[str]) -> Iterator[None]:
-    """Leaves day files where they lie while git forgets them, with unreadable lines too."""
+def _left_in_place(session: Session, paths: Sequence[str]) -> Iterator[None]:
+    """Keeps day files in the working tree while git untracks them, with unreadable lines too."""
     before = {path: _content(session, path) for path in paths}
     try:
         yield

@@ -8,7 +8,7 @@ from typing import Any
 from thence.errors import GitFailed, ThenceError
 from thence.work.board.attempt import CodeState
 from thence.work.board.board import as_json
-from thence.work.board.next_steps import next_step, tried
+from thence.work.board.next_steps import next_step, rounds_in_feature
 from thence.work.board.state import (
     DONE,
     LANES,
@@ -21,14 +21,14 @@ from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
 from thence.work.naming import resolve
 from thence.work.result import CommandResult
-from thence.work.session.package_code import where_done_is
+from thence.work.session.package_code import code_of_done
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
 _Forecast = Mapping[str, Sequence[Overlap]]
 _Landed = Mapping[tuple[str, str], CodeState]
-# done, and yet not landed
+# the sentences on packages that are done, and have not landed
 _SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
     "missing": "its code, on {branch}, is not in {target}; next: merge it, or reopen it",
@@ -40,7 +40,7 @@ _SENTENCES: Mapping[str, str] = {
 
 
 def status(session: Session, feature: str | None) -> CommandResult:
-    """Returns the board, of one feature if one is named; planning files add packages as planned.
+    """Returns the board, of one feature if one is named; packages in planning files are planned.
 
     Raises Refused for a feature that is not there.
     """
@@ -53,8 +53,8 @@ def status(session: Session, feature: str | None) -> CommandResult:
     landed = _landed(session, board)
     steps = {slug: _next_steps(session, each) for slug, each in board.features.items()}
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
-    told: dict[str, Any] = as_json(board)
-    told["here"] = {
+    result: dict[str, Any] = as_json(board)
+    result["here"] = {
         "landed": [_as_json(key, state) for key, state in landed.items()],
         "overlaps": [
             {"feature_slug": slug, **each._asdict()}
@@ -68,12 +68,12 @@ def status(session: Session, feature: str | None) -> CommandResult:
         ],
     }
     lines = _lines(board, forecast, landed, steps, conflicts)
-    return session.result(told, list(lines))
+    return session.result(result, list(lines))
 
 
 def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
-    """Returns the next step with each package that waits for somebody, and that nobody is at."""
-    rounds, home = tried(session.events, feature.slug), session.project.home
+    """Returns the next step with each package that waits for a person and is not held."""
+    rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
     found: dict[str, str] = {}
     for wp_id, package in feature.packages.items():
         step = next_step(feature, package, rounds.get(wp_id))
@@ -84,12 +84,12 @@ def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
 
 
 def _landed(session: Session, board: Board) -> _Landed:
-    """Returns where the code of all packages is that are done, as far as git can tell."""
+    """Returns the state of the code of all done packages, as far as git knows."""
     if session.project.repo is None:
         return {}
     with suppress(GitFailed):
-        return where_done_is(session, board)
-    session.notes.append("where the code of packages is was not looked for: git failed")
+        return code_of_done(session, board)
+    session.warnings.append("where the code of packages is was not looked for: git failed")
     return {}
 
 
@@ -106,7 +106,7 @@ def _as_json(key: tuple[str, str], state: CodeState) -> dict[str, str | None]:
 
 
 def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
-    """Returns which packages at work will meet when they are merged, as far as git can tell."""
+    """Returns the packages at work that overlap when they are merged, as far as git knows."""
     packages = at_work(feature)
     if len(packages) < 2 or session.project.repo is None:
         return ()
@@ -120,7 +120,9 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
             )
             return [Overlap(one, other, tuple(files), met) for one, other, files, met in found]
         except GitFailed as error:
-            session.notes.append(f"overlaps of {feature.slug} were not looked for: {error.cause}")
+            session.warnings.append(
+                f"overlaps of {feature.slug} were not looked for: {error.cause}"
+            )
     return ()
 
 
@@ -161,13 +163,13 @@ def _feature_lines(
                 yield f"  {lane:<10}  {_package_line(package, state)}"
                 if package.wp_id in steps:
                     yield f"{'':14}next: {steps[package.wp_id]}"
-    for subject, told in conflicts:
+    for subject, result in conflicts:
         if feature.is_about(subject):
-            yield f"  conflict: {told}"
+            yield f"  conflict: {result}"
 
 
 def _package_line(package: PackageState, state: CodeState | None) -> str:
-    told = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
+    result = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
     more = []
     if package.agent and package.lane not in ("planned", DONE):
         more.append(package.agent)
@@ -180,4 +182,4 @@ def _package_line(package: PackageState, state: CodeState | None) -> str:
     gates = [gate for gate in package.gates.values() if not gate.is_passed]
     if gates:
         more.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
-    return f"{told}  ({'; '.join(more)})" if more else told
+    return f"{result}  ({'; '.join(more)})" if more else result

@@ -1,8 +1,8 @@
-"""Sharing by the board's branch on a remote: fetched, united with the journal, pushed.
+"""Sharing by the board's branch on a remote: fetched, merged with the journal, pushed.
 
-No branch of this repository moves, and no working tree. The branch has no history in common with
-the code: it holds day files, which only ever grow, `BOARD.md`, and `project.json` with the
-project's id. Lines are united as bytes, so that those that nobody here can read stay as well.
+No branch and no working tree of this repository changes. The board's branch has no history in
+common with the code: it holds day files, which only ever grow, `BOARD.md`, and `project.json` with
+the project's id. Lines are merged as bytes, so that unreadable lines stay as well.
 """
 
 import os
@@ -16,21 +16,21 @@ from thence.errors import GitFailed
 from thence.work.board.board import fold
 from thence.work.day_lines import FOLDER, by_file, is_day_file, lacking, with_more
 from thence.work.journal.board_page import PAGE, page
-from thence.work.journal.day_files import check_project, note_commit, project_of
+from thence.work.journal.day_files import check_project, project_of, record_commit
 from thence.work.journal.sharing import Link
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
 from thence.work.vcs.commits import commit_tree
-from thence.work.vcs.git import Answer, Git, failure, surroundings
+from thence.work.vcs.git import Answer, Git, failure, own_variables
 from thence.work.vcs.locks import held
 from thence.work.vcs.objects import FILE, Objects, TreeEntry, objects
 from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
-_PAUSE_TRIES_MAX = 8  # how long a pause is at most, in times that a try has taken
+_PAUSE_TRIES_MAX = 8  # longest pause, as a multiple of the duration of the last try
 _LOCK = "publish.lock"
 _NO_BRANCH = "couldn't find remote ref"
-# how a remote says that somebody else was there first
+# the messages of a remote whose branch was moved by somebody else meanwhile
 _MOVED = (
     "[rejected]",
     "cannot lock ref",
@@ -49,9 +49,9 @@ _HINTS = {
 
 
 class Published(NamedTuple):
-    """What came of it: the commit that was pushed, None where the remote had all events.
+    """The result of publishing: the pushed commit, None where the remote had all events.
 
-    `brought` counts the lines that it got, `attempts` how often it was tried.
+    `brought` counts the pushed lines, `attempts` the tries.
     """
 
     commit: str | None
@@ -69,15 +69,15 @@ class _Made(NamedTuple):
 def publish(
     project: Project, repo: Repository, link: Link, read: Callable[[], Sequence[Event]]
 ) -> Published:
-    """Brings the events of the journal to the board's branch.
+    """Pushes the events of the journal to the board's branch.
 
-    `read` takes in what has been fetched, and returns all events. Raises GitFailed if the remote
-    refuses, cannot be reached, or moves again and again; PlanningError if the branch holds the
-    board of another project. The remote then has what it had.
+    `read` takes in the fetched events, and returns all events. Raises GitFailed if the remote
+    refuses, cannot be reached, or moves ATTEMPTS_MAX times; PlanningError if the branch holds the
+    board of another project. The remote is unchanged then.
     """
     with held(project.home / _LOCK):
         for attempt in range(1, ATTEMPTS_MAX + 1):
-            begun_s = time.monotonic()
+            start_s = time.monotonic()
             is_there = _fetch(repo, link)
             events = read()
             made = _commit(project, repo, link, events, is_there=is_there)
@@ -85,14 +85,14 @@ def publish(
                 return Published(None, 0, attempt)
             words = _push(repo, link, made.oid)
             if words is None:
-                _note(project, repo, link, made)
+                _record_pushed(project, repo, link, made)
                 return Published(made.oid, made.brought, attempt)
-            # each waits longer, by how long a try takes here, so that others get through first
-            longest_s = (time.monotonic() - begun_s) * min(2**attempt, _PAUSE_TRIES_MAX)
+            # random pauses grow with the tries and their duration, so that others get through
+            longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))
     raise failure(
         f"could not publish to {link.remote} from",
-        repo.place,
+        repo.folder,
         f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
         "publish again; the events wait in the journal",
         is_passing=True,
@@ -100,30 +100,30 @@ def publish(
 
 
 def _git(repo: Repository) -> Git:
-    return Git(repo.place, is_users=True)
+    return Git(repo.folder, is_users=True)
 
 
 def _reach(link: Link) -> dict[str, str]:
-    """Returns the variables by which git reaches a remote without ever asking anybody."""
-    own = surroundings(("GIT_SSH",))
+    """Returns the variables by which git reaches a remote without a prompt."""
+    own = own_variables(("GIT_SSH",))
     has_ssh = link.has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
     return {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
 
 def _fetch(repo: Repository, link: Link) -> bool:
-    """Has the branch's tip here as it is on the remote; tells whether the remote has one."""
+    """Fetches the branch's tip from the remote; reports whether the remote has the branch."""
     arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     more = ("--no-recurse-submodules", link.remote, link.refspec)
     answer = _git(repo).ask(*arguments, *more, more=_reach(link))
     if answer.status == 0:
-        _have_fetched(repo, link)
+        _configure_fetch(repo, link)
     elif _NO_BRANCH not in answer.words:
         raise _refused(repo, link, "fetch", answer)
     return answer.status == 0
 
 
-def _have_fetched(repo: Repository, link: Link) -> None:
-    """Has an ordinary fetch bring the branch from now on; every fetch fails if it is not there."""
+def _configure_fetch(repo: Repository, link: Link) -> None:
+    """Adds the branch to ordinary fetches, which fail on a remote that lacks it."""
     if not link.is_fetched:
         repo.git.run("config", "--add", f"remote.{link.remote}.fetch", link.refspec)
 
@@ -131,7 +131,7 @@ def _have_fetched(repo: Repository, link: Link) -> None:
 def _commit(
     project: Project, repo: Repository, link: Link, events: Sequence[Event], *, is_there: bool
 ) -> _Made | None:
-    """Makes a commit with the lines that the branch lacks; None if it lacks none."""
+    """Makes a commit with the lines that the branch lacks; returns None if it lacks none."""
     with objects(repo) as store:
         found = store.commit(link.ref)
         parent, tree = found or (None, None)
@@ -174,14 +174,14 @@ def _days(store: Objects, tree: str | None) -> Iterator[bytes]:
 
 
 def _push(repo: Repository, link: Link, oid: str) -> str | None:
-    """Pushes a commit; returns the remote's words if somebody else was there first."""
+    """Pushes a commit; returns the remote's message if somebody else moved the branch first."""
     target = f"{oid}:{HEADS}{link.branch}"
     arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
     answer = _git(repo).ask(*arguments, link.remote, target, more=_reach(link))
     if answer.status == 0:
         return None
-    told = os.fsdecode(answer.out)
-    line = next((line for line in told.splitlines() if line.startswith("!")), "").strip()
+    text = os.fsdecode(answer.out)
+    line = next((line for line in text.splitlines() if line.startswith("!")), "").strip()
     if line and any(sign in line for sign in _MOVED):
         return line.replace("\t", " ")
     words = "; ".join(filter(None, (line.replace("\t", " "), answer.words)))
@@ -195,15 +195,15 @@ def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFail
         hint = _HINTS["pre-push"]
     return failure(
         f"could not publish ({what} {link.remote} {link.branch}) from",
-        repo.place,
+        repo.folder,
         words,
         f"{hint}; then publish again: the events wait in the journal",
     )
 
 
-def _note(project: Project, repo: Repository, link: Link, made: _Made) -> None:
-    """Remembers where the branch stands, as a fetch would, with nothing new for us."""
+def _record_pushed(project: Project, repo: Repository, link: Link, made: _Made) -> None:
+    """Records the branch's new tip, as a fetch would, with no new lines for this clone."""
     if not link.is_fetched:  # else the push has done it
         repo.git.run("update-ref", link.ref, made.oid)
-        _have_fetched(repo, link)
-    note_commit(project, link.ref, made.parent, made.oid, made.blobs)
+        _configure_fetch(repo, link)
+    record_commit(project, link.ref, made.parent, made.oid, made.blobs)

@@ -1,7 +1,7 @@
-"""`BOARD.md`: the board for whoever reads the board's branch on a forge.
+"""`BOARD.md`: the board for readers of the board's branch on a forge.
 
-It is equal wherever the same events are held. Whatever people and tools wrote stands in it as
-code: there Markdown, HTML, mentions, links and emoji are nothing but characters.
+The page is equal wherever the same events are held. Texts of people and tools are code spans:
+there Markdown, HTML, mentions, links and emoji are nothing but characters.
 """
 
 import re
@@ -13,7 +13,7 @@ from thence.work.board.state import DONE, LANES, Board, FeatureState, PackageSta
 
 PAGE = "BOARD.md"
 _TEXT_CHARACTERS_MAX = 200
-# spaces and line ends of any kind, what controls a terminal, what turns the way of writing
+# spaces and line ends of any kind, terminal controls, changes of the direction of writing
 _ODD = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _BACKTICKS = re.compile(r"`+")
 
@@ -35,13 +35,13 @@ def page(board: Board) -> bytes:
 
 
 def code(text: str) -> str:
-    """Returns a stranger's text on one line, as a code span of Markdown."""
-    told = _ODD.sub(" ", text).strip()
-    if len(told) > _TEXT_CHARACTERS_MAX:
-        told = told[:_TEXT_CHARACTERS_MAX] + "…"
-    fence = "`" * (max(map(len, _BACKTICKS.findall(told)), default=0) + 1)
-    gap = " " if not told or told.startswith("`") or told.endswith("`") else ""
-    return f"{fence}{gap}{told}{gap}{fence}"
+    """Returns an untrusted text on one line, as a code span of Markdown."""
+    text = _ODD.sub(" ", text).strip()
+    if len(text) > _TEXT_CHARACTERS_MAX:
+        text = text[:_TEXT_CHARACTERS_MAX] + "…"
+    fence = "`" * (max(map(len, _BACKTICKS.findall(text)), default=0) + 1)
+    gap = " " if not text or text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{gap}{text}{gap}{fence}"
 
 
 def _headline(slug: str, feature: FeatureState) -> str:
@@ -78,8 +78,8 @@ def _package(package: PackageState) -> str:
     gates = [gate.gate_type for gate in package.gates.values() if not gate.is_passed]
     if gates:
         more.append(f"gates open: {_list(gates)}")
-    told = f": {', '.join(more)}" if more else ""
-    return f"- {code(package.wp_id)}{title}{told}"
+    text = f": {', '.join(more)}" if more else ""
+    return f"- {code(package.wp_id)}{title}{text}"
 
 
 def _conflict(conflict: Conflict) -> str:

@@ -1,15 +1,14 @@
-"""Claims: who is at work on what, and packages taken by a command before it made their worktree.
+"""Claims: locks on packages that are being worked on, and claims whose command was killed.
 
-Who works holds a lock of the subject: `flock` on `<home>/claims/<hash of the subject>`; the system
-gives it back when its holder ends, however it ends. An agent holds no lock itself: whoever started
-it does, and its watchdog. The file holds the agent's mark, so that one that has lost both is ended
-before somebody else begins.
+A worker holds a lock of the subject: `flock` on `<home>/claims/<hash of the subject>`. The system
+releases the lock when its holder ends, however it ends. An agent holds no lock itself: the process
+that started the agent does, and the agent's watchdog. The file holds the agent's mark, so that an
+agent that has lost both is ended before somebody else begins.
 
-The event that takes a package `begins` something, and what came of it is told by one that `ends`
-it: the worktree is there, or the package is free again. A claim that is open though nobody holds
-its lock lost its command. It is compared with git: a branch lets it stand, else it is taken back,
-in the name of who had it, whoever looks. The claims of other nodes are theirs to end; the board
-shows them.
+The event that claims a package `begins` something. A later event `ends` it: the worktree is made,
+or the package is free again. An open claim without a lock has lost its command. The next command
+of this node compares it with git: with a branch the claim stands, else it is released, in the name
+of its actor. Claims of other nodes are for those nodes to end; the board shows them.
 """
 
 import fcntl
@@ -31,9 +30,9 @@ from thence.work.journal.recovery import SOURCE
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project
-from thence.work.vcs.git import surroundings
+from thence.work.vcs.git import own_variables
 
-# a claim is ended as it was seen if none of these came meanwhile
+# a claim is ended only if no event of these types came meanwhile
 CLAIM_TYPES = frozenset(("WPStatusChanged", "WPAssigned", "WorkspaceCreated", "ConflictSettled"))
 _ENDED = "the command that took it ended before its branch was made"
 _FOLDER = "claims"
@@ -62,7 +61,7 @@ def claimed(home: Path, subject: str) -> Iterator[None]:
 
 
 def is_held(home: Path, subject: str) -> bool:
-    """Tells whether somebody holds the claim on a subject."""
+    """Reports whether somebody holds the claim on a subject."""
     descriptor = _locked(home, subject)
     if descriptor is None:
         return True
@@ -73,8 +72,8 @@ def is_held(home: Path, subject: str) -> bool:
 def take(home: Path, subject: str) -> int | None:
     """Returns a descriptor that holds the claim until it is closed, None if somebody has it.
 
-    A program that inherits it holds the claim too. An agent that was marked here and still lives
-    has lost whoever watched it: it is ended, unless it is who asks.
+    A program that inherits the descriptor holds the claim too. A live agent whose mark is in the
+    file has lost its watchdog: the agent is ended, unless the caller runs in it.
     """
     descriptor = _locked(home, subject)
     if descriptor is not None and not _is_free_of_agents(descriptor):
@@ -84,21 +83,21 @@ def take(home: Path, subject: str) -> int | None:
 
 
 def mark(descriptor: int, of_agent: str) -> None:
-    """Writes into a claim which agent works under it; raises OSError if the disk is full."""
+    """Writes an agent's mark into its claim; raises OSError if the disk is full."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.pwrite(descriptor, of_agent.encode("ascii"), 0)
 
 
 def unmark(descriptor: int) -> None:
-    """Takes the mark of an agent out of a claim: all of it has ended."""
+    """Removes an agent's mark from its claim, once all its processes have ended."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.ftruncate(descriptor, 0)
 
 
 def _is_free_of_agents(descriptor: int) -> bool:
-    """Ends what is left of the agent that a claim bears the mark of; False if it lives on."""
+    """Ends the processes left of the agent whose mark is in a claim; False if any lives on."""
     left = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
-    if not left or left == surroundings().get(process_ending.VARIABLE):
+    if not left or left == own_variables().get(process_ending.VARIABLE):
         return True
     if not process_ending.end(None, left, _GRACE_S, _AFTER_KILL_S):
         return False
@@ -128,9 +127,9 @@ def _locked(home: Path, subject: str) -> int | None:
 
 
 class Claim(NamedTuple):
-    """A claim of this node's that is open: the event that began it, on what, and whose it is.
+    """An open claim of this node: the event that began it, its package, and its actor.
 
-    `changed_by` is who took the package, as lines for other tools have it.
+    `changed_by` is the actor in the form for other tools.
     """
 
     event_id: str
@@ -140,24 +139,24 @@ class Claim(NamedTuple):
     actor: str | None
     changed_by: str | None
 
-    def ended(self, branches: Collection[str]) -> WorkEvent:
-        """Returns what ends it, by the branches that are there."""
+    def closing_event(self, branches: Collection[str]) -> WorkEvent:
+        """Returns the event that ends the claim, by the branches that exist."""
         if branch_of(self.slug, self.wp_id) in branches:
-            made = workspace_made(self.slug, self.wp_id, self.event_id)
+            made = workspace_event(self.slug, self.wp_id, self.event_id)
         else:
-            made = taken_back(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
+            made = claim_release(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
         return replace(made, source=SOURCE, source_id=self.event_id, actor=self.actor)
 
-    def told(self, ended: WorkEvent) -> str:
-        """Returns the note that tells the user what was done."""
-        what = "is planned again" if ended.event_type == "WPStatusChanged" else "has its branch"
+    def report(self, closing: WorkEvent) -> str:
+        """Returns the warning that reports the closing event to the user."""
+        what = "is planned again" if closing.event_type == "WPStatusChanged" else "has its branch"
         return f"{self.wp_id} of {self.slug} {what}: the command that took it ended half-way"
 
 
 def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list[Claim]:
-    """Returns the open claims of this node that still stand on the board.
+    """Returns the open claims of this node on the board.
 
-    None where there is no git to compare them with, or the journal can't be written.
+    Empty where there is no git to compare them with, or the journal can't be written.
     """
     found = [
         (package.open_claim, feature.slug, package)
@@ -178,8 +177,8 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
     ]
 
 
-def workspace_made(slug: str, wp_id: str, claim: str | None) -> WorkEvent:
-    """Returns what tells that a package has its worktree; it ends the claim, if there is one."""
+def workspace_event(slug: str, wp_id: str, claim: str | None) -> WorkEvent:
+    """Returns the event of a package's new worktree; it ends the claim, if there is one."""
     payload = {
         "work_package_id": wp_id,
         "worktree_path": worktree_of(slug, wp_id),
@@ -188,10 +187,10 @@ def workspace_made(slug: str, wp_id: str, claim: str | None) -> WorkEvent:
     return WorkEvent("WorkspaceCreated", payload, slug, ends=claim)
 
 
-def taken_back(
+def claim_release(
     reason: str, slug: str, wp_id: str, actor: str | None, claim: str | None
 ) -> WorkEvent:
-    """Returns what tells that a package is free again: what was begun could not be done."""
+    """Returns the event that releases a package whose work could not be begun."""
     payload = {
         "wp_id": wp_id,
         "previous_status": DOING,

@@ -1,9 +1,9 @@
-"""What clones share of their journals: the day files, read from git's objects.
+"""The day files by which clones share their journals, read from git's objects.
 
-Tracked files in a working tree are never read, for git moves them under their readers. Read are
-what a fetch has brought of the board's branch, and the tips of the default branch and of the
-features' target branches, each blob once: nothing of another branch enters before it is merged
-there. Lines are verified, and witnessed by the journal.
+Tracked files in a working tree are never read, because git replaces them under their readers. The
+sources are the fetched board's branch, and the tips of the default branch and of the features'
+target branches, each blob once: lines of another branch enter only after it is merged into one of
+these. Lines are verified, and witnessed by the journal.
 """
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ import msgspec
 from thence.core.values.codec import BadLine
 from thence.errors import PlanningError
 from thence.log.storage.findings import Relayed
-from thence.work.day_lines import FOLDER, is_day_file, places_in
+from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
 from thence.work.journal import seen_blobs
 from thence.work.journal.seen_blobs import SeenBlobs
 from thence.work.journal.sharing import board_here, board_ref
@@ -31,12 +31,16 @@ from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import Repository
 
 BLOBS_MAX = 50_000
-# branches, with where they stood, if that is known, and where they stand
+# branches, with their old tip, if that is known, and their new tip
 Moves = Mapping[str, tuple[str | None, str]]
 
 
 class TakenLines(NamedTuple):
-    """What a look at the branches brought: new events, and lines that were passed over."""
+    """The result of taking in lines: new events, and lines that were passed over.
+
+    `bad` are lines that are no events, `parked` counts events with a clock too far ahead, `ours`
+    own events that the journal had lost, `twice` events that share their number.
+    """
 
     events: int = 0
     bad: tuple[tuple[SharedFilePosition, BadLine], ...] = ()
@@ -45,7 +49,7 @@ class TakenLines(NamedTuple):
     twice: int = 0
 
     def notes(self) -> Iterator[str]:
-        """Yields what a user has to know of it."""
+        """Yields the warnings for the user."""
         if self.bad:
             place, reason = self.bad[0]
             more = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
@@ -61,25 +65,25 @@ class TakenLines(NamedTuple):
             )
 
 
-class _News(NamedTuple):
-    """Lines that were not read before, each with its place."""
+class _UnseenLines(NamedTuple):
+    """Lines that were not read before, with their positions, blobs and tips."""
 
     tips: dict[str, str]
     blobs: dict[str, str]
     lines: dict[bytes, SharedFilePosition]
 
 
-def note_branches(project: Project, branches: set[str]) -> bool:
-    """Has the day files of features' target branches be read from now on.
+def watch_branches(project: Project, branches: set[str]) -> bool:
+    """Makes later looks read the day files of features' target branches.
 
-    Tells whether any of them is new, and could be noted.
+    Reports whether any branch is new, and could be recorded.
     """
-    if branches <= seen_blobs.known(project).branches:
+    if branches <= seen_blobs.load(project).branches:
         return False
     with suppress(OSError), held(project.home / seen_blobs.LOCK):
-        known = seen_blobs.known(project)
-        known.branches |= branches
-        seen_blobs.keep(project, known)
+        seen = seen_blobs.load(project)
+        seen.branches |= branches
+        seen_blobs.save(project, seen)
         return True
     return False
 
@@ -90,71 +94,70 @@ def take_in(
     refs: Callable[[], Refs],
     on_moved: Callable[[Moves], None] = lambda moves: None,
 ) -> Iterator[TakenLines]:
-    """Takes what others wrote, and shared, into the journal. Raises what an append raises.
+    """Takes lines that others wrote and shared into the journal. Raises what an append raises.
 
-    The `store` opens the journal, if there is anything to take; `refs` looks at git's. `on_moved`
-    gets the branches that moved; only behind it is it noted where they stand. Yields what came of
-    other tools in the view, then what came by git. While nothing has moved `refs` alone is asked.
+    The `store` opens the journal, if there are new lines; `refs` reads git's refs. `on_moved` gets
+    the branches that moved; their new tips are recorded only after it returns. Yields the result
+    for other tools' lines in the view, then for git's. While no ref has moved only `refs` is
+    called.
     """
     if project.repo is None:
         return
     written = ViewChanges(project)
     if written.lines or parked(passed_over(project.home)):
-        yield _taken_in(project, store, written.lines, ())
-    written.keep()
-    moved = _tips(project, project.repo, refs(), seen_blobs.known(project))
+        yield _relay(project, store, written.lines, ())
+    written.save()
+    moved = _tips(project, project.repo, refs(), seen_blobs.load(project))
     if not moved:
         return
     with objects(project.repo) as found, held(project.home / seen_blobs.LOCK):
-        known = seen_blobs.known(project)
-        news = _news(project, found, known, moved)
-        if news.lines:
-            files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
-            yield _taken_in(project, store, news.lines, files)
-        on_moved(
-            {name: (known.tips.get(name), at) for name, at in moved.items() if is_branch(name)}
-        )
-        seen_blobs.keep(project, _with(known, news))
+        seen = seen_blobs.load(project)
+        unseen = _unseen_lines(project, found, seen, moved)
+        if unseen.lines:
+            files = {f"{FOLDER}/{name}" for name in unseen.blobs.values()}
+            yield _relay(project, store, unseen.lines, files)
+        on_moved({name: (seen.tips.get(name), at) for name, at in moved.items() if is_branch(name)})
+        seen_blobs.save(project, _with(seen, unseen))
 
 
 def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenLines:
     """Takes in the day files of commits that are about to be merged. Raises what an append raises.
 
-    The commits are told by any name that git knows.
+    The commits are given by any name that git knows.
     """
     if project.repo is None:
         return TakenLines()
     with objects(project.repo) as found, held(project.home / seen_blobs.LOCK):
-        known = seen_blobs.known(project)
+        seen = seen_blobs.load(project)
         moved = {f"{number}": name for number, name in enumerate(commits)}
-        news = _news(project, found, known, moved)
-        if not news.lines:
+        unseen = _unseen_lines(project, found, seen, moved)
+        if not unseen.lines:
             return TakenLines()
-        files = {f"{FOLDER}/{name}" for name in news.blobs.values()}
-        told = _taken_in(project, store, news.lines, files)
-        seen_blobs.keep(project, _with(known, news._replace(tips={})))
-        return told
+        files = {f"{FOLDER}/{name}" for name in unseen.blobs.values()}
+        result = _relay(project, store, unseen.lines, files)
+        seen_blobs.save(project, _with(seen, unseen._replace(tips={})))
+        return result
 
 
-def note_commit(
+def record_commit(
     project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
 ) -> None:
-    """Tells that a commit of ours is all that a branch or ref got: it has nothing new for us."""
+    """Records the new tip of a branch or ref that got only this clone's own commit."""
     with suppress(OSError), held(project.home / seen_blobs.LOCK):
-        known = seen_blobs.known(project)
-        if known.tips.get(name) == parent:
-            known.tips[name] = oid
-            known.blobs |= set(blobs)
-            seen_blobs.keep(project, known)
+        seen = seen_blobs.load(project)
+        if seen.tips.get(name) == parent:
+            seen.tips[name] = oid
+            seen.blobs |= set(blobs)
+            seen_blobs.save(project, seen)
 
 
 def is_branch(name: str) -> bool:
-    """Tells whether what is read by a name is a local branch, no other ref."""
+    """Reports whether a name is that of a local branch, not of another ref."""
     return not name.startswith(seen_blobs.OTHER)
 
 
 def project_of(store: Objects, tree: str) -> str | None:
-    """Returns the id of the project whose board a tree holds; None where it tells none."""
+    """Returns the id of the project whose board a tree holds; None if there is none."""
     entry = store.find(tree, BOARD_FILE)
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         if entry is not None and is_file(entry):
@@ -162,36 +165,40 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _tips(project: Project, repo: Repository, refs: Refs, known: SeenBlobs) -> dict[str, str]:
-    """Returns which of the refs that are read have moved, with their commits."""
+def _tips(project: Project, repo: Repository, refs: Refs, seen: SeenBlobs) -> dict[str, str]:
+    """Returns the watched refs that have moved, with their commits."""
     options = read_options(project)
-    names = known.branches | {refs.default or ""}
+    names = seen.branches | {refs.default or ""}
     found = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
-    remote = board_here(repo, refs, options, known.branches)
+    remote = board_here(repo, refs, options, seen.branches)
     if remote is not None:
         ref = board_ref(remote, options.board_branch)
         found[ref] = refs.commits[ref]
-    return {name: oid for name, oid in found.items() if known.tips.get(name) != oid}
+    return {name: oid for name, oid in found.items() if seen.tips.get(name) != oid}
 
 
-def _news(project: Project, store: Objects, known: SeenBlobs, moved: Mapping[str, str]) -> _News:
-    news = _News({}, {}, {})
+def _unseen_lines(
+    project: Project, store: Objects, seen: SeenBlobs, moved: Mapping[str, str]
+) -> _UnseenLines:
+    unseen = _UnseenLines({}, {}, {})
     for name, oid in moved.items():
         found = store.commit(oid)
         if found is None:
             continue
-        news.tips[name] = oid
+        unseen.tips[name] = oid
         if not is_branch(name):
             check_project(project, project_of(store, found[1]), name)
         folder = store.find(found[1], FOLDER)
         there = store.tree(folder.oid) if folder and is_folder(folder) else {}
         for file, entry in there.items():
-            if not is_day_file(file) or entry.oid in known.blobs or entry.oid in news.blobs:
+            if not is_day_file(file) or entry.oid in seen.blobs or entry.oid in unseen.blobs:
                 continue
-            news.blobs[entry.oid] = file.decode()
-            for line, place in places_in(store.blob(entry.oid), f"{FOLDER}/{file.decode()}"):
-                news.lines.setdefault(line, place)
-    return news
+            unseen.blobs[entry.oid] = file.decode()
+            for line, place in lines_with_positions(
+                store.blob(entry.oid), f"{FOLDER}/{file.decode()}"
+            ):
+                unseen.lines.setdefault(line, place)
+    return unseen
 
 
 def check_project(project: Project, named: str | None, place: str) -> None:
@@ -205,33 +212,33 @@ def check_project(project: Project, named: str | None, place: str) -> None:
         )
 
 
-def _taken_in(
+def _relay(
     project: Project,
     store: EventStore,
     fresh: Mapping[bytes, SharedFilePosition],
     files: Collection[str],
 ) -> TakenLines:
-    """Takes lines in, with those that were parked; all of `files` that is bad is among them."""
+    """Relays lines to the journal, parked ones too; `files` are the files of the bad lines."""
     left = passed_over(project.home)
-    waiting = parked(left)
-    lines = {**waiting, **fresh}
+    parked_lines = parked(left)
+    lines = {**parked_lines, **fresh}
     made = store.relay(lines)
     keep(project.home, left, made, lines, files)
-    if made.ours:  # what is open writes under the node of the past
+    if made.ours:  # the open journal writes under the former node
         store.close()
-    return _told(made, lines, waiting)
+    return _summary(made, lines, parked_lines)
 
 
-def _told(
-    result: Relayed, lines: Mapping[bytes, SharedFilePosition], waiting: Container[bytes]
+def _summary(
+    result: Relayed, lines: Mapping[bytes, SharedFilePosition], parked_lines: Container[bytes]
 ) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
-    parked = sum(event.line not in waiting for event in result.parked)
+    parked = sum(event.line not in parked_lines for event in result.parked)
     return TakenLines(len(result.taken), bad, parked, len(result.ours), len(result.twice))
 
 
-def _with(known: SeenBlobs, news: _News) -> SeenBlobs:
-    blobs = known.blobs | set(news.blobs)
-    if len(blobs) > BLOBS_MAX:  # to read one again costs time, nothing else
-        blobs = set(news.blobs)
-    return SeenBlobs({**known.tips, **news.tips}, blobs, known.branches)
+def _with(seen: SeenBlobs, unseen: _UnseenLines) -> SeenBlobs:
+    blobs = seen.blobs | set(unseen.blobs)
+    if len(blobs) > BLOBS_MAX:  # reading a blob again costs time, nothing else
+        blobs = set(unseen.blobs)
+    return SeenBlobs({**seen.tips, **unseen.tips}, blobs, seen.branches)

@@ -1,7 +1,7 @@
-"""What a project's programs say, one method for each type of event: `get_emitter()`.
+"""The emitter of a project's events, one method for each type: `get_emitter()`.
 
-Each method appends one event and returns an Outcome that says whether it is durable; only an
-event that is none raises. So a log that can't be written keeps nobody from their work.
+Each method appends one event and returns an Outcome that reports whether the event is durable; only
+an invalid event raises. So a log that can't be written stops nobody's work.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from thence.work.project.project import find_project
 
 
 class Outcome(NamedTuple):
-    """The outcome of an append: events that are durable, or `error`, why they are not yet."""
+    """The outcome of an append: the durable events, or the `error` that prevented it."""
 
     events: tuple[Event, ...]
     error: ThenceError | None = None
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
     @property
     def event(self) -> Event | None:
-        """The first of the events, None if they are not there."""
+        """The first of the events, None if there is none."""
         return self.events[0] if self.events else None
 
 
@@ -41,20 +41,20 @@ class EventEmitter:
         self.store = store
 
     def generate_causation_id(self) -> str:
-        """Returns a new id for what belongs to one batch."""
+        """Returns a new id for the events of one batch."""
         return new_id()
 
     def emit(self, *new_events: WorkEvent, guard: Unchanged | None = None) -> Outcome:
         """Appends events in one piece.
 
-        Raises InvalidEvent for what is no event, and HeadsMoved where the guard is broken.
+        Raises InvalidEvent, and HeadsMoved where the guard is broken.
         """
         try:
             return Outcome(tuple(self.store.append(*new_events, guard=guard)))
         except (InvalidEvent, HeadsMoved):
             raise
         except OutcomeUnknown as unknown:
-            return self._again(unknown)
+            return self._retry(unknown)
         except ThenceError as error:
             return Outcome((), error)
 
@@ -99,7 +99,7 @@ class EventEmitter:
     def wp_renumbered(
         self, feature_slug: str, wp_id: str, old_wp_id: str, created_event_id: str
     ) -> Outcome:
-        """Records that a package whose number was given twice has another from now on."""
+        """Records the new number of a package whose number was given twice."""
         payload = {"wp_id": wp_id, "old_wp_id": old_wp_id, "created_event_id": created_event_id}
         return self.emit(WorkEvent("WPRenumbered", payload, feature_slug, (created_event_id,)))
 
@@ -136,14 +136,14 @@ class EventEmitter:
         commit: str | None = None,
         reason: str | None = None,
     ) -> Outcome:
-        """Records how a package's code came to its target."""
+        """Records the landing of a package's code in its target."""
         payload = {"wp_id": wp_id, "how": how, "commit": commit, "reason": reason}
         return self.emit(WorkEvent("WPLanded", payload, feature_slug))
 
     def conflict_settled(
         self, feature_slug: str, wp_id: str, events: Sequence[str], winner: str, reason: str
     ) -> Outcome:
-        """Records which of the events that were written at once on a package stands."""
+        """Records the winner among concurrent events on a package."""
         payload = {"wp_id": wp_id, "events": list(events), "winner": winner, "reason": reason}
         return self.emit(WorkEvent("ConflictSettled", payload, feature_slug, tuple(events)))
 
@@ -208,7 +208,7 @@ class EventEmitter:
     def dependency_resolved(
         self, feature_slug: str, wp_id: str, dependency_wp_id: str, resolution_type: str
     ) -> Outcome:
-        """Records that what a package waited for is completed, skipped or merged."""
+        """Records that a dependency of a package is completed, skipped or merged."""
         payload = {
             "wp_id": wp_id,
             "dependency_wp_id": dependency_wp_id,
@@ -282,7 +282,7 @@ class EventEmitter:
         }
         return self.emit(WorkEvent("GateResultChanged", payload, feature_slug))
 
-    def _again(self, unknown: OutcomeUnknown) -> Outcome:
+    def _retry(self, unknown: OutcomeUnknown) -> Outcome:
         try:
             events = unknown.retry()
         except ThenceError as error:

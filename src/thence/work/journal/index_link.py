@@ -1,7 +1,7 @@
-"""`.kittify/events/index.db`: where programs find the index of a project's journal.
+"""`.kittify/events/index.db`: the link by which programs find the index of a project's journal.
 
-The index itself lies in the home, where no git command touches it while it is written; the name
-in the working tree is a link to it. Either may be deleted at any moment.
+The index itself is in the home, where no git command touches it while it is written; the name in
+the working tree is a link to it. Either may be deleted at any moment.
 """
 
 import os
@@ -17,10 +17,10 @@ NAME = "index.db"
 
 
 def show_index(files: TreeFiles, replica: Log) -> None:
-    """Has the index follow the journal, makes it if it is missing, and links to it.
+    """Updates the index to the journal, makes it if it is missing, and links to it.
 
-    Where that can't be done nothing happens: everything is answered without it. A file of
-    another program's that bears the name stays. Nothing is read or written through the link.
+    Where that can't be done nothing happens: queries work without the index. A file of another
+    program under this name stays. Nothing is read or written through the link.
     """
     made = own_folder(replica.folder) / NAME
     link = f"{FOLDER}/{NAME}"

@@ -1,4 +1,4 @@
-"""What git has told of commits, kept in the home: it never changes, so nobody asks twice."""
+"""The cache of git's answers about commits, in the home; such an answer never changes."""
 
 import json
 import os
@@ -15,46 +15,46 @@ _T = TypeVar("_T")
 
 
 class Memo:
-    """Answers of git by what it was asked of, all of JSON. What is new is kept by `remember`."""
+    """Git's answers, JSON values by key. New answers are stored by `save`."""
 
     def __init__(self, repo: Repository, home: Path) -> None:
         self._repo = repo
         self._path = home / _FILE
-        self._known = _read(self._path)
+        self._answers = _read(self._path)
         self._is_new = False
 
     def __contains__(self, key: str) -> bool:
-        return key in self._known
+        return key in self._answers
 
     def once(self, key: str, ask: Callable[[], _T]) -> _T:
-        """Returns the answer to what was asked before, else asks; `key` names every commit."""
-        if key not in self._known:
+        """Returns the cached answer, else asks for it; `key` names every commit."""
+        if key not in self._answers:
             self.add(key, ask())
-        known: _T = self._known[key]
-        return known
+        answer: _T = self._answers[key]
+        return answer
 
     def last(self, key: str, of: str, ask: Callable[[], _T]) -> _T:
-        """Returns the answer as `once` does; of all that was asked `of` the last is kept."""
-        known = self._known.get(key)
-        if known is None or known[0] != of:
-            known = [of, ask()]
-            self.add(key, known)
-        answer: _T = known[1]
+        """Returns the answer as `once` does; only the answer for the last `of` is cached."""
+        pair = self._answers.get(key)
+        if pair is None or pair[0] != of:
+            pair = [of, ask()]
+            self.add(key, pair)
+        answer: _T = pair[1]
         return answer
 
     def add(self, key: str, answer: object) -> None:
-        """Adds an answer that somebody has got."""
-        self._known[key] = answer
+        """Adds an answer."""
+        self._answers[key] = answer
         self._is_new = True
 
-    def remember(self) -> None:
-        """Keeps what git has told; not of a shallow clone, which may tell more when it is whole."""
+    def save(self) -> None:
+        """Stores new answers; not of a shallow clone, whose answers change once it is complete."""
         is_shallow = (self._repo.common / "shallow").exists()
         if self._is_new and not is_shallow:
-            kept = dict([*self._known.items()][-ENTRIES_MAX:])
+            newest = dict([*self._answers.items()][-ENTRIES_MAX:])
             draft = self._path.with_name(f"{_FILE}.{os.getpid()}")
             with suppress(OSError):
-                draft.write_text(json.dumps(kept), encoding="utf-8")
+                draft.write_text(json.dumps(newest), encoding="utf-8")
                 draft.replace(self._path)
 
 

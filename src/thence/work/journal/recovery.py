@@ -1,10 +1,10 @@
-"""Events made good that a command could not write: the journal was full, busy or read-only then.
+"""The recovery of events that a command could not write: the journal was full, busy or read-only.
 
-A command whose work lies in git does it all the same, and leaves what it could not tell in the
-message of its commit, a line each: `Thence-Pending: {…}`. The next command that finds such a
-commit on a branch appends the event, with the source "recovered". Where no commit comes of it, the
-lines wait in a file of the shared git folder. A branch of a package whose
-making nobody told is made good too: the branch was the claim.
+A command whose work is in git does it nevertheless, and puts the missing events into the message of
+its commit, a line each: `Thence-Pending: {…}`. The next command that finds such a commit on a
+branch appends the event, with the source "recovered". Without a commit the lines wait in a file of
+the shared git folder. A package's branch without a claim in the journal gets its events too: the
+branch was the claim.
 """
 
 import os
@@ -42,7 +42,7 @@ class Pending(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def pending_lines(new_events: Sequence[WorkEvent], actor: str) -> list[str]:
-    """Returns what could not be written as lines of a commit's message, each one event."""
+    """Returns events that could not be written as lines of a commit's message, one each."""
     lines = []
     for one in new_events:
         waiting = Pending(
@@ -58,16 +58,16 @@ def pending_lines(new_events: Sequence[WorkEvent], actor: str) -> list[str]:
     return lines
 
 
-def keep_waiting(path: Path, new_events: Sequence[WorkEvent], actor: str) -> None:
-    """Keeps what could not be written in a file; raises OSError, GitFailed."""
+def store_pending(path: Path, new_events: Sequence[WorkEvent], actor: str) -> None:
+    """Stores events that could not be written in a file; raises OSError, GitFailed."""
     with held(path.with_suffix(".lock")), path.open("a") as file:
         file.write("".join(f"{line}\n" for line in pending_lines(new_events, actor)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
-    """Hands on what waits in a file, and takes the file away once it is appended."""
+def recover_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
+    """Passes the events that wait in a file to `append`, and deletes the file then."""
     if path.exists():
         with held(path.with_suffix(".lock")):
             append(tuple(_read(path.read_bytes())))
@@ -76,7 +76,7 @@ def from_file(path: Path, append: Callable[[Sequence[Pending]], None]) -> None:
 
 @contextmanager
 def waiting_lines(path: Path) -> Iterator[list[str]]:
-    """Yields the lines that wait in a file, which goes when the caller has cleared them."""
+    """Yields the lines that wait in a file, and deletes the file if the caller clears them."""
     if not path.exists():
         yield []
         return
@@ -88,15 +88,15 @@ def waiting_lines(path: Path) -> Iterator[list[str]]:
             path.unlink()
 
 
-def pending_in(repo: Repository, old: str | None, new: str) -> tuple[Pending, ...]:
-    """Returns what waits in the commits that a branch got since it stood at `old`, oldest first.
+def pending_in_commits(repo: Repository, old: str | None, new: str) -> tuple[Pending, ...]:
+    """Returns the events that wait in the commits of a branch since `old`, oldest first.
 
-    Without an old place the last 1,000 commits are looked at.
+    Without `old` the last 1,000 commits are searched.
     """
     reach = [f"^{old}"] if old else [f"--max-count={_COMMITS_MAX}"]
     arguments = ("log", "-z", "--reverse", "--format=%B", "--fixed-strings", f"--grep={_KEY}")
     answer = repo.git.ask(*arguments, *reach, new, "--")
-    if answer.status:  # the old place is no commit of this repository any more
+    if answer.status:  # `old` is no commit of this repository any more
         return ()
     return tuple(_read(answer.out))
 
@@ -110,8 +110,8 @@ def _read(messages: bytes) -> Iterator[Pending]:
                 continue
 
 
-def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[WorkEvent]:
-    """Returns what to append of what waits: each once, with the causes that it had."""
+def events_to_recover(waiting: Sequence[Pending], events: Sequence[Event]) -> list[WorkEvent]:
+    """Returns the waiting events that the journal lacks, each once, with their causes."""
     known = _recovered(events) | {event.event_id: event.event_id for event in events}
     new_events = []
     for one in waiting:
@@ -134,10 +134,10 @@ def made_good(waiting: Sequence[Pending], events: Sequence[Event]) -> list[WorkE
     return new_events
 
 
-def untold_branches(
+def claims_of_branches(
     board: Board, events: Sequence[Event], names: Iterable[str], actor: str
 ) -> list[WorkEvent]:
-    """Returns the beginnings of packages whose branch is there though nobody told of it."""
+    """Returns the claims of packages that have a branch but no claim in the journal."""
     known = _recovered(events)
     packages = (each for feature in board.features.values() for each in feature.packages.values())
     taken = {each.workspace.branch for each in packages if each.workspace}

@@ -1,7 +1,7 @@
-"""`.kittify/errors/YYYY-MM-DD.jsonl`: what was refused, a line each, for agents to learn from.
+"""`.kittify/errors/YYYY-MM-DD.jsonl`: refused attempts, a line each, for agents to learn from.
 
-It is no record: the log holds an ErrorLogged event of each refusal. Lines and files that can't be
-read are passed over.
+The files are derived: the log holds an ErrorLogged event of each refusal. Lines and files that
+can't be read are passed over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 
 
 class RefusalRecord(msgspec.Struct, frozen=True):
-    """One refused attempt. `context` holds what the guard looked at."""
+    """One refused attempt. `context` holds the values that the guard read."""
 
     error_id: str
     error_type: str
@@ -41,10 +41,10 @@ class RefusalRecord(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(RefusalRecord).decode
 
 
-def failure_said(
+def failure_event(
     operation: str, entity: str, error: ThenceError, feature: str | None, actor: str | None
 ) -> WorkEvent:
-    """Returns what the log is told of a failure, about a package if `entity` names one."""
+    """Returns the ErrorLogged event of a failure, about a package if `entity` names one."""
     with suppress(Refused):
         entity = wp_id_of(entity)
     payload = {

@@ -1,4 +1,4 @@
-"""What a clone remembers of the lines that it has read in git's objects."""
+"""The record of the day files that a clone has read from git's objects."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ _NAME = "taken.json"
 
 
 class SeenBlobs(msgspec.Struct):
-    """What has been read: the blobs, by the tips at which they were seen; `branches` are read.
+    """The blobs that were read, the tips at which they were seen, and the watched `branches`.
 
-    A tip goes by its branch, or by the whole name of another ref.
+    The key of a tip is its branch, or the full name of another ref.
     """
 
     tips: dict[str, str] = {}
@@ -23,21 +23,21 @@ class SeenBlobs(msgspec.Struct):
 
     @property
     def targets(self) -> set[str]:
-        """The branches on which others' day files are looked for."""
+        """The branches whose day files are read."""
         return {name for name in self.tips if not name.startswith(OTHER)} | self.branches
 
 
-def known(project: Project) -> SeenBlobs:
-    """Returns what was read; nothing where that is not known."""
+def load(project: Project) -> SeenBlobs:
+    """Returns the record; an empty one where it can't be read."""
     try:
         return msgspec.json.decode((project.home / _NAME).read_bytes(), type=SeenBlobs)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return SeenBlobs()
 
 
-def keep(project: Project, taken: SeenBlobs) -> None:
-    """Remembers what was read. Raises OSError."""
+def save(project: Project, seen: SeenBlobs) -> None:
+    """Stores the record. Raises OSError."""
     path: Path = project.home / _NAME
     draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(taken))
+    draft.write_bytes(msgspec.json.encode(seen))
     draft.replace(path)

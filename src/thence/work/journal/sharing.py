@@ -1,8 +1,7 @@
-"""Where the board's branch is: which remote has it, and what git knows of its refs here.
+"""The way of sharing events: the remote and the refs of the board's branch, or tracked day files.
 
-What the team has chosen decides whether events go into day files on the user's branches. Where it
-has chosen nothing, a project whose day files are tracked goes on as it is, and any other has the
-board's branch.
+The options decide whether events go into day files on the user's branches. Without the option a
+project whose day files are tracked keeps tracking them, and any other uses the board's branch.
 """
 
 import os
@@ -18,9 +17,9 @@ from thence.work.vcs.objects import is_folder, objects
 from thence.work.vcs.refs import REMOTES, Refs
 from thence.work.vcs.repository import HEADS, Repository
 
-_USUAL = "origin"
+_DEFAULT_REMOTE = "origin"
 _TRUE = frozenset(("true", "yes", "on", "1"))
-_ASKED = (
+_SETTINGS_PATTERN = (
     r"^(remote\..*\.(url|fetch)|branch\..*\.remote|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
 )
 
@@ -28,8 +27,8 @@ _ASKED = (
 class Link(NamedTuple):
     """The remote that has the board's branch, and how this repository is set up for it.
 
-    `is_fetched` says that an ordinary fetch brings the branch, `is_signed` that the user signs
-    commits, `has_ssh` that the user has a way of their own to call ssh.
+    `is_fetched` is whether an ordinary fetch brings the branch, `is_signed` whether the user signs
+    commits, `has_ssh` whether the user has configured an ssh command of their own.
     """
 
     remote: str
@@ -40,12 +39,12 @@ class Link(NamedTuple):
 
     @property
     def ref(self) -> str:
-        """The ref that tells where the branch stood when it was last seen."""
+        """The remote-tracking ref of the branch."""
         return board_ref(self.remote, self.branch)
 
     @property
     def refspec(self) -> str:
-        """What brings the branch here."""
+        """The refspec that fetches the branch."""
         return f"+{HEADS}{self.branch}:{self.ref}"
 
 
@@ -57,29 +56,29 @@ def board_ref(remote: str, branch: str) -> str:
 def board_here(
     repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]
 ) -> str | None:
-    """Returns the remote whose board branch is read, if anything of it is here.
+    """Returns the remote whose board branch is read, if the branch has been fetched.
 
-    Other remotes' boards are not: a stranger's may have been fetched for a review.
+    Boards of other remotes are not read: one may have been fetched for a review.
     """
     end = f"/{options.board_branch}"
     there = (ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end))
     boards = {ref.removeprefix(REMOTES).removesuffix(end) for ref in there}
-    found = options.board_remote or _followed(refs, targets) if boards else None
+    found = options.board_remote or _followed_remote(refs, targets) if boards else None
     if found is None and boards:
-        names = boards if _USUAL in boards else os.fsdecode(repo.git.run("remote")).split()
-        found = _among(names)
+        names = boards if _DEFAULT_REMOTE in boards else os.fsdecode(repo.git.run("remote")).split()
+        found = _only_remote(names)
     return found if found in boards else None
 
 
 def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]) -> Link:
-    """Returns where the board is shared. Raises GitFailed if no remote is named or is there."""
+    """Returns the link to the board's remote. Raises GitFailed if no remote is named or exists."""
     settings = _settings(repo)
     names = {
         key.removeprefix("remote.").removesuffix(".url")
         for key in settings
         if key.startswith("remote.") and key.endswith(".url")
     }
-    remote = options.board_remote or _followed(refs, targets) or _among(names)
+    remote = options.board_remote or _followed_remote(refs, targets) or _only_remote(names)
     if remote is None or remote not in names:
         raise _no_remote(repo, remote, names)
     link = Link(
@@ -94,19 +93,21 @@ def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iter
     return link._replace(is_fetched=any(spec in wanted for spec in fetched))
 
 
-def _followed(refs: Refs, targets: Iterable[str]) -> str | None:
+def _followed_remote(refs: Refs, targets: Iterable[str]) -> str | None:
     branches = (refs.default or "", *sorted(targets))
     return next((refs.remotes[name] for name in branches if name in refs.remotes), None)
 
 
-def _among(names: Collection[str]) -> str | None:
-    if _USUAL in names:
-        return _USUAL
+def _only_remote(names: Collection[str]) -> str | None:
+    if _DEFAULT_REMOTE in names:
+        return _DEFAULT_REMOTE
     return next(iter(names)) if len(names) == 1 else None
 
 
 def _settings(repo: Repository) -> dict[str, list[str]]:
-    answer = Git(repo.place, is_users=True).ask("config", "--null", "--get-regexp", _ASKED)
+    answer = Git(repo.folder, is_users=True).ask(
+        "config", "--null", "--get-regexp", _SETTINGS_PATTERN
+    )
     found: dict[str, list[str]] = {}
     for entry in os.fsdecode(answer.out).split("\0"):
         if entry:
@@ -125,15 +126,15 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     hint = "git remote add NAME URL" if not names else "git remote -v; name one of them in "
     hint += "" if not names else ".kittify/config.yaml (board: {remote: NAME})"
     return failure(
-        "could not publish from", repo.place, cause, f"{hint}; the events wait in the journal"
+        "could not publish from", repo.folder, cause, f"{hint}; the events wait in the journal"
     )
 
 
 def is_tree(project: Project, *targets: str) -> bool:
-    """Tells whether day files are tracked, or to be tracked, on the user's branches.
+    """Reports whether day files are tracked, or to be tracked, on the user's branches.
 
-    Where the team has chosen nothing, HEAD of the main working tree and the `targets` are looked
-    at, in one process of git. Raises PlanningError for a configuration that can't be read.
+    Without the option, HEAD of the main working tree and the `targets` are searched, in one process
+    of git. Raises PlanningError for a configuration that can't be read.
     """
     chosen = read_options(project).share
     if chosen is not None or project.repo is None:

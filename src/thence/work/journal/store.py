@@ -1,13 +1,13 @@
-"""The journal of a project, opened for one command: what it appends, and what it has read.
+"""The journal of a project, opened for the appends and reads of one command.
 
-An event names as causes what the command passes, what surrounds it (`thence.because`,
-THENCE_CAUSE), and the heads of what it is about. Errors and notes are none of these for an event
-that decides something, for nothing rests on them unless it names them. All events of one store
-share a correlation_id, those of one append with several a causation_id.
+An event's causes are those that the command passes, those in force (`thence.because`,
+THENCE_CAUSE), and the heads of its subject. Errors and notes are no causes of an event that decides
+something, because nothing rests on them unless it names them. All events of one store share a
+correlation_id, those of one append with several a causation_id.
 
-`.kittify/clock.json` shows other programs the last clock value. It is derived: numbers come from
-the journal under its lock and never from that file, so that one that is lost, spoilt, old, far
-ahead or read-only changes nothing.
+`.kittify/clock.json` shows other programs the last clock value. The file is derived: numbers come
+from the journal under its lock and never from that file, so that a file that is lost, damaged, old,
+far ahead or read-only changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ _LOCK = f"{OWN_HOME}/days.lock"
 def write_day_files(files: TreeFiles, events: Iterable[Event]) -> None:
     """Adds to each day file the events that it lacks, each file in one step.
 
-    Where that can't be done nothing happens: the next command does it.
+    On an error nothing happens: the next command does it.
     """
     with suppress(OSError, GitFailed), held(files.top / _LOCK):
         for path, splice in splices(events).items():
@@ -65,7 +65,7 @@ _TAIL_BYTES = 4096
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """What the file holds."""
+    """The content of the clock file."""
 
     value: int
     node_id: str
@@ -73,10 +73,10 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 def write_clock(files: TreeFiles, segment: Path) -> None:
-    """Writes the file in one step: what stands in the last line of the journal's segment.
+    """Writes the clock file in one step, from the last line of the journal's segment.
 
-    Of commands that end at once the last to write has read what all have appended. Where the
-    file can't be written nothing happens.
+    If several commands end together, the last writer has read the events of all. Where the file
+    can't be written nothing happens.
     """
     with suppress(OSError, GitFailed), held(segment.parent / "clock.lock"):
         last = _last_numbers(segment)
@@ -88,7 +88,7 @@ def write_clock(files: TreeFiles, segment: Path) -> None:
 
 
 def read_clock(files: TreeFiles) -> Clock | None:
-    """Returns what the file holds, None if it holds nothing of use."""
+    """Returns the content of the clock file, None if it can't be used."""
     try:
         return msgspec.json.decode(files.read(NAME), type=Clock)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -96,7 +96,7 @@ def read_clock(files: TreeFiles) -> Clock | None:
 
 
 def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
-    """Returns node, seq and clock of the last whole line."""
+    """Returns node, seq and clock of the last complete line."""
     with segment.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         for length in (_TAIL_BYTES, 2 * LINE_BYTES_MAX):
@@ -112,17 +112,16 @@ def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
 
 TIMEOUT_S = 30.0
 ACTOR = NOBODY
-# what stands for the team of a project that has none
+# the team of a project that has none
 NO_TEAM = "local"
 
 
 class WorkEvent(msgspec.Struct, frozen=True):
-    """One thing that happened, as a command says it; the store adds actor, time and causes.
+    """A new event as a command gives it; the store adds actor, time and causes.
 
-    `event_id` is there before the event is written, so that others of the same append can
-    name it. `source` and `source_id` tell where it was imported from, `timestamp`
-    when it happened there. `begins` says that it begins something that lasts, `ends` names the
-    event that began what it ends.
+    `event_id` exists before the event is written, so that others of the same append can name it.
+    `source` and `source_id` name the origin of an imported event, `timestamp` its time there.
+    `begins` marks the beginning of something that lasts, `ends` names the event that began it.
     """
 
     event_type: str
@@ -141,7 +140,7 @@ class WorkEvent(msgspec.Struct, frozen=True):
 class EventStore:
     """A project's events. Close it, or use it as a context manager; nothing is made before use.
 
-    `actor` stands in the events that the store appends.
+    `actor` is recorded in the events that the store appends.
     """
 
     def __init__(self, project: Project, *, actor: str = ACTOR) -> None:
@@ -150,7 +149,7 @@ class EventStore:
         self.correlation_id = new_id()
         self._replica: Log | None = None
         self._has_appended = False
-        self._fresh: list[Event] = []
+        self._appended: list[Event] = []
 
     @classmethod
     def at(cls, folder: str | Path = ".", *, actor: str = ACTOR) -> "EventStore":
@@ -168,13 +167,13 @@ class EventStore:
         return self._replica
 
     def subject(self, feature: str | None, aggregate: str) -> str:
-        """Returns what events on a package, a feature or a gate of this project are about."""
+        """Returns the subject of events on a package, a feature or a gate of this project."""
         return work_subject(self.project.uuid, feature, aggregate)
 
     def append(
         self, *new_events: WorkEvent, guard: Unchanged | None = None, timeout_s: float = TIMEOUT_S
     ) -> list[Event]:
-        """Appends events in one piece, all or, where the guard is broken, none; durable then.
+        """Appends events in one piece, durably; all or, where the guard is broken, none.
 
         Raises InvalidEvent, and what `Log.append` raises; `retry()` of an OutcomeUnknown
         returns the events too.
@@ -187,14 +186,14 @@ class EventStore:
             self._has_appended = True  # or its retry will have
             raise
         self._has_appended = True
-        self._fresh += found
+        self._appended += found
         return found
 
     def relay(self, lines: Iterable[bytes]) -> Relayed:
         """Takes lines of others into the journal, as `Log.relay` does."""
         self._has_appended = True
         found = self.replica.relay(lines)
-        self._fresh += found.taken
+        self._appended += found.taken
         return found
 
     def read(self) -> list[Event]:
@@ -215,7 +214,7 @@ class EventStore:
         return self._replica is not None or (self.project.home / "events.jsonl").exists()
 
     def close(self) -> None:
-        """Closes the journal; clock and index follow what was appended."""
+        """Closes the journal; updates clock and index if events were appended."""
         replica, self._replica = self._replica, None
         if replica is not None:
             if self._has_appended:
@@ -223,11 +222,11 @@ class EventStore:
                 if self.project.repo is None:
                     write_day_files(self.project.files, replica.events())
                 else:
-                    show_events(self.project, replica, self._fresh)
+                    show_events(self.project, replica, self._appended)
             replica.close()
             if self._has_appended:
                 write_clock(self.project.files, replica.current_file)
-                self._fresh.clear()
+                self._appended.clear()
 
     def __enter__(self) -> "EventStore":
         return self

@@ -1,10 +1,10 @@
-"""`.kittify/events/` in the main working tree: a view of the journal, and a door into it.
+"""`.kittify/events/` in the main working tree: a view of the journal that other tools append to.
 
-Where events are shared by the board's branch git ignores these day files. They are only ever
-appended to, under flock, never renamed or drawn anew, for other tools append to them as well. What
-these have written there is taken into the journal before anything else is looked at; what the
-journal got is added behind it. Where day files are tracked they belong to git: nothing is added,
-and they are read while a branch is checked out whose commits are read too.
+Where events are shared by the board's branch git ignores these day files. The files are only ever
+appended to, under flock, never renamed or rewritten, because other tools append to them as well.
+Lines of other tools are taken into the journal before anything else is read; the journal's new
+events are added behind them. Where day files are tracked they belong to git: nothing is added, and
+the files are read while a branch is checked out whose commits are read too.
 """
 
 import os
@@ -24,8 +24,8 @@ from thence.work.day_lines import (
     by_file,
     is_day_file,
     lacking,
+    lines_with_positions,
     more_of,
-    places_in,
     with_lines,
 )
 from thence.work.journal import seen_blobs
@@ -43,8 +43,8 @@ _IGNORED = f"{FOLDER}/\n".encode()
 _EXCLUDE = "info/exclude"
 
 
-class _Seen(msgspec.Struct, frozen=True, array_like=True):
-    """A file as it was seen; all up to `read_bytes` is in the journal, or was reported."""
+class _FileState(msgspec.Struct, frozen=True, array_like=True):
+    """A file's last known state; all up to `read_bytes` is in the journal, or was reported."""
 
     inode: int
     size_bytes: int
@@ -52,101 +52,101 @@ class _Seen(msgspec.Struct, frozen=True, array_like=True):
     read_bytes: int = 0
 
     def is_like(self, found: os.stat_result) -> bool:
-        return (self.inode, self.size_bytes, self.time_ns) == _looks(found)
+        return (self.inode, self.size_bytes, self.time_ns) == _state_of(found)
 
 
 class _View(msgspec.Struct):
-    """What is known of the view: `shown` is in it, when the journal's last file was of a size."""
+    """The record of the view: its files, the position `shown` in it, the journal's file size."""
 
-    files: dict[str, _Seen] = {}
+    files: dict[str, _FileState] = {}
     shown: Position = Position()
     journal: tuple[str, int] = ("", 0)
 
 
 class ViewChanges:
-    """What others have written into the view since it was read: lines, with their places.
+    """The lines that others have written into the view since it was read, with their positions.
 
-    `keep` remembers that they are in the journal.
+    `save` records that the lines are in the journal.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._known = _known(project.home)
-        self._found = _day_files(project.files)
+        self._view = _load(project.home)
+        self._files = _day_files(project.files)
         self.lines: dict[bytes, SharedFilePosition] = {}
-        files = self._known.files
+        files = self._view.files
         changed = {
             name
-            for name, found in self._found.items()
+            for name, found in self._files.items()
             if name not in files or not files[name].is_like(found)
         }
         self._new = {}
         if changed and _is_read(project):
             for name in sorted(changed):
-                self._new[name] = self._read(name, self._found[name])
+                self._new[name] = self._read(name, self._files[name])
 
-    def keep(self) -> None:
-        """Remembers how far the files were read."""
+    def save(self) -> None:
+        """Records how far the files were read."""
         if self._new:
             with held(self._project.home / _LOCK):
-                known = _known(self._project.home)
-                known.files |= self._new
-                _keep(self._project.home, known)
+                view = _load(self._project.home)
+                view.files |= self._new
+                _save(self._project.home, view)
 
-    def _read(self, name: str, found: os.stat_result) -> _Seen:
-        before = self._known.files.get(name)
+    def _read(self, name: str, found: os.stat_result) -> _FileState:
+        before = self._view.files.get(name)
         is_longer = before and before.inode == found.st_ino and before.read_bytes <= found.st_size
         start = before.read_bytes if before and is_longer else 0
         with open(self._project.files.open(f"{FOLDER}/{name}", os.O_RDONLY), "rb") as file:
             data = file.read(found.st_size)
         end = data.rfind(b"\n") + 1
-        for line, place in places_in(data, f"{FOLDER}/{name}"):
+        for line, place in lines_with_positions(data, f"{FOLDER}/{name}"):
             if place.offset < start:
                 continue
             with suppress(msgspec.DecodeError):
                 if place.offset >= end:  # somebody may be writing it now
                     msgspec.json.decode(line)
                 self.lines.setdefault(line, place)
-        return _Seen(*_looks(found), max(start, end))
+        return _FileState(*_state_of(found), max(start, end))
 
 
 def _is_read(project: Project) -> bool:
-    """Tells whether lines in the working tree count: a branch under review brings none."""
-    branches = seen_blobs.known(project).targets
+    """Reports whether lines in the working tree count: a branch under review brings none."""
+    branches = seen_blobs.load(project).targets
     if project.repo is None or not is_tree(project, *branches):
         return True
     return current_branch(project.repo._replace(top=project.root)) in branches
 
 
 def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> None:
-    """Adds to the view what it lacks of the journal.
+    """Adds to the view the events of the journal that it lacks.
 
-    That is all that is `fresh`, as a caller who has appended it knows, unless the journal grew
-    by more; then it is read. Where that fails nothing happens: the next command does it.
+    These are the `fresh` events that the caller has appended, unless the journal grew by more; then
+    the journal is read. On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError):
-        if is_tree(project, *seen_blobs.known(project).targets):
+        if is_tree(project, *seen_blobs.load(project).targets):
             return
         ignore(project, is_ignored=True)
         with held(project.home / _LOCK):
-            known = _known(project.home)
-            gone = known.files.keys() - _day_files(project.files).keys()
+            view = _load(project.home)
+            gone = view.files.keys() - _day_files(project.files).keys()
             for name in gone:
-                del known.files[name]
+                del view.files[name]
             last = _last(journal)
             grown = sum(len(event.line) + 1 for event in fresh)
-            if gone or last != (known.journal[0], known.journal[1] + grown):
-                fresh = list(journal.read(None if gone else known.shown))
+            if gone or last != (view.journal[0], view.journal[1] + grown):
+                fresh = list(journal.read(None if gone else view.shown))
             events = list(fresh)
             for path, found in by_file(events).items():
-                _add(project.files, path, found, known)
-            known.shown = known.shown.after(events)
-            known.journal = last
-            _keep(project.home, known)
+                _add(project.files, path, found, view)
+            view.shown = view.shown.after(events)
+            view.journal = last
+            _save(project.home, view)
 
 
 def ignore(project: Project, *, is_ignored: bool) -> None:
-    """Has git ignore the view, or see it, in this repository. Raises OSError."""
+    """Makes git ignore the view, or see it, in this repository. Raises OSError."""
     assert project.repo is not None
     path = project.repo.common / _EXCLUDE
     data = path.read_bytes() if path.exists() else b""
@@ -160,7 +160,7 @@ def ignore(project: Project, *, is_ignored: bool) -> None:
         path.write_bytes(kept)
 
 
-def _add(files: TreeFiles, path: str, events: list[Event], known: _View) -> None:
+def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
     descriptor = files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     with open(descriptor, "r+b", buffering=0) as file:
         take(descriptor, files.top / path, _WAIT_S)
@@ -174,10 +174,10 @@ def _add(files: TreeFiles, path: str, events: list[Event], known: _View) -> None
             more = more[file.write(more) :]
         after = os.fstat(descriptor)
     name = path.rpartition("/")[2]
-    seen = known.files.get(name)
+    seen = view.files.get(name)
     is_read = seen is not None and seen.is_like(before) and seen.read_bytes == len(data)
     if (is_read or not data) and after.st_size == len(data) + len(more_of(data[-1:], lines)):
-        known.files[name] = _Seen(*_looks(after), after.st_size)
+        view.files[name] = _FileState(*_state_of(after), after.st_size)
 
 
 def _day_files(files: TreeFiles) -> dict[str, os.stat_result]:
@@ -185,7 +185,7 @@ def _day_files(files: TreeFiles) -> dict[str, os.stat_result]:
 
 
 def _plain_files(files: TreeFiles) -> Iterator[tuple[str, os.stat_result]]:
-    for name, found in files.looks(FOLDER).items():
+    for name, found in files.stats(FOLDER).items():
         if is_day_file(os.fsencode(name)) and S_ISREG(found.st_mode):
             yield name, found
 
@@ -200,19 +200,19 @@ def _paths(files: TreeFiles) -> list[str]:
     return [f"{FOLDER}/{name}" for name in _day_files(files)]
 
 
-def _looks(found: os.stat_result) -> tuple[int, int, int]:
+def _state_of(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _known(home: Path) -> _View:
+def _load(home: Path) -> _View:
     try:
         return msgspec.json.decode((home / _NAME).read_bytes(), type=_View)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return _View()
 
 
-def _keep(home: Path, known: _View) -> None:
+def _save(home: Path, view: _View) -> None:
     path = home / _NAME
     draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(known))
+    draft.write_bytes(msgspec.json.encode(view))
     draft.replace(path)

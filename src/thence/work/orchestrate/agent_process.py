@@ -1,13 +1,13 @@
-"""One agent as a process that nothing outlives: not its children, not whoever started it.
+"""One agent as a process whose children never outlive it, nor the process that started it.
 
-An agent has a session and a process group of its own, no terminal, its prompt on stdin from a
-file, stdout and stderr in a file, and no other descriptor. A watchdog, which is a shell that
-waits for a pipe of which this process alone holds the other end, has the descriptor of the claim
-as well. When the pipe is closed, by this process or because it has died, the watchdog turns to
-`ending`: everything of the agent is asked to end, then killed, and only then does the watchdog
-let go of the claim. The agent is held back by `launching` until the watchdog knows of it. A
-watchdog that was killed gets a successor; where this process is dead too, whoever takes the claim
-next ends the agent, by the mark that stands in it.
+An agent has a session and a process group of its own, no terminal, its prompt on stdin from a file,
+stdout and stderr in a file, and no other descriptor. A watchdog also holds the descriptor of the
+claim. The watchdog is a shell that waits for a pipe whose other end only this process holds. When
+the pipe is closed, by this process or by its death, the watchdog runs `process_ending`: all
+processes of the agent are asked to end, then killed, and only then does the watchdog release the
+claim. `launching` holds the agent back until the watchdog knows its process id. A killed watchdog
+gets a successor; if this process is dead too, the next holder of the claim ends the agent, by the
+mark in the claim.
 """
 
 import os
@@ -27,17 +27,17 @@ from thence.work import process_ending
 from thence.work.journal import claims
 from thence.work.orchestrate import launching
 from thence.work.orchestrate.environment import passed_on
-from thence.work.vcs.git import surroundings
+from thence.work.vcs.git import own_variables
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
-GRACE_S = 1.0  # how long what an agent leaves behind has to end by itself
+GRACE_S = 1.0  # time for the processes that an agent leaves behind to end by themselves
 _TAIL_BYTES = 16_384
 _TAIL_CHARACTERS_MAX = 2_000
 _WORDS_CHARACTERS_MAX = 600
-_SAID_BYTES_MAX = 4_096
+_ANSWER_BYTES_MAX = 4_096
 _SUCCESSORS_MAX = 3
 _SHELL = "/bin/sh"
-# what moves, colours and names things on a terminal
+# control sequences of a terminal
 _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
 )
@@ -54,12 +54,12 @@ How = Literal["done", "failed", "timed_out", "stalled", "killed", "not_started",
 
 
 class AgentCommand(NamedTuple):
-    """What to start, and how long it may take.
+    """The command of an agent, and its limits.
 
-    `env` are variables on top of those of ours that `environment.passed_on` lets through;
-    `passes` are names that it lets through beside its own.
-    `output` is made anew. `stall_s` is how long nothing may be printed and no progress told;
-    `lease` is a descriptor that is held open until all of the agent has ended.
+    `env` are variables on top of our own that `environment.passed_on` lets pass; `passes` are names
+    that it lets pass beside its list. `output` is truncated. `stall_s` is the longest time without
+    output and progress. `lease` is a descriptor that is held open until all processes of the agent
+    have ended.
     """
 
     argv: tuple[str, ...]
@@ -74,13 +74,13 @@ class AgentCommand(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a run ended.
+    """The end of a run.
 
     "done": the agent exited with 0. "failed": with another code, or by a signal that was not
     ours. "killed": it was stopped, or lost its watchdog. "too_much_output": more than
-    OUTPUT_BYTES_MAX, of which the first are kept. `code` or `signal` is how the agent itself
-    ended, None of both with "not_started". `tail` are the last lines that it printed, at most
-    2,000 printable characters, or why it was not started.
+    OUTPUT_BYTES_MAX, of which the first are kept. `code` or `signal` is that of the agent itself;
+    both are None with "not_started". `tail` are the last lines of its output, at most 2,000
+    printable characters, or the reason that it was not started.
     """
 
     how: How
@@ -91,9 +91,9 @@ class Ended(NamedTuple):
 
 
 class Run:
-    """An agent that was started. Call `poll` until it says how it ended.
+    """An agent that was started. Call `poll` until it returns the end.
 
-    A Run that is forgotten ends its agent.
+    A Run that is garbage-collected ends its agent.
     """
 
     def __init__(self, order: AgentCommand) -> None:
@@ -120,11 +120,11 @@ class Run:
         return 0 if self._ended and self._ended.how == "not_started" else self._agent.pid
 
     def poll(self, progress: object = None) -> Ended | None:
-        """Returns how the run ended, None while it lasts; never waits.
+        """Returns the end of the run, None while it lasts; never waits.
 
-        Ends it when its time is up. `progress` is anything that is another value after each
-        commit. Once it says how, nothing of the agent lives and nothing but `AgentCommand.lease`
-        itself holds the claim.
+        Ends the run when its time is up. `progress` is any value that changes with each commit.
+        Once the end is returned, no process of the agent lives and only `AgentCommand.lease` itself
+        holds the claim.
         """
         if self._ended is None:
             code = self._agent.poll()
@@ -144,7 +144,7 @@ class Run:
     def stop(self, grace_s: float) -> None:
         """Ends the agent and its children: asks them, and kills them after the grace.
 
-        Returns at once; `poll` tells when all is over. A second call with 0 kills them now.
+        Returns at once; `poll` returns the end later. A second call with 0 kills them now.
         """
         if self._ended is not None or self._agent.poll() is not None:
             return
@@ -157,9 +157,9 @@ class Run:
     def _begin(self, begun: ExitStack) -> None:
         order = self._order
         mark = self._mark = secrets.token_hex(16)
-        ours = passed_on(surroundings(), order.passes)
+        ours = passed_on(own_variables(), order.passes)
         variables = {**ours, "PWD": str(order.folder), **order.env}
-        said = launching.message(order.argv, {**variables, process_ending.VARIABLE: mark})
+        order_bytes = launching.message(order.argv, {**variables, process_ending.VARIABLE: mark})
         order.output.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._output = os.open(order.output, flags, 0o666)
@@ -177,14 +177,14 @@ class Run:
             assert self._watchdog.stdin is not None
             begun.callback(self._watchdog.stdin.close)
             claims.mark(self._lease, mark)
-            self._agent = _held_back(order, prompt, self._output, asked, answering)
-            # known to the watchdog before it is let go
+            self._agent = _start_held(order, prompt, self._output, asked, answering)
+            # the watchdog gets the process id before the agent is started
             self._watchdog.stdin.write(b"%d\n" % self._agent.pid)
             with suppress(BrokenPipeError), os.fdopen(asking, "wb", closefd=False) as pipe:
-                pipe.write(said)
+                pipe.write(order_bytes)
 
     def _why(self, now_s: float, progress: object) -> How | None:
-        """Tells why a running agent has to end, None if it may go on."""
+        """Returns the reason to end a running agent, None if it may go on."""
         size_bytes = os.fstat(self._output).st_size
         if size_bytes > OUTPUT_BYTES_MAX:
             return "too_much_output"
@@ -221,14 +221,14 @@ class Run:
             os.killpg(self._agent.pid, signal.SIGKILL)
 
     def _collect(self, code: int | None) -> None:
-        """Says how the run ended, once the watchdog is gone and the agent too."""
+        """Sets the end of the run, once the watchdog and the agent have ended."""
         if self._watchdog.returncode:
             self._kill()
         else:
             claims.unmark(self._lease)
         if code is None:
             return
-        refused = os.read(self._answer, _SAID_BYTES_MAX)
+        refused = os.read(self._answer, _ANSWER_BYTES_MAX)
         size_bytes = os.fstat(self._output).st_size
         how = "not_started" if refused else self._how or _own_end(code, size_bytes)
         if refused:
@@ -246,8 +246,8 @@ class Run:
 def start(order: AgentCommand) -> Run:
     """Starts an agent and returns at once.
 
-    Raises nothing for what the world refuses: then the first `poll` says "not_started" with the
-    reason, at the latest when the program turns out not to be there.
+    Raises nothing if the system refuses: then a later `poll` returns "not_started" with the reason,
+    at the latest when the program is not found.
     """
     return Run(order)
 
@@ -255,7 +255,7 @@ def start(order: AgentCommand) -> Run:
 def last_words(output: bytes) -> str:
     """Returns the last lines of an output, at most 2,000 characters, all of them printable.
 
-    Of a line that was written over and over the last state is kept; colours are taken out.
+    A line that was overwritten is kept in its last state; colours are removed.
     """
     text = _CONTROLS.sub("", output.decode("utf-8", "replace").replace("\r\n", "\n"))
     lines = (line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n"))
@@ -269,7 +269,7 @@ def last_words(output: bytes) -> str:
 
 
 def words_of(ended: Ended) -> str:
-    """Returns how a process ended, with its last words."""
+    """Returns the end of a process as text, with its last output."""
     by_itself = f"it ended with exit code {ended.code}"
     how = {
         "failed": by_itself if ended.code is not None else f"it died of signal {ended.signal}",
@@ -290,9 +290,9 @@ def _own_end(code: int, size_bytes: int) -> How:
 
 
 def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
-    """Starts what ends an agent; it belongs to no agent itself, not even to one that started us."""
+    """Starts a watchdog, which belongs to no agent itself, not even to one that started us."""
     variables = {
-        name: said for name, said in surroundings().items() if name != process_ending.VARIABLE
+        name: value for name, value in own_variables().items() if name != process_ending.VARIABLE
     }
     return subprocess.Popen(
         [_SHELL, "-c", _WATCHDOG, sys.executable, os.path.abspath(process_ending.__file__), mark],
@@ -307,10 +307,10 @@ def _watchdog(mark: str, lease: int) -> "subprocess.Popen[bytes]":
     )
 
 
-def _held_back(
+def _start_held(
     order: AgentCommand, prompt: IO[bytes], output: int, asked: int, answering: int
 ) -> "subprocess.Popen[bytes]":
-    """Starts what becomes the agent when it is told so."""
+    """Starts the program that becomes the agent when it gets its message."""
     program = os.path.abspath(launching.__file__)
     return subprocess.Popen(
         [sys.executable, "-I", "-S", program, str(asked), str(answering)],

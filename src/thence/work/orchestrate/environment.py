@@ -1,9 +1,9 @@
-"""The variables that agents and gates are given: a list of names, and what a project adds to it.
+"""The variables that agents and gates are given: a list of names, and a project's additions.
 
-The list holds what programs need to be found, to find their own files, to speak the user's
-language and to reach the network; nothing on it is made to hold a secret. It keeps a key from
-being handed to a program that did not ask for it. A program that looks for a key finds it: it
-runs with the user's rights, and can read what the user can read.
+The list holds the variables that programs need to be found, to find their own files, to use the
+user's language and to reach the network; none is made to hold a secret. The list prevents that a
+key is passed to a program that did not ask for it. A program that searches for a key finds it: it
+runs with the user's rights, and can read the user's files.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -49,18 +49,19 @@ _KEYS = ("*_KEY", "*_TOKEN", "*_SECRET", "*_PASSWORD", "*_CREDENTIALS")
 
 
 def passed_on(variables: Mapping[str, str], more: Sequence[str] = ()) -> dict[str, str]:
-    """Returns those of some variables that an agent or a gate is given.
+    """Returns the variables that an agent or a gate is given.
 
-    `more` are names and patterns beside BASE. No pattern stands for thence's own variables, such
-    as THENCE_TOKEN: only the whole name does.
+    `more` are names and patterns beside BASE. No pattern matches thence's own variables, such as
+    THENCE_TOKEN: only the whole name does.
     """
     return {name: value for name, value in variables.items() if _is_named(name, BASE, more)}
 
 
 def hints(program: str, variables: Collection[str], more: Sequence[str] = ()) -> list[str]:
-    """Returns what to say of a program that ended at once: which keys it is not given, if any.
+    """Returns a warning on a program that ended at once, if it may lack a key.
 
-    `variables` are the names of ours; those that look like a key and are not passed on are named.
+    `variables` are the names of ours; the warning names those that look like a key and are not
+    passed on.
     """
     keys = sorted(
         name
@@ -72,8 +73,8 @@ def hints(program: str, variables: Collection[str], more: Sequence[str] = ()) ->
     if not keys:
         return []
     named = f"is named in {CONFIG}: orchestrate: {{environment: [{keys[0]}]}}"
-    told = ", ".join(keys[:_NAMED_MAX])
-    return [f"{program} ended at once, and is not given {told}; one that it needs {named}"]
+    names = ", ".join(keys[:_NAMED_MAX])
+    return [f"{program} ended at once, and is not given {names}; one that it needs {named}"]
 
 
 def _is_named(name: str, *lists: Sequence[str]) -> bool:

@@ -1,8 +1,8 @@
 """A gate of the configuration while its command runs, in a private checkout of one commit.
 
-The checkout holds what was committed and nothing else: no file that an agent has left in its
-worktree. It is made under the claim of the package, so that what another run has left there is
-of one that was killed, and is taken away.
+The checkout holds only committed files, no file that an agent has left in its worktree. It is made
+under the claim of the package, so that an existing checkout belongs to a killed run, and is
+removed.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from thence.work.vcs.worktrees import check_out, discard
 
 
 class GateRun:
-    """A gate's private checkout; `close` takes it away. Raises GitFailed if it can't be made.
+    """A gate's private checkout; `close` removes it. Raises GitFailed if it can't be made.
 
-    `folder` is where the command runs, `commit` what it judges.
+    `folder` is the working folder of the command, `commit` the commit that it judges.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class GateRun:
         self.commit = commit
         self._repo = repo
         above, _, name = f"{worktree_of(*package)}-gate-".rpartition("/")
-        with suppress(GitFailed, OSError):  # what is left there is in nobody's way
+        with suppress(GitFailed, OSError):  # a leftover checkout does no harm
             for left in TreeFiles(root).names(above):
                 if left.startswith(name):
                     discard(repo, root / above / left)
@@ -42,7 +42,7 @@ class GateRun:
     def order(
         self, output: Path, env: Mapping[str, str], lease: int, passes: tuple[str, ...]
     ) -> AgentCommand:
-        """Returns what to start, with `env`, `lease` and `passes` as `running.Order` has them."""
+        """Returns the gate's command; `env`, `lease` and `passes` are as in AgentCommand."""
         return AgentCommand(
             argv=self.gate.command,
             folder=self.folder,
@@ -56,6 +56,6 @@ class GateRun:
         )
 
     def close(self) -> None:
-        """Takes the checkout away, with what the command has made in it."""
+        """Removes the checkout, with the files that the command has made in it."""
         with suppress(GitFailed, OSError):
             discard(self._repo, self.folder)

@@ -1,9 +1,9 @@
-"""A program that becomes an agent, once it is told which.
+"""A program that becomes an agent, once it gets a message with the agent's command.
 
-`running.start` starts it by its path, with `-I -S` and two descriptors as arguments. From the
-first it reads the agent's arguments and variables. What keeps it from becoming the agent it
-writes to the second. If whoever starts it dies before all is said, nothing is begun. The agent
-finds stdin, stdout and stderr open, no other descriptor, and signals as a shell leaves them.
+`agent_process.start` starts it by its path, with `-I -S` and two descriptors as arguments. From the
+first it reads the agent's arguments and variables. To the second it writes the error if it can't
+become the agent. If the starting process dies before the message is complete, nothing is begun. The
+agent has stdin, stdout and stderr open, no other descriptor, and signals as a shell leaves them.
 """
 
 import os
@@ -16,24 +16,24 @@ _NOT_STARTED = 127
 
 
 def message(argv: Sequence[str], variables: Mapping[str, str]) -> bytes:
-    """Returns what tells the program which agent to become, with its size before it.
+    """Returns the message with an agent's command, with its size before it.
 
-    Raises ValueError for words that no program can be given.
+    Raises ValueError for arguments or variables that no program can be given.
     """
     if not argv or any("=" in name or not name for name in variables):
         raise ValueError("no program, or a variable without a proper name")
     words = [*argv, *(f"{name}={value}" for name, value in variables.items())]
     if any("\0" in word for word in words):
         raise ValueError("embedded null byte")
-    said = b"\0".join(map(os.fsencode, (str(len(argv)), *words)))
-    return b"%d\0%b" % (len(said), said)
+    message_bytes = b"\0".join(map(os.fsencode, (str(len(argv)), *words)))
+    return b"%d\0%b" % (len(message_bytes), message_bytes)
 
 
-def become(said: bytes) -> None:
-    """Becomes the agent that a message tells of; raises OSError if that can't be."""
-    count, *words = said.split(b"\0")
-    argv, told = words[: int(count)], words[int(count) :]
-    variables = dict(word.split(b"=", 1) for word in told)
+def become(message_bytes: bytes) -> None:
+    """Becomes the agent of a message; raises OSError if that fails."""
+    count, *words = message_bytes.split(b"\0")
+    argv, received = words[: int(count)], words[int(count) :]
+    variables = dict(word.split(b"=", 1) for word in received)
     for name in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a child inherits that
         signal.signal(name, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -41,16 +41,16 @@ def become(said: bytes) -> None:
 
 
 def main(asked: int, answer: int) -> None:
-    """Reads a message and becomes its agent, or says why not."""
-    told = b""
+    """Reads a message and becomes its agent, or writes the error to `answer`."""
+    received = b""
     while read := os.read(asked, _READ_BYTES):
-        told += read
+        received += read
     os.close(asked)
     os.set_inheritable(answer, False)
-    size, _, said = told.partition(b"\0")
-    if size and len(said) == int(size):
+    size, _, message_bytes = received.partition(b"\0")
+    if size and len(message_bytes) == int(size):
         try:
-            become(said)
+            become(message_bytes)
         except OSError as error:
             os.write(answer, (error.strerror or str(error)).encode())
     sys.exit(_NOT_STARTED)

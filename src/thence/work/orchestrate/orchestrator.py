@@ -1,8 +1,8 @@
-"""A feature worked off by agent programs: begun, watched, judged, merged, until all is done.
+"""The orchestrator: agents begin, finish and review a feature's packages, until all are done.
 
-The state is nothing but the log, git, and locks: what one orchestrator leaves when it is killed
-another one takes up, and two at once share the work. A package's claim is held as long as its
-agent runs. One thread; agents are processes that are looked at several times a second.
+The only state is the log, git, and locks: another orchestrator continues the work of a killed one,
+and two at once share the work. A package's claim is held as long as its agent runs. One thread;
+agents are processes that are polled several times a second.
 """
 
 import os
@@ -34,7 +34,7 @@ GRACE_S, STOP_S_MAX = 3.0, 20.0
 
 
 class OrchestrationSummary(NamedTuple):
-    """How an orchestration ended: what is done, and why the rest is not."""
+    """The end of an orchestration: the packages done, and the reasons of the others."""
 
     status: str  # completed, stranded
     done: tuple[str, ...]
@@ -44,22 +44,22 @@ class OrchestrationSummary(NamedTuple):
 class Active:
     """A package at work: its step, the process, the claim that is held until it is judged."""
 
-    def __init__(self, hand: PackageTask, run: Run, lease: int) -> None:
-        self.hand = hand
-        self.task = hand.task
+    def __init__(self, package_task: PackageTask, run: Run, lease: int) -> None:
+        self.package_task = package_task
+        self.task = package_task.task
         self.run = run
         self._lease = lease
         self.begun_s = time.monotonic()
         self.ended: Ended | None = None
 
     def poll(self) -> Ended | None:
-        """Returns how the process ended, None while it runs."""
-        self.ended = self.ended or self.run.poll(_size(self.hand.watch))
+        """Returns the end of the process, None while it runs."""
+        self.ended = self.ended or self.run.poll(_size(self.package_task.watch))
         return self.ended
 
     def close(self) -> None:
-        """Gives the claim free, and takes away what the process ran in."""
-        self.hand.close()
+        """Releases the claim, and removes the checkout of a gate."""
+        self.package_task.close()
         os.close(self._lease)
 
 
@@ -78,7 +78,7 @@ class Orchestrator:
     ) -> None:
         self.slug = slug
         self.setup = setup
-        self.happenings = Progress(tell)
+        self.progress = Progress(tell)
         self.forecast = Forecast()
         self._turn_ends = turn
         self._forgiven = forgiven
@@ -90,18 +90,19 @@ class Orchestrator:
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
-        self._seen = UNSEEN
+        self._journal_size = UNSEEN
         self._held: set[str] = set()
         self._has_tried = False
         self._blocks = Blockers(
-            lambda wp_id, why: self.happen("waiting", why, wp_id), lambda: len(self._session.said)
+            lambda wp_id, why: self.happen("waiting", why, wp_id),
+            lambda: len(self._session.appended),
         )
         self.rounds: dict[str, Round] = {}
         self._plan: dict[str, PlannedPackage] = {}
 
     @property
     def session(self) -> Session:
-        """The project, as it was last looked at."""
+        """The session, with the board of the last look."""
         return self._session
 
     @property
@@ -110,14 +111,14 @@ class Orchestrator:
         return self._session.board.features[self.slug]
 
     def run(self) -> OrchestrationSummary:
-        """Works until all is done, or until nothing is left that can be done.
+        """Works until all packages are done, or none is left that can be.
 
-        KeyboardInterrupt stops the agents, tells it, and goes out.
+        KeyboardInterrupt stops the agents, is reported, and propagates.
         """
         try:
             while True:
                 summary = self._turn()
-                self.happenings.collect(self._session)
+                self.progress.collect(self._session)
                 if summary is not None:
                     return summary
                 self._look_ahead()
@@ -128,63 +129,63 @@ class Orchestrator:
             self._session.close()
 
     def _turn(self) -> OrchestrationSummary | None:
-        """Does what there is to do now; rests after trouble of the log's, git's or the disk's."""
+        """Does one round of work; pauses after an error of the log, git or the disk."""
         if time.monotonic() < self._rests_until_s:
             return None
         self._held.clear()
         self._has_tried = False
         try:
             self._look()
-            self._settle()
+            self._judge_ended()
             self._finish()
             self._start()
             summary = self._ended()
-            if self._session.pending is not None:
-                raise self._session.pending
+            if self._session.journal_error is not None:
+                raise self._session.journal_error
         except (ThenceError, OSError) as error:
-            self._rest(error)
+            self._pause(error)
             return None
         self._troubles, self._trouble = 0, ""
         return summary
 
     def _planned(self) -> dict[str, PlannedPackage]:
-        """Returns what tasks.md tells of each package; nothing of what it lacks."""
+        """Returns the packages as planned in tasks.md."""
         path = self._session.planning.path(self.slug, "tasks.md")
         data = self._session.planning.read(self._session.target_of(self.feature), path)
         found = parse(data, path).packages if data is not None else ()
         return {each.wp_id: each for each in found}
 
     def _look(self) -> None:
-        """Reads the journal again if anybody has written to it since, or something broke."""
+        """Reads the journal again if it has changed since, or after an error."""
         seen = _size(self._session.project.home / "events.jsonl")
-        if seen == self._seen:
+        if seen == self._journal_size:
             return
         self._session.look()
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
         self._blocks.look_again(lanes, len(self._session.events))
         self._plan = self._planned()
         self.rounds = rounds_of(self._session.events, self.slug, self._forgiven)
-        self._seen = seen
+        self._journal_size = seen
 
     def _look_ahead(self) -> None:
-        """Tells which packages at work will meet, as soon as their branches show it."""
+        """Reports overlaps of packages at work, as soon as their branches show them."""
         feature, repo = self._session.board.features.get(self.slug), self._session.project.repo
         if feature is None or repo is None or not feature.target_branch:
-            return  # nothing was looked at yet
+            return  # there was no look yet
         target = self._session.target_of(feature)
         self.forecast.look(repo, target, at_work(feature), time.monotonic())
         for overlap in self.forecast.news():
             self.happen("overlap", sentence(overlap))
 
-    def _settle(self) -> None:
-        """Judges the tries that have ended; what could not be told is judged again later."""
+    def _judge_ended(self) -> None:
+        """Judges the tries that have ended; a result that can't be recorded is judged again."""
         for wp_id, active in list(self.active.items()):
             ended = active.poll()
             if ended is None:
                 continue
-            self._seen = UNSEEN
+            self._journal_size = UNSEEN
             with self._blocks.keeping(wp_id):
-                active.hand.judge(ended)
+                active.package_task.judge(ended)
             del self.active[wp_id]
             active.close()
         self._look()
@@ -233,39 +234,39 @@ class Orchestrator:
         if lease is None:
             self._held.add(task.wp_id)
             return
-        self._seen = UNSEEN
-        hand = PackageTask(self, task)
+        self._journal_size = UNSEEN
+        package_task = PackageTask(self, task)
         try:
             with self._blocks.keeping(task.wp_id):
-                run = step(hand, lease)
+                run = step(package_task, lease)
                 if run is not None:
-                    self.active[task.wp_id] = Active(hand, run, lease)
+                    self.active[task.wp_id] = Active(package_task, run, lease)
         finally:
             if task.wp_id not in self.active:
-                hand.close()
+                package_task.close()
                 os.close(lease)
 
-    def gate_passed(self, wp_id: str, gate_type: str, commit: str, told: str) -> None:
-        """Notes that a gate was passed in sight of this process, and the event that tells so."""
-        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = told
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
+        """Records that this process saw a gate pass, and the event of the result."""
+        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = message
 
     def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
-        """Returns the gates that a commit of a package has passed in sight of this process.
+        """Returns the gates that this process saw a commit of a package pass.
 
-        They are types with the events that tell so. What else the log says of them does not
-        count: an agent can write it.
+        Gate types are mapped to the events of their results. Other results in the log do not count:
+        an agent can write them.
         """
         return self._gates_passed.get((wp_id, commit), {})
 
     def failed(self, task: Task) -> None:
-        """Notes when a failed try may be tried again."""
+        """Records a failed try, and the time of the next one."""
         key = (task.wp_id, task.phase, task.agent)
         count = self._failed[key].count + 1 if key in self._failed else 1
         until_s = time.monotonic() + pause_s(self.setup, count)
         self._failed[key] = Failed(task.wp_id, task.phase, task.agent, count, until_s)
 
     def _failures(self) -> list[Failed]:
-        """Returns the failed tries that the log tells of, with the time to wait that we know."""
+        """Returns the failed tries in the log, with the times of their next tries."""
         found = []
         for wp_id, round_ in self.rounds.items():
             for (phase, agent), count in round_.failures.items():
@@ -274,11 +275,11 @@ class Orchestrator:
         return found
 
     def _not_ours(self, feature: FeatureState) -> set[str]:
-        """Returns the packages that no agent is to be given: people's, others', hopeless ones."""
+        """Returns the packages that no agent may get: people's, others', those given up."""
         kept = {*self._held, *self.active, *self._blocks.resting(time.monotonic())}
         for wp_id, package in feature.packages.items():
             round_ = self.rounds.get(wp_id)
-            # a full disk may keep a claim alone, and not that its agent was assigned
+            # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = round_ is None and package.lane != PLANNED and not is_half_told
             if is_peoples or (round_ is not None and round_.returns > self.setup.send_backs):
@@ -286,7 +287,7 @@ class Orchestrator:
         return kept
 
     def _ended(self) -> OrchestrationSummary | None:
-        """Returns how it ended, None while something runs or may still run."""
+        """Returns the summary, None while something runs or may still run."""
         feature, now_s = self.feature, time.monotonic()
         done = tuple(p.wp_id for p in feature.packages.values() if p.lane == DONE)
         left = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
@@ -302,7 +303,7 @@ class Orchestrator:
         return OrchestrationSummary("stranded", done, stranded)
 
     def _why(self, wp_id: str) -> str:
-        """Returns why nothing more happens to a package."""
+        """Returns the reason that no more work is done on a package."""
         if (why := self._blocks.why(wp_id)) is not None:
             return why
         feature = self.feature
@@ -321,20 +322,22 @@ class Orchestrator:
             return f"was sent back {round_.returns} times: {round_.feedback}"
         return f"all its agents have failed: {round_.feedback or 'see its errors'}"
 
-    def _rest(self, error: ThenceError | OSError) -> None:
-        """Waits for a while, and looks at all anew then."""
+    def _pause(self, error: ThenceError | OSError) -> None:
+        """Sets a pause after an error, and opens a new session."""
         self._troubles += 1
         if self._troubles > TROUBLES_MAX:
             raise error
         rest_s = min(REST_MIN_S * 2**self._troubles, REST_MAX_S)
         self._rests_until_s = time.monotonic() + rest_s
         hint = f"; {error.hint}" if isinstance(error, ThenceError) and error.hint else ""
-        told = f"{error}{hint}; it is tried again until it goes well, {TROUBLES_MAX} times at most"
-        if told != self._trouble:
-            self._trouble = told
-            self.happen("trouble", told)
-        self.happenings.collect(self._session)
-        self._seen = UNSEEN
+        message = (
+            f"{error}{hint}; it is tried again until it goes well, {TROUBLES_MAX} times at most"
+        )
+        if message != self._trouble:
+            self._trouble = message
+            self.happen("trouble", message)
+        self.progress.collect(self._session)
+        self._journal_size = UNSEEN
         with suppress(ThenceError, OSError):
             fresh = Session(self._folder)
             fresh.board = self._session.board  # what is shown until the next look
@@ -350,11 +353,11 @@ class Orchestrator:
         phase: str | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Tells the user what happens."""
-        self.happenings.tell(ProgressNote(kind, text, wp_id, agent, phase, seconds))
+        """Reports a step to the user."""
+        self.progress.tell(ProgressNote(kind, text, wp_id, agent, phase, seconds))
 
     def _stop(self) -> None:
-        """Ends all agents at once, tells of it, and gives their claims free."""
+        """Ends all agents at once, reports it, and releases their claims."""
         for active in self.active.values():
             active.run.stop(GRACE_S)
         until_s = time.monotonic() + STOP_S_MAX
@@ -365,7 +368,7 @@ class Orchestrator:
         for active in self.active.values():
             if active.ended is None:
                 with suppress(ThenceError, OSError):
-                    active.hand.interrupted()
+                    active.package_task.interrupted()
             active.close()
         self.active.clear()
 

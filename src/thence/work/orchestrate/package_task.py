@@ -1,7 +1,7 @@
-"""One package in the hands of an orchestrator: given to an agent, judged, merged, done.
+"""One step of an orchestrator with one package: assign it, judge it, run a gate, merge it.
 
-Each step looks at the board under the package's claim, tells the log first what it is about to
-do, and can be done again by another orchestrator if this one is killed behind it.
+Each step reads the board under the package's claim, records first what it is about to do, and can
+be repeated by another orchestrator if this one is killed after it.
 """
 
 import os
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from thence.errors import Refused
 from thence.replica import new_id
 from thence.work.board.attempt import FORCING, Facts, Move
-from thence.work.board.gates import changed
+from thence.work.board.gates import gate_change
 from thence.work.board.rounds import APPROVED, REVIEW, TRY_FAILED, Round
 from thence.work.board.state import (
     DOING,
@@ -38,10 +38,10 @@ from thence.work.project.agents import GateConfig, argv
 from thence.work.session.changed_over import drops_day_files
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import decided, facts_of, move
+from thence.work.session.moving import decide_move, facts_of, move
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
-from thence.work.vcs.git import failure, surroundings
+from thence.work.vcs.git import failure, own_variables
 from thence.work.vcs.leftovers import free_worktree
 from thence.work.vcs.locks import held
 from thence.work.vcs.merging import merge
@@ -58,7 +58,7 @@ _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for its
 
 
 class PackageTask:
-    """One step with one package; `task` is what it came to, `watch` a file that commits change."""
+    """One step with one package; `task` is the current task, `watch` a file that commits change."""
 
     def __init__(self, orchestrator: "Orchestrator", task: Task) -> None:
         self._orchestrator = orchestrator
@@ -80,7 +80,7 @@ class PackageTask:
         return self._orchestrator.rounds.get(self.task.wp_id) or Round()
 
     def begin(self, lease: int) -> Run | None:
-        """Claims the package for its agent, and starts that. None if the board moved on."""
+        """Claims the package for its agent, and starts the agent; None if the board has changed."""
         task, session = self.task, self._orchestrator.session
         session.look()
         package = self._package
@@ -93,7 +93,7 @@ class PackageTask:
             assigned = self._assign(retries)
             made = workspace(session, self._feature, self._package)
         free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
-        self._tell("begun", f"{task.phase} by {task.agent}" + _again(retries))
+        self._report("begun", f"{task.phase} by {task.agent}" + _try_text(retries))
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
         prompt = output.with_suffix(".md")
@@ -131,18 +131,18 @@ class PackageTask:
             "retry_count": retries,
         }
         tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
-        said = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
+        event = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
         if self._package.lane == PLANNED:
             facts = facts_of(session, self._feature, task.wp_id)
-            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (said,))
-            self._durable()
+            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
+            self._check_journal()
             session.look()
         else:
-            self._say(said)
-        return said.event_id
+            self._append(event)
+        return event.event_id
 
     def judge(self, ended: Ended) -> None:
-        """Decides what a try that has ended comes to: on, back, or to be tried again."""
+        """Decides after the end of a try: move on, send back, or record a failed try."""
         session = self._orchestrator.session
         session.look()
         if self._gate is not None:
@@ -150,7 +150,7 @@ class PackageTask:
             return
         expected = FOR_REVIEW if self.task.phase == REVIEW else DOING
         if self._package.lane != expected:
-            self._tell("moved", f"somebody moved it to {self._package.lane} meanwhile")
+            self._report("moved", f"somebody moved it to {self._package.lane} meanwhile")
             return
         if ended.how != "done":
             self._fail(words_of(ended), ended.seconds)
@@ -162,7 +162,7 @@ class PackageTask:
             self._hand_in(ended)
 
     def _hand_in(self, ended: Ended) -> None:
-        """Moves the work of an agent to review, if nothing stands against it."""
+        """Moves the work of an agent to review, unless a guard refuses."""
         session, slug = self._orchestrator.session, self._feature.slug
         with self._acting_as(self.task.agent):
             try:
@@ -172,23 +172,23 @@ class PackageTask:
                 remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
-        self._durable()
-        self._tell("moved", "doing -> for_review", ended.seconds)
+        self._check_journal()
+        self._report("moved", "doing -> for_review", ended.seconds)
 
     def _review(self, ended: Ended) -> None:
-        """Lets the verdict of a review move the package."""
+        """Applies the verdict of a review."""
         verdict = prompts.verdict_of(self._printed())
         if verdict is None:
             self._fail("its review ended without a line VERDICT:", ended.seconds)
         elif verdict.is_approved:
             with self._acting_as(self.task.agent):
-                self._say(self._note(REVIEW, APPROVED))
-            self._tell("reviewed", f"approved by {self.task.agent}", ended.seconds)
+                self._append(self._history_event(REVIEW, APPROVED))
+            self._report("reviewed", f"approved by {self.task.agent}", ended.seconds)
         else:
             self._send_back(verdict.reason, self.task.agent)
 
     def finish(self, lease: int) -> Run | None:
-        """Starts the next gate of what is approved; with all passed it is merged and done."""
+        """Starts the next gate of an approved package; with all passed merges the package."""
         session = self._orchestrator.session
         session.look()
         if self._package.lane != FOR_REVIEW:
@@ -197,7 +197,7 @@ class PackageTask:
         commit = tip(session.repo, branch)
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
-            raise failure("could not run the gates in", session.repo.place, cause, hint)
+            raise failure("could not run the gates in", session.repo.folder, cause, hint)
         passed = self._orchestrator.gates_passed(self.task.wp_id, commit)
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
@@ -206,21 +206,21 @@ class PackageTask:
         return None
 
     def _merge(self, branch: str, commit: str) -> None:
-        """Merges the commit that has passed everything, and tells that it is done."""
+        """Merges the commit that has passed all gates, and moves the package to done."""
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
-        with held(session.shared / "orchestrate.lock"):
+        with held(session.shared_folder / "orchestrate.lock"):
             session.look()
             if tip(session.repo, branch) != commit:
-                return  # what came meanwhile is judged first
+                return  # newer commits are judged first
             if facts_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
-            self._decide(decided, commit)  # what may not be done is not merged either
+            self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
-            note, tips = session.merge_note(slug), {branch: commit}
+            path, tips = session.merge_record(slug), {branch: commit}
             drops = drops_day_files(session, target, [commit])
             outcome = merge(
-                session.repo, target, [branch], note, opens=False, tips=tips, drops_day_files=drops
+                session.repo, target, [branch], path, opens=False, tips=tips, drops_day_files=drops
             )
             if outcome.conflict is not None:
                 files = ", ".join(outcome.conflict.files)
@@ -231,13 +231,13 @@ class PackageTask:
                 )
                 return
             self._decide(move, commit)
-            self._durable()
+            self._check_journal()
             session.look()
             mirror(session, self._feature)
-        self._tell("merged", f"merged into {target}, done")
+        self._report("merged", f"merged into {target}, done")
 
     def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
-        """Moves the package to done for its reviewer, or only tells whether that may be."""
+        """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
         session, wp_id = self._orchestrator.session, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
             facts = replace(
@@ -251,7 +251,7 @@ class PackageTask:
             how(session, self._feature.slug, wp_id, DONE, facts)
 
     def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
-        """Starts the command of a gate where the commit lies alone."""
+        """Starts the command of a gate in a checkout of the commit."""
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
             payload = {
@@ -260,11 +260,12 @@ class PackageTask:
                 "gate_id": new_id(),
             }
             with self._acting_as(ACTOR):
-                self._say(WorkEvent("GateCreated", payload, slug, self._package.events_of("lane")))
+                causes = self._package.events_of("lane")
+                self._append(WorkEvent("GateCreated", payload, slug, causes))
             session.look()
         self._gate = GateRun(session.repo, session.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
-        self._tell("begun", self.task.phase)
+        self._report("begun", self.task.phase)
         env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}
         output = self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log"
         return start(self._gate.order(output, env, lease, self._setup.environment))
@@ -273,32 +274,32 @@ class PackageTask:
         slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type
         known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
         is_passed = ended.how == "done"
-        told = ""
+        event_id = ""
         for gate in known:
             seconds = round(ended.seconds, 3)
             status = PASSED if is_passed else FAILED
-            change = changed(gate, status, commit=judged.commit, seconds=seconds)
+            change = gate_change(gate, status, commit=judged.commit, seconds=seconds)
             with self._acting_as(ACTOR):
                 judges = self._package.events_of("lane")
-                told = self._say(WorkEvent(change.event_type, change.payload, slug, judges))
+                event_id = self._append(WorkEvent(change.event_type, change.payload, slug, judges))
         if is_passed:
-            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, told)
-            self._tell("reviewed", f"gate {gate_type} passed", ended.seconds)
+            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, event_id)
+            self._report("reviewed", f"gate {gate_type} passed", ended.seconds)
         else:
-            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, told)
+            self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, event_id)
 
     def close(self) -> None:
-        """Takes away what a gate was run in."""
+        """Removes the checkout of a gate."""
         if self._gate is not None:
             self._gate.close()
 
     def interrupted(self) -> None:
-        """Tells that a try was stopped, and that anybody may go on with the package."""
+        """Records that a try was stopped; anybody may go on with the package."""
         if self._gate is None:
             with self._acting_as(ACTOR):
-                note = "stopped before it ended; thence work orchestrate --resume goes on"
-                self._orchestrator.session.say(self._note("comment", note))
-        self._tell("stopped", "stopped; its claim is free")
+                comment = "stopped before it ended; thence work orchestrate --resume goes on"
+                self._orchestrator.session.append(self._history_event("comment", comment))
+        self._report("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
         session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
@@ -306,11 +307,11 @@ class PackageTask:
             facts = facts_of(session, self._feature, wp_id, reason=reason)
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, facts)
-        self._durable()
-        self._tell("sent_back", reason)
+        self._check_journal()
+        self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:
-        """Tells that a try has failed, for the next one to do better."""
+        """Records a failed try, with the feedback for the next one."""
         payload = {
             "error_type": "runtime",
             "error_message": f"{TRY_FAILED}{why}",
@@ -318,17 +319,17 @@ class PackageTask:
             "agent_id": self.task.agent,
         }
         with self._acting_as(self.task.agent):
-            self._say(WorkEvent("ErrorLogged", payload, self._feature.slug))
+            self._append(WorkEvent("ErrorLogged", payload, self._feature.slug))
         self._orchestrator.failed(self.task)
-        self._tell("failed", why, seconds)
+        self._report("failed", why, seconds)
 
     def _name_keys(self) -> None:
-        """Names the variables that an agent may have ended at once for want of."""
+        """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
-        known = {*surroundings()} - {*agent.env}
-        self._orchestrator.session.notes += hints(agent.name, known, self._setup.environment)
+        known = {*own_variables()} - {*agent.env}
+        self._orchestrator.session.warnings += hints(agent.name, known, self._setup.environment)
 
-    def _note(self, kind: str, text: str) -> WorkEvent:
+    def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {
             "wp_id": self.task.wp_id,
             "entry_type": kind,
@@ -337,16 +338,15 @@ class PackageTask:
         }
         return WorkEvent("HistoryAdded", payload, self._feature.slug)
 
-    def _say(self, said: WorkEvent) -> str:
+    def _append(self, event: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        events = self._orchestrator.session.say(said)
-        self._durable()
+        events = self._orchestrator.session.append(event)
+        self._check_journal()
         return events[0].event_id
 
-    def _durable(self) -> None:
-        pending = self._orchestrator.session.pending
-        if pending is not None:
-            raise pending
+    def _check_journal(self) -> None:
+        if (error := self._orchestrator.session.journal_error) is not None:
+            raise error
 
     @contextmanager
     def _acting_as(self, actor: str) -> Iterator[None]:
@@ -381,7 +381,7 @@ class PackageTask:
         return folder
 
     def _printed(self) -> bytes:
-        """Returns the end of what the agent has printed."""
+        """Returns the end of the agent's output."""
         assigned = self._round.assigned
         assert assigned is not None, "a try begins with a WPAssigned"
         with self._output(assigned.event_id).open("rb") as file:
@@ -391,10 +391,10 @@ class PackageTask:
     def _output(self, event_id: str) -> Path:
         return self._folder() / f"{self.task.wp_id}-{event_id}.log"
 
-    def _tell(self, kind: str, text: str, seconds: float | None = None) -> None:
+    def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
         self._orchestrator.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
 
 
-def _again(retries: int) -> str:
+def _try_text(retries: int) -> str:
     return f", try {retries + 1}" if retries else ""

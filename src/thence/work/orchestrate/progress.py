@@ -1,4 +1,4 @@
-"""What an orchestrator tells its user, and which events it has appended."""
+"""The progress of an orchestrator: reports for its user, and the appended events."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ NOTES_MAX = 100
 
 
 class ProgressNote(NamedTuple):
-    """Something that an orchestrator did or saw.
+    """A report of an orchestrator's step or observation.
 
     `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
     completed or stopped.
@@ -24,28 +24,28 @@ class ProgressNote(NamedTuple):
 
 
 class Progress:
-    """Passes on what happens, and keeps the ids of what was appended: `said`."""
+    """Passes reports to the user, and collects the ids of the appended events: `appended`."""
 
     def __init__(self, tell: Callable[[ProgressNote], None]) -> None:
         self._tell = tell
-        self._notes: list[str] = []
-        self.said: list[str] = []
+        self._reported: list[str] = []
+        self.appended: list[str] = []
 
-    def tell(self, happening: ProgressNote) -> None:
-        """Tells the user; a full disk behind stderr stops no work."""
+    def tell(self, note: ProgressNote) -> None:
+        """Passes a report to the user; a full disk behind stderr stops no work."""
         try:
-            self._tell(happening)
+            self._tell(note)
         except BrokenPipeError:
             raise
         except OSError:
             return
 
     def collect(self, session: Session) -> None:
-        """Takes over what a desk has appended, and tells its notes: each once, of the last many."""
-        self.said += [event.event_id for event in session.said]
-        session.said.clear()
-        for note in session.notes:
-            if note not in self._notes:
-                self._notes = [*self._notes, note][-NOTES_MAX:]
+        """Collects a session's events, and reports its warnings, none of the last 100 twice."""
+        self.appended += [event.event_id for event in session.appended]
+        session.appended.clear()
+        for note in session.warnings:
+            if note not in self._reported:
+                self._reported = [*self._reported, note][-NOTES_MAX:]
                 self.tell(ProgressNote("note", note))
-        session.notes.clear()
+        session.warnings.clear()

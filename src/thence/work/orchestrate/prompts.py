@@ -1,6 +1,6 @@
-"""What an agent is told of a package, and what a reviewer's output says of it.
+"""The prompts for agents, and the verdict in a reviewer's output.
 
-Texts of others stand in a prompt as quotes, line by line behind `>`: so an agent that prints its
+Texts of others are quoted in a prompt, line by line behind `>`, so that an agent that prints its
 prompt prints no verdict.
 """
 
@@ -20,7 +20,7 @@ from thence.work.plan.tasks import parse, section_of
 TEXT_CHARACTERS_MAX = 60_000
 FEEDBACK_CHARACTERS_MAX = 8_000
 REASON_CHARACTERS_MAX = 2_000
-VERDICT_BYTES = 256 * 1024  # how much of the end of an output is looked at
+VERDICT_BYTES = 256 * 1024  # length of the end of an output that is searched
 NO_REASON = "the reviewer sent it back without saying why"
 
 _ESCAPE = re.compile(
@@ -33,11 +33,11 @@ _DECORATION = " \t*_`"
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """A package as its agent has to know it.
+    """The information about a package that its agent needs.
 
-    Paths but that of the worktree are from the top of the repository. `text` is what the
-    package's file says below its fields, `section` its part of tasks.md, empty if the text holds
-    it; each may be empty.
+    All paths except the worktree's are from the top of the repository. `text` is the text of the
+    package's file below its fields, `section` the package's part of tasks.md, empty if the text
+    contains it; each may be empty.
     """
 
     feature: str
@@ -55,7 +55,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewVerdict(NamedTuple):
-    """What a reviewer decided; `reason` is empty for an approval, and for nothing else."""
+    """A reviewer's decision; `reason` is empty only for an approval."""
 
     is_approved: bool
     reason: str
@@ -64,9 +64,9 @@ class ReviewVerdict(NamedTuple):
 def assignment(
     planning: Planning, feature: FeatureState, package: PackageState, target: str, worktree: Path
 ) -> Assignment:
-    """Returns what the planning files on the target branch tell of a package.
+    """Returns a package's assignment from the planning files on the target branch.
 
-    What they lack is empty. Raises PlanningError for what can't be read.
+    Missing parts are empty. Raises PlanningError for a file that can't be read.
     """
     tasks = planning.path(feature.slug, "tasks.md")
     data = planning.read(target, tasks) or b""
@@ -95,11 +95,11 @@ def assignment(
 
 
 def implementation(work: Assignment, feedback: str = "") -> str:
-    """Returns the prompt for doing a package; `feedback` says what the last try lacked."""
+    """Returns the prompt for implementing a package; `feedback` is that on the last try."""
     parts = [
         f"# Do work package {work.wp_id} of {work.feature}: {work.title}",
         "You are to do this package completely, alone, without asking anybody.",
-        _place(work),
+        _locations(work),
         _texts(work),
     ]
     if feedback.strip():
@@ -113,11 +113,11 @@ def implementation(work: Assignment, feedback: str = "") -> str:
 
 
 def review(work: Assignment, feedback: str = "") -> str:
-    """Returns the prompt for reviewing a package; `feedback` says how the last review failed."""
+    """Returns the prompt for reviewing a package; `feedback` is the last review's failure."""
     parts = [
         f"# Review work package {work.wp_id} of {work.feature}: {work.title}",
         "Somebody else has done this package. You decide whether it is good enough to be merged.",
-        _place(work),
+        _locations(work),
         _texts(work),
     ]
     if feedback.strip():
@@ -142,10 +142,10 @@ def review(work: Assignment, feedback: str = "") -> str:
 
 
 def verdict_of(output: bytes) -> ReviewVerdict | None:
-    """Returns the verdict that stands last in an output; None without one that can be read.
+    """Returns the last verdict in an output; None without a readable one.
 
-    Colours and signs of emphasis are passed over. An approval with conditions is none. Of a long
-    output the last 256 KiB are looked at.
+    Colours and signs of emphasis are ignored. An approval with conditions is none. Only the last
+    256 KiB of an output are searched.
     """
     end = output[-VERDICT_BYTES:]
     if len(end) < len(output):
@@ -154,15 +154,15 @@ def verdict_of(output: bytes) -> ReviewVerdict | None:
     found = [match for line in re.split(r"[\r\n]", text) if (match := _VERDICT.match(line))]
     if not found:
         return None
-    said = _printable(found[-1][1]).strip(_DECORATION)
-    if _APPROVAL.fullmatch(said.rstrip(".!").rstrip(_DECORATION)):
+    verdict_text = _printable(found[-1][1]).strip(_DECORATION)
+    if _APPROVAL.fullmatch(verdict_text.rstrip(".!").rstrip(_DECORATION)):
         return ReviewVerdict(True, "")
-    if sent := _SEND_BACK.fullmatch(said):
+    if sent := _SEND_BACK.fullmatch(verdict_text):
         return ReviewVerdict(False, sent[1].strip()[:REASON_CHARACTERS_MAX] or NO_REASON)
     return None
 
 
-def _place(work: Assignment) -> str:
+def _locations(work: Assignment) -> str:
     return f"""## Where
 
 - Worktree: `{work.worktree}`, on branch `{work.branch}`. It is yours alone.
@@ -202,7 +202,7 @@ def _rules(work: Assignment) -> str:
 
 
 def _quoted(text: str, characters_max: int, *, keeps_end: bool = False) -> str:
-    """Returns a text as a quote in Markdown; of a long one the rest is left out, which is told."""
+    """Returns a text as a quote in Markdown; a long text is cut, with a remark on the cut."""
     left_out = len(text) - characters_max
     if left_out > 0:
         note = f"[{left_out} characters are left out here]"

@@ -1,7 +1,7 @@
-"""What to begin now of a feature's graph of packages, with the slots that are free.
+"""The scheduling of a feature's packages: the tasks to begin now, with the free slots.
 
-Pure: who runs, what failed, what others hold and the time come in. A package waits, in whatever
-phase, as long as a dependency of it is open.
+The functions are pure: running agents, failed tries, claims of others and the time are arguments. A
+package waits, in any phase, as long as one of its dependencies is open.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thence.work.board.attempt import is_closed
-from thence.work.board.dependencies import circles
+from thence.work.board.dependencies import cycles
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -24,12 +24,12 @@ from thence.work.board.state import (
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import BACKOFF_S_MAX, Setup
 
-Phase = str  # "implementation" or "review"; what needs no agent has other names
+Phase = str  # "implementation" or "review"; phases without an agent have other names
 _NO_PRIORITY = "P:"  # behind every P and a digit
 
 
 class Task(NamedTuple):
-    """A package to be given to an agent; `retry_count` is how many tries of the phase failed."""
+    """A package for an agent; `retry_count` is the number of failed tries of the phase."""
 
     wp_id: str
     phase: Phase
@@ -46,9 +46,9 @@ class Running(NamedTuple):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """How often an agent failed at a phase of a package since that was last begun afresh.
+    """The failures of an agent at a phase of a package since that was last begun afresh.
 
-    It is not tried again before `not_before_s`, on the clock that `choose` is given.
+    The agent is not tried again before `not_before_s`, on the clock that `choose` is given.
     """
 
     wp_id: str
@@ -66,16 +66,16 @@ class Exhausted(NamedTuple):
 
 
 class DryPlan(NamedTuple):
-    """How a feature would go if every try succeeded and each lasted as long as any other.
+    """The plan of a feature if every try succeeded and all lasted equally long.
 
-    `waves` are what runs at once; `critical_path` is the longest chain of packages that wait for
-    each other. `unknown` are dependencies on what is no package, each behind who has it, and
-    `stranded` says of each package that no wave brings to its end what it waits for.
+    `waves` are the tasks that run at once; `critical_path` is the longest chain of packages that
+    wait for each other. `unknown` are pairs of a package and its dependency that is no package.
+    `stranded` maps each package that no wave finishes to the reason that it waits.
     """
 
     waves: tuple[tuple[Task, ...], ...]
     critical_path: tuple[str, ...]
-    circles: tuple[tuple[str, ...], ...]
+    cycles: tuple[tuple[str, ...], ...]
     unknown: tuple[tuple[str, str], ...]
     stranded: Mapping[str, str]
 
@@ -91,17 +91,17 @@ def choose(
     *,
     approved: Collection[str] = (),
 ) -> list[Task]:
-    """Returns what to begin now, what matters most first: by priority, by what waits, by id.
+    """Returns the tasks to begin now, ordered by priority, by length of the waiting chain, by id.
 
-    A package in `held`, which somebody else is at work on, is passed over, as is one in review
-    that is `approved`. `packages` are those of tasks.md. What waits for an agent that is busy
-    or has to pause goes to no other, and keeps no slot from others.
+    A package in `held`, which somebody else works on, is left out, and so is one in review that is
+    `approved`. `packages` are those of tasks.md. A package whose agent is busy or has to pause goes
+    to no other agent, and takes no slot.
     """
-    taken = {each.wp_id for each in running} | set(held)
+    busy = {each.wp_id for each in running} | set(held)
     agents = [each.agent for each in running]
     failures = _by_phase(failed)
     behind = _behind(feature)
-    ready = [each for each in _ready(feature, setup, approved) if each[0].wp_id not in taken]
+    ready = [each for each in _ready(feature, setup, approved) if each[0].wp_id not in busy]
     ready.sort(key=lambda each: _rank(each[0].wp_id, packages, behind))
     chosen: list[Task] = []
     for package, phase in ready:
@@ -126,7 +126,7 @@ def exhausted(
     *,
     approved: Collection[str] = (),
 ) -> list[Exhausted]:
-    """Returns the packages that could be begun, had any agent of their phase a try left."""
+    """Returns the packages that could be begun if any agent of their phase had a try left."""
     failures = _by_phase(failed)
     return [
         Exhausted(package.wp_id, phase)
@@ -136,7 +136,7 @@ def exhausted(
 
 
 def pause_s(setup: Setup, failures: int) -> float:
-    """Returns how long an agent pauses that has failed so often: at most 5 minutes."""
+    """Returns the pause of an agent after some failures: 5 minutes at most."""
     doublings = min(max(failures - 1, 0), 30)
     return min(setup.backoff_s * 2.0**doublings, BACKOFF_S_MAX)
 
@@ -148,7 +148,7 @@ def plan(
     *,
     approved: Collection[str] = (),
 ) -> DryPlan:
-    """Returns how a feature would go from where it stands, with nobody else at work on it."""
+    """Returns the plan of a feature from its present state, with nobody else at work on it."""
     waves: list[tuple[Task, ...]] = []
     state = _merged(feature, setup, approved)
     while tasks := choose(state, packages, setup, (), (), (), 0.0):
@@ -162,7 +162,7 @@ def plan(
         if needed not in feature.packages
     )
     stranded = {each.wp_id: _waits_for(state, each) for each in _open(state)}
-    return DryPlan(tuple(waves), _critical_path(feature), circles(open_ones), unknown, stranded)
+    return DryPlan(tuple(waves), _critical_path(feature), cycles(open_ones), unknown, stranded)
 
 
 class _Open(NamedTuple):
@@ -175,7 +175,7 @@ class _Open(NamedTuple):
 def _ready(
     feature: FeatureState, setup: Setup, approved: Collection[str]
 ) -> Iterator[tuple[PackageState, Phase]]:
-    """Yields what could be begun, were there slots and agents, with the phase that it is in."""
+    """Yields the packages that could be begun with enough slots and agents, with their phases."""
     for package in feature.packages.values():
         phase: Phase
         if package.lane in (PLANNED, DOING):
@@ -191,9 +191,9 @@ def _ready(
 def _agent(
     setup: Setup, package: PackageState, phase: Phase, known: Mapping[str, Failed]
 ) -> str | None:
-    """Returns the agent whose turn it is: the first that has a try left; None if none has.
+    """Returns the next agent: the first that has a try left; None if none has.
 
-    Nobody reviews their own work, unless there is no other reviewer and the team allows it.
+    Nobody reviews their own work, unless there is no other reviewer and the options allow it.
     """
     names = setup.implement
     if phase == "review":
@@ -228,10 +228,10 @@ def _open_dependencies(feature: FeatureState, package: PackageState) -> tuple[st
 
 
 def _behind(feature: FeatureState) -> dict[str, int]:
-    """Returns how many packages the longest chain has that waits for each open package.
+    """Returns the length of the longest chain of packages that waits for each open package.
 
-    It is found from the ends of the graph backwards; packages before a circle, or in one, get
-    what is known without it.
+    The lengths are computed from the ends of the graph backwards; for packages before a cycle, or
+    in one, the cycle does not count.
     """
     needs = {each.wp_id: _open_dependencies(feature, each) for each in _open(feature)}
     lengths = dict.fromkeys(needs, 0)
@@ -270,7 +270,7 @@ def _critical_path(feature: FeatureState) -> tuple[str, ...]:
 
 
 def _merged(feature: FeatureState, setup: Setup, approved: Collection[str]) -> FeatureState:
-    """Returns a feature when all that waits for nothing but its merge is done."""
+    """Returns a feature after the merge of all packages that wait for nothing else."""
     while True:
         done = {
             each.wp_id: replace(each, lane=DONE)
@@ -285,7 +285,7 @@ def _merged(feature: FeatureState, setup: Setup, approved: Collection[str]) -> F
 
 
 def _after(feature: FeatureState, setup: Setup, tasks: Sequence[Task]) -> FeatureState:
-    """Returns a feature when tasks have succeeded."""
+    """Returns a feature after some tasks have succeeded."""
     moved = dict(feature.packages)
     for task in tasks:
         is_reviewed = task.phase == "review"
@@ -296,8 +296,8 @@ def _after(feature: FeatureState, setup: Setup, tasks: Sequence[Task]) -> Featur
 
 
 def _waits_for(feature: FeatureState, package: PackageState) -> str:
-    told = [
+    names = [
         f"{wp_id} ({feature.packages[wp_id].lane if wp_id in feature.packages else 'unknown'})"
         for wp_id in _open_dependencies(feature, package)
     ]
-    return f"it waits for {', '.join(told)}" if told else f"it is in {package.lane}"
+    return f"it waits for {', '.join(names)}" if names else f"it is in {package.lane}"

@@ -1,8 +1,8 @@
-"""The Activity Log of a package's file: what was done, as tools and people noted it there.
+"""The Activity Log of a package's file, as tools and people wrote it.
 
-Below a heading `## Activity Log` stand lines such as
-`- 2025-11-20T10:00:00Z – agent – shell_pid=4711 – lane=doing – text`. Dashes vary, and of
-the fields any may be missing.
+Below a heading `## Activity Log` are lines such as
+`- 2025-11-20T10:00:00Z – agent – shell_pid=4711 – lane=doing – text`. Dashes vary, and any field
+may be missing.
 """
 
 import re
@@ -22,14 +22,14 @@ _US_MAX = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microsecond
 _DASH = r"(?<![ \t])[ \t]++(?:[–—−]|--?)(?:[ \t]++|$)"
 _ENTRY = re.compile(rf"\s*[-*+]\s+(\d{{4}}-\S+(?: \d{{1,2}}:\S+)?){_DASH}(.*)")
 _BULLET = re.compile(r"\s*[-*+]\s+\S")
-_BETWEEN = re.compile(_DASH)
+_DASH_PATTERN = re.compile(_DASH)
 _FIELD = re.compile(r"(\w+)=(\S*)")
 
 
 class ActivityLine(NamedTuple):
-    """One line of it; `timestamp` is in an event's form, what the line lacks is empty.
+    """One line of an Activity Log; `timestamp` is in an event's form, missing fields are empty.
 
-    `digest` is the same wherever the line stands, and another for each of two equal lines.
+    `digest` does not depend on the line's position, and differs between equal lines.
     """
 
     line: int
@@ -43,8 +43,8 @@ class ActivityLine(NamedTuple):
 def entries_of(data: bytes, line: int = 1) -> tuple[tuple[ActivityLine, ...], tuple[int, ...]]:
     """Returns the entries of a file's Activity Log, and the numbers of lines that are none.
 
-    `line` is where the Markdown begins, behind the fields. Prose is passed over; a bullet
-    without a time is told.
+    `line` is the first line of the Markdown, behind the fields. Prose is ignored; a bullet without
+    a time is reported.
     """
     skipped = line - 1
     body = b"\n".join(data.split(b"\n")[skipped:])
@@ -88,12 +88,12 @@ def _entry(number: int, text: str) -> ActivityLine | None:
     if found is None or not timestamp:
         return None
     fields: dict[str, str] = {}
-    told = found[2]
-    actor, position = _part(told, 0)
+    rest = found[2]
+    actor, position = _part(rest, 0)
     if _FIELD.fullmatch(actor.strip()):
         actor, position = "", 0
-    while position < len(told):
-        part, behind = _part(told, position)
+    while position < len(rest):
+        part, behind = _part(rest, position)
         field = _FIELD.fullmatch(part.strip())
         if field is None:
             break
@@ -101,11 +101,11 @@ def _entry(number: int, text: str) -> ActivityLine | None:
     actor = actor.strip(" \t`*") or fields.get("agent", "")
     digest = sha256(text.strip().encode()).hexdigest()[:16]
     return ActivityLine(
-        number, timestamp, actor, fields.get("lane", ""), told[position:].strip(), digest
+        number, timestamp, actor, fields.get("lane", ""), rest[position:].strip(), digest
     )
 
 
 def _part(text: str, start: int) -> tuple[str, int]:
-    """Returns what stands from a place to the next dash, and where what is behind it begins."""
-    found = _BETWEEN.search(text, start)
+    """Returns the text from a position to the next dash, and the position behind that."""
+    found = _DASH_PATTERN.search(text, start)
     return (text[start : found.start()], found.end()) if found else (text[start:], len(text))

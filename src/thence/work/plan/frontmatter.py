@@ -1,8 +1,8 @@
 """The fields at the top of a package's file: YAML between two lines of `---`.
 
-A file belongs to who wrote it. So one field is changed by splicing its value: all other
-bytes stay, comments, quotes, indents, line ends and odd spaces among them, and what was
-spliced is read back before it is given out. Where that can't be done it is refused.
+A file belongs to its author. So one field is changed by splicing its value: all other bytes stay,
+comments, quotes, indents, line ends and odd spaces included. The result is read back before it is
+returned; a change that can't be spliced is refused.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from thence.core.values.payload import INT_MAX, INT_MIN
 from thence.errors import PlanningError
-from thence.work.project.yaml_nodes import TAG, composed
+from thence.work.project.yaml_nodes import TAG, compose
 
 FIELDS_BYTES_MAX = 64 * 1024
 Scalar = str | int | bool
@@ -24,7 +24,7 @@ _BLOCK = re.compile(
 )
 _OPEN = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?(?:\n|\Z)")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
-# what some reader of YAML takes for no text
+# the plain words that some YAML readers do not take for text
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -48,7 +48,7 @@ class Fields(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Where the YAML of a file stands: bytes from `start` to `end`, lines end in `newline`."""
+    """The YAML of a file: its bytes from `start` to `end`, with lines that end in `newline`."""
 
     yaml: str
     start: int
@@ -66,8 +66,8 @@ def read(data: bytes, file: str) -> Fields:
     block = _block(data, file)
     if block is None:
         return Fields({}, data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"), 1)
-    reading = _Reading(file, block.yaml)
-    values = reading.values()
+    reader = _FieldsReader(file, block.yaml)
+    values = reader.values()
     line = data[: block.below].count(b"\n") + 1
     return Fields(values, data[block.below :].decode("utf-8", "replace"), line)
 
@@ -83,24 +83,24 @@ def with_field(data: bytes, key: str, value: Scalar, file: str = "") -> bytes:
     if block is None:
         start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
         newline = "\r\n" if b"\r\n" in data[: data.find(b"\n") + 1] else "\n"
-        lines = ("---", f"{key}: {written(value)}", "---", "")
+        lines = ("---", f"{key}: {as_yaml(value)}", "---", "")
         return data[:start] + newline.join(lines).encode() + data[start:]
-    reading = _Reading(file, block.yaml)
-    values = dict(reading.values())
+    reader = _FieldsReader(file, block.yaml)
+    values = dict(reader.values())
     if key in values and type(values[key]) is type(value) and values[key] == value:
         return data
-    yaml = reading.spliced(key, value, block.newline)
+    yaml = reader.spliced(key, value, block.newline)
     expected = values | {key: value}
     try:
-        is_read_back = list(_Reading(file, yaml).values().items()) == list(expected.items())
+        is_read_back = list(_FieldsReader(file, yaml).values().items()) == list(expected.items())
     except PlanningError:
         is_read_back = False
     if not is_read_back:
-        raise reading.fault(0, f"{key} can't be changed alone", f"set {key}: {written(value)}")
+        raise reader.fault(0, f"{key} can't be changed alone", f"set {key}: {as_yaml(value)}")
     return data[: block.start] + yaml.encode() + data[block.end :]
 
 
-def written(value: Scalar, style: str | None = None) -> str:
+def as_yaml(value: Scalar, style: str | None = None) -> str:
     """Writes a value as YAML on one line, in quotes where they are needed or were before.
 
     `style` is the quote that was there; a text is in its kind of quotes again.
@@ -117,7 +117,7 @@ def written(value: Scalar, style: str | None = None) -> str:
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
 
-class _Reading:
+class _FieldsReader:
     """One reading of the YAML of one file; its first line is the second of the file."""
 
     def __init__(self, file: str, yaml: str) -> None:
@@ -134,7 +134,7 @@ class _Reading:
         return found
 
     def spliced(self, key: str, value: Scalar, newline: str) -> str:
-        """Returns the YAML with a field set; whether it is right has to be looked at."""
+        """Returns the YAML with a field set; the caller has to check the result."""
         pairs = self._root.value if self._root is not None else ()
         for key_node, node in pairs:
             if key_node.value == key:
@@ -143,10 +143,10 @@ class _Reading:
             hint = "write each field on a line of its own"
             raise self.fault(self._root.start_mark.index, "the fields stand in braces", hint)
         indent = " " * (self._root.start_mark.column if self._root is not None else 0)
-        return f"{self._yaml}{indent}{key}: {written(value)}{newline}"
+        return f"{self._yaml}{indent}{key}: {as_yaml(value)}{newline}"
 
     def fault(self, index: int, cause: str, hint: str) -> PlanningError:
-        """Returns the error for a place in the YAML, an index of its characters."""
+        """Returns the error for an index in the YAML, in characters."""
         before = self._yaml[:index]
         line, column = before.count("\n") + 2, index - (before.rfind("\n") + 1) + 1
         return _fault(self._file, line, column, cause, hint)
@@ -154,28 +154,28 @@ class _Reading:
     def _replaced(self, key_node: Any, node: Any, value: Scalar) -> str:
         start, end = node.start_mark.index, node.end_mark.index
         if node.id != "scalar":
-            hint = f"make it {written(value)}"
+            hint = f"make it {as_yaml(value)}"
             raise self.fault(start, f"{key_node.value} holds more than one value", hint)
-        if start == end:  # nothing was said: the value comes right behind the colon
+        if start == end:  # an empty value: the new one comes right behind the colon
             colon = self._yaml.find(":", key_node.end_mark.index) + 1
-            return f"{self._yaml[:colon]} {written(value)}{self._yaml[colon:]}"
+            return f"{self._yaml[:colon]} {as_yaml(value)}{self._yaml[colon:]}"
         was = self._yaml[start:end]
         lines_end = was[len(was.rstrip("\r\n")) :]
-        return self._yaml[:start] + written(value, node.style) + lines_end + self._yaml[end:]
+        return self._yaml[:start] + as_yaml(value, node.style) + lines_end + self._yaml[end:]
 
     def _mapping(self) -> Any:
-        """Returns the node of the map that the fields are; None where there are none."""
+        """Returns the node of the fields' map; None where there are no fields."""
         if directive := re.search(r"^%", self._yaml, re.MULTILINE):
             hint = "take the line out, or put the value in quotes"
             raise self.fault(directive.start(), "a directive has no place here", hint)
-        root = composed(self._yaml, self.fault)
+        root = compose(self._yaml, self.fault)
         if root is not None and root.id != "mapping":
             hint = "write fields, one on a line, such as `lane: planned`"
             raise self.fault(root.start_mark.index, "these are no fields", hint)
         return root
 
     def _plain(self, node: Any) -> Any:
-        """Returns the value of a node; one that is referred to again is made once."""
+        """Returns the value of a node; a node with aliases is converted once."""
         if node.id == "scalar":
             return _scalar(str(node.tag).removeprefix(TAG), node.value)
         if id(node) in self._seen:
@@ -229,7 +229,7 @@ def _fault(file: str, line: int, column: int, cause: str, hint: str) -> Planning
 
 
 def _scalar(tag: str, text: str) -> Scalar | float | None:
-    """Returns what a text stands for, by the tag that YAML gives it."""
+    """Returns the value of a text, by the tag that YAML gives it."""
     if tag == "null":
         return None
     if tag == "bool":

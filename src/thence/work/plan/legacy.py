@@ -1,10 +1,10 @@
-"""What the planning files of an existing feature tell of its history, read as it is.
+"""The history of an existing feature in its planning files, read without changes.
 
-Before there was a log, tools kept a package's lane in the fields of its file (or in the
-folder it lay in) and what happened as lines below `## Activity Log`; newer ones keep its moves
-in a file of their own, which then decides about the lanes. Here they become what
-`work import` appends, each with a `source_id` that is the same at the next import, and a
-list of what could not be read. Nothing is changed, and nothing wrong ends the reading.
+Before there was a log, tools kept a package's lane in the fields of its file (or in the name of the
+file's folder), and its history as lines below `## Activity Log`. Newer tools keep the moves in a
+file of their own, which then decides about the lanes. This module turns them into the events that
+`work import` appends, each with a `source_id` that is the same at the next import, and a list of
+the parts that could not be read. Errors do not end the reading.
 """
 
 import json
@@ -29,10 +29,10 @@ MISSION = "software-dev"
 _FILE = re.compile(r"(WP[0-9]{2,4})(?![0-9A-Za-z])")
 
 
-class Happened(NamedTuple):
-    """One thing that happened; `timestamp` is when, in an event's form, empty if unknown.
+class ImportedEvent(NamedTuple):
+    """An event read from planning files; `timestamp` is in an event's form, empty if unknown.
 
-    `payload` fits its type. `file` and `line` tell where it was read.
+    `payload` fits the type. `file` and `line` are the source of the event.
     """
 
     event_type: str
@@ -47,7 +47,7 @@ class Happened(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """What could not be read, and why; `line` counts from 1 and is 0 for a whole file."""
+    """A part that could not be read, and the reason; `line` counts from 1, 0 for a whole file."""
 
     file: str
     line: int
@@ -55,9 +55,9 @@ class Unread(NamedTuple):
 
 
 class FeatureHistory(NamedTuple):
-    """What was read of a feature, in the order of its times, and what was not."""
+    """The history of a feature in order of time, and the parts that could not be read."""
 
-    happened: tuple[Happened, ...]
+    events: tuple[ImportedEvent, ...]
     unread: tuple[Unread, ...]
 
 
@@ -74,27 +74,27 @@ def history_of(
     `target_branch` holds where meta.json names none. A package is in tasks.md, has a file,
     or both; it begins in lane planned.
     """
-    reading = _Reading(slug)
+    reader = _HistoryReader(slug)
     if not is_slug(slug):
         reason = "the folder is not named like 028-sync: three digits and words in lower case"
-        return FeatureHistory((), (Unread(reading.folder, 0, reason),))
-    return reading.history(meta, tasks, files, target_branch, status or b"")
+        return FeatureHistory((), (Unread(reader.folder, 0, reason),))
+    return reader.history(meta, tasks, files, target_branch, status or b"")
 
 
 class _Package:
-    """One package while it is read: what its file says, and in which lane it is by now."""
+    """One package while it is read: the fields of its file, and its present lane."""
 
     def __init__(self, wp_id: str, file: str, fields: Fields, folder_lane: str) -> None:
         self.wp_id = wp_id
         self.file = file
         self.fields = fields
-        self.lane_told = _line(fields.text("lane")) or folder_lane
+        self.lane_in_file = _line(fields.text("lane")) or folder_lane
         self.actor = _line(fields.text("agent")) or NOBODY
         self.lane = "planned"
-        self.is_told = False
+        self.has_status_log = False
 
 
-class _Reading:
+class _HistoryReader:
     """One reading of one feature."""
 
     def __init__(self, slug: str) -> None:
@@ -111,97 +111,99 @@ class _Reading:
         target_branch: str,
         status: bytes,
     ) -> FeatureHistory:
-        told = self._status_lines(status)
+        values = self._status_lines(status)
         packages: dict[str, _Package] = {}
-        moves: list[tuple[str, Happened]] = []
+        moves: list[tuple[str, ImportedEvent]] = []
         for file, data in sorted(files.items()):
             package = self._package(file, data)
             if package is None:
                 continue
             if package.wp_id in packages:
                 first = packages[package.wp_id].file
-                self._miss(file, 0, f"{package.wp_id} has another file, {first}")
+                self._report(file, 0, f"{package.wp_id} has another file, {first}")
                 continue
             packages[package.wp_id] = package
-            package.is_told = package.wp_id in told
+            package.has_status_log = package.wp_id in values
             latest = ""
-            for happened in self._moves(package, data):
-                latest = max(latest, happened.timestamp) if happened.timestamp else "~"
-                moves.append((latest, happened))
-        for wp_id in told:
+            for event in self._moves(package, data):
+                latest = max(latest, event.timestamp) if event.timestamp else "~"
+                moves.append((latest, event))
+        for wp_id in values:
             packages.setdefault(wp_id, _Package(wp_id, self.status_file, Fields({}, "", 1), ""))
-            for line in told[wp_id]:
+            for line in values[wp_id]:
                 moves += [(line.timestamp, each) for each in self._stated(packages[wp_id], line)]
-        created = self._created(packages, tasks)
-        begun = self._begun(meta, len(created), target_branch)
+        created = self._creations(packages, tasks)
+        begun = self._beginning(meta, len(created), target_branch)
         moves.sort(key=lambda move: move[0])
-        done = self._ticked(tasks)
-        moved = [happened for _, happened in moves]
+        done = self._ticks(tasks)
+        moved = [event for _, event in moves]
         return FeatureHistory((*begun, *created, *moved, *done), tuple(sorted(self._unread)))
 
-    def _begun(self, meta: bytes | None, count: int, target_branch: str) -> list[Happened]:
-        """Returns how the feature began, by its meta.json."""
+    def _beginning(self, meta: bytes | None, count: int, target_branch: str) -> list[ImportedEvent]:
+        """Returns the events of the feature's beginning, by its meta.json."""
         file = f"{self.folder}/meta.json"
-        told = self._meta(file, meta)
-        names = (told.get(key) for key in ("friendly_name", "name", "title"))
+        values = self._meta(file, meta)
+        names = (values.get(key) for key in ("friendly_name", "name", "title"))
         title = next((_line(name) for name in names if _line(name)), "")
         spec = {
             "feature_slug": self.slug,
             "title": title or self.slug[4:].replace("-", " "),
-            "mission": _line(told.get("mission")) or MISSION,
+            "mission": _line(values.get("mission")) or MISSION,
         }
-        when = written_time(str(told.get("created_at", "")))
+        when = written_time(str(values.get("created_at", "")))
         feature = {
             "feature_slug": self.slug,
             "feature_number": self.slug[:3],
-            "target_branch": _line(told.get("target_branch")) or target_branch,
+            "target_branch": _line(values.get("target_branch")) or target_branch,
             "wp_count": count,
         }
         if when:
             feature["created_at"] = when
         return [
-            self._happened("SpecCreated", spec, "spec", file, 0, timestamp=when),
-            self._happened("FeatureCreated", feature, "created", file, 0, timestamp=when),
+            self._event("SpecCreated", spec, "spec", file, 0, timestamp=when),
+            self._event("FeatureCreated", feature, "created", file, 0, timestamp=when),
         ]
 
     def _meta(self, file: str, data: bytes | None) -> dict[str, Any]:
         if data is None:
             return {}
         try:
-            told = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+            values = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
         except (ValueError, RecursionError) as error:
-            self._miss(file, getattr(error, "lineno", 1), f"it is no JSON: {error}")
+            self._report(file, getattr(error, "lineno", 1), f"it is no JSON: {error}")
             return {}
-        if not isinstance(told, dict):
-            self._miss(file, 1, "it is no JSON object")
+        if not isinstance(values, dict):
+            self._report(file, 1, "it is no JSON object")
             return {}
-        return told
+        return values
 
     def _package(self, file: str, data: bytes) -> _Package | None:
         try:
             fields = read(data, file)
         except PlanningError as error:
             line = error.problems[0]["line"] if error.problems else 1
-            self._miss(file, line if isinstance(line, int) else 1, error.cause)
+            self._report(file, line if isinstance(line, int) else 1, error.cause)
             fields = Fields({}, "", 1)
         path = PurePosixPath(file)
         found = _FILE.match(path.name)
         wp_id = fields.text("work_package_id") or (found[1] if found else "")
         if not is_wp_id(wp_id):
             if wp_id or path.name.upper().startswith("WP"):
-                self._miss(file, 1, f"{wp_id or path.name!r} is no package's id")
+                self._report(file, 1, f"{wp_id or path.name!r} is no package's id")
             return None
         folder = path.parent.name if path.parent.name in LANES else ""
         return _Package(wp_id, file, fields, folder)
 
-    def _created(self, packages: Mapping[str, _Package], tasks: Tasks | None) -> list[Happened]:
+    def _creations(
+        self, packages: Mapping[str, _Package], tasks: Tasks | None
+    ) -> list[ImportedEvent]:
         """Returns one WPCreated for each package that has a file or stands in tasks.md."""
-        told = {each.wp_id: each for each in tasks.packages} if tasks else {}
+        values = {each.wp_id: each for each in tasks.packages} if tasks else {}
         for problem in tasks.problems if tasks else ():
-            self._miss(problem.file, problem.line, problem.message)
+            self._report(problem.file, problem.line, problem.message)
         created = []
-        for wp_id in sorted({*packages, *told}, key=lambda each: (len(each), each)):
-            package, plan = packages.get(wp_id), told.get(wp_id)
+        for wp_id in sorted({*packages, *values}, key=lambda each: (len(each), each)):
+            package, plan = packages.get(wp_id), values.get(wp_id)
             title = _line(package.fields.text("title")) if package else ""
             payload: dict[str, Any] = {
                 "wp_id": wp_id,
@@ -214,7 +216,7 @@ class _Reading:
             payload["dependencies"] = needed
             file = package.file if package else f"{self.folder}/tasks.md"
             line = 1 if package or plan is None else plan.line
-            created.append(self._happened("WPCreated", payload, f"{wp_id}/created", file, line))
+            created.append(self._event("WPCreated", payload, f"{wp_id}/created", file, line))
         return created
 
     def _dependencies(self, package: _Package) -> list[str]:
@@ -222,83 +224,85 @@ class _Reading:
         ids = [str(each) for each in given] if isinstance(given, list) else []
         for each in ids:
             if not is_wp_id(each):
-                self._miss(package.file, 1, f"the dependency {each!r:.80} is no package's id")
+                self._report(package.file, 1, f"the dependency {each!r:.80} is no package's id")
         return ids
 
-    def _moves(self, package: _Package, data: bytes) -> Iterator[Happened]:
-        """Yields what the Activity Log tells, then the lane of the file where they differ."""
+    def _moves(self, package: _Package, data: bytes) -> Iterator[ImportedEvent]:
+        """Yields the events of the Activity Log, then a move to the file's lane if that differs."""
         entries, unread = entries_of(data, package.fields.line)
         for line in unread:
-            self._miss(package.file, line, "the line does not begin with a time")
+            self._report(package.file, line, "the line does not begin with a time")
         for entry in entries:
             key = f"{package.wp_id}/log/{entry.digest}"
-            place = (package.file, entry.line, entry.actor or NOBODY, entry.timestamp)
-            is_move = entry.lane in LANES and not package.is_told
+            position = (package.file, entry.line, entry.actor or NOBODY, entry.timestamp)
+            is_move = entry.lane in LANES and not package.has_status_log
             if is_move and entry.lane != package.lane:
-                yield self._moved(package, entry.lane, entry.text, key, *place)
+                yield self._move(package, entry.lane, entry.text, key, *position)
                 continue
             text = entry.text
-            if entry.lane and entry.lane not in LANES and not package.is_told:
-                self._miss(package.file, entry.line, f"nobody knows the lane {entry.lane!r:.80}")
+            if entry.lane and entry.lane not in LANES and not package.has_status_log:
+                self._report(package.file, entry.line, f"nobody knows the lane {entry.lane!r:.80}")
                 text = f"lane={entry.lane} – {text}" if text else f"lane={entry.lane}"
             if text:
-                yield self._noted(package, text, key, *place)
-        lane, line = package.lane_told, _line_of_lane(data)
-        if package.is_told:
+                yield self._note(package, text, key, *position)
+        lane, line = package.lane_in_file, _line_of_lane(data)
+        if package.has_status_log:
             return
         if lane and lane not in LANES:
-            self._miss(package.file, line, f"nobody knows the lane {lane!r:.80}")
+            self._report(package.file, line, f"nobody knows the lane {lane!r:.80}")
         elif lane and lane != package.lane:
             key = f"{package.wp_id}/lane"
-            yield self._moved(package, lane, "", key, package.file, line, package.actor, "")
+            yield self._move(package, lane, "", key, package.file, line, package.actor, "")
 
     def _status_lines(self, data: bytes) -> dict[str, list[status_log.StatusLine]]:
         """Reads the lines of status.events.jsonl, by package."""
         lines, unread = status_log.lines_of(data, LANES)
         for number, reason in unread:
-            self._miss(self.status_file, number, reason)
+            self._report(self.status_file, number, reason)
         found: dict[str, list[status_log.StatusLine]] = {}
         for line in lines:
             found.setdefault(line.wp_id, []).append(line)
         return found
 
-    def _stated(self, package: _Package, line: status_log.StatusLine) -> Iterator[Happened]:
-        """Yields what a status line tells: a move, and as a note what no move of ours holds."""
-        place = (self.status_file, line.line, line.actor or NOBODY, line.timestamp)
+    def _stated(self, package: _Package, line: status_log.StatusLine) -> Iterator[ImportedEvent]:
+        """Yields the events of a status line: a move, and a note for the rest of the line."""
+        position = (self.status_file, line.line, line.actor or NOBODY, line.timestamp)
         is_move = bool(line.lane) and line.lane != package.lane
         if is_move:
-            found = self._moved(package, line.lane, line.reason, "", *place)
+            found = self._move(package, line.lane, line.reason, "", *position)
             yield found._replace(source=status_log.SOURCE, source_id=line.event_id)
-        parts = () if is_move else (f"lane={line.told}", line.reason)
+        parts = () if is_move else (f"lane={line.lane_name}", line.reason)
         text = " – ".join(filter(None, (*parts, line.further)))
         if text:
-            found = self._noted(package, text, "", *place)
+            found = self._note(package, text, "", *position)
             source_id = f"{line.event_id}/note"
             yield found._replace(source=status_log.SOURCE, source_id=source_id)
 
-    def _noted(self, package: _Package, text: str, key: str, *place: Any) -> Happened:
+    def _note(self, package: _Package, text: str, key: str, *position: Any) -> ImportedEvent:
         payload = {
             "wp_id": package.wp_id,
             "entry_type": "note",
             "entry_content": text,
-            "author": place[2],
+            "author": position[2],
         }
-        return self._happened("HistoryAdded", payload, key, *place)
+        return self._event("HistoryAdded", payload, key, *position)
 
-    def _moved(self, package: _Package, lane: str, reason: str, key: str, *place: Any) -> Happened:
+    def _move(
+        self, package: _Package, lane: str, reason: str, key: str, *position: Any
+    ) -> ImportedEvent:
         payload = {
             "wp_id": package.wp_id,
             "previous_status": package.lane,
             "new_status": lane,
-            "changed_by": place[2],
+            "changed_by": position[2],
             "feature_slug": self.slug,
         }
         if reason:
             payload["reason"] = reason
         package.lane = lane
-        return self._happened("WPStatusChanged", payload, key, *place)
+        return self._event("WPStatusChanged", payload, key, *position)
 
-    def _ticked(self, tasks: Tasks | None) -> list[Happened]:
+    def _ticks(self, tasks: Tasks | None) -> list[ImportedEvent]:
         """Returns one SubtaskCompleted for each ticked box."""
         ticked = []
         for package in tasks.packages if tasks else ():
@@ -310,12 +314,10 @@ class _Reading:
                         "subtask_text": subtask.text,
                     }
                     file, key = f"{self.folder}/tasks.md", f"{subtask.id}/done"
-                    ticked.append(
-                        self._happened("SubtaskCompleted", payload, key, file, subtask.line)
-                    )
+                    ticked.append(self._event("SubtaskCompleted", payload, key, file, subtask.line))
         return ticked
 
-    def _happened(
+    def _event(
         self,
         event_type: str,
         payload: dict[str, Any],
@@ -324,18 +326,18 @@ class _Reading:
         line: int,
         actor: str = NOBODY,
         timestamp: str = "",
-    ) -> Happened:
+    ) -> ImportedEvent:
         source_id = f"{self.slug}/{key}"
-        return Happened(
+        return ImportedEvent(
             event_type, payload, self.slug, actor, timestamp, SOURCE, source_id, file, line
         )
 
-    def _miss(self, file: str, line: int, reason: str) -> None:
+    def _report(self, file: str, line: int, reason: str) -> None:
         self._unread.append(Unread(file, line, reason))
 
 
 def _line(value: object) -> str:
-    """Returns a text on one line; empty for what is none."""
+    """Returns a text on one line; empty for any other value."""
     return " ".join(value.split()) if isinstance(value, str) and is_utf8(value) else ""
 
 

@@ -7,13 +7,13 @@ from posixpath import dirname, join, normpath, relpath
 from urllib.parse import unquote
 
 from thence.work.naming import branch_of, kebab, worktree_of
-from thence.work.plan.frontmatter import written
+from thence.work.plan.frontmatter import as_yaml
 from thence.work.plan.prose import lines_of
 from thence.work.plan.tasks import PlannedPackage, links, section_of, target_of
 from thence.work.vcs.files import TreeFiles
 
 FOLDER = "tasks"
-# what of a feature is worth reading before one of its packages is done, where it is there
+# the documents of a feature to read before working on one of its packages, where they exist
 READ_FIRST = ("spec.md", "plan.md", "research.md", "data-model.md", "quickstart.md", "contracts")
 _OWN = re.compile(r"/?(?:kitty-specs/[\w-]{1,100}/)?(tasks/(WP\d+)[\w.-]{0,100}\.md)", re.ASCII)
 _PROMPT = re.compile(r"\s*(?:[-*+]\s+)?\*\*Prompt(?:\*\*\s*:|:\*\*)", re.IGNORECASE)
@@ -23,40 +23,40 @@ _IMPLEMENT = "thence work implement"
 
 
 def path_of(package: PlannedPackage) -> str:
-    """Returns where a package's file lies in its feature, such as tasks/WP01-the-journal.md.
+    """Returns the path of a package's file in its feature, such as tasks/WP01-the-journal.md.
 
-    That is where its Prompt in tasks.md has it, if that names a file of the package there.
+    The Prompt in tasks.md decides, if it names a file of the package in tasks/.
     """
-    named = _OWN.fullmatch(package.prompt)
-    if named is not None and named[2] == package.wp_id:
-        return named[1]
+    match = _OWN.fullmatch(package.prompt)
+    if match is not None and match[2] == package.wp_id:
+        return match[1]
     return f"{FOLDER}/{package.wp_id}-{kebab(package.title)}.md"
 
 
 def is_file_of(wp_id: str, path: str) -> bool:
-    """Tells whether a path, in whatever folder, is that of a package's file."""
+    """Reports whether a path, in any folder, is that of a package's file."""
     name = path.rpartition("/")[2]
     return name.startswith(f"{wp_id}-") or name == f"{wp_id}.md"
 
 
 def text_of(data: bytes, path: str, package: PlannedPackage, files: TreeFiles) -> str:
-    """Returns what a tasks.md, at a path, says of a package, in its order, as its own file has it.
+    """Returns a package's section of a tasks.md, at a path, in the form for the package's file.
 
-    It is all but the heading and the boxes of subtasks. Links lead on from the package's file;
-    where nothing is there a link is its words with its path, and a Prompt is left out.
+    The heading and the boxes of subtasks are left out. Links are relative to the package's file; a
+    link to a missing path becomes its words with its path, and such a Prompt is left out.
     """
-    first, *said = section_of(data, package.wp_id).split("\n")
+    first, *section_lines = section_of(data, package.wp_id).split("\n")
     subtasks = {each.line for each in package.subtasks}
     prose = {line.number for line in lines_of(data).lines}
     lines = []
-    for number, line in enumerate(said, package.line + 1):
+    for number, line in enumerate(section_lines, package.line + 1):
         text = line.rstrip("\r")
         if number in subtasks:
             text = _BOX.sub(r"\1", text)
         if number not in prose:
             lines.append(text)
         elif prompt := _PROMPT.match(text):
-            target = _there(files, path, target_of(text[prompt.end() :]))
+            target = _path_of_link(files, path, target_of(text[prompt.end() :]))
             if target and target != join(dirname(path), path_of(package)):
                 lines.append(f"**Prompt**: `{target}`")
         else:
@@ -64,45 +64,45 @@ def text_of(data: bytes, path: str, package: PlannedPackage, files: TreeFiles) -
     return "\n".join(lines).strip() if first else ""
 
 
-def holds(text: str, told: str) -> bool:
-    """Tells whether a file's text has all lines of another, whether their boxes are ticked or not.
+def holds(text: str, body: str) -> bool:
+    """Reports whether a file's text has all lines of another, with boxes ticked or not.
 
     Space around lines does not count.
     """
     there = {_BOX.sub(r"\1", line).strip() for line in text.splitlines()}
-    return all(_BOX.sub(r"\1", line).strip() in there for line in told.splitlines() if line.strip())
+    return all(_BOX.sub(r"\1", line).strip() in there for line in body.splitlines() if line.strip())
 
 
 def is_made_here(text: str, wp_id: str) -> bool:
-    """Tells whether a package's file was made by thence: it says how to move the package on."""
+    """Reports whether thence made a package's file: it contains the command to begin it."""
     return f"{_IMPLEMENT} {wp_id}" in text
 
 
 def render(
     package: PlannedPackage,
     feature_slug: str,
-    told: str,
+    body: str,
     reading: Sequence[str] = (),
     *,
     shows_lane: bool = False,
 ) -> bytes:
     """Returns the file of a package in lane planned: its fields, what to do, how to move on.
 
-    `told` is what `text_of` has of it, `reading` are files and folders that tell more, from the
+    `body` is the result of `text_of`, `reading` are files and folders to read as well, from the
     top of the repository. The lane is left out unless the project mirrors it.
     """
     parts = [_fields(package, feature_slug, shows_lane), f"# {package.wp_id}: {package.title}"]
-    if told:
-        parts.append(told)
+    if body:
+        parts.append(body)
     if reading:
         listed = ", ".join(f"`{path}`" for path in reading)
         parts += ["## What else to read", f"Of the whole feature: {listed}."]
-    parts.append(_moving_on(package, feature_slug))
+    parts.append(_next_steps(package, feature_slug))
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def _there(files: TreeFiles, tasks: str, target: str) -> str | None:
-    """Returns the path of what a link in a tasks.md leads to, None if nothing is there."""
+def _path_of_link(files: TreeFiles, tasks: str, target: str) -> str | None:
+    """Returns the path of a link's target in a tasks.md, None if nothing is there."""
     for base in (dirname(tasks), ""):
         path = normpath(join(base, unquote(target).lstrip("/")))
         with suppress(OSError, ValueError):
@@ -119,11 +119,11 @@ def _with_links(text: str, tasks: str, files: TreeFiles) -> str:
         is_code = text.count("`", 0, start) % 2
         if is_code or _ELSEWHERE.match(path) or (not path and not mark):
             continue
-        found = _there(files, tasks, path) if path else tasks
-        told = f"{words} (`{path}`)"
+        found = _path_of_link(files, tasks, path) if path else tasks
+        body = f"{words} (`{path}`)"
         if found:
-            told = f"[{words}]({relpath(found, join(dirname(tasks), FOLDER))}{mark}{anchor})"
-        parts += (text[behind:start], told)
+            body = f"[{words}]({relpath(found, join(dirname(tasks), FOLDER))}{mark}{anchor})"
+        parts += (text[behind:start], body)
         behind = end
     return "".join((*parts, text[behind:]))
 
@@ -132,8 +132,8 @@ def _fields(package: PlannedPackage, feature_slug: str, shows_lane: bool) -> str
     lines = [
         "---",
         f"work_package_id: {package.wp_id}",
-        f"title: {written(package.title)}",
-        f"feature_slug: {written(feature_slug)}",
+        f"title: {as_yaml(package.title)}",
+        f"feature_slug: {as_yaml(feature_slug)}",
     ]
     if shows_lane:
         lines.append("lane: planned")
@@ -143,11 +143,11 @@ def _fields(package: PlannedPackage, feature_slug: str, shows_lane: bool) -> str
     lines.append(f"subtasks: [{', '.join(each.id for each in package.subtasks)}]")
     if package.owns:
         lines.append("owns:")
-        lines += [f"  - {written(path)}" for path in package.owns]
+        lines += [f"  - {as_yaml(path)}" for path in package.owns]
     return "\n".join([*lines, "---"])
 
 
-def _moving_on(package: PlannedPackage, feature_slug: str) -> str:
+def _next_steps(package: PlannedPackage, feature_slug: str) -> str:
     wp_id, feature = package.wp_id, f"--feature {feature_slug}"
     ticking, owning = "", ""
     if package.subtasks:

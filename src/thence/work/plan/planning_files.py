@@ -1,7 +1,7 @@
-"""The planning files of a project: where they stand, and as what they are read.
+"""The planning files of a project: their paths, and the branch from which they are read.
 
-They belong to the branch that a feature goes to. Where that is checked out in the main working
-tree its files are read, half-done ones too; elsewhere what the branch holds.
+They belong to the target branch of a feature. Where that is checked out in the main working tree
+its files are read there, unfinished ones too; otherwise the files are read from the branch.
 """
 
 import os
@@ -21,11 +21,11 @@ from thence.work.vcs.repository import HEADS, current_branch, main_of
 SPECS = "kitty-specs"
 _PACKAGES = "tasks"
 _ENDING = ".md"
-_USUAL = "main"
+_DEFAULT_BRANCH = "main"
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """What meta.json says of a feature."""
+    """The content of a feature's meta.json."""
 
     feature_number: str = ""
     slug: str = ""
@@ -39,7 +39,7 @@ class Planning:
     """The planning files of one project."""
 
     def __init__(self, project: Project, refs: Callable[[], Refs] | None = None) -> None:
-        """Opens them; `refs` tells the refs as its caller has looked at them."""
+        """Opens the planning files; `refs` returns the refs as its caller has read them."""
         self._project = project
         self._refs = refs or self._look
 
@@ -48,7 +48,7 @@ class Planning:
         return f"{SPECS}/{slug}/{name}" if name else f"{SPECS}/{slug}"
 
     def feature_here(self) -> str:
-        """Returns the feature that the working folder is about, empty if it tells none."""
+        """Returns the feature of the working folder, empty if it belongs to none."""
         found = package_of(self._project.here.name)
         if found is not None:
             return found[0]
@@ -64,19 +64,19 @@ class Planning:
         return sorted(name for name in names if number_of(name) or is_slug(name))
 
     def branch_of(self, slug: str) -> str:
-        """Returns the branch that a feature goes to whose files name none.
+        """Returns the target branch of a feature whose files name none.
 
-        It is the default branch if that has them, else the one that is checked out.
+        The default branch if that has the files, else the one that is checked out.
         """
         if self._project.repo is None:
-            return _USUAL
+            return _DEFAULT_BRANCH
         default, here = self._refs().default, self.branch_here()
         if default and (default == here or self.names(default, self.path(slug))):
             return default
-        return here or default or _USUAL
+        return here or default or _DEFAULT_BRANCH
 
     def read(self, branch: str | None, path: str) -> bytes | None:
-        """Returns a planning file of a feature that goes to a branch; None if it is not there."""
+        """Returns the bytes of a planning file on a target branch; None if it is not there."""
         repo = self._project.repo
         folder = self._folder(branch) if repo and branch else self._project.root
         if folder is not None:
@@ -122,7 +122,7 @@ class Planning:
                     yield f"{path}/{inner}", name
 
     def meta(self, branch: str | None, slug: str) -> Meta | None:
-        """Returns what a feature's meta.json says; raises PlanningError if it is no JSON."""
+        """Returns a feature's meta.json; raises PlanningError if it is no JSON."""
         path = self.path(slug, "meta.json")
         data = self.read(branch, path)
         if data is None:

@@ -1,7 +1,7 @@
-"""The lines of a Markdown file that say something: outside code blocks and comments.
+"""The prose lines of a Markdown file: those outside code blocks and comments.
 
-It tells headings from other lines, and no more of Markdown. Lines end at `\\n` alone, so
-that a line's number finds its bytes again; a `\\r` before it belongs to the end.
+Only headings are distinguished from other lines. Lines end at `\\n` alone, so that a line's number
+finds its bytes again; a `\\r` before it belongs to the end.
 """
 
 import re
@@ -15,7 +15,7 @@ _MARKER = re.compile(r"(?:<{7}|>{7})(?: |$)")
 class MarkdownLine(NamedTuple):
     """One line; `number` counts from 1, `level` is that of a heading and 0 for others.
 
-    The text of a heading is without its signs.
+    The text of a heading is without its `#` signs.
     """
 
     number: int
@@ -24,16 +24,16 @@ class MarkdownLine(NamedTuple):
 
 
 class Prose(NamedTuple):
-    """The lines of a file, and what is wrong with it: (line, message, hint)."""
+    """The lines of a file, and its faults: (line, message, hint)."""
 
     lines: tuple[MarkdownLine, ...]
     faults: tuple[tuple[int, str, str], ...]
 
 
 def lines_of(data: bytes) -> Prose:
-    """Reads a Markdown file; what is no UTF-8 is told and replaced.
+    """Reads a Markdown file; bytes that are no UTF-8 are reported and replaced.
 
-    Faults are a first line that is no UTF-8, a first merge marker, a code block or comment
+    Faults are the first line that is no UTF-8, the first merge marker, and a code block or comment
     that never ends.
     """
     lines: list[MarkdownLine] = []

@@ -1,8 +1,8 @@
 """The moves of packages that newer versions of spec-kitty keep in status.events.jsonl.
 
-Each line is an object with `event_id`, `at`, `wp_id`, `from_lane`, `to_lane`, and more. The
-file is only ever appended to and united by git, so times order it, as that tool reads it.
-Lanes become ours; nothing wrong ends the reading.
+Each line is an object with `event_id`, `at`, `wp_id`, `from_lane`, `to_lane`, and more. The file is
+only ever appended to and merged by git, so times order it, as in spec-kitty itself. Lanes are
+mapped to those of thence; errors do not end the reading.
 """
 
 import json
@@ -24,15 +24,15 @@ _LANES: Mapping[str, str] = {
     "canceled": "rejected",
     "cancelled": "rejected",
 }
-_BLOCKED = "blocked"  # said of a package that stays where it is
-# what is kept of a line beside its reason
-_FURTHER = ("review_ref", "evidence")
+_BLOCKED = "blocked"  # the package stays in its lane
+# the members of a line that are kept beside its reason
+_EXTRA = ("review_ref", "evidence")
 
 
 class StatusLine(NamedTuple):
-    """One line: a package goes to a lane, ours where we have it.
+    """One line: the move of a package to a lane.
 
-    `lane` is empty where the package stays; `told` is the lane as that tool calls it.
+    `lane` is that of thence, empty where the package stays; `lane_name` is spec-kitty's own name.
     """
 
     event_id: str
@@ -40,7 +40,7 @@ class StatusLine(NamedTuple):
     wp_id: str
     actor: str
     lane: str
-    told: str
+    lane_name: str
     reason: str
     further: str
     line: int
@@ -49,8 +49,8 @@ class StatusLine(NamedTuple):
 def lines_of(data: bytes, lanes: tuple[str, ...]) -> tuple[list[StatusLine], list[tuple[int, str]]]:
     """Returns the lines in the order of their times, each event_id once.
 
-    With them come the numbers of lines that could not be read, and why not. A lane that is none
-    of `lanes` and has no name here is among them too, though its line is returned.
+    The second value are the numbers of lines that could not be read, with the reasons. A line with
+    an unknown lane is among them too, though it is returned.
     """
     found: dict[str, StatusLine] = {}
     unread: list[tuple[int, str]] = []
@@ -61,25 +61,25 @@ def lines_of(data: bytes, lanes: tuple[str, ...]) -> tuple[list[StatusLine], lis
         if isinstance(read, str):
             unread.append((number, read))
             continue
-        lane = _LANES.get(read.told, read.told)
+        lane = _LANES.get(read.lane_name, read.lane_name)
         if lane not in lanes:
             if lane != _BLOCKED:
-                unread.append((number, f"nobody knows the lane {read.told!r:.80}"))
+                unread.append((number, f"nobody knows the lane {read.lane_name!r:.80}"))
             lane = ""
         found.setdefault(read.event_id, read._replace(lane=lane))
     return sorted(found.values(), key=lambda each: (each.timestamp, each.event_id)), unread
 
 
 def _read(raw: bytes, number: int) -> StatusLine | str:
-    """Reads one line; a text says why it can't be."""
+    """Reads one line; a text is the reason that it can't be read."""
     try:
-        told = json.loads(raw)
+        values = json.loads(raw)
     except (ValueError, RecursionError):
         return "the line is no JSON"
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         return "the line is no JSON object"
-    event_id, wp_id, lane = (_text(told.get(name)) for name in ("event_id", "wp_id", "to_lane"))
-    timestamp = written_time(_text(told.get("at")) or _text(told.get("timestamp")))
+    event_id, wp_id, lane = (_text(values.get(name)) for name in ("event_id", "wp_id", "to_lane"))
+    timestamp = written_time(_text(values.get("at")) or _text(values.get("timestamp")))
     if not event_id or not lane:
         return f"the line has no {'to_lane' if event_id else 'event_id'}"
     if not is_wp_id(wp_id):
@@ -90,28 +90,28 @@ def _read(raw: bytes, number: int) -> StatusLine | str:
         event_id,
         timestamp,
         wp_id,
-        _actor(told.get("actor")),
+        _actor(values.get("actor")),
         "",
         lane,
-        _text(told.get("reason")),
-        _further(told),
+        _text(values.get("reason")),
+        _extra(values),
         number,
     )
 
 
-def _further(told: Mapping[str, Any]) -> str:
-    held = {name: told[name] for name in _FURTHER if told.get(name)}
-    text = json.dumps(held, ensure_ascii=False) if held else ""
-    return text if is_utf8(text) else json.dumps(held)
+def _extra(values: Mapping[str, Any]) -> str:
+    extra = {name: values[name] for name in _EXTRA if values.get(name)}
+    text = json.dumps(extra, ensure_ascii=False) if extra else ""
+    return text if is_utf8(text) else json.dumps(extra)
 
 
 def _actor(value: object) -> str:
-    """Returns who did it: a text, or, of an object that tells more, the tool's name."""
+    """Returns the actor: the text, or the tool's name in an object."""
     if isinstance(value, dict):
         value = value.get("tool") or value.get("name")
     return _text(value)
 
 
 def _text(value: object) -> str:
-    """Returns a text on one line; empty for what is none."""
+    """Returns a text on one line; empty for any other value."""
     return " ".join(value.split()) if isinstance(value, str) and is_utf8(value) else ""

@@ -1,10 +1,10 @@
 """A feature's tasks.md: its packages with their subtasks, as people and tools write it.
 
-A package begins at a heading such as `## Work Package WP01: Title (Priority: P0)` and ends
-at the next heading of its level. In it count `**Prompt**:`, `**Owns**:` and such lines, check
-boxes like `- [ ] T001 [P] text`, and below `### Dependencies` a line `- Depends on WP01, WP02` or
-`- None`. Code blocks, comments and all other prose are left alone. What is wrong is told with its
-line, all of it at once.
+A package begins at a heading such as `## Work Package WP01: Title (Priority: P0)` and ends at the
+next heading of its level. The parser reads lines such as `**Prompt**:` and `**Owns**:`, check boxes
+like `- [ ] T001 [P] text`, and below `### Dependencies` a line `- Depends on WP01, WP02` or
+`- None`. Code blocks, comments and all other prose are ignored. All problems are reported at once,
+each with its line.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.errors import PlanningError
-from thence.work.board.dependencies import circles, described
+from thence.work.board.dependencies import cycles, describe
 from thence.work.naming import is_wp_id
 from thence.work.plan.prose import MarkdownLine, lines_of
 
@@ -53,7 +53,7 @@ class Subtask(NamedTuple):
 
 
 class PlannedPackage(NamedTuple):
-    """One package as tasks.md tells of it; texts that are not there are empty."""
+    """One package as planned in tasks.md; missing texts are empty."""
 
     wp_id: str
     title: str
@@ -66,7 +66,7 @@ class PlannedPackage(NamedTuple):
 
 
 class PlanningProblem(NamedTuple):
-    """What is wrong with a planning file; `line` counts from 1, `key` is an id or empty."""
+    """A problem of a planning file; `line` counts from 1, `key` is an id or empty."""
 
     file: str
     line: int
@@ -76,18 +76,18 @@ class PlanningProblem(NamedTuple):
 
 
 class Tasks(NamedTuple):
-    """What a tasks.md holds, in the order of the file."""
+    """The packages of a tasks.md, in the order of the file, and its problems."""
 
     packages: tuple[PlannedPackage, ...]
     problems: tuple[PlanningProblem, ...]
 
 
 def parse(data: bytes, file: str) -> Tasks:
-    """Reads a tasks.md; `file` is how problems name it.
+    """Reads a tasks.md; `file` is its name in problems.
 
-    A package that stands twice is read once, as it stands first.
+    Of two packages with the same id the first is read.
     """
-    return _Reading(file).tasks(data)
+    return _Parser(file).tasks(data)
 
 
 def packages_of(data: bytes, file: str) -> tuple[PlannedPackage, ...]:
@@ -98,7 +98,7 @@ def packages_of(data: bytes, file: str) -> tuple[PlannedPackage, ...]:
 
 
 def refuse(problems: Sequence[PlanningProblem]) -> None:
-    """Raises PlanningError with all problems if there are any; its cause tells the first."""
+    """Raises PlanningError with all problems if there are any; its cause is the first."""
     if not problems:
         return
     first, more = problems[0], len(problems) - 1
@@ -135,7 +135,7 @@ def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") ->
 
 
 class PackageSection(NamedTuple):
-    """Where a package stands in a tasks.md: its lines from `begin` to before `end`, from 0."""
+    """A package's section in a tasks.md: its lines from `begin` to before `end`, from 0."""
 
     wp_id: str
     title: str
@@ -144,7 +144,7 @@ class PackageSection(NamedTuple):
 
 
 def sections(data: bytes) -> list[PackageSection]:
-    """Returns the sections of packages, those too that stand twice."""
+    """Returns the sections of packages, those of repeated ids too."""
     found: list[PackageSection] = []
     level, last = 0, data.count(b"\n") + 1
     for line in lines_of(data).lines:
@@ -158,7 +158,7 @@ def sections(data: bytes) -> list[PackageSection]:
 
 
 def section_of(data: bytes, wp_id: str) -> str:
-    """Returns the lines of a tasks.md that are about a package, its heading first; else nothing."""
+    """Returns a package's section of a tasks.md, its heading first; empty if there is none."""
     found = next((each for each in sections(data) if each.wp_id == wp_id), None)
     lines = data.decode("utf-8", "replace").split("\n")
     return "\n".join(lines[found.begin : found.end]).strip() if found else ""
@@ -171,7 +171,7 @@ def target_of(text: str) -> str:
 
 
 def links(text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yields start, end, words and target of each `[words](target)`; it reads each part once."""
+    """Yields start, end, words and target of each `[words](target)`, in linear time."""
     position = 0
     while (middle := text.find("](", position)) >= 0:
         start = text.find("[", max(position, text.rfind("]", position, middle) + 1), middle)
@@ -211,8 +211,8 @@ class _Draft(msgspec.Struct):
         )
 
 
-class _Reading:
-    """One reading of one file; every check notes its problems."""
+class _Parser:
+    """A parser of one file; every check records its problems."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -316,18 +316,18 @@ class _Reading:
 
     def _depends(self, draft: _Draft, number: int, text: str) -> None:
         text = _without_asides(_without_targets(text)).replace("*", "").replace("`", "")
-        begun = _DEPENDS.match(text.lstrip())
-        text = text.lstrip()[begun.end() if begun else 0 :]
+        depends = _DEPENDS.match(text.lstrip())
+        text = text.lstrip()[depends.end() if depends else 0 :]
         if _NONE.match(text):
             return
         position, ids = 0, list[str]()
         while found := _NEXT_ID.match(text, position):
             position = found.end()
             ids += _between(found[1].upper(), (found[2] or found[1]).upper())
-        if begun or not text[position:].strip(" .;"):
+        if depends or not text[position:].strip(" .;"):
             for wp_id in ids:
                 draft.dependencies.setdefault(wp_id, number)
-        if begun and not ids and re.search(r"\bWP\d", text, re.IGNORECASE):
+        if depends and not ids and re.search(r"\bWP\d", text, re.IGNORECASE):
             message = "this names packages, but not as a list"
             self._add(number, draft.wp_id, message, "write it like `- Depends on WP01, WP02`")
 
@@ -340,10 +340,10 @@ class _Reading:
                     message = f"{draft.wp_id} depends on {wp_id}, which is not there"
                     hint = f"the packages are {', '.join(some)}{more}"
                     self._add(number, wp_id, message, hint)
-        for circle in circles(packages):
-            number = self._drafts[circle[0]].dependencies[circle[1 % len(circle)]]
-            message = f"packages wait for each other: {described(circle)}"
-            self._add(number, circle[0], message, "take one of these dependencies out")
+        for cycle in cycles(packages):
+            number = self._drafts[cycle[0]].dependencies[cycle[1 % len(cycle)]]
+            message = f"packages wait for each other: {describe(cycle)}"
+            self._add(number, cycle[0], message, "take one of these dependencies out")
 
     def _add(self, line: int, key: str, message: str, hint: str) -> None:
         self._problems.append(PlanningProblem(self._file, line, key, message, hint))
@@ -361,7 +361,7 @@ def _title(text: str) -> str:
 
 
 def _between(first: str, last: str) -> list[str]:
-    """Returns the ids from one to another; both alone where they give no range."""
+    """Returns the ids from one to another; only these two where they form no range."""
     if first == last or not (is_wp_id(first) and is_wp_id(last)):
         return [first] if first == last else [first, last]
     start, end = int(first[2:]), int(last[2:])
@@ -371,22 +371,22 @@ def _between(first: str, last: str) -> list[str]:
 
 
 def _without_asides(text: str) -> str:
-    """Returns a text without what stands in parentheses, also in parentheses of their own."""
+    """Returns a text without its parentheses, nested ones too."""
     kept: list[str] = []
-    begun: list[int] = []
+    depends: list[int] = []
     for character in text:
-        if character == ")" and begun:
-            del kept[begun.pop() :]
+        if character == ")" and depends:
+            del kept[depends.pop() :]
             kept.append(" ")
             continue
         if character == "(":
-            begun.append(len(kept))
+            depends.append(len(kept))
         kept.append(character)
     return "".join(kept)
 
 
 def _without_targets(text: str) -> str:
-    """Returns a text in which links are their words alone."""
+    """Returns a text in which each link is replaced by its words."""
     parts, behind = list[str](), 0
     for start, end, words, _ in links(text):
         parts += (text[behind:start], words)

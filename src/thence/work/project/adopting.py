@@ -1,11 +1,11 @@
-"""A project that began without git takes its journal along when it gets a repository.
+"""The move of a project's home into the git folder, when a project without git gets a repository.
 
-Without git the home lies in `.kittify/.thence/`, in the reach of `git clean`; with it in the git
-folder. Moving it is one rename, or a copy that is complete on the disk before it gets its name.
-A link stays at the old place, for programs that have the journal open there.
+Without git the home is in `.kittify/.thence/`, in the reach of `git clean`; with git it is in the
+git folder. The home is moved by one rename, or by a copy that is complete on the disk before it is
+renamed. A link stays at the old path, for programs that have the journal open there.
 
-A home in a working tree may also be a stranger's, who put it into what was cloned or unpacked. One
-that git tracks, that holds a link, or whose journal another machine wrote is refused.
+A home in a working tree may also come from a stranger's clone or archive. A home that git tracks,
+that holds a link, or whose journal another machine wrote is refused.
 """
 
 import errno
@@ -30,7 +30,7 @@ _DOING = "could not use the journal in"
 def check_home(files: TreeFiles) -> None:
     """Raises PlanningError if the home in a working tree may be a stranger's.
 
-    A link there that leads nowhere is taken away: it led into a git folder that is gone.
+    A broken link in its place is removed: its target was a git folder that is gone.
     """
     if files.target_of(OWN_HOME) is not None:
         if (files.top / OWN_HOME).exists():
@@ -39,7 +39,7 @@ def check_home(files: TreeFiles) -> None:
         files.unlink(OWN_HOME)
     if not files.is_folder(OWN_HOME):
         return
-    odd = files.odd_one(OWN_HOME)
+    odd = files.first_irregular(OWN_HOME)
     if odd is not None:
         path, reason = odd
         raise _refused(files, f"{path}: {reason}", f"see what it is (ls -l {path}), take it out")
@@ -53,9 +53,9 @@ def check_home(files: TreeFiles) -> None:
 
 
 def adopt(files: TreeFiles, repo: Repository, home: Path) -> None:
-    """Moves a home into the git folder if there is one at the old place and none at the new.
+    """Moves a home into the git folder if there is one at the old path and none at the new.
 
-    Of processes that do it at once one does. Raises GitFailed, with nothing moved, if the disk
+    One of several concurrent processes does it. Raises GitFailed, with nothing moved, if the disk
     refuses, and PlanningError if the home may be a stranger's.
     """
     if not _has_journal(files):
@@ -83,7 +83,7 @@ def _has_journal(files: TreeFiles) -> bool:
 
 
 def _check_untracked(files: TreeFiles) -> None:
-    """Raises PlanningError if git tracks a file of the home: whoever made the commit wrote it."""
+    """Raises PlanningError if git tracks a file of the home: the commit's author wrote it."""
     listed = Git(files.top).run("ls-files", "-z", "--", OWN_HOME)
     if listed:
         raise _refused(

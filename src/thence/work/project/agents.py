@@ -48,8 +48,8 @@ _CLOSENESS = 0.75
 class AgentConfig(msgspec.Struct, frozen=True):
     """A program that works on packages; `slots` is how many of it may run at once.
 
-    `prompt` tells whether it reads its task from stdin or from a file that its command names.
-    It is ended after `timeout_s`, or after `stall_s` without output and without a commit.
+    `prompt` is whether the program reads its task from stdin or from a file that its command names.
+    The program is ended after `timeout_s`, or after `stall_s` without output and without a commit.
     """
 
     name: str
@@ -62,7 +62,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
 
 
 class GateConfig(msgspec.Struct, frozen=True):
-    """A command that passes a gate of each package by ending with 0, where its commit lies."""
+    """A command that passes a gate of a package by exiting with 0, in a checkout of its commit."""
 
     gate_type: str
     command: tuple[str, ...]
@@ -70,11 +70,11 @@ class GateConfig(msgspec.Struct, frozen=True):
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """What a project is orchestrated with.
+    """The configuration of a project's orchestration.
 
-    `slots` is how many agents may run at once, in all. `implement` and `review` name agents in
+    `slots` is the largest number of agents at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
-    A package that was sent back more than `send_backs` times is given to nobody any more.
+    A package that was sent back more than `send_backs` times gets no agent any more.
     `environment` are the variables that agents and gates are given beside `environment.BASE`.
     With `needs_upstream` a package is done only when its merge has been pushed. Unless
     `author_may_approve` no agent reviews what it has implemented.
@@ -94,10 +94,10 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 def read_setup(project: Project) -> Setup:
-    """Returns what a project is orchestrated with.
+    """Returns the configuration of a project's orchestration.
 
-    Raises PlanningError, with the place of each problem, for what can't be used, and with an
-    example where there is nothing.
+    Raises PlanningError, with the position of each problem, for values that can't be used, and with
+    an example where there is no configuration.
     """
     data = configuration(project)
     if data is None:
@@ -120,11 +120,11 @@ def gates_run(project: Project) -> frozenset[str]:
 
 
 def setup_of(data: bytes, file: str) -> Setup:
-    """Reads a configuration; `file` is how problems name it. Raises PlanningError as told above."""
+    """Reads a configuration; `file` is its name in problems. Raises as `read_setup` does."""
     yaml = YamlFile(data, file, _DOING)
     section = yaml.pairs(yaml.root, "the file").get(SECTION)
     if section is None or is_empty(section):
-        yaml.note(section, f"it says nothing of {SECTION}", f"add {EXAMPLE}")
+        yaml.report(section, f"it says nothing of {SECTION}", f"add {EXAMPLE}")
         yaml.refuse()
     setup = _setup(yaml, section, options_of(data, file).author_may_approve)
     yaml.refuse()
@@ -141,9 +141,9 @@ def argv(
     feature: str,
     phase: str,
 ) -> tuple[str, ...]:
-    """Returns an agent's command with its placeholders filled in; what was filled in stays.
+    """Returns an agent's command with its placeholders replaced, once each.
 
-    A program that is named by a relative path is found from `root`, where the configuration lies.
+    A relative path of a program is resolved from `root`, the folder of the configuration.
     """
     values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
     program, *rest = (
@@ -160,13 +160,13 @@ def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
         for name, node in yaml.pairs(fields.get("agents"), "agents").items()
     }
     if not agents:
-        yaml.note(fields.get("agents") or section, "there are no agents", f"add {EXAMPLE}")
+        yaml.report(fields.get("agents") or section, "there are no agents", f"add {EXAMPLE}")
     implement = tuple(agents)
     if "implement" in fields:
         implement = _names(yaml, fields["implement"], "implement", agents)
         if not implement:
             hint = "name an agent, or leave it out for all of them"
-            yaml.note(fields["implement"], "nobody implements", hint)
+            yaml.report(fields["implement"], "nobody implements", hint)
     return Setup(
         slots=slots,
         retries=yaml.count(fields.get("retries"), "retries", RETRIES, 0, RETRIES_MAX),
@@ -189,7 +189,7 @@ def _agent(yaml: YamlFile, name: str, node: Node, slots: int) -> AgentConfig:
     what = f"agent {name}"
     if not _NAME.fullmatch(name):
         hint = "name it by up to 50 letters, digits and . _ - such as coder"
-        yaml.note(node, f"{name!r:.80} is no agent's name", hint)
+        yaml.report(node, f"{name!r:.80} is no agent's name", hint)
     fields = yaml.fields(node, what, _AGENT_KEYS)
     command = _command(yaml, fields.get("command"), node, what)
     for part in command:
@@ -197,7 +197,7 @@ def _agent(yaml: YamlFile, name: str, node: Node, slots: int) -> AgentConfig:
     prompt = yaml.choice(fields["prompt"], "prompt", (STDIN, FILE)) if "prompt" in fields else STDIN
     if prompt == FILE and command and not any("{prompt_file}" in part for part in command):
         message = f"{what} reads its prompt from a file that its command does not name"
-        yaml.note(fields["command"], message, 'add "{prompt_file}", or take `prompt: file` out')
+        yaml.report(fields["command"], message, 'add "{prompt_file}", or take `prompt: file` out')
     return AgentConfig(
         name=name,
         command=command,
@@ -211,14 +211,14 @@ def _agent(yaml: YamlFile, name: str, node: Node, slots: int) -> AgentConfig:
 
 def _command(yaml: YamlFile, node: Node | None, whole: Node, what: str) -> tuple[str, ...]:
     if node is None:
-        yaml.note(whole, f"{what} has no command", "add `command: [some-agent, --some-option]`")
+        yaml.report(whole, f"{what} has no command", "add `command: [some-agent, --some-option]`")
         return ()
     if node.id == "scalar":
-        yaml.note(node, f"the command of {what} is no list", f"write {_as_list(str(node.value))}")
+        yaml.report(node, f"the command of {what} is no list", f"write {_as_list(str(node.value))}")
         return ()
     parts = tuple(yaml.text(each, "a part of the command") for each in yaml.items(node, "command"))
     if not parts or not parts[0]:
-        yaml.note(node, f"the command of {what} names no program", "write [some-agent]")
+        yaml.report(node, f"the command of {what} names no program", "write [some-agent]")
     return parts
 
 
@@ -230,18 +230,18 @@ def _as_list(command: str) -> str:
 
 
 def _check_placeholders(yaml: YamlFile, node: Node, part: str) -> None:
-    """Notes what was meant as a placeholder; any other word in braces is the program's own."""
+    """Reports misspelt placeholders; any other word in braces is the program's own."""
     for name in set(_LIKE_A_PLACEHOLDER.findall(part)) - set(PLACEHOLDERS):
         if meant := nearest(name, PLACEHOLDERS, likeness=_CLOSENESS):
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
             message = f"there is no {{{name}}}"
-            yaml.note(node, message, f"write {{{meant[0]}}}; the placeholders are {known}")
+            yaml.report(node, message, f"write {{{meant[0]}}}; the placeholders are {known}")
 
 
 def _timeout(yaml: YamlFile, node: Node | None, what: str, default: float) -> float:
     seconds = yaml.duration_s(node, what, default)
     if seconds == 0:
-        yaml.note(node, f"{what} is nought", "write how long it may last, such as 10m")
+        yaml.report(node, f"{what} is nought", "write how long it may last, such as 10m")
     return seconds
 
 
@@ -249,7 +249,7 @@ def _env(yaml: YamlFile, node: Node | None, what: str) -> dict[str, str]:
     found = yaml.pairs(node, f"env of {what}")
     for name, value in found.items():
         if not name or "=" in name or "\0" in name or not name.isprintable():
-            yaml.note(value, f"{name!r:.80} is no variable's name", "write NAME: value")
+            yaml.report(value, f"{name!r:.80} is no variable's name", "write NAME: value")
     return {name: yaml.text(value, name) for name, value in found.items()}
 
 
@@ -260,10 +260,10 @@ def _names(
     for each in yaml.items(node, what):
         name = yaml.text(each, f"a name in {what}")
         if name in names:
-            yaml.note(each, f"{name} stands twice in {what}", "name each agent once")
+            yaml.report(each, f"{name} stands twice in {what}", "name each agent once")
         elif name not in agents:
             hint = f"the agents are {', '.join(agents) or 'none'}"
-            yaml.note(each, f"{what} names {name!r:.80}, which is no agent", hint)
+            yaml.report(each, f"{what} names {name!r:.80}, which is no agent", hint)
         else:
             names.append(name)
     return tuple(names)
@@ -274,11 +274,11 @@ def _gates(yaml: YamlFile, node: Node | None) -> tuple[GateConfig, ...]:
     for each in yaml.items(node, "gates"):
         fields = yaml.fields(each, "a gate", _GATE_KEYS)
         if "type" not in fields:
-            yaml.note(each, "a gate has no type", f"add one of {', '.join(GATE_TYPES)}")
+            yaml.report(each, "a gate has no type", f"add one of {', '.join(GATE_TYPES)}")
             continue
         gate_type = yaml.choice(fields["type"], "type", GATE_TYPES)
         if _is_known(gate_type, gates):
-            yaml.note(each, f"there are two gates {gate_type}", "make them one command")
+            yaml.report(each, f"there are two gates {gate_type}", "make them one command")
         command = _command(yaml, fields.get("command"), each, f"gate {gate_type}")
         timeout_s = _timeout(yaml, fields.get("timeout"), "timeout", GATE_TIMEOUT_S)
         gates.append(GateConfig(gate_type, command, timeout_s))
@@ -293,7 +293,7 @@ def _variables(yaml: YamlFile, node: Node | None) -> tuple[str, ...]:
             hint = (
                 "write a name such as SOME_API_KEY, or SOME_*; a value goes into `env` of an agent"
             )
-            yaml.note(each, f"{name!r:.80} is no variable's name", hint)
+            yaml.report(each, f"{name!r:.80} is no variable's name", hint)
         names.append(name)
     return tuple(names)
 

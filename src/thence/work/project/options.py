@@ -1,4 +1,4 @@
-"""What a team has chosen for its project, in `.kittify/config.yaml`.
+"""The options of a project, in `.kittify/config.yaml`.
 
 Other tools keep keys of their own in that file; only those named here are read, and the file is
 parsed only if it holds one of them beside the line that `init` writes.
@@ -27,11 +27,11 @@ _NAME = re.compile(
 
 
 class ProjectOptions(msgspec.Struct, frozen=True):
-    """What a team has chosen.
+    """The options of a project.
 
-    `share` is where events are shared: "branch" (a branch of their own on the remote), "tree"
-    (day files on the user's branches), or None where the file does not say. `mirror` tells
-    whether lanes and ticks are written into planning files; None: where a file had them.
+    `share` is the way of sharing events: "branch" (a branch of their own on the remote), "tree"
+    (day files on the user's branches), or None where the file has no such key. `mirror` is whether
+    lanes and ticks are written into planning files; None: where a file has them already.
     `board_remote` is the remote that has the board's branch, None for the target's upstream or
     origin. With `author_may_approve` False nobody moves to done what they implemented.
     """
@@ -44,7 +44,7 @@ class ProjectOptions(msgspec.Struct, frozen=True):
 
 
 def read_options(project: Project) -> ProjectOptions:
-    """Returns what a team has chosen; raises PlanningError with the place of each fault."""
+    """Returns a project's options; raises PlanningError with the position of each fault."""
     data = configuration(project)
     rest, count = _SHARED.subn(b"", data or b"")
     if count == 1 and _KEYS.search(rest) is None:
@@ -53,7 +53,7 @@ def read_options(project: Project) -> ProjectOptions:
 
 
 def options_of(data: bytes, file: str) -> ProjectOptions:
-    """Reads a configuration; `file` is how faults name it. Raises PlanningError."""
+    """Reads a configuration; `file` is its name in faults. Raises PlanningError."""
     if _KEYS.search(data) is None:
         return ProjectOptions()
     yaml = YamlFile(data, file, _DOING)
@@ -95,12 +95,12 @@ def configuration(project: Project) -> bytes | None:
 def _truth(yaml: YamlFile, node: Node, what: str) -> bool:
     text = yaml.text(node, what).lower()
     if text not in _TRUTHS:
-        yaml.note(node, f"{what} is {text!r:.80}", "write on or off")
+        yaml.report(node, f"{what} is {text!r:.80}", "write on or off")
     return _TRUTHS.get(text, False)
 
 
 def _name(yaml: YamlFile, node: Node, what: str) -> str:
     text = yaml.text(node, what)
     if not _NAME.fullmatch(text):
-        yaml.note(node, f"{text!r:.80} is no name of a {what}", "write a name that git takes")
+        yaml.report(node, f"{text!r:.80} is no name of a {what}", "write a name that git takes")
     return text

@@ -1,4 +1,4 @@
-"""The files that make each clone the same project, and have git merge day files by line."""
+"""The files that give each clone the project's id, and make git merge day files by line."""
 
 from contextlib import suppress
 
@@ -12,7 +12,7 @@ _UNION = f"{FOLDER}/*.jsonl merge=union -text"
 
 
 def own_files(project: Project, *, is_tree: bool) -> dict[str, Splice]:
-    """Returns what each commit sees to: the project's id, and how tracked day files are merged."""
+    """Returns the files of each commit: the project's id, and the attributes of day files."""
     try:
         config: bytes | None = project.files.read(CONFIG)
     except OSError:  # the branch that is checked out lacks it
@@ -25,10 +25,10 @@ def own_files(project: Project, *, is_tree: bool) -> dict[str, Splice]:
     return found
 
 
-def note_attributes(repo: Repository) -> None:
-    """Has this repository merge day files by line, on branches too that lack the tracked file.
+def write_attributes(repo: Repository) -> None:
+    """Makes this repository merge day files by line, also on branches without the tracked file.
 
-    Where it can't be written, the tracked file does it alone.
+    Where the repository can't be written, only the tracked file has this effect.
     """
     path = repo.common / _INFO
     with suppress(OSError):

@@ -1,7 +1,7 @@
-"""Which project a folder belongs to, and where its home is.
+"""The project of a folder, and the project's home.
 
-The home, with the project's journal, lies in the git folder that all worktrees share, where no
-git command looks; without git it lies in `.kittify/.thence/`.
+The home, with the project's journal, is in the git folder that all worktrees share, where no git
+command looks; without git it is in `.kittify/.thence/`.
 """
 
 import os
@@ -16,11 +16,11 @@ from thence.errors import GitFailed, NotAProject, PlanningError
 from thence.work.project.adopting import OWN_HOME, adopt, check_home
 from thence.work.project.project_id import (
     CONFIG,
+    add_random_id,
     id_of_board,
     id_of_history,
     ids_in,
     is_id,
-    named_anew,
 )
 from thence.work.vcs.files import NotFollowed, TreeFiles
 from thence.work.vcs.refs import refs_of
@@ -36,16 +36,16 @@ _DERIVED = (
     b".kittify/errors/",
     b".kittify/events/index.db*",
 )
-# folders that tell that somebody keeps a project here
+# folders by which a project is recognised
 _TRACES = (KITTIFY, "kitty-specs")
 
 
 class Project(NamedTuple):
     """A project, seen from one folder in it.
 
-    `root` is the main working tree, or what stands for it; `here` the one that the folder lies
-    in. `aliases` are other ids that its events may carry: two clones had each made one, and
-    the smallest won. `repo` is None without git.
+    `root` is the main working tree, or the working tree used in its place; `here` is the one that
+    contains the folder. `aliases` are other ids that the project's events may carry: two clones had
+    each made one, and the smallest won. `repo` is None without git.
     """
 
     root: Path
@@ -64,11 +64,11 @@ class Project(NamedTuple):
 def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
-    A git repository that is none yet becomes one, with the id that `project_id` finds;
-    before its first commit, and without git, a random one is written to `.kittify/config.yaml`.
-    Without `create` it does only if others keep planning files or events in it; else what is
-    returned has no id, and nothing is there. Raises NotAProject elsewhere, and PlanningError for
-    an id that is none, or that a shallow clone can't find.
+    A git repository that is no project yet becomes one, with the id that `project_id` finds; before
+    its first commit, and without git, a random id is written to `.kittify/config.yaml`. Without
+    `create` it becomes one only if it has planning files or events; else the returned project has
+    no id, and nothing is made. Raises NotAProject elsewhere, and PlanningError for an invalid id,
+    or an id that a shallow clone can't find.
     """
     repo = _repository(folder)
     root = _root_of(repo) if repo else _above(folder)
@@ -76,7 +76,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     if root is None or here is None:
         raise _not_a_project(folder, repo)
     try:
-        return _found(repo, root, here, create=create)
+        return _project_in(repo, root, here, create=create)
     except NotFollowed as error:
         raise PlanningError(
             "could not use the project in",
@@ -86,7 +86,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ) from error
 
 
-def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> Project:
+def _project_in(repo: Repository | None, root: Path, here: Path, *, create: bool) -> Project:
     ids = list(_ids((root, here)))
     homes = repo.common / _HOMES if repo else None
     if not ids and homes is not None:
@@ -101,7 +101,7 @@ def _found(repo: Repository | None, root: Path, here: Path, *, create: bool) -> 
                 raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
         found = id_of_history(repo, refs) if repo and refs else None
-        ids = [found or named_anew(TreeFiles(root))]
+        ids = [found or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))
     if repo is not None and not home.is_dir():
@@ -121,7 +121,7 @@ def _repository(folder: Path) -> Repository | None:
 
 
 def _root_of(repo: Repository) -> Path | None:
-    """Returns the main working tree; of a bare repository that which the user is in."""
+    """Returns the main working tree; for a bare repository, the working tree of the user."""
     if repo.git_dir == repo.common:
         return repo.top
     if repo.common.name == ".git" and not _is_bare(repo.common):
@@ -139,18 +139,18 @@ def _is_bare(common: Path) -> bool:
 
 
 def _has_git(folder: Path) -> bool:
-    """Tells whether git keeps this folder: its journal is then not for who lacks the program."""
-    whole = folder.absolute()
-    return any((each / ".git").exists() for each in (whole, *whole.parents))
+    """Reports whether a folder is in a repository: its journal then needs the program git."""
+    absolute = folder.absolute()
+    return any((each / ".git").exists() for each in (absolute, *absolute.parents))
 
 
 def _above(folder: Path) -> Path | None:
-    whole = folder.absolute()
-    return next((each for each in (whole, *whole.parents) if _may_be_kept(each)), None)
+    absolute = folder.absolute()
+    return next((each for each in (absolute, *absolute.parents) if _may_be_kept(each)), None)
 
 
 def _may_be_kept(folder: Path) -> bool:
-    """Tells whether a folder looks like a project; a link in it is refused later, with words."""
+    """Reports whether a folder looks like a project; a link is refused later, with a message."""
     try:
         found = TreeFiles(folder).look(KITTIFY)
     except OSError:
@@ -171,14 +171,14 @@ def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
 
 
 def _exclude(path: Path) -> None:
-    """Has git pass over what is derived, in projects that have no .gitignore for it yet."""
+    """Makes git ignore derived files, in projects without a .gitignore for them."""
     with suppress(OSError):
         known = path.read_bytes().splitlines() if path.exists() else []
-        lacking = [line for line in _DERIVED if line not in known]
-        if lacking:
+        missing = [line for line in _DERIVED if line not in known]
+        if missing:
             path.parent.mkdir(exist_ok=True)
             with path.open("ab") as file:
-                file.write(b"\n".join((b"# thence", *lacking, b"")))
+                file.write(b"\n".join((b"# thence", *missing, b"")))
 
 
 def _known_homes(homes: Path) -> list[str]:
@@ -194,7 +194,7 @@ def _own_home(root: Path) -> Path:
 
 
 def _home(homes: Path, ids: tuple[str, ...]) -> Path:
-    """Returns the home that is there under any of the project's ids, else that of its own."""
+    """Returns the existing home under any of the project's ids, else the path under its own."""
     return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
 
 

@@ -1,8 +1,8 @@
 """The id of a project, the same in every clone of its repository.
 
-`.kittify/config.yaml` names it. Where it does not, the id is what the board's branch says, as it
-was last fetched, else it is made of the first commit of the default branch, along first parents:
-merging another repository in doesn't change it.
+`.kittify/config.yaml` names the id. Otherwise the id is that of the board's branch, as last
+fetched, else it is derived from the first commit of the default branch, along first parents, so
+that merging another repository doesn't change it.
 """
 
 import os
@@ -26,24 +26,24 @@ _NAMING = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
-_USUAL = f"{REMOTES}origin/{BOARD_BRANCH}"
+_DEFAULT_BOARD = f"{REMOTES}origin/{BOARD_BRANCH}"
 
 
 class BoardFile(msgspec.Struct, frozen=True):
-    """What the board's branch says of its project."""
+    """The project file of the board's branch."""
 
     project_uuid: str
 
 
 def is_id(text: str) -> bool:
-    """Tells whether a text is a UUID, as a project's id is written."""
+    """Reports whether a text is a UUID, the form of a project's id."""
     return _ID.fullmatch(text.encode("utf-8", "replace")) is not None
 
 
 def ids_in(data: bytes, path: Path) -> list[str]:
-    """Returns the ids by which a configuration names its project; two clones may each have one.
+    """Returns the project ids in a configuration; two clones may each have added one.
 
-    Raises PlanningError if what should name it is no id: another one would split the project.
+    Raises PlanningError for an invalid id: a new one would split the project.
     """
     found = [match.decode().lower() for match in _NAMING.findall(data)]
     named = None if found else _NAMED.search(data)
@@ -59,7 +59,7 @@ def ids_in(data: bytes, path: Path) -> list[str]:
 
 
 def with_id(data: bytes | None, uuid: str) -> bytes:
-    """Returns a configuration that names the project; one that does already stays as it is."""
+    """Returns a configuration with the project's id; one that has an id is unchanged."""
     start = data or b""
     if _NAMED.search(start):
         return start
@@ -67,7 +67,7 @@ def with_id(data: bytes | None, uuid: str) -> bytes:
 
 
 def with_another_id(data: bytes | None, uuid: str) -> bytes:
-    """Returns a configuration whose ids are gone, and that names the project anew."""
+    """Returns a configuration in which a new id replaces all others."""
     lines = (data or b"").splitlines(keepends=True)
     return with_id(b"".join(line for line in lines if not _NAMED.match(line)), uuid)
 
@@ -77,8 +77,8 @@ def naming(uuid: str) -> bytes:
     return f"project_uuid: {uuid}\n".encode()
 
 
-def named_anew(files: TreeFiles) -> str:
-    """Gives the project a random id in its file; of processes that do it at once one wins."""
+def add_random_id(files: TreeFiles) -> str:
+    """Writes a random project id to the configuration; of concurrent processes one wins."""
     import fcntl
     from uuid import uuid4
 
@@ -99,13 +99,13 @@ def named_anew(files: TreeFiles) -> str:
 
 
 def id_of_board(repo: Repository, refs: Refs) -> str | None:
-    """Returns the id in what a fetch has brought of the board's branch; None if none is here.
+    """Returns the id on the fetched board's branch; None if the branch was not fetched.
 
-    Raises PlanningError if the board names none.
+    Raises PlanningError if the board has no valid id.
     """
     end = f"/{BOARD_BRANCH}"
     there = [ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end)]
-    ref = _USUAL if _USUAL in there else there[0] if len(there) == 1 else None
+    ref = _DEFAULT_BOARD if _DEFAULT_BOARD in there else there[0] if len(there) == 1 else None
     answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
     return _read(answer.out, ref or "") if answer and answer.status == 0 else None
 
@@ -126,18 +126,18 @@ def _read(data: bytes, ref: str) -> str:
 
 
 def id_of_history(repo: Repository, refs: Refs) -> str | None:
-    """Returns the id that is made of a repository's first commit; None before that.
+    """Returns the id derived from a repository's first commit; None before that.
 
     Raises PlanningError in a shallow clone, which doesn't have the first commit.
     """
-    asked = ("rev-list", "--first-parent", "--max-parents=0", f"{HEADS}{refs.default}", "--")
-    answer = repo.git.ask(*asked) if refs.default else None
+    arguments = ("rev-list", "--first-parent", "--max-parents=0", f"{HEADS}{refs.default}", "--")
+    answer = repo.git.ask(*arguments) if refs.default else None
     if answer is None or answer.status:
         return None
     if repo.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
         raise PlanningError(
             "could not tell the project of",
-            place=repo.place,
+            place=repo.folder,
             cause="this is a shallow clone, without the first commit, of which the id is made",
             hint="git fetch --unshallow, or fetch the board: git fetch origin "
             f"+{HEADS}{BOARD_BRANCH}:refs/remotes/origin/{BOARD_BRANCH}",

@@ -1,7 +1,7 @@
-"""Values of a YAML file that know where they stand.
+"""Values of a YAML file with their positions.
 
-What is wrong with one is noted with its line and column, and all of it is told at once. Nothing
-here knows what a file is about.
+Problems are recorded with line and column, and raised all at once. The module knows nothing of the
+meaning of a file.
 """
 
 import re
@@ -21,7 +21,7 @@ _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
 
 class YamlMark(Protocol):
-    """A place in the YAML, by the index of its character."""
+    """A position in the YAML, by the index of its character."""
 
     index: int
 
@@ -35,14 +35,15 @@ class Node(Protocol):
     start_mark: YamlMark
 
 
-# makes the error for a place in the YAML: index of a character, cause, hint
+# makes the error for a position in the YAML: index of a character, cause, hint
 Fault = Callable[[int, str, str], PlanningError]
 
 
-def composed(yaml: str, fault: Fault) -> Node | None:
-    """Returns the node that a YAML document is, None for an empty one.
+def compose(yaml: str, fault: Fault) -> Node | None:
+    """Returns the root node of a YAML document, None for an empty one.
 
-    Raises what `fault` makes of what is no YAML, or stands for more than `thence.yaml` lets pass.
+    Raises the error of `fault` for invalid YAML, and for aliases beyond the limits of
+    `thence.yaml`.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
@@ -56,7 +57,7 @@ def composed(yaml: str, fault: Fault) -> Node | None:
     except ReaderError as error:
         cause = f"character {error.character:#06x} has no place in YAML"
         raise fault(error.position, cause, "take it out") from error
-    # it looks up, and asserts, what only files say
+    # the parser fails with these errors on some malformed files
     except (YAMLError, ValueError, LookupError, AssertionError) as error:
         cause = (str(error).splitlines() or ["this is no YAML"])[0]
         raise fault(0, cause, "correct the YAML there") from error
@@ -65,11 +66,11 @@ def composed(yaml: str, fault: Fault) -> Node | None:
 
 
 class YamlFile:
-    """One reading of one file, which notes what is wrong with its values.
+    """A reader of one YAML file, which records the problems of its values.
 
-    A value that can't be used is read as something harmless; `refuse` tells of it. `operation`
-    says what the file is read for. Raises PlanningError at once for what is no YAML, no UTF-8, or
-    over 256 KiB.
+    An invalid value is replaced by a harmless one; `refuse` raises the problems. `operation` is the
+    operation in errors. Raises PlanningError at once for a file that is no YAML, no UTF-8, or over
+    256 KiB.
     """
 
     def __init__(self, data: bytes, file: str, operation: str) -> None:
@@ -77,64 +78,64 @@ class YamlFile:
         self._operation = operation
         self._problems: list[dict[str, object]] = []
         self._yaml = self._decoded(data.removeprefix(b"\xef\xbb\xbf"))
-        self.root = composed(self._yaml, self._fault)
+        self.root = compose(self._yaml, self._fault)
 
-    def note(self, node: Node | None, message: str, hint: str) -> None:
-        """Notes that something is wrong with a value; None stands for the whole file."""
-        self._note(node.start_mark.index if node is not None else 0, message, hint)
+    def report(self, node: Node | None, message: str, hint: str) -> None:
+        """Records a problem of a value; None stands for the whole file."""
+        self._add_problem(node.start_mark.index if node is not None else 0, message, hint)
 
     def refuse(self) -> None:
-        """Raises PlanningError with all that was noted if there is any; its cause is the first."""
+        """Raises PlanningError with all problems if there are any; its cause is the first."""
         if self._problems:
             raise self._error()
 
     def pairs(self, node: Node | None, what: str) -> dict[str, Node]:
-        """Returns the values of a map by their keys; none for what is no map."""
+        """Returns the values of a map by their keys; empty for any other node."""
         if node is None or is_empty(node):
             return {}
         if node.id != "mapping":
-            self.note(node, f"{what} is no map", "write `name: value`, one on a line")
+            self.report(node, f"{what} is no map", "write `name: value`, one on a line")
             return {}
         found: dict[str, Node] = {}
         for key, value in node.value:
             if key.id != "scalar":
-                self.note(key, "this is no name", "write `name: value`, one on a line")
+                self.report(key, "this is no name", "write `name: value`, one on a line")
             elif key.value in found:
-                self.note(key, f"{key.value} stands twice", "keep one of them")
+                self.report(key, f"{key.value} stands twice", "keep one of them")
             else:
                 found[key.value] = value
         return found
 
     def fields(self, node: Node | None, what: str, known: Sequence[str]) -> dict[str, Node]:
-        """Returns the values that a map has for the keys that it may have; empty ones are left out.
+        """Returns the non-empty values of a map's known keys.
 
-        Any other key is noted with those that are known.
+        Any other key is recorded as a problem that lists the known ones.
         """
         found = self.pairs(node, what)
         if node is not None and node.id == "mapping":
             for key, _ in node.value:
                 if key.id == "scalar" and key.value not in known:
                     hint = f"what it may have: {', '.join(known)}"
-                    self.note(key, f"{what} has no {key.value!r:.80}", hint)
+                    self.report(key, f"{what} has no {key.value!r:.80}", hint)
         return {key: each for key, each in found.items() if key in known and not is_empty(each)}
 
     def items(self, node: Node | None, what: str) -> list[Node]:
-        """Returns the values of a list; none for what is no list."""
+        """Returns the values of a list; empty for any other node."""
         if node is None or is_empty(node):
             return []
         if node.id != "sequence":
-            self.note(node, f"{what} is no list", "write [one, another]")
+            self.report(node, f"{what} is no list", "write [one, another]")
             return []
         return list(node.value)
 
     def text(self, node: Node, what: str) -> str:
-        """Returns a text as it was written, one that looks like a number or a truth too."""
+        """Returns a scalar as it was written, also one that looks like a number or a boolean."""
         if node.id != "scalar" or str(node.tag).removeprefix(TAG) not in _SCALARS:
-            self.note(node, f"{what} is no text", 'write a text, "" for an empty one')
+            self.report(node, f"{what} is no text", 'write a text, "" for an empty one')
             return ""
         text = str(node.value)
         if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            self.note(node, f"{what} holds what no program can be given", "take it out")
+            self.report(node, f"{what} holds what no program can be given", "take it out")
             return ""
         return text
 
@@ -142,7 +143,7 @@ class YamlFile:
         """Returns one of some words."""
         known, text = tuple(words), self.text(node, what)
         if text not in known:
-            self.note(node, f"{what} is {text!r:.80}", f"write one of {', '.join(known)}")
+            self.report(node, f"{what} is {text!r:.80}", f"write one of {', '.join(known)}")
             return known[0]
         return text
 
@@ -152,7 +153,7 @@ class YamlFile:
             return default
         text = str(node.value) if node.id == "scalar" else ""
         if not _COUNT.fullmatch(text) or not least <= int(text) <= most:
-            self.note(node, f"{what} is no number from {least} to {most}", f"write {default}")
+            self.report(node, f"{what} is no number from {least} to {most}", f"write {default}")
             return default
         return int(text)
 
@@ -165,7 +166,7 @@ class YamlFile:
         found = _DURATION.fullmatch(str(node.value)) if node.id == "scalar" else None
         seconds = float(found[1]) * _UNITS_S[found[2]] if found else -1.0
         if not 0 <= seconds <= most:
-            self.note(node, f"{what} is no time up to {most:g} s", "write it like 90s, 5m or 1h")
+            self.report(node, f"{what} is no time up to {most:g} s", "write it like 90s, 5m or 1h")
             return default
         return seconds
 
@@ -181,7 +182,7 @@ class YamlFile:
             hint = "save the file as UTF-8"
             raise self._fault(len(self._yaml), "this is no UTF-8", hint) from error
 
-    def _note(self, index: int, message: str, hint: str) -> None:
+    def _add_problem(self, index: int, message: str, hint: str) -> None:
         before = self._yaml[:index]
         self._problems.append(
             {
@@ -195,7 +196,7 @@ class YamlFile:
         )
 
     def _fault(self, index: int, cause: str, hint: str) -> PlanningError:
-        self._note(index, cause, hint)
+        self._add_problem(index, cause, hint)
         return self._error()
 
     def _error(self) -> PlanningError:
@@ -212,5 +213,5 @@ class YamlFile:
 
 
 def is_empty(node: Node) -> bool:
-    """Tells whether a value was left out: nothing stands behind its key, or null."""
+    """Reports whether a value is missing or null."""
     return bool(node.id == "scalar" and str(node.tag) == f"{TAG}null")

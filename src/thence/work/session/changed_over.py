@@ -1,7 +1,7 @@
-"""Branches that were begun before their target changed over to the board's branch.
+"""Merges of branches that were begun before their target changed over to the board's branch.
 
-They hold day files that the target tracks no more. Before such a branch is merged the lines of
-these files are taken into the journal; the merge then leaves the files out.
+Such branches hold day files that the target tracks no more. Before a merge the lines of these files
+are taken into the journal; the merge then leaves the files out.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from thence.work.vcs.repository import HEADS
 
 
 def drops_day_files(session: Session, target: str, commits: Iterable[str]) -> bool:
-    """Tells whether merges into a target leave out the day files that it does not track.
+    """Reports whether merges into a target leave out day files, which it does not track then.
 
-    Where they do, the lines that the commits have in day files are in the journal then, and on the
-    board. Raises what an append raises.
+    If so, the lines that the commits have in day files are added to the journal and the board.
+    Raises what an append raises.
     """
     with objects(session.repo) as store:
         found = store.commit(HEADS + target)
@@ -26,9 +26,9 @@ def drops_day_files(session: Session, target: str, commits: Iterable[str]) -> bo
         data = store.blob(entry.oid) if entry and is_file(entry) else b""
     if options_of(data, f"{target}:{CONFIG}").share != BRANCH:
         return False
-    told = day_files.take_commits(session.project, session.store, commits)
-    session.notes += [note for note in told.notes() if note not in session.notes]
-    if told.events:
-        session.taken += told.events
+    received = day_files.take_commits(session.project, session.store, commits)
+    session.warnings += [each for each in received.notes() if each not in session.warnings]
+    if received.events:
+        session.events_received += received.events
         session.reread()
     return True

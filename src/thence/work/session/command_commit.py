@@ -1,4 +1,4 @@
-"""The commit that a command makes, with all that the project wants in it."""
+"""The commit that a command makes, with the project's own files and day files."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
@@ -27,54 +27,55 @@ def commit(
 ) -> Commit | None:
     """Commits planning files on the branch that the main working tree has checked out.
 
-    `by` names the command. Where day files are tracked the events that they lack are in it; the
-    files `removed` are taken away. What can't be committed now is told in `notes` and waits for the
-    next commit; so does what the journal could not take. A `target` that is another branch is told.
+    `by` names the command. Where day files are tracked, the commit adds their missing events. The
+    files `removed` are deleted. Changes that can't be committed now cause a warning and wait for
+    the next commit; so do events that the journal could not take. A `target` that is another branch
+    than the one checked out causes a warning.
     """
     has_lines = session.shares_in_tree
     lines = splices(session.store.read()) if has_lines else {}
     changed = {**own_files(session.project, is_tree=has_lines), **changes}
     with recovery.waiting_lines(session.events_file) as waiting:
-        told = recovery.pending_lines(session.unwritten, session.store.actor)
-        message = "\n".join([subject, "", f"Thence: {by}", *waiting, *told])
+        pending = recovery.pending_lines(session.unwritten_events, session.store.actor)
+        message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
         try:
             made = commit_files(session.main, changed, message, lines=lines, removed=removed)
         except GitFailed as error:
             if not error.recoverable:
                 raise
             made = None
-            session.notes.append(
+            session.warnings.append(
                 f"nothing is committed yet: {error.cause}; {error.hint}."
                 " It waits for the next command that commits"
             )
         if made is not None:
-            session.unwritten.clear()
+            session.unwritten_events.clear()
             waiting.clear()
     keep_unwritten(session)
     if made is None:
         return None
     if has_lines:
-        day_files.note_commit(session.project, made.branch, made.parent, made.oid)
-    _tell(session, made, [path for path in made.edited if path in changes], target)
+        day_files.record_commit(session.project, made.branch, made.parent, made.oid)
+    _report(session, made, [path for path in made.edited if path in changes], target)
     return made
 
 
 def check_committer(session: "Session") -> None:
-    """Raises GitFailed if git knows nobody who commits: better before anything is told."""
+    """Raises GitFailed if git knows no committer; called before any event is appended."""
     if session.project.repo is not None:
         hint = "git config user.name and user.email say who commits"
         session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
 
 
 def keep_unwritten(session: "Session") -> None:
-    """Keeps the events that the journal could not take, for the message of the next commit."""
-    if session.unwritten:
-        recovery.keep_waiting(session.events_file, session.unwritten, session.store.actor)
-        session.unwritten.clear()
+    """Stores the events that the journal could not take, for the message of the next commit."""
+    if session.unwritten_events:
+        recovery.store_pending(session.events_file, session.unwritten_events, session.store.actor)
+        session.unwritten_events.clear()
 
 
 def check_here(session: "Session", feature: FeatureState, target: str) -> None:
-    """Raises PlanningError if the branch that is checked out lacks what the target has."""
+    """Raises PlanningError if the checked-out branch lacks planning files that the target has."""
     path = session.planning.path(feature.slug)
     is_there = session.planning.names(target, path)
     if not is_there or session.planning.names(None, path):
@@ -106,11 +107,13 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
     )
 
 
-def _tell(session: "Session", made: Commit, edited: list[str], target: str | None) -> None:
+def _report(session: "Session", made: Commit, edited: list[str], target: str | None) -> None:
     if edited:
-        session.notes.append(f"committed as they lie, with what you changed: {', '.join(edited)}")
+        session.warnings.append(
+            f"committed as they lie, with what you changed: {', '.join(edited)}"
+        )
     if target is not None and target != made.branch:
-        session.notes.append(
+        session.warnings.append(
             f"the planning files are on {made.branch}, and its packages begin at {target}:"
             f" merge {made.branch} into {target}, or open a pull request, before implement"
         )

@@ -1,4 +1,4 @@
-"""Where the commits of those lie who lost a package to somebody else, as this clone's git knows."""
+"""The commits of people who lost a package in a conflict, as far as this clone's git has them."""
 
 from collections import Counter
 
@@ -21,10 +21,10 @@ def commits_of(
     feature: FeatureState,
     conflict: Conflict,
 ) -> tuple[Commits, ...]:
-    """Returns the commits of those who lost a package, as far as this clone has them.
+    """Returns the commits of people who lost a package, as far as this clone has them.
 
-    A branch of this clone belongs to who claimed the package here, `node_id`; on those of remotes
-    the authors tell. Raises GitFailed.
+    A branch of this clone belongs to the person who claimed the package here, under `node_id`;
+    commits on branches of remotes belong to their authors. Raises GitFailed.
     """
     losers = {person(each) for each in conflict.events} - {
         person(conflict.winner) if conflict.winner else ""

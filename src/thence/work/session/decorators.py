@@ -1,4 +1,4 @@
-"""`@with_event_store` and `@with_error_store`: a command gets the stores of its project."""
+"""The decorators that give a command the stores of its project."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
 
 
 def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
-    """Gives a command its project's ErrorStore as keyword `error_store`, as the other does."""
+    """Gives a command its project's ErrorStore as keyword `error_store`, not shown in its help."""
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> _R:
@@ -55,7 +55,7 @@ async def _awaited(result: object) -> object:
 
 
 def _hiding(name: str, wrapper: Callable[..., _R]) -> Callable[..., _R]:
-    """Takes a parameter out of the signature that tools for commands look at."""
+    """Hides a parameter from the signature that command-line tools read."""
     shown = inspect.signature(wrapper)
     kept = [part for part in shown.parameters.values() if part.name != name]
     wrapper.__signature__ = shown.replace(parameters=kept)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Which feature a command is about that names one, or none."""
+"""The choice of the feature that a command works on."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,17 @@ from thence.work.board.state import Board, FeatureState
 from thence.work.naming import resolve
 
 
-def meant(
+def choose_feature(
     given: str | None, board: Board, here: str, not_imported: Sequence[str] = ()
 ) -> FeatureState:
-    """Returns the feature that is given, else that of the folder `here`, else the only open one.
+    """Returns the given feature, else that of the folder `here`, else the only open one.
 
-    `not_imported` have planning files, and nothing in the log. Raises Refused for one that is not
-    on the board, PlanningError where it is not clear which is meant.
+    Features in `not_imported` have planning files, and nothing in the log. Raises Refused for a
+    feature that is not on the board, PlanningError where several are possible or none is open.
     """
     known = board.features
     if given is not None:
-        return _named(given, board, not_imported)
+        return _feature_named(given, board, not_imported)
     if here in known:
         return known[here]
     left = [slug for slug, each in known.items() if not each.is_completed]
@@ -36,7 +36,7 @@ def meant(
     )
 
 
-def _named(given: str, board: Board, not_imported: Sequence[str]) -> FeatureState:
+def _feature_named(given: str, board: Board, not_imported: Sequence[str]) -> FeatureState:
     try:
         return board.features[resolve(given, board.features)]
     except Refused:

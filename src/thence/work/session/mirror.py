@@ -1,7 +1,7 @@
-"""Lanes and ticks in planning files, for people and other tools: written where a file has them.
+"""Lanes and ticks in planning files, for people and other tools; updated where a file has them.
 
-What is written lies in the main working tree and waits for the next commit. A package's file
-without a `lane:` line never gets one.
+The changes stay in the main working tree until the next commit. A package's file without a `lane:`
+line never gets one.
 """
 
 from collections.abc import Iterator
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 def is_mirrored(session: "Session", feature: FeatureState) -> bool:
-    """Tells whether planning files are to show lanes and ticks: the team's word, or the files'."""
+    """Reports whether planning files show lanes and ticks: by the options, else by the files."""
     chosen = read_options(session.project).mirror
     return chosen if chosen is not None else any(_lanes(session, feature))
 
 
 def mirror(session: "Session", feature: FeatureState, *, is_all: bool = False) -> None:
-    """Writes the lanes that packages are in into their files, as far as they show lanes.
+    """Writes the packages' lanes into their files, as far as the files show lanes.
 
-    With `is_all` the events are all that the command does: without a mirror it raises why the
-    journal could not take them. Else they wait for the next commit.
+    `is_all` means that the command does nothing but append events: without a mirror, an error of
+    the journal is raised. Otherwise the events wait for the next commit.
     """
     is_on = is_mirrored(session, feature)
-    if session.pending is not None and is_all and not is_on:
-        raise session.pending
+    if session.journal_error is not None and is_all and not is_on:
+        raise session.journal_error
     keep_unwritten(session)
     if not is_on or session.project.repo is None or operation_under_way(session.main.git_dir):
-        return  # the next move writes what is missing
+        return  # the next move writes the missing lanes
     changes = {}
     for path, shown, lane in _lanes(session, feature):
         if shown != lane:
@@ -59,7 +59,7 @@ def _lanes(session: "Session", feature: FeatureState) -> Iterator[tuple[str, str
             with_field(data, "lane", package.lane, path)
         except PlanningError as error:
             note = f"{error.place}: its lane was not written: {error.cause}"
-            session.notes += [note] if note not in session.notes else []
+            session.warnings += [note] if note not in session.warnings else []
             continue
         if shown:
             yield path, shown, package.lane
@@ -71,7 +71,7 @@ def _lane_of(lane: str, path: str) -> Splice:
             return None
         try:
             return with_field(data, "lane", lane, path)
-        except WorkError:  # half-done work of the user's that can't be read
+        except WorkError:  # the user's unfinished change that can't be read
             return data
 
     return splice

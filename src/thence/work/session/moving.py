@@ -1,4 +1,4 @@
-"""Moving a package on the board: decided by what was read, appended if that still stands."""
+"""Moves of packages on the board: decided on a board, appended if that board still holds."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -21,9 +21,9 @@ from thence.work.plan.package_files import is_file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
 from thence.work.session.package_code import with_code
-from thence.work.session.package_refs import keep
+from thence.work.session.package_refs import keep_commit
 from thence.work.session.session import ATTEMPTS_MAX, Session
-from thence.work.vcs.git import surroundings
+from thence.work.vcs.git import own_variables
 from thence.work.vcs.worktrees import state_of, uncommitted
 
 
@@ -37,21 +37,21 @@ def move(
     *,
     begins: bool = False,
 ) -> Move:
-    """Moves a package, and appends in one piece what follows from it, and `also`.
+    """Moves a package, and appends the move, its follow-ups and `also` in one piece.
 
-    With `begins` the move is a claim that lasts until another event ends it.
-    When others append meanwhile it looks and decides again. Raises Refused with the guard that
-    stands against it.
+    With `begins` the move is a claim that lasts until another event ends it. When others append
+    meanwhile, the board is read again and the move decided again. Raises Refused with the guard
+    that refuses the move.
     """
     feature = session.board.features.get(slug)
     if feature is not None:
         facts = with_code(session, feature, wp_id, to, facts)
     for _ in range(ATTEMPTS_MAX):
-        found = decided(session, slug, wp_id, to, facts)
+        found = decide_move(session, slug, wp_id, to, facts)
         try:
-            session.say(*_said(found, begins), *also, guard=_guard(session, found))
+            session.append(*_events_of(found, begins), *also, guard=_guard(session, found))
             if facts.reviewed is not None:
-                keep(session.repo, slug, wp_id, facts.reviewed.commit)
+                keep_commit(session.repo, slug, wp_id, facts.reviewed.commit)
             return found
         except HeadsMoved:
             facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
@@ -65,8 +65,8 @@ def move(
     )
 
 
-def decided(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
-    """Returns the move as the board has it now; raises Refused if a guard stands against it."""
+def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
+    """Returns the move on the present board; raises Refused if a guard refuses it."""
     found = decide(session.board, slug, wp_id, to, facts)
     if isinstance(found, Refusal):
         lane = to if to in LANES else repr(to)
@@ -84,10 +84,10 @@ def facts_of(
     reason: str = "",
     is_forced: bool = False,
 ) -> Facts:
-    """Returns what planning files, worktree and branch tell about a package.
+    """Returns the facts about a package from planning files, worktree and branch.
 
-    `to` is the lane it is to go to: before done the configuration is asked which gates it runs.
-    Raises PlanningError for what can't be read.
+    `to` is the goal lane: for done the configured gates are read as well. Raises PlanningError for
+    a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
     has_git = session.project.repo is not None
@@ -99,14 +99,14 @@ def facts_of(
         worktree=_worktree(session, feature.slug, wp_id) if has_git else None,
         open_subtasks=open_subtasks(session, feature, wp_id),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
-        is_agent=is_agents(),
+        is_agent=is_started_by_agent(),
         node_id=next_node_id(session.project.home),
     )
 
 
-def is_agents() -> bool:
-    """Tells whether this process was started by an agent, or by a gate that judges its work."""
-    return process_ending.VARIABLE in surroundings()
+def is_started_by_agent() -> bool:
+    """Reports whether an agent, or a gate that judges its work, started this process."""
+    return process_ending.VARIABLE in own_variables()
 
 
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
@@ -118,7 +118,7 @@ def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirt
 
 
 def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
-    """Returns who acts: the one that was named, else the package's agent, else the user."""
+    """Returns the actor: the named one, else the package's agent, else the user."""
     if session.actor:
         return session.actor
     agent = ""
@@ -129,7 +129,7 @@ def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
         except PlanningError:
             agent = ""
     session.agent, session.store.actor = agent, agent or ACTOR
-    return session.acting()
+    return session.current_actor()
 
 
 def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[
 
 
 def planned(session: Session, feature: FeatureState, wp_id: str) -> PlannedPackage | None:
-    """Returns a package as tasks.md tells of it; None if it doesn't."""
+    """Returns a package as planned in tasks.md; None if it is not there."""
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
@@ -156,7 +156,7 @@ def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[s
 
 
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:
-    """Returns a package of the board; raises Refused that lists those there are."""
+    """Returns a package of the board; raises Refused that lists the known packages."""
     found = feature.packages.get(wp_id)
     if found is None:
         known = ", ".join(feature.packages) or "none yet"
@@ -171,13 +171,13 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
     return found
 
 
-def made_durable(session: Session) -> None:
-    """Raises why the journal could not be written: the event was all that the command does."""
-    if session.pending is not None:
-        raise session.pending
+def check_written(session: Session) -> None:
+    """Raises the journal's error, for a command that does nothing but append events."""
+    if session.journal_error is not None:
+        raise session.journal_error
 
 
-def _said(found: Move, begins: bool) -> list[WorkEvent]:
+def _events_of(found: Move, begins: bool) -> list[WorkEvent]:
     first = new_id()
     more = [
         WorkEvent(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
@@ -197,4 +197,4 @@ def _said(found: Move, begins: bool) -> list[WorkEvent]:
 
 
 def _guard(session: Session, found: Move) -> Unchanged:
-    return Unchanged(session.since, found.watched, DECIDING_TYPES)
+    return Unchanged(session.position, found.watched, DECIDING_TYPES)

@@ -1,7 +1,7 @@
-"""Where the code of a package is: its branch, what was recorded of it, its target, the upstream.
+"""The search for a package's code: on its branch, in its target, in the target's upstream.
 
-What git has told of a commit and a target's tip is kept, so that asking again costs nothing but
-a look at the refs while none has moved.
+Git's answers about a commit and a target's tip are cached, so that a repeated search only reads
+the refs while none has moved.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ from thence.work.vcs.landed import (
     commits_beyond,
     is_reverted,
     is_without_code,
-    lacking,
     landing_of,
     last_revert,
     merge_of,
     merges_in,
+    missing_commits,
     reviewed_of,
 )
 from thence.work.vcs.refs import Refs, refs_of
@@ -44,10 +44,10 @@ _Done = tuple[str, PackageState, Target]
 
 
 def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
-    """Returns the facts of a move with what there is to know of the package's code.
+    """Returns the facts of a move, completed by the package's code.
 
-    Into review that is what goes there, into done where it is now, unless the facts tell already:
-    before done the refs are looked at once more.
+    A move to review gets the reviewed code, a move to done the code's present state unless the
+    facts have it already: before done the refs are read once more.
     """
     package = feature.packages.get(wp_id)
     if session.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
@@ -59,7 +59,7 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
             return facts
         refs = refs_of(session.main)
         target = target_in(refs, session.target_of(feature))
-        found = Search(session, refs).before_done(feature.slug, package, target)
+        found = CodeSearch(session, refs).before_done(feature.slug, package, target)
         return replace(facts, code=found)
     repo, refs, branch = session.repo, session.refs, branch_of(feature.slug, wp_id)
     tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
@@ -73,7 +73,7 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
     return replace(facts, reviewed=reviewed_of(repo, base, tip, begun, listed))
 
 
-def told_of(
+def code_of(
     session: Session,
     feature: FeatureState,
     package: PackageState,
@@ -81,10 +81,10 @@ def told_of(
     no_code: str | None,
     reason: str,
 ) -> CodeState | None:
-    """Returns where a package's code is as somebody states; None if nobody says anything.
+    """Returns the state of a package's code as a person states it; None without a statement.
 
-    Of code that git knows it does not count that there is none. Raises Refused for what is no
-    commit of the target or of its upstream.
+    `no_code` does not count if git finds code. Raises Refused if `landed` is no commit of the
+    target or of its upstream.
     """
     if session.project.repo is None or not (landed or no_code):
         return None
@@ -92,7 +92,7 @@ def told_of(
     target = target_in(refs, session.target_of(feature))
     if landed:
         return _stated(session.repo, feature.slug, package.wp_id, target, landed, reason)
-    found = Search(session, refs).before_done(feature.slug, package, target)
+    found = CodeSearch(session, refs).before_done(feature.slug, package, target)
     if found.kind not in ("no_code", "unknown"):
         return found
     return replace(
@@ -105,8 +105,8 @@ def _stated(
 ) -> CodeState:
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
     commit = repo.git.ask(*asked).out.decode().strip()
-    for tip, kind in target.places():
-        if commit and not lacking(repo, tip, [commit]):
+    for tip, kind in target.commits():
+        if commit and not missing_commits(repo, tip, [commit]):
             landed = Landed("stated", commit, reason)
             return CodeState(kind, target.name, branch_of(slug, wp_id), landed, is_stated=True)
     raise Refused(
@@ -118,8 +118,8 @@ def _stated(
     )
 
 
-def where_done_is(session: Session, board: Board) -> dict[tuple[str, str], CodeState]:
-    """Returns where the code of each package is that is done, by feature and package.
+def code_of_done(session: Session, board: Board) -> dict[tuple[str, str], CodeState]:
+    """Returns the state of the code of each done package, by feature and package.
 
     Raises GitFailed.
     """
@@ -133,13 +133,13 @@ def where_done_is(session: Session, board: Board) -> dict[tuple[str, str], CodeS
                 done += [(feature.slug, package, target) for package in packages]
     if not done:
         return {}
-    search = Search(session, refs)
+    search = CodeSearch(session, refs)
     search.ask_of_all(done)
     return {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
 
 
-class Search:
-    """Looks for the code of packages, as refs have it that somebody has looked at."""
+class CodeSearch:
+    """A search for the code of packages, by refs that the caller has read."""
 
     def __init__(self, session: Session, refs: Refs) -> None:
         self._repo: Repository = session.repo
@@ -148,19 +148,19 @@ class Search:
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
-        """Returns where the code of a package is that shall be done."""
+        """Returns the state of the code of a package that is to be done."""
         code = self._code(slug, package, target)
         if code is not None and code.base and is_without_code(self._repo, code):
             return self._state(slug, package, target, "no_code")
         return self._found(slug, package, target, code)
 
     def of_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
-        """Returns where the code of a package is now that is done."""
+        """Returns the present state of the code of a done package."""
         landed, code = package.landed, package.reviewed
         if landed is not None and landed.how == "no_code":
             return self._state(slug, package, target, "landed", landed)
         if landed is not None and landed.commit is not None:
-            for tip, kind in target.places():
+            for tip, kind in target.commits():
                 if self._has(tip, landed.commit):
                     is_out = self._is_reverted(tip, landed, code)
                     found = self._state(slug, package, target, kind, landed)
@@ -178,16 +178,16 @@ class Search:
         return found
 
     def ask_of_all(self, done: Sequence[_Done]) -> None:
-        """Asks git at once whether targets have the commits of packages, not one by one."""
+        """Asks git in one batch whether targets have the commits of packages."""
         asked: dict[str, list[str]] = {}
         for slug, package, target in done:
-            told = package.landed.commit if package.landed else None
-            commit = told or tip_of(self._refs, branch_of(slug, package.wp_id))
-            for tip, _ in target.places() if commit else ():
+            recorded = package.landed.commit if package.landed else None
+            commit = recorded or tip_of(self._refs, branch_of(slug, package.wp_id))
+            for tip, _ in target.commits() if commit else ():
                 if commit and f"in {commit} {tip}" not in self._memo:
                     asked.setdefault(tip, []).append(commit)
         for tip, commits in asked.items():
-            absent = lacking(self._repo, tip, commits)
+            absent = missing_commits(self._repo, tip, commits)
             for each in commits:
                 self._memo.add(f"in {each} {tip}", each not in absent)
 
@@ -206,7 +206,7 @@ class Search:
     ) -> CodeState:
         branch = branch_of(slug, package.wp_id)
         commit = code.commit if code else self._commit(branch, package)
-        for tip, kind in target.places():
+        for tip, kind in target.commits():
             landed = None
             if commit is None:
                 merge = self._memo.once(f"merge {branch} {tip}", partial(self._merge, tip, branch))
@@ -221,7 +221,7 @@ class Search:
         return self._state(slug, package, target, "missing" if commit else "unknown")
 
     def _code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
-        """Returns the last that there is of a package's code, with a base if that is known."""
+        """Returns the latest code of a package, with a base if that is known."""
         branch = branch_of(slug, package.wp_id)
         commit, reviewed = self._commit(branch, package), package.reviewed
         if commit is None or (reviewed is not None and commit == reviewed.commit):
@@ -232,20 +232,20 @@ class Search:
         return reviewed_of(self._repo, base, commit, target.local or target.tip)
 
     def _commit(self, branch: str, package: PackageState) -> str | None:
-        """Returns the last commit of a package: its branch's, or what went to review if later."""
+        """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
         tip, reviewed = tip_of(self._refs, branch), package.reviewed
         if reviewed is None or tip == reviewed.commit:
             return tip
         if tip is None or self._has(tip, reviewed.commit):
             return tip or reviewed.commit
-        is_here = not lacking(self._repo, reviewed.commit, [reviewed.commit])
+        is_here = not missing_commits(self._repo, reviewed.commit, [reviewed.commit])
         return tip if is_here and not self._has(reviewed.commit, tip) else reviewed.commit
 
     def _landed(self, tip: str, code: Reviewed | None) -> Landed | None:
         if code is None or not code.base:
             return None
         key = f"{code.commit} {code.base} {tip}"
-        found = self._memo.once(key, lambda: _told(landing_of(self._repo, tip, code)))
+        found = self._memo.once(key, lambda: _as_pair(landing_of(self._repo, tip, code)))
         return Landed(found[0], found[1]) if found else None
 
     def _merge(self, tip: str, branch: str) -> str | None:
@@ -261,8 +261,10 @@ class Search:
         return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
 
     def _has(self, tip: str, commit: str) -> bool:
-        return self._memo.once(f"in {commit} {tip}", lambda: not lacking(self._repo, tip, [commit]))
+        return self._memo.once(
+            f"in {commit} {tip}", lambda: not missing_commits(self._repo, tip, [commit])
+        )
 
 
-def _told(landed: Landed | None) -> tuple[str, str | None] | None:
+def _as_pair(landed: Landed | None) -> tuple[str, str | None] | None:
     return (landed.how, landed.commit) if landed else None

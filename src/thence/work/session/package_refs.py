@@ -1,7 +1,8 @@
 """The refs of a clone by which the code of packages is found: branches, upstreams, and our own.
 
-`refs/thence/base/<feature>/<WP>` is where a package's branch began, `refs/thence/reviewed/…` the
-commit that went to review, which it keeps alive. They belong to one clone.
+`refs/thence/base/<feature>/<WP>` is the commit that a package's branch began at.
+`refs/thence/reviewed/…` is the commit that went to review; the ref keeps it alive. Both belong to
+one clone.
 """
 
 from typing import NamedTuple
@@ -23,10 +24,10 @@ class Target(NamedTuple):
     tip: str | None
     local: str | None
 
-    def places(self) -> list[tuple[str, CodeKind]]:
-        """Returns the commits that a package may have come to, the one that it has to be in first.
+    def commits(self) -> list[tuple[str, CodeKind]]:
+        """Returns the commits that may contain a package, the required one first.
 
-        Each stands with what the code is called that is there.
+        Each comes with the state of code that it contains.
         """
         found: list[tuple[str, CodeKind]] = [(self.tip, "landed")] if self.tip else []
         if self.local and self.local != self.tip:
@@ -45,34 +46,36 @@ def target_in(refs: Refs, branch: str) -> Target:
     return Target(name.removeprefix(REMOTES), refs.commits.get(name), local)
 
 
-def note_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
-    """Notes where a package's branch began."""
+def record_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+    """Records the commit that a package's branch began at."""
     repo.git.run("update-ref", _ref("base", slug, wp_id), commit)
 
 
-def begun_at(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str, target: str) -> None:
-    """Notes where a branch that was there already left its target, if nothing was noted before."""
+def record_base_if_missing(
+    repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str, target: str
+) -> None:
+    """Records where an existing branch left its target, unless a base is recorded already."""
     if _ref("base", slug, wp_id) not in refs.commits and target in refs.branches:
         answer = repo.git.ask("merge-base", refs.branches[target], commit)
         if answer.status == 0:
-            note_base(repo, slug, wp_id, answer.out.decode().strip())
+            record_base(repo, slug, wp_id, answer.out.decode().strip())
 
 
-def keep(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+def keep_commit(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
     """Keeps a commit that went to review, whatever becomes of its branch."""
     repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
 
 
-def rename(repo: Repository, refs: Refs, slug: str, old: str, new: str) -> None:
-    """Notes under a package's new number what was noted of it under its old one."""
+def rename_refs(repo: Repository, refs: Refs, slug: str, old: str, new: str) -> None:
+    """Moves a package's refs from its old number to its new one."""
     for kind in ("base", "reviewed"):
         if commit := refs.commits.get(_ref(kind, slug, old)):
             repo.git.run("update-ref", _ref(kind, slug, new), commit)
             repo.git.run("update-ref", "-d", _ref(kind, slug, old), commit)
 
 
-def forget(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
-    """Takes away what is noted of a package: where its branch began, and what went to review."""
+def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
+    """Deletes a package's refs: the branch's base, and the reviewed commit."""
     for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
         if ref in refs.commits:
             repo.git.run("update-ref", "-d", ref, refs.commits[ref])
@@ -91,10 +94,10 @@ def tip_of(refs: Refs, branch: str) -> str | None:
 
 
 def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | None:
-    """Returns where a package's branch has most, by a name that git knows, and its tip.
+    """Returns the name and the tip of the newest branch of a package.
 
-    That is the branch here, unless one of its name on a remote has all of it and more; None where
-    neither is.
+    The local branch is the newest, unless a remote's branch of its name has all of it and more.
+    None where neither exists.
     """
     here = refs.commits.get(HEADS + branch)
     for ref in refs.on_remotes(branch):
@@ -107,14 +110,14 @@ def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | No
 def base_of_package(
     repo: Repository, refs: Refs, slug: str, package: PackageState, tip: str, target: Target
 ) -> str | None:
-    """Returns where a package's branch began.
+    """Returns the commit that a package's branch began at.
 
-    Where nobody noted it, that is where it left its target, while that lacks it; later git can't
-    tell any more.
+    Without a record it is the commit at which the branch left its target. Once the target contains
+    the branch, git can't find that commit any more, and None is returned.
     """
-    noted = refs.commits.get(_ref("base", slug, package.wp_id))
-    if noted is not None or package.reviewed is not None:
-        return noted or (package.reviewed.base if package.reviewed else None)
+    recorded = refs.commits.get(_ref("base", slug, package.wp_id))
+    if recorded is not None or package.reviewed is not None:
+        return recorded or (package.reviewed.base if package.reviewed else None)
     begun = target.local or target.tip
     if begun is None or is_ancestor(repo, tip, begun):
         return None

@@ -1,4 +1,4 @@
-"""One command at work in one project: what it has read, what it says, what it commits."""
+"""The session of one command in one project: the board it read, the events it appends."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,37 +23,37 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
 from thence.work.board.state import PLANNED, Board, FeatureState
-from thence.work.journal import day_files, recovery
+from thence.work.journal import day_files, recovery, seen_blobs
 from thence.work.journal.claims import CLAIM_TYPES, claimed, open_claims
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
-from thence.work.journal.refusals import ErrorStore, failure_said
-from thence.work.journal.seen_blobs import known
+from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
-from thence.work.project.own_files import note_attributes
+from thence.work.project.own_files import write_attributes
 from thence.work.project.project import find_project
 from thence.work.result import CommandResult
-from thence.work.session.feature_choice import meant
-from thence.work.session.targets import name_today
-from thence.work.session.ticks import TYPES, ticked_by_hand
-from thence.work.vcs.commits import settled
+from thence.work.session.feature_choice import choose_feature
+from thence.work.session.targets import current_name
+from thence.work.session.ticks import TYPES, ticks_by_hand
+from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
-from thence.work.vcs.unfinished_merge import cut_off
+from thence.work.vcs.unfinished_merge import recover_merges
 
 _R = TypeVar("_R")
-# how often a command decides again when the board changes under it
+# most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
 
 
 class Session:
     """A project opened for one command. Close it, or use it as a context manager.
 
-    `board` is what the command has looked at; what it appends is guarded by that. `notes` are
-    warnings for its user, `taken` counts the events of others that came in. `pending` says that
-    the journal could not be written.
+    `board` is the board that the command has read; appends are guarded by it. `warnings` are for
+    the command's user. `appended` are the command's own events, `events_received` counts the events
+    received from others. `journal_error` is set once the journal could not be written;
+    `unwritten_events` are the events that it could not take.
     """
 
     def __init__(
@@ -66,33 +66,33 @@ class Session:
         self.emitter = EventEmitter(self.store)
         self.errors = ErrorStore(self.project)
         self.planning = Planning(self.project, lambda: self.refs)
-        self.notes: list[str] = []
-        self.said: list[Event] = []
-        self.pending: OSError | ThenceError | None = None
-        self.taken = 0
-        self.unwritten: list[WorkEvent] = []
+        self.warnings: list[str] = []
+        self.appended: list[Event] = []
+        self.journal_error: OSError | ThenceError | None = None
+        self.events_received = 0
+        self.unwritten_events: list[WorkEvent] = []
         self.board = Board()
         self._events: list[Event] = []
-        self._since: Position | None = None
-        self._about: str | None = None
+        self._position: Position | None = None
+        self._feature_slug: str | None = None
         self._refs: Refs | None = None
-        self.renamed: dict[str, str] = {}
+        self.renamed_targets: dict[str, str] = {}
 
-    def acting(self) -> str:
-        """Returns who acts: the one that was named, else an agent, else the user as git knows them.
+    def current_actor(self) -> str:
+        """Returns the actor: the named one, else an agent, else the user as git knows them.
 
         `user` where git knows nobody; `moving.actor_of` may have found an agent.
         """
         if self.actor is None and self.store.actor == ACTOR:
-            self.store.actor = self.agent or self._person
+            self.store.actor = self.agent or self._git_user
         return self.store.actor
 
     def changed_by(self) -> str:
-        """Returns who acts as lines for other tools have it: `user` where no agent is known."""
-        return self.acting() if self.actor or self.agent else ACTOR
+        """Returns the actor in the form for other tools: `user` where no agent is known."""
+        return self.current_actor() if self.actor or self.agent else ACTOR
 
     @cached_property
-    def _person(self) -> str:
+    def _git_user(self) -> str:
         return (self.project.repo and user_of(self.project.repo)) or ACTOR
 
     @property
@@ -109,20 +109,20 @@ class Session:
 
     @property
     def refs(self) -> Refs:
-        """The refs as `look` found them, or `reread`; raises GitFailed."""
+        """The refs as read by the last `look` or `reread`; raises GitFailed."""
         if self._refs is None:
             self._refs = refs_of(self.main)
         return self._refs
 
     @cached_property
     def memo(self) -> Memo:
-        """What git has told of commits."""
+        """The cache of git's answers about commits."""
         return Memo(self.repo, self.project.home)
 
     @cached_property
     def shares_in_tree(self) -> bool:
         """Whether events are shared in day files on the user's branches."""
-        return is_tree(self.project, *known(self.project).targets)
+        return is_tree(self.project, *seen_blobs.load(self.project).targets)
 
     @property
     def main(self) -> Repository:
@@ -135,115 +135,115 @@ class Session:
         return self._events
 
     @property
-    def since(self) -> Position:
-        """The position behind all that the board was folded from."""
-        if self._since is None:
-            self._since = Position().after(self._events)
-        return self._since
+    def position(self) -> Position:
+        """The position behind all events that the board was folded from."""
+        if self._position is None:
+            self._position = Position().after(self._events)
+        return self._position
 
     def look(self) -> Board:
-        """Takes in what others have shared, reads the journal and folds it."""
+        """Takes in the events that others have shared, reads the journal and folds it."""
         self._refs = None
         if self.project.repo is not None:
-            settled(self.main)
-            self.notes += sorted({*cut_off(self.project.repo)} - {*self.notes})
+            finish_commit_if_free(self.main)
+            self.warnings += sorted({*recover_merges(self.project.repo)} - {*self.warnings})
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
-        if self.project.repo and day_files.note_branches(self.project, targets):
+        if self.project.repo and day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
-        self._tell_untold()
-        self._tell_ticks()
-        self._settle_claims()
-        self._tell_lost()
+        self._append_missing_claims()
+        self._append_ticks()
+        self._end_open_claims()
+        self._warn_of_lost_claims()
         return self.board
 
     def reread(self) -> Sequence[Event]:
-        """Takes in what has come since `look`, and returns all events."""
+        """Takes in the events that came since `look`, and returns all events."""
         self._refs = None
         self._take_in()
         return self._read()
 
     def _read(self) -> list[Event]:
         self._events = self.store.arrived()
-        self._since = None
+        self._position = None
         self.board = fold(self._events, self.project.uuid, self.project.aliases)
         return self._events
 
-    def _tell_untold(self) -> None:
-        """Tells the beginnings of packages whose branch is there though nobody told of it.
-
-        A branch is made after its beginning was told: so the journal that decides was read after
-        the branches were looked at.
-        """
+    def _append_missing_claims(self) -> None:
+        """Appends missing claims of branches; the journal is read after the branches for it."""
         packages = (p for each in self.board.features.values() for p in each.packages.values())
         are_begun = all(each.lane != PLANNED or each.workspace for each in packages)
         if self._refs is None or are_begun:
             return
-        said = recovery.untold_branches(self.board, self._events, self._refs.branches, ACTOR)
-        subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in said[::2]}
+        claims = recovery.claims_of_branches(self.board, self._events, self._refs.branches, ACTOR)
+        subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in claims[::2]}
         with suppress(HeadsMoved):
-            if said and self.say(*said, guard=Unchanged(self.since, subjects)):
+            if claims and self.append(*claims, guard=Unchanged(self.position, subjects)):
                 self._read()
 
-    def _tell_ticks(self) -> None:
-        """Tells of the boxes in tasks.md that somebody has ticked by hand."""
-        if self.project.repo is None or not (said := list(ticked_by_hand(self))):
+    def _append_ticks(self) -> None:
+        """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
+        if self.project.repo is None or not (ticks := list(ticks_by_hand(self))):
             return
-        about = [(one.feature or "", one.payload["subtask_index"]) for one in said]
+        about = [(one.feature or "", one.payload["subtask_index"]) for one in ticks]
         with suppress(HeadsMoved):
-            if self.say(*said, guard=self.guard(*about, types=TYPES)):
+            if self.append(*ticks, guard=self.guard(*about, types=TYPES)):
                 self._read()
 
-    def _settle_claims(self) -> None:
-        """Ends the claims whose command was killed before it had told what came of them."""
+    def _end_open_claims(self) -> None:
+        """Ends the claims whose command was killed before it recorded an outcome."""
         for claim in (claims := open_claims(self.project, self.board, self._events)):
             with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
-                ended = claim.ended(branches(self.repo))
-                guard = Unchanged(self.since, {claim.subject}, CLAIM_TYPES)
-                if self.say(ended, guard=guard):
-                    self.notes.append(claim.told(ended))
+                closing = claim.closing_event(branches(self.repo))
+                guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
+                if self.append(closing, guard=guard):
+                    self.warnings.append(claim.report(closing))
         if claims:
             self._read()
 
-    def _tell_lost(self) -> None:
-        """Has who acts know which of their claims lost to others'."""
+    def _warn_of_lost_claims(self) -> None:
+        """Warns the actor of their claims that lost to others' claims."""
         if any(conflict.is_open for conflict in self.board.conflicts):
             node_id, is_named = next_node_id(self.project.home), self.actor is not None
-            lost = lost_claims(self.board, self.acting(), node_id, is_named=is_named)
-            self.notes += [note for note in lost if note not in self.notes]
+            lost = lost_claims(self.board, self.current_actor(), node_id, is_named=is_named)
+            self.warnings += [each for each in lost if each not in self.warnings]
 
-    def _make_good(self, moves: day_files.Moves) -> None:
-        """Appends what earlier commands could not tell, and left in the commits of branches."""
+    def _append_pending_of_commits(self, moves: day_files.Moves) -> None:
+        """Appends the events that earlier commands could only leave in commit messages."""
         repo = self.repo
-        self._append(
-            [one for old, new in moves.values() for one in recovery.pending_in(repo, old, new)]
+        self._append_pending(
+            [
+                one
+                for old, new in moves.values()
+                for one in recovery.pending_in_commits(repo, old, new)
+            ]
         )
 
-    def _append(self, waiting: Sequence[recovery.Pending]) -> None:
-        said = recovery.made_good(waiting, self.store.read()) if waiting else []
-        if said:
-            self.said += self.store.append(*said)
-            self.notes.append(f"{len(said)} event(s) that could not be written are made good")
+    def _append_pending(self, waiting: Sequence[recovery.Pending]) -> None:
+        events = recovery.events_to_recover(waiting, self.store.read()) if waiting else []
+        if events:
+            self.appended += self.store.append(*events)
+            self.warnings.append(f"{len(events)} event(s) that could not be written are made good")
 
     def with_existing(self) -> Board:
-        """Returns the board with the packages that planning files alone tell of."""
-        cut = {slug for slug, each in self.board.features.items() if each.created_event}
-        lacking = [slug for slug in self.planning.slugs() if slug not in cut]
-        if not lacking:
+        """Returns the board with the packages that only planning files have."""
+        created = {slug for slug, each in self.board.features.items() if each.created_event}
+        missing = [slug for slug in self.planning.slugs() if slug not in created]
+        if not missing:
             return self.board
         from thence.work.plan.existing import board_with  # seldom needed
 
-        return board_with(self.board, self.planning, lacking, self.project.uuid)
+        return board_with(self.board, self.planning, missing, self.project.uuid)
 
     def feature(self, given: str | None) -> FeatureState:
-        """Returns the feature that is meant: the given one, that of this worktree, the only one.
+        """Returns the command's feature: the given one, that of this worktree, the only one.
 
         Raises Refused for one that is not there, PlanningError where it is not clear which.
         """
-        found = meant(given, self.board, self.planning.feature_here(), self.not_imported())
-        self._about = found.slug
+        found = choose_feature(given, self.board, self.planning.feature_here(), self.not_imported())
+        self._feature_slug = found.slug
         return found
 
     def not_imported(self) -> list[str]:
@@ -258,7 +258,7 @@ class Session:
         return branch_of(self.main)
 
     def branch(self, given: str | None) -> str:
-        """Returns a given branch if it is there, that of the main working tree without one."""
+        """Returns a given branch if it exists; without one, that of the main working tree."""
         if given is None:
             return self.branch_here()
         if given not in self.refs.branches:
@@ -273,75 +273,75 @@ class Session:
     def target_of(self, feature: FeatureState) -> str:
         """Returns the branch that a feature goes to; raises PlanningError where it is gone."""
         if feature.target_branch:
-            return name_today(self, feature.slug, feature.target_branch)
+            return current_name(self, feature.slug, feature.target_branch)
         here = self.branch_here()
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch) if meta and meta.target_branch else here
 
-    def merge_note(self, slug: str) -> Path:
-        """Returns the file that remembers a feature's merge while it is not finished."""
-        return self.shared / f"merge-{self.project.uuid}-{slug}.json"
+    def merge_record(self, slug: str) -> Path:
+        """Returns the path of the file that records a feature's unfinished merge."""
+        return self.shared_folder / f"merge-{self.project.uuid}-{slug}.json"
 
     @property
     def events_file(self) -> Path:
-        """The file in which events wait for the next commit that the journal could not take."""
+        """The file of events that the journal could not take; they wait for the next commit."""
         return self.repo.common / "thence" / f"pending-{self.project.uuid}.txt"
 
     @property
-    def shared(self) -> Path:
-        """The folder of locks and notes that a home which can't be written does not take along."""
+    def shared_folder(self) -> Path:
+        """The folder of locks and records that can be written even if the home can't."""
         folder = self.project.repo.common / "thence" if self.project.repo else self.project.home
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def watch(self, branch: str) -> None:
-        """Has what others bring to a branch be read from now on."""
-        day_files.note_branches(self.project, {branch})
-        note_attributes(self.repo)
+        """Makes later looks read the events that others bring to a branch."""
+        day_files.watch_branches(self.project, {branch})
+        write_attributes(self.repo)
 
     def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> CommandResult:
-        """Returns what this command has done."""
-        events = None if self.pending is not None else tuple(self.said)
-        return CommandResult(events, data, tuple(lines), tuple(self.notes))
+        """Returns the result of this command."""
+        events = None if self.journal_error is not None else tuple(self.appended)
+        return CommandResult(events, data, tuple(lines), tuple(self.warnings))
 
-    def say(self, *said: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
+    def append(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
         """Appends events in one piece.
 
-        Where the journal can't be written nothing is raised: `pending` is set, and the command
-        goes on. Raises HeadsMoved where the guard is broken, InvalidEvent.
+        Where the journal can't be written nothing is raised: `journal_error` is set, and the
+        command goes on. Raises HeadsMoved where the guard is broken, InvalidEvent.
         """
-        self.acting()
+        self.current_actor()
         try:
-            events = self.store.append(*said, guard=guard)
+            events = self.store.append(*new, guard=guard)
         except (HeadsMoved, InvalidEvent):
             raise
         except OutcomeUnknown as unknown:
-            events = self._again(unknown)
+            events = self._retry(unknown)
         except (OSError, ThenceError) as error:
-            events = self._put_off(error)
+            events = self._record_journal_error(error)
         if not events:
-            self.unwritten += said
-        self.said += events
+            self.unwritten_events += new
+        self.appended += events
         return events
 
     def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
-        """Returns the guard that what was looked at still stands, for (feature, aggregate)s."""
+        """Returns the guard that nothing changed since the last look, for (feature, aggregate)s."""
         subjects = {self.store.subject(feature, name) for feature, name in aggregates}
-        return Unchanged(self.since, subjects, types)
+        return Unchanged(self.position, subjects, types)
 
     def attempt(self, operation: str, entity: str, work: Callable[[], _R]) -> _R:
-        """Does a command's work; what makes it fail is told to the log, refusals to errors/."""
+        """Does a command's work; a failure is appended to the log, a refusal to errors/ too."""
         try:
             return work()
         except ThenceError as error:
-            self._tell_failure(operation, entity, error)
+            self._log_failure(operation, entity, error)
             raise
 
     def close(self) -> None:
-        """Closes the journal, and keeps what git has told."""
+        """Closes the journal, and saves the cache of git's answers."""
         self.store.close()
         if memo := vars(self).get("memo"):
-            memo.remember()
+            memo.save()
 
     def __enter__(self) -> "Session":
         return self
@@ -358,42 +358,42 @@ class Session:
         if self.project.repo is None or not self.project.uuid:
             return
         try:
-            look, settle = (lambda: self.refs), self._make_good
-            for told in day_files.take_in(self.project, self.store, look, settle):
-                self.taken += told.events
-                self.notes += [note for note in told.notes() if note not in self.notes]
-            recovery.from_file(self.events_file, self._append)
+            look, recover = (lambda: self.refs), self._append_pending_of_commits
+            for received in day_files.take_in(self.project, self.store, look, recover):
+                self.events_received += received.events
+                self.warnings += [each for each in received.notes() if each not in self.warnings]
+            recovery.recover_file(self.events_file, self._append_pending)
         except (OSError, ThenceError) as error:
-            self.notes.append(f"what others have shared was not taken in: {error}")
+            self.warnings.append(f"what others have shared was not taken in: {error}")
 
-    def _again(self, unknown: OutcomeUnknown) -> list[Event]:
+    def _retry(self, unknown: OutcomeUnknown) -> list[Event]:
         try:
             events = unknown.retry()
         except ThenceError as error:
-            return self._put_off(error)
+            return self._record_journal_error(error)
         assert isinstance(events, list)
         return events
 
-    def _put_off(self, error: OSError | ThenceError) -> list[Event]:
-        if self.pending is None:
+    def _record_journal_error(self, error: OSError | ThenceError) -> list[Event]:
+        if self.journal_error is None:
             cause = error.cause if isinstance(error, ThenceError) else error.strerror
-            self.notes.append(f"the journal could not be written: {cause or error}")
-        self.pending = error
+            self.warnings.append(f"the journal could not be written: {cause or error}")
+        self.journal_error = error
         return []
 
-    def _tell_failure(self, operation: str, entity: str, error: ThenceError) -> None:
-        logged = failure_said(operation, entity, error, self._about, self.actor)
+    def _log_failure(self, operation: str, entity: str, error: ThenceError) -> None:
+        logged = failure_event(operation, entity, error, self._feature_slug, self.actor)
         try:
-            self.say(logged)
+            self.append(logged)
             if isinstance(error, Refused):
                 entity = logged.payload["wp_id"] or entity
                 self.errors.add(
                     error.guard,
-                    entity_id=f"{self._about}/{entity}" if self._about else entity,
+                    entity_id=f"{self._feature_slug}/{entity}" if self._feature_slug else entity,
                     attempted_operation=operation,
                     reason=str(error),
                     context={"remedy": error.hint, "actor": self.actor},
                     error_id=logged.event_id,
                 )
         except (OSError, ThenceError) as failure:
-            self.notes.append(f"the failure could not be told to the log: {failure}")
+            self.warnings.append(f"the failure could not be told to the log: {failure}")

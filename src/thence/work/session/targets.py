@@ -1,8 +1,8 @@
-"""Branches that features go to, as this clone knows them after one was renamed.
+"""The target branches of features, after one was renamed.
 
-A feature keeps the name that it was begun with. Where no such branch is left, here or on a remote,
-the one that took its place is found: by the reflog of `git branch -m`, else it is the default
-branch, if that has the feature's planning files.
+A feature keeps the name of the target that it was begun with. Where no such branch is left, here or
+on a remote, its successor is found: by the reflog of `git branch -m`, else the default branch, if
+that has the feature's planning files.
 """
 
 import os
@@ -22,25 +22,25 @@ _RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", 
 _LOG_BYTES_MAX = 1 << 24
 
 
-def name_today(session: "Session", slug: str, branch: str) -> str:
-    """Returns the name of a feature's target as it is now, with a note where it has changed.
+def current_name(session: "Session", slug: str, branch: str) -> str:
+    """Returns the present name of a feature's target; a changed name causes a warning.
 
-    Raises PlanningError where it is gone and nothing tells what took its place, GitFailed.
+    Raises PlanningError where the branch is gone and has no known successor, GitFailed.
     """
     repo = session.project.repo
     if repo is None or branch in session.refs.branches:
         return branch
     key = f"{slug}/{branch}"
-    if key not in session.renamed:
+    if key not in session.renamed_targets:
         found = _successor(session.main, session.refs, session.planning, slug, branch)
         if found != branch:
-            session.notes.append(f"{branch}, the target of {slug}, is {found} now")
-        session.renamed[key] = found
-    return session.renamed[key]
+            session.warnings.append(f"{branch}, the target of {slug}, is {found} now")
+        session.renamed_targets[key] = found
+    return session.renamed_targets[key]
 
 
 def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, branch: str) -> str:
-    """Returns the branch that took the place of another: itself while that is there."""
+    """Returns the successor of a branch: the branch itself while it exists."""
     if not _is_gone(repo, refs, branch):
         return branch
     for name in _renamed_to(repo.common / "logs" / HEADS, branch):
@@ -57,30 +57,30 @@ def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, bran
 
 
 def _is_gone(repo: Repository, refs: Refs, branch: str) -> bool:
-    """Tells whether a branch is nowhere, as far as this clone can tell.
+    """Reports whether a branch is gone, here and on all remotes.
 
-    A clone of some branches alone does not know the others.
+    False in a clone that fetches only some branches: it does not know the others.
     """
     if branch in refs.branches or refs.on_remotes(branch):
         return False
-    told = repo.git.ask("config", "--get-regexp", r"^remote\..*\.(url|fetch)$").out
-    lines = os.fsdecode(told).splitlines()
-    known = {line.partition(".url ")[0] for line in lines if ".url " in line}
-    whole = {line.partition(".fetch ")[0] for line in lines if "refs/heads/*:" in line}
-    return bool(refs.commits) and known <= whole
+    out = repo.git.ask("config", "--get-regexp", r"^remote\..*\.(url|fetch)$").out
+    lines = os.fsdecode(out).splitlines()
+    remotes = {line.partition(".url ")[0] for line in lines if ".url " in line}
+    complete = {line.partition(".fetch ")[0] for line in lines if "refs/heads/*:" in line}
+    return bool(refs.commits) and remotes <= complete
 
 
 def _renamed_to(logs: Path, branch: str) -> list[str]:
-    """Returns the branches whose reflog says that they were called so once."""
+    """Returns the branches that were renamed from a name, by their reflogs."""
     found: list[str] = []
     for folder, _, names in os.walk(logs):
         for name in names:
             path = Path(folder, name)
             try:
                 with path.open("rb") as file:
-                    told = os.fsdecode(file.read(_LOG_BYTES_MAX))
+                    text = os.fsdecode(file.read(_LOG_BYTES_MAX))
             except OSError:
                 continue
-            if branch in _RENAMED.findall(told):
+            if branch in _RENAMED.findall(text):
                 found.append(path.relative_to(logs).as_posix())
     return sorted(found)

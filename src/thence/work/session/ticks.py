@@ -1,4 +1,4 @@
-"""Boxes of subtasks: what the log is told of them, and of those that somebody ticked by hand."""
+"""The events of ticked subtask boxes, those ticked by hand included."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 TYPES = ("SubtaskCompleted", "SubtaskReopened")
 
 
-def ticked(
+def tick_event(
     feature: FeatureState, package: PlannedPackage, each: Subtask, is_done: bool
 ) -> WorkEvent:
-    """Returns the event of a box that was ticked, or opened again."""
+    """Returns the event of a box that was ticked or opened again."""
     known = feature.packages.get(package.wp_id)
     rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
     payload = {
@@ -29,10 +29,10 @@ def ticked(
     return WorkEvent(TYPES[not is_done], payload, feature.slug, rests_on)
 
 
-def meant(feature: FeatureState, package: PlannedPackage) -> str | None:
-    """Returns the package that a section of tasks.md tells of, by its title.
+def package_of_section(feature: FeatureState, package: PlannedPackage) -> str | None:
+    """Returns the id of the package that a section of tasks.md describes, by its title.
 
-    It is another than that of its number where this was given twice, None where none is known.
+    The id differs from the section's number where that was given twice; None if none is known.
     """
     known = feature.packages.get(package.wp_id)
     if known is None or known.title == package.title:
@@ -44,34 +44,36 @@ def meant(feature: FeatureState, package: PlannedPackage) -> str | None:
     return known.wp_id
 
 
-def ticked_by_hand(session: "Session") -> Iterator[WorkEvent]:
-    """Yields the events of boxes that are ticked in tasks.md, and of which the log knows nothing.
+def ticks_by_hand(session: "Session") -> Iterator[WorkEvent]:
+    """Yields the events of boxes that are ticked in tasks.md, and have no event in the log.
 
-    The files of the main working tree count, for features that go to the branch it is on.
+    The main working tree's files count, for features whose target is its branch.
     """
     features = [each for each in session.board.features.values() if each.packages]
-    found = [(each, done) for each in features if (done := list(_ticked(session, each)))]
+    found = [(each, done) for each in features if (done := list(_boxes_ticked(session, each)))]
     if not found:
         return
     branch = session.planning.branch_here()
     for feature, done in found:
-        with suppress(PlanningError):  # its target is gone: told by the commands that need it
+        with suppress(PlanningError):  # its target is gone: the commands that need it report that
             if not feature.target_branch or session.target_of(feature) == branch:
                 for package, each in done:
-                    yield ticked(feature, package, each, is_done=True)
+                    yield tick_event(feature, package, each, is_done=True)
 
 
-def _ticked(session: "Session", feature: FeatureState) -> Iterator[tuple[PlannedPackage, Subtask]]:
+def _boxes_ticked(
+    session: "Session", feature: FeatureState
+) -> Iterator[tuple[PlannedPackage, Subtask]]:
     path = session.planning.path(feature.slug, "tasks.md")
     try:
         data = session.planning.read(None, path) or b""
-    except PlanningError:  # told by the commands that need it
+    except PlanningError:  # reported by the commands that need the file
         return
     if b"[x]" not in data and b"[X]" not in data:
         return
     for package in parse(data, path).packages:
         known = feature.packages.get(package.wp_id)
-        is_its_own = known is not None and meant(feature, package) == package.wp_id
+        is_its_own = known is not None and package_of_section(feature, package) == package.wp_id
         for each in package.subtasks if is_its_own else ():
             if each.is_done and known and each.id not in known.subtasks:
                 yield package, each

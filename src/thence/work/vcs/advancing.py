@@ -1,8 +1,8 @@
-"""Moving a target branch forward, in the working tree that has it checked out or past all.
+"""Moves of a target branch forward, in the working tree that has it checked out, or in none.
 
-Git does it as it does for the user: hooks run, staged and half-done work stays, and a file that
-both the user and the move change keeps everything as it is. What a git that was killed or refused
-amid it has left in the working tree is put back.
+Git does it as it does for the user: hooks run, staged and unfinished work stays, and if a file is
+changed both by the user and by the move, git changes nothing. Files that a killed or refusing git
+has left in the working tree are restored.
 """
 
 import os
@@ -25,7 +25,7 @@ from thence.work.vcs.repository import (
     rebase_of,
 )
 
-# what git says when it has found something of the user's in the way, and has changed nothing
+# git's messages when the user's files are in the way, and git has changed nothing
 _REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
 _ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
 
@@ -40,14 +40,14 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     rebased = rebase_of(repo, branch)
     trees = checkouts_of(checkouts(repo), branch)
     busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
-    told = [(os.fspath(path), what) for path, what in busy if what]
+    operations = [(os.fspath(path), what) for path, what in busy if what]
     if rebased is not None:
-        told.insert(0, (os.fspath(rebased), "rebase"))
-    if told:
-        where, what = told[0]
+        operations.insert(0, (os.fspath(rebased), "rebase"))
+    if operations:
+        where, what = operations[0]
         raise failure(
             operation,
-            repo.place,
+            repo.folder,
             f"a {what} is under way in {where}",
             "end it (git status tells how), then try again",
             is_passing=True,
@@ -55,15 +55,16 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     if len(trees) > 1:
         both = " and in ".join(os.fspath(tree.path) for tree in trees)
         cause = f"it is checked out in {both}"
-        raise failure(operation, repo.place, cause, "git switch another branch in all but one")
+        raise failure(operation, repo.folder, cause, "git switch another branch in all but one")
     return trees[0] if trees else None
 
 
 def forward(repo: Repository, target: str, end: str, lock: int) -> GitFailed | None:
-    """Lets git move a branch forward to a commit, by the user's own settings and hooks.
+    """Moves a branch forward to a commit by git, with the user's own settings and hooks.
 
-    Callers hold the lock MERGING. Returns what git says against it; it may have moved something
-    then, unless `was_in_the_way`. Raises GitFailed as `free_tree` does, or if git was killed.
+    Callers hold the lock MERGING. Returns git's error, None for success; after an error git may
+    have moved something, unless `was_in_the_way`. Raises GitFailed as `free_tree` does, or if git
+    was killed.
     """
     tree = free_tree(repo, target)
     arguments: tuple[str, ...]
@@ -71,7 +72,7 @@ def forward(repo: Repository, target: str, end: str, lock: int) -> GitFailed | N
         arguments = ("push", "--quiet", "--no-recurse-submodules", ".", f"{end}:{HEADS}{target}")
     else:
         arguments = ("merge", "--ff-only", "--quiet", "--no-squash", "--no-autostash", end)
-    git = Git(tree.path if tree else repo.place, keeps=(lock,), is_users=True)
+    git = Git(tree.path if tree else repo.folder, keeps=(lock,), is_users=True)
     own = tree.git_dir if tree else repo.git_dir
     taken = (*ref_locks(repo.common, own, target), own / INDEX_LOCK, own / _ORIG_HEAD_LOCK)
     with held(repo.common / COMMITTING), locking(repo.common / MERGING, *taken):
@@ -86,29 +87,29 @@ def forward(repo: Repository, target: str, end: str, lock: int) -> GitFailed | N
 
 
 def was_in_the_way(error: GitFailed) -> bool:
-    """Tells whether git has moved nothing because of something of the user's."""
+    """Reports whether git has moved nothing because the user's files were in the way."""
     return any(words in error.cause for words in _REFUSALS)
 
 
-def put_back(
+def restore_tree(
     repo: Repository, target: str, begin: str, end: str, private: Path, since_ns: int
 ) -> None:
-    """Brings back a working tree in which `forward` ended before the branch had moved.
+    """Restores a working tree in which `forward` ended before the branch had moved.
 
-    `private` is a working tree at the commit `end`: a file that was written after `since_ns` and
-    holds what `private` has there, or the beginning of that, is git's and goes. Everything else
-    stays. Raises GitFailed if something of the user's is in the way.
+    `private` is a working tree at the commit `end`. A file that was written after `since_ns` and
+    holds the bytes of `private` there, or the beginning of them, is git's and is removed.
+    Everything else stays. Raises GitFailed if the user's files are in the way.
     """
     tree = free_tree(repo, target)
     if tree is None:
         return
     git, files, theirs = Git(tree.path), TreeFiles(tree.path), TreeFiles(private)
-    told = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", begin, end)
-    names = os.fsdecode(told).split("\0")[:-1]
+    operations = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", begin, end)
+    names = os.fsdecode(operations).split("\0")[:-1]
     with locking(repo.common / MERGING, tree.git_dir / INDEX_LOCK):
         for name in names:
             with suppress(OSError):
-                if _is_begun(files, theirs, name, since_ns):
+                if _is_partly_written(files, theirs, name, since_ns):
                     files.unlink(name)
         staged = git.run("diff-index", "--cached", "--name-only", "-z", begin)
         if {*os.fsdecode(staged).split("\0")} & {*names}:
@@ -117,11 +118,11 @@ def put_back(
                 doing="could not put back what a merge did in",
                 hint="commit your changes of that file or move them away, then try again",
             )
-        git.ask("checkout-index", "--quiet", "-z", "--stdin", stdin=told)
+        git.ask("checkout-index", "--quiet", "-z", "--stdin", stdin=operations)
 
 
-def _is_begun(files: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
-    """Tells whether a file is one that git has written, perhaps not to its end."""
+def _is_partly_written(files: TreeFiles, theirs: TreeFiles, name: str, since_ns: int) -> bool:
+    """Reports whether git has written a file, perhaps not to its end."""
     found = files.look(name)
     if found is None or found.st_ctime_ns < since_ns:
         return False

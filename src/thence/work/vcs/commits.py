@@ -1,9 +1,10 @@
 """Ordinary commits of planning files, on the branch that the main working tree has checked out.
 
 `git commit` runs as the user runs it, with hooks, signing and identity, but on an index of its
-own: the user's is locked for a moment at the end, when it learns of the files, however long the
-hooks take. `--only` takes all else from HEAD, so that what others commit meanwhile is not reverted.
-What can't be committed now is noted as waiting, and the next commit brings it.
+own. The user's index is locked only for a moment at the end, when it gets the committed entries,
+however long the hooks take. `--only` takes all other files from HEAD, so that concurrent commits of
+others are not reverted. Files that can't be committed now are recorded as waiting, and the next
+commit contains them.
 """
 
 import os
@@ -20,13 +21,13 @@ from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
 from thence.work.vcs.locks import held
-from thence.work.vcs.pending_files import rewrite, wait_no_more, waiting, write_files
+from thence.work.vcs.pending_files import remove_waiting, rewrite, waiting, write_files
 from thence.work.vcs.repository import Repository, operation_under_way
 
 ATTEMPTS_MAX = 10
 WAIT_S = 10.0  # for another git to unlock the index, and for the git of a killed command to end
 _PAUSE_S = 0.02
-_BEGUN = "thence/commits.begun"
+_RECORD = "thence/commits.begun"
 _INDEX = "thence-index"
 _DOING = "could not commit in"
 
@@ -34,7 +35,7 @@ _DOING = "could not commit in"
 class Commit(NamedTuple):
     """A commit that was made: its id, the one before it, its branch, the paths that it changed.
 
-    `edited` are those of the paths asked for that git knew, and that held work of the user's.
+    `edited` are those of the requested paths that git tracked, and that the user had changed.
     """
 
     oid: str
@@ -44,8 +45,8 @@ class Commit(NamedTuple):
     edited: tuple[str, ...] = ()
 
 
-class _Begun(msgspec.Struct):
-    """A commit on its way: where HEAD stood, and what the user's index has at its paths."""
+class _CommitRecord(msgspec.Struct):
+    """The record of a commit being made: HEAD before it, its paths' entries in the user's index."""
 
     head: str | None
     entries: dict[str, str]
@@ -53,7 +54,7 @@ class _Begun(msgspec.Struct):
 
 
 class _Status(NamedTuple):
-    """Where HEAD stands, and which paths differ from it, in git's two letters."""
+    """The state of HEAD, and the paths that differ from it, in git's two letters."""
 
     head: str | None
     branch: str | None
@@ -65,7 +66,7 @@ class _Status(NamedTuple):
 
 
 class _MovedMeanwhile(Exception):
-    """Somebody else has committed, or gone to another branch."""
+    """Somebody else has committed, or switched to another branch."""
 
 
 def commit_files(
@@ -76,64 +77,64 @@ def commit_files(
     lines: Mapping[str, Splice] | None = None,
     removed: Collection[str] = (),
 ) -> Commit | None:
-    """Commits changed files of the working tree `repo.top`, with all that waits there.
+    """Commits changed files of the working tree `repo.top`, with all waiting files.
 
-    `changes` gives for each path, from the top and with "/", a function from what the file holds
-    (None: there is none) to what it shall hold (None: it stays as it is). It gives back its
-    argument once it has been applied, for it may be called again. `lines` are the same for files
-    that are only written if they are committed too, such as tracked day files. The files `removed`
-    are taken away, here and in the commit.
+    `changes` gives for each path, from the top and with "/", a function from the file's present
+    bytes (None: no file) to its new bytes (None: unchanged). The function is idempotent: it may be
+    called again on its own result. `lines` are the same for files that are only written if they are
+    committed too, such as tracked day files. The files `removed` are deleted, in the working tree
+    and in the commit.
 
-    Returns None if HEAD has it all already. Raises GitFailed, with the files written: `recoverable`
-    if the commit waits for the next one, since the user is in the middle of an operation, has
-    something else staged at a path, or has a hook that refuses.
+    Returns None if HEAD has all changes already. Raises GitFailed, with the files written. The
+    error is `recoverable` if the files wait for the next commit: the user is in the middle of an
+    operation, has something else staged at a path, or has a hook that refuses.
     """
-    git = Git(repo.place)
+    git = Git(repo.folder)
     before = _status(git, [*changes]).found if changes else {}
     half_staged = _Status(None, None, before).half_staged()
     edited = {path for path, xy in before.items() if xy[0] != "?"} - {*waiting(repo)}
     write_files(repo, changes, is_all=True)
     for path in removed:
-        TreeFiles(repo.place).unlink(path)
+        TreeFiles(repo.folder).unlink(path)
     with held(repo.common / COMMITTING):
-        settle(repo)
+        finish_commit(repo)
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
                 _check_staged(repo, git, half_staged)
                 made = _attempt(repo, git, [*changes, *removed], lines or {}, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
-    raise _waits(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
+    raise _waiting_error(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
-def settle(repo: Repository, wait_s: float = WAIT_S) -> None:
-    """Has the user's index learn of a commit; callers hold the lock of commits.
+def finish_commit(repo: Repository, wait_s: float = WAIT_S) -> None:
+    """Updates the user's index after a commit; callers hold the lock of commits.
 
-    It may be that of a command that was killed: its git is waited for, since it holds the note.
-    Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the note, if
-    somebody else holds the lock of the index.
+    The commit may be that of a killed command: its git is waited for, since it holds the record's
+    lock. Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the
+    record, if somebody else holds the lock of the index.
     """
     free(repo.common / COMMITTING)
-    note = repo.common / _BEGUN
-    if not note.exists():
+    path = repo.common / _RECORD
+    if not path.exists():
         return
-    with held(note, wait_s):
+    with held(path, wait_s):
         with suppress(msgspec.MsgspecError):  # the command was killed before it began
-            begun = msgspec.json.decode(note.read_bytes(), type=_Begun)
-            _teach(repo, begun, wait_s)
-        note.unlink()
+            record = msgspec.json.decode(path.read_bytes(), type=_CommitRecord)
+            _update_index(repo, record, wait_s)
+        path.unlink()
 
 
-def settled(repo: Repository) -> None:
-    """Does what `settle` does, unless somebody commits right now or the index is locked."""
-    if (repo.common / _BEGUN).exists():
+def finish_commit_if_free(repo: Repository) -> None:
+    """Calls `finish_commit`, unless somebody commits right now or the index is locked."""
+    if (repo.common / _RECORD).exists():
         with suppress(GitFailed, OSError), held(repo.common / COMMITTING, 0.0):
-            settle(repo, 0.0)
+            finish_commit(repo, 0.0)
 
 
 def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, *, more: Sequence[str] = ()
 ) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id; git is told `more` options."""
+    """Writes a commit of a tree, on no branch, and returns its id; `more` are options of git."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
@@ -156,13 +157,13 @@ def _attempt(
     status = _status(git, [*own, *others, *lines])
     _check_free(repo, status)
     kept = {*status.half_staged()} - {*own}
-    files = TreeFiles(repo.place)
+    files = TreeFiles(repo.folder)
     with _unless_committed(git, status.head, files, lines):
         wanted = dict.fromkeys((*own, *others, *lines))
         paths = [each for each in wanted if each not in kept and _is_wanted(repo, status, each)]
-        changed = _committed(repo, git, status, paths, message) if paths else []
+        changed = _commit_paths(repo, git, status, paths, message) if paths else []
     if asked := {*own, *others}:
-        wait_no_more(repo, asked, lambda: _status(git, [*asked]).found)
+        remove_waiting(repo, asked, lambda: _status(git, [*asked]).found)
     if not changed:
         return None
     since = [f"{status.head}..HEAD"] if status.head else ["HEAD"]
@@ -172,10 +173,10 @@ def _attempt(
     return Commit(new[-1], status.head, status.branch or "", tuple(changed))
 
 
-def _committed(
+def _commit_paths(
     repo: Repository, git: Git, status: _Status, paths: Sequence[str], message: str
 ) -> list[str]:
-    """Commits files as they lie, and returns those that differ from HEAD; none: no commit.
+    """Commits files as they are, and returns those that differ from HEAD; none: no commit.
 
     A hook that rewrites the files and refuses is run once more.
     """
@@ -183,21 +184,21 @@ def _committed(
     more = {"GIT_INDEX_FILE": os.fspath(index)}
     for is_last in (False, True):
         _copy_index(repo, git, status.head)
-        # not seen by git where the user ignores them, or has but a part of the tree
+        # git skips ignored files and those outside a sparse checkout without --force --sparse
         there = [path for path in paths if _read(repo, path) is not None]
         git.run("add", "--sparse", "--force", "--", *there, more=more, doing=_DOING)
         if gone := [path for path in paths if path not in there]:
             git.run("rm", "--quiet", "--cached", "--ignore-unmatch", "--", *gone, more=more)
         listing = ("diff", "--cached", "--name-only", "--no-renames", "-z", "--")
-        told = {*os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")}
-        changed = [path for path in paths if path in told]
+        values = {*os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")}
+        changed = [path for path in paths if path in values]
         if not changed:
             break
         before = [_read(repo, path) for path in changed]
         literal = [f":(literal){path}" for path in changed]
-        begun = _Begun(status.head, _entries(git, changed), changed)
-        with _noted(repo, begun, status.branch or "") as note:
-            answer = Git(git.folder, keeps=(note,), is_users=True).ask(
+        record = _CommitRecord(status.head, _entries(git, changed), changed)
+        with _recorded(repo, record, status.branch or "") as path:
+            answer = Git(git.folder, keeps=(path,), is_users=True).ask(
                 *("commit", "--quiet", "--only", "--file=-", "--", *literal),
                 stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
                 more=more,
@@ -208,29 +209,29 @@ def _committed(
             raise _MovedMeanwhile
         if is_last or before == [_read(repo, path) for path in changed]:
             cause = answer.words or f"git commit exited with {answer.status}"
-            raise _waits(repo, cause, "put that right, or commit them yourself: git status")
+            raise _waiting_error(repo, cause, "put that right, or commit them yourself: git status")
     index.unlink(missing_ok=True)
     return changed
 
 
 @contextmanager
-def _noted(repo: Repository, begun: _Begun, branch: str) -> Iterator[int]:
-    """Notes a commit while it is made, and then has the user's index learn of it."""
+def _recorded(repo: Repository, record: _CommitRecord, branch: str) -> Iterator[int]:
+    """Records a commit while it is made, and then updates the user's index."""
     taken = ref_locks(repo.common, repo.git_dir, branch)
-    with held(repo.common / _BEGUN) as note:
-        os.write(note, msgspec.json.encode(begun))
+    with held(repo.common / _RECORD) as path:
+        os.write(path, msgspec.json.encode(record))
         with locking(repo.common / COMMITTING, *taken):
-            yield note
-        with suppress(GitFailed):  # the note stays: the next command does it
-            _teach(repo, begun, WAIT_S)
-            (repo.common / _BEGUN).unlink()
+            yield path
+        with suppress(GitFailed):  # the record stays: the next command does it
+            _update_index(repo, record, WAIT_S)
+            (repo.common / _RECORD).unlink()
 
 
 @contextmanager
 def _unless_committed(
     git: Git, head: str | None, files: TreeFiles, lines: Mapping[str, Splice]
 ) -> Iterator[None]:
-    """Writes files, and takes that back if no commit comes of it."""
+    """Writes files, and restores them if the commit fails."""
     before = {path: files.read(path) if files.look(path) else None for path in lines}
     try:
         for path, splice in lines.items():
@@ -247,42 +248,44 @@ def _unless_committed(
 
 
 def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> None:
-    """Raises a passing GitFailed if paths that looked half staged were not so by a commit of ours.
+    """Raises a passing GitFailed if paths are half staged by the user.
 
-    Until the index has learnt of that, the old content looks staged.
+    Until the index is updated after a commit of ours, the old content looks staged as well.
     """
     found = _status(git, half_staged).found if half_staged else {}
     staged = [path for path, xy in found.items() if xy[0] not in ".?"]
     if staged:
         cause = f"what is staged of {', '.join(staged)} is not what lies there"
-        raise _waits(repo, cause, "commit or unstage it: git restore --staged PATH")
+        raise _waiting_error(repo, cause, "commit or unstage it: git restore --staged PATH")
 
 
 def _check_free(repo: Repository, status: _Status) -> None:
     """Raises a passing GitFailed if no commit may be made now."""
     operation = operation_under_way(repo.git_dir)
     if operation:
-        raise _waits(repo, f"a {operation} is under way there", "end it: git status tells how")
+        raise _waiting_error(
+            repo, f"a {operation} is under way there", "end it: git status tells how"
+        )
     if status.branch is None:
-        raise _waits(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
+        raise _waiting_error(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
 
 
 def _status(git: Git, paths: Sequence[str]) -> _Status:
     arguments = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
     out = git.run("status", *arguments, "--", *paths, doing="could not look into")
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     found: dict[str, str] = {}
     for line in os.fsdecode(out).split("\0"):
         kind, _, rest = line.partition(" ")
         if kind == "#":
             key, _, value = rest.partition(" ")
-            told[key] = value
+            values[key] = value
         elif kind == "?":
-            # beside a removal that is staged it is the file that lies there all the same
+            # with a staged removal this is the file that exists nevertheless
             found[rest] = f"{found.get(rest, '?')[0]}?"
         elif kind in {"1", "u"}:
             found[rest.split(" ", 9 if kind == "u" else 7)[-1]] = rest[:2]
-    head, branch = told["branch.oid"], told["branch.head"]
+    head, branch = values["branch.oid"], values["branch.head"]
     return _Status(
         None if head == "(initial)" else head, None if branch == "(detached)" else branch, found
     )
@@ -294,13 +297,13 @@ def _head(git: Git) -> str | None:
 
 
 def _entries(git: Git, paths: Sequence[str]) -> dict[str, str]:
-    """Returns what the user's index has at each path; nothing where it has none."""
+    """Returns the entries of the user's index at some paths; paths without entry are left out."""
     out = os.fsdecode(git.run("ls-files", "--stage", "-z", "--", *paths))
-    return {path: told for told, _, path in (line.partition("\t") for line in out.split("\0"))}
+    return {path: values for values, _, path in (line.partition("\t") for line in out.split("\0"))}
 
 
 def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
-    """Makes an index of HEAD out of the user's, which knows how files look and which are hidden."""
+    """Makes an index of HEAD from the user's, which has the files' stat data and sparse flags."""
     index = repo.git_dir / _INDEX
     for left in (index, index.with_name(f"{_INDEX}.lock")):
         left.unlink(missing_ok=True)  # of a command that was killed
@@ -310,13 +313,13 @@ def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
     git.run("read-tree", *what, more={"GIT_INDEX_FILE": os.fspath(index)}, doing=_DOING)
 
 
-def _teach(repo: Repository, begun: _Begun, wait_s: float) -> None:
-    """Has the user's index learn of a commit, but for what was staged since."""
-    git = Git(repo.place)
-    if _head(git) == begun.head:
+def _update_index(repo: Repository, record: _CommitRecord, wait_s: float) -> None:
+    """Updates the user's index after a commit, except paths that were staged since."""
+    git = Git(repo.folder)
+    if _head(git) == record.head:
         return
-    now, until_s = _entries(git, begun.paths), time.monotonic() + wait_s
-    same = [path for path in begun.paths if now.get(path) == begun.entries.get(path)]
+    now, until_s = _entries(git, record.paths), time.monotonic() + wait_s
+    same = [path for path in record.paths if now.get(path) == record.entries.get(path)]
     while same:
         try:
             with locking(repo.common / COMMITTING, repo.git_dir / INDEX_LOCK):
@@ -329,16 +332,16 @@ def _teach(repo: Repository, begun: _Begun, wait_s: float) -> None:
 
 
 def _is_wanted(repo: Repository, status: _Status, path: str) -> bool:
-    """Tells whether a path has something to commit: a file, or that there is none any more."""
+    """Reports whether a path has something to commit: a file, or its removal."""
     return _read(repo, path) is not None or status.found.get(path) in (".D", "D.")
 
 
 def _read(repo: Repository, path: str) -> bytes | None:
     try:
-        return TreeFiles(repo.place).read(path)
+        return TreeFiles(repo.folder).read(path)
     except OSError:
         return None
 
 
-def _waits(repo: Repository, cause: str, hint: str) -> GitFailed:
-    return failure(_DOING, repo.place, cause, hint, is_passing=True)
+def _waiting_error(repo: Repository, cause: str, hint: str) -> GitFailed:
+    return failure(_DOING, repo.folder, cause, hint, is_passing=True)

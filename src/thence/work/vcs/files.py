@@ -1,12 +1,12 @@
-"""Files of a working tree, which a stranger may have made: reached without following a link.
+"""Files of an untrusted working tree, reached without following a link.
 
-A clone holds what its author put there: a symbolic link in the place of any file or folder, which
-leads wherever its author likes. So each call walks from the top of the tree, one folder after the
-other, by descriptors. A link on the way, or at the end of it, is refused with an OSError, and so is
-what is neither file nor folder (a pipe, a device). The top itself is where the user is: its own
-path may lead through links. Paths are relative to it, with `/` between their parts.
+A clone's author may have put a symbolic link in the place of any file or folder, with any target.
+So each call walks from the top of the tree, one folder after the other, by descriptors. A link on
+the way, or at the end, is refused with an OSError, and so is anything that is neither file nor
+folder (a pipe, a device). The path of the top itself may lead through links. Paths are relative to
+the top, with `/` between their parts.
 
-Nothing in `work` touches a working tree in another way; the git folder is the user's own.
+All of `work` accesses working trees through this module; the git folder is the user's own.
 """
 
 import errno
@@ -20,14 +20,14 @@ IS_LINK = "a symbolic link stands there, and none is followed in a working tree"
 IS_ODD = "what stands there is neither a file nor a folder"
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = _TOP | os.O_NOFOLLOW
-# a pipe or a terminal of that name would keep or take whoever opens it
+# opening a pipe would block, and opening a terminal would make it the controlling one
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _UMASKED = 0o666
 
 
 class NotFollowed(OSError):
-    """A link stands at a path or on the way to it, or what is neither file nor folder."""
+    """A path leads through a link, or to something that is neither file nor folder."""
 
 
 class TreeFiles:
@@ -41,7 +41,7 @@ class TreeFiles:
         self.top = top
 
     def look(self, path: str) -> os.stat_result | None:
-        """Returns what stands at a path, a link as a link; None if nothing does."""
+        """Returns the stat of a path, without following a link; None if nothing is there."""
         try:
             with self._parent(path) as (folder, name):
                 return os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -49,22 +49,22 @@ class TreeFiles:
             return None
 
     def is_folder(self, path: str) -> bool:
-        """Tells whether a folder stands at a path; a link to one is none."""
+        """Reports whether a path is a folder; a link to a folder is none."""
         found = self.look(path)
         return found is not None and S_ISDIR(found.st_mode)
 
     def is_free(self, path: str) -> bool:
-        """Tells whether a file can be made at a path without anything having to give way."""
+        """Reports whether a file can be made at a path without replacing anything."""
         try:
             with self._parent(path) as (folder, name):
-                return _mode_seen(folder, name) is None
+                return _mode_at(folder, name) is None
         except FileNotFoundError:
             return True
         except OSError:
             return False
 
     def read(self, path: str) -> bytes:
-        """Returns what a file holds."""
+        """Returns the bytes of a file."""
         with open(self.open(path, os.O_RDONLY), "rb") as file:
             return file.read()
 
@@ -77,8 +77,8 @@ class TreeFiles:
         finally:
             os.close(descriptor)
 
-    def looks(self, path: str) -> dict[str, os.stat_result]:
-        """Returns what stands in a folder by its name, links as links; nothing without folder."""
+    def stats(self, path: str) -> dict[str, os.stat_result]:
+        """Returns the stats of a folder's entries by name; empty if there is no folder."""
         try:
             with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as found:
                 return {each.name: each.stat(follow_symlinks=False) for each in found}
@@ -91,7 +91,7 @@ class TreeFiles:
             try:
                 descriptor = os.open(name, flags | _FILE, _UMASKED, dir_fd=folder)
             except OSError as error:
-                raise _told(folder, name, path, error) from None
+                raise _path_error(folder, name, path, error) from None
         mode = os.fstat(descriptor).st_mode
         if S_ISREG(mode):
             return descriptor
@@ -109,7 +109,7 @@ class TreeFiles:
             os.close(descriptor)
 
     def replace(self, path: str, data: bytes) -> None:
-        """Writes a file as a whole, in one step; it keeps its mode. Folders are made if missing."""
+        """Replaces a file in one step; it keeps its mode. Folders are made if missing."""
         with self._parent(path, make=True) as (folder, name):
             mode = _mode(folder, name, path)
             draft = draft_of(name, os.getpid())
@@ -131,7 +131,7 @@ class TreeFiles:
                 raise
 
     def unlink(self, path: str) -> None:
-        """Takes a file or a link away, if it is there."""
+        """Removes a file or a link, if it is there."""
         with (
             suppress(FileNotFoundError, NotADirectoryError),
             self._parent(path) as (folder, name),
@@ -149,7 +149,7 @@ class TreeFiles:
             os.symlink(target, name, dir_fd=folder)
 
     def target_of(self, path: str) -> str | None:
-        """Returns where a link leads, None for what is no link."""
+        """Returns the target of a link, None if the path is no link."""
         found = self.look(path)
         if found is None or not S_ISLNK(found.st_mode):
             return None
@@ -157,19 +157,19 @@ class TreeFiles:
             return os.readlink(name, dir_fd=folder)
 
     def move_out(self, path: str, target: Path) -> None:
-        """Gives a file or folder a name outside the tree, on the same disk."""
+        """Moves a file or folder out of the tree, on the same disk."""
         with self._parent(path) as (folder, name):
             os.rename(name, target, src_dir_fd=folder)
 
-    def odd_one(self, path: str) -> tuple[str, str] | None:
+    def first_irregular(self, path: str) -> tuple[str, str] | None:
         """Returns the first path below a folder that is neither file nor folder, with the reason.
 
-        None if there is none. Raises OSError where the folder itself is none.
+        None if there is none. Raises OSError where the path itself is no folder.
         """
         with self._parent(f"{path}/.") as (top, _):
             for below, folders, files, folder in os.fwalk(".", dir_fd=top):
                 for name in sorted((*folders, *files)):
-                    mode = _mode_seen(folder, name)
+                    mode = _mode_at(folder, name)
                     if mode is None or S_ISDIR(mode) or S_ISREG(mode):
                         continue
                     where = os.path.normpath(os.path.join(path, below, name))
@@ -178,7 +178,7 @@ class TreeFiles:
 
     @contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        """Yields a descriptor of the folder that a path lies in, and the last part of the path."""
+        """Yields a descriptor of a path's parent folder, and the last part of the path."""
         *folders, name = path.split("/")
         if not name or {"", ".", ".."} & {*folders} or name == "..":
             raise NotFollowed(errno.EINVAL, "this is no path inside a working tree", path)
@@ -197,7 +197,7 @@ class TreeFiles:
 
 
 def draft_of(path: str, pid: int) -> str:
-    """Returns where a process writes a file before it gets its name."""
+    """Returns the path of a process's draft of a file, which is renamed to the file."""
     folder, _, name = path.rpartition("/")
     draft = f".{name}.thence-{pid}"
     return f"{folder}/{draft}" if folder else draft
@@ -207,12 +207,12 @@ def _folder(at: int, name: str, path: str) -> int:
     try:
         return os.open(name, _FOLDER, dir_fd=at)
     except OSError as error:
-        raise _told(at, name, path, error) from None
+        raise _path_error(at, name, path, error) from None
 
 
-def _told(at: int, name: str, path: str, error: OSError) -> OSError:
-    """Returns the error of a path; that of a link says so."""
-    mode = _mode_seen(at, name)
+def _path_error(at: int, name: str, path: str, error: OSError) -> OSError:
+    """Returns the error of a path: NotFollowed for a link or an irregular file."""
+    mode = _mode_at(at, name)
     if mode is not None and S_ISLNK(mode):
         return NotFollowed(errno.ELOOP, IS_LINK, path)
     if mode is not None and not S_ISDIR(mode) and not S_ISREG(mode):
@@ -223,7 +223,7 @@ def _told(at: int, name: str, path: str, error: OSError) -> OSError:
 
 def _mode(at: int, name: str, path: str) -> int | None:
     """Returns the permissions of a file that is about to be replaced; None if there is none."""
-    mode = _mode_seen(at, name)
+    mode = _mode_at(at, name)
     if mode is None:
         return None
     if S_ISREG(mode):
@@ -233,7 +233,7 @@ def _mode(at: int, name: str, path: str) -> int | None:
     raise NotFollowed(errno.ELOOP, IS_LINK if S_ISLNK(mode) else IS_ODD, path)
 
 
-def _mode_seen(at: int, name: str) -> int | None:
+def _mode_at(at: int, name: str) -> int | None:
     try:
         return os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The program git, run on one folder as if nobody else had set anything up for it.
+"""The program git, run on one folder, independent of the caller's session.
 
-Variables that a hook or a user's session gave git are removed, nothing is asked on a terminal,
-hooks, pagers and signing stay off, but for what is done as the user would do it. What git refuses
-is a GitFailed in git's own words.
+Variables that a hook or a user's session gave git are removed. Git never prompts on a terminal.
+Hooks, pagers and signing are off, except for commands that run as the user would run them. A
+refusal of git is a GitFailed with git's own message.
 """
 
 import os
@@ -19,8 +19,8 @@ TIMEOUT_S = 300.0
 HOOKS_TIMEOUT_S = 3600.0
 WORDS_MAX = 600
 _END_S = 5.0
-_USAGE = 129  # what git answers to arguments that it doesn't know
-# where the user's configuration stands and who the user is; all other GIT_* belong to a session
+_USAGE = 129  # git's exit code for unknown arguments
+# the paths of the user's configuration and the user's identity; other GIT_* belong to a session
 _KEPT = frozenset(
     (
         "GIT_CONFIG_GLOBAL",
@@ -33,7 +33,7 @@ _KEPT = frozenset(
     )
 )
 _SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
-# how a user's git reaches a remote
+# prefixes of the variables by which a user's git reaches a remote
 _REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
     **_SILENT,
@@ -41,7 +41,7 @@ _OURS = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_LITERAL_PATHSPECS": "1",
 }
-# for the user's own hooks: git's words stay English, and the locale, paths and locks are theirs
+# for the user's own hooks: git's messages stay English; locale, paths and locks are the user's
 _USERS = {**_SILENT, "LANGUAGE": "en"}
 _SETTINGS = (
     "core.fsmonitor=false",
@@ -59,7 +59,7 @@ Argument = str | bytes | Path
 
 
 class Answer(NamedTuple):
-    """What git said: its exit code, its output, its words on stderr in one line."""
+    """Git's answer: its exit code, its output, its message on stderr in one line."""
 
     status: int
     out: bytes
@@ -69,8 +69,8 @@ class Answer(NamedTuple):
 class Git:
     """The program git in one folder. It holds nothing open and serves any number of threads.
 
-    `keeps` are descriptors that each git it starts holds open too, such as those of locks. With
-    `is_users` hooks, signing, locale and ways to remotes are the user's, and it may take
+    `keeps` are descriptors, such as those of locks, that each started git holds open too. With
+    `is_users` hooks, signing, locale and ways to remotes are the user's, and git may take
     HOOKS_TIMEOUT_S.
     """
 
@@ -96,7 +96,7 @@ class Git:
         """Runs git and returns its output.
 
         `more` are variables for this call. Raises GitFailed unless git exits with 0; `doing` is
-        what it then says was tried ("could not make a worktree in").
+        the operation in its message ("could not make a worktree in").
         """
         answer = self.ask(*arguments, stdin=stdin, more=more)
         if answer.status:
@@ -109,15 +109,15 @@ class Git:
         stdin: bytes = b"",
         more: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Runs git and returns what it said, whatever its exit code.
+        """Runs git and returns its answer, whatever its exit code.
 
-        With `is_users` files take the place of pipes: what a hook leaves running is not waited
-        for, for a pipe ends only with the last who holds it. Raises GitFailed if there is no git,
-        if the folder is gone, if it was killed, or after too long.
+        With `is_users` files are used instead of pipes, so that processes that a hook leaves
+        running are not waited for: a pipe ends only with its last holder. Raises GitFailed if there
+        is no git, if the folder is gone, if git was killed, or after too long.
         """
         with ExitStack() as stack:
             files = stack.enter_context(_files(stdin)) if self._is_users else []
-            with self.talking(*arguments, more=more, files=files) as process:
+            with self.open_process(*arguments, more=more, files=files) as process:
                 try:
                     out, words = process.communicate(
                         None if files else stdin, timeout=self._timeout_s
@@ -136,7 +136,7 @@ class Git:
         return Answer(process.returncode, out, in_one_line(words))
 
     def piped(self, *commands: tuple[Argument, ...], stdin: bytes = b"") -> bytes:
-        """Runs gits of which each reads what the one before it prints; returns the last's output.
+        """Runs several gits as a pipeline; returns the last one's output.
 
         The first reads `stdin`. Raises GitFailed if one of them fails.
         """
@@ -145,10 +145,10 @@ class Git:
             for arguments in commands:
                 source = started[-1].stdout if started else None
                 files = () if source is None else (source,)
-                started.append(stack.enter_context(self.talking(*arguments, files=files)))
+                started.append(stack.enter_context(self.open_process(*arguments, files=files)))
                 if source is not None:
-                    source.close()  # the one before it learns then when nobody reads any more
-            # the last one's output is read meanwhile, or all would wait for each other
+                    source.close()  # so that the process before gets SIGPIPE if this one ends
+            # a thread writes while the last output is read, or all would wait for each other
             feeding = Thread(target=_feed, args=(started[0], stdin), name="thence-git", daemon=True)
             feeding.start()
             stack.callback(feeding.join)
@@ -161,7 +161,7 @@ class Git:
         return out
 
     @contextmanager
-    def talking(
+    def open_process(
         self,
         *arguments: Argument,
         more: Mapping[str, str] | None = None,
@@ -169,15 +169,15 @@ class Git:
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """Starts git with three pipes and ends it, at the latest on leaving.
 
-        `files` are what it has instead of the first of them, stdin before all. It is asked to end
-        before it is killed, for a killed git leaves its locks behind.
+        `files` replace the first of the pipes, in the order stdin, stdout, stderr. Git is asked to
+        end before it is killed, because a killed git leaves its locks behind.
         """
         ends: list[IO[bytes] | int] = [*files, *[subprocess.PIPE] * 3]
         try:
             process = subprocess.Popen(
                 [*self._start, *arguments],
                 cwd=self.folder,
-                env={**surroundings(self._reach), **self._variables, **(more or {})},
+                env={**own_variables(self._reach), **self._variables, **(more or {})},
                 stdin=ends[0],
                 stdout=ends[1],
                 stderr=ends[2],
@@ -203,7 +203,7 @@ class Git:
         doing: str = "",
         hint: str = "",
     ) -> GitFailed:
-        """Returns the error for an answer, with git's own words as its cause."""
+        """Returns the error for an answer, with git's own message as its cause."""
         if answer.status == _USAGE:
             hint = "thence needs git 2.38 or later: git --version"
         elif "read current working directory" in answer.words:
@@ -236,7 +236,7 @@ class Git:
 def failure(
     operation: str, place: object, cause: str, hint: str, *, is_passing: bool = False
 ) -> GitFailed:
-    """Returns a GitFailed; `is_passing` says that the same can go well a moment later.
+    """Returns a GitFailed; `is_passing` means that a retry can succeed a moment later.
 
     That is `recoverable` in the error: an operation of the user under way, a lock of another git.
     """
@@ -247,7 +247,7 @@ def failure(
 
 @contextmanager
 def _files(stdin: bytes) -> Iterator[list[IO[bytes]]]:
-    """Makes files for the three ends of a process; the first holds what it reads."""
+    """Makes files for stdin, stdout and stderr of a process; the first holds its input."""
     from tempfile import TemporaryFile  # seldom needed
 
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as words:
@@ -257,20 +257,20 @@ def _files(stdin: bytes) -> Iterator[list[IO[bytes]]]:
 
 
 def in_one_line(words: bytes) -> str:
-    """Returns git's words without its hints, its advice and its line ends."""
+    """Returns git's message in one line, without hints and warnings."""
     lines = (line.strip() for line in words.decode("utf-8", "replace").splitlines())
-    told = "; ".join(
+    text = "; ".join(
         line.removeprefix("fatal: ").removeprefix("error: ")
         for line in lines
         if line and not line.startswith(("hint: ", "warning: "))
     )
-    return told if len(told) <= WORDS_MAX else told[:WORDS_MAX] + "…"
+    return text if len(text) <= WORDS_MAX else text[:WORDS_MAX] + "…"
 
 
-def surroundings(reach: tuple[str, ...] = ()) -> dict[str, str]:
-    """Returns our own variables without those that a hook or a session gave git.
+def own_variables(reach: tuple[str, ...] = ()) -> dict[str, str]:
+    """Returns this process's variables without those that a hook or a session gave git.
 
-    Those that begin with one of `reach` stay.
+    Variables that begin with one of `reach` stay.
     """
     return {
         name: value
@@ -281,7 +281,7 @@ def surroundings(reach: tuple[str, ...] = ()) -> dict[str, str]:
 
 def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
     assert process.stdin is not None
-    with suppress(OSError):  # it has ended: its exit code tells why
+    with suppress(OSError):  # the process has ended: its exit code is checked later
         process.stdin.write(data)
         process.stdin.close()
 

@@ -1,8 +1,8 @@
-"""Whether the code of a commit is in a branch: merged, squashed, picked or rebased.
+"""The search for a commit's code in a branch: merged, squashed, picked or rebased.
 
-Git alone is asked, past every working tree. A patch is known by its patch-id, which later commits
-beside the same lines do not change; so all commits that a branch got since are asked, never its
-tip alone, which says no for ever once somebody has edited there.
+Only git is asked, no working tree is read. A patch is identified by its patch-id, which later
+commits near the same lines do not change. So all commits that the branch got since are compared,
+never its tip alone, which differs for ever once somebody has edited those lines.
 """
 
 import os
@@ -14,12 +14,12 @@ from thence.work.board.state import Landed, Reviewed
 from thence.work.vcs.git import Argument
 from thence.work.vcs.repository import Repository, is_ancestor
 
-COMMITS_MAX = 20_000  # of a branch that are looked through for a patch
-MERGES_MAX = 500  # of these, that a package is tried to be merged into
-PATCHES_MAX = 1_000  # a package of more commits is known by its whole patch alone
-PATHS_MAX = 500  # a command line holds only so many
-MERGES_LISTED_MAX = 5_000  # of a branch whose messages are read
-REVERTS_AMONG = 2_000  # commits of a branch that are looked through for one that reverts
+COMMITS_MAX = 20_000  # most commits of a branch that are searched for a patch
+MERGES_MAX = 500  # most of these commits that a package is merged into as a trial
+PATCHES_MAX = 1_000  # a package of more commits is identified by its whole patch alone
+PATHS_MAX = 500  # most paths on a command line
+MERGES_LISTED_MAX = 5_000  # most merges of a branch whose messages are read
+REVERTS_AMONG = 2_000  # most commits of a branch that are searched for a revert
 # the same patch-id whatever the user has configured
 _PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
 _PATCH_ID = ("patch-id", "--stable")
@@ -33,21 +33,21 @@ _NOBODY = {
 def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequence[str]:
     """Returns the commits of a history that others lack, the oldest first, without merges.
 
-    Each stands with its parents. Of more than PATCHES_MAX that is the last and one more.
+    Each line is a commit with its parents. Only the last PATCHES_MAX + 1 are returned.
     """
-    asked = ("rev-list", "--reverse", "--no-merges", "--parents")
+    arguments = ("rev-list", "--reverse", "--no-merges", "--parents")
     past = (f"^{each}" for each in others if each)
     most = f"--max-count={PATCHES_MAX + 1}"
-    return repo.git.run(*asked, most, commit, *past, "--").decode().splitlines()
+    return repo.git.run(*arguments, most, commit, *past, "--").decode().splitlines()
 
 
 def reviewed_of(
     repo: Repository, base: str, commit: str, target: str | None, listed: Sequence[str] = ()
 ) -> Reviewed:
-    """Returns what a package's code is: from the commit that its branch began at, to its last.
+    """Returns a package's code: the change from the commit that its branch began at to its last.
 
-    Its commits are those that the commit `target` lacks, all where it has the last one already;
-    `listed` are these, where a caller has them. Raises GitFailed.
+    The package's commits are those that the commit `target` lacks, or all where it has the last one
+    already; `listed` are these commits, where the caller has them. Raises GitFailed.
     """
     listed = listed or commits_beyond(repo, commit, base, target)
     if target is not None and not listed:
@@ -56,11 +56,11 @@ def reviewed_of(
         listed = ()
     whole = f"{commit} {base}"  # git takes the base for the parent
     wanted = [*dict.fromkeys((whole, *listed))]
-    told = "".join(
+    stdin_text = "".join(
         f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(wanted, 1)
     )
-    drawn = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
-    out = repo.git.piped(drawn, _PATCH_ID, stdin=told.encode()).decode()
+    diff_tree = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
+    out = repo.git.piped(diff_tree, _PATCH_ID, stdin=stdin_text.encode()).decode()
     numbered = (line.split() for line in out.splitlines())
     found = {wanted[int(number, 16) - 1]: patch for patch, number in numbered}
     patches = tuple(found[line] for line in listed if line in found)
@@ -68,7 +68,7 @@ def reviewed_of(
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
-    """Tells whether nothing was changed from the base to the commit."""
+    """Reports whether nothing was changed from the base to the commit."""
     if code.patch:
         return False
     trees = _trees(repo, code.commit, code.base)
@@ -76,12 +76,12 @@ def is_without_code(repo: Repository, code: Reviewed) -> bool:
 
 
 def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
-    """Returns how a package's code came to the commit `target`, None if it is not found there.
+    """Returns the landing of a package's code in the commit `target`, None if it is not found.
 
-    "ancestor": it was merged. "patch": one commit of the target changes the same, among the files
+    "ancestor": it was merged. "patch": one commit of the target makes the same change, in the files
     that the package changed. "patches": each of the package's commits was applied. "merge":
-    merging the package into a commit of the target changes nothing. Objects that this clone
-    lacks are done without. Raises GitFailed.
+    merging the package into a commit of the target changes nothing. Checks that need objects that
+    this clone lacks are left out. Raises GitFailed.
     """
     commit, base = _trees(repo, code.commit, code.base)
     if commit is not None and is_ancestor(repo, code.commit, target):
@@ -102,14 +102,16 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
     return Landed("merge", brought) if brought else None
 
 
-def lacking(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[str]:
-    """Returns which of the commits are not in the history of a commit, or not in this clone."""
+def missing_commits(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[str]:
+    """Returns the commits that are not in the history of `target`, or not in this clone."""
     if not commits:
         return frozenset()
     wanted = frozenset(commits)
-    told = "".join(f"{each}\n" for each in wanted).encode()
-    asked = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=told)
-    absent = {line.split()[0] for line in asked.decode().splitlines() if line.endswith("missing")}
+    stdin_text = "".join(f"{each}\n" for each in wanted).encode()
+    arguments = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
+    absent = {
+        line.split()[0] for line in arguments.decode().splitlines() if line.endswith("missing")
+    }
     there = "".join(f"{each}\n" for each in wanted - absent).encode()
     asked_of = f"^{target}\n".encode() + there
     out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=asked_of)
@@ -118,29 +120,34 @@ def lacking(repo: Repository, target: str, commits: Sequence[str]) -> frozenset[
 
 def merges_in(repo: Repository, target: str) -> tuple[tuple[str, str], ...]:
     """Returns the last merges in a commit's history, each with the first line of its message."""
-    asked = ("--merges", "--no-commit-header", f"--max-count={MERGES_LISTED_MAX}", "--format=%H %s")
-    out = repo.git.run("rev-list", *asked, target, "--").decode("utf-8", "replace")
+    arguments = (
+        "--merges",
+        "--no-commit-header",
+        f"--max-count={MERGES_LISTED_MAX}",
+        "--format=%H %s",
+    )
+    out = repo.git.run("rev-list", *arguments, target, "--").decode("utf-8", "replace")
     return tuple((line[: len(target)], line[len(target) + 1 :]) for line in out.splitlines())
 
 
 def merge_of(merges: Iterable[tuple[str, str]], branch: str) -> str | None:
-    """Returns the first of the merges that says that it merged a branch, as git and forges say."""
+    """Returns the first merge whose message names a branch, in the words of git and forges."""
     named = re.compile(rf"Merge (?:.*[ '/])?{re.escape(branch)}(?:'|$| )")
-    return next((commit for commit, said in merges if named.match(said)), None)
+    return next((commit for commit, messages in merges if named.match(messages)), None)
 
 
 def last_revert(repo: Repository, target: str) -> str | None:
-    """Returns the last of a branch's commits that says that it reverts something, None if none."""
-    asked = ("--no-commit-header", f"--max-count={REVERTS_AMONG}", "--format=%x00%H%x20%B")
-    out = repo.git.run("rev-list", *asked, target, "--")
-    said = (each for each in out.split(b"\0") if b"revert" in each.lower())
-    return next((each.split()[0].decode() for each in said), None)
+    """Returns the last of a branch's commits whose message contains "revert", None if none."""
+    arguments = ("--no-commit-header", f"--max-count={REVERTS_AMONG}", "--format=%x00%H%x20%B")
+    out = repo.git.run("rev-list", *arguments, target, "--")
+    messages = (each for each in out.split(b"\0") if b"revert" in each.lower())
+    return next((each.split()[0].decode() for each in messages), None)
 
 
 def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | None) -> bool:
-    """Tells whether what has landed was taken out again: to revert it now would change nothing.
+    """Reports whether landed code was reverted: reverting it now would change nothing.
 
-    Of commits that were applied one by one the last is looked at.
+    If several commits were applied one by one, the last is checked.
     """
     after = landed.commit
     if after is None:
@@ -148,11 +155,11 @@ def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | 
     before = code.base if code is not None and code.commit == after else f"{after}^"
     try:
         revert = _commit(repo, f"{before}^{{tree}}", after)
-        tried = repo.git.ask("merge-tree", "--write-tree", "--no-messages", target, revert)
+        merges = repo.git.ask("merge-tree", "--write-tree", "--no-messages", target, revert)
         tree = repo.git.run("rev-parse", "--verify", f"{target}^{{tree}}")
     except GitFailed:  # this clone lacks an object, or the commit has no parent
         return False
-    return tried.status == 0 and tried.out.strip() == tree.strip()
+    return merges.status == 0 and merges.out.strip() == tree.strip()
 
 
 def _commit(repo: Repository, tree: str, parent: str) -> str:
@@ -163,15 +170,15 @@ def _commit(repo: Repository, tree: str, parent: str) -> str:
 
 def _trees(repo: Repository, *commits: str) -> list[str | None]:
     """Returns the trees of commits, None for those that this clone lacks."""
-    told = "".join(f"{each}^{{tree}}\n" for each in commits).encode()
-    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=told)
+    stdin_text = "".join(f"{each}^{{tree}}\n" for each in commits).encode()
+    out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
     return [None if b"missing" in line else line.decode() for line in out.splitlines()]
 
 
 def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
-    """Returns the files that a package changed; none where these are too many to be named."""
-    asked = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", code.base, code.commit)
-    found = os.fsdecode(repo.git.run(*asked)).split("\0")[:-1]
+    """Returns the files that a package changed; none if there are more than PATHS_MAX."""
+    arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", code.base, code.commit)
+    found = os.fsdecode(repo.git.run(*arguments)).split("\0")[:-1]
     return tuple(found) if len(found) <= PATHS_MAX else ()
 
 
@@ -179,8 +186,8 @@ def _patches(
     repo: Repository, listed: Sequence[Argument], paths: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits that git lists, each with its commit."""
-    drawn = ("diff-tree", "--stdin", *_PATCH, "--", *paths)
-    for line in repo.git.piped(tuple(listed), drawn, _PATCH_ID).decode().splitlines():
+    diff_tree = ("diff-tree", "--stdin", *_PATCH, "--", *paths)
+    for line in repo.git.piped(tuple(listed), diff_tree, _PATCH_ID).decode().splitlines():
         patch, _, commit = line.partition(" ")
         yield patch, commit
 
@@ -188,14 +195,14 @@ def _patches(
 def _merged_without_change(
     repo: Repository, since: Sequence[str], paths: Sequence[str], commit: str
 ) -> str | None:
-    """Returns the first commit of a branch that has all of a package, None if none has."""
-    asked = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
-    out = repo.git.run("rev-list", *asked, *since, "--", *paths).decode()
+    """Returns the first commit of a branch that contains a package, None if none does."""
+    listing = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
+    out = repo.git.run("rev-list", *listing, *since, "--", *paths).decode()
     candidates = [line.split() for line in out.splitlines()]
-    told = "".join(f"{each} {commit}\n" for each, _ in candidates).encode()
+    stdin_text = "".join(f"{each} {commit}\n" for each, _ in candidates).encode()
     arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
-    tried = repo.git.ask(*arguments, stdin=told).out.decode("utf-8", "replace").split("\0\0")
-    for (each, tree), result in reversed([*zip(candidates, tried, strict=False)]):
+    merges = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace").split("\0\0")
+    for (each, tree), result in reversed([*zip(candidates, merges, strict=False)]):
         if result == f"1\0{tree}":
             return each
     return None

@@ -1,9 +1,9 @@
-"""What a git that was killed with its command leaves behind, and how the next command knows it.
+"""The cleanup of files that a killed git leaves behind: lock files, and half-made worktrees.
 
-While a lock of ours is held, a note beside it names what git is about to lock or to make. A note
-that is still there when the lock is taken is of a command that was killed, or whose git was, for
-git holds our lock as long as it lives. What it names is taken away; what somebody else has made
-since is not.
+While a lock of ours is held, a marker file beside it names the files that git is about to lock or
+to make. A marker that still exists when the lock is taken belongs to a command that was killed, or
+whose git was, because git holds our lock as long as it lives. The named files are removed, except
+those that somebody else has made since.
 """
 
 import os
@@ -21,36 +21,36 @@ MAKING = "thence/worktrees.lock"
 COMMITTING = "thence/commits.lock"
 MERGING = "thence/merges.lock"
 _BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
-_STILL_S = 0.5  # a lock of git that nobody holds stays as it is for as long as this
+_STILL_S = 0.5  # a git lock file unchanged for this long has no holder
 _PAUSE_S = 0.02
-_LATEST_S = 5.0  # a lock taken later than this after the note is of somebody else
+_LATEST_S = 5.0  # a lock taken later than this after the marker is of somebody else
 
 
 @contextmanager
 def locking(lock: Path, *files: Path) -> Iterator[None]:
-    """Notes which lock files git takes meanwhile, and frees what an older note names.
+    """Records the lock files that git takes meanwhile, and removes those of an older marker.
 
-    Callers hold the lock of ours.
+    Callers hold `lock`.
     """
     free(lock)
-    note = _note(lock)
-    note.write_bytes(b"\0".join(os.fsencode(file) for file in files))
-    with _kept_if_killed(note):
+    marker = _marker_of(lock)
+    marker.write_bytes(b"\0".join(os.fsencode(file) for file in files))
+    with _removed_unless_killed(marker):
         yield
 
 
 def free(lock: Path) -> None:
-    """Takes away the lock files that the last holder's git left when it was killed."""
-    note = _note(lock)
+    """Removes the lock files that the last holder's git left when it was killed."""
+    marker = _marker_of(lock)
     try:
-        begun_s, named = note.stat().st_mtime, note.read_bytes()
+        begun_s, names = marker.stat().st_mtime, marker.read_bytes()
     except OSError:
         return
-    for name in named.split(b"\0"):
+    for name in names.split(b"\0"):
         if name.endswith(b".lock") and _is_left(name, begun_s):
             with suppress(OSError):
                 os.unlink(name)
-    note.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
 
 
 def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
@@ -60,53 +60,53 @@ def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
 
 @contextmanager
 def making(common: Path, path: Path) -> Iterator[None]:
-    """Notes that a worktree is being made at a path; callers hold the lock MAKING."""
-    note = (common / MAKING).with_suffix(".making")
-    note.write_bytes(os.fsencode(path))
-    with _kept_if_killed(note):
+    """Records that a worktree is being made at a path; callers hold the lock MAKING."""
+    marker = (common / MAKING).with_suffix(".making")
+    marker.write_bytes(os.fsencode(path))
+    with _removed_unless_killed(marker):
         yield
 
 
-def unmake(common: Path) -> None:
-    """Takes away what is half made of a worktree whose git was killed; it holds nothing yet.
+def remove_half_made(common: Path) -> None:
+    """Removes a half-made worktree whose git was killed; it holds no files yet.
 
     Callers hold the lock MAKING.
     """
     free(common / MAKING)
-    note = (common / MAKING).with_suffix(".making")
+    marker = (common / MAKING).with_suffix(".making")
     try:
-        path = Path(os.fsdecode(note.read_bytes()))
+        path = Path(os.fsdecode(marker.read_bytes()))
     except OSError:
         return
     if path.is_absolute() and _holds_nothing(path):
         import shutil  # seldom needed
 
-        for folder in _half_made(common, path):
+        for folder in _half_made_folders(common, path):
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
                 TreeFiles(path).unlink(".git")
-    note.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
 
 
 def free_worktree(common: Path, git_dir: Path, branch: str) -> None:
-    """Takes away what a killed git has left locked in a worktree that nobody works in any more.
+    """Removes the lock files of a killed git in a worktree that nobody works in any more.
 
     Callers hold the claim of its package.
     """
     for path in (*ref_locks(common, git_dir, branch), git_dir / INDEX_LOCK):
-        if path.name != "packed-refs.lock" and _is_still(os.fsencode(path)):
+        if path.name != "packed-refs.lock" and _is_unchanged(os.fsencode(path)):
             path.unlink(missing_ok=True)
 
 
-def unmake_if_free(common: Path) -> None:
-    """Does what `unmake` does unless a worktree is being made right now."""
+def remove_half_made_if_free(common: Path) -> None:
+    """Calls `remove_half_made` unless a worktree is being made right now."""
     with suppress(GitFailed, OSError), held(common / MAKING, wait_s=0.0):
-        unmake(common)
+        remove_half_made(common)
 
 
 @contextmanager
-def _kept_if_killed(note: Path) -> Iterator[None]:
-    """Takes a note away at the end, unless git alone was killed: then the next command needs it."""
+def _removed_unless_killed(marker: Path) -> Iterator[None]:
+    """Removes a marker at the end, unless git alone was killed: then the next command needs it."""
     is_needed = False
     try:
         yield
@@ -115,17 +115,17 @@ def _kept_if_killed(note: Path) -> Iterator[None]:
         raise
     finally:
         if not is_needed:
-            note.unlink(missing_ok=True)
+            marker.unlink(missing_ok=True)
 
 
-def _half_made(common: Path, path: Path) -> list[Path]:
-    """Returns the folders in which git has begun to note a worktree at a path."""
+def _half_made_folders(common: Path, path: Path) -> list[Path]:
+    """Returns the administrative folders of a half-made worktree at a path."""
     found = []
     for folder in (common / "worktrees").glob("*"):
         if not folder.name.startswith(path.name) or (folder / "index").exists():
             continue
-        noted = _read(folder / "gitdir").rstrip(b"\n")
-        is_here = noted in {
+        recorded = _read(folder / "gitdir").rstrip(b"\n")
+        is_here = recorded in {
             b"",
             os.fsencode(path / ".git"),
             os.path.realpath(path / ".git").encode(),
@@ -147,14 +147,14 @@ def _holds_nothing(path: Path) -> bool:
 
 
 def _is_left(name: bytes, begun_s: float) -> bool:
-    """Tells whether a lock file was taken right after a note and is the same for a while."""
+    """Reports whether a lock file was taken right after a marker and stays unchanged a while."""
     first = _look(name)
     is_of_then = first is not None and -_PAUSE_S <= first.st_mtime - begun_s <= _LATEST_S
-    return is_of_then and _is_still(name)
+    return is_of_then and _is_unchanged(name)
 
 
-def _is_still(name: bytes) -> bool:
-    """Tells whether a lock file is there and stays as it is for a while."""
+def _is_unchanged(name: bytes) -> bool:
+    """Reports whether a lock file exists and stays unchanged for a while."""
     first = _look(name)
     until_s = time.monotonic() + _STILL_S
     while first is not None and time.monotonic() < until_s:
@@ -179,5 +179,5 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _note(lock: Path) -> Path:
+def _marker_of(lock: Path) -> Path:
     return lock.with_suffix(".note")

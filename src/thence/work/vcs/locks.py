@@ -1,7 +1,7 @@
 """Locks of a repository that threads and processes of thence take in turn.
 
-They are `flock` on files below the shared git folder, where no git command looks; the system
-gives them back when a process ends, however it ends. A lock file is never deleted.
+The locks are `flock` on files below the shared git folder, where no git command looks. The system
+releases them when a process ends, however it ends. A lock file is never deleted.
 """
 
 import fcntl
@@ -22,8 +22,8 @@ _PAUSE_MAX_S = 0.02
 def held(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
     """Holds the lock of a file, which is made if missing, with its folder.
 
-    Yields its descriptor. A program that is given it keeps the lock until it has ended too, also
-    when this process is killed.
+    Yields its descriptor. A program that inherits the descriptor keeps the lock until it has ended
+    too, also when this process is killed.
 
     Raises a GitFailed that can be tried again if somebody else has held it for `wait_s`.
     """
@@ -37,7 +37,7 @@ def held(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Tells whether a process of this host runs."""
+    """Reports whether a process of this host runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -48,7 +48,7 @@ def is_alive(pid: int) -> bool:
 
 
 def take(descriptor: int, path: Path, wait_s: float) -> None:
-    """Takes the lock of an open file, until it is closed; `path` is how a refusal names it.
+    """Takes the lock of an open file, until it is closed; `path` names it in errors.
 
     Raises a GitFailed that can be tried again if somebody else has held it for `wait_s`.
     """

@@ -1,9 +1,9 @@
-"""Merging the branches of packages into their target, in the order given, all or none.
+"""Merges of packages' branches into their target, in the given order, all or none.
 
-Each is merged by a merge commit of its own in a private working tree below the git folder, by the
-user's own git: hooks, signing and identity are the user's. When all are, the target is moved once.
-A conflict stays open in the private tree until `resume` or `abort`; the user's own working trees
-never see it. A note in the git folder remembers what is not finished.
+Each branch gets a merge commit of its own in a private working tree below the git folder, by the
+user's own git: hooks, signing and identity are the user's. When all are merged, the target is moved
+once. A conflict stays open in the private tree until `resume` or `abort`; the user's own working
+trees never see it. A record in the git folder holds the state of an unfinished merge.
 """
 
 import os
@@ -22,7 +22,13 @@ from thence.work.vcs.leftovers import MERGING, free
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository, is_ancestor, tip
 from thence.work.vcs.trial_merges import MergeStep, tips_of, words
-from thence.work.vcs.unfinished_merge import Unfinished, forget, remember, tree_of, unfinished
+from thence.work.vcs.unfinished_merge import (
+    Unfinished,
+    end_merge,
+    tree_of,
+    unfinished,
+    write_record,
+)
 from thence.work.vcs.worktrees import check_out
 
 ATTEMPTS_MAX = 10
@@ -32,9 +38,9 @@ _HINT = "see what git says: a hook, signing, or who commits (git config user.nam
 
 
 class MergeOutcome(NamedTuple):
-    """What a merge came to.
+    """The outcome of a merge.
 
-    "done": the target stands at `commit` and has all that is `merged`. "conflict": the target
+    "done": the target is at `commit` and contains all branches in `merged`. "conflict": the target
     stays at `commit`, and the merge of `conflict` is open in the private working tree `tree`.
     """
 
@@ -49,7 +55,7 @@ def merge(
     repo: Repository,
     target: str,
     packages: Sequence[str],
-    note: Path,
+    record: Path,
     *,
     opens: bool = True,
     tips: Mapping[str, str] | None = None,
@@ -57,34 +63,34 @@ def merge(
 ) -> MergeOutcome:
     """Merges branches into a target, in this order, each by a merge commit of its own.
 
-    Without `opens` a conflict changes nothing, and is only told. `tips` are as in `merges.plan`.
-    With `drops_day_files` those that the target does not track are left out of it, whatever a
-    branch did to them.
+    Without `opens` a conflict changes nothing, and is only returned. `tips` are as in
+    `trial_merges.plan`. With `drops_day_files` day files that the target does not track are left
+    out of the merge, whatever a branch did to them.
 
-    Raises GitFailed, with the target and the user's working trees as they were: if work of the
-    user's is in the way, if an operation is under way where the target is checked out, if an
-    earlier merge is open, or if git or a hook refuses.
+    Raises GitFailed, with the target and the user's working trees unchanged: if the user's work is
+    in the way, if an operation is under way where the target is checked out, if an earlier merge is
+    open, or if git or a hook refuses.
     """
     with held(repo.common / MERGING) as lock:
         free(repo.common / MERGING)
-        before = unfinished(note)
+        before = unfinished(record)
         if before is not None and before.conflict is not None:
             raise failure(
                 f"could not merge into {target} in",
-                repo.place,
+                repo.folder,
                 f"the merge of {before.conflict} into {before.target} is not finished",
-                f"resolve it in {tree_of(note)} and resume, or abort it",
+                f"resolve it in {tree_of(record)} and resume, or abort it",
             )
         if before is not None:
-            forget(repo, note)
+            end_merge(repo, record)
         known = tips_of(repo, target, packages, tips)
         branches = tuple((name, known[name]) for name in packages)
         begun = Unfinished(target, known[target], branches)
-        return _merge(_Place(repo, note, lock, drops_day_files), begun, opens=opens)
+        return _merge(_MergeContext(repo, record, lock, drops_day_files), begun, opens=opens)
 
 
-def resume(repo: Repository, note: Path, *, drops_day_files: bool = False) -> MergeOutcome:
-    """Goes on with a merge after its conflict was resolved, or after its command was killed.
+def resume(repo: Repository, record: Path, *, drops_day_files: bool = False) -> MergeOutcome:
+    """Continues a merge after its conflict was resolved, or after its command was killed.
 
     A resolved merge that is staged is committed. `drops_day_files` is as in `merge`. Raises
     GitFailed if files still have conflicts, if something is not committed in the private working
@@ -92,47 +98,51 @@ def resume(repo: Repository, note: Path, *, drops_day_files: bool = False) -> Me
     """
     with held(repo.common / MERGING) as lock:
         free(repo.common / MERGING)
-        before = _begun(repo, note, "resume")
-        resolved = None if before.conflict is None else _resolved(repo, before, note, lock)
-        forget(repo, note)
-        place = _Place(repo, note, lock, drops_day_files)
-        return _merge(place, before._replace(end=None), resolved=resolved)
+        before = _unfinished(repo, record, "resume")
+        resolved = None if before.conflict is None else _commit_resolved(repo, before, record, lock)
+        end_merge(repo, record)
+        context = _MergeContext(repo, record, lock, drops_day_files)
+        return _merge(context, before._replace(end=None), resolved=resolved)
 
 
-def abort(repo: Repository, note: Path) -> str:
-    """Gives up a merge, with what was resolved of it, and returns where the target stands.
+def abort(repo: Repository, record: Path) -> str:
+    """Aborts a merge, its resolved conflicts included, and returns the target's commit.
 
     Raises GitFailed if nothing is unfinished.
     """
     with held(repo.common / MERGING):
         free(repo.common / MERGING)
-        before = _begun(repo, note, "abort")
-        forget(repo, note)
+        before = _unfinished(repo, record, "abort")
+        end_merge(repo, record)
         return tip(repo, before.target) or before.begin
 
 
-class _Place(NamedTuple):
-    """Where a merge is made: the repository, its note, the descriptor of the lock MERGING."""
+class _MergeContext(NamedTuple):
+    """The context of a merge: the repository, its record, the descriptor of the lock MERGING."""
 
     repo: Repository
-    note: Path
+    record: Path
     lock: int
     drops_day_files: bool = False
 
     @property
     def git(self) -> Git:
         """The user's git in the private working tree."""
-        return Git(tree_of(self.note), keeps=(self.lock,), is_users=True)
+        return Git(tree_of(self.record), keeps=(self.lock,), is_users=True)
 
 
 def _merge(
-    place: _Place, begun: Unfinished, *, opens: bool = True, resolved: str | None = None
+    context: _MergeContext,
+    begun: Unfinished,
+    *,
+    opens: bool = True,
+    resolved: str | None = None,
 ) -> MergeOutcome:
-    """Merges, anew from where the target then stands if somebody else has moved it meanwhile.
+    """Merges, and begins again at the target's new commit if somebody else has moved it meanwhile.
 
     `resolved` is a commit on top of `begun.begin` in which the first conflict is resolved.
     """
-    repo, target = place.repo, begun.target
+    repo, target = context.repo, begun.target
     for attempt in range(ATTEMPTS_MAX):
         time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
         free_tree(repo, target)
@@ -142,53 +152,55 @@ def _merge(
         start, what = at, begun._replace(begin=at)
         if resolved is not None and at == begun.begin:
             start = resolved
-        elif resolved is not None:  # what was resolved is merged as a whole
+        elif resolved is not None:  # the resolved commit is merged as one branch
             first = (begun.conflict or "", resolved)
             rest = [each for each in begun.branches if each[0] != begun.conflict]
             what = what._replace(branches=(first, *rest))
-        outcome = _try(place, what._replace(conflict=None), start, opens=opens)
+        outcome = _try(context, what._replace(conflict=None), start, opens=opens)
         if outcome is not None:
             return outcome
     raise failure(
         f"could not move branch {target} in",
-        repo.place,
+        repo.folder,
         f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
         "see which program moves it, then try again",
         is_passing=True,
     )
 
 
-def _try(place: _Place, what: Unfinished, start: str, *, opens: bool) -> MergeOutcome | None:
-    """Merges all on top of a commit and moves the target; None if it has moved meanwhile."""
-    repo, note, git = place.repo, place.note, place.git
-    remember(note, what)
+def _try(
+    context: _MergeContext, what: Unfinished, start: str, *, opens: bool
+) -> MergeOutcome | None:
+    """Merges all on top of a commit and moves the target; returns None if that moved meanwhile."""
+    repo, record, git = context.repo, context.record, context.git
+    write_record(record, what)
     try:
         check_out(repo, start, git.folder)
-        conflict = next((step for step in _joined(place, what) if step.files), None)
+        conflict = next((step for step in _merge_each(context, what) if step.files), None)
         if conflict is not None and opens:
-            remember(note, what._replace(conflict=conflict.branch))
+            write_record(record, what._replace(conflict=conflict.branch))
             return MergeOutcome("conflict", what.begin, (), conflict, git.folder)
-        is_there = conflict is None and _is_moved(place, what)
+        is_there = conflict is None and _move_target(context, what)
     except BaseException:
-        with suppress(GitFailed, OSError):  # else the note stays, and the next command does it
-            forget(repo, note)
+        with suppress(GitFailed, OSError):  # else the record stays, and the next command does it
+            end_merge(repo, record)
         raise
     end = tip(repo, what.target) or what.begin
-    forget(repo, note)
+    end_merge(repo, record)
     if conflict is not None:
         return MergeOutcome("conflict", what.begin, (), conflict)
     return MergeOutcome("done", end, what.names) if is_there else None
 
 
-def _joined(place: _Place, what: Unfinished) -> Iterator[MergeStep]:
+def _merge_each(context: _MergeContext, what: Unfinished) -> Iterator[MergeStep]:
     """Merges one branch after another in the private tree; a step with files is a conflict."""
-    git = place.git
+    git = context.git
     for branch, oid in what.branches:
         doing, message = (
             f"could not merge {branch} into {what.target} in",
             words(branch, what.target),
         )
-        dropped = _dropped(git, oid) if place.drops_day_files else ()
+        dropped = _dropped(git, oid) if context.drops_day_files else ()
         more = ("--no-commit",) if dropped else ()
         arguments = ("merge", "--no-ff", "--no-squash", "--no-autostash", *more, "-m", message, oid)
         answer = git.ask(*arguments)
@@ -201,12 +213,12 @@ def _joined(place: _Place, what: Unfinished) -> Iterator[MergeStep]:
         elif answer.status and not files:
             raise git.failed(answer, arguments, doing=doing, hint=_HINT)
         yield MergeStep(branch, oid, "conflict" if files else "clean", files=files)
-        # what a hook has changed beside the merge is in no commit, and in the way of the next
+        # changes by a hook that are in no commit would prevent the next merge
         git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
 
 
 def _dropped(git: Git, oid: str) -> tuple[str, ...]:
-    """Returns the day files that a commit has, and HEAD has not."""
+    """Returns the day files that a commit has and HEAD lacks."""
     listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
     names = os.fsdecode(git.run(*listing, "HEAD", oid, "--", FOLDER)).split("\0")[:-1]
     return tuple(name for name in names if name == ATTRIBUTES or is_day_path(name))
@@ -221,13 +233,13 @@ def _unmerged(git: Git) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.fsdecode(out).split("\0")[:-1]))
 
 
-def _is_moved(place: _Place, what: Unfinished) -> bool:
-    """Moves the target to what is merged; tells whether it has it, False if it stands elsewhere."""
-    repo, note = place.repo, place.note
-    end = place.git.run("rev-parse", "HEAD").decode().strip()
-    remember(note, what._replace(end=end))
+def _move_target(context: _MergeContext, what: Unfinished) -> bool:
+    """Moves the target to the merged commit; reports whether the target contains it now."""
+    repo, record = context.repo, context.record
+    end = context.git.run("rev-parse", "HEAD").decode().strip()
+    write_record(record, what._replace(end=end))
     try:
-        error = forward(repo, what.target, end, place.lock)
+        error = forward(repo, what.target, end, context.lock)
     except GitFailed as killed:
         error = killed
     at = tip(repo, what.target)
@@ -235,50 +247,50 @@ def _is_moved(place: _Place, what: Unfinished) -> bool:
         return True
     if error is not None and at == what.begin:
         if was_in_the_way(error):
-            remember(note, what)  # there is nothing to put back
+            write_record(record, what)  # there is nothing to restore
         raise error
     return False
 
 
-def _resolved(repo: Repository, before: Unfinished, note: Path, lock: int) -> str | None:
-    """Commits a conflict that was resolved; returns the commit, None if it was given up by git."""
-    place, tree = f"could not go on with the merge of {before.conflict} in", tree_of(note)
+def _commit_resolved(repo: Repository, before: Unfinished, record: Path, lock: int) -> str | None:
+    """Commits a resolved conflict; returns the commit, None if the user aborted it by git."""
+    doing, tree = f"could not go on with the merge of {before.conflict} in", tree_of(record)
     if not os.path.isdir(tree):
-        raise failure(place, tree, "there is no such folder any more", "abort it, then merge again")
-    git = _Place(repo, note, lock).git
+        raise failure(doing, tree, "there is no such folder any more", "abort it, then merge again")
+    git = _MergeContext(repo, record, lock).git
     if _is_open(git):
         names = _unmerged(git)
         if names:
             raise failure(
-                place,
+                doing,
                 tree,
                 f"{', '.join(names)} still {'has' if len(names) == 1 else 'have'} conflicts",
                 "resolve them there and git add them, then resume",
             )
-        _check_all_is_staged(git, place)
+        _check_all_is_staged(git, doing)
         message = words(before.conflict or "", before.target)
-        git.run("commit", "--quiet", "-m", message, doing=place, hint=_HINT)
-    _check_all_is_staged(git, place)
+        git.run("commit", "--quiet", "-m", message, doing=doing, hint=_HINT)
+    _check_all_is_staged(git, doing)
     head = git.run("rev-parse", "HEAD").decode().strip()
     theirs = dict(before.branches)[before.conflict or ""]
     return head if is_ancestor(repo, theirs, head) else None
 
 
-def _begun(repo: Repository, note: Path, verb: str) -> Unfinished:
-    before = unfinished(note)
+def _unfinished(repo: Repository, record: Path, verb: str) -> Unfinished:
+    before = unfinished(record)
     if before is None:
         cause = f"there is no merge to {verb}"
-        raise failure("could not go on with the merge in", repo.place, cause, "git status")
+        raise failure("could not go on with the merge in", repo.folder, cause, "git status")
     return before
 
 
-def _check_all_is_staged(git: Git, place: str) -> None:
-    """Raises GitFailed if the private working tree, which is about to go, holds more than git."""
+def _check_all_is_staged(git: Git, doing: str) -> None:
+    """Raises GitFailed if the private working tree, to be removed, holds unstaged changes."""
     out = git.run("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     lost = [line[3:] for line in os.fsdecode(out).split("\0")[:-1] if line[1] != " "]
     if lost:
         raise failure(
-            place,
+            doing,
             git.folder,
             f"it holds what is not staged: {', '.join(lost[:_SHOWN_MAX])}",
             "git add it there or take it away, then resume",

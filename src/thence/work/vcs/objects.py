@@ -1,8 +1,8 @@
-"""Git objects in bytes: what commits hold, read and written past every working tree.
+"""Git objects as bytes, read and written without a working tree.
 
-Reading is one conversation with `git cat-file --batch`. What is new is named here, as git names
-it, and handed to `git unpack-objects` as one pack: one process for any number of files.
-Formats: gitformat-pack(5), and "Git Objects" in the book Pro Git.
+Objects are read by one `git cat-file --batch`. The ids of new objects are computed here, as git
+computes them, and the objects passed to `git unpack-objects` as one pack: one process for any
+number of files. Formats: gitformat-pack(5), and "Git Objects" in the book Pro Git.
 """
 
 import os
@@ -26,14 +26,14 @@ _SHA1_CHARACTERS = 40
 
 
 class TreeEntry(NamedTuple):
-    """What a tree holds under one name: its mode, such as b"100644", and its object."""
+    """An entry of a tree: its mode, such as b"100644", and its object."""
 
     mode: bytes
     oid: str
 
 
 class Objects:
-    """The objects of one repository, until the conversation ends; used by one thread."""
+    """The objects of one repository, while `git cat-file` runs; used by one thread."""
 
     def __init__(self, repo: Repository, process: "Popen[bytes]") -> None:
         self._repo = repo
@@ -45,8 +45,8 @@ class Objects:
         """Returns the ids of a commit and of its tree; None if nothing has this name."""
         found = self._read(f"{name}^{{commit}}")
         if found is None:
-            told = self._repo.git.run("rev-parse", "--show-object-format")
-            self._algorithm = told.decode().strip()
+            header = self._repo.git.run("rev-parse", "--show-object-format")
+            self._algorithm = header.decode().strip()
             return None
         oid, data = found
         if len(oid) != _SHA1_CHARACTERS:
@@ -69,7 +69,7 @@ class Objects:
         return entries
 
     def find(self, tree: str, path: str) -> TreeEntry | None:
-        """Returns what stands at a path below a tree; None if nothing does."""
+        """Returns the entry at a path below a tree; None if there is none."""
         entry: TreeEntry | None = TreeEntry(_FOLDER, tree)
         for name in os.fsencode(path).split(b"/"):
             if entry is None or entry.mode != _FOLDER:
@@ -82,19 +82,19 @@ class Objects:
         return self._put(b"blob", data)
 
     def put_tree(self, tree: str | None, changes: Mapping[str, TreeEntry | None]) -> str | None:
-        """Returns the id of a tree that differs in some paths from another; None if it is empty.
+        """Returns the id of a tree with changes to another; None if it is empty.
 
-        None takes a path away. `tree` None is the empty one. What a path can't replace, a folder
-        or a submodule or a name that differs in upper and lower case alone, raises GitFailed.
+        The entry None removes a path. `tree` None is the empty tree. Raises GitFailed where a path
+        would replace a folder, a submodule, or a name that differs only in upper and lower case.
         """
         return self._tree(tree, changes, "")
 
     def put_empty_tree(self) -> str:
-        """Returns the id of the tree that holds nothing."""
+        """Returns the id of the empty tree."""
         return self._put(b"tree", b"")
 
     def store(self) -> None:
-        """Writes all that was put since the last time. Raises GitFailed if git refuses."""
+        """Writes all objects put since the last call. Raises GitFailed if git refuses."""
         if self._new:
             data = _pack(list(self._new.values()), self._algorithm)
             self._repo.git.run(
@@ -153,10 +153,10 @@ class Objects:
             pipe.flush()
         except BrokenPipeError:
             raise self._broken("git cat-file ended") from None
-        told = answers.readline()
-        if told.endswith((b" missing\n", b" ambiguous\n")):
+        header = answers.readline()
+        if header.endswith((b" missing\n", b" ambiguous\n")):
             return None
-        words = told.split() if told.endswith(b"\n") else []
+        words = header.split() if header.endswith(b"\n") else []
         if len(words) != 3:
             raise self._broken(self._last_words())
         data = answers.read(int(words[2]) + 1)
@@ -191,24 +191,24 @@ class Objects:
         raise failure("could not commit", path, cause, hint)
 
     def _broken(self, cause: str) -> Exception:
-        return failure("could not read objects of", self._repo.place, cause, "git fsck")
+        return failure("could not read objects of", self._repo.folder, cause, "git fsck")
 
 
 @contextmanager
 def objects(repo: Repository) -> Iterator[Objects]:
-    """Opens the objects of a repository, as they are: replacements (git-replace) don't count."""
+    """Opens the objects of a repository, without replacements (git-replace)."""
     more = {"GIT_NO_REPLACE_OBJECTS": "1"}
-    with repo.git.talking("cat-file", "--batch", more=more) as process:
+    with repo.git.open_process("cat-file", "--batch", more=more) as process:
         yield Objects(repo, process)
 
 
 def is_file(entry: TreeEntry) -> bool:
-    """Tells whether an entry is a plain file, of either mode."""
+    """Reports whether an entry is a plain file, of either mode."""
     return entry.mode in {FILE, PROGRAM}
 
 
 def is_folder(entry: TreeEntry) -> bool:
-    """Tells whether an entry is a folder, whose tree can be read."""
+    """Reports whether an entry is a folder, whose tree can be read."""
     return entry.mode == _FOLDER
 
 

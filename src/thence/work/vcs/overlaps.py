@@ -1,6 +1,6 @@
-"""Which packages will meet when they are merged, told while they are still worked on.
+"""Overlaps: packages at work that change the same files, found before they are merged.
 
-Branches are compared by git alone, past every working tree: what is not committed is not seen.
+Branches are compared by git alone, without a working tree: uncommitted changes don't count.
 """
 
 import os
@@ -20,19 +20,19 @@ from thence.work.vcs.repository import HEADS, Repository, branches
 PAIRS_MAX = 500
 FILES_SHOWN_MAX = 3
 EVERY_S = 5.0
-SHARE_MAX = 0.05  # of the time, what forecasts may take
+SHARE_MAX = 0.05  # largest part of the time that forecasts may take
 _ENDS_WELL = frozenset((0, 1))  # merged, merged with conflicts
 _GONE = "D"
 _NEW = "A"
 
-# what became of each file: the letter that git has for it, and the blob that it is now
+# the change of each file: git's letter for it, and the file's new blob
 _Changes = Mapping[str, tuple[str, str]]
 
 
 class Overlap(NamedTuple):
     """Two packages that changed the same files, in order of their names.
 
-    `conflicts` says that git can't merge their branches by itself.
+    `conflicts` is whether git can't merge their branches by itself.
     """
 
     first: str
@@ -42,16 +42,16 @@ class Overlap(NamedTuple):
 
 
 class Meeting(NamedTuple):
-    """What merging two commits would bring together, and on which of it they contradict."""
+    """The result of a trial merge of two commits: the files merged, and those in conflict."""
 
     files: frozenset[str]
     conflicts: frozenset[str]
 
 
 class Memory:
-    """What git has said of commits, which never changes; for who asks again and again.
+    """A cache of git's answers about commits, which never change, for repeated forecasts.
 
-    It holds no more than the last forecast needed.
+    It holds only the answers that the last forecast needed.
     """
 
     def __init__(self) -> None:
@@ -60,59 +60,59 @@ class Memory:
 
 
 class Forecast:
-    """The overlaps of packages at work, for who looks again and again.
+    """The overlaps of packages at work, for repeated looks.
 
-    Git is asked on a thread of its own, so that a slow one keeps nobody waiting: only when one of
-    the branches has moved, at most every EVERY_S, and for no more than SHARE_MAX of the time.
-    What git can't tell stays as it was.
+    Git runs on a thread of its own, so that a slow git blocks nobody: only when one of the branches
+    has moved, at most every EVERY_S, and for no more than SHARE_MAX of the time. If git fails the
+    last result stays.
     """
 
     def __init__(self) -> None:
         self.found: tuple[Overlap, ...] = ()
         self._memory = Memory()
         self._thread: Thread | None = None
-        self._seen: object = None
+        self._last_refs: object = None
         self._next_s = 0.0
-        self._told: set[tuple[str, str, bool]] = set()
+        self._reported: set[tuple[str, str, bool]] = set()
 
     def look(
         self, repo: Repository, target: str, packages: Mapping[str, str], now_s: float
     ) -> None:
-        """Has git be asked if it is time for it; what it says is in `found` a moment later."""
+        """Starts a comparison if it is due; its result is in `found` a moment later."""
         if now_s < self._next_s or (self._thread is not None and self._thread.is_alive()):
             return
         self._next_s = now_s + EVERY_S
         if len(packages) < 2:
-            self._seen, self.found = None, ()
+            self._last_refs, self.found = None, ()
             return
-        seen = (dict(packages), target, _stand(repo, (target, *packages.values())))
-        if seen == self._seen:
+        seen = (dict(packages), target, _refs_state(repo, (target, *packages.values())))
+        if seen == self._last_refs:
             return
-        self._seen = seen
+        self._last_refs = seen
         self._thread = Thread(
             target=self._ask, args=(repo, target, packages), name="thence-overlaps", daemon=True
         )
         self._thread.start()
 
     def news(self) -> tuple[Overlap, ...]:
-        """Returns what was found and not returned before; again when it has come to a conflict."""
-        new = [each for each in self.found if _key(each) not in self._told]
-        self._told.update(map(_key, new))
+        """Returns the overlaps not returned before; again once an overlap becomes a conflict."""
+        new = [each for each in self.found if _key(each) not in self._reported]
+        self._reported.update(map(_key, new))
         return tuple(new)
 
     def wait(self, timeout_s: float) -> None:
-        """Waits until git has said what it was asked, or for so long."""
+        """Waits until the comparison has ended, `timeout_s` at most."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def _ask(self, repo: Repository, target: str, packages: Mapping[str, str]) -> None:
-        begun_s = time.monotonic()
+        start_s = time.monotonic()
         try:
             self.found = overlaps(repo, target, packages, self._memory)
         except (ThenceError, OSError):
-            self._seen = None  # to be asked again
+            self._last_refs = None  # to be asked again
         now_s = time.monotonic()
-        self._next_s = max(self._next_s, now_s + (now_s - begun_s) / SHARE_MAX)
+        self._next_s = max(self._next_s, now_s + (now_s - start_s) / SHARE_MAX)
 
 
 def at_work(feature: FeatureState) -> dict[str, str]:
@@ -125,12 +125,12 @@ def at_work(feature: FeatureState) -> dict[str, str]:
 
 
 def sentence(overlap: Overlap) -> str:
-    """Says which packages meet, and in what."""
+    """Returns an overlap as a sentence."""
     files = ", ".join(overlap.files[:FILES_SHOWN_MAX])
     more = len(overlap.files) - FILES_SHOWN_MAX
     what = "will conflict in" if overlap.conflicts else "both change"
-    told = f"{overlap.first} and {overlap.second} {what} {files}"
-    return f"{told} and {more} more" if more > 0 else told
+    fields = f"{overlap.first} and {overlap.second} {what} {files}"
+    return f"{fields} and {more} more" if more > 0 else fields
 
 
 def overlaps(
@@ -142,39 +142,39 @@ def overlaps(
 ) -> tuple[Overlap, ...]:
     """Returns the packages whose branches changed the same files since they left the target.
 
-    `packages` maps them to their branches; those that are not there, or have no history in
-    common with the target, are passed over. What both did alike is no overlap, and nor is what
-    both have from a third branch. Of more than PAIRS_MAX pairs with files in common the rest is
-    told without looking for conflicts. Raises GitFailed if git can't be asked.
+    `packages` maps packages to their branches; missing branches, and those that have no history in
+    common with the target, are left out. Equal changes are no overlap, nor are changes that both
+    have from a third branch. Beyond PAIRS_MAX pairs with files in common the rest is returned
+    without a check for conflicts. Raises GitFailed if git can't be asked.
     """
     if len(packages) < 2:
         return ()
     tips = branches(repo) if tips is None else tips
-    known, kept = memory or Memory(), Memory()
+    old, new_cache = memory or Memory(), Memory()
     begin = tips.get(target)
     changes: dict[str, _Changes] = {}
     for name in sorted(packages):
         tip = tips.get(packages[name])
         if begin is not None and tip is not None:
             key = (begin, tip)
-            there = known.changes.get(key)
-            kept.changes[key] = _changes(repo, *key) if there is None else there
-            changes[name] = kept.changes[key]
+            there = old.changes.get(key)
+            new_cache.changes[key] = _changes(repo, *key) if there is None else there
+            changes[name] = new_cache.changes[key]
     found = []
     for first, second in combinations(changes, 2):
         shared = _shared(changes[first], changes[second])
         conflicts: frozenset[str] = frozenset()
         if not shared and not _is_suspect(changes[first], changes[second]):
             continue
-        if len(kept.meetings) < PAIRS_MAX:
+        if len(new_cache.meetings) < PAIRS_MAX:
             both = (tips[packages[first]], tips[packages[second]])
-            meeting = kept.meetings[both] = known.meetings.get(both) or _meeting(repo, *both)
+            meeting = new_cache.meetings[both] = old.meetings.get(both) or _meeting(repo, *both)
             conflicts = meeting.conflicts
             shared = shared & meeting.files | conflicts
         if shared:
             found.append(Overlap(first, second, tuple(sorted(shared)), bool(conflicts)))
     if memory is not None:
-        memory.changes, memory.meetings = kept.changes, kept.meetings
+        memory.changes, memory.meetings = new_cache.changes, new_cache.meetings
     return tuple(found)
 
 
@@ -182,11 +182,10 @@ def _key(overlap: Overlap) -> tuple[str, str, bool]:
     return overlap.first, overlap.second, overlap.conflicts
 
 
-def _stand(repo: Repository, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
-    """Returns what changes when one of the branches moves, without asking git.
+def _refs_state(repo: Repository, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+    """Returns a value that changes when one of the branches moves, without asking git.
 
-    Git writes a ref anew each time: into a file of its own, among those it has packed, or into
-    the tables that a repository may have instead.
+    Git rewrites the file of a moved ref: the ref's own file, packed-refs, or the list of reftables.
     """
     files = ("packed-refs", "reftable/tables.list", *(HEADS + name for name in names))
     found = []
@@ -203,25 +202,25 @@ def _changes(repo: Repository, target: str, tip: str) -> _Changes:
     answer = repo.git.ask(*arguments, f"{target}...{tip}")
     if answer.status:  # such as for want of a common history
         return {}
-    told = iter(os.fsdecode(answer.out).split("\0"))
+    fields = iter(os.fsdecode(answer.out).split("\0"))
     found = {}
-    for head in told:
+    for head in fields:
         if head:
             *_, blob, letter = head.split()
-            found[next(told)] = (letter, blob)
+            found[next(fields)] = (letter, blob)
     return {name: what for name, what in found.items() if not name.startswith(f"{FOLDER}/")}
 
 
 def _shared(one: _Changes, other: _Changes) -> frozenset[str]:
-    """Returns the files that both changed, and not into the same."""
+    """Returns the files that both changed, with different results."""
     return frozenset(name for name in one.keys() & other.keys() if one[name] != other[name])
 
 
 def _is_suspect(one: _Changes, other: _Changes) -> bool:
-    """Tells whether two may conflict though they share no file.
+    """Reports whether two may conflict though they share no file.
 
-    So it is when one has a file where the other has a folder, or has moved away a folder in
-    which the other has put something.
+    They may if one has a file where the other has a folder, or has removed a folder to which the
+    other has added a file.
     """
     for these, those in ((one, other), (other, one)):
         gone = {str(PurePosixPath(name).parent) for name, (how, _) in these.items() if how == _GONE}
@@ -233,24 +232,24 @@ def _is_suspect(one: _Changes, other: _Changes) -> bool:
 
 
 def _meeting(repo: Repository, one: str, other: str) -> Meeting:
-    """Tries to merge two commits, and changes nothing but for new objects."""
+    """Merges two commits as a trial; only objects are written."""
     arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages", one, other)
     answer = repo.git.ask(*arguments)
     if answer.status not in _ENDS_WELL or not answer.out:
         raise repo.git.failed(answer, arguments, doing="could not compare branches in")
-    head, _, said = os.fsdecode(answer.out).partition("\0\0")
+    head, _, messages = os.fsdecode(answer.out).partition("\0\0")
     conflicts = frozenset(head.split("\0")[1:])
-    if answer.status and not conflicts:  # git has more to say than which files
+    if answer.status and not conflicts:  # a conflict without files
         conflicts = frozenset("?")
-    return Meeting(frozenset(_named(said)), conflicts)
+    return Meeting(frozenset(_files_named(messages)), conflicts)
 
 
-def _named(said: str) -> Iterator[str]:
-    """Yields the files that a merge has something to say about.
+def _files_named(messages: str) -> Iterator[str]:
+    """Yields the files that a merge's messages name.
 
-    Each of its messages is a number of files, the files, the kind of message, its text.
+    Each message is a number of files, the files, the kind of message, its text.
     """
-    words = iter(said.split("\0"))
+    words = iter(messages.split("\0"))
     for count in words:
         if count.isdigit():
             yield from islice(words, int(count))

@@ -16,11 +16,11 @@ _PATHS = "thence/commits.waiting"  # with a zero behind each
 def write_files(
     repo: Repository, changes: Mapping[str, Splice], *, is_all: bool = False
 ) -> list[str]:
-    """Writes files that the next commit is to bring, and returns those that changed.
+    """Writes files for the next commit, and returns those that changed.
 
-    With `is_all` it brings those too that are as they shall be. Raises GitFailed.
+    With `is_all` the next commit gets unchanged files too. Raises GitFailed.
     """
-    files = TreeFiles(repo.place)
+    files = TreeFiles(repo.folder)
     with held(repo.common / _LOCK):
         known = waiting(repo)
         changed = [path for path, splice in changes.items() if rewrite(files, path, splice)]
@@ -36,15 +36,15 @@ def waiting(repo: Repository) -> list[str]:
         return []
 
 
-def wait_no_more(repo: Repository, asked: set[str], left: Callable[[], Iterable[str]]) -> None:
-    """Has the paths that were asked for wait no more, but for those that `left` finds."""
+def remove_waiting(repo: Repository, asked: set[str], left: Callable[[], Iterable[str]]) -> None:
+    """Removes the paths `asked` from the waiting ones, except those that `left` returns."""
     with held(repo.common / _LOCK):
         rest = [path for path in waiting(repo) if path not in asked]
         _keep(repo, [*rest, *left()])
 
 
 def rewrite(files: TreeFiles, path: str, splice: Splice) -> bool:
-    """Writes what a file shall hold; tells whether that changed it. Raises GitFailed."""
+    """Applies a splice to a file; reports whether that changed it. Raises GitFailed."""
     try:
         while True:
             seen = files.look(path)

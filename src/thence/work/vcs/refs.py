@@ -1,8 +1,8 @@
-"""The refs of a repository, all as one look at them shows them.
+"""The refs of a repository, as read in one listing.
 
-They are the branches, what is here of remotes' branches, and our own: `refs/thence/base/…` is where
-a package's branch began, `refs/thence/reviewed/…` the commit that went to review. A command looks
-once, for each look costs a process of git; who has moved a ref looks again.
+The refs are the branches, the remote-tracking branches, and our own: `refs/thence/base/…` is the
+commit that a package's branch began at, `refs/thence/reviewed/…` the commit that went to review. A
+command lists once, because each listing costs a process of git; after moving a ref it lists again.
 """
 
 import os
@@ -28,11 +28,11 @@ _FORM = "%00".join((*(f"%({field})" for field in _FIELDS), "%(worktreepath)", ""
 class Refs(NamedTuple):
     """The refs of a repository with their commits.
 
-    `branches` are the local ones without `refs/heads/`. `upstreams` has the ref that a branch
-    follows, by the branch's whole name, and `remotes` the remote that has it. `trees` has the
-    working tree in which a branch is checked out, and `here` is the branch of the main one: None
-    if its HEAD is detached, or has no commit. `default` is the branch that others take for the
-    main one, None if nothing tells.
+    `branches` are the local branches without `refs/heads/`. `upstreams` maps a branch's full ref to
+    the ref that it follows, `remotes` a branch to the remote of that ref. `trees` maps a branch to
+    the working tree in which it is checked out. `here` is the branch of the main working tree: None
+    if its HEAD is detached, or has no commit. `default` is the repository's default branch, None if
+    it is unknown.
     """
 
     commits: Mapping[str, str]
@@ -44,13 +44,13 @@ class Refs(NamedTuple):
     default: str | None
 
     def on_remotes(self, branch: str) -> list[str]:
-        """Returns the refs of what is here of a branch on remotes."""
+        """Returns the remote-tracking refs of a branch."""
         found = (ref for ref in self.commits if ref.startswith(REMOTES))
         return [ref for ref in found if ref.removeprefix(REMOTES).partition("/")[2] == branch]
 
 
 def refs_of(repo: Repository) -> Refs:
-    """Looks at the refs of a repository, seen from its main working tree; raises GitFailed."""
+    """Lists the refs of a repository, seen from its main working tree; raises GitFailed."""
     arguments = ("for-each-ref", f"--format={_FORM}", HEADS, REMOTES, OURS)
     out = os.fsdecode(patiently(repo, arguments, "could not list the branches of"))
     commits, branches, upstreams, remotes, trees = {}, {}, {}, {}, {}
@@ -70,7 +70,7 @@ def refs_of(repo: Repository) -> Refs:
             remotes[name] = remote
         if head == "*":
             here = name
-        tree = repo.place if head == "*" else Path(path)
+        tree = repo.folder if head == "*" else Path(path)
         if path and is_standing(tree):
             trees[name] = tree
     is_main = repo.git_dir == repo.common  # a bare repository has no main working tree

@@ -1,4 +1,4 @@
-"""What there is to know of a git repository before anything in it is changed."""
+"""A git repository: its folders, branches, working trees and operations under way; read only."""
 
 import os
 import re
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import unmake_if_free
+from thence.work.vcs.leftovers import remove_half_made_if_free
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
 _PAUSE_S = 0.01
 _BARE = b"true"
-# what tells in a configuration that the working tree may be elsewhere, or none
+# configuration entries by which the working tree may be elsewhere, or none
 _UNUSUAL = re.compile(rb"(?im)worktree|(?:^|\])\s*bare\b(?!\s*=\s*false\s*$)")
 # a file or folder in a checkout's own git folder, and the operation that keeps it there
 _OPERATIONS = (
@@ -28,10 +28,10 @@ _OPERATIONS = (
     ("sequencer", "cherry-pick or revert"),
     ("BISECT_LOG", "bisect"),
 )
-# where a rebase notes which branches it will move at its end
+# the files in which a rebase records the branches that it will move at its end
 _REBASED = ("rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs")
 REMOTE_HEAD = "refs/remotes/origin/HEAD"
-_USUAL_NAMES = ("main", "master", "trunk", "develop")
+_DEFAULT_NAMES = ("main", "master", "trunk", "develop")
 
 
 class Repository(NamedTuple):
@@ -48,11 +48,11 @@ class Repository(NamedTuple):
 
     @property
     def git(self) -> Git:
-        """The program git, where it sees this repository."""
+        """The program git in this repository."""
         return Git(self.top or self.common)
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """The folder to name in messages."""
         return self.top or self.common
 
@@ -61,7 +61,7 @@ class Checkout(NamedTuple):
     """A working tree of a repository: the main one or a linked worktree.
 
     `head` is the commit, None before the first; `branch` has no `refs/heads/` and is None when
-    HEAD is detached. `is_missing` says that the folder is gone.
+    HEAD is detached. `is_missing` is whether the folder is gone.
     """
 
     path: Path
@@ -73,10 +73,10 @@ class Checkout(NamedTuple):
 
 
 def repository(folder: Path) -> Repository:
-    """Finds the repository that a folder lies in.
+    """Returns the repository that contains a folder.
 
-    Where it lies as git makes one git need not be asked. Raises GitFailed with `git init` as its
-    hint if there is none.
+    An ordinary repository is found without asking git. Raises GitFailed with `git init` as its hint
+    if there is none.
     """
     plain = _plain(folder)
     if plain is not None:
@@ -84,23 +84,23 @@ def repository(folder: Path) -> Repository:
     git = Git(folder)
     asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
     answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
-    told = answer.out.split(b"\n")
-    if len(told) < 4:
+    lines = answer.out.split(b"\n")
+    if len(lines) < 4:
         raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
-    common, own = (Path(os.fsdecode(line)) for line in told[1:3])
-    if len(told) > 5:
+    common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
+    if len(lines) > 5:
         raise failure(
             "could not tell the repository of",
             folder,
             "its path holds a line end, by which git parts what it answers",
             "move the repository to a path of one line",
         )
-    top = Path(os.fsdecode(told[3])) if answer.status == 0 else None
-    return Repository(top, common, own, told[0] == _BARE)
+    top = Path(os.fsdecode(lines[3])) if answer.status == 0 else None
+    return Repository(top, common, own, lines[0] == _BARE)
 
 
 def main_of(repo: Repository, root: Path) -> Repository:
-    """Returns a repository as it is seen from its main working tree, or what stands for it."""
+    """Returns a repository as seen from its main working tree, whose top is `root`."""
     return repo if repo.top == root else repo._replace(top=root, git_dir=repo.common)
 
 
@@ -131,7 +131,7 @@ def branch_of(repo: Repository) -> str:
     if found is None:
         raise failure(
             "could not tell the branch of",
-            repo.place,
+            repo.folder,
             "HEAD is detached",
             "check a branch out: git switch BRANCH",
         )
@@ -139,27 +139,27 @@ def branch_of(repo: Repository) -> str:
 
 
 def default_among(names: Sequence[str], pointed: str) -> str | None:
-    """Returns the branch that others take for the main one; None if nothing tells.
+    """Returns the default branch among names; None if it is unknown.
 
-    That is what the remote's HEAD is `pointed` to, else the first of main, master, trunk and
-    develop that is there, else the only branch.
+    The default branch is the target `pointed` of the remote's HEAD, else the first of main, master,
+    trunk and develop that exists, else the only branch.
     """
     remote = pointed.removeprefix("refs/remotes/origin/")
-    for name in (remote, *_USUAL_NAMES):
+    for name in (remote, *_DEFAULT_NAMES):
         if name in names:
             return name
     return names[0] if len(names) == 1 else None
 
 
 def user_of(repo: Repository) -> str:
-    """Returns the name of the user as git knows them, empty if it knows none that can be shown."""
-    told = repo.git.ask("config", "--get", "user.name").out
-    name = " ".join(told.decode("utf-8", "replace").split())
+    """Returns the user's name in git's configuration, empty if there is none that is printable."""
+    lines = repo.git.ask("config", "--get", "user.name").out
+    name = " ".join(lines.decode("utf-8", "replace").split())
     return name if name.isprintable() else ""
 
 
 def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
-    """Tells whether a commit is in the history of another, or the same."""
+    """Reports whether a commit is in the history of another, or the same."""
     answer = repo.git.ask("merge-base", "--is-ancestor", older, newer)
     if answer.status not in {0, 1}:
         raise repo.git.failed(answer, ("merge-base",))
@@ -180,10 +180,10 @@ def checkouts(repo: Repository) -> tuple[Checkout, ...]:
 
 
 def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes:
-    """Returns what git tells that looks at all worktrees; one that is being made is waited for.
+    """Returns the output of a git that reads all worktrees; waits for one that is being made.
 
-    Git gives up on a worktree whose folder it finds half made, or half taken away; one that was
-    half made by a command of thence that was killed is taken away. Raises GitFailed.
+    Git fails on a worktree whose folder is half made, or half removed. A worktree half made by a
+    killed command of thence is removed. Raises GitFailed.
     """
     for attempt in range(_LISTINGS_MAX):
         answer = repo.git.ask(*arguments)
@@ -191,7 +191,7 @@ def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes
             break
         time.sleep(_PAUSE_S)
         if attempt:
-            unmake_if_free(repo.common)
+            remove_half_made_if_free(repo.common)
     if answer.status:
         raise repo.git.failed(answer, arguments, doing=doing)
     return answer.out
@@ -203,14 +203,14 @@ def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]
 
 
 def is_standing(tree: Path) -> bool:
-    """Tells whether the folder of a working tree that git has noted is there."""
+    """Reports whether the folder of a recorded working tree exists."""
     return os.path.exists(tree / ".git")
 
 
 def operation_under_way(git_dir: Path) -> str | None:
-    """Returns what somebody has begun in a working tree and not ended, such as "rebase".
+    """Returns the operation under way in a working tree, such as "rebase".
 
-    It is one of merge, rebase, am, cherry-pick, revert and bisect, or None.
+    One of merge, rebase, am, cherry-pick, revert and bisect, or None.
     """
     for name, operation in _OPERATIONS:
         if os.path.exists(git_dir / name):
@@ -219,19 +219,19 @@ def operation_under_way(git_dir: Path) -> str | None:
 
 
 def rebase_of(repo: Repository, branch: str) -> Path | None:
-    """Returns the git folder of a working tree where a branch is being rebased, else None.
+    """Returns the git folder of the working tree in which a branch is being rebased, else None.
 
-    HEAD is detached meanwhile, so that the branch seems free; its ref is moved at the end.
+    HEAD is detached during a rebase, so that the branch seems free; its ref is moved at the end.
     """
     ref = HEADS + branch
     folders = [repo.common, *(folder for _, folder in _linked(repo.common))]
     for folder in folders:
         for name in _REBASED:
             try:
-                told = os.fsdecode((folder / name).read_bytes())
+                lines = os.fsdecode((folder / name).read_bytes())
             except OSError:
                 continue
-            if ref in told.splitlines():
+            if ref in lines.splitlines():
                 return folder
     return None
 
@@ -239,16 +239,16 @@ def rebase_of(repo: Repository, branch: str) -> Path | None:
 def _plain(folder: Path) -> Repository | None:
     """Returns the repository of a folder in an ordinary working tree of the user's own.
 
-    None where only git can tell: of a bare one, a submodule, a tree that is set elsewhere, another
-    user's, across file systems, by a strange path, or where there is no git.
+    None where git has to be asked: for a bare repository, a submodule, a configured working tree,
+    another user's files, a path across file systems or with a line end, or where git is missing.
     """
     with suppress(OSError, ValueError, RuntimeError):
-        whole = folder.resolve(strict=True)
+        resolved = folder.resolve(strict=True)
         has_git = any(os.access(f"{path}/git", os.X_OK) for path in os.get_exec_path())
-        if not has_git or "\n" in str(whole):
+        if not has_git or "\n" in str(resolved):
             return None
-        for top in (whole, *whole.parents):
-            if top.stat().st_dev != whole.stat().st_dev or os.path.lexists(top / "HEAD"):
+        for top in (resolved, *resolved.parents):
+            if top.stat().st_dev != resolved.stat().st_dev or os.path.lexists(top / "HEAD"):
                 return None
             if os.path.lexists(top / ".git"):
                 own, common = _git_dirs(top)
@@ -262,7 +262,7 @@ def _plain(folder: Path) -> Repository | None:
 
 
 def _git_dirs(top: Path) -> tuple[Path, Path]:
-    """Returns the git folders of a working tree, its own and that which all share."""
+    """Returns the git folders of a working tree: its own and the shared one."""
     own = (top / ".git").resolve(strict=True)
     if own.is_dir():
         return own, own
@@ -273,7 +273,7 @@ def _git_dirs(top: Path) -> tuple[Path, Path]:
 
 
 def _linked(common: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields each linked worktree's folder, as git has noted it, with its git folder."""
+    """Yields each linked worktree's folder, as git has recorded it, with its git folder."""
     try:
         names = sorted(os.listdir(common / "worktrees"))
     except OSError:
@@ -301,14 +301,14 @@ def _main_path(repo: Repository, named: Path) -> Path:
 def _checkout(
     repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
 ) -> Checkout:
-    told = dict(line.partition(" ")[::2] for line in entry)
-    path = _main_path(repo, Path(told["worktree"])) if is_main else Path(told["worktree"])
-    head = told.get("HEAD")
+    lines = dict(line.partition(" ")[::2] for line in entry)
+    path = _main_path(repo, Path(lines["worktree"])) if is_main else Path(lines["worktree"])
+    head = lines.get("HEAD")
     return Checkout(
         path=path,
         git_dir=repo.common if is_main else linked.get(path, repo.common / "worktrees" / path.name),
         head=head if head and head.strip("0") else None,
-        branch=told["branch"].removeprefix(HEADS) if "branch" in told else None,
+        branch=lines["branch"].removeprefix(HEADS) if "branch" in lines else None,
         is_main=is_main,
         is_missing=not is_standing(path),
     )

@@ -1,4 +1,4 @@
-"""What merges of branches would be, found out past every working tree."""
+"""Trial merges of branches, without a working tree."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ _CONFLICTS = 1
 class MergeStep(NamedTuple):
     """One branch of a plan.
 
-    "merged": the target has all of it already. "clean": it can be merged. "conflict": `files` are
-    those on which both contradict.
+    "merged": the target contains it already. "clean": it can be merged. "conflict": `files` are
+    the files in conflict.
     """
 
     branch: str
@@ -26,7 +26,7 @@ class MergeStep(NamedTuple):
 
 
 class MergePlan(NamedTuple):
-    """What merging branches into a target, in this order, would be."""
+    """The plan of merging branches into a target, in this order."""
 
     target: str
     steps: tuple[MergeStep, ...]
@@ -43,11 +43,10 @@ def plan(
     packages: Sequence[str],
     tips: Mapping[str, str] | None = None,
 ) -> MergePlan:
-    """Tries to merge branches into a target one after another, and changes no branch by it.
+    """Merges branches into a target one after another as a trial, and changes no branch.
 
-    Those behind a conflict are tried without the one that conflicts. `tips` are the commits to
-    take of branches that may have moved on since. Raises GitFailed if one of the branches is
-    missing.
+    Branches behind a conflict are merged without the one that conflicts. `tips` are the commits to
+    use for branches that may have moved since. Raises GitFailed if one of the branches is missing.
     """
     known = tips_of(repo, target, packages, tips)
     at = known[target]
@@ -69,7 +68,7 @@ def plan(
 def tips_of(
     repo: Repository, target: str, packages: Sequence[str], tips: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Returns the commit of each branch; `tips` go before what git has now.
+    """Returns the commit of each branch; `tips` take precedence over git's refs.
 
     Raises GitFailed if one of the branches is missing.
     """
@@ -77,7 +76,7 @@ def tips_of(
     for name in (target, *packages):
         if name not in known:
             cause, hint = f"there is no branch {name}", "git branch"
-            raise failure(f"could not merge into {target} in", repo.place, cause, hint)
+            raise failure(f"could not merge into {target} in", repo.folder, cause, hint)
     return known
 
 
@@ -87,11 +86,11 @@ def words(branch: str, target: str) -> str:
 
 
 def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
-    """Merges two commits and returns the tree, with the files on which they contradict.
+    """Merges two commits and returns the tree, with the files in conflict.
 
-    With conflicts the tree holds their marks. Day files, which one may have and the other no more,
-    are no contradiction. Nothing is changed but for new objects. Raises
-    GitFailed if git can't merge them at all, such as commits without a common history.
+    With conflicts the tree holds conflict markers. Day files, which one side may have dropped, are
+    no conflict. Only objects are written. Raises GitFailed if git can't merge the commits at all,
+    such as commits without a common history.
     """
     arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
     answer = repo.git.ask(*arguments)
@@ -103,10 +102,10 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
 
 
 def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str]) -> str:
-    """Returns the commit to begin at: that of the base, or a merge of several.
+    """Returns the commit to begin at: that of the base, or a merge of several bases.
 
     The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
-    contradict each other.
+    conflict.
     """
     names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
     assert names, "a worktree begins somewhere"
@@ -122,7 +121,7 @@ def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str
         if conflicts:
             raise failure(
                 f"could not merge {first} and {name} to begin at in",
-                repo.place,
+                repo.folder,
                 f"both change {', '.join(conflicts)}",
                 f"merge one into the other, then try again: git merge {name}",
             )
@@ -135,5 +134,5 @@ def _commit(repo: Repository, name: str) -> str:
     answer = repo.git.ask(*arguments)
     if answer.status:
         cause = f"there is no branch or commit {name}"
-        raise failure("could not begin at it in", repo.place, cause, "git branch --all")
+        raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
     return answer.out.decode().strip()

@@ -1,8 +1,8 @@
-"""A merge that is not finished: the note of it, what it left, what its user has to know.
+"""The record of an unfinished merge, and the recovery of a merge whose command was killed.
 
-A note remembers a merge from its beginning until its command has told what came of it. One that is
-there when nobody merges, and has no conflict open, is of a command that was killed: its files are
-put back unless the target has them, and whoever looks at the board is told how to conclude it.
+A record exists from the beginning of a merge until its command has finished. A record without an
+open conflict, while nobody merges, belongs to a killed command: the working tree is restored unless
+the target has the merge, and the next look at the board warns the user how to finish it.
 """
 
 import os
@@ -13,21 +13,21 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.naming import package_of
-from thence.work.vcs.advancing import put_back
+from thence.work.vcs.advancing import restore_tree
 from thence.work.vcs.git import failure
 from thence.work.vcs.leftovers import MERGING, free
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository, is_ancestor, tip
 from thence.work.vcs.worktrees import discard
 
-_NOTES = "merge-*.json"
+_RECORDS = "merge-*.json"
 
 
 class Unfinished(NamedTuple):
-    """A merge that was begun: of which branches at which commits, and where its target stood.
+    """A merge that was begun: its branches with their commits, its target and that one's commit.
 
     `end` is the commit that the target was about to be moved to, None before that. `conflict` is
-    the branch whose merge is open in the private working tree of the note.
+    the branch whose merge is open in the private working tree of the record.
     """
 
     target: str
@@ -42,84 +42,84 @@ class Unfinished(NamedTuple):
         return tuple(name for name, _ in self.branches)
 
 
-def unfinished(note: Path) -> Unfinished | None:
-    """Returns the merge that a note tells of; None if there is no note."""
+def unfinished(record: Path) -> Unfinished | None:
+    """Returns the merge in a record; None if there is no record."""
     try:
-        data = note.read_bytes()
+        data = record.read_bytes()
         import json  # seldom needed
 
-        told = json.loads(data)
-        branches = tuple((name, tip) for name, tip in told.pop("branches"))
-        return Unfinished(branches=branches, **told)
+        values = json.loads(data)
+        branches = tuple((name, tip) for name, tip in values.pop("branches"))
+        return Unfinished(branches=branches, **values)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
         hint = "git log tells what was merged; remove the file, then merge again"
-        raise failure("could not read", note, str(error), hint) from error
+        raise failure("could not read", record, str(error), hint) from error
 
 
-def remember(note: Path, what: Unfinished) -> None:
-    """Writes a note, as a whole and for good."""
+def write_record(record: Path, what: Unfinished) -> None:
+    """Writes a record, atomically and durably."""
     import json  # seldom needed
 
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(f".{note.name}.{os.getpid()}")
+    record.parent.mkdir(parents=True, exist_ok=True)
+    beside = record.with_name(f".{record.name}.{os.getpid()}")
     try:
         with beside.open("wb") as file:
             file.write(json.dumps(what._asdict(), ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, note)
+        os.replace(beside, record)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
 
 
-def tree_of(note: Path) -> Path:
-    """Returns where the private working tree of a merge is."""
-    return note.with_suffix("")
+def tree_of(record: Path) -> Path:
+    """Returns the path of a merge's private working tree."""
+    return record.with_suffix("")
 
 
-def forget(repo: Repository, note: Path) -> None:
-    """Ends a merge: what it left in the user's working tree, its own working tree and its note.
+def end_merge(repo: Repository, record: Path) -> None:
+    """Ends a merge: restores the user's working tree, removes the private one and the record.
 
-    Callers hold the lock MERGING. Raises GitFailed if something of the user's is in the way.
+    Callers hold the lock MERGING. Raises GitFailed if the user's files are in the way.
     """
     import shutil  # seldom needed
 
-    before = unfinished(note)
+    before = unfinished(record)
     if before is not None:
-        _put_back(repo, note, before)
-    shutil.rmtree(tree_of(note), ignore_errors=True)  # git takes away no half of a worktree
-    discard(repo, tree_of(note))
-    note.unlink(missing_ok=True)
+        _restore(repo, record, before)
+    shutil.rmtree(tree_of(record), ignore_errors=True)  # git does not remove a partial worktree
+    discard(repo, tree_of(record))
+    record.unlink(missing_ok=True)
 
 
-def _put_back(repo: Repository, note: Path, before: Unfinished) -> None:
+def _restore(repo: Repository, record: Path, before: Unfinished) -> None:
     if before.end is None or tip(repo, before.target) != before.begin:
         return
-    since_ns = note.stat().st_mtime_ns
-    put_back(repo, before.target, before.begin, before.end, tree_of(note), since_ns)
+    since_ns = record.stat().st_mtime_ns
+    restore_tree(repo, before.target, before.begin, before.end, tree_of(record), since_ns)
 
 
-def cut_off(repo: Repository) -> Iterator[str]:
-    """Settles merges whose command was killed; yields what their user has to know."""
+def recover_merges(repo: Repository) -> Iterator[str]:
+    """Recovers merges whose command was killed; yields warnings for the user."""
     folder = (repo.common / MERGING).parent
-    if not any(folder.glob(_NOTES)):
+    if not any(folder.glob(_RECORDS)):
         return
-    told: list[str] = []
+    values: list[str] = []
     with suppress(GitFailed, OSError), held(repo.common / MERGING, 0.0):  # nobody merges now
         free(repo.common / MERGING)
-        for note in sorted(folder.glob(_NOTES)):
+        for record in sorted(folder.glob(_RECORDS)):
             with suppress(GitFailed, OSError):
-                before = unfinished(note)
+                before = unfinished(record)
                 if before is not None and before.conflict is None:
-                    told.append(_told(repo, before))
-                    _put_back(repo, note, before)
-    yield from told
+                    values.append(_report(repo, before))
+                    _restore(repo, record, before)
+    yield from values
 
 
-def _told(repo: Repository, before: Unfinished) -> str:
+def _report(repo: Repository, before: Unfinished) -> str:
     found = [package_of(name) for name in before.names]
     names = [each[1] for each in found if each]
     command = f"thence work merge {' '.join(names)}"

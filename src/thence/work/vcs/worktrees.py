@@ -1,8 +1,8 @@
 """Worktrees for work packages: a branch and a folder of its own for each, made and removed whole.
 
-Making one is two steps: branch and folder under the repository's lock, then the files under a
-lock of the worktree's own. Whatever a killed command left between them is found and completed by
-the next. Nothing uncommitted and nothing unmerged is ever deleted.
+A worktree is made in two steps: branch and folder under the repository's lock, then the files under
+a lock of the worktree's own. The next command completes a worktree that a killed command left
+between the steps. Nothing uncommitted and nothing unmerged is ever deleted.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import MAKING, locking, making, ref_locks, unmake
+from thence.work.vcs.leftovers import MAKING, locking, making, ref_locks, remove_half_made
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import (
     HEADS,
@@ -35,10 +35,10 @@ _REMOVING = "could not remove the worktree"
 
 
 class Worktree(NamedTuple):
-    """A worktree that stands: its folder, its branch, and the commit it began at or stands at.
+    """A complete worktree: its folder, its branch, and the commit it began at or is at.
 
-    `is_new` is True for exactly one of several commands that make the same at once: it made the
-    branch, and may say that the package is its own.
+    `is_new` is True for exactly one of several commands that make the same worktree concurrently:
+    that command made the branch, and may claim the package.
     """
 
     path: Path
@@ -48,11 +48,11 @@ class Worktree(NamedTuple):
 
 
 class WorktreeState(NamedTuple):
-    """What became of a worktree.
+    """The state of a worktree.
 
-    "clean": nothing uncommitted. "dirty": `changes` tells some of what is, as `git status
-    --porcelain` does, or `operation` what is under way. "missing": git knows of none at the path.
-    "moved": the branch is checked out at `path` instead. "foreign": something else stands there,
+    "clean": nothing is uncommitted. "dirty": `changes` lists some uncommitted changes, as `git
+    status --porcelain` does, or `operation` is under way. "missing": git knows no worktree at the
+    path. "moved": the branch is checked out at `path` instead. "foreign": something else is there,
     or has another branch checked out, which is `branch`.
     """
 
@@ -72,36 +72,36 @@ def make(
 ) -> Worktree:
     """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
 
-    `base` is a branch or commit to begin at; several are merged, past any working tree. A branch
-    that is there already is checked out with its commits, or begins anew if it has none of its
-    own. Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something
-    else stands at the path, if names differ in upper and lower case alone, or if the bases
-    contradict each other. Where the branch is not among the `known` ones it is made at once, and
-    git asked closer only if it refuses. Below the main working tree no part of the path may be a
-    link: a clone could hold one that leads elsewhere.
+    `base` is a branch or commit to begin at; several are merged, without a working tree. An
+    existing branch is checked out with its commits, or begins again if it has none of its own.
+    Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something else
+    is at the path, if names differ in upper and lower case alone, or if the bases conflict. A
+    branch that is not among the `known` ones is made without listing branches and worktrees, which
+    are listed only if git refuses. Below the main working tree no part of the path may be a link: a
+    clone could hold one that leads elsewhere.
     """
-    _check_place(repo, path)
-    there, is_new = None, False
+    _check_path(repo, path)
+    tree, is_new = None, False
     if known is not None and branch not in known and _is_free(path):
         with suppress(GitFailed):
-            there, is_new = _made(repo, branch, path, base, (known, ()))
-    if there is None:
-        there, is_new = _made(repo, branch, path, base, None)
-    _fill(there)
-    return Worktree(path, branch, there.head or "", is_new)
+            tree, is_new = _make_empty(repo, branch, path, base, (known, ()))
+    if tree is None:
+        tree, is_new = _make_empty(repo, branch, path, base, None)
+    _fill(tree)
+    return Worktree(path, branch, tree.head or "", is_new)
 
 
 def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
-    """Removes a worktree and its branch, if all it holds is committed and in `into`.
+    """Removes a worktree and its branch, if all its work is committed and in `into`.
 
-    One of them may be gone already. Ignored files go with the folder. Raises GitFailed, with
+    Either may be gone already. Ignored files are removed with the folder. Raises GitFailed, with
     nothing removed, if anything is uncommitted, under way, or not in the branch or commit `into`.
     """
     with held(repo.common / MAKING):
-        unmake(repo.common)
+        remove_half_made(repo.common)
         tip, kind = removable(repo, branch, path, into)
         if kind == "clean":
-            _take_away(repo, path)
+            _remove_folder(repo, path)
         elif not os.path.lexists(path):
             _forget_missing(repo, checkouts(repo), path)
         if tip is not None:
@@ -120,26 +120,28 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
         )
     state = state_of(repo, branch, path)
     if state.kind not in {"clean", "missing"}:
-        raise failure(_REMOVING, path, _told(state), "commit or move what is there, or keep it")
+        raise failure(
+            _REMOVING, path, _description(state), "commit or move what is there, or keep it"
+        )
     return tip, state.kind
 
 
 def check_out(repo: Repository, commit: str, path: Path) -> None:
     """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
-    _check_place(repo, path)
+    _check_path(repo, path)
     with held(repo.common / MAKING) as lock:
-        unmake(repo.common)
+        remove_half_made(repo.common)
         _hide(repo, path)
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
         with locking(repo.common / MAKING), making(repo.common, path):
-            Git(repo.place, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
+            Git(repo.folder, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
     _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
 
 
 def discard(repo: Repository, path: Path) -> None:
-    """Takes away a worktree that `check_out` has made, with all in it; raises GitFailed."""
+    """Removes a worktree that `check_out` has made, with all its files; raises GitFailed."""
     with held(repo.common / MAKING):
-        unmake(repo.common)
+        remove_half_made(repo.common)
         if any(_is_same(tree.path, path) for tree in checkouts(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
             repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
@@ -148,13 +150,13 @@ def discard(repo: Repository, path: Path) -> None:
 def state_of(
     repo: Repository, branch: str, path: Path, known: Mapping[str, Path] | None = None
 ) -> WorktreeState:
-    """Tells what became of the worktree of a branch that was made at a path.
+    """Returns the state of a branch's worktree that was made at a path.
 
-    With the `known` working trees of all branches git is asked for the others only if need be.
+    With the `known` working trees of all branches, git lists the worktrees only if necessary.
     """
     at = known.get(branch) if known is not None else None
     if at is not None and _is_same(at, path):
-        return _looked_into(path, git_dir_of(path), branch, branch)
+        return _state_at(path, git_dir_of(path), branch, branch)
     if at is None and known is not None and _is_free(path):
         return WorktreeState("missing", path, None)
     trees = [tree for tree in checkouts(repo) if not tree.is_missing]
@@ -165,10 +167,10 @@ def state_of(
             return WorktreeState("moved", elsewhere.path, branch)
         is_free = _is_free(path)
         return WorktreeState("missing" if is_free else "foreign", path, None)
-    return _looked_into(here.path, here.git_dir, here.branch, branch)
+    return _state_at(here.path, here.git_dir, here.branch, branch)
 
 
-def _looked_into(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
+def _state_at(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
     operation = operation_under_way(git_dir)
     if found != branch and operation is None:
         return WorktreeState("foreign", path, found)
@@ -178,10 +180,10 @@ def _looked_into(path: Path, git_dir: Path, found: str | None, branch: str) -> W
 
 
 def uncommitted(path: Path) -> tuple[str, ...]:
-    """Returns what is not committed in a working tree, untracked files with it; some of it.
+    """Returns the first uncommitted changes of a working tree, untracked files included.
 
-    Each is a line of `git status --porcelain`, with at most CHANGES_MAX of them; submodules
-    count when they hold something uncommitted or stand at another commit.
+    Each is a line of `git status --porcelain`, CHANGES_MAX at most; a submodule counts if it has
+    uncommitted changes or is at another commit.
     """
     arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
     out = Git(path).run(*arguments, "--ignore-submodules=none", doing="could not look into")
@@ -190,28 +192,25 @@ def uncommitted(path: Path) -> tuple[str, ...]:
 
 def git_dir_of(path: Path) -> Path:
     """Returns the git folder of a linked worktree."""
-    told = os.fsdecode(TreeFiles(path).read(".git"))
-    return path / told.removeprefix("gitdir: ").rstrip("\n")
+    text = os.fsdecode(TreeFiles(path).read(".git"))
+    return path / text.removeprefix("gitdir: ").rstrip("\n")
 
 
-def _made(
+def _make_empty(
     repo: Repository,
     branch: str,
     path: Path,
     base: str | Sequence[str],
     seen: tuple[Mapping[str, str], Sequence[Checkout]] | None,
 ) -> tuple[Checkout, bool]:
-    """Makes a worktree without its files by the branches and worktrees `seen`, or those there are.
-
-    Tells too whether its branch is new.
-    """
+    """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
     with held(repo.common / MAKING) as lock:
-        unmake(repo.common)
+        remove_half_made(repo.common)
         known, trees = seen or (branches(repo), checkouts(repo))
         _check_name(repo, branch, known)
-        there = _standing(trees, branch, path)
-        if there is not None:
-            return there, False
+        tree = _find_worktree(trees, branch, path)
+        if tree is not None:
+            return tree, False
         _clear(repo, branch, path)
         start = base_of(repo, base, known)
         is_new = branch not in known or is_ancestor(repo, known[branch], start)
@@ -232,14 +231,14 @@ def _check_name(repo: Repository, branch: str, known: Mapping[str, str]) -> None
     if alike:
         raise failure(
             f"could not make branch {branch} in",
-            repo.place,
+            repo.folder,
             f"it differs from {alike[0]} in upper and lower case alone",
             "some disks take both for one: give it another name",
         )
 
 
-def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
-    """Finds the worktree; raises GitFailed if branch or path belong to another one."""
+def _find_worktree(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
+    """Returns the worktree of a branch at a path; raises GitFailed if either belongs to another."""
     for tree in trees:
         if tree.is_missing:
             continue
@@ -256,7 +255,7 @@ def _standing(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | 
 
 
 def _clear(repo: Repository, branch: str, path: Path) -> None:
-    """Sees to it that nothing stands at a path; takes away only what a killed git began there."""
+    """Checks that a path is free; removes only the leftovers of a killed git."""
     files = TreeFiles(path.parent)
     if not path.parent.is_dir() or files.look(path.name) is None:
         return
@@ -278,23 +277,23 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
     )
 
 
-def _placed(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
-    """Returns the tree that a worktree's folder lies in, and its path there."""
+def _located(repo: Repository, path: Path) -> tuple[TreeFiles, str]:
+    """Returns the tree that contains a worktree's folder, and the folder's path in it."""
     main = repo.common.parent
     top = main if main in path.parents else path.parent.parent
     return TreeFiles(top), os.fspath(path.relative_to(top))
 
 
-def _check_place(repo: Repository, path: Path) -> None:
-    """Raises GitFailed if what shall be a worktree's folder, or one above it, is a link."""
-    files, place = _placed(repo, path)
+def _check_path(repo: Repository, path: Path) -> None:
+    """Raises GitFailed if the folder of a new worktree, or one above it, is a link."""
+    files, relative = _located(repo, path)
     hint = f"see what it is (ls -l {path.parent}), take it out, then try again"
     try:
-        target = files.target_of(place)
+        target = files.target_of(relative)
     except OSError as error:
         raise failure(_MAKING, path, f"{error.filename}: {error.strerror}", hint) from error
     if target is not None:
-        raise failure(_MAKING, path, f"{place}: {IS_LINK}", hint)
+        raise failure(_MAKING, path, f"{relative}: {IS_LINK}", hint)
 
 
 def _is_free(path: Path) -> bool:
@@ -309,7 +308,7 @@ def _leads_nowhere(repo: Repository, path: Path) -> bool:
 
 
 def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> None:
-    """Drops what git has noted of a worktree at this path whose folder is gone."""
+    """Removes git's record of a worktree at this path whose folder is gone."""
     for tree in trees:
         if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
             continue
@@ -319,11 +318,11 @@ def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> 
         repo.git.run("worktree", "remove", "--force", tree.path, doing=f"{_REMOVING} {path} of")
 
 
-def _take_away(repo: Repository, path: Path) -> None:
+def _remove_folder(repo: Repository, path: Path) -> None:
     arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
     answer = repo.git.ask(*arguments)
     if answer.status and "submodules" in answer.words:
-        # git takes them for a reason by themselves; what they hold was looked at
+        # git refuses because of submodules alone; their changes were checked before
         answer = repo.git.ask("worktree", "remove", "--force", path)
     if answer.status:
         raise repo.git.failed(answer, arguments, doing=f"{_REMOVING} {path} of")
@@ -336,10 +335,10 @@ def _delete(repo: Repository, branch: str, tip: str) -> None:
 
 
 def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
-    """Lets git make a worktree without its files, on a new branch if it is told where to start."""
-    git = Git(repo.place, keeps=(lock,))
-    files, place = _placed(repo, path)
-    if above := os.path.dirname(place):
+    """Makes a worktree without its files, on a new branch if there is a `start`."""
+    git = Git(repo.folder, keeps=(lock,))
+    files, relative = _located(repo, path)
+    if above := os.path.dirname(relative):
         files.make_folder(above)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
@@ -358,7 +357,7 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int
 
 
 def _fill(tree: Checkout) -> None:
-    """Checks out the files of a worktree that has none yet; what is there stays."""
+    """Checks out the files of a worktree that has none yet; existing files stay."""
     if (tree.git_dir / "index").exists():
         return
     with held(tree.git_dir / "thence.lock") as lock:
@@ -370,18 +369,18 @@ def _fill(tree: Checkout) -> None:
 
 
 def _hide(repo: Repository, path: Path) -> None:
-    """Keeps the folder of worktrees out of `git status` and `git add` of the tree it lies in."""
+    """Keeps the folder of worktrees out of `git status` and `git add` of the tree around it."""
     if repo.common.name != ".git" or repo.common.parent not in path.parents:
         return
     if repo.common in path.parents:
         return
     line = b"/" + os.fsencode(path.parent.relative_to(repo.common.parent)) + b"/\n"
     exclude = repo.common / "info/exclude"
-    told = exclude.read_bytes() if exclude.exists() else b""
-    if line != b"/./\n" and line not in told.splitlines(keepends=True):
+    text = exclude.read_bytes() if exclude.exists() else b""
+    if line != b"/./\n" and line not in text.splitlines(keepends=True):
         exclude.parent.mkdir(exist_ok=True)
         with exclude.open("ab") as file:
-            file.write(b"\n" + line if told and not told.endswith(b"\n") else line)
+            file.write(b"\n" + line if text and not text.endswith(b"\n") else line)
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -390,7 +389,7 @@ def _is_same(path: Path, other: Path) -> bool:
     return path == other or os.path.realpath(path) == os.path.realpath(other)
 
 
-def _told(state: WorktreeState) -> str:
+def _description(state: WorktreeState) -> str:
     if state.kind == "moved":
         return f"its branch is checked out at {state.path}"
     if state.kind == "foreign":
