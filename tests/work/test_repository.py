@@ -79,7 +79,7 @@ def test_bare_repository_has_no_top_and_its_worktrees_are_found(tmp_path):
     git(make_repository(tmp_path / "origin"), "clone", "--quiet", "--bare", ".", tmp_path / "b.git")
     bare = repository(tmp_path / "b.git")
     assert (bare.is_bare, bare.top, bare.common) == (True, None, tmp_path / "b.git")
-    assert bare.place == bare.common
+    assert bare.folder == bare.common
     assert checkouts(bare) == ()
     git(bare.common, "worktree", "add", "--quiet", tmp_path / "w", "main")
     for seen in (bare, repository(tmp_path / "w")):
