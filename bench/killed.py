@@ -20,7 +20,7 @@ import click
 
 from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
 from thence.cli.exit_codes import DAMAGED, INTERRUPTED
-from thence.cli.failure import explained
+from thence.cli.failure import report_error
 from thence.cli.groups import HELP_NAMES, json_option, talks
 from thence.cli.shared.render import counted
 from thence.cli.voice import Voice, current
@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
         voice.interrupted()
         return INTERRUPTED
     except Exception as error:  # door: a user gets three lines
-        return explained(error, voice)
+        return report_error(error, voice)
     return int(code)
 
 

@@ -25,8 +25,8 @@ from thence.log.write.batch import (
     answer,
     conditions_of,
     drafts_of,
-    emitted,
-    taken,
+    emitted_drafts,
+    take_batch,
 )
 from thence.replica import Log
 
@@ -203,10 +203,10 @@ def _steps(
             callers.leave()
 
     def take() -> None:
-        items.extend(taken(queue))
+        items.extend(take_batch(queue))
         drafts.extend(drafts_of(items))
         conditions.update(conditions_of(items, 0))
-        assert not emitted(items)
+        assert not emitted_drafts(items)
 
     drafts: list[Draft] = []
     conditions: dict[int, Condition] = {}

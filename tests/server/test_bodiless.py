@@ -11,7 +11,7 @@ from tests.server.runs import make_run
 from tests.server.serving import serving
 
 from thence.server.app import create_app
-from thence.server.logs.logs import Logs
+from thence.server.logs.open_logs import Logs
 
 LIVE = "/simulations/first/events/live"
 

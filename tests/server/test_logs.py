@@ -2,7 +2,7 @@ import shutil
 
 from tests.server.runs import make_large, make_run
 
-from thence.server.logs.logs import Logs
+from thence.server.logs.open_logs import Logs
 from thence.server.logs.root import Root
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from thence.errors import PlanningError, ScenarioError
-from thence.sim.scenario_files import parsed
+from thence.sim.scenario_files import parse_file
 from thence.work.plan.activity import entries_of
 from thence.work.plan.frontmatter import read
 from thence.work.plan.tasks import parse
@@ -122,7 +122,7 @@ def test_yaml_that_is_too_deep_is_refused_with_its_place(tmp_path, name):
     path = tmp_path / "scenario.yaml"
     path.write_bytes(data)
     with pytest.raises(ScenarioError, match="deeper than 50 levels") as problem:
-        parsed(path)
+        parse_file(path)
     assert f"{path}: line {line}: " in str(problem.value)
     assert f"column {column}" in str(problem.value)
     with pytest.raises(PlanningError, match="deeper than 50 levels") as caught:
@@ -143,7 +143,7 @@ def test_yaml_whose_aliases_multiply_is_refused_with_its_line(tmp_path, more):
     path = tmp_path / "scenario.yaml"
     path.write_text(DOUBLED + more)
     with pytest.raises(ScenarioError, match=r"line 15: .*more than 100000 values"):
-        parsed(path)
+        parse_file(path)
     with pytest.raises(PlanningError, match="more than 100000 values") as caught:
         conf((DOUBLED + more).encode())
     assert caught.value.place == "config.yaml:15:18"
@@ -153,13 +153,13 @@ def test_yaml_that_holds_itself_is_refused_with_its_line(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text("a: 1\nb: &b [1, *b]\n")
     with pytest.raises(ScenarioError, match=r"line 2: .*holds itself"):
-        parsed(path)
+        parse_file(path)
 
 
 def test_yaml_with_honest_aliases_is_read(tmp_path):
     path = tmp_path / "scenario.yaml"
     path.write_text("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: [*a, *a]}\n")
-    data, _ = parsed(path)
+    data, _ = parse_file(path)
     assert data == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": [{"x": 1}] * 2}}
 
 
@@ -168,4 +168,4 @@ def test_scenario_of_any_size_is_not_read_whole(tmp_path):
     with path.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(ScenarioError, match="more than 1048576 bytes"):
-        parsed(path)
+        parse_file(path)

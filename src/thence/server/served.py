@@ -12,7 +12,7 @@ from thence.errors import NotALog, ReadFailed, ThenceError
 from thence.index.plan.page import PageOfLines
 from thence.server.live import backlog
 from thence.server.live.feed import Feeds
-from thence.server.logs.logs import Logs, OpenLog
+from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.summaries import Summaries, size_bytes
 from thence.server.metrics import Metrics

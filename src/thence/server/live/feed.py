@@ -18,7 +18,7 @@ from thence.log.read.follower import Follower
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import OS_DISK
 from thence.server.live.listener import Frame, Listener, frame_bytes
-from thence.server.logs.logs import Logs, OpenLog
+from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
 
 # a follower remembers every id; above this number the index looks them up

@@ -13,7 +13,7 @@ from thence.index.graph import causality as indexed
 from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan import query
 from thence.index.plan.page import Page, PageBounds, PageOfLines
-from thence.server.logs.logs import OpenLog
+from thence.server.logs.open_logs import OpenLog
 
 
 def page(log: OpenLog, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:

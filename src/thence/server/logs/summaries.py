@@ -26,7 +26,7 @@ from thence.log.read.read_errors import reading
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import CURRENT, current_path, segments, strays
-from thence.server.logs.logs import Logs, OpenLog
+from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog
 
 DAMAGE_LISTED_MAX = 100

@@ -19,7 +19,7 @@ from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import POLL_S
 from thence.server.live.listener import BEGINNING, HEARTBEAT, MEDIA_TYPE, Listener, frame_bytes
-from thence.server.logs.logs import OpenLog
+from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.served import Served
 

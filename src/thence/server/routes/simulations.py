@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
 from thence.server.logs import questions
-from thence.server.logs.logs import OpenLog
+from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.models import EventsPage, SimulationList, SimulationSummary

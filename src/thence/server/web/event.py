@@ -9,7 +9,7 @@ from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.index.graph.causality import NamedCauses
 from thence.server.logs import questions
-from thence.server.logs.logs import OpenLog
+from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, cut, el, joined, path

@@ -8,7 +8,7 @@ from thence.core.event import Event
 from thence.core.sentences.event_sentences import short_id
 from thence.index.plan.page import Page, PageBounds
 from thence.server.logs import questions
-from thence.server.logs.logs import OpenLog
+from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import LogFacts

@@ -51,6 +51,7 @@ def accept(
             move(session, found.slug, package.wp_id, DONE, facts)
         except Refused as refused:
             if given:
+                mirror(session, session.board.features[found.slug])
                 raise
             kept[package.wp_id] = f"{refused.cause}; {refused.hint}"
             continue
