@@ -14,10 +14,10 @@ from bench.rounds import per_second
 from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
 from thence.core.values.entry import entries
 from thence.core.values.vocabulary import PLAIN
-from thence.index.build.loading import load
-from thence.index.build.places import statements
-from thence.index.build.rows import LINES_TOGETHER, BlockRows, Names, Times, columns_of
 from thence.index.file.database import Index
+from thence.index.tables.loading import load
+from thence.index.tables.places import statements
+from thence.index.tables.rows import LINES_TOGETHER, BlockRows, Names, Times, columns_of
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.process import new_id, now

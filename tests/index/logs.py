@@ -11,11 +11,11 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import PLAIN, Vocabulary
-from thence.index.build.count_tables import RANGE_BITS
-from thence.index.build.places import STRIDE
-from thence.index.build.rows import INTEGER_MAX
-from thence.index.build.tallies import TURNS_TOGETHER
 from thence.index.file.database import Index
+from thence.index.tables.count_tables import RANGE_BITS
+from thence.index.tables.places import STRIDE
+from thence.index.tables.rows import INTEGER_MAX
+from thence.index.tables.tallies import TURNS_TOGETHER
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import CURRENT

@@ -7,9 +7,9 @@ import pytest
 
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index.build.places import STRIDE
 from thence.index.file.database import Index
 from thence.index.plan import arrivals
+from thence.index.tables.places import STRIDE
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

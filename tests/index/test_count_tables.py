@@ -11,10 +11,10 @@ from tests.index.asked import matching, read
 from tests.index.logs import add, fits, index_of
 
 from thence.core.query.filter import Filter
-from thence.index.build.count_tables import RANGE_BITS
-from thence.index.build.places import STRIDE
 from thence.index.file.database import Index
 from thence.index.plan.query import count, page
+from thence.index.tables.count_tables import RANGE_BITS
+from thence.index.tables.places import STRIDE
 
 SHELF_EVENTS = 2**RANGE_BITS // STRIDE
 EVENTS = 2 * SHELF_EVENTS + 3_000

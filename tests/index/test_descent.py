@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from thence.index.build.places import STRIDE, statements
 from thence.index.graph.shared_causes import ancestors_by_range, effects_by_range
+from thence.index.tables.places import STRIDE, statements
 
 EVENTS = 400
 BITS = 13  # eight events that stand a stride apart

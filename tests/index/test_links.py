@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from thence.index.build.places import STRIDE, statements
 from thence.index.graph.links import ENDS, Direction, Prefetch, cone, neighbours
+from thence.index.tables.places import STRIDE, statements
 
 LENGTH = 5_000
 

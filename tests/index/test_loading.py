@@ -5,8 +5,8 @@ from pathlib import Path
 from tests.events import drafted, stamped
 from tests.index.logs import add, index_of
 
-from thence.index.build.loading import RECENT_EVENTS
-from thence.index.build.places import STRIDE
+from thence.index.tables.loading import RECENT_EVENTS
+from thence.index.tables.places import STRIDE
 
 EVENTS = 3 * RECENT_EVENTS
 BACK = (1, RECENT_EVENTS - 1, 3 * RECENT_EVENTS // 2, 5 * RECENT_EVENTS // 2)

@@ -6,7 +6,7 @@ import pytest
 from tests.events import NODE, line_of
 from tests.index.logs import add, index_of
 
-from thence.index.build.places import STRIDE, assign_places
+from thence.index.tables.places import STRIDE, assign_places
 
 
 @pytest.mark.parametrize("count", [1, 2, 511, 512, STRIDE - 1])

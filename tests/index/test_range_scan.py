@@ -13,11 +13,11 @@ from tests.tiers import examples
 
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
-from thence.index.build.count_tables import recount
-from thence.index.build.places import STRIDE
-from thence.index.build.selection import selection
 from thence.index.file.database import Index
 from thence.index.plan.range_scan import MERGED_NAMES_MAX, Bounds, behind, count_ranges, scan_range
+from thence.index.tables.count_tables import recount
+from thence.index.tables.places import STRIDE
+from thence.index.tables.selection import selection
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

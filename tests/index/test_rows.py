@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thence.core.times import microseconds
-from thence.index.build.rows import NULL, Times, storable
+from thence.index.tables.rows import NULL, Times, storable
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
 

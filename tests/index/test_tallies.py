@@ -11,8 +11,8 @@ from tests.index.logs import add, fits, index_of
 from tests.index.test_count_tables import SHELF_EVENTS, steps
 
 from thence.core.query.filter import Filter
-from thence.index.build.tallies import TURNS_TOGETHER
 from thence.index.plan.query import count, page
+from thence.index.tables.tallies import TURNS_TOGETHER
 
 EVENTS = SHELF_EVENTS
 

@@ -15,12 +15,12 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.build.lines import Extent, LineReader
-from thence.index.build.segment_snapshot import Stale
 from thence.index.file.build_costs import Builds
 from thence.index.file.index_file import Files, IndexFile
 from thence.index.file.keeper import WAIT_S, Keeper, open_database
 from thence.index.file.match_cache import MatchCache
+from thence.index.tables.lines import Extent, LineReader
+from thence.index.tables.segment_snapshot import Stale
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, on_fork
 

@@ -14,9 +14,11 @@ from urllib.parse import quote_from_bytes
 
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.build.builder import Builder
-from thence.index.build.loading import load
-from thence.index.build.segment_snapshot import (
+from thence.index.file.build_costs import Builds
+from thence.index.file.index_file import Busy, Files, IndexFile
+from thence.index.tables.builder import Builder
+from thence.index.tables.loading import load
+from thence.index.tables.segment_snapshot import (
     PresentSegment,
     SegmentSnapshot,
     Stale,
@@ -24,8 +26,6 @@ from thence.index.build.segment_snapshot import (
     present,
     snapshots,
 )
-from thence.index.file.build_costs import Builds
-from thence.index.file.index_file import Busy, Files, IndexFile
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
 from thence.log.storage.identity import read_info

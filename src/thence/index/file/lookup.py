@@ -17,9 +17,9 @@ from thence.core.query.lookup import (
     subject_named,
 )
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.lines import Extent
-from thence.index.build.places import STRIDE
 from thence.index.file.database import Index
+from thence.index.tables.lines import Extent
+from thence.index.tables.places import STRIDE
 
 # the number of events read at once in a search from the latest event back
 _READ_EVENTS_MIN = 64

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 
 from thence.core.values.position import Intervals, Position
-from thence.index.build.count_tables import RANGE_BITS
+from thence.index.tables.count_tables import RANGE_BITS
 
 # the links of *precedes* that do not follow from the numbers of one node
 _ACROSS = """

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from thence.index.build.places import STRIDE
+from thence.index.tables.places import STRIDE
 
 Direction = Literal["upstream", "downstream"]
 

@@ -13,10 +13,10 @@ from itertools import chain
 
 import msgspec
 
-from thence.index.build.count_tables import RANGE_BITS
-from thence.index.build.places import STRIDE
-from thence.index.build.selection import NUMBER_MAX
 from thence.index.graph.links import causes_within, is_forward, reachable
+from thence.index.tables.count_tables import RANGE_BITS
+from thence.index.tables.places import STRIDE
+from thence.index.tables.selection import NUMBER_MAX
 
 # a wide read pays if at least one link in this many belongs to the walk
 _USED_PART = 8

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.query.lookup import not_found
-from thence.index.build.lines import Extent
-from thence.index.build.places import STRIDE
 from thence.index.file.database import Index
 from thence.index.file.lookup import is_storable
+from thence.index.tables.lines import Extent
+from thence.index.tables.places import STRIDE
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024

@@ -20,14 +20,14 @@ from thence.core.query.comparison import Comparison
 from thence.core.query.filter import Filter
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.lines import Extent
-from thence.index.build.places import STRIDE
-from thence.index.build.segment_snapshot import Stale
-from thence.index.build.selection import NUMBER_MAX, Selection
 from thence.index.file.database import Index
 from thence.index.file.match_cache import Matches, found, state
 from thence.index.plan.page import Wanted
 from thence.index.plan.range_scan import PlaceRange
+from thence.index.tables.lines import Extent
+from thence.index.tables.places import STRIDE
+from thence.index.tables.segment_snapshot import Stale
+from thence.index.tables.selection import NUMBER_MAX, Selection
 
 # a host may compose these from several members
 _WORDS = ("stream", "subject", "actor")

@@ -12,10 +12,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from thence.index.build.count_tables import KINDS, PAIRS, RANGE_BITS
-from thence.index.build.places import STRIDE
-from thence.index.build.selection import Ids, Selection, Span, listed_ids
-from thence.index.build.tallies import of_turns
+from thence.index.tables.count_tables import KINDS, PAIRS, RANGE_BITS
+from thence.index.tables.places import STRIDE
+from thence.index.tables.selection import Ids, Selection, Span, listed_ids
+from thence.index.tables.tallies import of_turns
 
 # with more names than this the rows of a range are scanned, not looked up
 _NAMES_MAX = 24

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from thence.core.values.entry import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.count_tables import CountTables
-from thence.index.build.intake import Intake
-from thence.index.build.lines import LineReader
-from thence.index.build.places import STRIDE as STRIDE
-from thence.index.build.places import assign_places, last, move, renumber
-from thence.index.build.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of
-from thence.index.build.segment_snapshot import PresentSegment, SegmentSnapshot
-from thence.index.build.tallies import tally
+from thence.index.tables.count_tables import CountTables
+from thence.index.tables.intake import Intake
+from thence.index.tables.lines import LineReader
+from thence.index.tables.places import STRIDE as STRIDE
+from thence.index.tables.places import assign_places, last, move, renumber
+from thence.index.tables.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of
+from thence.index.tables.segment_snapshot import PresentSegment, SegmentSnapshot
+from thence.index.tables.tallies import tally
 from thence.log.storage.disk import Disk, FileId
 
 # the numbers of ids in one query: only two sizes, so that each is prepared once

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
-from thence.index.build.rows import NULL
+from thence.index.tables.rows import NULL
 
 # a range holds 8,192 events if their places are one stride apart
 RANGE_BITS = 23

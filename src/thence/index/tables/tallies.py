@@ -8,8 +8,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from thence.index.build.rows import NULL, Row
-from thence.index.build.selection import NUMBER_MAX, NUMBER_MIN, Ids, Span, listed_ids
+from thence.index.tables.rows import NULL, Row
+from thence.index.tables.selection import NUMBER_MAX, NUMBER_MIN, Ids, Span, listed_ids
 
 # this many turns, from a multiple of it on, are also tallied together
 TURNS_TOGETHER = 1_024

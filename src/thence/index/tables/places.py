@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
-from thence.index.build.count_tables import recount
-from thence.index.build.rows import Key
+from thence.index.tables.count_tables import recount
+from thence.index.tables.rows import Key
 
 STRIDE = 1024
 # the room left between lines without a clock and all others when places are assigned anew
@@ -148,7 +148,7 @@ def rewrite(connection: sqlite3.Connection) -> None:
 
 def statements(script: str) -> Iterator[str]:
     """Yields the statements of a script of this room."""
-    text = files("thence.index.build").joinpath(script).read_text("utf-8")
+    text = files("thence.index.tables").joinpath(script).read_text("utf-8")
     bare = "\n".join(line.partition("--")[0].rstrip() for line in text.splitlines())
     for statement in bare.split(";"):
         if statement.strip():

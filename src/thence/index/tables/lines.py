@@ -12,7 +12,7 @@ from thence.core.values.codec import (
     parsed,
 )
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.segment_snapshot import Stale
+from thence.index.tables.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId
 from thence.log.storage.segment import CURRENT, older_names
 from thence.log.storage.system_call import DiskError

@@ -6,8 +6,8 @@ from pathlib import Path
 from zlib import crc32
 
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.rows import BadBytesRow, BlockRows, rows_of
-from thence.index.build.segment_snapshot import (
+from thence.index.tables.rows import BadBytesRow, BlockRows, rows_of
+from thence.index.tables.segment_snapshot import (
     BEGINNING_BYTES,
     LAST_BYTES,
     PresentSegment,

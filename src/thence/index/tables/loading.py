@@ -14,13 +14,13 @@ from typing import Any
 
 from thence.core.values.entry import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.build.count_tables import CountTables
-from thence.index.build.intake import Intake
-from thence.index.build.lines import LineReader
-from thence.index.build.places import ORDER, STRIDE, rewrite, statements
-from thence.index.build.rows import BlockRows, Key, Names, Times, columns_of, keys_of
-from thence.index.build.segment_snapshot import present
-from thence.index.build.tallies import tally_all
+from thence.index.tables.count_tables import CountTables
+from thence.index.tables.intake import Intake
+from thence.index.tables.lines import LineReader
+from thence.index.tables.places import ORDER, STRIDE, rewrite, statements
+from thence.index.tables.rows import BlockRows, Key, Names, Times, columns_of, keys_of
+from thence.index.tables.segment_snapshot import present
+from thence.index.tables.tallies import tally_all
 from thence.log.storage.disk import Disk
 
 RECENT_EVENTS = 8_192
