@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -34,6 +33,7 @@ from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, star
 from thence.work.orchestrate.environment import hints
 from thence.work.orchestrate.gate_runs import GateRun
 from thence.work.orchestrate.scheduling import Task
+from thence.work.orchestrate.task_host import TaskHost
 from thence.work.project.agents import GateConfig, argv
 from thence.work.session.changed_over import drops_day_files
 from thence.work.session.command_commit import check_at_target
@@ -48,9 +48,6 @@ from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import tip
 from thence.work.vcs.worktrees import git_dir_of
 
-if TYPE_CHECKING:
-    from thence.work.orchestrate.orchestrator import Orchestrator
-
 ACTOR = "orchestrate"
 GATE = "gate"
 _AT_ONCE_S = 10.0
@@ -60,16 +57,16 @@ _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for its
 class PackageTask:
     """One step with one package; `task` is the current task, `watch` a file that commits change."""
 
-    def __init__(self, orchestrator: "Orchestrator", task: Task) -> None:
-        self._orchestrator = orchestrator
-        self._setup = orchestrator.setup
+    def __init__(self, host: TaskHost, task: Task) -> None:
+        self._host = host
+        self._setup = host.setup
         self.task = task
         self.watch = Path(os.devnull)
         self._gate: GateRun | None = None
 
     @property
     def _feature(self) -> FeatureState:
-        return self._orchestrator.feature
+        return self._host.feature
 
     @property
     def _package(self) -> PackageState:
@@ -77,11 +74,11 @@ class PackageTask:
 
     @property
     def _round(self) -> Round:
-        return self._orchestrator.rounds.get(self.task.wp_id) or Round()
+        return self._host.rounds.get(self.task.wp_id) or Round()
 
     def begin(self, lease: int) -> Run | None:
         """Claims the package for its agent, and starts the agent; None if the board has changed."""
-        task, session = self.task, self._orchestrator.session
+        task, session = self.task, self._host.session
         session.look()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
@@ -123,7 +120,7 @@ class PackageTask:
 
     def _assign(self, retries: int) -> str:
         """Claims the package if it is planned, and gives it to the agent, in one piece."""
-        task, session, slug = self.task, self._orchestrator.session, self._feature.slug
+        task, session, slug = self.task, self._host.session, self._feature.slug
         payload = {
             "wp_id": task.wp_id,
             "agent_id": task.agent,
@@ -143,7 +140,7 @@ class PackageTask:
 
     def judge(self, ended: Ended) -> None:
         """Decides after the end of a try: move on, send back, or record a failed try."""
-        session = self._orchestrator.session
+        session = self._host.session
         session.look()
         if self._gate is not None:
             self._judge_gate(self._gate, ended)
@@ -163,7 +160,7 @@ class PackageTask:
 
     def _hand_in(self, ended: Ended) -> None:
         """Moves the work of an agent to review, unless a guard refuses."""
-        session, slug = self._orchestrator.session, self._feature.slug
+        session, slug = self._host.session, self._feature.slug
         with self._acting_as(self.task.agent):
             try:
                 facts = facts_of(session, self._feature, self.task.wp_id)
@@ -189,7 +186,7 @@ class PackageTask:
 
     def finish(self, lease: int) -> Run | None:
         """Starts the next gate of an approved package; with all passed merges the package."""
-        session = self._orchestrator.session
+        session = self._host.session
         session.look()
         if self._package.lane != FOR_REVIEW:
             return None
@@ -198,7 +195,7 @@ class PackageTask:
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
             raise failure("could not run the gates in", session.repo.folder, cause, hint)
-        passed = self._orchestrator.gates_passed(self.task.wp_id, commit)
+        passed = self._host.gates_passed(self.task.wp_id, commit)
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
                 return self._begin_gate(gate, commit, lease)
@@ -207,7 +204,7 @@ class PackageTask:
 
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
-        session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
         with held(session.shared_folder / "orchestrate.lock"):
             session.look()
             if tip(session.repo, branch) != commit:
@@ -238,13 +235,13 @@ class PackageTask:
 
     def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
         """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
-        session, wp_id = self._orchestrator.session, self.task.wp_id
+        session, wp_id = self._host.session, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
             facts = replace(
                 facts_of(session, self._feature, wp_id),
                 exempt=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
-                gates_seen=self._orchestrator.gates_passed(wp_id, commit),
+                gates_seen=self._host.gates_passed(wp_id, commit),
                 rests_on=(self._round.approval,) if self._round.approval else (),
                 is_local=not self._setup.needs_upstream,
             )
@@ -252,7 +249,7 @@ class PackageTask:
 
     def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
         """Starts the command of a gate in a checkout of the commit."""
-        session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
             payload = {
                 "work_package_id": wp_id,
@@ -283,7 +280,7 @@ class PackageTask:
                 judges = self._package.events_of("lane")
                 event_id = self._append(WorkEvent(change.event_type, change.payload, slug, judges))
         if is_passed:
-            self._orchestrator.gate_passed(wp_id, gate_type, judged.commit, event_id)
+            self._host.gate_passed(wp_id, gate_type, judged.commit, event_id)
             self._report("reviewed", f"gate {gate_type} passed", ended.seconds)
         else:
             self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, event_id)
@@ -298,11 +295,11 @@ class PackageTask:
         if self._gate is None:
             with self._acting_as(ACTOR):
                 comment = "stopped before it ended; thence work orchestrate --resume goes on"
-                self._orchestrator.session.append(self._history_event("comment", comment))
+                self._host.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
-        session, slug, wp_id = self._orchestrator.session, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
             facts = facts_of(session, self._feature, wp_id, reason=reason)
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
@@ -320,14 +317,14 @@ class PackageTask:
         }
         with self._acting_as(self.task.agent):
             self._append(WorkEvent("ErrorLogged", payload, self._feature.slug))
-        self._orchestrator.failed(self.task)
+        self._host.failed(self.task)
         self._report("failed", why, seconds)
 
     def _name_keys(self) -> None:
         """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
         known = {*own_variables()} - {*agent.env}
-        self._orchestrator.session.warnings += hints(agent.name, known, self._setup.environment)
+        self._host.session.warnings += hints(agent.name, known, self._setup.environment)
 
     def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {
@@ -340,17 +337,17 @@ class PackageTask:
 
     def _append(self, event: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        events = self._orchestrator.session.append(event)
+        events = self._host.session.append(event)
         self._check_journal()
         return events[0].event_id
 
     def _check_journal(self) -> None:
-        if (error := self._orchestrator.session.journal_error) is not None:
+        if (error := self._host.session.journal_error) is not None:
             raise error
 
     @contextmanager
     def _acting_as(self, actor: str) -> Iterator[None]:
-        session = self._orchestrator.session
+        session = self._host.session
         before = session.actor, session.store.actor
         session.actor = session.store.actor = actor
         try:
@@ -359,14 +356,14 @@ class PackageTask:
             session.actor, session.store.actor = before
 
     def _prompt(self, worktree: Path) -> str:
-        session, feature = self._orchestrator.session, self._feature
+        session, feature = self._host.session, self._feature
         target = session.target_of(feature)
         work = prompts.assignment(session.planning, feature, self._package, target, worktree)
         ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
         return ask(work, self._round.feedback)
 
     def _env(self, assigned: str, agent: str, more: Mapping[str, str]) -> dict[str, str]:
-        session = self._orchestrator.session
+        session = self._host.session
         return {
             **more,
             **session.store.replica.environment(assigned),
@@ -376,7 +373,7 @@ class PackageTask:
         }
 
     def _folder(self) -> Path:
-        folder = self._orchestrator.session.project.home / "agents" / self._feature.slug
+        folder = self._host.session.project.home / "agents" / self._feature.slug
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -393,7 +390,7 @@ class PackageTask:
 
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
-        self._orchestrator.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+        self._host.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
 
 
 def _try_text(retries: int) -> str:

@@ -35,7 +35,7 @@ from thence.work.project.own_files import write_attributes
 from thence.work.project.project import find_project
 from thence.work.result import CommandResult
 from thence.work.session.feature_choice import choose_feature
-from thence.work.session.targets import current_name
+from thence.work.session.targets import Targets
 from thence.work.session.ticks import TYPES, ticks_by_hand
 from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
@@ -67,6 +67,7 @@ class Session:
         self.errors = ErrorStore(self.project)
         self.planning = Planning(self.project, lambda: self.refs)
         self.warnings: list[str] = []
+        self._targets = Targets(self.project, self.planning, lambda: self.refs, self.warnings)
         self.appended: list[Event] = []
         self.journal_error: OSError | ThenceError | None = None
         self.events_received = 0
@@ -76,7 +77,6 @@ class Session:
         self._position: Position | None = None
         self._feature_slug: str | None = None
         self._refs: Refs | None = None
-        self.renamed_targets: dict[str, str] = {}
 
     def current_actor(self) -> str:
         """Returns the actor: the named one, else an agent, else the user as git knows them.
@@ -185,11 +185,11 @@ class Session:
 
     def _append_ticks(self) -> None:
         """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
-        if self.project.repo is None or not (ticks := list(ticks_by_hand(self))):
-            return
+        by_hand = ticks_by_hand(self.board, self.planning, self.target_of)
+        ticks = list(by_hand) if self.project.repo is not None else []
         about = [(one.feature or "", one.payload["subtask_index"]) for one in ticks]
         with suppress(HeadsMoved):
-            if self.append(*ticks, guard=self.guard(*about, types=TYPES)):
+            if ticks and self.append(*ticks, guard=self.guard(*about, types=TYPES)):
                 self._read()
 
     def _end_open_claims(self) -> None:
@@ -273,7 +273,7 @@ class Session:
     def target_of(self, feature: FeatureState) -> str:
         """Returns the branch that a feature goes to; raises PlanningError where it is gone."""
         if feature.target_branch:
-            return current_name(self, feature.slug, feature.target_branch)
+            return self._targets.current_name(feature.slug, feature.target_branch)
         here = self.branch_here()
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch) if meta and meta.target_branch else here

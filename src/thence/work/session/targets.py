@@ -7,36 +7,50 @@ that has the feature's planning files.
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from thence.errors import PlanningError
 from thence.work.plan.planning_files import Planning
+from thence.work.project.project import Project
 from thence.work.vcs.refs import Refs
-from thence.work.vcs.repository import HEADS, Repository
-
-if TYPE_CHECKING:
-    from thence.work.session.session import Session
+from thence.work.vcs.repository import HEADS, Repository, main_of
 
 _RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", re.MULTILINE)
 _LOG_BYTES_MAX = 1 << 24
 
 
-def current_name(session: "Session", slug: str, branch: str) -> str:
-    """Returns the present name of a feature's target; a changed name causes a warning.
+class Targets:
+    """The present names of target branches, each looked up once for a command."""
 
-    Raises PlanningError where the branch is gone and has no known successor, GitFailed.
-    """
-    repo = session.project.repo
-    if repo is None or branch in session.refs.branches:
-        return branch
-    key = f"{slug}/{branch}"
-    if key not in session.renamed_targets:
-        found = _successor(session.main, session.refs, session.planning, slug, branch)
-        if found != branch:
-            session.warnings.append(f"{branch}, the target of {slug}, is {found} now")
-        session.renamed_targets[key] = found
-    return session.renamed_targets[key]
+    def __init__(
+        self,
+        project: Project,
+        planning: Planning,
+        refs: Callable[[], Refs],
+        warnings: list[str],
+    ) -> None:
+        self._project = project
+        self._planning = planning
+        self._refs = refs
+        self._warnings = warnings
+        self._names: dict[tuple[str, str], str] = {}
+
+    def current_name(self, slug: str, branch: str) -> str:
+        """Returns the present name of a feature's target; a changed name adds a warning.
+
+        Raises PlanningError where the branch is gone and has no known successor, GitFailed.
+        """
+        repo = self._project.repo
+        if repo is None or branch in self._refs().branches:
+            return branch
+        key = (slug, branch)
+        if key not in self._names:
+            main = main_of(repo, self._project.root)
+            found = self._names[key] = _successor(main, self._refs(), self._planning, slug, branch)
+            if found != branch:
+                self._warnings.append(f"{branch}, the target of {slug}, is {found} now")
+        return self._names[key]
 
 
 def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, branch: str) -> str:

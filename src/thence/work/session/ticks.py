@@ -1,16 +1,13 @@
 """The events of ticked subtask boxes, those ticked by hand included."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from thence.errors import PlanningError
-from thence.work.board.state import FeatureState
+from thence.work.board.state import Board, FeatureState
 from thence.work.journal.store import WorkEvent
+from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
-
-if TYPE_CHECKING:
-    from thence.work.session.session import Session
 
 TYPES = ("SubtaskCompleted", "SubtaskReopened")
 
@@ -44,29 +41,31 @@ def package_of_section(feature: FeatureState, package: PlannedPackage) -> str | 
     return known.wp_id
 
 
-def ticks_by_hand(session: "Session") -> Iterator[WorkEvent]:
+def ticks_by_hand(
+    board: Board, planning: Planning, target_of: Callable[[FeatureState], str]
+) -> Iterator[WorkEvent]:
     """Yields the events of boxes that are ticked in tasks.md, and have no event in the log.
 
     The main working tree's files count, for features whose target is its branch.
     """
-    features = [each for each in session.board.features.values() if each.packages]
-    found = [(each, done) for each in features if (done := list(_boxes_ticked(session, each)))]
+    features = [each for each in board.features.values() if each.packages]
+    found = [(each, done) for each in features if (done := list(_boxes_ticked(planning, each)))]
     if not found:
         return
-    branch = session.planning.branch_here()
+    branch = planning.branch_here()
     for feature, done in found:
         with suppress(PlanningError):  # its target is gone: the commands that need it report that
-            if not feature.target_branch or session.target_of(feature) == branch:
+            if not feature.target_branch or target_of(feature) == branch:
                 for package, each in done:
                     yield tick_event(feature, package, each, is_done=True)
 
 
 def _boxes_ticked(
-    session: "Session", feature: FeatureState
+    planning: Planning, feature: FeatureState
 ) -> Iterator[tuple[PlannedPackage, Subtask]]:
-    path = session.planning.path(feature.slug, "tasks.md")
+    path = planning.path(feature.slug, "tasks.md")
     try:
-        data = session.planning.read(None, path) or b""
+        data = planning.read(None, path) or b""
     except PlanningError:  # reported by the commands that need the file
         return
     if b"[x]" not in data and b"[X]" not in data:
