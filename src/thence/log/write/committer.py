@@ -14,9 +14,9 @@ how many events were refused. After an unrepaired failed sync nothing is written
 
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock, Thread, current_thread, get_ident
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 from thence.core.values.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
@@ -43,6 +43,7 @@ from thence.log.write.latch import Callers, Latch, WaitQueue
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
 OnFull = Literal["drop", "block"]
+Answer = TypeVar("Answer")
 RETRY_S = 1.0
 _IDLE_S = 5.0
 _YIELD_FROM = 1_024
@@ -138,15 +139,9 @@ class Committer:
         Raises the error that kept the event from being written, or OutcomeUnknown when
         `timeout_s` seconds passed: the event is then still queued.
         """
-        thread = get_ident()
-        if self._may_lead(thread) and not self._leader:  # no call between: the lock is free
-            with self._lead:
-                self._leader = thread
-                try:
-                    if self._has_nothing_before():
-                        return self._commit_alone(draft, timeout_s)
-                finally:
-                    self._leader = 0
+        line = self._lead_alone(lambda: self._commit_alone(draft, timeout_s))
+        if line is not None:
+            return line
         self.join(waiting := Waiting((draft,)))
         return self._wait_on(waiting, timeout_s)[0]
 
@@ -159,17 +154,8 @@ class Committer:
         before, and returns no lines.
         """
         waiting = Waiting(drafts, condition)
-        thread = get_ident()
-        if self._may_lead(thread) and not self._leader:  # as in append
-            with self._lead:
-                self._leader = thread
-                try:
-                    if self._has_nothing_before():
-                        if drafts:
-                            self._commit([waiting], timeout_s)
-                        return waiting.result()
-                finally:
-                    self._leader = 0
+        if self._lead_alone(lambda: self._commit_waiting(waiting, timeout_s)):
+            return waiting.result()
         self.join(waiting)
         return self._wait_on(waiting, timeout_s)
 
@@ -196,6 +182,19 @@ class Committer:
         if self._leader == thread or self._opening.is_interrupted():
             raise interrupted_error(self._writer.folder)
         return not self._leader and self._has_nothing_before()
+
+    def _lead_alone(self, commit: Callable[[], Answer]) -> Answer | None:
+        """Commits in the caller's thread if nothing is queued; returns None if something is."""
+        thread = get_ident()
+        if self._may_lead(thread) and not self._leader:  # no call between: the lock is free
+            with self._lead:
+                self._leader = thread
+                try:
+                    if self._has_nothing_before():
+                        return commit()
+                finally:
+                    self._leader = 0
+        return None
 
     def _has_nothing_before(self) -> bool:
         return not (self._queue or self._batch or self.drops.gap or self._refused.count)
@@ -304,18 +303,20 @@ class Committer:
     def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
         """Commits one event in the thread of its caller, as `_commit` does many."""
         try:
-            line = self._writer.write_one(draft)
-            if line is None:
-                outcomes, error = self._writer.write((draft,), timeout_s)
-                if error is not None:
-                    raise error
-                line = cast(list[bytes], outcomes)[0]
-            self._writer.sync((line,))
+            outcomes, error = self._writer.write((draft,), timeout_s)
+            if error is not None:
+                raise error
+            self._writer.sync(outcomes)
         except ThenceError as error:
             self._refused.count = 1
             self._refused.error = error
             raise
-        return line
+        return cast(bytes, outcomes[0])
+
+    def _commit_waiting(self, waiting: Waiting, timeout_s: float) -> bool:
+        if waiting.drafts:
+            self._commit([waiting], timeout_s)
+        return True
 
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers waiting callers, returns the refused items to keep."""

@@ -126,27 +126,6 @@ class SegmentWriter:
             return WriteOutcome([] if self._poison else outcomes, error)
         return WriteOutcome(outcomes, None)
 
-    def write_one(self, draft: Draft) -> bytes | None:
-        """Writes one event as `write` writes many; None if the lock is not free now."""
-        if not self._is_whole or self._poison is not None or self._size >= self._file_bytes_max:
-            return None
-        lines: list[bytes | ThenceError] = []
-        try:
-            if not self._lock.take():
-                return None
-            if self._disk.path_id(self._path_text) != (self._file, self._size):
-                self._prepare_end()
-                if self._size >= self._file_bytes_max:
-                    return None
-            line = self.numbers.stamp((draft,))
-            self._write_lines(line, lines)
-            return line[0]
-        except DiskError as error:
-            raise append_error(self._path, error) from error
-        finally:
-            self._lock.release()
-            self._report_pending()
-
     def sync(self, written: Sequence[bytes | ThenceError] = ()) -> None:
         """Returns when all written lines are on the device.
 
