@@ -20,7 +20,7 @@ from thence.index.tables.places import statements
 from thence.index.tables.rows import LINES_TOGETHER, BlockRows, Names, Times, columns_of
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process import new_id, now
+from thence.log.storage.process_state import new_id, now
 from thence.log.storage.segment import current_path, own_folder
 
 EVENTS = 100_000

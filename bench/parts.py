@@ -15,7 +15,7 @@ from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk
-from thence.log.storage.process import new_id, now
+from thence.log.storage.process_state import new_id, now
 from thence.replica import Log
 from thence.sim import ActionEvent, EventWriter
 from thence.sim.encoding import draft_of

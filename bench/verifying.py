@@ -14,7 +14,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.log.check.verify import verify
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process import new_id, now
+from thence.log.storage.process_state import new_id, now
 from thence.log.storage.segment import current_path
 
 EVENTS = 150_000

@@ -22,7 +22,7 @@ from thence.errors import OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
 from thence.log.storage.append_errors import poisoned_error
 from thence.log.storage.disk import Disk
-from thence.log.storage.process import CLOSE_S, watch_forks
+from thence.log.storage.process_state import CLOSE_S, watch_forks
 from thence.log.storage.segment import current_path
 from thence.log.write.admission import Condition
 from thence.log.write.batch import Waiting

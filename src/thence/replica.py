@@ -26,10 +26,10 @@ from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import variable
 from thence.log.storage.durability import Durability, durability_on
-from thence.log.storage.process import CLOSE_S
-from thence.log.storage.process import new_id as new_id
-from thence.log.storage.process import now as now
-from thence.log.storage.process import watch_forks as watch_forks
+from thence.log.storage.process_state import CLOSE_S
+from thence.log.storage.process_state import new_id as new_id
+from thence.log.storage.process_state import now as now
+from thence.log.storage.process_state import watch_forks as watch_forks
 from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.storage.segment import current_path
 from thence.log.write.committer import OnFull as OnFull

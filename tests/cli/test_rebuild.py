@@ -9,7 +9,7 @@ from thence.core.values.codec import Members, draft, stamper
 from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.process import new_id, now
+from thence.log.storage.process_state import new_id, now
 from thence.log.storage.segment import current_path
 from thence.replica import open_log
 

@@ -19,7 +19,7 @@ from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.process import new_id
+from thence.log.storage.process_state import new_id
 from thence.replica import Log
 from thence.sim.writer import WriteMode
 

@@ -17,7 +17,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.identity import node_id
-from thence.log.storage.process import at_worker_end, new_id, now
+from thence.log.storage.process_state import at_worker_end, new_id, now
 from thence.replica import Log
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -21,8 +21,13 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.recovery import last_numbers, lines_backwards, mark_reported, unreported
 from thence.log.storage.system_call import DiskError
+from thence.log.storage.tail_recovery import (
+    last_numbers,
+    lines_backwards,
+    mark_reported,
+    unreported,
+)
 from thence.replica import Log
 
 

@@ -14,7 +14,8 @@ from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, READ_BYTES
-from thence.log.storage.recovery import (
+from thence.log.storage.system_call import DiskError
+from thence.log.storage.tail_recovery import (
     copy_aside,
     cut_broken_write,
     last_numbers,
@@ -22,7 +23,6 @@ from thence.log.storage.recovery import (
     recover_tail,
     unreported,
 )
-from thence.log.storage.system_call import DiskError
 
 LONG = 600_000  # more than two of the blocks that are read at once
 

@@ -8,7 +8,7 @@ from tests.work.repositories import git, make_repository
 
 from thence.core.values.vocabulary import WORK
 from thence.errors import InvalidEvent, LogReadOnly
-from thence.log.storage.process import new_id
+from thence.log.storage.process_state import new_id
 from thence.work import EventEmitter, EventStore, get_emitter
 from thence.work.events import EVENT_TYPES
 

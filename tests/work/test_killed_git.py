@@ -13,8 +13,8 @@ import pytest
 from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
 
 from thence.work.vcs.commits import commit_files
-from thence.work.vcs.leftovers import COMMITTING as LOCK
-from thence.work.vcs.leftovers import MAKING, free, locking, making, remove_half_made
+from thence.work.vcs.killed_git import COMMITTING as LOCK
+from thence.work.vcs.killed_git import MAKING, free, locking, making, remove_half_made
 from thence.work.vcs.locks import held
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import branches, checkouts, repository

@@ -12,7 +12,7 @@ import pytest
 from tests.work.told import PROJECT, work_event
 
 from thence.errors import Refused
-from thence.log.storage.process import new_id
+from thence.log.storage.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.attempt import Facts, Move
 from thence.work.board.board import fold

@@ -15,8 +15,8 @@ from thence.log.crash.openings import openings
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.storage.identity import is_own, known_node_id, read_info
-from thence.log.storage.recovery import lines_backwards
 from thence.log.storage.segment import own_folder, segments, strays
+from thence.log.storage.tail_recovery import lines_backwards
 
 LOCK_WAIT_S = 1.0
 _LOOKS = 3

@@ -1,4 +1,4 @@
-"""The fast side of an intact log for a comparison, made in one pass."""
+"""An intact log read in one pass for a comparison with another."""
 
 from pathlib import Path
 

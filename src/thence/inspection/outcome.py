@@ -1,4 +1,4 @@
-"""The outcome of a run without a result: running, completed, or interrupted.
+"""The state of a run that left no result.json: running, completed or interrupted.
 
 Nothing is written, and no writer is delayed.
 """
@@ -12,8 +12,8 @@ from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM
 from thence.log.crash.openings import openings
 from thence.log.storage.disk import Disk
-from thence.log.storage.recovery import lines_backwards
 from thence.log.storage.segment import own_folder, segments
+from thence.log.storage.tail_recovery import lines_backwards
 
 Outcome = Literal["running", "completed", "failed", "interrupted"]
 

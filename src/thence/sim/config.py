@@ -37,14 +37,14 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises ScenarioError, whose `problems` list everything that is wrong.
         """
-        from thence.sim.scenario import read_file
+        from thence.sim.scenario_reader import read_file
 
         return read_file(path, cls)
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does."""
-        from thence.sim.scenario import read_mapping
+        from thence.sim.scenario_reader import read_mapping
 
         return read_mapping(given, cls)
 

@@ -354,6 +354,6 @@ def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
 
 
 def _warn(event: str, **facts: object) -> None:
-    from thence.sim.records import logger
+    from thence.sim.log_messages import logger
 
     logger().warning(event, **facts)

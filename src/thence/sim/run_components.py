@@ -37,7 +37,7 @@ def make_components(
 
 
 def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
-    from thence.sim.loading import ComponentNotFound, build, component_class
+    from thence.sim.component_classes import ComponentNotFound, build, component_class
 
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)

@@ -14,7 +14,7 @@ from thence.sim.concurrency import Part, await_result
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.ledger import Ledger
-from thence.sim.record import Emit, Record
+from thence.sim.run_events import Emit, Record
 from thence.sim.settings import TerminationSettings
 from thence.sim.state import State
 from thence.sim.turn import Participants, Turn

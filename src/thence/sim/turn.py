@@ -17,7 +17,7 @@ from thence.errors import ThenceError
 from thence.sim.actions import Action, Rejection, Verdict
 from thence.sim.concurrency import Part, await_result, await_results, mark_error
 from thence.sim.ledger import Ledger
-from thence.sim.record import NOBODY, Record
+from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.views import Call, Observation, RecordedState, View, Writes
 
@@ -311,7 +311,7 @@ def _check_verdict(verdict: object, part: Part) -> None:
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    from thence.sim.records import logger
+    from thence.sim.log_messages import logger
 
     logger().warning(
         "state_changed_outside_view",

@@ -15,7 +15,7 @@ from typing import Any
 from thence.sim.actions import Action, Rejection
 from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ledger
-from thence.sim.record import NOBODY, Record
+from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.variables import GLOBAL, own_copy
 

@@ -31,7 +31,7 @@ from thence.replica import (
 )
 from thence.sim.encoding import draft_of
 from thence.sim.events import Event, SystemEvent
-from thence.sim.records import Records
+from thence.sim.log_messages import Records
 from thence.sim.verbosity import VerbosityLevel, level_of
 
 STOP_S = 10.0

@@ -11,8 +11,8 @@ from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import APPROVE, DO, SLUG
 
 from thence.cli.voice import Voice
-from thence.cli.work import orchestration
-from thence.cli.work.orchestration import display, undisturbed
+from thence.cli.work import orchestration_display as orchestration
+from thence.cli.work.orchestration_display import display, undisturbed
 from thence.settings import Settings
 from thence.work.orchestrate.progress import ProgressNote
 

@@ -3,7 +3,7 @@
 import click
 
 from thence.cli.groups import HELP_NAMES
-from thence.cli.work.door import common, run
+from thence.cli.work.command_runner import common, run
 
 _EXAMPLE = """\b
 Example:

@@ -7,7 +7,7 @@ import click
 
 from thence.cli.groups import HELP_NAMES, checked_name
 from thence.cli.voice import current
-from thence.cli.work.door import common, feature_option, run
+from thence.cli.work.command_runner import common, feature_option, run
 
 if TYPE_CHECKING:
     from thence.work.result import CommandResult
@@ -45,7 +45,7 @@ def orchestrate_command(
     The agents stand in `.kittify/config.yaml`. Ctrl-C ends them and gives their packages free;
     what was committed stays. With packages left that nobody can do the exit code is 1.
     """
-    from thence.cli.work.orchestration import display
+    from thence.cli.work.orchestration_display import display
     from thence.work.commands.orchestrate import abort, dry_run, orchestrate
 
     if sum((is_dry, is_resumed, is_aborted)) > 1:

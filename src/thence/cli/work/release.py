@@ -3,7 +3,7 @@
 import click
 
 from thence.cli.groups import HELP_NAMES
-from thence.cli.work.door import common, feature_option, force_option, reason_option, run
+from thence.cli.work.command_runner import common, feature_option, force_option, reason_option, run
 
 _EXAMPLE = """\b
 Example:

@@ -7,7 +7,7 @@ import click
 
 from thence.cli.groups import HELP_NAMES
 from thence.cli.voice import current
-from thence.cli.work.door import common, feature_option, run
+from thence.cli.work.command_runner import common, feature_option, run
 
 if TYPE_CHECKING:
     from thence.work.result import CommandResult

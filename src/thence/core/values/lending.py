@@ -1,4 +1,4 @@
-"""Causes lent by events that were never written.
+"""Causes of events that were left out, lent to the events that name them.
 
 An event that was filtered, dropped or refused must not be named in a line. An effect of such
 an event names the event's causes instead, and so on back to written events. The direct causes

@@ -1,4 +1,4 @@
-"""The past of an event that is closed under *precedes*, computed by an index."""
+"""All events before an event, by its causes and by the order of each node."""
 
 import sqlite3
 from collections import defaultdict

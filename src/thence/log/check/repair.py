@@ -24,10 +24,10 @@ from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
-from thence.log.storage.process import new_id
-from thence.log.storage.recovery import copy_aside
+from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import CURRENT, own_folder, segments
 from thence.log.storage.system_call import DiskError
+from thence.log.storage.tail_recovery import copy_aside
 from thence.log.write.writer import Notice, SegmentWriter
 
 _DRAFT = ".repair"

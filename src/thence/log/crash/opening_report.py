@@ -1,4 +1,4 @@
-"""The start of an opening that appends: its node, and the report on unclean earlier ends.
+"""The report of a log that is opened to append: its node, and unclean ends of others.
 
 For a log that was closed cleanly two small folders are listed; more is read only after an
 unclean end.
@@ -16,9 +16,9 @@ from thence.log.crash.shrunken import durable_seq, missing
 from thence.log.storage.disk import Disk
 from thence.log.storage.identity import Own, identify, renew_shrunk
 from thence.log.storage.numbering import Numbering
-from thence.log.storage.recovery import unreported
 from thence.log.storage.segment import current_path, own_folder
 from thence.log.storage.system_call import DiskError
+from thence.log.storage.tail_recovery import unreported
 
 _STATE_PAGE = "state"  # older versions kept one
 _TAIL_BYTES = 4096

@@ -1,4 +1,4 @@
-"""The openings of a log: one small private file for each that appends.
+"""The openings of a log: a small private file for each open handle that appends.
 
 `.thence/open/<ULID>` is held by `flock` for as long as its opening lasts; the kernel drops the
 lock at the end of the process, in any container. The file holds how many emitted events were
@@ -21,7 +21,7 @@ from zlib import crc32
 from thence.log.crash.marks import leave_mark
 from thence.log.storage.disk import NOWHERE, Disk, FileId
 from thence.log.storage.numbering import Numbering
-from thence.log.storage.process import new_id
+from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
 from thence.log.storage.system_call import DiskError
 

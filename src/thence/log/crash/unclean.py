@@ -19,8 +19,8 @@ from thence.log.crash.openings import Opening, segment_id
 from thence.log.read.reader import blocks_of, lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.identity import Own
-from thence.log.storage.recovery import lines_backwards
 from thence.log.storage.segment import CURRENT, current_path, segments
+from thence.log.storage.tail_recovery import lines_backwards
 
 TORN_NOTICES_MAX = 100
 _SOURCE = OPENING_SOURCE.encode()

@@ -9,9 +9,9 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk
-from thence.log.storage.recovery import lines_backwards
 from thence.log.storage.segment import current_path, older_names
 from thence.log.storage.system_call import DiskError
+from thence.log.storage.tail_recovery import lines_backwards
 
 
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:

@@ -1,4 +1,4 @@
-"""The value of a sync on the filesystem of a log, judged by the filesystem's type."""
+"""Warnings about filesystems on which a sync does not make events durable."""
 
 from pathlib import Path
 from typing import Any, Literal

@@ -15,7 +15,7 @@ import msgspec
 from thence.errors import NotALog
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import Disk, host_name, machine_id, noise_bits, process_id, user_name
-from thence.log.storage.process import new_id
+from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
 from thence.log.storage.system_call import DiskError
 

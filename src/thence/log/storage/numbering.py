@@ -11,8 +11,8 @@ from pathlib import Path
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
 from thence.log.storage.disk import Disk
-from thence.log.storage.recovery import foreign_clock, last_numbers
 from thence.log.storage.segment import older_names
+from thence.log.storage.tail_recovery import foreign_clock, last_numbers
 
 CLOCK_AHEAD_MAX = 2**40
 

@@ -14,8 +14,8 @@ from thence.core.values.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
 from thence.log.storage.disk import Disk
-from thence.log.storage.recovery import lines_backwards
 from thence.log.storage.segment import segments
+from thence.log.storage.tail_recovery import lines_backwards
 
 if TYPE_CHECKING:
     from thence.core.values.guard import Unchanged

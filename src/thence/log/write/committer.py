@@ -22,7 +22,7 @@ from thence.core.values.codec import Draft
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import monotonic_ns, pause, yield_processor
-from thence.log.storage.process import at_worker_end
+from thence.log.storage.process_state import at_worker_end
 from thence.log.write.admission import Condition
 from thence.log.write.batch import (
     Item,

@@ -9,7 +9,7 @@ from thence.core.values.new_event import NewEvent
 from thence.core.values.payload import is_plain, refuse
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.log.storage.process import new_id, now
+from thence.log.storage.process_state import new_id, now
 from thence.log.write.notice import NoticeMaker
 
 JoinNotice = Callable[[Sequence[str]], Draft]

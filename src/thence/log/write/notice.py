@@ -11,7 +11,7 @@ from thence.core.values.codec import Draft, Members, draft
 from thence.core.values.payload import repair
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import OPENING_SOURCE
-from thence.log.storage.process import new_id, now
+from thence.log.storage.process_state import new_id, now
 from thence.log.write.writer import Report
 
 _REPORT_S_MAX = 1.0

@@ -24,7 +24,6 @@ from thence.log.storage.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.storage.durability import warnings
 from thence.log.storage.identity import known_node_id
 from thence.log.storage.numbering import Numbering
-from thence.log.storage.recovery import cut_broken_write, mark_reported, recover_tail, unreported
 from thence.log.storage.segment import (
     CURRENT,
     FILE_BYTES_MAX,
@@ -34,6 +33,12 @@ from thence.log.storage.segment import (
     own_folder,
 )
 from thence.log.storage.system_call import DiskError
+from thence.log.storage.tail_recovery import (
+    cut_broken_write,
+    mark_reported,
+    recover_tail,
+    unreported,
+)
 from thence.log.write.admission import AlreadyStored, Condition, WriteOutcome, merged, verdicts
 from thence.log.write.failed_sync import are_behind, copy_lines, regions, write_again
 

@@ -9,7 +9,7 @@ from functools import partial
 from thence.errors import PlanningError, Refused
 from thence.work.day_lines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
 from thence.work.journal import day_files
-from thence.work.journal.view import ignore, show_events
+from thence.work.journal.shared_view import ignore, show_events
 from thence.work.project.options import BRANCH, TREE, options_of, read_options
 from thence.work.project.project_id import CONFIG, with_id
 from thence.work.result import CommandResult

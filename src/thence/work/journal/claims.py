@@ -26,7 +26,7 @@ from thence.errors import Refused
 from thence.inspection.log_folder import next_node_id
 from thence.work import process_ending
 from thence.work.board.state import DOING, PLANNED, Board
-from thence.work.journal.recovery import SOURCE
+from thence.work.journal.pending_events import SOURCE
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project

@@ -18,9 +18,9 @@ from thence.log.storage.findings import Relayed
 from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
 from thence.work.journal import seen_blobs
 from thence.work.journal.seen_blobs import SeenBlobs
+from thence.work.journal.shared_view import ViewChanges
 from thence.work.journal.sharing import board_here, board_ref
 from thence.work.journal.store import EventStore
-from thence.work.journal.view import ViewChanges
 from thence.work.passed_over import SharedFilePosition, keep, parked, passed_over
 from thence.work.project.options import read_options
 from thence.work.project.project import Project

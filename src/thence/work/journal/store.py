@@ -28,7 +28,7 @@ from thence.replica import Log, new_id, open_log
 from thence.work.board.state import NOBODY
 from thence.work.events import aggregate_of, checked
 from thence.work.journal.index_link import show_index
-from thence.work.journal.view import show_events
+from thence.work.journal.shared_view import show_events
 from thence.work.project.project import Project, find_project
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The orchestrator as a package task sees it."""
+"""The protocol by which a package task uses its orchestrator."""
 
 from collections.abc import Mapping
 from typing import Protocol

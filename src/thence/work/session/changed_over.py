@@ -1,4 +1,4 @@
-"""Merges of branches that were begun before their target changed over to the board's branch.
+"""Package branches that still hold day files, merged after `share branch` removed them.
 
 Such branches hold day files that the target tracks no more. Before a merge the lines of these files
 are taken into the journal; the merge then leaves the files out.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice, splices
-from thence.work.journal import day_files, recovery
+from thence.work.journal import day_files, pending_events
 from thence.work.project.own_files import own_files
 from thence.work.vcs.commits import Commit, commit_files
 from thence.work.vcs.objects import is_folder, objects
@@ -35,8 +35,8 @@ def commit(
     has_lines = session.shares_in_tree
     lines = splices(session.store.read()) if has_lines else {}
     changed = {**own_files(session.project, is_tree=has_lines), **changes}
-    with recovery.waiting_lines(session.events_file) as waiting:
-        pending = recovery.pending_lines(session.unwritten_events, session.store.actor)
+    with pending_events.waiting_lines(session.events_file) as waiting:
+        pending = pending_events.pending_lines(session.unwritten_events, session.store.actor)
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
         try:
             made = commit_files(session.main, changed, message, lines=lines, removed=removed)
@@ -70,7 +70,9 @@ def check_committer(session: "Session") -> None:
 def keep_unwritten(session: "Session") -> None:
     """Stores the events that the journal could not take, for the message of the next commit."""
     if session.unwritten_events:
-        recovery.store_pending(session.events_file, session.unwritten_events, session.store.actor)
+        pending_events.store_pending(
+            session.events_file, session.unwritten_events, session.store.actor
+        )
         session.unwritten_events.clear()
 
 

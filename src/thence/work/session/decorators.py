@@ -1,4 +1,4 @@
-"""The decorators that give a command the stores of its project."""
+"""Decorators that open the event store and the error store of a project for a command."""
 
 import inspect
 from collections.abc import Awaitable, Callable

@@ -23,7 +23,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
 from thence.work.board.state import PLANNED, Board, FeatureState
-from thence.work.journal import day_files, recovery, seen_blobs
+from thence.work.journal import day_files, pending_events, seen_blobs
 from thence.work.journal.claims import CLAIM_TYPES, claimed, open_claims
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
@@ -177,7 +177,8 @@ class Session:
         are_begun = all(each.lane != PLANNED or each.workspace for each in packages)
         if self._refs is None or are_begun:
             return
-        claims = recovery.claims_of_branches(self.board, self._events, self._refs.branches, ACTOR)
+        begun = self._refs.branches
+        claims = pending_events.claims_of_branches(self.board, self._events, begun, ACTOR)
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in claims[::2]}
         with suppress(HeadsMoved):
             if claims and self.append(*claims, guard=Unchanged(self.position, subjects)):
@@ -217,12 +218,12 @@ class Session:
             [
                 one
                 for old, new in moves.values()
-                for one in recovery.pending_in_commits(repo, old, new)
+                for one in pending_events.pending_in_commits(repo, old, new)
             ]
         )
 
-    def _append_pending(self, waiting: Sequence[recovery.Pending]) -> None:
-        events = recovery.events_to_recover(waiting, self.store.read()) if waiting else []
+    def _append_pending(self, waiting: Sequence[pending_events.Pending]) -> None:
+        events = pending_events.events_to_recover(waiting, self.store.read()) if waiting else []
         if events:
             self.appended += self.store.append(*events)
             self.warnings.append(f"{len(events)} event(s) that could not be written are made good")
@@ -362,7 +363,7 @@ class Session:
             for received in day_files.take_in(self.project, self.store, look, recover):
                 self.events_received += received.events
                 self.warnings += [each for each in received.notes() if each not in self.warnings]
-            recovery.recover_file(self.events_file, self._append_pending)
+            pending_events.recover_file(self.events_file, self._append_pending)
         except (OSError, ThenceError) as error:
             self.warnings.append(f"what others have shared was not taken in: {error}")
 

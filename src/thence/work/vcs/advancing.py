@@ -13,7 +13,7 @@ from stat import S_ISLNK
 from thence.errors import GitFailed
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import COMMITTING, INDEX_LOCK, MERGING, locking, ref_locks
+from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, MERGING, locking, ref_locks
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import (
     HEADS,

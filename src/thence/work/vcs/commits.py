@@ -19,7 +19,7 @@ from thence.errors import GitFailed
 from thence.work.day_lines import Splice
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import COMMITTING, INDEX_LOCK, free, locking, ref_locks
+from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, free, locking, ref_locks
 from thence.work.vcs.locks import held
 from thence.work.vcs.pending_files import remove_waiting, rewrite, waiting, write_files
 from thence.work.vcs.repository import Repository, operation_under_way

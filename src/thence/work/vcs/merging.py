@@ -18,7 +18,7 @@ from thence.errors import GitFailed
 from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_path
 from thence.work.vcs.advancing import forward, free_tree, was_in_the_way
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import MERGING, free
+from thence.work.vcs.killed_git import MERGING, free
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository, is_ancestor, tip
 from thence.work.vcs.trial_merges import MergeStep, tips_of, words

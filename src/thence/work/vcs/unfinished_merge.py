@@ -15,7 +15,7 @@ from thence.errors import GitFailed
 from thence.work.naming import package_of
 from thence.work.vcs.advancing import restore_tree
 from thence.work.vcs.git import failure
-from thence.work.vcs.leftovers import MERGING, free
+from thence.work.vcs.killed_git import MERGING, free
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository, is_ancestor, tip
 from thence.work.vcs.worktrees import discard

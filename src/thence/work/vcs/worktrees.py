@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.leftovers import MAKING, locking, making, ref_locks, remove_half_made
+from thence.work.vcs.killed_git import MAKING, locking, making, ref_locks, remove_half_made
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import (
     HEADS,

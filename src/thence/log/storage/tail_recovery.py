@@ -19,7 +19,7 @@ from thence.errors import OutcomeUnknown
 from thence.log.storage.append_errors import half_line_error
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.findings import MOVED
-from thence.log.storage.process import new_id
+from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
 from thence.log.storage.system_call import DiskError
 

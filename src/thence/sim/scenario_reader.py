@@ -7,7 +7,13 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from thence.sim import scenario_schema as schema
-from thence.sim.loading import ComponentNotFound, Kind, component_class, known_types, params_model
+from thence.sim.component_classes import (
+    ComponentNotFound,
+    Kind,
+    component_class,
+    known_types,
+    params_model,
+)
 from thence.sim.scenario_files import find_file, parse_file
 from thence.sim.scenario_problems import Path as KeyPath
 from thence.sim.scenario_problems import Problems, Source, nearest
