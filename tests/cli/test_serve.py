@@ -49,13 +49,14 @@ def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     for command in (("init",), ("add", "Read")):
         thence("work", *command, cwd=tmp_path)
-    process = started(tmp_path, "--port", "0", "--json", "-q")
+    process = started(tmp_path, "--port", "0", "--json")
     told = json.loads(process.stdout.readline())
+    assert process.stderr.readline().decode().endswith(f"try: curl {told['url']}/logs\n")
     assert Path(told["root"]).is_relative_to(tmp_path / ".git")
     with urlopen(f"{told['url']}/logs") as answer:
         (entry,) = json.load(answer)["logs"]
     assert entry["id"] == Path(told["root"]).name
-    assert ended(process, signal.SIGTERM) == (0, b"", b"")
+    assert ended(process, signal.SIGTERM)[0] == 0
 
 
 @pytest.mark.promise("P6")

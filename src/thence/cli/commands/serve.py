@@ -71,8 +71,9 @@ def _serve(
     from thence.server import running
 
     _check(root)
-    if (root / ".kittify").is_dir():  # a project: its journal is served
-        root = journal_of(root) or root
+    example = "simulations"
+    if (root / ".kittify").is_dir() and (journal := journal_of(root)) is not None:
+        root, example = journal, "logs"  # the journal of a project is no simulation
     token = _token(voice, token)
     running.end_on_sigterm()
     listener = running.listening(port)
@@ -83,7 +84,7 @@ def _serve(
         voice.say(address)
     voice.flush()
     shown = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
-    voice.note(f"serving {root.absolute()}; try: curl{shown} {address}/simulations")
+    voice.note(f"serving {root.absolute()}; try: curl{shown} {address}/{example}")
     voice.note("Ctrl-C ends it")
     running.serve(listener, root, token, origins)
 
