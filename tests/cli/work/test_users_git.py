@@ -1,0 +1,109 @@
+"""Whole features in repositories as people have them: slow hooks, submodules, moved worktrees."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, environment
+from tests.cli.warm import warm
+from tests.cli.work.three_packages import SLUG, begun, done, plan, work
+from tests.work.repositories import commit, git, make_repository
+
+HOOK_S = 10
+COMMANDS = 12
+
+
+def hook(folder: Path, name: str, script: str) -> None:
+    path = folder / ".git/hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_twelve_commands_at_once_behind_a_hook_of_ten_seconds_hold_up_no_git_add(project):
+    commit(project, {"mine.txt": "0\n"})
+    hook(project, "pre-commit", f"sleep {HOOK_S}")
+    running = [
+        subprocess.Popen(
+            [THENCE, "work", "add", f"Part {number}", "--feature", SLUG, "--json"],
+            cwd=project,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in range(COMMANDS)
+    ]
+    added, refused = 0, []
+    while any(process.poll() is None for process in running):
+        added += 1
+        (project / "mine.txt").write_text(f"{added}\n")
+        ended = subprocess.run(["git", "add", "mine.txt"], cwd=project, capture_output=True)
+        refused += [ended.stderr] if ended.returncode else []
+    answers = [json.loads(process.communicate(timeout=100)[0]) for process in running]
+    assert [each["error"] for each in answers if "error" in each] == []
+    assert {each["wp_id"] for each in answers} == {f"WP{n:02}" for n in range(4, 4 + COMMANDS)}
+    assert added > COMMANDS
+    assert len(refused) <= COMMANDS  # git's own lock is held for milliseconds, once a commit
+    assert all(b"index.lock" in each for each in refused)
+    files = git(project, "ls-tree", "--name-only", "HEAD", f"kitty-specs/{SLUG}/tasks/")
+    assert len(files.splitlines()) == 3 + COMMANDS
+    assert git(project, "status", "--porcelain") == "M  mine.txt"
+
+
+@pytest.fixture
+def with_part(tmp_path):
+    """A project with a submodule, whose commands git lets go down into submodules."""
+    part = make_repository(tmp_path / "part", {"part.txt": "of the part\n"})
+    project = plan(tmp_path / "whole")
+    git(project, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", part, "part")
+    git(project, "commit", "--quiet", "--message", "Add a part")
+    git(project, "config", "submodule.recurse", "true")
+    return project
+
+
+def test_whole_feature_beside_a_submodule_in_a_moved_worktree_with_a_renamed_main(with_part):
+    project = with_part
+    (project / "part/part.txt").write_text("half done\n")
+    worktree = Path(begun(project))
+    commit(worktree, {"outbox.py": "kept\n"})
+    moved = project.parent / "elsewhere"
+    git(project, "worktree", "move", "--force", worktree, moved, check=False)
+    if not moved.exists():  # git moves no worktree with submodules: people move it and repair
+        worktree.rename(moved)
+        git(project, "worktree", "repair", moved)
+    git(project, "branch", "--move", "main", "trunk")
+    done(moved, "mark-status", "T001", "--actor", "ada")
+    done(moved, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    done(project, "merge", "WP01", "--actor", "bob")
+    done(project, "accept", "WP01", "--actor", "bob")
+    (feature,) = done(project, "status")["features"]
+    assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"]
+    assert (project / "outbox.py").read_text() == "kept\n"
+    assert (project / "part/part.txt").read_text() == "half done\n"
+    assert git(project, "ls-files", "--stage", "part").startswith("160000")
+    assert git(project, "status", "--porcelain") == " M part"
+    (kept,) = done(project, "prune", "--actor", "bob")["kept"]
+    assert str(moved) in kept["reason"]
+    assert (moved / "outbox.py").exists()  # where people have put a worktree, it stays
+
+
+def test_lanes_of_accepted_packages_are_shown_where_a_later_one_is_refused(tmp_path):
+    project = plan(tmp_path / "sync", {".kittify/config.yaml": "mirror: on\n"})
+    tasks = project / "kitty-specs" / SLUG / "tasks"
+    for wp_id in ("WP01", "WP03"):
+        worktree = Path(begun(project, wp_id))
+        commit(worktree, {f"{wp_id}.py": "made\n"})
+        if wp_id == "WP01":
+            done(project, "mark-status", "T001", "--actor", "ada")
+        done(project, "move-task", wp_id, "--to", "for_review", "--actor", "ada")
+    git(project, "merge", "--quiet", "--no-edit", f"{SLUG}-WP01")
+    ended, answer = work(project, "accept", "WP01", "WP03", "--actor", "bob")
+    assert ended.code == 1
+    assert answer["error"]["guard"] == "not_landed"
+    (shown,) = tasks.glob("WP01-*")
+    assert "lane: done" in shown.read_text()
+    (other,) = tasks.glob("WP03-*")
+    assert "lane: for_review" in other.read_text()
+    lanes = warm("work", "status", "--json", cwd=project).json["features"][0]["lanes"]
+    assert [each["wp_id"] for each in lanes["done"]] == ["WP01"]
