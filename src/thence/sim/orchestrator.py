@@ -20,10 +20,9 @@ from thence.sim.concurrency import Part, take_mark
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.result import RunResult, Status, TurnProgress
-from thence.sim.run_components import make_components
 from thence.sim.run_folder import count_events, make_run_folder, write_json
 from thence.sim.settings import EventSettings
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel, level_of
