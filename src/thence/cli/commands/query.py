@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.filtering import Conditions, OptionValue, filter_options, note_unknown_key
-from thence.cli.shared.pages import event_printer, pages
+from thence.cli.shared.pages import (
+    Conditions,
+    OptionValue,
+    event_printer,
+    filter_options,
+    note_unknown_key,
+    pages,
+)
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:

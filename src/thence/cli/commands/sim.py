@@ -1,23 +1,18 @@
 """The group `sim`: runs simulations, and shows their runs."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import click
-
-from thence.cli.groups import HELP_NAMES, Commands, json_option, talks
-from thence.cli.voice import Voice, current
-
-if TYPE_CHECKING:
-    from thence.sim.result import RunResult
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from thence.cli.commands.verify import finding_json
+from thence.cli.groups import HELP_NAMES, Commands, json_option, talks
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
+from thence.cli.voice import Voice, current
 from thence.core.query.tally import falling
 from thence.errors import NotALog
 from thence.inspection.outcome import outcome
@@ -25,130 +20,11 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
 from thence.replica import open_log
 
+if TYPE_CHECKING:
+    from thence.sim.result import RunResult
+
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
-
-
-def run_folders(root: Path) -> Iterator[Path]:
-    """Yields the folders of simulations' runs, the newest first."""
-    for folder in runs(root):
-        if (folder / "config.json").is_file() or _vocabulary(folder) == "sim":
-            yield folder
-
-
-def run_entry(folder: Path) -> dict[str, Any]:
-    """Returns the entry of a run in a list."""
-    from thence.sim.run_folder import count_events
-
-    result = _read(folder / "result.json")
-    return {
-        "run_id": folder.name,
-        "name": run_name(folder),
-        "status": result.get("status") or outcome(OS_DISK, folder),
-        "events": count_events(folder),
-        **_altered_member(folder),
-    }
-
-
-def altered_note(entry: Mapping[str, Any]) -> str:
-    """Returns the altered steps of a run, as "altered: 2.decide.ada.0"; "" without any."""
-    steps = entry.get("altered", ())
-    shown = ", ".join(steps[:_ALTERED_SHOWN_MAX])
-    more = len(steps) - _ALTERED_SHOWN_MAX
-    return f"altered: {shown}{f' and {more} more' if more > 0 else ''}" if steps else ""
-
-
-def _altered_member(folder: Path) -> dict[str, list[str]]:
-    """Returns the member `altered`, the steps that a run had to alter; {} without any."""
-    found = _read(folder / "config.json").get("altered")
-    return {"altered": list(found)} if isinstance(found, dict) and found else {}
-
-
-def run_name(folder: Path) -> str:
-    """Returns the name in a run's scenario, else the name of its folder."""
-    scenario = _read(folder / "config.json").get("scenario")
-    section = scenario.get("simulation") if isinstance(scenario, dict) else None
-    return str((section if isinstance(section, dict) else {}).get("name", folder.name))
-
-
-def summary(folder: Path) -> dict[str, Any]:
-    """Reads a run completely and returns its summary as JSON values.
-
-    Raises NotALog for a log of another host.
-    """
-    result = _read(folder / "result.json")
-    with open_log(folder, create=False) as log:
-        if log.vocabulary.name != "sim":
-            raise NotALog(
-                "could not sum up",
-                place=folder,
-                cause=f"it is a {log.vocabulary.name} log, no simulation's run",
-                hint="`thence sim list` lists the runs, `thence log` the events of any log",
-            )
-        events = log.events()
-        checked = log.verify()
-        notices = [log.vocabulary.sentence(e) for e in events if log.vocabulary.is_notice(e)]
-    return {
-        "run_id": folder.name,
-        "name": run_name(folder),
-        "status": result.get("status") or outcome(OS_DISK, folder),
-        "reason": result.get("reason"),
-        "error": result.get("error"),
-        **_altered_member(folder),
-        "turns": max((event.turn_number or 0 for event in events), default=0),
-        "events": len(events),
-        "by_type": falling(Counter(event.event_type for event in events)),
-        "by_actor": falling(Counter(event.actor for event in events if event.actor)),
-        "first": events[0].timestamp if events else None,
-        "last": events[-1].timestamp if events else None,
-        "files": [
-            {"file": path.name, "bytes": path.stat().st_size} for path in segments(OS_DISK, folder)
-        ],
-        "notices": notices,
-        "damage": [finding_json(finding) for finding in checked.damage],
-    }
-
-
-def summary_lines(facts: Mapping[str, Any], folder: str, width: int) -> list[str]:
-    """Returns a summary as lines."""
-    reason = facts["error"] or facts["reason"]
-    lines = [
-        *wrapped(facts["run_id"], width),
-        *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
-        f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
-    ]
-    if note := altered_note(facts):
-        lines += wrapped(note, width, "  ")
-    if facts["first"]:
-        lines.append(f"  {facts['first']} to {facts['last']}")
-    lines += ["", "by type", *bars(facts["by_type"])]
-    if facts["by_actor"]:
-        lines += ["", "by agent", *bars(facts["by_actor"])]
-    lines += ["", f"files in {folder}"]
-    lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
-    if facts["notices"]:
-        lines += ["", "noted by the log"]
-        shown = facts["notices"][-_NOTICES_SHOWN_MAX:]
-        for notice in shown:
-            lines += wrapped(notice, width, "  ", "    ")
-    damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
-    lines += ["", damage if facts["damage"] else "no damage"]
-    return lines
-
-
-def _vocabulary(folder: Path) -> str | None:
-    return _read(folder / ".thence" / "log.json").get("vocabulary")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Reads a JSON object that the run wrote; {} where there is none."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 _EXAMPLE = """\b
 Example:
@@ -165,7 +41,6 @@ Example:
 _VALIDATE_EXAMPLE = """\b
 Example:
   thence sim validate scenarios/spatial_trade_network.yaml"""
-
 root_option = click.option(
     "--output-root",
     "root",
@@ -335,3 +210,123 @@ def validate_command(scenario: str, is_json: bool) -> int:
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
         voice.say(f"ok: {config.simulation.name}, {sizes}")
     return MISUSED if problems else 0
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Yields the folders of simulations' runs, the newest first."""
+    for folder in runs(root):
+        if (folder / "config.json").is_file() or _vocabulary(folder) == "sim":
+            yield folder
+
+
+def run_entry(folder: Path) -> dict[str, Any]:
+    """Returns the entry of a run in a list."""
+    from thence.sim.run_folder import count_events
+
+    result = _read(folder / "result.json")
+    return {
+        "run_id": folder.name,
+        "name": run_name(folder),
+        "status": result.get("status") or outcome(OS_DISK, folder),
+        "events": count_events(folder),
+        **_altered_member(folder),
+    }
+
+
+def altered_note(entry: Mapping[str, Any]) -> str:
+    """Returns the altered steps of a run, as "altered: 2.decide.ada.0"; "" without any."""
+    steps = entry.get("altered", ())
+    shown = ", ".join(steps[:_ALTERED_SHOWN_MAX])
+    more = len(steps) - _ALTERED_SHOWN_MAX
+    return f"altered: {shown}{f' and {more} more' if more > 0 else ''}" if steps else ""
+
+
+def _altered_member(folder: Path) -> dict[str, list[str]]:
+    """Returns the member `altered`, the steps that a run had to alter; {} without any."""
+    found = _read(folder / "config.json").get("altered")
+    return {"altered": list(found)} if isinstance(found, dict) and found else {}
+
+
+def run_name(folder: Path) -> str:
+    """Returns the name in a run's scenario, else the name of its folder."""
+    scenario = _read(folder / "config.json").get("scenario")
+    section = scenario.get("simulation") if isinstance(scenario, dict) else None
+    return str((section if isinstance(section, dict) else {}).get("name", folder.name))
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Reads a run completely and returns its summary as JSON values.
+
+    Raises NotALog for a log of another host.
+    """
+    result = _read(folder / "result.json")
+    with open_log(folder, create=False) as log:
+        if log.vocabulary.name != "sim":
+            raise NotALog(
+                "could not sum up",
+                place=folder,
+                cause=f"it is a {log.vocabulary.name} log, no simulation's run",
+                hint="`thence sim list` lists the runs, `thence log` the events of any log",
+            )
+        events = log.events()
+        checked = log.verify()
+        notices = [log.vocabulary.sentence(e) for e in events if log.vocabulary.is_notice(e)]
+    return {
+        "run_id": folder.name,
+        "name": run_name(folder),
+        "status": result.get("status") or outcome(OS_DISK, folder),
+        "reason": result.get("reason"),
+        "error": result.get("error"),
+        **_altered_member(folder),
+        "turns": max((event.turn_number or 0 for event in events), default=0),
+        "events": len(events),
+        "by_type": falling(Counter(event.event_type for event in events)),
+        "by_actor": falling(Counter(event.actor for event in events if event.actor)),
+        "first": events[0].timestamp if events else None,
+        "last": events[-1].timestamp if events else None,
+        "files": [
+            {"file": path.name, "bytes": path.stat().st_size} for path in segments(OS_DISK, folder)
+        ],
+        "notices": notices,
+        "damage": [finding_json(finding) for finding in checked.damage],
+    }
+
+
+def summary_lines(facts: Mapping[str, Any], folder: str, width: int) -> list[str]:
+    """Returns a summary as lines."""
+    reason = facts["error"] or facts["reason"]
+    lines = [
+        *wrapped(facts["run_id"], width),
+        *wrapped(facts["status"] + (f": {reason}" if reason else ""), width, "  "),
+        f"  {counted(facts['turns'], 'turn')}, {counted(facts['events'], 'event')}",
+    ]
+    if note := altered_note(facts):
+        lines += wrapped(note, width, "  ")
+    if facts["first"]:
+        lines.append(f"  {facts['first']} to {facts['last']}")
+    lines += ["", "by type", *bars(facts["by_type"])]
+    if facts["by_actor"]:
+        lines += ["", "by agent", *bars(facts["by_actor"])]
+    lines += ["", f"files in {folder}"]
+    lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
+    if facts["notices"]:
+        lines += ["", "noted by the log"]
+        shown = facts["notices"][-_NOTICES_SHOWN_MAX:]
+        for notice in shown:
+            lines += wrapped(notice, width, "  ", "    ")
+    damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
+    lines += ["", damage if facts["damage"] else "no damage"]
+    return lines
+
+
+def _vocabulary(folder: Path) -> str | None:
+    return _read(folder / ".thence" / "log.json").get("vocabulary")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Reads a JSON object that the run wrote; {} where there is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
