@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import PlanningError, Refused
-from thence.work.board.next_steps import next_step
-from thence.work.board.rounds import rounds_of
+from thence.work.board.rounds import next_step, rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent

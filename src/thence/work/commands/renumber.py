@@ -27,6 +27,42 @@ from thence.work.vcs.locks import held
 from thence.work.vcs.repository import branches, checkouts
 
 _DEPENDS = re.compile(rb"depend|begins when", re.IGNORECASE)
+_DOING = "could not renumber"
+_GUARDED_TYPES = ("WPCreated", "WPRenumbered")
+
+
+def renumber(
+    session: Session, given: str, *, to: str | None = None, feature: str | None = None
+) -> CommandResult:
+    """Gives a package such as `WP10~ab12` the number `to`, by default the next that is free.
+
+    Its planning files, branch and worktree follow as far as they are in this clone; where it has a
+    number already the rest is done that is still to do here. Raises Refused for a package whose
+    number was given once, and what git and the append raise.
+    """
+    check_committer(session)
+    found, package = _append_number(session, given, to, feature)
+    old, new = package.renumbered_from or "", package.wp_id
+    _move(session, found, package)
+    branch = session.target_of(found)
+    session.watch(branch)
+    files, removed = _changed_files(session, found, package, old)
+    subject = f"Renumber {old} to {new}: {package.title}"
+    made = commit(session, files, subject, "renumber", target=branch, removed=removed)
+    data = {
+        "feature_slug": found.slug,
+        "wp_id": new,
+        "old_wp_id": old,
+        "title": package.title,
+        "commit": made.oid if made else None,
+    }
+    lines = [f"{old} {package.title!r} of {found.slug} is {new}"]
+    if not any(new in path.rpartition("/")[2] for path in files):
+        lines.append(f"its planning files are not here: `thence work renumber {new}` moves them")
+    rest = [each.wp_id for each in found.packages.values() if old in each.dependencies]
+    if rest and old in found.packages:
+        lines.append(f"{', '.join(rest)} still after {old}, {found.packages[old].title!r}")
+    return session.result(data, lines)
 
 
 def _changed_files(
@@ -134,44 +170,6 @@ def _as_new(data: bytes) -> Splice:
 
 def _as_it_lies(data: bytes | None) -> bytes | None:
     return data
-
-
-_DOING = "could not renumber"
-_GUARDED_TYPES = ("WPCreated", "WPRenumbered")
-
-
-def renumber(
-    session: Session, given: str, *, to: str | None = None, feature: str | None = None
-) -> CommandResult:
-    """Gives a package such as `WP10~ab12` the number `to`, by default the next that is free.
-
-    Its planning files, branch and worktree follow as far as they are in this clone; where it has a
-    number already the rest is done that is still to do here. Raises Refused for a package whose
-    number was given once, and what git and the append raise.
-    """
-    check_committer(session)
-    found, package = _append_number(session, given, to, feature)
-    old, new = package.renumbered_from or "", package.wp_id
-    _move(session, found, package)
-    branch = session.target_of(found)
-    session.watch(branch)
-    files, removed = _changed_files(session, found, package, old)
-    subject = f"Renumber {old} to {new}: {package.title}"
-    made = commit(session, files, subject, "renumber", target=branch, removed=removed)
-    data = {
-        "feature_slug": found.slug,
-        "wp_id": new,
-        "old_wp_id": old,
-        "title": package.title,
-        "commit": made.oid if made else None,
-    }
-    lines = [f"{old} {package.title!r} of {found.slug} is {new}"]
-    if not any(new in path.rpartition("/")[2] for path in files):
-        lines.append(f"its planning files are not here: `thence work renumber {new}` moves them")
-    rest = [each.wp_id for each in found.packages.values() if old in each.dependencies]
-    if rest and old in found.packages:
-        lines.append(f"{', '.join(rest)} still after {old}, {found.packages[old].title!r}")
-    return session.result(data, lines)
 
 
 def _append_number(

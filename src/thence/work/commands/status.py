@@ -8,7 +8,7 @@ from typing import Any
 from thence.errors import GitFailed, ThenceError
 from thence.work.board.attempt import CodeState
 from thence.work.board.board import as_json
-from thence.work.board.next_steps import next_step, rounds_in_feature
+from thence.work.board.rounds import next_step, rounds_in_feature
 from thence.work.board.state import (
     DONE,
     LANES,

@@ -28,7 +28,7 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
-from thence.work.journal import seen_blobs
+from thence.work.journal import sharing
 from thence.work.journal.sharing import is_tree
 from thence.work.passed_over import SharedFilePosition
 from thence.work.project.project import Project
@@ -112,7 +112,7 @@ class ViewChanges:
 
 def _is_read(project: Project) -> bool:
     """Reports whether lines in the working tree count: a branch under review brings none."""
-    branches = seen_blobs.load(project).targets
+    branches = sharing.load_seen(project).targets
     if project.repo is None or not is_tree(project, *branches):
         return True
     return current_branch(project.repo._replace(top=project.root)) in branches
@@ -125,7 +125,7 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
     the journal is read. On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError):
-        if is_tree(project, *seen_blobs.load(project).targets):
+        if is_tree(project, *sharing.load_seen(project).targets):
             return
         ignore(project, is_ignored=True)
         with held(project.home / _LOCK):

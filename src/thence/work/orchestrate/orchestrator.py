@@ -18,9 +18,8 @@ from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, Feature
 from thence.work.journal.claims import take
 from thence.work.orchestrate.agent_process import Ended, Run
 from thence.work.orchestrate.blocked import REST_MAX_S, REST_MIN_S, Blockers
-from thence.work.orchestrate.completion import complete
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
-from thence.work.orchestrate.progress import Progress, ProgressNote
+from thence.work.orchestrate.progress import Progress, ProgressNote, complete
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import Setup

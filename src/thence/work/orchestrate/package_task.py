@@ -35,8 +35,7 @@ from thence.work.orchestrate.gate_runs import GateRun
 from thence.work.orchestrate.scheduling import Task
 from thence.work.orchestrate.task_host import TaskHost
 from thence.work.project.agents import GateConfig, argv
-from thence.work.session.changed_over import drops_day_files
-from thence.work.session.command_commit import check_at_target
+from thence.work.session.command_commit import check_at_target, drops_day_files
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import decide_move, facts_of, move
 from thence.work.session.session import Session

@@ -18,8 +18,8 @@ from thence.errors import PlanningError
 from thence.work.events import Lane
 from thence.work.naming import is_slug, is_wp_id
 from thence.work.plan import status_log
-from thence.work.plan.activity import entries_of, written_time
 from thence.work.plan.frontmatter import Fields, read
+from thence.work.plan.status_log import entries_of, written_time
 from thence.work.plan.tasks import Tasks
 
 SOURCE = "kitty-specs"
@@ -256,7 +256,7 @@ class _HistoryReader:
 
     def _status_lines(self, data: bytes) -> dict[str, list[status_log.StatusLine]]:
         """Reads the lines of status.events.jsonl, by package."""
-        lines, unread = status_log.lines_of(data, LANES)
+        lines, unread = status_log.status_lines(data, LANES)
         for number, reason in unread:
             self._report(self.status_file, number, reason)
         found: dict[str, list[status_log.StatusLine]] = {}

@@ -23,7 +23,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
 from thence.work.board.state import PLANNED, Board, FeatureState
-from thence.work.journal import day_files, pending_events, seen_blobs
+from thence.work.journal import day_files, pending_events, sharing
 from thence.work.journal.claims import CLAIM_TYPES, claimed, open_claims
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
@@ -31,11 +31,9 @@ from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
-from thence.work.project.own_files import write_attributes
-from thence.work.project.project import find_project
+from thence.work.project.project import find_project, write_attributes
 from thence.work.result import CommandResult
-from thence.work.session.feature_choice import choose_feature
-from thence.work.session.targets import Targets
+from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
 from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
@@ -122,7 +120,7 @@ class Session:
     @cached_property
     def shares_in_tree(self) -> bool:
         """Whether events are shared in day files on the user's branches."""
-        return is_tree(self.project, *seen_blobs.load(self.project).targets)
+        return is_tree(self.project, *sharing.load_seen(self.project).targets)
 
     @property
     def main(self) -> Repository:
