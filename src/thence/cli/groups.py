@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., object])
 _V = TypeVar("_V")
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-
 
 class Commands(click.Group):
     """A group that suggests the nearest name for a command it lacks."""
@@ -77,6 +75,14 @@ class LazyCommands(Commands):
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+def help_with(*examples: str) -> dict[str, Any]:
+    """Returns the arguments by which a command shows examples in its help, under -h too."""
+    return {
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+        "epilog": "\n  ".join(("\b\nExample:", *examples)),
+    }
 
 
 def talks(command: _F) -> _F:

@@ -6,16 +6,10 @@ import sys
 import click
 
 from thence.cli.failure import report_error
-from thence.cli.groups import HELP_NAMES, LazyCommands, talks
+from thence.cli.groups import LazyCommands, help_with, talks
 from thence.cli.voice import Voice
 from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
-
-EXAMPLE = """\b
-Example:
-  thence demo
-  thence why @last"""
-
 
 # name: (the module of the command, its line in the help)
 TABLE = {
@@ -53,9 +47,8 @@ TABLE = {
     cls=LazyCommands,
     table=TABLE,
     package="thence.cli",
-    context_settings=HELP_NAMES,
     invoke_without_command=True,
-    epilog=EXAMPLE,
+    **help_with("thence demo", "thence why @last"),
 )
 @click.option("--version", "is_version", is_flag=True, help="Tell the version.")
 @talks

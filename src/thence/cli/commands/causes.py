@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,16 +14,9 @@ if TYPE_CHECKING:
 # the sentences that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
-_WHY_EXAMPLE = """\b
-Example:
-  thence why @last-error
-  thence why order/881"""
-_EFFECTS_EXAMPLE = """\b
-Example:
-  thence effects 01JDA3K7QZ --json"""
 
 
-@click.command("why", context_settings=HELP_NAMES, epilog=_WHY_EXAMPLE)
+@click.command("why", **help_with("thence why @last-error", "thence why order/881"))
 @click.argument("event")
 @log_option
 @json_option
@@ -57,7 +50,7 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
     _write_why(voice, answer, log)
 
 
-@click.command("effects", context_settings=HELP_NAMES, epilog=_EFFECTS_EXAMPLE)
+@click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
 @click.argument("event")
 @log_option
 @json_option

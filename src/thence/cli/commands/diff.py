@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_argument, talks
+from thence.cli.groups import help_with, json_option, log_argument, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 SHOWN_MAX = 10
 NAME_COLUMNS_MAX = 36
 VALUE_CHARACTERS_MAX = 200
-_EXAMPLE = """\b
-Example:
-  thence diff output/run-of-today output/run-of-yesterday"""
 
 
 class _Log(NamedTuple):
@@ -32,7 +29,7 @@ class _Log(NamedTuple):
     vocabulary: "Vocabulary"
 
 
-@click.command("diff", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("diff", **help_with("thence diff output/run-of-today output/run-of-yesterday"))
 @log_argument("a")
 @log_argument("b")
 @json_option

@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.shared.pages import OptionValue, filter_options, note_unknown_key, pages
 from thence.cli.voice import current, plain
 from thence.core.event import Event
@@ -21,12 +21,9 @@ Write = Callable[[Sequence[Event]], None]
 # the first characters of a formula in a spreadsheet, unless the text is a number
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_EXAMPLE = """\b
-Example:
-  thence export --csv --type order.failed -o failed.csv"""
 
 
-@click.command("export", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("export", **help_with("thence export --csv --type order.failed -o failed.csv"))
 @click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
 @click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
 @click.option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from thence.core.values.vocabulary import Vocabulary
 
 OPEN_SHOWN_MAX = 20
-_EXAMPLE = """\b
-Example:
-  thence last --log output/my-run"""
 
 
-@click.command("last", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("last", **help_with("thence last --log output/my-run"))
 @log_option
 @json_option
 @talks

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.shared.pages import (
     Conditions,
     OptionValue,
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 PAGE_EVENTS = 1000
 PAGE_EVENTS_MAX = 10_000
 SCREEN_EVENTS = 50
-_EXAMPLE = """\b
-Example:
-  thence query --type order.failed --where 'amount > 10 and reason ~ stock'"""
 
 
-@click.command("query", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command(
+    "query",
+    **help_with("thence query --type order.failed --where 'amount > 10 and reason ~ stock'"),
+)
 @filter_options
 @click.option(
     "--limit",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.verify import finding_json
-from thence.cli.groups import HELP_NAMES, Commands, json_option, talks
+from thence.cli.groups import Commands, help_with, json_option, talks
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.cli.voice import Voice, current
@@ -26,21 +26,6 @@ if TYPE_CHECKING:
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
-_EXAMPLE = """\b
-Example:
-  thence sim run spatial_trade_network"""
-_RUN_EXAMPLE = """\b
-Example:
-  thence sim run spatial_trade_network --seed 3 --turns 20"""
-_LIST_EXAMPLE = """\b
-Example:
-  thence sim list --json"""
-_SHOW_EXAMPLE = """\b
-Example:
-  thence sim show output/my-run"""
-_VALIDATE_EXAMPLE = """\b
-Example:
-  thence sim validate scenarios/spatial_trade_network.yaml"""
 root_option = click.option(
     "--output-root",
     "root",
@@ -52,9 +37,8 @@ root_option = click.option(
 @click.group(
     "sim",
     cls=Commands,
-    context_settings=HELP_NAMES,
     invoke_without_command=True,
-    epilog=_EXAMPLE,
+    **help_with("thence sim run spatial_trade_network"),
 )
 @talks
 @click.pass_context
@@ -64,7 +48,7 @@ def sim_command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@sim_command.command("run", context_settings=HELP_NAMES, epilog=_RUN_EXAMPLE)
+@sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
 @click.argument("scenario")
 @click.option("--seed", type=int, help="Another seed than the scenario's.")
 @click.option("--turns", type=click.IntRange(min=1), help="At most so many turns.")
@@ -134,7 +118,7 @@ def ended(voice: Voice, result: "RunResult") -> int:
     return FAILED
 
 
-@sim_command.command("list", context_settings=HELP_NAMES, epilog=_LIST_EXAMPLE)
+@sim_command.command("list", **help_with("thence sim list --json"))
 @root_option
 @json_option
 @talks
@@ -157,7 +141,7 @@ def list_command(root: str | None, is_json: bool) -> None:
         voice.note(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
 
 
-@sim_command.command("show", context_settings=HELP_NAMES, epilog=_SHOW_EXAMPLE)
+@sim_command.command("show", **help_with("thence sim show output/my-run"))
 @click.argument("run", required=False)
 @json_option
 @talks
@@ -178,7 +162,9 @@ def show_command(run: str | None, is_json: bool) -> None:
         voice.say(*summary_lines(facts, str(folder), voice.width))
 
 
-@sim_command.command("validate", context_settings=HELP_NAMES, epilog=_VALIDATE_EXAMPLE)
+@sim_command.command(
+    "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
+)
 @click.argument("scenario")
 @json_option
 @talks

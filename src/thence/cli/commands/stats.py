@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from thence.core.query.tally import Tally
 
 NAMES_SHOWN_MAX = 20
-_EXAMPLE = """\b
-Example:
-  thence stats --log output/my-run --json"""
 
 
-@click.command("stats", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("stats", **help_with("thence stats --log output/my-run --json"))
 @log_option
 @json_option
 @talks

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
 FINDINGS_SHOWN_MAX = 20
 PAGE = "docs/reference/findings.md"
-_EXAMPLE = """\b
-Example:
-  thence verify --log output/my-run"""
 
 
-@click.command("verify", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("verify", **help_with("thence verify --log output/my-run"))
 @click.option(
     "--repair",
     "is_repair",

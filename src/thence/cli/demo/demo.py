@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import HELP_NAMES, talks
+from thence.cli.groups import help_with, talks
 from thence.cli.shared.progress import told
 from thence.cli.shared.run_progress import Show
 from thence.cli.voice import Painted, Voice, current, plain
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from thence.sim.state import State
 
 PACE_S = 0.1
-_EXAMPLE = """\b
-Example:
-  thence demo --pace 0"""
 Market = tuple[str, str]
 Prices = dict[Market, float]
 Scopes = dict[str, dict[str, Any]]
@@ -33,7 +30,7 @@ ON_THE_ROAD = "road"
 _WIDTH_COLUMNS = 76
 
 
-@click.command("demo", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("demo", **help_with("thence demo --pace 0"))
 @click.option(
     "--pace",
     "pace_s",

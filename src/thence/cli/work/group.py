@@ -2,12 +2,7 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES, LazyCommands, talks
-
-_EXAMPLE = """\b
-Example:
-  thence work add "Read the spec"
-  thence work status"""
+from thence.cli.groups import LazyCommands, help_with, talks
 
 # name: (the module of the command, its line in the help)
 TABLE = {
@@ -43,9 +38,8 @@ TABLE = {
     cls=LazyCommands,
     table=TABLE,
     package="thence.cli.work",
-    context_settings=HELP_NAMES,
     invoke_without_command=True,
-    epilog=_EXAMPLE,
+    **help_with('thence work add "Read the spec"', "thence work status"),
 )
 @talks
 @click.pass_context
