@@ -13,7 +13,6 @@ import asyncio
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
 from typing import Any
 
 from thence.context import current_causes
@@ -217,24 +216,14 @@ class EventWriter:
     def __enter__(self) -> "EventWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> "EventWriter":
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def _is_always_written(self, event: Event) -> bool:
@@ -275,8 +264,8 @@ def _with_simulation_id(event: Event, simulation_id: str) -> Event:
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with its causes; values that JSON can't hold are repaired.
 
-    `external` are causes in other logs, as `core.handing` writes them. The long texts of an
-    event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
+    `external` are causes in other logs, as `core.values.cause_text` writes them. The long texts of
+    an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
     notice, which only the log itself may write.
     """
     if event.event_type not in _NEVER_RESERVED:
