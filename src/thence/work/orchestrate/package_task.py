@@ -32,8 +32,8 @@ from thence.work.orchestrate import prompts
 from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start, words_of
 from thence.work.orchestrate.environment import hints
 from thence.work.orchestrate.gate_runs import GateRun
+from thence.work.orchestrate.progress import TaskHost
 from thence.work.orchestrate.scheduling import Task
-from thence.work.orchestrate.task_host import TaskHost
 from thence.work.project.agents import GateConfig, argv
 from thence.work.session.command_commit import check_at_target, drops_day_files
 from thence.work.session.mirror import mirror
@@ -165,7 +165,9 @@ class PackageTask:
                 facts = facts_of(session, self._feature, self.task.wp_id)
                 move(session, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
             except Refused as refused:
-                remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
+                remedy = (refused.hint or "").removesuffix(
+                    FORCING
+                )  # agents get no hint to force it
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
         self._check_journal()
@@ -389,7 +391,7 @@ class PackageTask:
 
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
-        self._host.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+        self._host.progress.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
 
 
 def _try_text(retries: int) -> str:

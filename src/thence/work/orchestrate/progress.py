@@ -1,13 +1,19 @@
-"""The progress of an orchestrator: reports for its user, the appended events, the feature's end."""
+"""The progress of an orchestration: reports for its user, the appended events, the feature's end.
 
-from collections.abc import Callable
-from typing import NamedTuple
+Package tasks share it by the protocol `TaskHost`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from thence.core.times import microseconds
 from thence.errors import HeadsMoved
 from thence.replica import now
+from thence.work.board.rounds import Round
 from thence.work.board.state import FeatureState
 from thence.work.journal.store import WorkEvent
+from thence.work.orchestrate.scheduling import Task
+from thence.work.project.agents import Setup
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import check_written
 from thence.work.session.session import Session
@@ -38,10 +44,13 @@ class Progress:
         self._reported: list[str] = []
         self.appended: list[str] = []
 
-    def tell(self, note: ProgressNote) -> None:
-        """Passes a report to the user; a full disk behind stderr stops no work."""
+    def report(self, kind: str, text: str, *more: Any) -> None:
+        """Passes a report to the user; `more` are the other members of a ProgressNote.
+
+        A full disk behind stderr stops no work.
+        """
         try:
-            self._tell(note)
+            self._tell(ProgressNote(kind, text, *more))
         except BrokenPipeError:
             raise
         except OSError:
@@ -54,7 +63,7 @@ class Progress:
         for note in session.warnings:
             if note not in self._reported:
                 self._reported = [*self._reported, note][-NOTES_MAX:]
-                self.tell(ProgressNote("note", note))
+                self.report("note", note)
         session.warnings.clear()
 
 
@@ -90,3 +99,28 @@ def _seconds_since(timestamp: str) -> float | None:
     if begun_us is None or now_us is None or now_us < begun_us:
         return None
     return (now_us - begun_us) / 1e6
+
+
+class TaskHost(Protocol):
+    """The session, the feature and the records that the tasks of an orchestration share."""
+
+    setup: Setup
+    rounds: dict[str, Round]
+    progress: Progress
+
+    @property
+    def session(self) -> Session:
+        """The project, as it was last looked at."""
+
+    @property
+    def feature(self) -> FeatureState:
+        """The feature, as the board had it at the last look."""
+
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
+        """Records that this process saw a gate pass, and the event of the result."""
+
+    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
+        """Returns the gates that this process saw a commit of a package pass."""
+
+    def failed(self, task: Task) -> None:
+        """Records a failed try, and the time of the next one."""
