@@ -79,7 +79,7 @@ def _run(voice: Voice, pace_s: float) -> "RunResult":
 
 
 def _is_found(voice: Voice, folder: Path) -> bool:
-    """Tells whether commands typed here find this run without being told."""
+    """Reports whether commands typed here find this run without --log."""
     from thence.cli.shared.locate import is_log, named_log, runs
 
     if named_log(voice, None) or is_log(Path()):

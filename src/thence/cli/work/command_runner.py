@@ -8,6 +8,7 @@ import click
 
 from thence.cli.groups import checked_name, help_with, json_option, talks
 from thence.cli.voice import Voice, current
+from thence.core.values.payload import is_utf8
 
 if TYPE_CHECKING:
     from thence.work.result import CommandResult
@@ -100,24 +101,19 @@ def run(
 def _actor_name(actor: str | None, voice: "Voice") -> str | None:
     """Returns the actor from the option or the environment; raises UsageError for no name."""
     name = actor or voice.settings.actor
-    if name and (not name.strip() or len(name.splitlines()) > 1 or not _is_text(name)):
+    if name and (not name.strip() or len(name.splitlines()) > 1 or not is_utf8(name)):
         source = "--actor" if actor else "THENCE_ACTOR"
         raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")
     return name
 
 
 def _refuse_invalid_text(context: click.Context) -> None:
-    """Raises BadParameter for bytes that are no UTF-8, which no event can hold."""
+    """Raises BadParameter for bytes that are no UTF-8, which no event can hold.
+
+    Python keeps such bytes as lone surrogates.
+    """
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         for each in given if isinstance(given, tuple) else (given,):
-            if isinstance(each, str) and not _is_text(each):
+            if isinstance(each, str) and not is_utf8(each):
                 raise click.BadParameter(f"{each!r:.80} is no UTF-8 text", context, parameter)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # Python keeps bytes that are no UTF-8 as lone surrogates
-        return False
-    return True

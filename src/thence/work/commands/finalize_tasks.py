@@ -8,7 +8,7 @@ from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import Splice
+from thence.work.day_lines import Splice, as_it_is, if_missing
 from thence.work.journal.store import WorkEvent
 from thence.work.plan.package_files import (
     READ_FIRST,
@@ -50,7 +50,7 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
                 hint="write it: a heading `## Work Package WP01: Title` for each package",
             )
         packages = packages_of(data, path)
-        events = _new_events(found, branch, packages)
+        events = creation_events(found, branch, packages)
         guard = session.guard(
             (found.slug, found.slug),
             *((found.slug, package.wp_id) for package in packages),
@@ -88,9 +88,10 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
     return session.result(result, lines)
 
 
-def _new_events(
+def creation_events(
     found: FeatureState, branch: str, packages: Sequence[PlannedPackage]
 ) -> list[WorkEvent]:
+    """Returns a FeatureCreated and WPCreateds for the packages that the board lacks."""
     events = []
     created = found.created_event
     if created is None:
@@ -125,7 +126,7 @@ def _files(
 ) -> dict[str, Splice]:
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
-    files: dict[str, Splice] = dict.fromkeys(written, _as_it_lies)
+    files: dict[str, Splice] = dict.fromkeys(written, as_it_is)
     shows_lane = read_options(session.project).mirror is True
     tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
@@ -136,7 +137,7 @@ def _files(
     for package in packages:
         body = text_of(data, tasks, package, tree)
         known = [path for path in there if is_file_of(package.wp_id, path)]
-        files |= dict.fromkeys(known, _as_it_lies)
+        files |= dict.fromkeys(known, as_it_is)
         for path in known:
             text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
             if is_made_here(text, package.wp_id) and not holds(text, body):
@@ -145,7 +146,7 @@ def _files(
                 )
         if not known:
             path = session.planning.path(slug, path_of(package))
-            files[path] = _new(render(package, slug, body, reading, shows_lane=shows_lane))
+            files[path] = if_missing(render(package, slug, body, reading, shows_lane=shows_lane))
     return files
 
 
@@ -163,14 +164,6 @@ def _planning_files(session: Session, slug: str) -> list[str]:
 
 def _is_document(path: str, folder: str) -> bool:
     return path.endswith(".md") or path.startswith(f"{folder}/contracts/")
-
-
-def _as_it_lies(data: bytes | None) -> bytes | None:
-    return data
-
-
-def _new(data: bytes) -> Splice:
-    return lambda there: data if there is None else there
 
 
 def _after(package: PlannedPackage) -> str:

@@ -57,10 +57,8 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         if each.is_open and is_wp_id(name) and each.slot != SLOT:
             lines.append(f"  next: thence work settle {name} --winner EVENT_OR_ACTOR --reason TEXT")
-    is_open = any(each.is_open for each in found)
-    result = session.result(data, lines or ["no conflicts"])
-    code = CONFLICTS_FOUND if is_open else 0
-    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
+    code = CONFLICTS_FOUND if any(each.is_open for each in found) else 0
+    return session.result(data, lines or ["no conflicts"], exit_code=code)
 
 
 def sentence_here(session: Session, conflict: Conflict) -> str:

@@ -72,5 +72,4 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     left = session.not_imported()
     if left:
         waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
-    result = session.result({"package": None}, ["nothing is ready", *waiting])
-    return CommandResult(result.events, result.data, result.lines, result.warnings, NOTHING_READY)
+    return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)

@@ -8,7 +8,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.attempt import former_number_in_clone
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
-from thence.work.day_lines import Splice
+from thence.work.day_lines import Splice, as_it_is, if_missing
 from thence.work.journal.claims import claimed, workspace_event
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, next_wp_id, twin_of, worktree_of, wp_id_of
@@ -91,12 +91,12 @@ def _changed_files(
         folder, _, name = path.rpartition("/")
         if is_file_of(old, path) and _title(data, path) == package.title:
             moved = f"{folder}/{name.replace(old, new, 1)}"
-            changes[moved] = _as_new(_with_number(data, old, new))
+            changes[moved] = if_missing(_with_number(data, old, new))
             removed.append(path)
         elif is_file_of(new, path):
             before = f"{folder}/{name.replace(new, old, 1)}"
             if session.planning.read(None, before) is None:  # a command that was killed moved it
-                changes.setdefault(path, _as_it_lies)
+                changes.setdefault(path, as_it_is)
                 removed.append(before)
         elif any(
             is_file_of(number, path) and _title(data, path) == title for number, title in certain
@@ -162,14 +162,6 @@ def _dependency_splice(old: str, new: str) -> Splice:
 
 def _with_number(data: bytes, old: str, new: str) -> bytes:
     return re.sub(rb"(?<![0-9A-Za-z])%s(?![0-9A-Za-z])" % old.encode(), new.encode(), data)
-
-
-def _as_new(data: bytes) -> Splice:
-    return lambda there: data if there is None else there
-
-
-def _as_it_lies(data: bytes | None) -> bytes | None:
-    return data
 
 
 def _append_number(

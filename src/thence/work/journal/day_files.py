@@ -37,8 +37,8 @@ Moves = Mapping[str, tuple[str | None, str]]
 class TakenLines(NamedTuple):
     """The result of taking in lines: new events, and lines that were passed over.
 
-    `bad` are lines that are no events, `parked` counts events with a clock too far ahead, `ours`
-    own events that the journal had lost, `twice` events that share their number.
+    `bad` are lines that are no events, `parked` counts events with a clock too far in the future,
+    `ours` own events that the journal had lost, `twice` events that share their number.
     """
 
     events: int = 0

@@ -137,17 +137,17 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     )
 
 
-def is_tree(project: Project, *targets: str) -> bool:
+def is_tree(project: Project) -> bool:
     """Reports whether day files are tracked, or to be tracked, on the user's branches.
 
-    Without the option, HEAD of the main working tree and the `targets` are searched, in one process
-    of git. Raises PlanningError for a configuration that can't be read.
+    Without the option, HEAD of the main working tree and the branches whose day files are read are
+    searched, in one process of git. Raises PlanningError for a configuration that can't be read.
     """
     chosen = read_options(project).share
     if chosen is not None or project.repo is None:
         return chosen == TREE
     with objects(project.repo._replace(top=project.root)) as store:
-        for name in ("HEAD", *(HEADS + target for target in targets)):
+        for name in ("HEAD", *(HEADS + target for target in load_seen(project).targets)):
             found = store.commit(name)
             folder = store.find(found[1], FOLDER) if found else None
             if folder and is_folder(folder) and any(map(is_day_file, store.tree(folder.oid))):

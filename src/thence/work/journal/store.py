@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
@@ -168,12 +167,7 @@ class EventStore:
     def __enter__(self) -> "EventStore":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _new(self, new_event: WorkEvent, causation_id: str | None) -> NewEvent:

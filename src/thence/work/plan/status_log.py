@@ -99,8 +99,10 @@ def _read(raw: bytes, number: int) -> StatusLine | str:
         return "the line is no JSON"
     if not isinstance(values, dict):
         return "the line is no JSON object"
-    event_id, wp_id, lane = (_text(values.get(name)) for name in ("event_id", "wp_id", "to_lane"))
-    timestamp = written_time(_text(values.get("at")) or _text(values.get("timestamp")))
+    event_id, wp_id, lane = (
+        one_line(values.get(name)) for name in ("event_id", "wp_id", "to_lane")
+    )
+    timestamp = written_time(one_line(values.get("at")) or one_line(values.get("timestamp")))
     if not event_id or not lane:
         return f"the line has no {'to_lane' if event_id else 'event_id'}"
     if not is_wp_id(wp_id):
@@ -114,7 +116,7 @@ def _read(raw: bytes, number: int) -> StatusLine | str:
         _actor(values.get("actor")),
         "",
         lane,
-        _text(values.get("reason")),
+        one_line(values.get("reason")),
         _extra(values),
         number,
     )
@@ -130,10 +132,10 @@ def _actor(value: object) -> str:
     """Returns the actor: the text, or the tool's name in an object."""
     if isinstance(value, dict):
         value = value.get("tool") or value.get("name")
-    return _text(value)
+    return one_line(value)
 
 
-def _text(value: object) -> str:
+def one_line(value: object) -> str:
     """Returns a text on one line; empty for any other value."""
     return " ".join(value.split()) if isinstance(value, str) and is_utf8(value) else ""
 

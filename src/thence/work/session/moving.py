@@ -134,16 +134,16 @@ def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
 
 def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
     """Returns the subtasks of a package whose boxes are not ticked."""
-    found = planned(session, feature, wp_id)
+    found = planned(session, feature).get(wp_id)
     return tuple(each.id for each in found.subtasks if not each.is_done) if found else ()
 
 
-def planned(session: Session, feature: FeatureState, wp_id: str) -> PlannedPackage | None:
-    """Returns a package as planned in tasks.md; None if it is not there."""
+def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
+    """Returns the packages of a feature as planned in tasks.md, by id."""
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
-    return next((each for each in packages if each.wp_id == wp_id), None)
+    return {each.wp_id: each for each in packages}
 
 
 def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
