@@ -201,7 +201,8 @@ def validate_command(scenario: str, is_json: bool) -> int:
 def run_folders(root: Path) -> Iterator[Path]:
     """Yields the folders of simulations' runs, the newest first."""
     for folder in runs(root):
-        if (folder / "config.json").is_file() or _vocabulary(folder) == "sim":
+        vocabulary = _read(folder / ".thence" / "log.json").get("vocabulary")
+        if vocabulary == "sim" or (folder / "config.json").is_file():
             yield folder
 
 
@@ -303,10 +304,6 @@ def summary_lines(facts: Mapping[str, Any], folder: str, width: int) -> list[str
     damage = counted(len(facts["damage"]), "finding") + " of damage: thence verify tells where"
     lines += ["", damage if facts["damage"] else "no damage"]
     return lines
-
-
-def _vocabulary(folder: Path) -> str | None:
-    return _read(folder / ".thence" / "log.json").get("vocabulary")
 
 
 def _read(path: Path) -> dict[str, Any]:

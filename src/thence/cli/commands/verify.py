@@ -50,7 +50,7 @@ def verify_command(
     folder = find_log(voice, log)
     with open_log(folder, create=False) as replica:
         found = replica.verify()
-        repairs = _repairs(found) if is_repair else ()
+        repairs = tuple(each for each in found.damage if is_repair and each.action is not None)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(voice, repairs, is_json))
         after = _with_shared_findings(replica.repair() if is_done else found, folder)
     if is_json:
@@ -84,10 +84,6 @@ def _verification_json(found: "Verification") -> dict[str, object]:
         "damage": [finding_json(finding) for finding in found.damage],
         "notes": [finding_json(finding) for finding in found.notes],
     }
-
-
-def _repairs(found: "Verification") -> "tuple[Finding, ...]":
-    return tuple(finding for finding in found.damage if finding.action is not None)
 
 
 def _repair_json(finding: "Finding") -> dict[str, object]:

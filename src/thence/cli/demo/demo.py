@@ -103,7 +103,10 @@ def market(voice: Voice, pace_s: float, traded: Collection[Market]) -> Iterator[
 
         def show(turn: "TurnProgress", state: "State") -> None:
             scopes = state.as_dict()
-            now = {(place, good): _price(scopes, place, good) for place, good in traded}
+            now = {
+                (place, good): float(scopes[f"place/{place}"][f"price_{good}"])
+                for place, good in traded
+            }
             live.update(_drawn(turn, scopes, before, now), refresh=True)
             before.update(now)
             time.sleep(pace_s)
@@ -141,10 +144,6 @@ def _cell(market: Market, before: Prices, now: Prices) -> str:
     price, old = now[market], before.get(market, now[market])
     mark = "[green]▲[/]" if price > old else "[red]▼[/]" if price < old else " "
     return f"{price:.2f} {mark}"
-
-
-def _price(scopes: Scopes, place: str, good: str) -> float:
-    return float(scopes[f"place/{place}"][f"price_{good}"])
 
 
 def _traders(scopes: Scopes, place: str) -> list[str]:

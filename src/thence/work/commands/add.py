@@ -14,7 +14,7 @@ from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 # the feature of packages that belong to none
 GENERAL = "000-general"
@@ -89,12 +89,11 @@ def _append_package(
         except HeadsMoved:
             continue
         return found, package
-    raise Refused(
+    raise moved_meanwhile(
         "could not add a package to",
-        guard="moved_meanwhile",
-        place=found.slug,
-        cause="others added packages again and again meanwhile",
-        hint="try again",
+        found.slug,
+        "others added packages again and again meanwhile",
+        "try again",
     )
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from stat import S_ISREG
 
-from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.errors import HeadsMoved, PlanningError
 from thence.replica import new_id
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
@@ -23,7 +23,7 @@ from thence.work.plan.tasks import PlannedPackage, packages_of
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _TYPES = ("FeatureCreated", "WPCreated")
 _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
@@ -63,12 +63,10 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
         except HeadsMoved:  # somebody else finalizes it too
             continue
     else:
-        raise Refused(
+        raise moved_meanwhile(
             "could not make the packages of",
-            guard="moved_meanwhile",
-            place=found.slug,
-            cause=f"others changed them {ATTEMPTS_MAX} times meanwhile",
-            hint="try again when others have ended",
+            found.slug,
+            f"others changed them {ATTEMPTS_MAX} times meanwhile",
         )
     session.watch(branch)
     files = _files(session, found.slug, packages, data)
@@ -82,7 +80,9 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
     }
     new = sum(one.event_type == "WPCreated" for one in events)
     lines = [f"feature {found.slug}: {len(packages)} packages, {new} of them new"]
-    lines += [f"  {package.wp_id}  {package.title}{_after(package)}" for package in packages]
+    for package in packages:
+        after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
+        lines.append(f"  {package.wp_id}  {package.title}{after}")
     first = in_order(packages)[0].wp_id
     lines.append(f"next: thence work implement {first} --feature {found.slug}")
     return session.result(result, lines)
@@ -156,15 +156,11 @@ def _planning_files(session: Session, slug: str) -> list[str]:
     out = session.main.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
-    others = [path for path in os.fsdecode(out).split("\0")[:-1] if _is_document(path, folder)]
+    others = [
+        path
+        for path in os.fsdecode(out).split("\0")[:-1]
+        if path.endswith(".md") or path.startswith(f"{folder}/contracts/")
+    ]
     usual = [f"{folder}/{name}" for name in _WRITTEN]
     seen = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
     return [path for path, found in seen if found is not None and S_ISREG(found.st_mode)]
-
-
-def _is_document(path: str, folder: str) -> bool:
-    return path.endswith(".md") or path.startswith(f"{folder}/contracts/")
-
-
-def _after(package: PlannedPackage) -> str:
-    return f", after {', '.join(package.dependencies)}" if package.dependencies else ""

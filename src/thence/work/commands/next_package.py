@@ -7,7 +7,7 @@ from thence.work.board.state import DOING, PLANNED, FeatureState
 from thence.work.board.transitions import claimable
 from thence.work.result import CommandResult
 from thence.work.session.moving import actor_of, check_written, move
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 NOTHING_READY = 4
 
@@ -32,11 +32,8 @@ def next_package(session: Session, feature: str | None) -> CommandResult:
                 break
         else:
             return _nothing(session, chosen)
-    raise Refused(
-        "could not take a package",
-        guard="moved_meanwhile",
-        cause=f"others were faster {ATTEMPTS_MAX} times",
-        hint="try again",
+    raise moved_meanwhile(
+        "could not take a package", "", f"others were faster {ATTEMPTS_MAX} times", "try again"
     )
 
 

@@ -22,6 +22,7 @@ from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
 from thence.work.session.moving import check_written, facts_of, move, package_of, planned
 from thence.work.session.session import Session
+from thence.work.vcs.locks import held
 
 STRANDED = 1
 _END_S = 15.0
@@ -194,15 +195,12 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
 @contextmanager
 def _registered(folder: Path, slug: str) -> Iterator[None]:
     """Registers this process for `--abort`, by a marker file that is locked while it lives."""
-    folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f"{slug}-{os.getpid()}"
-    descriptor = os.open(marker, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        marker.unlink(missing_ok=True)
-        os.close(descriptor)
+    with held(marker):
+        try:
+            yield
+        finally:
+            marker.unlink(missing_ok=True)
 
 
 def _end_orchestrators(folder: Path, slug: str) -> list[int]:

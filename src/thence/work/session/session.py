@@ -42,6 +42,13 @@ _R = TypeVar("_R")
 ATTEMPTS_MAX = 20
 
 
+def moved_meanwhile(
+    operation: str, place: str, cause: str, hint: str = "try again when others have ended"
+) -> Refused:
+    """Returns the refusal of a command that was prevented by others ATTEMPTS_MAX times."""
+    return Refused(operation, guard="moved_meanwhile", place=place, cause=cause, hint=hint)
+
+
 class Session:
     """A project opened for one command. Close it, or use it as a context manager.
 
