@@ -89,8 +89,8 @@ def talks(command: _F) -> _F:
     """Adds -q, -v and --debug to a command; the Voice keeps their values."""
     for names, attribute, text in (
         (("--debug",), "is_debug", "Show the traceback of an error."),
-        (("-v", "--verbose"), "is_verbose", "Tell more."),
-        (("-q", "--quiet"), "is_quiet", "Tell nothing but results and errors."),
+        (("-v", "--verbose"), "is_verbose", "Show more."),
+        (("-q", "--quiet"), "is_quiet", "Show nothing but results and errors."),
     ):
         command = click.option(
             *names, attribute, is_flag=True, expose_value=False, callback=_set_flag, help=text

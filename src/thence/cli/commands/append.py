@@ -55,7 +55,7 @@ def append_command(
 
     A VALUE is JSON if it parses as JSON (12, true, [1,2], "12"), else text. The new event's
     id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
-    cause that THENCE_CAUSE hands on is added.
+    cause that THENCE_CAUSE passes on is added.
     """
     from thence.cli.shared.locate import find_log, named_log
     from thence.replica import open_log

@@ -22,9 +22,9 @@ TAIL_SENTENCES = 10
 @json_option
 @talks
 def why_command(event: str, log: str | None, is_json: bool) -> None:
-    """Tell why an event happened, root first.
+    """Show why an event happened, root first.
 
-    One line of causes is told in sentences, back to an event without causes, each with its
+    One line of causes is shown in sentences, back to an event without causes, each with its
     short id; then how many causes there are in all. EVENT is an id, a prefix of it of at
     least 6 characters, @last, @last-error, or a subject such as order/881, of which the
     latest event is taken. A long line is shown without its middle; -v shows it whole.
@@ -56,9 +56,9 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
 @json_option
 @talks
 def effects_command(event: str, log: str | None, is_json: bool) -> None:
-    """Tell what followed from an event.
+    """Show what followed from an event.
 
-    The effects are told in sentences, nearest first, each with its short id. EVENT is an id,
+    The effects are shown in sentences, nearest first, each with its short id. EVENT is an id,
     a prefix of it of at least 6 characters, @last, @last-error, or a subject, of which the
     latest event is taken.
     """

@@ -31,7 +31,7 @@ LOG_EVENTS = 50
 def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_json: bool) -> None:
     """List events in total order, one line each.
 
-    A line tells time (UTC), turn, type, who, what happened, and the event's short id. With
+    A line shows time (UTC), turn, type, who, what happened, and the event's short id. With
     --json the lines are those of the file.
     """
     from thence.cli.shared.opened import open_for_reading

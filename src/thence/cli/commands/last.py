@@ -21,10 +21,10 @@ OPEN_SHOWN_MAX = 20
 @json_option
 @talks
 def last_command(log: str | None, is_json: bool) -> None:
-    """Tell the last event, and what was open when the log ended.
+    """Show the last event, and what was open when the log ended.
 
     Open is what an event began and no event ended: the turn that a killed simulation was
-    in, a step that never returned. How long before the last event it began is told with
+    in, a step that never returned. How long before the last event it began is shown with
     it.
     """
     from thence.cli.shared.opened import open_for_reading

@@ -35,7 +35,7 @@ SCREEN_EVENTS = 50
     metavar="N",
     help=f"At most N events. On a terminal {SCREEN_EVENTS}, else {PAGE_EVENTS}.",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that told this cursor.")
+@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
 @log_option
 @json_option
 @talks
@@ -50,7 +50,7 @@ def query_command(
 
     An event is listed when it fits every option that is given; of a repeated one any will
     do, of --where all. The events stand in total order, as in `thence log`. When there are
-    more, what to type for the next page is told. With --json the lines are those of the file.
+    more, the command for the next page is shown. With --json the lines are those of the file.
     """
     from thence.cli.shared.opened import open_for_reading
 

@@ -171,7 +171,7 @@ def show_command(run: str | None, is_json: bool) -> None:
 def validate_command(scenario: str, is_json: bool) -> int:
     """Check a scenario without running it.
 
-    Each problem is told with file, line, key and a hint. Exit code 2 if there is one.
+    Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
     """
     from thence.cli.exit_codes import MISUSED
     from thence.cli.failure import problem_line

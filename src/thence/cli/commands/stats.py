@@ -24,7 +24,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
     """Count the events of a log: by type, by actor, by node.
 
     An event is counted once, as `thence log` lists it. Lines that are passed over because
-    they are damaged, and events that nothing verifies, are told.
+    they are damaged, and events that nothing verifies, are reported.
     """
     from thence.cli.shared.opened import open_for_reading
     from thence.core.query.tally import tallied

@@ -10,7 +10,7 @@ from thence.cli.voice import current
 @json_option
 @talks
 def version_command(is_json: bool) -> None:
-    """Tell the versions of thence and Python."""
+    """Show the versions of thence and Python."""
     import platform
 
     from thence import __version__

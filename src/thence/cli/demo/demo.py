@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.groups import help_with, talks
-from thence.cli.shared.progress import told
+from thence.cli.shared.progress import counts_text
 from thence.cli.shared.run_progress import Show
 from thence.cli.voice import Painted, Voice, current, plain
 
@@ -36,7 +36,7 @@ _WIDTH_COLUMNS = 76
     "pace_s",
     type=click.FloatRange(min=0, max=60),
     metavar="SECONDS",
-    help=f"How long each turn is shown on a terminal; {PACE_S} unless told.",
+    help=f"How long each turn is shown on a terminal; {PACE_S} by default.",
 )
 @talks
 def demo_command(pace_s: float | None) -> int:
@@ -132,7 +132,7 @@ def _drawn(turn: "TurnProgress", scopes: Scopes, before: Prices, now: Prices) ->
         table.add_row(Text(plain(place)), *cells, Text(plain(", ".join(_traders(scopes, place)))))
     road = Text(plain(", ".join(_traders(scopes, ON_THE_ROAD))))
     table.add_row("on the road", *("" for _ in goods), road, style="dim")
-    head = Text(f"\n  turn {turn.turn} of {turn.max_turns}: {told(turn.counts)}")
+    head = Text(f"\n  turn {turn.turn} of {turn.max_turns}: {counts_text(turn.counts)}")
     bar = ProgressBar(total=turn.max_turns, completed=turn.turn, width=_WIDTH_COLUMNS - 4)
     return Group(head, Padding(bar, (0, 0, 1, 2)), table)
 

@@ -28,7 +28,7 @@ def gate_command(
     feature: str | None,
     reason: str | None,
 ) -> int:
-    """Set a gate before a package, or tell what it has come to.
+    """Set a gate before a package, or record its result.
 
     GATE is CI_CHECK, SECURITY_SCAN, MANUAL_REVIEW or ARCHITECTURE_REVIEW. A package is done only
     when each of its gates is passed.

@@ -8,7 +8,7 @@ from thence.cli.work.command_runner import command, feature_option, force_option
 @command("implement", "thence work implement WP01 --actor ada")
 @click.argument("package", metavar="WP")
 @click.option(
-    "--take-over", "takes_over", is_flag=True, help="Take it from who has it; they are told."
+    "--take-over", "takes_over", is_flag=True, help="Take it from who has it; they are notified."
 )
 @feature_option
 @force_option

@@ -6,13 +6,13 @@ from thence.cli.work.command_runner import command, feature_option, run
 
 
 @command("import", "thence work import --dry-run")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be brought.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be brought.")
 @feature_option
 def import_command(is_dry: bool, feature: str | None) -> int:
     """Bring the history in planning files into the log, once.
 
     Read are the lanes and Activity Log lines of package files, tasks.md, meta.json, and the
-    lines of day files that other tools wrote. What can't be read is told.
+    lines of day files that other tools wrote. What can't be read is reported.
     """
     from thence.work.commands.import_history import import_history
 

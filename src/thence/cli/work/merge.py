@@ -7,7 +7,7 @@ from thence.cli.work.command_runner import command, feature_option, force_option
 
 @command("merge", "thence work merge --feature 001 --dry-run")
 @click.argument("packages", metavar="[WP]...", nargs=-1)
-@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be merged.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on after a conflict was resolved.")
 @click.option("--abort", "is_aborted", is_flag=True, help="Give up a merge that met a conflict.")
 @feature_option

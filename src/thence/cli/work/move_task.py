@@ -33,7 +33,7 @@ def move_task_command(
 ) -> int:
     """Move a package to another lane, if its guards let it through.
 
-    A refused move changes nothing and says which guard stood against it, and what to do. The
+    A refused move changes nothing and names the guard that refused it, and what to do. The
     lane is written into the package's file too, if that shows one.
     """
     from thence.work.commands.move_task import move_task

@@ -7,7 +7,7 @@ from thence.cli.work.command_runner import command, feature_option, run
 
 @command("prune", "thence work prune --dry-run")
 @feature_option
-@click.option("--dry-run", "is_dry", is_flag=True, help="Only tell what would go, and what stays.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would go, and what stays.")
 @click.option(
     "--refs", "takes_refs", is_flag=True, help="Take away too what keeps the commits reviewed."
 )
@@ -18,7 +18,7 @@ def prune_command(
 ) -> int:
     """Remove worktrees and branches of packages whose code has landed.
 
-    Nothing goes that is not committed or has not landed; what stays is told with the reason.
+    Nothing goes that is not committed or has not landed; what stays is reported with the reason.
     Ignored files go with the worktree's folder.
     """
     from thence.work.commands.prune import prune

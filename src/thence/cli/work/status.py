@@ -18,7 +18,7 @@ def status_command(feature: str | None) -> int:
 
     It is a replay of the log. What clones have written at once and can't both stand is shown as
     a conflict, with the rule that settled it. Packages at work whose branches change the same
-    files are told too.
+    files are shown too.
     """
     from thence.work.commands.status import status
 
