@@ -21,18 +21,19 @@ import click
 from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
 from thence.cli.exit_codes import DAMAGED, INTERRUPTED
 from thence.cli.failure import report_error
-from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.groups import help_with, json_option, talks
 from thence.cli.shared.render import counted
 from thence.cli.voice import Voice, current
 from thence.settings import from_environment
 
+NAME = "python -m bench.killed"
 KILLS = 100
 KILLS_MAX = 100_000
 WITHIN_S = 0.2
 TIMEOUT_S = 30.0
 
 
-@click.command("bench.killed", context_settings=HELP_NAMES)
+@click.command("bench.killed", **help_with("python -m bench.killed --command './my-logger {file}'"))
 @click.option(
     "--command",
     required=True,
@@ -124,7 +125,7 @@ def main(arguments: list[str]) -> int:
     """Runs the command; errors are printed in three lines."""
     voice = Voice(from_environment(os.environ), arguments)
     try:
-        with kill_command.make_context("bench.killed", list(arguments), obj=voice) as context:
+        with kill_command.make_context(NAME, list(arguments), obj=voice) as context:
             code = kill_command.invoke(context)
         voice.flush()
     except click.exceptions.Exit as ended:

@@ -18,7 +18,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.process_state import new_id, now
 from thence.replica import Log
 from thence.sim import ActionEvent, EventWriter
-from thence.sim.encoding import draft_of
+from thence.sim.writer import draft_of
 
 BATCH_EVENTS = 8_192
 _LINE = b"x" * 370 + b"\n"

@@ -1,8 +1,8 @@
-"""YAML that anybody may have written, read within limits.
+"""The reader of YAML that anybody may have written, within limits.
 
-Some lines of it can stand for a number of values that no memory holds, each alias twice what the
-one before is, and thousands of brackets for a depth that no reader comes back from. Both are
-refused where they go too far, with the place. Times grow with the text alone.
+A few lines of YAML can stand for more values than memory holds, where each alias doubles the one
+before, and thousands of brackets are deeper than any reader can follow. Both are refused beyond the
+limits, with the place. The time of a reading grows with the length of the text alone.
 """
 
 from functools import cache
@@ -35,7 +35,8 @@ def reader(kind: Literal["safe", "rt"]) -> Any:
 def _scanner(base: Any) -> Any:
     """Returns a scanner that stops at too many brackets before it looks for what they enclose.
 
-    It reads a thousand characters ahead for the end of a key, at a price of their square.
+    The scanner of ruamel.yaml searches the next thousand characters for the end of a key, in time
+    that grows with their square.
     """
     from ruamel.yaml.scanner import ScannerError
 

@@ -12,7 +12,7 @@ from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM
 from thence.sim import EventWriter, create_action_event
-from thence.sim.encoding import draft_of
+from thence.sim.writer import draft_of
 
 
 def test_event_that_needed_no_repair_names_none(tmp_path):

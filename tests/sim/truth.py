@@ -14,8 +14,7 @@ import msgspec
 
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event
-from thence.sim.run_components import make_components
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8

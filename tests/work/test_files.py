@@ -52,10 +52,6 @@ def test_what_is_there_is_read_and_written(files):
     assert files.read("new/deep/b.txt") == b"1\n2\n"
     assert files.is_folder("new/deep")
     assert not files.is_folder("new/deep/b.txt")
-    assert files.is_free("new/c")
-    assert files.is_free("other/deep/c")
-    assert not files.is_free("new/deep/b.txt")
-    assert not files.is_free("new/deep/b.txt/c")
     files.unlink("new/deep/b.txt")
     files.unlink("new/deep/b.txt")
     assert files.look("new/deep/b.txt") is None
@@ -91,7 +87,6 @@ def test_link_at_the_end_is_refused(files, call, target):
         {**WRITES, **READS}[call](files, "odd")
     assert os.listdir(outside(files)) == ["a.txt"]
     assert files.target_of("odd") == target
-    assert not files.is_free("odd")
     files.unlink("odd")
     assert (files.top / "inner/a.txt").read_bytes() == b"a"
 

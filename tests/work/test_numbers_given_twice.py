@@ -14,7 +14,7 @@ from thence.work.board.board import as_json, fold
 from thence.work.board.conflict_sides import sentence
 from thence.work.board.transitions import claimable, move
 from thence.work.journal.board_page import page
-from thence.work.journal.pending_events import claims_of_branches
+from thence.work.journal.claims import claims_of_branches
 from thence.work.vcs.overlaps import at_work
 
 TITLES = ("Read", "Draw", "Send")

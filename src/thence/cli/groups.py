@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., object])
 _V = TypeVar("_V")
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"]}
-
 
 class Commands(click.Group):
     """A group that suggests the nearest name for a command it lacks."""
@@ -79,12 +77,20 @@ class LazyCommands(Commands):
             formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
+def help_with(*examples: str) -> dict[str, Any]:
+    """Returns the arguments by which a command shows examples in its help, under -h too."""
+    return {
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+        "epilog": "\n  ".join(("\b\nExample:", *examples)),
+    }
+
+
 def talks(command: _F) -> _F:
     """Adds -q, -v and --debug to a command; the Voice keeps their values."""
     for names, attribute, text in (
         (("--debug",), "is_debug", "Show the traceback of an error."),
-        (("-v", "--verbose"), "is_verbose", "Tell more."),
-        (("-q", "--quiet"), "is_quiet", "Tell nothing but results and errors."),
+        (("-v", "--verbose"), "is_verbose", "Show more."),
+        (("-q", "--quiet"), "is_quiet", "Show nothing but results and errors."),
     ):
         command = click.option(
             *names, attribute, is_flag=True, expose_value=False, callback=_set_flag, help=text

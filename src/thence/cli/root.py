@@ -6,27 +6,21 @@ import sys
 import click
 
 from thence.cli.failure import report_error
-from thence.cli.groups import HELP_NAMES, LazyCommands, talks
+from thence.cli.groups import LazyCommands, help_with, talks
 from thence.cli.voice import Voice
 from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
-
-EXAMPLE = """\b
-Example:
-  thence demo
-  thence why @last"""
-
 
 # name: (the module of the command, its line in the help)
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
     "completion": ("commands.completion", "Write the script that completes thence in a shell."),
     "demo": ("demo.demo", "Run a simulation of traders, then show what can be asked."),
-    "diff": ("commands.diff", "Tell where two logs part, and what came of it."),
+    "diff": ("commands.diff", "Show where two logs part, and what came of it."),
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
-    "effects": ("commands.causes", "Tell what followed from an event."),
+    "effects": ("commands.causes", "Show what followed from an event."),
     "export": ("commands.export", "Write events as a table, CSV or Parquet."),
-    "last": ("commands.last", "Tell the last event, and what was open when the log ended."),
+    "last": ("commands.last", "Show the last event, and what was open when the log ended."),
     "log": ("commands.events", "List events in total order, one line each."),
     "query": ("commands.query", "List the events that a filter asks for, a page at a time."),
     "rebuild": ("commands.rebuild", "Make the index of a log again from its lines."),
@@ -42,8 +36,8 @@ TABLE = {
         "commands.verify",
         "Check every line of a log; without --repair nothing is changed.",
     ),
-    "version": ("commands.version", "Tell the versions of thence and Python."),
-    "why": ("commands.causes", "Tell why an event happened, root first."),
+    "version": ("commands.version", "Show the versions of thence and Python."),
+    "why": ("commands.causes", "Show why an event happened, root first."),
     "work": ("work.group", "Cut features into work packages, and move them to done."),
 }
 
@@ -53,11 +47,10 @@ TABLE = {
     cls=LazyCommands,
     table=TABLE,
     package="thence.cli",
-    context_settings=HELP_NAMES,
     invoke_without_command=True,
-    epilog=EXAMPLE,
+    **help_with("thence demo", "thence why @last"),
 )
-@click.option("--version", "is_version", is_flag=True, help="Tell the version.")
+@click.option("--version", "is_version", is_flag=True, help="Show the version.")
 @talks
 @click.pass_context
 def root(context: click.Context, is_version: bool) -> None:

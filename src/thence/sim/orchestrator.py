@@ -9,7 +9,6 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
@@ -20,10 +19,9 @@ from thence.sim.concurrency import Part, take_mark
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.result import RunResult, Status, TurnProgress
-from thence.sim.run_components import make_components
 from thence.sim.run_folder import count_events, make_run_folder, write_json
 from thence.sim.settings import EventSettings
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel, level_of
@@ -188,12 +186,7 @@ class SimulationOrchestrator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def _step_async(self) -> bool:

@@ -2,12 +2,10 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from thence.sim.scenario_problems import Problems, Source, nearest
 from thence.yaml import BYTES_MAX, reader
-
-SUFFIXES = (".yaml", ".yml")
 
 
 def find_file(path: str | Path) -> Path:
@@ -22,9 +20,7 @@ def find_file(path: str | Path) -> Path:
     message = "this is a folder" if given.is_dir() else "there is no such file"
     names = [shipped.stem for shipped in shipped_files()]
     problems = Problems(Source(str(path)))
-    problems.add_at(0, "", message, nearest(given.stem, names, "shipped scenario"))
-    problems.raise_any()
-    raise AssertionError("unreachable")
+    raise problems.fault(0, message, nearest(given.stem, names, "shipped scenario"))
 
 
 def shipped_files() -> list[Path]:
@@ -52,18 +48,16 @@ def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = (error.problem or error.context or "is not YAML").splitlines()[0]
-        problems.add_at(
-            line, "", f"not YAML at column {column}: {message}", "correct the YAML there"
-        )
+        where = f"not YAML at column {column}: {message}"
+        raise problems.fault(line, where, "correct the YAML there") from error
     # the YAML reader fails with look-ups and asserts for some files
     except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
-        problems.add_at(0, "", f"can't be read: {error}", "a scenario is a YAML file in UTF-8")
-    problems.raise_any()
+        hint = "a scenario is a YAML file in UTF-8"
+        raise problems.fault(0, f"can't be read: {error}", hint) from error
     lines: dict[tuple[str | int, ...], int] = {}
     data = _plain_value(node, (), lines)
     if not isinstance(data, dict):
-        problems.add_at(1, "", "a scenario is a map of sections", "begin with simulation:")
-        problems.raise_any()
+        raise problems.fault(1, "a scenario is a map of sections", "begin with simulation:")
     return data, Source(str(path), lines)
 
 
@@ -71,27 +65,21 @@ def _plain_value(node: Any, path: tuple[str | int, ...], lines: dict[Any, int]) 
     """Returns plain dicts, lists and scalars, and records the line of each."""
     if isinstance(node, dict):
         for key in node:
-            lines[*path, str(key)] = _line_of_key(node, key)
+            lines[*path, str(key)] = _line_of(node, "key", key)
         return {
             str(key): _plain_value(value, (*path, str(key)), lines) for key, value in node.items()
         }
     if isinstance(node, list):
         for index in range(len(node)):
-            lines[*path, index] = _line_of_item(node, index)
+            lines[*path, index] = _line_of(node, "item", index)
         return [_plain_value(value, (*path, index), lines) for index, value in enumerate(node)]
     return _scalar(node)
 
 
-def _line_of_key(node: Any, key: object) -> int:
+def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
+    """Returns the line of a key or item; that of the whole map or list if it is not recorded."""
     try:
-        return int(node.lc.key(key)[0]) + 1
-    except (AttributeError, KeyError, TypeError):
-        return int(node.lc.line) + 1
-
-
-def _line_of_item(node: Any, index: int) -> int:
-    try:
-        return int(node.lc.item(index)[0]) + 1
+        return int(getattr(node.lc, kind)(at)[0]) + 1
     except (AttributeError, KeyError, TypeError):
         return int(node.lc.line) + 1
 

@@ -56,6 +56,11 @@ class Problems:
         if problem not in self._problems:
             self._problems.append(problem)
 
+    def fault(self, line: int, message: str, hint: str) -> ScenarioError:
+        """Returns the error for a problem behind which nothing can be read."""
+        self.add_at(line, "", message, hint)
+        return self._error()
+
     def validate(
         self, model: type[M], data: object, at: Path = (), other_keys: Iterable[str] = ()
     ) -> M | None:
@@ -89,14 +94,16 @@ class Problems:
 
     def raise_any(self) -> None:
         """Raises a ScenarioError if there is any problem."""
-        if not self._problems:
-            return
+        if self._problems:
+            raise self._error()
+
+    def _error(self) -> ScenarioError:
         found = sorted(self._problems, key=lambda problem: typing.cast(int, problem["line"]))
         first = found[0]
         line = f"line {first['line']}: " if first["line"] else ""
         key = f"{first['key']}: " if first["key"] else ""
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-        raise ScenarioError(
+        return ScenarioError(
             "could not read the scenario",
             place=self._source.file or "given as a mapping",
             cause=f"{line}{key}{first['message']}{more}",

@@ -1,7 +1,8 @@
 """The run of a simulation in memory, without a file.
 
 Events go to the function `emit`: the orchestrator passes that of an EventWriter, a program
-that needs no file passes `list.append` or its own function.
+that needs no file passes `list.append` or its own function. The components are made by the
+scenario, or given as objects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from thence.errors import ScenarioError
 from thence.sim.agents import BaseAgent
 from thence.sim.concurrency import Part, await_result
 from thence.sim.config import SimulationConfig
@@ -28,6 +30,31 @@ class Components(msgspec.Struct, frozen=True):
     agents: tuple[BaseAgent, ...]
     engine: BaseEngine
     validator: BaseValidator
+
+
+def make_components(
+    config: SimulationConfig,
+    agents: Sequence[BaseAgent] | None = None,
+    engine: BaseEngine | None = None,
+    validator: BaseValidator | None = None,
+) -> Components:
+    """Returns the components of a new run; given objects replace those of the scenario.
+
+    Raises ScenarioError if a component refuses its parameters, or two agents share a name.
+    """
+    if agents is None:
+        agents = [
+            _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
+        ]
+    else:
+        _check_names(agents)
+    settings = config.engine
+    if engine is None:
+        engine = _make(config, "engines", settings.type, settings.params, "engine")
+    settings = config.validator
+    if validator is None:
+        validator = _make(config, "validators", settings.type, settings.params, "validator")
+    return Components(tuple(agents), engine, validator)
 
 
 class Simulation:
@@ -132,3 +159,36 @@ def _reason_of(condition: TerminationSettings, state: RecordedState) -> str:
     if condition.equals is not None and value == condition.equals:
         return f"{subject} is {condition.equals}"
     return ""
+
+
+def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
+    from thence.sim.component_classes import ComponentNotFound, build, component_class
+
+    try:
+        cls = component_class(kind, type_, config.source.parent if config.source else None)
+        return build(kind, cls, params, name=name, config=config)
+    except (ComponentNotFound, ValueError, TypeError) as error:
+        place = str(config.source or "given as a mapping")
+        problem = {"file": place, "line": 0, "key": name, "message": str(error), "hint": ""}
+        raise ScenarioError(
+            f"could not make {name} of type {type_}", place=place, cause=error, problems=[problem]
+        ) from error
+
+
+def _check_names(agents: Sequence[BaseAgent]) -> None:
+    import re
+
+    seen: set[str] = set()
+    for agent in agents:
+        name = getattr(agent, "name", None)
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "-":
+            raise ScenarioError(
+                "could not take the agents",
+                cause=f"{name!r} is no name for an agent",
+                hint="names have letters, digits, '_' and '-'; call super().__init__(name)",
+            )
+        if name in seen:
+            raise ScenarioError(
+                "could not take the agents", cause=f"the name {name!r} stands twice"
+            )
+        seen.add(name)

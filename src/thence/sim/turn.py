@@ -15,32 +15,13 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.actions import Action, Rejection, Verdict
+from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Part, await_result, await_results, mark_error
 from thence.sim.ledger import Ledger
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
+from thence.sim.validator import BaseValidator
 from thence.sim.views import Call, Observation, RecordedState, View, Writes
-
-Decision = Action | Sequence[Action] | None
-
-
-class Agent(Protocol):
-    """The part of an agent that a turn uses."""
-
-    name: str
-    remembers: bool
-
-    def decide_action(self, observation: Observation, /) -> Decision | Awaitable[Decision]:
-        """Returns the agent's decision for this turn."""
-
-
-class Validator(Protocol):
-    """The part of a validator that a turn uses."""
-
-    def validate_action(
-        self, action: Action, state: RecordedState, /
-    ) -> Verdict | Awaitable[Verdict]:
-        """Returns the verdict on an action."""
 
 
 class Rules(Protocol):
@@ -62,8 +43,8 @@ class Participants(msgspec.Struct, frozen=True):
     are the causes that a remembering agent's next decision names.
     """
 
-    agents: tuple[Agent, ...]
-    validator: Validator
+    agents: tuple[BaseAgent, ...]
+    validator: BaseValidator
     retries: int
     seed: int
     reach: Mapping[str, tuple[int, ...]]
@@ -97,7 +78,7 @@ class Turn:
 
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
-        agents: Sequence[Agent] = self._participants.agents
+        agents: Sequence[BaseAgent] = self._participants.agents
         for attempt in range(self._participants.retries + 1):
             refused_names = await self._attempt(agents, attempt)
             agents = [agent for agent in agents if agent.name in refused_names]
@@ -105,7 +86,7 @@ class Turn:
         await self._apply_rules(rules)
         return self._ledger.state(self.number)
 
-    async def _attempt(self, agents: Sequence[Agent], attempt: int) -> set[str]:
+    async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
         parts = [
             Part(f"agent {each.name}", partial(self._decision_causes, each.name), each.name)
@@ -142,7 +123,7 @@ class Turn:
                 self._start_retry(name, rejections, attempt)
         return set(rejections_by_agent)
 
-    def _decide(self, agent: Agent, actions: Sequence[Action], attempt: int) -> list[Proposal]:
+    def _decide(self, agent: BaseAgent, actions: Sequence[Action], attempt: int) -> list[Proposal]:
         """Records an agent's decisions; without any, its inaction has causes."""
         name = agent.name
         causes = self._decision_causes(name)

@@ -4,21 +4,24 @@ In SYNC mode `emit` returns True when the event's line is on the device. In ASYN
 returns True when the event is queued; a thread writes and syncs what is queued, and a kill
 may lose the queue. Neither mode ever raises because of the disk: a failure is logged,
 counted, and recorded by a notice in the log itself as soon as the disk takes writes again.
+
+An event is encoded as a draft, and values that JSON can't hold are repaired; every repair is
+recorded in the event.
 """
 
 import asyncio
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
 from typing import Any
 
 from thence.context import current_causes
 from thence.core.values.causes import Cause, id_of
-from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft
 from thence.core.values.lending import Lending
+from thence.core.values.payload import Repair, repair, shorten
 from thence.core.values.vocabulary import SIM
-from thence.errors import InvalidEvent, ThenceError, WriterClosed
+from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
 from thence.replica import (
     FILE_BYTES_MAX,
     OS_DISK,
@@ -29,7 +32,6 @@ from thence.replica import (
     open_host_log,
     watch_forks,
 )
-from thence.sim.encoding import draft_of
 from thence.sim.events import Event, SystemEvent
 from thence.sim.log_messages import Records
 from thence.sim.verbosity import VerbosityLevel, level_of
@@ -39,6 +41,12 @@ _APPEND_S = 30.0
 # error types of SYSTEM events that are written at every verbosity, and from DECISION up
 _FAILURES = frozenset(("run_failed",))
 _REFUSALS = frozenset(("action_rejected", "action_retried"))
+REPAIRS_MAX = 100
+_CUTS_CHARACTERS = (65_536, 4_096, 256)
+_LAST_CUT_CHARACTERS = 10_000
+# the types of most events; a set look-up costs a tenth of the full check
+_NEVER_RESERVED = frozenset(("ACTION", "DECISION", "DETAIL", "MILESTONE", "STATE"))
+_MEMBERS = ("ends", "simulation_id", "agent_id", "description", "step", "details")
 
 
 class WriteMode(StrEnum):
@@ -208,24 +216,14 @@ class EventWriter:
     def __enter__(self) -> "EventWriter":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> "EventWriter":
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def _is_always_written(self, event: Event) -> bool:
@@ -261,3 +259,79 @@ def _with_simulation_id(event: Event, simulation_id: str) -> Event:
     """Returns an event without simulation_id with that of the writer."""
     data = event.to_dict() | {"simulation_id": simulation_id}
     return type(event).from_dict(data)
+
+
+def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
+    """Encodes an event with its causes; values that JSON can't hold are repaired.
+
+    `external` are causes in other logs, as `core.values.cause_text` writes them. The long texts of
+    an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
+    notice, which only the log itself may write.
+    """
+    if event.event_type not in _NEVER_RESERVED:
+        SIM.refuse_reserved(event.event_type, event.details)
+    if event.is_plain():
+        try:
+            return draft(
+                Members(
+                    event.event_id,
+                    event.event_type,
+                    1,
+                    event.timestamp,
+                    causes,
+                    external,
+                    event.begins,
+                    event.ends,
+                    repairs=event.repairs,
+                    simulation_id=event.simulation_id,
+                    turn_number=event.turn_number,
+                    agent_id=event.agent_id or None,
+                    description=event.description or None,
+                    step=event.step or None,
+                    details=event.details or None,
+                )
+            )
+        except InvalidEvent:  # repaired below
+            pass
+    return _repair_draft(event, causes, external)
+
+
+def _repair_draft(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
+    event_type, _ = repair(event.event_type)
+    members = {name: value for name in _MEMBERS if (value := getattr(event, name))}
+    members, new_repairs = repair(members)
+    repairs = [*event.repairs, *new_repairs]
+    for characters_max in (0, *_CUTS_CHARACTERS):
+        cut, cuts = shorten(members, characters_max) if characters_max else (members, [])
+        try:
+            return _draft(event, event_type, cut, repairs + cuts, causes, external)
+        except EventTooLarge:
+            continue
+    text = str(members.pop("details", ""))
+    members["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
+    repairs = [*event.repairs, {"path": "details", "was": f"{len(text)} characters"}]
+    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], members, repairs, causes, external)
+
+
+def _draft(
+    event: Event,
+    event_type: str,
+    members: dict[str, Any],
+    repairs: list[Repair],
+    causes: tuple[str, ...],
+    external: tuple[str, ...],
+) -> Draft:
+    return draft(
+        Members(
+            event.event_id,
+            event_type,
+            1,
+            event.timestamp,
+            causes,
+            external,
+            begins=event.begins,
+            repairs=tuple(repairs[:REPAIRS_MAX]),
+            turn_number=event.turn_number,
+            **members,
+        )
+    )

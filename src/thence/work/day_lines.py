@@ -21,7 +21,18 @@ _NO_DAY = "1970-01-01"
 _NAME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
 _MARK = b"\xef\xbb\xbf"
 
+# returns the new bytes of a file from the present ones; None stands for no file
 Splice = Callable[[bytes | None], bytes | None]
+
+
+def if_missing(data: bytes) -> Splice:
+    """Returns the function that makes a file with these bytes, unless there is one."""
+    return lambda there: data if there is None else there
+
+
+def as_it_is(data: bytes | None) -> bytes | None:
+    """Leaves a file as it is."""
+    return data
 
 
 def is_day_file(name: bytes) -> bool:
@@ -81,12 +92,7 @@ def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
         for event in events
         if event.event_id.encode() not in (held if event.is_foreign else verified)
     ]
-    if not lacking:
-        return data or b""
-    start = data or b""
-    if start and not start.endswith(b"\n"):
-        start += b"\n"
-    return start + b"\n".join(lacking) + b"\n"
+    return with_more(data or b"", lacking)
 
 
 def lacking(
@@ -119,9 +125,4 @@ def with_lines(data: bytes | None, wanted: bytes) -> bytes:
     """Returns a file with its missing lines at the end."""
     held = {line.strip() for line in (data or b"").splitlines()}
     lacking = [line for line in wanted.splitlines() if line not in held]
-    if not lacking:
-        return data or b""
-    start = data or b""
-    if start and not start.endswith(b"\n"):
-        start += b"\n"
-    return start + b"\n".join(lacking) + b"\n"
+    return with_more(data or b"", lacking)

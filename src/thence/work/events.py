@@ -37,7 +37,7 @@ GateResult = Annotated[dict[Literal["gate_type", "status"], Text], Meta(min_leng
 
 
 class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one type holds; members with a default may be absent."""
+    """The members of one type; those with a default may be absent."""
 
 
 class WPStatusChanged(_Payload, frozen=True):
@@ -63,7 +63,7 @@ class WPCreated(_Payload, frozen=True):
 
 
 class WPRenumbered(_Payload, frozen=True):
-    """A package whose number was given twice has another; `created_event_id` tells which one."""
+    """A package whose number was given twice has another; `created_event_id` identifies it."""
 
     wp_id: WpId
     old_wp_id: WpId
@@ -127,7 +127,7 @@ class FeatureCompleted(_Payload, frozen=True):
 
 
 class HistoryAdded(_Payload, frozen=True):
-    """Somebody said something about a package."""
+    """An entry was added to the history of a package."""
 
     wp_id: WpId
     entry_type: Literal["note", "review", "error", "comment"]
@@ -178,12 +178,8 @@ class SubtaskCompleted(_Payload, frozen=True):
     subtask_text: str
 
 
-class SubtaskReopened(_Payload, frozen=True):
+class SubtaskReopened(SubtaskCompleted, frozen=True):
     """The tick of a subtask was taken back; the members are those of SubtaskCompleted."""
-
-    work_package_id: WpId
-    subtask_index: SubtaskId | Annotated[int, Meta(ge=0, le=99999)]
-    subtask_text: str
 
 
 class GateCreated(_Payload, frozen=True):
@@ -227,6 +223,15 @@ _TYPES: Mapping[str, tuple[type[_Payload], str, str]] = {
 EVENT_TYPES: tuple[str, ...] = tuple(_TYPES)
 _ALIASES: Mapping[str, Mapping[str, str]] = {"WPStatusChanged": {"old_status": "previous_status"}}
 _MOMENTS = ("created_at", "completed_at")
+# the members whose text is one line
+_ONE_LINERS = frozenset(
+    (
+        *("wp_id", "old_wp_id", "work_package_id", "dependency_wp_id", "dependencies"),
+        *("feature_slug", "feature_number", "subtask_index", "gate_id", "title", "mission"),
+        *("previous_status", "old_status", "target_branch", "branch_name", "worktree_path"),
+        *("agent_id", "changed_by", "author", "commit", "base", "patch", "patches"),
+    )
+)
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$|field `([^`]*)`$")
 
 
@@ -313,7 +318,7 @@ def _as_today(event_type: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_beyond_schema(event_type: str, given: Mapping[str, Any]) -> None:
-    """Refuses what a schema can't say, or what Python's reading of it lets pass."""
+    """Refuses values that a schema can't describe, or that Python's reading of it lets pass."""
     for name, value in given.items():
         ids = value if name in ("dependencies", "patches") else (value,)
         if name in _ONE_LINERS and any(isinstance(each, str) and "\n" in each for each in ids):
@@ -325,35 +330,6 @@ def _check_beyond_schema(event_type: str, given: Mapping[str, Any]) -> None:
     if number is not None and not given["feature_slug"].startswith(number):
         cause = f"{number} is not the number of {given['feature_slug']}"
         raise _unfit(event_type, "feature_number", cause, "pass the slug's first three digits")
-
-
-_ONE_LINERS = frozenset(
-    (
-        "wp_id",
-        "old_wp_id",
-        "work_package_id",
-        "dependency_wp_id",
-        "dependencies",
-        "feature_slug",
-        "feature_number",
-        "subtask_index",
-        "gate_id",
-        "previous_status",
-        "old_status",
-        "target_branch",
-        "branch_name",
-        "worktree_path",
-        "title",
-        "mission",
-        "agent_id",
-        "changed_by",
-        "author",
-        "commit",
-        "base",
-        "patch",
-        "patches",
-    )
-)
 
 
 def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEvent:

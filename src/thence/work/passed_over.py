@@ -1,7 +1,7 @@
 """Lines of the shared files that a project's journal did not take in, recorded beside it.
 
-`thence verify` and `thence doctor` report them. A parked line has a clock too far ahead for any
-log. The record holds its bytes: each look at the shared files tries it again.
+`thence verify` and `thence doctor` report them. A parked line has a clock too far in the future
+for any log. The record holds its bytes: each look at the shared files tries it again.
 """
 
 from collections.abc import Collection, Mapping, Sequence

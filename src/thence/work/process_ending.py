@@ -42,9 +42,9 @@ def end(group: int | None, mark: str, grace_s: float, after_kill_s: float | None
         if over_s > after_kill_s:
             return False
         if living and over_s >= 0:
-            _tell({*living, *([-group] if group else [])}, signal.SIGKILL)
+            _send({*living, *([-group] if group else [])}, signal.SIGKILL)
         elif living - asked:
-            _tell(living - asked, signal.SIGTERM)
+            _send(living - asked, signal.SIGTERM)
             asked |= living
         if living:
             time.sleep(pause_s)
@@ -115,7 +115,7 @@ def _read(name: str) -> bytes:
         return file.read()
 
 
-def _tell(pids: set[int], what: signal.Signals) -> None:
+def _send(pids: set[int], what: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, what)

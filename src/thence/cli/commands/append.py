@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import current
 
 if TYPE_CHECKING:
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 # above the limit of an event, so that the refusal names the event's limit
 PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
-_EXAMPLE = """\b
-Example:
-  thence append --log orders order.placed amount=12 --subject order/881"""
 
 
-@click.command("append", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command(
+    "append", **help_with("thence append --log orders order.placed amount=12 --subject order/881")
+)
 @click.argument("event_type", metavar="TYPE")
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--payload", metavar="JSON", help="A JSON object, or - to read one from stdin.")
@@ -56,7 +55,7 @@ def append_command(
 
     A VALUE is JSON if it parses as JSON (12, true, [1,2], "12"), else text. The new event's
     id is written to stdout. A log named by --log or THENCE_LOG is made if it is missing. The
-    cause that THENCE_CAUSE hands on is added.
+    cause that THENCE_CAUSE passes on is added.
     """
     from thence.cli.shared.locate import find_log, named_log
     from thence.replica import open_log

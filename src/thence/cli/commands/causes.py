@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,24 +14,17 @@ if TYPE_CHECKING:
 # the sentences that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
-_WHY_EXAMPLE = """\b
-Example:
-  thence why @last-error
-  thence why order/881"""
-_EFFECTS_EXAMPLE = """\b
-Example:
-  thence effects 01JDA3K7QZ --json"""
 
 
-@click.command("why", context_settings=HELP_NAMES, epilog=_WHY_EXAMPLE)
+@click.command("why", **help_with("thence why @last-error", "thence why order/881"))
 @click.argument("event")
 @log_option
 @json_option
 @talks
 def why_command(event: str, log: str | None, is_json: bool) -> None:
-    """Tell why an event happened, root first.
+    """Show why an event happened, root first.
 
-    One line of causes is told in sentences, back to an event without causes, each with its
+    One line of causes is shown in sentences, back to an event without causes, each with its
     short id; then how many causes there are in all. EVENT is an id, a prefix of it of at
     least 6 characters, @last, @last-error, or a subject such as order/881, of which the
     latest event is taken. A long line is shown without its middle; -v shows it whole.
@@ -57,15 +50,15 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
     _write_why(voice, answer, log)
 
 
-@click.command("effects", context_settings=HELP_NAMES, epilog=_EFFECTS_EXAMPLE)
+@click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
 @click.argument("event")
 @log_option
 @json_option
 @talks
 def effects_command(event: str, log: str | None, is_json: bool) -> None:
-    """Tell what followed from an event.
+    """Show what followed from an event.
 
-    The effects are told in sentences, nearest first, each with its short id. EVENT is an id,
+    The effects are shown in sentences, nearest first, each with its short id. EVENT is an id,
     a prefix of it of at least 6 characters, @last, @last-error, or a subject, of which the
     latest event is taken.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.groups import help_with, json_option, talks
 from thence.cli.voice import current
 
 if TYPE_CHECKING:
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 VARIABLE = "_THENCE_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
-_EXAMPLE = """\b
-Example:
-  eval "$(thence completion bash)"
-  thence completion fish > ~/.config/fish/completions/thence.fish"""
 
 
-@click.command("completion", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command(
+    "completion",
+    **help_with(
+        'eval "$(thence completion bash)"',
+        "thence completion fish > ~/.config/fish/completions/thence.fish",
+    ),
+)
 @click.argument("shell", type=click.Choice(SHELLS))
 @json_option
 @talks

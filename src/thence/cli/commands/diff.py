@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_argument, talks
+from thence.cli.groups import help_with, json_option, log_argument, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 SHOWN_MAX = 10
 NAME_COLUMNS_MAX = 36
 VALUE_CHARACTERS_MAX = 200
-_EXAMPLE = """\b
-Example:
-  thence diff output/run-of-today output/run-of-yesterday"""
 
 
 class _Log(NamedTuple):
@@ -32,18 +29,18 @@ class _Log(NamedTuple):
     vocabulary: "Vocabulary"
 
 
-@click.command("diff", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("diff", **help_with("thence diff output/run-of-today output/run-of-yesterday"))
 @log_argument("a")
 @log_argument("b")
 @json_option
 @talks
 def diff_command(a: str, b: str, is_json: bool) -> int:
-    """Tell where two logs part, and what came of it.
+    """Show where two logs part, and what came of it.
 
-    A and B are logs: a folder, one of its files, or a run's id. The first divergence is told
+    A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown
     with its causes in both, and how many later events follow from it. Events are known by
     their step where both have one, else by type, subject, payload and causes. Exit code 0
-    says that the logs say the same, 3 that they differ.
+    means that the logs hold the same, 3 that they differ.
     """
     import gc
 
@@ -144,7 +141,7 @@ def _note_missing_types(
         missing = sorted(tallies[f"only in {other}"].keys() - present)
         if missing:
             names = ", ".join(missing[:SHOWN_MAX])
-            voice.note(f"{letter} holds no {names}: was it told to write less?")
+            voice.note(f"{letter} holds no {names}: was it set to write less?")
 
 
 def _write_divergence(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:

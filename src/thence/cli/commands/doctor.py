@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Painted, Voice, current
 
 if TYPE_CHECKING:
@@ -16,12 +16,9 @@ PYTHON_MIN = (3, 11)
 PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml", "pydantic")
 _REINSTALL = "install thence anew: pip install --force-reinstall thence"
 _NAME_COLUMNS = 10
-_EXAMPLE = """\b
-Example:
-  thence doctor --log output/my-run"""
 
 
-@click.command("doctor", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("doctor", **help_with("thence doctor --log output/my-run"))
 @log_option
 @json_option
 @talks

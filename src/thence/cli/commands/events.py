@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.shared.pages import event_printer, pages
 from thence.cli.voice import current
 from thence.errors import EventNotFound
@@ -15,15 +15,9 @@ if TYPE_CHECKING:
     from thence.replica import Log
 
 LOG_EVENTS = 50
-_LOG_EXAMPLE = """\b
-Example:
-  thence log --type DECISION --limit 20"""
-_SHOW_EXAMPLE = """\b
-Example:
-  thence show @last"""
 
 
-@click.command("log", context_settings=HELP_NAMES, epilog=_LOG_EXAMPLE)
+@click.command("log", **help_with("thence log --type DECISION --limit 20"))
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -37,7 +31,7 @@ Example:
 def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_json: bool) -> None:
     """List events in total order, one line each.
 
-    A line tells time (UTC), turn, type, who, what happened, and the event's short id. With
+    A line shows time (UTC), turn, type, who, what happened, and the event's short id. With
     --json the lines are those of the file.
     """
     from thence.cli.shared.opened import open_for_reading
@@ -60,7 +54,7 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
         voice.note(f"the last {shown} of {total:,} events; --limit 0 shows all")
 
 
-@click.command("show", context_settings=HELP_NAMES, epilog=_SHOW_EXAMPLE)
+@click.command("show", **help_with("thence show @last"))
 @click.argument("event")
 @log_option
 @json_option

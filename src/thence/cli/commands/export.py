@@ -10,19 +10,85 @@ from typing import IO
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.filtering import OptionValue, filter_options, note_unknown_key
-from thence.cli.shared.pages import pages
+from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.shared.pages import OptionValue, filter_options, note_unknown_key, pages
 from thence.cli.voice import current, plain
 from thence.core.event import Event
 from thence.core.sentences.table import COLUMNS, row_of
 from thence.errors import ExtraMissing
 
 Write = Callable[[Sequence[Event]], None]
-
 # the first characters of a formula in a spreadsheet, unless the text is a number
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+@click.command("export", **help_with("thence export --csv --type order.failed -o failed.csv"))
+@click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
+@click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write or replace; it is whole or not there. Else stdout.",
+)
+@click.option(
+    "--raw",
+    "is_raw",
+    is_flag=True,
+    help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
+)
+@filter_options
+@log_option
+@json_option
+@talks
+def export_command(
+    is_csv: bool,
+    is_parquet: bool,
+    output: Path | None,
+    is_raw: bool,
+    log: str | None,
+    is_json: bool,
+    **conditions: OptionValue,
+) -> None:
+    """Write events as a table, CSV or Parquet.
+
+    A row is an event that fits every option that is given, as in `thence query`, in total
+    order. What is appended meanwhile is left out. However many there are, few are held in
+    memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
+    apostrophe, unless --raw is given.
+    """
+    from thence.cli.shared.render import counted
+    from thence.replica import open_log
+
+    if is_csv == is_parquet:
+        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    form = "csv" if is_csv else "parquet"
+    if is_raw and is_parquet:
+        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
+    if output is None and is_json:
+        raise click.UsageError("--json goes with --output: stdout holds the table")
+    if output is None and form == "parquet" and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
+    from thence.cli.shared.locate import find_log
+
+    voice = current()
+    rows = 0
+    with (
+        open_log(find_log(voice, log), create=False) as replica,
+        _output_file(output) as file,
+        writer_of(form, file, _cell(output, is_raw)) as write,
+    ):
+        for page in pages(replica, conditions):
+            write(page.events)
+            rows += len(page.events)
+        if not rows:
+            note_unknown_key(voice, replica, conditions)
+    if is_json and output is not None:
+        voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
+    else:
+        voice.note(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
 
 
 @contextmanager
@@ -98,79 +164,6 @@ def _parquet(file: IO[bytes]) -> Iterator[Write]:
             table.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
         yield write
-
-
-_EXAMPLE = """\b
-Example:
-  thence export --csv --type order.failed -o failed.csv"""
-
-
-@click.command("export", context_settings=HELP_NAMES, epilog=_EXAMPLE)
-@click.option("--csv", "is_csv", is_flag=True, help="Write comma-separated text in UTF-8.")
-@click.option("--parquet", "is_parquet", is_flag=True, help="Write Apache Parquet.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The file to write or replace; it is whole or not there. Else stdout.",
-)
-@click.option(
-    "--raw",
-    "is_raw",
-    is_flag=True,
-    help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
-)
-@filter_options
-@log_option
-@json_option
-@talks
-def export_command(
-    is_csv: bool,
-    is_parquet: bool,
-    output: Path | None,
-    is_raw: bool,
-    log: str | None,
-    is_json: bool,
-    **conditions: OptionValue,
-) -> None:
-    """Write events as a table, CSV or Parquet.
-
-    A row is an event that fits every option that is given, as in `thence query`, in total
-    order. What is appended meanwhile is left out. However many there are, few are held in
-    memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
-    apostrophe, unless --raw is given.
-    """
-    from thence.cli.shared.render import counted
-    from thence.replica import open_log
-
-    if is_csv == is_parquet:
-        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
-    form = "csv" if is_csv else "parquet"
-    if is_raw and is_parquet:
-        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
-    if output is None and is_json:
-        raise click.UsageError("--json goes with --output: stdout holds the table")
-    if output is None and form == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-    from thence.cli.shared.locate import find_log
-
-    voice = current()
-    rows = 0
-    with (
-        open_log(find_log(voice, log), create=False) as replica,
-        _output_file(output) as file,
-        writer_of(form, file, _cell(output, is_raw)) as write,
-    ):
-        for page in pages(replica, conditions):
-            write(page.events)
-            rows += len(page.events)
-        if not rows:
-            note_unknown_key(voice, replica, conditions)
-    if is_json and output is not None:
-        voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
-    else:
-        voice.note(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
 
 
 def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,20 +14,17 @@ if TYPE_CHECKING:
     from thence.core.values.vocabulary import Vocabulary
 
 OPEN_SHOWN_MAX = 20
-_EXAMPLE = """\b
-Example:
-  thence last --log output/my-run"""
 
 
-@click.command("last", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("last", **help_with("thence last --log output/my-run"))
 @log_option
 @json_option
 @talks
 def last_command(log: str | None, is_json: bool) -> None:
-    """Tell the last event, and what was open when the log ended.
+    """Show the last event, and what was open when the log ended.
 
     Open is what an event began and no event ended: the turn that a killed simulation was
-    in, a step that never returned. How long before the last event it began is told with
+    in, a step that never returned. How long before the last event it began is shown with
     it.
     """
     from thence.cli.shared.opened import open_for_reading

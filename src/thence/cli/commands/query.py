@@ -5,9 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
-from thence.cli.shared.filtering import Conditions, OptionValue, filter_options, note_unknown_key
-from thence.cli.shared.pages import event_printer, pages
+from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.shared.pages import (
+    Conditions,
+    OptionValue,
+    event_printer,
+    filter_options,
+    note_unknown_key,
+    pages,
+)
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -16,12 +22,12 @@ if TYPE_CHECKING:
 PAGE_EVENTS = 1000
 PAGE_EVENTS_MAX = 10_000
 SCREEN_EVENTS = 50
-_EXAMPLE = """\b
-Example:
-  thence query --type order.failed --where 'amount > 10 and reason ~ stock'"""
 
 
-@click.command("query", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command(
+    "query",
+    **help_with("thence query --type order.failed --where 'amount > 10 and reason ~ stock'"),
+)
 @filter_options
 @click.option(
     "--limit",
@@ -29,7 +35,7 @@ Example:
     metavar="N",
     help=f"At most N events. On a terminal {SCREEN_EVENTS}, else {PAGE_EVENTS}.",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that told this cursor.")
+@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
 @log_option
 @json_option
 @talks
@@ -44,7 +50,7 @@ def query_command(
 
     An event is listed when it fits every option that is given; of a repeated one any will
     do, of --where all. The events stand in total order, as in `thence log`. When there are
-    more, what to type for the next page is told. With --json the lines are those of the file.
+    more, the command for the next page is shown. With --json the lines are those of the file.
     """
     from thence.cli.shared.opened import open_for_reading
 

@@ -4,15 +4,11 @@ from time import monotonic
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import current
 
-_EXAMPLE = """\b
-Example:
-  thence rebuild --log output/my-run"""
 
-
-@click.command("rebuild", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_option
 @json_option
 @talks

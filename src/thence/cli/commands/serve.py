@@ -9,20 +9,18 @@ from pathlib import Path
 import click
 
 from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.groups import help_with, json_option, talks
 from thence.cli.shared.locate import journal_of
 from thence.cli.voice import Voice, current
 from thence.errors import ExtraMissing, NotALog
 
 _PORT_MAX = 65_535
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
-_EXAMPLE = """\b
-Example:
-  thence serve output
-  curl http://127.0.0.1:8377/simulations"""
 
 
-@click.command("serve", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command(
+    "serve", **help_with("thence serve output", "curl http://127.0.0.1:8377/simulations")
+)
 @click.argument("root", required=False)
 @click.option(
     "--port",

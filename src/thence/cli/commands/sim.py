@@ -1,23 +1,18 @@
 """The group `sim`: runs simulations, and shows their runs."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import click
-
-from thence.cli.groups import HELP_NAMES, Commands, json_option, talks
-from thence.cli.voice import Voice, current
-
-if TYPE_CHECKING:
-    from thence.sim.result import RunResult
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from thence.cli.commands.verify import finding_json
+from thence.cli.groups import Commands, help_with, json_option, talks
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
+from thence.cli.voice import Voice, current
 from thence.core.query.tally import falling
 from thence.errors import NotALog
 from thence.inspection.outcome import outcome
@@ -25,14 +20,189 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
 from thence.replica import open_log
 
+if TYPE_CHECKING:
+    from thence.sim.result import RunResult
+
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
+VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
+root_option = click.option(
+    "--output-root",
+    "root",
+    metavar="FOLDER",
+    help="The folder of runs; else THENCE_ROOT, else ./output.",
+)
+
+
+@click.group(
+    "sim",
+    cls=Commands,
+    invoke_without_command=True,
+    **help_with("thence sim run spatial_trade_network"),
+)
+@talks
+@click.pass_context
+def sim_command(context: click.Context) -> None:
+    """Run simulations and look at their runs."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
+@click.argument("scenario")
+@click.option("--seed", type=int, help="Another seed than the scenario's.")
+@click.option("--turns", type=click.IntRange(min=1), help="At most so many turns.")
+@click.option(
+    "--verbosity",
+    type=click.Choice(VERBOSITIES, case_sensitive=False),
+    help="Which events are written: each level writes those before it too.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(("async", "sync"), case_sensitive=False),
+    help="async queues events, sync makes each durable before the next.",
+)
+@root_option
+@json_option
+@talks
+def run_command(
+    scenario: str,
+    seed: int | None,
+    turns: int | None,
+    verbosity: str | None,
+    mode: str | None,
+    root: str | None,
+    is_json: bool,
+) -> int:
+    """Run a scenario.
+
+    SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
+    folder of its own; Ctrl-C ends it in good order.
+    """
+    from thence.cli.shared.progress import progress
+    from thence.cli.shared.run_progress import play, with_changes
+    from thence.sim.config import SimulationConfig
+
+    voice = current()
+    config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
+    settings = {"output_root": root or voice.settings.root, "verbosity": verbosity, "mode": mode}
+    with progress(voice) as show:
+        result = play(voice, config, show, settings)
+    if is_json:
+        voice.json(result.to_dict())
+    else:
+        voice.say(
+            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
+            f" {result.output_dir}"
+        )
+    return ended(voice, result)
+
+
+def ended(voice: Voice, result: "RunResult") -> int:
+    """Reports the failure of a run, if it failed, and returns the exit code."""
+    from thence.cli.exit_codes import FAILED, INTERRUPTED
+
+    if result.dropped or result.failed:
+        voice.note(f"{result.dropped} events were dropped, {result.failed} could not be written")
+    if result.status == "interrupted":
+        voice.note("interrupted; what happened until then is in the log")
+        return INTERRUPTED
+    if result.status == "completed":
+        return 0
+    lines = (
+        f"thence: run {result.run_id} failed",
+        f"  why:  {result.error or result.reason}",
+        f"  next: thence why @last-error --log {result.output_dir}",
+    )
+    voice.warn(*lines)
+    return FAILED
+
+
+@sim_command.command("list", **help_with("thence sim list --json"))
+@root_option
+@json_option
+@talks
+def list_command(root: str | None, is_json: bool) -> None:
+    """List the runs, the newest first."""
+    from thence.cli.shared.render import counted
+
+    voice = current()
+    folder = Path(root or voice.settings.runs)
+    entries = [run_entry(run) for run in run_folders(folder)]
+    if is_json:
+        voice.json({"runs": entries})
+        return
+    for entry in entries:
+        events = counted(int(str(entry["events"])), "event")
+        note = altered_note(entry)
+        line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
+        voice.say(f"{line}  ({note})" if note else line)
+    if not entries:
+        voice.note(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
+
+
+@sim_command.command("show", **help_with("thence sim show output/my-run"))
+@click.argument("run", required=False)
+@json_option
+@talks
+def show_command(run: str | None, is_json: bool) -> None:
+    """Sum up a run, by default the newest.
+
+    RUN is a run's id, its folder, or one of its files: its turns, agents, events by type,
+    files, and what the log noted about itself.
+    """
+    from thence.cli.shared.locate import find_log
+
+    voice = current()
+    folder = find_log(voice, run)
+    facts = summary(folder)
+    if is_json:
+        voice.json(facts)
+    else:
+        voice.say(*summary_lines(facts, str(folder), voice.width))
+
+
+@sim_command.command(
+    "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
+)
+@click.argument("scenario")
+@json_option
+@talks
+def validate_command(scenario: str, is_json: bool) -> int:
+    """Check a scenario without running it.
+
+    Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
+    """
+    from thence.cli.exit_codes import MISUSED
+    from thence.cli.failure import problem_line
+    from thence.cli.shared.render import counted
+    from thence.errors import ScenarioError
+    from thence.sim.config import SimulationConfig
+
+    voice = current()
+    problems: tuple[dict[str, object], ...] = ()
+    try:
+        config = SimulationConfig.from_file(scenario)
+    except ScenarioError as error:
+        problems = tuple(dict(problem) for problem in error.problems)
+    if is_json:
+        voice.json({"ok": not problems, "problems": problems})
+    elif problems:
+        for problem in problems:
+            voice.say(problem_line(problem))
+        voice.say(counted(len(problems), "problem"))
+    else:
+        agents, turns = len(config.agents), config.simulation.max_turns
+        sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
+        voice.say(f"ok: {config.simulation.name}, {sizes}")
+    return MISUSED if problems else 0
 
 
 def run_folders(root: Path) -> Iterator[Path]:
     """Yields the folders of simulations' runs, the newest first."""
     for folder in runs(root):
-        if (folder / "config.json").is_file() or _vocabulary(folder) == "sim":
+        vocabulary = _read(folder / ".thence" / "log.json").get("vocabulary")
+        if vocabulary == "sim" or (folder / "config.json").is_file():
             yield folder
 
 
@@ -136,10 +306,6 @@ def summary_lines(facts: Mapping[str, Any], folder: str, width: int) -> list[str
     return lines
 
 
-def _vocabulary(folder: Path) -> str | None:
-    return _read(folder / ".thence" / "log.json").get("vocabulary")
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Reads a JSON object that the run wrote; {} where there is none."""
     try:
@@ -147,191 +313,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
-_EXAMPLE = """\b
-Example:
-  thence sim run spatial_trade_network"""
-_RUN_EXAMPLE = """\b
-Example:
-  thence sim run spatial_trade_network --seed 3 --turns 20"""
-_LIST_EXAMPLE = """\b
-Example:
-  thence sim list --json"""
-_SHOW_EXAMPLE = """\b
-Example:
-  thence sim show output/my-run"""
-_VALIDATE_EXAMPLE = """\b
-Example:
-  thence sim validate scenarios/spatial_trade_network.yaml"""
-
-root_option = click.option(
-    "--output-root",
-    "root",
-    metavar="FOLDER",
-    help="The folder of runs; else THENCE_ROOT, else ./output.",
-)
-
-
-@click.group(
-    "sim",
-    cls=Commands,
-    context_settings=HELP_NAMES,
-    invoke_without_command=True,
-    epilog=_EXAMPLE,
-)
-@talks
-@click.pass_context
-def sim_command(context: click.Context) -> None:
-    """Run simulations and look at their runs."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-
-
-@sim_command.command("run", context_settings=HELP_NAMES, epilog=_RUN_EXAMPLE)
-@click.argument("scenario")
-@click.option("--seed", type=int, help="Another seed than the scenario's.")
-@click.option("--turns", type=click.IntRange(min=1), help="At most so many turns.")
-@click.option(
-    "--verbosity",
-    type=click.Choice(VERBOSITIES, case_sensitive=False),
-    help="Which events are written: each level writes those before it too.",
-)
-@click.option(
-    "--mode",
-    type=click.Choice(("async", "sync"), case_sensitive=False),
-    help="async queues events, sync makes each durable before the next.",
-)
-@root_option
-@json_option
-@talks
-def run_command(
-    scenario: str,
-    seed: int | None,
-    turns: int | None,
-    verbosity: str | None,
-    mode: str | None,
-    root: str | None,
-    is_json: bool,
-) -> int:
-    """Run a scenario.
-
-    SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
-    folder of its own; Ctrl-C ends it in good order.
-    """
-    from thence.cli.shared.progress import progress
-    from thence.cli.shared.run_progress import play, with_changes
-    from thence.sim.config import SimulationConfig
-
-    voice = current()
-    config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
-    settings = {"output_root": root or voice.settings.root, "verbosity": verbosity, "mode": mode}
-    with progress(voice) as show:
-        result = play(voice, config, show, settings)
-    if is_json:
-        voice.json(result.to_dict())
-    else:
-        voice.say(
-            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
-            f" {result.output_dir}"
-        )
-    return ended(voice, result)
-
-
-def ended(voice: Voice, result: "RunResult") -> int:
-    """Reports the failure of a run, if it failed, and returns the exit code."""
-    from thence.cli.exit_codes import FAILED, INTERRUPTED
-
-    if result.dropped or result.failed:
-        voice.note(f"{result.dropped} events were dropped, {result.failed} could not be written")
-    if result.status == "interrupted":
-        voice.note("interrupted; what happened until then is in the log")
-        return INTERRUPTED
-    if result.status == "completed":
-        return 0
-    lines = (
-        f"thence: run {result.run_id} failed",
-        f"  why:  {result.error or result.reason}",
-        f"  next: thence why @last-error --log {result.output_dir}",
-    )
-    voice.warn(*lines)
-    return FAILED
-
-
-@sim_command.command("list", context_settings=HELP_NAMES, epilog=_LIST_EXAMPLE)
-@root_option
-@json_option
-@talks
-def list_command(root: str | None, is_json: bool) -> None:
-    """List the runs, the newest first."""
-    from thence.cli.shared.render import counted
-
-    voice = current()
-    folder = Path(root or voice.settings.runs)
-    entries = [run_entry(run) for run in run_folders(folder)]
-    if is_json:
-        voice.json({"runs": entries})
-        return
-    for entry in entries:
-        events = counted(int(str(entry["events"])), "event")
-        note = altered_note(entry)
-        line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
-        voice.say(f"{line}  ({note})" if note else line)
-    if not entries:
-        voice.note(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
-
-
-@sim_command.command("show", context_settings=HELP_NAMES, epilog=_SHOW_EXAMPLE)
-@click.argument("run", required=False)
-@json_option
-@talks
-def show_command(run: str | None, is_json: bool) -> None:
-    """Sum up a run, by default the newest.
-
-    RUN is a run's id, its folder, or one of its files: its turns, agents, events by type,
-    files, and what the log noted about itself.
-    """
-    from thence.cli.shared.locate import find_log
-
-    voice = current()
-    folder = find_log(voice, run)
-    facts = summary(folder)
-    if is_json:
-        voice.json(facts)
-    else:
-        voice.say(*summary_lines(facts, str(folder), voice.width))
-
-
-@sim_command.command("validate", context_settings=HELP_NAMES, epilog=_VALIDATE_EXAMPLE)
-@click.argument("scenario")
-@json_option
-@talks
-def validate_command(scenario: str, is_json: bool) -> int:
-    """Check a scenario without running it.
-
-    Each problem is told with file, line, key and a hint. Exit code 2 if there is one.
-    """
-    from thence.cli.exit_codes import MISUSED
-    from thence.cli.failure import problem_line
-    from thence.cli.shared.render import counted
-    from thence.errors import ScenarioError
-    from thence.sim.config import SimulationConfig
-
-    voice = current()
-    problems: tuple[dict[str, object], ...] = ()
-    try:
-        config = SimulationConfig.from_file(scenario)
-    except ScenarioError as error:
-        problems = tuple(dict(problem) for problem in error.problems)
-    if is_json:
-        voice.json({"ok": not problems, "problems": problems})
-    elif problems:
-        for problem in problems:
-            voice.say(problem_line(problem))
-        voice.say(counted(len(problems), "problem"))
-    else:
-        agents, turns = len(config.agents), config.simulation.max_turns
-        sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
-        voice.say(f"ok: {config.simulation.name}, {sizes}")
-    return MISUSED if problems else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from thence.core.query.tally import Tally
 
 NAMES_SHOWN_MAX = 20
-_EXAMPLE = """\b
-Example:
-  thence stats --log output/my-run --json"""
 
 
-@click.command("stats", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("stats", **help_with("thence stats --log output/my-run --json"))
 @log_option
 @json_option
 @talks
@@ -27,7 +24,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
     """Count the events of a log: by type, by actor, by node.
 
     An event is counted once, as `thence log` lists it. Lines that are passed over because
-    they are damaged, and events that nothing verifies, are told.
+    they are damaged, and events that nothing verifies, are reported.
     """
     from thence.cli.shared.opened import open_for_reading
     from thence.core.query.tally import tallied

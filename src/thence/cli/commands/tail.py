@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.shared.pages import FIRST_EVENTS, event_printer
 from thence.cli.voice import Voice, current
 
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 TAIL_EVENTS = 10
 # the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
 TAIL_EVENTS_MAX = 500_000
-_EXAMPLE = """\b
-Example:
-  thence tail -f --log orders"""
 
 
-@click.command("tail", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("tail", **help_with("thence tail -f --log orders"))
 @click.option(
     "-n",
     "--lines",

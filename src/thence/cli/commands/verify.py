@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, talks
 from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
 FINDINGS_SHOWN_MAX = 20
 PAGE = "docs/reference/findings.md"
-_EXAMPLE = """\b
-Example:
-  thence verify --log output/my-run"""
 
 
-@click.command("verify", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("verify", **help_with("thence verify --log output/my-run"))
 @click.option(
     "--repair",
     "is_repair",
@@ -53,7 +50,7 @@ def verify_command(
     folder = find_log(voice, log)
     with open_log(folder, create=False) as replica:
         found = replica.verify()
-        repairs = _repairs(found) if is_repair else ()
+        repairs = tuple(each for each in found.damage if is_repair and each.action is not None)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(voice, repairs, is_json))
         after = _with_shared_findings(replica.repair() if is_done else found, folder)
     if is_json:
@@ -87,10 +84,6 @@ def _verification_json(found: "Verification") -> dict[str, object]:
         "damage": [finding_json(finding) for finding in found.damage],
         "notes": [finding_json(finding) for finding in found.notes],
     }
-
-
-def _repairs(found: "Verification") -> "tuple[Finding, ...]":
-    return tuple(finding for finding in found.damage if finding.action is not None)
 
 
 def _repair_json(finding: "Finding") -> dict[str, object]:

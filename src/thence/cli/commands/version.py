@@ -2,19 +2,15 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES, json_option, talks
+from thence.cli.groups import help_with, json_option, talks
 from thence.cli.voice import current
 
-_EXAMPLE = """\b
-Example:
-  thence version --json"""
 
-
-@click.command("version", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@click.command("version", **help_with("thence version --json"))
 @json_option
 @talks
 def version_command(is_json: bool) -> None:
-    """Tell the versions of thence and Python."""
+    """Show the versions of thence and Python."""
     import platform
 
     from thence import __version__

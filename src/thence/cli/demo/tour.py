@@ -61,7 +61,7 @@ _TASKS = """# Tasks
 def tour(result: "RunResult", is_newest_found: bool) -> list[Line]:
     """Returns the lines of the tour of a run of traders.
 
-    `is_newest_found` says that a command finds this run by itself, because it is the newest.
+    `is_newest_found` is whether a command finds this run by itself, because it is the newest.
     """
     with open_log(result.output_dir, create=False) as log:
         events = log.events()

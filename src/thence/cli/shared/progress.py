@@ -39,10 +39,10 @@ def write_line(voice: Voice, turn: "TurnProgress") -> None:
     """Writes one line at most ten times a run."""
     interval = max(1, -(-turn.max_turns // LINES_MAX))
     if turn.turn % interval == 0 or turn.turn == turn.max_turns:
-        voice.note(f"turn {turn.turn} of {turn.max_turns}: {told(turn.counts)}")
+        voice.note(f"turn {turn.turn} of {turn.max_turns}: {counts_text(turn.counts)}")
 
 
-def told(counts: Mapping[str, int]) -> str:
+def counts_text(counts: Mapping[str, int]) -> str:
     """Returns the counts of decisions, actions and changes so far, recorded or not."""
     kinds = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
     return ", ".join(f"{counts.get(kind, 0):,} {noun}" for kind, noun in kinds.items())
@@ -59,15 +59,15 @@ def bar(voice: Voice) -> Iterator[Show]:
         TextColumn("turn"),
         MofNCompleteColumn(),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[counts]}"),
     )
     with Progress(*columns, console=console) as drawn:
-        task = drawn.add_task("", total=None, told="")
+        task = drawn.add_task("", total=None, counts="")
 
         def show(turn: "TurnProgress", state: "State") -> None:
             del state
-            counts = told(turn.counts)
-            drawn.update(task, total=turn.max_turns, completed=turn.turn, told=counts)
+            counts = counts_text(turn.counts)
+            drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
 
         yield show
 

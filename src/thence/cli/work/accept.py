@@ -2,9 +2,8 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
 from thence.cli.work.command_runner import (
-    common,
+    command,
     feature_option,
     force_option,
     local_option,
@@ -12,12 +11,8 @@ from thence.cli.work.command_runner import (
     run,
 )
 
-_EXAMPLE = """\b
-Example:
-  thence work accept --feature 001"""
 
-
-@click.command("accept", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("accept", "thence work accept --feature 001")
 @click.argument("packages", metavar="[WP]...", nargs=-1)
 @click.option(
     "--landed", metavar="COMMIT", help="The commit of the target that brought the package."
@@ -27,7 +22,6 @@ Example:
 @feature_option
 @force_option
 @reason_option
-@common
 def accept_command(
     packages: tuple[str, ...],
     landed: str | None,
@@ -36,8 +30,6 @@ def accept_command(
     feature: str | None,
     is_forced: bool,
     reason: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Move what is reviewed and merged to done.
 
@@ -48,9 +40,6 @@ def accept_command(
     from thence.work.commands.accept import accept
 
     return run(
-        "accept",
-        "",
-        actor,
         lambda session: accept(
             session,
             packages,
@@ -60,5 +49,5 @@ def accept_command(
             is_local=is_local,
             landed=landed,
             no_code=no_code,
-        ),
+        )
     )

@@ -2,15 +2,11 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES, checked_name
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work add "Read the spec again" --owns docs/spec.md"""
+from thence.cli.groups import checked_name
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("add", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("add", 'thence work add "Read the spec again" --owns docs/spec.md')
 @click.argument("title")
 @click.option(
     "--owns",
@@ -21,14 +17,11 @@ Example:
 )
 @click.option("--after", multiple=True, metavar="WP", help="A package that it depends on.")
 @feature_option
-@common
 def add_command(
     title: str,
     owns: tuple[str, ...],
     after: tuple[str, ...],
     feature: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Add a package without a spec.
 
@@ -36,9 +29,4 @@ def add_command(
     """
     from thence.work.commands.add import add
 
-    return run(
-        "add",
-        "",
-        actor,
-        lambda session: add(session, title, owns=owns, after=after, feature=feature),
-    )
+    return run(lambda session: add(session, title, owns=owns, after=after, feature=feature))

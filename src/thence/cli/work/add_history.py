@@ -2,15 +2,10 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work add-history WP01 'It locks too long'"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("add-history", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("add-history", "thence work add-history WP01 'It locks too long'")
 @click.argument("package", metavar="WP")
 @click.argument("text", metavar="TEXT", required=False)
 @click.option("--note", metavar="TEXT", help="Another way to pass TEXT.")
@@ -23,15 +18,12 @@ Example:
     help="What kind of entry it is.",
 )
 @feature_option
-@common
 def add_history_command(
     package: str,
     text: str | None,
     note: str | None,
     kind: str,
     feature: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Keep what you have to say about a package.
 
@@ -45,8 +37,6 @@ def add_history_command(
     if entry is None:
         raise click.UsageError("Missing argument 'TEXT'")
     return run(
-        "add-history",
-        package,
-        actor,
         lambda session: add_history(session, package, entry, kind=kind, feature=feature),
+        entity=package,
     )

@@ -1,18 +1,18 @@
 """The options that the commands of `thence work` share, and the way each one is run."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import checked_name, json_option, talks
+from thence.cli.groups import checked_name, help_with, json_option, talks
 from thence.cli.voice import Voice, current
+from thence.core.values.payload import is_utf8
 
 if TYPE_CHECKING:
     from thence.work.result import CommandResult
     from thence.work.session.session import Session
-
-_F = TypeVar("_F", bound=Callable[..., object])
 
 feature_option = click.option(
     "--feature",
@@ -34,28 +34,51 @@ local_option = click.option(
 reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept in the log.")
 
 
-def common(command: _F) -> _F:
-    """Adds --actor, --json, -q, -v and --debug to a command."""
-    return actor_option(json_option(talks(command)))
+@click.command
+@actor_option
+@json_option
+@talks
+def _common(actor: str | None, is_json: bool) -> None:
+    """Has the options of all commands."""
+
+
+def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.Command]:
+    """Makes a function a command of `thence work`, with examples in its help.
+
+    The command has --actor, --json, -q, -v and --debug too. The function does not get them: `run`
+    reads the actor, the Voice knows the others.
+    """
+
+    def made(function: Callable[..., int]) -> click.Command:
+        @wraps(function)
+        def call(actor: str | None, is_json: bool, **given: Any) -> int:
+            return function(**given)
+
+        found = click.command(name, cls=click.Command, **help_with(*examples))(call)
+        found.params += _common.params
+        return found
+
+    return made
 
 
 def run(
-    operation: str,
-    entity: str,
-    actor: str | None,
     work: "Callable[[Session], CommandResult]",
     *,
+    entity: str = "",
+    operation: str | None = None,
     create: bool = True,
 ) -> int:
     """Opens the project of this folder, does a command's work, and writes the result.
 
-    `operation` and `entity` name the work and its object, for an error.
+    `operation`, by default the command's name, and `entity` name the work and its object, for an
+    error.
     """
     from thence.work.session.session import Session
 
-    voice = current()
-    actor_name = _actor_name(actor, voice)
-    _refuse_invalid_text(click.get_current_context())
+    voice, context = current(), click.get_current_context()
+    actor_name = _actor_name(context.params["actor"], voice)
+    _refuse_invalid_text(context)
+    operation = operation or context.command.name or ""
     with Session(actor=actor_name, create=create) as session:
         try:
             result = session.attempt(operation, entity, lambda: work(session))
@@ -78,24 +101,19 @@ def run(
 def _actor_name(actor: str | None, voice: "Voice") -> str | None:
     """Returns the actor from the option or the environment; raises UsageError for no name."""
     name = actor or voice.settings.actor
-    if name and (not name.strip() or len(name.splitlines()) > 1 or not _is_text(name)):
+    if name and (not name.strip() or len(name.splitlines()) > 1 or not is_utf8(name)):
         source = "--actor" if actor else "THENCE_ACTOR"
         raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")
     return name
 
 
 def _refuse_invalid_text(context: click.Context) -> None:
-    """Raises BadParameter for bytes that are no UTF-8, which no event can hold."""
+    """Raises BadParameter for bytes that are no UTF-8, which no event can hold.
+
+    Python keeps such bytes as lone surrogates.
+    """
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         for each in given if isinstance(given, tuple) else (given,):
-            if isinstance(each, str) and not _is_text(each):
+            if isinstance(each, str) and not is_utf8(each):
                 raise click.BadParameter(f"{each!r:.80} is no UTF-8 text", context, parameter)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # Python keeps bytes that are no UTF-8 as lone surrogates
-        return False
-    return True

@@ -2,21 +2,13 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, run
-
-_EXAMPLE = """\b
-Example:
-  thence work conflicts"""
+from thence.cli.work.command_runner import command, run
 
 
-@click.command("conflicts", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("conflicts", "thence work conflicts")
 @click.option("--all", "is_all", is_flag=True, help="Those too that somebody has resolved.")
-@common
 def conflicts_command(
     is_all: bool,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Show what clones have written at once and can't both stand.
 
@@ -25,4 +17,4 @@ def conflicts_command(
     """
     from thence.work.commands.findings import conflicts
 
-    return run("conflicts", "", actor, lambda session: conflicts(session, is_all), create=False)
+    return run(lambda session: conflicts(session, is_all), create=False)

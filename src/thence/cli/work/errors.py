@@ -2,15 +2,10 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, run
-
-_EXAMPLE = """\b
-Example:
-  thence work errors --limit 5"""
+from thence.cli.work.command_runner import command, run
 
 
-@click.command("errors", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("errors", "thence work errors --limit 5")
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -18,11 +13,8 @@ Example:
     show_default=True,
     help="At most so many.",
 )
-@common
 def errors_command(
     limit: int,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Show what was refused of late, and what to do about it.
 
@@ -30,4 +22,4 @@ def errors_command(
     """
     from thence.work.commands.findings import errors
 
-    return run("errors", "", actor, lambda session: errors(session, limit), create=False)
+    return run(lambda session: errors(session, limit), create=False)

@@ -1,24 +1,16 @@
 """The command `work finalize-tasks`."""
 
-import click
-
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work finalize-tasks --feature 001"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("finalize-tasks", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("finalize-tasks", "thence work finalize-tasks --feature 001")
 @feature_option
-@common
-def finalize_tasks_command(feature: str | None, actor: str | None, is_json: bool) -> int:
-    """Make work packages of what tasks.md says.
+def finalize_tasks_command(feature: str | None) -> int:
+    """Make work packages from the plan in tasks.md.
 
     Each package gets a file in tasks/, and stands on the board as planned. All planning files
     of the feature are committed on the branch that is checked out. Run again, it adds new packages.
     """
     from thence.work.commands.finalize_tasks import finalize_tasks
 
-    return run("finalize-tasks", "", actor, lambda session: finalize_tasks(session, feature))
+    return run(lambda session: finalize_tasks(session, feature))

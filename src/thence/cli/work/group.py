@@ -2,12 +2,7 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES, LazyCommands, talks
-
-_EXAMPLE = """\b
-Example:
-  thence work add "Read the spec"
-  thence work status"""
+from thence.cli.groups import LazyCommands, help_with, talks
 
 # name: (the module of the command, its line in the help)
 TABLE = {
@@ -16,8 +11,8 @@ TABLE = {
     "add-history": ("add_history", "Keep what you have to say about a package."),
     "conflicts": ("conflicts", "Show what clones have written at once and can't both stand."),
     "errors": ("errors", "Show what was refused of late, and what to do about it."),
-    "finalize-tasks": ("finalize_tasks", "Make work packages of what tasks.md says."),
-    "gate": ("gate", "Set a gate before a package, or tell what it has come to."),
+    "finalize-tasks": ("finalize_tasks", "Make work packages from the plan in tasks.md."),
+    "gate": ("gate", "Set a gate before a package, or record its result."),
     "implement": ("implement", "Take a package, and make the worktree that it is done in."),
     "import": ("import_history", "Bring the history in planning files into the log, once."),
     "init": ("init", "Make this repository a project, and tell coding agents how to use it."),
@@ -43,9 +38,8 @@ TABLE = {
     cls=LazyCommands,
     table=TABLE,
     package="thence.cli.work",
-    context_settings=HELP_NAMES,
     invoke_without_command=True,
-    epilog=_EXAMPLE,
+    **help_with('thence work add "Read the spec"', "thence work status"),
 )
 @talks
 @click.pass_context

@@ -2,31 +2,23 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, force_option, reason_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work implement WP01 --actor ada"""
+from thence.cli.work.command_runner import command, feature_option, force_option, reason_option, run
 
 
-@click.command("implement", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("implement", "thence work implement WP01 --actor ada")
 @click.argument("package", metavar="WP")
 @click.option(
-    "--take-over", "takes_over", is_flag=True, help="Take it from who has it; they are told."
+    "--take-over", "takes_over", is_flag=True, help="Take it from who has it; they are notified."
 )
 @feature_option
 @force_option
 @reason_option
-@common
 def implement_command(
     package: str,
     takes_over: bool,
     feature: str | None,
     is_forced: bool,
     reason: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Take a package, and make the worktree that it is done in.
 
@@ -36,9 +28,6 @@ def implement_command(
     from thence.work.commands.implement import implement
 
     return run(
-        "implement",
-        package,
-        actor,
         lambda session: implement(
             session,
             package,
@@ -47,4 +36,5 @@ def implement_command(
             is_forced=is_forced,
             takes_over=takes_over,
         ),
+        entity=package,
     )

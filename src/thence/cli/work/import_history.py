@@ -2,24 +2,18 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work import --dry-run"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("import", context_settings=HELP_NAMES, epilog=_EXAMPLE)
-@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be brought.")
+@command("import", "thence work import --dry-run")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be brought.")
 @feature_option
-@common
-def import_command(is_dry: bool, feature: str | None, actor: str | None, is_json: bool) -> int:
+def import_command(is_dry: bool, feature: str | None) -> int:
     """Bring the history in planning files into the log, once.
 
     Read are the lanes and Activity Log lines of package files, tasks.md, meta.json, and the
-    lines of day files that other tools wrote. What can't be read is told.
+    lines of day files that other tools wrote. What can't be read is reported.
     """
     from thence.work.commands.import_history import import_history
 
-    return run("import", "", actor, lambda session: import_history(session, feature, is_dry=is_dry))
+    return run(lambda session: import_history(session, feature, is_dry=is_dry))

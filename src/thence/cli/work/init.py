@@ -2,23 +2,17 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, run
-
-_EXAMPLE = """\b
-Example:
-  thence work init"""
+from thence.cli.work.command_runner import command, run
 
 
-@click.command("init", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("init", "thence work init")
 @click.option(
     "--new-id",
     "has_new_id",
     is_flag=True,
     help="Give the project an id of its own: the repository was made from a template.",
 )
-@common
-def init_command(has_new_id: bool, actor: str | None, is_json: bool) -> int:
+def init_command(has_new_id: bool) -> int:
     """Make this repository a project, and tell coding agents how to use it.
 
     Its own files (.kittify/, a line of .gitignore, a section of AGENTS.md) are committed on the
@@ -26,4 +20,4 @@ def init_command(has_new_id: bool, actor: str | None, is_json: bool) -> int:
     """
     from thence.work.commands.init import init
 
-    return run("init", "", actor, lambda session: init(session, has_new_id=has_new_id))
+    return run(lambda session: init(session, has_new_id=has_new_id))

@@ -2,16 +2,14 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work mark-status T001 T002
-  thence work mark-status T002 --undo"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("mark-status", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command(
+    "mark-status",
+    "thence work mark-status T001 T002",
+    "thence work mark-status T002 --undo",
+)
 @click.argument("subtasks", metavar="T...", nargs=-1, required=True)
 @click.option("--undo", "is_undone", is_flag=True, help="Open the boxes again.")
 @click.option(
@@ -20,14 +18,11 @@ Example:
     help="done ticks the boxes, as without it; pending is --undo.",
 )
 @feature_option
-@common
 def mark_status_command(
     subtasks: tuple[str, ...],
     is_undone: bool,
     status: str | None,
     feature: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Tick the boxes of subtasks in tasks.md, or open them again.
 
@@ -38,9 +33,4 @@ def mark_status_command(
     if is_undone and status == "done":
         raise click.UsageError("of --undo and --status done only one can be done")
     is_done = not is_undone and status != "pending"
-    return run(
-        "mark-status",
-        "",
-        actor,
-        lambda session: mark_status(session, subtasks, feature=feature, is_done=is_done),
-    )
+    return run(lambda session: mark_status(session, subtasks, feature=feature, is_done=is_done))

@@ -2,23 +2,17 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, force_option, reason_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work merge --feature 001 --dry-run"""
+from thence.cli.work.command_runner import command, feature_option, force_option, reason_option, run
 
 
-@click.command("merge", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("merge", "thence work merge --feature 001 --dry-run")
 @click.argument("packages", metavar="[WP]...", nargs=-1)
-@click.option("--dry-run", "is_dry", is_flag=True, help="Tell what would be merged.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on after a conflict was resolved.")
 @click.option("--abort", "is_aborted", is_flag=True, help="Give up a merge that met a conflict.")
 @feature_option
 @force_option
 @reason_option
-@common
 def merge_command(
     packages: tuple[str, ...],
     is_dry: bool,
@@ -27,8 +21,6 @@ def merge_command(
     feature: str | None,
     is_forced: bool,
     reason: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Merge the branches of packages into their feature's target branch.
 
@@ -44,16 +36,11 @@ def merge_command(
         raise click.UsageError(f"--{word} takes neither packages nor --dry-run")
     if is_resumed:
         return run(
-            "merge --resume", "", actor, lambda session: resume_merge(session, feature=feature)
+            lambda session: resume_merge(session, feature=feature), operation="merge --resume"
         )
     if is_aborted:
-        return run(
-            "merge --abort", "", actor, lambda session: abort_merge(session, feature=feature)
-        )
+        return run(lambda session: abort_merge(session, feature=feature), operation="merge --abort")
     return run(
-        "merge",
-        packages[0] if packages else "",
-        actor,
         lambda session: merge(
             session,
             packages,
@@ -62,4 +49,5 @@ def merge_command(
             is_forced=is_forced,
             is_dry=is_dry,
         ),
+        entity=packages[0] if packages else "",
     )

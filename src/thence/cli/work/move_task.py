@@ -2,9 +2,8 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
 from thence.cli.work.command_runner import (
-    common,
+    command,
     feature_option,
     force_option,
     local_option,
@@ -12,12 +11,8 @@ from thence.cli.work.command_runner import (
     run,
 )
 
-_EXAMPLE = """\b
-Example:
-  thence work move-task WP01 --to for_review"""
 
-
-@click.command("move-task", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("move-task", "thence work move-task WP01 --to for_review")
 @click.argument("package", metavar="WP")
 @click.option(
     "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
@@ -27,7 +22,6 @@ Example:
 @feature_option
 @force_option
 @reason_option
-@common
 def move_task_command(
     package: str,
     to: str,
@@ -36,20 +30,15 @@ def move_task_command(
     feature: str | None,
     is_forced: bool,
     reason: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Move a package to another lane, if its guards let it through.
 
-    A refused move changes nothing and says which guard stood against it, and what to do. The
+    A refused move changes nothing and names the guard that refused it, and what to do. The
     lane is written into the package's file too, if that shows one.
     """
     from thence.work.commands.move_task import move_task
 
     return run(
-        "move-task",
-        package,
-        actor,
         lambda session: move_task(
             session,
             package,
@@ -60,4 +49,5 @@ def move_task_command(
             is_local=is_local,
             no_code=no_code,
         ),
+        entity=package,
     )

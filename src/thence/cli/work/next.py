@@ -1,22 +1,12 @@
 """The command `work next`."""
 
-import click
-
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work next --actor ada --json"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("next", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("next", "thence work next --actor ada --json")
 @feature_option
-@common
 def next_command(
     feature: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Take the next package that is ready, so that nobody else does.
 
@@ -24,4 +14,4 @@ def next_command(
     """
     from thence.work.commands.next_package import next_package
 
-    return run("next", "", actor, lambda session: next_package(session, feature))
+    return run(lambda session: next_package(session, feature))

@@ -5,20 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import HELP_NAMES, checked_name
+from thence.cli.groups import checked_name
 from thence.cli.voice import current
-from thence.cli.work.command_runner import common, feature_option, run
+from thence.cli.work.command_runner import command, feature_option, run
 
 if TYPE_CHECKING:
     from thence.work.result import CommandResult
     from thence.work.session.session import Session
 
-_EXAMPLE = """\b
-Example:
-  thence work orchestrate --feature 001 --dry-run"""
 
-
-@click.command("orchestrate", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
 @click.option("--resume", "is_resumed", is_flag=True, help="Go on where one that ended was.")
 @click.option("--abort", "is_aborted", is_flag=True, help="End it; packages are planned again.")
@@ -30,15 +26,12 @@ Example:
     help="Reject a package; others go on.",
 )
 @feature_option
-@common
 def orchestrate_command(
     is_dry: bool,
     is_resumed: bool,
     is_aborted: bool,
     skip: tuple[str, ...],
     feature: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Work a feature off with agent programs, until all of it is done.
 
@@ -54,12 +47,10 @@ def orchestrate_command(
         raise click.UsageError("--skip goes with neither --dry-run nor --abort")
     if is_dry:
         return run(
-            "orchestrate --dry-run", "", actor, lambda session: dry_run(session, feature=feature)
+            lambda session: dry_run(session, feature=feature), operation="orchestrate --dry-run"
         )
     if is_aborted:
-        return run(
-            "orchestrate --abort", "", actor, lambda session: abort(session, feature=feature)
-        )
+        return run(lambda session: abort(session, feature=feature), operation="orchestrate --abort")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
     def work(session: "Session") -> "CommandResult":
@@ -73,4 +64,4 @@ def orchestrate_command(
                 turn=shown.turn,
             )
 
-    return run("orchestrate", "", actor, work)
+    return run(work)

@@ -2,21 +2,13 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, run
-
-_EXAMPLE = """\b
-Example:
-  thence work publish"""
+from thence.cli.work.command_runner import command, run
 
 
-@click.command("publish", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("publish", "thence work publish")
 @click.option("--target-branch", metavar="BRANCH", help="With `share: tree`: where to commit.")
-@common
 def publish_command(
     target_branch: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Share events with other clones, and take in theirs.
 
@@ -26,4 +18,4 @@ def publish_command(
     """
     from thence.work.commands.publish import publish
 
-    return run("publish", "", actor, lambda session: publish(session, target_branch))
+    return run(lambda session: publish(session, target_branch))

@@ -2,27 +2,19 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, force_option, reason_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work release WP01"""
+from thence.cli.work.command_runner import command, feature_option, force_option, reason_option, run
 
 
-@click.command("release", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("release", "thence work release WP01")
 @click.argument("package", metavar="WP")
 @feature_option
 @force_option
 @reason_option
-@common
 def release_command(
     package: str,
     feature: str | None,
     is_forced: bool,
     reason: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Give back a package that you work on, so that anybody can take it.
 
@@ -32,10 +24,8 @@ def release_command(
     from thence.work.commands.move_task import release
 
     return run(
-        "release",
-        package,
-        actor,
         lambda session: release(
             session, package, feature=feature, reason=reason or "", is_forced=is_forced
         ),
+        entity=package,
     )

@@ -2,22 +2,14 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work renumber WP10~ab12"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("renumber", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("renumber", "thence work renumber WP10~ab12")
 @click.argument("package", metavar="WP~ID")
 @click.option("--to", metavar="WP", help="Its new number; else the next that is free.")
 @feature_option
-@common
-def renumber_command(
-    package: str, to: str | None, feature: str | None, actor: str | None, is_json: bool
-) -> int:
+def renumber_command(package: str, to: str | None, feature: str | None) -> int:
     """Give a package whose number was given twice a number of its own.
 
     Its planning files, its branch and its worktree follow in the clone that has them. Given again,
@@ -25,9 +17,4 @@ def renumber_command(
     """
     from thence.work.commands.renumber import renumber
 
-    return run(
-        "renumber",
-        package,
-        actor,
-        lambda session: renumber(session, package, to=to, feature=feature),
-    )
+    return run(lambda session: renumber(session, package, to=to, feature=feature), entity=package)

@@ -2,15 +2,10 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, feature_option, run
-
-_EXAMPLE = """\b
-Example:
-  thence work settle WP01 --winner ada --reason 'she is further'"""
+from thence.cli.work.command_runner import command, feature_option, run
 
 
-@click.command("settle", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("settle", "thence work settle WP01 --winner ada --reason 'she is further'")
 @click.argument("package", metavar="WP")
 @click.option(
     "--winner",
@@ -20,14 +15,11 @@ Example:
 )
 @click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept in the log.")
 @feature_option
-@common
 def settle_command(
     package: str,
     winner: str,
     reason: str,
     feature: str | None,
-    actor: str | None,
-    is_json: bool,
 ) -> int:
     """Choose which side of a conflict stands.
 
@@ -36,8 +28,6 @@ def settle_command(
     from thence.work.commands.settle import settle
 
     return run(
-        "settle",
-        package,
-        actor,
         lambda session: settle(session, package, winner=winner, reason=reason, feature=feature),
+        entity=package,
     )

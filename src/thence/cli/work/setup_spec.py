@@ -2,15 +2,10 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, run
-
-_EXAMPLE = """\b
-Example:
-  thence work setup-spec "Sync in the background\""""
+from thence.cli.work.command_runner import command, run
 
 
-@click.command("setup-spec", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("setup-spec", 'thence work setup-spec "Sync in the background"')
 @click.argument("title")
 @click.option("--mission", default="software-dev", show_default=True, help="The kind of work.")
 @click.option(
@@ -18,10 +13,7 @@ Example:
     metavar="BRANCH",
     help="Where its packages are merged; else the branch that is checked out.",
 )
-@common
-def setup_spec_command(
-    title: str, mission: str, target_branch: str | None, actor: str | None, is_json: bool
-) -> int:
+def setup_spec_command(title: str, mission: str, target_branch: str | None) -> int:
     """Begin a feature: its folder, its spec, the branch it goes to.
 
     The folder kitty-specs/NNN-title/ with spec.md, plan.md and meta.json is committed on the
@@ -30,8 +22,5 @@ def setup_spec_command(
     from thence.work.commands.setup_spec import setup_spec
 
     return run(
-        "setup-spec",
-        "",
-        actor,
-        lambda session: setup_spec(session, title, mission=mission, target_branch=target_branch),
+        lambda session: setup_spec(session, title, mission=mission, target_branch=target_branch)
     )

@@ -2,15 +2,10 @@
 
 import click
 
-from thence.cli.groups import HELP_NAMES
-from thence.cli.work.command_runner import common, run
-
-_EXAMPLE = """\b
-Example:
-  thence work share branch"""
+from thence.cli.work.command_runner import command, run
 
 
-@click.command("share", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("share", "thence work share branch")
 @click.argument("mode", type=click.Choice(("branch", "tree")), metavar="branch|tree")
 @click.option(
     "--anyway",
@@ -18,8 +13,7 @@ Example:
     is_flag=True,
     help="To `branch`: though unmerged branches hold changes of day files.",
 )
-@common
-def share_command(mode: str, is_anyway: bool, actor: str | None, is_json: bool) -> int:
+def share_command(mode: str, is_anyway: bool) -> int:
     """Choose how the project shares its events, and change over.
 
     `branch` is the remote's branch thence-board, to which `thence work publish` brings them.
@@ -30,4 +24,4 @@ def share_command(mode: str, is_anyway: bool, actor: str | None, is_json: bool) 
 
     if is_anyway and mode != "branch":
         raise click.UsageError("--anyway is said of `share branch` alone: nothing stops `tree`")
-    return run("share", "", actor, lambda session: share(session, mode, is_anyway=is_anyway))
+    return run(lambda session: share(session, mode, is_anyway=is_anyway))

@@ -3,30 +3,22 @@
 import gc
 from typing import TYPE_CHECKING
 
-import click
-
-from thence.cli.groups import HELP_NAMES
 from thence.cli.voice import current
-from thence.cli.work.command_runner import common, feature_option, run
+from thence.cli.work.command_runner import command, feature_option, run
 
 if TYPE_CHECKING:
     from thence.work.result import CommandResult
     from thence.work.session.session import Session
 
-_EXAMPLE = """\b
-Example:
-  thence work status --json"""
 
-
-@click.command("status", context_settings=HELP_NAMES, epilog=_EXAMPLE)
+@command("status", "thence work status --json")
 @feature_option
-@common
-def status_command(feature: str | None, actor: str | None, is_json: bool) -> int:
+def status_command(feature: str | None) -> int:
     """Show the board: every work package in its lane.
 
     It is a replay of the log. What clones have written at once and can't both stand is shown as
     a conflict, with the rule that settled it. Packages at work whose branches change the same
-    files are told too.
+    files are shown too.
     """
     from thence.work.commands.status import status
 
@@ -36,4 +28,4 @@ def status_command(feature: str | None, actor: str | None, is_json: bool) -> int
         current().keep(session)
         return status(session, feature)
 
-    return run("status", "", actor, show, create=False)
+    return run(show, create=False)

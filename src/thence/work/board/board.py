@@ -23,8 +23,6 @@ from thence.work.board.package_numbers import PackageNumbers, numbers_given
 from thence.work.board.payload_members import members_of
 from thence.work.board.replay import STEPS, FeatureFold, PackageFold, ReplayedEvent, text
 from thence.work.board.state import (
-    DONE,
-    LANES,
     Board,
     FeatureState,
     IgnoredEvent,
@@ -155,9 +153,6 @@ def as_json(board: Board) -> dict[str, Any]:
 
 
 def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
-    packages = feature.packages.values()
-    unknown = sorted({each.lane for each in packages} - {*LANES})
-    done = sum(each.lane == DONE for each in packages)
     return {
         "feature_slug": feature.slug,
         "project_uuid": feature.project_uuid,
@@ -165,15 +160,15 @@ def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
         "target_branch": feature.target_branch,
         "is_completed": feature.is_completed,
         "lanes": {
-            lane: [_package_json(each) for each in packages if each.lane == lane]
-            for lane in (*LANES, *unknown)
+            lane: [_package_json(each) for each in packages]
+            for lane, packages in feature.by_lane().items()
         },
         "conflicts": [
             conflict_json(each)
             for each in board.conflicts
             if each.is_open and feature.is_about(each.subject)
         ],
-        "progress": {"done": done, "total": len(packages)},
+        "progress": {"done": feature.done_count, "total": len(feature.packages)},
     }
 
 

@@ -3,7 +3,7 @@
 from typing import get_args
 
 from thence.work.board.attempt import Facts, FollowUp
-from thence.work.board.state import FAILED, PENDING, GateState, PackageState
+from thence.work.board.state import PENDING, GateState, PackageState
 from thence.work.events import GateStatus, GateType
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)
@@ -56,12 +56,3 @@ def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUp
 def gate_results(package: PackageState) -> list[dict[str, str]]:
     """Returns type and status of each gate of a package, ordered by gate ids."""
     return [{"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()]
-
-
-def failed_reviews(package: PackageState, reason: str) -> tuple[FollowUp, ...]:
-    """Returns the gate results of a send-back: the manual reviews have failed."""
-    return tuple(
-        gate_change(gate, FAILED, reason=reason)
-        for gate in package.gates.values()
-        if gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
-    )

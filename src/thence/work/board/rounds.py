@@ -2,19 +2,22 @@
 
 An orchestrator keeps no other state, so another orchestrator can replace one that was killed. A
 try of an agent is a WPAssigned with its number. A failed try is an ErrorLogged that names the
-agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move.
+agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move. From the
+state of a package follows its next step, where the package waits for a person.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.board.state import DOING, DONE, FOR_REVIEW
+from thence.work.board.attempt import is_closed
+from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, FeatureState, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed try begins
 APPROVED = "approved"
+_WHY_CHARACTERS_MAX = 80
 
 
 class Round:
@@ -88,6 +91,44 @@ def rounds_of(
                 if event.header.event_type == "ErrorLogged":
                     round_.failures = known
     return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
+
+
+def rounds_in_feature(events: Sequence[Event], slug: str) -> dict[str, Round]:
+    """Returns the state of orchestrators' work on the packages of a feature.
+
+    Most projects have no orchestrator; their events need not be sorted.
+    """
+    is_any = any(event.header.event_type == "WPAssigned" for event in events)
+    return rounds_of(events, slug) if is_any else {}
+
+
+def next_step(feature: FeatureState, package: PackageState, round_: Round | None) -> str | None:
+    """Returns what a person can do about a package; None where nothing blocks it.
+
+    `round_` is the state of orchestrators' work on the package, None where none worked on it.
+    """
+    wp_id, lane = package.wp_id, package.lane
+    if not package.has_number:
+        return f"thence work renumber {wp_id}"
+    if lane not in (PLANNED, DOING, FOR_REVIEW):
+        return None
+    if round_ is not None and (round_.failures or (round_.return_reason and lane == DOING)):
+        retry = f"thence work orchestrate; or go on yourself: thence work implement {wp_id}"
+        if lane == DOING:
+            retry += " --take-over"
+        elif lane == FOR_REVIEW:
+            retry = f"thence work orchestrate; or review it, then thence work merge {wp_id}"
+        why = round_.feedback.partition("\n")[0][:_WHY_CHARACTERS_MAX]
+        tries = sum(round_.failures.values())
+        what = f"tries that failed: {tries}" if tries else f"times sent back: {round_.returns}"
+        return f"{retry} ({what}; {why})"
+    if lane == DOING and package.workspace is None:
+        return f"thence work implement {wp_id} makes its worktree"
+    if lane == FOR_REVIEW:
+        back = f"thence work move-task {wp_id} --to doing --reason TEXT"
+        return f"review it, then thence work merge {wp_id}, or send it back: {back}"
+    missing = [each for each in package.dependencies if not is_closed(feature, package, each)]
+    return f"finish {', '.join(missing)} first" if missing else None
 
 
 def _apply_move(round_: Round, _: Event, payload: dict[str, Any]) -> None:

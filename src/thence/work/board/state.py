@@ -158,6 +158,19 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
     spec_event: str | None = None
     created_event: str | None = None
 
+    @property
+    def done_count(self) -> int:
+        """The number of packages that are done."""
+        return sum(package.lane == DONE for package in self.packages.values())
+
+    def by_lane(self) -> dict[str, list[PackageState]]:
+        """Returns the packages by lane: all known lanes in their order, then unknown ones."""
+        packages = self.packages.values()
+        unknown = sorted({each.lane for each in packages} - {*LANES})
+        return {
+            lane: [each for each in packages if each.lane == lane] for lane in (*LANES, *unknown)
+        }
+
     def is_about(self, subject: str) -> bool:
         """Reports whether a subject belongs to this feature."""
         return subject.startswith(work_subject(self.project_uuid, self.slug, ""))

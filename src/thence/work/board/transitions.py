@@ -19,11 +19,12 @@ from thence.work.board.attempt import (
     closing_events,
     is_closed,
 )
-from thence.work.board.gates import failed_reviews, gate_results
+from thence.work.board.gates import MANUAL_REVIEW, gate_change, gate_results
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.state import (
     DOING,
     DONE,
+    FAILED,
     FOR_REVIEW,
     PLANNED,
     REJECTED,
@@ -182,7 +183,11 @@ def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
 
 def _fail_reviews(attempt: Attempt) -> tuple[FollowUp, ...]:
     """Fails the package's manual reviews on a send-back."""
-    return failed_reviews(attempt.package, attempt.facts.reason) if attempt.is_send_back else ()
+    return tuple(
+        gate_change(gate, FAILED, reason=attempt.facts.reason)
+        for gate in attempt.package.gates.values()
+        if attempt.is_send_back and gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
+    )
 
 
 def _record_reviewed_code(attempt: Attempt) -> tuple[FollowUp, ...]:

@@ -72,9 +72,7 @@ def accept(
     ]
     if not left:
         lines.append(f"all of {found.slug} is done")
-    result = session.result(data, lines)
-    code = 1 if kept and not accepted else 0
-    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
+    return session.result(data, lines, exit_code=1 if kept and not accepted else 0)
 
 
 def _check_one(given: Sequence[str]) -> None:

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.replica import new_id, now
+from thence.replica import now
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import Splice
-from thence.work.journal.store import WorkEvent
+from thence.work.commands.finalize_tasks import creation_events
+from thence.work.day_lines import Splice, if_missing
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
 from thence.work.plan.package_files import path_of, render, text_of
 from thence.work.plan.planning_files import Meta
@@ -16,7 +14,7 @@ from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 # the feature of packages that belong to none
 GENERAL = "000-general"
@@ -87,16 +85,15 @@ def _append_package(
             (found.slug, found.slug), (found.slug, package.wp_id), types=_GUARDED_TYPES
         )
         try:
-            session.append(*_new_events(found, package, branch), guard=guard)
+            session.append(*creation_events(found, branch, [package]), guard=guard)
         except HeadsMoved:
             continue
         return found, package
-    raise Refused(
+    raise moved_meanwhile(
         "could not add a package to",
-        guard="moved_meanwhile",
-        place=found.slug,
-        cause="others added packages again and again meanwhile",
-        hint="try again",
+        found.slug,
+        "others added packages again and again meanwhile",
+        "try again",
     )
 
 
@@ -155,31 +152,6 @@ def _general(session: Session) -> FeatureState:
     return known or FeatureState(project_uuid=session.project.uuid, slug=GENERAL, title=_TITLE)
 
 
-def _new_events(found: FeatureState, package: PlannedPackage, branch: str) -> list[WorkEvent]:
-    events = []
-    created = found.created_event
-    if created is None:
-        created = new_id()
-        payload = {
-            "feature_slug": found.slug,
-            "feature_number": found.slug[:3],
-            "target_branch": branch,
-            "wp_count": 1,
-        }
-        events.append(WorkEvent("FeatureCreated", payload, found.slug, event_id=created))
-    payload = {
-        "wp_id": package.wp_id,
-        "title": package.title,
-        "feature_slug": found.slug,
-        "dependencies": list(package.dependencies),
-    }
-    # the causes identify the package meant, should its number have been given twice
-    needs = [found.packages[each] for each in package.dependencies if each in found.packages]
-    causes = (created, *(id_ for each in needs for id_ in each.events_of("package")))
-    events.append(WorkEvent("WPCreated", payload, found.slug, causes))
-    return events
-
-
 def _files(
     session: Session, found: FeatureState, package: PlannedPackage, branch: str
 ) -> dict[str, Splice]:
@@ -190,12 +162,11 @@ def _files(
     made = render(package, slug, body, shows_lane=read_options(session.project).mirror is True)
     files: dict[str, Splice] = {
         path: section,
-        session.planning.path(slug, path_of(package)): _new(made),
+        session.planning.path(slug, path_of(package)): if_missing(made),
     }
     if slug == GENERAL:
         meta = Meta(slug[:3], slug, _TITLE, "software-dev", branch, now())
-        text = msgspec.json.format(msgspec.json.encode(meta), indent=2) + b"\n"
-        files[session.planning.path(slug, "meta.json")] = _new(text)
+        files[session.planning.path(slug, "meta.json")] = if_missing(meta.as_bytes())
     return files
 
 
@@ -218,7 +189,3 @@ def _with_section(package: PlannedPackage) -> Callable[[bytes | None], bytes]:
         return data + gap + section
 
     return splice
-
-
-def _new(data: bytes) -> Splice:
-    return lambda there: data if there is None else there

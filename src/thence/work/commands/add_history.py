@@ -7,8 +7,6 @@ from thence.work.result import CommandResult
 from thence.work.session.moving import check_written, package_of
 from thence.work.session.session import Session
 
-KINDS = ("note", "review", "error", "comment")
-
 
 def add_history(
     session: Session, given: str, text: str, *, kind: str = "note", feature: str | None = None

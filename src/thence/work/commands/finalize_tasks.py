@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from stat import S_ISREG
 
-from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.errors import HeadsMoved, PlanningError
 from thence.replica import new_id
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import Splice
+from thence.work.day_lines import Splice, as_it_is, if_missing
 from thence.work.journal.store import WorkEvent
 from thence.work.plan.package_files import (
     READ_FIRST,
@@ -23,7 +23,7 @@ from thence.work.plan.tasks import PlannedPackage, packages_of
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _TYPES = ("FeatureCreated", "WPCreated")
 _WRITTEN = ("meta.json", "tasks.md", *READ_FIRST)
@@ -50,7 +50,7 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
                 hint="write it: a heading `## Work Package WP01: Title` for each package",
             )
         packages = packages_of(data, path)
-        events = _new_events(found, branch, packages)
+        events = creation_events(found, branch, packages)
         guard = session.guard(
             (found.slug, found.slug),
             *((found.slug, package.wp_id) for package in packages),
@@ -63,12 +63,10 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
         except HeadsMoved:  # somebody else finalizes it too
             continue
     else:
-        raise Refused(
+        raise moved_meanwhile(
             "could not make the packages of",
-            guard="moved_meanwhile",
-            place=found.slug,
-            cause=f"others changed them {ATTEMPTS_MAX} times meanwhile",
-            hint="try again when others have ended",
+            found.slug,
+            f"others changed them {ATTEMPTS_MAX} times meanwhile",
         )
     session.watch(branch)
     files = _files(session, found.slug, packages, data)
@@ -82,15 +80,18 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
     }
     new = sum(one.event_type == "WPCreated" for one in events)
     lines = [f"feature {found.slug}: {len(packages)} packages, {new} of them new"]
-    lines += [f"  {package.wp_id}  {package.title}{_after(package)}" for package in packages]
+    for package in packages:
+        after = f", after {', '.join(package.dependencies)}" if package.dependencies else ""
+        lines.append(f"  {package.wp_id}  {package.title}{after}")
     first = in_order(packages)[0].wp_id
     lines.append(f"next: thence work implement {first} --feature {found.slug}")
     return session.result(result, lines)
 
 
-def _new_events(
+def creation_events(
     found: FeatureState, branch: str, packages: Sequence[PlannedPackage]
 ) -> list[WorkEvent]:
+    """Returns a FeatureCreated and WPCreateds for the packages that the board lacks."""
     events = []
     created = found.created_event
     if created is None:
@@ -125,7 +126,7 @@ def _files(
 ) -> dict[str, Splice]:
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
-    files: dict[str, Splice] = dict.fromkeys(written, _as_it_lies)
+    files: dict[str, Splice] = dict.fromkeys(written, as_it_is)
     shows_lane = read_options(session.project).mirror is True
     tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
@@ -136,7 +137,7 @@ def _files(
     for package in packages:
         body = text_of(data, tasks, package, tree)
         known = [path for path in there if is_file_of(package.wp_id, path)]
-        files |= dict.fromkeys(known, _as_it_lies)
+        files |= dict.fromkeys(known, as_it_is)
         for path in known:
             text = (session.planning.read(None, path) or b"").decode("utf-8", "replace")
             if is_made_here(text, package.wp_id) and not holds(text, body):
@@ -145,7 +146,7 @@ def _files(
                 )
         if not known:
             path = session.planning.path(slug, path_of(package))
-            files[path] = _new(render(package, slug, body, reading, shows_lane=shows_lane))
+            files[path] = if_missing(render(package, slug, body, reading, shows_lane=shows_lane))
     return files
 
 
@@ -155,23 +156,11 @@ def _planning_files(session: Session, slug: str) -> list[str]:
     out = session.main.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
-    others = [path for path in os.fsdecode(out).split("\0")[:-1] if _is_document(path, folder)]
+    others = [
+        path
+        for path in os.fsdecode(out).split("\0")[:-1]
+        if path.endswith(".md") or path.startswith(f"{folder}/contracts/")
+    ]
     usual = [f"{folder}/{name}" for name in _WRITTEN]
     seen = ((path, tree.look(path)) for path in dict.fromkeys((*usual, *others)))
     return [path for path, found in seen if found is not None and S_ISREG(found.st_mode)]
-
-
-def _is_document(path: str, folder: str) -> bool:
-    return path.endswith(".md") or path.startswith(f"{folder}/contracts/")
-
-
-def _as_it_lies(data: bytes | None) -> bytes | None:
-    return data
-
-
-def _new(data: bytes) -> Splice:
-    return lambda there: data if there is None else there
-
-
-def _after(package: PlannedPackage) -> str:
-    return f", after {', '.join(package.dependencies)}" if package.dependencies else ""

@@ -1,5 +1,6 @@
 """`thence work errors` and `thence work conflicts`: recent refusals, and conflicts of clones."""
 
+from collections import Counter
 from contextlib import suppress
 
 from msgspec import to_builtins
@@ -8,14 +9,18 @@ from thence.errors import ThenceError
 from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.board import conflict_json
-from thence.work.board.conflict_sides import Commits, sentence
+from thence.work.board.conflict_sides import Commits, package_name, person, sentence
 from thence.work.board.package_numbers import SLOT
-from thence.work.naming import is_wp_id
+from thence.work.board.state import FeatureState
+from thence.work.naming import branch_of, is_wp_id
 from thence.work.result import CommandResult
-from thence.work.session.conflict_commits import commits_of
+from thence.work.session.package_refs import target_in
 from thence.work.session.session import Session
+from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.repository import HEADS, Repository
 
 CONFLICTS_FOUND = 3
+_COMMITS_MAX = 1000
 
 
 def errors(session: Session, limit: int) -> CommandResult:
@@ -52,10 +57,8 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         if each.is_open and is_wp_id(name) and each.slot != SLOT:
             lines.append(f"  next: thence work settle {name} --winner EVENT_OR_ACTOR --reason TEXT")
-    is_open = any(each.is_open for each in found)
-    result = session.result(data, lines or ["no conflicts"])
-    code = CONFLICTS_FOUND if is_open else 0
-    return CommandResult(result.events, result.data, result.lines, result.warnings, code)
+    code = CONFLICTS_FOUND if any(each.is_open for each in found) else 0
+    return session.result(data, lines or ["no conflicts"], exit_code=code)
 
 
 def sentence_here(session: Session, conflict: Conflict) -> str:
@@ -67,3 +70,40 @@ def sentence_here(session: Session, conflict: Conflict) -> str:
             node_id, target = next_node_id(session.project.home), session.target_of(about[0])
             commits = commits_of(session.repo, session.refs, node_id, target, about[0], conflict)
     return sentence(conflict, commits)
+
+
+def commits_of(
+    repo: Repository,
+    refs: Refs,
+    node_id: str | None,
+    target: str,
+    feature: FeatureState,
+    conflict: Conflict,
+) -> tuple[Commits, ...]:
+    """Returns the commits of people who lost a package, as far as this clone has them.
+
+    A branch of this clone belongs to the person who claimed the package here, under `node_id`;
+    commits on branches of remotes belong to their authors. Raises GitFailed.
+    """
+    losers = {person(each) for each in conflict.events} - {
+        person(conflict.winner) if conflict.winner else ""
+    }
+    if not losers or conflict.slot != "lane":
+        return ()
+    aim, branch = target_in(refs, target), branch_of(feature.slug, package_name(conflict))
+    known = [commit for commit in (aim.tip, aim.local) if commit]
+    here = {person(each) for each in conflict.events if each.node_id == node_id}
+    found: Counter[tuple[str, str]] = Counter()
+    for ref, commit in refs.commits.items():
+        is_local = ref == HEADS + branch
+        is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
+        if (not is_local and is_remote != branch) or commit in known:
+            continue
+        asked = ("log", "--format=%an", f"--max-count={_COMMITS_MAX}", commit, "--not", *known)
+        authors = repo.git.run(*asked, "--").decode("utf-8", "replace").splitlines()
+        for author in authors:
+            owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
+            if owner in losers:
+                found[owner, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
+        known.append(commit)
+    return tuple(Commits(*where, count) for where, count in found.items())

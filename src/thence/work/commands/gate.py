@@ -11,7 +11,7 @@ from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
 from thence.work.session.moving import check_written, is_started_by_agent, package_of
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _DECIDING = ("GateCreated", "GateResultChanged")
 
@@ -55,12 +55,10 @@ def gate(
         except HeadsMoved:
             continue
     else:
-        raise Refused(
+        raise moved_meanwhile(
             "could not set the gate",
-            guard="moved_meanwhile",
-            place=f"{gate_type} of {found.slug}/{package.wp_id}",
-            cause=f"its gates changed {ATTEMPTS_MAX} times meanwhile",
-            hint="try again when others have ended",
+            f"{gate_type} of {found.slug}/{package.wp_id}",
+            f"its gates changed {ATTEMPTS_MAX} times meanwhile",
         )
     check_written(session)
     data = {

@@ -45,10 +45,13 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
         events = session.store.read()
         known = {(event.header.source, event.header.source_id) for event in events}
         own = {
-            event.stream for event in events if event.event_type in _BEGUN and not _source(event)
+            event.stream
+            for event in events
+            if event.event_type in _BEGUN and not event.header.source
         }
-        slugs = [slug for slug in _chosen(session, feature) if slug not in own]
-        histories = {slug: history_in(session.planning, slug) for slug in slugs}
+        slugs = session.planning.slugs()
+        chosen = slugs if feature is None else [resolve(feature, slugs)]
+        histories = {slug: history_in(session.planning, slug) for slug in chosen if slug not in own}
         brought: dict[str, int] = {}
         for slug, history in histories.items():
             fresh = [one for one in history.events if (one.source, one.source_id) not in known]
@@ -68,10 +71,6 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
     return session.result(data, _lines(brought, taken.lines, unread, is_dry))
 
 
-def _source(event: Event) -> str | None:
-    return event.header.source
-
-
 def _lines(
     brought: dict[str, int], lines_taken: int, unread: Sequence[Unread], is_dry: bool
 ) -> list[str]:
@@ -80,21 +79,12 @@ def _lines(
     if lines_taken:
         lines.append(f"day files: {word} {lines_taken} lines")
     lines = lines or ["there is no history to bring"]
-    lines += [f"not read: {_location(each)}: {each.reason}" for each in unread[:_SHOWN_MAX]]
+    for each in unread[:_SHOWN_MAX]:
+        place = f"{each.file}:{each.line}" if each.line else each.file
+        lines.append(f"not read: {place}: {each.reason}")
     if len(unread) > _SHOWN_MAX:
         lines.append(f"not read: {len(unread) - _SHOWN_MAX} more; --json tells all")
     return lines
-
-
-def _location(each: Unread) -> str:
-    return f"{each.file}:{each.line}" if each.line else each.file
-
-
-def _chosen(session: Session, feature: str | None) -> list[str]:
-    known = session.planning.slugs()
-    if feature is None:
-        return known
-    return [resolve(feature, known)]
 
 
 def _day_files(session: Session, is_dry: bool) -> _DayFiles:

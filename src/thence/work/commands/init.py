@@ -7,8 +7,7 @@ from thence.errors import PlanningError
 from thence.work.commands.share import with_share
 from thence.work.day_lines import Splice, with_lines
 from thence.work.project.options import BRANCH, read_options
-from thence.work.project.own_files import write_attributes
-from thence.work.project.project import KITTIFY
+from thence.work.project.project import KITTIFY, write_attributes
 from thence.work.project.project_id import CONFIG, with_another_id, with_id
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import commit
@@ -20,9 +19,9 @@ _TEXT = """<!-- thence:begin -->
 ## How work is shared out here
 
 Work is cut into packages (WP01, WP02, ...) that go through planned, doing, for_review and done.
-What happens to them is told to a log that everybody shares, so use the commands below instead of
-editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
-`--actor NAME` with each command. Each also takes `--json`, and `--help` tells the rest.
+What happens to them is recorded in a log that everybody shares, so use the commands below instead
+of editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NAME`, or by
+`--actor NAME` with each command. Each also takes `--json`, and `--help` shows the rest.
 
 | to | do |
 |---|---|
@@ -45,42 +44,6 @@ editing lanes or boxes by hand. Say who you are: once by `export THENCE_ACTOR=NA
 - What has to be done stands in `kitty-specs/<feature>/tasks/WP01-*.md`.
 <!-- thence:end -->
 """
-
-
-def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
-    """Returns the file with the current section: in its old position, else at the end.
-
-    None stands for no file. All other bytes stay, and the section gets the file's line ends.
-    Raises PlanningError unless the markers are one beginning and one end behind it.
-    """
-    data = data or b""
-    begins, ends = data.count(BEGIN), data.count(END)
-    start, end = data.find(BEGIN), data.find(END)
-    if not begins and not ends:
-        newline = _newline(data)
-        gap = b"" if not data else newline if data.endswith(b"\n") else newline * 2
-        return data + gap + _section(newline)
-    if begins != 1 or ends != 1 or end < start:
-        line = data.count(b"\n", 0, start if begins else end) + 1
-        raise PlanningError(
-            "could not renew the section",
-            place=f"{file}:{line}",
-            cause=f"there are {begins} of {BEGIN.decode()} and {ends} of {END.decode()}",
-            hint="leave one pair of them, the beginning first, or none",
-        )
-    newline = _newline(data[start:])
-    return data[:start] + _section(newline).removesuffix(newline) + data[end + len(END) :]
-
-
-def _newline(data: bytes) -> bytes:
-    """Returns the end of the first line."""
-    return b"\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
-
-
-def _section(newline: bytes) -> bytes:
-    return _TEXT.encode().replace(b"\n", newline)
-
-
 _IGNORED = f"{KITTIFY}/.gitignore"
 _IGNORED_TEXT = b"clock.json\nerrors/\nevents/index.db*\n.thence/\n"
 _CONFIG_ATTRIBUTES = f"{KITTIFY}/.gitattributes"
@@ -122,6 +85,40 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
         lines.append("all of it was there already")
     lines.append('next: thence work setup-spec "what the feature is"')
     return session.result(data, lines)
+
+
+def with_section(data: bytes | None, file: str = "AGENTS.md") -> bytes:
+    """Returns the file with the current section: in its old position, else at the end.
+
+    None stands for no file. All other bytes stay, and the section gets the file's line ends.
+    Raises PlanningError unless the markers are one beginning and one end behind it.
+    """
+    data = data or b""
+    begins, ends = data.count(BEGIN), data.count(END)
+    start, end = data.find(BEGIN), data.find(END)
+    if not begins and not ends:
+        newline = _newline(data)
+        gap = b"" if not data else newline if data.endswith(b"\n") else newline * 2
+        return data + gap + _section(newline)
+    if begins != 1 or ends != 1 or end < start:
+        line = data.count(b"\n", 0, start if begins else end) + 1
+        raise PlanningError(
+            "could not renew the section",
+            place=f"{file}:{line}",
+            cause=f"there are {begins} of {BEGIN.decode()} and {ends} of {END.decode()}",
+            hint="leave one pair of them, the beginning first, or none",
+        )
+    newline = _newline(data[start:])
+    return data[:start] + _section(newline).removesuffix(newline) + data[end + len(END) :]
+
+
+def _newline(data: bytes) -> bytes:
+    """Returns the end of the first line."""
+    return b"\r\n" if data[: data.find(b"\n") + 1].endswith(b"\r\n") else b"\n"
+
+
+def _section(newline: bytes) -> bytes:
+    return _TEXT.encode().replace(b"\n", newline)
 
 
 def _with_share(data: bytes | None, uuid: str) -> bytes:

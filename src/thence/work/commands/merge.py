@@ -13,7 +13,7 @@ from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.result import CommandResult
-from thence.work.session.changed_over import drops_day_files
+from thence.work.session.command_commit import drops_day_files
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import facts_of, move, package_of
 from thence.work.session.session import Session

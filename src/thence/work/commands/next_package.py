@@ -7,7 +7,7 @@ from thence.work.board.state import DOING, PLANNED, FeatureState
 from thence.work.board.transitions import claimable
 from thence.work.result import CommandResult
 from thence.work.session.moving import actor_of, check_written, move
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 NOTHING_READY = 4
 
@@ -32,11 +32,8 @@ def next_package(session: Session, feature: str | None) -> CommandResult:
                 break
         else:
             return _nothing(session, chosen)
-    raise Refused(
-        "could not take a package",
-        guard="moved_meanwhile",
-        cause=f"others were faster {ATTEMPTS_MAX} times",
-        hint="try again",
+    raise moved_meanwhile(
+        "could not take a package", "", f"others were faster {ATTEMPTS_MAX} times", "try again"
     )
 
 
@@ -72,5 +69,4 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     left = session.not_imported()
     if left:
         waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
-    result = session.result({"package": None}, ["nothing is ready", *waiting])
-    return CommandResult(result.events, result.data, result.lines, result.warnings, NOTHING_READY)
+    return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)

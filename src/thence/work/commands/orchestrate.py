@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import PlanningError, Refused
-from thence.work.board.next_steps import next_step
-from thence.work.board.rounds import rounds_of
+from thence.work.board.rounds import next_step, rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
@@ -18,12 +17,12 @@ from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator
 from thence.work.orchestrate.progress import ProgressNote
 from thence.work.orchestrate.scheduling import plan
-from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
-from thence.work.session.moving import check_written, facts_of, move, package_of
+from thence.work.session.moving import check_written, facts_of, move, package_of, planned
 from thence.work.session.session import Session
+from thence.work.vcs.locks import held
 
 STRANDED = 1
 _END_S = 15.0
@@ -52,7 +51,7 @@ def orchestrate(
     check_committer(session)
     found = _feature_begun(session, feature) if is_resumed else session.feature(feature)
     setup = read_setup(session.project)
-    _planned(session, found)  # a file that can't be read is reported at once
+    planned(session, found)  # a file that can't be read is reported at once
     counted = [each.event_id for each in session.events if each.header.event_type in _COUNTED]
     forgiven = () if is_resumed else frozenset(counted)
     for given in skip:
@@ -93,7 +92,7 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     found = session.feature(feature)
     rounds = rounds_of(session.events, found.slug)
     approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
-    made = plan(found, _planned(session, found), read_setup(session.project), approved=approved)
+    made = plan(found, planned(session, found), read_setup(session.project), approved=approved)
     problems = [f"{each} depends on {needed}, which is no package" for each, needed in made.unknown]
     problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.cycles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in made.stranded.items()]
@@ -193,24 +192,15 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
     session.look()
 
 
-def _planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
-    path = session.planning.path(feature.slug, "tasks.md")
-    data = session.planning.read(session.target_of(feature), path)
-    return {each.wp_id: each for each in parse(data, path).packages} if data is not None else {}
-
-
 @contextmanager
 def _registered(folder: Path, slug: str) -> Iterator[None]:
     """Registers this process for `--abort`, by a marker file that is locked while it lives."""
-    folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f"{slug}-{os.getpid()}"
-    descriptor = os.open(marker, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        marker.unlink(missing_ok=True)
-        os.close(descriptor)
+    with held(marker):
+        try:
+            yield
+        finally:
+            marker.unlink(missing_ok=True)
 
 
 def _end_orchestrators(folder: Path, slug: str) -> list[int]:

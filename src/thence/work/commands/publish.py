@@ -1,7 +1,7 @@
 """`thence work publish`: shares events with the clones of others."""
 
 from thence.errors import PlanningError
-from thence.work.journal import board_branch, seen_blobs
+from thence.work.journal import board_branch, sharing
 from thence.work.journal.sharing import link_of
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
@@ -27,7 +27,7 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         )
     session.look()
     options = read_options(session.project)
-    link = link_of(repo, session.refs, options, seen_blobs.load(session.project).branches)
+    link = link_of(repo, session.refs, options, sharing.load_seen(session.project).branches)
     made = board_branch.publish(session.project, repo, link, session.reread)
     data = {
         "share": "branch",

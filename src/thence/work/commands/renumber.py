@@ -8,7 +8,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.attempt import former_number_in_clone
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
-from thence.work.day_lines import Splice
+from thence.work.day_lines import Splice, as_it_is, if_missing
 from thence.work.journal.claims import claimed, workspace_event
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, next_wp_id, twin_of, worktree_of, wp_id_of
@@ -27,115 +27,6 @@ from thence.work.vcs.locks import held
 from thence.work.vcs.repository import branches, checkouts
 
 _DEPENDS = re.compile(rb"depend|begins when", re.IGNORECASE)
-
-
-def _changed_files(
-    session: Session, feature: FeatureState, package: PackageState, old: str
-) -> tuple[dict[str, Splice], list[str]]:
-    """Returns the changes of the local planning files, and the files to remove.
-
-    The package's section and file are found by its title. Sections and files of packages that
-    depend on it get the new number in their dependencies. Files changed already stay as they are.
-    """
-    new = package.wp_id
-    needing = [each for each in feature.packages.values() if new in each.dependencies]
-    certain = {
-        (number, each.title)
-        for each in needing
-        if old not in each.dependencies
-        for number in (each.wp_id.partition("~")[0], each.renumbered_from or each.wp_id)
-    }
-    tasks = session.planning.path(feature.slug, "tasks.md")
-    changes: dict[str, Splice] = {}
-    if session.planning.read(None, tasks) is not None:
-        changes[tasks] = _tasks_splice(old, package, certain)
-    removed = []
-    for path, _ in [*session.planning.package_files(None, feature.slug)]:
-        data = session.planning.read(None, path) or b""
-        folder, _, name = path.rpartition("/")
-        if is_file_of(old, path) and _title(data, path) == package.title:
-            moved = f"{folder}/{name.replace(old, new, 1)}"
-            changes[moved] = _as_new(_with_number(data, old, new))
-            removed.append(path)
-        elif is_file_of(new, path):
-            before = f"{folder}/{name.replace(new, old, 1)}"
-            if session.planning.read(None, before) is None:  # a command that was killed moved it
-                changes.setdefault(path, _as_it_lies)
-                removed.append(before)
-        elif any(
-            is_file_of(number, path) and _title(data, path) == title for number, title in certain
-        ):
-            changes[path] = _dependency_splice(old, new)
-    return changes, removed
-
-
-def _move_here(session: Session, slug: str, old: str, new: str) -> None:
-    """Renames this clone's branch and moves its worktree, unless that is done already.
-
-    Raises Refused if somebody is at work there, GitFailed.
-    """
-    repo, root = session.repo, session.project.root
-    before, after = branch_of(slug, old), branch_of(slug, new)
-    with (
-        claimed(session.project.home, session.store.subject(slug, old)),
-        held(repo.common / MAKING),
-    ):
-        path, goal = root / worktree_of(slug, old), root / worktree_of(slug, new)
-        trees = [each for each in checkouts(repo) if each.path == path and not each.is_missing]
-        if any(each.branch is None for each in trees):
-            hint = "end what is under way there: git status tells how"
-            raise failure("could not move the worktree", path, "no branch is checked out", hint)
-        if any(each.branch in (before, after) for each in trees):
-            repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
-        if before in branches(repo):
-            repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
-        rename_refs(repo, session.refs, slug, old, new)
-
-
-def _title(data: bytes, path: str) -> str:
-    try:
-        return read(data, path).text("title")
-    except PlanningError:
-        return ""
-
-
-def _tasks_splice(old: str, package: PackageState, needing: Collection[tuple[str, str]]) -> Splice:
-    def splice(data: bytes | None) -> bytes | None:
-        lines = data.split(b"\n") if data is not None else []
-        for section in sections(data or b""):
-            name = (section.wp_id, section.title)
-            for at in range(section.begin, section.end):
-                is_its_own = name == (old, package.title)
-                if is_its_own or (name in needing and _DEPENDS.search(lines[at])):
-                    lines[at] = _with_number(lines[at], old, package.wp_id)
-        return b"\n".join(lines) if data is not None else None
-
-    return splice
-
-
-def _dependency_splice(old: str, new: str) -> Splice:
-    def splice(data: bytes | None) -> bytes | None:
-        lines = (data or b"").split(b"\n")
-        changed = [
-            _with_number(each, old, new) if _DEPENDS.search(each) else each for each in lines
-        ]
-        return b"\n".join(changed) if data is not None else None
-
-    return splice
-
-
-def _with_number(data: bytes, old: str, new: str) -> bytes:
-    return re.sub(rb"(?<![0-9A-Za-z])%s(?![0-9A-Za-z])" % old.encode(), new.encode(), data)
-
-
-def _as_new(data: bytes) -> Splice:
-    return lambda there: data if there is None else there
-
-
-def _as_it_lies(data: bytes | None) -> bytes | None:
-    return data
-
-
 _DOING = "could not renumber"
 _GUARDED_TYPES = ("WPCreated", "WPRenumbered")
 
@@ -152,7 +43,7 @@ def renumber(
     check_committer(session)
     found, package = _append_number(session, given, to, feature)
     old, new = package.renumbered_from or "", package.wp_id
-    _move(session, found, package)
+    _move_here(session, found, package)
     branch = session.target_of(found)
     session.watch(branch)
     files, removed = _changed_files(session, found, package, old)
@@ -240,14 +131,109 @@ def _free(session: Session, found: FeatureState, to: str | None) -> str:
     return new
 
 
-def _move(session: Session, found: FeatureState, package: PackageState) -> None:
-    """Moves the branch and the worktree if this clone made them."""
-    old = former_number_in_clone(found, package, next_node_id(session.project.home))
-    if old is not None:
-        _move_here(session, found.slug, old, package.wp_id)
-        session.append(workspace_event(found.slug, package.wp_id, None))
-
-
 def _refused(found: FeatureState, given: str, cause: str, hint: str) -> Refused:
     place = f"{found.slug}/{given}"
     return Refused(_DOING, guard="number_given_once", place=place, cause=cause, hint=hint)
+
+
+def _move_here(session: Session, found: FeatureState, package: PackageState) -> None:
+    """Renames the branch and moves the worktree that this clone made, unless that is done already.
+
+    Raises Refused if somebody is at work there, GitFailed.
+    """
+    old = former_number_in_clone(found, package, next_node_id(session.project.home))
+    if old is None:
+        return
+    repo, root, slug, new = session.repo, session.project.root, found.slug, package.wp_id
+    before, after = branch_of(slug, old), branch_of(slug, new)
+    with (
+        claimed(session.project.home, session.store.subject(slug, old)),
+        held(repo.common / MAKING),
+    ):
+        path, goal = root / worktree_of(slug, old), root / worktree_of(slug, new)
+        trees = [each for each in checkouts(repo) if each.path == path and not each.is_missing]
+        if any(each.branch is None for each in trees):
+            hint = "end what is under way there: git status tells how"
+            raise failure("could not move the worktree", path, "no branch is checked out", hint)
+        if any(each.branch in (before, after) for each in trees):
+            repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
+        if before in branches(repo):
+            repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
+        rename_refs(repo, session.refs, slug, old, new)
+    session.append(workspace_event(slug, new, None))
+
+
+def _changed_files(
+    session: Session, feature: FeatureState, package: PackageState, old: str
+) -> tuple[dict[str, Splice], list[str]]:
+    """Returns the changes of the local planning files, and the files to remove.
+
+    The package's section and file are found by its title. Sections and files of packages that
+    depend on it get the new number in their dependencies. Files changed already stay as they are.
+    """
+    new = package.wp_id
+    needing = [each for each in feature.packages.values() if new in each.dependencies]
+    certain = {
+        (number, each.title)
+        for each in needing
+        if old not in each.dependencies
+        for number in (each.wp_id.partition("~")[0], each.renumbered_from or each.wp_id)
+    }
+    tasks = session.planning.path(feature.slug, "tasks.md")
+    changes: dict[str, Splice] = {}
+    if session.planning.read(None, tasks) is not None:
+        changes[tasks] = _tasks_splice(old, package, certain)
+    removed = []
+    for path, _ in [*session.planning.package_files(None, feature.slug)]:
+        data = session.planning.read(None, path) or b""
+        folder, _, name = path.rpartition("/")
+        if is_file_of(old, path) and _title(data, path) == package.title:
+            moved = f"{folder}/{name.replace(old, new, 1)}"
+            changes[moved] = if_missing(_with_number(data, old, new))
+            removed.append(path)
+        elif is_file_of(new, path):
+            before = f"{folder}/{name.replace(new, old, 1)}"
+            if session.planning.read(None, before) is None:  # a command that was killed moved it
+                changes.setdefault(path, as_it_is)
+                removed.append(before)
+        elif any(
+            is_file_of(number, path) and _title(data, path) == title for number, title in certain
+        ):
+            changes[path] = _dependency_splice(old, new)
+    return changes, removed
+
+
+def _title(data: bytes, path: str) -> str:
+    try:
+        return read(data, path).text("title")
+    except PlanningError:
+        return ""
+
+
+def _tasks_splice(old: str, package: PackageState, needing: Collection[tuple[str, str]]) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        lines = data.split(b"\n") if data is not None else []
+        for section in sections(data or b""):
+            name = (section.wp_id, section.title)
+            for at in range(section.begin, section.end):
+                is_its_own = name == (old, package.title)
+                if is_its_own or (name in needing and _DEPENDS.search(lines[at])):
+                    lines[at] = _with_number(lines[at], old, package.wp_id)
+        return b"\n".join(lines) if data is not None else None
+
+    return splice
+
+
+def _dependency_splice(old: str, new: str) -> Splice:
+    def splice(data: bytes | None) -> bytes | None:
+        lines = (data or b"").split(b"\n")
+        changed = [
+            _with_number(each, old, new) if _DEPENDS.search(each) else each for each in lines
+        ]
+        return b"\n".join(changed) if data is not None else None
+
+    return splice
+
+
+def _with_number(data: bytes, old: str, new: str) -> bytes:
+    return re.sub(rb"(?<![0-9A-Za-z])%s(?![0-9A-Za-z])" % old.encode(), new.encode(), data)

@@ -15,7 +15,7 @@ from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import check_written, package_of
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _DOING = "could not settle"
 
@@ -47,13 +47,7 @@ def settle(
             continue
         check_written(session)
         return _result(session, found.slug, package.wp_id, [event for _, event in chosen])
-    raise Refused(
-        _DOING,
-        guard="moved_meanwhile",
-        place=place,
-        cause=f"the board changed {ATTEMPTS_MAX} times meanwhile",
-        hint="try again when others have ended",
-    )
+    raise moved_meanwhile(_DOING, place, f"the board changed {ATTEMPTS_MAX} times meanwhile")
 
 
 def _open(session: Session, package: PackageState, place: str) -> Sequence[Conflict]:

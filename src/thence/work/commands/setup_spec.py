@@ -1,10 +1,8 @@
 """`thence work setup-spec`: begins a feature with its folder and its spec."""
 
-import msgspec
-
 from thence.errors import PlanningError
 from thence.replica import now
-from thence.work.day_lines import Splice
+from thence.work.day_lines import Splice, if_missing
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import new_slug
 from thence.work.plan.planning_files import Meta
@@ -76,12 +74,8 @@ def setup_spec(
 def _files(session: Session, slug: str, title: str, mission: str, branch: str) -> dict[str, Splice]:
     meta = Meta(slug[:3], slug, title, mission, branch, now())
     made = {
-        "spec.md": _SPEC.format(title=title),
-        "plan.md": _PLAN.format(slug=slug),
-        "meta.json": msgspec.json.format(msgspec.json.encode(meta), indent=2).decode() + "\n",
+        "spec.md": _SPEC.format(title=title).encode(),
+        "plan.md": _PLAN.format(slug=slug).encode(),
+        "meta.json": meta.as_bytes(),
     }
-    return {session.planning.path(slug, name): _new(text.encode()) for name, text in made.items()}
-
-
-def _new(data: bytes) -> Splice:
-    return lambda there: data if there is None else there
+    return {session.planning.path(slug, name): if_missing(data) for name, data in made.items()}

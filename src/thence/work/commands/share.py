@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from thence.errors import PlanningError, Refused
 from thence.work.day_lines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
@@ -24,6 +23,7 @@ _SENTENCES = {
     BRANCH: "events are shared by the board's branch",
     TREE: "events are shared by day files on your branches",
 }
+_WAYS = {BRANCH: "a branch of the board", TREE: "day files on this branch"}
 _NEXT = "next: thence work publish"
 
 
@@ -45,8 +45,9 @@ def share(session: Session, mode: str, *, is_anyway: bool) -> CommandResult:
     session.shares_in_tree = mode == TREE
     before = _content(session, CONFIG)
     with _left_in_place(session, [path for path in removed if path.endswith(".jsonl")]):
-        changes: dict[str, Splice] = {CONFIG: partial(_with_share, session.project.uuid, mode)}
-        made = commit(session, changes, f"Share events by {_way(mode)}", "share", removed=removed)
+        uuid, way = session.project.uuid, _WAYS[mode]
+        changes: dict[str, Splice] = {CONFIG: lambda data: with_share(with_id(data, uuid), mode)}
+        made = commit(session, changes, f"Share events by {way}", "share", removed=removed)
         if made is None and before is not None:  # nothing was committed: the change is taken back
             session.project.files.replace(CONFIG, before)
     if made is None:
@@ -73,16 +74,8 @@ def with_share(data: bytes, mode: str) -> bytes:
     return changed
 
 
-def _with_share(uuid: str, mode: str, data: bytes | None) -> bytes:
-    return with_share(with_id(data, uuid), mode)
-
-
 def _data(mode: str, oid: str | None) -> dict[str, str | None]:
     return {"share": mode, "commit": oid}
-
-
-def _way(mode: str) -> str:
-    return "a branch of the board" if mode == BRANCH else "day files on this branch"
 
 
 def _tracked(session: Session, branch: str, *, is_anyway: bool) -> list[str]:

@@ -8,10 +8,9 @@ from typing import Any
 from thence.errors import GitFailed, ThenceError
 from thence.work.board.attempt import CodeState
 from thence.work.board.board import as_json
-from thence.work.board.next_steps import next_step, rounds_in_feature
+from thence.work.board.rounds import next_step, rounds_in_feature
 from thence.work.board.state import (
     DONE,
-    LANES,
     PLANNED,
     Board,
     FeatureState,
@@ -149,20 +148,17 @@ def _feature_lines(
     steps: Mapping[str, str],
     conflicts: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
-    packages = feature.packages.values()
-    done = sum(package.lane == DONE for package in packages)
+    done = feature.done_count
     title = f"  {feature.title}" if feature.title else ""
     apart = [s for (slug, _), s in landed.items() if slug == feature.slug and s.kind != "landed"]
     there = f", {done - len(apart)} landed" if apart else ""
-    yield f"{feature.slug}{title}  ({done} of {len(packages)} done{there})"
-    unknown = sorted({package.lane for package in packages} - {*LANES})
-    for lane in (*LANES, *unknown):
+    yield f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{there})"
+    for lane, packages in feature.by_lane().items():
         for package in packages:
-            if package.lane == lane:
-                state = landed.get((feature.slug, package.wp_id))
-                yield f"  {lane:<10}  {_package_line(package, state)}"
-                if package.wp_id in steps:
-                    yield f"{'':14}next: {steps[package.wp_id]}"
+            state = landed.get((feature.slug, package.wp_id))
+            yield f"  {lane:<10}  {_package_line(package, state)}"
+            if package.wp_id in steps:
+                yield f"{'':14}next: {steps[package.wp_id]}"
     for subject, result in conflicts:
         if feature.is_about(subject):
             yield f"  conflict: {result}"

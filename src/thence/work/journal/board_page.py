@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from thence.merge.conflicts import Conflict
 from thence.work.board.package_numbers import SLOT, names_of
-from thence.work.board.state import DONE, LANES, Board, FeatureState, PackageState
+from thence.work.board.state import LANES, Board, FeatureState, PackageState
 
 PAGE = "BOARD.md"
 _TEXT_CHARACTERS_MAX = 200
@@ -45,17 +45,13 @@ def code(text: str) -> str:
 
 
 def _headline(slug: str, feature: FeatureState) -> str:
-    done = sum(package.lane == DONE for package in feature.packages.values())
     title = f" {code(feature.title)}" if feature.title else ""
-    return f"{code(slug)}{title}: {done} of {len(feature.packages)} done"
+    return f"{code(slug)}{title}: {feature.done_count} of {len(feature.packages)} done"
 
 
 def _feature(board: Board, slug: str, feature: FeatureState) -> Iterator[str]:
     yield from ("", f"## {_headline(slug, feature)}")
-    packages = feature.packages.values()
-    unknown = sorted({package.lane for package in packages} - {*LANES})
-    for lane in (*LANES, *unknown):
-        there = [package for package in packages if package.lane == lane]
+    for lane, there in feature.by_lane().items():
         if there:
             yield from ("", f"### {lane if lane in LANES else code(lane)}", "")
             yield from map(_package, there)

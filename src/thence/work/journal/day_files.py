@@ -16,10 +16,9 @@ from thence.core.values.codec import BadLine
 from thence.errors import PlanningError
 from thence.log.storage.findings import Relayed
 from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
-from thence.work.journal import seen_blobs
-from thence.work.journal.seen_blobs import SeenBlobs
+from thence.work.journal import sharing
 from thence.work.journal.shared_view import ViewChanges
-from thence.work.journal.sharing import board_here, board_ref
+from thence.work.journal.sharing import SeenBlobs, board_here, board_ref
 from thence.work.journal.store import EventStore
 from thence.work.passed_over import SharedFilePosition, keep, parked, passed_over
 from thence.work.project.options import read_options
@@ -38,8 +37,8 @@ Moves = Mapping[str, tuple[str | None, str]]
 class TakenLines(NamedTuple):
     """The result of taking in lines: new events, and lines that were passed over.
 
-    `bad` are lines that are no events, `parked` counts events with a clock too far ahead, `ours`
-    own events that the journal had lost, `twice` events that share their number.
+    `bad` are lines that are no events, `parked` counts events with a clock too far in the future,
+    `ours` own events that the journal had lost, `twice` events that share their number.
     """
 
     events: int = 0
@@ -78,12 +77,12 @@ def watch_branches(project: Project, branches: set[str]) -> bool:
 
     Reports whether any branch is new, and could be recorded.
     """
-    if branches <= seen_blobs.load(project).branches:
+    if branches <= sharing.load_seen(project).branches:
         return False
-    with suppress(OSError), held(project.home / seen_blobs.LOCK):
-        seen = seen_blobs.load(project)
+    with suppress(OSError), held(project.home / sharing.SEEN_LOCK):
+        seen = sharing.load_seen(project)
         seen.branches |= branches
-        seen_blobs.save(project, seen)
+        sharing.save_seen(project, seen)
         return True
     return False
 
@@ -107,17 +106,17 @@ def take_in(
     if written.lines or parked(passed_over(project.home)):
         yield _relay(project, store, written.lines, ())
     written.save()
-    moved = _tips(project, project.repo, refs(), seen_blobs.load(project))
+    moved = _tips(project, project.repo, refs(), sharing.load_seen(project))
     if not moved:
         return
-    with objects(project.repo) as found, held(project.home / seen_blobs.LOCK):
-        seen = seen_blobs.load(project)
+    with objects(project.repo) as found, held(project.home / sharing.SEEN_LOCK):
+        seen = sharing.load_seen(project)
         unseen = _unseen_lines(project, found, seen, moved)
         if unseen.lines:
             files = {f"{FOLDER}/{name}" for name in unseen.blobs.values()}
             yield _relay(project, store, unseen.lines, files)
         on_moved({name: (seen.tips.get(name), at) for name, at in moved.items() if is_branch(name)})
-        seen_blobs.save(project, _with(seen, unseen))
+        sharing.save_seen(project, _with(seen, unseen))
 
 
 def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenLines:
@@ -127,15 +126,15 @@ def take_commits(project: Project, store: EventStore, commits: Iterable[str]) ->
     """
     if project.repo is None:
         return TakenLines()
-    with objects(project.repo) as found, held(project.home / seen_blobs.LOCK):
-        seen = seen_blobs.load(project)
+    with objects(project.repo) as found, held(project.home / sharing.SEEN_LOCK):
+        seen = sharing.load_seen(project)
         moved = {f"{number}": name for number, name in enumerate(commits)}
         unseen = _unseen_lines(project, found, seen, moved)
         if not unseen.lines:
             return TakenLines()
         files = {f"{FOLDER}/{name}" for name in unseen.blobs.values()}
         result = _relay(project, store, unseen.lines, files)
-        seen_blobs.save(project, _with(seen, unseen._replace(tips={})))
+        sharing.save_seen(project, _with(seen, unseen._replace(tips={})))
         return result
 
 
@@ -143,17 +142,17 @@ def record_commit(
     project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
 ) -> None:
     """Records the new tip of a branch or ref that got only this clone's own commit."""
-    with suppress(OSError), held(project.home / seen_blobs.LOCK):
-        seen = seen_blobs.load(project)
+    with suppress(OSError), held(project.home / sharing.SEEN_LOCK):
+        seen = sharing.load_seen(project)
         if seen.tips.get(name) == parent:
             seen.tips[name] = oid
             seen.blobs |= set(blobs)
-            seen_blobs.save(project, seen)
+            sharing.save_seen(project, seen)
 
 
 def is_branch(name: str) -> bool:
     """Reports whether a name is that of a local branch, not of another ref."""
-    return not name.startswith(seen_blobs.OTHER)
+    return not name.startswith(sharing.OTHER_REFS)
 
 
 def project_of(store: Objects, tree: str) -> str | None:

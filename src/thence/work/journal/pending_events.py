@@ -3,12 +3,11 @@
 A command whose work is in git does it nevertheless, and puts the missing events into the message of
 its commit, a line each: `Thence-Pending: {…}`. The next command that finds such a commit on a
 branch appends the event, with the source "recovered". Without a commit the lines wait in a file of
-the shared git folder. A package's branch without a claim in the journal gets its events too: the
-branch was the claim.
+the shared git folder.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.values.causes import cause_ids
 from thence.replica import new_id, now
-from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of, package_of, worktree_of
 from thence.work.vcs.locks import held
 from thence.work.vcs.repository import Repository
 
@@ -112,7 +109,7 @@ def _read(messages: bytes) -> Iterator[Pending]:
 
 def events_to_recover(waiting: Sequence[Pending], events: Sequence[Event]) -> list[WorkEvent]:
     """Returns the waiting events that the journal lacks, each once, with their causes."""
-    known = _recovered(events) | {event.event_id: event.event_id for event in events}
+    known = recovered(events) | {event.event_id: event.event_id for event in events}
     new_events = []
     for one in waiting:
         if one.id in known:
@@ -134,47 +131,8 @@ def events_to_recover(waiting: Sequence[Pending], events: Sequence[Event]) -> li
     return new_events
 
 
-def claims_of_branches(
-    board: Board, events: Sequence[Event], names: Iterable[str], actor: str
-) -> list[WorkEvent]:
-    """Returns the claims of packages that have a branch but no claim in the journal."""
-    known = _recovered(events)
-    packages = (each for feature in board.features.values() for each in feature.packages.values())
-    taken = {each.workspace.branch for each in packages if each.workspace}
-    new_events = []
-    for name in names:
-        found = package_of(name)
-        package = board.package(*found) if found else None
-        if found is None or package is None or name in known or name in taken:
-            continue
-        if package.lane != PLANNED or package.workspace is not None:
-            continue
-        slug, wp_id = found
-        begun = new_id()
-        moved = {
-            "wp_id": wp_id,
-            "previous_status": PLANNED,
-            "new_status": DOING,
-            "changed_by": actor,
-            "feature_slug": slug,
-            "reason": "its branch is there",
-        }
-        made = {
-            "work_package_id": wp_id,
-            "worktree_path": worktree_of(slug, wp_id),
-            "branch_name": branch_of(slug, wp_id),
-        }
-        more: Mapping[str, Any] = {"actor": actor, "source": SOURCE}
-        new_events += [
-            WorkEvent("WPStatusChanged", moved, slug, event_id=begun, source_id=name, **more),
-            WorkEvent(
-                "WorkspaceCreated", made, slug, (begun,), source_id=f"{name}/workspace", **more
-            ),
-        ]
-    return new_events
-
-
-def _recovered(events: Sequence[Event]) -> dict[str, str]:
+def recovered(events: Sequence[Event]) -> dict[str, str]:
+    """Returns the ids of recovered events by the ids or names that they were recovered from."""
     return {
         event.header.source_id: event.event_id
         for event in events

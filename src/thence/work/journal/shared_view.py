@@ -8,7 +8,7 @@ the files are read while a branch is checked out whose commits are read too.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -28,7 +28,7 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
-from thence.work.journal import seen_blobs
+from thence.work.journal import sharing
 from thence.work.journal.sharing import is_tree
 from thence.work.passed_over import SharedFilePosition
 from thence.work.project.project import Project
@@ -112,8 +112,8 @@ class ViewChanges:
 
 def _is_read(project: Project) -> bool:
     """Reports whether lines in the working tree count: a branch under review brings none."""
-    branches = seen_blobs.load(project).targets
-    if project.repo is None or not is_tree(project, *branches):
+    branches = sharing.load_seen(project).targets
+    if project.repo is None or not is_tree(project):
         return True
     return current_branch(project.repo._replace(top=project.root)) in branches
 
@@ -125,7 +125,7 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
     the journal is read. On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError):
-        if is_tree(project, *seen_blobs.load(project).targets):
+        if is_tree(project):
             return
         ignore(project, is_ignored=True)
         with held(project.home / _LOCK):
@@ -166,7 +166,9 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         take(descriptor, files.top / path, _WAIT_S)
         before = os.fstat(descriptor)
         data = file.read()
-        lines = lacking(data, events, lambda: map(files.read, _paths(files)))
+        lines = lacking(
+            data, events, lambda: (files.read(f"{FOLDER}/{name}") for name in _day_files(files))
+        )
         if not lines:
             return
         more = memoryview(more_of(data[-1:], lines))
@@ -181,23 +183,17 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
 
 
 def _day_files(files: TreeFiles) -> dict[str, os.stat_result]:
-    return dict(_plain_files(files))
-
-
-def _plain_files(files: TreeFiles) -> Iterator[tuple[str, os.stat_result]]:
-    for name, found in files.stats(FOLDER).items():
-        if is_day_file(os.fsencode(name)) and S_ISREG(found.st_mode):
-            yield name, found
+    return {
+        name: found
+        for name, found in files.stats(FOLDER).items()
+        if is_day_file(os.fsencode(name)) and S_ISREG(found.st_mode)
+    }
 
 
 def _last(journal: Log) -> tuple[str, int]:
     """Returns the name and size of the file that the journal is appended to."""
     file = journal.current_file
     return file.name, file.stat().st_size
-
-
-def _paths(files: TreeFiles) -> list[str]:
-    return [f"{FOLDER}/{name}" for name in _day_files(files)]
 
 
 def _state_of(found: os.stat_result) -> tuple[int, int, int]:

@@ -1,12 +1,16 @@
 """The way of sharing events: the remote and the refs of the board's branch, or tracked day files.
 
 The options decide whether events go into day files on the user's branches. Without the option a
-project whose day files are tracked keeps tracking them, and any other uses the board's branch.
+project whose day files are tracked keeps tracking them, and any other uses the board's branch. A
+record in the home holds what the clone has read from git's objects in either way.
 """
 
 import os
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from thence.errors import GitFailed
 from thence.work.day_lines import FOLDER, is_day_file
@@ -22,6 +26,9 @@ _TRUE = frozenset(("true", "yes", "on", "1"))
 _SETTINGS_PATTERN = (
     r"^(remote\..*\.(url|fetch)|branch\..*\.remote|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
 )
+SEEN_LOCK = "taking.lock"
+OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
+_SEEN_FILE = "taken.json"
 
 
 class Link(NamedTuple):
@@ -130,19 +137,51 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     )
 
 
-def is_tree(project: Project, *targets: str) -> bool:
+def is_tree(project: Project) -> bool:
     """Reports whether day files are tracked, or to be tracked, on the user's branches.
 
-    Without the option, HEAD of the main working tree and the `targets` are searched, in one process
-    of git. Raises PlanningError for a configuration that can't be read.
+    Without the option, HEAD of the main working tree and the branches whose day files are read are
+    searched, in one process of git. Raises PlanningError for a configuration that can't be read.
     """
     chosen = read_options(project).share
     if chosen is not None or project.repo is None:
         return chosen == TREE
     with objects(project.repo._replace(top=project.root)) as store:
-        for name in ("HEAD", *(HEADS + target for target in targets)):
+        for name in ("HEAD", *(HEADS + target for target in load_seen(project).targets)):
             found = store.commit(name)
             folder = store.find(found[1], FOLDER) if found else None
             if folder and is_folder(folder) and any(map(is_day_file, store.tree(folder.oid))):
                 return True
     return False
+
+
+class SeenBlobs(msgspec.Struct):
+    """The blobs that were read, the tips at which they were seen, and the watched `branches`.
+
+    The key of a tip is its branch, or the full name of another ref.
+    """
+
+    tips: dict[str, str] = {}
+    blobs: set[str] = set()
+    branches: set[str] = set()
+
+    @property
+    def targets(self) -> set[str]:
+        """The branches whose day files are read."""
+        return {name for name in self.tips if not name.startswith(OTHER_REFS)} | self.branches
+
+
+def load_seen(project: Project) -> SeenBlobs:
+    """Returns the record; an empty one where it can't be read."""
+    try:
+        return msgspec.json.decode((project.home / _SEEN_FILE).read_bytes(), type=SeenBlobs)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return SeenBlobs()
+
+
+def save_seen(project: Project, seen: SeenBlobs) -> None:
+    """Stores the record. Raises OSError."""
+    path: Path = project.home / _SEEN_FILE
+    draft = path.with_suffix(".new")
+    draft.write_bytes(msgspec.json.encode(seen))
+    draft.replace(path)

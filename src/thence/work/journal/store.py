@@ -5,115 +5,51 @@ THENCE_CAUSE), and the heads of its subject. Errors and notes are no causes of a
 something, because nothing rests on them unless it names them. All events of one store share a
 correlation_id, those of one append with several a causation_id.
 
-`.kittify/clock.json` shows other programs the last clock value. The file is derived: numbers come
-from the journal under its lock and never from that file, so that a file that is lost, damaged, old,
-far ahead or read-only changes nothing.
+After an append the store updates what other programs read. `.kittify/clock.json` shows the last
+clock value. The file is derived: numbers come from the journal under its lock and never from that
+file, so that a file that is lost, damaged, old, far ahead or read-only changes nothing.
+`.kittify/events/index.db` is a link to the journal's index. The index itself is in the home, where
+no git command touches it while it is written. Either may be deleted at any moment.
 """
 
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
 from thence.core.event import Event
 from thence.core.values.causes import Causes
+from thence.core.values.codec import LINE_BYTES_MAX, numbers
 from thence.core.values.guard import Unchanged
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import WORK, work_subject
-from thence.errors import OutcomeUnknown
+from thence.errors import GitFailed, OutcomeUnknown, ThenceError
+from thence.inspection.log_folder import own_folder
 from thence.log.storage.findings import Relayed
-from thence.replica import Log, new_id, open_log
+from thence.replica import Log, new_id, now, open_log
 from thence.work.board.state import NOBODY
+from thence.work.day_lines import FOLDER, splices
 from thence.work.events import aggregate_of, checked
-from thence.work.journal.index_link import show_index
 from thence.work.journal.shared_view import show_events
-from thence.work.project.project import Project, find_project
-
-if TYPE_CHECKING:
-    from thence.index.plan.page import Page, PageQuery
-import os
-from contextlib import suppress
-
-from thence.core.values.codec import LINE_BYTES_MAX, numbers
-from thence.errors import GitFailed
-from thence.replica import now
-from thence.work.day_lines import splices
 from thence.work.project.adopting import OWN_HOME
+from thence.work.project.project import Project, find_project
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
 
-_LOCK = f"{OWN_HOME}/days.lock"
+if TYPE_CHECKING:
+    from thence.index.plan.page import Page, PageQuery
 
-
-def write_day_files(files: TreeFiles, events: Iterable[Event]) -> None:
-    """Adds to each day file the events that it lacks, each file in one step.
-
-    On an error nothing happens: the next command does it.
-    """
-    with suppress(OSError, GitFailed), held(files.top / _LOCK):
-        for path, splice in splices(events).items():
-            data = files.read(path) if files.look(path) is not None else None
-            new = splice(data)
-            if new is not None and new != data:
-                files.replace(path, new)
-
-
-NAME = ".kittify/clock.json"
+_DAYS_LOCK = f"{OWN_HOME}/days.lock"
+_CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096
-
-
-class Clock(msgspec.Struct, frozen=True):
-    """The content of the clock file."""
-
-    value: int
-    node_id: str
-    last_updated: str
-
-
-def write_clock(files: TreeFiles, segment: Path) -> None:
-    """Writes the clock file in one step, from the last line of the journal's segment.
-
-    If several commands end together, the last writer has read the events of all. Where the file
-    can't be written nothing happens.
-    """
-    with suppress(OSError, GitFailed), held(segment.parent / "clock.lock"):
-        last = _last_numbers(segment)
-        if last is None:
-            return
-        node_id, _, value = last
-        data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
-        files.replace(NAME, data)
-
-
-def read_clock(files: TreeFiles) -> Clock | None:
-    """Returns the content of the clock file, None if it can't be used."""
-    try:
-        return msgspec.json.decode(files.read(NAME), type=Clock)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
-    """Returns node, seq and clock of the last complete line."""
-    with segment.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        for length in (_TAIL_BYTES, 2 * LINE_BYTES_MAX):
-            start = max(0, size - length)
-            file.seek(start)
-            lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
-            for line in reversed(lines):
-                found = numbers(line)
-                if found is not None:
-                    return found
-    return None
-
-
 TIMEOUT_S = 30.0
 ACTOR = NOBODY
 # the team of a project that has none
 NO_TEAM = "local"
+_INDEX = "index.db"
 
 
 class WorkEvent(msgspec.Struct, frozen=True):
@@ -231,12 +167,7 @@ class EventStore:
     def __enter__(self) -> "EventStore":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _new(self, new_event: WorkEvent, causation_id: str | None) -> NewEvent:
@@ -271,3 +202,81 @@ class EventStore:
                 ]
             ),
         )
+
+
+def write_day_files(files: TreeFiles, events: Iterable[Event]) -> None:
+    """Adds to each day file the events that it lacks, each file in one step.
+
+    On an error nothing happens: the next command does it.
+    """
+    with suppress(OSError, GitFailed), held(files.top / _DAYS_LOCK):
+        for path, splice in splices(events).items():
+            data = files.read(path) if files.look(path) is not None else None
+            new = splice(data)
+            if new is not None and new != data:
+                files.replace(path, new)
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """The content of the clock file."""
+
+    value: int
+    node_id: str
+    last_updated: str
+
+
+def write_clock(files: TreeFiles, segment: Path) -> None:
+    """Writes the clock file in one step, from the last line of the journal's segment.
+
+    If several commands end together, the last writer has read the events of all. Where the file
+    can't be written nothing happens.
+    """
+    with suppress(OSError, GitFailed), held(segment.parent / "clock.lock"):
+        last = _last_numbers(segment)
+        if last is None:
+            return
+        node_id, _, value = last
+        data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
+        files.replace(_CLOCK_FILE, data)
+
+
+def read_clock(files: TreeFiles) -> Clock | None:
+    """Returns the content of the clock file, None if it can't be used."""
+    try:
+        return msgspec.json.decode(files.read(_CLOCK_FILE), type=Clock)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
+    """Returns node, seq and clock of the last complete line."""
+    with segment.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for length in (_TAIL_BYTES, 2 * LINE_BYTES_MAX):
+            start = max(0, size - length)
+            file.seek(start)
+            lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
+            for line in reversed(lines):
+                found = numbers(line)
+                if found is not None:
+                    return found
+    return None
+
+
+def show_index(files: TreeFiles, replica: Log) -> None:
+    """Updates the index to the journal, makes it if it is missing, and links to it.
+
+    Where that can't be done nothing happens: queries work without the index. A file of another
+    program under this name stays. Nothing is read or written through the link.
+    """
+    made = own_folder(replica.folder) / _INDEX
+    link = f"{FOLDER}/{_INDEX}"
+    with suppress(OSError, ThenceError):
+        if not made.exists():
+            replica.rebuild()
+        replica.query(limit=1)
+        target = os.path.relpath(made, (files.top / link).parent)
+        if files.target_of(link) not in (None, target):
+            files.unlink(link)  # the project was moved, or has another home now
+        if files.look(link) is None:
+            files.link(link, target)

@@ -18,12 +18,12 @@ from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, Feature
 from thence.work.journal.claims import take
 from thence.work.orchestrate.agent_process import Ended, Run
 from thence.work.orchestrate.blocked import REST_MAX_S, REST_MIN_S, Blockers
-from thence.work.orchestrate.completion import complete
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
-from thence.work.orchestrate.progress import Progress, ProgressNote
+from thence.work.orchestrate.progress import Progress, ProgressNote, complete
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
-from thence.work.plan.tasks import PlannedPackage, parse
+from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import Setup
+from thence.work.session.moving import planned
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
@@ -94,7 +94,7 @@ class Orchestrator:
         self._held: set[str] = set()
         self._has_tried = False
         self._blocks = Blockers(
-            lambda wp_id, why: self.happen("waiting", why, wp_id),
+            lambda wp_id, why: self.progress.report("waiting", why, wp_id),
             lambda: len(self._session.appended),
         )
         self.rounds: dict[str, Round] = {}
@@ -148,13 +148,6 @@ class Orchestrator:
         self._troubles, self._trouble = 0, ""
         return summary
 
-    def _planned(self) -> dict[str, PlannedPackage]:
-        """Returns the packages as planned in tasks.md."""
-        path = self._session.planning.path(self.slug, "tasks.md")
-        data = self._session.planning.read(self._session.target_of(self.feature), path)
-        found = parse(data, path).packages if data is not None else ()
-        return {each.wp_id: each for each in found}
-
     def _look(self) -> None:
         """Reads the journal again if it has changed since, or after an error."""
         seen = _size(self._session.project.home / "events.jsonl")
@@ -163,7 +156,7 @@ class Orchestrator:
         self._session.look()
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
         self._blocks.look_again(lanes, len(self._session.events))
-        self._plan = self._planned()
+        self._plan = planned(self._session, self.feature)
         self.rounds = rounds_of(self._session.events, self.slug, self._forgiven)
         self._journal_size = seen
 
@@ -175,7 +168,7 @@ class Orchestrator:
         target = self._session.target_of(feature)
         self.forecast.look(repo, target, at_work(feature), time.monotonic())
         for overlap in self.forecast.news():
-            self.happen("overlap", sentence(overlap))
+            self.progress.report("overlap", sentence(overlap))
 
     def _judge_ended(self) -> None:
         """Judges the tries that have ended; a result that can't be recorded is judged again."""
@@ -293,7 +286,7 @@ class Orchestrator:
         left = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
         if not left:
             if complete(self._session, feature, ACTOR):
-                self.happen("completed", f"all {len(feature.packages)} packages are done")
+                self.progress.report("completed", f"all {len(feature.packages)} packages are done")
             return OrchestrationSummary("completed", done, {})
         times = [one.not_before_s for one in self._failed.values()]
         times += self._blocks.ends_s()
@@ -335,7 +328,7 @@ class Orchestrator:
         )
         if message != self._trouble:
             self._trouble = message
-            self.happen("trouble", message)
+            self.progress.report("trouble", message)
         self.progress.collect(self._session)
         self._journal_size = UNSEEN
         with suppress(ThenceError, OSError):
@@ -343,18 +336,6 @@ class Orchestrator:
             fresh.board = self._session.board  # what is shown until the next look
             old, self._session = self._session, fresh
             old.close()
-
-    def happen(
-        self,
-        kind: str,
-        text: str,
-        wp_id: str | None = None,
-        agent: str | None = None,
-        phase: str | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        """Reports a step to the user."""
-        self.progress.tell(ProgressNote(kind, text, wp_id, agent, phase, seconds))
 
     def _stop(self) -> None:
         """Ends all agents at once, reports it, and releases their claims."""

@@ -32,11 +32,10 @@ from thence.work.orchestrate import prompts
 from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start, words_of
 from thence.work.orchestrate.environment import hints
 from thence.work.orchestrate.gate_runs import GateRun
+from thence.work.orchestrate.progress import TaskHost
 from thence.work.orchestrate.scheduling import Task
-from thence.work.orchestrate.task_host import TaskHost
 from thence.work.project.agents import GateConfig, argv
-from thence.work.session.changed_over import drops_day_files
-from thence.work.session.command_commit import check_at_target
+from thence.work.session.command_commit import check_at_target, drops_day_files
 from thence.work.session.mirror import mirror
 from thence.work.session.moving import decide_move, facts_of, move
 from thence.work.session.session import Session
@@ -166,7 +165,9 @@ class PackageTask:
                 facts = facts_of(session, self._feature, self.task.wp_id)
                 move(session, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
             except Refused as refused:
-                remedy = (refused.hint or "").removesuffix(FORCING)  # no agent is told to force
+                remedy = (refused.hint or "").removesuffix(
+                    FORCING
+                )  # agents get no hint to force it
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
         self._check_journal()
@@ -390,7 +391,7 @@ class PackageTask:
 
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
-        self._host.happen(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+        self._host.progress.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
 
 
 def _try_text(retries: int) -> str:

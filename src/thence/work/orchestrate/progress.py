@@ -1,8 +1,21 @@
-"""The progress of an orchestrator: reports for its user, and the appended events."""
+"""The progress of an orchestration: reports for its user, the appended events, the feature's end.
 
-from collections.abc import Callable
-from typing import NamedTuple
+Package tasks share it by the protocol `TaskHost`.
+"""
 
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from thence.core.times import microseconds
+from thence.errors import HeadsMoved
+from thence.replica import now
+from thence.work.board.rounds import Round
+from thence.work.board.state import FeatureState
+from thence.work.journal.store import WorkEvent
+from thence.work.orchestrate.scheduling import Task
+from thence.work.project.agents import Setup
+from thence.work.session.mirror import mirror
+from thence.work.session.moving import check_written
 from thence.work.session.session import Session
 
 NOTES_MAX = 100
@@ -31,10 +44,13 @@ class Progress:
         self._reported: list[str] = []
         self.appended: list[str] = []
 
-    def tell(self, note: ProgressNote) -> None:
-        """Passes a report to the user; a full disk behind stderr stops no work."""
+    def report(self, kind: str, text: str, *more: Any) -> None:
+        """Passes a report to the user; `more` are the other members of a ProgressNote.
+
+        A full disk behind stderr stops no work.
+        """
         try:
-            self._tell(note)
+            self._tell(ProgressNote(kind, text, *more))
         except BrokenPipeError:
             raise
         except OSError:
@@ -47,5 +63,64 @@ class Progress:
         for note in session.warnings:
             if note not in self._reported:
                 self._reported = [*self._reported, note][-NOTES_MAX:]
-                self.tell(ProgressNote("note", note))
+                self.report("note", note)
         session.warnings.clear()
+
+
+def complete(session: Session, feature: FeatureState, actor: str) -> bool:
+    """Records that all packages of a feature are done; returns False if that is recorded already.
+
+    The duration is from the feature's FeatureCreated until now. Raises the journal's error if it
+    can't be written.
+    """
+    if feature.is_completed:
+        return False
+    begun = next((each for each in session.events if each.event_id == feature.created_event), None)
+    payload = {
+        "feature_slug": feature.slug,
+        "total_wps": len(feature.packages),
+        "total_duration": _seconds_since(begun.header.timestamp) if begun else None,
+    }
+    ends = [each.lane_event for each in feature.packages.values() if each.lane_event]
+    completed = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
+    guard = session.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
+    try:
+        session.append(completed, guard=guard)
+    except HeadsMoved:
+        return False
+    check_written(session)
+    mirror(session, feature)
+    return True
+
+
+def _seconds_since(timestamp: str) -> float | None:
+    """Returns the seconds since a timestamp by the system clock; None if it is later or invalid."""
+    begun_us, now_us = microseconds(timestamp), microseconds(now())
+    if begun_us is None or now_us is None or now_us < begun_us:
+        return None
+    return (now_us - begun_us) / 1e6
+
+
+class TaskHost(Protocol):
+    """The session, the feature and the records that the tasks of an orchestration share."""
+
+    setup: Setup
+    rounds: dict[str, Round]
+    progress: Progress
+
+    @property
+    def session(self) -> Session:
+        """The project, as it was last looked at."""
+
+    @property
+    def feature(self) -> FeatureState:
+        """The feature, as the board had it at the last look."""
+
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
+        """Records that this process saw a gate pass, and the event of the result."""
+
+    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
+        """Returns the gates that this process saw a commit of a package pass."""
+
+    def failed(self, task: Task) -> None:
+        """Records a failed try, and the time of the next one."""

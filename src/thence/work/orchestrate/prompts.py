@@ -103,13 +103,10 @@ def implementation(work: Assignment, feedback: str = "") -> str:
         _texts(work),
     ]
     if feedback.strip():
-        parts.append(
-            "## What the last try lacked\n\n"
-            "The worktree holds what was committed before. Set this right:\n\n"
-            + _quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True)
-        )
-    parts.append(_rules(work))
-    return "\n\n".join(parts) + "\n"
+        parts.append("## What the last try lacked")
+        parts.append("The worktree holds what was committed before. Set this right:")
+        parts.append(_quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True))
+    return "\n\n".join([*parts, _rules(work)]) + "\n"
 
 
 def review(work: Assignment, feedback: str = "") -> str:
@@ -121,10 +118,8 @@ def review(work: Assignment, feedback: str = "") -> str:
         _texts(work),
     ]
     if feedback.strip():
-        parts.append(
-            "## How the last review failed\n\n"
-            + _quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True)
-        )
+        parts.append("## How the last review failed")
+        parts.append(_quoted(feedback.strip(), FEEDBACK_CHARACTERS_MAX, keeps_end=True))
     parts.append(f"""## How to review
 
 - `git diff {work.target}...HEAD`, run in the worktree, shows what was done; `git log \

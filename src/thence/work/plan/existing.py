@@ -69,7 +69,7 @@ def _event(one: ImportedEvent, number: int, project_uuid: str) -> Event:
     known = {
         "event_id": f"file-{one.feature_slug}-{number:06}",
         "event_type": one.event_type,
-        "timestamp": f"{number:06}",  # the order in which the files tell it
+        "timestamp": f"{number:06}",  # the order in the files
         "project_uuid": project_uuid,
         "feature_slug": one.feature_slug,
         "aggregate_type": aggregate_type,

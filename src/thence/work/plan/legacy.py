@@ -13,13 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, get_args
 
-from thence.core.values.payload import is_utf8
 from thence.errors import PlanningError
 from thence.work.events import Lane
 from thence.work.naming import is_slug, is_wp_id
 from thence.work.plan import status_log
-from thence.work.plan.activity import entries_of, written_time
 from thence.work.plan.frontmatter import Fields, read
+from thence.work.plan.status_log import entries_of, one_line, written_time
 from thence.work.plan.tasks import Tasks
 
 SOURCE = "kitty-specs"
@@ -88,8 +87,8 @@ class _Package:
         self.wp_id = wp_id
         self.file = file
         self.fields = fields
-        self.lane_in_file = _line(fields.text("lane")) or folder_lane
-        self.actor = _line(fields.text("agent")) or NOBODY
+        self.lane_in_file = one_line(fields.text("lane")) or folder_lane
+        self.actor = one_line(fields.text("agent")) or NOBODY
         self.lane = "planned"
         self.has_status_log = False
 
@@ -144,17 +143,17 @@ class _HistoryReader:
         file = f"{self.folder}/meta.json"
         values = self._meta(file, meta)
         names = (values.get(key) for key in ("friendly_name", "name", "title"))
-        title = next((_line(name) for name in names if _line(name)), "")
+        title = next((one_line(name) for name in names if one_line(name)), "")
         spec = {
             "feature_slug": self.slug,
             "title": title or self.slug[4:].replace("-", " "),
-            "mission": _line(values.get("mission")) or MISSION,
+            "mission": one_line(values.get("mission")) or MISSION,
         }
         when = written_time(str(values.get("created_at", "")))
         feature = {
             "feature_slug": self.slug,
             "feature_number": self.slug[:3],
-            "target_branch": _line(values.get("target_branch")) or target_branch,
+            "target_branch": one_line(values.get("target_branch")) or target_branch,
             "wp_count": count,
         }
         if when:
@@ -204,10 +203,10 @@ class _HistoryReader:
         created = []
         for wp_id in sorted({*packages, *values}, key=lambda each: (len(each), each)):
             package, plan = packages.get(wp_id), values.get(wp_id)
-            title = _line(package.fields.text("title")) if package else ""
+            title = one_line(package.fields.text("title")) if package else ""
             payload: dict[str, Any] = {
                 "wp_id": wp_id,
-                "title": title or (_line(plan.title) if plan else "") or wp_id,
+                "title": title or (one_line(plan.title) if plan else "") or wp_id,
                 "feature_slug": self.slug,
             }
             needed = self._dependencies(package) if package else []
@@ -256,7 +255,7 @@ class _HistoryReader:
 
     def _status_lines(self, data: bytes) -> dict[str, list[status_log.StatusLine]]:
         """Reads the lines of status.events.jsonl, by package."""
-        lines, unread = status_log.lines_of(data, LANES)
+        lines, unread = status_log.status_lines(data, LANES)
         for number, reason in unread:
             self._report(self.status_file, number, reason)
         found: dict[str, list[status_log.StatusLine]] = {}
@@ -334,11 +333,6 @@ class _HistoryReader:
 
     def _report(self, file: str, line: int, reason: str) -> None:
         self._unread.append(Unread(file, line, reason))
-
-
-def _line(value: object) -> str:
-    """Returns a text on one line; empty for any other value."""
-    return " ".join(value.split()) if isinstance(value, str) and is_utf8(value) else ""
 
 
 def _line_of_lane(data: bytes) -> int:

@@ -34,6 +34,10 @@ class Meta(msgspec.Struct, frozen=True):
     target_branch: str = ""
     created_at: str = ""
 
+    def as_bytes(self) -> bytes:
+        """Returns the content as the bytes of the file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
 
 class Planning:
     """The planning files of one project."""

@@ -6,7 +6,7 @@ nothing here knows an agent by its name.
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -277,7 +277,7 @@ def _gates(yaml: YamlFile, node: Node | None) -> tuple[GateConfig, ...]:
             yaml.report(each, "a gate has no type", f"add one of {', '.join(GATE_TYPES)}")
             continue
         gate_type = yaml.choice(fields["type"], "type", GATE_TYPES)
-        if _is_known(gate_type, gates):
+        if any(gate.gate_type == gate_type for gate in gates):
             yaml.report(each, f"there are two gates {gate_type}", "make them one command")
         command = _command(yaml, fields.get("command"), each, f"gate {gate_type}")
         timeout_s = _timeout(yaml, fields.get("timeout"), "timeout", GATE_TIMEOUT_S)
@@ -296,7 +296,3 @@ def _variables(yaml: YamlFile, node: Node | None) -> tuple[str, ...]:
             yaml.report(each, f"{name!r:.80} is no variable's name", hint)
         names.append(name)
     return tuple(names)
-
-
-def _is_known(gate_type: str, gates: Sequence[GateConfig]) -> bool:
-    return any(gate.gate_type == gate_type for gate in gates)

@@ -1,7 +1,8 @@
-"""The project of a folder, and the project's home.
+"""The project of a folder, the project's home, and the project's own files.
 
 The home, with the project's journal, is in the git folder that all worktrees share, where no git
-command looks; without git it is in `.kittify/.thence/`.
+command looks; without git it is in `.kittify/.thence/`. The project's own files give each clone the
+project's id, and make git merge day files by line.
 """
 
 import os
@@ -13,6 +14,7 @@ from stat import S_ISDIR, S_ISLNK
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
+from thence.work.day_lines import ATTRIBUTES, ATTRIBUTES_TEXT, FOLDER, Splice, with_lines
 from thence.work.project.adopting import OWN_HOME, adopt, check_home
 from thence.work.project.project_id import (
     CONFIG,
@@ -21,6 +23,7 @@ from thence.work.project.project_id import (
     id_of_history,
     ids_in,
     is_id,
+    with_id,
 )
 from thence.work.vcs.files import NotFollowed, TreeFiles
 from thence.work.vcs.refs import refs_of
@@ -38,6 +41,8 @@ _DERIVED = (
 )
 # folders by which a project is recognised
 _TRACES = (KITTIFY, "kitty-specs")
+_INFO = "info/attributes"
+_UNION = f"{FOLDER}/*.jsonl merge=union -text"
 
 
 class Project(NamedTuple):
@@ -84,6 +89,34 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
             cause=f"{error.filename}: {error.strerror}",
             hint=f"see what it is (ls -l {error.filename}), take it out, then try again",
         ) from error
+
+
+def own_files(project: Project, *, is_tree: bool) -> dict[str, Splice]:
+    """Returns the files of each commit: the project's id, and the attributes of day files."""
+    try:
+        config: bytes | None = project.files.read(CONFIG)
+    except OSError:  # the branch that is checked out lacks it
+        config = None
+    found: dict[str, Splice] = {
+        CONFIG: lambda data: with_id(config if data is None else data, project.uuid)
+    }
+    if is_tree:
+        found[ATTRIBUTES] = lambda data: with_lines(data, ATTRIBUTES_TEXT)
+    return found
+
+
+def write_attributes(repo: Repository) -> None:
+    """Makes this repository merge day files by line, also on branches without the tracked file.
+
+    Where the repository can't be written, only the tracked file has this effect.
+    """
+    path = repo.common / _INFO
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        known = path.read_bytes() if path.exists() else None
+        wanted = with_lines(known, f"{_UNION}\n".encode())
+        if wanted != known:
+            path.write_bytes(wanted)
 
 
 def _project_in(repo: Repository | None, root: Path, here: Path, *, create: bool) -> Project:

@@ -1,15 +1,22 @@
-"""The commit that a command makes, with the project's own files and day files."""
+"""The commit that a command makes, with the project's own files and day files.
 
-from collections.abc import Collection, Mapping
+Branches of packages may hold day files that the target tracks no more, after `share branch` removed
+them. Before a merge the lines of these files are taken into the journal; the merge then leaves the
+files out.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice, splices
 from thence.work.journal import day_files, pending_events
-from thence.work.project.own_files import own_files
+from thence.work.project.options import BRANCH, options_of
+from thence.work.project.project import own_files
+from thence.work.project.project_id import CONFIG
 from thence.work.vcs.commits import Commit, commit_files
-from thence.work.vcs.objects import is_folder, objects
+from thence.work.vcs.objects import is_file, is_folder, objects
 from thence.work.vcs.repository import HEADS
 
 if TYPE_CHECKING:
@@ -119,3 +126,23 @@ def _report(session: "Session", made: Commit, edited: list[str], target: str | N
             f"the planning files are on {made.branch}, and its packages begin at {target}:"
             f" merge {made.branch} into {target}, or open a pull request, before implement"
         )
+
+
+def drops_day_files(session: "Session", target: str, commits: Iterable[str]) -> bool:
+    """Reports whether merges into a target leave out day files, which it does not track then.
+
+    If so, the lines that the commits have in day files are added to the journal and the board.
+    Raises what an append raises.
+    """
+    with objects(session.repo) as store:
+        found = store.commit(HEADS + target)
+        entry = store.find(found[1], CONFIG) if found else None
+        data = store.blob(entry.oid) if entry and is_file(entry) else b""
+    if options_of(data, f"{target}:{CONFIG}").share != BRANCH:
+        return False
+    received = day_files.take_commits(session.project, session.store, commits)
+    session.warnings += [each for each in received.notes() if each not in session.warnings]
+    if received.events:
+        session.events_received += received.events
+        session.reread()
+    return True

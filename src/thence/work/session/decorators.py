@@ -1,7 +1,8 @@
 """Decorators that open the event store and the error store of a project for a command."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import TypeVar, cast
 
@@ -21,21 +22,27 @@ def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> _R:
-        if keywords.get("event_store") is not None:
-            return command(*arguments, **keywords)
-        with EventStore.at() as store:
-            return command(*arguments, **{**keywords, "event_store": store})
+        with _stored(keywords) as given:
+            return command(*arguments, **given)
 
     @wraps(command)
     async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
-        if keywords.get("event_store") is not None:
-            return await _awaited(command(*arguments, **keywords))
-        with EventStore.at() as store:
-            return await _awaited(command(*arguments, **{**keywords, "event_store": store}))
+        with _stored(keywords) as given:
+            return await cast(Awaitable[object], command(*arguments, **given))
 
     if inspect.iscoroutinefunction(command):
         return _hiding("event_store", cast(Callable[..., _R], with_store_until_it_ends))
     return _hiding("event_store", with_store)
+
+
+@contextmanager
+def _stored(keywords: dict[str, object]) -> Iterator[dict[str, object]]:
+    """Yields keywords with an EventStore, which is closed at the end unless it was given."""
+    if keywords.get("event_store") is not None:
+        yield keywords
+        return
+    with EventStore.at() as store:
+        yield {**keywords, "event_store": store}
 
 
 def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
@@ -48,10 +55,6 @@ def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
         return command(*arguments, **keywords)
 
     return _hiding("error_store", with_store)
-
-
-async def _awaited(result: object) -> object:
-    return await cast(Awaitable[object], result)
 
 
 def _hiding(name: str, wrapper: Callable[..., _R]) -> Callable[..., _R]:

@@ -22,7 +22,7 @@ from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
 from thence.work.session.package_code import with_code
 from thence.work.session.package_refs import keep_commit
-from thence.work.session.session import ATTEMPTS_MAX, Session
+from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.vcs.git import own_variables
 from thence.work.vcs.worktrees import state_of, uncommitted
 
@@ -48,20 +48,17 @@ def move(
         facts = with_code(session, feature, wp_id, to, facts)
     for _ in range(ATTEMPTS_MAX):
         found = decide_move(session, slug, wp_id, to, facts)
+        guard = Unchanged(session.position, found.watched, DECIDING_TYPES)
         try:
-            session.append(*_events_of(found, begins), *also, guard=_guard(session, found))
+            session.append(*_events_of(found, begins), *also, guard=guard)
             if facts.reviewed is not None:
                 keep_commit(session.repo, slug, wp_id, facts.reviewed.commit)
             return found
         except HeadsMoved:
             facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
             session.look()
-    raise Refused(
-        "could not move",
-        guard="moved_meanwhile",
-        place=f"{slug}/{wp_id}",
-        cause=f"the board changed {ATTEMPTS_MAX} times meanwhile",
-        hint="try again when others have ended",
+    raise moved_meanwhile(
+        "could not move", f"{slug}/{wp_id}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
     )
 
 
@@ -134,16 +131,16 @@ def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
 
 def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
     """Returns the subtasks of a package whose boxes are not ticked."""
-    found = planned(session, feature, wp_id)
+    found = planned(session, feature).get(wp_id)
     return tuple(each.id for each in found.subtasks if not each.is_done) if found else ()
 
 
-def planned(session: Session, feature: FeatureState, wp_id: str) -> PlannedPackage | None:
-    """Returns a package as planned in tasks.md; None if it is not there."""
+def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
+    """Returns the packages of a feature as planned in tasks.md, by id."""
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
-    return next((each for each in packages if each.wp_id == wp_id), None)
+    return {each.wp_id: each for each in packages}
 
 
 def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
@@ -194,7 +191,3 @@ def _events_of(found: Move, begins: bool) -> list[WorkEvent]:
         ),
         *more,
     ]
-
-
-def _guard(session: Session, found: Move) -> Unchanged:
-    return Unchanged(session.position, found.watched, DECIDING_TYPES)

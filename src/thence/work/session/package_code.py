@@ -103,8 +103,7 @@ def code_of(
 def _stated(
     repo: Repository, slug: str, wp_id: str, target: Target, given: str, reason: str
 ) -> CodeState:
-    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
-    commit = repo.git.ask(*asked).out.decode().strip()
+    commit = repo.git.commit_of(given)
     for tip, kind in target.commits():
         if commit and not missing_commits(repo, tip, [commit]):
             landed = Landed("stated", commit, reason)

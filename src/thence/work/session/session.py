@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from thence.core.event import Event
@@ -13,8 +12,6 @@ from thence.core.values.position import Position
 from thence.errors import (
     GitFailed,
     HeadsMoved,
-    InvalidEvent,
-    OutcomeUnknown,
     PlanningError,
     Refused,
     ThenceError,
@@ -23,19 +20,17 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
 from thence.work.board.state import PLANNED, Board, FeatureState
-from thence.work.journal import day_files, pending_events, seen_blobs
-from thence.work.journal.claims import CLAIM_TYPES, claimed, open_claims
+from thence.work.journal import day_files, pending_events
+from thence.work.journal.claims import CLAIM_TYPES, claimed, claims_of_branches, open_claims
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
-from thence.work.project.own_files import write_attributes
-from thence.work.project.project import find_project
+from thence.work.project.project import find_project, write_attributes
 from thence.work.result import CommandResult
-from thence.work.session.feature_choice import choose_feature
-from thence.work.session.targets import Targets
+from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
 from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
@@ -45,6 +40,13 @@ from thence.work.vcs.unfinished_merge import recover_merges
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
+
+
+def moved_meanwhile(
+    operation: str, place: str, cause: str, hint: str = "try again when others have ended"
+) -> Refused:
+    """Returns the refusal of a command that was prevented by others ATTEMPTS_MAX times."""
+    return Refused(operation, guard="moved_meanwhile", place=place, cause=cause, hint=hint)
 
 
 class Session:
@@ -122,7 +124,7 @@ class Session:
     @cached_property
     def shares_in_tree(self) -> bool:
         """Whether events are shared in day files on the user's branches."""
-        return is_tree(self.project, *seen_blobs.load(self.project).targets)
+        return is_tree(self.project)
 
     @property
     def main(self) -> Repository:
@@ -178,7 +180,7 @@ class Session:
         if self._refs is None or are_begun:
             return
         begun = self._refs.branches
-        claims = pending_events.claims_of_branches(self.board, self._events, begun, ACTOR)
+        claims = claims_of_branches(self.board, self._events, begun, ACTOR)
         subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in claims[::2]}
         with suppress(HeadsMoved):
             if claims and self.append(*claims, guard=Unchanged(self.position, subjects)):
@@ -300,10 +302,12 @@ class Session:
         day_files.watch_branches(self.project, {branch})
         write_attributes(self.repo)
 
-    def result(self, data: Mapping[str, Any], lines: Iterable[str]) -> CommandResult:
+    def result(
+        self, data: Mapping[str, Any], lines: Iterable[str], exit_code: int = 0
+    ) -> CommandResult:
         """Returns the result of this command."""
         events = None if self.journal_error is not None else tuple(self.appended)
-        return CommandResult(events, data, tuple(lines), tuple(self.warnings))
+        return CommandResult(events, data, tuple(lines), tuple(self.warnings), exit_code)
 
     def append(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
         """Appends events in one piece.
@@ -312,14 +316,15 @@ class Session:
         command goes on. Raises HeadsMoved where the guard is broken, InvalidEvent.
         """
         self.current_actor()
+        events: list[Event] = []
+        error: OSError | ThenceError | None
         try:
-            events = self.store.append(*new, guard=guard)
-        except (HeadsMoved, InvalidEvent):
-            raise
-        except OutcomeUnknown as unknown:
-            events = self._retry(unknown)
-        except (OSError, ThenceError) as error:
-            events = self._record_journal_error(error)
+            found, error = self.emitter.emit(*new, guard=guard)
+            events += found
+        except OSError as refused:
+            error = refused
+        if error is not None:
+            self._record_journal_error(error)
         if not events:
             self.unwritten_events += new
         self.appended += events
@@ -347,12 +352,7 @@ class Session:
     def __enter__(self) -> "Session":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _take_in(self) -> None:
@@ -367,20 +367,11 @@ class Session:
         except (OSError, ThenceError) as error:
             self.warnings.append(f"what others have shared was not taken in: {error}")
 
-    def _retry(self, unknown: OutcomeUnknown) -> list[Event]:
-        try:
-            events = unknown.retry()
-        except ThenceError as error:
-            return self._record_journal_error(error)
-        assert isinstance(events, list)
-        return events
-
-    def _record_journal_error(self, error: OSError | ThenceError) -> list[Event]:
+    def _record_journal_error(self, error: OSError | ThenceError) -> None:
         if self.journal_error is None:
             cause = error.cause if isinstance(error, ThenceError) else error.strerror
             self.warnings.append(f"the journal could not be written: {cause or error}")
         self.journal_error = error
-        return []
 
     def _log_failure(self, operation: str, entity: str, error: ThenceError) -> None:
         logged = failure_event(operation, entity, error, self._feature_slug, self.actor)
@@ -397,4 +388,4 @@ class Session:
                     error_id=logged.event_id,
                 )
         except (OSError, ThenceError) as failure:
-            self.warnings.append(f"the failure could not be told to the log: {failure}")
+            self.warnings.append(f"the failure could not be recorded in the log: {failure}")

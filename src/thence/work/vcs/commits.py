@@ -205,7 +205,7 @@ def _commit_paths(
             )
         if answer.status == 0:
             break
-        if _head(git) != status.head:
+        if git.commit_of("HEAD") != status.head:
             raise _MovedMeanwhile
         if is_last or before == [_read(repo, path) for path in changed]:
             cause = answer.words or f"git commit exited with {answer.status}"
@@ -238,7 +238,7 @@ def _unless_committed(
             rewrite(files, path, splice)
         yield
     except BaseException:
-        if _head(git) == head:
+        if git.commit_of("HEAD") == head:
             for path, data in before.items():
                 if data is None:
                     files.unlink(path)
@@ -291,11 +291,6 @@ def _status(git: Git, paths: Sequence[str]) -> _Status:
     )
 
 
-def _head(git: Git) -> str | None:
-    answer = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
-    return answer.out.decode().strip() if answer.status == 0 else None
-
-
 def _entries(git: Git, paths: Sequence[str]) -> dict[str, str]:
     """Returns the entries of the user's index at some paths; paths without entry are left out."""
     out = os.fsdecode(git.run("ls-files", "--stage", "-z", "--", *paths))
@@ -316,7 +311,7 @@ def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
 def _update_index(repo: Repository, record: _CommitRecord, wait_s: float) -> None:
     """Updates the user's index after a commit, except paths that were staged since."""
     git = Git(repo.folder)
-    if _head(git) == record.head:
+    if git.commit_of("HEAD") == record.head:
         return
     now, until_s = _entries(git, record.paths), time.monotonic() + wait_s
     same = [path for path in record.paths if now.get(path) == record.entries.get(path)]

@@ -53,16 +53,6 @@ class TreeFiles:
         found = self.look(path)
         return found is not None and S_ISDIR(found.st_mode)
 
-    def is_free(self, path: str) -> bool:
-        """Reports whether a file can be made at a path without replacing anything."""
-        try:
-            with self._parent(path) as (folder, name):
-                return _mode_at(folder, name) is None
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-
     def read(self, path: str) -> bytes:
         """Returns the bytes of a file."""
         with open(self.open(path, os.O_RDONLY), "rb") as file:

@@ -21,16 +21,9 @@ WORDS_MAX = 600
 _END_S = 5.0
 _USAGE = 129  # git's exit code for unknown arguments
 # the paths of the user's configuration and the user's identity; other GIT_* belong to a session
-_KEPT = frozenset(
-    (
-        "GIT_CONFIG_GLOBAL",
-        "GIT_CONFIG_SYSTEM",
-        "GIT_CONFIG_NOSYSTEM",
-        "GIT_AUTHOR_NAME",
-        "GIT_AUTHOR_EMAIL",
-        "GIT_COMMITTER_NAME",
-        "GIT_COMMITTER_EMAIL",
-    )
+USER_VARIABLES = (
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+    *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
 )
 _SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
 # prefixes of the variables by which a user's git reaches a remote
@@ -134,6 +127,12 @@ class Git:
             if files:
                 out, words = files[1].read(), files[2].read()
         return Answer(process.returncode, out, in_one_line(words))
+
+    def commit_of(self, name: str) -> str | None:
+        """Returns the id of the commit that a name means, None if there is none."""
+        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        answer = self.ask(*asked)
+        return answer.out.decode().strip() if answer.status == 0 else None
 
     def piped(self, *commands: tuple[Argument, ...], stdin: bytes = b"") -> bytes:
         """Runs several gits as a pipeline; returns the last one's output.
@@ -275,7 +274,9 @@ def own_variables(reach: tuple[str, ...] = ()) -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("GIT_") or name in _KEPT or (reach and name.startswith(reach))
+        if not name.startswith("GIT_")
+        or name in USER_VARIABLES
+        or (reach and name.startswith(reach))
     }
 
 

@@ -36,17 +36,6 @@ def held(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
         os.close(descriptor)
 
 
-def is_alive(pid: int) -> bool:
-    """Reports whether a process of this host runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 def take(descriptor: int, path: Path, wait_s: float) -> None:
     """Takes the lock of an open file, until it is closed; `path` names it in errors.
 

@@ -225,7 +225,7 @@ def _dropped(git: Git, oid: str) -> tuple[str, ...]:
 
 
 def _is_open(git: Git) -> bool:
-    return git.ask("rev-parse", "--verify", "--quiet", "MERGE_HEAD").status == 0
+    return git.commit_of("MERGE_HEAD") is not None
 
 
 def _unmerged(git: Git) -> tuple[str, ...]:

@@ -89,10 +89,6 @@ class Objects:
         """
         return self._tree(tree, changes, "")
 
-    def put_empty_tree(self) -> str:
-        """Returns the id of the empty tree."""
-        return self._put(b"tree", b"")
-
     def store(self) -> None:
         """Writes all objects put since the last call. Raises GitFailed if git refuses."""
         if self._new:

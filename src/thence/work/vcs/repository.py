@@ -114,8 +114,7 @@ def branches(repo: Repository) -> dict[str, str]:
 
 def tip(repo: Repository, branch: str) -> str | None:
     """Returns the commit at a branch's tip; None if there is no such branch."""
-    answer = repo.git.ask("rev-parse", "--verify", "--quiet", f"{HEADS}{branch}^{{commit}}")
-    return answer.out.decode().strip() if answer.status == 0 else None
+    return repo.git.commit_of(f"{HEADS}{branch}")
 
 
 def current_branch(repo: Repository) -> str | None:

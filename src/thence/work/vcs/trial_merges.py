@@ -130,9 +130,8 @@ def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str
 
 
 def _commit(repo: Repository, name: str) -> str:
-    arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    answer = repo.git.ask(*arguments)
-    if answer.status:
+    found = repo.git.commit_of(name)
+    if found is None:
         cause = f"there is no branch or commit {name}"
         raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
-    return answer.out.decode().strip()
+    return found
