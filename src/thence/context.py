@@ -18,8 +18,7 @@ from types import FrameType, TracebackType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from thence.core.event import Event
-from thence.core.values.cause_text import VARIABLE, HandedCause, handed
-from thence.core.values.causes import Causes, cause_ids
+from thence.core.values.causes import VARIABLE, Causes, HandedCause, cause_ids, handed
 from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent
 from thence.log.storage.identity import LogInfo

@@ -16,8 +16,7 @@ from thence.answers import After, Answers
 from thence.appender import Appender, E, Encode
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.cause_text import VARIABLE, HandedCause
-from thence.core.values.causes import Cause, Causes, id_of
+from thence.core.values.causes import VARIABLE, Cause, Causes, HandedCause, id_of
 from thence.core.values.new_event import NewEvent
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary

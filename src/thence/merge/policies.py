@@ -15,8 +15,7 @@ from thence.core.nearest import nearest
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.merge.crdt import merge_counter, merge_gset
-from thence.merge.fold import canonical
+from thence.merge.fold import canonical, merge_counter, merge_gset
 
 
 class Dispute(msgspec.Struct, frozen=True):

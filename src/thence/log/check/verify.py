@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event
-from thence.core.values.cause_text import handed
+from thence.core.values.causes import handed
 from thence.core.values.codec import (
     DEEP_BYTES_MIN,
     BadLine,
@@ -30,8 +30,8 @@ from thence.core.values.codec import (
 )
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import DamageRecord
+from thence.log.crash.opening_report import durable_seq
 from thence.log.crash.openings import openings
-from thence.log.crash.shrunken import durable_seq
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification

@@ -25,10 +25,14 @@ from thence.log.storage.disk import monotonic_ns, pause, yield_processor
 from thence.log.storage.process_state import at_worker_end
 from thence.log.write.admission import Condition
 from thence.log.write.batch import (
+    Callers,
+    Drops,
     Item,
+    Latch,
     Outcome,
     RefusedEvents,
     Waiting,
+    WaitQueue,
     answer,
     closed_error,
     conditions_of,
@@ -38,8 +42,6 @@ from thence.log.write.batch import (
     split,
     take_batch,
 )
-from thence.log.write.drops import Drops
-from thence.log.write.latch import Callers, Latch, WaitQueue
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
 OnFull = Literal["drop", "block"]
