@@ -14,8 +14,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from thence.errors import PortTaken
-from thence.server.http.connections import Connections, connections_max
-from thence.server.http.loopback import LOOPBACK
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
 HOST = "127.0.0.1"
+# the names of this machine for itself
+LOOPBACK = (HOST, "localhost", "[::1]")
 PORT = 8377
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
@@ -81,7 +81,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
     from uvicorn import Config, Server
 
     from thence.server.app import create_app
-    from thence.server.http.protocol import Protocol
+    from thence.server.http.protocol import Connections, Protocol, connections_max
 
     app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
     protocol: Any = partial(Protocol, among=Connections(connections_max()))

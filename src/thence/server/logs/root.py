@@ -15,9 +15,9 @@ from thence.core.event import Event
 from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.read.opening import opened_vocabulary
-from thence.log.read.read_errors import reading
 from thence.log.read.reader import lines
 from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
 ID_BYTES_MAX = 255

@@ -22,9 +22,9 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.file.database import Index
 from thence.index.plan.overview import BadBytes, overview
-from thence.log.read.read_errors import reading
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import CURRENT, current_path, segments, strays
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog

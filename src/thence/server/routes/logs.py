@@ -12,8 +12,7 @@ from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.models import LogEventsPage, LogList, LogSummary
-from thence.server.routes.batched_lines import all_lines, wants_lines
-from thence.server.routes.bodies import answer, page_body
+from thence.server.routes.bodies import all_lines, answer, page_body, wants_lines
 from thence.server.routes.parameters import LogFilter, LogPage, Parameters
 from thence.server.served import Served, served
 

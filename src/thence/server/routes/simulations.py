@@ -13,8 +13,7 @@ from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
-from thence.server.routes.batched_lines import all_lines, wants_lines
-from thence.server.routes.bodies import answer, page_body
+from thence.server.routes.bodies import all_lines, answer, page_body, wants_lines
 from thence.server.routes.parameters import Parameters, SimulationFilter, SimulationPage
 from thence.server.served import Served, served
 

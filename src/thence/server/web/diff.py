@@ -11,9 +11,20 @@ from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, el, joined, link, path
+from thence.server.web.markup import (
+    Child,
+    Html,
+    cell,
+    el,
+    facts,
+    joined,
+    link,
+    path,
+    row,
+    table,
+    words,
+)
 from thence.server.web.run import trail
-from thence.server.web.tables import cell, facts, row, table, words
 
 EVENTS_SHOWN_MAX = 50
 PLACES_SHOWN_MAX = 50

@@ -12,9 +12,8 @@ from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, joined, path
+from thence.server.web.markup import Child, Html, cut, el, facts, joined, moment, path, words
 from thence.server.web.run import event_link, sentence_of, sentences, trail
-from thence.server.web.tables import facts, moment, words
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200

@@ -1,26 +1,46 @@
-"""The page of one run or log: its summary, and its events in total order."""
+"""The page of one run or log: its summary, the form of its filter, its events in total order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from thence.core.event import Event
+from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import short_id
+from thence.errors import InvalidFilter
 from thence.index.plan.page import Page, PageBounds
 from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import LogFacts
+from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, joined, link, path
-from thence.server.web.question import EVENTS, Question, shown_values
-from thence.server.web.tables import cell, facts, moment, row, table, words
+from thence.server.web.markup import (
+    Child,
+    Html,
+    cell,
+    cut,
+    el,
+    facts,
+    joined,
+    link,
+    moment,
+    path,
+    row,
+    table,
+    words,
+)
 
+EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
+_LISTS = ("type", "actor", "subject", "stream", "where")
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -32,6 +52,56 @@ _FIELDS = (
     ("until", "Until (UTC)", "2026-11-20"),
     ("where", "Where", "amount > 10 and reason ~ stock"),
 )
+
+
+class PageParameters(LogPage):
+    """A page of events as a browser asks for it."""
+
+    order: Literal["oldest", "newest"] = "oldest"
+
+
+class Question(NamedTuple):
+    """The fields of a form with their filter, or the `problem` of a form that can't be read."""
+
+    fields: dict[str, list[str]]
+    filter: Filter = Filter()
+    cursor: str | None = None
+    is_newest_first: bool = False
+    problem: str | None = None
+
+    def query(self, **changed: str | None) -> dict[str, str | list[str] | None]:
+        """Returns the query of a link to the same question, or to a changed one."""
+        kept = {key: values for key, values in self.fields.items() if key != "cursor"}
+        return {**kept, **changed}
+
+
+def read_question(query: QueryParams) -> Question:
+    """Reads the fields of the form."""
+    fields: dict[str, list[str]] = {}
+    for key, value in query.multi_items():
+        if value.strip():
+            fields.setdefault(key, []).append(value.strip())
+    single = {key: values if key in _LISTS else values[-1] for key, values in fields.items()}
+    try:
+        page = PageParameters.model_validate(single)
+        return Question(fields, page.filter(), page.cursor, page.order == "newest")
+    except ValidationError as error:
+        return Question(fields, problem=_first_problem(error))
+    except InvalidFilter as error:
+        return Question(fields, problem=f"{error}; {error.hint}" if error.hint else str(error))
+
+
+def shown_values(question: Question, name: str) -> Iterable[str]:
+    """Returns the texts of a field of the form, at least one."""
+    return question.fields.get(name) or [""]
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "the address"
+    if first["type"] == "extra_forbidden":
+        return f"{name[:100]}: there is no such field"
+    return f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
 
 
 def run_page(
