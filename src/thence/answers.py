@@ -23,8 +23,8 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.opening import known_info
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, cache_folder
+from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:

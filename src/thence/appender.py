@@ -20,9 +20,9 @@ from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
-from thence.log.storage.append_errors import poisoned_error, retry_error
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import poisoned_error, retry_error
 from thence.log.storage.process_state import CLOSE_S, watch_forks
 from thence.log.storage.segment import current_path
 from thence.log.write.admission import Condition

@@ -13,7 +13,7 @@ import thence
 from thence.errors import LogBusy
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 HOLD = """
 import fcntl, os, sys

@@ -16,8 +16,8 @@ from thence.inspection.condition import log_checks
 from thence.inspection.health import Check
 from thence.log.crash.openings import STEP_MAX, OpeningFile
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import read_info
-from thence.log.storage.system_call import DiskError
 
 
 def looked_at(folder, disk=OS_DISK):

@@ -26,8 +26,8 @@ from thence.inspection.health import (
     reason,
 )
 from thence.log.storage.disk import OS_DISK, Disk, pause
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import FILE_BYTES_MAX
-from thence.log.storage.system_call import DiskError
 
 ELSEWHERE = "keep the log on another filesystem"
 UNTRIED = "locks, syncs and the like were not tried"

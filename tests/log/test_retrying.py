@@ -13,7 +13,7 @@ from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read import reader
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.log.write.notice import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
 

@@ -21,8 +21,8 @@ from thence.index.file.keeper import WAIT_S, Keeper, open_database
 from thence.index.file.match_cache import MatchCache
 from thence.index.tables.lines import Extent, LineReader
 from thence.index.tables.segment_snapshot import Stale
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, on_fork
+from thence.log.storage.disk_errors import reading
 
 _TRIES_MAX = 3
 _IDLE_MAX = 8

@@ -26,11 +26,10 @@ from thence.index.tables.segment_snapshot import (
     present,
     snapshots,
 )
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
+from thence.log.storage.disk_errors import DiskError, reading
 from thence.log.storage.identity import read_info
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
 SCHEMA_VERSION = 5
 WAIT_S = 10.0

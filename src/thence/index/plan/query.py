@@ -12,9 +12,8 @@ from typing import Unpack
 from thence.core.query.filter import Filter
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, lines_at
-from thence.index.plan.cursor import Key
 from thence.index.plan.matching import matched, matched_page
-from thence.index.plan.page import Page, PageBounds, PageOfLines, Wanted
+from thence.index.plan.page import Key, Page, PageBounds, PageOfLines, Wanted
 from thence.index.plan.range_scan import PlaceRange, behind, count_named, count_ranges, scan_range
 from thence.index.tables.selection import selection
 from thence.index.tables.tallies import of_turns, of_types_and_actors

@@ -16,8 +16,8 @@ from thence.index.tables.segment_snapshot import (
 )
 from thence.log.read.reader import Block, Cursor
 from thence.log.storage.disk import READ_BYTES, Disk, FileState
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT
-from thence.log.storage.system_call import DiskError
 
 DAMAGE_KEPT_MAX = 1_000
 

@@ -16,10 +16,10 @@ from thence.log.crash.damage_record import Notice
 from thence.log.crash.marks import marked_seq
 from thence.log.crash.openings import Opening, OpeningFile, openings, segment_id
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import Own, identify, renew_shrunk
 from thence.log.storage.numbering import Numbering
 from thence.log.storage.segment import current_path, own_folder, segments
-from thence.log.storage.system_call import DiskError
 from thence.log.storage.tail_recovery import unreported
 
 _STATE_PAGE = "state"  # older versions kept one

@@ -19,8 +19,8 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.reader import Cursor, Line, lines_of
 from thence.log.storage.disk import Disk, FileId
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT, current_path, older_names
-from thence.log.storage.system_call import DiskError
 from thence.log.storage.tail_recovery import lines_backwards
 
 POLL_S = 0.03

@@ -29,9 +29,9 @@ from thence.core.values.healing import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.findings import HEALS
 from thence.log.storage.segment import CURRENT, current_path, older_names
-from thence.log.storage.system_call import DiskError
 
 # the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024

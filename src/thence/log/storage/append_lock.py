@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thence.errors import LogBusy
 from thence.log.storage.disk import NOWHERE, Disk, monotonic_ns, pause
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 WAIT_S = 30.0
 # a holder usually releases the lock within microseconds: the waiter first yields, then pauses

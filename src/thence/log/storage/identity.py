@@ -15,9 +15,9 @@ import msgspec
 from thence.errors import NotALog
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import Disk, host_name, machine_id, noise_bits, process_id, user_name
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
 FORMAT = 1
 EARLIER_MAX = 1_000
