@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from thence.core.event import Event
@@ -146,12 +146,7 @@ class Because(contextlib.ContextDecorator):
             )
         self._block = CauseScope(self._causes, frame=generator_around(sys._getframe(1)))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._block is not None:
             self._block.leave()
 

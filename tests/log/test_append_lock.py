@@ -154,36 +154,6 @@ def test_wait_lasts_as_long_as_it_is_told_and_not_much_longer(tmp_path):
         each.close()
 
 
-def test_short_way_takes_only_a_lock_that_is_open_free_and_the_one_at_the_path(tmp_path):
-    path = tmp_path / "lock"
-    lock, other = (AppendLock(OS_DISK, path) for _ in range(2))
-    assert not lock.take()
-    assert not path.exists()
-    lock.acquire(0)
-    lock.release()
-    assert lock.take()
-    assert not other.take()
-    with pytest.raises(LogBusy):
-        other.acquire(0)
-    lock.release()
-    other.acquire(0)
-    assert not lock.take()
-    other.release()
-    path.rename(tmp_path / "moved")
-    assert not lock.take()
-    path.touch()
-    assert not lock.take()
-    # what it had tried is free again, and the long way finds the new file
-    moved = AppendLock(OS_DISK, tmp_path / "moved")
-    moved.acquire(0)
-    moved.release()
-    lock.acquire(0)
-    lock.release()
-    assert lock.take()
-    for each in (lock, other, moved):
-        each.close()
-
-
 def test_folder_deleted_under_an_open_log_is_made_again_and_a_log_that_is_gone_is_not(tmp_path):
     log = tmp_path / "log"
     (log / ".thence").mkdir(parents=True)

@@ -55,17 +55,6 @@ class AppendLock:
                 delay_s = min(max(delay_s * 2, _PAUSE_MIN_S), longest_s)
             pause(delay_s)
 
-    def take(self) -> bool:
-        """Takes the lock if its file is open, free, and still the one at the path."""
-        descriptor = self._descriptor
-        if descriptor is None or not self._disk.try_lock(descriptor):
-            return False
-        there = self._disk.path_id(self._path_text)
-        if there is not None and there[0] == self._file:
-            return True
-        self.release()
-        return False
-
     def release(self) -> None:
         """Releases the lock if it is held.
 

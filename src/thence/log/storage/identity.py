@@ -79,10 +79,6 @@ class Own(msgspec.Struct, frozen=True):
         """The node before this one, if this opening has changed the node."""
         return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
 
-    def has_written(self, seq: int) -> bool:
-        """Reports whether the log held own events before; `seq` is its node's last number."""
-        return self.is_known and (seq > 0 or self.is_new)
-
     def change(self) -> dict[str, str | None]:
         """Returns the facts of the notice about the change of identity."""
         earlier = self.identity.earlier

@@ -24,8 +24,6 @@ ID_BYTES_MAX = 255
 NAMES_MAX = 100_000
 # the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
-# the files of a run that the server reads beside the events
-RUN_FILES = ("config.json", "result.json")
 
 
 class FoundLog(NamedTuple):
