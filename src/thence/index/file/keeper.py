@@ -31,7 +31,7 @@ from thence.log.storage.disk_errors import DiskError, reading
 from thence.log.storage.identity import read_info
 from thence.log.storage.segment import own_folder
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 WAIT_S = 10.0
 BUSY_S = 2.0
 # filesystems on which SQLite's shared memory does not work between hosts, or not at all

@@ -177,7 +177,7 @@ def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     sql = (
-        "SELECT text FROM subject_tallies JOIN names ON names.id = subject"
+        "SELECT text FROM counts_by_subject JOIN names ON names.id = subject"
         " WHERE substr(text, -length(:ending)) = :ending OR :ending = '' LIMIT :limit"
     )
     found = connection.execute(sql, {"ending": ending, "limit": limit})
