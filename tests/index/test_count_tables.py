@@ -128,7 +128,7 @@ def test_totals_and_pages_of_several_ranges_are_those_of_a_reading(log):
 
 
 @pytest.mark.promise("Q2")
-def test_events_that_arrive_late_are_tallied_where_they_stand(log):
+def test_events_that_arrive_late_are_counted_where_they_stand(log):
     index, folder = log
     middle = RANGE_EVENTS + 100
     add(folder, [late(middle), late(middle + 1, turn_number=9_999), late(5, turn_number=33)])
@@ -158,7 +158,7 @@ def test_served_line_that_moves_to_another_range_is_counted_there(log):
 
 
 @pytest.mark.promise("Q2")
-def test_events_that_get_new_places_are_tallied_anew(log):
+def test_events_that_get_new_places_are_counted_anew(log):
     index, folder = log
     assert end_of(index) == EVENTS * STRIDE
     add(folder, [late(RANGE_EVENTS, event_type="a") for _ in range(STRIDE + 1)])
