@@ -14,7 +14,6 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan.page import PageOfLines
-from thence.server.logs.questions import page_of_lines
 from thence.server.served import Served
 
 JSON = "application/json"
@@ -85,7 +84,7 @@ async def all_lines(
     def batch(cursor: str | None) -> Awaitable[PageOfLines]:
         return served.ask(
             log_id,
-            lambda log: page_of_lines(log, event_filter, limit=BATCH_EVENTS, cursor=cursor),
+            lambda log: log.page_of_lines(event_filter, limit=BATCH_EVENTS, cursor=cursor),
             is_simulation,
         )
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
-from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.models import LogEventsPage, LogList, LogSummary
@@ -42,8 +41,8 @@ async def events(request: Request, id: str, parameters: Annotated[LogPage, Query
         return await all_lines(state, id, event_filter, False)
 
     def work(log: OpenLog) -> Response:
-        page = state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
-        return page_body(page, None if page.total else questions.hint(log, event_filter))
+        page = state.count_page(log.page_of_lines(event_filter, **parameters.page))
+        return page_body(page, None if page.total else log.hint(event_filter))
 
     return await state.ask(id, work, False)
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
-from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
@@ -47,9 +46,7 @@ async def events(
         return await all_lines(state, id, event_filter, True)
 
     def work(log: OpenLog) -> Response:
-        return page_body(
-            state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
-        )
+        return page_body(state.count_page(log.page_of_lines(event_filter, **parameters.page)))
 
     return await state.ask(id, work, True)
 

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.index.graph.causality import NamedCauses
-from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
@@ -23,9 +22,9 @@ EVENTS_SHOWN_MAX = 100
 
 def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
     """Returns the page; raises EventNotFound, ReadFailed."""
-    neighbors = questions.causality(log, event_id, 1)
+    neighbors = log.causality(event_id, 1)
     event = neighbors.event
-    why = questions.why(log, event.event_id)
+    why = log.why(event.event_id)
     sentence = sentence_of(event, log)
     title = cut(sentence, 80)
     body = (

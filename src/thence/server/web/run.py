@@ -12,7 +12,6 @@ from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import short_id
 from thence.errors import InvalidFilter
 from thence.index.plan.page import Page, PageBounds
-from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
@@ -124,7 +123,7 @@ def run_page(
             "cursor": question.cursor,
             "descending": is_descending,
         }
-        results = questions.page(log, question.filter, **paging)
+        results = log.page(question.filter, **paging)
         events = _events(log, found, question, results)
     problem = el("p", question.problem, role="alert") if question.problem else None
     body = (
@@ -272,7 +271,7 @@ def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
 
 def _events(log: OpenLog, found: FoundLog, question: Question, results: Page) -> Html:
     if not results.events:
-        hint = None if results.total else questions.hint(log, question.filter)
+        hint = None if results.total else log.hint(question.filter)
         text = "No event matches" if question.fields else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
     is_run = found.is_simulation
