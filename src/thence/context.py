@@ -160,11 +160,9 @@ class StepLog(Protocol):
 
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
-        ...
 
     def handed_on(self, event: Event) -> HandedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
-        ...
 
 
 class OpenStep(NamedTuple):

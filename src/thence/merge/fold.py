@@ -74,18 +74,11 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
     return [event for event in ordered if event.event_id not in twins], twins
 
 
-def digest(state: object) -> str:
-    """Returns the SHA-256 of a state in hex, equal for equal states whatever their maps' order.
-
-    A state is JSON values, sets, Structs, or events, which stand for their id.
-    """
-    from hashlib import sha256  # seldom needed
-
-    return sha256(canonical(state)).hexdigest()
-
-
 def canonical(value: object) -> bytes:
-    """Encodes a value so that equal ones are equal bytes: keys and sets are sorted."""
+    """Encodes a value so that equal ones are equal bytes: keys and sets are sorted.
+
+    A value is of JSON, a set, a Struct, or an event, which stands for its id.
+    """
     return msgspec.json.encode(value, enc_hook=_plain, order="sorted")
 
 

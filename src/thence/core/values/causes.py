@@ -26,7 +26,6 @@ class HasId(Protocol):
     @property
     def event_id(self) -> str:
         """The id of the event."""
-        ...
 
 
 Cause = HasId | str

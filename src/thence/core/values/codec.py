@@ -302,25 +302,6 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     return _foreign(line, vocabulary)
 
 
-def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:
-    """Reads many lines with valid checksums, faster than `parse` one by one.
-
-    `data` is the lines with the bytes between them. Returns None if any line is no event, or
-    has a member of a wrong type.
-    """
-    try:
-        if not data.isascii():
-            data.decode()
-        headers = list(map(decode_header, lines))
-    except (ValueError, RecursionError):
-        return None
-    if max(map(len, lines)) >= DEEP_BYTES_MIN and any(map(is_too_deep, lines)):
-        return None
-    if not all(head.seq > 0 and 0 < head.lamport_clock <= CLOCK_MAX for head in headers):
-        return None
-    return [Event(line, head, vocabulary) for line, head in zip(lines, headers, strict=True)]
-
-
 def _header(line: bytes) -> Header:
     """Decodes a line's header; raises ValueError if a member that an event needs is missing.
 

@@ -319,8 +319,3 @@ def listed(
         found.reverse()
     total = wanted.mark.total if wanted.mark else len(found)
     return wanted.page(found[begin : begin + wanted.room(total)], snapshot, total)
-
-
-def counted(events: Iterable[Event], filter: Filter) -> int:
-    """Counts the events that match."""
-    return sum(map(filter.matches, events))

@@ -16,18 +16,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event
 from thence.core.values.causes import handed
-from thence.core.values.codec import (
-    DEEP_BYTES_MIN,
-    BadLine,
-    Essence,
-    content,
-    decode_essence,
-    have_valid_crcs,
-    is_too_deep,
-)
+from thence.core.values.codec import BadLine, Essence, content, decode_essence, have_valid_crcs
+from thence.core.values.decoding import taken
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.opening_report import durable_seq
@@ -186,7 +178,6 @@ class _Check:
         if (
             first <= node.last
             or clocks[0] <= node.clock
-            or clocks[-1] > CLOCK_MAX
             or [essence.seq for essence in found] != list(range(first, first + count))
             or not all(map(lt, clocks, islice(clocks, 1, None)))
         ):
@@ -347,13 +338,7 @@ def _essences(block: Block) -> list[Essence] | None:
     found = block.data.split(b"\n")
     if not block.is_whole or block.length or not have_valid_crcs(found):
         return None
-    if max(map(len, found)) > DEEP_BYTES_MIN and any(map(is_too_deep, found)):
-        return None
-    try:
-        block.data.decode()
-        return list(map(decode_essence, found))
-    except (ValueError, RecursionError):
-        return None
+    return taken(block.data, found, decode_essence)
 
 
 def _stray(path: Path) -> Finding:

@@ -23,8 +23,8 @@ from thence.core.values.codec import (
     is_framed,
     numbers,
     parse,
-    parsed,
 )
+from thence.core.values.decoding import parsed
 from thence.core.values.healing import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
