@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
+from typing import TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.tables.lines import Extent
 from thence.index.tables.places import STRIDE
+
+T = TypeVar("T")
 
 # the number of events read at once in a search from the latest event back
 _READ_EVENTS_MIN = 64
@@ -90,20 +93,22 @@ def event_at(index: Index, connection: sqlite3.Connection, place: int) -> Event:
 
 def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[Event]:
     """Returns the events at places, in the given order; they are read in the log's order."""
-    wanted = list(places)
-    in_order = sorted(set(wanted))
-    events = index.fetch(connection, _extents(connection, in_order))
-    found = dict(zip(in_order, events, strict=True))
-    return [found[place] for place in wanted]
+    return _in_order_of(list(places), connection, index.fetch)
 
 
 def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[bytes]:
     """Returns the stored lines of the events at places, in the order of `events_at`."""
-    wanted = list(places)
-    in_order = sorted(set(wanted))
-    lines = index.lines(connection, _extents(connection, in_order))
-    found = dict(zip(in_order, lines, strict=True))
-    return [found[place] for place in wanted]
+    return _in_order_of(list(places), connection, index.lines)
+
+
+def _in_order_of(
+    places: list[int],
+    connection: sqlite3.Connection,
+    read: Callable[[sqlite3.Connection, list[Extent]], list[T]],
+) -> list[T]:
+    in_order = sorted(set(places))
+    found = dict(zip(in_order, read(connection, _extents(connection, in_order)), strict=True))
+    return [found[place] for place in places]
 
 
 def ids_at(connection: sqlite3.Connection, places: Iterable[int]) -> list[str]:

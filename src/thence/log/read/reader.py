@@ -8,6 +8,7 @@ first as bytes.
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -245,9 +246,7 @@ def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Li
     """Yields every line of one segment as it is now."""
     cursor = Cursor(disk, path.name, disk.open_read(path))
     try:
-        for block in cursor.blocks():
-            yield from lines_of(block, vocabulary)
-        for block in cursor.rest():
+        for block in chain(cursor.blocks(), cursor.rest()):
             yield from lines_of(block, vocabulary)
     finally:
         cursor.close()

@@ -14,7 +14,9 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan.page import PageOfLines
-from thence.server.served import Served
+from thence.server.logs.open_logs import OpenLog
+from thence.server.routes.parameters import LogPage, SimulationPage
+from thence.server.served import Served, served
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -67,13 +69,27 @@ def why_body(why: NamedCauses) -> Response:
     )
 
 
-def wants_lines(request: Request) -> bool:
-    """Reports whether a client asks for lines instead of one JSON document."""
-    return NDJSON in request.headers.get("accept", "").lower()
+async def events_answer(
+    request: Request, log_id: str, parameters: SimulationPage | LogPage, is_simulation: bool
+) -> Response:
+    """Returns a page of events in total order; all of them as lines for application/x-ndjson.
+
+    An empty page of a log, which takes a `where`, has a hint.
+    """
+    state, event_filter = served(request), parameters.filter()
+    parameters.checked()
+    if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
+        return await all_lines(state, log_id, event_filter, is_simulation)
+
+    def work(log: OpenLog) -> Response:
+        page = state.count_page(log.page_of_lines(event_filter, **parameters.page))
+        return page_body(page, None if page.total or is_simulation else log.hint(event_filter))
+
+    return await state.ask(log_id, work, is_simulation)
 
 
 async def all_lines(
-    served: Served, log_id: str, event_filter: Filter, is_simulation: bool
+    state: Served, log_id: str, event_filter: Filter, is_simulation: bool
 ) -> Response:
     """Returns all events that match, in total order, a line each.
 
@@ -82,17 +98,17 @@ async def all_lines(
     """
 
     def batch(cursor: str | None) -> Awaitable[PageOfLines]:
-        return served.ask(
+        return state.ask(
             log_id,
             lambda log: log.page_of_lines(event_filter, limit=BATCH_EVENTS, cursor=cursor),
             is_simulation,
         )
 
-    return StreamingResponse(_batches(served, batch, await batch(None)), media_type=NDJSON)
+    return StreamingResponse(_batches(state, batch, await batch(None)), media_type=NDJSON)
 
 
 async def _batches(
-    served: Served, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
+    state: Served, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
 ) -> AsyncIterator[bytes]:
     """Yields the lines of one page after the other.
 
@@ -100,7 +116,7 @@ async def _batches(
     the garbage collector, which may run anywhere, even in code that holds a lock.
     """
     while page.lines:
-        yield b"\n".join(served.count_page(page).lines) + b"\n"
+        yield b"\n".join(state.count_page(page).lines) + b"\n"
         if page.next_cursor is None:
             return
         page = await batch(page.next_cursor)
