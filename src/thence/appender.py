@@ -133,7 +133,7 @@ class Appender:
         Queueing an event reads and makes no file: the opening has prepared the log.
         """
         put, external = self.committer.put, self.origin.external
-        self.origin.tell_malformed()
+        self.origin.warn_malformed()
 
         def take(event: E, causes: Ids) -> bool:
             notices: list[Draft] = []
@@ -177,7 +177,7 @@ class Appender:
         """Makes `.thence/` where an older or foreign log lacks it."""
         if not self._is_prepared:
             prepare(self._disk, self._folder, self._vocabulary)
-            self.origin.tell_malformed()
+            self.origin.warn_malformed()
             self._is_prepared = True
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:

@@ -185,7 +185,7 @@ class Origin:
     """The causes that an open log receives from other processes and logs, or passes to them.
 
     `causes` are around all that it appends: the cause that `received` is. `witness` takes a
-    clock that the next events must pass, `info` tells the id of the log.
+    clock that the next events must pass, `info` returns the id of the log.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Origin:
             self._log_id = info.log_id if info is not None else None
         return self._log_id
 
-    def tell_malformed(self) -> None:
+    def warn_malformed(self) -> None:
         """Warns, once, of a received cause that is none."""
         malformed, self._malformed = self._malformed, None
         if malformed:

@@ -106,7 +106,7 @@ class Step:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise _refused(
                 name,
-                "it is a generator: its body runs between the lines of whoever iterates",
+                "it is a generator: its body runs between the lines of the code that iterates",
                 "put `with thence.step(…)` inside it, or around the loop that uses it",
             )
         if not callable(function) or isinstance(function, type | staticmethod | classmethod):

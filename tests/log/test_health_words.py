@@ -128,7 +128,7 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
     kinds = [folder_checks(ToldDisk(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")]
     assert kinds == [
         Check("filesystem", True, "ext4"),
-        Check("filesystem", True, "this system doesn't tell its type"),
+        Check("filesystem", True, "this system doesn't report its type"),
         Check("filesystem", True, "tmpfs: in memory, nothing in it survives the machine's end"),
     ]
 

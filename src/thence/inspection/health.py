@@ -87,7 +87,7 @@ def filesystem(disk: Disk, folder: Path) -> Check:
     if durability_on(kind) == "memory":
         detail = f"{kind}: in memory, nothing in it survives the machine's end"
         return Check("filesystem", True, detail)
-    return Check("filesystem", True, kind or "this system doesn't tell its type")
+    return Check("filesystem", True, kind or "this system doesn't report its type")
 
 
 def space(disk: Disk, folder: Path) -> Check:

@@ -21,7 +21,7 @@ from thence.merge.fold import canonical, merge_counter, merge_gset
 class Dispute(msgspec.Struct, frozen=True):
     """Events of one slot that were written beside each other, in total order.
 
-    `heads` are those of them that none of them goes back to; `is_beside` tells of two of the
+    `heads` are those of them that none of them goes back to; `is_beside` reports of two of the
     events whether neither caused the other.
     """
 

@@ -93,7 +93,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
         ws="none",
         lifespan="on",
         log_config=None,
-        access_log=False,  # it would tell the token of a first visit
+        access_log=False,  # it would hold the token of a first visit
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
@@ -110,7 +110,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
                 listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Begins the end, and tells the streams."""
+            """Begins the end, also of the streams."""
             app.state.served.closing.set()
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
@@ -119,7 +119,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
-    """Leaves out what the event loop says of each connection for which there is no file."""
+    """Leaves out the event loop's report of each connection for which there is no file."""
     error = context.get("exception")
     if not (isinstance(error, OSError) and error.errno in _NO_FILES):
         loop.default_exception_handler(context)

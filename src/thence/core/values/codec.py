@@ -199,10 +199,10 @@ def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
     template = b'%%b,"node_id":"%b","seq":%%d,"lamport_clock":%%d%%b' % node_id.encode()
 
     def stamp(drafts: Sequence[Draft], seq: int, lamport_clock: int) -> list[bytes]:
-        ahead = lamport_clock - seq
+        difference = lamport_clock - seq
         return [
             b'%b,"crc":"%08x"}\n'
-            % (line := template % (item.head, number, number + ahead, item.tail), crc32(line))
+            % (line := template % (item.head, number, number + difference, item.tail), crc32(line))
             for number, item in enumerate(drafts, seq)
         ]
 

@@ -296,7 +296,7 @@ class _Check:
         """Returns a finding, with another code if a notice records the damage."""
         place = finding.file, finding.offset, finding.length
         if finding.action is not None and self._recorded.holds(*place):
-            reason = f"a notice of this log tells of it: {finding.reason}"
+            reason = f"a notice of this log records it: {finding.reason}"
             return replace(finding, code="region_told", reason=reason)
         return finding
 

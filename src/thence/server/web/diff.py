@@ -56,7 +56,7 @@ def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
 
 def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
     if first is None:
-        return el("p", "They say the same.", class_="empty")
+        return el("p", "Both logs have the same content.", class_="empty")
     sides = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
     return joined(
         el("h2", "Where they part first"), facts(sides), _differing_members(first.differs)
@@ -80,7 +80,7 @@ def _differing_members(differs: Sequence[DifferingPlace]) -> Html | None:
         )
         for member in differs[:PLACES_SHOWN_MAX]
     ]
-    caption = "What the two say otherwise"
+    caption = "Where the two events differ"
     if len(rows) < len(differs):
         caption += f"; the first {len(rows)} of {len(differs):,} places"
     return table(caption, (("Place", ""), ("A", ""), ("B", "")), rows)
