@@ -35,11 +35,15 @@ def tallied(events: Iterable[Event]) -> Tally:
     types: Counter[str] = Counter()
     actors: Counter[str] = Counter()
     nodes: Counter[str] = Counter()
+    unverified = 0
     first: Event | None = None
     last: Event | None = None
     for event in events:
         types[event.event_type] += 1
-        nodes[event.node_id] += 1
+        if event.is_foreign:
+            unverified += 1
+        else:
+            nodes[event.node_id] += 1
         actor = event.actor
         if actor:
             actors[actor] += 1
@@ -50,7 +54,6 @@ def tallied(events: Iterable[Event]) -> Tally:
             last = event
         elif key < total_order_key(first):
             first = event
-    unverified = nodes.pop("", 0)
     return Tally(
         types.total(), unverified, falling(types), falling(actors), falling(nodes), first, last
     )

@@ -17,6 +17,7 @@ from thence.core.query.lookup import (
     not_found,
     subject_named,
 )
+from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.tables.lines import Extent
@@ -77,12 +78,20 @@ def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = 
 
 def place_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the place of an event; raises EventNotFound."""
-    if is_storable(event_id):
-        sql = "SELECT place FROM events WHERE event_id = :event_id"
+    return _number_of(index, connection, event_id, "place")
+
+
+def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
+    """Returns the arrival of an event; raises EventNotFound."""
+    return _number_of(index, connection, event_id, "arrival")
+
+
+def _number_of(index: Index, connection: sqlite3.Connection, event_id: str, column: str) -> int:
+    if is_utf8(event_id):  # no event's id holds half a surrogate pair
+        sql = f"SELECT {column} FROM events WHERE event_id = :event_id"
         found = connection.execute(sql, {"event_id": event_id}).fetchone()
         if found is not None:
-            place: int = found[0]
-            return place
+            return int(found[0])
     raise not_found(index.folder, event_id)
 
 
@@ -140,7 +149,7 @@ def _place_by_prefix(
 ) -> int:
     """Returns the place of the one event whose id begins with a text, else by its subject."""
     number, first = 0, 0
-    if is_storable(text):
+    if is_utf8(text):
         asked = {"text": text, "upper": text.upper()}
         sql = "SELECT place FROM events WHERE event_id = :text"
         exact = connection.execute(sql, asked).fetchone()
@@ -163,7 +172,7 @@ def _place_by_prefix(
 
 def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
     """Returns the place of the latest event on the subject that a text names, None if none is."""
-    if not is_storable(text) or not text:
+    if not is_utf8(text) or not text:
         return None
     sql = (
         "SELECT (SELECT max(place) FROM events WHERE subject = names.id) FROM names"
@@ -201,12 +210,3 @@ def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabu
             if vocabulary.is_error(event):
                 return event
         end, number = places[-1], min(2 * number, _READ_EVENTS_MAX)
-
-
-def is_storable(text: str) -> bool:
-    """Reports whether a text can be an id: no event's id holds half a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
 from thence.core.query.answer import Concurrent, Effects, Why
+from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
-from thence.index.file.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
+from thence.index.file.lookup import event_at, events_at, ids_at, lines_at, place_of
 from thence.index.graph import links, shared_causes
 
 
@@ -139,7 +140,7 @@ def heads(
     A subject may have several names. Events of the types in `but` don't count as events on the
     subject, but links through them do.
     """
-    names = [name for name in _names(subject) if is_storable(name)]
+    names = [name for name in _names(subject) if is_utf8(name)]
     on_subject = (
         "SELECT place FROM events"
         " WHERE subject IN"

@@ -283,12 +283,9 @@ def _events(log: OpenLog, found: FoundLog, question: Question, results: Page) ->
     part = (
         f"{len(rows):,} of {results.total:,}" if results.total > len(rows) else f"{results.total:,}"
     )
-    caption = f"{part} events, {order}{_after_text(question)}"
+    behind = ", behind those of the pages before" if question.cursor else ""
+    caption = f"{part} events, {order}{behind}"
     return joined(table(caption, heads, rows), _page_links(found, question, results))
-
-
-def _after_text(question: Question) -> str:
-    return ", behind those of the pages before" if question.cursor else ""
 
 
 def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
@@ -311,12 +308,7 @@ def _text_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the sentence of an event as a link to its page."""
-    return link(words(sentence_of(event, log)), path("runs", found.id, "events", event.event_id))
-
-
-def sentence_of(event: Event, log: OpenLog) -> str:
-    """Returns the sentence of an event, without the short id at its end."""
-    return log.vocabulary.said(event)
+    return link(words(log.vocabulary.said(event)), path("runs", found.id, "events", event.event_id))
 
 
 def _page_links(found: FoundLog, question: Question, results: Page) -> Html:
