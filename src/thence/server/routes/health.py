@@ -13,10 +13,10 @@ from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
 from thence.server.served import served
 
-router = APIRouter(responses={422: {"model": Problem}})
+router = APIRouter()
 
 
-@router.get("/health", tags=["health"], response_model=Health)
+@router.get("/health", tags=["health"], response_model=Health, responses={422: {"model": Problem}})
 async def health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Reports that the server answers, with the totals of its logs; no file is touched."""
     state = served(request)
@@ -35,7 +35,7 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
     "/metrics",
     tags=["metrics"],
     response_class=Response,
-    responses={401: {"model": Problem}, **METRICS_RESPONSE},
+    responses={401: {"model": Problem}, 422: {"model": Problem}, **METRICS_RESPONSE},
 )
 async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the server's counts in the text format of Prometheus, from memory."""
