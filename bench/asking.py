@@ -16,7 +16,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, get, lines_at, place_of
 from thence.index.graph import links
-from thence.index.graph.causality import causal_cut, common_causes, concurrent, cone, cone_lines
+from thence.index.graph.causality import common_causes, concurrent
 from thence.index.plan.query import count, page
 from thence.log.storage.disk import OS_DISK
 
@@ -138,13 +138,15 @@ def cones(index: Index) -> dict[str, Question]:
     ids = _column(index, "event_id")
     middle = ids[len(ids) // 4 : -len(ids) // 4]
 
-    def lines(index: Index, chance: random.Random) -> object:
-        return cone_lines(index, chance.choice(middle), "upstream", limit=CONE_EVENTS)
+    def cone(read: Callable[..., object], index: Index, chance: random.Random) -> object:
+        def work(connection: sqlite3.Connection) -> object:
+            place = place_of(index, connection, chance.choice(middle))
+            distances, _ = links.cone(connection, place, "upstream", None, CONE_EVENTS)
+            return read(index, connection, distances)
 
-    def events(index: Index, chance: random.Random) -> object:
-        return cone(index, chance.choice(middle), "upstream", limit=CONE_EVENTS)
+        return index.answer(work)
 
-    return {"as stored lines": lines, "as events": events}
+    return {"as stored lines": partial(cone, lines_at), "as events": partial(cone, events_at)}
 
 
 def cone_parts_ms(index: Index) -> dict[str, float]:
@@ -200,7 +202,6 @@ def everything(index: Index) -> dict[str, float]:
         ),
         "what the last shares with one of the first": lambda: common_causes(index, [last, first]),
         "what is concurrent with one in the middle": lambda: concurrent(index, middle),
-        "the causal cut of one in the middle": lambda: causal_cut(index, middle),
     }
     return {name: _processor_ms(ask, 3) for name, ask in asked.items()}
 

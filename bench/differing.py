@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from bench.coldstart import PROGRAM
 from thence.core.diff.alignment import aligned
-from thence.core.diff.content import are_same, decode_said
+from thence.core.diff.content import are_same, decode_content
 from thence.core.diff.difference import difference
 from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.ids import id_source
@@ -148,7 +148,7 @@ def _laid_out(folder: Path, seconds: defaultdict[str, float]) -> LogSide:
         note("reading, splitting")
         assert have_valid_crcs(lines)
         note("checksums")
-        found = taken(block.data, lines, decode_said)
+        found = taken(block.data, lines, decode_content)
         assert found is not None
         told += found
         note("decoding")

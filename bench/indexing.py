@@ -155,7 +155,7 @@ def executed(folder: Path) -> float:
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    tables = ("names", "events", "causes", "tallies")
+    tables = ("names", "events", "causes", "counts_by_type_and_actor")
     return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
 

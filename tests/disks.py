@@ -5,7 +5,7 @@ import os
 from threading import Event
 
 from thence.log.storage.disk import Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 
 class FullDisk(Disk):

@@ -20,7 +20,7 @@ from thence.errors import (
     OutcomeUnknown,
     WriterClosed,
 )
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
 

@@ -13,7 +13,7 @@ from tests.log.faults import WAIT_S
 from tests.sim.toys import Doer, add, config
 
 import thence
-from thence.core.values.cause_text import HandedCause, handed
+from thence.core.values.causes import HandedCause, handed
 from thence.errors import EventNotFound, InvalidEvent
 from thence.sim import (
     EventWriter,

@@ -17,7 +17,7 @@ from thence.context import current_causes
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventTooLarge, InvalidEvent, LogFull, ThenceError, WriterClosed
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 from thence.steps import MESSAGE_CHARACTERS_MAX
 

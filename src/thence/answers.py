@@ -23,8 +23,8 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.opening import known_info
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, cache_folder
+from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ class Answers:
             read_bytes = sum(len(event.line) for event in page)
             if found is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
                 break
-        return found and found.told(None if not page.has_more else len(page))
+        return found and found.message(None if not page.has_more else len(page))
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later query opens it again."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from thence.answers import Answers
 from thence.context import Origin, current_causes
@@ -18,10 +18,11 @@ from thence.core.values.causes import cause_ids
 from thence.core.values.codec import CAUSES_MAX, Draft
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import OutcomeUnknown
+from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
-from thence.log.storage.append_errors import poisoned_error
+from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import poisoned_error, retry_error
 from thence.log.storage.process_state import CLOSE_S, watch_forks
 from thence.log.storage.segment import current_path
 from thence.log.write.admission import Condition
@@ -29,7 +30,6 @@ from thence.log.write.batch import Waiting
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import Drafting, join
 from thence.log.write.notice import NoticeMaker
-from thence.log.write.retrying import with_retry
 from thence.log.write.writer import Report, SegmentWriter
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E")
 Ids = tuple[str, ...]
+# the errors of an append that was refused while it waited in the queue
+NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 # takes an event, the causes that it names, and those of them that lie in other logs
 Encode = Callable[[E, Ids, Ids], Draft]
 
@@ -131,7 +133,7 @@ class Appender:
         Queueing an event reads and makes no file: the opening has prepared the log.
         """
         put, external = self.committer.put, self.origin.external
-        self.origin.tell_malformed()
+        self.origin.warn_malformed()
 
         def take(event: E, causes: Ids) -> bool:
             notices: list[Draft] = []
@@ -175,7 +177,7 @@ class Appender:
         """Makes `.thence/` where an older or foreign log lacks it."""
         if not self._is_prepared:
             prepare(self._disk, self._folder, self._vocabulary)
-            self.origin.tell_malformed()
+            self.origin.warn_malformed()
             self._is_prepared = True
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
@@ -248,3 +250,44 @@ class Appender:
 
     def _last(self, lines: Sequence[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self._vocabulary)
+
+
+def retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
+    """Returns the lines of events once each is on the device exactly once; uses a new writer.
+
+    Events that are in the log are synced, the others are appended with new numbers. Raises
+    OutcomeUnknown when the retry fails too.
+    """
+    successor = writer.successor()
+    waiting = Waiting(drafts)
+    named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
+    try:
+        waiting.outcomes, error = successor.write(drafts, WAIT_S, named)
+        successor.sync(waiting.outcomes)
+    finally:
+        successor.close()
+    if error is not None:
+        raise retry_error(writer.folder, error) from error
+    return waiting.result()
+
+
+def with_retry(
+    unknown: OutcomeUnknown,
+    writer: SegmentWriter,
+    drafts: Sequence[Draft],
+    shape: Callable[[list[bytes]], object],
+) -> OutcomeUnknown:
+    """Adds the retry to an error, which it returns; `shape` turns the lines into a result."""
+    again = unknown.resume or (lambda: retry(writer, drafts))
+
+    def resume() -> object:
+        try:
+            try:
+                return shape(cast(list[bytes], again()))
+            except NOT_APPENDED:
+                return shape(retry(writer, drafts))
+        except OutcomeUnknown as another:
+            raise with_retry(another, writer, drafts, shape) from another.__cause__
+
+    unknown.resume = resume
+    return unknown

@@ -14,12 +14,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from thence.core.event import Event
-from thence.core.values.cause_text import VARIABLE, HandedCause, handed
-from thence.core.values.causes import Causes, cause_ids
+from thence.core.values.causes import VARIABLE, Causes, HandedCause, cause_ids, handed
 from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent
 from thence.log.storage.identity import LogInfo
@@ -147,12 +146,7 @@ class Because(contextlib.ContextDecorator):
             )
         self._block = CauseScope(self._causes, frame=generator_around(sys._getframe(1)))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._block is not None:
             self._block.leave()
 
@@ -166,11 +160,9 @@ class StepLog(Protocol):
 
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
-        ...
 
     def handed_on(self, event: Event) -> HandedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
-        ...
 
 
 class OpenStep(NamedTuple):
@@ -193,7 +185,7 @@ class Origin:
     """The causes that an open log receives from other processes and logs, or passes to them.
 
     `causes` are around all that it appends: the cause that `received` is. `witness` takes a
-    clock that the next events must pass, `info` tells the id of the log.
+    clock that the next events must pass, `info` returns the id of the log.
     """
 
     def __init__(
@@ -218,7 +210,7 @@ class Origin:
             self._log_id = info.log_id if info is not None else None
         return self._log_id
 
-    def tell_malformed(self) -> None:
+    def warn_malformed(self) -> None:
         """Warns, once, of a received cause that is none."""
         malformed, self._malformed = self._malformed, None
         if malformed:

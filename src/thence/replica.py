@@ -16,8 +16,7 @@ from thence.answers import After, Answers
 from thence.appender import Appender, E, Encode
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.cause_text import VARIABLE, HandedCause
-from thence.core.values.causes import Cause, Causes, id_of
+from thence.core.values.causes import VARIABLE, Cause, Causes, HandedCause, id_of
 from thence.core.values.new_event import NewEvent
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
@@ -240,7 +239,7 @@ class Log:
         """Queues an event and returns its id; `flush` waits until it is durable.
 
         The payload is taken as it is now. A full queue blocks, or drops the event, as
-        `open` was told. Raises InvalidEvent, EventTooLarge, WriterClosed.
+        `open` was asked. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
         event_id = new_id()
         self._appender.emit(
@@ -341,7 +340,7 @@ class Log:
         """Returns a page of the events that match a filter, in total order.
 
         type, actor, subject, stream, since, until, turn and where are a filter, as
-        docs/reference/filters.md tells. `limit` (1,000) and `offset` (0) choose the page, or
+        docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
         `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
         Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
         """
@@ -378,7 +377,7 @@ class Log:
         """Heals what verify finds in the log's bytes, and returns what it finds then.
 
         Events that stand untouched beside other bytes are freed of them; bad bytes are moved
-        to `.thence/quarantine/`, and a notice tells of each region. No event is changed. Raises
+        to `.thence/quarantine/`, and a notice records each region. No event is changed. Raises
         what `append` raises.
         """
         self._appender.repair(timeout_s)

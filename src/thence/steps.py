@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from thence.context import (
@@ -76,12 +76,7 @@ class Step:
     def __enter__(self) -> Event:
         return self._enter(self._begin(current_step()), sys._getframe(1))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
         try:
             self._end(error)
         finally:
@@ -97,12 +92,7 @@ class Step:
             raise cancelled
         return begun
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, traceback: object) -> None:
         try:
             _, cancelled = await _in_thread(lambda: self._end(error))
         finally:
@@ -116,7 +106,7 @@ class Step:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise _refused(
                 name,
-                "it is a generator: its body runs between the lines of whoever iterates",
+                "it is a generator: its body runs between the lines of the code that iterates",
                 "put `with thence.step(…)` inside it, or around the loop that uses it",
             )
         if not callable(function) or isinstance(function, type | staticmethod | classmethod):

@@ -204,7 +204,7 @@ def test_torn_tail_is_told_until_an_append_moves_it_aside(tmp_path, orders):
     assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (0, [])
-    assert by_name(ended)["quarantine"]["detail"] == "1 moved aside and told"
+    assert by_name(ended)["quarantine"]["detail"] == "1 moved aside and reported"
 
 
 def test_what_was_moved_aside_and_not_told_is_told(tmp_path, orders):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from thence.log.storage.disk import Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 
 def content(disk: Disk, path) -> bytes:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.events import ulids
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.values.cause_text import HandedCause, handed
+from thence.core.values.causes import HandedCause, handed
 
 
 @pytest.mark.promise("O6")

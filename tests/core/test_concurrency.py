@@ -15,8 +15,7 @@ from thence.core.order import (
     totally_ordered,
     upstream,
 )
-from thence.core.query.answer import causal_cut, common_causes, concurrent_with
-from thence.core.values.position import Position
+from thence.core.query.answer import common_causes, concurrent_with
 
 NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}
 
@@ -109,34 +108,6 @@ def test_two_events_may_have_several_latest_common_causes():
     assert names(events, common_causes([events["b1"], events["b2"]], events.values())) == "a2 a3"
 
 
-@pytest.mark.parametrize(
-    ("name", "a", "b"),
-    [("a1", 1, 0), ("a2", 2, 0), ("b1", 1, 1), ("a3", 3, 0), ("a4", 4, 2), ("b3", 1, 3)],
-)
-def test_drawn_cuts_hold_causes_and_what_their_nodes_wrote_before(name, a, b):
-    events = graph(*TWO_BRANCHES)
-    expected = {NODES[node]: ((1, last),) for node, last in (("a", a), ("b", b)) if last}
-    assert causal_cut(events[name], events.values()) == Position(expected)
-
-
-def test_cut_holds_what_a_cause_of_an_earlier_event_of_the_node_needs():
-    events = graph("b1", "b2", "a1 < b2", "a2", "b3 < a2")
-    assert causal_cut(events["a2"], events.values()) == Position(
-        {NODES["a"]: ((1, 2),), NODES["b"]: ((1, 2),)}
-    )
-    assert causal_cut(events["b3"], events.values()).intervals[NODES["b"]] == ((1, 3),)
-
-
-def test_cut_leaves_out_numbers_that_have_not_arrived_and_keeps_ids_of_foreign_lines():
-    events = graph("f1", "f2 < f1", "a1", "a3 < f2", "a4")
-    cut = causal_cut(events["a4"], events.values())
-    assert cut.intervals == {NODES["a"]: ((1, 1), (3, 4))}
-    assert cut.foreign == {events["f1"].event_id, events["f2"].event_id}
-    assert causal_cut(events["f1"], events.values()) == Position(
-        {}, frozenset([events["f1"].event_id])
-    )
-
-
 def test_causes_that_have_not_arrived_are_passed_over():
     events = graph("a1 < " + "9" * 26, "b1 < " + "9" * 26)
     assert names(events, concurrent_with(events["a1"], events.values())) == "b1"
@@ -151,7 +122,6 @@ def test_foreign_lines_in_a_circle_cause_each_other_and_stand_together():
     assert names(events, common_causes([events["f1"], events["a1"]], every)) == "f1 f2 f3"
     assert names(events, common_causes([events["a3"], events["a3"]], every)) == "a3"
     assert not is_concurrent(events["f1"], events["f2"], every)
-    assert len(causal_cut(events["f1"], every).foreign) == 3
 
 
 @pytest.mark.promise("L5")
@@ -218,27 +188,6 @@ def test_common_causes_are_shared_unordered_and_pass_on_all_that_is_shared(event
             assert found == (one,)
 
 
-@given(causal_graphs(), st.randoms(use_true_random=False))
-def test_cut_is_the_smallest_that_is_closed_under_precedes(events, chance):
-    for event in events:
-        cut = causal_cut(event, chance.sample(events, len(events)))
-        inside = [other for other in events if cut.holds(other)]
-        assert event in inside
-        for member in inside:
-            for other in events:
-                is_earlier = other.node_id == member.node_id and other.seq < member.seq
-                if is_earlier or other.event_id in member.caused_by:
-                    assert other in inside
-        # nothing but the event itself stands at the end of it: the rest precedes something
-        for member in inside:
-            followed = any(
-                member.event_id in other.caused_by
-                or (other.node_id == member.node_id and other.seq > member.seq)
-                for other in inside
-            )
-            assert followed or member == event
-
-
 @given(causal_graphs(), st.integers(0, 4))
 def test_cone_of_a_depth_is_the_near_part_of_the_whole(events, depth):
     known = {event.event_id: event for event in events}
@@ -260,4 +209,3 @@ def test_long_chain_has_its_answers_without_recursion():
     assert topological_sort(every) == every
     assert common_causes([every[-1], every[100]], every) == (every[100],)
     assert concurrent_with(every[7], every) == ()
-    assert causal_cut(every[200], every).intervals == {NODES["a"]: ((1, 201),)}

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, new_id, stamped
 
-from thence.core.query.log_end import LogEnd, ending
+from thence.core.query.tally import LogEnd, ending
 
 
 def lasting(*parts):

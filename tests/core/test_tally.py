@@ -41,6 +41,12 @@ def test_first_and_last_are_those_of_the_total_order(events, chance):
     assert [found.first, found.last] == ([ordered[0], ordered[-1]] if ordered else [None, None])
 
 
+def test_node_that_another_tool_names_is_none_of_the_logs_own():
+    line = b'{"event_id":"elsewhere","event_type":"noted","node_id":"%s"}' % NODE.encode()
+    found = tallied([event_of(line)])
+    assert (found.unverified, found.nodes) == (1, {})
+
+
 def test_equal_counts_fall_by_name():
     assert list(falling({"b": 1, "c": 2, "a": 1})) == ["c", "a", "b"]
 

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from thence.log.storage.disk import Disk, FileId
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 # what answers for itself, whatever the calls in it do
 NEVER_FAILS = {"let_go"}

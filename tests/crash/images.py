@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 ROOT = 1
 PAGE_BYTES = 4096

@@ -25,7 +25,7 @@ from thence.errors import (
     ThenceError,
 )
 from thence.log.read.opening import opened_vocabulary
-from thence.log.storage.disk import DENIED_ERRNOS, FULL_ERRNOS
+from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.storage.segment import FILE_BYTES_MAX
 from thence.replica import Log
 from thence.sim.builders import create_action_event

@@ -12,10 +12,9 @@ from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.file.database import Index
-from thence.index.tables.count_tables import RANGE_BITS
+from thence.index.tables.count_tables import RANGE_BITS, TURNS_TOGETHER
 from thence.index.tables.places import STRIDE
 from thence.index.tables.rows import INTEGER_MAX
-from thence.index.tables.tallies import TURNS_TOGETHER
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import CURRENT
@@ -57,7 +56,7 @@ def told(index: Index) -> dict[str, Any]:
             range(1, len(places) + 1)
         )
         assert rows("SELECT value FROM meta WHERE key = 'events'") == [(len(places),)]
-        shelved(connection)
+        counted(connection)
         is_dense = places == [STRIDE * (n + 1) for n in range(len(places))]
         assert not places or (places[-1] == STRIDE * len(places)) == is_dense
         return {
@@ -81,28 +80,29 @@ def told(index: Index) -> dict[str, Any]:
                 " (SELECT text FROM names WHERE id = subject),"
                 " (SELECT text FROM names WHERE id = actor), turn, time FROM events ORDER BY place"
             ),
-            "tallies": {
+            "types and actors": {
                 (type_, actor): count
                 for type_, actor, count in rows(
-                    "SELECT one.text, other.text, events FROM tallies JOIN names one ON"
-                    " one.id = type JOIN names other ON other.id = actor WHERE events"
+                    "SELECT one.text, other.text, events FROM counts_by_type_and_actor"
+                    " JOIN names one ON one.id = type JOIN names other ON other.id = actor"
+                    " WHERE events"
                 )
             },
             "subjects": dict(
                 rows(
-                    "SELECT text, events FROM subject_tallies JOIN names ON id = subject"
+                    "SELECT text, events FROM counts_by_subject JOIN names ON id = subject"
                     " WHERE events"
                 )
             ),
-            "turns": {row[:2]: row[2] for row in rows("SELECT * FROM turn_tallies WHERE events")},
+            "turns": {row[:2]: row[2] for row in rows("SELECT * FROM counts_by_turn WHERE events")},
             "bad": rows("SELECT coalesce(sum(bad_lines), 0) FROM segments")[0][0],
         }
 
     return index.answer(ask)
 
 
-def shelved(connection: sqlite3.Connection) -> None:
-    """Asserts that what stands on the shelves is tallied as a look at each event tells."""
+def counted(connection: sqlite3.Connection) -> None:
+    """Asserts that the counts by range are those of the events, each looked at."""
     rows = connection.execute(
         "SELECT place, turn, time, type, stream, actor FROM events"
     ).fetchall()
@@ -113,14 +113,14 @@ def shelved(connection: sqlite3.Connection) -> None:
         names.update(key for key in keys if key[2] is not None)
     for at, column in ((1, "turn"), (2, "time")):
         found = connection.execute(
-            f"SELECT shelf, events, {column}s, {column}_first, {column}_last FROM shelves"
+            f"SELECT number, events, {column}s, {column}_first, {column}_last FROM counts_by_range"
         ).fetchall()
         assert {row[0]: row[1] for row in found if row[1]} == events
-        for shelf, _, count, first, last in found:
-            there = [r[at] for r in rows if r[0] >> RANGE_BITS == shelf and r[at] is not None]
+        for number, _, count, first, last in found:
+            there = [r[at] for r in rows if r[0] >> RANGE_BITS == number and r[at] is not None]
             assert count == len(there)
             assert all(first <= value <= last for value in there)
-    found = connection.execute("SELECT * FROM shelf_names WHERE events").fetchall()
+    found = connection.execute("SELECT * FROM counts_by_name WHERE events").fetchall()
     assert {row[:3]: row[3] for row in found} == names
     pairs = Counter(
         (row[0] >> RANGE_BITS, kind, row[one], row[other])
@@ -128,7 +128,7 @@ def shelved(connection: sqlite3.Connection) -> None:
         for kind, (one, other) in enumerate([(3, 5), (3, 4), (4, 5)])
         if row[one] is not None and row[other] is not None
     )
-    found = connection.execute("SELECT * FROM shelf_pairs WHERE events").fetchall()
+    found = connection.execute("SELECT * FROM counts_by_pair WHERE events").fetchall()
     assert {row[:4]: row[4] for row in found} == pairs
 
 
@@ -146,7 +146,7 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
         "causes": causes,
         "cause rows": len(causes),
         "waiting": pairs - causes,
-        "tallies": Counter((event.event_type, event.actor or "") for event in events),
+        "types and actors": Counter((event.event_type, event.actor or "") for event in events),
         "subjects": Counter(event.subject for event in events if event.subject is not None),
         "turns": Counter(
             (together, turn // together * together)

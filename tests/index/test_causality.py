@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.events import drafted, event_of, line_of, stamped
+from tests.events import drafted, line_of, stamped
 from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
 from tests.tiers import examples
 
@@ -17,11 +17,11 @@ from thence.core import order
 from thence.core.query import answer
 from thence.core.query import answer as concurrency
 from thence.core.query.lookup import named
-from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index.file import lookup
-from thence.index.graph import causality
+from thence.index.file.lookup import events_at, place_of
+from thence.index.graph import causality, links
 from thence.log.read.reader import events as read
 from thence.log.storage.disk import OS_DISK
 
@@ -37,6 +37,29 @@ def world(batches):
             yield index, order.totally_ordered(read(OS_DISK, folder, PLAIN))
 
 
+def cone(index, event_id, direction, depth=None, limit=order.CONE_EVENTS_MAX):
+    """Return the causes or effects that a walk finds, as `order.upstream` returns them."""
+
+    def work(connection):
+        place = place_of(index, connection, event_id)
+        distances, is_cut = links.cone(connection, place, direction, depth, limit)
+        found = events_at(index, connection, distances)
+        return tuple(zip(found, distances.values(), strict=True)), is_cut
+
+    return index.answer(work)
+
+
+def chain(index, event_id, limit=order.CHAIN_EVENTS_MAX):
+    """Return the chain of causes that a walk finds, as `order.chain` returns it."""
+
+    def work(connection):
+        place = place_of(index, connection, event_id)
+        found = links.chain(connection, place, order.MILESTONE, limit)
+        return tuple(events_at(index, connection, found))
+
+    return index.answer(work)
+
+
 @on_disk
 @given(arrivals())
 def test_cones_of_the_index_are_those_of_core(batches):
@@ -45,13 +68,10 @@ def test_cones_of_the_index_are_those_of_core(batches):
         for event in events:
             event_id = event.event_id
             for limit, depth in ((10_000, None), (10_000, 0), (10_000, 2), (3, None), (2, 1)):
-                found = causality.cone(index, event_id, "upstream", depth, limit)
+                found = cone(index, event_id, "upstream", depth, limit)
                 assert found == order.upstream(event, known, limit, depth)
-                found = causality.cone(index, event_id, "downstream", depth, limit)
+                found = cone(index, event_id, "downstream", depth, limit)
                 assert found == order.downstream(event, events, limit, depth)
-                lines, is_cut = causality.cone_lines(index, event_id, "downstream", depth, limit)
-                assert lines == tuple((effect.line, distance) for effect, distance in found[0])
-                assert is_cut == found[1]
                 causes, is_cut = order.upstream(event, known, limit, depth)
                 around = causality.causality(index, event_id, depth, limit)
                 assert around.event == event
@@ -70,7 +90,7 @@ def test_why_and_effects_of_the_index_are_those_of_core(batches):
             assert causality.why(index, event_id, PLAIN) == answer.why(event, events, PLAIN)
             assert causality.effects(index, event_id, PLAIN) == answer.effects(event, events, PLAIN)
             for limit in (1, 2, 10_000):
-                found = causality.chain(index, event_id, limit)
+                found = chain(index, event_id, limit)
                 assert found == order.chain(event, known, limit)
 
 
@@ -98,11 +118,8 @@ def test_common_causes_of_the_index_are_those_of_core(batches, data):
 
 @on_disk
 @given(arrivals())
-def test_cuts_and_heads_of_the_index_are_those_of_core(batches):
+def test_heads_of_the_index_are_those_of_core(batches):
     with world(batches) as (index, events):
-        for event in events:
-            found = causality.causal_cut(index, event.event_id)
-            assert found == concurrency.causal_cut(event, events)
         subjects = ("nobody's", "\ud800", *filter(None, SUBJECTS))
         for subject, but in product(subjects, ((), TYPES[:1], ("no type", *TYPES[1:]))):
             assert causality.heads(index, subject, but) == order.heads(subject, events, but)
@@ -118,16 +135,6 @@ def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():
     ]
     with world([batch]) as (index, _):
         assert [event.event_id for event in causality.heads(index, "a")] == ids[2:]
-
-
-def test_cut_holds_what_earlier_numbers_need_that_stand_later_in_the_total_order():
-    """After a failed sync the lines of two openings can stand out of the order of clocks."""
-    need = line_of(node_id="b" * 12, lamport_clock=1)
-    second = line_of(node_id="a" * 12, seq=2, lamport_clock=3)
-    first = line_of(node_id="a" * 12, seq=1, lamport_clock=9, causes=[event_of(need).event_id])
-    with world([[need, first, second]]) as (index, _):
-        found = causality.causal_cut(index, event_of(second).event_id)
-    assert found == Position({"a" * 12: ((1, 2),), "b" * 12: ((1, 1),)})
 
 
 def asked(ask):
@@ -167,13 +174,12 @@ def test_ids_of_other_tools_are_found_by_their_beginning_whatever_they_hold():
 def test_answers_about_an_event_that_is_not_there_say_so():
     with world([[line_of()]]) as (index, _):
         for ask in (
-            lambda: causality.cone(index, MISSING, "upstream"),
-            lambda: causality.chain(index, MISSING),
+            lambda: causality.causality(index, MISSING),
+            lambda: causality.named_causes(index, MISSING, PLAIN),
             lambda: causality.why(index, MISSING, PLAIN),
             lambda: causality.effects(index, MISSING, PLAIN),
             lambda: causality.concurrent(index, MISSING),
             lambda: causality.common_causes(index, [MISSING]),
-            lambda: causality.causal_cut(index, MISSING),
         ):
             with pytest.raises(EventNotFound, match="no event of the log"):
                 ask()
@@ -201,9 +207,9 @@ def test_walks_through_many_layers_find_what_core_finds(reach, causes):
         known = {event.event_id: event for event in events}
         for event in (events[0], events[1_700], events[-1]):
             event_id = event.event_id
-            assert causality.cone(index, event_id, "upstream") == order.upstream(event, known)
-            found = causality.cone(index, event_id, "downstream")
+            assert cone(index, event_id, "upstream") == order.upstream(event, known)
+            found = cone(index, event_id, "downstream")
             assert found == order.downstream(event, events)
-            assert causality.chain(index, event_id) == order.chain(event, known)
+            assert chain(index, event_id) == order.chain(event, known)
             found = causality.concurrent(index, event_id)
             assert found == answer.concurrent(event, events, 10_000)

@@ -1,4 +1,4 @@
-"""Totals and offsets by the tallies of shelves: what a look at each event tells, sooner."""
+"""Totals and offsets by the counts of ranges: what a look at each event finds, sooner."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,8 @@ from thence.index.plan.query import count, page
 from thence.index.tables.count_tables import RANGE_BITS
 from thence.index.tables.places import STRIDE
 
-SHELF_EVENTS = 2**RANGE_BITS // STRIDE
-EVENTS = 2 * SHELF_EVENTS + 3_000
+RANGE_EVENTS = 2**RANGE_BITS // STRIDE
+EVENTS = 2 * RANGE_EVENTS + 3_000
 EVENTS_A_TURN = 500
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ def said(at: int, **other: object) -> dict[str, object]:
         "stream": ("s", "t", None)[at % 3],
         "subject": f"o/{at % 5}",
         "actor": ("ada", "ben", None, "eve")[at % 4],
-        "turn_number": None if at % 70 == 3 and at < SHELF_EVENTS else at // EVENTS_A_TURN,
+        "turn_number": None if at % 70 == 3 and at < RANGE_EVENTS else at // EVENTS_A_TURN,
         **other,
     }
     return {key: value for key, value in members.items() if value is not None}
@@ -62,7 +62,7 @@ SPANS = [
     Filter(turn_last=0),
     Filter(turn_first=9_999),
     Filter(**moments(100, EVENTS - 100)),
-    Filter(**moments(SHELF_EVENTS - 5, SHELF_EVENTS + 5)),
+    Filter(**moments(RANGE_EVENTS - 5, RANGE_EVENTS + 5)),
     Filter(**moments(-9, -5)),
 ]
 NAMES = [
@@ -105,36 +105,36 @@ def tells(index: Index, folder: Path, questions: list[Filter] = QUESTIONS) -> No
 
 
 @pytest.fixture(scope="module")
-def shelves() -> list[bytes]:
-    """Makes the lines of three shelves."""
+def range_lines() -> list[bytes]:
+    """Makes the lines of three ranges."""
     return list(lines(0, EVENTS))
 
 
 @pytest.fixture
-def log(tmp_path: Path, shelves: list[bytes]) -> Iterator[tuple[Index, Path]]:
-    """Indexes a log of three shelves."""
+def log(tmp_path: Path, range_lines: list[bytes]) -> Iterator[tuple[Index, Path]]:
+    """Indexes a log of three ranges."""
     folder = tmp_path / "log"
-    add(folder, shelves)
+    add(folder, range_lines)
     with index_of(folder) as index:
         index.freshen()
         yield index, folder
 
 
 @pytest.mark.promise("Q2")
-def test_totals_and_pages_of_several_shelves_are_those_of_a_reading(log):
+def test_totals_and_pages_of_several_ranges_are_those_of_a_reading(log):
     index, folder = log
     tells(index, folder)
     fits(index, folder)
 
 
 @pytest.mark.promise("Q2")
-def test_events_that_arrive_late_are_tallied_where_they_stand(log):
+def test_events_that_arrive_late_are_counted_where_they_stand(log):
     index, folder = log
-    middle = SHELF_EVENTS + 100
+    middle = RANGE_EVENTS + 100
     add(folder, [late(middle), late(middle + 1, turn_number=9_999), late(5, turn_number=33)])
     tells(index, folder)
     fits(index, folder)
-    # one whose time lies far from its neighbours' makes its shelf one that has to be looked at
+    # one whose time lies far from its neighbours' makes its range one that has to be looked at
     item = drafted(new_id(), "a", said(7), timestamp=when(-7))
     add(folder, [stamped(item, 9, 2 * middle + 5, OTHER_NODE)])
     tells(index, folder)
@@ -142,7 +142,7 @@ def test_events_that_arrive_late_are_tallied_where_they_stand(log):
 
 
 @pytest.mark.promise("Q2")
-def test_served_line_that_moves_to_another_shelf_is_tallied_there(log):
+def test_served_line_that_moves_to_another_range_is_counted_there(log):
     index, folder = log
     event_id, later = new_id(), new_id()
     foreign = b'{"event_id":"%s","event_type":"a","turn_number":33,"timestamp":"2026-11-20"}\n'
@@ -150,18 +150,18 @@ def test_served_line_that_moves_to_another_shelf_is_tallied_there(log):
     tells(index, folder)
     ours = said(7, turn_number=4, stream="t")
     for number, own_id in enumerate((event_id, later)):
-        item = drafted(own_id, "late", ours, timestamp=when(SHELF_EVENTS))
-        clock = (2 * SHELF_EVENTS + 801, 9 * EVENTS)[number]
+        item = drafted(own_id, "late", ours, timestamp=when(RANGE_EVENTS))
+        clock = (2 * RANGE_EVENTS + 801, 9 * EVENTS)[number]
         add(folder, [stamped(item, number + 1, clock, OTHER_NODE)])
         tells(index, folder)
         fits(index, folder)
 
 
 @pytest.mark.promise("Q2")
-def test_events_that_get_new_places_are_tallied_anew(log):
+def test_events_that_get_new_places_are_counted_anew(log):
     index, folder = log
     assert end_of(index) == EVENTS * STRIDE
-    add(folder, [late(SHELF_EVENTS, event_type="a") for _ in range(STRIDE + 1)])
+    add(folder, [late(RANGE_EVENTS, event_type="a") for _ in range(STRIDE + 1)])
     tells(index, folder, [*SPANS, *BOTH])
     assert end_of(index) > (EVENTS + 1) * STRIDE  # there was no room for them
     fits(index, folder)
@@ -235,8 +235,8 @@ def test_page_takes_no_more_steps_of_a_log_four_times_as_long(tmp_path):
                 asked = {**paging, "limit": 100, "offset": offset}
                 taken[name].append(steps(index, lambda f=filter, a=asked: page(index, f, **a)))
     for name, (short, long) in taken.items():
-        # where on a shelf a page begins makes a difference, how many shelves there are hardly
-        assert long - short < 6 * SHELF_EVENTS, (name, short, long)
+        # where in a range a page begins makes a difference, how many ranges there are hardly
+        assert long - short < 6 * RANGE_EVENTS, (name, short, long)
 
 
 @pytest.mark.promise("Q7")
@@ -260,11 +260,11 @@ def test_totals_take_no_more_steps_of_a_log_four_times_as_long(tmp_path):
             taken.append([steps(index, way) for way in ways])
     more = (long - short for short, long in zip(*taken, strict=True))
     of_subject, of_span, of_pair, *of_streams = more
-    assert of_subject < SHELF_EVENTS // 4
+    assert of_subject < RANGE_EVENTS // 4
     # at the ends of a span events are looked at; how many lie between makes hardly a difference
-    assert of_span < 6 * SHELF_EVENTS
-    assert of_pair < 6 * SHELF_EVENTS
-    assert max(of_streams) < SHELF_EVENTS
+    assert of_span < 6 * RANGE_EVENTS
+    assert of_pair < 6 * RANGE_EVENTS
+    assert max(of_streams) < RANGE_EVENTS
 
 
 def steps(index: Index, ask: Callable[[], object]) -> int:

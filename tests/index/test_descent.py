@@ -1,4 +1,4 @@
-"""Walks through very many links, on shelves so narrow that they cross many of them."""
+"""Walks through very many links, in ranges so narrow that they cross many of them."""
 
 import random
 import sqlite3
@@ -63,16 +63,16 @@ def test_places_have_the_colours_of_all_that_goes_back_to_them(links, reach):
             for place in set().union(*roots)
         }
         found: dict[int, int] = {}
-        shelves: list[int] = []
+        numbers: list[int] = []
         for colours, is_any_open in ancestors_by_range(links, places, BITS):
-            (shelf,) = {place >> BITS for place in colours}
-            shelves.append(shelf)
+            (number,) = {place >> BITS for place in colours}
+            numbers.append(number)
             found |= colours
-            later = {place for place in due if place >> BITS < shelf}
+            later = {place for place in due if place >> BITS < number}
             if not is_any_open:  # then all that is left was caused by what is shared
                 assert later <= surpassed
         assert found == due
-        assert shelves == sorted(set(shelves), reverse=True)
+        assert numbers == sorted(set(numbers), reverse=True)
 
 
 @pytest.mark.parametrize("reach", [1, 3, 40, EVENTS])

@@ -18,7 +18,7 @@ from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidCursor, InvalidFilter
 from thence.index.file.database import Index
-from thence.index.plan.page import Page, counted, listed
+from thence.index.plan.page import Page, listed
 from thence.index.plan.query import count, page, page_of_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
@@ -72,7 +72,7 @@ def test_every_filter_and_page_tells_what_a_slow_reading_tells(
 ):
     with log_of(drawn, rotated) as (folder, index):
         due = matching(read(folder), filter, descending)
-        assert count(index, filter) == counted(read(folder), filter) == len(due)
+        assert count(index, filter) == sum(map(filter.matches, read(folder))) == len(due)
         asked = {"limit": limit, "offset": offset, "descending": descending}
         for ask in both(folder, index):
             found = ask(filter, **asked)

@@ -71,7 +71,7 @@ def test_places_are_those_of_the_events_selected_whatever_leads(drawn, filter, b
 
 
 def copied(index: Index) -> sqlite3.Connection:
-    """Copies an index into memory, where its shelves may be made narrow."""
+    """Copies an index into memory, where its ranges may be made narrow."""
     connection = sqlite3.connect(":memory:")
     with index.reading() as source:
         source.backup(connection)
@@ -122,7 +122,7 @@ def test_single_condition_never_touches_the_table(index):
 
 
 @pytest.mark.promise("Q7")
-def test_span_that_stands_together_is_read_off_its_shelves(index):
+def test_span_that_stands_together_is_read_off_its_ranges(index):
     with index.reading() as connection:
         first, last = connection.execute("SELECT min(time), max(time) FROM events").fetchone()
         asked = selection(connection, Filter(since=first, until=last))

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thence.core.times import microseconds
-from thence.index.tables.rows import NULL, Times, storable
+from thence.core.values.payload import storable
+from thence.index.tables.rows import NULL, Times
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
 

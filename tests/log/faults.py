@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Event as Signal
 
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT
-from thence.log.storage.system_call import DiskError
 
 WAIT_S = 20.0
 

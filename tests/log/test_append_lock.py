@@ -13,7 +13,7 @@ import thence
 from thence.errors import LogBusy
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 HOLD = """
 import fcntl, os, sys
@@ -151,36 +151,6 @@ def test_wait_lasts_as_long_as_it_is_told_and_not_much_longer(tmp_path):
             lock.acquire(timeout_s)
         assert timeout_s <= time.monotonic() - begin < timeout_s + WAIT_S
     for each in (holder, lock):
-        each.close()
-
-
-def test_short_way_takes_only_a_lock_that_is_open_free_and_the_one_at_the_path(tmp_path):
-    path = tmp_path / "lock"
-    lock, other = (AppendLock(OS_DISK, path) for _ in range(2))
-    assert not lock.take()
-    assert not path.exists()
-    lock.acquire(0)
-    lock.release()
-    assert lock.take()
-    assert not other.take()
-    with pytest.raises(LogBusy):
-        other.acquire(0)
-    lock.release()
-    other.acquire(0)
-    assert not lock.take()
-    other.release()
-    path.rename(tmp_path / "moved")
-    assert not lock.take()
-    path.touch()
-    assert not lock.take()
-    # what it had tried is free again, and the long way finds the new file
-    moved = AppendLock(OS_DISK, tmp_path / "moved")
-    moved.acquire(0)
-    moved.release()
-    lock.acquire(0)
-    lock.release()
-    assert lock.take()
-    for each in (lock, other, moved):
         each.close()
 
 

@@ -14,6 +14,7 @@ from thence.errors import AppendFailed, InvalidEvent
 from thence.log.write.admission import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
+    Latch,
     RefusedEvents,
     Waiting,
     answer,
@@ -22,7 +23,6 @@ from thence.log.write.batch import (
     split,
     take_batch,
 )
-from thence.log.write.latch import Latch
 
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {

@@ -14,8 +14,8 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, WriterClosed
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import node_id
-from thence.log.storage.system_call import DiskError
 from thence.log.write import committer as module
 from thence.replica import Log
 

@@ -15,7 +15,7 @@ from tests.log.test_committer import Told, held, prepared
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.log.write import batch
 from thence.log.write import committer as module
 from thence.log.write.admission import Condition

@@ -13,8 +13,7 @@ from tests.log.test_committer_bounds import until
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.write import committer as module
-from thence.log.write.batch import Waiting
-from thence.log.write.latch import Callers, Latch
+from thence.log.write.batch import Callers, Latch, Waiting
 from thence.replica import Log
 
 

@@ -14,8 +14,7 @@ from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.write import committer as module
-from thence.log.write.batch import Waiting
-from thence.log.write.latch import Latch
+from thence.log.write.batch import Latch, Waiting
 from thence.replica import Log
 
 

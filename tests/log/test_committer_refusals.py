@@ -17,7 +17,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.crash.openings import STEP_MIN
 from thence.log.storage.disk import Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.log.write import committer as module
 from thence.log.write.batch import Waiting
 from thence.replica import Log

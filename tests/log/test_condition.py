@@ -16,8 +16,8 @@ from thence.inspection.condition import log_checks
 from thence.inspection.health import Check
 from thence.log.crash.openings import STEP_MAX, OpeningFile
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import read_info
-from thence.log.storage.system_call import DiskError
 
 
 def looked_at(folder, disk=OS_DISK):
@@ -160,7 +160,7 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
         "identity",
         False,
         f"{own / 'identity.json'} can't be read",
-        "the next append makes a new one, and tells so in the log",
+        "the next append makes a new one, and reports it in the log",
         is_damage=True,
     )
     assert found["openings"] == Check(
@@ -180,7 +180,7 @@ def test_copy_of_a_log_is_told_to_have_the_node_of_another(written, tmp_path_fac
         "identity",
         False,
         f"node {event.node_id} is that of the log from which this one was copied or moved",
-        "the next append takes a node of its own, and tells so in the log",
+        "the next append takes a node of its own, and reports it in the log",
     )
 
 
@@ -198,7 +198,7 @@ def test_unfinished_line_is_measured_up_to_the_limit_of_two_lines(tmp_path, leng
         "tail",
         False,
         f"the last line of events.jsonl is unfinished, {told}",
-        "the next append moves it aside, and tells so in the log",
+        "the next append moves it aside, and reports it in the log",
     )
 
 
@@ -206,7 +206,7 @@ def test_damaged_newest_line_is_told_with_its_code_and_where_to_look_further(tmp
     segment(tmp_path, line_of(), line_of(seq=2)[:-4] + b'0}"\n')
     check = looked_at(tmp_path)["tail"]
     assert check.detail.startswith("the newest line is damaged: ")
-    assert check[3:] == ("`thence verify` tells all the damage there is", True)
+    assert check[3:] == ("`thence verify` lists all the damage there is", True)
 
 
 def test_whole_line_as_long_as_may_be_is_found_though_only_the_end_is_read(tmp_path):
@@ -241,11 +241,13 @@ def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
     assert looked_at(written)["quarantine"] == Check(
         "quarantine",
         False,
-        "1 of 3 moved aside are not told in the log yet",
-        "the next append tells of them",
+        "1 of 3 moved aside are not reported in the log yet",
+        "the next append reports them",
     )
     (folder / "c.torn.untold").unlink()
-    assert looked_at(written)["quarantine"] == Check("quarantine", True, "2 moved aside and told")
+    assert looked_at(written)["quarantine"] == Check(
+        "quarantine", True, "2 moved aside and reported"
+    )
 
 
 def test_openings_are_counted_and_what_the_dead_may_have_lost(written):

@@ -7,7 +7,7 @@ import pytest
 from tests.log.faults import FailingDisk, ShortDisk
 
 from thence.log.storage.disk import OS_DISK, host_name, machine_id, noise_bits, user_name
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 
 def test_new_file_is_whole_or_not_there(tmp_path):

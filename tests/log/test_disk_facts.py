@@ -19,7 +19,7 @@ from thence.log.storage.disk import (
     on_fork,
     variable,
 )
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 
 class ToldDisk(Disk):

@@ -13,8 +13,8 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogReadOnly, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import older_names
-from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "device error")

@@ -13,7 +13,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.read.follower import Follower, follow
 from thence.log.storage.disk import READ_BYTES, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"

@@ -16,7 +16,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.log.read import reader
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
 parts = st.sampled_from(

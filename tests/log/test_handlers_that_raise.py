@@ -10,7 +10,7 @@ import pytest
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.storage import system_call
+from thence.log.storage import disk_errors
 from thence.replica import Log
 
 
@@ -53,7 +53,7 @@ class Interruption:
         signal.signal(signal.SIGUSR1, self._handler)
 
     def _watch(self, frame, event, _):
-        if frame.f_code is system_call.system_call.__code__ and event in ("c_call", "c_return"):
+        if frame.f_code is disk_errors.system_call.__code__ and event in ("c_call", "c_return"):
             self.count += 1
             if self.count == self._moment and self._error is not None:
                 signal.raise_signal(signal.SIGUSR1)

@@ -13,8 +13,8 @@ from tests.log.processes import open_files
 from thence.errors import NotALog
 from thence.inspection.health import Check, checked, clock, file_limit, folder_checks
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import FILE_BYTES_MAX
-from thence.log.storage.system_call import DiskError
 
 TRIED = ("writable", "locks", "sync", "append", "links")
 NOON_NS = 1_795_000_000_000_000_000  # 2026-11-18

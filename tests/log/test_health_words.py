@@ -26,8 +26,8 @@ from thence.inspection.health import (
     reason,
 )
 from thence.log.storage.disk import OS_DISK, Disk, pause
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import FILE_BYTES_MAX
-from thence.log.storage.system_call import DiskError
 
 ELSEWHERE = "keep the log on another filesystem"
 UNTRIED = "locks, syncs and the like were not tried"
@@ -128,7 +128,7 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
     kinds = [folder_checks(ToldDisk(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")]
     assert kinds == [
         Check("filesystem", True, "ext4"),
-        Check("filesystem", True, "this system doesn't tell its type"),
+        Check("filesystem", True, "this system doesn't report its type"),
         Check("filesystem", True, "tmpfs: in memory, nothing in it survives the machine's end"),
     ]
 

@@ -17,6 +17,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, NotALog
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import (
     identify,
     known_node_id,
@@ -26,7 +27,6 @@ from thence.log.storage.identity import (
     read_info,
     renew,
 )
-from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

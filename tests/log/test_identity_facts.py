@@ -48,11 +48,9 @@ def test_first_opening_makes_a_node_and_the_next_goes_on_under_it(folder):
     assert (first.identity.earlier, first.identity.reason, first.forerunner) == ((), "", "")
     assert first.identity.machine_id == machine_id()
     assert first.identity.inode == page_of(folder).stat().st_ino
-    assert not first.has_written(9)
     again = identify(OS_DISK, folder)
     assert again.identity == first.identity
     assert flags(again) == [True, False, False]
-    assert [again.has_written(seq) for seq in (0, 1)] == [False, True]
     assert is_own(OS_DISK, folder) is True
 
 
@@ -68,7 +66,6 @@ def test_spoilt_identity_gives_way_to_a_new_node(folder, content):
         "new_node_id": own.identity.node_id,
         "reason": "identity.json was spoilt",
     }
-    assert own.has_written(0)
     assert is_own(OS_DISK, folder) is True
 
 

@@ -3,7 +3,7 @@
 from threading import Event as Signal
 from threading import Thread
 
-from thence.log.write.latch import Callers, Latch, WaitQueue
+from thence.log.write.batch import Callers, Latch, WaitQueue
 
 WAIT_S = 60.0
 

@@ -24,7 +24,7 @@ from thence.errors import (
 )
 from thence.log.read.opening import check_bounds, known_info, make_durable, opened_vocabulary
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
 

@@ -15,7 +15,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import WriterClosed
 from thence.log.crash.openings import RECORD_BYTES, STEP_MAX, openings
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
 

@@ -18,7 +18,7 @@ from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import PLAIN
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
 NAMES = [f"events_2026-11-20_07-13-05-{number:06}.jsonl" for number in range(8)]

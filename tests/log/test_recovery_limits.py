@@ -14,7 +14,7 @@ from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, READ_BYTES
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.tail_recovery import (
     copy_aside,
     cut_broken_write,

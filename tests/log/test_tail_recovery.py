@@ -21,7 +21,7 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.tail_recovery import (
     last_numbers,
     lines_backwards,

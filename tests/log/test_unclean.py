@@ -23,10 +23,10 @@ from thence.errors import AppendFailed, IdReused
 from thence.log.crash.opening_report import OpeningReport
 from thence.log.crash.openings import STEP_MAX, STEP_MIN, OpeningFile
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import known_node_id
 from thence.log.storage.numbering import Numbering
 from thence.log.storage.segment import older_names
-from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

@@ -77,7 +77,7 @@ def test_told_region_says_what_was_found_and_who_tells_it(tmp_path):
     bad = only(found(tmp_path, b"bad\n", *numbered(1)))
     finding = only(found(tmp_path, b"bad\n", notice))
     assert finding.code == "region_told"
-    assert finding.reason == f"a notice of this log tells of it: {bad.reason}"
+    assert finding.reason == f"a notice of this log records it: {bad.reason}"
     assert (finding.offset, finding.length) == (0, 3)
 
 

@@ -27,9 +27,9 @@ from thence.errors import (
 from thence.log.read.follower import Follower
 from thence.log.read.search import durable_event
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.durability import warnings
 from thence.log.storage.identity import read_info
-from thence.log.storage.system_call import DiskError
 from thence.log.write.batch import RefusedEvents
 from thence.log.write.notice import guarded, warn
 from thence.replica import Log

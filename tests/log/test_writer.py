@@ -13,8 +13,8 @@ from thence.core.values.codec import numbers
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import older_names
-from thence.log.storage.system_call import DiskError
 from thence.replica import Log
 
 

@@ -21,7 +21,7 @@ from thence.core.order import heads, is_concurrent, totally_ordered
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
 from thence.merge.conflicts import judged
-from thence.merge.fold import counting, digest
+from thence.merge.fold import canonical, counting
 from thence.merge.policies import WORK_SLOTS, slots_of
 
 WP01 = "p/028-sync/WP01"
@@ -84,7 +84,7 @@ def test_equal_events_make_equal_conflicts_in_any_order_and_partition(events, ch
     chance.shuffle(one)
     chance.shuffle(other)
     assert judgement([*other, *one]) == expected
-    assert digest(judgement([*one, *other])) == digest(expected)
+    assert canonical(judgement([*one, *other])) == canonical(expected)
 
 
 @given(histories(), st.integers(0, 14))

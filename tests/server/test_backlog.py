@@ -17,7 +17,7 @@ from tests.server.listening import frames, gauge, until
 from tests.server.serving import Serving
 
 import thence
-from thence.server.live.backlog import Backlog
+from thence.server.live.listener import Backlog
 
 STREAMS = 40
 EVENTS = 40_000
@@ -30,9 +30,9 @@ _SERVE = """
 import json, sys
 from pathlib import Path
 from thence.server import running
-from thence.server.live import backlog
+from thence.server import served
 
-backlog.BYTES_MAX = int(sys.argv[2])
+served.BACKLOG_BYTES_MAX = int(sys.argv[2])
 listener = running.listening(0)
 print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
 running.end_on_sigterm()

@@ -16,8 +16,7 @@ import pytest
 from tests.cli.installed import THENCE, environment
 from tests.server.runs import make_run
 
-from thence.server.http.connections import Connections
-from thence.server.http.protocol import HEAD_S
+from thence.server.http.protocol import HEAD_S, Connections
 from thence.server.running import _KEEP_ALIVE_S
 
 FILES_MAX = 256

@@ -16,7 +16,7 @@ from thence.replica import open_log
 from thence.server.live import feed, listener
 from thence.server.live import feed as feeds
 from thence.server.logs.root import Root
-from thence.server.routes.event_stream import Stream
+from thence.server.routes.live_events import Stream
 from thence.server.served import Served
 from thence.sim import EventWriter, create_action_event
 

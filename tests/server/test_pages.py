@@ -263,7 +263,7 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
         found = page(server, "/runs/one/diff/two")
         assert HOSTILE in found.text
         assert len([each for each in found.links if "/events/" in each]) >= 2
-        assert "They say the same." in page(server, "/runs/one/diff/one").text
+        assert "Both logs have the same content." in page(server, "/runs/one/diff/one").text
         page(server, "/runs/one/diff/none", 404)
 
 

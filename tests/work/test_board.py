@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.work.told import PROJECT, SLUG, Clone, planned, work_event
 
 from thence.core.order import heads, totally_ordered
-from thence.merge.fold import digest
+from thence.merge.fold import canonical
 from thence.work.board.board import as_json, fold
 from thence.work.board.state import LANES
 
@@ -91,7 +91,7 @@ def test_double_claim_between_clones_is_a_conflict_that_both_see_and_the_next_mo
     second = bob.move("WP01", "planned", "doing", actor="bob")
     ada.take_in(bob)
     bob.take_in(ada)
-    assert digest(as_json(fold(ada.events))) == digest(as_json(fold(bob.events)))
+    assert canonical(as_json(fold(ada.events))) == canonical(as_json(fold(bob.events)))
     (conflict,) = as_json(fold(ada.events))["features"][0]["conflicts"]
     assert conflict == {
         "subject": f"{PROJECT}/{SLUG}/WP01",
@@ -140,7 +140,7 @@ def test_settled_conflict_is_one_board_in_any_order(chance):
     boards = set()
     for _ in range(4):
         chance.shuffle(ada.events)
-        boards.add(digest(as_json(fold(ada.events))))
+        boards.add(canonical(as_json(fold(ada.events))))
     assert len(boards) == 1
     assert [each.winner for each in fold(ada.events).conflicts] == [second, late]
     assert (package(ada).lane, package(ada).agent) == ("for_review", "bob")
@@ -243,7 +243,7 @@ def test_clones_that_hold_the_same_events_see_the_same_board(written, chance):
         chance.shuffle(whole.events)
         found = fold([*whole.events, *whole.events[:4]])
         assert found == expected
-        assert digest(found) == digest(expected)
+        assert canonical(found) == canonical(expected)
         assert json.dumps(as_json(found)) == json.dumps(as_json(expected))
     for wp_id in ("WP01", "WP02"):
         subject = f"{PROJECT}/{SLUG}/{wp_id}"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.tiers import examples
 from tests.work.told import SLUG, Clone, planned, work_event
 
-from thence.merge.fold import digest
+from thence.merge.fold import canonical
 from thence.work.board.attempt import Facts, Refusal
 from thence.work.board.board import as_json, fold
 from thence.work.board.conflict_sides import sentence
@@ -253,7 +253,7 @@ def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
     boards = []
     for clone in clones:
         rng.shuffle(clone.events)
-        boards.append(digest(as_json(fold(clone.events))))
+        boards.append(canonical(as_json(fold(clone.events))))
     assert len(set(boards)) == 1
     found = fold(clones[0].events).features[SLUG].packages.values()
     assert sorted(each.title for each in found) == sorted(lanes)

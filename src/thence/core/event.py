@@ -56,19 +56,15 @@ class Reading(Protocol):
     @property
     def payload_key(self) -> str:
         """The member that holds the host's content."""
-        ...
 
     def stream_of(self, event: "Event") -> str | None:
         """The group that the event belongs to."""
-        ...
 
     def subject_of(self, event: "Event") -> str | None:
         """The thing that the event is about."""
-        ...
 
     def actor_of(self, event: "Event") -> str | None:
         """The person, agent or program that did it."""
-        ...
 
 
 _STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "crc"))

@@ -147,7 +147,7 @@ def is_concurrent(a: Event, b: Event, among: Iterable[Event] | None = None) -> b
     The causes are looked for among the given events. Without `among` the answer is an
     approximation: equal clocks, and neither names the other. Equal clocks exclude a cause
     where all events carry true ones, but most concurrent events have different clocks: a
-    Lamport number alone never tells caused from concurrent.
+    Lamport number alone never distinguishes caused from concurrent.
     """
     if a.event_id == b.event_id:
         return False

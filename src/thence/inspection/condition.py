@@ -69,7 +69,7 @@ class ExaminedLog:
             if rest and isinstance(parse(rest, self._vocabulary), BadLine):
                 more = " or more" if len(rest) == _TAIL_BYTES_MAX else ""
                 detail = f"the last line of {path.name} is unfinished, {len(rest):,} bytes{more}"
-                hint = "the next append moves it aside, and tells so in the log"
+                hint = "the next append moves it aside, and reports it in the log"
                 return Check("tail", False, detail, hint)
             line = rest or newest
             if not line:
@@ -77,7 +77,7 @@ class ExaminedLog:
             found = parse(line, self._vocabulary)
             if isinstance(found, BadLine):
                 detail = f"the newest line is damaged: {found.reason} ({found.code})"
-                hint = "`thence verify` tells all the damage there is"
+                hint = "`thence verify` lists all the damage there is"
                 return Check("tail", False, detail, hint, is_damage=True)
             self._newest = found
             what = "lacks its newline only" if rest else "is whole"
@@ -173,10 +173,10 @@ def _identity(disk: Disk, folder: Path) -> Check:
         return Check("identity", True, f"node {node_id}")
     path = own_folder(folder) / "identity.json"
     if not node_id:
-        hint = "the next append makes a new one, and tells so in the log"
+        hint = "the next append makes a new one, and reports it in the log"
         return Check("identity", False, f"{path} can't be read", hint, is_damage=True)
     detail = f"node {node_id} is that of the log from which this one was copied or moved"
-    hint = "the next append takes a node of its own, and tells so in the log"
+    hint = "the next append takes a node of its own, and reports it in the log"
     return Check("identity", False, detail, hint)
 
 
@@ -184,6 +184,8 @@ def _quarantine(disk: Disk, folder: Path) -> Check:
     names = disk.names(own_folder(folder) / "quarantine")
     unreported = sum(name.endswith(_UNTOLD) for name in names)
     if unreported:
-        detail = f"{unreported:,} of {len(names):,} moved aside are not told in the log yet"
-        return Check("quarantine", False, detail, "the next append tells of them")
-    return Check("quarantine", True, f"{len(names):,} moved aside and told" if names else "empty")
+        detail = f"{unreported:,} of {len(names):,} moved aside are not reported in the log yet"
+        return Check("quarantine", False, detail, "the next append reports them")
+    return Check(
+        "quarantine", True, f"{len(names):,} moved aside and reported" if names else "empty"
+    )

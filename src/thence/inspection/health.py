@@ -12,16 +12,15 @@ from typing import NamedTuple
 
 from thence.errors import ThenceError
 from thence.log.storage.disk import (
-    FULL_ERRNOS,
     Disk,
     file_bytes_max,
     monotonic_ns,
     noise_bits,
     process_id,
 )
+from thence.log.storage.disk_errors import FULL_ERRNOS, DiskError
 from thence.log.storage.durability import durability_on
 from thence.log.storage.segment import FILE_BYTES_MAX, current_path, own_folder
-from thence.log.storage.system_call import DiskError
 
 ROOM_BYTES_MIN = 100 * 1024 * 1024
 ROOM_FILES_MIN = 100
@@ -88,7 +87,7 @@ def filesystem(disk: Disk, folder: Path) -> Check:
     if durability_on(kind) == "memory":
         detail = f"{kind}: in memory, nothing in it survives the machine's end"
         return Check("filesystem", True, detail)
-    return Check("filesystem", True, kind or "this system doesn't tell its type")
+    return Check("filesystem", True, kind or "this system doesn't report its type")
 
 
 def space(disk: Disk, folder: Path) -> Check:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from thence.core.diff.content import EventContent, decode_said
+from thence.core.diff.content import EventContent, decode_content
 from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.event import Event
 from thence.core.values.codec import have_valid_crcs, parse
@@ -24,7 +24,7 @@ def intact_side(disk: Disk, folder: Path, vocabulary: Vocabulary) -> LogSide | N
         found = block.data.split(b"\n")
         if not block.is_whole or block.length or not have_valid_crcs(found):
             return None
-        fresh = taken(block.data, found, decode_said)
+        fresh = taken(block.data, found, decode_content)
         if fresh is None:
             return None
         lines += found

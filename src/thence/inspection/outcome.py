@@ -33,7 +33,7 @@ def outcome(disk: Disk, folder: Path) -> Outcome:
     If the last event, without the log's notices, ends the simulation, it decides the outcome.
     Else the run is running while a living process holds an opening of the log. It was
     interrupted if a process that held one was killed, if a simulation began it (it would have
-    told its end), or if nothing of it is known. Else its writer has closed it: it is completed.
+    recorded its end), or if nothing of it is known. Else its writer has closed it: it is completed.
     Raises DiskError.
     """
     found = list(openings(disk, folder))

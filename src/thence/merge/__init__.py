@@ -1,8 +1,7 @@
 """The search for conflicts: the result is equal wherever the same events are held."""
 
 from thence.merge.conflicts import Conflict, find_conflicts
-from thence.merge.crdt import merge_counter, merge_gset
-from thence.merge.fold import fold
+from thence.merge.fold import fold, merge_counter, merge_gset
 from thence.merge.policies import Dispute, Policy, Slot, state_machine_merge
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 Caused is reachable over `caused_by` alone, as in `core.order`, through events that were not
 chosen too. Chosen events are numbered; what an event goes back to is a number whose bit n
-says whether the n-th is among its causes. Lines of other tools may stand before their causes
+is set if the n-th is among its causes. Lines of other tools may stand before their causes
 and name each other in a circle: each of a circle is then a cause of all of it.
 
 Most other tools record no causes at all. Such a line counts as behind what is on its subject

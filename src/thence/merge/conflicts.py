@@ -25,7 +25,7 @@ from thence.merge.policies import CHOICE, Dispute, Slot, SlotOf, settled_for, sl
 class SubjectHistory(msgspec.Struct, frozen=True):
     """The events on one subject, in an order that extends causes.
 
-    `ranks` are the places in the total order. Bit n of `seen` says that an event goes back to
+    `ranks` are the places in the total order. Bit n of `seen` is set if an event goes back to
     the n-th of them.
     """
 
@@ -154,8 +154,8 @@ def find_conflicts(
     """Returns all conflicts among the events, resolved ones too, ordered by subject and time.
 
     The events are all that is held of a log, in any order: causes are followed through events
-    on other subjects. `slot_of` says what an event writes and which policies settle it; as a
-    rule the vocabulary does.
+    on other subjects. `slot_of` returns what an event writes and which policies settle it; as
+    a rule the vocabulary does.
     """
     ordered = totally_ordered(events)
     _, twins = counting(ordered)

@@ -2,10 +2,13 @@
 
 The fold first brings the events into total order, each id once, and keeps only the first of
 events that were imported from the same place (equal `source` and `source_id`). Neither the
-order of the input nor its division and repetition on the way change the result.
+order of the input nor its division and repetition on the way change the result. Two ready
+folds are the grow-only set and the counter of operations (M. Shapiro, N. Preguica, C. Baquero,
+M. Zawirski, "Conflict-free Replicated Data Types", 2011): what an event holds under their key
+in another shape is passed over, never an error.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -25,6 +28,26 @@ def fold(events: Iterable[Event], step: Callable[[State, Event], State], start: 
     for event in in_order(events):
         state = step(state, event)
     return state
+
+
+def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
+    """Returns the union of what the events' payloads hold under a key, lists or single values.
+
+    A list within a list becomes a tuple. A map can't be a member of a set and is passed over.
+    """
+    found: set[Hashable] = set()
+    for event in events:
+        held = event.payload.get(key)
+        for item in map(_member, held if isinstance(held, list) else (held,)):
+            if item is not None and _is_hashable(item):
+                found.add(item)
+    return found
+
+
+def merge_counter(events: Iterable[Event], key: str = "delta") -> int:
+    """Returns the sum of the whole numbers that the events' payloads hold under a key."""
+    held = [event.payload.get(key) for event in in_order(events)]
+    return sum(value for value in held if type(value) is int)
 
 
 def in_order(events: Iterable[Event]) -> list[Event]:
@@ -51,18 +74,11 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
     return [event for event in ordered if event.event_id not in twins], twins
 
 
-def digest(state: object) -> str:
-    """Returns the SHA-256 of a state in hex, equal for equal states whatever their maps' order.
-
-    A state is JSON values, sets, Structs, or events, which stand for their id.
-    """
-    from hashlib import sha256  # seldom needed
-
-    return sha256(canonical(state)).hexdigest()
-
-
 def canonical(value: object) -> bytes:
-    """Encodes a value so that equal ones are equal bytes: keys and sets are sorted."""
+    """Encodes a value so that equal ones are equal bytes: keys and sets are sorted.
+
+    A value is of JSON, a set, a Struct, or an event, which stands for its id.
+    """
     return msgspec.json.encode(value, enc_hook=_plain, order="sorted")
 
 
@@ -72,3 +88,15 @@ def _plain(value: object) -> object:
     if isinstance(value, Event):
         return value.event_id
     raise TypeError(f"a {type(value).__name__} is no part of a state")
+
+
+def _member(item: object) -> object:
+    return tuple(map(_member, item)) if isinstance(item, list) else item
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True

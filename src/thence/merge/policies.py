@@ -15,14 +15,13 @@ from thence.core.nearest import nearest
 from thence.core.order import total_order_key, totally_ordered
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.merge.crdt import merge_counter, merge_gset
-from thence.merge.fold import canonical
+from thence.merge.fold import canonical, merge_counter, merge_gset
 
 
 class Dispute(msgspec.Struct, frozen=True):
     """Events of one slot that were written beside each other, in total order.
 
-    `heads` are those of them that none of them goes back to; `is_beside` tells of two of the
+    `heads` are those of them that none of them goes back to; `is_beside` reports of two of the
     events whether neither caused the other.
     """
 

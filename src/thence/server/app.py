@@ -16,7 +16,7 @@ from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import RequestCounter
-from thence.server.routes import health, live_events, logs, measurements, schemas, simulations
+from thence.server.routes import health, live_events, logs, schemas, simulations
 from thence.server.routes.bodies import answer
 from thence.server.routes.diffs import diffs_of
 from thence.server.routes.events import causes_of
@@ -59,7 +59,7 @@ def create_app(
     )
     app.state.served = Served(logs_root)
     add_error_handlers(app)
-    for module in (health, measurements, schemas, simulations, logs, live_events):
+    for module in (health, schemas, simulations, logs, live_events):
         app.include_router(module.router)
     for kind in KINDS:
         app.include_router(causes_of(kind))

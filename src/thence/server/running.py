@@ -14,8 +14,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from thence.errors import PortTaken
-from thence.server.http.connections import Connections, connections_max
-from thence.server.http.loopback import LOOPBACK
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
 HOST = "127.0.0.1"
+# the names of this machine for itself
+LOOPBACK = (HOST, "localhost", "[::1]")
 PORT = 8377
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
@@ -81,7 +81,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
     from uvicorn import Config, Server
 
     from thence.server.app import create_app
-    from thence.server.http.protocol import Protocol
+    from thence.server.http.protocol import Connections, Protocol, connections_max
 
     app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
     protocol: Any = partial(Protocol, among=Connections(connections_max()))
@@ -93,7 +93,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
         ws="none",
         lifespan="on",
         log_config=None,
-        access_log=False,  # it would tell the token of a first visit
+        access_log=False,  # it would hold the token of a first visit
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
@@ -110,7 +110,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
                 listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Begins the end, and tells the streams."""
+            """Begins the end, also of the streams."""
             app.state.served.closing.set()
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
@@ -119,7 +119,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
-    """Leaves out what the event loop says of each connection for which there is no file."""
+    """Leaves out the event loop's report of each connection for which there is no file."""
     error = context.get("exception")
     if not (isinstance(error, OSError) and error.errno in _NO_FILES):
         loop.default_exception_handler(context)

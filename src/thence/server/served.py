@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed, ThenceError
 from thence.index.plan.page import PageOfLines
-from thence.server.live import backlog
 from thence.server.live.feed import Feeds
+from thence.server.live.listener import BACKLOG_BYTES_MAX, Backlog
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.summaries import Summaries, size_bytes
@@ -93,7 +93,7 @@ class Served:
         self.summaries = Summaries(self.logs)
         self.scan = LogScan(root, self.summaries)
         self.feeds = Feeds(root, self.logs)
-        self.backlog = backlog.Backlog(backlog.BYTES_MAX)
+        self.backlog = Backlog(BACKLOG_BYTES_MAX)
         self.workers = Workers()
         self.metrics = Metrics()
         self.closing = Signal()

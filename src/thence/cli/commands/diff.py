@@ -66,8 +66,8 @@ def _read(voice: Voice, log: str) -> "tuple[LogSide, Vocabulary]":
     from thence.cli.shared.opened import open_for_reading
     from thence.core.diff.log_side import side
     from thence.inspection.intact import intact_side
-    from thence.log.read.read_errors import reading
     from thence.log.storage.disk import OS_DISK
+    from thence.log.storage.disk_errors import reading
     from thence.replica import open_log
 
     with open_log(find_log(voice, log), create=False) as replica:

@@ -67,7 +67,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     stored.
     """
     from thence.cli.shared.opened import find_event, open_for_reading
-    from thence.core.values.cause_text import handed
+    from thence.core.values.causes import handed
 
     voice = current()
     with open_for_reading(voice, log) as replica:

@@ -10,7 +10,7 @@ from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.query.log_end import LogEnd
+    from thence.core.query.tally import LogEnd
     from thence.core.values.vocabulary import Vocabulary
 
 OPEN_SHOWN_MAX = 20
@@ -28,7 +28,7 @@ def last_command(log: str | None, is_json: bool) -> None:
     it.
     """
     from thence.cli.shared.opened import open_for_reading
-    from thence.core.query.log_end import ending
+    from thence.core.query.tally import ending
 
     voice = current()
     with open_for_reading(voice, log) as replica:

@@ -38,7 +38,7 @@ class _Pairs:
         self.names_a = [ALONE] * len(a.contents)
         self._a, self._b = a, b
         self._contents = _Contents()
-        self._ahead: tuple[list[int], list[int]] | None = None
+        self._futures: tuple[list[int], list[int]] | None = None
 
     def join(self, x: int, y: int) -> None:
         """Makes two events a pair."""
@@ -67,7 +67,7 @@ class _Pairs:
         if ALONE not in self.of_a or ALONE not in self.of_b:
             return
         a, b = self._a, self._b
-        said_a, said_b = a.contents, b.contents
+        contents_a, contents_b = a.contents, b.contents
         of_a, of_b, names_a = self.of_a, self.of_b, self.names_a
         in_a, in_b = (any(each.step is None for each in of.contents) for of in (a, b))
         levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
@@ -79,7 +79,7 @@ class _Pairs:
                     continue
                 if len(xs) == len(ys) == 1:
                     x, y = xs[0], ys[0]
-                    one, other = said_a[x], said_b[y]
+                    one, other = contents_a[x], contents_b[y]
                     if (one.step is None or other.step is None) and has_same_bodies(one, other):
                         of_a[x] = y
                         of_b[y] = names_a[x] = x
@@ -112,11 +112,11 @@ class _Pairs:
     def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
         """Pairs those of many equal events that match best."""
         a, b = self._a.contents, self._b.contents
-        ahead_a, ahead_b = self._ahead = self._ahead or self._what_they_led_to()
+        future_a, future_b = self._futures = self._futures or self._effect_numbers()
         for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
             left = [x for x in xs if (a[x].step is not None) is stepped_a]
             right = [y for y in ys if (b[y].step is not None) is stepped_b]
-            self._join_by(ahead_a.__getitem__, ahead_b.__getitem__, left, right)
+            self._join_by(future_a.__getitem__, future_b.__getitem__, left, right)
             self._join_by(lambda x: members(a[x]), lambda y: members(b[y]), left, right)
             self._join_by(lambda x: None, lambda y: None, left, right)
 
@@ -130,7 +130,7 @@ class _Pairs:
             if self.of_a[x] == ALONE and (fitting := waiting.get(key_a(x))):
                 self.join(x, fitting.popleft())
 
-    def _what_they_led_to(self) -> tuple[list[int], list[int]]:
+    def _effect_numbers(self) -> tuple[list[int], list[int]]:
         """Numbers all events; events with the same content and the same effects share one."""
         numbers: dict[Hashable, int] = {}
         found: list[list[int]] = []

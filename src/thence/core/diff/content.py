@@ -68,7 +68,7 @@ MEMBERS = (
 members = attrgetter(*MEMBERS)
 _BODIES = ("details", "payload")
 _encode = msgspec.json.Encoder(order="sorted").encode
-decode_said = msgspec.json.Decoder(EventContent).decode
+decode_content = msgspec.json.Decoder(EventContent).decode
 
 
 class _Bodies(msgspec.Struct, frozen=True, gc=False):

@@ -149,7 +149,7 @@ class _LedTo:
 
     def __init__(self, differing: set[int], laid: LogSide) -> None:
         self._causes = laid.causes
-        self._ahead = iter(laid.order)
+        self._unread = iter(laid.order)
         self._is_known = bytearray(len(laid.contents))
         self._reached = set(differing)
         self._found: set[int] = set()
@@ -158,7 +158,7 @@ class _LedTo:
         if place == ALONE:
             return False
         while not self._is_known[place]:
-            at = next(self._ahead)
+            at = next(self._unread)
             self._is_known[at] = True
             if not self._reached.isdisjoint(self._causes[at]):
                 self._reached.add(at)
@@ -187,18 +187,18 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
-    told, theirs = mine.side.contents[place], other.side.contents
+    own, theirs = mine.side.contents[place], other.side.contents
     causes = {mine.partners[cause] for cause in mine.side.causes[place]}
     fitting = [
         at
         for at in sorted(other.differing)
         if other.partners[at] == ALONE
-        and theirs[at].event_type == told.event_type
-        and theirs[at].subject == told.subject
-        and (theirs[at].step is None or told.step is None)
+        and theirs[at].event_type == own.event_type
+        and theirs[at].subject == own.subject
+        and (theirs[at].step is None or own.step is None)
         and set(other.side.causes[at]) == causes
     ]
-    return min(fitting, key=lambda at: theirs[at].actor != told.actor, default=None)
+    return min(fitting, key=lambda at: theirs[at].actor != own.actor, default=None)
 
 
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:

@@ -1,11 +1,10 @@
 """The answers to "why did this happen?", "what followed?", "what went on beside it?".
 
-*Caused* is reachable over `caused_by` alone; *precedes* is caused, or written earlier by the same
-node. Events that other tools wrote may name each other in a circle: each of them is then a cause
-of the others. All functions are pure, and take events in any input order.
+*Caused* is reachable over `caused_by` alone. Events that other tools wrote may name each other
+in a circle: each of them is then a cause of the others. All functions are pure, and take events
+in any input order.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
@@ -20,7 +19,6 @@ from thence.core.order import (
     totally_ordered,
     upstream,
 )
-from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 
 
@@ -53,31 +51,6 @@ def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Ev
         if effect != cause and effect not in causes[cause]
     }
     return tuple(event for event in known.values() if event.event_id in shared - surpassed)
-
-
-def causal_cut(event: Event, events: Iterable[Event]) -> Position:
-    """Returns the smallest past of an event that is closed under *precedes*, itself included.
-
-    A holder of all events of this position lacks no cause of any of them, as far as the given
-    events name causes, and has no later event of a node without the earlier ones (F. Mattern
-    1989).
-    """
-    known = {other.event_id: other for other in totally_ordered([*events, event])}
-    past = {event.event_id}
-    is_closed = False
-    while not is_closed:
-        latest = Counter[str]()
-        for member in map(known.__getitem__, past):
-            latest[member.node_id] = max(latest[member.node_id], member.seq)
-        found = set(past)
-        for other in known.values():
-            if 0 < other.seq <= latest[other.node_id]:
-                found.add(other.event_id)
-        for event_id in past:
-            found.update(cause for cause in known[event_id].caused_by if cause in known)
-        is_closed = found == past
-        past = found
-    return Position().after(map(known.__getitem__, past))
 
 
 class Why(msgspec.Struct, frozen=True):

@@ -20,42 +20,34 @@ class FilteredEvent(Protocol):
     @property
     def event_type(self) -> str:
         """The event's type."""
-        ...
 
     @property
     def actor(self) -> str | None:
         """The person, agent or program that did it."""
-        ...
 
     @property
     def subject(self) -> str | None:
         """The thing that the event is about."""
-        ...
 
     @property
     def stream(self) -> str | None:
         """The group that the event belongs to."""
-        ...
 
     @property
     def turn_number(self) -> int | None:
         """The turn of a simulation."""
-        ...
 
     @property
     def timestamp(self) -> str:
         """When it happened."""
-        ...
 
     @property
     def members(self) -> Mapping[str, Any]:
         """All members of its line."""
-        ...
 
     @property
     def payload(self) -> Mapping[str, Any]:
         """The event's own content."""
-        ...
 
 
 class Comparison(msgspec.Struct, frozen=True):

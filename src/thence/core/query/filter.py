@@ -28,7 +28,7 @@ class UnknownKey(NamedTuple):
     path: str
     nearest: tuple[str, ...]
 
-    def told(self, of_last: int | None) -> str:
+    def message(self, of_last: int | None) -> str:
         """Returns the message about all events, or the `of_last` latest, with the nearest names."""
         has = "no event has" if of_last is None else f"none of the last {of_last:,} events has"
         near = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""

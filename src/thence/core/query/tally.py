@@ -1,8 +1,13 @@
-"""The count of a log's events, without keeping them in memory."""
+"""One pass over the events of a log, which keeps few of them: their counts, the log's end.
+
+A step is begun by one event and ended by another, which names the first. A process that was
+killed in between leaves the step open, which shows what the process was doing.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.order import total_order_key
@@ -30,11 +35,15 @@ def tallied(events: Iterable[Event]) -> Tally:
     types: Counter[str] = Counter()
     actors: Counter[str] = Counter()
     nodes: Counter[str] = Counter()
+    unverified = 0
     first: Event | None = None
     last: Event | None = None
     for event in events:
         types[event.event_type] += 1
-        nodes[event.node_id] += 1
+        if event.is_foreign:
+            unverified += 1
+        else:
+            nodes[event.node_id] += 1
         actor = event.actor
         if actor:
             actors[actor] += 1
@@ -45,7 +54,6 @@ def tallied(events: Iterable[Event]) -> Tally:
             last = event
         elif key < total_order_key(first):
             first = event
-    unverified = nodes.pop("", 0)
     return Tally(
         types.total(), unverified, falling(types), falling(actors), falling(nodes), first, last
     )
@@ -54,3 +62,29 @@ def tallied(events: Iterable[Event]) -> Tally:
 def falling(counts: Mapping[str, int]) -> dict[str, int]:
     """Returns counts with the largest first, equal ones by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+class LogEnd(NamedTuple):
+    """The last event, None in an empty log, and the open steps' begins, both in total order."""
+
+    last: Event | None
+    still_open: tuple[Event, ...]
+
+
+def ending(events: Iterable[Event]) -> LogEnd:
+    """Reads events once, in any order, and returns their end.
+
+    An event is open if it begins a step that no event ends. Only the open events are kept in
+    memory, with the ids that were ended but not begun so far.
+    """
+    last: Event | None = None
+    begun: dict[str, Event] = {}
+    ended_early: set[str] = set()
+    for event in events:
+        if last is None or total_order_key(event) > total_order_key(last):
+            last = event
+        if event.begins and event.event_id not in ended_early:
+            begun[event.event_id] = event
+        if event.ends is not None and begun.pop(event.ends, None) is None:
+            ended_early.add(event.ends)
+    return LogEnd(last, tuple(sorted(begun.values(), key=total_order_key)))

@@ -62,132 +62,92 @@ def _system(event: Event) -> str:
     return f"In {_when(event)} the system noted {kind.replace('_', ' ')}{who}{note}"
 
 
+class _Words:
+    """The words of a template: of an event `who`, `what` and such, else a value of its payload."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def __getitem__(self, name: str) -> str:
+        event = self._event
+        if name == "who":
+            return _who(event)
+        if name == "what":
+            return work_subject_shown(event) or "something"
+        if name == "stream":
+            return str(event.stream)
+        value = event.payload.get("reason" if name == "why" else name)
+        if name == "why":
+            return f": {shown(value)}" if value else ""
+        return shown(value or "unknown")[:_OID_SHOWN] if name == "commit" else shown(value)
+
+
+def _filled(template: str) -> Callable[[Event], str]:
+    """Returns a function that fills a template with the words of an event."""
+    return lambda event: template.format_map(_Words(event))
+
+
 def _moved(event: Event) -> str:
+    words = _Words(event)
     old = event.payload.get("previous_status") or event.payload.get("old_status") or "nothing"
-    reason = event.payload.get("reason")
-    why = f": {shown(reason)}" if reason else ""
-    new = event.payload.get("new_status")
-    return f"{_who(event)} moved {_what(event)} from {shown(old)} to {shown(new)}{why}"
+    moved = f"{words['who']} moved {words['what']} from {shown(old)}"
+    return f"{moved} to {words['new_status']}{words['why']}"
 
 
 def _wp_created(event: Event) -> str:
     needs = event.payload.get("dependencies")
     after = f", after {shown(needs)}" if needs else ""
-    return f"{_who(event)} planned {_what(event)}, {_said(event, 'title')}{after}"
+    return _filled("{who} planned {what}, {title}")(event) + after
 
 
 def _assigned(event: Event) -> str:
     phase = event.payload.get("phase", "implementation")
-    return f"{_what(event)} was given to {_said(event, 'agent_id')} for {shown(phase)}"
-
-
-def _feature_created(event: Event) -> str:
-    count = _said(event, "wp_count")
-    return f"{_who(event)} cut feature {event.stream} into {count} work packages"
-
-
-def _feature_completed(event: Event) -> str:
-    return f"Feature {event.stream} was completed"
+    return f"{_filled('{what} was given to {agent_id}')(event)} for {shown(phase)}"
 
 
 def _history(event: Event) -> str:
+    words = _Words(event)
     kind = shown(event.payload.get("entry_type", "note"))
-    return f"{_who(event)} left a {kind} on {_what(event)}: {_said(event, 'entry_content')}"
+    return f"{words['who']} left a {kind} on {words['what']}: {words['entry_content']}"
 
 
 def _error(event: Event) -> str:
     reason = spoken({"error_message": event.payload.get("error_message")}).text or "nothing"
-    return f"{_who(event)} met an error on {_what(event)}: {reason}"
-
-
-def _dependency(event: Event) -> str:
-    kind = _said(event, "resolution_type")
-    return f"{_said(event, 'dependency_wp_id')}, which {_what(event)} needs, is {kind}"
-
-
-def _spec(event: Event) -> str:
-    return f"{_who(event)} wrote the spec of {event.stream}, {_said(event, 'title')}"
-
-
-def _workspace(event: Event) -> str:
-    branch, package = _said(event, "branch_name"), _said(event, "work_package_id")
-    return f"{_who(event)} made the branch {branch} for {package}"
-
-
-def _reviewed(event: Event) -> str:
-    return f"{_who(event)} handed in {_what(event)} at commit {_commit(event)}"
-
-
-def _renumbered(event: Event) -> str:
-    return f"{_who(event)} gave {_what(event)} its number: it was {_said(event, 'old_wp_id')}"
+    return f"{_filled('{who} met an error on {what}')(event)}: {reason}"
 
 
 def _landed(event: Event) -> str:
-    reason = event.payload.get("reason")
-    why = f": {shown(reason)}" if reason else ""
     if event.payload.get("how") == "no_code":
-        return f"{_what(event)} has no code to be merged{why}"
-    return f"The code of {_what(event)} is in its target, at commit {_commit(event)}{why}"
-
-
-def _settled(event: Event) -> str:
-    why = f": {shown(event.payload['reason'])}" if event.payload.get("reason") else ""
-    return f"{_who(event)} settled a conflict on {_what(event)} for {_said(event, 'winner')}{why}"
-
-
-def _commit(event: Event) -> str:
-    return shown(event.payload.get("commit") or "unknown")[:_OID_SHOWN]
-
-
-def _subtask(event: Event) -> str:
-    package = _said(event, "work_package_id")
-    return f"{_who(event)} ticked {_what(event)} of {package}: {_said(event, 'subtask_text')}"
-
-
-def _subtask_reopened(event: Event) -> str:
-    package = _said(event, "work_package_id")
-    return f"{_who(event)} reopened {_what(event)} of {package}: {_said(event, 'subtask_text')}"
-
-
-def _gate_created(event: Event) -> str:
-    kind, package = _said(event, "gate_type"), _said(event, "work_package_id")
-    return f"{_who(event)} set the gate {kind} before {package}"
+        return _filled("{what} has no code to be merged{why}")(event)
+    return _filled("The code of {what} is in its target, at commit {commit}{why}")(event)
 
 
 def _gate_result(event: Event) -> str:
-    old, new = _said(event, "old_status"), _said(event, "new_status")
     result = event.payload.get("result_data")
     kind = result.get("gate_type") if isinstance(result, Mapping) else None
-    gate = shown(kind) if kind else _said(event, "gate_id")
-    return f"{_who(event)} moved gate {gate} from {old} to {new}"
-
-
-def _what(event: Event) -> str:
-    return work_subject_shown(event) or "something"
-
-
-def _said(event: Event, key: str) -> str:
-    return shown(event.payload.get(key))
+    gate = shown(kind or event.payload.get("gate_id"))
+    moved = _filled("from {old_status} to {new_status}")(event)
+    return f"{_who(event)} moved gate {gate} {moved}"
 
 
 WORK_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     "WPStatusChanged": _moved,
     "WPCreated": _wp_created,
     "WPAssigned": _assigned,
-    "FeatureCreated": _feature_created,
-    "FeatureCompleted": _feature_completed,
+    "FeatureCreated": _filled("{who} cut feature {stream} into {wp_count} work packages"),
+    "FeatureCompleted": _filled("Feature {stream} was completed"),
     "HistoryAdded": _history,
     "ErrorLogged": _error,
-    "DependencyResolved": _dependency,
-    "SpecCreated": _spec,
-    "WorkspaceCreated": _workspace,
-    "SubtaskCompleted": _subtask,
-    "SubtaskReopened": _subtask_reopened,
-    "WPReviewed": _reviewed,
+    "DependencyResolved": _filled("{dependency_wp_id}, which {what} needs, is {resolution_type}"),
+    "SpecCreated": _filled("{who} wrote the spec of {stream}, {title}"),
+    "WorkspaceCreated": _filled("{who} made the branch {branch_name} for {work_package_id}"),
+    "SubtaskCompleted": _filled("{who} ticked {what} of {work_package_id}: {subtask_text}"),
+    "SubtaskReopened": _filled("{who} reopened {what} of {work_package_id}: {subtask_text}"),
+    "WPReviewed": _filled("{who} handed in {what} at commit {commit}"),
     "WPLanded": _landed,
-    "WPRenumbered": _renumbered,
-    "ConflictSettled": _settled,
-    "GateCreated": _gate_created,
+    "WPRenumbered": _filled("{who} gave {what} its number: it was {old_wp_id}"),
+    "ConflictSettled": _filled("{who} settled a conflict on {what} for {winner}{why}"),
+    "GateCreated": _filled("{who} set the gate {gate_type} before {work_package_id}"),
     "GateResultChanged": _gate_result,
 }
 

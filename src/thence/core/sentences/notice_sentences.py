@@ -50,8 +50,7 @@ def _node_changed(facts: Mapping[str, Any]) -> str:
     old, new = facts.get("old_node_id"), facts.get("new_node_id")
     before = f" from {shown(old)}" if old else ""
     behind = f" to {shown(new)}" if new else ""
-    why = f": {shown(facts['reason'])}" if facts.get("reason") else ""
-    return f"the log's node changed{before}{behind}{why}"
+    return f"the log's node changed{before}{behind}{_why(facts)}"
 
 
 def _segment_suspect(facts: Mapping[str, Any]) -> str:
@@ -65,8 +64,7 @@ def _events_dropped(facts: Mapping[str, Any]) -> str:
 
 
 def _write_failed(facts: Mapping[str, Any]) -> str:
-    why = f": {shown(facts['reason'])}" if facts.get("reason") else ""
-    return f"{_count(facts.get('count'), 'event')} could not be written{why}"
+    return f"{_count(facts.get('count'), 'event')} could not be written{_why(facts)}"
 
 
 def _shrunk(facts: Mapping[str, Any]) -> str:
@@ -127,6 +125,10 @@ def _counted(number: object, noun: str, one: str = "was", many: str = "were") ->
     if not isinstance(number, int) or not _is_number(number):
         return f"some {noun}s", many
     return (f"1 {noun}", one) if number == 1 else (f"{number:,} {noun}s", many)
+
+
+def _why(facts: Mapping[str, Any]) -> str:
+    return f": {shown(facts['reason'])}" if facts.get("reason") else ""
 
 
 def _file(facts: Mapping[str, Any]) -> str:

@@ -1,13 +1,23 @@
-"""The conversion of causes that a caller names to ids.
+"""Causes as a caller names them, and as another process or log names them.
 
-Each function with a `caused_by` uses it: an event, an id, an iterable of these, or None.
+Each function with a `caused_by` takes an event, an id, an iterable of these, or None, and
+converts them to ids. A cause in another log is one text, `<event_id>@<lamport_clock>@<log_id>`,
+which the environment variable THENCE_CAUSE carries to a process, and `external_causes` of an
+event holds.
 """
 
+import re
 from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
+from thence.core.clock import CLOCK_MAX
 from thence.core.ids import is_ulid
 from thence.errors import InvalidEvent
+
+VARIABLE = "THENCE_CAUSE"
+_FORM = re.compile(
+    r"(?P<event_id>[0-9A-Za-z_.:-]{1,128})@(?P<clock>\d{1,16})@(?P<log_id>[0-9A-Z]{26})", re.ASCII
+)
 
 
 class HasId(Protocol):
@@ -16,7 +26,6 @@ class HasId(Protocol):
     @property
     def event_id(self) -> str:
         """The id of the event."""
-        ...
 
 
 Cause = HasId | str
@@ -62,3 +71,24 @@ def _refused(cause: str) -> InvalidEvent:
         cause=cause,
         hint="pass what append, emit or get returned",
     )
+
+
+class HandedCause(NamedTuple):
+    """An event of some log, with the clock that its effects must exceed."""
+
+    event_id: str
+    lamport_clock: int
+    log_id: str
+
+    @property
+    def text(self) -> str:
+        """The text form of the cause."""
+        return f"{self.event_id}@{self.lamport_clock}@{self.log_id}"
+
+
+def handed(text: str) -> HandedCause | None:
+    """Reads a cause from its text; None if the text is no cause."""
+    found = _FORM.fullmatch(text)
+    if found is None or int(found["clock"]) > CLOCK_MAX:
+        return None
+    return HandedCause(found["event_id"], int(found["clock"]), found["log_id"])

@@ -199,10 +199,10 @@ def stamper(node_id: str) -> Callable[[Sequence[Draft], int, int], list[bytes]]:
     template = b'%%b,"node_id":"%b","seq":%%d,"lamport_clock":%%d%%b' % node_id.encode()
 
     def stamp(drafts: Sequence[Draft], seq: int, lamport_clock: int) -> list[bytes]:
-        ahead = lamport_clock - seq
+        difference = lamport_clock - seq
         return [
             b'%b,"crc":"%08x"}\n'
-            % (line := template % (item.head, number, number + ahead, item.tail), crc32(line))
+            % (line := template % (item.head, number, number + difference, item.tail), crc32(line))
             for number, item in enumerate(drafts, seq)
         ]
 
@@ -300,25 +300,6 @@ def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
             return BadLine("not_an_event", _DEEP)
         return Event(line, header, vocabulary)
     return _foreign(line, vocabulary)
-
-
-def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:
-    """Reads many lines with valid checksums, faster than `parse` one by one.
-
-    `data` is the lines with the bytes between them. Returns None if any line is no event, or
-    has a member of a wrong type.
-    """
-    try:
-        if not data.isascii():
-            data.decode()
-        headers = list(map(decode_header, lines))
-    except (ValueError, RecursionError):
-        return None
-    if max(map(len, lines)) >= DEEP_BYTES_MIN and any(map(is_too_deep, lines)):
-        return None
-    if not all(head.seq > 0 and 0 < head.lamport_clock <= CLOCK_MAX for head in headers):
-        return None
-    return [Event(line, head, vocabulary) for line, head in zip(lines, headers, strict=True)]
 
 
 def _header(line: bytes) -> Header:

@@ -1,4 +1,4 @@
-"""The fast decoder of many lines at once, for a few members.
+"""The fast decoder of many lines at once, whole or for a few members.
 
 If any line is not a plain event of thence, None is returned, and the lines have to be parsed
 one by one by `core.values.codec`.
@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.event import LINE_DEPTH_MAX
+from thence.core.event import LINE_DEPTH_MAX, Event, decode_header
 from thence.core.values.codec import DEEP_BYTES_MIN, is_too_deep
+from thence.core.values.vocabulary import Vocabulary
 
 
 class Numbered(Protocol):
@@ -18,12 +19,10 @@ class Numbered(Protocol):
     @property
     def seq(self) -> int:
         """The number in its node's own journal."""
-        ...
 
     @property
     def lamport_clock(self) -> int:
         """Lamport's logical clock."""
-        ...
 
 
 T = TypeVar("T", bound=Numbered)
@@ -33,7 +32,7 @@ _DEEP = b"[" * LINE_DEPTH_MAX
 
 
 def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> list[T] | None:
-    """Decodes lines whose checksums fit; `data` is all of them, a newline between each two.
+    """Decodes lines whose checksums fit; `data` is all of them, with the bytes between.
 
     Returns None if any is no event, or has a member of a wrong type among those decoded.
     """
@@ -49,6 +48,14 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
     if min([each.seq for each in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
         return None
     return found
+
+
+def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:
+    """Reads many lines with valid checksums, as `taken` does."""
+    headers = taken(data, lines, decode_header)
+    if headers is None:
+        return None
+    return [Event(line, head, vocabulary) for line, head in zip(lines, headers, strict=True)]
 
 
 def _may_be_deep(data: bytes, lines: Sequence[bytes]) -> bool:

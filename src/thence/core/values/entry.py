@@ -13,8 +13,8 @@ from thence.core.values.decoding import taken
 from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 
 
-class IndexedMembers(msgspec.Struct, gc=False):
-    """The members of a plain event that are indexed; `timestamp` orders one without a clock."""
+class _Entry(msgspec.Struct, gc=False):
+    """The indexed members that the events of all hosts have."""
 
     event_id: str
     event_type: str
@@ -24,9 +24,14 @@ class IndexedMembers(msgspec.Struct, gc=False):
     node_id: str = ""
     caused_by: tuple[str, ...] = ()
     stream: str | None = None
-    subject: str | None = None
     actor: str | None = None
     turn_number: int | None = None
+
+
+class IndexedMembers(_Entry, gc=False):
+    """The members of a plain event that are indexed; `timestamp` orders one without a clock."""
+
+    subject: str | None = None
 
 
 class _Change(msgspec.Struct, gc=False):
@@ -36,19 +41,11 @@ class _Change(msgspec.Struct, gc=False):
     variable_name: str | int | float | bool | None = None
 
 
-class _SimEntry(msgspec.Struct, gc=False, rename={"stream": "simulation_id", "actor": "agent_id"}):
+class _SimEntry(_Entry, gc=False):
     """The members of a simulation's event that are indexed."""
 
-    event_id: str
-    event_type: str
-    seq: int
-    lamport_clock: int
-    timestamp: str = ""
-    node_id: str = ""
-    caused_by: tuple[str, ...] = ()
-    stream: str | None = None
-    actor: str | None = None
-    turn_number: int | None = None
+    stream: str | None = msgspec.field(default=None, name="simulation_id")
+    actor: str | None = msgspec.field(default=None, name="agent_id")
     details: _Change | None = None
 
     @property
@@ -60,19 +57,10 @@ class _SimEntry(msgspec.Struct, gc=False, rename={"stream": "simulation_id", "ac
         return f"{about.scope}/{about.variable_name}"
 
 
-class _WorkEntry(msgspec.Struct, gc=False, rename={"stream": "feature_slug"}):
+class _WorkEntry(_Entry, gc=False):
     """The members of a work event that are indexed, and those that make its subject."""
 
-    event_id: str
-    event_type: str
-    seq: int
-    lamport_clock: int
-    timestamp: str = ""
-    node_id: str = ""
-    caused_by: tuple[str, ...] = ()
-    stream: str | None = None
-    actor: str | None = None
-    turn_number: int | None = None
+    stream: str | None = msgspec.field(default=None, name="feature_slug")
     project_uuid: str | None = None
     aggregate_id: str | None = None
 
@@ -115,7 +103,7 @@ def entry_of(event: Event) -> IndexedMembers:
         header.node_id,
         header.caused_by,
         event.stream,
-        event.subject,
         event.actor,
         header.turn_number,
+        event.subject,
     )

@@ -156,9 +156,8 @@ class _Repair:
     def _text(self, value: str, path: str) -> str:
         if is_utf8(value):
             return str.__str__(value)
-        escaped = value.encode("utf-8", "backslashreplace").decode("utf-8")
         self.repairs.append({"path": path, "was": "a lone surrogate"})
-        return escaped
+        return storable(value)
 
     def _number(self, value: float, path: str) -> Any:
         if isinstance(value, int):
@@ -214,6 +213,11 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def storable(text: str) -> str:
+    """Returns a text that UTF-8 can encode: a lone surrogate becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _describe(value: Any) -> str:

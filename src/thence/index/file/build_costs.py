@@ -1,5 +1,6 @@
 """The cost of building indexes, for metrics."""
 
+from operator import add
 from threading import Lock
 from typing import NamedTuple
 
@@ -21,27 +22,9 @@ class Builds:
 
     def __init__(self) -> None:
         self._mutex = Lock()
-        self._cost = Cost()
+        self.cost = Cost()
 
-    @property
-    def cost(self) -> Cost:
-        """The sum so far."""
-        return self._cost
-
-    def add_build(self, events: int, seconds: float) -> None:
-        """Adds an index built from nothing."""
+    def add(self, more: Cost) -> None:
+        """Adds the cost of an index that was built, or that has taken in later events."""
         with self._mutex:
-            so_far = self._cost
-            self._cost = so_far._replace(
-                builds=so_far.builds + 1,
-                build_seconds=so_far.build_seconds + seconds,
-                events=so_far.events + events,
-            )
-
-    def add_catch_up(self, events: int, seconds: float) -> None:
-        """Adds the events that an index added as its log grew."""
-        with self._mutex:
-            so_far = self._cost
-            self._cost = so_far._replace(
-                catch_up_seconds=so_far.catch_up_seconds + seconds, events=so_far.events + events
-            )
+            self.cost = Cost(*map(add, self.cost, more))

@@ -21,8 +21,8 @@ from thence.index.file.keeper import WAIT_S, Keeper, open_database
 from thence.index.file.match_cache import MatchCache
 from thence.index.tables.lines import Extent, LineReader
 from thence.index.tables.segment_snapshot import Stale
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk, on_fork
+from thence.log.storage.disk_errors import reading
 
 _TRIES_MAX = 3
 _IDLE_MAX = 8
@@ -68,8 +68,8 @@ class Index:
         builds: Builds | None = None,
     ) -> None:
         self._disk = disk
-        self._folder = folder
-        self._vocabulary = vocabulary
+        self.folder = folder
+        self.vocabulary = vocabulary
         self._keeper_lock = RLock()
         self._mutex = RLock()  # never held while waiting for the keeper's lock
         self._begun = self._ended = 0
@@ -79,16 +79,6 @@ class Index:
         self.match_cache = MatchCache()
         _OpenIndexes.indexes.add(self)
         finalize(self, _let_go, self._keeper, self._idle)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the log."""
-        return self._folder
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the log's host."""
-        return self._vocabulary
 
     def freshen(self, timeout_s: float = WAIT_S) -> None:
         """Brings the index up to date with the log.
@@ -102,7 +92,7 @@ class Index:
             if self._ended >= wanted:
                 return
             self._begun = number = self._begun + 1
-            with reading(self._folder):
+            with reading(self.folder):
                 self._keeper.freshen(timeout_s)
             self._ended = max(self._ended, number)  # a signal handler may have refreshed too
 
@@ -111,7 +101,7 @@ class Index:
 
         `on_read` is called repeatedly with the number of bytes read so far.
         """
-        with self._keeper_lock, reading(self._folder):
+        with self._keeper_lock, reading(self.folder):
             self._keeper.rebuild(on_read)
 
     def answer(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
@@ -124,7 +114,7 @@ class Index:
         for _ in range(_TRIES_MAX):
             self.freshen()
             try:
-                with reading(self._folder), self._snapshot() as connection:
+                with reading(self.folder), self._snapshot() as connection:
                     return work(connection)
             except (Stale, sqlite3.DatabaseError) as failure:
                 self._doubt(failure, error)
@@ -141,7 +131,7 @@ class Index:
         if not self._keeper.is_open:
             self.freshen()
         try:
-            with reading(self._folder), self._snapshot() as connection:
+            with reading(self.folder), self._snapshot() as connection:
                 yield connection
         except (Stale, sqlite3.DatabaseError) as error:
             self._doubt(error, error)
@@ -149,19 +139,15 @@ class Index:
 
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""
-        with (
-            closing(LineReader(self._disk, self._folder, connection)) as lines,
-            reading(self._folder),
-        ):
-            return list(lines.events(extents, self._vocabulary))
+        reader = LineReader(self._disk, self.folder, connection)
+        with closing(reader), reading(self.folder):
+            return list(reader.events(extents, self.vocabulary))
 
     def lines(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[bytes]:
         """Reads the lines of the events that `fetch` reads; thence's own are not decoded."""
-        with (
-            closing(LineReader(self._disk, self._folder, connection)) as lines,
-            reading(self._folder),
-        ):
-            return list(lines.lines(extents, self._vocabulary))
+        reader = LineReader(self._disk, self.folder, connection)
+        with closing(reader), reading(self.folder):
+            return list(reader.lines(extents, self.vocabulary))
 
     def close(self) -> None:
         """Closes the connections; running readers keep theirs until they have finished."""
@@ -265,7 +251,7 @@ class Index:
     def _unreadable(self, error: Exception | None) -> ReadFailed:
         return ReadFailed(
             "could not read the index of",
-            place=self._folder,
+            place=self.folder,
             cause=error or "",
             hint="try again: it is made again from the log",
         )

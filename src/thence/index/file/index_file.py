@@ -21,7 +21,7 @@ from thence.log.storage.disk import (
     pause,
     process_id,
 )
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 _NAME = "index.db"
 _PAUSE_MIN_S = 0.0005

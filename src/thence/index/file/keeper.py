@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes
 
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.file.build_costs import Builds
+from thence.index.file.build_costs import Builds, Cost
 from thence.index.file.index_file import Busy, Files, IndexFile
 from thence.index.tables.builder import Builder
 from thence.index.tables.loading import load
@@ -26,28 +26,15 @@ from thence.index.tables.segment_snapshot import (
     present,
     snapshots,
 )
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
+from thence.log.storage.disk_errors import DiskError, reading
+from thence.log.storage.durability import durability_on
 from thence.log.storage.identity import read_info
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 WAIT_S = 10.0
 BUSY_S = 2.0
-# filesystems on which SQLite's shared memory does not work between hosts, or not at all
-_NO_SHARED_MEMORY = (
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "afs",
-    "ceph",
-    "lustre",
-    "fuse.sshfs",
-)
 _ATTEMPTS_MAX = 5
 # a caller waits for each checkpoint: more frequent ones are shorter
 _UNCHECKPOINTED_MAX = 64
@@ -76,7 +63,7 @@ class Keeper:
         self._log_id = ""
         self._writer: sqlite3.Connection | None = None
         self._builder: Builder | None = None
-        self._files: Files = (None, None, None)
+        self.files: Files = (None, None, None)  # those that were trusted last
         self._state: FileState | None = None
         self._seen: tuple[PresentSegment, ...] | None = None
         self._uncheckpointed = 0
@@ -86,11 +73,6 @@ class Keeper:
         """The file of the index; None for memory."""
         locations = self._locations or ()
         return locations[self._location] if self._location < len(locations) else None
-
-    @property
-    def files(self) -> Files:
-        """The files that were trusted last."""
-        return self._files
 
     @property
     def writer(self) -> sqlite3.Connection:
@@ -142,7 +124,7 @@ class Keeper:
             with suppress(Busy, OSError, sqlite3.Error), index_file.locked(0.0):
                 if (
                     index_file.manifest().state == index_file.state()
-                    and self._files == index_file.files()
+                    and self.files == index_file.files()
                 ):
                     self._checkpoint(index_file, "TRUNCATE")
         self._close()
@@ -160,7 +142,7 @@ class Keeper:
     def _is_fresh(self) -> bool:
         index_file = self.index_file
         if index_file is not None and (
-            index_file.files() != self._files or index_file.state() != self._state
+            index_file.files() != self.files or index_file.state() != self._state
         ):
             return False
         return present(self._disk, self._folder) == self._seen
@@ -178,7 +160,8 @@ class Keeper:
         info = read_info(self._disk, self._folder)
         self._log_id = info.log_id if info else ""
         self._locations = []
-        if self._disk.filesystem(self._folder) not in _NO_SHARED_MEMORY:
+        # over a network SQLite's shared memory does not work between hosts, or not at all
+        if durability_on(self._disk.filesystem(self._folder)) != "unproven":
             self._locations.append(IndexFile(self._disk, self._home))
         if self._cache is not None and self._log_id:
             self._locations.append(IndexFile(self._disk, self._cache / self._log_id))
@@ -230,12 +213,12 @@ class Keeper:
             return False
         if state != manifest.state if manifest.wal == NOWHERE else files[1] != manifest.wal:
             return False
-        if self._writer is None or files != self._files:
+        if self._writer is None or files != self.files:
             self._close()
             self._writer = open_database(index_file.path)
         meta = _meta(self._writer)
-        self._files = index_file.files()
-        if self._files[0] != files[0]:
+        self.files = index_file.files()
+        if self.files[0] != files[0]:
             return False
         if manifest.wal != NOWHERE:
             self._checkpoint(index_file, "PASSIVE")
@@ -287,7 +270,7 @@ class Keeper:
         connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
-        self._builds.add_build(count, (monotonic_ns() - begin_ns) / 1e9)
+        self._builds.add(Cost(1, (monotonic_ns() - begin_ns) / 1e9, 0.0, count))
 
     def _catch_up(self, index_file: IndexFile | None) -> None:
         """Adds the events that the index lacks; Stale if the index does not fit the segments."""
@@ -304,7 +287,8 @@ class Keeper:
         begin_ns, before = monotonic_ns(), builder.events
         commits = builder.catch_up(there, fitting, beat)
         if builder.events > before:
-            self._builds.add_catch_up(builder.events - before, (monotonic_ns() - begin_ns) / 1e9)
+            seconds = (monotonic_ns() - begin_ns) / 1e9
+            self._builds.add(Cost(0, 0.0, seconds, builder.events - before))
         self._builder = builder
         if index_file is not None:
             if commits:
@@ -351,7 +335,7 @@ class Keeper:
                     )
                     self._fill(self._writer, None)
                     self._is_distrusted = False
-                self._files = (None, None, None)
+                self.files = (None, None, None)
                 self._catch_up(None)
                 return
             except (Stale, sqlite3.Error) as error:

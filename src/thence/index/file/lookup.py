@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
+from typing import TypeVar
 
 import msgspec
 
@@ -16,10 +17,13 @@ from thence.core.query.lookup import (
     not_found,
     subject_named,
 )
+from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.tables.lines import Extent
 from thence.index.tables.places import STRIDE
+
+T = TypeVar("T")
 
 # the number of events read at once in a search from the latest event back
 _READ_EVENTS_MIN = 64
@@ -74,12 +78,20 @@ def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = 
 
 def place_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the place of an event; raises EventNotFound."""
-    if is_storable(event_id):
-        sql = "SELECT place FROM events WHERE event_id = :event_id"
+    return _number_of(index, connection, event_id, "place")
+
+
+def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
+    """Returns the arrival of an event; raises EventNotFound."""
+    return _number_of(index, connection, event_id, "arrival")
+
+
+def _number_of(index: Index, connection: sqlite3.Connection, event_id: str, column: str) -> int:
+    if is_utf8(event_id):  # no event's id holds half a surrogate pair
+        sql = f"SELECT {column} FROM events WHERE event_id = :event_id"
         found = connection.execute(sql, {"event_id": event_id}).fetchone()
         if found is not None:
-            place: int = found[0]
-            return place
+            return int(found[0])
     raise not_found(index.folder, event_id)
 
 
@@ -90,20 +102,22 @@ def event_at(index: Index, connection: sqlite3.Connection, place: int) -> Event:
 
 def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[Event]:
     """Returns the events at places, in the given order; they are read in the log's order."""
-    wanted = list(places)
-    in_order = sorted(set(wanted))
-    events = index.fetch(connection, _extents(connection, in_order))
-    found = dict(zip(in_order, events, strict=True))
-    return [found[place] for place in wanted]
+    return _in_order_of(list(places), connection, index.fetch)
 
 
 def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[bytes]:
     """Returns the stored lines of the events at places, in the order of `events_at`."""
-    wanted = list(places)
-    in_order = sorted(set(wanted))
-    lines = index.lines(connection, _extents(connection, in_order))
-    found = dict(zip(in_order, lines, strict=True))
-    return [found[place] for place in wanted]
+    return _in_order_of(list(places), connection, index.lines)
+
+
+def _in_order_of(
+    places: list[int],
+    connection: sqlite3.Connection,
+    read: Callable[[sqlite3.Connection, list[Extent]], list[T]],
+) -> list[T]:
+    in_order = sorted(set(places))
+    found = dict(zip(in_order, read(connection, _extents(connection, in_order)), strict=True))
+    return [found[place] for place in places]
 
 
 def ids_at(connection: sqlite3.Connection, places: Iterable[int]) -> list[str]:
@@ -135,7 +149,7 @@ def _place_by_prefix(
 ) -> int:
     """Returns the place of the one event whose id begins with a text, else by its subject."""
     number, first = 0, 0
-    if is_storable(text):
+    if is_utf8(text):
         asked = {"text": text, "upper": text.upper()}
         sql = "SELECT place FROM events WHERE event_id = :text"
         exact = connection.execute(sql, asked).fetchone()
@@ -158,7 +172,7 @@ def _place_by_prefix(
 
 def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
     """Returns the place of the latest event on the subject that a text names, None if none is."""
-    if not is_storable(text) or not text:
+    if not is_utf8(text) or not text:
         return None
     sql = (
         "SELECT (SELECT max(place) FROM events WHERE subject = names.id) FROM names"
@@ -177,7 +191,7 @@ def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     sql = (
-        "SELECT text FROM subject_tallies JOIN names ON names.id = subject"
+        "SELECT text FROM counts_by_subject JOIN names ON names.id = subject"
         " WHERE substr(text, -length(:ending)) = :ending OR :ending = '' LIMIT :limit"
     )
     found = connection.execute(sql, {"ending": ending, "limit": limit})
@@ -196,12 +210,3 @@ def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabu
             if vocabulary.is_error(event):
                 return event
         end, number = places[-1], min(2 * number, _READ_EVENTS_MAX)
-
-
-def is_storable(text: str) -> bool:
-    """Reports whether a text can be an id: no event's id holds half a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -11,14 +11,13 @@ from itertools import islice
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE, Cone
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
 from thence.core.query.answer import Concurrent, Effects, Why
-from thence.core.values.position import Position
+from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
-from thence.index.file.lookup import event_at, events_at, ids_at, is_storable, lines_at, place_of
-from thence.index.graph import cut, links, shared_causes
-from thence.index.graph.links import Direction
+from thence.index.file.lookup import event_at, events_at, ids_at, lines_at, place_of
+from thence.index.graph import links, shared_causes
 
 
 class CausalityLines(NamedTuple):
@@ -39,49 +38,6 @@ class NamedCauses(NamedTuple):
     truncated: bool
 
 
-def cone(
-    index: Index,
-    event_id: str,
-    direction: Direction,
-    depth: int | None = None,
-    limit: int = CONE_EVENTS_MAX,
-) -> tuple[Cone, bool]:
-    """Returns causes or effects with their distance, nearest first, and whether any was cut off.
-
-    At equal distance the total order decides; the event itself is left out. With a `depth`
-    only events of at most this distance are returned. Raises EventNotFound.
-    """
-
-    def work(connection: sqlite3.Connection) -> tuple[Cone, bool]:
-        place = place_of(index, connection, event_id)
-        distances, truncated = links.cone(connection, place, direction, depth, limit)
-        events = events_at(index, connection, distances)
-        return tuple(zip(events, distances.values(), strict=True)), truncated
-
-    return index.answer(work)
-
-
-def cone_lines(
-    index: Index,
-    event_id: str,
-    direction: Direction,
-    depth: int | None = None,
-    limit: int = CONE_EVENTS_MAX,
-) -> tuple[tuple[tuple[bytes, int], ...], bool]:
-    """Returns the result of `cone` with the stored line of each event, not decoded.
-
-    It takes half as long, for callers that send the lines on. Raises EventNotFound.
-    """
-
-    def work(connection: sqlite3.Connection) -> tuple[tuple[tuple[bytes, int], ...], bool]:
-        place = place_of(index, connection, event_id)
-        distances, truncated = links.cone(connection, place, direction, depth, limit)
-        lines = lines_at(index, connection, distances)
-        return tuple(zip(lines, distances.values(), strict=True)), truncated
-
-    return index.answer(work)
-
-
 def causality(
     index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
 ) -> CausalityLines:
@@ -97,20 +53,6 @@ def causality(
             downstream=tuple(lines_at(index, connection, effects)),
             truncated=is_cut or is_cut_too,
         )
-
-    return index.answer(work)
-
-
-def chain(index: Index, event_id: str, limit: int = CHAIN_EVENTS_MAX) -> tuple[Event, ...]:
-    """Returns one line of causes from a root to the event, the root first.
-
-    A chain longer than the limit is cut at the root's side. Raises EventNotFound.
-    """
-
-    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        place = place_of(index, connection, event_id)
-        found = links.chain(connection, place, MILESTONE, limit)
-        return tuple(events_at(index, connection, found))
 
     return index.answer(work)
 
@@ -190,19 +132,6 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
     return index.answer(work)
 
 
-def causal_cut(index: Index, event_id: str) -> Position:
-    """Returns the smallest past of an event that is closed under *precedes*, itself included.
-
-    All links are scanned, repeatedly while one leads to later events of a node. Raises
-    EventNotFound.
-    """
-
-    def work(connection: sqlite3.Connection) -> Position:
-        return cut.causal_cut(connection, place_of(index, connection, event_id))
-
-    return index.answer(work)
-
-
 def heads(
     index: Index, subject: str | Sequence[str], but: Collection[str] = ()
 ) -> tuple[Event, ...]:
@@ -211,7 +140,7 @@ def heads(
     A subject may have several names. Events of the types in `but` don't count as events on the
     subject, but links through them do.
     """
-    names = [name for name in _names(subject) if is_storable(name)]
+    names = [name for name in _names(subject) if is_utf8(name)]
     on_subject = (
         "SELECT place FROM events"
         " WHERE subject IN"

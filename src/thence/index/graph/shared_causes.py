@@ -26,7 +26,11 @@ _BETWEEN = """
     SELECT json_group_array(child), json_group_array(parent)
     FROM (SELECT child, parent FROM causes WHERE child BETWEEN ? AND ? ORDER BY child)
 """
-_place_numbers = msgspec.json.Decoder(list[int]).decode
+_PLACES = """
+    SELECT json_group_array(place)
+    FROM (SELECT place FROM events WHERE place BETWEEN ? AND ? ORDER BY place)
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
 
 Colours = dict[int, int]
 
@@ -117,20 +121,12 @@ class _Walk:
 def _links(connection: sqlite3.Connection, low: int, top: int) -> tuple[list[int], list[int]]:
     """Returns the links from some places: children in order, and the parent of each."""
     children, parents = connection.execute(_BETWEEN, (low, top)).fetchone()
-    return _place_numbers(children), _place_numbers(parents)
+    return _numbers(children), _numbers(parents)
 
 
 def _is_any_open(ranges: Mapping[int, Colours], surpassed: int) -> bool:
     every = (colour for colours in ranges.values() for colour in colours.values())
     return any(not colour & surpassed for colour in every)
-
-
-# SQLite returns a list faster than rows
-_PLACES = """
-    SELECT json_group_array(place)
-    FROM (SELECT place FROM events WHERE place BETWEEN ? AND ? ORDER BY place)
-"""
-_numbers = msgspec.json.Decoder(list[int]).decode
 
 
 def latest_shared(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:

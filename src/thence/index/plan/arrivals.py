@@ -9,9 +9,9 @@ from heapq import merge
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.query.lookup import not_found
+from thence.core.values.payload import is_utf8
 from thence.index.file.database import Index
-from thence.index.file.lookup import is_storable
+from thence.index.file.lookup import arrival_of
 from thence.index.tables.lines import Extent
 from thence.index.tables.places import STRIDE
 
@@ -63,10 +63,10 @@ def between(index: Index, after: str | int | None, until: str | None) -> Arrived
     """
 
     def work(connection: sqlite3.Connection) -> Arrived:
-        last = _arrival(index, connection, until) if until is not None else 0
+        last = arrival_of(index, connection, until) if until is not None else 0
         first = max(0, last - after) if isinstance(after, int) else 0
         if isinstance(after, str):
-            first = _arrival(index, connection, after)
+            first = arrival_of(index, connection, after)
         if first >= last:
             return Arrived((), False)
         asked = {"after": first, "until": min(last, first + BATCH_EVENTS)}  # none is left out
@@ -87,13 +87,13 @@ def known(index: Index, ids: Collection[str], until: str) -> set[str]:
     """Returns those ids that had arrived up to an event. Raises EventNotFound, ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> set[str]:
-        last = _arrival(index, connection, until)
+        last = arrival_of(index, connection, until)
 
         def is_known(event_id: str) -> bool:
             asked = {"event_id": event_id, "until": last}
             return connection.execute(_KNOWN, asked).fetchone() is not None
 
-        return {event_id for event_id in ids if is_storable(event_id) and is_known(event_id)}
+        return {event_id for event_id in ids if is_utf8(event_id) and is_known(event_id)}
 
     return index.answer(work)
 
@@ -108,12 +108,3 @@ def newest(index: Index) -> Newest:
         return Newest(last[0], clock[0]) if last and clock else Newest(None, 0)
 
     return index.answer(work)
-
-
-def _arrival(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
-    if is_storable(event_id):
-        sql = "SELECT arrival FROM events WHERE event_id = :event_id"
-        row = connection.execute(sql, {"event_id": event_id}).fetchone()
-        if row is not None:
-            return int(row[0])
-    raise not_found(index.folder, event_id)

@@ -3,23 +3,23 @@
 All candidates are read for a first page, a batch at a time, and the answer is cached: if the
 log has grown, only the events that arrived since then are read.
 
-`core.query.comparison` decides what matches. Most lines are excluded by their bytes alone; the
-others are decoded, but no Event is made.
+`core.query.comparison` decides what matches. Most lines are excluded by their bytes alone; of the
+others the members are decoded, seldom the header.
 """
 
 import json
 import sqlite3
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import Any
 
-from thence.core.event import Event, decoded
+from thence.core.event import Event, Header, decoded
 from thence.core.query.comparison import Comparison
 from thence.core.query.filter import Filter
 from thence.core.values.codec import parse
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.file.database import Index
 from thence.index.file.match_cache import Matches, found, state
 from thence.index.plan.page import Wanted
@@ -31,6 +31,16 @@ from thence.index.tables.selection import NUMBER_MAX, Selection
 
 # a host may compose these from several members
 _WORDS = ("stream", "subject", "actor")
+BATCH_EVENTS = 1_000
+BATCH_BYTES = 4 * 1024 * 1024
+
+# place and extent of a line; the event_id of another tool's line, which has no checksum
+Candidate = tuple[int, int, int, int, str | None]
+_CANDIDATE = "place, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
+_ARRIVED = """
+    SELECT place FROM json_each(:places) CROSS JOIN events ON place = value
+    WHERE arrival <= :snapshot ORDER BY key
+"""
 
 
 def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
@@ -40,8 +50,8 @@ def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable
     def holds(line: bytes) -> bool:
         if needles and b"\\" not in line and any(needle not in line for needle in needles):
             return False
-        seen = _LineView(line, vocabulary)
-        return all(comparison.matches(seen) for comparison in comparisons)
+        candidate = _Candidate(line, vocabulary)
+        return all(comparison.matches(candidate) for comparison in comparisons)
 
     return holds
 
@@ -58,63 +68,29 @@ def _needles(comparison: Comparison) -> Iterator[bytes]:
         yield comparison.value.encode()
 
 
-class _LineView:
-    """The view of a line for a comparison, with its decoded members."""
+class _Candidate(Event):
+    """A candidate whose members are decoded once, and its header only if a comparison needs it."""
 
-    __slots__ = ("_line", "_vocabulary", "members")
+    __slots__ = ("_members",)
 
     def __init__(self, line: bytes, vocabulary: Vocabulary) -> None:
-        self._line = line
-        self._vocabulary = vocabulary
-        self.members: Mapping[str, Any] = decoded(line)
+        super().__init__(line, None, vocabulary)
+        self._members: dict[str, Any] = decoded(line)
 
     @property
-    def payload(self) -> Mapping[str, Any]:
-        value = self.members.get(self._vocabulary.payload_key)
-        return value if isinstance(value, dict) else {}
+    def members(self) -> dict[str, Any]:
+        """All members of the line, the same dict at each access."""
+        return self._members
 
     @property
-    def event_type(self) -> str:
-        return self._event.event_type
-
-    @property
-    def timestamp(self) -> str:
-        return self._event.timestamp
-
-    @property
-    def turn_number(self) -> int | None:
-        return self._event.turn_number
-
-    @property
-    def stream(self) -> str | None:
-        return self._event.stream
-
-    @property
-    def subject(self) -> str | None:
-        return self._event.subject
-
-    @property
-    def actor(self) -> str | None:
-        return self._event.actor
-
-    @property
-    def _event(self) -> Event:
-        event = parse(self._line, self._vocabulary)
-        if not isinstance(event, Event):
-            raise Stale("a line is no event any more")
-        return event
-
-
-BATCH_EVENTS = 1_000
-BATCH_BYTES = 4 * 1024 * 1024
-
-# place and extent of a line; the event_id of another tool's line, which has no checksum
-Candidate = tuple[int, int, int, int, str | None]
-_CANDIDATE = "place, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
-_ARRIVED = """
-    SELECT place FROM json_each(:places) CROSS JOIN events ON place = value
-    WHERE arrival <= :snapshot ORDER BY key
-"""
+    def header(self) -> Header:
+        """The typed members, also of another tool's line."""
+        if self._header is None:
+            event = parse(self.line, PLAIN)
+            if not isinstance(event, Event):
+                raise Stale("a line is no event any more")
+            self._header = event.header
+        return self._header
 
 
 def matched(

@@ -12,10 +12,12 @@ from thence.index.file.database import Index
 from thence.index.file.lookup import events_at
 
 _TYPES = """
-    SELECT coalesce(text, ''), sum(events) FROM tallies LEFT JOIN names ON id = type GROUP BY type
+    SELECT coalesce(text, ''), sum(events)
+    FROM counts_by_type_and_actor LEFT JOIN names ON id = type GROUP BY type
 """
 _ACTORS = """
-    SELECT text, sum(events) FROM tallies JOIN names ON id = actor WHERE text != '' GROUP BY actor
+    SELECT text, sum(events) FROM counts_by_type_and_actor JOIN names ON id = actor
+    WHERE text != '' GROUP BY actor
 """
 # other tools' events have no clock and come first
 _UNVERIFIED = """

@@ -12,12 +12,11 @@ from typing import Unpack
 from thence.core.query.filter import Filter
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, lines_at
-from thence.index.plan.cursor import Key
 from thence.index.plan.matching import matched, matched_page
-from thence.index.plan.page import Page, PageBounds, PageOfLines, Wanted
+from thence.index.plan.page import Key, Page, PageBounds, PageOfLines, Wanted
 from thence.index.plan.range_scan import PlaceRange, behind, count_named, count_ranges, scan_range
+from thence.index.tables.count_tables import of_turns, of_types_and_actors
 from thence.index.tables.selection import selection
-from thence.index.tables.tallies import of_turns, of_types_and_actors
 
 
 def page(
@@ -105,7 +104,7 @@ def _newest(connection: sqlite3.Connection) -> int:
 
 
 def _known_total(connection: sqlite3.Connection, scan: PlaceRange, newest: int) -> int | None:
-    """Returns the number of all events of a selection where the tallies have it, else None."""
+    """Returns the number of all events of a selection if the count tables hold it, else None."""
     names, spans = scan.selection
     if scan.selection.is_open:
         return newest

@@ -1,7 +1,7 @@
 """The scan for the candidates of an answer: a range of places, by the most selective column.
 
-The number of events with a name or in a span of turns is known from tallies. A span of times
-or turns is searched only in the ranges that overlap it.
+The number of events with a name or in a span of turns is known from the count tables. A span of
+times or turns is searched only in the ranges that overlap it.
 
 Consecutive events usually have the same time and turn. Then each range lies wholly inside or
 outside of a span, except those at its ends, and only events in the latter are counted one by
@@ -12,10 +12,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from thence.index.tables.count_tables import KINDS, PAIRS, RANGE_BITS
+from thence.index.tables.count_tables import KINDS, PAIRS, RANGE_BITS, of_turns
 from thence.index.tables.places import STRIDE
 from thence.index.tables.selection import Ids, Selection, Span, listed_ids
-from thence.index.tables.tallies import of_turns
 
 # with more names than this the rows of a range are scanned, not looked up
 _NAMES_MAX = 24
@@ -39,18 +38,18 @@ class RangeCounts(NamedTuple):
 def spread(connection: sqlite3.Connection, column: str, span: Span) -> Spread | None:
     """Returns the ranges that hold the events of a span; None if there are none."""
     first, last, events = connection.execute(
-        f"SELECT min(shelf), max(shelf), total({column}s) FROM shelves"
+        f"SELECT min(number), max(number), total({column}s) FROM counts_by_range"
         f" WHERE {_overlaps(column, span)}"
     ).fetchone()
     return None if first is None else Spread(first, last, int(events))
 
 
 def count_named(connection: sqlite3.Connection, column: str, ids: Ids) -> int:
-    """Returns the number of events with some names in one column, from the tallies."""
+    """Returns the number of events with some names in one column."""
     if column in KINDS:
-        sql = f"SELECT total(shelf_names.events) FROM {_names_sql(column, ids)}"
+        sql = f"SELECT total(counts_by_name.events) FROM {_names_sql(column, ids)}"
     else:
-        sql = f"SELECT total(events) FROM subject_tallies WHERE subject IN ({listed_ids(ids)})"
+        sql = f"SELECT total(events) FROM counts_by_subject WHERE subject IN ({listed_ids(ids)})"
     return int(connection.execute(sql).fetchone()[0])
 
 
@@ -60,26 +59,26 @@ def range_counts(connection: sqlite3.Connection, selection: Selection) -> list[R
     None where the count tables have no such counts: for subjects, for names in three columns.
     """
     names, spans = selection.names, selection.spans
-    table, count = "shelves", "shelves.events"
+    table, count = "counts_by_range", "counts_by_range.events"
     if len(names) > 2 or not KINDS.keys() >= names.keys():
         return None
     if len(names) == 2:
-        table, count = _pairs_sql(names), "sum(shelf_pairs.events)"
+        table, count = _pairs_sql(names), "sum(counts_by_pair.events)"
     elif names:
         ((column, ids),) = names.items()
-        table, count = _names_sql(column, ids), "sum(shelf_names.events)"
+        table, count = _names_sql(column, ids), "sum(counts_by_name.events)"
     overlaps = [_overlaps(column, span) for column, span in spans.items()]
     is_all = [f"{column}_first >= {first} AND {column}_last <= {last}"
               for column, (first, last) in spans.items()]  # fmt: skip
     if len(selection.columns) == 1 and spans:
         (count,) = (f"{column}s" for column in spans)
     else:
-        is_all += [f"{column}s = shelves.events" for column in spans]
+        is_all += [f"{column}s = counts_by_range.events" for column in spans]
     if is_all:
         count = f"CASE WHEN {' AND '.join(is_all)} THEN {count} END"
     where = f"{' AND ' if names else ' WHERE '}{' AND '.join(overlaps)}" if overlaps else ""
-    group = " GROUP BY shelves.shelf" if names else ""
-    sql = f"SELECT shelves.shelf, {count} FROM {table}{where}{group} ORDER BY shelves.shelf"
+    group = " GROUP BY number" if names else ""
+    sql = f"SELECT number, {count} FROM {table}{where}{group} ORDER BY number"
     return [RangeCounts(*row) for row in connection.execute(sql)]
 
 
@@ -91,8 +90,8 @@ def _names_sql(column: str, ids: Ids) -> str:
     """Returns the SQL for the ranges with their counts of some names."""
     name = "name" if len(ids) <= _NAMES_MAX else "+name"
     return (
-        "shelves CROSS JOIN shelf_names ON shelf_names.shelf = shelves.shelf"
-        f" AND kind = {KINDS[column]} WHERE {name} IN ({listed_ids(ids)})"
+        "counts_by_range CROSS JOIN counts_by_name USING (number)"
+        f" WHERE kind = {KINDS[column]} AND {name} IN ({listed_ids(ids)})"
     )
 
 
@@ -103,8 +102,8 @@ def _pairs_sql(names: Mapping[str, Ids]) -> str:
     one = "one" if len(ones) <= _NAMES_MAX else "+one"
     other = "other" if len(ones) * len(others) <= _NAMES_MAX else "+other"
     return (
-        "shelves CROSS JOIN shelf_pairs ON shelf_pairs.shelf = shelves.shelf"
-        f" AND kind = {kind} WHERE {one} IN ({listed_ids(ones)})"
+        "counts_by_range CROSS JOIN counts_by_pair USING (number)"
+        f" WHERE kind = {kind} AND {one} IN ({listed_ids(ones)})"
         f" AND {other} IN ({listed_ids(others)})"
     )
 

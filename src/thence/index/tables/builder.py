@@ -11,14 +11,13 @@ from pathlib import Path
 
 from thence.core.values.entry import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.count_tables import CountTables
+from thence.index.tables.count_tables import CountTables, count_in_whole
 from thence.index.tables.intake import Intake
 from thence.index.tables.lines import LineReader
 from thence.index.tables.places import STRIDE as STRIDE
 from thence.index.tables.places import assign_places, last, move, renumber
 from thence.index.tables.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of
 from thence.index.tables.segment_snapshot import PresentSegment, SegmentSnapshot
-from thence.index.tables.tallies import tally
 from thence.log.storage.disk import Disk, FileId
 
 # the numbers of ids in one query: only two sizes, so that each is prepared once
@@ -135,7 +134,7 @@ class Builder:
             _INSERT, [(own[at], arrival + at + 1, *row) for at, row in enumerate(rows)]
         )
         self.events += len(rows)
-        self._tally([own[at] for at in range(len(rows))], rows, 1)
+        self._count([own[at] for at in range(len(rows))], rows, 1)
         self._link(entries, places)
         self._end_waiting(entries, places)
 
@@ -199,11 +198,11 @@ class Builder:
             )
             self._db.execute("DELETE FROM waiting WHERE parent_id = :id", {"id": entry.event_id})
 
-    def _tally(self, places: Sequence[int], rows: Sequence[Row], sign: int) -> None:
+    def _count(self, places: Sequence[int], rows: Sequence[Row], sign: int) -> None:
         counts = CountTables(self._db)
         counts.add(places, list(zip(*rows, strict=True)), sign)
         counts.write()
-        tally(self._db, rows, sign)
+        count_in_whole(self._db, rows, sign)
 
     def _serve_better_line(self, entry: IndexedMembers, row: Row) -> None:
         """Serves another line of an id if it takes precedence over the served one."""
@@ -222,12 +221,12 @@ class Builder:
         ).fetchone()
         self._db.execute("DELETE FROM causes WHERE child = :place", {"place": place})
         self._db.execute("DELETE FROM waiting WHERE child = :place", {"place": place})
-        self._tally([place], [served], -1)
+        self._count([place], [served], -1)
         self._count_move()
         move(self._db, place, due)
         columns = ", ".join(f"{name} = ?" for name in _COLUMNS)
         self._db.execute(f"UPDATE events SET {columns} WHERE place = ?", [*row, due])
-        self._tally([due], [row], 1)
+        self._count([due], [row], 1)
         self._link([entry], self._places_of([entry.event_id, *entry.caused_by]))
         end, _ = last(self._db)
         if end % STRIDE == 0:  # with a hole the places must not look evenly spaced

@@ -16,8 +16,8 @@ from thence.index.tables.segment_snapshot import (
 )
 from thence.log.read.reader import Block, Cursor
 from thence.log.storage.disk import READ_BYTES, Disk, FileState
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT
-from thence.log.storage.system_call import DiskError
 
 DAMAGE_KEPT_MAX = 1_000
 
@@ -25,7 +25,8 @@ DAMAGE_KEPT_MAX = 1_000
 class Intake:
     """One open segment with its reading position. Close it.
 
-    Raises Stale where the segment has another name by now.
+    `read_bytes` is the offset up to which the segment has been read. Raises Stale where the segment
+    has another name by now.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Intake:
             if not error.is_absence:
                 raise
             raise Stale("a segment has another name by now") from error
-        self._end = known.read_bytes if known else 0
+        self.read_bytes = known.read_bytes if known else 0
         self._last = known.last_bytes if known else b""
         self._checksum = known.checksum if known else 0
         try:
-            self._cursor = Cursor(disk, segment.name, self._descriptor, self._end)
+            self._cursor = Cursor(disk, segment.name, self._descriptor, self.read_bytes)
             if self._cursor.file != segment.state.file:
                 raise Stale("a segment has another name by now")
             self.id = known.id if known else self._begin(connection)
@@ -66,14 +67,9 @@ class Intake:
                 yield self._read(block, vocabulary)
 
     @property
-    def read_bytes(self) -> int:
-        """The offset up to which the segment has been read."""
-        return self._end
-
-    @property
     def is_at_end(self) -> bool:
         """True if the segment was read to its end."""
-        return self._segment.state.size == self._end
+        return self._segment.state.size == self.read_bytes
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Saves how far the segment has been read."""
@@ -89,9 +85,9 @@ class Intake:
                 "size": state.size,
                 "changed_ns": state.changed_ns,
                 "beginning": self._disk.read_at(
-                    self._descriptor, 0, min(BEGINNING_BYTES, self._end)
+                    self._descriptor, 0, min(BEGINNING_BYTES, self.read_bytes)
                 ),
-                "end": self._end,
+                "end": self.read_bytes,
                 "last": self._last,
                 "checksum": self._checksum,
                 "id": self.id,
@@ -127,16 +123,16 @@ class Intake:
         else:
             self._checksum = crc32(data, self._checksum)
             self._last = data[-LAST_BYTES:]
-        self._end = end
+        self.read_bytes = end
         if block.is_whole:
             self._checksum = crc32(b"\n", self._checksum)
             self._last = (self._last + b"\n")[-LAST_BYTES:]
-            self._end += 1
+            self.read_bytes += 1
         return rows_of(block, vocabulary)
 
     def _extend_checksum(self, end: int) -> None:
         """Reads up to an offset for the checksum alone."""
-        offset = self._end
+        offset = self.read_bytes
         while offset < end:
             data = self._disk.read_at(self._descriptor, offset, min(READ_BYTES, end - offset))
             if not data:
@@ -148,7 +144,7 @@ class Intake:
     def _state(self) -> FileState:
         """Returns the state of the segment when it was read to its end."""
         now = self._disk.path_state(str(self._path))
-        is_read = now is not None and now.file == self._cursor.file and now.size == self._end
+        is_read = now is not None and now.file == self._cursor.file and now.size == self.read_bytes
         return now if now is not None and is_read else self._segment.state
 
     def _begin(self, connection: sqlite3.Connection) -> int:

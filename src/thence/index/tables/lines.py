@@ -5,17 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from thence.core.event import Event
-from thence.core.values.codec import (
-    LINE_START,
-    have_valid_crcs,
-    parse,
-    parsed,
-)
+from thence.core.values.codec import LINE_START, have_valid_crcs, parse
+from thence.core.values.decoding import parsed
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT, older_names
-from thence.log.storage.system_call import DiskError
 
 # segment, offset, length of an event as in the rows of the index; an event_id behind them is
 # compared

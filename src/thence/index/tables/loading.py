@@ -14,13 +14,12 @@ from typing import Any
 
 from thence.core.values.entry import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.count_tables import CountTables
+from thence.index.tables.count_tables import CountTables, count_whole
 from thence.index.tables.intake import Intake
 from thence.index.tables.lines import LineReader
 from thence.index.tables.places import ORDER, STRIDE, rewrite, statements
 from thence.index.tables.rows import BlockRows, Key, Names, Times, columns_of, keys_of
 from thence.index.tables.segment_snapshot import present
-from thence.index.tables.tallies import tally_all
 from thence.log.storage.disk import Disk
 
 RECENT_EVENTS = 8_192
@@ -168,7 +167,7 @@ class _Loading:
         for statement in statements("indexes.sql"):
             if "INDEX effects" in statement:
                 self._db.execute(statement)
-        tally_all(self._db)
+        count_whole(self._db)
 
     def _is_unique(self) -> bool:
         """Makes the unique index of ids; False if an id has several lines."""

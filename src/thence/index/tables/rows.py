@@ -17,6 +17,7 @@ from thence.core.event import Event
 from thence.core.times import microseconds
 from thence.core.values.codec import BadLine, have_valid_crcs
 from thence.core.values.entry import IndexedMembers, entries, entry_of
+from thence.core.values.payload import storable
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import Block, lines_of
 
@@ -102,15 +103,6 @@ def _storable(entry: IndexedMembers) -> IndexedMembers:
     entry.node_id = storable(entry.node_id)
     entry.caused_by = tuple(map(storable, entry.caused_by))
     return entry
-
-
-def storable(text: str) -> str:
-    """Returns a text that UTF-8 can encode: a lone surrogate becomes its escape."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text
 
 
 def keys_of(found: Sequence[IndexedMembers]) -> list[Key]:

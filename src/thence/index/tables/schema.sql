@@ -55,24 +55,24 @@ CREATE TABLE waiting (
 ) WITHOUT ROWID;
 
 -- how many events there are of each type and actor; actor 0: none, or the empty one
-CREATE TABLE tallies (
+CREATE TABLE counts_by_type_and_actor (
     type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (type, actor)
 ) WITHOUT ROWID;
 
 -- how many events there are of each subject
-CREATE TABLE subject_tallies (subject INTEGER PRIMARY KEY, events INTEGER NOT NULL);
+CREATE TABLE counts_by_subject (subject INTEGER PRIMARY KEY, events INTEGER NOT NULL);
 
 -- how many events there are of a turn (turns: 1), and of 1,024 turns from a multiple of that on
-CREATE TABLE turn_tallies (
+CREATE TABLE counts_by_turn (
     turns INTEGER NOT NULL, first INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (turns, first)
 ) WITHOUT ROWID;
 
--- stretches of 2^23 places: how many events stand there, how many have a turn and a time, and
--- values that none of them passes
-CREATE TABLE shelves (
-    shelf INTEGER PRIMARY KEY,
+-- ranges of 2^23 places: how many events each holds, how many have a turn and a time, and values
+-- that none of them passes
+CREATE TABLE counts_by_range (
+    number INTEGER PRIMARY KEY,
     events INTEGER NOT NULL,
     turns INTEGER NOT NULL,
     turn_first INTEGER,
@@ -82,17 +82,17 @@ CREATE TABLE shelves (
     time_last INTEGER
 );
 
--- how many events of a type, a stream, an actor stand there: kinds 0, 1, 2
-CREATE TABLE shelf_names (
-    shelf INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
-    PRIMARY KEY (shelf, kind, name)
+-- how many events of a type, a stream, an actor a range holds: kinds 0, 1, 2
+CREATE TABLE counts_by_name (
+    number INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (number, kind, name)
 ) WITHOUT ROWID;
 
--- how many events of two names stand there: of type and actor (kind 0), of type and stream (1), of
--- stream and actor (2); none without either
-CREATE TABLE shelf_pairs (
-    shelf INTEGER NOT NULL, kind INTEGER NOT NULL, one INTEGER NOT NULL, other INTEGER NOT NULL,
-    events INTEGER NOT NULL, PRIMARY KEY (shelf, kind, one, other)
+-- how many events of two names a range holds: of type and actor (kind 0), of type and stream (1),
+-- of stream and actor (2); none without either
+CREATE TABLE counts_by_pair (
+    number INTEGER NOT NULL, kind INTEGER NOT NULL, one INTEGER NOT NULL, other INTEGER NOT NULL,
+    events INTEGER NOT NULL, PRIMARY KEY (number, kind, one, other)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, reported where an event would be served

@@ -19,14 +19,13 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
-from thence.log.storage.append_errors import append_error
 from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import CURRENT, own_folder, segments
-from thence.log.storage.system_call import DiskError
 from thence.log.storage.tail_recovery import copy_aside
 from thence.log.write.writer import Notice, SegmentWriter
 

@@ -16,22 +16,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event
-from thence.core.values.cause_text import handed
-from thence.core.values.codec import (
-    DEEP_BYTES_MIN,
-    BadLine,
-    Essence,
-    content,
-    decode_essence,
-    have_valid_crcs,
-    is_too_deep,
-)
+from thence.core.values.causes import handed
+from thence.core.values.codec import BadLine, Essence, content, decode_essence, have_valid_crcs
+from thence.core.values.decoding import taken
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import DamageRecord
+from thence.log.crash.opening_report import durable_seq
 from thence.log.crash.openings import openings
-from thence.log.crash.shrunken import durable_seq
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
@@ -186,7 +178,6 @@ class _Check:
         if (
             first <= node.last
             or clocks[0] <= node.clock
-            or clocks[-1] > CLOCK_MAX
             or [essence.seq for essence in found] != list(range(first, first + count))
             or not all(map(lt, clocks, islice(clocks, 1, None)))
         ):
@@ -305,7 +296,7 @@ class _Check:
         """Returns a finding, with another code if a notice records the damage."""
         place = finding.file, finding.offset, finding.length
         if finding.action is not None and self._recorded.holds(*place):
-            reason = f"a notice of this log tells of it: {finding.reason}"
+            reason = f"a notice of this log records it: {finding.reason}"
             return replace(finding, code="region_told", reason=reason)
         return finding
 
@@ -347,13 +338,7 @@ def _essences(block: Block) -> list[Essence] | None:
     found = block.data.split(b"\n")
     if not block.is_whole or block.length or not have_valid_crcs(found):
         return None
-    if max(map(len, found)) > DEEP_BYTES_MIN and any(map(is_too_deep, found)):
-        return None
-    try:
-        block.data.decode()
-        return list(map(decode_essence, found))
-    except (ValueError, RecursionError):
-        return None
+    return taken(block.data, found, decode_essence)
 
 
 def _stray(path: Path) -> Finding:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
 _NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})")
 

@@ -1,9 +1,12 @@
 """The report of a log that is opened to append: its node, and unclean ends of others.
 
 For a log that was closed cleanly two small folders are listed; more is read only after an
-unclean end.
+unclean end. A log that has become shorter than it was, cut or restored in place from an older
+copy, is detected by the mark of a clean close, and by the durable positions in the files of
+openings; for that only the ends of segments are read.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,13 +14,12 @@ from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import Notice
 from thence.log.crash.marks import marked_seq
-from thence.log.crash.openings import Opening, OpeningFile, openings
-from thence.log.crash.shrunken import durable_seq, missing
+from thence.log.crash.openings import Opening, OpeningFile, openings, segment_id
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import Own, identify, renew_shrunk
 from thence.log.storage.numbering import Numbering
-from thence.log.storage.segment import current_path, own_folder
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.segment import current_path, own_folder, segments
 from thence.log.storage.tail_recovery import unreported
 
 _STATE_PAGE = "state"  # older versions kept one
@@ -140,3 +142,33 @@ class OpeningReport:
         finally:
             self._disk.let_go(descriptor)
         return b"\0" in line
+
+
+def durable_seq(disk: Disk, folder: Path, node_id: str, found: Sequence[Opening]) -> int:
+    """Returns the highest number of a node that is known to have been durable, 0 for none.
+
+    `found` are the openings that left a file. Raises DiskError.
+    """
+    node = int(node_id or "0", 16)
+    recorded = [o.durable.seq for o in found if not o.is_copy and o.durable.node == node]
+    return max(marked_seq(disk, folder, node_id), *recorded, 0)
+
+
+def missing(
+    disk: Disk, folder: Path, node_id: str, seq: int, found: Sequence[Opening]
+) -> dict[str, str | int]:
+    """Returns the facts of a notice about missing events, none if nothing is missing.
+
+    `seq` is the highest number of the node in the log. Raises DiskError.
+    """
+    facts: dict[str, str | int] = {}
+    known = durable_seq(disk, folder, node_id, found)
+    if known > seq:
+        facts = {"first_seq": seq + 1, "last_seq": known}
+    positions = [o.durable for o in found if not o.is_copy and o.durable.offset]
+    for path in segments(disk, folder) if positions else ():
+        inode, generation, size = segment_id(disk, path)
+        here = [p.offset for p in positions if (p.inode, p.generation) == (inode, generation)]
+        if size < max(here, default=0):
+            facts |= {"file": path.name, "offset": size, "bytes": max(here) - size}
+    return {"node_id": node_id, **facts} if facts else {}

@@ -20,10 +20,10 @@ from zlib import crc32
 
 from thence.log.crash.marks import leave_mark
 from thence.log.storage.disk import NOWHERE, Disk, FileId
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.numbering import Numbering
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
 # the number of events that one write of the file covers. A write costs up to 7 µs, an `emit` 6:
 # in the first step that is 1 µs an event, in the longest 0.03. Steps grow with the queue, since

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
-from types import TracebackType
 
 from thence.core.event import Event
 from thence.core.query.lookup import not_found
@@ -19,8 +18,8 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.reader import Cursor, Line, lines_of
 from thence.log.storage.disk import Disk, FileId
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT, current_path, older_names
-from thence.log.storage.system_call import DiskError
 from thence.log.storage.tail_recovery import lines_backwards
 
 POLL_S = 0.03
@@ -151,12 +150,7 @@ class Follower:
     def __enter__(self) -> "Follower":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _lines(self) -> Iterator[Line]:

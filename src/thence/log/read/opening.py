@@ -19,12 +19,11 @@ from thence.errors import (
     UnsupportedPlatform,
     VocabularyMismatch,
 )
-from thence.log.read.read_errors import reading
 from thence.log.read.reader import raw_lines
-from thence.log.storage.disk import DENIED_ERRNOS, FULL_ERRNOS, Disk
+from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
 from thence.log.storage.identity import LogInfo, make_info, read_info
 from thence.log.storage.segment import segments
-from thence.log.storage.system_call import DiskError
 
 # the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(

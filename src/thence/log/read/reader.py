@@ -8,6 +8,7 @@ first as bytes.
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -23,15 +24,15 @@ from thence.core.values.codec import (
     is_framed,
     numbers,
     parse,
-    parsed,
 )
+from thence.core.values.decoding import parsed
 from thence.core.values.healing import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.findings import HEALS
 from thence.log.storage.segment import CURRENT, current_path, older_names
-from thence.log.storage.system_call import DiskError
 
 # the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
@@ -245,9 +246,7 @@ def segment_lines(disk: Disk, path: Path, vocabulary: Vocabulary) -> Iterator[Li
     """Yields every line of one segment as it is now."""
     cursor = Cursor(disk, path.name, disk.open_read(path))
     try:
-        for block in cursor.blocks():
-            yield from lines_of(block, vocabulary)
-        for block in cursor.rest():
+        for block in chain(cursor.blocks(), cursor.rest()):
             yield from lines_of(block, vocabulary)
     finally:
         cursor.close()

@@ -7,10 +7,9 @@ from thence.core.query.lookup import not_found
 from thence.core.values.codec import BadLine, event_id_of, parse
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DiskError, reading
 from thence.log.storage.segment import current_path, older_names
-from thence.log.storage.system_call import DiskError
 from thence.log.storage.tail_recovery import lines_backwards
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thence.errors import LogBusy
 from thence.log.storage.disk import NOWHERE, Disk, monotonic_ns, pause
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 WAIT_S = 30.0
 # a holder usually releases the lock within microseconds: the waiter first yields, then pauses
@@ -54,17 +54,6 @@ class AppendLock:
                 longest_s = _PAUSE_MAX_S if waited_ns < _LONG_NS else _PAUSE_LONG_S
                 delay_s = min(max(delay_s * 2, _PAUSE_MIN_S), longest_s)
             pause(delay_s)
-
-    def take(self) -> bool:
-        """Takes the lock if its file is open, free, and still the one at the path."""
-        descriptor = self._descriptor
-        if descriptor is None or not self._disk.try_lock(descriptor):
-            return False
-        there = self._disk.path_id(self._path_text)
-        if there is not None and there[0] == self._file:
-            return True
-        self.release()
-        return False
 
     def release(self) -> None:
         """Releases the lock if it is held.

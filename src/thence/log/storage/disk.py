@@ -18,12 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.storage.system_call import DiskError, system_call
+from thence.log.storage.disk_errors import DENIED_ERRNOS, DiskError, system_call
 
 READ_BYTES = 1024 * 1024
-# the errors of a full disk, a quota or RLIMIT_FSIZE
-FULL_ERRNOS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-DENIED_ERRNOS = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 _GET_VERSION = 0x80087601  # Linux: FS_IOC_GETVERSION
 
 monotonic_ns = time.monotonic_ns

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thence.log.storage.disk import Disk
-from thence.log.storage.system_call import DiskError
+from thence.log.storage.disk_errors import DiskError
 
 Durability = Literal["synced", "unproven", "memory"]
 MEMORY = frozenset(("tmpfs", "ramfs", "devtmpfs"))

@@ -15,9 +15,9 @@ import msgspec
 from thence.errors import NotALog
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import Disk, host_name, machine_id, noise_bits, process_id, user_name
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
 FORMAT = 1
 EARLIER_MAX = 1_000
@@ -78,10 +78,6 @@ class Own(msgspec.Struct, frozen=True):
     def forerunner(self) -> str:
         """The node before this one, if this opening has changed the node."""
         return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
-
-    def has_written(self, seq: int) -> bool:
-        """Reports whether the log held own events before; `seq` is its node's last number."""
-        return self.is_known and (seq > 0 or self.is_new)
 
     def change(self) -> dict[str, str | None]:
         """Returns the facts of the notice about the change of identity."""

@@ -24,7 +24,6 @@ class Forked(Protocol):
 
     def after_fork(self) -> None:
         """Resets the object; called in the child, before anything else runs there."""
-        ...
 
 
 class Drained(Protocol):
@@ -32,7 +31,6 @@ class Drained(Protocol):
 
     def close(self, timeout_s: float) -> bool:
         """Writes the queued events, within `timeout_s` seconds."""
-        ...
 
 
 class _Process:

@@ -16,12 +16,11 @@ from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, num
 from thence.core.values.healing import pieces
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.storage.append_errors import half_line_error
 from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.disk_errors import DiskError, half_line_error
 from thence.log.storage.findings import MOVED
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
-from thence.log.storage.system_call import DiskError
 
 _BLOCK_BYTES = 256 * 1024
 _UNREPORTED = re.compile(

@@ -1,17 +1,20 @@
-"""The items in the queue of a log, and the return of a write's outcomes to them."""
+"""The queue of a log: its items, the waits of their callers, the counts of events it lost.
+
+A caller waits on a latch, a task for its future; callers that find the queue full wait in a
+queue of their own. The outcomes of a write are returned to the callers of its batch.
+"""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
-from threading import get_ident
+from threading import Lock, RLock, get_ident
 from typing import TYPE_CHECKING, cast
 
 from thence.core.values.codec import Draft
 from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
 from thence.log.write.admission import Condition
-from thence.log.write.latch import Latch
 from thence.log.write.writer import Notice
 
 if TYPE_CHECKING:
@@ -21,6 +24,77 @@ Outcome = bytes | ThenceError
 BATCH_EVENTS_MAX = 8_192
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 _TAKE_EVENTS = 512
+
+
+class Latch:
+    """A latch that opens for one wait. Opening it twice before a wait opens it once."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        """Ends the present wait, or else the next one."""
+        if self._lock.locked():
+            try:
+                self._lock.release()
+            except RuntimeError:  # another thread has opened the latch in between
+                return
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Waits until the latch opens; False when `timeout_s` seconds passed first."""
+        return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
+
+
+class Callers:
+    """The callers that wait for an append, counted as they come and leave, without a lock."""
+
+    __slots__ = ("_comings", "_leavings", "came", "left")
+
+    def __init__(self) -> None:
+        self.came = self.left = 0
+        self._comings, self._leavings = count(1), count(1)
+
+    def come(self) -> None:
+        """Counts a caller that begins to wait."""
+        self.came = next(self._comings)
+
+    def leave(self) -> None:
+        """Counts a caller that stops waiting."""
+        self.left = next(self._leavings)
+
+
+class WaitQueue:
+    """The callers that wait for room in a full queue, admitted first come, first served."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()  # a signal handler may emit during a wait
+        self._latches: deque[Latch] = deque()
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no caller waits."""
+        return not self._latches
+
+    def wait(self, is_full: Callable[[], bool]) -> None:
+        """Returns when there is room: at once if there is room now and no caller waits."""
+        latch = Latch()
+        with self._lock:
+            if not self._latches and not is_full():
+                return
+            self._latches.append(latch)
+        latch.wait(None)
+
+    def admit(self, count: int) -> None:
+        """Ends the wait of the first `count` callers."""
+        if self._latches:
+            with self._lock:
+                for _ in range(min(count, len(self._latches))):
+                    self._latches.popleft().open()
+
+
 _UNUSED_LATCH = Latch()  # a task waits for its future
 
 
@@ -122,6 +196,45 @@ class RefusedEvents:
         if not self.count:
             return []
         return [notice("write_failed", {"count": self.count, "reason": str(self.error)})]
+
+
+class Gap:
+    """A run of dropped events behind an accepted one."""
+
+    def __init__(self, after_event_id: str | None) -> None:
+        self.after_event_id = after_event_id
+        self.count = 0
+
+
+class Drops:
+    """The number of events one queue dropped, and the gap that no notice reports yet."""
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._state = RLock()
+        self.count = 0
+        self.gap: Gap | None = None
+
+    def add(self, last: Draft | None) -> bool:
+        """Counts an event dropped behind the last accepted one; True for the very first drop."""
+        with self._state:
+            self.gap = self.gap or Gap(last.event_id if last else None)
+            self.gap.count += 1
+            self.count += 1
+            return self.count == 1
+
+    def close_gap(self, before_event_id: str | None) -> list[Draft]:
+        """Returns the notice to write at the end of the gap, none if another thread took it."""
+        with self._state:
+            gap, self.gap = self.gap, None
+        if gap is None:
+            return []
+        facts = {
+            "count": gap.count,
+            "after_event_id": gap.after_event_id,
+            "before_event_id": before_event_id,
+        }
+        return [self._notice("events_dropped", facts)]
 
 
 def take_batch(queue: deque[Item]) -> list[Item]:

@@ -23,23 +23,18 @@ from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import monotonic_ns, pause, yield_processor
 from thence.log.storage.process_state import at_worker_end
+from thence.log.write import batch
 from thence.log.write.admission import Condition
 from thence.log.write.batch import (
+    Callers,
+    Drops,
     Item,
+    Latch,
     Outcome,
     RefusedEvents,
     Waiting,
-    answer,
-    closed_error,
-    conditions_of,
-    drafts_of,
-    emitted_drafts,
-    interrupted_error,
-    split,
-    take_batch,
+    WaitQueue,
 )
-from thence.log.write.drops import Drops
-from thence.log.write.latch import Callers, Latch, WaitQueue
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
 OnFull = Literal["drop", "block"]
@@ -115,7 +110,7 @@ class Committer:
     def put(self, draft: Draft) -> bool:
         """Queues an event; False if it was dropped. Takes no lock unless the queue is full."""
         if self._is_closed:
-            raise closed_error(self._writer.folder)
+            raise batch.closed_error(self._writer.folder)
         queue = self._queue
         waiting = len(queue)
         if waiting + self._held >= self._bound and not self._make_room(draft):
@@ -162,7 +157,7 @@ class Committer:
     def join(self, waiting: Waiting) -> None:
         """Queues events whose caller waits; the caller leaves `callers` after the wait."""
         if self._is_closed:
-            raise closed_error(self._writer.folder)
+            raise batch.closed_error(self._writer.folder)
         if self.drops.gap is not None and waiting.drafts:
             self._queue_gap(waiting.drafts[0].event_id)
         self.callers.come()
@@ -177,10 +172,10 @@ class Committer:
         taken.
         """
         if self._is_closed:
-            raise closed_error(self._writer.folder)
+            raise batch.closed_error(self._writer.folder)
         # in a signal handler, during a commit or an emit of this very thread
         if self._leader == thread or self._opening.is_interrupted():
-            raise interrupted_error(self._writer.folder)
+            raise batch.interrupted_error(self._writer.folder)
         return not self._leader and self._has_nothing_before()
 
     def _lead_alone(self, commit: Callable[[], Answer]) -> Answer | None:
@@ -274,7 +269,7 @@ class Committer:
             with self._lead:
                 self._leader = get_ident()
                 try:
-                    self._batch += take_batch(self._queue)
+                    self._batch += batch.take_batch(self._queue)
                     self._wait_queue.admit(self._bound - len(self._queue) - self._held)
                     self._batch = self._commit(self._batch, WAIT_S)
                     self._held = len(self._batch)
@@ -321,9 +316,9 @@ class Committer:
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers waiting callers, returns the refused items to keep."""
         notices = self._refused.notices(self._notice)
-        own = len(emitted_drafts(items))
-        drafts = notices + drafts_of(items)
-        conditions = conditions_of(items, len(notices))
+        own = len(batch.emitted_drafts(items))
+        drafts = notices + batch.drafts_of(items)
+        conditions = batch.conditions_of(items, len(notices))
         if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
             conditions[len(notices)] = Condition(is_named=True)
         outcomes, error = self._writer.write(drafts, timeout_s, conditions, own)
@@ -342,27 +337,27 @@ class Committer:
             self._refused = RefusedEvents()
         del outcomes[: len(notices)]
         if error is None:
-            answer(items, outcomes, None)
+            batch.answer(items, outcomes, None)
             return []
         return self._refuse(items, outcomes, error)
 
     def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
         """Splits the items of a failed batch: written, answered by the error, kept for a retry."""
-        done, rest = split(items, len(outcomes))
-        self._opening.commit(len(emitted_drafts(done)), is_idle=True)
+        done, rest = batch.split(items, len(outcomes))
+        self._opening.commit(len(batch.emitted_drafts(done)), is_idle=True)
         self._opening.save()
         # a signal handler may raise a ThenceError after all items were written
-        answer(done, outcomes, error if outcomes and not rest else None)
+        batch.answer(done, outcomes, error if outcomes and not rest else None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
-        answer(waiting, outcomes[len(drafts_of(done)) :], error)
+        batch.answer(waiting, outcomes[len(batch.drafts_of(done)) :], error)
         self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
         self._refused.error = error
         kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
         if kept and rest[0] is kept[0] and isinstance(error, OutcomeUnknown):
-            self._doubtful = drafts_of(kept)[0].event_id  # its line may yet be found complete
+            self._doubtful = batch.drafts_of(kept)[0].event_id  # its line may yet be found complete
         held = max(0, self._held - len(done))
         self._refused.count += len(kept) - held
-        fresh = drafts_of(kept)[held:]
+        fresh = batch.drafts_of(kept)[held:]
         if fresh:
             self._report("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
         if self._writer.is_poisoned:
@@ -371,7 +366,7 @@ class Committer:
         return kept
 
     def _lose(self, items: list[Item], error: ThenceError | None) -> None:
-        lost = [draft.event_id for draft in drafts_of(items)]
+        lost = [draft.event_id for draft in batch.drafts_of(items)]
         if lost:
             self._opening.commit(len(lost), is_idle=True)
             self._opening.save()
@@ -387,7 +382,7 @@ class Committer:
             self._wake()
             self._wait_queue.wait(self._is_full)
             if self._has_ended:
-                raise closed_error(self._writer.folder)
+                raise batch.closed_error(self._writer.folder)
             return True
         if self.drops.add(self._last):
             self._report("dropped", {"event_id": draft.event_id})

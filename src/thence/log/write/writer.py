@@ -18,9 +18,9 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.crash.opening_report import OpeningReport
 from thence.log.crash.openings import OpeningFile
-from thence.log.storage.append_errors import append_error, poisoned_error, sync_error
 from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import NOWHERE, Disk, FileId, wall_ns
+from thence.log.storage.disk_errors import DiskError, append_error, poisoned_error, sync_error
 from thence.log.storage.durability import warnings
 from thence.log.storage.identity import known_node_id
 from thence.log.storage.numbering import Numbering
@@ -32,7 +32,6 @@ from thence.log.storage.segment import (
     fitting,
     own_folder,
 )
-from thence.log.storage.system_call import DiskError
 from thence.log.storage.tail_recovery import (
     cut_broken_write,
     mark_reported,

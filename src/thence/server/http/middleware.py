@@ -11,7 +11,6 @@ from anyio import CancelScope
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thence.server.errors import problem
-from thence.server.http.loopback import host_of
 
 
 class Hosts:
@@ -32,6 +31,14 @@ class Hosts:
     def _is_allowed(self, headers: list[tuple[bytes, bytes]]) -> bool:
         hosts = [value for key, value in headers if key == b"host"]
         return len(hosts) == 1 and host_of(hosts[0].decode("latin-1")) in self._allowed
+
+
+def host_of(header: str) -> str:
+    """Returns the host of a Host header in lower case, without its port."""
+    address = header.strip().lower()
+    host, colon, port = address.rpartition(":")
+    is_port = bool(colon) and (port.isdigit() or not port)
+    return host if is_port and (":" not in host or host.endswith("]")) else address
 
 
 _HEADERS = (

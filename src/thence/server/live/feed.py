@@ -15,8 +15,8 @@ from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index.plan import arrivals
 from thence.log.read.follower import Follower
-from thence.log.read.read_errors import reading
 from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk_errors import reading
 from thence.server.live.listener import Frame, Listener, frame_bytes
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root

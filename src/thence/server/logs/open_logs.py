@@ -1,7 +1,8 @@
 """The open logs of a root, a bounded number of them.
 
-A request uses a log for as long as its question takes; the logs that were used last stay open.
-A log whose folder was replaced by another one is opened anew.
+A request uses a log for as long as its query takes; the logs that were used last stay open. A
+log whose folder was replaced by another one is opened anew. Only this module of the server depends
+on how a query is answered: by the log's index, however small the log is.
 """
 
 from collections import OrderedDict
@@ -9,11 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import Unpack
 
 from thence.answers import Answers
+from thence.core.event import Event
+from thence.core.query.filter import Filter
+from thence.core.values.causes import id_of
 from thence.core.values.vocabulary import Vocabulary
+from thence.index.file import lookup
 from thence.index.file.build_costs import Builds
 from thence.index.file.database import Index
+from thence.index.graph import causality
+from thence.index.graph.causality import CausalityLines, NamedCauses
+from thence.index.plan import query
+from thence.index.plan.page import Page, PageBounds, PageOfLines
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
 from thence.server.logs.root import FoundLog
@@ -25,7 +35,10 @@ _Key = tuple[str, FileId, str]
 
 
 class OpenLog:
-    """A log that is open for reading: its folder, its vocabulary, its answers."""
+    """A log that is open for reading: its folder, its vocabulary, its answers.
+
+    All queries block, and raise ReadFailed.
+    """
 
     def __init__(self, folder: Path, vocabulary: Vocabulary, builds: Builds) -> None:
         self.folder = folder
@@ -51,6 +64,31 @@ class OpenLog:
                 return f" {self.folder}"
             self._mark = f"{info.log_id} {self.folder}"
         return self._mark
+
+    def page(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> Page:
+        """Returns a page of the events that match; raises InvalidCursor."""
+        return query.page(self.index, event_filter, self.mark, **paging)
+
+    def page_of_lines(self, event_filter: Filter, **paging: Unpack[PageBounds]) -> PageOfLines:
+        """Returns what `page` does, with the stored bytes of each event."""
+        return query.page_of_lines(self.index, event_filter, self.mark, **paging)
+
+    def hint(self, event_filter: Filter) -> str | None:
+        """Returns a hint that names the key in `where` that no event has."""
+        return self.answers.unknown_key(event_filter.where)
+
+    def event(self, event_id: str) -> Event:
+        """Returns the event of an id; raises EventNotFound."""
+        return lookup.get(self.index, event_id)
+
+    def causality(self, event_id: str, depth: int) -> CausalityLines:
+        """Returns an event's causes and effects up to `depth`; raises EventNotFound."""
+        return causality.causality(self.index, event_id, depth)
+
+    def why(self, event: str) -> NamedCauses:
+        """Returns the causes of an event that is named as in `find`; raises AmbiguousId too."""
+        found = self.answers.named(event)
+        return causality.named_causes(self.index, id_of(found), self.vocabulary)
 
 
 class Logs:

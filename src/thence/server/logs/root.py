@@ -15,17 +15,15 @@ from thence.core.event import Event
 from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.read.opening import opened_vocabulary
-from thence.log.read.read_errors import reading
 from thence.log.read.reader import lines
 from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
 ID_BYTES_MAX = 255
 NAMES_MAX = 100_000
 # the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
-# the files of a run that the server reads beside the events
-RUN_FILES = ("config.json", "result.json")
 
 
 class FoundLog(NamedTuple):

@@ -5,7 +5,6 @@ of all logs are returned from memory, without disk access.
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -15,16 +14,16 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.query.tally import falling
+from thence.core.query.tally import tallied
 from thence.core.times import microseconds
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.file.database import Index
 from thence.index.plan.overview import BadBytes, overview
-from thence.log.read.read_errors import reading
 from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import CURRENT, current_path, segments, strays
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog
@@ -108,71 +107,55 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
 
 def _summarize_lines(log: OpenLog) -> LogFacts:
     """Reads a log from its first byte to its last."""
-    counts = _Counts()
-    for stray in _strays(log.folder):
-        counts.add_damage(stray)
-    for block in blocks(OS_DISK, log.folder):
-        for line in lines_of(block, log.vocabulary):
-            if isinstance(line.content, BadLine):
-                bad = BadBytes(line.file, line.offset, line.length, *line.content)
-                counts.add_damage(bad)
-            elif line.is_whole:
-                counts.add(line.content)
-    return counts.summary()
+    reading_pass = _Pass(log)
+    counts = tallied(reading_pass.events())
+    first, start = counts.first, reading_pass.earliest
+    return LogFacts(
+        events=counts.events,
+        unverified=counts.unverified,
+        turns=reading_pass.turns,
+        by_type=dict(counts.by_type),
+        by_actor=dict(counts.by_actor),
+        start_time=start[1] if start else (first.timestamp or None) if first else None,
+        first=_moment(first),
+        last=_moment(counts.last),
+        damaged_lines=reading_pass.damaged,
+        damage=tuple(reading_pass.damage),
+    )
 
 
-class _Counts:
-    """The counts of a log, added line by line; each id counts once."""
+class _Pass:
+    """One pass over the lines of a log: beside the events the damage, turns and earliest time."""
 
-    def __init__(self) -> None:
-        self._ids: set[str] = set()
-        self._types: Counter[str] = Counter()
-        self._actors: Counter[str] = Counter()
-        self._unverified = self._turns = self._damaged = 0
-        self._earliest: tuple[int, str] | None = None
-        self._first: Event | None = None
-        self._last: Event | None = None
-        self._damage: list[BadBytes] = []
+    def __init__(self, log: OpenLog) -> None:
+        self._log = log
+        self.turns = 0
+        self.earliest: tuple[int, str] | None = None
+        self.damaged = 0
+        self.damage: list[BadBytes] = []
+        for stray in _strays(log.folder):
+            self._add_damage(stray)
 
-    def add_damage(self, damage: BadBytes) -> None:
-        self._damaged += 1
-        if len(self._damage) < DAMAGE_LISTED_MAX:
-            self._damage.append(damage)
+    def events(self) -> Iterator[Event]:
+        """Yields the events, each id once, by its first line."""
+        ids: set[str] = set()
+        for block in blocks(OS_DISK, self._log.folder):
+            for line in lines_of(block, self._log.vocabulary):
+                event = line.content
+                if isinstance(event, BadLine):
+                    self._add_damage(BadBytes(line.file, line.offset, line.length, *event))
+                elif line.is_whole and event.event_id not in ids:
+                    ids.add(event.event_id)
+                    self.turns = max(self.turns, event.turn_number or 0)
+                    time = microseconds(event.timestamp)
+                    if time is not None and (self.earliest is None or time < self.earliest[0]):
+                        self.earliest = (time, event.timestamp)
+                    yield event
 
-    def add(self, event: Event) -> None:
-        if event.event_id in self._ids:
-            return
-        self._ids.add(event.event_id)
-        self._types[event.event_type] += 1
-        self._unverified += event.is_foreign
-        self._turns = max(self._turns, event.turn_number or 0)
-        actor = event.actor
-        if actor:
-            self._actors[actor] += 1
-        if self._first is None or event.order_key < self._first.order_key:
-            self._first = event
-        if self._last is None or event.order_key > self._last.order_key:
-            self._last = event
-        time = microseconds(event.timestamp)
-        if time is not None and (self._earliest is None or time < self._earliest[0]):
-            self._earliest = (time, event.timestamp)
-
-    def summary(self) -> LogFacts:
-        start = self._earliest[1] if self._earliest else None
-        if start is None and self._first is not None:
-            start = self._first.timestamp or None
-        return LogFacts(
-            events=len(self._ids),
-            unverified=self._unverified,
-            turns=self._turns,
-            by_type=falling(self._types),
-            by_actor=falling(self._actors),
-            start_time=start,
-            first=_moment(self._first),
-            last=_moment(self._last),
-            damaged_lines=self._damaged,
-            damage=tuple(self._damage),
-        )
+    def _add_damage(self, damage: BadBytes) -> None:
+        self.damaged += 1
+        if len(self.damage) < DAMAGE_LISTED_MAX:
+            self.damage.append(damage)
 
 
 def _moment(event: Event | None) -> EventMoment | None:

@@ -1,17 +1,26 @@
-"""The bodies of answers: JSON in which events are their stored lines."""
+"""The bodies of answers: JSON in which events are their stored lines, or the lines alone.
 
-from collections.abc import Iterable, Iterator, Mapping
+Lines are sent in batches, in memory that does not grow with their number.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from thence.core.event import Event
+from thence.core.query.filter import Filter
 from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan.page import PageOfLines
+from thence.server.logs.open_logs import OpenLog
+from thence.server.routes.parameters import LogPage, SimulationPage
+from thence.server.served import Served, served
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+BATCH_EVENTS = 1_000
 
 
 def answer(value: Any) -> Response:
@@ -58,6 +67,59 @@ def why_body(why: NamedCauses) -> Response:
             "truncated": why.truncated,
         }
     )
+
+
+async def events_answer(
+    request: Request, log_id: str, parameters: SimulationPage | LogPage, is_simulation: bool
+) -> Response:
+    """Returns a page of events in total order; all of them as lines for application/x-ndjson.
+
+    An empty page of a log, which takes a `where`, has a hint.
+    """
+    state, event_filter = served(request), parameters.filter()
+    parameters.checked()
+    if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
+        return await all_lines(state, log_id, event_filter, is_simulation)
+
+    def work(log: OpenLog) -> Response:
+        page = state.count_page(log.page_of_lines(event_filter, **parameters.page))
+        return page_body(page, None if page.total or is_simulation else log.hint(event_filter))
+
+    return await state.ask(log_id, work, is_simulation)
+
+
+async def all_lines(
+    state: Served, log_id: str, event_filter: Filter, is_simulation: bool
+) -> Response:
+    """Returns all events that match, in total order, a line each.
+
+    A failure before the first line is an error like any other; later the connection is
+    broken off, so that half of a run is never taken for all of it.
+    """
+
+    def batch(cursor: str | None) -> Awaitable[PageOfLines]:
+        return state.ask(
+            log_id,
+            lambda log: log.page_of_lines(event_filter, limit=BATCH_EVENTS, cursor=cursor),
+            is_simulation,
+        )
+
+    return StreamingResponse(_batches(state, batch, await batch(None)), media_type=NDJSON)
+
+
+async def _batches(
+    state: Served, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
+) -> AsyncIterator[bytes]:
+    """Yields the lines of one page after the other.
+
+    Between pages the log is not held: a client that disconnects leaves no log to be released by
+    the garbage collector, which may run anywhere, even in code that holds a lock.
+    """
+    while page.lines:
+        yield b"\n".join(state.count_page(page).lines) + b"\n"
+        if page.next_cursor is None:
+            return
+        page = await batch(page.next_cursor)
 
 
 def _lines(events: Iterable[Event]) -> Iterator[bytes]:

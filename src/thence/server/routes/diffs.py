@@ -12,9 +12,9 @@ from thence.core.diff.difference import Difference, as_json, difference
 from thence.core.diff.log_side import LogSide, side
 from thence.errors import ReadFailed
 from thence.inspection.intact import intact_side
-from thence.log.read.read_errors import reading
 from thence.log.read.reader import all_events
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import reading
 from thence.server.errors import RESPONSES
 from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes

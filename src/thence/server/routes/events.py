@@ -6,7 +6,6 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import RESPONSES
-from thence.server.logs import questions
 from thence.server.models import Causality, StoredEvent, WhyAnswer
 from thence.server.routes.bodies import causality_body, event_body, why_body
 from thence.server.routes.parameters import CausalityParameters, Parameters
@@ -33,7 +32,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
     ) -> Response:
         """Returns one event as it is stored."""
         return await served(request).ask(
-            id, lambda log: event_body(questions.event(log, event_id)), is_simulation
+            id, lambda log: event_body(log.event(event_id)), is_simulation
         )
 
     @router.get("/{id}/causality/{event_id:path}", response_model=Causality)
@@ -46,7 +45,7 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
         """Returns the causes and effects of an event, nearest first."""
         return await served(request).ask(
             id,
-            lambda log: causality_body(questions.causality(log, event_id, parameters.depth)),
+            lambda log: causality_body(log.causality(event_id, parameters.depth)),
             is_simulation,
         )
 
@@ -55,8 +54,6 @@ def causes_of(kind: Literal["simulations", "logs"]) -> APIRouter:
         request: Request, id: str, event_id: Named, parameters: Annotated[Parameters, Query()]
     ) -> Response:
         """Explains an event: one line of causes, root first, and sentences."""
-        return await served(request).ask(
-            id, lambda log: why_body(questions.why(log, event_id)), is_simulation
-        )
+        return await served(request).ask(id, lambda log: why_body(log.why(event_id)), is_simulation)
 
     return router

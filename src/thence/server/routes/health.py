@@ -1,4 +1,4 @@
-"""The route for the state of the server, answered from memory."""
+"""The routes for the state of the server, answered from memory: health, and counts of its work."""
 
 from typing import Annotated
 
@@ -6,15 +6,17 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from thence.server.errors import METRICS_RESPONSE
+from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Health, Problem
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
 from thence.server.served import served
 
-router = APIRouter(tags=["health"], responses={422: {"model": Problem}})
+router = APIRouter()
 
 
-@router.get("/health", response_model=Health)
+@router.get("/health", tags=["health"], response_model=Health, responses={422: {"model": Problem}})
 async def health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Reports that the server answers, with the totals of its logs; no file is touched."""
     state = served(request)
@@ -27,3 +29,34 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
             "unread_logs": state.scan.unread,
         }
     )
+
+
+@router.get(
+    "/metrics",
+    tags=["metrics"],
+    response_class=Response,
+    responses={401: {"model": Problem}, 422: {"model": Problem}, **METRICS_RESPONSE},
+)
+async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+    """Returns the server's counts in the text format of Prometheus, from memory."""
+    state = served(request)
+    cost = state.logs.builds.cost
+    text = state.metrics.text(
+        {
+            "thence_index_builds_total": ("Indexes made from nothing.", cost.builds),
+            "thence_index_build_seconds_total": ("Time that took.", cost.build_seconds),
+            "thence_index_catch_up_seconds_total": (
+                "Time in which indexes took in what came.",
+                cost.catch_up_seconds,
+            ),
+            "thence_index_events_total": ("Events put into indexes.", cost.events),
+            "thence_streams_cut_total": (
+                "Streams ended because all clients together were too slow.",
+                state.backlog.cut,
+            ),
+            "thence_listeners": ("Open streams of live events.", state.feeds.listeners),
+            "thence_logs_followed": ("Logs that are followed now.", state.feeds.followed),
+            "thence_logs_open": ("Logs that are open now.", state.logs.open),
+        }
+    )
+    return Response(text, media_type=MEDIA_TYPE)

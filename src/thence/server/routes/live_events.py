@@ -3,19 +3,47 @@
 Events are sent in the order in which they arrived, each once; the pages show the total order. A
 client resumes by the id of the last event it has. An id that the log lacks is refused: any other
 position would leave a gap or a repeat that the client can't see.
+
+A stream starts to listen before it reads the stored events, so that no event is missed in
+between. A slow client is not waited for: when it can take more, the stream reads from the log.
 """
 
+import asyncio
+from asyncio import Transport
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from thence.core.event import Event
 from thence.core.query.filter import Filter
+from thence.errors import ReadFailed, ThenceError
+from thence.index.plan import arrivals
+from thence.log.read.follower import POLL_S
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
-from thence.server.live.listener import event_id
-from thence.server.routes.event_stream import TRANSPORT, After, Stream, StreamResponse
+from thence.server.live.listener import (
+    BEGINNING,
+    HEARTBEAT,
+    MEDIA_TYPE,
+    Listener,
+    event_id,
+    frame_bytes,
+)
+from thence.server.logs.open_logs import OpenLog
+from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.served import served
+from thence.server.served import Served, served
+
+# the start of a stream: after the event with an id, with the last N events, or with the first
+After = str | int | None
+
+HEARTBEAT_S = 15.0
+# the key under which our own server adds the connection to the state of a request
+TRANSPORT = "thence.transport"
+_TRIES_MAX = 200
 
 router = APIRouter(responses=RESPONSES)
 LastEventId = Annotated[
@@ -79,3 +107,152 @@ def _text(header: str) -> str:
         return header.encode("latin-1").decode()
     except UnicodeError:
         return header
+
+
+class Stream:
+    """The stream of one client; call `begin` first and `leave` at its end."""
+
+    def __init__(
+        self, served: Served, log_id: str, is_simulation: bool, event_filter: Filter, after: After
+    ) -> None:
+        self._served = served
+        self._log_id = log_id
+        self._is_simulation = is_simulation
+        self._filter = event_filter
+        self._after = after
+        self._until: str | None = None
+        self._listener = Listener(event_filter, served.backlog.add)
+        self._transport: Transport | None = None
+        self._sent_bytes = 0
+        self._is_cut = False
+
+    async def begin(self) -> bytes:
+        """Starts to listen; returns the first frames of the stored events.
+
+        Raises NotALog, EventNotFound when the log lacks the event to begin after, ReadFailed,
+        and 503 where too many requests wait.
+        """
+        for _ in range(_TRIES_MAX):
+            self._listener = Listener(self._filter, self._served.backlog.add)
+            try:
+                data = await self._served.inspect(self._log_id, self._enter, self._is_simulation)
+            except BaseException:
+                self.leave()
+                raise
+            if data is not None:
+                return data
+            self.leave()
+            await asyncio.sleep(POLL_S)
+        raise ReadFailed("could not follow", place=self._log_id, cause="it is read too slowly")
+
+    def leave(self) -> None:
+        """Stops listening; it may be called twice."""
+        self._served.feeds.leave(self._listener)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """The bytes that wait for the client now, in connection, response and queue."""
+        buffered = self._transport.get_write_buffer_size() if self._transport else 0
+        return buffered + self._sent_bytes + self._listener.waiting_bytes
+
+    def cut(self) -> None:
+        """Ends the stream and its connection, whatever waits to be sent."""
+        self._is_cut = True
+        self.leave()
+        self._listener.drop()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def frames(
+        self, first: bytes, transport: Transport | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yields the stream, and reports to the backlog the bytes not taken yet."""
+        self._transport = transport
+        try:
+            async for data in self._frames(first):
+                self._sent_bytes = len(data)
+                self._served.backlog.move(self, len(data))
+                if self._is_cut:
+                    return
+                yield data
+                self._sent_bytes = 0
+        finally:
+            self._served.backlog.leave(self)
+
+    async def _frames(self, first: bytes) -> AsyncIterator[bytes]:
+        """Yields stored and new events, until the log is not followed any more."""
+        yield BEGINNING + first
+        try:
+            while not self._is_cut:
+                while self._after != self._until:
+                    yield await self._served.inspect(
+                        self._log_id, self._read_on, self._is_simulation
+                    )
+                async for data in self._new_frames():
+                    yield data
+                if self._is_cut or not self._listener.is_behind:
+                    return
+                self.leave()
+                yield await self.begin()
+        except (ThenceError, OSError, HTTPException):
+            return  # the error is reported when the client connects again
+
+    async def _new_frames(self) -> AsyncIterator[bytes]:
+        """Yields new events, until this client is too slow or the log isn't followed."""
+        while not self._listener.is_over:
+            frames = await self._listener.take(HEARTBEAT_S)
+            if frames:
+                self._after = self._until = frames[-1].event.event_id
+                self._served.metrics.count_events(len(frames))
+                yield b"".join(frame.data for frame in frames)
+            elif self._listener.is_behind:
+                return
+            elif not self._listener.is_over:
+                yield HEARTBEAT
+
+    def _enter(self, found: FoundLog) -> bytes | None:
+        """Starts to listen and reads on; None where the log's feed isn't that far yet."""
+        self._until = self._served.feeds.enter(found, self._listener)
+        with self._served.logs.using(found) as log:
+            if isinstance(self._after, str) and not _has_arrived(log, self._after, self._until):
+                arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
+                return None
+        return self._read_on(found)
+
+    def _read_on(self, found: FoundLog) -> bytes:
+        """Reads on from the client's position to the one where the stream began to listen."""
+        with self._served.logs.using(found) as log:
+            arrived = arrivals.between(log.index, self._after, self._until)
+        if arrived.has_more:
+            self._after = arrived.events[-1].event_id
+        else:
+            self._after = self._until
+        return self._matching_frames(arrived.events)
+
+    def _matching_frames(self, events: Iterable[Event]) -> bytes:
+        frames = [frame_bytes(event) for event in events if self._filter.matches(event)]
+        self._served.metrics.count_events(len(frames))
+        return b"".join(frames)
+
+
+class StreamResponse(StreamingResponse):
+    """A response that sends a stream that has begun, and always leaves it."""
+
+    def __init__(self, stream: Stream, first: bytes, transport: Transport | None) -> None:
+        headers = {"X-Accel-Buffering": "no"}
+        super().__init__(stream.frames(first, transport), headers=headers, media_type=MEDIA_TYPE)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the stream until the client is gone."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.leave()
+
+
+def _has_arrived(log: OpenLog, event_id: str, until: str | None) -> bool:
+    """Reports whether an event is `until` or arrived before it."""
+    if until is None or event_id == until:
+        return event_id == until
+    return event_id in arrivals.known(log.index, (event_id,), until)

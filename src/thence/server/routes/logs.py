@@ -8,12 +8,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
-from thence.server.logs import questions
-from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.models import LogEventsPage, LogList, LogSummary
-from thence.server.routes.batched_lines import all_lines, wants_lines
-from thence.server.routes.bodies import answer, page_body
+from thence.server.routes.bodies import all_lines, answer, events_answer
 from thence.server.routes.parameters import LogFilter, LogPage, Parameters
 from thence.server.served import Served, served
 
@@ -37,16 +34,7 @@ async def log(request: Request, id: str, parameters: Annotated[Parameters, Query
 @router.get("/{id}/events", response_model=LogEventsPage, responses=NDJSON_RESPONSE)
 async def events(request: Request, id: str, parameters: Annotated[LogPage, Query()]) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    state, event_filter = served(request), parameters.filter()
-    parameters.checked()
-    if wants_lines(request) and not parameters.is_page:
-        return await all_lines(state, id, event_filter, False)
-
-    def work(log: OpenLog) -> Response:
-        page = state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
-        return page_body(page, None if page.total else questions.hint(log, event_filter))
-
-    return await state.ask(id, work, False)
+    return await events_answer(request, id, parameters, False)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)

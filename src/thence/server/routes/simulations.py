@@ -8,13 +8,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
-from thence.server.logs import questions
-from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
-from thence.server.routes.batched_lines import all_lines, wants_lines
-from thence.server.routes.bodies import answer, page_body
+from thence.server.routes.bodies import all_lines, answer, events_answer
 from thence.server.routes.parameters import Parameters, SimulationFilter, SimulationPage
 from thence.server.served import Served, served
 
@@ -42,17 +39,7 @@ async def events(
     request: Request, id: str, parameters: Annotated[SimulationPage, Query()]
 ) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    state, event_filter = served(request), parameters.filter()
-    parameters.checked()
-    if wants_lines(request) and not parameters.is_page:
-        return await all_lines(state, id, event_filter, True)
-
-    def work(log: OpenLog) -> Response:
-        return page_body(
-            state.count_page(questions.page_of_lines(log, event_filter, **parameters.page))
-        )
-
-    return await state.ask(id, work, True)
+    return await events_answer(request, id, parameters, True)
 
 
 @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)

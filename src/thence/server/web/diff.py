@@ -11,9 +11,20 @@ from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, el, joined, link, path
+from thence.server.web.markup import (
+    Child,
+    Html,
+    cell,
+    el,
+    facts,
+    joined,
+    link,
+    path,
+    row,
+    table,
+    words,
+)
 from thence.server.web.run import trail
-from thence.server.web.tables import cell, facts, row, table, words
 
 EVENTS_SHOWN_MAX = 50
 PLACES_SHOWN_MAX = 50
@@ -45,7 +56,7 @@ def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
 
 def _first_difference(a: FoundLog, b: FoundLog, first: FirstDifference | None) -> Html:
     if first is None:
-        return el("p", "They say the same.", class_="empty")
+        return el("p", "Both logs have the same content.", class_="empty")
     sides = (("A", _side(a, first.a, first.follow_a)), ("B", _side(b, first.b, first.follow_b)))
     return joined(
         el("h2", "Where they part first"), facts(sides), _differing_members(first.differs)
@@ -69,7 +80,7 @@ def _differing_members(differs: Sequence[DifferingPlace]) -> Html | None:
         )
         for member in differs[:PLACES_SHOWN_MAX]
     ]
-    caption = "What the two say otherwise"
+    caption = "Where the two events differ"
     if len(rows) < len(differs):
         caption += f"; the first {len(rows)} of {len(differs):,} places"
     return table(caption, (("Place", ""), ("A", ""), ("B", "")), rows)

@@ -8,13 +8,11 @@ from starlette.responses import Response
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.index.graph.causality import NamedCauses
-from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, joined, path
-from thence.server.web.run import event_link, sentence_of, sentences, trail
-from thence.server.web.tables import facts, moment, words
+from thence.server.web.markup import Child, Html, cut, el, facts, joined, moment, path, words
+from thence.server.web.run import event_link, sentences, trail
 
 JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
@@ -24,10 +22,10 @@ EVENTS_SHOWN_MAX = 100
 
 def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
     """Returns the page; raises EventNotFound, ReadFailed."""
-    neighbors = questions.causality(log, event_id, 1)
+    neighbors = log.causality(event_id, 1)
     event = neighbors.event
-    why = questions.why(log, event.event_id)
-    sentence = sentence_of(event, log)
+    why = log.why(event.event_id)
+    sentence = log.vocabulary.said(event)
     title = cut(sentence, 80)
     body = (
         el("h1", words(sentence)),
@@ -79,7 +77,7 @@ def _why(log: OpenLog, found: FoundLog, why: NamedCauses) -> Html:
     count = f"{more}{len(why.causes):,} in all"
     caption = f"One line of causes, the earliest first, of {count}."
     items = [el("li", event_link(found, cause, log)) for cause in near]
-    items.append(el("li", words(sentence_of(last, log)), aria_current="true"))
+    items.append(el("li", words(log.vocabulary.said(last)), aria_current="true"))
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
     return joined(el("p", caption, class_="quiet"), _earlier(log, found, first), line)
 

@@ -9,8 +9,18 @@ from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import LogFacts
 from thence.server.served import Served
 from thence.server.web.layout import page
-from thence.server.web.markup import Html, el, joined, path
-from thence.server.web.tables import cell, head_cell, moment, row, table, words
+from thence.server.web.markup import (
+    Html,
+    cell,
+    el,
+    head_cell,
+    joined,
+    moment,
+    path,
+    row,
+    table,
+    words,
+)
 
 LOGS_SHOWN_MAX = 1_000
 

@@ -21,8 +21,7 @@ from thence.server.web.event import event_page
 from thence.server.web.home import home
 from thence.server.web.layout import problem_page
 from thence.server.web.markup import path
-from thence.server.web.question import read_question
-from thence.server.web.run import run_page
+from thence.server.web.run import read_question, run_page
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

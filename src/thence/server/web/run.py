@@ -1,26 +1,45 @@
-"""The page of one run or log: its summary, and its events in total order."""
+"""The page of one run or log: its summary, the form of its filter, its events in total order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from thence.core.event import Event
+from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import short_id
+from thence.errors import InvalidFilter
 from thence.index.plan.page import Page, PageBounds
-from thence.server.logs import questions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord
 from thence.server.logs.summaries import LogFacts
+from thence.server.routes.parameters import LogPage
 from thence.server.web.home import status
 from thence.server.web.layout import page
-from thence.server.web.markup import Child, Html, cut, el, joined, link, path
-from thence.server.web.question import EVENTS, Question, shown_values
-from thence.server.web.tables import cell, facts, moment, row, table, words
+from thence.server.web.markup import (
+    Child,
+    Html,
+    cell,
+    cut,
+    el,
+    facts,
+    joined,
+    link,
+    moment,
+    path,
+    row,
+    table,
+    words,
+)
 
+EVENTS = 100
 NAMES_SHOWN_MAX = 12
 DAMAGE_SHOWN_MAX = 20
 OTHERS_MAX = 500
+_LISTS = ("type", "actor", "subject", "stream", "where")
 
 _FIELDS = (
     ("type", "Type", ""),
@@ -32,6 +51,56 @@ _FIELDS = (
     ("until", "Until (UTC)", "2026-11-20"),
     ("where", "Where", "amount > 10 and reason ~ stock"),
 )
+
+
+class PageParameters(LogPage):
+    """A page of events as a browser asks for it."""
+
+    order: Literal["oldest", "newest"] = "oldest"
+
+
+class Question(NamedTuple):
+    """The fields of a form with their filter, or the `problem` of a form that can't be read."""
+
+    fields: dict[str, list[str]]
+    filter: Filter = Filter()
+    cursor: str | None = None
+    is_newest_first: bool = False
+    problem: str | None = None
+
+    def query(self, **changed: str | None) -> dict[str, str | list[str] | None]:
+        """Returns the query of a link to the same question, or to a changed one."""
+        kept = {key: values for key, values in self.fields.items() if key != "cursor"}
+        return {**kept, **changed}
+
+
+def read_question(query: QueryParams) -> Question:
+    """Reads the fields of the form."""
+    fields: dict[str, list[str]] = {}
+    for key, value in query.multi_items():
+        if value.strip():
+            fields.setdefault(key, []).append(value.strip())
+    single = {key: values if key in _LISTS else values[-1] for key, values in fields.items()}
+    try:
+        page = PageParameters.model_validate(single)
+        return Question(fields, page.filter(), page.cursor, page.order == "newest")
+    except ValidationError as error:
+        return Question(fields, problem=_first_problem(error))
+    except InvalidFilter as error:
+        return Question(fields, problem=f"{error}; {error.hint}" if error.hint else str(error))
+
+
+def shown_values(question: Question, name: str) -> Iterable[str]:
+    """Returns the texts of a field of the form, at least one."""
+    return question.fields.get(name) or [""]
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "the address"
+    if first["type"] == "extra_forbidden":
+        return f"{name[:100]}: there is no such field"
+    return f"{name}: {str(first['msg']).removeprefix('Value error, ')}"
 
 
 def run_page(
@@ -54,7 +123,7 @@ def run_page(
             "cursor": question.cursor,
             "descending": is_descending,
         }
-        results = questions.page(log, question.filter, **paging)
+        results = log.page(question.filter, **paging)
         events = _events(log, found, question, results)
     problem = el("p", question.problem, role="alert") if question.problem else None
     body = (
@@ -202,7 +271,7 @@ def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
 
 def _events(log: OpenLog, found: FoundLog, question: Question, results: Page) -> Html:
     if not results.events:
-        hint = None if results.total else questions.hint(log, question.filter)
+        hint = None if results.total else log.hint(question.filter)
         text = "No event matches" if question.fields else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
     is_run = found.is_simulation
@@ -214,12 +283,9 @@ def _events(log: OpenLog, found: FoundLog, question: Question, results: Page) ->
     part = (
         f"{len(rows):,} of {results.total:,}" if results.total > len(rows) else f"{results.total:,}"
     )
-    caption = f"{part} events, {order}{_after_text(question)}"
+    behind = ", behind those of the pages before" if question.cursor else ""
+    caption = f"{part} events, {order}{behind}"
     return joined(table(caption, heads, rows), _page_links(found, question, results))
-
-
-def _after_text(question: Question) -> str:
-    return ", behind those of the pages before" if question.cursor else ""
 
 
 def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
@@ -242,12 +308,7 @@ def _text_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the sentence of an event as a link to its page."""
-    return link(words(sentence_of(event, log)), path("runs", found.id, "events", event.event_id))
-
-
-def sentence_of(event: Event, log: OpenLog) -> str:
-    """Returns the sentence of an event, without the short id at its end."""
-    return log.vocabulary.said(event)
+    return link(words(log.vocabulary.said(event)), path("runs", found.id, "events", event.event_id))
 
 
 def _page_links(found: FoundLog, question: Question, results: Page) -> Html:

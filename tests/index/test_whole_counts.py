@@ -1,4 +1,4 @@
-"""Tallies of a whole log: what is counted of turns, wherever their events stand."""
+"""Counts of a whole log: how many events have a turn, wherever they stand."""
 
 import random
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import pytest
 from tests.events import OTHER_NODE, drafted, new_id, stamped
 from tests.index.asked import matching, read
 from tests.index.logs import add, fits, index_of
-from tests.index.test_count_tables import SHELF_EVENTS, steps
+from tests.index.test_count_tables import RANGE_EVENTS, steps
 
 from thence.core.query.filter import Filter
 from thence.index.plan.query import count, page
-from thence.index.tables.tallies import TURNS_TOGETHER
+from thence.index.tables.count_tables import TURNS_TOGETHER
 
-EVENTS = SHELF_EVENTS
+EVENTS = RANGE_EVENTS
 
 
 def lines(turns: list[int | None], first: int = 0) -> Iterator[bytes]:
@@ -50,7 +50,7 @@ def test_totals_of_spans_of_turns_are_those_of_a_reading_however_wide_they_are(t
 
 
 @pytest.mark.promise("Q2")
-def test_turns_of_late_moved_and_replaced_events_are_tallied_as_in_an_index_made_anew(tmp_path):
+def test_turns_of_late_moved_and_replaced_events_are_counted_as_in_an_index_made_anew(tmp_path):
     folder = tmp_path / "log"
     replaced = new_id()
     foreign = b'{"event_id":"%s","event_type":"a","turn_number":7,"timestamp":"2026-11-20"}\n'

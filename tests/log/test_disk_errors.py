@@ -7,15 +7,15 @@ import pytest
 from tests.log.errors import said
 
 from thence.errors import AppendFailed, LogFull, LogReadOnly, OutcomeUnknown, ReadFailed
-from thence.log.read.read_errors import reading
-from thence.log.storage.append_errors import (
+from thence.log.storage.disk_errors import (
+    DiskError,
     append_error,
     half_line_error,
     poisoned_error,
+    reading,
     retry_error,
     sync_error,
 )
-from thence.log.storage.system_call import DiskError
 
 PATH = Path("/logs/one/events.jsonl")
 FULL = "free some space, then try again"
