@@ -89,7 +89,8 @@ class PackageTask:
             assigned = self._assign(retries)
             made = workspace(session, self._feature, self._package)
         free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
-        self._report("begun", f"{task.phase} by {task.agent}" + _try_text(retries))
+        number = f", try {retries + 1}" if retries else ""
+        self._report("begun", f"{task.phase} by {task.agent}{number}")
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
         prompt = output.with_suffix(".md")
@@ -252,11 +253,7 @@ class PackageTask:
         """Starts the command of a gate in a checkout of the commit."""
         session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
-            payload = {
-                "work_package_id": wp_id,
-                "gate_type": gate.gate_type,
-                "gate_id": new_id(),
-            }
+            payload = {"work_package_id": wp_id, "gate_type": gate.gate_type, "gate_id": new_id()}
             with self._acting_as(ACTOR):
                 causes = self._package.events_of("lane")
                 self._append(WorkEvent("GateCreated", payload, slug, causes))
@@ -392,7 +389,3 @@ class PackageTask:
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
         self._host.progress.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
-
-
-def _try_text(retries: int) -> str:
-    return f", try {retries + 1}" if retries else ""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -215,14 +216,8 @@ class Session:
 
     def _append_pending_of_commits(self, moves: day_files.Moves) -> None:
         """Appends the events that earlier commands could only leave in commit messages."""
-        repo = self.repo
-        self._append_pending(
-            [
-                one
-                for old, new in moves.values()
-                for one in pending_events.pending_in_commits(repo, old, new)
-            ]
-        )
+        found = (pending_events.pending_in_commits(self.repo, *each) for each in moves.values())
+        self._append_pending(list(chain.from_iterable(found)))
 
     def _append_pending(self, waiting: Sequence[pending_events.Pending]) -> None:
         events = pending_events.events_to_recover(waiting, self.store.read()) if waiting else []
