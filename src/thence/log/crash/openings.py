@@ -70,7 +70,7 @@ class Batch(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The content of an opening's file. `is_valid` is false for a file without a valid record."""
+    """The content of an opening's file. `is_whole` is false for a file without a valid record."""
 
     name: str
     path: Path
