@@ -145,7 +145,7 @@ def test_small_file_is_made_in_the_own_folder_of_a_log(tmp_path):
     ("kind", "ok", "told"),
     [
         ("ext4", True, "ext4"),
-        ("", True, "doesn't tell"),
+        ("", True, "doesn't report"),
         ("tmpfs", True, "in memory"),
         ("nfs4", False, "durability is unproven"),
         ("fuse.sshfs", False, "durability is unproven"),

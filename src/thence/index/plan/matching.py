@@ -74,7 +74,8 @@ class _Candidate(Event):
     __slots__ = ("_members",)
 
     def __init__(self, line: bytes, vocabulary: Vocabulary) -> None:
-        super().__init__(line, None, vocabulary)
+        # not by the class above: this runs for each line that is read
+        self.line, self.vocabulary, self._header = line, vocabulary, None
         self._members: dict[str, Any] = decoded(line)
 
     @property

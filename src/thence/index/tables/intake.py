@@ -16,7 +16,6 @@ from thence.index.tables.segment_snapshot import (
 )
 from thence.log.read.reader import Block, Cursor
 from thence.log.storage.disk import READ_BYTES, Disk, FileState
-from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT
 
 DAMAGE_KEPT_MAX = 1_000
@@ -40,12 +39,10 @@ class Intake:
         self._disk = disk
         self._path = folder / segment.name
         self._segment = segment
-        try:
-            self._descriptor = disk.open_read(self._path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            raise Stale("a segment has another name by now") from error
+        descriptor = disk.open_existing(self._path)
+        if descriptor is None:
+            raise Stale("a segment has another name by now")
+        self._descriptor = descriptor
         self.read_bytes = known.read_bytes if known else 0
         self._last = known.last_bytes if known else b""
         self._checksum = known.checksum if known else 0

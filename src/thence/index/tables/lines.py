@@ -10,7 +10,6 @@ from thence.core.values.decoding import parsed
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId
-from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import CURRENT, older_names
 
 # segment, offset, length of an event as in the rows of the index; an event_id behind them is
@@ -101,11 +100,8 @@ class LineReader:
         there = self._disk.path_id(str(self._folder / name))
         if there is None or there[0] != file:
             return None
-        try:
-            descriptor = self._disk.open_read(self._folder / name)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
+        descriptor = self._disk.open_existing(self._folder / name)
+        if descriptor is None:
             return None
         is_it = False
         try:

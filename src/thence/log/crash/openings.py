@@ -70,7 +70,7 @@ class Batch(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The content of an opening's file. `is_valid` is false for a file without a valid record."""
+    """The content of an opening's file. `is_whole` is false for a file without a valid record."""
 
     name: str
     path: Path
@@ -304,11 +304,8 @@ def openings(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator[Openin
     """
     open_folder = own_folder(folder) / "open"
     for name in disk.names(open_folder):
-        try:
-            descriptor = disk.open_read(open_folder / name)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
+        descriptor = disk.open_existing(open_folder / name)
+        if descriptor is None:
             continue
         try:
             is_held = not disk.try_lock(descriptor)

@@ -226,12 +226,9 @@ class Follower:
             return None
         if path.name != CURRENT and self._finished.get(there[0], ("",))[0] == path.name:
             return None
-        try:
-            descriptor = self._disk.open_read(path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
-            return None  # renamed by a rotation in between: now listed as an older segment
+        descriptor = self._disk.open_existing(path)
+        if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
+            return None
         try:
             cursor = LiveCursor(self._disk, path.name, descriptor)
             if not self._is_known(cursor):

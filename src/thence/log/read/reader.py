@@ -30,7 +30,6 @@ from thence.core.values.healing import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
-from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.findings import HEALS
 from thence.log.storage.segment import CURRENT, current_path, older_names
 
@@ -216,12 +215,9 @@ def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
     there = disk.path_id(str(path))
     if there is None or there[0] in seen:
         return None
-    try:
-        descriptor = disk.open_read(path)
-    except DiskError as error:
-        if error.is_absence:  # renamed by a rotation in between: now listed as an older segment
-            return None
-        raise
+    descriptor = disk.open_existing(path)
+    if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
+        return None
     try:
         cursor = Cursor(disk, path.name, descriptor)
     except BaseException:

@@ -23,7 +23,7 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
     while paths:
         path = paths.pop()
         with reading(folder):
-            descriptor = _open(disk, path)
+            descriptor = disk.open_existing(path)
         try:
             if path.name == current_path(folder).name:
                 # listed after the current one is open, so that a rotation in between hides nothing
@@ -45,15 +45,6 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
             if descriptor is not None:
                 disk.let_go(descriptor)
     raise not_found(folder, event_id)
-
-
-def _open(disk: Disk, path: Path) -> int | None:
-    try:
-        return disk.open_read(path)
-    except DiskError as error:
-        if not error.is_absence:
-            raise
-        return None
 
 
 def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:

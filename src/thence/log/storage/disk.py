@@ -60,6 +60,15 @@ class Disk:
         """Opens for reading; returns the descriptor."""
         return _opened(path, os.O_RDONLY)
 
+    def open_existing(self, path: Path) -> int | None:
+        """Opens for reading like `open_read`; None if there is no file."""
+        try:
+            return self.open_read(path)
+        except DiskError as error:
+            if not error.is_absence:
+                raise
+            return None
+
     def close(self, descriptor: int) -> None:
         """Closes a descriptor."""
         system_call(os.close, descriptor)
@@ -191,11 +200,8 @@ class Disk:
 
     def read_whole(self, path: Path) -> bytes | None:
         """Reads a small file whole; None if it is absent."""
-        try:
-            descriptor = self.open_read(path)
-        except DiskError as error:
-            if not error.is_absence:
-                raise
+        descriptor = self.open_existing(path)
+        if descriptor is None:
             return None
         try:
             parts = []

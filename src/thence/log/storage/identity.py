@@ -274,11 +274,8 @@ def _make_identity(
 
 
 def _inode(disk: Disk, path: Path) -> tuple[int, int] | None:
-    try:
-        descriptor = disk.open_read(path)
-    except DiskError as error:
-        if not error.is_absence:
-            raise
+    descriptor = disk.open_existing(path)
+    if descriptor is None:
         return None
     try:
         (_, inode), _ = disk.file_id(descriptor)
