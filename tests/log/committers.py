@@ -19,8 +19,10 @@ from thence.log.storage.identity import node_id
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.latch import Latch
 from thence.log.write.notice import NoticeMaker
-from thence.log.write.writer import Report, SegmentWriter
+from thence.log.write.writer import Notice, Report, SegmentWriter
 from thence.replica import QUEUE_EVENTS_MAX, Log
+
+NOTICE = NoticeMaker(PLAIN, {})
 
 
 class Reports:
@@ -66,12 +68,12 @@ def committer_of(
     reports: Report | None = None,
     bound: int = QUEUE_EVENTS_MAX,
     on_full: OnFull = "block",
+    notice: Notice = NOTICE,
 ) -> Committer:
     """Make a committer for a log as an open log makes its own."""
-    notice, report = NoticeMaker(PLAIN, {}), reports or Reports()
-    return Committer(
-        SegmentWriter(disk, folder, PLAIN, notice, report), notice, bound, on_full, report
-    )
+    report = reports or Reports()
+    writer = SegmentWriter(disk, folder, PLAIN, notice, report)
+    return Committer(writer, notice, bound, on_full, report)
 
 
 def held(folder: Path, **options: Any) -> tuple[Log, GatedDisk, Reports]:
