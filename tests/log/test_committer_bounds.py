@@ -7,7 +7,6 @@ from threading import Semaphore, Thread
 
 import pytest
 from tests.events import drafted
-from tests.log.aftermath import opening_of
 from tests.log.committers import (
     Reports,
     StartedThreads,
@@ -20,6 +19,7 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
+from tests.log.unclean_openings import opening_of
 
 import thence
 from thence.core.values.vocabulary import PLAIN

@@ -5,7 +5,6 @@ from threading import Thread
 
 import pytest
 from tests.events import event_of
-from tests.log.aftermath import opening_of
 from tests.log.committers import (
     Reports,
     StartedThreads,
@@ -19,6 +18,7 @@ from tests.log.committers import (
 from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
 from tests.log.processes import lines
+from tests.log.unclean_openings import opening_of
 
 import thence
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from tests.log.aftermath import appended, filled, told, unclean, zeroed
+from tests.log.unclean_openings import appended, filled, told, unclean, zeroed
 
 import thence
 from thence.core.values.vocabulary import PLAIN
