@@ -76,6 +76,13 @@ def committer_of(
     return Committer(writer, notice, bound, on_full, report)
 
 
+def append_notice(folder: Path, kind: str, facts: Mapping[str, Any]) -> None:
+    """Append a notice of the log about itself, as an opening of its own would."""
+    committer = committer_of(folder)
+    committer.append(NOTICE(kind, facts), WAIT_S)
+    assert committer.close(WAIT_S)
+
+
 def held(folder: Path, **options: Any) -> tuple[Log, GatedDisk, Reports]:
     """Open a log whose thread stands in its first sync, one event written and not yet durable."""
     disk, reports = GatedDisk(), Reports()

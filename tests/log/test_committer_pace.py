@@ -39,11 +39,10 @@ def disk():
 
 
 @pytest.fixture
-def unhurried():
-    """Have a thread that computes keep the interpreter for a minute, unless it lets go itself."""
+def switch_interval():
+    """Set for how long a thread that computes keeps the interpreter if it does not let go."""
     usual_s = sys.getswitchinterval()
-    sys.setswitchinterval(60)
-    yield
+    yield sys.setswitchinterval
     sys.setswitchinterval(usual_s)
 
 
@@ -89,6 +88,30 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call):
     assert reports.words == []
 
 
+def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
+    tmp_path, switch_interval
+):
+    committer = committer_of(tmp_path, UnsyncedDisk())
+    switch_interval(0.000001)
+    late = tries = 0
+    while tries < (30_000 if late else 5_000):  # the machine itself may stand still once
+        tries += 1
+        item, begun = Waiting([made()]), monotonic()
+        committer.join(item)
+        assert item.wait(WAIT_S)
+        committer.callers.leave()
+        late += monotonic() - begun > 4  # a thread that missed it sleeps for 5 s
+        assert late < 2
+    assert committer.close(WAIT_S)
+
+
+class UnsyncedDisk(Disk):
+    """Has nothing to wait for in a sync."""
+
+    def sync_data(self, descriptor):
+        pass
+
+
 class QuickDisk(FillingDisk):
     """Returns at once from what a put calls, so that a producer itself lets go or nobody does."""
 
@@ -96,9 +119,10 @@ class QuickDisk(FillingDisk):
         return len(data)
 
 
-def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, unhurried):
+def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_interval):
     disk, draft, fewest = QuickDisk(), made(), sys.maxsize
     committer = committer_of(tmp_path, disk, bound=1_000_000)
+    switch_interval(60)
     for _ in range(50):
         if fewest < 512:  # without a caller the thread gets its turn from 1,024 queued events on
             break
@@ -119,9 +143,10 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, unhurri
     assert committer.close(WAIT_S)
 
 
-def test_producer_with_a_long_queue_lets_the_thread_take_it(tmp_path, unhurried):
+def test_producer_with_a_long_queue_lets_the_thread_take_it(tmp_path, switch_interval):
     disk, draft, shortest = QuickDisk(), made(), sys.maxsize
     committer = committer_of(tmp_path, disk, bound=1_000_000)
+    switch_interval(60)
     for _ in range(50):
         if shortest < 10_000:
             break
