@@ -178,7 +178,7 @@ def test_body_does_not_run_when_the_begin_can_not_be_stored(log):
 def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, caplog):
     disk = FailingDisk()
     log = Log(tmp_path, PLAIN, disk=disk)
-    log._appender.prepare()
+    log.relay(())  # has made what a log needs beside its events
     full = DiskError(28, "No space left on device")
     with pytest.raises(LogFull), thence.step("refund", log=log):
         disk.faults = {"write": full}
@@ -271,7 +271,7 @@ class Held(FailingDisk):
 def test_cancelled_task_ends_its_step(tmp_path, moment):
     disk = Held()
     log = Log(tmp_path, PLAIN, disk=disk)
-    log._appender.prepare()
+    log.relay(())  # has made what a log needs beside its events
     inside = asyncio.Event()
     going_on = asyncio.Event()
 

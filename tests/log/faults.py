@@ -125,7 +125,10 @@ class WatchedDisk(Disk):
 
 
 class FillingDisk(GatedDisk):
-    """Gated too; takes so many more whole lines and syncs, None as many as come, then no more."""
+    """Gated too; takes so many more whole lines and syncs, None as many as come, then no more.
+
+    Before a write is refused, `at_refusal` is called with the count of those refused so far.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,12 +136,16 @@ class FillingDisk(GatedDisk):
         self.syncs_left: int | None = None
         self.error = DiskError(errno.ENOSPC, "as said")
         self.opened: list[str] = []
+        self.refused = 0
+        self.at_refusal: Callable[[int], None] = lambda _: None
 
     def write(self, descriptor: int, data: bytes) -> int:
         if self.lines_left is None:
             return super().write(descriptor, data)
         fitting = data.splitlines(keepends=True)[: self.lines_left]
         if not fitting:
+            self.refused += 1
+            self.at_refusal(self.refused)
             raise self.error
         self.lines_left -= len(fitting)
         return super().write(descriptor, b"".join(fitting))

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from tests.events import drafted
+from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
@@ -46,8 +47,7 @@ def test_guard_refuses_when_the_subject_has_moved(log):
 
 def test_guard_of_several_events_lets_in_all_or_none(log):
     def appended(guard):
-        drafts = [drafted(new_id(), name, {}) for name in "abc"]
-        return log._appender.committer.append_all(drafts, WAIT_S, Condition(guard))
+        return log.append_many([{"event_type": name} for name in "abc"], guard=guard)
 
     guard = Unchanged(seen(log), {"WP01"})
     log.append("claimed", subject="WP01")
@@ -131,8 +131,7 @@ def test_of_threads_with_the_same_guard_one_comes_in(tmp_path):
         threads = [threading.Thread(target=claim, args=(n,)) for n in range(8)]
         for thread in threads:
             thread.start()
-        while log._appender.committer.queued < 8 + 1:
-            threading.Event().wait(0.001)
+        until(lambda: len(waiting(threads)) == 8)
         disk.gate.set()
         for thread in threads:
             thread.join(WAIT_S)
@@ -177,9 +176,8 @@ def test_same_id_twice_in_one_batch_is_written_once(tmp_path):
         threads = [threading.Thread(target=append, args=(n,)) for n in (1, 1, 1, 2)]
         for thread in threads:
             thread.start()
-            count = 2 + threads.index(thread)
-            while log._appender.committer.queued < count:
-                threading.Event().wait(0.001)
+            count = 1 + threads.index(thread)
+            until(lambda count=count: len(waiting(threads)) == count)
         disk.gate.set()
         for thread in threads:
             thread.join(WAIT_S)

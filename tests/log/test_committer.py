@@ -2,68 +2,36 @@
 
 import errno
 import gc
-import threading
 from threading import Event as Signal
 from threading import Thread
 
 import pytest
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, SmallDisk, WatchedDisk
+from tests.log.committers import (
+    Reports,
+    StartedThreads,
+    committer_of,
+    held,
+    made,
+    prepared,
+    types,
+    until,
+)
+from tests.log.faults import WAIT_S, FailingDisk, SmallDisk, WatchedDisk
 from tests.log.processes import lines
 
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, OutcomeUnknown, WriterClosed
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import node_id
-from thence.log.write import committer as module
 from thence.replica import Log
 
 FULL = DiskError(errno.ENOSPC, "No space left on device")
 
 
-def prepared(folder):
-    """Make the log and its identity, so that the next sync is that of an event."""
-    thence.open(folder)
-    node_id(OS_DISK, folder)
-
-
 @pytest.fixture(autouse=True)
 def identity(tmp_path):
     prepared(tmp_path)
-
-
-class Told:
-    """What a log tells while it works; a word can be waited for."""
-
-    def __init__(self):
-        self.words = []
-        self._changed = threading.Condition()
-
-    def __call__(self, word, facts):
-        with self._changed:
-            self.words.append((word, facts))
-            self._changed.notify_all()
-
-    def wait_for(self, word, count=1):
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.all(word)) >= count, WAIT_S)
-
-    def all(self, word):
-        return [facts for told, facts in self.words if told == word]
-
-
-def types(folder):
-    return [event.event_type for event in thence.open(folder).read()]
-
-
-def held(tmp_path, **options):
-    """Open a log whose thread stands in its first sync, one event written and not yet durable."""
-    disk, told = GatedDisk(), Told()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=told, **options)
-    log.emit("first")
-    assert disk.arrived.wait(WAIT_S)
-    return log, disk, told
 
 
 def test_emitted_and_appended_events_stand_in_the_order_of_their_calls(tmp_path):
@@ -120,10 +88,10 @@ def test_append_that_waits_too_long_in_the_queue_is_unknown_and_written_all_the_
 
 @pytest.mark.promise("W5")
 def test_full_queue_drops_the_newest_counts_them_and_the_log_tells_between_what(tmp_path):
-    log, disk, told = held(tmp_path, max_queue_size=5, on_full="drop")
+    log, disk, reports = held(tmp_path, max_queue_size=5, on_full="drop")
     ids = [log.emit("t", {"n": number}) for number in range(12)]
-    assert log._appender.committer.drops.count == 7
-    assert [facts["event_id"] for facts in told.all("dropped")] == [ids[5]]
+    assert log.dropped_count == 7
+    assert [facts["event_id"] for facts in reports.all("dropped")] == [ids[5]]
     disk.gate.set()
     log.flush()
     after = log.emit("after")
@@ -140,7 +108,7 @@ def test_full_queue_drops_the_newest_counts_them_and_the_log_tells_between_what(
 
 @pytest.mark.promise("W5")
 def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
-    log, disk, told = held(tmp_path, max_queue_size=100, on_full="drop")
+    log, disk, reports = held(tmp_path, max_queue_size=100, on_full="drop")
     taken: list[str] = []
 
     def work():
@@ -153,14 +121,14 @@ def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
     disk.gate.set()
     for thread in threads:
         thread.join()
-    dropped = log._appender.committer.drops.count
+    dropped = log.dropped_count
     log.close()
     events = list(thence.open(tmp_path).read())
     taken = [event for event in events if event.event_type == "t"]
     notices = [event for event in events if event.event_type == "log.events_dropped"]
     assert len(taken) + dropped == 8_000
     assert sum(event.payload["count"] for event in notices) == dropped
-    assert len(told.all("dropped")) == (dropped > 0)
+    assert len(reports.all("dropped")) == (dropped > 0)
     present = {event.event_id for event in events}
     for notice in notices:
         for key in ("after_event_id", "before_event_id"):
@@ -202,7 +170,7 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
     for thread in threads:
         thread.join()
     log.close()
-    assert log._appender.committer.drops.count == 0
+    assert log.dropped_count == 0
     events = list(thence.open(tmp_path).read())
     assert len(events) == 12 * 120
     for name in range(12):
@@ -211,12 +179,12 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
 
 @pytest.mark.promise("W10")
 def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path):
-    disk, told = FailingDisk(write=FULL), Told()
-    log = Log(tmp_path, PLAIN, disk=FailingDisk(), tell=told)
+    disk, reports = FailingDisk(), Reports()
+    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
     log.append("zeroth")
-    log._appender.writer._disk = disk
+    disk.faults["write"] = FULL
     ids = [log.emit("t", {"n": number}) for number in range(3)]
-    told.wait_for("refused")
+    reports.wait_for("refused")
     with pytest.raises(LogFull):
         log.append("refused for good")
     disk.faults.clear()
@@ -226,19 +194,19 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
     assert [e.event_type for e in events] == ["zeroth", "log.write_failed", "t", "t", "t"]
     assert [e.event_id for e in events][2:] == ids
     assert events[1].payload["count"] == 4
-    assert sorted(i for facts in told.all("refused") for i in facts["event_ids"]) == ids
-    assert [facts["count"] for facts in told.all("resumed")] == [4]
-    assert log._appender.committer.failed_count == 0
+    assert sorted(i for facts in reports.all("refused") for i in facts["event_ids"]) == ids
+    assert [facts["count"] for facts in reports.all("resumed")] == [4]
+    assert log.failed_count == 0
 
 
 @pytest.mark.promise("W10")
 def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
-    disk, told = SmallDisk(0), Told()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=told)
+    disk, reports = SmallDisk(0), Reports()
+    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
     log.emit("large", {"text": "x" * 5_000})
-    told.wait_for("refused")
+    reports.wait_for("refused")
     disk.room = 2_000
-    told.wait_for("resumed")
+    reports.wait_for("resumed")
     for _ in range(2):  # each flush is one more try
         with pytest.raises(LogFull):
             log.flush()
@@ -254,55 +222,53 @@ def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
 
 @pytest.mark.promise("W10")
 def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
-    disk, told = FailingDisk(write=FULL), Told()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=told)
+    disk, reports, started = FailingDisk(write=FULL), Reports(), StartedThreads()
+    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
     ids = [log.emit("t") for _ in range(4)]
     assert not log.close(timeout_s=0)
-    if log._appender.committer.is_running:
-        log._appender.committer._thread.join(WAIT_S)
+    until(lambda: not started())
     assert not log.close()
-    assert log._appender.committer.failed_count == 4
-    assert [event_id for facts in told.all("lost") for event_id in facts["event_ids"]] == ids
+    assert log.failed_count == 4
+    assert [event_id for facts in reports.all("lost") for event_id in facts["event_ids"]] == ids
 
 
 def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
-    disk, told = FailingDisk(sync_data=DiskError(errno.EIO, "device error")), Told()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=told)
+    disk, reports = FailingDisk(sync_data=DiskError(errno.EIO, "device error")), Reports()
+    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
     log.emit("t")
-    told.wait_for("lost")
+    reports.wait_for("lost")
     with pytest.raises(Exception, match="earlier sync"):
         log.append("u")
-    assert log._appender.committer.failed_count == 1
+    assert log.failed_count == 1
     assert not log.close()
 
 
-def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_S", 0.01)  # an append waits for the next try
-    disk, told = FailingDisk(write=FULL), Told()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=4)
-    producers = [Thread(target=lambda: [log.emit("t") for _ in range(6)]) for _ in range(3)]
+def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path):
+    disk, reports = FailingDisk(write=FULL), Reports()
+    committer = committer_of(tmp_path, disk, reports, bound=4)
+    producers = [Thread(target=lambda: [committer.put(made()) for _ in range(9)]) for _ in range(3)]
     for producer in producers:
         producer.start()
-    told.wait_for("refused", 2)
-    for _ in range(30):  # each is one more try of the refused batch
+    reports.wait_for("refused", 2)
+    for _ in range(2):  # each is one more try of the refused batch
         with pytest.raises(LogFull):
-            log.append("u")
-    assert log._appender.committer.queued <= 4 + 4 + len(producers)
+            committer.append(made("u"), WAIT_S)
+    assert committer.queued <= 4 + 4 + len(producers)
     disk.faults.clear()
     for producer in producers:
         producer.join(WAIT_S)
         assert not producer.is_alive()
-    assert log.close()
-    assert types(tmp_path).count("t") == 18
+    assert committer.close(WAIT_S)
+    assert types(tmp_path).count("t") == 27
 
 
 @pytest.mark.promise("W6")
 def test_close_on_a_slow_disk_returns_false_and_drains_on(tmp_path):
-    log, disk, told = held(tmp_path)
+    log, disk, reports = held(tmp_path)
     for _ in range(5):
         log.emit("t")
     assert log.close(timeout_s=0.01) is False
-    assert told.all("remaining")[0]["count"] >= 5
+    assert reports.all("remaining")[0]["count"] >= 5
     with pytest.raises(WriterClosed):
         log.emit("late")
     disk.gate.set()
@@ -312,6 +278,7 @@ def test_close_on_a_slow_disk_returns_false_and_drains_on(tmp_path):
 
 @pytest.mark.promise("P1")
 def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
+    started = StartedThreads()
     log = thence.open(tmp_path)
     log.emit("a")
     assert log.close()
@@ -320,7 +287,7 @@ def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
         with pytest.raises(WriterClosed, match="closed before"):
             use()
     assert types(tmp_path) == ["a"]
-    assert not log._appender.committer.is_running
+    assert not started()
 
 
 def test_producers_that_wait_are_told_when_the_log_is_closed(tmp_path):
@@ -356,7 +323,7 @@ def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path
             assert gate.wait(WAIT_S)
             gc.collect()
 
-    arrived, gate = Signal(), Signal()
+    arrived, gate, started = Signal(), Signal(), StartedThreads()
     gc.disable()
     try:
         log = Log(tmp_path, PLAIN, disk=Collecting())
@@ -365,16 +332,14 @@ def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path
         log.emit("a")
         assert arrived.wait(WAIT_S)
         log.emit("b")
-        committer = log._appender.committer
         del log, circle
         gate.set()
-        committer._thread.join(WAIT_S)
+        until(lambda: not started())
     finally:
         gc.enable()
     assert types(tmp_path) == ["a", "b"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_close_drains_what_a_thread_that_died_left(tmp_path):
     class Breaking(Disk):
@@ -386,14 +351,13 @@ def test_close_drains_what_a_thread_that_died_left(tmp_path):
                 raise MemoryError
             return super().write(descriptor, data)
 
-    disk = Breaking()
+    disk, started = Breaking(), StartedThreads()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("a")
     log.flush()
     disk.is_broken = True
     log.emit("b")
-    log._appender.committer._thread.join(WAIT_S)
-    assert not log._appender.committer.is_running
+    until(lambda: not started())
     log.emit("c")
     assert log.close()
     assert types(tmp_path) == ["a", "b", "c"]

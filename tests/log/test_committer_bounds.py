@@ -1,23 +1,30 @@
 """The committer at its bounds: what fits, who waits, what its opening says meanwhile."""
 
 import errno
-import threading
 from collections import deque
 from threading import Event as Signal
 from threading import Semaphore, Thread
 
 import pytest
 from tests.events import drafted
-from tests.log.aftermath import opening_of
+from tests.log.committers import (
+    Reports,
+    StartedThreads,
+    committer_of,
+    held,
+    made,
+    prepared,
+    types,
+    until,
+    waiting,
+)
 from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
-from tests.log.test_committer import Told, held, prepared
+from tests.log.unclean_openings import opening_of
 
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write import batch
-from thence.log.write import committer as module
 from thence.log.write.admission import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
@@ -40,63 +47,59 @@ def identity(tmp_path):
     prepared(tmp_path)
 
 
-def until(is_so):
-    """Look again and again until something is so."""
-    for _ in range(3_000):
-        if is_so():
-            return
-        threading.Event().wait(0.001)
-    raise AssertionError("it never came so")
+def standing(disk):
+    """Have the next write stand until the gate opens; return when it is reached, and the gate."""
+    arrived, gate = Signal(), Signal()
+
+    def stand():
+        del disk.before["write"]
+        arrived.set()
+        assert gate.wait(WAIT_S)
+
+    disk.before["write"] = stand
+    return arrived, gate
 
 
 def test_producer_waits_from_exactly_the_bound_on(tmp_path):
     log, disk, _ = held(tmp_path, max_queue_size=2)
-    committer = log._appender.committer
-    for _ in range(2):
-        log.emit("t")
-        assert committer._wait_queue.is_empty
-    third = Thread(target=log.emit, args=("third",))
-    third.start()
-    until(lambda: not committer._wait_queue.is_empty)
-    assert len(committer._queue) == 2
+    taken = []
+    producer = Thread(target=lambda: [taken.append(log.emit("t")) for _ in range(3)])
+    producer.start()
+    until(lambda: waiting([producer]))
+    assert len(taken) == 2
     disk.gate.set()
-    third.join(WAIT_S)
+    producer.join(WAIT_S)
     assert log.close()
-    assert [event.event_type for event in log.read()] == ["first", "t", "t", "third"]
+    assert types(tmp_path) == ["first", "t", "t", "t"]
+    assert [event.event_id for event in log.read()][1:] == taken
 
 
 def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
-    log, disk, told = held(tmp_path, max_queue_size=2, on_full="drop")
-    committer = log._appender.committer
-    assert [committer.put(drafted(f"d{n}", "t", {})) for n in range(4)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert committer.drops.count == 2
-    assert told.all("dropped") == [{"event_id": "d2"}]
+    log, disk, reports = held(tmp_path, max_queue_size=2, on_full="drop")
+    ids = [log.emit("t") for _ in range(4)]
+    assert log.dropped_count == 2
+    assert reports.all("dropped") == [{"event_id": ids[2]}]
     disk.gate.set()
     assert log.close()
+    assert [e.event_id for e in log.read() if e.event_type == "t"] == ids[:2]
 
 
 def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     disk = WatchedDisk()
-    log = Log(tmp_path, PLAIN, disk=disk)
-    waiting, first, last = items(3)
+    committer = committer_of(tmp_path, disk)
     found = []
 
     def look():
         found.append(opening_of(tmp_path))
         if len(found) == 1:  # what comes during the first sync is the next batch
-            log._appender.committer.join(Waiting((waiting,)))
-            log._appender.committer.put(first)
-            log._appender.committer.put(last)
+            committer.join(Waiting((made(),)))
+            committer.put(made())
+            committer.put(made())
 
     disk.before["sync_data"] = look
-    log.emit("zeroth")
+    committer.put(made())
     until(lambda: len(found) >= 2)
-    log.flush()
+    committer.append_all((), WAIT_S)
     path = tmp_path / "events.jsonl"
     size = path.read_bytes().index(b"\n") + 1
     batch = found[1].batch
@@ -108,7 +111,7 @@ def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
     assert (now.accepted, now.committed) == (3, 3)
     assert (now.durable.seq, now.durable.offset) == (4, path.stat().st_size)
     assert now.durable.inode == path.stat().st_ino
-    log.close()
+    assert committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("ends_by", ["emit", "append", "close"])
@@ -124,9 +127,7 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
         before = log.emit("after")
         log.flush()
     if ends_by == "append":
-        pair = items(2)
-        assert len(log._appender.committer.append_all(pair, WAIT_S)) == 2
-        before = pair[0].event_id
+        before = log.append_many([{"event_type": "t"}] * 2)[0].event_id
     if ends_by != "close":
         opening = opening_of(tmp_path)
         assert opening.accepted == opening.committed > 0
@@ -136,23 +137,28 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
 
 
 def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
-    disk, told = FailingDisk(), Told()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=told, max_queue_size=1, on_full="drop")
-    log.append("first")
-    disk.faults["write"] = FULL
-    log.emit("kept")
-    told.wait_for("refused")
-    until(lambda: log._appender.committer._held == 1)
-    dropped = log.emit("dropped")
-    assert told.all("dropped") == [{"event_id": dropped}]
-    assert not log.close(0)
+    disk, reports = WatchedDisk(), Reports()
+    committer = committer_of(tmp_path, disk, reports, bound=1, on_full="drop")
+    committer.append(made("first"), WAIT_S)
+    tries, dropped = [], made("dropped")
+
+    def refuse():
+        tries.append(None)
+        if len(tries) == 2:
+            tries.append(committer.put(dropped))
+        raise FULL
+
+    disk.before["write"] = refuse
+    committer.put(made("kept"))
+    reports.wait_for("dropped")
+    assert reports.all("dropped") == [{"event_id": dropped.event_id}]
+    assert not committer.close(0)
+    assert tries[2] is False
 
 
-def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
+def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path):
     disk = WatchedDisk()
     log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
-    committer = log._appender.committer
     log.append("first")
     arrived, tries = Semaphore(0), Semaphore(0)
     healed = Signal()
@@ -166,90 +172,75 @@ def test_as_many_are_let_in_as_fit_beside_what_is_kept_for_a_retry(tmp_path, mon
     disk.before["write"] = refuse
     log.emit("kept")
     assert arrived.acquire(timeout=WAIT_S)
-    committer._wakeup.open()
     tries.release()
     assert arrived.acquire(timeout=WAIT_S)  # the thread stands amid its second try
-    assert committer._held == 1
     for _ in range(2):
         log.emit("fits")
     parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
     for count, thread in enumerate(parked, 1):
         thread.start()
-        until(lambda count=count: len(committer._wait_queue._latches) == count)
+        until(lambda count=count: len(waiting(parked)) == count)
     tries.release()
     assert arrived.acquire(timeout=WAIT_S)
-    assert len(committer._wait_queue._latches) == 1
-    until(lambda: len(committer._queue) == 2)
-    healed.set()
-    tries.release()
-    for thread in parked:
+    for thread in parked[:2]:
         thread.join(WAIT_S)
         assert not thread.is_alive()
+    assert waiting(parked) == parked[2:]
+    healed.set()
+    tries.release()
+    parked[2].join(WAIT_S)
     assert log.close()
-    types = [event.event_type for event in log.read()]
-    assert types == ["first", "log.write_failed", "kept", "fits", "fits", *["parked"] * 3]
+    expected = ["first", "log.write_failed", "kept", "fits", "fits", *["parked"] * 3]
+    assert types(tmp_path) == expected
 
 
-def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "BATCH_EVENTS_MAX", 1)
-    monkeypatch.setattr(batch, "_TAKE_EVENTS", 1)
+def test_as_many_are_let_in_as_fit_beside_what_a_turn_leaves_queued(tmp_path):
     disk = WatchedDisk()
-    log = Log(tmp_path, PLAIN, disk=disk, max_queue_size=3)
-    committer = log._appender.committer
-    log.append("zeroth")
-    arrived, gate = Signal(), Signal()
-    left = []
-
-    def stand():
-        disk.before["write"] = lambda: left.append(len(committer._wait_queue._latches))
-        arrived.set()
-        assert gate.wait(WAIT_S)
-
-    disk.before["write"] = stand
-    log.emit("first")
+    committer = committer_of(tmp_path, disk, bound=520)
+    committer.append(made("zeroth"), WAIT_S)
+    large = made(size=BATCH_BYTES_MAX // 512)
+    arrived, gate = standing(disk)
+    committer.put(large)
     assert arrived.wait(WAIT_S)
-    for _ in range(3):
-        log.emit("fits")
-    parked = [Thread(target=log.emit, args=("parked",)) for _ in range(3)]
-    for count, thread in enumerate(parked, 1):
+    for _ in range(520):  # a turn takes 512 of them
+        committer.put(large)
+    parked = [Thread(target=committer.put, args=(made("parked"),)) for _ in range(515)]
+    for thread in parked:
         thread.start()
-        until(lambda count=count: len(committer._wait_queue._latches) == count)
+        until(lambda thread=thread: waiting([thread]))
+    arrived, next_gate = standing(disk)
     gate.set()
+    assert arrived.wait(WAIT_S)
+    for thread in parked[:512]:
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+    assert waiting(parked) == parked[512:]
+    assert committer.queued == 520 + 512
+    next_gate.set()
     for thread in parked:
         thread.join(WAIT_S)
-    assert log.close()
-    assert left[0] == 2  # of the three in the queue one was taken
-    assert len(list(log.read())) == 8
+    assert committer.close(WAIT_S)
+    assert types(tmp_path).count("parked") == 515
 
 
-def test_producer_that_finds_room_after_all_does_not_wait(tmp_path):
-    log = Log(tmp_path, PLAIN, max_queue_size=1)
-    (draft,) = items(1)
-    waits = Thread(target=log._appender.committer._make_room, args=(draft,), daemon=True)
-    waits.start()
-    waits.join(WAIT_S)
-    assert not waits.is_alive()
-    assert log.close()
-
-
-def test_thread_is_named_ends_with_the_program_and_starts_when_it_is_needed(tmp_path):
+def test_thread_ends_with_the_program_and_starts_when_it_is_needed_but_not_twice(tmp_path):
+    started = StartedThreads()
     log = thence.open(tmp_path)
     log.append("alone")
-    assert not log._appender.committer.is_running
+    assert started() == []
     log.emit("t")
-    thread = log._appender.committer._thread
-    assert (thread.name, thread.daemon) == ("thence-committer", True)
-    log._appender.committer.start()
-    assert log._appender.committer._thread is thread
+    (thread,) = started()
+    assert thread.daemon
+    log.start()
+    assert started() == [thread]
     log.close()
-    assert not log._appender.committer.is_running
-    log._appender.committer.start()
-    assert log._appender.committer._thread is thread
+    log.start()
+    assert started() == []
 
 
 def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
-    disk, told = FailingDisk(), Told()
-    with Log(tmp_path, PLAIN, disk=disk, tell=told) as log:
+    disk, reports = FailingDisk(), Reports()
+    with Log(tmp_path, PLAIN, disk=disk, tell=reports) as log:
         log.append("zeroth")
         disk.faults["write"] = FULL
         for _ in range(2):
@@ -263,7 +254,7 @@ def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp
         events = list(log.read())
     types = [event.event_type for event in events]
     assert types == ["zeroth", "log.write_failed", "after", "later"]
-    (count,) = [facts["count"] for facts in told.all("resumed")]
+    (count,) = [facts["count"] for facts in reports.all("resumed")]
     assert events[1].payload["count"] == count == 5
     assert events[1].payload["reason"].endswith(": as said")
 
@@ -271,22 +262,22 @@ def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp
 def test_flush_waits_as_long_as_it_is_told_and_says_so(tmp_path):
     log, disk, _ = held(tmp_path)
     with pytest.raises(OutcomeUnknown, match=r"it waited 0\.01 s among \d queued"):
-        log._appender.committer.append_all((), 0.01)
+        log.flush(timeout_s=0.01)
     disk.gate.set()
-    assert log._appender.committer.append_all((), WAIT_S) == []
+    log.flush()
     assert log.close()
 
 
 def test_close_tells_how_many_remain_and_drains_them(tmp_path):
-    log, disk, told = held(tmp_path)
+    log, disk, reports = held(tmp_path)
     for _ in range(3):
         log.emit("t")
     assert log.close(timeout_s=0.01) is False
-    assert told.all("remaining") == [{"count": 4}]
+    assert reports.all("remaining") == [{"count": 4}]
     disk.gate.set()
     assert log.close(timeout_s=WAIT_S) is True
-    assert log._appender.committer.queued == 0
-    assert log._appender.committer.failed_count == 0
+    assert types(tmp_path) == ["first", "t", "t", "t"]
+    assert log.failed_count == 0
 
 
 def items(count, size=1):

@@ -3,190 +3,208 @@
 from threading import Thread
 
 import pytest
-from tests.events import drafted, new_id
+from tests.log.committers import (
+    NOTICE,
+    Reports,
+    committer_of,
+    made,
+    prepared,
+    types,
+    until,
+    waiting,
+)
 from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.processes import descriptors
-from tests.log.test_committer import Told, prepared, types
-from tests.log.test_committer_bounds import until
 
-from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
-from thence.log.write import committer as module
-from thence.log.write.batch import Callers, Latch, Waiting
-from thence.replica import Log
+from thence.log.write.batch import Callers, Waiting
 
 
 @pytest.fixture(autouse=True)
-def identity(tmp_path, monkeypatch):
+def identity(tmp_path):
     prepared(tmp_path)
-    monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
 
 
-def refusing(tmp_path, tell=None, **options):
-    """Open a log on a disk that takes nothing any more, once something else was written."""
-    disk, told = FillingDisk(), Told()
+class OvertakenDisk(FillingDisk):
+    """Calls `overtake` once, within the next put that reserves a number for its event."""
+
+    overtake = None
+
+    def write_at(self, descriptor, offset, data):
+        written = super().write_at(descriptor, offset, data)
+        overtake, self.overtake = self.overtake, None
+        if overtake is not None:
+            overtake()
+        return written
+
+
+def refusing(tmp_path, report=None, **options):
+    """Make a committer on a disk that takes nothing any more, once something else was written."""
+    disk, reports = OvertakenDisk(), Reports()
     disk.gate.set()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=tell or told, **options)
-    log.append("first")
+    committer = committer_of(tmp_path, disk, report or reports, **options)
+    committer.append(made("first"), WAIT_S)
     disk.lines_left = 0
-    return log, disk, told
+    return committer, disk, reports
 
 
-def closed_words(folder):
-    return (
-        WriterClosed,
-        "could not append to",
-        str(folder),
-        "it was closed before",
-        "open it again, or close it later",
-    )
+def is_closed_error(error, folder):
+    return error.kind is WriterClosed and error.place == str(folder) and "closed" in error.cause
 
 
 def test_what_is_refused_until_the_end_is_lost_with_its_reason(tmp_path):
-    log, _, told = refusing(tmp_path)
-    ids = [log.emit("t")]
-    told.wait_for("refused")
-    assert log.close(timeout_s=0) is False
-    log._appender.committer._thread.join(WAIT_S)
-    (lost,) = told.all("lost")
-    assert lost == {"event_ids": ids, "error": lost["error"]}
+    committer, _, reports = refusing(tmp_path)
+    draft = made()
+    committer.put(draft)
+    reports.wait_for("refused")
+    assert committer.close(timeout_s=0) is False
+    until(lambda: not committer.is_running)
+    (lost,) = reports.all("lost")
+    assert lost == {"event_ids": [draft.event_id], "error": lost["error"]}
     assert said(lost["error"])[::3] == (LogFull, "as said")
-    assert log._appender.committer.failed_count == 1
-    assert log._appender.committer.queued == 0
-    assert log.close() is False
-    assert len(told.all("lost")) == 1
+    assert committer.failed_count == 1
+    assert committer.queued == 0
+    assert committer.close(timeout_s=0) is False
+    assert len(reports.all("lost")) == 1
     assert types(tmp_path) == ["first"]
 
 
 def test_close_has_what_is_refused_tried_again_until_its_time_is_over(tmp_path):
-    log, disk, told = refusing(tmp_path)
+    committer, disk, reports = refusing(tmp_path)
     tries = []
 
-    class TriedAgain(Latch):
-        """Lets the thread try at once; the disk has room at the second try after the close."""
+    def heal_at_the_second_try_after_the_close(_):
+        tries.append(is_closing)
+        if tries.count(True) == 2:
+            disk.lines_left = None
 
-        def wait(self, timeout_s):
-            if log._appender.committer._is_closed:
-                tries.append(timeout_s)
-                if len(tries) == 3:
-                    disk.lines_left = None
-                return True
-            return super().wait(timeout_s)
-
-    log._appender.committer._wakeup = TriedAgain()
-    log.emit("t")
-    told.wait_for("refused")
-    assert log.close(timeout_s=WAIT_S) is True
-    assert tries == [module.RETRY_S] * len(tries)
-    assert len(tries) >= 3
-    assert told.all("lost") == []
+    is_closing = False
+    disk.at_refusal = heal_at_the_second_try_after_the_close
+    committer.put(made())
+    reports.wait_for("refused")
+    is_closing = True
+    assert committer.close(timeout_s=WAIT_S) is True
+    assert tries.count(True) == 2
+    assert reports.all("lost") == []
     assert types(tmp_path) == ["first", "log.write_failed", "t"]
 
 
 def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_path):
-    log, disk, _ = refusing(tmp_path)
+    committer, disk, _ = refusing(tmp_path)
     disk.lines_left = None
     assert descriptors(tmp_path) != []
-    assert log.close() is True
+    assert committer.close(WAIT_S) is True
     assert descriptors(tmp_path) == []
-    log._appender.committer.start()
-    assert log._appender.committer._thread is None
-    assert log.close() is True
-    late = drafted(new_id(), "late", {})
+    committer.start()
+    assert not committer.is_running
+    assert committer.close(WAIT_S) is True
+    late = made("late")
     for use in (
-        lambda: log._appender.committer.join(Waiting((late,))),
-        lambda: log._appender.committer.put(late),
-        lambda: log._appender.committer.append(late, WAIT_S),
+        lambda: committer.join(Waiting((late,))),
+        lambda: committer.put(late),
+        lambda: committer.append(late, WAIT_S),
     ):
-        assert raised(use) == closed_words(tmp_path)
+        assert is_closed_error(raised(use), tmp_path)
+    assert types(tmp_path) == ["first"]
 
 
 def test_close_in_the_thread_itself_leaves_it_to_drain(tmp_path):
     closings = []
 
-    def tell(word, facts):
-        told(word, facts)
+    def report(word, facts):
+        reports(word, facts)
         if word == "refused":
-            closings.append(log.close(timeout_s=WAIT_S))
+            closings.append(committer.close(timeout_s=WAIT_S))
             disk.lines_left = None
 
-    told = Told()
-    log, disk, _ = refusing(tmp_path, tell)
-    log.emit("t")
-    told.wait_for("resumed")
-    log._appender.committer._thread.join(WAIT_S)
+    reports = Reports()
+    committer, disk, _ = refusing(tmp_path, report)
+    committer.put(made())
+    reports.wait_for("resumed")
+    until(lambda: not committer.is_running)
     assert closings == [False]
-    assert log.close() is True
+    assert committer.close(WAIT_S) is True
     assert types(tmp_path) == ["first", "log.write_failed", "t"]
 
 
 def test_producer_that_waits_at_the_end_is_told_that_the_log_is_closed(tmp_path):
-    log, _, told = refusing(tmp_path, max_queue_size=1)
-    log.emit("kept")
-    told.wait_for("refused")
-    until(lambda: log._appender.committer._held == 1)
+    committer, disk, _ = refusing(tmp_path, bound=1)
+    committer.put(made("kept"))
+    until(lambda: disk.refused >= 2)  # what is tried again counts for the bound
     found = []
-    thread = Thread(target=lambda: found.append(raised(lambda: log.emit("waits"))))
-    thread.start()
-    until(lambda: not log._appender.committer._wait_queue.is_empty)
-    log.close(timeout_s=0)
-    thread.join(WAIT_S)
-    assert found == [closed_words(tmp_path)]
-    log._appender.committer._thread.join(WAIT_S)
-    assert log._appender.committer.failed_count == 1
+    producer = Thread(target=lambda: found.append(raised(lambda: committer.put(made("waits")))))
+    producer.start()
+    until(lambda: waiting([producer]))
+    committer.close(timeout_s=0)
+    producer.join(WAIT_S)
+    assert [is_closed_error(error, tmp_path) for error in found] == [True]
+    until(lambda: not committer.is_running)
+    assert committer.failed_count == 1
     assert types(tmp_path) == ["first"]
 
 
-@pytest.mark.parametrize("has_thread", [False, True])
-def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path, has_thread):
-    log, disk, _ = refusing(tmp_path, max_queue_size=1)
+def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path):
+    committer, disk, _ = refusing(tmp_path)
     disk.lines_left = None
-    if has_thread:
-        log.emit("second")
-        log.flush()
-    opening = log._appender.writer.opening
-    next_number = opening.next_number
+    closings = []
+    disk.overtake = lambda: closings.append(committer.close(WAIT_S))  # as a signal handler may
+    assert committer.put(made("last"))
+    assert closings == [True]
+    assert types(tmp_path) == ["first", "last"]
+    assert committer.queued == 0
+    assert is_closed_error(raised(lambda: committer.put(made("late"))), tmp_path)
 
-    def overtaken():
-        opening.next_number = next_number
-        assert log.close() is True
-        return next_number()
 
-    opening.next_number = overtaken  # as by a signal handler that closes
-    log._appender.committer.put(drafted(new_id(), "last", {}))
-    assert types(tmp_path) == ["first", *["second"] * has_thread, "last"]
-    assert log._appender.committer.queued == 0
-    assert raised(lambda: log.emit("late")) == closed_words(tmp_path)
+def test_put_that_close_overtakes_is_written_though_the_thread_has_ended(tmp_path):
+    def overtaking(kind, facts, *rest):
+        if kind == "events_dropped":  # as a signal handler may, when the put reports the gap
+            closings.append(committer.close(WAIT_S))
+        return NOTICE(kind, facts, *rest)
+
+    closings = []
+    committer, disk, _ = refusing(tmp_path, bound=1, on_full="drop", notice=overtaking)
+    disk.lines_left = None
+    disk.gate.clear()
+    disk.arrived.clear()
+    committer.put(made("second"))
+    assert disk.arrived.wait(WAIT_S)
+    assert [committer.put(made(name)) for name in ("third", "dropped")] == [True, False]
+    disk.gate.set()
+    until(lambda: not committer.queued)
+    assert committer.put(made("last"))
+    assert closings == [True]
+    assert not committer.is_running
+    assert types(tmp_path) == ["first", "second", "third", "log.events_dropped", "last"]
+    assert committer.queued == 0
 
 
 def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
     class Overtaken(Callers):
         def come(self):
             super().come()
-            assert log.close() is True
+            assert committer.close(WAIT_S) is True
 
-    log, disk, _ = refusing(tmp_path)
+    committer, disk, _ = refusing(tmp_path)
     disk.lines_left = None
-    log.emit("second")
-    log.flush()
-    log._appender.committer.callers = Overtaken()
-    waiting = Waiting((drafted(new_id(), "last", {}),))
-    log._appender.committer.join(waiting)
-    assert waiting.wait(0)
-    assert len(waiting.result()) == 1
+    committer.put(made("second"))
+    committer.append_all((), WAIT_S)
+    committer.callers = Overtaken()
+    last = Waiting((made("last"),))
+    committer.join(last)
+    assert last.wait(0)
+    assert len(last.result()) == 1
     assert types(tmp_path) == ["first", "second", "last"]
 
 
 def test_ended_log_is_never_full(tmp_path):
-    log, disk, _ = refusing(tmp_path, max_queue_size=1)
+    committer, disk, _ = refusing(tmp_path, bound=1)
     disk.lines_left = None
-    committer = log._appender.committer
-    item = drafted(new_id(), "t", {})
+    item = made()
     assert not committer._is_full()
     committer._queue.append(item)
     assert committer._is_full()
     committer._queue.clear()
-    log.close()
+    committer.close(WAIT_S)
     committer._queue.append(item)
     assert not committer._is_full()

@@ -1,21 +1,29 @@
 """When the committer's thread waits, for how long, who wakes it, and when a producer lets go."""
 
+import sys
 from threading import Thread
+from time import monotonic
 
 import pytest
-from tests.events import drafted, new_id
+from tests.events import event_of
+from tests.log.committers import (
+    Reports,
+    StartedThreads,
+    committer_of,
+    made,
+    prepared,
+    types,
+    until,
+    waiting,
+)
 from tests.log.errors import raised
 from tests.log.faults import WAIT_S, FillingDisk
-from tests.log.test_committer import Told, prepared, types
-from tests.log.test_committer_bounds import until
+from tests.log.processes import lines
 
-from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.write import committer as module
-from thence.log.write.batch import Latch, Waiting
-from thence.replica import Log
+from thence.log.write.batch import Waiting
 
 
 @pytest.fixture(autouse=True)
@@ -30,201 +38,212 @@ def disk():
     made.gate.set()  # a test that failed leaves nobody in its thread
 
 
-def opened(tmp_path, disk, **options):
-    told = Told()
-    return Log(tmp_path, PLAIN, disk=disk, tell=told, **options), told
+@pytest.fixture
+def switch_interval():
+    """Set for how long a thread that computes keeps the interpreter if it does not let go."""
+    usual_s = sys.getswitchinterval()
+    yield sys.setswitchinterval
+    sys.setswitchinterval(usual_s)
 
 
-def made(event_type="t"):
-    return drafted(new_id(), event_type, {})
-
-
-class Noting(Latch):
-    """Notes for how long it is waited at, and returns at once."""
-
-    def __init__(self, before=lambda: None):
-        super().__init__()
-        self.asked = []
-        self.before = before
-
-    def wait(self, timeout_s):
-        self.asked.append(timeout_s)
-        self.before()
-        return True
-
-
-def test_refused_batch_is_tried_again_each_second(tmp_path, disk):
-    def heal():
-        if len(gate.asked) == 3:
+def test_refused_batch_is_tried_again_once_a_second(tmp_path, disk):
+    def heal(count):
+        tries.append(monotonic())
+        if count == 3:
             disk.lines_left = None
 
-    log, told = opened(tmp_path, disk)
-    gate = log._appender.committer._wakeup = Noting(heal)
     disk.gate.set()
-    disk.lines_left = 0
-    log.emit("t")
-    told.wait_for("resumed")
-    assert gate.asked[:3] == [1.0] * 3
-    assert len(told.all("refused")) == 1
-    assert log.close()
+    disk.lines_left, disk.at_refusal, tries = 0, heal, []
+    reports = Reports()
+    committer = committer_of(tmp_path, disk, reports)
+    committer.put(made())
+    reports.wait_for("resumed")
+    assert tries[2] - tries[1] >= 0.9  # the start of the thread may hasten the first of them
+    assert len(reports.all("refused")) == 1
+    assert committer.close(WAIT_S)
 
 
-@pytest.mark.parametrize("call", ["emit", "append_many", "flush"])
-def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, monkeypatch, call):
-    monkeypatch.setattr(module, "_IDLE_S", 10 * WAIT_S)
+@pytest.mark.parametrize("call", ["put", "append_all", "flush"])
+def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call):
     disk.gate.set()
-    log, told = opened(tmp_path, disk)
-    log.emit("first")
-    until(lambda: log._appender.committer._is_sleeping)
-    log._appender.committer._wakeup.open()  # whatever the start has left open
-    until(
-        lambda: (
-            log._appender.committer._is_sleeping and log._appender.committer._wakeup._lock.locked()
-        )
-    )
-    waiting = Waiting([made("u"), made("v")] if call == "append_many" else ())
-    disk.arrived.clear()
-    if call == "emit":
-        log.emit("u")
-        assert disk.arrived.wait(WAIT_S)  # in the sync
-    else:
-        log._appender.committer.join(waiting)
-        assert waiting.wait(WAIT_S)
-        assert len(waiting.result()) == len(waiting.drafts)
-    until(lambda: log._appender.committer._is_sleeping)
-    assert log.close()
-    assert told.words == []
+    started, reports, took = StartedThreads(), Reports(), []
+    committer = committer_of(tmp_path, disk, reports)
+    for _ in range(7):  # it sleeps for 5 s, so that one quick call of these shows that it is woken
+        if took and min(took[2:], default=WAIT_S) < 1:  # the start may hasten the two first
+            break
+        committer.put(made())
+        until(lambda: not committer.queued and waiting(started()))
+        asleep = monotonic()
+        if call == "put":
+            committer.put(made())
+            until(lambda: not committer.queued)
+        else:
+            item = Waiting([made(), made()] if call == "append_all" else ())
+            committer.join(item)
+            assert item.wait(WAIT_S)
+            assert len(item.result()) == len(item.drafts)
+        took.append(monotonic() - asleep)
+    assert min(took[2:]) < 1
+    assert committer.close(WAIT_S)
+    assert reports.words == []
 
 
-def test_thread_sleeps_only_with_nothing_queued_nobody_parked_and_the_log_open(tmp_path, disk):
-    log, _ = opened(tmp_path, disk, max_queue_size=1)
-    committer = log._appender.committer
-    gate = committer._wakeup = Noting()
-    committer._sleep()
-    assert gate.asked == [5.0]
-    assert not committer._is_sleeping
-    committer._queue.append(made())
-    committer._sleep()
-    committer._queue.clear()
-    parked = Thread(target=committer._wait_queue.wait, args=(lambda: True,))
-    parked.start()
-    until(lambda: not committer._wait_queue.is_empty)
-    committer._sleep()
-    parked.join(WAIT_S)
-    assert not parked.is_alive()
-    assert log.close()
-    committer._sleep()
-    assert gate.asked == [5.0]
+def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
+    tmp_path, switch_interval
+):
+    committer = committer_of(tmp_path, UnsyncedDisk())
+    switch_interval(0.000001)
+    late = tries = 0
+    while tries < (30_000 if late else 5_000):  # the machine itself may stand still once
+        tries += 1
+        item, begun = Waiting([made()]), monotonic()
+        committer.join(item)
+        assert item.wait(WAIT_S)
+        committer.callers.leave()
+        late += monotonic() - begun > 4  # a thread that missed it sleeps for 5 s
+        assert late < 2
+    assert committer.close(WAIT_S)
 
 
-def test_producer_lets_go_at_each_sixteenth_event_while_somebody_waits(tmp_path, disk, monkeypatch):
-    log, _ = opened(tmp_path, disk)
-    paused = []
-    monkeypatch.setattr(module, "pause", lambda delay_s: paused.append((delay_s, queued())))
-    monkeypatch.setattr(module, "yield_processor", lambda: paused.append("yielded"))
+class UnsyncedDisk(Disk):
+    """Has nothing to wait for in a sync."""
 
-    def queued():
-        return len(log._appender.committer._queue)
-
-    waiting = Waiting([made("first")])
-    log._appender.committer.join(waiting)
-    assert disk.arrived.wait(WAIT_S)
-    for _ in range(40):
-        log._appender.committer.put(made())
-    assert paused == [(0.000001, 1), (0.000001, 17), (0.000001, 33)]
-    disk.gate.set()
-    assert waiting.wait(WAIT_S)
-    log._appender.committer.callers.leave()
-    log.flush()
-    paused.clear()
-    for _ in range(40):
-        log._appender.committer.put(made())
-    assert paused == []
-    assert log.close()
+    def sync_data(self, descriptor):
+        pass
 
 
-def test_producer_with_a_long_queue_yields_at_each_128th_event(tmp_path, disk, monkeypatch):
-    log, _ = opened(tmp_path, disk)
-    yielded = []
-    monkeypatch.setattr(module, "pause", lambda delay_s: pytest.fail("nobody waits"))
-    monkeypatch.setattr(
-        module, "yield_processor", lambda: yielded.append(len(log._appender.committer._queue))
-    )
-    log._appender.committer.put(made("first"))
-    assert disk.arrived.wait(WAIT_S)
-    draft = made()
-    for _ in range(1_300):
-        log._appender.committer.put(draft)
-    assert yielded == [1_025, 1_153, 1_281]
-    disk.gate.set()
-    assert log.close()
+class QuickDisk(FillingDisk):
+    """Returns at once from what a put calls, so that a producer itself lets go or nobody does."""
+
+    def write_at(self, descriptor, offset, data):
+        return len(data)
 
 
-def busy(lock, tmp_path, timeout):
-    return (
-        LogBusy,
-        "could not append to",
-        str(tmp_path),
-        f"{OS_DISK.lock_holder(lock._descriptor)} has held the append lock for {timeout} s",
-        "wait for that process or end it, then try again",
-    )
+def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_interval):
+    disk, draft, fewest = QuickDisk(), made(), sys.maxsize
+    committer = committer_of(tmp_path, disk, bound=1_000_000)
+    switch_interval(60)
+    for _ in range(50):
+        if fewest < 512:  # without a caller the thread gets its turn from 1,024 queued events on
+            break
+        disk.arrived.clear()
+        disk.gate.clear()
+        item, count = Waiting([made()]), 0
+        committer.join(item)
+        assert disk.arrived.wait(WAIT_S)
+        disk.gate.set()
+        while not item.is_open and count < 10_000:
+            committer.put(draft)
+            count += 1
+        assert item.wait(WAIT_S)
+        committer.callers.leave()
+        committer.append_all((), WAIT_S)
+        fewest = min(fewest, count)
+    assert fewest < 512
+    assert committer.close(WAIT_S)
+
+
+def test_producer_with_a_long_queue_lets_the_thread_take_it(tmp_path, switch_interval):
+    disk, draft, shortest = QuickDisk(), made(), sys.maxsize
+    committer = committer_of(tmp_path, disk, bound=1_000_000)
+    switch_interval(60)
+    for _ in range(50):
+        if shortest < 10_000:
+            break
+        disk.arrived.clear()
+        disk.gate.clear()
+        committer.put(draft)
+        assert disk.arrived.wait(WAIT_S)
+        disk.gate.set()
+        longest = 0
+        for _ in range(20_000):
+            committer.put(draft)
+            longest = max(longest, committer.queued)
+        committer.append_all((), WAIT_S)
+        shortest = min(shortest, longest)
+    assert shortest < 10_000
+    assert committer.close(WAIT_S)
+
+
+def lock_of(folder):
+    """Take the append lock as another process may, and return it with the holder's name."""
+    path = folder / ".thence" / "lock"
+    lock = AppendLock(OS_DISK, path)
+    lock.acquire()
+    descriptor = OS_DISK.open_lock(path)
+    holder = OS_DISK.lock_holder(descriptor)
+    OS_DISK.close(descriptor)
+    return lock, holder
 
 
 def test_append_waits_for_the_lock_as_long_as_it_is_told(tmp_path, disk):
     disk.gate.set()
-    log, _ = opened(tmp_path, disk)
-    log.append("zeroth")
-    lock = AppendLock(OS_DISK, tmp_path / ".thence" / "lock")
-    lock.acquire()
-    committer = log._appender.committer
-    assert raised(lambda: log.append("t", timeout_s=0.01)) == busy(lock, tmp_path, "0.01")
-    assert committer._refused.count == 1
-    lock.release()
-    log.append("first")
-    lock.acquire()
-    found = raised(lambda: committer.append_all([made(), made()], 0.02))
-    assert found == busy(lock, tmp_path, "0.02")
-    assert committer._refused.count == 2
-    lock.release()
-    log.append("second")
-    assert types(tmp_path)[2::2] == ["first", "second"]
-    assert types(tmp_path)[1::2] == ["log.write_failed"] * 2
-    assert log.close()
+    committer = committer_of(tmp_path, disk)
+    committer.append(made("zeroth"), WAIT_S)
+    for append, name, timeout_s in (
+        (lambda: committer.append(made(), 0.01), "first", "0.01 s"),
+        (lambda: committer.append_all([made(), made()], 0.02), "second", "0.02 s"),
+    ):
+        lock, holder = lock_of(tmp_path)
+        error = raised(append)
+        assert (error.kind, error.place) == (LogBusy, str(tmp_path))
+        assert holder in error.cause
+        assert timeout_s in error.cause
+        lock.release()
+        committer.append(made(name), WAIT_S)
+    notice = "log.write_failed"
+    assert types(tmp_path) == ["zeroth", notice, "first", notice, "second"]
+    counts = [event_of(line).payload.get("count") for line in lines(tmp_path)]
+    assert counts == [None, 1, None, 2, None]
+    assert committer.close(WAIT_S)
 
 
-def test_thread_waits_for_the_lock(tmp_path, disk):
-    disk.gate.set()
-    log, told = opened(tmp_path, disk)
-    log.append("zeroth")
-    lock = AppendLock(OS_DISK, tmp_path / ".thence" / "lock")
-    lock.acquire()
-    waiting = Waiting([made("first")])
-    log._appender.committer.join(waiting)
-    until(lambda: log._appender.committer._batch)
-    assert not waiting.wait(0.01)
+class CountingDisk(Disk):
+    """Counts how often the append lock was asked for."""
+
+    asked = 0
+
+    def try_lock(self, descriptor):
+        self.asked += 1
+        return super().try_lock(descriptor)
+
+
+def test_thread_waits_for_the_lock(tmp_path):
+    disk, reports = CountingDisk(), Reports()
+    committer = committer_of(tmp_path, disk, reports)
+    committer.append(made("zeroth"), WAIT_S)
+    lock, _ = lock_of(tmp_path)
+    disk.asked = 0
+    item = Waiting([made("first")])
+    committer.join(item)
+    until(lambda: disk.asked >= 20)
+    assert not item.wait(0)
+    assert committer.queued == 1
     lock.release()
-    assert waiting.wait(WAIT_S)
+    assert item.wait(WAIT_S)
     assert types(tmp_path) == ["zeroth", "first"]
-    assert told.words == []
-    assert log.close()
+    assert reports.words == []
+    assert committer.close(WAIT_S)
 
 
 def test_wait_that_is_taken_up_again_ends_with_the_events_line(tmp_path, disk):
-    log, _ = opened(tmp_path, disk)
-    log.emit("first")
+    committer = committer_of(tmp_path, disk)
+    committer.put(made("first"))
     assert disk.arrived.wait(WAIT_S)
-    left = log._appender.committer.callers.left
+    left = committer.callers.left
     with pytest.raises(OutcomeUnknown) as caught:
-        log._appender.committer.append(made("second"), 0.01)
-    assert log._appender.committer.callers.left == left + 1
+        committer.append(made("second"), 0.01)
+    assert committer.callers.left == left + 1
     with pytest.raises(OutcomeUnknown) as again:
         caught.value.resume()
-    assert again.value.cause == caught.value.cause == "it waited 0.01 s among 2 queued events"
+    for error in (caught.value, again.value):
+        assert "0.01 s" in error.cause
+        assert "2 queued" in error.cause
     disk.gate.set()
-    log.flush()
+    committer.append_all((), WAIT_S)
     (line,) = caught.value.resume()
-    assert line == (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)[1]
-    assert log.close()
+    assert line == lines(tmp_path)[1] + b"\n"
+    assert committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -237,47 +256,47 @@ def test_append_amid_an_append_of_its_own_thread_is_refused_and_hinders_no_later
         def sync_data(self, descriptor):
             if self.is_armed:  # as by a signal handler
                 self.is_armed = False
-                within.append(raised(lambda: log._appender.committer.append(made(), WAIT_S)))
-                within.append(raised(lambda: log._appender.committer.append_all([made()], WAIT_S)))
+                within.append(raised(lambda: committer.append(made(), WAIT_S)))
+                within.append(raised(lambda: committer.append_all([made()], WAIT_S)))
             super().sync_data(descriptor)
 
     disk, within = Interrupted(), []
-    with Log(tmp_path, PLAIN, disk=disk) as log:
-        log.append("zeroth")
-        disk.is_armed = True
-        if count == 1:
-            log._appender.committer.append(made("a"), WAIT_S)
-        else:
-            log._appender.committer.append_all([made("a"), made("b")], WAIT_S)
-        assert [(found.kind, found.hint) for found in within] == [
-            (LogBusy, "use emit in a signal handler: it only queues")
-        ] * 2
-        log.append("last")
-        assert not log._appender.committer.is_running
+    committer = committer_of(tmp_path, disk)
+    committer.append(made("zeroth"), WAIT_S)
+    disk.is_armed = True
+    if count == 1:
+        committer.append(made("a"), WAIT_S)
+    else:
+        committer.append_all([made("a"), made("b")], WAIT_S)
+    assert [found.kind for found in within] == [LogBusy] * 2
+    assert all("emit" in found.hint for found in within)
+    committer.append(made("last"), WAIT_S)
+    assert not committer.is_running
+    assert committer.close(WAIT_S)
     assert types(tmp_path) == ["zeroth", *"ab"[:count], "last"]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_append_amid_an_append_of_another_thread_goes_behind_it(tmp_path, disk, count):
-    log, _ = opened(tmp_path, disk)
+    committer = committer_of(tmp_path, disk)
     one, *several = [made(name) for name in ("a", *"bc"[:count])]
     found = []
 
     def append(drafts):
         if count == 1:
-            found.append(log._appender.committer.append(drafts[0], WAIT_S))
+            found.append(committer.append(drafts[0], WAIT_S))
         else:
-            found.extend(log._appender.committer.append_all(drafts, WAIT_S))
+            found.extend(committer.append_all(drafts, WAIT_S))
 
     first = Thread(target=append, args=([one],))
     first.start()
     assert disk.arrived.wait(WAIT_S)
     second = Thread(target=append, args=(several,))
     second.start()
-    until(lambda: log._appender.committer._queue or log._appender.committer.is_running)
+    until(lambda: committer.queued)
     disk.gate.set()
     for thread in (first, second):
         thread.join(WAIT_S)
     assert len(found) == 1 + count
     assert types(tmp_path) == ["a", *"bc"[:count]]
-    assert log.close()
+    assert committer.close(WAIT_S)

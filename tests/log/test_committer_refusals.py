@@ -4,69 +4,64 @@ import errno
 from threading import Thread
 
 import pytest
-from tests.events import drafted, event_of, new_id
-from tests.log.aftermath import opening_of
+from tests.events import event_of
+from tests.log.committers import (
+    Reports,
+    StartedThreads,
+    committer_of,
+    made,
+    prepared,
+    types,
+    until,
+    waiting,
+)
 from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
 from tests.log.processes import lines
-from tests.log.test_committer import Told, prepared, types
-from tests.log.test_committer_bounds import until
+from tests.log.unclean_openings import opening_of
 
 import thence
-from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.crash.openings import STEP_MIN
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write import committer as module
 from thence.log.write.batch import Waiting
-from thence.replica import Log
 
 
 @pytest.fixture(autouse=True)
-def identity(tmp_path, monkeypatch):
+def identity(tmp_path):
     prepared(tmp_path)
-    monkeypatch.setattr(module, "RETRY_S", 10 * WAIT_S)  # the test says when it is tried again
 
 
 @pytest.fixture
 def opened(tmp_path):
-    """Open a log whose thread stands in its first sync: what is queued now is one batch."""
+    """Make a committer whose thread stands in its first sync: what is queued now is one batch."""
     gates = []
 
     def at_its_first_sync(disk):
         gates.append(disk.gate)
-        told = Told()
-        log = Log(tmp_path, PLAIN, disk=disk, tell=told)
-        log.emit("first")
+        reports = Reports()
+        committer = committer_of(tmp_path, disk, reports)
+        committer.put(made("first"))
         assert disk.arrived.wait(WAIT_S)
-        log._appender.committer._wakeup.wait(0)  # the start has left it open
-        return log, told
+        return committer, reports
 
     yield at_its_first_sync
     for gate in gates:  # a test that failed leaves nobody in its thread
         gate.set()
 
 
-def made(types):
-    return [drafted(new_id(), event_type, {}) for event_type in types]
-
-
-def queue(log, *items):
+def queue(committer, *items):
     for item in items:
         if isinstance(item, Waiting):
-            log._appender.committer.join(item)
+            committer.join(item)
         else:
-            log._appender.committer.put(item)
+            committer.put(item)
 
 
-def try_again(log):
-    """Have what is kept tried again, with what was queued since, as happens each second."""
-    flush = Waiting()
-    log._appender.committer.join(flush)
-    log._appender.committer._wakeup.open()
-    assert flush.wait(WAIT_S)
-    return flush
+def try_again(committer):
+    """Wait for the next try of what is kept."""
+    return committer.append_all((), WAIT_S)
 
 
 def ids(drafts):
@@ -89,14 +84,14 @@ def notices(folder):
 
 def test_broken_batch_is_parted_into_what_is_written_told_and_kept(tmp_path, opened):
     disk = FillingDisk()
-    log, told = opened(disk)
-    a, b, c, d, e, f, g = made("abcdefg")
+    committer, reports = opened(disk)
+    a, b, c, d, e, f, g = map(made, "abcdefg")
     one, pair, flush, last = Waiting((b,)), Waiting((d, e)), Waiting(), Waiting((g,))
-    queue(log, a, one, c, pair, f, flush, last)
+    queue(committer, a, one, c, pair, f, flush, last)
     disk.lines_left = 4
     disk.gate.set()
-    told.wait_for("refused")
-    (refused,) = told.all("refused")
+    reports.wait_for("refused")
+    (refused,) = reports.all("refused")
     error = refused["error"]
     assert refused == {"event_ids": [f.event_id], "error": error}
     assert said(error) == (
@@ -114,41 +109,46 @@ def test_broken_batch_is_parted_into_what_is_written_told_and_kept(tmp_path, ope
     assert (last.outcomes, last.error) == ([], error)
     assert 1 <= at_most(tmp_path) < 1 + STEP_MIN
     disk.lines_left = None
-    assert try_again(log).result() == []
-    assert told.words == [("refused", refused), ("resumed", {"count": 3})]
+    assert try_again(committer) == []
+    assert reports.words == [("refused", refused), ("resumed", {"count": 3})]
     assert types(tmp_path) == ["first", "a", "b", "c", "d", "log.write_failed", "f"]
     assert notices(tmp_path) == [{"count": 3, "reason": str(error)}]
     assert at_most(tmp_path) == 0
-    assert log.close()
+    assert committer.close(WAIT_S)
 
 
 def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_path, opened):
     disk = FillingDisk()
-    log, told = opened(disk)
-    a, b, c, d = made("abcd")
-    queue(log, a)
+    committer, reports = opened(disk)
+    a, b, c, d = map(made, "abcd")
+    pair = Waiting((b, c))
+
+    def at_refusal(count):
+        if count == 1:  # these come into the second try
+            queue(committer, d, pair)
+        else:
+            disk.error = DiskError(errno.EIO, "said next")
+
+    disk.at_refusal = at_refusal
+    queue(committer, a)
     disk.lines_left = 0
     disk.gate.set()
-    told.wait_for("refused")
-    disk.error = DiskError(errno.EIO, "said next")
-    pair = Waiting((b, c))
-    queue(log, d, pair)
-    try_again(log)
-    assert pair.error is told.all("refused")[1]["error"]
-    for _ in range(2):
-        assert isinstance(try_again(log).error, AppendFailed)
-    assert [facts["event_ids"] for facts in told.all("refused")] == [ids([a]), ids([d])]
-    assert told.all("resumed") == []
+    assert pair.wait(WAIT_S)
+    reports.wait_for("refused", 2)
+    assert pair.error is reports.all("refused")[1]["error"]
+    with pytest.raises(AppendFailed):
+        try_again(committer)
+    assert disk.refused >= 3
+    assert [facts["event_ids"] for facts in reports.all("refused")] == [ids([a]), ids([d])]
+    assert reports.all("resumed") == []
     assert 2 <= at_most(tmp_path) < 2 + STEP_MIN
     disk.lines_left = None
-    try_again(log).result()
-    assert told.all("resumed") == [{"count": 4}]
+    assert committer.close(WAIT_S)
+    assert reports.all("resumed") == [{"count": 4}]
     assert types(tmp_path) == ["first", "log.write_failed", "a", "d"]
     assert notices(tmp_path) == [{"count": 4, "reason": str(pair.error)}]
     assert str(pair.error).endswith(": said next")
-    assert at_most(tmp_path) == 0
-    assert log.close()
-    assert log._appender.committer.failed_count == 0
+    assert committer.failed_count == 0
 
 
 @pytest.mark.parametrize(
@@ -166,126 +166,135 @@ def test_retry_that_is_broken_in_its_turn_tells_of_the_new_ones_alone(
     tmp_path, opened, kept, queued, room, refused, told_counts
 ):
     disk = FillingDisk()
-    log, told = opened(disk)
-    first, later = made(kept), made(queued)
-    queue(log, *first)
+    committer, reports = opened(disk)
+    first, later = list(map(made, kept)), list(map(made, queued))
+
+    def at_refusal(count):
+        if count == 1:
+            disk.lines_left = room  # the notice is the first to find it
+            queue(committer, *later)
+
+    disk.at_refusal = at_refusal
+    queue(committer, *first)
     disk.lines_left = 0
     disk.gate.set()
-    told.wait_for("refused")
-    disk.lines_left = room  # the notice is the first to find it
-    queue(log, *later)
-    try_again(log)
     new = [draft for draft, name in zip(later, queued, strict=True) if name in refused]
     expected = [ids(first), ids(new)] if new else [ids(first)]
-    assert [facts["event_ids"] for facts in told.all("refused")] == expected
+    until(lambda: disk.refused >= 2)
+    reports.wait_for("refused", len(expected))
+    assert [facts["event_ids"] for facts in reports.all("refused")] == expected
     disk.lines_left = None
-    try_again(log).result()
-    assert told.all("resumed") == [{"count": count} for count in told_counts]
+    assert committer.close(WAIT_S)
+    assert reports.all("resumed") == [{"count": count} for count in told_counts]
     assert [notice["count"] for notice in notices(tmp_path)] == told_counts
+    assert [facts["event_ids"] for facts in reports.all("refused")] == expected
     found = [name for name in types(tmp_path) if name != "log.write_failed"]
     assert found == ["first", *kept, *queued]
-    assert log.close()
 
 
 def test_append_by_who_is_told_of_a_refusal_is_refused_itself(tmp_path):
-    def tell(word, facts):
-        told(word, facts)
+    def report(word, facts):
+        reports(word, facts)
         if word == "refused":
-            within.append(raised(lambda: log.append("within", timeout_s=0.01)).kind)
+            within.append(raised(lambda: committer.append(made("within"), 0.01)).kind)
+            disk.lines_left = None
 
-    disk, told, within = FillingDisk(), Told(), []
+    disk, reports, within = FillingDisk(), Reports(), []
     disk.gate.set()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=tell)
-    log.append("first")
+    committer = committer_of(tmp_path, disk, report)
+    committer.append(made("first"), WAIT_S)
     disk.lines_left = 0
-    log.emit("kept")
-    told.wait_for("refused")
-    disk.lines_left = None
-    try_again(log)
+    committer.put(made("kept"))
+    reports.wait_for("resumed")
     assert within == [LogBusy]
-    assert log.close()
+    assert committer.close(WAIT_S)
     assert types(tmp_path) == ["first", "log.write_failed", "kept"]
 
 
 def test_append_goes_behind_what_is_kept_though_its_notice_is_written(tmp_path, opened):
-    disk = FillingDisk()
-    log, told = opened(disk)
-    kept, appended = made(["kept", "appended"])
-    queue(log, kept)
+    def at_refusal(count):
+        if count == 1:
+            disk.lines_left = 1
+
+    disk, started = FillingDisk(), StartedThreads()
+    committer, reports = opened(disk)
+    disk.at_refusal = at_refusal
+    queue(committer, made("kept"))
     disk.lines_left = 0
     disk.gate.set()
-    told.wait_for("refused")
-    disk.lines_left = 1
-    try_again(log)
-    assert told.all("resumed") == [{"count": 1}]
+    reports.wait_for("resumed")
+    assert reports.all("resumed") == [{"count": 1}]
+    until(lambda: disk.refused >= 2 and waiting(started()))
     disk.lines_left = None
-    appender = Thread(target=log._appender.committer.append, args=(appended, WAIT_S))
-    appender.start()
-    until(lambda: log._appender.committer._queue)
-    log._appender.committer._wakeup.open()
-    appender.join(WAIT_S)
+    committer.append(made("appended"), WAIT_S)
     assert types(tmp_path) == ["first", "log.write_failed", "kept", "appended"]
-    assert log.close()
+    assert committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_append_goes_behind_what_a_thread_that_died_left_in_the_queue(tmp_path, count):
-    with Log(tmp_path, PLAIN) as log:
-        left, *appended = made(["left", *"ab"[:count]])
-        log._appender.committer._queue.append(left)
-        if count == 1:
-            log._appender.committer.append(appended[0], WAIT_S)
-        else:
-            log._appender.committer.append_all(appended, WAIT_S)
-        assert types(tmp_path) == ["left", *"ab"[:count]]
+def test_append_goes_behind_what_no_thread_could_be_started_for(tmp_path, monkeypatch, count):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    committer = committer_of(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse)
+        committer.put(made("left"))
+    assert not committer.is_running
+    if count == 1:
+        committer.append(made("a"), WAIT_S)
+    else:
+        committer.append_all([made("a"), made("b")], WAIT_S)
+    assert types(tmp_path) == ["left", *"ab"[:count]]
+    assert committer.close(WAIT_S)
 
 
 def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_path, opened):
     disk = FillingDisk()
-    log, told = opened(disk)
-    a, b, c, d = made("abcd")
+    committer, reports = opened(disk)
+    a, b, c, d = map(made, "abcd")
     waiting = Waiting((b,))
-    queue(log, a, waiting, c)
+    queue(committer, a, waiting, c)
     disk.syncs_left = 1  # that of the first event
     disk.gate.set()
-    told.wait_for("lost")
-    (refused,) = told.all("refused")
+    reports.wait_for("lost")
+    (refused,) = reports.all("refused")
     error = refused["error"]
     assert refused == {"event_ids": ids([a, c]), "error": error}
-    assert told.all("lost") == [refused]
+    assert reports.all("lost") == [refused]
     assert (type(error), error.cause) == (OutcomeUnknown, "device error")
     assert waiting.wait(WAIT_S)
     assert (waiting.outcomes, waiting.error) == ([], error)
-    assert log._appender.committer.failed_count == 2
+    assert committer.failed_count == 2
     assert at_most(tmp_path) == 0
-    queue(log, d)
-    told.wait_for("lost", 2)
-    last = told.all("lost")[1]
-    assert last == {"event_ids": ids([d]), "error": told.all("refused")[1]["error"]}
+    queue(committer, d)
+    reports.wait_for("lost", 2)
+    last = reports.all("lost")[1]
+    assert last == {"event_ids": ids([d]), "error": reports.all("refused")[1]["error"]}
     assert isinstance(last["error"], LogReadOnly)
-    assert log._appender.committer.failed_count == 3
+    assert committer.failed_count == 3
     assert at_most(tmp_path) == 0
-    assert not log.close()
-    assert log._appender.committer.queued == 0
-    assert len(told.all("lost")) == 2
+    assert not committer.close(WAIT_S)
+    assert committer.queued == 0
+    assert len(reports.all("lost")) == 2
 
 
 def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_path, opened):
     disk = FillingDisk()
-    log, told = opened(disk)
-    one, other, late = (Waiting((draft,)) for draft in made("abc"))
-    queue(log, one, other)
+    committer, reports = opened(disk)
+    one, other, late = (Waiting((draft,)) for draft in map(made, "abc"))
+    queue(committer, one, other)
     disk.syncs_left = 1
     disk.gate.set()
     for item in (one, other):
         assert item.wait(WAIT_S)
         with pytest.raises(OutcomeUnknown):
             item.result()
-    queue(log, late)
+    queue(committer, late)
     assert late.wait(WAIT_S)
     assert isinstance(late.error, LogReadOnly)
-    assert told.all("refused") == told.all("lost") == []
-    assert log.close()
+    assert reports.all("refused") == reports.all("lost") == []
+    assert committer.close(WAIT_S)
 
 
 class HalvingDisk(GatedDisk):
@@ -313,19 +322,18 @@ class HalvingDisk(GatedDisk):
 @pytest.mark.parametrize("waits", ["", "b", "c"])
 def test_line_that_may_be_there_or_not_is_there_once_after_the_retry(tmp_path, opened, waits):
     disk = HalvingDisk()
-    log, told = opened(disk)
-    for name, draft in zip("abcd", made("abcd"), strict=True):
-        queue(log, Waiting((draft,)) if name in waits else draft)
+    committer, reports = opened(disk)
+    for name, draft in zip("abcd", map(made, "abcd"), strict=True):
+        queue(committer, Waiting((draft,)) if name in waits else draft)
     disk.is_halving = True
     disk.gate.set()
-    told.wait_for("refused")
-    assert type(told.all("refused")[0]["error"]) is OutcomeUnknown
+    reports.wait_for("refused")
+    assert type(reports.all("refused")[0]["error"]) is OutcomeUnknown
     disk.is_halving = disk.is_full = False
-    try_again(log).result()
+    assert committer.close(WAIT_S)
     found = [event_of(line) for line in lines(tmp_path)]  # a reader would pass over a second one
     names = [event.event_type for event in found if not event.event_type.startswith("log.")]
     assert names == ["first", "a", "b", *(name for name in "cd" if name not in waits)]
-    assert log.close()
 
 
 class OvertakenDisk(Disk):
@@ -353,14 +361,14 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
     tmp_path, has_copied, count
 ):
     disk = OvertakenDisk(tmp_path, has_copied)
-    log = Log(tmp_path, PLAIN, disk=disk)
-    log.append("first")
-    drafts = made("ab"[:count])
+    committer = committer_of(tmp_path, disk)
+    committer.append(made("first"), WAIT_S)
+    drafts = list(map(made, "ab"[:count]))
 
     def append():
         if count == 1:
-            return [log._appender.committer.append(drafts[0], WAIT_S)]
-        return log._appender.committer.append_all(drafts, WAIT_S)
+            return [committer.append(drafts[0], WAIT_S)]
+        return committer.append_all(drafts, WAIT_S)
 
     disk.is_armed = True
     if has_copied:
@@ -369,23 +377,23 @@ def test_events_in_a_segment_that_another_set_aside_are_durable_if_they_were_cop
         with pytest.raises(OutcomeUnknown) as caught:
             append()
         assert caught.value.cause == "device error"
-    log.close()
+    committer.close(WAIT_S)
 
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits):
     disk = FillingDisk()
-    log, told = opened(disk)
-    a, b = made("ab")
-    queue(log, *([Waiting((a,))] if waits else [a]), b)
+    committer, reports = opened(disk)
+    a, b = map(made, "ab")
+    queue(committer, *([Waiting((a,))] if waits else [a]), b)
     disk.lines_left = 0
     disk.gate.set()
-    told.wait_for("refused")
+    reports.wait_for("refused")
     disk.opened.clear()
     disk.lines_left = None
-    try_again(log).result()
-    queue(log, *made("c"))
-    log.flush()
+    try_again(committer)
+    queue(committer, made("c"))
+    try_again(committer)
     assert disk.opened == []
     assert len(lines(tmp_path)) == 4 + (not waits)
-    assert log.close()
+    assert committer.close(WAIT_S)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from tests.events import drafted, line_of, stamped
-from tests.log.processes import open_files
+from tests.log.processes import in_child, open_files
 
 import thence
 from thence.core.values.codec import LINE_BYTES_MAX
@@ -260,10 +260,13 @@ def test_openings_are_counted_and_what_the_dead_may_have_lost(written):
         opening.end()
     gone = "1 open for appending, 2 ended without closing"
     assert looked_at(written)["openings"] == Check("openings", True, gone)
-    killed = OpeningFile(OS_DISK, written)
-    for _ in range(1_507):
-        killed.accept()
-    OS_DISK.close(killed._descriptor)
+
+    def killed():
+        opening = OpeningFile(OS_DISK, written)
+        for _ in range(1_507):
+            opening.accept()
+
+    in_child(killed)
     found = looked_at(written)["openings"]
     assert (found.ok, found.hint) == (False, "the next append reports it in the log")
     up_to = int(found.detail.partition("up to ")[2].split()[0].replace(",", ""))

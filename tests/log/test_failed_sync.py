@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event as Signal
 
 import pytest
+from tests.log.committers import until
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
@@ -210,7 +211,7 @@ def test_emitted_events_survive_a_sync_that_fails(tmp_path):
         for _ in range(100):
             log.emit("e")
         log.flush()
-        assert log._appender.committer.failed_count == 0
+        assert log.failed_count == 0
     assert types(tmp_path).count("e") == 100
 
 
@@ -339,8 +340,7 @@ def test_queued_events_whose_broken_write_could_not_be_taken_back_stand_once(tmp
     for number in (1, 2):
         log.emit("t", {"n": number})
     disk.gate.set()
-    while "refused" not in [word for word, _ in told]:
-        assert log._appender.committer.is_running
+    until(lambda: "refused" in [word for word, _ in told])
     disk.faults.clear()
     assert log.close()
     events = list(thence.open(tmp_path).read())
@@ -359,10 +359,9 @@ def test_flush_never_returns_when_what_was_emitted_is_lost(tmp_path):
     with pytest.raises(OutcomeUnknown):
         log.append("b")
     log.emit("c")
-    while "lost" not in [word for word, _ in told]:  # nothing is queued behind it any more
-        assert log._appender.committer.is_running
+    until(lambda: "lost" in [word for word, _ in told])  # nothing is queued behind it any more
     for _ in range(2):
         with pytest.raises(LogReadOnly, match="earlier sync"):
             log.flush()
-    assert log._appender.committer.failed_count == 1
+    assert log.failed_count == 1
     assert not log.close()

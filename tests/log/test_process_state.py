@@ -1,5 +1,6 @@
 """A fork in the middle: parent and child both go on, nothing is doubled, nothing is lost."""
 
+import errno
 import multiprocessing.util
 import os
 from multiprocessing import get_context
@@ -7,8 +8,9 @@ from threading import Event as Signal
 from threading import Thread
 
 import pytest
-from tests.log.faults import WAIT_S, GatedDisk
-from tests.log.processes import in_child, lines
+from tests.log.committers import held, prepared, until
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
+from tests.log.processes import descriptors, in_child, lines
 
 import thence
 from thence.core.ids import is_ulid
@@ -16,6 +18,7 @@ from thence.core.values.codec import numbers
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import node_id
 from thence.log.storage.process_state import at_worker_end, new_id, now
 from thence.replica import Log
@@ -60,8 +63,6 @@ def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(t
 
     def child():
         disk.gate.set()
-        assert log._appender.committer.queued == 0
-        assert not log._appender.committer.is_running
         log.emit("child")
         log.append("child")
         assert log.close()
@@ -129,21 +130,39 @@ def test_children_of_a_busy_parent_with_threads_append_beside_it(tmp_path):
 
 
 def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
-    log = thence.open(tmp_path)
-    log.append("before")
-    log._appender.committer.failed_count = log._appender.committer.drops.count = 7
+    prepared(tmp_path)
+    log, disk, _ = held(tmp_path, max_queue_size=1, on_full="drop")
+    for _ in range(3):
+        log.emit("emitted")
+    assert log.dropped_count == 2
 
     def child():
-        assert (log._appender.committer.failed_count, log._appender.committer.drops.count) == (0, 0)
-        assert log._appender.writer._descriptor is None
+        assert log.dropped_count == 0
+        assert str(tmp_path / "events.jsonl") not in descriptors(tmp_path)
         assert log.close()
 
     in_child(child)
-    descriptor = log._appender.writer._descriptor
-    assert os.fstat(descriptor).st_size == (tmp_path / "events.jsonl").stat().st_size
-    assert log._appender.committer.failed_count == 7
+    disk.gate.set()
+    assert str(tmp_path / "events.jsonl") in descriptors(tmp_path)
+    assert log.dropped_count == 2
     log.append("after")
-    log.close()
+    assert log.close()
+    assert told(tmp_path) == ["first", "emitted", "log.events_dropped", "after"]
+
+
+def test_child_does_not_count_what_failed_in_its_parent(tmp_path):
+    prepared(tmp_path)
+    log = Log(tmp_path, PLAIN, disk=FailingDisk(sync_data=DiskError(errno.EIO, "device error")))
+    log.emit("lost")
+    until(lambda: log.failed_count)
+
+    def child():
+        assert log.failed_count == 0
+        log.close()
+
+    in_child(child)
+    assert log.failed_count == 1
+    assert not log.close()
 
 
 def test_log_closed_before_a_fork_stays_closed_in_the_child(tmp_path):

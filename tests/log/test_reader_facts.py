@@ -146,14 +146,6 @@ def test_position_counts_what_is_served(tmp_path):
     assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
 
 
-def test_position_of_lines_of_ours_is_read_without_taking_them_apart(tmp_path, monkeypatch):
-    written(tmp_path, own(1), own(2))
-    monkeypatch.setattr(reader, "pieces", None)
-    assert reader.position(OS_DISK, tmp_path, PLAIN) == Position().with_numbers(
-        [(NODE, 1), (NODE, 2)], []
-    )
-
-
 def rivals(*numbers):
     return [line_of({"n": n}, event_id="Z" * 26, seq=n) for n in numbers]
 
@@ -166,40 +158,28 @@ def test_of_several_contents_of_one_id_the_least_is_served_where_the_first_stand
     assert read(tmp_path) == [before, min(lines), between]
 
 
-def test_only_ids_that_come_again_are_looked_at_twice(tmp_path):
+def test_event_whose_id_comes_again_is_served_once_where_it_first_stands(tmp_path):
     lines = [own(seq) for seq in range(1, 5)]
     foreign = b'{"event_id":"Z","event_type":"a"}\n'
     written(tmp_path, *lines[:2], name=OLDEST)
     written(tmp_path, lines[2], foreign, lines[1], name=OLDER)
     written(tmp_path, lines[3], foreign, lines[2])
-    found = reader._repeated(OS_DISK, tmp_path, PLAIN)
-    assert found == {event_of(lines[1]).event_id, event_of(lines[2]).event_id, "Z"}
     assert read(tmp_path) == [lines[0], lines[1], lines[2], foreign, lines[3]]
 
 
-def test_ids_are_read_off_their_places_where_all_lines_look_like_ours(monkeypatch):
-    lines = [own(1)[:-1], own(2)[:-1]]
-    ids = [event_of(line).event_id.encode() for line in lines]
-    block = Block(CURRENT, 0, b"\n".join(lines))
-    assert reader._ids(block, PLAIN) == ids
-    assert reader._ids(Block(CURRENT, 0, b"\n".join([*lines, b"bad"])), PLAIN) == ids
-    monkeypatch.setattr(reader, "_events_of", None)
-    assert reader._ids(block, PLAIN) == ids
+def test_lines_of_ours_are_decoded_alike_alone_and_among_others(tmp_path):
+    lines = [own(1), own(2)]
+    written(tmp_path, *lines)
+    assert read(tmp_path) == lines
+    written(tmp_path, *lines, b"bad\n", FOREIGN)
+    assert read(tmp_path) == [*lines, FOREIGN]
 
 
-def test_lines_of_ours_are_decoded_together_and_others_one_by_one(monkeypatch):
-    lines = [own(1)[:-1], own(2)[:-1]]
-    block = Block(CURRENT, 0, b"\n".join(lines))
-    mixed = Block(CURRENT, 0, b"\n".join([*lines, FOREIGN[:-1]]))
-    assert [event.line for event in reader._events_of(mixed, PLAIN)] == [*lines, FOREIGN[:-1]]
-    monkeypatch.setattr(reader, "lines_of", None)
-    assert [event.line for event in reader._events_of(block, PLAIN)] == lines
-
-
-def test_unfinished_line_is_no_event_though_it_is_whole_but_for_its_newline():
-    block = Block(CURRENT, 0, own(1)[:-1], is_whole=False, length=len(own(1)) - 1)
-    assert reader._events_of(block, PLAIN) == []
-    (event,) = reader._events_of(block._replace(file=OLDEST), PLAIN)
+def test_unfinished_line_is_no_event_though_it_is_whole_but_for_its_newline(tmp_path):
+    written(tmp_path, own(1)[:-1])
+    assert read(tmp_path) == []
+    (tmp_path / CURRENT).rename(tmp_path / OLDEST)
+    (event,) = reader.events(OS_DISK, tmp_path, PLAIN)
     assert event.seq == 1
 
 

@@ -13,6 +13,7 @@ from thence.core.values.vocabulary import WORK
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.log.storage.segment import own_folder
+from thence.log.write.notice import NoticeMaker
 from thence.log.write.relaying import relay
 from thence.replica import Log
 
@@ -25,7 +26,7 @@ def lines_of(log):
 
 def taken(log, lines, told=None):
     return relay(
-        OS_DISK, log.folder, WORK, lines, log._appender.notice, told or (lambda word, facts: None)
+        OS_DISK, log.folder, WORK, lines, NoticeMaker(WORK, {}), told or (lambda word, facts: None)
     )
 
 

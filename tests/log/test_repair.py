@@ -5,6 +5,7 @@ import random
 
 import pytest
 from tests.events import OTHER_NODE, line_of
+from tests.log.committers import append_notice
 from tests.log.faults import FailingDisk
 
 import thence
@@ -149,7 +150,7 @@ def test_region_that_a_notice_tells_of_makes_no_repair(tmp_path):
     facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 4}
     rewritten(tmp_path, lines[0], b"bad\n", *lines[1:])
     with thence.open(tmp_path) as log:
-        log._appender.committer.append(log._appender.notice("torn", facts), 20)
+        append_notice(tmp_path, "torn", facts)
         before = (tmp_path / "events.jsonl").read_bytes()
         assert [f.code for f in log.repair().findings] == ["region_told"]
         assert (tmp_path / "events.jsonl").read_bytes() == before
@@ -169,7 +170,7 @@ def test_told_zeros_beside_an_event_go_only_with_other_repairs(tmp_path):
     facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 40}
     rewritten(tmp_path, lines[0], b"\0" * 40, *lines[1:])
     with thence.open(tmp_path) as log:
-        log._appender.committer.append(log._appender.notice("torn", facts), 20)
+        append_notice(tmp_path, "torn", facts)
         before = (tmp_path / "events.jsonl").read_bytes()
         assert [f.code for f in log.repair().findings] == ["region_told"]
         assert (tmp_path / "events.jsonl").read_bytes() == before

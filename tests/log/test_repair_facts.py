@@ -2,6 +2,8 @@
 
 import pytest
 from tests.events import OTHER_NODE, line_of
+from tests.log.committers import append_notice
+from tests.log.processes import descriptors
 
 import thence
 from thence.core.values.vocabulary import PLAIN
@@ -148,7 +150,7 @@ def test_told_region_of_a_segment_that_was_rotated_since_makes_no_work(tmp_path)
         while not list(tmp_path.glob("events_*.jsonl")):
             log.append("noted")
         facts = {"file": CURRENT, "offset": begin, "bytes": len(BAD)}
-        log._appender.committer.append(log._appender.notice("torn", facts), 30)
+        append_notice(tmp_path, "torn", facts)
     (older,) = tmp_path.glob("events_*.jsonl")
     before = older.read_bytes()
     assert [f.code for f in thence.open(tmp_path).verify().findings] == ["region_told"]
@@ -192,7 +194,7 @@ def test_lock_and_files_are_free_after_a_repair(tmp_path):
     notice = NoticeMaker(PLAIN, {})
     writer = SegmentWriter(OS_DISK, tmp_path, PLAIN, notice, warn, 10**9)
     repair(OS_DISK, tmp_path, PLAIN, writer, notice)
-    assert writer._descriptor is None
+    assert descriptors(tmp_path) == []
     lock = AppendLock(OS_DISK, tmp_path / ".thence/lock")
     lock.acquire(0)
     lock.close()

@@ -3,7 +3,8 @@
 import json
 import shutil
 
-from tests.log.aftermath import appended, filled, told, unclean, zeroed
+from tests.log.committers import append_notice
+from tests.log.unclean_openings import appended, filled, told, unclean, zeroed
 
 import thence
 from thence.core.values.vocabulary import PLAIN
@@ -154,13 +155,8 @@ def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
 
 def test_region_of_a_suspect_segment_is_not_told_again(tmp_path):
     data = filled(tmp_path)
-    with thence.open(tmp_path) as log:
-        log._appender.committer.append(
-            log._appender.notice(
-                "segment_suspect", {"file": "events.jsonl", "offset": 0, "bytes": 9000}
-            ),
-            9,
-        )
+    facts = {"file": "events.jsonl", "offset": 0, "bytes": 9000}
+    append_notice(tmp_path, "segment_suspect", facts)
     zeroed(tmp_path, 4096, 10)
     zeroed(tmp_path, data.index(b"\n", 12_000) + 30, 10)
     unclean(tmp_path)

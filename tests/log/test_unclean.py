@@ -13,9 +13,18 @@ from pathlib import Path
 
 import pytest
 from tests.events import line_of
-from tests.log.aftermath import HELD, LIMIT, appended, filled, killed, opening_of, told, unclean
 from tests.log.faults import FailingDisk
 from tests.log.processes import WAIT_S, ran, started
+from tests.log.unclean_openings import (
+    HELD,
+    LIMIT,
+    appended,
+    filled,
+    killed,
+    opening_of,
+    told,
+    unclean,
+)
 
 import thence
 from thence.core.values.vocabulary import PLAIN

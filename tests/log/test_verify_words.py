@@ -1,18 +1,14 @@
-"""What each finding says, and what the quick way over whole blocks is taken for."""
+"""What each finding says, and that whole blocks are judged as line by line."""
 
 import pytest
 from tests.events import NODE, OTHER_NODE, event_of, line_of, new_id
 from tests.log.test_verify import found, numbered
 
-from thence.core.values.vocabulary import PLAIN
-from thence.log.check import verify as rules
-from thence.log.check.verify import _Check, verify
-from thence.log.read.reader import Block
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.findings import Finding
+from thence.log.storage.findings import FINDINGS_MAX, Finding
 
 CURRENT = "events.jsonl"
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
+FOREIGN = b'{"event_id":"theirs"}\n'
 
 
 def only(result) -> Finding:
@@ -26,17 +22,15 @@ def at(result, code) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("tail", "reason"),
-    [
-        (line_of(seq=2, lamport_clock=2)[:-1], rules._TAIL_KEPT),
-        (line_of(seq=2)[:-9], rules._TAIL_MOVED),
-    ],
+    ("tail", "what_is_done"),
+    [(line_of(seq=2, lamport_clock=2)[:-1], "puts it there"), (line_of(seq=2)[:-9], "aside")],
 )
-def test_unfinished_line_says_what_the_next_append_makes_of_it(tmp_path, tail, reason):
+def test_unfinished_line_says_what_the_next_append_makes_of_it(tmp_path, tail, what_is_done):
     whole = numbered(1)
-    expected = Finding("torn_tail", reason, CURRENT, len(whole[0]), len(tail))
-    assert only(found(tmp_path, *whole, tail)) == expected
-    assert rules._TAIL_KEPT != rules._TAIL_MOVED
+    finding = only(found(tmp_path, *whole, tail))
+    assert finding == Finding("torn_tail", finding.reason, CURRENT, len(whole[0]), len(tail))
+    assert "next append" in finding.reason
+    assert what_is_done in finding.reason
 
 
 def test_number_that_is_given_twice_is_named_with_its_node(tmp_path):
@@ -121,76 +115,53 @@ def test_line_of_ours_takes_its_id_from_another_tools(tmp_path):
     assert (result.events, result.unverified) == (2, 1)
 
 
-def test_findings_are_folded_from_exactly_the_bound_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(rules, "FINDINGS_MAX", 3)
-    counts = [each.count for each in found(tmp_path, *[b"bad\n"] * 3).findings]
-    assert counts == [1, 1, 1]
-    result = found(tmp_path, *[b"bad\n"] * 6)
-    assert [each.count for each in result.findings] == [1, 1, 1, 3]
-    assert (result.findings[-1].offset, result.findings[-1].length) == (12, 11)
+def test_findings_are_folded_from_exactly_the_bound_on(tmp_path):
+    counts = [each.count for each in found(tmp_path, *[b"bad\n"] * FINDINGS_MAX).findings]
+    assert counts == [1] * FINDINGS_MAX
+    result = found(tmp_path, *[b"bad\n"] * (FINDINGS_MAX + 3))
+    assert [each.count for each in result.findings] == [*counts, 3]
+    last = result.findings[-1]
+    assert (last.offset, last.length) == (4 * FINDINGS_MAX, 4 * 3 - 1)
 
 
-def checked(*blocks):
-    check = _Check(PLAIN, frozenset([NODE]))
-    taken = [
-        check._add_run(rules._essences(Block(CURRENT, 0, b"\n".join(part)))) for part in blocks
-    ]
-    return taken, check
+def judged(folder, *segments):
+    """Verify lines in segments, whole blocks at once and one by one, which must be the same."""
+    findings = []
+    for other_tools in ((), (FOREIGN,)):  # a block that holds such a line is taken apart
+        for number, lines in enumerate(segments[:-1]):
+            data = b"".join([*lines, *other_tools])
+            (folder / OLDER.replace("000000.", f"{number:06}.")).write_bytes(data)
+        findings.append(found(folder, *segments[-1], *other_tools).findings)
+    assert findings[0] == findings[1]
+    return [(finding.code, finding.seq, finding.count) for finding in findings[0]]
 
 
-def lines(*numbers, node_id=NODE):
-    return [line_of(seq=seq, lamport_clock=seq, node_id=node_id)[:-1] for seq in numbers]
+def test_numbers_and_clocks_are_judged_alike_in_whole_blocks_and_line_by_line(tmp_path):
+    one, two, three = numbered(1, 2, 3)
+    other = line_of(seq=1, lamport_clock=2, node_id=OTHER_NODE)
+    assert judged(tmp_path, [one, two], [three], numbered(7, 8, 9)) == [("events_lost", 4, 3)]
+    again = line_of(seq=2, lamport_clock=3)
+    repeated = [("number_repeated", 2, 1)]
+    assert judged(tmp_path, [one], [two], [again, line_of(seq=3, lamport_clock=4)]) == repeated
+    assert judged(tmp_path, [], [], [one, three]) == [("events_lost", 2, 1)]
+    assert judged(tmp_path, [], [], [one, other, two]) == []
+    other = line_of(seq=2, lamport_clock=2, node_id=OTHER_NODE)
+    both = [("events_lost", 2, 1), ("events_absent", 1, 1)]
+    assert sorted(judged(tmp_path, [], [], [one, other, three])) == sorted(both)
+    for clock in (5, 4):
+        steps = [line_of(seq=1, lamport_clock=5)], [line_of(seq=2, lamport_clock=clock)]
+        assert judged(tmp_path, [], [], [*steps[0], *steps[1]]) == [("clock_back", 2, 1)]
+        assert judged(tmp_path, [], *steps) == [("clock_back", 2, 1)]
 
 
-def test_quick_way_takes_what_follows_in_order_and_nothing_else():
-    taken, check = checked(lines(1, 2), lines(3), lines(7, 8, 9))
-    assert taken == [True, True, True]
-    assert list(check._nodes[NODE].holes()) == [(4, 6)]
-    assert check._nodes[NODE].clock == 9
-    assert checked(lines(1, 2), lines(2, 3))[0] == [True, False]
-    assert checked(lines(1, 3))[0] == [False]
-    assert checked(lines(2, 1))[0] == [False]
-    assert checked([*lines(1), *lines(2, node_id=OTHER_NODE)])[0] == [False]
-    mixed = [*lines(1), *lines(2, node_id=OTHER_NODE), *lines(3)]
-    assert checked(mixed)[0] == [False]
-    for clocks in ((5, 5), (5, 4)):
-        steps = [line_of(seq=n, lamport_clock=c)[:-1] for n, c in enumerate(clocks, 1)]
-        assert checked(steps)[0] == [False]
-        assert checked(steps[:1], steps[1:])[0] == [True, False]
-
-
-def test_quick_way_takes_no_id_twice():
+@pytest.mark.parametrize("places", [(0, 1, 2), (2, 0, 1), (0, 0), (1, 0, 1), (1, 3, 0, 2, 2, 3)])
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_id_is_found_again_in_whole_blocks_as_line_by_line(tmp_path, places, size):
     ids = [new_id() for _ in range(4)]
-
-    def named(*places):
-        return [
-            line_of(event_id=ids[place], seq=n, lamport_clock=n)[:-1]
-            for n, place in enumerate(places, 1)
-        ]
-
-    assert checked(named(0, 1, 2))[0] == [True]
-    assert checked(named(2, 0, 1))[0] == [True]
-    assert checked(named(0, 0))[0] == [False]
-    assert checked(named(1, 0, 1))[0] == [False]
-    check = _Check(PLAIN, frozenset([NODE]))
-    assert check._are_new([ids[1], ids[3]])
-    assert check._are_new([ids[0], ids[2]])
-    check._ids.update(ids[:3])
-    assert not check._are_new([ids[2]])
-    assert not check._are_new([ids[3], ids[0]])
-    assert check._largest_id == ids[3]
-
-
-def test_quick_way_is_for_whole_lines_of_ours():
-    whole = b"\n".join(lines(1, 2))
-    assert len(rules._essences(Block(CURRENT, 0, whole))) == 2
-    assert rules._essences(Block(CURRENT, 0, whole, is_whole=False)) is None
-    assert rules._essences(Block(CURRENT, 0, whole, True, len(whole))) is None
-    assert rules._essences(Block(CURRENT, 0, whole + b"\nbad")) is None
-
-
-def test_good_blocks_are_not_taken_apart(tmp_path, monkeypatch):
-    (tmp_path / CURRENT).write_bytes(b"".join(numbered(1, 2, 3)))
-    monkeypatch.setattr(rules, "lines_of", None)
-    result = verify(OS_DISK, tmp_path, PLAIN)
-    assert (result.events, result.findings) == (3, ())
+    lines = [
+        line_of({"n": n}, event_id=ids[place], seq=n, lamport_clock=n)
+        for n, place in enumerate(places, 1)
+    ]
+    segments = [lines[start : start + size] for start in range(0, len(lines), size)]
+    codes = [code for code, _, _ in judged(tmp_path, *segments)]
+    assert codes == ["two_contents"] * (len(places) - len(set(places)))

@@ -5,6 +5,7 @@ import os
 from itertools import pairwise
 
 import pytest
+from tests.log.committers import StartedThreads
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk, SmallDisk, WatchedDisk
 from tests.log.processes import descriptors, lines, ran
 
@@ -358,7 +359,7 @@ def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path,
     for struck in range(1, 100):
         disk = Failing()
         with Log(tmp_path, PLAIN, disk=disk) as log:
-            log._appender.prepare()
+            log.relay(())  # has made what a log needs beside its events
             disk.left = struck
             refused = 0
             try:
@@ -376,18 +377,22 @@ def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path,
 
 def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
     class Failing(Disk):
+        is_armed = False
+
         def close(self, descriptor):
             super().close(descriptor)
-            raise DiskError(errno.EIO, "device error")
+            if self.is_armed:
+                raise DiskError(errno.EIO, "device error")
 
+    disk, started = Failing(), StartedThreads()
     with Log(tmp_path, PLAIN, disk=OS_DISK) as log:
         log.append("t")
-    log = Log(tmp_path, PLAIN, disk=FailingDisk(), max_file_size=10)
+    log = Log(tmp_path, PLAIN, disk=disk, max_file_size=10)
     log.append("t")
-    log._appender.writer._disk = Failing()
+    disk.is_armed = True
     log.append("t")
     log.emit("t")
     assert log.close()
-    assert not log._appender.committer.is_running
+    assert not started()
     assert descriptors(tmp_path) == []
     assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4]

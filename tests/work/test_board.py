@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.work.told import PROJECT, SLUG, Clone, planned, work_event
+from tests.work.project_events import PROJECT, SLUG, Clone, planned, work_event
 
 from thence.core.order import heads, totally_ordered
 from thence.merge.fold import canonical

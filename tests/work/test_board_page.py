@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from tests.work.told import Clone, planned
+from tests.work.project_events import Clone, planned
 
 from thence.work.board.board import fold
 from thence.work.board.state import Board, FeatureState, GateState, PackageState

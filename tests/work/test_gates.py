@@ -1,7 +1,7 @@
 """Gates keep a package from being done, and may be given a result again and again."""
 
 import pytest
-from tests.work.told import SLUG, planned
+from tests.work.project_events import SLUG, planned
 
 from thence.work.board.attempt import Facts
 from thence.work.board.board import fold

@@ -1,7 +1,7 @@
 """Each guard says no to what it is there for, by its code, and lets the rest pass."""
 
 import pytest
-from tests.work.told import SLUG, Clone, planned
+from tests.work.project_events import SLUG, Clone, planned
 
 from thence.work.board.attempt import MATRIX, Facts, Move, Refusal
 from thence.work.board.board import fold

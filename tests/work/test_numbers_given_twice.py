@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiers import examples
-from tests.work.told import SLUG, Clone, planned, work_event
+from tests.work.project_events import SLUG, Clone, planned, work_event
 
 from thence.merge.fold import canonical
 from thence.work.board.attempt import Facts, Refusal

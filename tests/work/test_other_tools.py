@@ -5,8 +5,8 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.work.project_events import work_event
 from tests.work.repositories import make_repository
-from tests.work.told import work_event
 
 from thence.core.values.codec import FOREIGN_CLOCK_MAX, parse
 from thence.core.values.vocabulary import WORK

@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from tests.work.told import SLUG, Clone, planned, work_event
+from tests.work.project_events import SLUG, Clone, planned, work_event
 
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import WORK

@@ -1,7 +1,7 @@
 """A move is told whole: its event, what it overruled, what follows, what it rests on."""
 
 import pytest
-from tests.work.told import PROJECT, SLUG, Clone, planned
+from tests.work.project_events import PROJECT, SLUG, Clone, planned
 
 from thence.errors import Refused
 from thence.work.board.attempt import Facts, Move

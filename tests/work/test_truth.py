@@ -9,7 +9,7 @@ import random
 from collections import Counter
 
 import pytest
-from tests.work.told import PROJECT, work_event
+from tests.work.project_events import PROJECT, work_event
 
 from thence.errors import Refused
 from thence.log.storage.process_state import new_id
