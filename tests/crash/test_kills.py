@@ -17,6 +17,7 @@ from tests.crash.campaign import (
 from tests.crash.evidence import events, notices, problems, tail
 from tests.crash.first_writes import first_write, timing, too_many_syncs
 from tests.crash.hands import Job
+from tests.log.committers import append_notice
 from tests.ratios import full_collections
 
 import thence
@@ -165,10 +166,7 @@ def test_harness_notices_lost_events_that_are_counted_too_low_or_not_at_all(tmp_
 
 def test_harness_notices_what_no_kill_brings_about(recovered):
     folder, ids = recovered
-    with Log(folder, PLAIN) as log:
-        made = log._appender.notice("torn", {"file": "events.jsonl", "offset": 0, "bytes": 9})
-        log._appender.committer.append(made, 30)
-        ids.add(made.event_id)
+    ids.add(append_notice(folder, "torn", {"file": "events.jsonl", "offset": 0, "bytes": 9}))
     assert problems(folder, ids) == ["a notice tells of torn, which no kill brings about"]
 
 

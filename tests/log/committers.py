@@ -76,11 +76,12 @@ def committer_of(
     return Committer(writer, notice, bound, on_full, report)
 
 
-def append_notice(folder: Path, kind: str, facts: Mapping[str, Any]) -> None:
-    """Append a notice of the log about itself, as an opening of its own would."""
-    committer = committer_of(folder)
-    committer.append(NOTICE(kind, facts), WAIT_S)
+def append_notice(folder: Path, kind: str, facts: Mapping[str, Any]) -> str:
+    """Append a notice of the log about itself, as an opening of its own would; return its id."""
+    committer, notice = committer_of(folder), NOTICE(kind, facts)
+    committer.append(notice, WAIT_S)
     assert committer.close(WAIT_S)
+    return notice.event_id
 
 
 def held(folder: Path, **options: Any) -> tuple[Log, GatedDisk, Reports]:

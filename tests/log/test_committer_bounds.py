@@ -19,7 +19,7 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
-from tests.log.unclean_openings import opening_of
+from tests.log.kills import opening_of
 
 import thence
 from thence.core.values.vocabulary import PLAIN

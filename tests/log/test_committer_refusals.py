@@ -17,8 +17,8 @@ from tests.log.committers import (
 )
 from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
+from tests.log.kills import opening_of
 from tests.log.processes import lines
-from tests.log.unclean_openings import opening_of
 
 import thence
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown

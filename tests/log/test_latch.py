@@ -3,6 +3,8 @@
 from threading import Event as Signal
 from threading import Thread
 
+from tests.log.committers import until, waiting
+
 from thence.log.write.batch import Callers, Latch, WaitQueue
 
 WAIT_S = 60.0
@@ -47,9 +49,8 @@ def test_parking_lets_in_in_order_of_arrival():
         thread = Thread(target=park)
         thread.start()
         assert queued.wait(WAIT_S)
-        while len(wait_queue._latches) <= number:
-            thread.join(0.001)
         threads.append(thread)
+        until(lambda: waiting(threads) == threads)
     wait_queue.admit(0)
     assert order == []
     for number, thread in enumerate(threads):
@@ -82,13 +83,11 @@ def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room(
 
     first = Thread(target=wait_queue.wait, args=(look,))
     first.start()
-    while wait_queue.is_empty:
-        first.join(0.001)
+    until(lambda: waiting([first]))
     is_full = False
     second = Thread(target=wait_queue.wait, args=(look,))
     second.start()
-    while len(wait_queue._latches) < 2:
-        second.join(0.001)
+    until(lambda: waiting([second]))
     assert not wait_queue.is_empty
     assert asked == [True]
     wait_queue.admit(1)

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.log.kills import appended, opening_of, told
 from tests.log.processes import WAIT_S, in_child, started
-from tests.log.unclean_openings import appended, opening_of, told
 
 import thence
 from thence.core.values.vocabulary import PLAIN

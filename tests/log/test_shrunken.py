@@ -7,8 +7,8 @@ import subprocess
 from collections import Counter
 
 import pytest
+from tests.log.kills import appended, closed_at, told, unclean, zeroed
 from tests.log.processes import started
-from tests.log.unclean_openings import appended, closed_at, told, unclean, zeroed
 
 import thence
 from thence.core.values.vocabulary import PLAIN

@@ -13,8 +13,8 @@ from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of, opened
 from tests.events import NODE, OTHER_NODE, line_of
 from tests.log.faults import FailingDisk
+from tests.log.kills import closed_at
 from tests.log.processes import lines
-from tests.log.unclean_openings import closed_at
 from tests.tiers import examples
 
 import thence

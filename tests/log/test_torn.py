@@ -4,7 +4,7 @@ import json
 import shutil
 
 from tests.log.committers import append_notice
-from tests.log.unclean_openings import appended, filled, told, unclean, zeroed
+from tests.log.kills import appended, filled, told, unclean, zeroed
 
 import thence
 from thence.core.values.vocabulary import PLAIN

@@ -14,23 +14,15 @@ from pathlib import Path
 import pytest
 from tests.events import line_of
 from tests.log.faults import FailingDisk
+from tests.log.kills import HELD, LIMIT, appended, filled, killed, opening_of, told, unclean
 from tests.log.processes import WAIT_S, ran, started
-from tests.log.unclean_openings import (
-    HELD,
-    LIMIT,
-    appended,
-    filled,
-    killed,
-    opening_of,
-    told,
-    unclean,
-)
 
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, IdReused
 from thence.log.crash.opening_report import OpeningReport
 from thence.log.crash.openings import STEP_MAX, STEP_MIN, OpeningFile
+from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import known_node_id
@@ -93,11 +85,11 @@ def test_several_dead_are_told_each(tmp_path):
 def test_hundred_dead_are_all_told_and_their_files_are_gone(tmp_path):
     appended(tmp_path)
     code = """
-import os, signal, sys, thence
+import fcntl, os, signal, sys, thence
 for _ in range(100):
     if not (child := os.fork()):
         log = thence.open(sys.argv[1])
-        log._appender.committer._lead.acquire()
+        fcntl.flock(lock := open(sys.argv[1] + "/.thence/lock", "a"), fcntl.LOCK_EX)
         log.emit("lost")
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
@@ -198,11 +190,10 @@ sys.stdin.readline()
 
 def test_killed_before_anything_was_written_says_how_many(tmp_path):
     code = """
-import os, signal, sys, thence
+import fcntl, os, signal, sys, thence
 log = thence.open(sys.argv[1])
-log._appender.committer._lead.acquire()
-for n in range(5):
-    log.emit("t")
+fcntl.flock(lock := open(sys.argv[1] + "/.thence/lock", "a"), fcntl.LOCK_EX)
+[log.emit("t") for _ in range(5)]
 os.kill(os.getpid(), signal.SIGKILL)
 """
     started(code, tmp_path).communicate()
@@ -235,7 +226,7 @@ def test_events_that_were_told_as_failed_are_not_told_as_lost(tmp_path):
         for _ in range(5):
             log.emit("t")
         log.close()
-        assert log._appender.committer.failed_count == 5
+        assert log.failed_count == 5
     appended(tmp_path)
     assert told(tmp_path) == []
 
@@ -322,13 +313,13 @@ def test_copy_tells_nothing_of_the_openings_of_its_original(tmp_path, by):
         with thence.open(original) as log:
             log.emit("t")
             log.flush()
-            log._appender.committer._lead.acquire()  # so that it stays queued
+            (lock := AppendLock(OS_DISK, original / ".thence/lock")).acquire()  # it stays queued
             log.emit("t")
             shutil.copytree(original, copy)
             appended(copy)
             assert os.listdir(copy / ".thence/open") == []
             assert opening_of(original).is_held
-            log._appender.committer._lead.release()
+            lock.release()
     else:
         killed(original, "before sync")
         if by == "cp":
