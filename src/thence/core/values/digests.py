@@ -95,24 +95,19 @@ def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
     if found is None:
         return None
     before, seq, clock, more, description, last, key = found.groups()
-    body = description or b""
-    end = len(line) - CRC_BYTES
+    begin, end = found.end(), len(line) - CRC_BYTES
+    stop = begin
     if key is not None:
         content = _decode_content(line)
         value = bytes(content.payload if key == b'"payload":' else content.details)
-        start = found.end()
-        stop = start + len(value)
-        # the member ends the line, so that none of its name stands behind it
-        if line[start:stop] != value or not _is_end(line, stop, end):
+        begin, stop = begin - len(key), begin + len(value)
+        if not line.startswith(value, begin + len(key)):
             return None
-        body += b"," * bool(body) + line[start - len(key) : end]
-    elif not _is_end(line, found.end(), end):
-        return None
+    if stop != end and _NONCE.fullmatch(line, stop, end) is None:
+        return None  # another member stands behind
+    rest = line[begin:end].removeprefix(b",")
+    body = b",".join(part for part in (description, rest) if part)
     return before + more + last, sha256(b"thence body 1\n" + body).digest(), seq, clock
-
-
-def _is_end(line: bytes, stop: int, end: int) -> bool:
-    return stop == end or _NONCE.fullmatch(line, stop, end) is not None
 
 
 def _by_members(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
