@@ -1,7 +1,9 @@
 """Digests: what they cover, what they leave out, and that both ways of taking them agree."""
 
 import json
+import re
 from hashlib import sha256
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -9,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import NODE, WHEN, payloads, texts
 
+from thence.core.event import Event
 from thence.core.values import digests as module
-from thence.core.values.digests import Digests, digests
+from thence.core.values.codec import parse
+from thence.core.values.digests import Digests, digests, same_event_key
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidEvent
 
+ROOT = Path(__file__).resolve().parents[2]
 BODY = ("description", "repairs", "payload", "details", "nonce")
 LAST = (
     '{"event_id":"01KAG0QV3J0000000144SGTKJP","event_type":"refund.begun","event_version":1,'
@@ -92,16 +98,12 @@ def test_digests_are_those_of_the_members_in_any_order(found, chance):
         assert digests(line(members)) == plainly(members)
 
 
-GOLDEN = [
-    "3c4e9ac19dcb2a87a6db7e016f09f930166133d1607a0cb198b19ff9144e2a8c",
-    "a0357ccd6bb03bbb772ea8f9821f07019f2b90aa174d4d18a379fba6187d5ef1",
-    "0645f0d32b67d564add987604ca367936bf97a11d9e50a7a9d46bbf8bf3bbd9b",
-]
-
-
-def test_golden_digests():
+def test_digests_of_the_line_that_the_page_of_the_format_shows():
+    page = (ROOT / "docs/formats/segment.md").read_text()
+    shown = dict(re.findall(r"^([BCD])  ([0-9a-f]{64})$", page, re.MULTILINE))
     found = digests(closed(LAST))
-    assert [each.hex() for each in found] == GOLDEN
+    assert closed(LAST).decode() in page
+    assert {key: value.hex() for key, value in zip("BCD", found, strict=True)} == shown
     assert found == plainly(json.loads(LAST + "}"))
 
 
@@ -146,6 +148,26 @@ def test_line_that_two_readers_could_take_for_two_is_refused(change, cause):
     assert text != LAST
     with pytest.raises(InvalidEvent, match=cause):
         digests(closed(text))
+
+
+def test_lines_of_one_id_are_one_event_if_they_say_the_same():
+    def key(line: bytes) -> bytes:
+        event = parse(line, PLAIN)
+        assert isinstance(event, Event)
+        return same_event_key(event)
+
+    whole = closed(LAST)
+    moved = closed(LAST.replace('"seq":3,"lamport_clock":3', '"seq":4,"lamport_clock":5'))
+    redacted = LAST.replace(
+        '"payload":{"amount":12}', f'"body_sha256":"{digests(whole).body.hex()}"'
+    )
+    assert key(whole) == key(moved) == key(closed(redacted))
+    assert key(whole) != key(closed(LAST.replace("12}", "13}")))
+    foreign = b'{"event_id":"x","event_type":"t","payload":{"a":1,"b":2}}'
+    blanks = b'{ "event_type":"t","event_id":"x","payload":{"b":2,"a":1} }'
+    assert key(foreign) == key(blanks) != key(foreign.replace(b"2", b"3"))
+    twice = LAST.replace('"actor":', '"actor":"x","actor":')
+    assert key(closed(twice)) == key(closed(twice)) != key(whole)
 
 
 def test_lines_of_our_own_are_not_taken_apart_member_by_member(monkeypatch):

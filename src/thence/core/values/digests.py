@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from thence.core.event import Event
 from thence.core.values.codec import CRC_BYTES, event_id_of
 from thence.errors import InvalidEvent
 
@@ -87,6 +88,20 @@ def digests(line: bytes) -> Digests:
     content = sha256(b"thence content 1\n%b\n%b" % (head, body.hex().encode())).digest()
     numbered = b"thence line 1\n%b %b %b" % (seq, clock, content.hex().encode())
     return Digests(body, content, sha256(numbered).digest())
+
+
+def same_event_key(event: Event) -> bytes:
+    """Returns a key that is equal for two lines of one id if they are the same event.
+
+    It is C; of a line without numbers it is a digest of its decoded members, in any order, and of
+    one that has no digests, of its bytes.
+    """
+    if event.is_foreign:
+        return sha256(msgspec.json.encode(event.members, order="deterministic")).digest()
+    try:
+        return digests(event.line).content
+    except InvalidEvent:
+        return sha256(event.line).digest()
 
 
 def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:

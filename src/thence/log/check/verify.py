@@ -23,11 +23,11 @@ from thence.core.values.codec import (
     DEEP_BYTES_MIN,
     BadLine,
     Essence,
-    content,
     decode_essence,
     have_valid_crcs,
     is_too_deep,
 )
+from thence.core.values.digests import same_event_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.openings import openings
@@ -268,7 +268,7 @@ class _Check:
         event = line.content
         if isinstance(event, BadLine) or event.event_id not in self.repeated or not line.is_whole:
             return
-        this = content(event.line)
+        this = same_event_key(event)
         first = self._contents.setdefault(event.event_id, this)
         if first != this:
             reason = f"the id {event.event_id} stands for two different events"
