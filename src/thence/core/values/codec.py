@@ -275,14 +275,6 @@ def is_framed(line: bytes) -> bool:
     return is_ours and line.find(b'"', len(LINE_START), 40) == 39
 
 
-def content(line: bytes) -> bytes:
-    """Returns the content of a line of thence: without seq, lamport_clock and crc."""
-    found = _NUMBERS.match(line)
-    if found is None:
-        return line
-    return line[: found.start(2)] + line[found.end(3) : -CRC_BYTES]
-
-
 def parse(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
     """Reads one line without its newline.
 

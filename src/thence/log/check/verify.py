@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from thence.core.event import Event
 from thence.core.values.causes import handed
-from thence.core.values.codec import BadLine, Essence, content, decode_essence, have_valid_crcs
+from thence.core.values.codec import BadLine, Essence, decode_essence, have_valid_crcs
 from thence.core.values.decoding import taken
+from thence.core.values.digests import same_event_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.opening_report import durable_seq
@@ -259,7 +260,7 @@ class _Check:
         event = line.content
         if isinstance(event, BadLine) or event.event_id not in self.repeated or not line.is_whole:
             return
-        this = content(event.line)
+        this = same_event_key(event)
         first = self._contents.setdefault(event.event_id, this)
         if first != this:
             reason = f"the id {event.event_id} stands for two different events"
