@@ -56,7 +56,7 @@ def asked(folder: Path) -> Iterator[Index]:
     """Writes the log and gives its index, made and up to date."""
     Growing(folder, _said).grow(EVENTS)
     with Index(OS_DISK, folder, PLAIN) as index:
-        index.freshen()
+        index.refresh()
         yield index
 
 

@@ -44,7 +44,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 with Index(OS_DISK, Path(sys.argv[1]), PLAIN) as index:
-    index.freshen()
+    index.refresh()
 # what getrusage says would be the larger of this and of the process that started it
 lines = Path("/proc/self/status").read_text().splitlines()
 print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
@@ -236,11 +236,11 @@ def followed(folder: Path) -> float:
     log.grow(EVENTS // 10)
     seconds = 0.0
     with Index(OS_DISK, folder, PLAIN) as index:
-        index.freshen()
+        index.refresh()
         for _ in range(BATCHES):
             log.grow(BATCH_EVENTS)
             start = time.perf_counter()
-            index.freshen()
+            index.refresh()
             seconds += time.perf_counter() - start
     return BATCHES * BATCH_EVENTS / seconds
 
@@ -249,15 +249,15 @@ def idle_us(folder: Path) -> float:
     """Returns what a freshening takes when nothing is new, in µs."""
     Growing(folder).grow(1_000)
     with Index(OS_DISK, folder, PLAIN) as index:
-        index.freshen()
-        return 1e6 / per_second(2_000, lambda: [index.freshen() for _ in range(2_000)])
+        index.refresh()
+        return 1e6 / per_second(2_000, lambda: [index.refresh() for _ in range(2_000)])
 
 
 def warm_ms(folder: Path) -> float:
     """Returns what opening an index that is up to date takes, its first answer included, in ms."""
     Growing(folder).grow(EVENTS)
     with Index(OS_DISK, folder, PLAIN) as index:
-        index.freshen()
+        index.refresh()
     start = time.perf_counter()
     with Index(OS_DISK, folder, PLAIN) as index:
         index.answer(lambda db: db.execute("SELECT max(place) FROM events").fetchone())
@@ -268,7 +268,7 @@ def bytes_each(folder: Path) -> tuple[float, float]:
     """Returns the bytes of an event in the log, and in its index."""
     Growing(folder).grow(EVENTS)
     with Index(OS_DISK, folder, PLAIN) as index:
-        index.freshen()
+        index.refresh()
     log = current_path(folder).stat().st_size
     database = (own_folder(folder) / "index.db").stat().st_size
     return log / EVENTS, database / EVENTS

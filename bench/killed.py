@@ -22,8 +22,8 @@ from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
 from thence.cli.exit_codes import DAMAGED, INTERRUPTED
 from thence.cli.failure import report_error
 from thence.cli.groups import help_with, json_option, talks
+from thence.cli.output import Output, current
 from thence.cli.shared.render import counted
-from thence.cli.voice import Voice, current
 from thence.settings import from_environment
 
 NAME = "python -m bench.killed"
@@ -88,20 +88,20 @@ def kill_command(
     Each id that the program printed is looked for. Exit code 3: some are not there, or half a
     line was written on behind. A SIGKILL is no power cut.
     """
-    voice = current()
+    out = current()
     for name, value in (("--command", command), ("--read", reading)):
         if value is not None and not is_command(value):
             raise click.BadParameter(f"'{value}' names no program", param_hint=name)
     chosen = randrange(2**32) if seed is None else seed
     trial = KillTrial(command, reading, kills, chosen, within_s, timeout_s)
-    voice.note(f"killing {counted(kills, 'time')}, seed {chosen}: {command}")
+    out.notice(f"killing {counted(kills, 'time')}, seed {chosen}: {command}")
     every = max(1, kills // 10)
-    kept = run(trial, lambda n: voice.note(f"{n} of {kills}") if n % every == 0 else None)
+    kept = run(trial, lambda n: out.notice(f"{n} of {kills}") if n % every == 0 else None)
     if is_json:
-        voice.json(as_json(trial, kept))
+        out.json(as_json(trial, kept))
     else:
-        voice.say(*drawn([*rows(trial, kept)]))
-        voice.say("ok: nothing acknowledged is missing" if kept.is_whole else verdict(kept))
+        out.write(*drawn([*rows(trial, kept)]))
+        out.write("ok: nothing acknowledged is missing" if kept.is_whole else verdict(kept))
     return 0 if kept.is_whole else DAMAGED
 
 
@@ -123,18 +123,18 @@ def is_command(text: str) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Runs the command; errors are printed in three lines."""
-    voice = Voice(from_environment(os.environ), arguments)
+    out = Output(from_environment(os.environ), arguments)
     try:
-        with kill_command.make_context(NAME, list(arguments), obj=voice) as context:
+        with kill_command.make_context(NAME, list(arguments), obj=out) as context:
             code = kill_command.invoke(context)
-        voice.flush()
+        out.flush()
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except KeyboardInterrupt:
-        voice.interrupted()
+        out.interrupted()
         return INTERRUPTED
     except Exception as error:  # door: a user gets three lines
-        return report_error(error, voice)
+        return report_error(error, out)
     return int(code)
 
 

@@ -79,7 +79,7 @@ def test_log_answers_by_its_index_what_it_answers_by_being_read(log, tmp_path):
     read = asked(log, events)
     assert not (tmp_path / ".thence" / "index.db").exists()
     with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.freshen()
+        index.refresh()
     assert asked(log, events) == read
     later = log.append("order.closed", subject="order/1", caused_by=[first])
     assert log.why(later).chain == (first, later)
@@ -104,7 +104,7 @@ def test_threads_that_ask_at_once_share_an_index(log):
     for _ in range(30):
         events.append(log.append("t", caused_by=events[-1:]))
     with Index(OS_DISK, log.folder, PLAIN) as index:
-        index.freshen()
+        index.refresh()
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(log.why, events))
     assert [len(why.chain) for why in found] == list(range(1, 32))

@@ -13,7 +13,7 @@ from tests.log.faults import WAIT_S
 from tests.sim.toys import Doer, add, config
 
 import thence
-from thence.core.values.causes import HandedCause, handed
+from thence.core.values.causes import PassedCause, parse_cause
 from thence.errors import EventNotFound, InvalidEvent
 from thence.sim import (
     EventWriter,
@@ -80,7 +80,7 @@ def test_causes_in_other_logs_are_external_and_their_clocks_witnessed(tmp_path):
     begun, built, tested = (next(iter(log.read())) for log in (first, other, third))
     assert (built.caused_by, tested.caused_by) == ((begun.event_id,), (built.event_id,))
     assert built.external_causes == (first.environment(begun)["THENCE_CAUSE"],)
-    assert handed(tested.external_causes[0]) == (built.event_id, 2, other.log_id)
+    assert parse_cause(tested.external_causes[0]) == (built.event_id, 2, other.log_id)
     assert (begun.lamport_clock, built.lamport_clock, tested.lamport_clock) == (1, 2, 3)
     assert [log.verify().findings for log in (first, other, third)] == [()] * 3
     shown = command("show", "@last", "--log", "other", cwd=tmp_path).out
@@ -105,12 +105,12 @@ def test_appended_event_passes_the_clock_that_was_handed_on(tmp_path):
 def test_append_tells_the_variable_for_the_shell_and_for_programs(tmp_path):
     said = command("append", "note", "--log", "log", "--env", cwd=tmp_path).out.strip()
     told = command("append", "note", "--log", "log", "--env", "--json", cwd=tmp_path).json
-    assert handed(told["THENCE_CAUSE"]) == (
+    assert parse_cause(told["THENCE_CAUSE"]) == (
         told["event_id"],
         2,
         thence.open(tmp_path / "log").log_id,
     )
-    assert handed(said.removeprefix("THENCE_CAUSE=")).lamport_clock == 1
+    assert parse_cause(said.removeprefix("THENCE_CAUSE=")).lamport_clock == 1
 
 
 @pytest.mark.parametrize("text", ["nonsense", f"é\udcff@1@{LOG}", f"a@{10**17}@{LOG}", '"\n'])
@@ -179,7 +179,7 @@ def test_step_in_another_log_is_an_external_cause(tmp_path):
 def test_emitted_event_is_durable_when_it_is_handed_on(log):
     event_id = log.emit("t")
     text = log.environment(event_id)["THENCE_CAUSE"]
-    assert handed(text) == HandedCause(event_id, 1, log.log_id)
+    assert parse_cause(text) == PassedCause(event_id, 1, log.log_id)
     assert log.environment(log.get(event_id)) == {"THENCE_CAUSE": text}
 
 

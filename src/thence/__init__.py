@@ -135,7 +135,9 @@ if not TYPE_CHECKING:
             found = getattr(module, "open_log" if name == "open" else name)
             globals()[name] = found
             return found
-        from thence.core.nearest import meant
+        from thence.core.nearest import did_you_mean
 
         unknown = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(unknown + ("" if name.startswith("_") else meant(name, __all__)))
+        raise AttributeError(
+            unknown + ("" if name.startswith("_") else did_you_mean(name, __all__))
+        )

@@ -267,7 +267,7 @@ class Answers:
         log_id = info.log_id if info else ""
         index = self.index()
         if index is None:
-            page = listing.listed(self.read(), filter, log_id, **paging)
+            page = listing.page_of_events(self.read(), filter, log_id, **paging)
         else:
             page = query.page(index, filter, log_id, **paging)
         if limit is not None or page.next_cursor is None:

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from thence.core.event import Event
-from thence.core.values.causes import VARIABLE, Causes, HandedCause, cause_ids, handed
+from thence.core.values.causes import CAUSE_VARIABLE, Causes, PassedCause, cause_ids, parse_cause
 from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent
 from thence.log.storage.identity import LogInfo
@@ -161,7 +161,7 @@ class StepLog(Protocol):
     def append_event(self, new: NewEvent) -> Event:
         """Appends an event and returns it once it is durable."""
 
-    def handed_on(self, event: Event) -> HandedCause | None:
+    def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
 
 
@@ -174,7 +174,7 @@ class OpenStep(NamedTuple):
 
     log: StepLog
     begun: Event
-    cause: HandedCause | None
+    cause: PassedCause | None
     inner: deque[str]
     outer: "OpenStep | None"
     process: int
@@ -194,7 +194,7 @@ class Origin:
         witness: Callable[[int], None],
         info: Callable[[], LogInfo | None],
     ) -> None:
-        self._received = handed(received) if received else None
+        self._received = parse_cause(received) if received else None
         self._malformed = received if self._received is None else None
         self.causes = (self._received.event_id,) if self._received is not None else ()
         self._witness = witness
@@ -214,7 +214,7 @@ class Origin:
         """Warns, once, of a received cause that is none."""
         malformed, self._malformed = self._malformed, None
         if malformed:
-            warn("cause_ignored", {VARIABLE: malformed, "form": "ID@CLOCK@LOG_ID"})
+            warn("cause_ignored", {CAUSE_VARIABLE: malformed, "form": "ID@CLOCK@LOG_ID"})
 
     def environment(self, event: Event) -> dict[str, str]:
         """Returns the variable that hands an event of this log on; raises InvalidEvent."""
@@ -226,7 +226,7 @@ class Origin:
                 cause="its log has no id and can't be given one, or its own id is out of form",
                 hint="give this user the right to write to the log's folder",
             )
-        return {VARIABLE: cause.text}
+        return {CAUSE_VARIABLE: cause.text}
 
     def external(self, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Witnesses those of an event's causes that were handed on.
@@ -248,6 +248,6 @@ class Origin:
                 external.append(cause.text)
         return tuple(external)
 
-    def handed_on(self, event: Event) -> HandedCause | None:
+    def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
-        return handed(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")
+        return parse_cause(f"{event.event_id}@{event.lamport_clock}@{self.log_id}")

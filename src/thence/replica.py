@@ -16,7 +16,7 @@ from thence.answers import After, Answers
 from thence.appender import Appender, E, Encode
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.causes import VARIABLE, Cause, Causes, HandedCause, id_of
+from thence.core.values.causes import CAUSE_VARIABLE, Cause, Causes, PassedCause, id_of
 from thence.core.values.new_event import NewEvent
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
@@ -66,14 +66,14 @@ def open_log(
 class LogOptions(TypedDict, total=False):
     """The options of a host for its log.
 
-    A file that has reached `max_file_size` bytes is rotated. `tell` is called with a word and
+    A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
     """
 
     max_queue_size: int
     on_full: OnFull
     max_file_size: int
-    tell: Report
+    report: Report
     context: Mapping[str, Any]
 
 
@@ -86,7 +86,7 @@ def open_host_log(
 ) -> "Log":
     """Opens the log like `open_log`, with a host's further options."""
     found = opened_vocabulary(disk, path, vocabulary, create)
-    return Log(Path(path), found, received=variable(VARIABLE), disk=disk, **options)
+    return Log(Path(path), found, received=variable(CAUSE_VARIABLE), disk=disk, **options)
 
 
 class Log:
@@ -103,7 +103,7 @@ class Log:
         max_queue_size: int = QUEUE_EVENTS_MAX,
         on_full: OnFull = "block",
         max_file_size: int = FILE_BYTES_MAX,
-        tell: Report | None = None,
+        report: Report | None = None,
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
         disk: Disk = OS_DISK,
@@ -121,7 +121,7 @@ class Log:
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
-            report=guarded(tell or warn),
+            report=guarded(report or warn),
             context=context or {},
             received=received,
         )
@@ -285,7 +285,7 @@ class Log:
         found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
         return self._appender.origin.environment(found)
 
-    def handed_on(self, event: Event) -> HandedCause | None:
+    def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
         return self._appender.origin.handed_on(event)
 

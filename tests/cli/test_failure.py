@@ -4,7 +4,7 @@ from tests.cli.installed import is_three_lines
 
 from thence import errors
 from thence.cli.failure import failure_of, problem_line, report_error
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 from thence.settings import Settings
 
 EXIT_CODES = {
@@ -73,7 +73,7 @@ def test_code_of_an_error_is_its_name_in_words():
     ],
 )
 def test_every_error_is_told_in_three_lines(capfd, error):
-    assert report_error(error, Voice(Settings())) in (1, 2)
+    assert report_error(error, Output(Settings())) in (1, 2)
     err = capfd.readouterr().err
     assert is_three_lines(err)
     assert len(err.splitlines()) == 3

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from tests.events import ulids
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.values.causes import HandedCause, handed
+from thence.core.values.causes import PassedCause, parse_cause
 
 
 @pytest.mark.promise("O6")
 @given(ulids | st.from_regex(r"[a-z_.:-]{1,128}", fullmatch=True), st.integers(0, CLOCK_MAX), ulids)
 def test_handed_cause_is_read_back(event_id, clock, log_id):
-    cause = HandedCause(event_id, clock, log_id)
-    assert handed(cause.text) == cause
+    cause = PassedCause(event_id, clock, log_id)
+    assert parse_cause(cause.text) == cause
 
 
 LOG = "0" * 26
@@ -43,16 +43,16 @@ LOG = "0" * 26
     ],
 )
 def test_anything_else_is_no_cause(text):
-    assert handed(text) is None
+    assert parse_cause(text) is None
 
 
 @given(st.text())
 def test_no_text_breaks_it(text):
-    found = handed(text)
+    found = parse_cause(text)
     assert found is None or found.text.startswith(found.event_id)
 
 
 def test_last_clock_there_is_can_be_handed_on():
-    last = HandedCause("x", CLOCK_MAX, "0" * 26)
-    assert handed(last.text) == last
-    assert handed(HandedCause("x", CLOCK_MAX + 1, "0" * 26).text) is None
+    last = PassedCause("x", CLOCK_MAX, "0" * 26)
+    assert parse_cause(last.text) == last
+    assert parse_cause(PassedCause("x", CLOCK_MAX + 1, "0" * 26).text) is None

@@ -287,7 +287,7 @@ ORDER = {"subject": "order/881"}
 )
 def test_event_of_any_program_is_told(event, sentence, in_columns):
     assert PLAIN.sentence(event) == f"{sentence} [{short_id(ID)}]"
-    assert PLAIN.said(event) == sentence
+    assert PLAIN.summary(event) == sentence
     assert PLAIN.in_columns(event) == in_columns
 
 
@@ -299,7 +299,7 @@ def test_sentence_is_short_whatever_the_event_holds():
         bodies = {"payload": body, "details": body}
         line = stamped(drafted(ID, long, members | bodies), 1, 1)
         event = event_of(line, vocabulary)
-        assert len(vocabulary.said(event)) <= SENTENCE_CHARACTERS_MAX
+        assert len(vocabulary.summary(event)) <= SENTENCE_CHARACTERS_MAX
         assert len(vocabulary.in_columns(event)) <= SENTENCE_CHARACTERS_MAX
 
 
@@ -308,7 +308,7 @@ def test_notices_read_the_same_in_every_vocabulary():
         facts = {"count": 3, "bytes": 5, "file": "events.jsonl", "offset": 7}
         members = {"payload": facts, "details": {**facts, "error_type": error_type}}
         told = {
-            vocabulary.said(event_of(stamped(drafted(ID, name, members), 1, 1), vocabulary))
+            vocabulary.summary(event_of(stamped(drafted(ID, name, members), 1, 1), vocabulary))
             for vocabulary, name in ((PLAIN, f"log.{kind}"), (WORK, f"log.{kind}"), (SIM, "SYSTEM"))
         }
         assert len(told) == 1

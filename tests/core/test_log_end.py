@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, event_of, new_id, stamped
 
-from thence.core.query.tally import LogEnd, ending
+from thence.core.query.tally import LogEnd, find_end
 
 
 def lasting(*parts):
@@ -25,22 +25,22 @@ def types(events):
 
 
 def test_no_events_end_in_nothing():
-    assert ending([]) == LogEnd(None, ())
+    assert find_end([]) == LogEnd(None, ())
 
 
 def test_begun_and_not_ended_is_open_in_total_order():
     events = lasting("+run", "+turn", "note", "-turn", "+second", "note")
-    last, still_open = ending(events)
+    last, still_open = find_end(events)
     assert last == events[-1]
     assert types(still_open) == ["+run", "+second"]
 
 
 def test_what_was_ended_is_not_open():
-    assert ending(lasting("+run", "+turn", "-turn", "-run")).still_open == ()
+    assert find_end(lasting("+run", "+turn", "-turn", "-run")).still_open == ()
 
 
 def test_end_of_what_was_never_begun_leaves_nothing_open():
-    assert types(ending(lasting("-elsewhere", "+run")).still_open) == ["+run"]
+    assert types(find_end(lasting("-elsewhere", "+run")).still_open) == ["+run"]
 
 
 @given(
@@ -51,8 +51,8 @@ def test_order_of_reading_changes_nothing(parts, chance):
     events = lasting(*parts)
     shuffled = list(events)
     chance.shuffle(shuffled)
-    found = ending(shuffled)
-    assert found == ending(events)
+    found = find_end(shuffled)
+    assert found == find_end(events)
     ended = {f"+{part[1:]}" for part in parts if part[0] == "-"}
     assert types(found.still_open) == [
         part for part in parts if part[0] == "+" and part not in ended
@@ -61,8 +61,8 @@ def test_order_of_reading_changes_nothing(parts, chance):
 
 def test_end_that_is_read_before_its_begin_closes_it():
     events = lasting("+run", "+turn", "-turn")
-    assert types(ending(reversed(events)).still_open) == ["+run"]
-    assert ending(reversed(events)).last == events[-1]
+    assert types(find_end(reversed(events)).still_open) == ["+run"]
+    assert find_end(reversed(events)).last == events[-1]
 
 
 def test_event_that_ends_one_thing_may_begin_another():
@@ -71,5 +71,5 @@ def test_event_that_ends_one_thing_may_begin_another():
         event_of(stamped(drafted(first, "a", {"begins": True}), 1, 1)),
         event_of(stamped(drafted(second, "b", {"begins": True, "ends": first}), 2, 2)),
     ]
-    assert types(ending(events).still_open) == ["b"]
-    assert types(ending(reversed(events)).still_open) == ["b"]
+    assert types(find_end(events).still_open) == ["b"]
+    assert types(find_end(reversed(events)).still_open) == ["b"]

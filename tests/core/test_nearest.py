@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from thence.core.nearest import meant, nearest
+from thence.core.nearest import did_you_mean, nearest
 
 NAMES = ["subject", "stream", "where", "Event", "NewEvent"]
 
@@ -31,8 +31,8 @@ def test_long_name_costs_no_more_than_its_beginning():
 
 
 def test_sentence_ends_with_the_name_that_may_be_meant():
-    assert meant("wher", NAMES) == "; did you mean where?"
-    assert meant("xyzzy", NAMES) == ""
+    assert did_you_mean("wher", NAMES) == "; did you mean where?"
+    assert did_you_mean("xyzzy", NAMES) == ""
 
 
 def test_difflib_is_not_imported_before_something_went_wrong():

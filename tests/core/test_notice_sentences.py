@@ -73,7 +73,7 @@ SHRUNK = "the log ends before what it had made durable: it was cut or restored"
 )
 def test_notice_is_a_sentence_with_its_facts(kind, facts, sentence):
     event = event_of(line_of(facts, event_type=f"log.{kind}"))
-    assert PLAIN.said(event) == PLAIN.in_columns(event) == sentence
+    assert PLAIN.summary(event) == PLAIN.in_columns(event) == sentence
 
 
 @pytest.mark.parametrize("wrong", [None, "x", -1, [], {"a": 1}, True, 1.5])
@@ -83,4 +83,4 @@ def test_notice_with_facts_of_other_kinds_is_told_all_the_same(wrong):
     kinds = ("gap", "recovered", "torn", "joined", "node_changed", "segment_suspect", "shrunk")
     for kind in kinds:
         event = event_of(line_of(dict.fromkeys(names, wrong), event_type=f"log.{kind}"))
-        assert PLAIN.said(event)
+        assert PLAIN.summary(event)

@@ -109,7 +109,7 @@ class Run:
         """Open the log as `thence.open` does; without one, the scene ends here."""
         with self.ending("open"):
             found = opened_vocabulary(self.disk, self.folder, None, create)
-            self.log = Log(self.folder, found, max_file_size=limit, tell=silent, disk=self.disk)
+            self.log = Log(self.folder, found, max_file_size=limit, report=silent, disk=self.disk)
 
     def open_writer(self, mode: WriteMode) -> None:
         """Open an event writer; without one, the scene ends here."""

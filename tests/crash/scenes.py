@@ -57,7 +57,7 @@ def nothing(folder: Path) -> None:
 
 def some(folder: Path) -> None:
     """Leave a log of three events in two files."""
-    with Log(folder, PLAIN, max_file_size=700, tell=silent, disk=HASTY_DISK) as log:
+    with Log(folder, PLAIN, max_file_size=700, report=silent, disk=HASTY_DISK) as log:
         log._appender.prepare()
         for number in (-1, -2, -3):
             log.append("before", {"n": number, "text": "x" * 100})
@@ -249,13 +249,13 @@ def hand_on(run: Run) -> None:
 
 
 def close_idle(run: Run) -> None:
-    run.log = Log(run.folder, PLAIN, tell=silent, disk=run.disk)
+    run.log = Log(run.folder, PLAIN, report=silent, disk=run.disk)
     run.append(0)
     run.disk.arm()
 
 
 def close_queued(run: Run) -> None:
-    run.log = Log(run.folder, PLAIN, tell=silent, disk=run.disk)
+    run.log = Log(run.folder, PLAIN, report=silent, disk=run.disk)
     run.append(0)
     run.disk.arm()
     for number in (1, 2):

@@ -108,7 +108,7 @@ def judged(run: Run, vocabulary: str) -> list[str]:
     older = [path for path in files(run.folder) if path.name != "events.jsonl"]
     found += [f"{path.name} ends in half a line" for path in older if is_torn(path)]
     try:
-        with Log(run.folder, VOCABULARIES[vocabulary], tell=silent, disk=HASTY_DISK) as log:
+        with Log(run.folder, VOCABULARIES[vocabulary], report=silent, disk=HASTY_DISK) as log:
             run.kept[LAST] = log.append("reopened", timeout_s=2).event_id
             found += [f"verify: {finding}" for finding in log.verify().damage]
             served = Counter(event.event_id for event in log.read())

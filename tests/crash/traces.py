@@ -64,7 +64,7 @@ def quiet(word: str, facts: object) -> None:
 def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX) -> Log:
     """Open the log on a simulated disk as `thence.open` does on the real one."""
     vocabulary = opened_vocabulary(disk, FOLDER, PLAIN, True)
-    return Log(FOLDER, vocabulary, disk=disk, max_file_size=limit, tell=quiet)
+    return Log(FOLDER, vocabulary, disk=disk, max_file_size=limit, report=quiet)
 
 
 class Scene:
@@ -157,7 +157,7 @@ def identity_of(disk: SimulatedDisk) -> tuple[str, str]:
 
 def opened_to_read(image: Image) -> Log:
     """Open the log of an image for reading."""
-    return Log(FOLDER, PLAIN, disk=SimulatedDisk(image), tell=quiet)
+    return Log(FOLDER, PLAIN, disk=SimulatedDisk(image), report=quiet)
 
 
 def lines_of(moment: Moment) -> Iterator[bytes]:
@@ -315,7 +315,7 @@ def intruded(play: Play, number: int) -> Play:
     """Another opening appends to the same log right before the n-th call of a trace."""
 
     def both(scene: Scene) -> None:
-        other = Log(FOLDER, PLAIN, disk=scene.disk, max_file_size=scene.limit, tell=quiet)
+        other = Log(FOLDER, PLAIN, disk=scene.disk, max_file_size=scene.limit, report=quiet)
         interleaved(scene, other, "any", number)
         play(scene)
         scene.disk.before = None

@@ -35,7 +35,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path):
             file.write(line(event_id, times[event_id]) + b"\n")
             if request.param == "bit by bit" and chance.random() < 0.2:
                 file.flush()
-                index.freshen()
+                index.refresh()
         file.flush()
         yield index, ids
 
@@ -63,7 +63,7 @@ def test_log_in_total_order_has_no_strays(tmp_path: Path) -> None:
     with open_log(tmp_path) as log:
         ids = [log.append("a").event_id for _ in range(30)]
     with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.freshen()
+        index.refresh()
         with open_log(tmp_path) as log:
             ids += [log.append("a").event_id for _ in range(30)]
         strays = f"SELECT count(*) FROM events WHERE place <> arrival * {STRIDE}"

@@ -82,7 +82,7 @@ def test_late_events_that_fill_the_gap_between_two_are_given_room(tmp_path: Path
     with index_of(folder) as index:
         for clock in range(60, 1, -1):
             add(folder, [line_of(lamport_clock=clock)])
-            index.freshen()
+            index.refresh()
         fits(index, folder)
 
 
@@ -91,7 +91,7 @@ def test_more_late_events_than_a_gap_holds_come_at_once(tmp_path: Path) -> None:
     ends = [line_of(event_id=IDS[0], lamport_clock=1), line_of(lamport_clock=9_000, causes=IDS[:1])]
     add(folder, ends)
     with index_of(folder) as index:
-        index.freshen()
+        index.refresh()
         add(folder, [line_of(lamport_clock=clock, causes=IDS[:1]) for clock in range(2, 1_500)])
         fits(index, folder)
 
@@ -102,10 +102,10 @@ def test_lines_with_and_without_clocks_keep_their_order_when_places_run_out(tmp_
     with index_of(folder) as index:
         add(folder, [line % (b"a", 0, 0), line % (b"b", 0, 3), line_of(lamport_clock=2)])
         add(folder, [line_of(lamport_clock=4)])
-        index.freshen()
+        index.refresh()
         for number in range(1, 30):
             add(folder, [line % (b"b", 1000 - number, 3), line % (b"a", number, 0)])
-            index.freshen()
+            index.refresh()
         fits(index, folder)
 
 
@@ -115,7 +115,7 @@ def test_another_tools_lines_come_between_ours_again_and_again(tmp_path: Path) -
         for number in range(40):
             foreign = b'{"event_id":"f%03d","event_type":"x"}\n' % number
             add(folder, [line_of(lamport_clock=number + 1), foreign])
-            index.freshen()
+            index.refresh()
         fits(index, folder)
         for number in range(1_500):
             add(folder, [b'{"event_id":"g%04d","event_type":"x"}\n' % number])
@@ -141,7 +141,7 @@ def test_the_first_thousand_bad_lines_are_kept_and_all_are_counted(tmp_path: Pat
     with index_of(folder) as index:
         for size in (1, 700, 700):
             add(folder, [b"bad\n"] * size)
-            index.freshen()
+            index.refresh()
         counted = "SELECT (SELECT count(*) FROM damage), (SELECT sum(bad_lines) FROM segments)"
         assert index.answer(lambda db: db.execute(counted).fetchone()) == (1_000, 1_401)
         index.rebuild()

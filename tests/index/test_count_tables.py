@@ -91,7 +91,7 @@ QUESTIONS = [*SPANS, *NAMES, *BOTH]
 
 def tells(index: Index, folder: Path, questions: list[Filter] = QUESTIONS) -> None:
     """Asserts that totals, and pages anywhere, are what a reading of the log gives."""
-    index.freshen()
+    index.refresh()
     ordered = matching(read(folder), Filter())
     for filter in questions:
         due = [event for event in ordered if filter.matches(event)]
@@ -116,7 +116,7 @@ def log(tmp_path: Path, range_lines: list[bytes]) -> Iterator[tuple[Index, Path]
     folder = tmp_path / "log"
     add(folder, range_lines)
     with index_of(folder) as index:
-        index.freshen()
+        index.refresh()
         yield index, folder
 
 
@@ -229,7 +229,7 @@ def test_page_takes_no_more_steps_of_a_log_four_times_as_long(tmp_path):
         for end in (EVENTS, 4 * EVENTS):
             add(folder, [*lines(at, end), late(at)])  # so that no offset is arithmetic
             at = end
-            index.freshen()
+            index.refresh()
             for name, (filter, paging) in WIDE.items():
                 offset = paging.get("offset", 0) % end
                 asked = {**paging, "limit": 100, "offset": offset}
@@ -249,7 +249,7 @@ def test_totals_take_no_more_steps_of_a_log_four_times_as_long(tmp_path):
     with index_of(folder) as index:
         for first, end in ((0, EVENTS), (EVENTS, 4 * EVENTS)):
             add(folder, lines(first, end))
-            index.freshen()
+            index.refresh()
             ways = (
                 partial(page, index, subject, limit=100),
                 partial(count, index, spanned),

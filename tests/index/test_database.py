@@ -34,7 +34,7 @@ from thence.index.file.database import Index
 from thence.log.storage.disk import OS_DISK
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
 while True:
-    index.freshen()
+    index.refresh()
     print(index.answer(lambda db: db.execute("SELECT count(*) FROM events").fetchone())[0])
 """
 
@@ -79,10 +79,10 @@ def test_nothing_new_is_seen_without_reading_the_log_or_writing_the_database(log
     log.append("a")
     disk = HalfSeen()
     with Index(disk, log.folder, log.vocabulary) as index:
-        index.freshen()
+        index.refresh()
         database = log.folder / ".thence" / "index.db"
         before, disk.read_bytes = database.stat(), 0
-        index.freshen()
+        index.refresh()
         assert disk.read_bytes == 0
         assert database.stat().st_mtime_ns == before.st_mtime_ns
 
@@ -93,7 +93,7 @@ def test_one_reading_sees_one_state(log: Log) -> None:
         count = "SELECT count(*) FROM events"
         assert connection.execute(count).fetchone() == (1,)
         log.append("b")
-        index.freshen()
+        index.refresh()
         assert connection.execute(count).fetchone() == (1,)
         with index.reading() as another:
             assert another.execute(count).fetchone() == (2,)
@@ -137,12 +137,12 @@ def test_who_reads_does_not_wait_for_who_freshens(log: Log) -> None:
     log.append("a")
     disk = Held()
     with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(1) as pool:
-        index.freshen()
+        index.refresh()
         with index.reading():  # from now on a connection is idle
             pass
         log.append("b")
         disk.hold()
-        freshening = pool.submit(index.freshen)
+        freshening = pool.submit(index.refresh)
         assert disk.has_come.wait(WAIT_S)
         try:
             with index.reading() as connection:
@@ -159,21 +159,21 @@ def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Log) -> Non
     log.append("a")
     disk = Held()
     with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(9) as pool:
-        index.freshen()
+        index.refresh()
         log.append("b")
         before = disk.looks
-        index.freshen()
+        index.refresh()
         looks = disk.looks - before  # so many for one that finds something new
         disk.hold()
         before = disk.looks
-        first = pool.submit(index.freshen)
+        first = pool.submit(index.refresh)
         assert disk.has_come.wait(WAIT_S)
         log.append("c")  # after the first one had begun: that may miss it
         count = "SELECT count(*) FROM events"
         asked = [
             pool.submit(index.answer, lambda db: db.execute(count).fetchone()) for _ in "12345678"
         ]
-        until(lambda: standing_in("freshen") == len(asked))
+        until(lambda: standing_in("refresh") == len(asked))
         disk.may_go_on.set()
         first.result()
         assert [ask.result() for ask in asked] == [(3,)] * len(asked)
@@ -206,11 +206,11 @@ def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log
         log.append("a", {"text": "x" * 10_000})
     path, disk = str(log.folder / CURRENT), HalfSeen()
     with Index(disk, log.folder, log.vocabulary) as index:
-        index.freshen()
+        index.refresh()
         size = Path(path).stat().st_size
         log.append("b")
         disk.sizes[path], disk.read_bytes = size, 0
-        index.freshen()
+        index.refresh()
         disk.sizes.clear()
         assert disk.read_bytes < size / 10
         assert told(index)["lines"] == written(log)
@@ -231,7 +231,7 @@ def until(is_so: Callable[[], bool]) -> None:
 def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Log) -> None:
     log.append("a")
     with index_of(log.folder) as index:
-        index.freshen()
+        index.refresh()
         with index.reading() as connection:
 
             def ask() -> None:
@@ -329,7 +329,7 @@ def test_a_builder_that_was_stopped_is_not_waited_for_for_ever(log: Log) -> None
                 follower.stdout.readline()
         os.close(lock)
         with index_of(log.folder) as index:
-            index.freshen(timeout_s=0.1)
+            index.refresh(timeout_s=0.1)
             fits(index, log.folder)
             follower.send_signal(signal.SIGCONT)
             follower.stdout.readline()

@@ -52,7 +52,7 @@ def another_logs(path: Path) -> None:
     with open_log(other) as log:
         log.append("else")
     with index_of(other) as index:
-        index.freshen()
+        index.refresh()
     shutil.copyfile(other / ".thence" / "index.db", path)
 
 
@@ -116,7 +116,7 @@ def harm(request: pytest.FixtureRequest) -> Harm:
 
 def test_an_index_harmed_while_nobody_has_it_open_is_made_again(folder: Path, harm: Harm) -> None:
     with index_of(folder) as index:
-        index.freshen()
+        index.refresh()
     harm(folder / ".thence" / "index.db")
     with index_of(folder) as index:
         fits(index, folder)
@@ -145,7 +145,7 @@ def test_a_log_of_changes_that_was_lost_with_its_process_is_missed(folder: Path)
     def follow() -> None:
         for _ in range(5):
             add(folder, [line_of()])
-            killed.freshen()
+            killed.refresh()
 
     in_child(follow)
     database = folder / ".thence" / "index.db"
@@ -272,7 +272,7 @@ def test_a_full_disk_keeps_the_index_in_memory(folder: Path) -> None:
 
 def test_a_database_that_another_program_has_locked_is_left_to_it(folder: Path) -> None:
     with index_of(folder) as index:
-        index.freshen()
+        index.refresh()
     database = folder / ".thence" / "index.db"
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -314,9 +314,9 @@ def test_log_of_changes_is_copied_before_it_grows_long(
     sizes = []
     add(tmp_path / "log", [line_of()])
     with index_of(tmp_path / "log") as index:
-        index.freshen()
+        index.refresh()
         for _ in range(steps):
             add(tmp_path / "log", [line_of() for _ in range(events)])
-            index.freshen()
+            index.refresh()
             sizes.append(wal(database).stat().st_size)
     assert 0 < sizes[-1] < 2 * sizes[copied_by - 1]

@@ -23,7 +23,7 @@ def test_causes_are_found_however_long_before_they_were_read(tmp_path: Path) -> 
         ),
     )
     with index_of(tmp_path) as index:
-        index.freshen()
+        index.refresh()
         found = index.answer(lambda db: db.execute("SELECT child, parent FROM causes").fetchall())
         waiting = index.answer(lambda db: db.execute("SELECT count(*) FROM waiting").fetchone())
     expected = {(at * STRIDE, (at - back) * STRIDE) for at in range(EVENTS + 1) for back in BACK}

@@ -108,7 +108,7 @@ def test_where_of_a_large_log_is_judged_in_batches(tmp_path):
     with open_log(tmp_path) as log:
         log.append_many([{"event_type": "a", "payload": payload} for payload in payloads])
     with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.freshen()
+        index.refresh()
         filter = Filter.of(where="n >= 40 and n < 70")
         found = page(index, filter, limit=10, offset=15)
         assert [event.payload["n"] for event in found.events] == list(range(55, 65))

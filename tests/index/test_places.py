@@ -15,7 +15,7 @@ def test_late_events_get_places_of_their_own_between_their_neighbours(tmp_path, 
     add(folder, [line_of(lamport_clock=1), line_of(seq=2, lamport_clock=9_000)])
     late = [(clock, NODE, "late", "") for clock in range(2, 2 + count)]
     with index_of(folder) as index:
-        index.freshen()
+        index.refresh()
         with index.reading() as connection:
             places = assign_places(connection, late)
     assert places is not None
@@ -29,6 +29,6 @@ def test_no_more_late_events_are_taken_in_than_there_is_room_for(tmp_path) -> No
     add(folder, [line_of(lamport_clock=1), line_of(seq=2, lamport_clock=9_000)])
     late = [(clock, NODE, "late", "") for clock in range(2, 2 + STRIDE)]
     with index_of(folder) as index:
-        index.freshen()
+        index.refresh()
         with index.reading() as connection:
             assert assign_places(connection, late) is None

@@ -18,7 +18,7 @@ from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidCursor, InvalidFilter
 from thence.index.file.database import Index
-from thence.index.plan.page import Page, listed
+from thence.index.plan.page import Page, page_of_events
 from thence.index.plan.query import count, page, page_of_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
@@ -35,7 +35,7 @@ def log_of(drawn: list[bytes], rotated: int = 0) -> Iterator[tuple[Path, Index]]
         (folder / ".thence").mkdir()
         write(folder, drawn, rotated)
         with Index(OS_DISK, folder, PLAIN) as index:
-            index.freshen()
+            index.refresh()
             yield folder, index
 
 
@@ -43,7 +43,7 @@ def both(folder: Path, index: Index) -> list[Ask]:
     """Returns the two ways to ask: the index, and a reading of the log."""
     return [
         lambda filter, **paging: page(index, filter, **paging),
-        lambda filter, **paging: listed(read(folder), filter, **paging),
+        lambda filter, **paging: page_of_events(read(folder), filter, **paging),
     ]
 
 
@@ -112,7 +112,7 @@ def test_pages_of_a_growing_log_are_disjoint_and_complete(drawn, filter, limit, 
             found += turned.events
             if later:
                 write(folder, later.pop())
-                index.freshen()
+                index.refresh()
             if data.draw(st.booleans()):
                 index.rebuild()
         assert found == due
@@ -142,13 +142,13 @@ with thence.open(sys.argv[1]) as log:
 """
     ran(code, tmp_path, "a")
     with Index(OS_DISK, tmp_path, PLAIN) as index:
-        index.freshen()
+        index.refresh()
         due = matching(read(tmp_path), ALL)
         found: list[Event] = []
         for turned in all_pages(lambda *a, **k: page(index, *a, **k), ALL, limit=20):
             found += turned.events
             ran(code, tmp_path, "b")
-            index.freshen()
+            index.refresh()
         assert found == due
         assert count(index, ALL) == 50 * 4
 
@@ -167,7 +167,7 @@ def test_pages_go_on_behind_an_event_that_is_gone(drawn, gone, limit, data):
             (folder / "events.jsonl").write_bytes(
                 b"".join(line for line in drawn if last not in line)
             )
-            index.freshen()
+            index.refresh()
             due = matching(read(folder), ALL, descending)
             key = before.events[-1].order_key
             rest = [event for event in due if (event.order_key > key) != descending]
@@ -175,7 +175,7 @@ def test_pages_go_on_behind_an_event_that_is_gone(drawn, gone, limit, data):
             room = before.total - limit
             assert list(found.events) == rest[: min(limit, room)]
             (folder / "events.jsonl").write_bytes(b"".join(drawn))
-            index.freshen()
+            index.refresh()
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def pages(tmp_path: Path) -> Iterator[Ask]:
     with open_log(tmp_path / "log") as log:
         log.append_many([{"event_type": "abc"[n % 3], "payload": {"n": n}} for n in range(9)])
     with Index(OS_DISK, tmp_path / "log", PLAIN) as index:
-        index.freshen()
+        index.refresh()
         yield lambda filter=ALL, **paging: page(index, filter, **paging)
 
 

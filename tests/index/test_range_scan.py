@@ -43,7 +43,7 @@ def test_places_are_those_of_the_events_selected_whatever_leads(drawn, filter, b
         (folder / ".thence").mkdir()
         write(folder, drawn)
         with Index(OS_DISK, folder, PLAIN) as index:
-            index.freshen()
+            index.refresh()
             arrived = read(folder)
             due = [event.event_id for event in matching(arrived, filter, descending)]
             with closing(copied(index)) as connection:
@@ -91,7 +91,7 @@ def index(tmp_path):
             [{"event_type": "ab"[n % 2], "actor": f"agent-{n % 100}"} for n in range(300)]
         )
     with Index(OS_DISK, tmp_path / "log", PLAIN) as opened:
-        opened.freshen()
+        opened.refresh()
         yield opened
 
 

@@ -75,7 +75,7 @@ def test_total_of_scattered_turns_takes_no_more_steps_of_a_log_four_times_as_lon
     with index_of(folder) as index:
         for first, end in ((0, EVENTS), (EVENTS, 4 * EVENTS)):
             add(folder, lines([at * 7_919 % 40 for at in range(first, end)], first))
-            index.freshen()
+            index.refresh()
             ways = (partial(count, index, few), partial(page, index, many, limit=100))
             taken.append([steps(index, way) for way in ways])
     for short, long in zip(*taken, strict=True):

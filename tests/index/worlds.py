@@ -75,5 +75,5 @@ def indexed(folder: Path, batches: Sequence[Sequence[bytes]]) -> Index:
     for batch in batches:
         with (folder / "events.jsonl").open("ab") as segment:
             segment.write(b"".join(batch))
-        index.freshen()
+        index.refresh()
     return index

@@ -87,7 +87,7 @@ def append_notice(folder: Path, kind: str, facts: Mapping[str, Any]) -> str:
 def held(folder: Path, **options: Any) -> tuple[Log, GatedDisk, Reports]:
     """Open a log whose thread stands in its first sync, one event written and not yet durable."""
     disk, reports = GatedDisk(), Reports()
-    log = Log(folder, PLAIN, disk=disk, tell=reports, **options)
+    log = Log(folder, PLAIN, disk=disk, report=reports, **options)
     log.emit("first")
     assert disk.arrived.wait(WAIT_S)
     return log, disk, reports

@@ -180,7 +180,7 @@ def test_full_queue_that_blocks_loses_nothing_and_keeps_each_producers_order(tmp
 @pytest.mark.promise("W10")
 def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path):
     disk, reports = FailingDisk(), Reports()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
+    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
     log.append("zeroth")
     disk.faults["write"] = FULL
     ids = [log.emit("t", {"n": number}) for number in range(3)]
@@ -202,7 +202,7 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
 @pytest.mark.promise("W10")
 def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
     disk, reports = SmallDisk(0), Reports()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
+    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
     log.emit("large", {"text": "x" * 5_000})
     reports.wait_for("refused")
     disk.room = 2_000
@@ -223,7 +223,7 @@ def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
 @pytest.mark.promise("W10")
 def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
     disk, reports, started = FailingDisk(write=FULL), Reports(), StartedThreads()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
+    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
     ids = [log.emit("t") for _ in range(4)]
     assert not log.close(timeout_s=0)
     until(lambda: not started())
@@ -234,7 +234,7 @@ def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
 
 def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
     disk, reports = FailingDisk(sync_data=DiskError(errno.EIO, "device error")), Reports()
-    log = Log(tmp_path, PLAIN, disk=disk, tell=reports)
+    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
     log.emit("t")
     reports.wait_for("lost")
     with pytest.raises(Exception, match="earlier sync"):

@@ -240,7 +240,7 @@ def test_thread_ends_with_the_program_and_starts_when_it_is_needed_but_not_twice
 
 def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp_path):
     disk, reports = FailingDisk(), Reports()
-    with Log(tmp_path, PLAIN, disk=disk, tell=reports) as log:
+    with Log(tmp_path, PLAIN, disk=disk, report=reports) as log:
         log.append("zeroth")
         disk.faults["write"] = FULL
         for _ in range(2):

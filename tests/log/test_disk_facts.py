@@ -196,9 +196,9 @@ def test_folder_is_made_with_its_parents_once_or_twice(tmp_path):
 def test_descriptor_that_is_closed_already_is_let_go_all_the_same(tmp_path):
     descriptor = OS_DISK.open_append(tmp_path / "a")
     held = open_files()
-    OS_DISK.let_go(descriptor)
+    OS_DISK.close_quietly(descriptor)
     assert open_files() == held - 1
-    OS_DISK.let_go(descriptor)
+    OS_DISK.close_quietly(descriptor)
 
 
 def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path):

@@ -46,7 +46,7 @@ def types(folder):
 
 def opened(folder, disk, **options):
     told = []
-    return Log(folder, PLAIN, disk=disk, tell=lambda *fact: told.append(fact), **options), told
+    return Log(folder, PLAIN, disk=disk, report=lambda *fact: told.append(fact), **options), told
 
 
 @pytest.mark.promise("W10")

@@ -78,7 +78,7 @@ class Scene:
             self.folder,
             PLAIN,
             max_file_size=self.FILE_BYTES,
-            tell=lambda word, facts: self.told.append(word),
+            report=lambda word, facts: self.told.append(word),
         )
 
     def append(self, *numbers):

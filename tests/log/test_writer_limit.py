@@ -14,7 +14,7 @@ def test_segment_that_is_exactly_full_takes_no_more_from_a_lone_append(tmp_path)
     with Log(tmp_path, PLAIN) as log:
         size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
     limit = size + len(line_of_next(tmp_path))
-    with Log(tmp_path, PLAIN, max_file_size=limit, tell=lambda *fact: told.append(fact)) as log:
+    with Log(tmp_path, PLAIN, max_file_size=limit, report=lambda *fact: told.append(fact)) as log:
         log.append("t", {"n": 0})
         assert (log.current_size, told) == (limit, [])
         log.append("t", {"n": 0})

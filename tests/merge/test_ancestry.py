@@ -64,7 +64,7 @@ def test_events_stand_behind_what_they_go_back_to_and_circles_together(events):
     for place, own in enumerate(ids):
         assert past[own] <= {*ids[:place], *circles[place]}
     assert len(list(groupby(circles))) == len(set(circles))
-    assert found.has_circles == any(len(circle) > 1 for circle in circles)
+    assert found.has_cycles == any(len(circle) > 1 for circle in circles)
 
 
 def test_long_chain_in_the_wrong_order_is_laid_out_without_recursion():

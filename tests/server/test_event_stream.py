@@ -17,7 +17,7 @@ from thence.server.live import feed, listener
 from thence.server.live import feed as feeds
 from thence.server.logs.root import Root
 from thence.server.routes.live_events import Stream
-from thence.server.served import Served
+from thence.server.state import ServerState
 from thence.sim import EventWriter, create_action_event
 
 
@@ -49,11 +49,11 @@ async def taken(frames: AsyncIterator[bytes], found: list[str], count: int) -> N
         found += ids(await anext(frames))
 
 
-def played(folder: Path, work: Callable[[Served, Stream], object]) -> None:
+def played(folder: Path, work: Callable[[ServerState, Stream], object]) -> None:
     """Runs a work with a stream of a run from its first event on."""
 
     async def play() -> None:
-        here = Served(Root(folder.parent))
+        here = ServerState(Root(folder.parent))
         stream = Stream(here, "run", True, Filter(), None)
         try:
             await work(here, stream)
@@ -72,7 +72,7 @@ def test_slow_client_goes_on_by_what_the_log_holds(
     monkeypatch.setattr(listener, "WAITING_EVENTS_MAX", 3)
     behind = 0
 
-    async def work(here: Served, stream: Stream) -> None:
+    async def work(here: ServerState, stream: Stream) -> None:
         nonlocal behind
         frames, found = stream.frames(await stream.begin()), list[str]()
         await taken(frames, found, 5)
@@ -103,7 +103,7 @@ def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
     monkeypatch.setattr(Follower, "forget", noted)
     is_indexed = (run / ".thence/index.db").exists()
 
-    async def work(here: Served, stream: Stream) -> None:
+    async def work(here: ServerState, stream: Stream) -> None:
         frames, found = stream.frames(await stream.begin()), list[str]()
         await taken(frames, found, 5)
         for total in (16, 40, 60):
@@ -125,7 +125,7 @@ def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
 def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "LISTENERS_MAX", 1)
 
-    async def work(here: Served, stream: Stream) -> None:
+    async def work(here: ServerState, stream: Stream) -> None:
         await stream.begin()
         with pytest.raises(ReadFailed, match="listen already"):
             await Stream(here, "run", True, Filter(), None).begin()
@@ -136,7 +136,7 @@ def test_too_many_listeners_are_refused(run: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.promise("Q9")
 def test_what_is_not_there_is_told_before_the_stream_begins(run: Path) -> None:
-    async def work(here: Served, stream: Stream) -> None:
+    async def work(here: ServerState, stream: Stream) -> None:
         with pytest.raises(EventNotFound):
             await Stream(here, "run", True, Filter(), "none").begin()
         with pytest.raises(NotALog):
@@ -148,7 +148,7 @@ def test_what_is_not_there_is_told_before_the_stream_begins(run: Path) -> None:
 
 @pytest.mark.promise("Q9")
 def test_end_of_the_server_ends_the_stream(run: Path) -> None:
-    async def work(here: Served, stream: Stream) -> None:
+    async def work(here: ServerState, stream: Stream) -> None:
         frames, found = stream.frames(await stream.begin()), list[str]()
         await taken(frames, found, 5)
         here.close()

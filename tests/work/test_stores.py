@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.work.repositories import git, make_repository
 
 import thence
-from thence.context import VARIABLE
+from thence.context import CAUSE_VARIABLE
 from thence.core.values.guard import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.log.storage.disk import Disk
@@ -138,7 +138,7 @@ def test_cause_of_another_process_is_around_all_that_a_store_appends(store, fold
     )
     root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     env = {**os.environ, **handed, "PYTHONPATH": root}
-    assert VARIABLE in handed
+    assert CAUSE_VARIABLE in handed
     subprocess.run([sys.executable, "-c", program], cwd=folder, env=env, check=True)
     assert store.read()[-1].caused_by == (cause.event_id,)
 
@@ -295,7 +295,7 @@ def test_file_of_refusals_that_can_not_be_read_is_passed_over_and_told(folder):
     (kittify / "2025-01-03.jsonl").symlink_to("gone")
     (kittify / "2025-01-04.jsonl").write_bytes(b'\xff\xfe{"error_id":"\xff"}\n\x00\n[]\n')
     told = []
-    assert errors.recent(tell=told.append) == [kept]
+    assert errors.recent(report=told.append) == [kept]
     assert [words.partition(" was passed over: ")[0][-16:-6] for words in told] == [
         "2025-01-03",
         "2025-01-02",
@@ -313,7 +313,7 @@ def test_folder_of_refusals_that_is_none_is_told_if_something_is_there(folder, m
         (folder / ".kittify").mkdir()
         (folder / ".kittify" / "errors").write_text("no folder")
     told = []
-    assert errors.recent(tell=told.append) == []
+    assert errors.recent(report=told.append) == []
     assert told == [".kittify/errors was not read: Not a directory"][: made == "file"]
 
 

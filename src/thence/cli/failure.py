@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from thence.cli.exit_codes import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 from thence.errors import (
     AmbiguousId,
     CyclicDependencyError,
@@ -49,7 +49,7 @@ class Failure(NamedTuple):
     hint: str
 
 
-def report_error(error: Exception, voice: Voice) -> int:
+def report_error(error: Exception, out: Output) -> int:
     """Reports an error and returns the exit code.
 
     Three lines go to stderr; under --json stdout gets `{"error": …}` as well, so that its
@@ -58,38 +58,38 @@ def report_error(error: Exception, voice: Voice) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     with suppress(OSError):  # stdout itself failed
-        voice.flush()
+        out.flush()
     failure = failure_of(error)
-    if voice.has_lost_stdout and isinstance(error, OSError) and not error.filename:
+    if out.has_lost_stdout and isinstance(error, OSError) and not error.filename:
         failure = failure._replace(message="could not write to stdout", hint=_STDOUT)
-    if voice.is_json:
+    if out.is_json:
         fields = {key: value for key, value in failure._asdict().items() if key != "exit_code"}
         if isinstance(error, Refused):
             fields["guard"] = error.guard
         try:
-            voice.json({"error": fields})
+            out.json({"error": fields})
         except OSError:  # stdout itself failed
-            voice.give_up_stdout()
+            out.give_up_stdout()
     try:
-        voice.flush()
+        out.flush()
     except OSError:  # the lines on stderr still report the error
-        voice.give_up_stdout()
-    if voice.is_debug:
-        show_traceback(error, voice)
+        out.give_up_stdout()
+    if out.is_debug:
+        show_traceback(error, out)
     if isinstance(error, (ScenarioError, PlanningError)) and len(error.problems) > 1:
-        voice.warn(*map(problem_line, error.problems))
+        out.warn(*map(problem_line, error.problems))
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
-    voice.warn(*lines)
+    out.warn(*lines)
     return failure.exit_code
 
 
-def show_traceback(error: BaseException, voice: Voice) -> None:
+def show_traceback(error: BaseException, out: Output) -> None:
     """Writes the traceback of an error to stderr."""
     import traceback
 
     for part in traceback.format_exception(error):
         part = part.rstrip("\n")  # a frame has several lines, a message is one
-        voice.warn(*(part.split("\n") if part.startswith("  File ") else (part,)))
+        out.warn(*(part.split("\n") if part.startswith("  File ") else (part,)))
 
 
 def problem_line(problem: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -86,7 +86,7 @@ def help_with(*examples: str) -> dict[str, Any]:
 
 
 def talks(command: _F) -> _F:
-    """Adds -q, -v and --debug to a command; the Voice keeps their values."""
+    """Adds -q, -v and --debug to a command; the Output keeps their values."""
     for names, attribute, text in (
         (("--debug",), "is_debug", "Show the traceback of an error."),
         (("-v", "--verbose"), "is_verbose", "Show more."),
@@ -99,9 +99,9 @@ def talks(command: _F) -> _F:
 
 
 def _set_flag(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    voice = context.find_object(Voice)
-    if value and voice is not None:
-        setattr(voice, str(parameter.name), True)
+    out = context.find_object(Output)
+    if value and out is not None:
+        setattr(out, str(parameter.name), True)
 
 
 def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:

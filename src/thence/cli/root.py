@@ -7,7 +7,7 @@ import click
 
 from thence.cli.failure import report_error
 from thence.cli.groups import LazyCommands, help_with, talks
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
 
@@ -74,22 +74,22 @@ def run(arguments: list[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # the caller closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    voice = Voice(from_environment(os.environ), given)
+    out = Output(from_environment(os.environ), given)
     try:
-        if voice.settings.completing is not None:
+        if out.settings.completing is not None:
             from thence.cli.commands.completion import complete
 
-            return complete(root, voice.settings.completing)
-        colour = False if voice.settings.is_colourless else None
-        with root.make_context("thence", given, obj=voice, color=colour) as context:
+            return complete(root, out.settings.completing)
+        colour = False if out.settings.is_colourless else None
+        with root.make_context("thence", given, obj=out, color=colour) as context:
             code = root.invoke(context)
-        voice.flush()
+        out.flush()
     except BrokenPipeError:
-        voice.give_up_stdout()
+        out.give_up_stdout()
         return 0
     except (KeyboardInterrupt, click.Abort):
-        voice.interrupted()
+        out.interrupted()
         raise KeyboardInterrupt from None
     except Exception as error:  # door: a user gets three lines, never a traceback unasked
-        return report_error(error, voice)
+        return report_error(error, out)
     return code if isinstance(code, int) else 0

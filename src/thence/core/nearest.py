@@ -19,7 +19,7 @@ def nearest(
     return [names[name] for name in difflib.get_close_matches(lowered, names, names_max, likeness)]
 
 
-def meant(asked: str, known: Iterable[str]) -> str:
+def did_you_mean(asked: str, known: Iterable[str]) -> str:
     """Returns the end of a sentence that asks whether another name was meant; empty if none is."""
     near = nearest(asked, known)
     return f"; did you mean {near[0]}?" if near else ""

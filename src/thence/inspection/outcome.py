@@ -60,7 +60,7 @@ def _last(disk: Disk, folder: Path) -> Event | None:
                 if isinstance(event, Event) and not SIM.is_notice(event):
                     return event
         finally:
-            disk.let_go(descriptor)
+            disk.close_quietly(descriptor)
         if start:
             break
     return None

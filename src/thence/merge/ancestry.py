@@ -57,7 +57,7 @@ class CausalHistory(msgspec.Struct, frozen=True):
     ranks: Sequence[int]
     causes: Sequence[Sequence[int]]
     lacks_causes: Sequence[bool]
-    has_circles: bool = False
+    has_cycles: bool = False
 
 
 def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
@@ -113,11 +113,11 @@ def _is_elsewhere(header: Header, places: Mapping[str, int]) -> bool:
 
 def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory:
     order: list[int] = []
-    has_circles = False
+    has_cycles = False
     for circle in _circles(causes):
         order += circle
         if len(circle) > 1:
-            has_circles = True
+            has_cycles = True
             shared = sorted({cause for member in circle for cause in causes[member]})
             for member in circle:
                 causes[member] = shared
@@ -126,7 +126,7 @@ def _sorted(causes: list[Sequence[int]], lacks: Sequence[bool]) -> CausalHistory
         order,
         [[place[cause] for cause in causes[old]] for old in order],
         [lacks[old] for old in order],
-        has_circles,
+        has_cycles,
     )
 
 
@@ -170,7 +170,7 @@ def _handed_on(found: CausalHistory) -> list[bool]:
     lacks = list(found.lacks_causes)
     if not any(lacks):
         return lacks
-    for _ in range(1 + found.has_circles):
+    for _ in range(1 + found.has_cycles):
         for place, causes in enumerate(found.causes):
             lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes))
     return lacks
@@ -182,10 +182,10 @@ def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
         return []
     numbers = {place: number for number, place in enumerate(chosen)}
     # events before the first chosen one have no chosen cause, except in a cycle
-    first, behind = 0 if events.has_circles else min(chosen), max(chosen) + 1
+    first, behind = 0 if events.has_cycles else min(chosen), max(chosen) + 1
     masks = [0] * len(events.causes)
     found = [0] * len(chosen)
-    for _ in range(1 + events.has_circles):
+    for _ in range(1 + events.has_cycles):
         for place in range(first, behind):
             mask = 0
             for cause in events.causes[place]:

@@ -20,7 +20,7 @@ from thence.server.routes import health, live_events, logs, schemas, simulations
 from thence.server.routes.bodies import answer
 from thence.server.routes.diffs import diffs_of
 from thence.server.routes.events import causes_of
-from thence.server.served import Served, served
+from thence.server.state import ServerState, served
 from thence.server.web import pages
 from thence.settings import from_environment
 
@@ -57,7 +57,7 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    app.state.served = Served(logs_root)
+    app.state.served = ServerState(logs_root)
     add_error_handlers(app)
     for module in (health, schemas, simulations, logs, live_events):
         app.include_router(module.router)
@@ -86,7 +86,7 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Scans the logs while the app runs, and closes them at its end."""
-    state: Served = app.state.served
+    state: ServerState = app.state.served
     state.scan.start()
     try:
         yield

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from thence.core.nearest import meant
+from thence.core.nearest import did_you_mean
 from thence.errors import (
     AmbiguousId,
     EventNotFound,
@@ -83,7 +83,7 @@ async def _invalid_parameter(request: Request, error: Exception) -> Response:
     name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        reason = f"there is no such parameter{meant(name, _parameter_names(request))}"
+        reason = f"there is no such parameter{did_you_mean(name, _parameter_names(request))}"
     return problem(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {reason}")
 
 

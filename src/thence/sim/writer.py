@@ -92,7 +92,7 @@ class EventWriter:
             max_queue_size=max_queue_size,
             on_full=on_full,
             max_file_size=max_file_size,
-            tell=self._records,
+            report=self._records,
             context=self._context,
             disk=disk,
         )

@@ -10,7 +10,7 @@ from rich.live import Live
 from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import APPROVE, DO, SLUG
 
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 from thence.cli.work import orchestration_display as orchestration
 from thence.cli.work.orchestration_display import display, undisturbed
 from thence.settings import Settings
@@ -148,9 +148,9 @@ def test_ctrl_c_amid_a_line_or_a_board_waits_until_it_stands_whole(monkeypatch, 
         signal.raise_signal(signal.SIGINT)
         drawn.append(part)
 
-    monkeypatch.setattr(orchestration, "is_drawn", lambda voice: True)
+    monkeypatch.setattr(orchestration, "is_drawn", lambda out: True)
     monkeypatch.setattr(orchestration, "board", lambda orchestrator, now_s: iter([HEAD]))
-    with display(Voice(Settings())) as shown, monkeypatch.context() as amid:
+    with display(Output(Settings())) as shown, monkeypatch.context() as amid:
         if part == "board":
             amid.setattr(Live, "update", draw)
             act = partial(shown.turn, None)

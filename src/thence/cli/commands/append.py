@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import current
+from thence.cli.output import current
 
 if TYPE_CHECKING:
     from thence.replica import Log
@@ -60,27 +60,27 @@ def append_command(
     from thence.cli.shared.locate import find_log, named_log
     from thence.replica import open_log
 
-    voice = current()
+    out = current()
     members = merge_payload(pairs, payload)
-    folder = find_log(voice, log, create=True)
-    with open_log(folder, create=named_log(voice, log) is not None) as replica:
+    folder = find_log(out, log, create=True)
+    with open_log(folder, create=named_log(out, log) is not None) as replica:
         found = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
             members,
             subject=words["subject"],
-            actor=words["actor"] or voice.settings.actor,
+            actor=words["actor"] or out.settings.actor,
             stream=words["stream"] or _run_of(replica),
             caused_by=found,
         )
         variables = replica.environment(event) if is_env else {}
     if is_json:
         numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
-        voice.json({"event_id": event.event_id, **numbers, **variables})
+        out.json({"event_id": event.event_id, **numbers, **variables})
     elif variables:
-        voice.say(*(f"{name}={value}" for name, value in variables.items()))
+        out.write(*(f"{name}={value}" for name, value in variables.items()))
     else:
-        voice.say(event.event_id)
+        out.write(event.event_id)
 
 
 def _run_of(replica: "Log") -> str | None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import Voice, current
+from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from thence.core.order import Cone
@@ -33,11 +33,11 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
 
     from thence.cli.shared.opened import find_event, open_for_reading
 
-    voice = current()
-    with open_for_reading(voice, log) as replica:
-        answer = replica.why(find_event(voice, replica, event))
+    out = current()
+    with open_for_reading(out, log) as replica:
+        answer = replica.why(find_event(out, replica, event))
     if is_json:
-        voice.json(
+        out.json(
             {
                 "event_id": answer.event.event_id,
                 "sentences": answer.sentences,
@@ -47,7 +47,7 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
             }
         )
         return
-    _write_why(voice, answer, log)
+    _write_why(out, answer, log)
 
 
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
@@ -64,12 +64,12 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
     """
     from thence.cli.shared.opened import find_event, open_for_reading
 
-    voice = current()
-    with open_for_reading(voice, log) as replica:
-        answer = replica.effects(find_event(voice, replica, event))
+    out = current()
+    with open_for_reading(out, log) as replica:
+        answer = replica.effects(find_event(out, replica, event))
         sentence = replica.vocabulary.sentence(answer.event)
     if is_json:
-        voice.json(
+        out.json(
             {
                 "event_id": answer.event.event_id,
                 "sentences": answer.sentences,
@@ -78,7 +78,7 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
             }
         )
         return
-    _write_effects(voice, answer, sentence, log)
+    _write_effects(out, answer, sentence, log)
 
 
 def distances(cone: "Cone") -> list[dict[str, object]]:
@@ -86,7 +86,7 @@ def distances(cone: "Cone") -> list[dict[str, object]]:
     return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
 
-def _write_why(voice: Voice, answer: "Why", log: str | None) -> None:
+def _write_why(out: Output, answer: "Why", log: str | None) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted
     from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
@@ -95,42 +95,42 @@ def _write_why(voice: Voice, answer: "Why", log: str | None) -> None:
     if len(answer.chain) == 1:
         causes_text = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
         reason = causes_text if answer.event.caused_by else "It names no cause: it is a root."
-        _write_sentences(voice, answer.sentences, "")
-        voice.say("", reason)
+        _write_sentences(out, answer.sentences, "")
+        out.write("", reason)
     else:
-        _write_sentences(voice, answer.sentences, command(f"why {event_id} -v", log))
+        _write_sentences(out, answer.sentences, command(f"why {event_id} -v", log))
         if len(answer.chain) == CHAIN_EVENTS_MAX and answer.truncated:
-            voice.say(
+            out.write(
                 "",
                 f"The first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out.",
             )
         or_more = "or more " if answer.truncated else ""
         turns = {event.turn_number for event, _ in answer.cone} - {None}
         turns_text = f", over {len(turns)} turns" if len(turns) > 1 else ""
-        voice.say("", f"{counted(len(answer.cone), f'{or_more}cause')} in all{turns_text}.")
-    voice.say(f"next: {command(f'effects {event_id}', log)}")
+        out.write("", f"{counted(len(answer.cone), f'{or_more}cause')} in all{turns_text}.")
+    out.write(f"next: {command(f'effects {event_id}', log)}")
 
 
-def _write_effects(voice: Voice, answer: "Effects", sentence: str, log: str | None) -> None:
+def _write_effects(out: Output, answer: "Effects", sentence: str, log: str | None) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted, wrapped
 
     event_id = answer.event.event_id
-    voice.say(*wrapped(sentence, voice.width))
+    out.write(*wrapped(sentence, out.width))
     if not answer.cone:
-        voice.say("", "Nothing followed from it, as far as this log knows.")
+        out.write("", "Nothing followed from it, as far as this log knows.")
     else:
-        voice.say("", "led to")
-        _write_sentences(voice, answer.sentences, command(f"effects {event_id} -v", log))
+        out.write("", "led to")
+        _write_sentences(out, answer.sentences, command(f"effects {event_id} -v", log))
         or_more = "or more " if answer.truncated else ""
-        voice.say("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
-    voice.say(f"next: {command(f'why {event_id}', log)}")
+        out.write("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
+    out.write(f"next: {command(f'why {event_id}', log)}")
 
 
-def _write_sentences(voice: Voice, sentences: tuple[str, ...], full_command: str) -> None:
+def _write_sentences(out: Output, sentences: tuple[str, ...], full_command: str) -> None:
     """Writes numbered sentences; of many, the middle is left out and counted."""
     from thence.cli.shared.render import numbered
 
-    head = len(sentences) if voice.is_verbose else HEAD_SENTENCES
-    for line in numbered(sentences, voice.width, head, TAIL_SENTENCES, f": {full_command}"):
-        voice.say(line)
+    head = len(sentences) if out.is_verbose else HEAD_SENTENCES
+    for line in numbered(sentences, out.width, head, TAIL_SENTENCES, f": {full_command}"):
+        out.write(line)

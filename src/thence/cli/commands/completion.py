@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, talks
-from thence.cli.voice import current
+from thence.cli.output import current
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -34,13 +34,13 @@ def completion_command(shell: str, is_json: bool) -> None:
     Load it at the start of the shell: a line in ~/.bashrc or ~/.zshrc as in the example,
     a file for fish. Bash needs to be 4.4 or later.
     """
-    voice = current()
+    out = current()
     script = _completer(shell, click.get_current_context().find_root().command)
     text = script.source_template % script.source_vars()
     if is_json:
-        voice.json({"shell": shell, "script": text})
+        out.json({"shell": shell, "script": text})
     else:
-        voice.line(text.strip("\n").encode())
+        out.line(text.strip("\n").encode())
 
 
 def complete(command: click.Command, instruction: str) -> int:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from thence.cli.groups import help_with, json_option, log_argument, talks
-from thence.cli.voice import Voice, current
+from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thence.core.diff.content import DifferingPlace
+    from thence.core.diff.content import DifferingMember
     from thence.core.diff.difference import CauseOnSide, Difference, FirstDifference
     from thence.core.diff.log_side import LogSide
     from thence.core.values.vocabulary import Vocabulary
@@ -47,20 +47,20 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     from thence.cli.exit_codes import DAMAGED
     from thence.core.diff.difference import as_json, difference
 
-    voice = current()
+    out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
-    side_a, vocabulary_a = _read(voice, a)
-    side_b, vocabulary_b = _read(voice, b)
+    side_a, vocabulary_a = _read(out, a)
+    side_b, vocabulary_b = _read(out, b)
     found = difference(side_a, side_b)
     if is_json:
-        voice.json(as_json(found))
+        out.json(as_json(found))
     else:
-        _write_difference(voice, found, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))
-    voice.keep(found)
+        _write_difference(out, found, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))
+    out.keep(found)
     return 0 if found.is_empty else DAMAGED
 
 
-def _read(voice: Voice, log: str) -> "tuple[LogSide, Vocabulary]":
+def _read(out: Output, log: str) -> "tuple[LogSide, Vocabulary]":
     """Reads an intact log by the fast path; any other log as every command does."""
     from thence.cli.shared.locate import find_log
     from thence.cli.shared.opened import open_for_reading
@@ -70,38 +70,38 @@ def _read(voice: Voice, log: str) -> "tuple[LogSide, Vocabulary]":
     from thence.log.storage.disk_errors import reading
     from thence.replica import open_log
 
-    with open_log(find_log(voice, log), create=False) as replica:
+    with open_log(find_log(out, log), create=False) as replica:
         with reading(replica.folder):
             intact = intact_side(OS_DISK, replica.folder, replica.vocabulary)
         if intact is not None:
             return intact, replica.vocabulary
-    with open_for_reading(voice, log) as replica:
+    with open_for_reading(out, log) as replica:
         return side(replica.read()), replica.vocabulary
 
 
-def _write_difference(voice: Voice, found: "Difference", logs: tuple[_Log, _Log]) -> None:
+def _write_difference(out: Output, found: "Difference", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     same = len(found.aligned) - len(found.changed)
     if found.first is None:
-        voice.say(f"A and B say the same: {counted(same, 'event')}.")
+        out.write(f"A and B say the same: {counted(same, 'event')}.")
     else:
         text = f"{counted(same, 'event')} the same in A and B, {len(found.changed):,} changed, "
         text += f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B."
-        voice.say(*wrapped(text, voice.width))
-        _write_types(voice, found)
-        _write_divergence(voice, found.first, logs)
+        out.write(*wrapped(text, out.width))
+        _write_types(out, found)
+        _write_divergence(out, found.first, logs)
     notices = found.a.notices + found.b.notices
     if notices:
         verb = "is" if notices == 1 else "are"
-        voice.note(f"{counted(notices, 'notice')} of the logs themselves {verb} not compared")
+        out.notice(f"{counted(notices, 'notice')} of the logs themselves {verb} not compared")
 
 
-def _write_types(voice: Voice, found: "Difference") -> None:
+def _write_types(out: Output, found: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
+    from thence.cli.output import plain
     from thence.cli.shared.render import counted
-    from thence.cli.voice import plain
-    from thence.core.query.tally import falling
+    from thence.core.query.tally import descending
     from thence.core.sentences.wording import clipped
 
     tallies = {
@@ -113,16 +113,16 @@ def _write_types(voice: Voice, found: "Difference") -> None:
     for tally in tallies.values():
         for name, count in tally.items():
             total[name] = total.get(name, 0) + count
-    names = list(falling(total))
-    shown = names if voice.is_verbose else names[:SHOWN_MAX]
+    names = list(descending(total))
+    shown = names if out.is_verbose else names[:SHOWN_MAX]
     columns = max(len(clipped(plain(name), NAME_COLUMNS_MAX)) for name in shown)
-    voice.say()
+    out.write()
     for name in shown:
         text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        voice.say(f"  {clipped(plain(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
+        out.write(f"  {clipped(plain(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
     if len(shown) < len(names):
-        voice.say(f"  {counted(len(names) - len(shown), 'more type')}; -v shows all")
-    _note_missing_types(voice, found, tallies)
+        out.write(f"  {counted(len(names) - len(shown), 'more type')}; -v shows all")
+    _note_missing_types(out, found, tallies)
 
 
 def _types(of: "LogSide", positions: "Iterable[int]") -> dict[str, int]:
@@ -132,7 +132,7 @@ def _types(of: "LogSide", positions: "Iterable[int]") -> dict[str, int]:
 
 
 def _note_missing_types(
-    voice: Voice, found: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
+    out: Output, found: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
 ) -> None:
     """Notes types that one log lacks: as a rule it was written with less verbosity."""
     pairs = _types(found.a, [x for x, _ in found.aligned])
@@ -141,41 +141,41 @@ def _note_missing_types(
         missing = sorted(tallies[f"only in {other}"].keys() - present)
         if missing:
             names = ", ".join(missing[:SHOWN_MAX])
-            voice.note(f"{letter} holds no {names}: was it set to write less?")
+            out.notice(f"{letter} holds no {names}: was it set to write less?")
 
 
-def _write_divergence(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
+def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted, wrapped
 
-    voice.say("", "first divergence")
+    out.write("", "first divergence")
     followed, commands = [], []
     for log, event, count in zip(
         logs, (first.a, first.b), (first.follow_a, first.follow_b), strict=True
     ):
         text = "no such event" if event is None else log.vocabulary.sentence(event)
-        voice.say(*wrapped(text, voice.width, f"  {log.letter}  "))
+        out.write(*wrapped(text, out.width, f"  {log.letter}  "))
         if event is not None:
             followed.append(f"{counted(count, 'later event')} in {log.letter}")
             commands.append(command(f"why {event.event_id}", log.name))
-    _write_differing(voice, first.differs)
-    _write_causes(voice, first, logs)
-    voice.say("", f"From it follow {', '.join(followed)}.")
-    voice.say(*(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
+    _write_differing(out, first.differs)
+    _write_causes(out, first, logs)
+    out.write("", f"From it follow {', '.join(followed)}.")
+    out.write(*(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
 
 
-def _write_differing(voice: Voice, differs: "Sequence[DifferingPlace]") -> None:
+def _write_differing(out: Output, differs: "Sequence[DifferingMember]") -> None:
     from thence.cli.shared.render import counted, wrapped
 
     if not differs:
         return
-    voice.say("", "what differs")
-    shown = differs if voice.is_verbose else differs[:SHOWN_MAX]
+    out.write("", "what differs")
+    shown = differs if out.is_verbose else differs[:SHOWN_MAX]
     for each in shown:
         text = f"{each.path}: {_value(each.a)} in A, {_value(each.b)} in B"
-        voice.say(*wrapped(text, voice.width, "  ", "    "))
+        out.write(*wrapped(text, out.width, "  ", "    "))
     if len(shown) < len(differs):
-        voice.say(f"  {counted(len(differs) - len(shown), 'more place')}; -v shows all")
+        out.write(f"  {counted(len(differs) - len(shown), 'more place')}; -v shows all")
 
 
 def _value(value: object) -> str:
@@ -189,7 +189,7 @@ def _value(value: object) -> str:
     return clipped(msgspec.json.encode(value).decode(), VALUE_CHARACTERS_MAX)
 
 
-def _write_causes(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
+def _write_causes(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
     """Writes the causes that both events name, then those that only one names."""
     from thence.cli.shared.render import counted, wrapped
 
@@ -197,17 +197,17 @@ def _write_causes(voice: Voice, first: "FirstDifference", logs: tuple[_Log, _Log
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
         groups.append((log.letter, log, [each for each in named if not each.is_shared]))
     if not any(causes for _, _, causes in groups):
-        voice.say("", "It names no cause: it is a root.")
+        out.write("", "It names no cause: it is a root.")
         return
-    voice.say("", "its causes")
+    out.write("", "its causes")
     for word, log, causes in groups:
-        shown = causes if voice.is_verbose else causes[:SHOWN_MAX]
+        shown = causes if out.is_verbose else causes[:SHOWN_MAX]
         for cause in shown:
             text = log.vocabulary.sentence(cause.event) + _state_text(cause)
-            voice.say(*wrapped(text, voice.width, f"  {word:4}  "))
+            out.write(*wrapped(text, out.width, f"  {word:4}  "))
         if len(shown) < len(causes):
             more = counted(len(causes) - len(shown), "more cause")
-            voice.say(f"  {word:4}  {more}; -v shows all")
+            out.write(f"  {word:4}  {more}; -v shows all")
 
 
 def _state_text(cause: "CauseOnSide") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import Painted, Voice, current
+from thence.cli.output import Output, Painted, current
 
 if TYPE_CHECKING:
     from thence.inspection.health import Check
@@ -31,8 +31,8 @@ def doctor_command(log: str | None, is_json: bool) -> int:
     """
     from thence.cli.exit_codes import DAMAGED, FAILED
 
-    voice = current()
-    folder, is_log = _folder_to_check(voice, log)
+    out = current()
+    folder, is_log = _folder_to_check(out, log)
     checks = [*machine_checks(), *_folder_checks(folder, is_log)]
     is_ok = all(check.ok for check in checks)
     if is_json:
@@ -44,9 +44,9 @@ def doctor_command(log: str | None, is_json: bool) -> int:
         text = json.dumps(
             {"ok": is_ok, "checks": entries}, ensure_ascii=False, separators=(",", ":")
         )
-        voice.line(text.encode("utf-8", "backslashreplace"))
+        out.line(text.encode("utf-8", "backslashreplace"))
     else:
-        _write_checks(voice, checks, folder, is_log)
+        _write_checks(out, checks, folder, is_log)
     if any(check.is_damage for check in checks):
         return DAMAGED
     return 0 if is_ok else FAILED
@@ -125,31 +125,31 @@ def _shared(folder: Path) -> "list[Check]":
     return [Check("shared", False, detail, hint)]
 
 
-def _folder_to_check(voice: Voice, log: str | None) -> tuple[Path, bool]:
+def _folder_to_check(out: Output, log: str | None) -> tuple[Path, bool]:
     """Returns the folder to check, and whether it holds a log."""
     from thence.cli.shared.locate import find_log, named_log
     from thence.errors import NotALog
 
     try:
-        return find_log(voice, log), True
+        return find_log(out, log), True
     except NotALog:
-        if named_log(voice, log) is not None:
+        if named_log(out, log) is not None:
             raise
         return Path(), False
 
 
-def _write_checks(voice: Voice, checks: "list[Check]", folder: Path, is_log: bool) -> None:
+def _write_checks(out: Output, checks: "list[Check]", folder: Path, is_log: bool) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     for check in checks:
         mark, colour = ("ok    ", "green") if check.ok else ("not ok", "red")
         margin = f"{mark}  {check.name:{_NAME_COLUMNS}}  "
-        first, *rest = wrapped(check.detail, voice.width, margin)
-        voice.say((Painted(mark, fg=colour), first[len(mark) :]), *rest)
+        first, *rest = wrapped(check.detail, out.width, margin)
+        out.write((Painted(mark, fg=colour), first[len(mark) :]), *rest)
         if check.hint:
-            voice.say(*wrapped(f"next: {check.hint}", voice.width, " " * len(margin)))
+            out.write(*wrapped(f"next: {check.hint}", out.width, " " * len(margin)))
     failed = sum(not check.ok for check in checks)
     result = counted(len(checks), "check")
     result = f"not ok: {failed} of {result}" if failed else f"ok: {result}"
     where = f"the log {folder}; `thence verify` reads every line" if is_log else "this folder"
-    voice.say(f"{result}, on {where}")
+    out.write(f"{result}, on {where}")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.output import current
 from thence.cli.shared.pages import event_printer, pages
-from thence.cli.voice import current
 from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
@@ -36,22 +36,22 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
     """
     from thence.cli.shared.opened import open_for_reading
 
-    voice = current()
+    out = current()
     if limit is None:
-        limit = 0 if is_json or voice.columns is None else LOG_EVENTS
+        limit = 0 if is_json or out.columns is None else LOG_EVENTS
     conditions = {"type": types}
     shown = 0
-    with open_for_reading(voice, log) as replica:
-        show = event_printer(voice, replica.vocabulary, is_json)
+    with open_for_reading(out, log) as replica:
+        show = event_printer(out, replica.vocabulary, is_json)
         total = replica.query(type=types, limit=1).total if limit else 0
         for page in pages(replica, conditions, limit or None, offset=max(0, total - limit)):
             show(page.events)
             shown += len(page.events)
             total = page.total
     if not total:
-        voice.note("no events" + (f" of type {', '.join(types)}" if types else ""))
+        out.notice("no events" + (f" of type {', '.join(types)}" if types else ""))
     elif shown < total:
-        voice.note(f"the last {shown} of {total:,} events; --limit 0 shows all")
+        out.notice(f"the last {shown} of {total:,} events; --limit 0 shows all")
 
 
 @click.command("show", **help_with("thence show @last"))
@@ -67,16 +67,16 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     stored.
     """
     from thence.cli.shared.opened import find_event, open_for_reading
-    from thence.core.values.causes import handed
+    from thence.core.values.causes import parse_cause
 
-    voice = current()
-    with open_for_reading(voice, log) as replica:
-        found = find_event(voice, replica, event)
+    out = current()
+    with open_for_reading(out, log) as replica:
+        found = find_event(out, replica, event)
         if is_json:
-            voice.line(found.line)
+            out.line(found.line)
             return
         causes_here = _causes(replica, found)
-    other = {cause.event_id: cause for cause in map(handed, found.external_causes) if cause}
+    other = {cause.event_id: cause for cause in map(parse_cause, found.external_causes) if cause}
     causes = [
         replica.vocabulary.sentence(causes_here[cause])
         if cause in causes_here
@@ -85,7 +85,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     ]
     from thence.cli.shared.render import page
 
-    voice.say(*page(found, replica.vocabulary, causes, voice.width))
+    out.write(*page(found, replica.vocabulary, causes, out.width))
 
 
 def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":

@@ -11,8 +11,8 @@ from typing import IO
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.output import current, plain
 from thence.cli.shared.pages import OptionValue, filter_options, note_unknown_key, pages
-from thence.cli.voice import current, plain
 from thence.core.event import Event
 from thence.core.sentences.table import COLUMNS, row_of
 from thence.errors import ExtraMissing
@@ -73,10 +73,10 @@ def export_command(
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
     from thence.cli.shared.locate import find_log
 
-    voice = current()
+    out = current()
     rows = 0
     with (
-        open_log(find_log(voice, log), create=False) as replica,
+        open_log(find_log(out, log), create=False) as replica,
         _output_file(output) as file,
         writer_of(form, file, _cell(output, is_raw)) as write,
     ):
@@ -84,11 +84,11 @@ def export_command(
             write(page.events)
             rows += len(page.events)
         if not rows:
-            note_unknown_key(voice, replica, conditions)
+            note_unknown_key(out, replica, conditions)
     if is_json and output is not None:
-        voice.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
+        out.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
     else:
-        voice.note(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
+        out.notice(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
 
 
 @contextmanager

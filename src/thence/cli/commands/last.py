@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import Voice, current
+from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -28,38 +28,36 @@ def last_command(log: str | None, is_json: bool) -> None:
     it.
     """
     from thence.cli.shared.opened import open_for_reading
-    from thence.core.query.tally import ending
+    from thence.core.query.tally import find_end
 
-    voice = current()
-    with open_for_reading(voice, log) as replica:
-        found = ending(replica.read())
+    out = current()
+    with open_for_reading(out, log) as replica:
+        found = find_end(replica.read())
     if is_json:
         import msgspec
 
         last = None if found.last is None else msgspec.Raw(found.last.line)
         still_open = [msgspec.Raw(event.line) for event in found.still_open]
-        voice.json({"last": last, "open": still_open})
+        out.json({"last": last, "open": still_open})
     elif found.last is None:
-        voice.note("no events")
+        out.notice("no events")
     else:
-        _write_end(voice, found, found.last, replica.vocabulary)
+        _write_end(out, found, found.last, replica.vocabulary)
 
 
-def _write_end(voice: Voice, found: "LogEnd", last: "Event", vocabulary: "Vocabulary") -> None:
+def _write_end(out: Output, found: "LogEnd", last: "Event", vocabulary: "Vocabulary") -> None:
     from thence.cli.shared.render import counted, wrapped
 
     sentence = f"last event: {vocabulary.sentence(last)}"
-    voice.say(
-        *wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", voice.width, "", "  ")
-    )
-    hidden = 0 if voice.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
+    out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
+    hidden = 0 if out.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
     if hidden:
-        voice.say(f"still open: {counted(hidden, 'older one')}; -v shows all")
+        out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
     for event in found.still_open[hidden:]:
         sentence = f"still open: {vocabulary.sentence(event)}{_begin_text(event, last)}"
-        voice.say(*wrapped(sentence, voice.width, "", "  "))
+        out.write(*wrapped(sentence, out.width, "", "  "))
     if not found.still_open:
-        voice.say("nothing was left open")
+        out.write("nothing was left open")
 
 
 def _begin_text(event: "Event", last: "Event") -> str:

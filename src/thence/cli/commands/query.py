@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.output import Output, current
 from thence.cli.shared.pages import (
     Conditions,
     OptionValue,
@@ -14,7 +15,6 @@ from thence.cli.shared.pages import (
     note_unknown_key,
     pages,
 )
-from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.index.plan.page import Page
@@ -54,32 +54,30 @@ def query_command(
     """
     from thence.cli.shared.opened import open_for_reading
 
-    voice = current()
+    out = current()
     if limit is None:
-        limit = PAGE_EVENTS if is_json or voice.columns is None else SCREEN_EVENTS
-    with open_for_reading(voice, log) as replica:
-        show = event_printer(voice, replica.vocabulary, is_json)
+        limit = PAGE_EVENTS if is_json or out.columns is None else SCREEN_EVENTS
+    with open_for_reading(out, log) as replica:
+        show = event_printer(out, replica.vocabulary, is_json)
         found = 0
         for page in pages(replica, conditions, limit, cursor=cursor):
             show(page.events)
             found += len(page.events)
         if not found:
-            voice.note("no events")
-            note_unknown_key(voice, replica, conditions)
+            out.notice("no events")
+            note_unknown_key(out, replica, conditions)
     form = "--json " if is_json else ""
-    _note_next_page(voice, page, found, f"query {_options(conditions)}{form}--limit {limit}", log)
+    _note_next_page(out, page, found, f"query {_options(conditions)}{form}--limit {limit}", log)
 
 
-def _note_next_page(
-    voice: Voice, page: "Page", found: int, arguments: str, log: str | None
-) -> None:
+def _note_next_page(out: Output, page: "Page", found: int, arguments: str, log: str | None) -> None:
     """Writes the command for the next page to stderr."""
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted
 
     if page.next_cursor is not None:
         next_command = command(f"{arguments} --cursor {shlex.quote(page.next_cursor)}", log)
-        voice.note(f"{found:,} of {counted(page.total, 'event')}; next: {next_command}")
+        out.notice(f"{found:,} of {counted(page.total, 'event')}; next: {next_command}")
 
 
 def _options(conditions: Conditions) -> str:

@@ -5,7 +5,7 @@ from time import monotonic
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import current
+from thence.cli.output import current
 
 
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
@@ -24,15 +24,15 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     from thence.cli.shared.render import counted
     from thence.replica import open_log
 
-    voice = current()
-    with open_log(find_log(voice, log), create=False) as replica:
+    out = current()
+    with open_log(find_log(out, log), create=False) as replica:
         size = sum(segment_sizes(replica.folder))
-        voice.note(f"reading {counted(size, 'byte')} of {replica.folder}")
+        out.notice(f"reading {counted(size, 'byte')} of {replica.folder}")
         begin = monotonic()
-        with bytes_read(voice, size) as show:
+        with bytes_read(out, size) as show:
             events = replica.answers.rebuild(show)
         seconds = monotonic() - begin
     if is_json:
-        voice.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})
+        out.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})
     else:
-        voice.say(f"indexed {counted(events, 'event')} in {seconds:.1f} s")
+        out.write(f"indexed {counted(events, 'event')} in {seconds:.1f} s")

@@ -10,8 +10,8 @@ import click
 
 from thence.cli.exit_codes import INTERRUPTED
 from thence.cli.groups import help_with, json_option, talks
+from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
-from thence.cli.voice import Voice, current
 from thence.errors import ExtraMissing, NotALog
 
 _PORT_MAX = 65_535
@@ -54,17 +54,17 @@ def serve_command(
     ROOT is a folder of runs and other logs, a log, or a project; else THENCE_ROOT, else ./output.
     The address is the first line on stdout. Ctrl-C ends it at once.
     """
-    voice = current()
+    out = current()
     try:
-        _serve(voice, Path(root or voice.settings.runs), port, token, origins)
+        _serve(out, Path(root or out.settings.runs), port, token, origins)
     except KeyboardInterrupt:  # the usual end of `serve`, which needs no report
-        _end(voice, INTERRUPTED)
+        _end(out, INTERRUPTED)
     except SystemExit as ended:
-        _end(voice, ended.code if isinstance(ended.code, int) else 0)
+        _end(out, ended.code if isinstance(ended.code, int) else 0)
 
 
 def _serve(
-    voice: Voice, root: Path, port: int | None, token: str | None, origins: tuple[str, ...]
+    out: Output, root: Path, port: int | None, token: str | None, origins: tuple[str, ...]
 ) -> None:
     from thence.server import running
 
@@ -72,18 +72,18 @@ def _serve(
     example = "simulations"
     if (root / ".kittify").is_dir() and (journal := journal_of(root)) is not None:
         root, example = journal, "logs"  # the journal of a project is no simulation
-    token = _token(voice, token)
+    token = _token(out, token)
     running.end_on_sigterm()
     listener = running.listening(port)
     address = f"http://{running.HOST}:{listener.getsockname()[1]}"
-    if voice.is_json:
-        voice.json({"url": address, "root": str(root.absolute())})
+    if out.is_json:
+        out.json({"url": address, "root": str(root.absolute())})
     else:
-        voice.say(address)
-    voice.flush()
+        out.write(address)
+    out.flush()
     shown = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
-    voice.note(f"serving {root.absolute()}; try: curl{shown} {address}/{example}")
-    voice.note("Ctrl-C ends it")
+    out.notice(f"serving {root.absolute()}; try: curl{shown} {address}/{example}")
+    out.notice("Ctrl-C ends it")
     running.serve(listener, root, token, origins)
 
 
@@ -112,16 +112,16 @@ def _origin(given: str) -> str:
     return given.lower()
 
 
-def _token(voice: Voice, given: str | None) -> str | None:
+def _token(out: Output, given: str | None) -> str | None:
     """Returns the token to ask for; refuses an empty one, most often an unset variable."""
-    token = given if given is not None else voice.settings.token
+    token = given if given is not None else out.settings.token
     if token == "":
         raise click.BadParameter("it is empty", param_hint="--token")
     return token
 
 
-def _end(voice: Voice, code: int) -> None:
+def _end(out: Output, code: int) -> None:
     """Ends the process at once, even if its threads are still answering questions."""
-    voice.flush()
+    out.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -10,10 +10,10 @@ import click
 
 from thence.cli.commands.verify import finding_json
 from thence.cli.groups import Commands, help_with, json_option, talks
+from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
-from thence.cli.voice import Voice, current
-from thence.core.query.tally import falling
+from thence.core.query.tally import descending
 from thence.errors import NotALog
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK
@@ -83,29 +83,29 @@ def run_command(
     from thence.cli.shared.run_progress import play, with_changes
     from thence.sim.config import SimulationConfig
 
-    voice = current()
+    out = current()
     config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
-    settings = {"output_root": root or voice.settings.root, "verbosity": verbosity, "mode": mode}
-    with progress(voice) as show:
-        result = play(voice, config, show, settings)
+    settings = {"output_root": root or out.settings.root, "verbosity": verbosity, "mode": mode}
+    with progress(out) as show:
+        result = play(out, config, show, settings)
     if is_json:
-        voice.json(result.to_dict())
+        out.json(result.to_dict())
     else:
-        voice.say(
+        out.write(
             f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
             f" {result.output_dir}"
         )
-    return ended(voice, result)
+    return ended(out, result)
 
 
-def ended(voice: Voice, result: "RunResult") -> int:
+def ended(out: Output, result: "RunResult") -> int:
     """Reports the failure of a run, if it failed, and returns the exit code."""
     from thence.cli.exit_codes import FAILED, INTERRUPTED
 
     if result.dropped or result.failed:
-        voice.note(f"{result.dropped} events were dropped, {result.failed} could not be written")
+        out.notice(f"{result.dropped} events were dropped, {result.failed} could not be written")
     if result.status == "interrupted":
-        voice.note("interrupted; what happened until then is in the log")
+        out.notice("interrupted; what happened until then is in the log")
         return INTERRUPTED
     if result.status == "completed":
         return 0
@@ -114,7 +114,7 @@ def ended(voice: Voice, result: "RunResult") -> int:
         f"  why:  {result.error or result.reason}",
         f"  next: thence why @last-error --log {result.output_dir}",
     )
-    voice.warn(*lines)
+    out.warn(*lines)
     return FAILED
 
 
@@ -126,19 +126,19 @@ def list_command(root: str | None, is_json: bool) -> None:
     """List the runs, the newest first."""
     from thence.cli.shared.render import counted
 
-    voice = current()
-    folder = Path(root or voice.settings.runs)
+    out = current()
+    folder = Path(root or out.settings.runs)
     entries = [run_entry(run) for run in run_folders(folder)]
     if is_json:
-        voice.json({"runs": entries})
+        out.json({"runs": entries})
         return
     for entry in entries:
         events = counted(int(str(entry["events"])), "event")
         note = altered_note(entry)
         line = f"{entry['status']:<11}  {events:>14}  {entry['run_id']}"
-        voice.say(f"{line}  ({note})" if note else line)
+        out.write(f"{line}  ({note})" if note else line)
     if not entries:
-        voice.note(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
+        out.notice(f"no runs in {folder}; `thence sim run spatial_trade_network` makes one")
 
 
 @sim_command.command("show", **help_with("thence sim show output/my-run"))
@@ -153,13 +153,13 @@ def show_command(run: str | None, is_json: bool) -> None:
     """
     from thence.cli.shared.locate import find_log
 
-    voice = current()
-    folder = find_log(voice, run)
+    out = current()
+    folder = find_log(out, run)
     facts = summary(folder)
     if is_json:
-        voice.json(facts)
+        out.json(facts)
     else:
-        voice.say(*summary_lines(facts, str(folder), voice.width))
+        out.write(*summary_lines(facts, str(folder), out.width))
 
 
 @sim_command.command(
@@ -179,22 +179,22 @@ def validate_command(scenario: str, is_json: bool) -> int:
     from thence.errors import ScenarioError
     from thence.sim.config import SimulationConfig
 
-    voice = current()
+    out = current()
     problems: tuple[dict[str, object], ...] = ()
     try:
         config = SimulationConfig.from_file(scenario)
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
     if is_json:
-        voice.json({"ok": not problems, "problems": problems})
+        out.json({"ok": not problems, "problems": problems})
     elif problems:
         for problem in problems:
-            voice.say(problem_line(problem))
-        voice.say(counted(len(problems), "problem"))
+            out.write(problem_line(problem))
+        out.write(counted(len(problems), "problem"))
     else:
         agents, turns = len(config.agents), config.simulation.max_turns
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
-        voice.say(f"ok: {config.simulation.name}, {sizes}")
+        out.write(f"ok: {config.simulation.name}, {sizes}")
     return MISUSED if problems else 0
 
 
@@ -267,8 +267,8 @@ def summary(folder: Path) -> dict[str, Any]:
         **_altered_member(folder),
         "turns": max((event.turn_number or 0 for event in events), default=0),
         "events": len(events),
-        "by_type": falling(Counter(event.event_type for event in events)),
-        "by_actor": falling(Counter(event.actor for event in events if event.actor)),
+        "by_type": descending(Counter(event.event_type for event in events)),
+        "by_actor": descending(Counter(event.actor for event in events if event.actor)),
         "first": events[0].timestamp if events else None,
         "last": events[-1].timestamp if events else None,
         "files": [

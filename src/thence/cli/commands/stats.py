@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import Voice, current
+from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -27,18 +27,18 @@ def stats_command(log: str | None, is_json: bool) -> None:
     they are damaged, and events that nothing verifies, are reported.
     """
     from thence.cli.shared.opened import open_for_reading
-    from thence.core.query.tally import tallied
+    from thence.core.query.tally import count_events
     from thence.log.storage.disk import OS_DISK
     from thence.log.storage.segment import strays
 
-    voice = current()
-    with open_for_reading(voice, log) as replica:
-        found = tallied(replica.read())
+    out = current()
+    with open_for_reading(out, log) as replica:
+        found = count_events(replica.read())
     sizes = segment_sizes(replica.folder)
     if is_json:
         if found.unverified:
-            voice.note(f"{found.unverified:,} of the events are unverified")
-        voice.json(
+            out.notice(f"{found.unverified:,} of the events are unverified")
+        out.json(
             {
                 "events": found.events,
                 "by_type": found.by_type,
@@ -51,7 +51,7 @@ def stats_command(log: str | None, is_json: bool) -> None:
             }
         )
     else:
-        _write_counts(voice, found, sizes, str(replica.folder))
+        _write_counts(out, found, sizes, str(replica.folder))
 
 
 def segment_sizes(folder: Path) -> list[int]:
@@ -69,29 +69,29 @@ def _event_json(event: "Event | None") -> dict[str, str] | None:
     return {"event_id": event.event_id, "timestamp": event.timestamp}
 
 
-def _write_counts(voice: Voice, found: "Tally", sizes: list[int], folder: str) -> None:
+def _write_counts(out: Output, found: "Tally", sizes: list[int], folder: str) -> None:
     from thence.cli.shared.render import counted
     from thence.core.sentences.event_sentences import short_id
 
     unverified_text = f", {found.unverified:,} of them unverified" if found.unverified else ""
-    voice.say(f"{counted(found.events, 'event')}{unverified_text} in {folder}")
-    voice.say(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
+    out.write(f"{counted(found.events, 'event')}{unverified_text} in {folder}")
+    out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
     for word, event in (("first", found.first), ("last ", found.last)):
         if event is not None:
-            voice.say(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
-    _write_bars(voice, "type", found.by_type)
-    _write_bars(voice, "actor", found.by_actor)
-    _write_bars(voice, "node", found.nodes)
+            out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
+    _write_bars(out, "type", found.by_type)
+    _write_bars(out, "actor", found.by_actor)
+    _write_bars(out, "node", found.nodes)
 
 
-def _write_bars(voice: Voice, word: str, counts: Mapping[str, int]) -> None:
+def _write_bars(out: Output, word: str, counts: Mapping[str, int]) -> None:
     from thence.cli.shared.render import bars, counted
 
     if not counts:
         return
-    names = list(counts) if voice.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
+    names = list(counts) if out.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
     lines = bars({name: counts[name] for name in names})
-    voice.say("", f"by {word}", *lines)
+    out.write("", f"by {word}", *lines)
     if len(names) < len(counts):
         hidden = len(counts) - len(names)
-        voice.say(f"  {counted(hidden, f'more {word}')}; -v shows all")
+        out.write(f"  {counted(hidden, f'more {word}')}; -v shows all")

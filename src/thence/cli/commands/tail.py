@@ -13,8 +13,8 @@ import click
 
 from thence.cli.exit_codes import INTERRUPTED
 from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.output import Output, current
 from thence.cli.shared.pages import FIRST_EVENTS, event_printer
-from thence.cli.voice import Voice, current
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -54,38 +54,38 @@ def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> N
         raise
 
 
-def _tail(voice: Voice, count: int, is_live: bool, log: str | None, is_json: bool) -> None:
+def _tail(out: Output, count: int, is_live: bool, log: str | None, is_json: bool) -> None:
     from thence.cli.shared.locate import find_log
     from thence.log.read.follower import Follower
     from thence.log.storage.disk import OS_DISK
     from thence.replica import open_log
 
     with (
-        open_log(find_log(voice, log), create=False) as replica,
+        open_log(find_log(out, log), create=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
         follower.skip_to_last(count)
-        show = event_printer(voice, replica.vocabulary, is_json)
+        show = event_printer(out, replica.vocabulary, is_json)
         is_empty = True
         events = follower.events()
         while batch := tuple(islice(events, FIRST_EVENTS)):
             show(batch)
             is_empty = False
         if is_live:
-            _follow(voice, follower, show)
+            _follow(out, follower, show)
         elif is_empty and count:
-            voice.note("no events")
+            out.notice("no events")
 
 
-def _follow(voice: Voice, follower: "Follower", show: "Callable[[Sequence[Event]], None]") -> None:
+def _follow(out: Output, follower: "Follower", show: "Callable[[Sequence[Event]], None]") -> None:
     """Shows new events at once, until the reader of the output is gone."""
-    voice.flush()
+    out.flush()
     stop = Signal()
     _stop_when_unread(stop)
     while follower.wait(stop):
         for event in follower.events():
             show((event,))
-            voice.flush()
+            out.flush()
 
 
 def _stop_when_unread(stop: Signal) -> None:

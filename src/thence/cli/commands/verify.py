@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, talks
-from thence.cli.voice import Voice, current
+from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,22 +46,22 @@ def verify_command(
         raise click.UsageError("--dry-run and --yes go with --repair")
     if is_dry and is_yes:
         raise click.UsageError("--dry-run and --yes exclude each other")
-    voice = current()
-    folder = find_log(voice, log)
+    out = current()
+    folder = find_log(out, log)
     with open_log(folder, create=False) as replica:
         found = replica.verify()
         repairs = tuple(each for each in found.damage if is_repair and each.action is not None)
-        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(voice, repairs, is_json))
+        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs, is_json))
         after = _with_shared_findings(replica.repair() if is_done else found, folder)
     if is_json:
         fields = {"repairs": list(map(_repair_json, repairs)), "repaired": is_done}
-        voice.json(_verification_json(after) | (fields if is_repair else {}))
+        out.json(_verification_json(after) | (fields if is_repair else {}))
     else:
         if is_repair:
-            _write_repairs(voice, repairs, is_done)
-        _write_result(voice, after, str(folder))
+            _write_repairs(out, repairs, is_done)
+        _write_result(out, after, str(folder))
         if repairs and not is_done:
-            voice.note("nothing was changed; --repair --yes does it")
+            out.notice("nothing was changed; --repair --yes does it")
     return 0 if after.ok else DAMAGED
 
 
@@ -91,30 +91,30 @@ def _repair_json(finding: "Finding") -> dict[str, object]:
     return fields | {"action": finding.action}
 
 
-def _has_consent(voice: Voice, repairs: "tuple[Finding, ...]", is_json: bool) -> bool:
+def _has_consent(out: Output, repairs: "tuple[Finding, ...]", is_json: bool) -> bool:
     """Asks on a terminal for consent to the repairs; elsewhere returns False."""
     import sys
 
     if is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    _write_repairs(voice, repairs, is_done=False)
+    _write_repairs(out, repairs, is_done=False)
     return click.confirm("Do it?")
 
 
-def _write_repairs(voice: Voice, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
+def _write_repairs(out: Output, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     words = ("healed", "moved to quarantine") if is_done else ("to heal", "to quarantine")
-    shown = repairs if voice.is_verbose else repairs[:FINDINGS_SHOWN_MAX]
+    shown = repairs if out.is_verbose else repairs[:FINDINGS_SHOWN_MAX]
     for finding in shown:
         word = words[finding.action == "quarantine"]
         size = counted(finding.length, "byte")
         text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
-        voice.say(*wrapped(text, voice.width, "", "    "))
+        out.write(*wrapped(text, out.width, "", "    "))
     if len(shown) < len(repairs):
-        voice.say(f"{counted(len(repairs) - len(shown), 'more repair')}; -v shows all")
+        out.write(f"{counted(len(repairs) - len(shown), 'more repair')}; -v shows all")
     if not repairs:
-        voice.say("nothing to repair")
+        out.write("nothing to repair")
 
 
 def finding_json(finding: "Finding") -> dict[str, object]:
@@ -133,29 +133,29 @@ def finding_json(finding: "Finding") -> dict[str, object]:
     return fields
 
 
-def _write_result(voice: Voice, found: "Verification", folder: str) -> None:
+def _write_result(out: Output, found: "Verification", folder: str) -> None:
     from thence.cli.shared.render import counted
 
-    _write_findings(voice, found.damage, "damage")
-    _write_findings(voice, found.notes, "noted")
+    _write_findings(out, found.damage, "damage")
+    _write_findings(out, found.notes, "noted")
     unverified_text = f", {found.unverified:,} of them unverified" if found.unverified else ""
     events = counted(found.events, "event")
     if found.ok:
-        voice.say(f"ok: {events}{unverified_text}, no damage in {folder}")
+        out.write(f"ok: {events}{unverified_text}, no damage in {folder}")
         return
     damage = counted(sum(finding.count for finding in found.damage), "finding")
-    voice.say(f"not ok: {events}{unverified_text}, {damage} of damage in {folder}")
-    voice.note(f"what each code means and what to do: {PAGE}")
+    out.write(f"not ok: {events}{unverified_text}, {damage} of damage in {folder}")
+    out.notice(f"what each code means and what to do: {PAGE}")
 
 
-def _write_findings(voice: Voice, findings: "tuple[Finding, ...]", word: str) -> None:
+def _write_findings(out: Output, findings: "tuple[Finding, ...]", word: str) -> None:
     from thence.cli.shared.render import counted, wrapped
 
-    shown = findings if voice.is_verbose else findings[:FINDINGS_SHOWN_MAX]
+    shown = findings if out.is_verbose else findings[:FINDINGS_SHOWN_MAX]
     for finding in shown:
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
         times = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
         text = f"{word}: {place}{finding.reason}{times} ({finding.code})"
-        voice.say(*wrapped(text, voice.width, "", "    "))
+        out.write(*wrapped(text, out.width, "", "    "))
     if len(shown) < len(findings):
-        voice.say(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")
+        out.write(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")

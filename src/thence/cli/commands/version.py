@@ -3,7 +3,7 @@
 import click
 
 from thence.cli.groups import help_with, json_option, talks
-from thence.cli.voice import current
+from thence.cli.output import current
 
 
 @click.command("version", **help_with("thence version --json"))
@@ -15,9 +15,9 @@ def version_command(is_json: bool) -> None:
 
     from thence import __version__
 
-    voice = current()
+    out = current()
     python, system = platform.python_version(), platform.platform()
     if is_json:
-        voice.json({"version": __version__, "python": python, "platform": system})
+        out.json({"version": __version__, "python": python, "platform": system})
     else:
-        voice.say(f"thence {__version__} (Python {python}, {system})")
+        out.write(f"thence {__version__} (Python {python}, {system})")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.groups import help_with, talks
+from thence.cli.output import Output, Painted, current, plain
 from thence.cli.shared.progress import counts_text
 from thence.cli.shared.run_progress import Show
-from thence.cli.voice import Painted, Voice, current, plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,23 +48,23 @@ def demo_command(pace_s: float | None) -> int:
     """
     from thence.cli.demo.tour import feature_tour, tour
 
-    voice = current()
-    voice.say(Painted("thence demo", bold=True))
-    voice.say("  Traders carry goods between places, from where they are cheap to where they")
-    voice.say("  are dear. Each decision, action and change becomes an event in a log, which")
-    voice.say("  names the events that caused it.")
-    result = _run(voice, PACE_S if pace_s is None else pace_s)
+    out = current()
+    out.write(Painted("thence demo", bold=True))
+    out.write("  Traders carry goods between places, from where they are cheap to where they")
+    out.write("  are dear. Each decision, action and change becomes an event in a log, which")
+    out.write("  names the events that caused it.")
+    result = _run(out, PACE_S if pace_s is None else pace_s)
     if result.status != "completed":
         from thence.cli.commands.sim import ended
 
-        voice.say("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
-        return ended(voice, result)
-    voice.say(*tour(result, _is_found(voice, result.output_dir)))
-    feature_tour(voice)
+        out.write("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
+        return ended(out, result)
+    out.write(*tour(result, _is_found(out, result.output_dir)))
+    feature_tour(out)
     return 0
 
 
-def _run(voice: Voice, pace_s: float) -> "RunResult":
+def _run(out: Output, pace_s: float) -> "RunResult":
     """Plays the scenario with live progress."""
     from thence.cli.demo.tour import SCENARIO
     from thence.cli.shared.progress import is_drawn, progress
@@ -72,23 +72,23 @@ def _run(voice: Voice, pace_s: float) -> "RunResult":
     from thence.sim.config import SimulationConfig
 
     config = SimulationConfig.from_file(SCENARIO)
-    settings = {"output_root": voice.settings.root}
+    settings = {"output_root": out.settings.root}
     traded = [(each["place"], each["good"]) for each in config.engine.params["markets"]]
-    with market(voice, pace_s, traded) if is_drawn(voice) else progress(voice) as show:
-        return play(voice, config, show, settings)
+    with market(out, pace_s, traded) if is_drawn(out) else progress(out) as show:
+        return play(out, config, show, settings)
 
 
-def _is_found(voice: Voice, folder: Path) -> bool:
+def _is_found(out: Output, folder: Path) -> bool:
     """Reports whether commands typed here find this run without --log."""
     from thence.cli.shared.locate import is_log, named_log, runs
 
-    if named_log(voice, None) or is_log(Path()):
+    if named_log(out, None) or is_log(Path()):
         return False
-    return runs(Path(voice.settings.runs))[:1] == [folder]
+    return runs(Path(out.settings.runs))[:1] == [folder]
 
 
 @contextmanager
-def market(voice: Voice, pace_s: float, traded: Collection[Market]) -> Iterator[Show]:
+def market(out: Output, pace_s: float, traded: Collection[Market]) -> Iterator[Show]:
     """Draws the markets on stderr while a run of traders goes on.
 
     `traded` are the (place, good) that have a price. Each turn stands for at least `pace_s`
@@ -97,7 +97,7 @@ def market(voice: Voice, pace_s: float, traded: Collection[Market]) -> Iterator[
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     before: Prices = {}
     with Live(console=console, auto_refresh=False, transient=True) as live:
 

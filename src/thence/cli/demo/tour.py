@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted
 from thence.cli.shared.opened import program
 from thence.cli.shared.render import bars, counted, numbered, wrapped
-from thence.cli.voice import WIDTH_COLUMNS, Line, Painted, Voice
 from thence.core.order import chain
 from thence.core.query.answer import why
-from thence.core.query.tally import falling
+from thence.core.query.tally import descending
 from thence.core.sentences.event_sentences import short_id
 from thence.replica import open_log
 
@@ -93,7 +93,7 @@ def _happened(events: Sequence["Event"]) -> Iterator[Line]:
 
 def _events(events: Sequence["Event"]) -> Iterator[Line]:
     yield from _heading(f"What was recorded: {counted(len(events), 'event')}")
-    yield from bars(falling(Counter(event.event_type for event in events)))
+    yield from bars(descending(Counter(event.event_type for event in events)))
 
 
 def _files(folder: Path) -> Iterator[Line]:
@@ -164,20 +164,20 @@ def _next(trade: "Event", log: str, folder: Path) -> Iterator[Line]:
         yield f"    --log {folder.name}"
 
 
-def feature_tour(voice: Voice) -> None:
+def feature_tour(out: Output) -> None:
     """Plays a feature and prints each command; without git, prints that there is none."""
-    voice.say("", Painted("A feature, from its spec to done", bold=True))
+    out.write("", Painted("A feature, from its spec to done", bold=True))
     if shutil.which("git") is None:
-        voice.say("  There is no git here; with it this part shows how agents share work.")
+        out.write("  There is no git here; with it this part shows how agents share work.")
         return
-    voice.say("  Agents take work packages, each in a git worktree of its own. What they do is")
-    voice.say("  told to the project's journal; the board is a replay of it.")
+    out.write("  Agents take work packages, each in a git worktree of its own. What they do is")
+    out.write("  told to the project's journal; the board is a replay of it.")
     with tempfile.TemporaryDirectory(prefix="thence-demo-") as scratch, _repository(scratch) as top:
-        _play(voice, top)
-        _explain(voice, top)
+        _play(out, top)
+        _explain(out, top)
 
 
-def _play(voice: Voice, top: Path) -> None:
+def _play(out: Output, top: Path) -> None:
     from thence.work.commands.accept import accept
     from thence.work.commands.finalize_tasks import finalize_tasks
     from thence.work.commands.implement import implement
@@ -193,7 +193,7 @@ def _play(voice: Voice, top: Path) -> None:
     ) -> "CommandResult":
         with Session(top, actor=actor) as session:
             result = work(session)
-        voice.say(f"  $ thence work {words}")
+        out.write(f"  $ thence work {words}")
         return result
 
     title = "Sync in the background"
@@ -210,10 +210,10 @@ def _play(voice: Voice, top: Path) -> None:
     step("merge", lambda session: merge(session, ()))
     step("accept", lambda session: accept(session, ()))
     board = step("status", lambda session: status(session, None))
-    voice.say(*(f"  {line}" for line in board.lines))
+    out.write(*(f"  {line}" for line in board.lines))
 
 
-def _explain(voice: Voice, top: Path) -> None:
+def _explain(out: Output, top: Path) -> None:
     """Prints why the last package is done, back to the spec."""
     from thence.work.journal.store import EventStore
 
@@ -221,9 +221,9 @@ def _explain(voice: Voice, top: Path) -> None:
         events = store.read()
         done = next(event for event in reversed(events) if event.actor == "you")
         answer = why(done, events, store.replica.vocabulary)
-    voice.say("", Painted("Why is it done?", bold=True))
-    voice.say(*numbered(answer.sentences, WIDTH_COLUMNS, len(events), 0, ""))
-    voice.say("", "  Try it in a repository of yours: thence work init")
+    out.write("", Painted("Why is it done?", bold=True))
+    out.write(*numbered(answer.sentences, WIDTH_COLUMNS, len(events), 0, ""))
+    out.write("", "  Try it in a repository of yours: thence work init")
 
 
 @contextmanager

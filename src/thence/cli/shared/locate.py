@@ -8,7 +8,7 @@ id. A log without a name may hold no symbolic link: a clone could choose its tar
 
 from pathlib import Path
 
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 from thence.errors import GitFailed, NotALog, NotAProject
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import own_folder, segments
@@ -30,19 +30,19 @@ def runs(root: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
 
 
-def named_log(voice: Voice, log: str | None) -> str | None:
+def named_log(out: Output, log: str | None) -> str | None:
     """Returns the user's name for the log, None if no name was given."""
-    return log or voice.settings.log
+    return log or out.settings.log
 
 
-def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
+def find_log(out: Output, log: str | None, *, create: bool = False) -> Path:
     """Returns the folder of the log; raises NotALog with the folders that were tried.
 
     With `create` the folder of a named log is returned even if the log is missing.
     """
-    name = named_log(voice, log)
+    name = named_log(out, log)
     if name is not None:
-        return _find_named(voice, name, create)
+        return _find_named(out, name, create)
     folder = Path()
     if is_log(folder):
         _check_plain(folder)
@@ -50,10 +50,10 @@ def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
     journal = journal_of(folder)
     if journal is not None:
         return journal
-    root = Path(voice.settings.runs)
+    root = Path(out.settings.runs)
     found = [each for each in runs(root) if not each.is_symlink() and _link_in(each) is None]
     if found:
-        voice.note(f"log: {found[0]} (the newest run)")
+        out.notice(f"log: {found[0]} (the newest run)")
         return found[0]
     raise NotALog(
         "could not find a log",
@@ -62,9 +62,9 @@ def find_log(voice: Voice, log: str | None, *, create: bool = False) -> Path:
     )
 
 
-def _find_named(voice: Voice, name: str, create: bool) -> Path:
+def _find_named(out: Output, name: str, create: bool) -> Path:
     path = Path(name)
-    run = Path(voice.settings.runs) / name
+    run = Path(out.settings.runs) / name
     if path.is_dir() and is_log(path):
         return path
     if path.is_dir() and (journal := journal_of(path)) is not None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from thence.cli.output import Output
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.render import counted
-from thence.cli.voice import Voice
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, has_valid_crc, parse
 from thence.log.read.reader import raw_lines
@@ -17,17 +17,17 @@ from thence.replica import Log, open_log
 
 
 @contextmanager
-def open_for_reading(voice: Voice, log: str | None) -> Iterator[Log]:
+def open_for_reading(out: Output, log: str | None) -> Iterator[Log]:
     """Opens the log that a command reads, and closes it.
 
     Damaged or unfinished lines, which are passed over, are counted on stderr.
     """
-    with open_log(find_log(voice, log), create=False) as replica:
-        _note_passed_over(voice, replica, log)
+    with open_log(find_log(out, log), create=False) as replica:
+        _note_passed_over(out, replica, log)
         yield replica
 
 
-def find_event(voice: Voice, replica: Log, text: str) -> Event:
+def find_event(out: Output, replica: Log, text: str) -> Event:
     """Returns the event that a user names; for a subject, notes that it is the latest."""
     event = replica.find(text)
     is_named = text.startswith("@last") or event.event_id.startswith((text, text.upper()))
@@ -35,7 +35,7 @@ def find_event(voice: Voice, replica: Log, text: str) -> Event:
         others = replica.query(subject=event.subject, limit=1).total - 1
         others_text = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
         note = others_text if others else "no other is on it"
-        voice.note(f"{text} is a subject: its latest event is {event.event_id}; {note}")
+        out.notice(f"{text} is a subject: its latest event is {event.event_id}; {note}")
     return event
 
 
@@ -67,8 +67,8 @@ def _shell_path(path: Path) -> str:
         return shlex.quote(str(absolute))
 
 
-def _note_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
-    if voice.is_quiet:
+def _note_passed_over(out: Output, replica: Log, log: str | None) -> None:
+    if out.is_quiet:
         return
     from thence.log.storage.segment import strays
 
@@ -82,11 +82,11 @@ def _note_passed_over(voice: Voice, replica: Log, log: str | None) -> None:
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
         verify_command = command("verify", log)
-        voice.note(f"{damaged} damaged {verb} passed over; `{verify_command}` tells where")
+        out.notice(f"{damaged} damaged {verb} passed over; `{verify_command}` tells where")
     if torn:
-        voice.note("the last line is unfinished and passed over")
+        out.notice("the last line is unfinished and passed over")
     for path in strays(OS_DISK, replica.folder):
-        voice.note(f"{path.name} is no segment's name: the file is passed over")
+        out.notice(f"{path.name} is no segment's name: the file is passed over")
 
 
 def _count_passed_over(replica: Log) -> tuple[int, int]:

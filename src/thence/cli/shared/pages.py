@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -41,14 +41,14 @@ def keys(conditions: Conditions) -> "Keys":
     return cast("Keys", conditions)
 
 
-def note_unknown_key(voice: Voice, replica: "Log", conditions: Conditions) -> None:
+def note_unknown_key(out: Output, replica: "Log", conditions: Conditions) -> None:
     """Reports on stderr a key in --where that no event has."""
     from thence.core.query.filter import Filter
 
     where = Filter.of(where=conditions.get("where")).where
-    hint = None if voice.is_quiet else replica.answers.unknown_key(where)
+    hint = None if out.is_quiet else replica.answers.unknown_key(where)
     if hint is not None:
-        voice.note(hint)
+        out.notice(hint)
 
 
 _OPTIONS = (
@@ -97,24 +97,24 @@ def pages(
 
 
 def event_printer(
-    voice: Voice, vocabulary: "Vocabulary", is_json: bool
+    out: Output, vocabulary: "Vocabulary", is_json: bool
 ) -> "Callable[[Sequence[Event]], None]":
     """Returns a function that writes events: as stored lines, or in columns that widen."""
 
     def print_stored(events: "Sequence[Event]") -> None:
         for event in events:
-            voice.line(event.line)
+            out.line(event.line)
 
     if is_json:
         return print_stored
     from thence.cli.shared.render import LineRenderer
 
-    lines = LineRenderer((), vocabulary, voice.columns)
+    lines = LineRenderer((), vocabulary, out.columns)
 
     def print_columns(events: "Sequence[Event]") -> None:
         for event in events:
             lines.fit(event)
         for event in events:
-            voice.say(lines.line(event))
+            out.write(lines.line(event))
 
     return print_columns

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from thence.cli.output import Output
 from thence.cli.shared.run_progress import Show
-from thence.cli.voice import Voice
 
 if TYPE_CHECKING:
     from thence.sim.result import TurnProgress
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 LINES_MAX = 10
 
 
-def is_drawn(voice: Voice) -> bool:
+def is_drawn(out: Output) -> bool:
     """Reports whether stderr is a terminal that can be redrawn."""
-    return sys.stderr.isatty() and not voice.is_quiet and not voice.settings.is_dumb
+    return sys.stderr.isatty() and not out.is_quiet and not out.settings.is_dumb
 
 
 @contextmanager
-def progress(voice: Voice) -> Iterator[Show]:
+def progress(out: Output) -> Iterator[Show]:
     """Yields the function to call after each turn."""
-    if voice.is_quiet:
+    if out.is_quiet:
         yield lambda turn, state: None
-    elif is_drawn(voice):
-        with bar(voice) as show:
+    elif is_drawn(out):
+        with bar(out) as show:
             yield show
     else:
-        yield lambda turn, state: write_line(voice, turn)
+        yield lambda turn, state: write_line(out, turn)
 
 
-def write_line(voice: Voice, turn: "TurnProgress") -> None:
+def write_line(out: Output, turn: "TurnProgress") -> None:
     """Writes one line at most ten times a run."""
     interval = max(1, -(-turn.max_turns // LINES_MAX))
     if turn.turn % interval == 0 or turn.turn == turn.max_turns:
-        voice.note(f"turn {turn.turn} of {turn.max_turns}: {counts_text(turn.counts)}")
+        out.notice(f"turn {turn.turn} of {turn.max_turns}: {counts_text(turn.counts)}")
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -49,12 +49,12 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 @contextmanager
-def bar(voice: Voice) -> Iterator[Show]:
+def bar(out: Output) -> Iterator[Show]:
     """Yields a function that draws a bar with the turns and the events so far."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     columns = (
         TextColumn("turn"),
         MofNCompleteColumn(),
@@ -73,15 +73,15 @@ def bar(voice: Voice) -> Iterator[Show]:
 
 
 @contextmanager
-def bytes_read(voice: Voice, size_bytes: int) -> Iterator[Callable[[int], None]]:
+def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
     """Yields the function to call with the bytes of a log that are read so far."""
-    if not is_drawn(voice):
+    if not is_drawn(out):
         yield lambda read_bytes: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     columns = (
         TextColumn("{task.description}"),
         DownloadColumn(),

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from thence.cli.voice import Line, Painted, plain
+from thence.cli.output import Line, Painted, plain
 from thence.core.sentences.wording import clipped
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class LineRenderer:
 
         kind = self._vocabulary
         is_type_cut = len(event.event_type) > self._type
-        text = plain(kind.said(event) if is_type_cut else kind.in_columns(event))
+        text = plain(kind.summary(event) if is_type_cut else kind.in_columns(event))
         short = f"[{short_id(plain(event.event_id))}]"
         if room is not None:
             text = clipped(text, max(room - len(short) - 1, _SENTENCE_COLUMNS_MIN))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 
 if TYPE_CHECKING:
     from thence.sim.config import SimulationConfig
@@ -15,7 +15,7 @@ Show = Callable[["TurnProgress", "State"], None]
 
 
 def play(
-    voice: Voice, config: "SimulationConfig", show: Show, settings: Mapping[str, Any]
+    out: Output, config: "SimulationConfig", show: Show, settings: Mapping[str, Any]
 ) -> "RunResult":
     """Runs a scenario to its end, in a new folder under the output root.
 
@@ -25,7 +25,7 @@ def play(
     from thence.sim.orchestrator import SimulationOrchestrator
     from thence.sim.result import RunResult
 
-    send_records_to_stderr(voice)
+    send_records_to_stderr(out)
 
     def on_turn(progress: "TurnProgress") -> None:
         show(progress, orchestrator.history[-1])
@@ -33,10 +33,10 @@ def play(
     orchestrator = SimulationOrchestrator(config, on_turn=on_turn, **settings)
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
-    if voice.is_debug and orchestrator.failure is not None:
+    if out.is_debug and orchestrator.failure is not None:
         from thence.cli.failure import show_traceback
 
-        show_traceback(orchestrator.failure, voice)
+        show_traceback(orchestrator.failure, out)
     return result
 
 
@@ -56,7 +56,7 @@ def with_changes(
     )
 
 
-def send_records_to_stderr(voice: Voice) -> None:
+def send_records_to_stderr(out: Output) -> None:
     """Writes log records of the simulation as lines on stderr: warnings, with -v all."""
     import logging
 
@@ -64,10 +64,10 @@ def send_records_to_stderr(voice: Voice) -> None:
 
     def write(_: object, level: str, record: Mapping[str, Any]) -> str:
         facts = "".join(f" {key}={value}" for key, value in record.items() if key != "event")
-        voice.warn(f"{level}: {record['event']}{facts}")
+        out.warn(f"{level}: {record['event']}{facts}")
         raise structlog.DropEvent
 
-    lowest = logging.INFO if voice.is_verbose else logging.WARNING
+    lowest = logging.INFO if out.is_verbose else logging.WARNING
     structlog.configure(
         processors=[write],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.groups import checked_name, help_with, json_option, talks
-from thence.cli.voice import Voice, current
+from thence.cli.output import Output, current
 from thence.core.values.payload import is_utf8
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.C
     """Makes a function a command of `thence work`, with examples in its help.
 
     The command has --actor, --json, -q, -v and --debug too. The function does not get them: `run`
-    reads the actor, the Voice knows the others.
+    reads the actor, the Output knows the others.
     """
 
     def made(function: Callable[..., int]) -> click.Command:
@@ -75,8 +75,8 @@ def run(
     """
     from thence.work.session.session import Session
 
-    voice, context = current(), click.get_current_context()
-    actor_name = _actor_name(context.params["actor"], voice)
+    out, context = current(), click.get_current_context()
+    actor_name = _actor_name(context.params["actor"], out)
     _refuse_invalid_text(context)
     operation = operation or context.command.name or ""
     with Session(actor=actor_name, create=create) as session:
@@ -84,23 +84,23 @@ def run(
             result = session.attempt(operation, entity, lambda: work(session))
         except BaseException:
             for note in session.warnings:
-                voice.note(f"note: {note}")
+                out.notice(f"note: {note}")
             raise
     for note in result.warnings:
-        voice.note(f"note: {note}")
+        out.notice(f"note: {note}")
     if result.events is None:
-        voice.note("note: the event is made good by the next command that can write the log")
-    if voice.is_json:
-        voice.json(result.as_json())
+        out.notice("note: the event is made good by the next command that can write the log")
+    if out.is_json:
+        out.json(result.as_json())
     else:
         for line in result.lines:
-            voice.say(line)
+            out.write(line)
     return result.exit_code
 
 
-def _actor_name(actor: str | None, voice: "Voice") -> str | None:
+def _actor_name(actor: str | None, out: "Output") -> str | None:
     """Returns the actor from the option or the environment; raises UsageError for no name."""
-    name = actor or voice.settings.actor
+    name = actor or out.settings.actor
     if name and (not name.strip() or len(name.splitlines()) > 1 or not is_utf8(name)):
         source = "--actor" if actor else "THENCE_ACTOR"
         raise click.UsageError(f"the name in {source} is {name!r:.80}, no line of text")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.groups import checked_name
-from thence.cli.voice import current
+from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def orchestrate_command(
                 feature=feature,
                 skip=skip,
                 is_resumed=is_resumed,
-                tell=shown.tell,
+                report=shown.report,
                 turn=shown.turn,
             )
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
+from thence.cli.output import Output, plain
 from thence.cli.shared.progress import is_drawn
-from thence.cli.voice import Voice, plain
 from thence.work.board.state import LANES
 from thence.work.orchestrate.orchestrator import Orchestrator
 from thence.work.orchestrate.progress import ProgressNote
@@ -26,20 +26,20 @@ OVERLAPS_SHOWN_MAX = 5
 class Display(NamedTuple):
     """The functions to call with each progress note, and several times a second."""
 
-    tell: Callable[[ProgressNote], None]
+    report: Callable[[ProgressNote], None]
     turn: Callable[[Orchestrator], None]
 
 
 @contextmanager
-def display(voice: Voice) -> Iterator[Display]:
+def display(out: Output) -> Iterator[Display]:
     """Yields the display of an orchestration."""
-    if voice.is_json:
-        yield Display(lambda progress_note: _as_json(voice, progress_note), lambda _: None)
-    elif is_drawn(voice):
-        with _live_display(voice) as shown:
+    if out.is_json:
+        yield Display(lambda progress_note: _as_json(out, progress_note), lambda _: None)
+    elif is_drawn(out):
+        with _live_display(out) as shown:
             yield shown
     else:
-        yield Display(lambda progress_note: voice.note(line(progress_note)), lambda _: None)
+        yield Display(lambda progress_note: out.notice(line(progress_note)), lambda _: None)
 
 
 def line(progress_note: ProgressNote) -> str:
@@ -99,25 +99,25 @@ def undisturbed() -> Iterator[None]:
         signal.raise_signal(signals[0])
 
 
-def _as_json(voice: Voice, progress_note: ProgressNote) -> None:
-    voice.json({"happening": progress_note._asdict()})
-    voice.flush()
+def _as_json(out: Output, progress_note: ProgressNote) -> None:
+    out.json({"happening": progress_note._asdict()})
+    out.flush()
 
 
 @contextmanager
-def _live_display(voice: Voice) -> Iterator[Display]:
+def _live_display(out: Output) -> Iterator[Display]:
     """Draws the board below the progress notes."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
-    console = Console(stderr=True, no_color=voice.settings.is_colourless, highlight=False)
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     drawn_s = 0.0
     # stdout may be a file, and is not redirected
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
     with live:
 
-        def tell(progress_note: ProgressNote) -> None:
+        def report(progress_note: ProgressNote) -> None:
             with undisturbed():
                 console.print(Text(plain(line(progress_note))))
 
@@ -132,4 +132,4 @@ def _live_display(voice: Voice) -> Iterator[Display]:
                 with undisturbed():
                     live.update(Group(Text(head), cut), refresh=True)
 
-        yield Display(tell, turn)
+        yield Display(report, turn)

@@ -3,7 +3,7 @@
 import gc
 from typing import TYPE_CHECKING
 
-from thence.cli.voice import current
+from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run
 
 if TYPE_CHECKING:

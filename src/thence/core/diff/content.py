@@ -42,7 +42,7 @@ class EventContent(msgspec.Struct, frozen=True, gc=False):
     payload: msgspec.Raw = _NOTHING
 
 
-class DifferingPlace(msgspec.Struct, frozen=True):
+class DifferingMember(msgspec.Struct, frozen=True):
     """One place in an event where two differ: `path` such as "details.new_value".
 
     Names of members and indices of lists are joined by dots. UNSET stands for a place that
@@ -127,10 +127,10 @@ def has_same_bodies(a: EventContent, b: EventContent) -> bool:
     )
 
 
-def contrast(a: EventContent, b: EventContent) -> tuple[DifferingPlace, ...]:
+def contrast(a: EventContent, b: EventContent) -> tuple[DifferingMember, ...]:
     """Returns each place where two events differ, in the order of their members."""
     found = [
-        DifferingPlace(name, _set(x), _set(y))
+        DifferingMember(name, _set(x), _set(y))
         for name, x, y in zip(MEMBERS, members(a), members(b), strict=True)
         if x != y
     ]
@@ -151,7 +151,7 @@ def _is_same_body(a: msgspec.Raw, b: msgspec.Raw, name: str) -> bool:
     return canonical(a, name) == canonical(b, name)
 
 
-def _apart(path: str, a: object, b: object) -> Iterator[DifferingPlace]:
+def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
     """Yields the places where two JSON values differ, as deep as possible."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in a | b:
@@ -161,7 +161,7 @@ def _apart(path: str, a: object, b: object) -> Iterator[DifferingPlace]:
             x, y = (each[index] if index < len(each) else msgspec.UNSET for each in (a, b))
             yield from _apart(f"{path}.{index}", x, y)
     elif not _is_equal(a, b):
-        yield DifferingPlace(path, a, b)
+        yield DifferingMember(path, a, b)
 
 
 def _is_equal(a: object, b: object) -> bool:

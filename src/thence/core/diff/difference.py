@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.diff.alignment import ALONE, aligned
-from thence.core.diff.content import DifferingPlace, are_same, contrast
+from thence.core.diff.content import DifferingMember, are_same, contrast
 from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 
@@ -44,7 +44,7 @@ class FirstDifference(msgspec.Struct, frozen=True):
 
     a: Event | None
     b: Event | None
-    differs: tuple[DifferingPlace, ...]
+    differs: tuple[DifferingMember, ...]
     causes_a: tuple[CauseOnSide, ...]
     causes_b: tuple[CauseOnSide, ...]
     follow_a: int
@@ -202,7 +202,7 @@ def _other(place: int, mine: _Half, other: _Half) -> int | None:
 
 
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:
-    differs: tuple[DifferingPlace, ...] = ()
+    differs: tuple[DifferingMember, ...] = ()
     if x is not None and y is not None:
         differs = contrast(a.side.contents[x], b.side.contents[y])
     return FirstDifference(

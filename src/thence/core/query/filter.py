@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.nearest import meant, nearest
+from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.comparison import Comparison, FilteredEvent
 from thence.core.query.where import COMPARISONS_MAX, parse
 from thence.core.times import microseconds, moment, span
@@ -247,7 +247,7 @@ def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
     """Raises InvalidFilter for a key that no filter has, with the nearest that it has."""
     for key in given:
         if key not in known:
-            cause = f"there is no such key{meant(key, known)}"
+            cause = f"there is no such key{did_you_mean(key, known)}"
             raise invalid(key, cause, f"the keys are {', '.join(known)}")
 
 

@@ -30,7 +30,7 @@ class Tally:
     last: Event | None
 
 
-def tallied(events: Iterable[Event]) -> Tally:
+def count_events(events: Iterable[Event]) -> Tally:
     """Counts events, in any order."""
     types: Counter[str] = Counter()
     actors: Counter[str] = Counter()
@@ -55,11 +55,17 @@ def tallied(events: Iterable[Event]) -> Tally:
         elif key < total_order_key(first):
             first = event
     return Tally(
-        types.total(), unverified, falling(types), falling(actors), falling(nodes), first, last
+        types.total(),
+        unverified,
+        descending(types),
+        descending(actors),
+        descending(nodes),
+        first,
+        last,
     )
 
 
-def falling(counts: Mapping[str, int]) -> dict[str, int]:
+def descending(counts: Mapping[str, int]) -> dict[str, int]:
     """Returns counts with the largest first, equal ones by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -71,7 +77,7 @@ class LogEnd(NamedTuple):
     still_open: tuple[Event, ...]
 
 
-def ending(events: Iterable[Event]) -> LogEnd:
+def find_end(events: Iterable[Event]) -> LogEnd:
     """Reads events once, in any order, and returns their end.
 
     An event is open if it begins a step that no event ends. Only the open events are kept in

@@ -40,10 +40,10 @@ def short_id(event_id: str) -> str:
 
 def sentence(event: Event, sentences: Sentences) -> str:
     """Returns the sentence on an event, ending in the event's short id."""
-    return f"{said(event, sentences)} [{short_id(event.event_id)}]"
+    return f"{summary(event, sentences)} [{short_id(event.event_id)}]"
 
 
-def said(event: Event, sentences: Sentences) -> str:
+def summary(event: Event, sentences: Sentences) -> str:
     """Returns the sentence in at most 400 characters, the host's own if there is one."""
     write = sentences.get(event.event_type) or NOTICE_SENTENCES.get(event.event_type)
     if write is not None:

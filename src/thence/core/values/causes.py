@@ -14,7 +14,7 @@ from thence.core.clock import CLOCK_MAX
 from thence.core.ids import is_ulid
 from thence.errors import InvalidEvent
 
-VARIABLE = "THENCE_CAUSE"
+CAUSE_VARIABLE = "THENCE_CAUSE"
 _FORM = re.compile(
     r"(?P<event_id>[0-9A-Za-z_.:-]{1,128})@(?P<clock>\d{1,16})@(?P<log_id>[0-9A-Z]{26})", re.ASCII
 )
@@ -73,7 +73,7 @@ def _refused(cause: str) -> InvalidEvent:
     )
 
 
-class HandedCause(NamedTuple):
+class PassedCause(NamedTuple):
     """An event of some log, with the clock that its effects must exceed."""
 
     event_id: str
@@ -86,9 +86,9 @@ class HandedCause(NamedTuple):
         return f"{self.event_id}@{self.lamport_clock}@{self.log_id}"
 
 
-def handed(text: str) -> HandedCause | None:
+def parse_cause(text: str) -> PassedCause | None:
     """Reads a cause from its text; None if the text is no cause."""
     found = _FORM.fullmatch(text)
     if found is None or int(found["clock"]) > CLOCK_MAX:
         return None
-    return HandedCause(found["event_id"], int(found["clock"]), found["log_id"])
+    return PassedCause(found["event_id"], int(found["clock"]), found["log_id"])

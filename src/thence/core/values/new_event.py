@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.nearest import meant
+from thence.core.nearest import did_you_mean
 from thence.core.values.causes import Causes
 from thence.errors import InvalidEvent
 
@@ -62,5 +62,5 @@ def _fault(members: object) -> str:
     """Returns why a value is no event of many, with the nearest name for an unknown key."""
     for key in members if isinstance(members, Mapping) else ():
         if key not in _KEYS:
-            return f"append takes no {key!s:.80}{meant(str(key), _KEYS)}"
+            return f"append takes no {key!s:.80}{did_you_mean(str(key), _KEYS)}"
     return "it is no mapping of event_type and what else append takes"

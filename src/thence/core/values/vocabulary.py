@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import in_columns, said, sentence
+from thence.core.sentences.event_sentences import in_columns, sentence, summary
 from thence.core.sentences.host_sentences import SIM_SENTENCES, WORK_SENTENCES
 from thence.errors import InvalidEvent
 
@@ -57,9 +57,9 @@ class Vocabulary(msgspec.Struct, frozen=True):
         """Returns one sentence on what happened, ending in the event's short id."""
         return sentence(event, self.sentences)
 
-    def said(self, event: Event) -> str:
+    def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""
-        return said(event, self.sentences)
+        return summary(event, self.sentences)
 
     def in_columns(self, event: Event) -> str:
         """Returns what happened, without turn, type and actor, which columns beside it show."""

@@ -78,9 +78,9 @@ class Index:
         self._borrowed_count = 0
         self.match_cache = MatchCache()
         _OpenIndexes.indexes.add(self)
-        finalize(self, _let_go, self._keeper, self._idle)
+        finalize(self, _release, self._keeper, self._idle)
 
-    def freshen(self, timeout_s: float = WAIT_S) -> None:
+    def refresh(self, timeout_s: float = WAIT_S) -> None:
         """Brings the index up to date with the log.
 
         A refresh by another process is awaited while it makes progress; without progress for
@@ -93,7 +93,7 @@ class Index:
                 return
             self._begun = number = self._begun + 1
             with reading(self.folder):
-                self._keeper.freshen(timeout_s)
+                self._keeper.refresh(timeout_s)
             self._ended = max(self._ended, number)  # a signal handler may have refreshed too
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:
@@ -112,7 +112,7 @@ class Index:
         """
         error: Exception | None = None
         for _ in range(_TRIES_MAX):
-            self.freshen()
+            self.refresh()
             try:
                 with reading(self.folder), self._snapshot() as connection:
                     return work(connection)
@@ -129,7 +129,7 @@ class Index:
         rebuilds the index; `answer` retries by itself.
         """
         if not self._keeper.is_open:
-            self.freshen()
+            self.refresh()
         try:
             with reading(self.folder), self._snapshot() as connection:
                 yield connection
@@ -153,7 +153,7 @@ class Index:
         """Closes the connections; running readers keep theirs until they have finished."""
         with self._keeper_lock:
             self._drop_idle()
-            self._keeper.let_go()
+            self._keeper.release()
 
     def before_fork(self) -> None:
         """Closes unused connections: a child does not own SQLite's locks but would use them."""
@@ -161,7 +161,7 @@ class Index:
             try:
                 self._drop_idle()
                 if not self._borrowed_count:
-                    self._keeper.let_go()
+                    self._keeper.release()
             finally:
                 self._keeper_lock.release()
 
@@ -284,10 +284,10 @@ def _drop(idle: list[_Reader]) -> None:
             idle.pop().connection.close()
 
 
-def _let_go(keeper: Keeper, idle: list[_Reader]) -> None:
+def _release(keeper: Keeper, idle: list[_Reader]) -> None:
     """Closes the connections of an index that was garbage collected, or at process end."""
     _drop(idle)
-    keeper.let_go()
+    keeper.release()
 
 
 def _begun(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:

@@ -81,7 +81,7 @@ class IndexFile:
             yield
         finally:
             descriptor, self._descriptor = self._descriptor, -1
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
 
     def manifest(self) -> Manifest:
         """Returns the manifest; call it under the lock."""
@@ -124,7 +124,7 @@ class IndexFile:
         try:
             self._disk.sync_data(descriptor)
         finally:
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
         self.set_manifest(Manifest(beat=self._manifest.beat + 1))
         for path in self._paths:
             self._remove(Path(path))
@@ -152,9 +152,9 @@ class IndexFile:
                     return descriptor
                 text = self._disk.read_at(descriptor, 0, _MANIFEST_BYTES)
             except BaseException:
-                self._disk.let_go(descriptor)
+                self._disk.close_quietly(descriptor)
                 raise
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
             if text != seen:
                 seen, start_ns = text, monotonic_ns()
             if monotonic_ns() - start_ns >= timeout_s * 1e9:

@@ -85,7 +85,7 @@ class Keeper:
         """True if a refresh has opened the index, and nothing has closed it since."""
         return self._writer is not None
 
-    def freshen(self, timeout_s: float) -> None:
+    def refresh(self, timeout_s: float) -> None:
         """Brings the index up to date with the log."""
         with reading(self._folder):
             if self._seen is not None and self._is_fresh():
@@ -104,7 +104,7 @@ class Keeper:
         self.distrust()
         self._on_read = on_read or _nothing
         try:
-            self.freshen(WAIT_S)
+            self.refresh(WAIT_S)
         finally:
             self._on_read = _nothing
 
@@ -117,7 +117,7 @@ class Keeper:
         self._seen = None
         self._is_distrusted = True
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Closes the connection after a checkpoint of all that it wrote."""
         index_file = self.index_file
         if index_file is not None and self._writer is not None:

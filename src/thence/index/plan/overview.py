@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.event import Event
-from thence.core.query.tally import falling
+from thence.core.query.tally import descending
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at
 
@@ -92,7 +92,7 @@ def overview(index: Index, damage_max: int) -> Overview:
 
 
 def _counts(connection: sqlite3.Connection, sql: str) -> dict[str, int]:
-    return falling({text: int(events) for text, events in connection.execute(sql) if events})
+    return descending({text: int(events) for text, events in connection.execute(sql) if events})
 
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:

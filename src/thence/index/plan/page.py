@@ -294,7 +294,7 @@ def _unfit(key: str, cause: str) -> InvalidFilter:
     return InvalidFilter("could not read the filter", key=key, cause=cause, hint=hint)
 
 
-def listed(
+def page_of_events(
     events: Iterable[Event],
     filter: Filter,
     log_id: str = "",

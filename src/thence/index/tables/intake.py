@@ -52,7 +52,7 @@ class Intake:
                 raise Stale("a segment has another name by now")
             self.id = known.id if known else self._begin(connection)
         except BaseException:
-            disk.let_go(self._descriptor)
+            disk.close_quietly(self._descriptor)
             raise
 
     def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[BlockRows]]:

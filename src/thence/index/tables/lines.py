@@ -73,7 +73,7 @@ class LineReader:
     def close(self) -> None:
         """Closes the segments."""
         while self._descriptors:
-            self._disk.let_go(self._descriptors.popitem()[1])
+            self._disk.close_quietly(self._descriptors.popitem()[1])
 
     def _descriptor(self, segment: int) -> int:
         known = self._descriptors.get(segment)
@@ -108,7 +108,7 @@ class LineReader:
             is_it = self._disk.file_id(descriptor)[0] == file
         finally:
             if not is_it:
-                self._disk.let_go(descriptor)
+                self._disk.close_quietly(descriptor)
         return descriptor if is_it else None
 
 

@@ -132,7 +132,7 @@ def _is_unchanged(disk: Disk, path: Path, known: SegmentSnapshot, now: FileState
         has_grown = file == known.state.file and size > known.state.size
         return has_grown or checksum_of(disk, descriptor, known.read_bytes) == known.checksum
     finally:
-        disk.let_go(descriptor)
+        disk.close_quietly(descriptor)
 
 
 def checksum_of(disk: Disk, descriptor: int, size: int) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.values.causes import handed
+from thence.core.values.causes import parse_cause
 from thence.core.values.codec import BadLine, Essence, decode_essence, have_valid_crcs
 from thence.core.values.decoding import taken
 from thence.core.values.digests import same_event_key
@@ -248,7 +248,7 @@ class _Check:
 
     def _causes(self, line: Line, event: Event) -> None:
         if event.external_causes:
-            known = map(handed, event.external_causes)
+            known = map(parse_cause, event.external_causes)
             self._elsewhere.update(cause.event_id for cause in known if cause)
         for cause in event.caused_by:
             if cause not in self._ids and cause not in self._awaited:

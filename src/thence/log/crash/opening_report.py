@@ -140,7 +140,7 @@ class OpeningReport:
                 if before or b"\0" in line:
                     break
         finally:
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
         return b"\0" in line
 
 

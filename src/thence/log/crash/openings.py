@@ -239,13 +239,13 @@ class OpeningFile:
             else:
                 self._save()
             descriptor, self._descriptor = self._descriptor, None
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
             self.name = ""
 
     def after_fork(self) -> None:
         """Closes the parent's file in a child, and resets all counts."""
         if self._descriptor is not None:
-            self._disk.let_go(self._descriptor)
+            self._disk.close_quietly(self._descriptor)
         self._begin_anew()
 
     def _accepted_count(self) -> int:
@@ -270,7 +270,7 @@ class OpeningFile:
                 raise
             finally:
                 if self._descriptor is None:
-                    self._disk.let_go(descriptor)
+                    self._disk.close_quietly(descriptor)
 
     def _open_file(self, path: Path) -> int:
         try:
@@ -314,7 +314,7 @@ def openings(disk: Disk, folder: Path, is_copy: bool = False) -> Iterator[Openin
                 is_copied = is_copy or found.is_copy or name.endswith(_NEW)
                 yield found._replace(is_held=is_held, is_copy=is_copied)
         finally:
-            disk.let_go(descriptor)
+            disk.close_quietly(descriptor)
 
 
 def segment_id(disk: Disk, path: Path) -> tuple[int, int, int]:
@@ -324,7 +324,7 @@ def segment_id(disk: Disk, path: Path) -> tuple[int, int, int]:
         (_, inode), size = disk.file_id(descriptor)
         return inode, disk.generation(descriptor), size
     finally:
-        disk.let_go(descriptor)
+        disk.close_quietly(descriptor)
 
 
 def _read(disk: Disk, descriptor: int, path: Path) -> Opening:

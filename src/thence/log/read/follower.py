@@ -234,7 +234,7 @@ class Follower:
             if not self._is_known(cursor):
                 return cursor
         except BaseException:
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
             raise
         cursor.close()
         return None

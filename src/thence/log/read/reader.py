@@ -126,7 +126,7 @@ class Cursor:
         """Closes the segment only once: its descriptor may belong to another file later."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
 
 
 def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:

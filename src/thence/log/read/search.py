@@ -43,7 +43,7 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
             ) from error
         finally:
             if descriptor is not None:
-                disk.let_go(descriptor)
+                disk.close_quietly(descriptor)
     raise not_found(folder, event_id)
 
 

@@ -74,7 +74,7 @@ class AppendLock:
         """Closes the lock file. In a forked child this leaves the parent's lock alone."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
 
     def _open(self) -> int:
         if self._descriptor is None:

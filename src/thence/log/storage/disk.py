@@ -73,7 +73,7 @@ class Disk:
         """Closes a descriptor."""
         system_call(os.close, descriptor)
 
-    def let_go(self, descriptor: int) -> None:
+    def close_quietly(self, descriptor: int) -> None:
         """Closes a descriptor and ignores an error: the descriptor is closed all the same."""
         with suppress(DiskError):
             self.close(descriptor)

@@ -204,4 +204,4 @@ def lines_of_the_log(disk: Disk, folder: Path) -> Iterator[tuple[bytes, str, int
                 if index and line:
                     yield line, path.name, end, number == 0
         finally:
-            disk.let_go(descriptor)  # the garbage collector may close this generator
+            disk.close_quietly(descriptor)  # the garbage collector may close this generator

@@ -157,7 +157,7 @@ class SegmentWriter:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._file = NOWHERE
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
@@ -213,7 +213,7 @@ class SegmentWriter:
     def _open(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._disk.let_go(descriptor)
+            self._disk.close_quietly(descriptor)
         known = known_node_id(self._disk, self.folder)
         if not known or known != self.numbers.node_id:  # the first time, or another log is here now
             self.numbers.begin(*self._opening_report.begin())
@@ -304,7 +304,7 @@ class SegmentWriter:
         if not self._sync_under_lock():
             return
         name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
-        self._disk.let_go(descriptor)
+        self._disk.close_quietly(descriptor)
         self._begin_segment(name)
 
     def _begin_segment(self, name: str) -> None:
@@ -361,7 +361,7 @@ class SegmentWriter:
                 self._begin_segment(name)
                 end = copy_lines(self._disk, suspect, start, self._require_open())
             finally:
-                self._disk.let_go(suspect)
+                self._disk.close_quietly(suspect)
             _, self._size = self._disk.file_id(self._require_open())
             facts = {"file": name, "offset": start, "bytes": end - start}
             # in this segment, however full: the sync of another one might fail again, and so on

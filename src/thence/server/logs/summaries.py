@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.query.tally import tallied
+from thence.core.query.tally import count_events
 from thence.core.times import microseconds
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
@@ -108,7 +108,7 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
 def _summarize_lines(log: OpenLog) -> LogFacts:
     """Reads a log from its first byte to its last."""
     reading_pass = _Pass(log)
-    counts = tallied(reading_pass.events())
+    counts = count_events(reading_pass.events())
     first, start = counts.first, reading_pass.earliest
     return LogFacts(
         events=counts.events,

@@ -16,7 +16,7 @@ from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan.page import PageOfLines
 from thence.server.logs.open_logs import OpenLog
 from thence.server.routes.parameters import LogPage, SimulationPage
-from thence.server.served import Served, served
+from thence.server.state import ServerState, served
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -89,7 +89,7 @@ async def events_answer(
 
 
 async def all_lines(
-    state: Served, log_id: str, event_filter: Filter, is_simulation: bool
+    state: ServerState, log_id: str, event_filter: Filter, is_simulation: bool
 ) -> Response:
     """Returns all events that match, in total order, a line each.
 
@@ -108,7 +108,7 @@ async def all_lines(
 
 
 async def _batches(
-    state: Served, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
+    state: ServerState, batch: Callable[[str | None], Awaitable[PageOfLines]], page: PageOfLines
 ) -> AsyncIterator[bytes]:
     """Yields the lines of one page after the other.
 

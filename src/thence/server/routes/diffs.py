@@ -21,7 +21,7 @@ from thence.server.logs.summaries import size_bytes
 from thence.server.models import DiffAnswer
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.served import Served, served
+from thence.server.state import ServerState, served
 from thence.server.workers import ClientGone
 
 # both logs are held in memory, at about four bytes per byte: half a gigabyte at most
@@ -80,7 +80,9 @@ async def compare(
         raise HTTPException(503, "the client is gone") from None
 
 
-def _found(state: Served, ids: tuple[str, str], is_simulation: bool) -> tuple[FoundLog, FoundLog]:
+def _found(
+    state: ServerState, ids: tuple[str, str], is_simulation: bool
+) -> tuple[FoundLog, FoundLog]:
     a, b = (state.find(log_id, is_simulation) for log_id in ids)
     for found in (a, b):
         if size_bytes(found) > LOG_BYTES_MAX:

@@ -9,7 +9,7 @@ from thence.server.errors import RESPONSES
 from thence.server.models import Causality, StoredEvent, WhyAnswer
 from thence.server.routes.bodies import causality_body, event_body, why_body
 from thence.server.routes.parameters import CausalityParameters, Parameters
-from thence.server.served import served
+from thence.server.state import served
 
 EventId = Annotated[str, Path(description="The id of an event of this log.")]
 Named = Annotated[

@@ -11,7 +11,7 @@ from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Health, Problem
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.served import served
+from thence.server.state import served
 
 router = APIRouter()
 

@@ -35,7 +35,7 @@ from thence.server.live.listener import (
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.served import Served, served
+from thence.server.state import ServerState, served
 
 # the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None
@@ -113,7 +113,12 @@ class Stream:
     """The stream of one client; call `begin` first and `leave` at its end."""
 
     def __init__(
-        self, served: Served, log_id: str, is_simulation: bool, event_filter: Filter, after: After
+        self,
+        served: ServerState,
+        log_id: str,
+        is_simulation: bool,
+        event_filter: Filter,
+        after: After,
     ) -> None:
         self._served = served
         self._log_id = log_id

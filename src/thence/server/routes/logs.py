@@ -12,7 +12,7 @@ from thence.server.logs.root import FoundLog
 from thence.server.models import LogEventsPage, LogList, LogSummary
 from thence.server.routes.bodies import all_lines, answer, events_answer
 from thence.server.routes.parameters import LogFilter, LogPage, Parameters
-from thence.server.served import Served, served
+from thence.server.state import ServerState, served
 
 router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)
 
@@ -45,19 +45,19 @@ async def event_lines(
     return await all_lines(served(request), id, parameters.filter(), False)
 
 
-def _entries(state: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+def _entries(state: ServerState, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
     found = [log for log in logs if log is not None and not log.is_simulation]
     return [entry for log in found if (entry := _entry(state, log))]
 
 
-def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
+def _entry(state: ServerState, found: FoundLog) -> dict[str, Any] | None:
     summary = state.summaries.readable(found)
     if summary is None:
         return None
     return _identity(found) | {"start_time": summary.start_time, "event_count": summary.events}
 
 
-def _summary(state: Served, found: FoundLog) -> dict[str, Any]:
+def _summary(state: ServerState, found: FoundLog) -> dict[str, Any]:
     summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
     del summary["turns"]
     return _identity(found) | {"event_count": summary.pop("events")} | summary

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from thence.server.models import Problem, Schemas
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.served import served
+from thence.server.state import served
 
 router = APIRouter(tags=["schemas"], responses={401: {"model": Problem}, 422: {"model": Problem}})
 

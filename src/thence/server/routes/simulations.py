@@ -13,7 +13,7 @@ from thence.server.logs.run_record import read_record
 from thence.server.models import EventsPage, SimulationList, SimulationSummary
 from thence.server.routes.bodies import all_lines, answer, events_answer
 from thence.server.routes.parameters import Parameters, SimulationFilter, SimulationPage
-from thence.server.served import Served, served
+from thence.server.state import ServerState, served
 
 router = APIRouter(prefix="/simulations", tags=["simulations"], responses=RESPONSES)
 
@@ -50,12 +50,12 @@ async def event_lines(
     return await all_lines(served(request), id, parameters.filter(), True)
 
 
-def _entries(state: Served, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+def _entries(state: ServerState, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
     found = [log for log in logs if log is not None and log.is_simulation]
     return [entry for log in found if (entry := _entry(state, log))]
 
 
-def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
+def _entry(state: ServerState, found: FoundLog) -> dict[str, Any] | None:
     summary = state.summaries.readable(found)
     if summary is None:
         return None
@@ -69,7 +69,7 @@ def _entry(state: Served, found: FoundLog) -> dict[str, Any] | None:
     }
 
 
-def _summary(state: Served, found: FoundLog) -> dict[str, Any]:
+def _summary(state: ServerState, found: FoundLog) -> dict[str, Any]:
     run = read_record(state.root, found)
     summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
     count = summary.pop("events")

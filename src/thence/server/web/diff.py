@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from thence.core.diff.content import DifferingPlace
+from thence.core.diff.content import DifferingMember
 from thence.core.diff.difference import Difference, FirstDifference
 from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
@@ -69,7 +69,7 @@ def _side(log: FoundLog, event: Event | None, follow: int) -> Child:
     return joined(_event(log, event), f"; {follow:,} later events follow from it")
 
 
-def _differing_members(differs: Sequence[DifferingPlace]) -> Html | None:
+def _differing_members(differs: Sequence[DifferingMember]) -> Html | None:
     if not differs:
         return None
     rows = [
@@ -106,5 +106,5 @@ def _event_list(name: str, log: FoundLog, positions: Sequence[int], of: LogSide)
 
 
 def _event(log: FoundLog, event: Event) -> Html:
-    sentence = log.vocabulary.said(event)
+    sentence = log.vocabulary.summary(event)
     return link(words(sentence), path("runs", log.id, "events", event.event_id))

@@ -25,7 +25,7 @@ def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
     neighbors = log.causality(event_id, 1)
     event = neighbors.event
     why = log.why(event.event_id)
-    sentence = log.vocabulary.said(event)
+    sentence = log.vocabulary.summary(event)
     title = cut(sentence, 80)
     body = (
         el("h1", words(sentence)),
@@ -77,7 +77,7 @@ def _why(log: OpenLog, found: FoundLog, why: NamedCauses) -> Html:
     count = f"{more}{len(why.causes):,} in all"
     caption = f"One line of causes, the earliest first, of {count}."
     items = [el("li", event_link(found, cause, log)) for cause in near]
-    items.append(el("li", words(log.vocabulary.said(last)), aria_current="true"))
+    items.append(el("li", words(log.vocabulary.summary(last)), aria_current="true"))
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
     return joined(el("p", caption, class_="quiet"), _earlier(log, found, first), line)
 

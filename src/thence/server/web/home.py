@@ -7,7 +7,7 @@ from starlette.responses import Response
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord, read_record
 from thence.server.logs.summaries import LogFacts
-from thence.server.served import Served
+from thence.server.state import ServerState
 from thence.server.web.layout import page
 from thence.server.web.markup import (
     Html,
@@ -34,7 +34,7 @@ _HEADS = (
 )
 
 
-def home(state: Served, found: Sequence[FoundLog | None]) -> Response:
+def home(state: ServerState, found: Sequence[FoundLog | None]) -> Response:
     """Returns the page, with the log of the latest event first."""
     summaries = [(log, state.summaries.readable(log)) for log in found if log is not None]
     read = [(log, summary) for log, summary in summaries if summary is not None]
@@ -59,7 +59,7 @@ def _nothing() -> Html:
     )
 
 
-def _table(state: Served, read: list[tuple[FoundLog, LogFacts]]) -> Html:
+def _table(state: ServerState, read: list[tuple[FoundLog, LogFacts]]) -> Html:
     events = sum(summary.events for _, summary in read)
     parts = [
         f"{count:,} {name}{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ from thence.server.errors import error_response
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
-from thence.server.served import served
+from thence.server.state import served
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home

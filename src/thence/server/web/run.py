@@ -308,7 +308,9 @@ def _text_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the sentence of an event as a link to its page."""
-    return link(words(log.vocabulary.said(event)), path("runs", found.id, "events", event.event_id))
+    return link(
+        words(log.vocabulary.summary(event)), path("runs", found.id, "events", event.event_id)
+    )
 
 
 def _page_links(found: FoundLog, question: Question, results: Page) -> Html:

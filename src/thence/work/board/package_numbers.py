@@ -161,7 +161,7 @@ class _NumberResolution:
         """Returns for each position the beginnings among its causes and itself, as bits."""
         bits = {each.position: each.bit for each in self._beginnings}
         masks = [0] * len(self._ordered)
-        for _ in range(1 + self._history.has_circles):
+        for _ in range(1 + self._history.has_cycles):
             for position, causes in enumerate(self._history.causes):
                 mask = bits.get(position, 0)
                 for cause in causes:

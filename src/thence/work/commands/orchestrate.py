@@ -37,7 +37,7 @@ def orchestrate(
     feature: str | None = None,
     skip: Sequence[str] = (),
     is_resumed: bool = False,
-    tell: Callable[[ProgressNote], None],
+    report: Callable[[ProgressNote], None],
     turn: Callable[[Orchestrator], None] = lambda _: None,
 ) -> CommandResult:
     """Works a feature off until all packages are done, or none is left that can be.
@@ -58,7 +58,7 @@ def orchestrate(
         _skip(session, found, wp_id_of(given))
     with _registered(session.shared_folder / _FOLDER, found.slug):
         orchestrator = Orchestrator(
-            session.project.here, found.slug, setup, tell, turn, forgiven=forgiven
+            session.project.here, found.slug, setup, report, turn, forgiven=forgiven
         )
         summary = orchestrator.run()
     packages, rounds = orchestrator.feature.packages, orchestrator.rounds

@@ -23,7 +23,7 @@ LINE_BYTES_MAX = 65_536
 _NAME = f"{KITTIFY}/errors"
 _ENDING = ".jsonl"
 _DAY_CHARACTERS = len("2026-11-20")
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class RefusalRecord(msgspec.Struct, frozen=True):
@@ -96,20 +96,22 @@ class ErrorStore:
         self._files.append(path, line + b"\n")
         return made
 
-    def recent(self, limit: int = RECENT, tell: Tell = lambda words: None) -> list[RefusalRecord]:
+    def recent(
+        self, limit: int = RECENT, report: Report = lambda words: None
+    ) -> list[RefusalRecord]:
         """Returns the last refusals, the newest first.
 
-        A file that can't be read is passed over; `tell` gets a sentence about the file.
+        A file that can't be read is passed over; `report` gets a sentence about the file.
         """
-        return list(islice(self._backwards(tell), limit))
+        return list(islice(self._backwards(report), limit))
 
-    def _backwards(self, tell: Tell) -> Iterator[RefusalRecord]:
+    def _backwards(self, report: Report) -> Iterator[RefusalRecord]:
         try:
             names = self._files.names(_NAME)[::-1]
         except FileNotFoundError:
             return
         except OSError as error:
-            tell(f"{_NAME} was not read: {error.strerror or error}")
+            report(f"{_NAME} was not read: {error.strerror or error}")
             return
         for name in names:
             if not name.endswith(_ENDING):
@@ -117,7 +119,7 @@ class ErrorStore:
             try:
                 data = self._files.read(f"{_NAME}/{name}")
             except OSError as error:
-                tell(f"{_NAME}/{name} was passed over: {error.strerror or error}")
+                report(f"{_NAME}/{name} was passed over: {error.strerror or error}")
                 continue
             for line in reversed(data.split(b"\n")):
                 try:

@@ -24,13 +24,15 @@ class Blocker(NamedTuple):
 class Blockers:
     """The packages for which git or a guard has refused a step.
 
-    `tell` is called with a package and a reason: once, until the reason changes or the package has
-    left its lane. `count_appended` counts the appended events. Events of a refused step are no
+    `report` is called with a package and a reason: once, until the reason changes or the package
+    has left its lane. `count_appended` counts the appended events. Events of a refused step are no
     change of the board: otherwise the step would be tried again for ever.
     """
 
-    def __init__(self, tell: Callable[[str, str], None], count_appended: Callable[[], int]) -> None:
-        self._tell = tell
+    def __init__(
+        self, report: Callable[[str, str], None], count_appended: Callable[[], int]
+    ) -> None:
+        self._report = report
         self._count_appended = count_appended
         self._ineffective = 0
         self._events_seen = -1
@@ -59,7 +61,7 @@ class Blockers:
             is_new = self._reported.get(wp_id, ("", None))[0] != why
             self._reported[wp_id] = (why, None)  # the step may have moved it before it was refused
             if is_new:
-                self._tell(wp_id, why)
+                self._report(wp_id, why)
 
     def look_again(self, lanes: Mapping[str, str], events: int) -> None:
         """Unblocks the packages that wait for the board to change, if it has changed.

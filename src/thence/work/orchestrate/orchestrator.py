@@ -71,14 +71,14 @@ class Orchestrator:
         folder: Path,
         slug: str,
         setup: Setup,
-        tell: Callable[[ProgressNote], None],
+        report: Callable[[ProgressNote], None],
         turn: Callable[["Orchestrator"], None] = lambda _: None,
         *,
         forgiven: Collection[str] = (),
     ) -> None:
         self.slug = slug
         self.setup = setup
-        self.progress = Progress(tell)
+        self.progress = Progress(report)
         self.forecast = Forecast()
         self._turn_ends = turn
         self._forgiven = forgiven

@@ -39,8 +39,8 @@ class ProgressNote(NamedTuple):
 class Progress:
     """Passes reports to the user, and collects the ids of the appended events: `appended`."""
 
-    def __init__(self, tell: Callable[[ProgressNote], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[ProgressNote], None]) -> None:
+        self._report = report
         self._reported: list[str] = []
         self.appended: list[str] = []
 
@@ -50,7 +50,7 @@ class Progress:
         A full disk behind stderr stops no work.
         """
         try:
-            self._tell(ProgressNote(kind, text, *more))
+            self._report(ProgressNote(kind, text, *more))
         except BrokenPipeError:
             raise
         except OSError:

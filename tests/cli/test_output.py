@@ -7,11 +7,11 @@ import click
 import pytest
 from tests.cli.installed import environment
 
-from thence.cli.voice import Painted, drawn
+from thence.cli.output import Painted, drawn
 
 KEEPING = """
 import sys
-from thence.cli.voice import Voice
+from thence.cli.output import Output
 from thence.settings import Settings
 
 class Told:
@@ -21,7 +21,7 @@ class Told:
 def command():
     told = Told()
     if "kept" in sys.argv:
-        Voice(Settings()).keep({"deep": [told]})
+        Output(Settings()).keep({"deep": [told]})
 
 command()
 print("ended", flush=True)

@@ -8,7 +8,7 @@ import pytest
 from tests.server.runs import LARGE_EVENTS, make_large, make_run
 
 from thence.server.logs.root import Root
-from thence.server.served import Served
+from thence.server.state import ServerState
 from thence.server.workers import THREADS
 
 WAIT_S = 100
@@ -19,7 +19,7 @@ def served(tmp_path):
     make_run(tmp_path, "small", count=3)
     for number in range(THREADS + 1):
         make_large(make_run(tmp_path, f"big{number}", count=3))
-    made = Served(Root(tmp_path))
+    made = ServerState(Root(tmp_path))
     yield made
     made.close()
 

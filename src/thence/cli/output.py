@@ -55,7 +55,7 @@ def drawn(line: Line) -> str:
     return "".join(map(drawn, line))
 
 
-class Voice:
+class Output:
     """The output of one command, by its settings, its flags and the terminal."""
 
     def __init__(self, settings: Settings, arguments: Sequence[str] = ()) -> None:
@@ -86,7 +86,7 @@ class Voice:
         except OSError:
             return WIDTH_COLUMNS
 
-    def say(self, *lines: Line) -> None:
+    def write(self, *lines: Line) -> None:
         """Writes lines of a result, an empty one if none is given."""
         try:
             click.echo("\n".join(map(drawn, lines)))
@@ -94,7 +94,7 @@ class Voice:
             self.give_up_stdout()
             raise
 
-    def note(self, *lines: Line) -> None:
+    def notice(self, *lines: Line) -> None:
         """Writes lines about the result to stderr, unless the user gave --quiet."""
         if not self.is_quiet:
             self.warn(*lines)
@@ -157,8 +157,8 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
 
-def current() -> Voice:
+def current() -> Output:
     """Returns the voice of the command that runs."""
-    voice = click.get_current_context().find_object(Voice)
-    assert voice is not None
-    return voice
+    out = click.get_current_context().find_object(Output)
+    assert out is not None
+    return out

@@ -84,7 +84,7 @@ class LogScan:
 T = TypeVar("T")
 
 
-class Served:
+class ServerState:
     """The objects that the routes of an app share; `closing` is set before the server ends."""
 
     def __init__(self, root: Root) -> None:
@@ -166,8 +166,8 @@ class Served:
         self.logs.close()
 
 
-def served(request: Request) -> Served:
+def served(request: Request) -> ServerState:
     """Returns the shared state of the app of a request."""
     found = request.app.state.served
-    assert isinstance(found, Served)
+    assert isinstance(found, ServerState)
     return found
