@@ -298,7 +298,8 @@ def test_folder_without_the_right_to_write_is_read_only(tmp_path_factory):
 import os, sys
 import thence
 from thence.errors import LogReadOnly
-list(thence.open(sys.argv[1]).read())  # brings in what nobody may not read
+with thence.open(sys.argv[1]) as whole:  # brings in what nobody may not read
+    whole.verify(), list(whole.read())
 os.setgid(65534); os.setuid(65534)
 log = thence.open(sys.argv[1])
 print([event.event_type for event in log.read()], log.verify().ok)

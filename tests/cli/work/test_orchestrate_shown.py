@@ -156,7 +156,7 @@ def test_ctrl_c_amid_a_line_or_a_board_waits_until_it_stands_whole(monkeypatch, 
             act = partial(shown.turn, None)
         else:
             amid.setattr(Console, "print", draw)
-            act = partial(shown.tell, ProgressNote("begun", "WP01", "by coder", None))
+            act = partial(shown.report, ProgressNote("begun", "WP01", "by coder", None))
         with pytest.raises(KeyboardInterrupt):
             act()
     assert drawn == [part]
