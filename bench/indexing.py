@@ -12,7 +12,7 @@ from zlib import crc32
 
 from bench.rounds import per_second
 from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
-from thence.core.values.entry import entries
+from thence.core.values.indexed_members import entries
 from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
 from thence.index.tables.loading import load

@@ -21,7 +21,7 @@ import click
 from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
 from thence.cli.exit_codes import DAMAGED, INTERRUPTED
 from thence.cli.failure import report_error
-from thence.cli.groups import help_with, json_option, talks
+from thence.cli.groups import help_with, json_option, verbosity_options
 from thence.cli.output import Output, current
 from thence.cli.shared.render import counted
 from thence.settings import from_environment
@@ -73,7 +73,7 @@ TIMEOUT_S = 30.0
     help="How long the first id may take.",
 )
 @json_option
-@talks
+@verbosity_options
 def kill_command(
     command: str,
     reading: str | None,

@@ -18,7 +18,7 @@ from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import OS_DISK
-from thence.log.write.admission import Condition
+from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     Outcome,
     Waiting,

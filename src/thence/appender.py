@@ -25,7 +25,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import poisoned_error, retry_error
 from thence.log.storage.process_state import CLOSE_S, watch_forks
 from thence.log.storage.segment import current_path
-from thence.log.write.admission import Condition
+from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import Waiting
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import Drafting, join

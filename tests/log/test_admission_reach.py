@@ -9,7 +9,7 @@ from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.write.admission import (
+from thence.log.write.append_conditions import (
     AlreadyStored,
     Condition,
     Same,

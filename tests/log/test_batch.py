@@ -11,7 +11,7 @@ from tests.events import drafted, new_id
 from tests.log.faults import WAIT_S
 
 from thence.errors import AppendFailed, InvalidEvent
-from thence.log.write.admission import Condition
+from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     Latch,

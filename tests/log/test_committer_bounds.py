@@ -25,7 +25,7 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogFull, OutcomeUnknown
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write.admission import Condition
+from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,

@@ -45,7 +45,7 @@ def test_first_opening_makes_a_node_and_the_next_goes_on_under_it(folder):
     first = identify(OS_DISK, folder)
     assert [type(flag) for flag in flags(first)] == [bool] * 3
     assert flags(first) == [False, True, False]
-    assert (first.identity.earlier, first.identity.reason, first.forerunner) == ((), "", "")
+    assert (first.identity.earlier, first.identity.reason, first.previous_node) == ((), "", "")
     assert first.identity.machine_id == machine_id()
     assert first.identity.inode == page_of(folder).stat().st_ino
     again = identify(OS_DISK, folder)
@@ -81,7 +81,7 @@ def test_copy_writes_under_a_node_of_its_own_and_knows_the_one_before(folder, tm
         "new_node_id": own.identity.node_id,
         "reason": "copied or restored",
     }
-    assert own.forerunner == first
+    assert own.previous_node == first
     assert known_node_ids(OS_DISK, copied) == {first, own.identity.node_id}
     assert known_node_ids(OS_DISK, folder) == {first}
 
@@ -121,6 +121,6 @@ def test_nodes_before_are_kept_up_to_the_limit_the_newest_last(folder):
 
 def test_own_says_who_came_before_only_when_it_has_changed():
     identity = Identity("new", "", 1, earlier=("first", "second"))
-    assert Own(identity, True, True, False).forerunner == "second"
-    assert Own(identity, True, False, False).forerunner == ""
-    assert Own(Identity("new", "", 1), False, True, False).forerunner == ""
+    assert Own(identity, True, True, False).previous_node == "second"
+    assert Own(identity, True, False, False).previous_node == ""
+    assert Own(Identity("new", "", 1), False, True, False).previous_node == ""

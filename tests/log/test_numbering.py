@@ -11,9 +11,9 @@ OLDEST = "events_2026-01-01_00-00-00-000000.jsonl"
 OLDER = "events_2026-01-02_00-00-00-000000.jsonl"
 
 
-def begun(folder, node_id=NODE, forerunner="", disk=OS_DISK):
+def begun(folder, node_id=NODE, previous_node="", disk=OS_DISK):
     numbering = Numbering(disk, folder)
-    numbering.begin(node_id, forerunner)
+    numbering.begin(node_id, previous_node)
     return numbering
 
 
@@ -36,7 +36,7 @@ def read(numbering, path):
 
 def test_numbers_begin_at_one_and_are_given_again_until_they_are_counted(tmp_path):
     numbering = begun(tmp_path)
-    assert (numbering.seq, numbering.node_id, numbering.forerunner) == (0, NODE, "")
+    assert (numbering.seq, numbering.node_id, numbering.previous_node) == (0, NODE, "")
     assert next_of(numbering, 2) == [(NODE, 1, 1), (NODE, 2, 2)]
     assert next_of(numbering) == [(NODE, 1, 1)]
     numbering.count(2)
@@ -50,10 +50,10 @@ def test_new_node_numbers_anew_and_keeps_the_clock(tmp_path):
     numbering = begun(tmp_path)
     numbering.count(7)
     numbering.begin(OTHER_NODE, NODE)
-    assert (numbering.node_id, numbering.forerunner) == (OTHER_NODE, NODE)
+    assert (numbering.node_id, numbering.previous_node) == (OTHER_NODE, NODE)
     assert next_of(numbering) == [(OTHER_NODE, 1, 8)]
     numbering.begin(OTHER_NODE)
-    assert numbering.forerunner == ""
+    assert numbering.previous_node == ""
 
 
 def test_clock_from_elsewhere_is_passed(tmp_path):
@@ -65,7 +65,7 @@ def test_clock_from_elsewhere_is_passed(tmp_path):
         numbering.witness(clock)
     assert next_of(numbering) == [(NODE, 4, 41)]
     assert next_of(numbering) == [(NODE, 4, 41)]
-    assert numbering.unbelieved == []
+    assert numbering.rejected_clocks == []
 
 
 def test_clock_too_far_ahead_is_not_believed(tmp_path):
@@ -73,7 +73,7 @@ def test_clock_too_far_ahead_is_not_believed(tmp_path):
     numbering.count(3)
     numbering.witness(3 + CLOCK_AHEAD_MAX + 1)
     assert next_of(numbering) == [(NODE, 4, 4)]
-    assert numbering.unbelieved == [3 + CLOCK_AHEAD_MAX + 1]
+    assert numbering.rejected_clocks == [3 + CLOCK_AHEAD_MAX + 1]
     numbering.witness(3 + CLOCK_AHEAD_MAX)
     assert next_of(numbering) == [(NODE, 4, 4 + CLOCK_AHEAD_MAX)]
 
@@ -83,7 +83,7 @@ def test_each_clock_is_measured_by_the_own_one_alone(tmp_path):
     numbering.witness(CLOCK_AHEAD_MAX + 5)
     numbering.witness(CLOCK_AHEAD_MAX)
     assert next_of(numbering) == [(NODE, 1, CLOCK_AHEAD_MAX + 1)]
-    assert numbering.unbelieved == [CLOCK_AHEAD_MAX + 5]
+    assert numbering.rejected_clocks == [CLOCK_AHEAD_MAX + 5]
 
 
 def test_numbers_that_were_read_are_gone_on_from(tmp_path):
@@ -105,7 +105,7 @@ def test_first_event_of_a_node_is_one_of_it(tmp_path):
 
 def test_numbering_that_has_not_begun_has_no_node_and_no_number(tmp_path):
     numbering = Numbering(OS_DISK, tmp_path)
-    assert (numbering.node_id, numbering.forerunner, numbering.seq) == ("", "", 0)
+    assert (numbering.node_id, numbering.previous_node, numbering.seq) == ("", "", 0)
 
 
 def test_lines_of_another_node_give_the_clock_alone(tmp_path):

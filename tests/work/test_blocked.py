@@ -40,7 +40,7 @@ def test_reason_is_told_once_however_often_the_board_changes(blocks):
     for _ in range(5):
         blocks.refuse("WP01", "a gate is open")
         blocks.change()
-        assert blocks.resting(time.monotonic()) == set()
+        assert blocks.backing_off(time.monotonic()) == set()
     assert blocks.told == [("WP01", "a gate is open; mend it")]
     blocks.refuse("WP02", "a gate is open")
     blocks.refuse("WP01", "a file is in the way")
@@ -63,9 +63,9 @@ def test_reason_is_told_again_when_the_package_has_gone_on(blocks):
 def test_what_a_refused_step_has_appended_has_it_not_tried_again(blocks):
     blocks.refuse("WP01", "the folder is taken", says=3)
     blocks.look_again({"WP01": "doing"}, blocks.said)
-    assert blocks.resting(time.monotonic()) == {"WP01"}
+    assert blocks.backing_off(time.monotonic()) == {"WP01"}
     blocks.change(WP01="doing")
-    assert blocks.resting(time.monotonic()) == set()
+    assert blocks.backing_off(time.monotonic()) == set()
     blocks.refuse("WP01", "the folder is taken", says=1)
     assert len(blocks.told) == 1, "the step itself has moved it"
 
@@ -74,12 +74,12 @@ def test_what_waits_for_the_board_goes_on_with_it_and_other_things_by_time(block
     now_s = time.monotonic()
     blocks.refuse("WP01", "a gate is open")
     blocks.refuse("WP02", "a lock is held", GitFailed, times=1)
-    assert blocks.resting(now_s) == {"WP01", "WP02"}
-    assert blocks.resting(now_s + 2 * REST_MAX_S) == {"WP01"}
+    assert blocks.backing_off(now_s) == {"WP01", "WP02"}
+    assert blocks.backing_off(now_s + 2 * REST_MAX_S) == {"WP01"}
     (end_s,) = blocks.ends_s()
     assert now_s < end_s < now_s + 2 * REST_MAX_S
     blocks.change()
-    assert blocks.resting(now_s) == {"WP02"}
+    assert blocks.backing_off(now_s) == {"WP02"}
     assert (blocks.why("WP01"), blocks.why("WP02")) == (None, "a lock is held; mend it")
 
 
@@ -91,13 +91,13 @@ def test_it_is_tried_so_many_times_until_it_waits_for_the_board(blocks, kind, ti
     assert len(blocks.ends_s()) == 1
     blocks.refuse("WP01", "it failed", kind, times=1)
     assert blocks.ends_s() == []
-    assert blocks.resting(time.monotonic() + 2 * REST_MAX_S) == {"WP01"}
+    assert blocks.backing_off(time.monotonic() + 2 * REST_MAX_S) == {"WP01"}
     blocks.change()
-    assert blocks.resting(time.monotonic()) == set()
+    assert blocks.backing_off(time.monotonic()) == set()
 
 
 def test_trouble_that_is_no_matter_of_one_package_goes_out(blocks):
     with pytest.raises(LogFull), blocks.keeping("WP01"):
         raise LogFull("could not write")
     assert blocks.told == []
-    assert blocks.resting(time.monotonic()) == set()
+    assert blocks.backing_off(time.monotonic()) == set()

@@ -3,8 +3,8 @@
 import pytest
 from tests.work.project_events import SLUG, Clone, planned
 
-from thence.work.board.attempt import MATRIX, Facts, Move, Refusal
 from thence.work.board.board import fold
+from thence.work.board.move_attempt import MATRIX, Facts, Move, Refusal
 from thence.work.board.state import LANES
 from thence.work.board.transitions import move, refusals
 

@@ -9,9 +9,9 @@ from tests.tiers import examples
 from tests.work.project_events import SLUG, Clone, planned, work_event
 
 from thence.merge.fold import canonical
-from thence.work.board.attempt import Facts, Refusal
 from thence.work.board.board import as_json, fold
 from thence.work.board.conflict_sides import sentence
+from thence.work.board.move_attempt import Facts, Refusal
 from thence.work.board.transitions import claimable, move
 from thence.work.journal.board_page import page
 from thence.work.journal.claims import claims_of_branches

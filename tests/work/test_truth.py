@@ -14,11 +14,11 @@ from tests.work.project_events import PROJECT, work_event
 from thence.errors import Refused
 from thence.log.storage.process_state import new_id
 from thence.work import WorkEvent
-from thence.work.board.attempt import Facts, Move
 from thence.work.board.board import fold
+from thence.work.board.move_attempt import Facts, Move
 from thence.work.board.state import LANES
 from thence.work.board.transitions import move as decide
-from thence.work.session.moving import move
+from thence.work.session.lane_moves import move
 from thence.work.session.session import Session
 
 SLUG = "001-sync"

@@ -85,7 +85,7 @@ def help_with(*examples: str) -> dict[str, Any]:
     }
 
 
-def talks(command: _F) -> _F:
+def verbosity_options(command: _F) -> _F:
     """Adds -q, -v and --debug to a command; the Output keeps their values."""
     for names, attribute, text in (
         (("--debug",), "is_debug", "Show the traceback of an error."),

@@ -6,7 +6,7 @@ import sys
 import click
 
 from thence.cli.failure import report_error
-from thence.cli.groups import LazyCommands, help_with, talks
+from thence.cli.groups import LazyCommands, help_with, verbosity_options
 from thence.cli.output import Output
 from thence.errors import UnsupportedPlatform
 from thence.settings import from_environment
@@ -51,7 +51,7 @@ TABLE = {
     **help_with("thence demo", "thence why @last"),
 )
 @click.option("--version", "is_version", is_flag=True, help="Show the version.")
-@talks
+@verbosity_options
 @click.pass_context
 def root(context: click.Context, is_version: bool) -> None:
     """Record what many agents did, durably, and ask why."""

@@ -217,10 +217,10 @@ def chain(
     while len(links) < limit:
         named = [events[cause] for cause in links[-1].caused_by if cause in events]
         named = [cause for cause in named if cause.event_id not in seen]
-        telling = [cause for cause in named if cause.event_type != MILESTONE]
+        informative = [cause for cause in named if cause.event_type != MILESTONE]
         if not named:
             break
-        link = max(telling or named, key=total_order_key)
+        link = max(informative or named, key=total_order_key)
         seen.add(link.event_id)
         links.append(link)
     return tuple(reversed(links))

@@ -1,7 +1,7 @@
 """The filter for the events of a run, in the words of a simulation.
 
-An `EventFilter` is a `core.filter.Filter`, with the same rules for names, times and turns, and
-a page of its results: a limit and an offset.
+An `EventFilter` is a `core.query.filter.Filter`, with the same rules for names, times and turns,
+and a page of its results: a limit and an offset.
 """
 
 from collections.abc import Iterable, Mapping

@@ -18,8 +18,8 @@ from typing import Any
 from thence.context import current_causes
 from thence.core.values.causes import Cause, id_of
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft
-from thence.core.values.lending import Lending
 from thence.core.values.payload import Repair, repair, shorten
+from thence.core.values.unwritten_causes import Lending
 from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
 from thence.replica import (

@@ -10,7 +10,7 @@ from functools import partial
 
 from thence.core.event import Event
 from thence.core.values.codec import event_id_of, has_valid_crc
-from thence.work.passed_over import SharedFilePosition
+from thence.work.skipped_lines import SharedFilePosition
 
 FOLDER = ".kittify/events"
 ATTRIBUTES = f"{FOLDER}/.gitattributes"

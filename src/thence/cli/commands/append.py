@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import current
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
 )
 @log_option
 @json_option
-@talks
+@verbosity_options
 def append_command(
     event_type: str,
     pairs: tuple[str, ...],

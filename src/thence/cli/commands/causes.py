@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TAIL_SENTENCES = 10
 @click.argument("event")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def why_command(event: str, log: str | None, is_json: bool) -> None:
     """Show why an event happened, root first.
 
@@ -54,7 +54,7 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
 @click.argument("event")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def effects_command(event: str, log: str | None, is_json: bool) -> None:
     """Show what followed from an event.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, talks
+from thence.cli.groups import help_with, json_option, verbosity_options
 from thence.cli.output import current
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SHELLS = ("bash", "zsh", "fish")
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 @json_option
-@talks
+@verbosity_options
 def completion_command(shell: str, is_json: bool) -> None:
     """Write the script that completes thence in a shell.
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_argument, talks
+from thence.cli.groups import help_with, json_option, log_argument, verbosity_options
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class _Log(NamedTuple):
 @log_argument("a")
 @log_argument("b")
 @json_option
-@talks
+@verbosity_options
 def diff_command(a: str, b: str, is_json: bool) -> int:
     """Show where two logs part, and what came of it.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, Painted, current
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _NAME_COLUMNS = 10
 @click.command("doctor", **help_with("thence doctor --log output/my-run"))
 @log_option
 @json_option
-@talks
+@verbosity_options
 def doctor_command(log: str | None, is_json: bool) -> int:
     """Check the machine, the folder, and the state of a log.
 
@@ -114,7 +114,7 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
 def _shared(folder: Path) -> "list[Check]":
     """Checks for lines of a project's shared files that its journal passed over."""
     from thence.inspection.health import Check
-    from thence.work.passed_over import passed_over
+    from thence.work.skipped_lines import passed_over
 
     found = passed_over(folder)
     if not found:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import current
 from thence.cli.shared.pages import event_printer, pages
 from thence.errors import EventNotFound
@@ -27,7 +27,7 @@ LOG_EVENTS = 50
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this type; repeatable.")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_json: bool) -> None:
     """List events in total order, one line each.
 
@@ -58,7 +58,7 @@ def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_j
 @click.argument("event")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def show_command(event: str, log: str | None, is_json: bool) -> None:
     """Show all that one event holds.
 

@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import current, plain
 from thence.cli.shared.pages import OptionValue, filter_options, note_unknown_key, pages
 from thence.core.event import Event
@@ -42,7 +42,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 @filter_options
 @log_option
 @json_option
-@talks
+@verbosity_options
 def export_command(
     is_csv: bool,
     is_parquet: bool,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ OPEN_SHOWN_MAX = 20
 @click.command("last", **help_with("thence last --log output/my-run"))
 @log_option
 @json_option
-@talks
+@verbosity_options
 def last_command(log: str | None, is_json: bool) -> None:
     """Show the last event, and what was open when the log ended.
 

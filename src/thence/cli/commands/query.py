@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, current
 from thence.cli.shared.pages import (
     Conditions,
@@ -38,7 +38,7 @@ SCREEN_EVENTS = 50
 @click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def query_command(
     limit: int | None,
     cursor: str | None,

@@ -4,14 +4,14 @@ from time import monotonic
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import current
 
 
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_option
 @json_option
-@talks
+@verbosity_options
 def rebuild_command(log: str | None, is_json: bool) -> None:
     """Make the index of a log again from its lines.
 

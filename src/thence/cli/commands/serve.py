@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import help_with, json_option, talks
+from thence.cli.groups import help_with, json_option, verbosity_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
 from thence.errors import ExtraMissing, NotALog
@@ -41,7 +41,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     help="Let pages of this origin read the answers; may be given again.",
 )
 @json_option
-@talks
+@verbosity_options
 def serve_command(
     root: str | None,
     port: int | None,

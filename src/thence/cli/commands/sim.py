@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.verify import finding_json
-from thence.cli.groups import Commands, help_with, json_option, talks
+from thence.cli.groups import Commands, help_with, json_option, verbosity_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
@@ -40,7 +40,7 @@ root_option = click.option(
     invoke_without_command=True,
     **help_with("thence sim run spatial_trade_network"),
 )
-@talks
+@verbosity_options
 @click.pass_context
 def sim_command(context: click.Context) -> None:
     """Run simulations and look at their runs."""
@@ -64,7 +64,7 @@ def sim_command(context: click.Context) -> None:
 )
 @root_option
 @json_option
-@talks
+@verbosity_options
 def run_command(
     scenario: str,
     seed: int | None,
@@ -121,7 +121,7 @@ def ended(out: Output, result: "RunResult") -> int:
 @sim_command.command("list", **help_with("thence sim list --json"))
 @root_option
 @json_option
-@talks
+@verbosity_options
 def list_command(root: str | None, is_json: bool) -> None:
     """List the runs, the newest first."""
     from thence.cli.shared.render import counted
@@ -144,7 +144,7 @@ def list_command(root: str | None, is_json: bool) -> None:
 @sim_command.command("show", **help_with("thence sim show output/my-run"))
 @click.argument("run", required=False)
 @json_option
-@talks
+@verbosity_options
 def show_command(run: str | None, is_json: bool) -> None:
     """Sum up a run, by default the newest.
 
@@ -167,7 +167,7 @@ def show_command(run: str | None, is_json: bool) -> None:
 )
 @click.argument("scenario")
 @json_option
-@talks
+@verbosity_options
 def validate_command(scenario: str, is_json: bool) -> int:
     """Check a scenario without running it.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NAMES_SHOWN_MAX = 20
 @click.command("stats", **help_with("thence stats --log output/my-run --json"))
 @log_option
 @json_option
-@talks
+@verbosity_options
 def stats_command(log: str | None, is_json: bool) -> None:
     """Count the events of a log: by type, by actor, by node.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, current
 from thence.cli.shared.pages import FIRST_EVENTS, event_printer
 
@@ -39,7 +39,7 @@ TAIL_EVENTS_MAX = 500_000
 @click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> None:
     """Show the last events in the order of their arrival, and follow.
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, talks
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PAGE = "docs/reference/findings.md"
 @click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")
 @log_option
 @json_option
-@talks
+@verbosity_options
 def verify_command(
     is_repair: bool, is_dry: bool, is_yes: bool, log: str | None, is_json: bool
 ) -> int:
@@ -71,7 +71,7 @@ def _with_shared_findings(found: "Verification", folder: "Path") -> "Verificatio
         return found
     from msgspec.structs import replace
 
-    from thence.work.passed_over import findings
+    from thence.work.skipped_lines import findings
 
     return replace(found, findings=(*found.findings, *findings(folder)))
 

@@ -2,13 +2,13 @@
 
 import click
 
-from thence.cli.groups import help_with, json_option, talks
+from thence.cli.groups import help_with, json_option, verbosity_options
 from thence.cli.output import current
 
 
 @click.command("version", **help_with("thence version --json"))
 @json_option
-@talks
+@verbosity_options
 def version_command(is_json: bool) -> None:
     """Show the versions of thence and Python."""
     import platform

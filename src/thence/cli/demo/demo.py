@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import help_with, talks
+from thence.cli.groups import help_with, verbosity_options
 from thence.cli.output import Output, Painted, current, plain
 from thence.cli.shared.progress import counts_text
 from thence.cli.shared.run_progress import Show
@@ -38,7 +38,7 @@ _WIDTH_COLUMNS = 76
     metavar="SECONDS",
     help=f"How long each turn is shown on a terminal; {PACE_S} by default.",
 )
-@talks
+@verbosity_options
 def demo_command(pace_s: float | None) -> int:
     """Run a simulation of traders, then show what can be asked.
 

@@ -25,7 +25,7 @@ _ALL = 2**62
 
 # the value of an option: several texts where the option may be repeated
 OptionValue = str | tuple[str, ...] | None
-# the conditions of a filter, by the key of `core.filter`
+# the conditions of a filter, by the key of `core.query.filter`
 Conditions = Mapping[str, OptionValue]
 
 

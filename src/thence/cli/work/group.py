@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import LazyCommands, help_with, talks
+from thence.cli.groups import LazyCommands, help_with, verbosity_options
 
 # name: (the module of the command, its line in the help)
 TABLE = {
@@ -41,7 +41,7 @@ TABLE = {
     invoke_without_command=True,
     **help_with('thence work add "Read the spec"', "thence work status"),
 )
-@talks
+@verbosity_options
 @click.pass_context
 def work_command(context: click.Context) -> None:
     """Cut features into work packages, and move them to done."""

@@ -1,6 +1,6 @@
 """Two logs compared: what is in both, what changed, and where they first part.
 
-An event *differs* if it has no partner in the other log (`core.alignment` pairs them), or one
+An event *differs* if it has no partner in the other log (`core.diff.alignment` pairs them), or one
 with another content (`core.diff.content`). The first divergence is one that nothing different
 led to, in neither log; of several the one with the fewest same events before it in its own
 log's total order, in A if that is equal. All functions are pure.

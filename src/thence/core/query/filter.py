@@ -113,7 +113,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
         Names are a text or several. Times are a date, an aware datetime or ISO 8601 text;
         one that is written less exactly, as a date is, stands for all of it. A turn is a
-        number, "3..7", "3..", "..7" or a pair. `where` is in the language of `core.where`;
+        number, "3..7", "3..", "..7" or a pair. `where` is in the language of `core.query.where`;
         of several texts all must hold.
         """
         first, last = _turns(turn)

@@ -1,4 +1,4 @@
-"""An event's line: the only place where events are encoded and decoded.
+"""An event's line: the only place where one is encoded, and where a line is judged.
 
 Written first is a `Draft`, all of a line but its numbers, made outside the append lock.
 `stamp` joins the numbers in and closes the line with its CRC-32. `parse` reads a line back
@@ -72,7 +72,7 @@ _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 class Members(msgspec.Struct, omit_defaults=True, gc=False):
     """The members of a host's event, in file order; absent members stay out of the line.
 
-    The payload must have passed `core.payload`. A simulation ends in `details`, other hosts
+    The payload must have passed `core.values.payload`. A simulation ends in `details`, other hosts
     in `payload`.
     """
 

@@ -246,7 +246,7 @@ class Index:
             if earlier is None and isinstance(failure, Stale):
                 self._keeper.recheck()
             else:
-                self._keeper.distrust()
+                self._keeper.invalidate()
 
     def _unreadable(self, error: Exception | None) -> ReadFailed:
         return ReadFailed(

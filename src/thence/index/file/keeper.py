@@ -101,7 +101,7 @@ class Keeper:
 
     def rebuild(self, on_read: Callable[[int], None] | None) -> None:
         """Rebuilds the index; `on_read` gets the number of bytes read so far."""
-        self.distrust()
+        self.invalidate()
         self._on_read = on_read or _nothing
         try:
             self.refresh(WAIT_S)
@@ -112,7 +112,7 @@ class Keeper:
         """Makes the next refresh check everything."""
         self._seen = None
 
-    def distrust(self) -> None:
+    def invalidate(self) -> None:
         """Makes the next refresh rebuild the index."""
         self._seen = None
         self._is_distrusted = True

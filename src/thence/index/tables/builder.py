@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from thence.core.values.entry import IndexedMembers
+from thence.core.values.indexed_members import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.count_tables import CountTables, count_in_whole
 from thence.index.tables.intake import Intake

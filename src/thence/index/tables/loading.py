@@ -12,7 +12,7 @@ from operator import itemgetter, lt
 from pathlib import Path
 from typing import Any
 
-from thence.core.values.entry import IndexedMembers
+from thence.core.values.indexed_members import IndexedMembers
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.count_tables import CountTables, count_whole
 from thence.index.tables.intake import Intake

@@ -16,7 +16,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.times import microseconds
 from thence.core.values.codec import BadLine, have_valid_crcs
-from thence.core.values.entry import IndexedMembers, entries, entry_of
+from thence.core.values.indexed_members import IndexedMembers, entries, entry_of
 from thence.core.values.payload import storable
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import Block, lines_of

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from thence.core.values.codec import LINE_BYTES_MAX
 from thence.core.values.vocabulary import Vocabulary
+from thence.log.crash.close_marks import marked_seq
 from thence.log.crash.damage_record import Notice
-from thence.log.crash.marks import marked_seq
 from thence.log.crash.openings import Opening, OpeningFile, openings, segment_id
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
@@ -44,7 +44,7 @@ class OpeningReport:
     def begin(self) -> tuple[str, str]:
         """Finds the node of this log; returns its node_id and that of the one before, if any."""
         self._own = identify(self._disk, self._folder)
-        return self._own.identity.node_id, self._own.forerunner
+        return self._own.identity.node_id, self._own.previous_node
 
     def tail_seq(self, numbers: Numbering) -> int:
         """Returns the durable number that the unfinished last line holds, 0 if none."""

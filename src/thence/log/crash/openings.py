@@ -18,7 +18,7 @@ from threading import RLock
 from typing import NamedTuple
 from zlib import crc32
 
-from thence.log.crash.marks import leave_mark
+from thence.log.crash.close_marks import leave_mark
 from thence.log.storage.disk import NOWHERE, Disk, FileId
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.numbering import Numbering

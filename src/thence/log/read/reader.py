@@ -26,7 +26,7 @@ from thence.core.values.codec import (
     parse,
 )
 from thence.core.values.decoding import parsed
-from thence.core.values.healing import pieces
+from thence.core.values.embedded_events import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.disk import READ_BYTES, Disk, FileId

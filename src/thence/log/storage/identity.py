@@ -75,7 +75,7 @@ class Own(msgspec.Struct, frozen=True):
     is_copy: bool
 
     @property
-    def forerunner(self) -> str:
+    def previous_node(self) -> str:
         """The node before this one, if this opening has changed the node."""
         return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
 

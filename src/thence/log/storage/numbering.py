@@ -25,8 +25,8 @@ def relayed(line: bytes) -> Draft:
 class Numbering:
     """The last numbers of one open log, as far as its writer has read and written.
 
-    A new node has no event yet. While its `forerunner` is set, only the clock is read, back to
-    the last event of the forerunner.
+    A new node has no event yet. While its `previous_node` is set, only the clock is read, back to
+    the last event of the previous_node.
     """
 
     def __init__(self, disk: Disk, folder: Path) -> None:
@@ -38,14 +38,14 @@ class Numbering:
         self._relays = False
         self._uncounted: list[int] = []
         self.node_id = ""
-        self.forerunner = ""
+        self.previous_node = ""
         self.seq = 0
-        self.unbelieved: list[int] = []
+        self.rejected_clocks: list[int] = []
 
-    def begin(self, node_id: str, forerunner: str = "") -> None:
+    def begin(self, node_id: str, previous_node: str = "") -> None:
         """Starts to stamp events as this node's."""
         self.node_id = node_id
-        self.forerunner = forerunner
+        self.previous_node = previous_node
         self.seq = 0
         self._stamp = stamper(node_id)
 
@@ -101,7 +101,7 @@ class Numbering:
         """Gives all later events a larger clock than this one from elsewhere.
 
         A clock that exceeds by more than 2^40 how many events this node has written here is
-        not taken over but added to `unbelieved`. Any thread may call `witness`.
+        not taken over but added to `rejected_clocks`. Any thread may call `witness`.
         """
         self._received.append(lamport_clock)
 
@@ -109,17 +109,17 @@ class Numbering:
         while self._received:
             clock = self._received.pop()
             if clock > self.seq + CLOCK_AHEAD_MAX:
-                self.unbelieved.append(clock)
+                self.rejected_clocks.append(clock)
             else:
                 self._lamport_clock = max(self._lamport_clock, clock)
 
     def read(self, descriptor: int, start: int, end: int) -> bool:
         """Takes over the numbers between two offsets; False if no line is of this node."""
-        node_id = self.forerunner or self.node_id
+        node_id = self.previous_node or self.node_id
         found = last_numbers(self._disk, descriptor, start, end, node_id)
         if found is None:
             return False
-        if not self.forerunner:
+        if not self.previous_node:
             self.seq = max(self.seq, found.seq)
         self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
         return found.seq > 0

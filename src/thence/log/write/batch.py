@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from thence.core.values.codec import Draft
 from thence.errors import AppendFailed, LogBusy, ThenceError, WriterClosed
-from thence.log.write.admission import Condition
+from thence.log.write.append_conditions import Condition
 from thence.log.write.writer import Notice
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import monotonic_ns, pause, yield_processor
 from thence.log.storage.process_state import at_worker_end
 from thence.log.write import batch
-from thence.log.write.admission import Condition
+from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     Callers,
     Drops,

@@ -6,7 +6,7 @@ from pathlib import Path
 from thence.errors import ThenceError
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
 from thence.log.storage.segment import segments
-from thence.log.write.admission import AlreadyStored
+from thence.log.write.append_conditions import AlreadyStored
 
 
 def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:

@@ -38,7 +38,13 @@ from thence.log.storage.tail_recovery import (
     recover_tail,
     unreported,
 )
-from thence.log.write.admission import AlreadyStored, Condition, WriteOutcome, merged, verdicts
+from thence.log.write.append_conditions import (
+    AlreadyStored,
+    Condition,
+    WriteOutcome,
+    merged,
+    verdicts,
+)
 from thence.log.write.failed_sync import are_behind, copy_lines, regions, write_again
 
 Notice = Callable[..., Draft]
@@ -226,7 +232,7 @@ class SegmentWriter:
         try:
             self._catch_up(0)
         finally:
-            self.numbers.forerunner = ""
+            self.numbers.previous_node = ""
 
     def _catch_up(self, offset: int) -> None:
         """Takes over the numbers of the lines behind an offset, 0 for the whole log."""
@@ -373,8 +379,8 @@ class SegmentWriter:
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 
     def _report_pending(self) -> None:
-        while self.numbers.unbelieved:
-            self._report("clock_ignored", {"lamport_clock": self.numbers.unbelieved.pop()})
+        while self.numbers.rejected_clocks:
+            self._report("clock_ignored", {"lamport_clock": self.numbers.rejected_clocks.pop()})
         while self._pending_reports:
             self._report(*self._pending_reports.pop(0))
 

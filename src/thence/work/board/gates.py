@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from thence.work.board.attempt import Facts, FollowUp
+from thence.work.board.move_attempt import Facts, FollowUp
 from thence.work.board.state import PENDING, GateState, PackageState
 from thence.work.events import GateStatus, GateType
 

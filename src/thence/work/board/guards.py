@@ -7,7 +7,8 @@ events that set the values it has read; facts have none.
 
 from collections.abc import Callable
 
-from thence.work.board.attempt import (
+from thence.work.board.gates import open_gates, passing_events
+from thence.work.board.move_attempt import (
     MATRIX,
     Attempt,
     CodeState,
@@ -17,7 +18,6 @@ from thence.work.board.attempt import (
     former_number_in_clone,
     is_closed,
 )
-from thence.work.board.gates import open_gates, passing_events
 from thence.work.board.state import (
     DOING,
     DONE,

@@ -11,7 +11,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.board.attempt import is_closed
+from thence.work.board.move_attempt import is_closed
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, FeatureState, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"

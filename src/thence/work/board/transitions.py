@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict
 
 from thence.core.values.vocabulary import work_subject
-from thence.work.board.attempt import (
+from thence.work.board.gates import MANUAL_REVIEW, gate_change, gate_results
+from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
+from thence.work.board.move_attempt import (
     Attempt,
     Facts,
     FollowUp,
@@ -19,8 +21,6 @@ from thence.work.board.attempt import (
     closing_events,
     is_closed,
 )
-from thence.work.board.gates import MANUAL_REVIEW, gate_change, gate_results
-from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.state import (
     DOING,
     DONE,

@@ -9,8 +9,8 @@ from thence.work.board.dependencies import in_order
 from thence.work.board.state import DONE, FOR_REVIEW, FeatureState, PackageState
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
+from thence.work.session.lane_moves import check_written, facts_of, move, package_of
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import check_written, facts_of, move, package_of
 from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
 

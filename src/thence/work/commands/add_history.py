@@ -4,7 +4,7 @@ from thence.errors import PlanningError
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
-from thence.work.session.moving import check_written, package_of
+from thence.work.session.lane_moves import check_written, package_of
 from thence.work.session.session import Session
 
 

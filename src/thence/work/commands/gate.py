@@ -10,7 +10,7 @@ from thence.work.naming import wp_id_of
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
-from thence.work.session.moving import check_written, is_started_by_agent, package_of
+from thence.work.session.lane_moves import check_written, is_started_by_agent, package_of
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _DECIDING = ("GateCreated", "GateResultChanged")

@@ -9,8 +9,8 @@ from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_at_target, keep_unwritten
+from thence.work.session.lane_moves import check_written, decide_move, facts_of, move, package_of
 from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.moving import check_written, decide_move, facts_of, move, package_of
 from thence.work.session.session import Session
 from thence.work.session.workspaces import release_reason, workspace
 

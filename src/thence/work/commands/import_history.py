@@ -14,7 +14,7 @@ from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
 from thence.work.plan.legacy import ImportedEvent, Unread
 from thence.work.result import CommandResult
-from thence.work.session.moving import check_written
+from thence.work.session.lane_moves import check_written
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held

@@ -6,16 +6,16 @@ from collections.abc import Container, Mapping, Sequence
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, PlanningError, Refused
-from thence.work.board.attempt import Facts
 from thence.work.board.dependencies import in_order
+from thence.work.board.move_attempt import Facts
 from thence.work.board.state import DOING, FOR_REVIEW, PLANNED, REJECTED, FeatureState, PackageState
 from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import drops_day_files
+from thence.work.session.lane_moves import facts_of, move, package_of
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import facts_of, move, package_of
 from thence.work.session.session import Session
 from thence.work.session.workspaces import newest_branch
 from thence.work.vcs.merging import MergeOutcome, abort, resume

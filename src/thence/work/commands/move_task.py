@@ -7,8 +7,8 @@ from thence.work.board.state import DOING, DONE, PLANNED, PackageState
 from thence.work.journal.claims import claimed
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
+from thence.work.session.lane_moves import check_written, facts_of, move, package_of
 from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.moving import check_written, facts_of, move, package_of
 from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
 

@@ -2,11 +2,11 @@
 
 from thence.errors import Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work.board.attempt import Facts
+from thence.work.board.move_attempt import Facts
 from thence.work.board.state import DOING, PLANNED, FeatureState
 from thence.work.board.transitions import claimable
 from thence.work.result import CommandResult
-from thence.work.session.moving import actor_of, check_written, move
+from thence.work.session.lane_moves import actor_of, check_written, move
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 NOTHING_READY = 4

@@ -20,7 +20,7 @@ from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
-from thence.work.session.moving import check_written, facts_of, move, package_of, planned
+from thence.work.session.lane_moves import check_written, facts_of, move, package_of, planned
 from thence.work.session.session import Session
 from thence.work.vcs.locks import held
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from thence.errors import GitFailed, Refused
-from thence.work.board.attempt import CodeState
+from thence.work.board.move_attempt import CodeState
 from thence.work.board.state import DONE, FeatureState, PackageState
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent

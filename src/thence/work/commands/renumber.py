@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
-from thence.work.board.attempt import former_number_in_clone
+from thence.work.board.move_attempt import former_number_in_clone
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.commands.add import taken_ids
 from thence.work.day_lines import Splice, as_it_is, if_missing
@@ -18,7 +18,7 @@ from thence.work.plan.package_files import is_file_of
 from thence.work.plan.tasks import sections
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, commit
-from thence.work.session.moving import check_written, package_of
+from thence.work.session.lane_moves import check_written, package_of
 from thence.work.session.package_refs import rename_refs
 from thence.work.session.session import ATTEMPTS_MAX, Session
 from thence.work.vcs.git import failure

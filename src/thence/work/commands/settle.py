@@ -13,8 +13,8 @@ from thence.work.board.transitions import DECIDING_TYPES
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
+from thence.work.session.lane_moves import check_written, package_of
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import check_written, package_of
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _DOING = "could not settle"

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from thence.errors import GitFailed, ThenceError
-from thence.work.board.attempt import CodeState
 from thence.work.board.board import as_json
+from thence.work.board.move_attempt import CodeState
 from thence.work.board.rounds import next_step, rounds_in_feature
 from thence.work.board.state import (
     DONE,

@@ -20,10 +20,10 @@ from thence.work.journal import sharing
 from thence.work.journal.shared_view import ViewChanges
 from thence.work.journal.sharing import SeenBlobs, board_here, board_ref
 from thence.work.journal.store import EventStore
-from thence.work.passed_over import SharedFilePosition, keep, parked, passed_over
 from thence.work.project.options import read_options
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
+from thence.work.skipped_lines import SharedFilePosition, keep, parked, passed_over
 from thence.work.vcs.locks import held
 from thence.work.vcs.objects import Objects, is_file, is_folder, objects
 from thence.work.vcs.refs import Refs

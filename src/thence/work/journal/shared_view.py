@@ -30,8 +30,8 @@ from thence.work.day_lines import (
 )
 from thence.work.journal import sharing
 from thence.work.journal.sharing import is_tree
-from thence.work.passed_over import SharedFilePosition
 from thence.work.project.project import Project
+from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held, take
 from thence.work.vcs.repository import current_branch

@@ -82,7 +82,7 @@ class Blockers:
         """Returns the last reason that blocked a package, None if there is none."""
         return self._blocked[wp_id].why if wp_id in self._blocked else None
 
-    def resting(self, now_s: float) -> set[str]:
+    def backing_off(self, now_s: float) -> set[str]:
         """Returns the packages that are not to be tried now."""
         return {wp_id for wp_id, each in self._blocked.items() if now_s < each.until_s}
 

@@ -23,7 +23,7 @@ from thence.work.orchestrate.progress import Progress, ProgressNote, complete
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import Setup
-from thence.work.session.moving import planned
+from thence.work.session.lane_moves import planned
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
@@ -189,7 +189,7 @@ class Orchestrator:
             round_ = self.rounds.get(wp_id)
             if package.lane != FOR_REVIEW or round_ is None or wp_id in self.active:
                 continue
-            if wp_id in self._blocks.resting(time.monotonic()) or (
+            if wp_id in self._blocks.backing_off(time.monotonic()) or (
                 self.setup.review and not round_.is_approved
             ):
                 continue
@@ -269,7 +269,7 @@ class Orchestrator:
 
     def _not_ours(self, feature: FeatureState) -> set[str]:
         """Returns the packages that no agent may get: people's, others', those given up."""
-        kept = {*self._held, *self.active, *self._blocks.resting(time.monotonic())}
+        kept = {*self._held, *self.active, *self._blocks.backing_off(time.monotonic())}
         for wp_id, package in feature.packages.items():
             round_ = self.rounds.get(wp_id)
             # with a full disk the claim may be recorded, and not the assignment

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from thence.errors import Refused
 from thence.replica import new_id
-from thence.work.board.attempt import FORCING, Facts, Move
 from thence.work.board.gates import gate_change
+from thence.work.board.move_attempt import FORCING, Facts, Move
 from thence.work.board.rounds import APPROVED, REVIEW, TRY_FAILED, Round
 from thence.work.board.state import (
     DOING,
@@ -36,8 +36,8 @@ from thence.work.orchestrate.progress import TaskHost
 from thence.work.orchestrate.scheduling import Task
 from thence.work.project.agents import GateConfig, argv
 from thence.work.session.command_commit import check_at_target, drops_day_files
+from thence.work.session.lane_moves import decide_move, facts_of, move
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import decide_move, facts_of, move
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.git import failure, own_variables

@@ -14,8 +14,8 @@ from thence.work.board.state import FeatureState
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.scheduling import Task
 from thence.work.project.agents import Setup
+from thence.work.session.lane_moves import check_written
 from thence.work.session.mirror import mirror
-from thence.work.session.moving import check_written
 from thence.work.session.session import Session
 
 NOTES_MAX = 100

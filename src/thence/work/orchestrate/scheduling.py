@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from thence.work.board.attempt import is_closed
 from thence.work.board.dependencies import cycles
+from thence.work.board.move_attempt import is_closed
 from thence.work.board.state import (
     DOING,
     DONE,

@@ -11,7 +11,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
-from thence.work.board.attempt import CodeKind, CodeState, Facts
+from thence.work.board.move_attempt import CodeKind, CodeState, Facts
 from thence.work.board.state import (
     DONE,
     FOR_REVIEW,
@@ -21,7 +21,7 @@ from thence.work.board.state import (
     PackageState,
     Reviewed,
 )
-from thence.work.journal.memo import Memo
+from thence.work.journal.git_memo import Memo
 from thence.work.naming import branch_of
 from thence.work.project.options import read_options
 from thence.work.session.package_refs import Target, base_of_package, target_in, tip_of

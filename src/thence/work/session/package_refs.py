@@ -7,7 +7,7 @@ one clone.
 
 from typing import NamedTuple
 
-from thence.work.board.attempt import CodeKind
+from thence.work.board.move_attempt import CodeKind
 from thence.work.board.state import PackageState
 from thence.work.vcs.refs import OURS, REMOTES, Refs
 from thence.work.vcs.repository import HEADS, Repository, is_ancestor

@@ -24,7 +24,7 @@ from thence.work.board.state import PLANNED, Board, FeatureState
 from thence.work.journal import day_files, pending_events
 from thence.work.journal.claims import CLAIM_TYPES, claimed, claims_of_branches, open_claims
 from thence.work.journal.emitter import EventEmitter
-from thence.work.journal.memo import Memo
+from thence.work.journal.git_memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent

@@ -13,7 +13,7 @@ from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import HeadsMoved, IdReused, InvalidEvent
 from thence.log.storage.disk import OS_DISK
-from thence.log.write.admission import Condition, verdicts
+from thence.log.write.append_conditions import Condition, verdicts
 from thence.replica import Log, new_id
 
 

@@ -10,7 +10,7 @@ from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import process_ending
-from thence.work.board.attempt import Facts, Move, Refusal
+from thence.work.board.move_attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
 from thence.work.board.transitions import move as decide
