@@ -30,9 +30,9 @@ _SERVE = """
 import json, sys
 from pathlib import Path
 from thence.server import running
-from thence.server import served
+from thence.server import state
 
-served.BACKLOG_BYTES_MAX = int(sys.argv[2])
+state.BACKLOG_BYTES_MAX = int(sys.argv[2])
 listener = running.listening(0)
 print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
 running.end_on_sigterm()
