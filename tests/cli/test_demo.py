@@ -39,6 +39,24 @@ def test_second_tour_takes_a_feature_from_its_spec_to_done(toured):
     assert [path.name for path in folder.iterdir()] == ["output"], "its repository is gone"
 
 
+def test_demo_ends_in_order_while_a_hook_still_writes_to_its_repository(tmp_path):
+    hook = tmp_path / "hooks" / "post-commit"
+    hook.parent.mkdir()
+    hook.write_text(
+        "#!/bin/sh\nd=$(git rev-parse --absolute-git-dir)\n"
+        '(while [ -d "$d" -a ! -e ../../stop ]; do i=$((i+1)); : > "$d/left-$((i % 50))"; done) &\n'
+    )
+    hook.chmod(0o755)
+    settings = tmp_path / "gitconfig"
+    settings.write_text(f"[core]\n\thooksPath = {hook.parent}\n")
+    env = {"GIT_CONFIG_GLOBAL": str(settings), "TMPDIR": str(tmp_path)}
+    try:
+        ended = thence("demo", "--pace", "0", cwd=tmp_path, env=env)
+    finally:
+        (tmp_path / "stop").touch()
+    assert ended.code == 0, ended.err
+
+
 def test_demo_does_without_git_and_says_so(tmp_path):
     ended = thence("demo", "--pace", "0", cwd=tmp_path, env={"PATH": str(tmp_path)})
     assert ended.code == 0

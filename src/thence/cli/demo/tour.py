@@ -172,7 +172,9 @@ def feature_tour(out: Output) -> None:
         return
     out.write("  Agents take work packages, each in a git worktree of its own. What they do is")
     out.write("  told to the project's journal; the board is a replay of it.")
-    with tempfile.TemporaryDirectory(prefix="thence-demo-") as scratch, _repository(scratch) as top:
+    # a git that Ctrl-C cut loose, or a hook of the user's, may still be writing there at the end
+    folder = tempfile.TemporaryDirectory(prefix="thence-demo-", ignore_cleanup_errors=True)
+    with folder as scratch, _repository(scratch) as top:
         _play(out, top)
         _explain(out, top)
 
