@@ -12,6 +12,14 @@
     │   ├── PlanningError (ValueError) planning files or names have problems, each with its line
     │   ├── Refused                    a guard does not let this be done; its code and remedy
     │   └── GitFailed                  git did not do what it was asked
+    ├── SyncError                      lines could not be exchanged with a server; all are kept
+    │   ├── NotLoggedIn                no login for this server, or it has expired
+    │   ├── SyncRefused                the server refuses this user, team or log
+    │   ├── ServerUnreachable          no answer: no connection, or none in time
+    │   ├── ServerBusy                 the server answers later; after how many seconds
+    │   ├── BadAnswer                  the answer is not that of a server of thence
+    │   ├── CursorUnknown              the server has another history than before
+    │   └── BatchRefused               a batch holds something that the server can't take
     ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
     ├── EventNotFound (LookupError)    no event has this id
     ├── AmbiguousId (LookupError)      more than one event begins with this prefix
@@ -177,6 +185,66 @@ class GitFailed(WorkError):
 
 class CyclicDependencyError(ThenceError, ValueError):
     """Error: events name each other as causes in a circle, so that they have no order."""
+
+
+class SyncError(ThenceError):
+    """The base of errors of an exchange with a server; nothing is lost by any of them."""
+
+
+class NotLoggedIn(SyncError):
+    """Error: there is no login for this server, or the server does not accept it any more."""
+
+
+class SyncRefused(SyncError):
+    """Error: the server refuses this user, team or log; trying again changes nothing."""
+
+
+class ServerUnreachable(SyncError):
+    """Error: the server did not answer: no connection, or no answer in time."""
+
+    recoverable = True
+
+
+class ServerBusy(SyncError):
+    """Error: the server asks to come back after `retry_after_s` seconds."""
+
+    recoverable = True
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        place: object = "",
+        cause: object = "",
+        hint: str = "",
+        retry_after_s: float = 0.0,
+    ) -> None:
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class BadAnswer(SyncError):
+    """Error: the answer is not that of a server of thence: a portal, a proxy, another version."""
+
+
+class CursorUnknown(SyncError):
+    """Error: the cursor belongs to another server, or to a later state of this one."""
+
+
+class BatchRefused(SyncError):
+    """Error: the server refused a batch as a whole; `bad` maps ids of its lines to reasons."""
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        place: object = "",
+        cause: object = "",
+        hint: str = "",
+        bad: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.bad = bad or {}
 
 
 class RunIdTaken(ThenceError, FileExistsError):

@@ -1,0 +1,1 @@
+"""The messages between a log's replicas and a server, as values."""

@@ -1,0 +1,155 @@
+"""The messages between a replica and a server: their forms, limits and encoding.
+
+Lines travel as their bytes stand in a segment: they are spliced into a message and split out of it
+without being decoded. docs/formats/wire.md describes the exchange.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+PROTOCOL = 1
+BATCH_EVENTS_MAX = 1_000
+BATCH_BYTES_MAX = 256 * 1024
+# of a batch with one event
+EVENT_BYTES_MAX = 1024 * 1024 + 64 * 1024
+BODY_BYTES_MAX = 4 * 1024 * 1024
+PAGE_EVENTS_MAX = 1_000
+PAGE_BYTES_MAX = 1024 * 1024
+ANSWER_DIGESTS_MAX = 32_768
+
+Status = Literal["success", "duplicate", "rejected", "retry"]
+STATUSES: tuple[Status, ...] = ("success", "duplicate", "rejected", "retry")
+
+_BEGIN, _END = b'{"events":[', b"]}"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The result for one event of a batch; `status` is one of STATUSES, or a word of another tool."""
+
+    event_id: str
+    status: str
+    error_message: str | None = None
+    error: str | None = None
+
+
+class Results(msgspec.Struct, frozen=True):
+    """The answer to a batch: a verdict for each event, in the order of the events."""
+
+    results: tuple[Verdict, ...]
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """Lines of events, undecoded: a batch, or the answer to a request for digests."""
+
+    events: tuple[msgspec.Raw, ...]
+
+
+class LinesPage(msgspec.Struct, frozen=True):
+    """A page of lines behind a cursor; `next` is the cursor behind the last of them."""
+
+    events: tuple[msgspec.Raw, ...]
+    next: str
+    more: bool
+
+
+class BlockRun(msgspec.Struct, frozen=True):
+    """Blocks of one node that follow each other, from `first` on; see `core.wire.blocks`."""
+
+    first: int
+    sums: bytes  # base64 in JSON
+    counts: dict[str, int] = {}
+
+
+class BlockPlace(msgspec.Struct, frozen=True):
+    """One block: of a node, by number."""
+
+    node: str
+    block: int
+
+
+class BlocksRequest(msgspec.Struct, frozen=True):
+    """All blocks of a replica, and the block behind which differing ones are asked for."""
+
+    nodes: dict[str, tuple[BlockRun, ...]]
+    after: BlockPlace | None = None
+
+
+class DifferingBlock(msgspec.Struct, frozen=True):
+    """A block that differs, with the server's digests in it, 32 bytes each, joined."""
+
+    node: str
+    block: int
+    digests: bytes  # base64 in JSON
+
+
+class BlocksAnswer(msgspec.Struct, frozen=True):
+    """The differing blocks behind `after`; `next` is the one to go on behind, None at the end."""
+
+    differing: tuple[DifferingBlock, ...]
+    next: BlockPlace | None = None
+
+
+class DigestsRequest(msgspec.Struct, frozen=True):
+    """A request for lines by their digests, in hex."""
+
+    digests: tuple[str, ...]
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """The body of a login."""
+
+    username: str
+    password: str
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """The body of a request for new tokens, or for the end of a login."""
+
+    refresh: str
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """The answer to a login; lifetimes in seconds."""
+
+    access: str
+    refresh: str
+    access_lifetime: int
+    refresh_lifetime: int
+    team_slug: str | None = None
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The state of a server, without login; `protocol` are the versions that it speaks."""
+
+    status: str
+    protocol: tuple[int, ...] = ()
+    version: str = ""
+    time: str = ""
+
+
+def joined(lines: Iterable[bytes]) -> bytes:
+    """Returns the body of a batch: lines without newlines, as they are."""
+    return _BEGIN + b",".join(lines) + _END
+
+
+def joined_page(lines: Iterable[bytes], next_cursor: str, more: bool) -> bytes:
+    """Returns a page of lines, as they are."""
+    rest = msgspec.json.encode({"next": next_cursor, "more": more})
+    return _BEGIN + b",".join(lines) + b"]," + rest[1:]
+
+
+def batches(lines: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yields lines in groups that fit into a batch each; one that is too large stands alone."""
+    group: list[bytes] = []
+    size_bytes = 0
+    for line in lines:
+        size_bytes += len(line) + 1
+        over = size_bytes + len(_BEGIN) + len(_END) > BATCH_BYTES_MAX
+        if group and (over or len(group) == BATCH_EVENTS_MAX):
+            yield group
+            group, size_bytes = [], len(line) + 1
+        group.append(line)
+    if group:
+        yield group

@@ -1,0 +1,1 @@
+"""Sync of logs with a team's server: what one machine has written reaches all others."""

@@ -1,0 +1,38 @@
+"""The connection of the engine to a server: four questions about one log of one team.
+
+An implementation neither retries nor sleeps. Each call raises SyncError: ServerUnreachable,
+ServerBusy, NotLoggedIn, SyncRefused, BadAnswer, CursorUnknown (of `page`), BatchRefused (of `batch`).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from thence.core.wire.messages import BlocksAnswer, BlocksRequest, Verdict
+
+
+class TakenPage(NamedTuple):
+    """A page of lines, without newlines; `next` is the cursor behind them."""
+
+    lines: Sequence[bytes]
+    next: str
+    more: bool
+
+
+class Transport(Protocol):
+    """The questions to a server about one log; docs/formats/wire.md has their limits."""
+
+    def page(self, after: str) -> TakenPage:
+        """Returns the lines behind a cursor; "" is the beginning."""
+        ...
+
+    def blocks(self, request: BlocksRequest) -> BlocksAnswer:
+        """Returns the blocks that differ on the server."""
+        ...
+
+    def batch(self, lines: Sequence[bytes]) -> Sequence[Verdict]:
+        """Brings lines to the server; the verdicts may be fewer, more, or of other ids."""
+        ...
+
+    def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those lines that the server holds of these digests (D)."""
+        ...
