@@ -25,8 +25,8 @@ STATUSES: tuple[Status, ...] = ("success", "duplicate", "rejected", "retry")
 _BEGIN, _END = b'{"events":[', b"]}"
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """The result for one event of a batch; `status` is one of STATUSES, or a word of another tool."""
+class EventVerdict(msgspec.Struct, frozen=True):
+    """The result for one event of a batch; `status` is one of STATUSES, or another tool's word."""
 
     event_id: str
     status: str
@@ -37,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Results(msgspec.Struct, frozen=True):
     """The answer to a batch: a verdict for each event, in the order of the events."""
 
-    results: tuple[Verdict, ...]
+    results: tuple[EventVerdict, ...]
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -120,7 +120,7 @@ class Tokens(msgspec.Struct, frozen=True):
     team_slug: str | None = None
 
 
-class Health(msgspec.Struct, frozen=True):
+class ServerHealth(msgspec.Struct, frozen=True):
     """The state of a server, without login; `protocol` are the versions that it speaks."""
 
     status: str

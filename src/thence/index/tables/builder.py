@@ -16,7 +16,7 @@ from thence.index.tables.intake import Intake
 from thence.index.tables.lines import LineReader
 from thence.index.tables.places import STRIDE as STRIDE
 from thence.index.tables.places import assign_places, last, move, renumber
-from thence.index.tables.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of
+from thence.index.tables.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of, rows_of
 from thence.index.tables.segment_snapshot import PresentSegment, SegmentSnapshot
 from thence.log.storage.disk import Disk, FileId
 
@@ -73,10 +73,10 @@ class Builder:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             with closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake:
-                for block in intake.blocks(self._vocabulary):
+                for block in intake.blocks():
                     if not self._db.in_transaction:
                         self._db.execute("BEGIN IMMEDIATE")
-                    for found in block:
+                    for found in rows_of(block, self._vocabulary):
                         self._add(found, intake.id)
                         intake.save_damage(self._db, found.bad)
                     intake.save(self._db)

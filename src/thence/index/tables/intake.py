@@ -1,12 +1,11 @@
-"""The intake of a segment's unread part into an index, block by block."""
+"""The intake of a segment's unread part into a database, block by block."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
-from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.rows import BadBytesRow, BlockRows, rows_of
+from thence.index.tables.rows import BadBytesRow
 from thence.index.tables.segment_snapshot import (
     BEGINNING_BYTES,
     LAST_BYTES,
@@ -55,13 +54,19 @@ class Intake:
             disk.close_quietly(self._descriptor)
             raise
 
-    def blocks(self, vocabulary: Vocabulary) -> Iterator[Iterator[BlockRows]]:
-        """Yields the unread rows by block; call `save` after a block is in the tables."""
+    def blocks(self) -> Iterator[Block]:
+        """Yields the unread lines by block; call `save` after a block is in the tables."""
         for block in self._cursor.blocks():
-            yield self._read(block, vocabulary)
+            self._note(block)
+            yield block
         for block in self._cursor.rest():
             if self._segment.name != CURRENT:  # an older segment never grows: it is a line
-                yield self._read(block, vocabulary)
+                self._note(block)
+                yield block
+
+    def sync(self) -> None:
+        """Returns when the bytes that were written before are on the device."""
+        self._disk.sync_data(self._descriptor)
 
     @property
     def is_at_end(self) -> bool:
@@ -112,7 +117,7 @@ class Intake:
         """Closes the segment."""
         self._cursor.close()
 
-    def _read(self, block: Block, vocabulary: Vocabulary) -> Iterator[BlockRows]:
+    def _note(self, block: Block) -> None:
         data = block.data
         end = block.offset + (block.length or len(data))
         if end > block.offset + len(data):  # the block holds only the start of an overlong line
@@ -125,7 +130,6 @@ class Intake:
             self._checksum = crc32(b"\n", self._checksum)
             self._last = (self._last + b"\n")[-LAST_BYTES:]
             self.read_bytes += 1
-        return rows_of(block, vocabulary)
 
     def _extend_checksum(self, end: int) -> None:
         """Reads up to an offset for the checksum alone."""

@@ -18,7 +18,7 @@ from thence.index.tables.count_tables import CountTables, count_whole
 from thence.index.tables.intake import Intake
 from thence.index.tables.lines import LineReader
 from thence.index.tables.places import ORDER, STRIDE, rewrite, statements
-from thence.index.tables.rows import BlockRows, Key, Names, Times, columns_of, keys_of
+from thence.index.tables.rows import BlockRows, Key, Names, Times, columns_of, keys_of, rows_of
 from thence.index.tables.segment_snapshot import present
 from thence.log.storage.disk import Disk
 
@@ -48,8 +48,8 @@ def load(
     before_bytes = 0
     for segment in present(disk, folder):
         with closing(Intake(disk, folder, segment, None, connection)) as intake:
-            for block in intake.blocks(vocabulary):
-                for found in block:
+            for block in intake.blocks():
+                for found in rows_of(block, vocabulary):
                     loading.add(found, intake.id)
                     intake.save_damage(connection, found.bad)
                 beat(before_bytes + intake.read_bytes)

@@ -146,9 +146,9 @@ def rewrite(connection: sqlite3.Connection) -> None:
     recount(connection)
 
 
-def statements(script: str) -> Iterator[str]:
-    """Yields the statements of a script of this room."""
-    text = files("thence.index.tables").joinpath(script).read_text("utf-8")
+def statements(script: str, room: str = "thence.index.tables") -> Iterator[str]:
+    """Yields the statements of a script that lies in a room, this one by default."""
+    text = files(room).joinpath(script).read_text("utf-8")
     bare = "\n".join(line.partition("--")[0].rstrip() for line in text.splitlines())
     for statement in bare.split(";"):
         if statement.strip():

@@ -1,0 +1,289 @@
+"""The sync engine: one round between a log and a server, without threads and without sleeping.
+
+A round takes what others brought, compares blocks, brings what the server lacks, and fetches what
+the log had once and lost. The log is the outbox: nothing is deleted when it is delivered. Each
+line is sent at most once in a round, so that a round ends whatever the server answers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+
+import msgspec
+
+from thence.core.values.codec import BadLine, event_id_of, parse
+from thence.core.wire.blocks import Place, by_node, split_digests
+from thence.core.wire.messages import (
+    PAGE_EVENTS_MAX,
+    BlockPlace,
+    BlocksRequest,
+    EventVerdict,
+    batches,
+)
+from thence.errors import BadAnswer, BatchRefused, CursorUnknown, InvalidEvent, ThenceError
+from thence.log.storage.findings import Relayed
+from thence.replica import OS_DISK, Disk, Log
+from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of
+from thence.sync.transport import Transport
+
+# a server that refuses more lines than these in one round is taken for broken, not they for bad
+PARKED_IN_ROUND_MAX = 100
+_HINT = "see that the address is that of a server of thence: thence sync status --check"
+
+
+class RoundProgress(msgspec.Struct, frozen=True):
+    """The state of a round: lines taken so far, brought so far, and to be brought in all."""
+
+    taken: int
+    brought: int
+    to_bring: int
+
+
+class RoundResult(msgspec.Struct, frozen=True):
+    """The result of a round, counted in lines.
+
+    `left` are lines without a verdict, `parked` those kept back in all, `error` is what ended the
+    round early.
+    """
+
+    taken: int
+    delivered: int
+    duplicate: int
+    rejected: int
+    left: int
+    parked: int
+    error: ThenceError | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True if nothing stayed behind on either side."""
+        return self.error is None and not self.left and not self.parked
+
+
+class SyncEngine:
+    """The engine of one log and one server. Close it.
+
+    The caller makes sure that one round runs at a time over all processes. `target` names server,
+    team and log, so that another target gets the whole history. `progress` is called often.
+    Raises ReadFailed.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        transport: Transport,
+        *,
+        target: str = "",
+        progress: Callable[[RoundProgress], None] | None = None,
+        disk: Disk = OS_DISK,
+    ) -> None:
+        self._log = log
+        self._transport = transport
+        self._progress = progress or _ignore
+        self._held = HeldLines(disk, log.folder, log.vocabulary, target)
+        self._reset()
+
+    def round(self) -> RoundResult:
+        """Runs one round and returns its result; an error that ends it early is part of that."""
+        self._reset()
+        error: ThenceError | None = None
+        try:
+            self._held.update()  # first: what is not known to be here can't be counted as left
+            self._relay(self._held.parked_lines(), is_parked=True)
+            self._take()
+            self._held.update()
+            self._to_bring = self._compare()
+            missing = self._held.missing_here()
+            self._bring()
+            self._fetch(missing)
+            self._held.update()
+        except ThenceError as failure:
+            error = failure
+        left, parked = self._held.pending(), len(self._held.parked())
+        return RoundResult(
+            self._taken, self._delivered, self._duplicate, self._rejected, left, parked, error
+        )
+
+    def pending(self) -> int:
+        """Returns how many lines the server is not known to hold, without asking it."""
+        self._held.update()
+        return self._held.pending()
+
+    def parked(self) -> list[ParkedLine]:
+        """Returns the lines that are kept back, with the reasons."""
+        return self._held.parked()
+
+    def retry_parked(self) -> int:
+        """Lets the next round send all parked lines again; returns how many."""
+        return self._held.unpark("push")
+
+    def close(self) -> None:
+        """Closes the engine; log and transport stay open."""
+        self._held.close()
+
+    def _reset(self) -> None:
+        self._taken = self._delivered = self._duplicate = self._rejected = 0
+        self._to_bring = self._parked_now = 0
+
+    def _take(self) -> None:
+        """Takes pages until the server has no more behind the cursor."""
+        cursor = self._held.cursor
+        try:
+            page = self._transport.page(cursor)
+        except CursorUnknown:
+            cursor = ""  # another server, or one restored from a backup: known lines cost little
+            page = self._transport.page(cursor)
+        while True:
+            if page.more and (page.next == cursor or not page.lines):
+                raise _bad("a page of lines neither moves on nor ends")
+            self._relay(page.lines)
+            cursor = page.next
+            self._held.move_cursor(cursor)
+            if not page.more:
+                return
+            page = self._transport.page(cursor)
+
+    def _relay(self, lines: Sequence[bytes], is_parked: bool = False) -> None:
+        """Appends lines durably, and parks those that the log can't take."""
+        if not lines:
+            return
+        found = self._log.relay(lines)
+        self._taken += len(found.taken)
+        kept_back = dict(_kept_back(found))
+        if is_parked:
+            taken = [line for line in lines if line not in kept_back]
+            self._held.unpark("pull", map(self._digest, taken))
+        for line, reason in kept_back.items():
+            event_id = event_id_of(line)[:128].decode(errors="backslashreplace")
+            self._held.park("pull", event_id, reason, self._digest(line), line)
+        self._report()
+
+    def _digest(self, line: bytes) -> bytes:
+        """Returns the digest of a line, of one that is no event that of its bytes."""
+        event = parse(line, self._log.vocabulary)
+        if not isinstance(event, BadLine):
+            try:
+                return digest_of(event)
+            except InvalidEvent:
+                pass
+        return sha256(line).digest()
+
+    def _compare(self) -> int:
+        """Finds the lines that one side lacks; returns how many are to be brought."""
+        ours = self._held.blocks()
+        nodes = by_node(ours)
+        theirs: dict[Place, frozenset[bytes]] = {}
+        after: BlockPlace | None = None
+        while True:
+            answer = self._transport.blocks(BlocksRequest(nodes, after))
+            for block in answer.differing:
+                found = frozenset(split_digests(block.digests))
+                theirs[Place(block.node, block.block)] = found
+            if answer.next is None:
+                return self._held.compare(theirs)
+            if after is not None and _key(answer.next) <= _key(after):
+                raise _bad("the pages of differing blocks go in a circle")
+            after = answer.next
+
+    def _bring(self) -> None:
+        """Brings all lines that the server lacks, a batch after another."""
+        group: list[HeldLine] = []
+        known: dict[bytes, HeldLine] = {}
+
+        def lines() -> Iterator[bytes]:
+            for one in self._held.lacking():
+                known[one.line] = one
+                yield one.line
+
+        for batch in batches(lines()):
+            group = [known.pop(line) for line in batch]
+            if not self._bring_batch(group):
+                return
+
+    def _bring_batch(self, group: Sequence[HeldLine]) -> bool:
+        """Brings one batch; one that is refused is halved until the bad line stands alone.
+
+        Returns False if the server had a verdict for none of them.
+        """
+        try:
+            verdicts = self._transport.batch([one.line for one in group])
+        except BatchRefused as refused:
+            if len(group) == 1:
+                self._park(group[0], refused.bad.get(group[0].event_id) or refused.cause, refused)
+                return True
+            half = len(group) // 2
+            has_verdict = self._bring_batch(group[:half])
+            return self._bring_batch(group[half:]) or has_verdict
+        statuses = _matched(group, verdicts)
+        done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
+        self._held.deliver(done)
+        duplicates = sum(verdict.status == "duplicate" for _, verdict in statuses)
+        self._duplicate += duplicates
+        self._delivered += len(done) - duplicates
+        has_verdict = bool(done)
+        for one, verdict in statuses:
+            if verdict.status == "rejected":
+                has_verdict = True
+                self._park(one, verdict.error_message or verdict.error or "no reason given", None)
+        self._report()
+        return has_verdict
+
+    def _park(self, one: HeldLine, reason: str, error: BatchRefused | None) -> None:
+        self._parked_now += 1
+        if self._parked_now > PARKED_IN_ROUND_MAX:
+            raise _bad(f"it refuses line after line: {reason}") from error
+        self._rejected += 1
+        self._held.park("push", one.event_id, reason, one.digest, b"")
+
+    def _fetch(self, missing: Sequence[bytes]) -> None:
+        """Fetches lines that the server listed and the log lacks."""
+        for at in range(0, len(missing), PAGE_EVENTS_MAX):
+            wanted = list(missing[at : at + PAGE_EVENTS_MAX])
+            while wanted:
+                lines = self._transport.lines(wanted)
+                got = {self._digest(line) for line in lines}
+                rest = [digest for digest in wanted if digest not in got]
+                if len(rest) == len(wanted):
+                    raise _bad("it lists lines that it does not give")
+                self._relay(lines)
+                wanted = rest
+
+    def _report(self) -> None:
+        brought = self._delivered + self._duplicate + self._rejected
+        self._progress(RoundProgress(self._taken, brought, max(self._to_bring, brought)))
+
+
+def _kept_back(found: Relayed) -> Iterator[tuple[bytes, str]]:
+    for line, bad in found.bad:
+        yield line, bad.reason
+    for event in found.parked:
+        yield event.line, f"its clock, {event.lamport_clock}, is too far ahead"
+
+
+def _matched(
+    group: Sequence[HeldLine], verdicts: Sequence[EventVerdict]
+) -> list[tuple[HeldLine, EventVerdict]]:
+    """Returns the verdict of each line that has one; an answer in order is matched by order."""
+    ids = [one.event_id for one in group]
+    if [verdict.event_id for verdict in verdicts] == ids:
+        return list(zip(group, verdicts, strict=True))
+    by_id = {verdict.event_id: verdict for verdict in verdicts}
+    count = Counter(ids)
+    # of two lines with one id nobody knows which one is meant
+    return [
+        (one, by_id[one.event_id])
+        for one in group
+        if count[one.event_id] == 1 and one.event_id in by_id
+    ]
+
+
+def _key(place: BlockPlace) -> Place:
+    return Place(place.node, place.block)
+
+
+def _bad(cause: str) -> BadAnswer:
+    return BadAnswer("could not sync with the server", cause=cause, hint=_HINT)
+
+
+def _ignore(progress: RoundProgress) -> None:
+    """Leaves out the progress."""

@@ -1,0 +1,51 @@
+-- The digests of a log's lines, and what is known of the server. It can be deleted at any time:
+-- the digests are made again from the segments, the rest is asked of the server again.
+
+-- how far each segment has been read; the columns are those of the log's index
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL,
+    beginning BLOB NOT NULL,
+    read_bytes INTEGER NOT NULL,
+    last_bytes BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    bad_lines INTEGER NOT NULL
+);
+
+-- each line once, by its block; node '' is that of lines without numbers
+CREATE TABLE lines (
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    segment INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    PRIMARY KEY (node, block, digest)
+) WITHOUT ROWID;
+
+-- count and sum of the digests of each block, and how many of them the server is known to hold
+CREATE TABLE blocks (
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sum BLOB NOT NULL,
+    delivered_count INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (node, block)
+) WITHOUT ROWID;
+
+-- lines that the server or this log can't take, with the reason
+CREATE TABLE parked (
+    direction TEXT NOT NULL, -- push, pull
+    digest BLOB NOT NULL,
+    event_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    line BLOB NOT NULL, -- of pull alone
+    PRIMARY KEY (direction, digest)
+) WITHOUT ROWID;
+
+-- target: what the rest is known of; cursor: behind the last line that was taken
+CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -1,0 +1,269 @@
+"""The engine: one round between a log and a server, whatever comes back."""
+
+import shutil
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.sync.plain_server import Connection, PlainServer, line_ids
+
+import thence
+from thence.core.wire.messages import BlockPlace, BlocksAnswer, EventVerdict
+from thence.errors import BadAnswer, BatchRefused, ServerBusy, ServerUnreachable
+from thence.log.read import reader
+from thence.replica import OS_DISK
+from thence.sync.engine import SyncEngine
+from thence.sync.transport import TakenPage
+
+
+def stored(folder):
+    """Return all lines of a log, repeated ids too, sorted."""
+    return sorted(line for _, line, _ in reader.raw_lines(OS_DISK, folder))
+
+
+def synced(log, server, **options):
+    transport = server if isinstance(server, Connection) else Connection(server)
+    engine = SyncEngine(log, transport, **options)
+    try:
+        return engine.round()
+    finally:
+        engine.close()
+
+
+def made(folder, count, name="a"):
+    with thence.open(folder) as log:
+        log.append_many([{"event_type": name, "payload": {"n": n}} for n in range(count)])
+
+
+@pytest.mark.promise("S11")
+def test_two_logs_become_equal_and_the_next_round_moves_nothing(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 30)
+    made(tmp_path / "b", 20, "b")
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        first = synced(a, server)
+        assert (first.delivered, first.taken, first.left, first.error) == (30, 0, 0, None)
+        second = synced(b, server)
+        assert (second.delivered, second.taken) == (20, 30)
+        assert synced(a, server).taken == 20
+        assert [event.line for event in a.events()] == [event.line for event in b.events()]
+        transport = Connection(server)
+        again = synced(a, transport)
+        assert again.is_complete
+        assert (again.delivered, again.duplicate, again.taken) == (0, 0, 0)
+        assert transport.requests == ["page", "blocks"]
+        assert a.verify().ok
+    assert len(server.lines) == 50
+
+
+@pytest.mark.promise("S12")
+@given(seed=st.integers(0, 2**32))
+def test_logs_that_sync_over_a_bad_network_end_with_the_same_lines(tmp_path_factory, seed):
+    random, server = Random(seed), PlainServer()
+    root = tmp_path_factory.mktemp("logs")
+    logs = [thence.open(root / str(n)) for n in range(3)]
+    backup = server.backup()
+    appended = set()
+    try:
+        for _ in range(12):
+            log = random.choice(logs)
+            what = random.randrange(10)
+            if what < 5:
+                known = [event for event in log.events() if event.event_type == "x"]
+                causes = random.sample(known, min(2, len(known)))
+                appended.add(log.append("x", caused_by=causes).event_id)
+            elif what == 5:
+                backup = server.backup()
+            elif what == 6:
+                server.restore(backup.backup())
+            elif what == 7:
+                (log.folder / ".thence" / "sync" / "held.db").unlink(missing_ok=True)
+            else:
+                synced(log, Connection(server, random, lost=0.2))
+        for log in [*logs, *logs]:
+            result = synced(log, server)
+            assert result.error is None
+            assert result.left == result.parked == 0
+        contents = [stored(log.folder) for log in logs]
+        assert contents[0] == contents[1] == contents[2] == sorted(server.lines)
+        assert len(set(contents[0])) == len(contents[0])
+        assert appended <= set(line_ids(contents[0]))
+        for log in logs:
+            clocks = {event.event_id: event.lamport_clock for event in log.events()}
+            assert all(clocks[c] < e.lamport_clock for e in log.events() for c in e.caused_by)
+    finally:
+        for log in logs:
+            log.close()
+
+
+@pytest.mark.promise("S6")
+def test_line_that_makes_a_server_refuse_its_batch_is_parked_alone(tmp_path):
+    server = PlainServer()
+
+    class Refusing(Connection):
+        def batch(self, lines):
+            self.requests.append("batch")
+            if any(b'"n":13}' in line for line in lines):
+                raise BatchRefused("could not deliver", cause="it is unlucky")
+            return self.server.batch(lines)
+
+    made(tmp_path / "a", 40)
+    with thence.open(tmp_path / "a") as log:
+        engine = SyncEngine(log, Refusing(server))
+        result = engine.round()
+        assert (result.delivered, result.rejected, result.left, result.parked) == (39, 1, 0, 1)
+        assert not result.is_complete
+        (parked,) = engine.parked()
+        assert (parked.direction, parked.reason) == ("push", "it is unlucky")
+        assert parked.event_id == log.events()[13].event_id
+        quiet = engine.round()
+        assert (quiet.delivered, quiet.rejected, quiet.parked) == (0, 0, 1)
+        engine.close()
+        engine = SyncEngine(log, Connection(server))
+        assert engine.retry_parked() == 1
+        assert engine.pending() == 1
+        assert engine.round().is_complete
+        assert engine.parked() == []
+        engine.close()
+
+
+def test_rejected_line_is_parked_and_holds_up_no_other(tmp_path):
+    server = PlainServer()
+    server.refuse = lambda line: "no" if b'"n":3}' in line else None
+    made(tmp_path / "a", 5)
+    with thence.open(tmp_path / "a") as log:
+        result = synced(log, server)
+        assert (result.delivered, result.rejected, result.parked) == (4, 1, 1)
+        server.refuse = lambda line: None
+        assert synced(log, server).delivered == 0, "a parked line waits until it is retried"
+        assert synced(log, server, target="another server").delivered == 1
+
+
+def _unlike(**replaced):
+    """Return a connection class with other answers to some questions."""
+    return type("Hostile", (Connection,), replaced)
+
+
+BAD_ANSWERS = {
+    "no results": _unlike(batch=lambda self, lines: []),
+    "foreign ids": _unlike(
+        batch=lambda self, lines: [EventVerdict("other", "success")] * len(lines)
+    ),
+    "unknown words": _unlike(
+        batch=lambda self, lines: [EventVerdict(one, "fine") for one in line_ids(lines)]
+    ),
+    "always later": _unlike(
+        batch=lambda self, lines: [EventVerdict(one, "retry") for one in line_ids(lines)]
+    ),
+    "refuses all": _unlike(
+        batch=lambda self, lines: (_ for _ in ()).throw(BatchRefused("no", cause="never"))
+    ),
+    "busy": _unlike(batch=lambda self, lines: (_ for _ in ()).throw(ServerBusy("no"))),
+    "pages without end": _unlike(page=lambda self, after: TakenPage([], after + "1", True)),
+    "page in a circle": _unlike(page=lambda self, after: TakenPage([b"{}"], after, True)),
+    "blocks in a circle": _unlike(
+        blocks=lambda self, request: BlocksAnswer((), BlockPlace("node", 1))
+    ),
+    "no connection": _unlike(
+        page=lambda self, after: (_ for _ in ()).throw(ServerUnreachable("no"))
+    ),
+}
+
+
+@pytest.mark.promise("S6")
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
+    server = PlainServer()
+    made(tmp_path / "a", 300)
+    with thence.open(tmp_path / "a") as log:
+        result = synced(log, BAD_ANSWERS[name](server))
+        assert result.delivered == 0
+        assert not result.is_complete
+        assert result.left + result.parked == 300
+        engine = SyncEngine(log, Connection(server))
+        engine.retry_parked()
+        last = engine.round()
+        assert (last.delivered, last.left, last.error) == (300, 0, None)
+        engine.close()
+        assert len(log.events()) == 300
+
+
+def test_server_that_lists_lines_which_it_does_not_give_ends_the_round(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 5)
+    made(tmp_path / "b", 5)
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        withholding = _unlike(
+            page=lambda self, after: TakenPage([], "", False), lines=lambda self, digests: []
+        )
+        result = synced(b, withholding(server))
+        assert result.delivered == 5
+        assert isinstance(result.error, BadAnswer)
+
+
+def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 10)
+    made(tmp_path / "b", 10, "b")
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        synced(b, server)
+    segment = tmp_path / "b" / "events.jsonl"
+    shutil.copy(segment, tmp_path / "whole")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines[:15]))  # five of the ten that came from a are gone
+    with thence.open(tmp_path / "b") as b:
+        result = synced(b, server)
+        assert result.error is None
+        assert result.taken == 5
+        assert len(b.events()) >= 20
+
+
+def test_lines_without_numbers_are_brought_and_taken_too(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 3)
+    with (tmp_path / "a" / "events.jsonl").open("ab") as file:
+        file.write(b'{"event_type":"t","event_id":"tool-1","payload":{"b":1,"a":[2]}}\n')
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        assert synced(a, server).delivered == 4
+        assert synced(b, server).taken == 4
+        assert synced(b, server).is_complete
+        assert b.get("tool-1").payload == {"b": 1, "a": [2]}
+
+
+def test_damaged_side_file_is_made_anew(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 8)
+    with thence.open(tmp_path / "a") as log:
+        synced(log, server)
+        (tmp_path / "a" / ".thence" / "sync" / "held.db").write_bytes(b"not a database" * 400)
+        again = synced(log, server)
+        assert again.is_complete
+        assert (again.delivered, again.duplicate) == (0, 0)
+
+
+def test_second_target_gets_the_whole_history(tmp_path):
+    first, second = PlainServer(), PlainServer()
+    made(tmp_path / "a", 6)
+    with thence.open(tmp_path / "a") as log:
+        assert synced(log, first, target="first").delivered == 6
+        assert synced(log, second, target="second").delivered == 6
+
+
+def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    with thence.open(tmp_path / "a") as log:
+        far = log.events()[0].line.replace(b'"lamport_clock":1,', b'"lamport_clock":%d,' % 2**45)
+    from zlib import crc32
+
+    data = far[:-18]
+    server.batch([data + b',"crc":"%08x"}' % crc32(data)])
+    with thence.open(tmp_path / "b") as log:
+        result = synced(log, server)
+        assert (result.taken, result.parked, result.error) == (0, 1, None)
+        assert "clock" in SyncEngine(log, Connection(server)).parked()[0].reason
+        assert synced(log, server).parked == 1
+        assert log.events() == []
