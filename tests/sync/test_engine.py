@@ -1,7 +1,7 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
-import shutil
 from random import Random
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -211,7 +211,6 @@ def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_pa
         synced(a, server)
         synced(b, server)
     segment = tmp_path / "b" / "events.jsonl"
-    shutil.copy(segment, tmp_path / "whole")
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(b"".join(lines[:15]))  # five of the ten that came from a are gone
     with thence.open(tmp_path / "b") as b:
@@ -219,6 +218,18 @@ def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_pa
         assert result.error is None
         assert result.taken == 5
         assert len(b.events()) >= 20
+
+
+def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 5)
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        damaged = [server.lines[0].replace(b'"n":0', b'"n":7'), *server.lines[1:]]
+        flipping = _unlike(page=lambda self, after: TakenPage(damaged, "first 5", False))
+        result = synced(b, flipping(server))
+        assert (result.taken, result.is_complete) == (5, True)
+        assert stored(b.folder) == sorted(server.lines)
 
 
 def test_lines_without_numbers_are_brought_and_taken_too(tmp_path):
@@ -257,8 +268,6 @@ def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
     made(tmp_path / "a", 2)
     with thence.open(tmp_path / "a") as log:
         far = log.events()[0].line.replace(b'"lamport_clock":1,', b'"lamport_clock":%d,' % 2**45)
-    from zlib import crc32
-
     data = far[:-18]
     server.batch([data + b',"crc":"%08x"}' % crc32(data)])
     with thence.open(tmp_path / "b") as log:

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import msgspec
 
-from thence.core.values.codec import BadLine, event_id_of, parse
+from thence.core.values.codec import BadLine, parse
 from thence.core.wire.blocks import Place, by_node, split_digests
 from thence.core.wire.messages import (
     PAGE_EVENTS_MAX,
@@ -21,7 +21,6 @@ from thence.core.wire.messages import (
     batches,
 )
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, InvalidEvent, ThenceError
-from thence.log.storage.findings import Relayed
 from thence.replica import OS_DISK, Disk, Log
 from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of
 from thence.sync.transport import Transport
@@ -144,18 +143,22 @@ class SyncEngine:
             page = self._transport.page(cursor)
 
     def _relay(self, lines: Sequence[bytes], is_parked: bool = False) -> None:
-        """Appends lines durably, and parks those that the log can't take."""
+        """Appends lines durably, and parks those that the log can't take.
+
+        A line that is no event was damaged on its way: it is left out, and the comparison of blocks
+        finds it missing.
+        """
         if not lines:
             return
         found = self._log.relay(lines)
         self._taken += len(found.taken)
-        kept_back = dict(_kept_back(found))
+        kept_back = {event.line for event in found.parked}
         if is_parked:
             taken = [line for line in lines if line not in kept_back]
             self._held.unpark("pull", map(self._digest, taken))
-        for line, reason in kept_back.items():
-            event_id = event_id_of(line)[:128].decode(errors="backslashreplace")
-            self._held.park("pull", event_id, reason, self._digest(line), line)
+        for event in found.parked:
+            reason = f"its clock, {event.lamport_clock}, is too far ahead"
+            self._held.park("pull", event.event_id, reason, self._digest(event.line), event.line)
         self._report()
 
     def _digest(self, line: bytes) -> bytes:
@@ -240,24 +243,16 @@ class SyncEngine:
         for at in range(0, len(missing), PAGE_EVENTS_MAX):
             wanted = list(missing[at : at + PAGE_EVENTS_MAX])
             while wanted:
-                lines = self._transport.lines(wanted)
-                got = {self._digest(line) for line in lines}
-                rest = [digest for digest in wanted if digest not in got]
-                if len(rest) == len(wanted):
+                found = {self._digest(line): line for line in self._transport.lines(wanted)}
+                lines = [found[digest] for digest in wanted if digest in found]
+                if not lines:
                     raise _bad("it lists lines that it does not give")
                 self._relay(lines)
-                wanted = rest
+                wanted = [digest for digest in wanted if digest not in found]
 
     def _report(self) -> None:
         brought = self._delivered + self._duplicate + self._rejected
         self._progress(RoundProgress(self._taken, brought, max(self._to_bring, brought)))
-
-
-def _kept_back(found: Relayed) -> Iterator[tuple[bytes, str]]:
-    for line, bad in found.bad:
-        yield line, bad.reason
-    for event in found.parked:
-        yield event.line, f"its clock, {event.lamport_clock}, is too far ahead"
 
 
 def _matched(
