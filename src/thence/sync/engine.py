@@ -11,6 +11,7 @@ from hashlib import sha256
 
 import msgspec
 
+from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.wire.blocks import Place, by_node, split_digests
 from thence.core.wire.messages import (
@@ -22,7 +23,7 @@ from thence.core.wire.messages import (
 )
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, InvalidEvent, ThenceError
 from thence.replica import OS_DISK, Disk, Log
-from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of
+from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
 from thence.sync.transport import Transport
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
@@ -95,7 +96,6 @@ class SyncEngine:
             missing = self._held.missing_here()
             self._bring()
             self._fetch(missing)
-            self._held.update()
         except ThenceError as failure:
             error = failure
         left, parked = self._held.pending(), len(self._held.parked())
@@ -142,14 +142,14 @@ class SyncEngine:
                 return
             page = self._transport.page(cursor)
 
-    def _relay(self, lines: Sequence[bytes], is_parked: bool = False) -> None:
-        """Appends lines durably, and parks those that the log can't take.
+    def _relay(self, lines: Sequence[bytes], is_parked: bool = False) -> Sequence[Event]:
+        """Appends lines durably, parks those that the log can't take, and returns the events.
 
         A line that is no event was damaged on its way: it is left out, and the comparison of blocks
         finds it missing.
         """
         if not lines:
-            return
+            return ()
         found = self._log.relay(lines)
         self._taken += len(found.taken)
         kept_back = {event.line for event in found.parked}
@@ -160,6 +160,7 @@ class SyncEngine:
             reason = f"its clock, {event.lamport_clock}, is too far ahead"
             self._held.park("pull", event.event_id, reason, self._digest(event.line), event.line)
         self._report()
+        return found.taken
 
     def _digest(self, line: bytes) -> bytes:
         """Returns the digest of a line, of one that is no event that of its bytes."""
@@ -219,7 +220,7 @@ class SyncEngine:
             return self._bring_batch(group[half:]) or has_verdict
         statuses = _matched(group, verdicts)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
-        self._held.deliver(done)
+        self._held.deliver(one.place for one in done)
         duplicates = sum(verdict.status == "duplicate" for _, verdict in statuses)
         self._duplicate += duplicates
         self._delivered += len(done) - duplicates
@@ -247,7 +248,9 @@ class SyncEngine:
                 lines = [found[digest] for digest in wanted if digest in found]
                 if not lines:
                     raise _bad("it lists lines that it does not give")
-                self._relay(lines)
+                taken = self._relay(lines)
+                self._held.update()
+                self._held.deliver(place_in(event, self._digest(event.line)) for event in taken)
                 wanted = [digest for digest in wanted if digest not in found]
 
     def _report(self) -> None:

@@ -174,13 +174,13 @@ class HeldLines:
         )
         return [digest for (digest,) in self._db.execute(sql)]
 
-    def deliver(self, lines: Iterable[HeldLine]) -> None:
-        """Records that the server holds these lines."""
+    def deliver(self, places: Iterable[Place]) -> None:
+        """Records that the server holds one line more in each of these blocks."""
         with self._writing():
             self._db.executemany(
                 "UPDATE blocks SET delivered_count = delivered_count + 1"
                 " WHERE node = ? AND block = ?",
-                [line.place for line in lines],
+                places,
             )
 
     def park(self, direction: str, event_id: str, reason: str, digest: bytes, line: bytes) -> None:
