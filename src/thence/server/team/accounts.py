@@ -61,8 +61,7 @@ class Accounts:
 
     def add_team(self, slug: str) -> None:
         """Makes a team; raises AccountRefused if its name is none, or taken."""
-        if not _SLUG.fullmatch(slug):
-            raise _refused("team", slug, "a name has 1 to 64 of 0-9 a-z _ -")
+        check_slug(slug)
         with self._database.writing() as connection:
             if _has_team(connection, slug):
                 raise _refused("team", slug, "there is such a team", "see thence server team list")
@@ -135,6 +134,12 @@ class Accounts:
         """Returns the teams of a user in the order of joining."""
         with self._database.reading() as connection:
             return [Member(*row) for row in connection.execute(_TEAMS_OF, {"user": user})]
+
+
+def check_slug(slug: str) -> None:
+    """Raises AccountRefused for a text that is no name of a team."""
+    if not _SLUG.fullmatch(slug):
+        raise _refused("team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
 
 def _has_team(connection: apsw.Connection, slug: str) -> bool:

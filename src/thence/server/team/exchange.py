@@ -25,7 +25,7 @@ from thence.core.wire.messages import (
 )
 from thence.errors import CursorUnknown, InvalidEvent, NotALog
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
-from thence.server.team.incoming import CheckedLine, checked
+from thence.server.team.incoming import CheckedLines, checked
 from thence.server.team.sqlite_store import NewLine, SqliteStore, StoredLog
 
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
@@ -67,7 +67,11 @@ class Exchange:
         found = checked(lines)
         known = self._store.log(team, log)
         clock_max = (known.last if known else 0) + CLOCK_AHEAD_MAX
-        fresh = {line.row.digest: line.row for line in found if line.clock <= clock_max}
+        fresh = {
+            row.digest: row
+            for row, clock in zip(*found, strict=True)
+            if clock <= clock_max
+        }
         kind = kind or (known.kind if known else "plain")
         held = self._store.ingest(team, log, kind, list(fresh.values()))
         return _verdicts(found, fresh, held)
@@ -167,12 +171,12 @@ class Exchange:
 
 
 def _verdicts(
-    found: Iterable[CheckedLine], fresh: dict[bytes, NewLine], held: set[bytes]
+    found: CheckedLines, fresh: dict[bytes, NewLine], held: set[bytes]
 ) -> list[Verdict]:
     """Returns the verdicts of a batch of which `held` was in the log before."""
     verdicts = []
     known = set(held)
-    for row, clock in found:
+    for row, clock in zip(*found, strict=True):
         if row.digest not in fresh:
             reason = f"its clock, {clock}, is too far above the number of events in the log"
             verdicts.append(Verdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))

@@ -202,8 +202,7 @@ def _grown_blocks(
         given = {"team": log.team, "log": log.id, "node": node, "block": number}
         row = connection.execute(_BLOCK, given).fetchone()
         block = Block(row[0], int.from_bytes(row[1])) if row else EMPTY
-        for digest in digests:
-            block = block.plus(digest)
+        block = block.plus_all(digests)
         total = block.sum.to_bytes(DIGEST_BYTES)
         rows.append((log.team, log.id, node, number, block.count, total))
     return rows
