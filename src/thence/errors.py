@@ -20,6 +20,9 @@
     │   ├── BadAnswer                  the answer is not that of a server of thence
     │   ├── CursorUnknown              the server has another history than before
     │   └── BatchRefused               a batch holds something that the server can't take
+    ├── NotAServer                     the folder holds no database of a team's server
+    ├── ServerExists (FileExistsError) the folder holds one already
+    ├── AccountRefused (ValueError)    a user or team can't be made or changed in this way
     ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
     ├── EventNotFound (LookupError)    no event has this id
     ├── AmbiguousId (LookupError)      more than one event begins with this prefix
@@ -245,6 +248,18 @@ class BatchRefused(SyncError):
     ) -> None:
         super().__init__(operation, place=place, cause=cause, hint=hint)
         self.bad = bad or {}
+
+
+class NotAServer(ThenceError):
+    """Error: a folder holds no database of a team's server that this version can use."""
+
+
+class ServerExists(ThenceError, FileExistsError):
+    """Error: a folder holds the database of a team's server already."""
+
+
+class AccountRefused(ThenceError, ValueError):
+    """Error: a user or team of a server can't be made or changed as asked; nothing was changed."""
 
 
 class RunIdTaken(ThenceError, FileExistsError):

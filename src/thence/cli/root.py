@@ -28,6 +28,7 @@ TABLE = {
         "commands.serve",
         "Answer questions about the logs in a folder over HTTP, on this machine alone.",
     ),
+    "server": ("server.server", "Run the server at which the logs of a team meet."),
     "show": ("commands.events", "Show all that one event holds."),
     "sim": ("commands.sim", "Run simulations and look at their runs."),
     "stats": ("commands.stats", "Count the events of a log: by type, by actor, by node."),

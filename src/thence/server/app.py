@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
@@ -24,7 +24,10 @@ from thence.server.state import ServerState, served
 from thence.server.web import pages
 from thence.settings import from_environment
 
-__all__ = ["create_app"]
+if TYPE_CHECKING:
+    from thence.server.team.team_app import TeamApp
+
+__all__ = ["create_app", "create_team_app"]
 
 KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
@@ -81,6 +84,20 @@ def create_app(
         app.add_middleware(Hosts, allowed=allowed_hosts)
     app.add_middleware(HeadWithoutBody)
     return app
+
+
+def create_team_app(
+    database: str | Path, *, allowed_hosts: Collection[str] | None = None
+) -> "TeamApp":
+    """Returns an app at which the replicas of a team's logs meet; docs/formats/wire.md has its routes.
+
+    `database` is the file that `thence server init` made. Host names are not checked unless
+    `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
+    such database.
+    """
+    from thence.server.team.team_app import team_app
+
+    return team_app(database, allowed_hosts)
 
 
 @asynccontextmanager

@@ -5,19 +5,22 @@ they are answered as soon as the app is there.
 """
 
 import errno
+import re
 import signal
 import socket
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from threading import Event as Signal
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thence.errors import PortTaken
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from starlette.types import ASGIApp
     from uvicorn import Server
 
 HOST = "127.0.0.1"
@@ -35,25 +38,26 @@ _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _SWITCH_S = 0.002
 
 
-def listening(port: int | None = None) -> socket.socket:
-    """Returns a socket that listens on 127.0.0.1, by default on 8377 or the next free port.
+def listening(port: int | None = None, host: str = HOST) -> socket.socket:
+    """Returns a socket that listens on an address, by default on 8377 or the next free port.
 
     A port that is named is that one or none, 0 is any. Raises PortTaken.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
     for number in ports:
         # by this protocol asyncio knows that it may send small answers without delay
-        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            made.bind((HOST, number))
+            made.bind((host, number))
             made.listen(_BACKLOG)
         except OSError as error:
             made.close()
             cause = error.strerror or str(error)
         else:
             return made
-    tried = f"{HOST}:{ports[0]}" if len(ports) == 1 else f"{HOST}:{ports[0]} to {ports[-1]}"
+    tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
     hint = "name another with --port, or leave it out to take the next free one"
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
 
@@ -69,21 +73,46 @@ def serve(
     Requests that run get a tenth of a second more, streams too. The signal is raised again at
     the end, for the handler that was there before.
     """
+    from thence.server.app import create_app
+
+    app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
+    _run(listener, app, app.state.served.closing)
+
+
+class Tls(NamedTuple):
+    """The files of a certificate chain and its key, in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+def serve_team(listener: socket.socket, database: Path, host: str, tls: Tls | None = None) -> None:
+    """Answers for a team's server as `serve` does; on loopback under its names alone."""
+    from thence.server.app import create_team_app
+
+    app = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
+    _run(listener, app, app.closing, tls)
+
+
+def is_loopback(host: str) -> bool:
+    """Reports whether an address reaches this machine alone."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def _run(listener: socket.socket, app: "ASGIApp", closing: Signal, tls: Tls | None = None) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    _server(root, token, cors_origins).run(sockets=[listener])
+    _server(app, closing, tls).run(sockets=[listener])
 
 
-def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Server":
+def _server(app: "ASGIApp", closing: Signal, tls: Tls | None) -> "Server":
     import asyncio
     import logging
     from functools import partial
 
     from uvicorn import Config, Server
 
-    from thence.server.app import create_app
     from thence.server.http.protocol import Connections, Protocol, connections_max
 
-    app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
     protocol: Any = partial(Protocol, among=Connections(connections_max()))
     config = Config(
         app,
@@ -97,6 +126,8 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
     )
 
     class QuietServer(Server):
@@ -111,7 +142,7 @@ def _server(root: Path, token: str | None, cors_origins: Collection[str]) -> "Se
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             """Begins the end, also of the streams."""
-            app.state.served.closing.set()
+            closing.set()
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
 

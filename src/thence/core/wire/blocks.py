@@ -4,7 +4,7 @@ Of each node and each 1,024 numbers a replica keeps how many lines it holds, and
 digests modulo 2^256. Equal sums are equal sets of lines, whatever the order of their arrival.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -32,7 +32,12 @@ class BlockDigest(msgspec.Struct, frozen=True):
 
     def plus(self, digest: bytes) -> "BlockDigest":
         """Returns the block with one line more."""
-        return BlockDigest(self.count + 1, (self.sum + int.from_bytes(digest)) % _MODULUS)
+        return self.plus_all((digest,))
+
+    def plus_all(self, digests: Sequence[bytes]) -> "BlockDigest":
+        """Returns the block with several lines more."""
+        total = self.sum + sum(map(int.from_bytes, digests))
+        return BlockDigest(self.count + len(digests), total % _MODULUS)
 
 
 Blocks = Mapping[Place, BlockDigest]

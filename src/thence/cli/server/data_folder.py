@@ -1,0 +1,69 @@
+"""The folder of a team's server, as its commands name it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import checked_name
+from thence.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    from thence.server.team.accounts import Accounts
+
+DEFAULT = "thence-server"
+TEAM = "team"
+
+data_option = click.option(
+    "--data",
+    metavar="FOLDER",
+    default=DEFAULT,
+    callback=checked_name,
+    help=f"The server's folder; else ./{DEFAULT}.",
+)
+
+
+team_option = click.option(
+    "--team",
+    metavar="TEAM",
+    default=TEAM,
+    callback=checked_name,
+    help=f"The name of the team; else {TEAM}.",
+)
+
+
+def check_extra() -> None:
+    """Raises ExtraMissing, before any output, if a package of the server is not installed."""
+    for package in ("apsw", "argon2", "fastapi", "httptools", "uvicorn"):
+        if find_spec(package) is None:
+            raise ExtraMissing(
+                "could not use the server",
+                cause=f"{package} is not installed",
+                hint="pip install 'thence[server]'",
+            )
+
+
+def database_file(folder: str) -> Path:
+    """Returns the path of a server's database; raises ExtraMissing."""
+    check_extra()
+    from thence.server.team.database import FILE
+
+    return Path(folder) / FILE
+
+
+@contextmanager
+def accounts_in(folder: str) -> "Iterator[Accounts]":
+    """Opens the accounts of a server, beside a server that runs too; raises NotAServer."""
+    file = database_file(folder)
+    from thence.server.team.accounts import Accounts
+    from thence.server.team.database import Database
+    from thence.server.team.passwords import hashed
+
+    database = Database(file)
+    try:
+        yield Accounts(database, hashed)
+    finally:
+        database.close()

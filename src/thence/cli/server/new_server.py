@@ -1,0 +1,38 @@
+"""The command `server init`: makes the folder and the database of a team's server."""
+
+import os
+
+import click
+
+from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.output import current
+from thence.cli.server.data_folder import accounts_in, data_option, database_file, team_option
+
+_EPOCH_BYTES = 16
+
+
+@click.command("init", **help_with("thence server init", "thence server init --data folder"))
+@data_option
+@team_option
+@json_option
+@verbosity_options
+def init_command(data: str, team: str, is_json: bool) -> None:
+    """Make the database of a server, with its first team.
+
+    It lies in a folder that only you may read.
+    """
+    out = current()
+    file = database_file(data)
+    from thence.server.team.accounts import check_slug
+    from thence.server.team.database import make_database
+
+    check_slug(team)
+    make_database(file, os.urandom(_EPOCH_BYTES).hex())
+    with accounts_in(data) as accounts:
+        accounts.add_team(team)
+    if is_json:
+        out.json({"data": str(file.parent.absolute()), "team": team})
+    else:
+        out.write(f"made a server in {file.parent} with the team {team}")
+        folder = "" if data == "thence-server" else f" --data {data}"
+        out.notice(f"next: thence server user add NAME{folder}, then thence server run{folder}")

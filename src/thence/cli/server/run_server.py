@@ -1,0 +1,92 @@
+"""The command `server run`: answers for a team's server until a signal ends it."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from thence.cli.exit_codes import INTERRUPTED
+from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.output import Output, current
+from thence.cli.server.data_folder import data_option, database_file
+from thence.errors import NotAServer
+
+PORT = 8378
+_PORT_MAX = 65_535
+
+
+@click.command(
+    "run", **help_with("thence server run", "curl http://127.0.0.1:8378/api/v1/sync/health/")
+)
+@data_option
+@click.option("--host", default="127.0.0.1", help="The address to listen on; else 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, _PORT_MAX),
+    default=PORT,
+    help=f"This port, 0 for any; else {PORT}.",
+)
+@click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
+@click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
+@json_option
+@verbosity_options
+def run_command(
+    data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None, is_json: bool
+) -> None:
+    """Answer the logs of a team over HTTP until a signal ends it.
+
+    The address is the first line on stdout. Another address than this machine's own needs TLS: by
+    --tls-cert, or by a proxy before it.
+    """
+    out = current()
+    try:
+        _serve(out, data, host, port, (tls_cert, tls_key))
+    except KeyboardInterrupt:  # the usual end of a server, which needs no report
+        _end(out, INTERRUPTED)
+    except SystemExit as ended:
+        _end(out, ended.code if isinstance(ended.code, int) else 0)
+
+
+def _serve(
+    out: Output, data: str, host: str, port: int, given: tuple[str | None, str | None]
+) -> None:
+    from thence.server import running
+
+    certificate, key = given
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--tls-cert and --tls-key are given together")
+    tls = running.Tls(Path(certificate), Path(key)) if certificate and key else None
+    for file in tls or ():
+        file.open("rb").close()  # raises OSError, with the file's name
+    if tls is None and not running.is_loopback(host):
+        raise click.UsageError(
+            f"passwords would cross the network to {host} in the clear: give --tls-cert and"
+            " --tls-key, or put a proxy with TLS before 127.0.0.1"
+        )
+    database = database_file(data)
+    if not database.is_file():
+        raise NotAServer(
+            "could not run the server of",
+            place=data,
+            cause=f"there is no {database.name} in it",
+            hint="make one: thence server init",
+        )
+    running.end_on_sigterm()
+    listener = running.listening(port, host)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
+    if out.is_json:
+        out.json({"url": address, "data": str(database.parent.absolute())})
+    else:
+        out.write(address)
+    out.flush()
+    out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
+    running.serve_team(listener, database, host, tls)
+
+
+def _end(out: Output, code: int) -> None:
+    """Ends the process at once, even if its threads are still answering questions."""
+    out.flush()
+    sys.stderr.flush()
+    os._exit(code)

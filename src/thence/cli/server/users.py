@@ -1,0 +1,107 @@
+"""The commands `server user`: adds users to teams, lists them, removes them."""
+
+import secrets
+import sys
+
+import click
+
+from thence.cli.groups import Commands, help_with, json_option, verbosity_options
+from thence.cli.output import current
+from thence.cli.server.data_folder import accounts_in, data_option, team_option
+
+_ROLES = ("reader", "writer", "admin")
+_PASSWORD_BYTES = 18
+_PASSWORD_LINE_MAX = 4_096
+
+
+@click.group(
+    "user",
+    cls=Commands,
+    invoke_without_command=True,
+    **help_with("thence server user add ada", "thence server user list"),
+)
+@verbosity_options
+@click.pass_context
+def user_command(context: click.Context) -> None:
+    """Add users, list or remove them."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@user_command.command(
+    "add", **help_with("thence server user add ada", "thence server user add bob --role reader")
+)
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(_ROLES),
+    default="writer",
+    help="What the user may do: a reader takes events, a writer brings them too.",
+)
+@team_option
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@data_option
+@json_option
+@verbosity_options
+def add_command(
+    name: str, role: str, team: str, password_stdin: bool, data: str, is_json: bool
+) -> None:
+    """Add a user to a team, also while the server runs.
+
+    Without --password-stdin a password is made and shown this once. A user who is in another team
+    keeps their password.
+    """
+    out = current()
+    made: list[str] = []
+
+    def password() -> str:
+        if password_stdin:
+            return sys.stdin.readline(_PASSWORD_LINE_MAX).rstrip("\r\n")
+        made.append(secrets.token_urlsafe(_PASSWORD_BYTES))
+        return made[0]
+
+    with accounts_in(data) as accounts:
+        added = accounts.add_user(name, team, role, password)
+    shown = made[0] if made and added.is_new else None
+    if is_json:
+        out.json({"user": name, "team": team, "role": role, "password": shown})
+        return
+    out.write(
+        f"{name} is a {role} in {team}" if role != "admin" else f"{name} is an admin in {team}"
+    )
+    if shown:
+        out.write(f"password: {shown}")
+        out.notice("it is shown this once; the server keeps a hash")
+
+
+@user_command.command("list", **help_with("thence server user list --json"))
+@data_option
+@json_option
+@verbosity_options
+def list_command(data: str, is_json: bool) -> None:
+    """List the users with their teams and roles."""
+    out = current()
+    with accounts_in(data) as accounts:
+        members = accounts.members()
+    if is_json:
+        out.json({"users": [member._asdict() for member in members]})
+    elif not members:
+        out.notice("no users yet: thence server user add NAME")
+    for member in () if is_json else members:
+        out.write(f"{member.user}  {member.team}  {member.role}")
+
+
+@user_command.command("remove", **help_with("thence server user remove ada"))
+@click.argument("name")
+@data_option
+@json_option
+@verbosity_options
+def remove_command(name: str, data: str, is_json: bool) -> None:
+    """Remove a user from all teams, and end their logins; what they sent stays."""
+    out = current()
+    with accounts_in(data) as accounts:
+        accounts.remove_user(name)
+    if is_json:
+        out.json({"removed": name})
+    else:
+        out.write(f"removed {name}")

@@ -1,0 +1,160 @@
+"""The users of a server, its teams, and who may do what in which."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import apsw
+
+from thence.errors import AccountRefused
+from thence.server.team.database import Database
+
+ROLES = ("reader", "writer", "admin")
+WRITING_ROLES = ("writer", "admin")
+PASSWORD_CHARACTERS_MIN = 8
+PASSWORD_CHARACTERS_MAX = 1_024
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
+_SLUG = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}", re.ASCII)
+
+
+class Member(NamedTuple):
+    """A user in one team."""
+
+    user: str
+    team: str
+    role: str
+
+
+class Added(NamedTuple):
+    """What `add_user` did; `is_new` is False for a user who was in another team before."""
+
+    member: Member
+    is_new: bool
+
+
+_MEMBERS = """
+    SELECT users.name, teams.slug, members.role
+    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
+    ORDER BY users.name, members.id
+"""
+_TEAMS_OF = """
+    SELECT users.name, teams.slug, members.role
+    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
+    WHERE users.name = :user ORDER BY members.id
+"""
+_JOIN = """
+    INSERT INTO members (team, user, role)
+    SELECT teams.id, users.id, :role FROM teams, users
+    WHERE teams.slug = :team AND users.name = :user
+"""
+
+
+class Accounts:
+    """The users and teams in a server's database; safe from threads and other processes.
+
+    `hashed` makes the stored form of a password.
+    """
+
+    def __init__(self, database: Database, hashed: Callable[[str], str]) -> None:
+        self._database = database
+        self._hashed = hashed
+
+    def add_team(self, slug: str) -> None:
+        """Makes a team; raises AccountRefused if its name is none, or taken."""
+        check_slug(slug)
+        with self._database.writing() as connection:
+            if _has_team(connection, slug):
+                raise _refused("team", slug, "there is such a team", "see thence server team list")
+            connection.execute("INSERT INTO teams (slug) VALUES (:slug)", {"slug": slug})
+
+    def teams(self) -> list[str]:
+        """Returns the names of all teams, sorted."""
+        with self._database.reading() as connection:
+            return [slug for (slug,) in connection.execute("SELECT slug FROM teams ORDER BY slug")]
+
+    def add_user(self, name: str, team: str, role: str, password: Callable[[], str]) -> Added:
+        """Adds a user to a team; one who is new here gets the password.
+
+        Raises AccountRefused for a name that is none, a member already, an unknown team or role,
+        and a password that is too short or too long.
+        """
+        if not _NAME.fullmatch(name):
+            raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
+        if role not in ROLES:
+            raise _refused("user", name, f"the role {role} is none of {', '.join(ROLES)}")
+        self._check_joining(name, team)
+        is_new = not self.has_user(name)
+        stored = self._hashed(_checked(name, password())) if is_new else ""
+        given = {"user": name, "team": team, "role": role, "password": stored}
+        with self._database.writing() as connection:
+            if is_new:
+                insert = "INSERT INTO users (name, password) VALUES (:user, :password)"
+                connection.execute(f"{insert} ON CONFLICT DO NOTHING", given)
+                is_new = connection.changes() == 1
+            try:
+                connection.execute(_JOIN, given)
+            except apsw.ConstraintError as error:
+                raise _refused("user", name, f"{name} is in {team} already") from error
+        return Added(Member(name, team, role), is_new)
+
+    def _check_joining(self, name: str, team: str) -> None:
+        with self._database.reading() as connection:
+            if not _has_team(connection, team):
+                hint = f"make it: thence server team add {team}"
+                raise _refused("user", name, f"there is no team {team}", hint)
+        if any(member.team == team for member in self.teams_of(name)):
+            hint = "to change role or password remove the user, then add them again"
+            raise _refused("user", name, f"{name} is in {team} already", hint)
+
+    def has_user(self, name: str) -> bool:
+        """Reports whether there is a user of this name."""
+        with self._database.reading() as connection:
+            query = "SELECT count(*) FROM users WHERE name = :name"
+            return bool(connection.execute(query, {"name": name}).get)
+
+    def remove_user(self, name: str) -> None:
+        """Removes a user from all teams and ends their logins; raises AccountRefused.
+
+        What the user has sent stays.
+        """
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM users WHERE name = :name", {"name": name})
+            if not connection.changes():
+                hint = "see thence server user list"
+                raise AccountRefused(
+                    "could not remove the user", place=name, cause="there is none", hint=hint
+                )
+
+    def members(self) -> list[Member]:
+        """Returns all users in all teams, by user, in the order in which they joined."""
+        with self._database.reading() as connection:
+            return [Member(*row) for row in connection.execute(_MEMBERS)]
+
+    def teams_of(self, user: str) -> list[Member]:
+        """Returns the teams of a user in the order of joining."""
+        with self._database.reading() as connection:
+            return [Member(*row) for row in connection.execute(_TEAMS_OF, {"user": user})]
+
+
+def check_slug(slug: str) -> None:
+    """Raises AccountRefused for a text that is no name of a team."""
+    if not _SLUG.fullmatch(slug):
+        raise _refused("team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
+
+
+def _has_team(connection: apsw.Connection, slug: str) -> bool:
+    query = "SELECT count(*) FROM teams WHERE slug = :slug"
+    return bool(connection.execute(query, {"slug": slug}).get)
+
+
+def _checked(name: str, password: str) -> str:
+    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
+        limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
+        raise _refused("user", name, f"a password has {limits} characters")
+    return password
+
+
+def _refused(kind: str, name: str, cause: str, hint: str = "") -> AccountRefused:
+    return AccountRefused(
+        f"could not add the {kind}", place=name, cause=cause, hint=hint or "choose another name"
+    )

@@ -1,0 +1,170 @@
+"""The SQLite database of a team's server, by apsw: its file, its connections, its version.
+
+One writer at a time commits; readers have connections of their own and see what is committed. A
+commit is on the disk when it returns. Another process may use the same file meanwhile.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from threading import Lock
+
+import apsw
+
+from thence.errors import NotAServer, ServerExists
+
+FILE = "server.db"
+IN_MEMORY = ":memory:"
+VERSION = 1
+BUSY_MS = 10_000
+_CACHE_KIB = 64 * 1024
+_READERS_MAX = 8
+
+
+class Database:
+    """An open database; safe from threads. `epoch` names its history."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Opens the database of a server; raises NotAServer."""
+        self._path = str(path)
+        if not Path(path).is_file():
+            raise NotAServer(
+                "could not open the server's database",
+                place=path,
+                cause="there is no such file",
+                hint="make one: thence server init",
+            )
+        self._writer_lock = Lock()
+        self._writer = _connected(self._path)
+        self._begin()
+
+    @classmethod
+    def in_memory(cls, epoch: str) -> "Database":
+        """Returns an empty database that ends with the process, for simulations and tests."""
+        made = cls.__new__(cls)
+        made._path = IN_MEMORY
+        made._writer_lock = Lock()
+        made._writer = _connected(IN_MEMORY)
+        _fill(made._writer, epoch)
+        made._begin()
+        return made
+
+    def _begin(self) -> None:
+        self._readers: list[apsw.Connection] = []
+        self._readers_lock = Lock()
+        found = self._writer.execute("PRAGMA user_version").get
+        if found != VERSION:
+            self._writer.close()
+            raise NotAServer(
+                "could not open the server's database",
+                place=self._path,
+                cause=f"its version is {found}, not {VERSION}",
+                hint="use the version of thence that wrote it",
+            )
+        self.epoch: str = self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'").get
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """Gives the one connection that writes, in a transaction: all of it is kept or nothing."""
+        with self._writer_lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """Gives a connection that sees one committed state."""
+        if self._path == IN_MEMORY:
+            with self._writer_lock:
+                yield self._writer
+            return
+        with self._readers_lock:
+            connection = self._readers.pop() if self._readers else None
+        if connection is None:
+            connection = _connected(self._path)
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("COMMIT")
+            with self._readers_lock:
+                is_kept = len(self._readers) < _READERS_MAX
+                if is_kept:
+                    self._readers.append(connection)
+            if not is_kept:
+                connection.close()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        with self._readers_lock:
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+        with self._writer_lock:
+            self._writer.close()
+
+
+def make_database(path: Path, epoch: str) -> None:
+    """Makes the database of a server in a folder that only its owner may read.
+
+    Either all of it stands there at the end, or nothing. Raises ServerExists and OSError.
+    """
+    if path.exists():
+        raise ServerExists(
+            "could not make a server in",
+            place=path.parent,
+            cause=f"it holds {path.name} already",
+            hint="start it: thence server run; or name another folder with --data",
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    connection = _connected(str(unfinished))
+    try:
+        _fill(connection, epoch)
+        connection.execute("PRAGMA journal_mode = DELETE")  # so that one file holds all
+    finally:
+        connection.close()
+    try:
+        os.link(unfinished, path)
+    except FileExistsError as error:
+        raise ServerExists(
+            "could not make a server in",
+            place=path.parent,
+            cause="another process has just made one there",
+            hint="start it: thence server run",
+        ) from error
+    finally:
+        unfinished.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _fill(connection: apsw.Connection, epoch: str) -> None:
+    """Makes the tables of a new database."""
+    script = files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(script)
+    connection.execute("INSERT INTO meta (key, value) VALUES ('epoch', ?)", (epoch,))
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _connected(path: str) -> apsw.Connection:
+    connection = apsw.Connection(path)
+    connection.set_busy_timeout(BUSY_MS)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection

@@ -1,0 +1,122 @@
+"""What the routes of the wire do with a request whose user and team are known."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from thence.core.wire.messages import (
+    BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
+    BODY_BYTES_MAX,
+    EVENT_BYTES_MAX,
+    PAGE_EVENTS_MAX,
+    BlocksRequest,
+    DigestsRequest,
+    EventVerdict,
+    Lines,
+    Results,
+    joined,
+    joined_page,
+)
+from thence.errors import BatchRefused, InvalidEvent
+from thence.server.team.exchange import LOG_NAME, Exchange
+from thence.server.team.wire_http import Asked, Reply, TooLarge, decoded_as
+
+EVENTS = "events"  # the log of lines that name none
+Handle = Callable[[Exchange, str, Asked], Reply]
+
+
+class EventRoute(NamedTuple):
+    """A route about the events of a log: its method, its function, the limit of its body."""
+
+    method: str
+    handle: Handle
+    bytes_max: int = 0
+    is_writing: bool = False
+
+
+class _Home(msgspec.Struct):
+    project_uuid: object = None
+    simulation_id: object = None
+
+
+def take_batch(exchange: Exchange, team: str, request: Asked) -> Reply:
+    """Commits the lines of a batch; without `log` each goes where its members say."""
+    try:
+        found = decoded_as(request.body, Lines)
+    except InvalidEvent as error:
+        raise BatchRefused("could not split the batch into lines", cause=error.cause) from error
+    lines = [bytes(raw) for raw in found.events]
+    if len(lines) > BATCH_EVENTS_MAX:
+        raise TooLarge(f"the batch holds more than {BATCH_EVENTS_MAX} events")
+    if len(request.body) > BATCH_BYTES_MAX and len(lines) > 1:
+        raise TooLarge(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
+    if "log" in request.query:
+        kind = request.query.get("kind") or None
+        verdicts = exchange.batch(team, request.query["log"], kind, lines)
+    else:
+        verdicts = _spread(exchange, team, lines)
+    return Reply(200, msgspec.json.encode(Results(tuple(verdicts))))
+
+
+def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
+    """Commits lines of a client that names no log; returns their verdicts in order."""
+    groups: dict[str, list[int]] = {}
+    for place, line in enumerate(lines):
+        groups.setdefault(_home(line), []).append(place)
+    verdicts: dict[int, EventVerdict] = {}
+    for log, places in groups.items():
+        kind = None if log == EVENTS else "work"
+        verdicts |= zip(
+            places, exchange.batch(team, log, kind, [lines[at] for at in places]), strict=True
+        )
+    return [verdicts[place] for place in range(len(lines))]
+
+
+def _home(line: bytes) -> str:
+    """Returns the name of the log that a line's members name."""
+    try:
+        found = msgspec.json.decode(line, type=_Home)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return EVENTS
+    names: Iterable[object] = (found.project_uuid, found.simulation_id)
+    return next((n for n in names if isinstance(n, str) and LOG_NAME.fullmatch(n)), EVENTS)
+
+
+def give_page(exchange: Exchange, team: str, request: Asked) -> Reply:
+    """Returns the page behind a cursor."""
+    text = request.query.get("limit", str(PAGE_EVENTS_MAX))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidEvent("could not read the request:", place="limit", cause="it is no number")
+    limit = max(1, min(int(text), PAGE_EVENTS_MAX))
+    page = exchange.page(team, _log_of(request), request.query.get("after", ""), limit)
+    return Reply(200, joined_page(page.lines, page.next, page.more))
+
+
+def compare_blocks(exchange: Exchange, team: str, request: Asked) -> Reply:
+    """Returns the blocks that differ."""
+    found = decoded_as(request.body, BlocksRequest)
+    return Reply(200, msgspec.json.encode(exchange.blocks(team, _log_of(request), found)))
+
+
+def give_lines(exchange: Exchange, team: str, request: Asked) -> Reply:
+    """Returns lines by their digests."""
+    found: DigestsRequest = decoded_as(request.body, DigestsRequest)
+    try:
+        digests = [bytes.fromhex(text) for text in found.digests[: PAGE_EVENTS_MAX + 1]]
+    except ValueError as error:
+        raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
+    return Reply(200, joined(exchange.lines(team, _log_of(request), digests)))
+
+
+def _log_of(request: Asked) -> str:
+    return request.query.get("log", EVENTS)
+
+
+EVENT_ROUTES = {
+    "/api/v1/events/batch": EventRoute("POST", take_batch, EVENT_BYTES_MAX, True),
+    "/api/v1/events": EventRoute("GET", give_page),
+    "/api/v1/events/blocks": EventRoute("POST", compare_blocks, BODY_BYTES_MAX),
+    "/api/v1/events/lines": EventRoute("POST", give_lines, BODY_BYTES_MAX),
+}

@@ -1,0 +1,204 @@
+"""The answers of a server to the replicas of a log, without HTTP.
+
+The store is all that an exchange knows: it reads no clock and has no threads, so that simulated
+replicas can meet at one too. docs/formats/wire.md describes the messages.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from thence.core.clock import CLOCK_MAX
+from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.wire.blocks import DIGEST_BYTES, differing, from_nodes
+from thence.core.wire.messages import (
+    ANSWER_DIGESTS_MAX,
+    BATCH_EVENTS_MAX,
+    PAGE_BYTES_MAX,
+    PAGE_EVENTS_MAX,
+    BlockPlace,
+    BlocksAnswer,
+    BlocksRequest,
+    DifferingBlock,
+    EventVerdict,
+)
+from thence.errors import CursorUnknown, InvalidEvent, NotALog
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX
+from thence.server.team.incoming import CheckedLines, checked
+from thence.server.team.sqlite_store import NewLine, SqliteStore, StoredLog
+
+LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
+_CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
+_CURSOR_BYTES = 8
+
+
+class LinesBehind(NamedTuple):
+    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them."""
+
+    lines: list[bytes]
+    next: str
+    more: bool
+
+
+class Exchange:
+    """The four questions that replicas ask about a log of a team.
+
+    Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
+    """
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def batch(
+        self, team: str, log: str, kind: str | None, lines: Sequence[bytes]
+    ) -> list[EventVerdict]:
+        """Commits lines, without newlines, and returns a verdict for each, in order.
+
+        A log that is missing is made, of the given kind; None is that of the log, else plain.
+        Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
+        lines, VocabularyMismatch if the log is of another kind. Then nothing was committed.
+        """
+        _check_name(log)
+        if kind is not None and kind not in VOCABULARIES:
+            raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
+        if len(lines) > BATCH_EVENTS_MAX:
+            raise _unreadable("batch", "", f"it holds more than {BATCH_EVENTS_MAX} events")
+        found = checked(lines)
+        known = self._store.log(team, log)
+        clock_max = (known.last if known else 0) + CLOCK_AHEAD_MAX
+        fresh = {row.digest: row for row, clock in zip(*found, strict=True) if clock <= clock_max}
+        kind = kind or (known.kind if known else "plain")
+        held = self._store.ingest(team, log, kind, list(fresh.values()))
+        return _verdicts(found, fresh, held)
+
+    def page(
+        self, team: str, log: str, after: str = "", limit: int = PAGE_EVENTS_MAX
+    ) -> LinesBehind:
+        """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
+
+        Raises CursorUnknown for a cursor of another history, InvalidEvent for a bad limit.
+        """
+        if not 1 <= limit <= PAGE_EVENTS_MAX:
+            raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
+        found = self._log(team, log)
+        taken = []
+        size_bytes = 0
+        number = self._number(found, after)
+        last = None
+        with closing(self._store.page(found, number, limit)) as rows:
+            for row in rows:
+                size_bytes += len(row.line) + 1
+                if taken and size_bytes > PAGE_BYTES_MAX:
+                    break
+                taken.append(row.line)
+                last = row
+        if last is None:
+            return LinesBehind([], after, False)
+        return LinesBehind(taken, self._cursor(last.number, last.digest), last.number < found.last)
+
+    def blocks(self, team: str, log: str, request: BlocksRequest) -> BlocksAnswer:
+        """Returns the blocks that differ, with the digests that this log holds in them.
+
+        Raises InvalidEvent for blocks that can't be read.
+        """
+        found = self._log(team, log)
+        for node, runs in request.nodes.items():
+            if not _is_text(node) or any(not 0 <= run.first <= CLOCK_MAX for run in runs):
+                raise _unreadable("nodes", repr(node)[:80], "no such node or block can be")
+        ours = self._store.blocks(found)
+        theirs = from_nodes(request.nodes)
+        after = request.after
+        answer: list[DifferingBlock] = []
+        digests_count = 0
+        for place in differing(ours, theirs):
+            if after is not None and place <= (after.node, after.block):
+                continue
+            held = self._store.digests(found, place) if place in ours else b""
+            digests_count += max(1, len(held) // DIGEST_BYTES)
+            if answer and digests_count > ANSWER_DIGESTS_MAX:
+                return BlocksAnswer(tuple(answer), BlockPlace(answer[-1].node, answer[-1].block))
+            answer.append(DifferingBlock(place.node, place.block, held))
+        return BlocksAnswer(tuple(answer))
+
+    def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
+        """Returns those lines that the log holds of these digests, as many as a page may hold.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        found = self._log(team, log)
+        wanted = list(dict.fromkeys(digests))
+        if len(wanted) > PAGE_EVENTS_MAX or any(len(each) != DIGEST_BYTES for each in wanted):
+            raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
+        taken = []
+        size_bytes = 0
+        with closing(self._store.lines(found, wanted)) as lines:
+            for line in lines:
+                size_bytes += len(line) + 1
+                if taken and size_bytes > PAGE_BYTES_MAX:
+                    break
+                taken.append(line)
+        return taken
+
+    def _log(self, team: str, name: str) -> StoredLog:
+        _check_name(name)
+        found = self._store.log(team, name)
+        if found is None:
+            raise NotALog("could not find the log", place=name, cause="the team has no such log")
+        return found
+
+    def _cursor(self, number: int, digest: bytes) -> str:
+        return f"{self._store.epoch}.{number}.{digest[:_CURSOR_BYTES].hex()}"
+
+    def _number(self, log: StoredLog, cursor: str) -> int:
+        """Returns the number that a cursor names in this log, 0 for ""; raises CursorUnknown."""
+        if not cursor:
+            return 0
+        parts = _CURSOR.fullmatch(cursor)
+        number = int(parts[2]) if parts else 0
+        digest = self._store.digest_at(log, number) if parts else None
+        if digest is None or cursor != self._cursor(number, digest):
+            raise CursorUnknown(
+                "could not go on behind the cursor",
+                cause="this server has no such place in this log",
+                hint="begin anew without a cursor; what was taken before is known by its ids",
+            )
+        return number
+
+
+def _verdicts(
+    found: CheckedLines, fresh: dict[bytes, NewLine], held: set[bytes]
+) -> list[EventVerdict]:
+    """Returns the verdicts of a batch of which `held` was in the log before."""
+    verdicts = []
+    known = set(held)
+    for row, clock in zip(*found, strict=True):
+        if row.digest not in fresh:
+            reason = f"its clock, {clock}, is too far above the number of events in the log"
+            verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
+        elif row.digest in known:
+            verdicts.append(EventVerdict(row.event_id, "duplicate"))
+        else:
+            known.add(row.digest)
+            verdicts.append(EventVerdict(row.event_id, "success"))
+    return verdicts
+
+
+def _check_name(log: str) -> None:
+    if not LOG_NAME.fullmatch(log):
+        raise _unreadable(
+            "log", repr(log)[:80], "a name has 1 to 128 of 0-9 A-Z a-z . _ -, no dot first"
+        )
+
+
+def _is_text(text: str) -> bool:
+    """Reports whether a text can be written in UTF-8: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unreadable(part: str, value: object, cause: str) -> InvalidEvent:
+    return InvalidEvent("could not read the request:", place=f"{part} {value}".strip(), cause=cause)

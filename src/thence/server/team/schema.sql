@@ -1,0 +1,76 @@
+-- The database of a team's server, version 1. PRAGMA user_version holds the version.
+
+-- epoch: random, made with the database; a cursor names it
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE teams (id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE);
+
+-- password: a hash by argon2, with its salt and its costs
+CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, password TEXT NOT NULL);
+
+-- id: the order of joining; the first team of a user is the one without X-Team-Slug
+CREATE TABLE members (
+    id INTEGER PRIMARY KEY,
+    team INTEGER NOT NULL REFERENCES teams (id),
+    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    role TEXT NOT NULL CHECK (role IN ('reader', 'writer', 'admin')),
+    UNIQUE (user, team)
+);
+
+-- generation: how many pairs of tokens were made; used: the highest of which one was shown
+CREATE TABLE logins (
+    id INTEGER PRIMARY KEY,
+    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    generation INTEGER NOT NULL,
+    used INTEGER NOT NULL
+);
+CREATE INDEX logins_of_user ON logins (user);
+
+-- hash: SHA-256 of the token; expires: seconds since 1970
+CREATE TABLE tokens (
+    hash BLOB PRIMARY KEY,
+    login INTEGER NOT NULL REFERENCES logins (id) ON DELETE CASCADE,
+    generation INTEGER NOT NULL,
+    is_refresh INTEGER NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX tokens_of_login ON tokens (login);
+
+-- last: the number of the last event, which is how many there are
+CREATE TABLE logs (
+    id INTEGER PRIMARY KEY,
+    team INTEGER NOT NULL REFERENCES teams (id),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    last INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (team, name)
+);
+
+-- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
+-- A line without numbers has node '', seq 0, and in both the digest of its members.
+CREATE TABLE events (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    line BLOB NOT NULL,
+    UNIQUE (team, log, number),
+    UNIQUE (team, log, digest)
+);
+CREATE INDEX events_of_block ON events (team, log, node, block, seq);
+
+-- sum: of the digests modulo 2^256, big endian
+CREATE TABLE blocks (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sum BLOB NOT NULL,
+    PRIMARY KEY (team, log, node, block)
+) WITHOUT ROWID;

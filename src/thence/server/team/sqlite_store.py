@@ -1,0 +1,210 @@
+"""The logs of all teams in SQLite: lines in the order of their commits, and their blocks.
+
+Every statement names the team. A batch is one transaction: after a crash all of it is there or
+nothing. Numbers of a log are contiguous from 1.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import apsw
+
+from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
+from thence.errors import NotALog, VocabularyMismatch
+from thence.server.team.database import Database
+
+
+class StoredLog(NamedTuple):
+    """A log of a team: the numbers of its team and of itself, its name, kind and last number."""
+
+    team: int
+    id: int
+    name: str
+    kind: str
+    last: int
+
+
+class NewLine(NamedTuple):
+    """A line that was checked, with its digests and the block in which it counts."""
+
+    event_id: str
+    node: str
+    seq: int
+    block: int
+    content: bytes
+    digest: bytes
+    line: bytes
+
+
+class NumberedLine(NamedTuple):
+    """A stored line with its number in the log, and its digest."""
+
+    number: int
+    digest: bytes
+    line: bytes
+
+
+_LOG = """
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last
+    FROM logs JOIN teams ON teams.id = logs.team
+    WHERE teams.slug = :team AND logs.name = :name
+"""
+_MAKE_LOG = """
+    INSERT INTO logs (team, name, kind) SELECT id, :name, :kind FROM teams WHERE slug = :team
+    ON CONFLICT DO NOTHING
+"""
+_KNOWN = """
+    SELECT digest FROM events WHERE team = :team AND log = :log AND digest IN carray(:digests)
+"""
+_INSERT = """
+    INSERT INTO events (team, log, number, event_id, node, seq, block, content, digest, line)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
+_BLOCK = """
+    SELECT count, sum FROM blocks
+    WHERE team = :team AND log = :log AND node = :node AND block = :block
+"""
+_PUT_BLOCK = """
+    INSERT INTO blocks (team, log, node, block, count, sum) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
+"""
+_PAGE = """
+    SELECT number, digest, line FROM events
+    WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
+"""
+_DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
+_BLOCKS = "SELECT node, block, count, sum FROM blocks WHERE team = :team AND log = :log"
+_DIGESTS = """
+    SELECT digest FROM events
+    WHERE team = :team AND log = :log AND node = :node AND block = :block ORDER BY seq, digest
+"""
+_LINES = """
+    SELECT line FROM events
+    WHERE team = :team AND log = :log AND digest IN carray(:digests)
+"""
+_LOGS = """
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last
+    FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
+"""
+
+
+class SqliteStore:
+    """The logs in a database; safe from threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def epoch(self) -> str:
+        """The name of this history of commits."""
+        return self._database.epoch
+
+    def log(self, team: str, name: str) -> StoredLog | None:
+        """Returns a log of a team, None if there is none."""
+        with self._database.reading() as connection:
+            return _log(connection, team, name)
+
+    def logs(self, team: str) -> list[StoredLog]:
+        """Returns all logs of a team by name."""
+        with self._database.reading() as connection:
+            return [StoredLog(*row) for row in connection.execute(_LOGS, {"team": team})]
+
+    def ingest(self, team: str, name: str, kind: str, lines: Sequence[NewLine]) -> set[bytes]:
+        """Commits those lines that the log lacks; returns the digests of those it had before.
+
+        No digest may stand twice among the lines. The log is made if it is missing. Raises
+        NotALog if there is no such team, VocabularyMismatch if the log is of another kind.
+        """
+        with self._database.writing() as connection:
+            found = _log(connection, team, name)
+            if found is None:
+                given = {"team": team, "name": name, "kind": kind}
+                connection.execute(_MAKE_LOG, given)
+                found = _log(connection, team, name)
+            if found is None:
+                raise NotALog("could not find the team", place=team, cause="there is no such team")
+            if found.kind != kind:
+                raise VocabularyMismatch(
+                    "could not add to the log",
+                    place=name,
+                    cause=f"it is of the kind {found.kind}, not {kind}",
+                )
+            return _commit(connection, found, lines) if lines else set()
+
+    def page(self, log: StoredLog, after: int, limit: int) -> Iterator[NumberedLine]:
+        """Yields stored lines behind a number, in order; to be closed if it is not read to its end."""
+        given = {"team": log.team, "log": log.id, "after": after, "limit": limit}
+        with self._database.reading() as connection:
+            for row in connection.execute(_PAGE, given):
+                yield NumberedLine(*row)
+
+    def digest_at(self, log: StoredLog, number: int) -> bytes | None:
+        """Returns the digest of the line with a number, None if there is none."""
+        given = {"team": log.team, "log": log.id, "number": number}
+        with self._database.reading() as connection:
+            found: bytes | None = connection.execute(_DIGEST_AT, given).get
+            return found
+
+    def blocks(self, log: StoredLog) -> dict[Place, BlockDigest]:
+        """Returns all blocks of a log."""
+        with self._database.reading() as connection:
+            rows = connection.execute(_BLOCKS, {"team": log.team, "log": log.id})
+            return {
+                Place(row[0], row[1]): BlockDigest(row[2], int.from_bytes(row[3])) for row in rows
+            }
+
+    def digests(self, log: StoredLog, place: Place) -> bytes:
+        """Returns the digests of the lines in a block, joined."""
+        given = {"team": log.team, "log": log.id, "node": place.node, "block": place.block}
+        with self._database.reading() as connection:
+            return b"".join(digest for (digest,) in connection.execute(_DIGESTS, given))
+
+    def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Iterator[bytes]:
+        """Yields the lines that the log holds of these digests; to be closed like a page."""
+        if not digests:
+            return
+        given = {"team": log.team, "log": log.id, "digests": apsw.carray(tuple(digests))}
+        with self._database.reading() as connection:
+            for (line,) in connection.execute(_LINES, given):
+                yield line
+
+
+def _log(connection: apsw.Connection, team: str, name: str) -> StoredLog | None:
+    row = connection.execute(_LOG, {"team": team, "name": name}).fetchone()
+    return StoredLog(*row) if row else None
+
+
+def _commit(connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]) -> set[bytes]:
+    """Inserts what is new, with numbers and blocks; returns the digests of the rest."""
+    digests = apsw.carray(tuple(line.digest for line in lines))
+    given = {"team": log.team, "log": log.id, "digests": digests}
+    known = {digest for (digest,) in connection.execute(_KNOWN, given)}
+    fresh = [line for line in lines if line.digest not in known] if known else lines
+    if fresh:
+        head = (log.team, log.id)
+        connection.executemany(
+            _INSERT, ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
+        )
+        connection.executemany(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
+        last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
+        connection.execute(_COUNT, last)
+    return known
+
+
+def _grown_blocks(
+    connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]
+) -> list[tuple[int, int, str, int, int, bytes]]:
+    """Returns the rows of the blocks in which lines were added."""
+    added: dict[tuple[str, int], list[bytes]] = {}
+    for line in lines:
+        added.setdefault((line.node, line.block), []).append(line.digest)
+    rows = []
+    for (node, number), digests in added.items():
+        given = {"team": log.team, "log": log.id, "node": node, "block": number}
+        row = connection.execute(_BLOCK, given).fetchone()
+        block = BlockDigest(row[0], int.from_bytes(row[1])) if row else EMPTY
+        block = block.plus_all(digests)
+        total = block.sum.to_bytes(DIGEST_BYTES)
+        rows.append((log.team, log.id, node, number, block.count, total))
+    return rows

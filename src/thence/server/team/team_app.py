@@ -1,0 +1,179 @@
+"""The app of a team's server: logins and the exchange of lines, for any ASGI server."""
+
+import logging
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event as Signal
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from thence.core.wire.messages import PROTOCOL, Credentials, Refresh, ServerHealth, Tokens
+from thence.errors import NotLoggedIn, SyncRefused
+from thence.server.http.middleware import host_of
+from thence.server.team.accounts import WRITING_ROLES, Accounts, Member
+from thence.server.team.database import Database
+from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
+from thence.server.team.exchange import Exchange
+from thence.server.team.logins import Logins, Tool
+from thence.server.team.passwords import hashed, is_right
+from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.wire_http import (
+    Asked,
+    ClientLeft,
+    Reply,
+    asked,
+    body_of,
+    decoded_as,
+    packed,
+    problem,
+    refusal,
+    send_reply,
+    unpacked,
+)
+from thence.server.workers import Workers
+
+LOGIN_BYTES_MAX = 64 * 1024
+# a check of a password takes 64 MiB
+LOGIN_THREADS, LOGIN_WAITING_MAX = 2, 32
+READING_THREADS, READING_WAITING_MAX = 4, 256
+# one writer; each that waits holds a body
+WRITING_WAITING_MAX = 64
+_TOKENS = "/api/v1/token"
+_HEALTH = "/api/v1/sync/health"
+
+_logger = logging.getLogger("thence.server")
+
+
+class TeamApp:
+    """An ASGI app over the database of a team's server.
+
+    `closing` is set before the server ends. Host names are not checked unless `allowed_hosts`
+    lists the accepted ones, without ports.
+    """
+
+    def __init__(self, database: Database, allowed_hosts: Collection[str] | None = None) -> None:
+        self._database = database
+        self._exchange = Exchange(SqliteStore(database))
+        self._accounts = Accounts(database, hashed)
+        self._logins = Logins(database, Tool(time.time, os.urandom, is_right))
+        self._allowed_hosts = allowed_hosts
+        self._logging_in = Workers(LOGIN_THREADS, LOGIN_WAITING_MAX)
+        self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
+        self._writing = Workers(1, WRITING_WAITING_MAX)
+        self.closing = Signal()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            with suppress(ClientLeft):
+                await send_reply(send, await self._reply(scope, receive))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        self._database.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        try:
+            request = asked(scope)
+            if not self._is_allowed(request.headers.get("host", "")):
+                message = "this server doesn't answer under that host name"
+                return problem(403, "forbidden", message, "")
+            return await self._answered(request, receive)
+        except ClientLeft:
+            raise
+        except (
+            Exception
+        ) as error:  # door: a client gets one form of error, the server's log the rest
+            reply = refusal(error)
+            if reply.status == 500:
+                _logger.exception("a request to %s failed", scope["path"])
+            return reply
+
+    def _is_allowed(self, host: str) -> bool:
+        return self._allowed_hosts is None or host_of(host) in self._allowed_hosts
+
+    async def _answered(self, request: Asked, receive: Receive) -> Reply:
+        if request.path == _HEALTH and request.method == "GET":
+            return _health()
+        if request.path.startswith(_TOKENS) and request.method == "POST":
+            body = await body_of(receive, LOGIN_BYTES_MAX)
+            return await self._logging_in.run(partial(self._logged_in, request._replace(body=body)))
+        route = EVENT_ROUTES.get(request.path)
+        if route is None:
+            return problem(404, "not_found", f"there is no {request.path[:80]}", "")
+        if request.method != route.method:
+            allow = (("allow", route.method),)
+            return problem(405, "method_not_allowed", f"use {route.method}", "", headers=allow)
+        member = await self._reading.run(partial(self._member, request, route))
+        if route.bytes_max:
+            request = request._replace(body=await body_of(receive, route.bytes_max))
+        workers = self._writing if route.is_writing else self._reading
+        return await workers.run(partial(self._handled, route, member, request))
+
+    def _logged_in(self, request: Asked) -> Reply:
+        body = unpacked(request, LOGIN_BYTES_MAX)
+        found: Tokens
+        if request.path == _TOKENS:
+            given: Credentials = decoded_as(body, Credentials)
+            found = self._logins.log_in(given.username, given.password)
+        elif request.path == f"{_TOKENS}/refresh":
+            found = self._logins.refreshed(decoded_as(body, Refresh).refresh)
+        elif request.path == f"{_TOKENS}/revoke":
+            self._logins.revoke(decoded_as(body, Refresh).refresh)
+            return Reply(200, b"{}")
+        else:
+            return problem(404, "not_found", f"there is no {request.path[:80]}", "")
+        return Reply(200, msgspec.json.encode(found))
+
+    def _member(self, request: Asked, route: EventRoute) -> Member:
+        """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
+        if not request.token:
+            raise NotLoggedIn(
+                "could not answer",
+                cause="the request has no access token",
+                hint="send Authorization: Bearer ACCESS",
+            )
+        user = self._logins.user_of(request.token)
+        wanted = request.headers.get("x-team-slug")
+        for member in self._accounts.teams_of(user):
+            if wanted is None or member.team == wanted:
+                break
+        else:
+            raise SyncRefused(
+                "could not answer",
+                cause="you are in no team" if wanted is None else "you are in no such team",
+                hint="ask an admin of the server",
+            )
+        if route.is_writing and member.role not in WRITING_ROLES:
+            raise SyncRefused(
+                "could not take the batch",
+                cause=f"you are a {member.role} in {member.team}",
+                hint="ask an admin for the role writer",
+            )
+        return member
+
+    def _handled(self, route: EventRoute, member: Member, request: Asked) -> Reply:
+        request = request._replace(body=unpacked(request, route.bytes_max))
+        return packed(request, route.handle(self._exchange, member.team, request))
+
+
+def team_app(database: str | Path, allowed_hosts: Collection[str] | None = None) -> TeamApp:
+    """Returns the app over a server's database file; raises NotAServer."""
+    return TeamApp(Database(database), allowed_hosts)
+
+
+def _health() -> Reply:
+    time_text = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = ServerHealth("ok", (PROTOCOL,), version("thence"), time_text)
+    return Reply(200, msgspec.json.encode(found))
