@@ -32,6 +32,7 @@ TABLE = {
     "show": ("commands.events", "Show all that one event holds."),
     "sim": ("commands.sim", "Run simulations and look at their runs."),
     "stats": ("commands.stats", "Count the events of a log: by type, by actor, by node."),
+    "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
     "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
     "verify": (
         "commands.verify",

@@ -14,6 +14,7 @@ from thence.cli.shared.run_progress import Show
 if TYPE_CHECKING:
     from thence.sim.result import TurnProgress
     from thence.sim.state import State
+    from thence.sync.rounds import ProgressShown
 
 LINES_MAX = 10
 
@@ -95,5 +96,27 @@ def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
             is_read = read_bytes >= size_bytes
             description = "making order" if is_read else "reading"
             drawn.update(task, completed=read_bytes, description=description)
+
+        yield show
+
+
+@contextmanager
+def lines_exchanged(out: Output) -> "Iterator[Callable[[ProgressShown], None]]":
+    """Yields the function to call with the lines that were taken and brought so far."""
+    if not is_drawn(out):
+        yield lambda shown: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    text = TextColumn("took {task.fields[taken]:,}, brought {task.completed:,.0f}")
+    with Progress(text, BarColumn(bar_width=24), TimeElapsedColumn(), console=console) as drawn:
+        task = drawn.add_task("", total=None, taken=0)
+
+        def show(shown: "ProgressShown") -> None:
+            drawn.update(
+                task, taken=shown.taken, completed=shown.brought, total=shown.to_bring or None
+            )
 
         yield show

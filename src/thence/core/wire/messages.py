@@ -97,20 +97,30 @@ class DigestsRequest(msgspec.Struct, frozen=True):
     digests: tuple[str, ...]
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Secret(msgspec.Struct, frozen=True):
+    """A message with a secret in it: its repr shows none of its members."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
+
+
+class Credentials(Secret, frozen=True):
     """The body of a login."""
 
     username: str
     password: str
 
 
-class Refresh(msgspec.Struct, frozen=True):
+class Refresh(Secret, frozen=True):
     """The body of a request for new tokens, or for the end of a login."""
 
     refresh: str
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(Secret, frozen=True):
     """The answer to a login; lifetimes in seconds."""
 
     access: str

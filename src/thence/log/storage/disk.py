@@ -326,6 +326,14 @@ def cache_folder() -> Path | None:
     return Path(given) / "thence" if given else Path(home or "", ".cache", "thence")
 
 
+def config_folder() -> Path | None:
+    """Returns the folder for this user's settings and logins; None if it isn't known."""
+    given, home = variable("XDG_CONFIG_HOME"), variable("HOME")
+    if given is None and home is None:
+        return None
+    return Path(given) / "thence" if given else Path(home or "", ".config", "thence")
+
+
 def host_name() -> str:
     """Returns the name of this host."""
     return os.uname().nodename

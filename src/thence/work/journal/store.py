@@ -30,6 +30,7 @@ from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.inspection.log_folder import own_folder
 from thence.log.storage.findings import Relayed
 from thence.replica import Log, new_id, now, open_log
+from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, splices
 from thence.work.events import aggregate_of, checked
@@ -47,7 +48,7 @@ _CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096
 TIMEOUT_S = 30.0
 ACTOR = NOBODY
-# the team of a project that has none
+# the team of a project that is not synced with one
 NO_TEAM = "local"
 _INDEX = "index.db"
 
@@ -84,6 +85,7 @@ class EventStore:
         self.actor = actor
         self.correlation_id = new_id()
         self._replica: Log | None = None
+        self._team = NO_TEAM
         self._has_appended = False
         self._appended: list[Event] = []
 
@@ -100,6 +102,7 @@ class EventStore:
         """The open journal; opening makes it where it is missing, and raises what `open` does."""
         if self._replica is None:
             self._replica = open_log(self.project.home, WORK)
+            self._team = team_of(self.project.home) or NO_TEAM
         return self._replica
 
     def subject(self, feature: str | None, aggregate: str) -> str:
@@ -115,9 +118,10 @@ class EventStore:
         returns the events too.
         """
         causation_id = new_id() if len(new_events) > 1 else None
+        replica = self.replica  # knows the team
         events = [self._new(one, causation_id) for one in new_events]
         try:
-            found = self.replica.append_many(events, guard=guard, timeout_s=timeout_s)
+            found = replica.append_many(events, guard=guard, timeout_s=timeout_s)
         except OutcomeUnknown:
             self._has_appended = True  # or its retry will have
             raise
@@ -192,7 +196,7 @@ class EventStore:
                 "correlation_id": self.correlation_id,
                 "causation_id": causation_id,
                 "project_uuid": self.project.uuid,
-                "team_slug": NO_TEAM,
+                "team_slug": self._team,
                 "aggregate_type": aggregate_type,
             },
             aliases=tuple(

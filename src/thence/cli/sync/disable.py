@@ -1,0 +1,28 @@
+"""The command `sync disable`: turns sync of a log off."""
+
+import click
+
+from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.output import current
+from thence.cli.sync.synced_log import find_synced_log, synced_log_option
+
+
+@click.command("disable", **help_with("thence sync disable"))
+@synced_log_option
+@json_option
+@verbosity_options
+def disable_command(log: str | None, is_json: bool) -> None:
+    """Turn sync of a log off; target, cursor and events are kept for the next time."""
+    import msgspec
+
+    from thence.sync.target import read_target, write_target
+
+    out = current()
+    folder = find_synced_log(out, log)
+    target = read_target(folder)
+    if target is not None and target.is_enabled:
+        write_target(folder, msgspec.structs.replace(target, is_enabled=False))
+    if is_json:
+        out.json({"is_enabled": False})
+    else:
+        out.write("sync is off" if target else "sync was never on")

@@ -1,0 +1,63 @@
+"""The command `sync enable`: names the server and team of a log's sync."""
+
+import click
+
+from thence.cli.groups import checked_name, help_with, json_option, verbosity_options
+from thence.cli.output import current
+from thence.cli.sync.synced_log import check_packages, named_for_server, synced_log_option
+from thence.errors import SyncRefused
+
+
+@click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
+@synced_log_option
+@click.option("--server", metavar="URL", callback=checked_name, help="The server; else the only.")
+@click.option("--team", metavar="TEAM", callback=checked_name, help="Else your first team there.")
+@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    callback=checked_name,
+    help="The log's name there, to meet another replica of it; a project has its own.",
+)
+@click.option(
+    "--switch", "may_switch", is_flag=True, help="Change the target: it gets the whole history."
+)
+@json_option
+@verbosity_options
+def enable_command(
+    log: str | None,
+    server: str | None,
+    team: str | None,
+    username: str | None,
+    name: str | None,
+    may_switch: bool,
+    is_json: bool,
+) -> None:
+    """Name the server and team that a log is synced with; nothing is sent yet.
+
+    It needs a login, and no network. From then on new events of a project carry the team.
+    """
+    check_packages()
+    from thence.replica import now
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.target import Target, switched, write_target
+
+    out = current()
+    login = CredentialStore().chosen(server, username)
+    slug = team or login.team_slug
+    if slug is None:
+        raise SyncRefused(
+            "could not enable sync with",
+            place=login.server,
+            cause=f"{login.username} is in no team there",
+            hint="ask whoever keeps the server for a team, then log in again",
+        )
+    found = named_for_server(out, log, name)
+    wanted = Target(login.server, slug, login.username, found.name, found.kind, now())
+    target = switched(found.folder, wanted, may_switch=may_switch)
+    write_target(found.folder, target)
+    if is_json:
+        out.json(target)
+    else:
+        out.write(f"sync is on: {target.place}")
+        out.notice(f"the log is {target.log} there; bring and take events: thence sync now")

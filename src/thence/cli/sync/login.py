@@ -1,0 +1,80 @@
+"""The command `sync login`: gets tokens for a name and a password."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from thence.cli.groups import checked_name, help_with, json_option, verbosity_options
+from thence.cli.output import Output, current
+from thence.cli.sync.synced_log import check_packages
+
+_PASSWORD_CHARACTERS_MAX = 4_096
+
+
+@click.command("login", **help_with("thence sync login https://thence.example --username ada"))
+@click.argument("url", metavar="URL")
+@click.option("--username", metavar="NAME", callback=checked_name, help="The name to log in with.")
+@click.option(
+    "--password-stdin", "is_piped", is_flag=True, help="Read the password from stdin, one line."
+)
+@click.option(
+    "--ca",
+    "ca_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Trust the certificates in this file (PEM) instead of the system's.",
+)
+@json_option
+@verbosity_options
+def login_command(
+    url: str, username: str | None, is_piped: bool, ca_file: str | None, is_json: bool
+) -> None:
+    """Log in to a team's server, and keep the login for this user.
+
+    The password is asked for on a terminal, and kept nowhere. The tokens are kept in
+    ~/.config/thence/credentials.json, which only you can read.
+    """
+    check_packages()
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.http_connection import server_address
+    from thence.sync.http_transport import log_in
+
+    out = current()
+    server = server_address(url)
+    store = CredentialStore()
+    store.logins()  # a file that can't be used is reported before a password is typed
+    name = username or _asked("--username", "Username", is_piped=is_piped)
+    password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
+    ca_path = str(Path(ca_file).absolute()) if ca_file else None
+    login = log_in(server, name, password, ca_file=ca_path)
+    store.save(login)
+    note_mended(out, store.notes)
+    if is_json:
+        out.json({"server": login.server, "username": name, "team": login.team_slug})
+        return
+    team_text = f", team {login.team_slug}" if login.team_slug else ""
+    out.write(f"logged in at {login.server} as {name}{team_text}")
+    if login.team_slug is None:
+        out.notice("you are in no team yet: events are kept, and none is sent")
+
+
+def note_mended(out: Output, notes: list[str]) -> None:
+    """Writes what was mended about the file of logins to stderr."""
+    for note in notes:
+        out.notice(f"note: {note}")
+
+
+def _asked(option: str, text: str, *, is_piped: bool = False, is_hidden: bool = False) -> str:
+    """Asks for a text on a terminal; raises UsageError without one."""
+    if is_piped or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"there is no terminal to ask on; give {option}")
+    answer: str = click.prompt(text, hide_input=is_hidden, err=True)
+    return answer
+
+
+def _piped() -> str:
+    line = sys.stdin.readline(_PASSWORD_CHARACTERS_MAX).removesuffix("\n").removesuffix("\r")
+    if not line:
+        raise click.UsageError("stdin holds no password")
+    return line

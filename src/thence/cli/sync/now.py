@@ -1,0 +1,90 @@
+"""The command `sync now`: runs rounds until nothing moves any more."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.output import Output, current
+from thence.cli.shared.progress import lines_exchanged
+from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
+from thence.errors import LogBusy, SyncError
+from thence.replica import Log
+
+if TYPE_CHECKING:
+    from thence.sync.rounds import RoundOutcome
+
+_WAIT_S = 60.0
+_ROUNDS_MAX = 5
+
+
+@click.command("now", **help_with("thence sync now"))
+@synced_log_option
+@json_option
+@verbosity_options
+def now_command(log: str | None, is_json: bool) -> None:
+    """Bring what the server lacks, and take what others have brought.
+
+    It ends with 0 when all is there on both sides, and with 1 when anything stayed behind. While
+    another process syncs the log it waits for its turn.
+    """
+    check_packages()
+    out = current()
+    with opened_synced_log(out, log) as replica:
+        counts = _drained(out, replica)
+    if is_json:
+        out.json(counts)
+    else:
+        out.write(f"took {counts['taken']:,}, brought {counts['delivered']:,}")
+        if counts["duplicate"]:
+            out.notice(f"{counts['duplicate']:,} were there already")
+
+
+def _drained(out: Output, replica: Log) -> dict[str, int]:
+    """Runs rounds while they move anything; raises the error that ended one, or SyncError."""
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.rounds import run_round
+
+    store = CredentialStore()
+    sums = dict.fromkeys(("taken", "delivered", "duplicate", "rejected"), 0)
+    with lines_exchanged(out) as show:
+        for rounds_left in reversed(range(_ROUNDS_MAX)):
+            outcome = run_round(replica, store, wait_s=_WAIT_S, progress=show)
+            if outcome is None:
+                raise _busy(replica)
+            for key in sums:
+                sums[key] += getattr(outcome.status, key)
+            if not rounds_left or not _may_go_on(outcome):
+                break
+    for note in store.notes:
+        out.notice(f"note: {note}")
+    assert outcome is not None
+    if outcome.error is not None:
+        raise outcome.error
+    if not outcome.is_complete:
+        raise _left_behind(replica, outcome.status.left, outcome.status.parked)
+    return sums
+
+
+def _may_go_on(outcome: "RoundOutcome") -> bool:
+    """Reports whether another round may bring what this one left."""
+    has_moved = outcome.status.taken or outcome.status.delivered
+    return outcome.error is None and not outcome.is_complete and bool(has_moved)
+
+
+def _busy(replica: Log) -> LogBusy:
+    return LogBusy(
+        "could not sync",
+        place=replica.folder,
+        cause=f"another process has synced it for {_WAIT_S:g} s",
+        hint="see what it does: thence sync status; then try again",
+    )
+
+
+def _left_behind(replica: Log, left: int, parked: int) -> SyncError:
+    return SyncError(
+        "could not sync all of",
+        place=replica.folder,
+        cause=f"{left:,} stayed behind without a verdict, {parked:,} are parked",
+        hint="see why: thence sync parked" if parked else "try again: thence sync now",
+    )

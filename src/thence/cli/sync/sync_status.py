@@ -1,0 +1,89 @@
+"""The command `sync status`: shows the state of a log's sync."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.exit_codes import FAILED
+from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.output import Output, current
+from thence.cli.shared.render import counted
+from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
+
+if TYPE_CHECKING:
+    from thence.sync.state import SyncState
+    from thence.sync.target import RoundStatus
+
+
+@click.command("status", **help_with("thence sync status", "thence sync status --check"))
+@synced_log_option
+@click.option(
+    "--check", "is_checked", is_flag=True, help="Ask the server; exit 1 if anything differs."
+)
+@json_option
+@verbosity_options
+def status_command(log: str | None, is_checked: bool, is_json: bool) -> int:
+    """Show the queue, the connection and the last sync of any process.
+
+    Without --check no network is used.
+    """
+    check_packages()
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.state import blocks_that_differ, sync_state
+
+    out, store = current(), CredentialStore()
+    differing: int | None = None
+    with opened_synced_log(out, log) as replica:
+        state = sync_state(replica, store)
+        if is_checked:
+            differing = blocks_that_differ(replica, store)
+    if is_json:
+        out.json(_as_json(state, differing))
+    else:
+        _write(out, state, differing)
+    return FAILED if differing or (is_checked and state.parked) else 0
+
+
+def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
+    found: dict[str, object] = {
+        "is_enabled": state.target is not None and state.target.is_enabled,
+        "target": state.target,
+        "login": state.login,
+        "connection": state.connection,
+        "pending": state.pending,
+        "parked": state.parked,
+        "failures": state.failures,
+        "background": "running" if state.is_service_running else "stopped",
+        "last": state.last,
+    }
+    if differing is not None:
+        found |= {"is_in_sync": not differing and not state.parked, "blocks_that_differ": differing}
+    return found
+
+
+def _write(out: Output, state: "SyncState", differing: int | None) -> None:
+    target = state.target
+    if target is None:
+        out.write("target      none: thence sync enable")
+    else:
+        off_text = "" if target.is_enabled else " (turned off)"
+        out.write(f"target      {target.place}{off_text}", f"log         {target.log}")
+    out.write(f"login       {state.login}", f"connection  {state.connection}")
+    if state.pending is not None:
+        out.write(f"queue       {counted(state.pending, 'event')}")
+    out.write(f"parked      {counted(state.parked, 'event')}", f"last sync   {_last(state.last)}")
+    if state.last is not None and state.last.error_text:
+        out.write(
+            f"failed      {counted(state.failures, 'time')} in a row: {state.last.error_text}"
+        )
+    out.write(f"background  {'running' if state.is_service_running else 'stopped'}")
+    if differing is not None:
+        text = "the same as here" if not differing else f"{counted(differing, 'block')} differ"
+        out.write(f"server      {text}")
+
+
+def _last(last: "RoundStatus | None") -> str:
+    if last is None:
+        return "never"
+    service_text = " by the background service" if last.is_background else ""
+    return f"{last.at}{service_text}: took {last.taken:,}, brought {last.delivered:,}"

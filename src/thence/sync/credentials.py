@@ -1,0 +1,263 @@
+"""The logins of this user, in one file of the user's config folder.
+
+The file is readable by this user alone, replaced by renaming, and never reached through a symbolic
+link. A login is one of a server and a user name. Nobody judges a lifetime by a clock: an access
+token is good until the server answers 401. One process at a time asks for new tokens, and the
+others take what it got.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from thence.core.wire.messages import Secret, Tokens
+from thence.errors import NotLoggedIn, SyncError
+from thence.log.storage.disk import config_folder
+from thence.sync.file_lock import held
+
+FILE = "credentials.json"
+_LOCK = "credentials.lock"
+_NEW = "credentials.new"
+_BYTES_MAX = 1024 * 1024
+_WAIT_S = 30.0
+_AGAIN = "log in again: thence sync login URL"
+
+
+class Login(Secret, frozen=True, omit_defaults=True):
+    """A user's login to a server. `repr` shows none of it.
+
+    `team_slug` is the user's first team, None without one; `ca_file` holds the certificates that
+    the server's own is checked by, None for those of the system. `has_ended` means that the server
+    refused its refresh token. Lifetimes are in seconds, as the server gave them.
+    """
+
+    server: str
+    username: str
+    access: str
+    refresh: str
+    access_lifetime: int = 0
+    refresh_lifetime: int = 0
+    team_slug: str | None = None
+    ca_file: str | None = None
+    has_ended: bool = False
+
+    def renewed(self, tokens: Tokens) -> "Login":
+        """Returns the login with the tokens of an answer."""
+        return msgspec.structs.replace(
+            self,
+            access=tokens.access,
+            refresh=tokens.refresh,
+            access_lifetime=tokens.access_lifetime,
+            refresh_lifetime=tokens.refresh_lifetime,
+            team_slug=tokens.team_slug,
+            has_ended=False,
+        )
+
+
+class _File(Secret, frozen=True):
+    version: int
+    logins: tuple[Login, ...]
+
+
+class CredentialStore:
+    """The file of logins in a folder, by default this user's; nothing is made before a save.
+
+    `notes` collects what was mended, in sentences for the user.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        found = folder or config_folder()
+        if found is None:
+            raise SyncError(
+                "could not find your config folder",
+                cause="neither HOME nor XDG_CONFIG_HOME is set",
+                hint="set HOME, then try again",
+            )
+        self.folder = found
+        self.notes: list[str] = []
+
+    @property
+    def path(self) -> Path:
+        """The path of the file."""
+        return self.folder / FILE
+
+    def logins(self) -> tuple[Login, ...]:
+        """Returns all logins, sorted by server and user name; raises SyncError."""
+        data = self._read()
+        if data is None:
+            return ()
+        try:
+            found = msgspec.json.decode(data, type=_File)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # the cause is not chained: it might quote the file
+            raise self._failure("it is no file of logins", f"move it away, then {_AGAIN}") from None
+        return tuple(sorted(found.logins, key=lambda login: (login.server, login.username)))
+
+    def login(self, server: str, username: str | None = None) -> Login:
+        """Returns the login to a server; raises NotLoggedIn, also for several without a name."""
+        return self.chosen(server, username)
+
+    def chosen(self, server: str | None, username: str | None) -> Login:
+        """Returns the one login of a server and a user name; None is any.
+
+        Raises NotLoggedIn, also where there are several, and SyncError.
+        """
+        found = [
+            each
+            for each in self.logins()
+            if server in (None, each.server) and username in (None, each.username)
+        ]
+        if len(found) == 1:
+            return found[0]
+        place = server or "a server"
+        if not found:
+            user_text = f" as {username}" if username else ""
+            raise NotLoggedIn(
+                "could not use",
+                place=place,
+                cause=f"there is no login{user_text}",
+                hint=f"log in first: thence sync login {server or 'URL'}",
+            )
+        names = "; ".join(f"{each.server} as {each.username}" for each in found)
+        option = "--as NAME" if server else "its address"
+        raise NotLoggedIn(
+            "could not choose a login to",
+            place=place,
+            cause=f"there are {len(found)}: {names}",
+            hint=f"name one by {option}",
+        )
+
+    def save(self, login: Login) -> None:
+        """Stores a login in place of the one of the same server and user; raises SyncError."""
+        with self._changing() as logins:
+            self._write((*_others(logins, login), login))
+
+    def remove(self, login: Login) -> None:
+        """Removes a login; nothing happens where it is gone already. Raises SyncError."""
+        with self._changing() as logins:
+            kept = _others(logins, login)
+            if len(kept) != len(logins):
+                self._write(kept)
+
+    def refreshed(self, login: Login, exchange: Callable[[str], Tokens]) -> Login:
+        """Returns a login with another access token than the given one, which was refused.
+
+        Under the lock the stored tokens are used if another process has renewed them, else
+        `exchange` gets the refresh token. New tokens are stored before they are returned: the
+        server keeps the former refresh token until a new one was used, so that nothing is lost if
+        this process dies. Raises NotLoggedIn, which is remembered, and what `exchange` raises.
+        """
+        with self._changing() as logins:
+            stored = next((each for each in logins if _is_same(each, login)), None)
+            if stored is None or stored.has_ended:
+                raise not_logged_in(login, "the login has ended")
+            if stored.access != login.access:
+                return stored
+            try:
+                renewed = stored.renewed(exchange(stored.refresh))
+            except NotLoggedIn:
+                ended = msgspec.structs.replace(stored, has_ended=True)
+                self._write((*_others(logins, login), ended))
+                raise
+            self._write((*_others(logins, login), renewed))
+            return renewed
+
+    def changed(self) -> tuple[int, int] | None:
+        """Returns a value that differs after the file was replaced; None while there is none."""
+        try:
+            found = self.path.lstat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    @contextmanager
+    def _changing(self) -> Iterator[tuple[Login, ...]]:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_folder()
+        except OSError as error:
+            raise self._failure(error.strerror or error, "check the folder's owner") from error
+        with held(self.folder / _LOCK, _WAIT_S, "could not change your logins"):
+            yield self.logins()
+
+    def _check_folder(self) -> None:
+        found = self.folder.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise self._failure(
+                f"{self.folder} is a symbolic link", "put a folder in its place, then try again"
+            )
+        self._check_owner(found)
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            self.folder.chmod(0o700)
+            self.notes.append(f"others could enter {self.folder}; now only you can")
+
+    def _check_owner(self, found: os.stat_result) -> None:
+        if found.st_uid != os.geteuid():
+            raise self._failure(
+                f"it belongs to another user ({found.st_uid})", "give it to yourself: chown"
+            )
+
+    def _read(self) -> bytes | None:
+        """Reads the file, if there is one, without following a link."""
+        try:
+            self._check_folder()
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            descriptor = os.open(self.path, flags)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            cause = f"{self.path} is a symbolic link" if self.path.is_symlink() else error.strerror
+            raise self._failure(cause, "check what it is, and its owner") from error
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise self._failure("it is no regular file", f"move it away, then {_AGAIN}")
+            self._check_owner(found)
+            if stat.S_IMODE(found.st_mode) & 0o077:
+                os.fchmod(descriptor, 0o600)
+                self.notes.append(
+                    f"others could read {self.path}; now only you can, but log in again if they did"
+                )
+            return file.read(_BYTES_MAX)
+
+    def _write(self, logins: tuple[Login, ...]) -> None:
+        """Replaces the file; called under the lock, so that the new file has a fixed name."""
+        new = self.folder / _NEW
+        data = msgspec.json.format(msgspec.json.encode(_File(1, logins)), indent=2)
+        try:
+            new.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(new, flags, 0o600), "wb") as file:
+                file.write(data + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
+        except OSError as error:
+            raise self._failure(
+                error.strerror or error, "check the room on the disk and the folder's owner"
+            ) from error
+
+    def _failure(self, cause: object, hint: str) -> SyncError:
+        return SyncError("could not use your logins in", place=self.path, cause=cause, hint=hint)
+
+
+def not_logged_in(login: Login, cause: str) -> NotLoggedIn:
+    """Returns the error of a login that the server accepts no more."""
+    return NotLoggedIn(
+        f"could not go on as {login.username} at",
+        place=login.server,
+        cause=cause,
+        hint=f"log in again: thence sync login {login.server} --username {login.username}",
+    )
+
+
+def _others(logins: tuple[Login, ...], login: Login) -> tuple[Login, ...]:
+    return tuple(each for each in logins if not _is_same(each, login))
+
+
+def _is_same(one: Login, other: Login) -> bool:
+    return (one.server, one.username) == (other.server, other.username)

@@ -1,0 +1,307 @@
+"""One round of sync of a log, by whichever process has the turn, with its record beside the log.
+
+The target is read from the log's folder and the login from the user's, so that a round begins with
+what was last enabled and last logged in.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from importlib import import_module
+from threading import Event as Signal
+from typing import NamedTuple, Protocol, cast
+
+import msgspec
+
+from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
+from thence.errors import (
+    BadAnswer,
+    CursorUnknown,
+    NotLoggedIn,
+    ServerBusy,
+    ServerUnreachable,
+    SyncRefused,
+    ThenceError,
+)
+from thence.replica import OS_DISK, Log, now
+from thence.sync.credentials import CredentialStore, not_logged_in
+from thence.sync.file_lock import FileLock
+from thence.sync.http_connection import REQUEST_S
+from thence.sync.http_transport import HttpTransport
+from thence.sync.target import (
+    CONNECTED,
+    OFFLINE,
+    OFFLINE_BATCH_MODE,
+    RECONNECTING,
+    RoundStatus,
+    Target,
+    enabled_target,
+    read_status,
+    sync_folder,
+    write_status,
+)
+from thence.sync.transport import TakenPage, Transport
+
+RECONNECT_FAILURES_MAX = 10
+_LOCK = "lock"
+_PRESENCE = "background.lock"
+
+
+class ProgressShown(Protocol):
+    """The state of a round: lines taken so far, brought so far, and to be brought in all."""
+
+    @property
+    def taken(self) -> int: ...
+    @property
+    def brought(self) -> int: ...
+    @property
+    def to_bring(self) -> int: ...
+
+
+class RoundCounts(Protocol):
+    """The result of an engine's round, counted in lines."""
+
+    @property
+    def taken(self) -> int: ...
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def duplicate(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+    @property
+    def left(self) -> int: ...
+    @property
+    def parked(self) -> int: ...
+    @property
+    def error(self) -> ThenceError | None: ...
+    @property
+    def is_complete(self) -> bool: ...
+
+
+class LineKeptBack(Protocol):
+    """A line that stays behind, with the reason; `direction` is "push" or "pull"."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+
+
+class Engine(Protocol):
+    """What a round needs of `sync.engine.SyncEngine`."""
+
+    def round(self) -> RoundCounts:
+        """Runs one round; an error that ends it early is part of its result."""
+
+    def pending(self) -> int:
+        """Returns how many lines the server is not known to hold."""
+
+    def parked(self) -> Sequence[LineKeptBack]:
+        """Returns the lines that are kept back."""
+
+    def retry_parked(self) -> int:
+        """Lets the next round send parked lines again; returns how many."""
+
+    def close(self) -> None:
+        """Closes the engine."""
+
+
+Progress = Callable[[ProgressShown], None]
+
+
+class EngineFactory(Protocol):
+    """What makes an engine of a log, a transport, and the name of the target."""
+
+    def __call__(
+        self, log: Log, transport: Transport, *, target: str, progress: Progress | None
+    ) -> Engine: ...
+
+
+class RoundOutcome(NamedTuple):
+    """The record of a round, and the error that ended it early."""
+
+    status: RoundStatus
+    error: ThenceError | None
+
+    @property
+    def is_complete(self) -> bool:
+        """True if nothing stayed behind on either side."""
+        return self.error is None and not self.status.left and not self.status.parked
+
+
+def sync_engine(
+    log: Log, transport: Transport, *, target: str, progress: Progress | None
+) -> Engine:
+    """Makes the engine of thence."""
+    made = import_module("thence.sync.engine").SyncEngine
+    return cast(Engine, made(log, transport, target=target, progress=progress))
+
+
+def sync_lock(log: Log) -> FileLock:
+    """Returns the lock of those who sync a log; one of all processes holds it."""
+    return FileLock(sync_folder(log.folder) / _LOCK)
+
+
+def service_lock(log: Log) -> FileLock:
+    """Returns the lock that a background service of a log holds as long as it runs."""
+    return FileLock(sync_folder(log.folder) / _PRESENCE)
+
+
+def is_service_running(log: Log) -> bool:
+    """Reports whether a background service of any process syncs this log."""
+    presence = service_lock(log)
+    if OS_DISK.path_id(str(presence.path)) is None:
+        return False
+    if not presence.take():
+        return True
+    presence.release()
+    return False
+
+
+def opened_engine(
+    log: Log,
+    target: Target,
+    transport: Transport,
+    *,
+    engine: EngineFactory = sync_engine,
+    progress: Progress | None = None,
+) -> Engine:
+    """Makes the engine of a log and a target. Close it."""
+    name = "\n".join((target.server, target.team, target.log))
+    return engine(log, transport, target=name, progress=progress)
+
+
+def transport_to(
+    target: Target, store: CredentialStore, *, request_s: float = REQUEST_S
+) -> HttpTransport:
+    """Returns the transport to a target with the login of its user; raises NotLoggedIn."""
+    login = store.login(target.server, target.user)
+    if login.has_ended:
+        raise not_logged_in(login, "the server took the login no more")
+    return HttpTransport(target, login, store, request_s=request_s)
+
+
+def run_round(
+    log: Log,
+    store: CredentialStore,
+    *,
+    engine: EngineFactory = sync_engine,
+    stop: Signal | None = None,
+    wait_s: float = 0.0,
+    request_s: float = REQUEST_S,
+    progress: Progress | None = None,
+    paced: Callable[[Transport], Transport] | None = None,
+) -> RoundOutcome | None:
+    """Runs one round once it is this process's turn, and records it; None if it was not in time.
+
+    `paced` wraps the transport of a background service. Every error of the house is part of the
+    result.
+    """
+    counts: RoundCounts | None = None
+    error: ThenceError | None = None
+    lock = sync_lock(log)
+    try:
+        target = enabled_target(log.folder)
+        if not lock.take(wait_s, stop):
+            return None
+        try:
+            with closing(transport_to(target, store, request_s=request_s)) as transport:
+                used = paced(transport) if paced else transport
+                with closing(
+                    opened_engine(log, target, used, engine=engine, progress=progress)
+                ) as made:
+                    counts = made.round()
+                    error = counts.error
+        finally:
+            lock.release()
+    except ThenceError as failure:
+        error = failure
+    status = _status(read_status(log.folder), counts, error, is_background=paced is not None)
+    write_status(log.folder, status)
+    return RoundOutcome(status, error)
+
+
+def _status(
+    before: RoundStatus | None,
+    counts: RoundCounts | None,
+    error: ThenceError | None,
+    *,
+    is_background: bool,
+) -> RoundStatus:
+    at = now()
+    is_complete = counts is not None and counts.is_complete and error is None
+    failures = 0 if is_complete else (before.failures if before else 0) + 1
+    found = RoundStatus(
+        at,
+        failures=failures,
+        error_code=error.code if error else "",
+        error_text=str(error) if error else "",
+        connection=_connection(error, failures, is_background=is_background),
+        succeeded_at=at if is_complete else before.succeeded_at if before else "",
+        is_background=is_background,
+    )
+    if counts is None:
+        return found
+    return msgspec.structs.replace(
+        found,
+        taken=counts.taken,
+        delivered=counts.delivered,
+        duplicate=counts.duplicate,
+        rejected=counts.rejected,
+        left=counts.left,
+        parked=counts.parked,
+    )
+
+
+def _connection(error: ThenceError | None, failures: int, *, is_background: bool) -> str:
+    """Returns the word for the connection after a round."""
+    if isinstance(error, (ServerUnreachable, ServerBusy, BadAnswer)):
+        is_trying = is_background and failures <= RECONNECT_FAILURES_MAX
+        return RECONNECTING if is_trying else OFFLINE_BATCH_MODE
+    if isinstance(error, (NotLoggedIn, SyncRefused, CursorUnknown)):
+        return OFFLINE
+    return CONNECTED if error is None else OFFLINE_BATCH_MODE
+
+
+class PacedTransport:
+    """A transport that pauses between batches, and ends a round when its service is stopped.
+
+    `wait` pauses for some seconds and returns True once the service is stopped.
+    """
+
+    def __init__(self, transport: Transport, wait: Callable[[float], bool], pause_s: float) -> None:
+        self._transport = transport
+        self._wait = wait
+        self._pause_s = pause_s
+        self._has_sent = False
+
+    def page(self, after: str) -> TakenPage:
+        """Returns the lines behind a cursor."""
+        self._pause(0.0)
+        return self._transport.page(after)
+
+    def blocks(self, request: BlocksRequest) -> BlocksAnswer:
+        """Returns the blocks that differ on the server."""
+        self._pause(0.0)
+        return self._transport.blocks(request)
+
+    def batch(self, lines: Sequence[bytes]) -> Sequence[EventVerdict]:
+        """Brings lines to the server, some seconds after the batch before."""
+        self._pause(self._pause_s if self._has_sent else 0.0)
+        self._has_sent = True
+        return self._transport.batch(lines)
+
+    def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those lines that the server holds of these digests."""
+        self._pause(0.0)
+        return self._transport.lines(digests)
+
+    def _pause(self, pause_s: float) -> None:
+        if self._wait(pause_s):
+            raise ServerUnreachable(
+                "could not go on with the round",
+                cause="the background service was stopped",
+                hint="the next round goes on",
+            )

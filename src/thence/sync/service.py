@@ -1,0 +1,188 @@
+"""The background sync of an open log: a thread that runs a round every five minutes.
+
+Nothing waits for it. After a failure it tries again, the longer the more failures there are in a
+row; when the login has ended it warns once and waits for a new one. Over all processes one round of
+a log runs at a time.
+"""
+
+import random
+from collections.abc import Callable
+from threading import Event as Signal
+from threading import Lock, Thread, current_thread
+
+from thence.errors import NotLoggedIn, ServerBusy, ThenceError, WriterClosed
+from thence.replica import Log, warn
+from thence.sync.credentials import CredentialStore
+from thence.sync.file_lock import FileLock
+from thence.sync.http_connection import REQUEST_S
+from thence.sync.rounds import (
+    EngineFactory,
+    PacedTransport,
+    RoundOutcome,
+    run_round,
+    service_lock,
+    sync_engine,
+)
+from thence.sync.transport import Transport
+
+INTERVAL_S = 300.0
+BATCH_PAUSE_S = 5.0
+STOP_S = 1.5
+BACKOFF_MIN_S = 0.5
+BACKOFF_MAX_S = 30.0
+_LOOK_S = 1.0
+_DOUBLINGS_MAX = 10
+
+Wait = Callable[[Signal, float], bool]
+Random = Callable[[float, float], float]
+
+
+def backoff_s(failures: int, uniform: Random) -> float:
+    """Returns the seconds to wait after some failures in a row: chance, up to a doubling limit.
+
+    The limit is 500 ms after the first failure and 30 s at most ("full jitter": AWS Architecture
+    Blog, Exponential Backoff And Jitter, 2015).
+    """
+    doublings = min(max(failures - 1, 0), _DOUBLINGS_MAX)
+    return uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2**doublings))
+
+
+class BackgroundSyncService:
+    """The background sync of an open log, whose sync is enabled. Start it, and stop it.
+
+    `interval_s` is the time between rounds. `engine` makes the engine, `store` holds the logins,
+    `uniform` gives the chance of a backoff, and `wait` pauses until a signal or for some seconds,
+    and reports whether the signal is set. It is a context manager too.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        interval_s: float = INTERVAL_S,
+        *,
+        store: CredentialStore | None = None,
+        engine: EngineFactory = sync_engine,
+        uniform: Random = random.uniform,
+        wait: Wait = Signal.wait,
+        request_s: float = REQUEST_S,
+    ) -> None:
+        self._log = log
+        self._interval_s = interval_s
+        self._store = store or CredentialStore()
+        self._engine = engine
+        self._uniform = uniform
+        self._wait = wait
+        self._request_s = request_s
+        self._mutex = Lock()
+        self._stop = Signal()
+        self._thread: Thread | None = None
+        self._state = "stopped"
+        self._last: RoundOutcome | None = None
+
+    @property
+    def state(self) -> str:
+        """The state: stopped, syncing, waiting, backing off, other process, or logged out."""
+        thread = self._thread
+        return self._state if thread is not None and thread.is_alive() else "stopped"
+
+    @property
+    def last_error(self) -> ThenceError | None:
+        """The error of the last round, None if it had none."""
+        return self._last.error if self._last else None
+
+    def start(self) -> None:
+        """Starts the thread; a service that runs already stays as it is."""
+        with self._mutex:
+            if self._thread is not None and self._thread.is_alive() and not self._stop.is_set():
+                return
+            self._stop = Signal()
+            self._state = "waiting"
+            self._thread = Thread(
+                target=self._run, args=(self._stop,), name="thence-sync", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread and returns within 2 s, whatever the network does; again does nothing.
+
+        A request that is under way is left behind, and its round goes no further.
+        """
+        with self._mutex:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+        if thread is not None and thread is not current_thread():
+            thread.join(STOP_S)
+
+    def __enter__(self) -> "BackgroundSyncService":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self, stop: Signal) -> None:
+        presence = service_lock(self._log)
+        is_present = False
+        failures = 0
+        try:
+            while not stop.is_set():
+                is_present = is_present or _taken(presence)
+                self._state = "syncing"
+                outcome = self._round(stop)
+                if outcome is not None and isinstance(outcome.error, WriterClosed):
+                    return
+                if outcome is not None and not stop.is_set():
+                    failures = 0 if outcome.is_complete else failures + 1
+                self._pause(outcome, failures, stop)
+        finally:
+            if is_present:
+                presence.release()
+
+    def _round(self, stop: Signal) -> RoundOutcome | None:
+        """Runs a round; None in another process's turn, which is no failure."""
+
+        def paced(transport: Transport) -> Transport:
+            return PacedTransport(transport, lambda s: self._wait(stop, s), BATCH_PAUSE_S)
+
+        outcome = run_round(
+            self._log,
+            self._store,
+            engine=self._engine,
+            stop=stop,
+            request_s=self._request_s,
+            paced=paced,
+        )
+        self._last = outcome or self._last
+        return outcome
+
+    def _pause(self, outcome: RoundOutcome | None, failures: int, stop: Signal) -> None:
+        """Waits for the next round."""
+        if outcome is None:
+            self._state = "other process"
+            self._wait(stop, _LOOK_S)
+        elif isinstance(outcome.error, NotLoggedIn):
+            self._wait_for_login(outcome.error, stop)
+        elif failures:
+            self._state = "backing off"
+            delay_s = backoff_s(failures, self._uniform)
+            if isinstance(outcome.error, ServerBusy):
+                delay_s = max(delay_s, outcome.error.retry_after_s)
+            self._wait(stop, delay_s)
+        else:
+            self._state = "waiting"
+            self._wait(stop, self._interval_s)
+
+    def _wait_for_login(self, error: NotLoggedIn, stop: Signal) -> None:
+        """Warns once, and waits until the file of logins is another one."""
+        self._state = "logged out"
+        before = self._store.changed()
+        warn("logged_out", {"error": str(error), "next": error.hint})
+        while self._store.changed() == before and not self._wait(stop, _LOOK_S):
+            continue
+
+
+def _taken(presence: FileLock) -> bool:
+    try:
+        return presence.take()
+    except ThenceError:  # a folder that can't be written: rounds report it
+        return False

@@ -1,0 +1,148 @@
+"""The state of a log's sync, as it can be seen without the network or by asking the server."""
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.values.codec import parse
+from thence.core.values.digests import digests, same_event_key
+from thence.core.wire.blocks import BlockDigest, Place, by_node, place_of
+from thence.core.wire.messages import BlockPlace, BlocksRequest
+from thence.errors import BadAnswer, InvalidEvent, NotLoggedIn
+from thence.log.read.reader import raw_lines
+from thence.log.storage.disk import OS_DISK
+from thence.replica import Log
+from thence.sync.credentials import CredentialStore, Login
+from thence.sync.http_transport import HttpTransport
+from thence.sync.rounds import (
+    Engine,
+    EngineFactory,
+    LineKeptBack,
+    is_service_running,
+    opened_engine,
+    sync_engine,
+    transport_to,
+)
+from thence.sync.target import (
+    OFFLINE,
+    OFFLINE_BATCH_MODE,
+    RECONNECTING,
+    RoundStatus,
+    Target,
+    enabled_target,
+    read_status,
+    read_target,
+)
+
+LOGIN_VALID = "valid"
+LOGIN_ENDED = "ended"
+LOGIN_MISSING = "missing"
+_ANSWERS_MAX = 10_000
+
+
+class SyncState(msgspec.Struct, frozen=True):
+    """The state of a log's sync.
+
+    `pending` is the number of lines that the server is not known to hold, None without a target.
+    `login` is "valid" as far as is known here, "ended" or "missing".
+    """
+
+    target: Target | None
+    login: str
+    connection: str
+    pending: int | None
+    parked: int
+    failures: int
+    is_service_running: bool
+    last: RoundStatus | None
+
+
+def sync_state(
+    log: Log, store: CredentialStore, *, engine: EngineFactory = sync_engine
+) -> SyncState:
+    """Returns the state of a log's sync, without the network; raises ReadFailed, SyncError."""
+    target, last = read_target(log.folder), read_status(log.folder)
+    is_running = is_service_running(log)
+    pending: int | None = None
+    parked: Sequence[LineKeptBack] = ()
+    if target is not None:
+        with closing(engine_offline(log, engine=engine)) as made:
+            pending, parked = made.pending(), made.parked()
+    login = _login(target, store)
+    connection = last.connection if last else OFFLINE
+    if target is None or not target.is_enabled or login != LOGIN_VALID:
+        connection = OFFLINE
+    elif connection == RECONNECTING and not is_running:
+        connection = OFFLINE_BATCH_MODE
+    failures = last.failures if last else 0
+    return SyncState(target, login, connection, pending, len(parked), failures, is_running, last)
+
+
+def engine_offline(log: Log, *, engine: EngineFactory = sync_engine) -> Engine:
+    """Returns the engine of a log that is asked nothing of the server. Close it.
+
+    Raises SyncRefused for a log without a target.
+    """
+    target = read_target(log.folder) or enabled_target(log.folder)
+    nobody = Login(target.server, target.user, "", "")
+    return opened_engine(log, target, HttpTransport(target, nobody), engine=engine)
+
+
+def blocks_that_differ(log: Log, store: CredentialStore) -> int:
+    """Asks the server how many blocks of at most 1,024 lines differ; raises what a round does."""
+    target = enabled_target(log.folder)
+    count, after = 0, None
+    request = BlocksRequest(by_node(_blocks(log)))
+    with closing(transport_to(target, store)) as transport:
+        for _ in range(_ANSWERS_MAX):
+            answer = transport.blocks(msgspec.structs.replace(request, after=after))
+            count += len(answer.differing)
+            if answer.next is None:
+                return count
+            if after is not None and _place(answer.next) <= _place(after):
+                break
+            after = answer.next
+    raise BadAnswer(
+        "could not compare with",
+        place=target.server,
+        cause="the pages of differing blocks do not end",
+        hint="check the address: another program answers there",
+    )
+
+
+def _blocks(log: Log) -> dict[Place, BlockDigest]:
+    """Returns the blocks of all lines of a log, each distinct line once."""
+    known: set[bytes] = set()
+    blocks: dict[Place, BlockDigest] = {}
+    for _, line, is_whole in raw_lines(OS_DISK, log.folder):
+        event = parse(line, log.vocabulary) if is_whole else None
+        digest = _digest(event) if isinstance(event, Event) else None
+        if digest is None or digest in known or not isinstance(event, Event):
+            continue
+        known.add(digest)
+        place = place_of(event.node_id, 0 if event.is_foreign else event.seq, digest)
+        blocks[place] = blocks.get(place, BlockDigest()).plus(digest)
+    return blocks
+
+
+def _digest(event: Event) -> bytes | None:
+    try:
+        return same_event_key(event) if event.is_foreign else digests(event.line).line
+    except InvalidEvent:
+        return None
+
+
+def _place(found: BlockPlace) -> Place:
+    return Place(found.node, found.block)
+
+
+def _login(target: Target | None, store: CredentialStore) -> str:
+    if target is None:
+        return LOGIN_VALID if store.logins() else LOGIN_MISSING
+    try:
+        login = store.login(target.server, target.user)
+    except NotLoggedIn:
+        return LOGIN_MISSING
+    return LOGIN_ENDED if login.has_ended else LOGIN_VALID

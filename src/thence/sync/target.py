@@ -1,0 +1,183 @@
+"""The target of a log's sync, and the last round of any process, beside the log.
+
+Both are small files in the log's own folder, replaced by renaming, and they move with the log. They
+hold no secret: the login is in the user's config folder. Damage in them never keeps anybody from
+the log itself.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from thence.errors import SyncError, SyncRefused
+from thence.log.storage.disk import OS_DISK, process_id
+from thence.log.storage.disk_errors import DiskError
+from thence.log.storage.segment import own_folder
+
+_FOLDER = "sync"
+_TARGET = "target.json"
+_STATUS = "status.json"
+
+CONNECTED = "Connected"
+RECONNECTING = "Reconnecting"
+OFFLINE = "Offline"
+OFFLINE_BATCH_MODE = "OfflineBatchMode"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The server, team and user of a log's sync; `log` and `kind` name the log there.
+
+    `enabled_at` is a time in UTC; a target that is not enabled is kept for the next time.
+    """
+
+    server: str
+    team: str
+    user: str
+    log: str
+    kind: str
+    enabled_at: str
+    is_enabled: bool = True
+
+    @property
+    def place(self) -> str:
+        """The target in one phrase, for people."""
+        return f"team {self.team} at {self.server}, as {self.user}"
+
+
+class RoundStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The last round of any process, by a clock of this machine.
+
+    `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
+    time that nothing stayed behind. `is_background` is whether a background service ran it.
+    """
+
+    at: str
+    taken: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    left: int = 0
+    parked: int = 0
+    failures: int = 0
+    error_code: str = ""
+    error_text: str = ""
+    connection: str = OFFLINE
+    succeeded_at: str = ""
+    is_background: bool = False
+
+
+def sync_folder(folder: Path) -> Path:
+    """Returns the folder of a log's sync, in the log's own folder."""
+    return own_folder(folder) / _FOLDER
+
+
+def read_target(folder: Path) -> Target | None:
+    """Returns the target of a log, also one that is not enabled; None if there was none.
+
+    Raises SyncError for a file that can't be used.
+    """
+    path = sync_folder(folder) / _TARGET
+    try:
+        data = _read(path)
+        return None if data is None else msgspec.json.decode(data, type=Target)
+    except (DiskError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SyncError(
+            "could not read the target in",
+            place=path,
+            cause=error,
+            hint=f"remove it, then enable sync again: rm {path}; thence sync enable",
+        ) from error
+
+
+def enabled_target(folder: Path) -> Target:
+    """Returns the target of a log whose sync is enabled; raises SyncRefused, SyncError."""
+    target = read_target(folder)
+    if target is None or not target.is_enabled:
+        raise SyncRefused(
+            "could not sync",
+            place=folder,
+            cause="sync is not enabled for this log",
+            hint="enable it: thence sync enable",
+        )
+    return target
+
+
+def team_of(folder: Path) -> str | None:
+    """Returns the team that a log is synced with; None without one, whatever the file holds."""
+    try:
+        target = read_target(folder)
+    except SyncError:
+        return None
+    return target.team if target is not None and target.is_enabled else None
+
+
+def write_target(folder: Path, target: Target) -> None:
+    """Stores the target of a log; raises SyncError."""
+    try:
+        _replace(sync_folder(folder) / _TARGET, target)
+    except DiskError as error:
+        raise SyncError(
+            "could not store the target of",
+            place=folder,
+            cause=error.strerror,
+            hint="check the folder's owner and the room on the disk",
+        ) from error
+
+
+def switched(folder: Path, wanted: Target, *, may_switch: bool) -> Target:
+    """Returns the target to store for a log; raises SyncRefused for another without `may_switch`.
+
+    A second target gets the whole history of a log.
+    """
+    known = read_target(folder)
+    if known is None or may_switch or _identity(known) == _identity(wanted):
+        return wanted
+    raise SyncRefused(
+        "could not enable sync of",
+        place=folder,
+        cause=f"it is synced with {known.place}, and another target would get all its events",
+        hint=f"if you mean it, add --switch; it was asked for {wanted.place}",
+    )
+
+
+def _identity(target: Target) -> tuple[str, ...]:
+    return target.server, target.team, target.user, target.log, target.kind
+
+
+def read_status(folder: Path) -> RoundStatus | None:
+    """Returns the last round of a log; None if there was none or the file can't be used."""
+    try:
+        data = _read(sync_folder(folder) / _STATUS)
+        return None if data is None else msgspec.json.decode(data, type=RoundStatus)
+    except (DiskError, SyncError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def write_status(folder: Path, status: RoundStatus) -> bool:
+    """Stores the last round of a log; reports whether the disk took it."""
+    try:
+        _replace(sync_folder(folder) / _STATUS, status)
+    except DiskError:
+        return False
+    return True
+
+
+def _read(path: Path) -> bytes | None:
+    """Reads a file, but none that a symbolic link leads to: its maker would choose the target."""
+    if path.is_symlink() or path.parent.is_symlink():
+        raise SyncError(
+            "could not read",
+            place=path,
+            cause="it or its folder is a symbolic link",
+            hint="see where it leads (ls -l), then remove it",
+        )
+    return OS_DISK.read_whole(path)
+
+
+def _replace(path: Path, value: msgspec.Struct) -> None:
+    OS_DISK.make_folder(path.parent)
+    new = path.with_name(f"{path.name}.{process_id()}")
+    if OS_DISK.path_id(str(new)) is not None:  # of a process that was killed
+        OS_DISK.unlink(new)
+    OS_DISK.write_new(new, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    OS_DISK.rename(new, path)
