@@ -110,7 +110,8 @@ class PlainServer:
         ]
         last = differing[1] if len(differing) > 2 else None
         following = BlockPlace(last.node, last.block) if last else None
-        return BlocksAnswer(tuple(differing[:2]), following)
+        end = f"{self.epoch} {len(self.lines)}" if self.lines else ""
+        return BlocksAnswer(tuple(differing[:2]), following, end)
 
     def batch(self, lines):
         return [self._take(line) for line in lines]

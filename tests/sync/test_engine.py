@@ -52,7 +52,7 @@ def test_two_logs_become_equal_and_the_next_round_moves_nothing(tmp_path):
         again = synced(a, transport)
         assert again.is_complete
         assert (again.delivered, again.duplicate, again.taken) == (0, 0, 0)
-        assert transport.requests == ["page", "blocks"]
+        assert transport.requests == ["blocks"]
         assert a.verify().ok
     assert len(server.lines) == 50
 
@@ -80,7 +80,8 @@ def test_logs_that_sync_over_a_bad_network_end_with_the_same_lines(tmp_path_fact
             elif what == 7:
                 (log.folder / ".thence" / "sync" / "held.db").unlink(missing_ok=True)
             else:
-                synced(log, Connection(server, random, lost=0.2))
+                many = random.choice((0, 10_000))
+                synced(log, Connection(server, random, lost=0.2), fetched_max=many)
         for log in [*logs, *logs]:
             result = synced(log, server)
             assert result.error is None
@@ -166,7 +167,7 @@ BAD_ANSWERS = {
         blocks=lambda self, request: BlocksAnswer((), BlockPlace("node", 1))
     ),
     "no connection": _unlike(
-        page=lambda self, after: (_ for _ in ()).throw(ServerUnreachable("no"))
+        blocks=lambda self, request: (_ for _ in ()).throw(ServerUnreachable("no"))
     ),
 }
 
@@ -176,8 +177,12 @@ BAD_ANSWERS = {
 def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
     server = PlainServer()
     made(tmp_path / "a", 300)
+    made(tmp_path / "b", 2)
+    if "page" in name:
+        with thence.open(tmp_path / "b") as other:
+            assert synced(other, server).delivered == 2
     with thence.open(tmp_path / "a") as log:
-        result = synced(log, BAD_ANSWERS[name](server))
+        result = synced(log, BAD_ANSWERS[name](server), fetched_max=0)
         assert result.delivered == 0
         assert not result.is_complete
         assert result.left + result.parked == 300
@@ -186,7 +191,7 @@ def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
         last = engine.round()
         assert (last.delivered, last.left, last.error) == (300, 0, None)
         engine.close()
-        assert len(log.events()) == 300
+        assert len(log.events()) == 300 + last.taken
 
 
 def test_server_that_lists_lines_which_it_does_not_give_ends_the_round(tmp_path):
@@ -195,9 +200,7 @@ def test_server_that_lists_lines_which_it_does_not_give_ends_the_round(tmp_path)
     made(tmp_path / "b", 5)
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
         synced(a, server)
-        withholding = _unlike(
-            page=lambda self, after: TakenPage([], "", False), lines=lambda self, digests: []
-        )
+        withholding = _unlike(lines=lambda self, digests: [])
         result = synced(b, withholding(server))
         assert result.delivered == 5
         assert isinstance(result.error, BadAnswer)
@@ -227,7 +230,7 @@ def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
         synced(a, server)
         damaged = [server.lines[0].replace(b'"n":0', b'"n":7'), *server.lines[1:]]
         flipping = _unlike(page=lambda self, after: TakenPage(damaged, "first 5", False))
-        result = synced(b, flipping(server))
+        result = synced(b, flipping(server), fetched_max=0)
         assert (result.taken, result.is_complete) == (5, True)
         assert stored(b.folder) == sorted(server.lines)
 

@@ -1,7 +1,6 @@
 """The sync engine: one round between a log and a server, without threads and without sleeping.
 
-A round takes what others brought, compares blocks, brings what the server lacks, and fetches what
-the log had once and lost. The log is the outbox: nothing is deleted when it is delivered. Each
+A round compares blocks, takes what the log lacks, and brings what the server lacks. The log is the outbox: nothing is deleted when it is delivered. Each
 line is sent at most once in a round, so that a round ends whatever the server answers.
 """
 
@@ -28,6 +27,8 @@ from thence.sync.transport import Transport
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
+# lines to take one by one; more of them come in pages
+FETCHED_MAX = 10_000
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 
@@ -64,7 +65,8 @@ class SyncEngine:
     """The engine of one log and one server. Close it.
 
     The caller makes sure that one round runs at a time over all processes. `target` names server,
-    team and log, so that another target gets the whole history. `progress` is called often.
+    team and log, so that another target gets the whole history. `progress` is called often. Up to
+    `fetched_max` lines are taken one by one, more of them in pages.
     Raises ReadFailed.
     """
 
@@ -75,11 +77,13 @@ class SyncEngine:
         *,
         target: str = "",
         progress: Callable[[RoundProgress], None] | None = None,
+        fetched_max: int = FETCHED_MAX,
         disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
         self._transport = transport
         self._progress = progress or _ignore
+        self._fetched_max = fetched_max
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
         self._reset()
 
@@ -90,12 +94,18 @@ class SyncEngine:
         try:
             self._held.update()  # first: what is not known to be here can't be counted as left
             self._relay(self._held.parked_lines(), is_parked=True)
-            self._take()
-            self._held.update()
-            self._to_bring = self._compare()
-            missing = self._held.missing_here()
+            cursor = self._compare(self._fetched_max)
+            if cursor is None:
+                self._take()
+                self._held.update()
+                cursor = self._compare(None)
+            try:
+                self._fetch(self._held.missing_here())
+                self._held.move_cursor(cursor or "")
+            except BadAnswer:  # what the server withholds keeps nothing here
+                self._bring()
+                raise
             self._bring()
-            self._fetch(missing)
         except ThenceError as failure:
             error = failure
         left, parked = self._held.pending(), len(self._held.parked())
@@ -172,19 +182,28 @@ class SyncEngine:
                 pass
         return sha256(line).digest()
 
-    def _compare(self) -> int:
-        """Finds the lines that one side lacks; returns how many are to be brought."""
-        ours = self._held.blocks()
-        nodes = by_node(ours)
+    def _compare(self, limit: int | None) -> str | None:
+        """Finds the lines that one side lacks; returns the cursor behind those that were compared.
+
+        None means that the log lacks more than `limit` lines: then pages cost less.
+        """
+        nodes = by_node(self._held.blocks())
         theirs: dict[Place, frozenset[bytes]] = {}
         after: BlockPlace | None = None
+        cursor: str | None = None
+        missing = 0
         while True:
             answer = self._transport.blocks(BlocksRequest(nodes, after))
+            cursor = answer.cursor if cursor is None else cursor
             for block in answer.differing:
-                found = frozenset(split_digests(block.digests))
-                theirs[Place(block.node, block.block)] = found
+                place = Place(block.node, block.block)
+                theirs[place] = frozenset(split_digests(block.digests))
+                missing += self._held.count_missing(place, theirs[place])
+            if limit is not None and missing > limit:
+                return None
             if answer.next is None:
-                return self._held.compare(theirs)
+                self._to_bring = self._held.compare(theirs)
+                return cursor
             if after is not None and _key(answer.next) <= _key(after):
                 raise _bad("the pages of differing blocks go in a circle")
             after = answer.next

@@ -162,6 +162,10 @@ class HeldLines:
                     event_id = event_id_of(line).decode()
                     yield HeldLine(Place(node, block), digest, event_id, line)
 
+    def count_missing(self, place: Place, theirs: frozenset[bytes]) -> int:
+        """Returns how many of the server's digests in a block the log lacks."""
+        return len(theirs - self._digests(place))
+
     def missing_here(self) -> list[bytes]:
         """Returns the digests that the last comparison found on the server alone.
 

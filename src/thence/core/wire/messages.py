@@ -85,10 +85,14 @@ class DifferingBlock(msgspec.Struct, frozen=True):
 
 
 class BlocksAnswer(msgspec.Struct, frozen=True):
-    """The differing blocks behind `after`; `next` is the one to go on behind, None at the end."""
+    """The differing blocks behind `after`; `next` is the one to go on behind, None at the end.
+
+    A replica that holds all that the blocks list holds all lines before `cursor`.
+    """
 
     differing: tuple[DifferingBlock, ...]
     next: BlockPlace | None = None
+    cursor: str = ""
 
 
 class DigestsRequest(msgspec.Struct, frozen=True):

@@ -106,6 +106,7 @@ class Exchange:
         for node, runs in request.nodes.items():
             if not _is_text(node) or any(not 0 <= run.first <= CLOCK_MAX for run in runs):
                 raise _unreadable("nodes", repr(node)[:80], "no such node or block can be")
+        cursor = self._end(found)  # taken before the blocks are read: nothing before it is left out
         ours = self._store.blocks(found)
         theirs = from_nodes(request.nodes)
         after = request.after
@@ -117,9 +118,11 @@ class Exchange:
             held = self._store.digests(found, place) if place in ours else b""
             digests_count += max(1, len(held) // DIGEST_BYTES)
             if answer and digests_count > ANSWER_DIGESTS_MAX:
-                return BlocksAnswer(tuple(answer), BlockPlace(answer[-1].node, answer[-1].block))
+                return BlocksAnswer(
+                    tuple(answer), BlockPlace(answer[-1].node, answer[-1].block), cursor
+                )
             answer.append(DifferingBlock(place.node, place.block, held))
-        return BlocksAnswer(tuple(answer))
+        return BlocksAnswer(tuple(answer), cursor=cursor)
 
     def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those lines that the log holds of these digests, as many as a page may hold.
@@ -146,6 +149,11 @@ class Exchange:
         if found is None:
             raise NotALog("could not find the log", place=name, cause="the team has no such log")
         return found
+
+    def _end(self, log: StoredLog) -> str:
+        """Returns the cursor behind the last line of a log, "" for an empty one."""
+        digest = self._store.digest_at(log, log.last)
+        return "" if digest is None else self._cursor(log.last, digest)
 
     def _cursor(self, number: int, digest: bytes) -> str:
         return f"{self._store.epoch}.{number}.{digest[:_CURSOR_BYTES].hex()}"
