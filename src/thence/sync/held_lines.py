@@ -173,7 +173,7 @@ class HeldLines:
         """
         sql = (
             "SELECT digest FROM theirs WHERE digest NOT IN (SELECT digest FROM parked)"
-            " AND NOT EXISTS (SELECT 1 FROM differing JOIN lines USING (node, block)"
+            " AND NOT EXISTS (SELECT 1 FROM differing CROSS JOIN lines USING (node, block)"
             " WHERE lines.digest = theirs.digest)"
         )
         return [digest for (digest,) in self._db.execute(sql)]
@@ -339,7 +339,7 @@ class HeldLines:
 
 
 _LACKING = (
-    "SELECT node, block, digest, segment, offset, length FROM differing JOIN lines"
+    "SELECT node, block, digest, segment, offset, length FROM differing CROSS JOIN lines"
     " USING (node, block) WHERE digest NOT IN (SELECT digest FROM theirs)"
     " AND digest NOT IN (SELECT digest FROM parked WHERE direction = 'push')"
 )
