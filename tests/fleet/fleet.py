@@ -1,0 +1,334 @@
+"""A fleet: replicas of one log, a server and a bad network, in one process and from one seed.
+
+Replicas append, sync, are copied, and are restored from backups; so is the server. A member forges
+lines. `python -m tests.fleet.fleet STEPS SEED` plays one fleet and prints what it found.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from time import monotonic
+from zlib import crc32
+
+import thence
+from thence.core.wire.messages import EventVerdict
+from thence.errors import BatchRefused, ServerUnreachable
+from thence.log.read import reader
+from thence.replica import OS_DISK
+from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database
+from thence.server.team.exchange import Exchange
+from thence.server.team.sqlite_store import SqliteStore
+from thence.sync.engine import SyncEngine
+from thence.sync.transport import TakenPage
+
+TEAM, LOG = "team", "log"
+REPLICAS_MAX = 8
+_HEALING_CYCLES_MAX = 12
+
+
+def lines_of(folder):
+    """Return all lines of a log as they stand in its segments."""
+    return [line for _, line, is_whole in reader.raw_lines(OS_DISK, folder) if is_whole]
+
+
+def ids_of(lines):
+    return {json.loads(line)["event_id"] for line in lines}
+
+
+def closed(data):
+    """Return a line with its checksum, from all before it."""
+    return data + b',"crc":"%08x"}' % crc32(data)
+
+
+class Server:
+    """A team's server, without HTTP."""
+
+    def __init__(self, epoch, lines=()):
+        database = Database.in_memory(epoch)
+        Accounts(database, str).add_team(TEAM)
+        self.epoch = epoch
+        self.exchange = Exchange(SqliteStore(database))
+        self.exchange.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
+        for start in range(0, len(lines), 500):
+            self.exchange.batch(TEAM, LOG, "plain", lines[start : start + 500])
+
+    def lines(self):
+        found, cursor, more = [], "", True
+        while more:
+            page = self.exchange.page(TEAM, LOG, cursor)
+            found += page.lines
+            cursor, more = page.next, page.more
+        return found
+
+
+class Network:
+    """A replica's connection to the server of the fleet: requests and answers get lost."""
+
+    def __init__(self, fleet):
+        self._fleet = fleet
+        self.lost = 0.0
+
+    def _lose(self, what):
+        if self._fleet.random.random() < self.lost:
+            raise ServerUnreachable("could not ask", cause=f"the {what} got lost")
+
+    def _asked(self, ask):
+        self._lose("request")
+        answer = ask(self._fleet.server.exchange)
+        self._lose("answer")
+        return answer
+
+    def page(self, after):
+        return self._asked(lambda exchange: TakenPage(*exchange.page(TEAM, LOG, after)))
+
+    def blocks(self, request):
+        return self._asked(lambda exchange: exchange.blocks(TEAM, LOG, request))
+
+    def batch(self, lines):
+        found = self._asked(lambda exchange: exchange.batch(TEAM, LOG, "plain", lines))
+        random = self._fleet.random
+        if random.random() < self.lost:  # an answer that was cut, or mixed up
+            found = [*random.sample(found, len(found) // 2), EventVerdict("other", "success")]
+        return found
+
+    def lines(self, digests):
+        return self._asked(lambda exchange: exchange.lines(TEAM, LOG, digests))
+
+
+class Replica:
+    """One machine's log, with its engine."""
+
+    def __init__(self, fleet, folder):
+        self.folder = folder
+        self.network = Network(fleet)
+        self.open()
+
+    def open(self):
+        self.log = thence.open(self.folder)
+        self.engine = SyncEngine(
+            self.log, self.network, fetched_max=self.network._fleet.random.choice((0, 50, 10_000))
+        )
+
+    def close(self):
+        self.engine.close()
+        self.log.close()
+
+
+class Fleet:
+    """The fleet; `acknowledged` are the ids of events that must be everywhere in the end."""
+
+    def __init__(self, folder, seed, replicas=4):
+        self.random = Random(seed)
+        self.folder = folder
+        self.server = Server("epoch")
+        self.backups = []
+        self.server_backup = []
+        self.acknowledged = set()
+        self.forged = set()
+        self.counts = {}
+        self._made = 0
+        self.replicas = [Replica(self, self._new_folder()) for _ in range(replicas)]
+        self.append()
+        self.sync()
+
+    def _new_folder(self):
+        self._made += 1
+        return self.folder / f"r{self._made}"
+
+    def step(self):
+        kinds = (self.append, self.sync, self.back_up, self.restore, self.copy, self.forge)
+        weights = (50, 30, 2, 1, 0.5, 2)
+        others = (self.cut, self.back_up_server, self.restore_server, self.forget)
+        kind = self.random.choices(kinds + others, weights + (0.5, 1, 0.5, 1))[0]
+        self.counts[kind.__name__] = self.counts.get(kind.__name__, 0) + 1
+        kind()
+
+    def append(self):
+        log = self.random.choice(self.replicas).log
+        causes = [event.event_id for event in log.events()[-1:] if self.random.random() < 0.5]
+        if self.random.random() < 0.1:
+            many = [{"event_type": "many", "payload": {"n": n}} for n in range(5)]
+            found = log.append_many(many)
+        else:
+            found = [log.append("one", {"n": self.random.random()}, caused_by=causes)]
+        self.acknowledged.update(event.event_id for event in found)
+
+    def sync(self):
+        replica = self.random.choice(self.replicas)
+        replica.network.lost = self.random.choice((0.0, 0.0, 0.1, 0.4))
+        replica.engine.round()
+
+    def forget(self):
+        """Delete what a replica knows of digests and of the server."""
+        replica = self.random.choice(self.replicas)
+        replica.close()
+        shutil.rmtree(replica.folder / ".thence" / "sync")
+        replica.open()
+
+    def back_up(self):
+        replica = self.random.choice(self.replicas)
+        target = self.folder / f"backup{len(self.backups) % 3}"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(replica.folder, target)
+        self.backups.append(target)
+
+    def restore(self):
+        """Put a backup, maybe another replica's, in a replica's place."""
+        if self.backups:
+            replica = self.random.choice(self.replicas)
+            replica.close()
+            before = lines_of(replica.folder)
+            shutil.rmtree(replica.folder)
+            shutil.copytree(self.random.choice(self.backups), replica.folder)
+            self._give_up(before)
+            replica.open()
+
+    def cut(self):
+        """Put a replica's segment back in place, as backups of a file's content do."""
+        replica = self.random.choice(self.replicas)
+        before = lines_of(replica.folder)
+        kept = self.random.randint(0, 20)
+        segment = replica.folder / "events.jsonl"
+        lines = segment.read_bytes().splitlines(keepends=True)
+        if len(lines) > kept:
+            replica.close()
+            with segment.open("r+b") as file:
+                file.truncate(sum(map(len, lines[: len(lines) - kept])))
+            self._give_up(before)
+            replica.open()
+
+    def copy(self):
+        if len(self.replicas) < REPLICAS_MAX:
+            folder = self._new_folder()
+            shutil.copytree(self.random.choice(self.replicas).folder, folder)
+            self.replicas.append(Replica(self, folder))
+
+    def back_up_server(self):
+        self.server_backup = self.server.lines()
+
+    def restore_server(self):
+        before = self.server.lines()
+        if self.server_backup:
+            self.server = Server(self.server.epoch, self.server_backup)
+            self._give_up(before)
+
+    def _give_up(self, before):
+        """Forget those events of lines that no place holds any more: nobody can have them."""
+        gone = ids_of(before) & self.acknowledged
+        if gone:
+            for lines in (self.server.lines(), *(lines_of(r.folder) for r in self.replicas)):
+                gone -= ids_of(lines)
+            self.acknowledged -= gone
+
+    def forge(self):
+        """Bring a line that its node never wrote, or not so, as any member of the team can."""
+        known = [line for line in self.server.lines() if b'"seq":' in line]
+        if not known:
+            return
+        line = self.random.choice(known)
+        members = json.loads(line)
+        event_id, seq = members["event_id"].encode(), members["seq"]
+        what = self.random.randrange(5)
+        data = line[: -len(',"crc":"00000000"}')]
+        other_id = b"01" + self.random.randbytes(12).hex().upper().encode()
+        if what == 0:  # a number that the node has not given out yet
+            data = data.replace(event_id, other_id, 1)
+            data = data.replace(b'"seq":%d,' % seq, b'"seq":%d,' % (seq + 5_000), 1)
+        elif what == 1:  # two events with one number
+            data = data.replace(event_id, other_id, 1)
+        elif what == 2:  # two contents under one id
+            data += b',"forged":%d' % self.random.randrange(2**31)
+        elif what == 3:  # one event, other numbers
+            data = data.replace(b'"seq":%d,' % seq, b'"seq":%d,' % (seq + 7), 1)
+        forged = closed(data)
+        if what == 4:
+            forged = b'{"event_type":"t","event_id":"tool-%d","n":1}' % self.random.randrange(2**31)
+        self.forged.add(json.loads(forged)["event_id"])
+        try:
+            self.server.exchange.batch(TEAM, LOG, "plain", [forged])
+        except BatchRefused:  # it can't happen: what is no event is not forged here
+            raise AssertionError(forged) from None
+
+    def heal(self):
+        """Sync all over a sound network until nothing moves; return what is wrong then."""
+        for _ in range(_HEALING_CYCLES_MAX):
+            moved = 0
+            for replica in self.replicas:
+                replica.network.lost = 0.0
+                result = replica.engine.round()
+                if result.error is not None:
+                    return [f"{replica.folder.name}: {result.error}"]
+                moved += result.taken + result.delivered + result.left
+            if not moved:
+                return self.faults()
+        return ["the fleet does not come to rest"]
+
+    def faults(self):
+        """Return what is wrong with a fleet that is at rest."""
+        wanted = sorted(self.server.lines())
+        found = []
+        if len(set(wanted)) != len(wanted):
+            found.append("the server holds a line twice")
+        lost = self.acknowledged - ids_of(wanted)
+        if lost:
+            found.append(f"{len(lost)} acknowledged events are lost, such as {min(lost)}")
+        for replica in self.replicas:
+            lines = sorted(lines_of(replica.folder))
+            name = replica.folder.name
+            if len(set(lines)) != len(lines):
+                found.append(f"{name} holds a line twice")
+            if set(lines) != set(wanted):
+                extra, lacks = set(lines) - set(wanted), set(wanted) - set(lines)
+                found.append(f"{name} has {len(extra)} lines more and {len(lacks)} less")
+            clocks = {event.event_id: event.lamport_clock for event in replica.log.events()}
+            for event in replica.log.events():
+                named = set(event.caused_by) - self.forged
+                if event.event_id in self.forged:
+                    continue
+                if any(clocks.get(cause, 0) >= event.lamport_clock for cause in named):
+                    found.append(f"{name}: {event.event_id} is not behind its cause")
+        return found
+
+    def hash(self):
+        return sha256(b"\n".join(sorted(self.server.lines()))).hexdigest()
+
+    def close(self):
+        for replica in self.replicas:
+            replica.close()
+
+
+def played(folder, steps, seed):
+    """Play a fleet; return it, at rest and closed, and what was wrong."""
+    fleet = Fleet(folder, seed, 3 + seed % 4)
+    try:
+        for step in range(steps):
+            fleet.step()
+            if step % 500 == 499:
+                found = fleet.heal()
+                if found:
+                    return fleet, [f"step {step}, seed {seed}: {one}" for one in found]
+        return fleet, [f"seed {seed}: {one}" for one in fleet.heal()]
+    finally:
+        fleet.close()
+
+
+def main(steps, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        began = monotonic()
+        fleet, found = played(Path(folder), steps, seed)
+        kinds = ", ".join(f"{name} {count}" for name, count in sorted(fleet.counts.items()))
+        print(f"{steps} steps from seed {seed}, {monotonic() - began:.0f} s: {kinds}")
+        print(
+            f"{len(fleet.replicas)} replicas, {len(fleet.server.lines()):,} lines; {fleet.hash()}"
+        )
+        print("\n".join(found) or "nothing wrong")
+        return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
