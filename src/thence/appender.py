@@ -21,7 +21,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
 from thence.log.storage.append_lock import WAIT_S
-from thence.log.storage.disk import Disk
+from thence.log.storage.disk import Disk, wall_ns
 from thence.log.storage.disk_errors import poisoned_error, retry_error
 from thence.log.storage.process_state import CLOSE_S, watch_forks
 from thence.log.storage.segment import current_path
@@ -35,6 +35,7 @@ from thence.log.write.writer import Report, SegmentWriter
 if TYPE_CHECKING:
     from thence.core.values.guard import Unchanged
     from thence.log.storage.findings import Relayed
+    from thence.log.write.relaying import Relay
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -78,6 +79,7 @@ class Appender:
         witness = self.writer.numbers.witness
         self.origin = Origin(received, witness, partial(known_info, disk, folder))
         self._is_prepared = False
+        self._relay: Relay | None = None
         watch_forks(self.committer)
 
     @property
@@ -157,11 +159,13 @@ class Appender:
 
     def relay(self, lines: Iterable[bytes]) -> "Relayed":
         """Appends lines of other nodes as they stand; see `thence.log.write.relaying`."""
-        from thence.log.write.relaying import relay
+        from thence.log.write.relaying import Relay
 
         self.prepare()
-        where = (self._disk, self._folder, self._vocabulary)
-        return relay(*where, lines, self.notice, self._report)
+        if self._relay is None:
+            where = (self._disk, self._folder, self._vocabulary)
+            self._relay = Relay(*where, self.notice, self._report)
+        return self._relay.take(lines, self._answers.held, now_s=wall_ns() / 1e9)
 
     def repair(self, timeout_s: float) -> None:
         """Heals what verify finds in the log's bytes."""

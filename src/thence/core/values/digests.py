@@ -104,6 +104,19 @@ def same_event_key(event: Event) -> bytes:
         return sha256(event.line).digest()
 
 
+def same_line_key(event: Event) -> bytes:
+    """Returns a key that is equal for two lines of one id if they are the same line.
+
+    It is D; of a line that has no D it is what `same_event_key` returns.
+    """
+    if not event.is_foreign:
+        try:
+            return digests(event.line).line
+        except InvalidEvent:
+            pass
+    return same_event_key(event)
+
+
 def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
     """Returns head, B, seq and clock of a line in our own order, None for any other."""
     found = _USUAL.match(line)
