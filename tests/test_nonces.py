@@ -1,6 +1,7 @@
 """The member nonce: in each event of a log that is synced, and in no other."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -66,12 +67,17 @@ def test_id_of_ones_own_is_the_same_event_again_whatever_its_nonce(tmp_path: Pat
             log.append("noted", {"a": 2}, event_id="mine")
 
 
+def append_all(log: thence.Log, texts: Iterable[str]) -> None:
+    for text in texts:
+        log.append("noted", {"text": text})
+
+
 def test_event_that_has_no_room_for_a_nonce_is_appended_without(tmp_path: Path) -> None:
     with open_host_log(tmp_path, nonces=True) as log:
         room = LINE_BYTES_MAX - len(log.append("noted", {"text": ""}).line) - 100
+        texts = ("x" * (room + more) for more in range(0, 200, 15))
         with pytest.raises(EventTooLarge):
-            for more in range(0, 200, 15):
-                log.append("noted", {"text": "x" * (room + more)})
+            append_all(log, texts)
         found = [nonce is not None for nonce in nonces(log)]
         assert found == sorted(found, reverse=True)
         assert {*found} == {True, False}
