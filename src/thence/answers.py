@@ -6,6 +6,7 @@ no lock of the log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from thence.core.query.lookup import among, named
 from thence.core.values.causes import Cause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import EventNotFound
+from thence.errors import EventNotFound, ReadFailed
 from thence.log.read import reader
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import Disk, cache_folder
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from thence.index.file.database import Index
     from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
     from thence.log.storage.findings import Verification
+    from thence.log.write.relaying import Held, Number
 
 # a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
@@ -123,6 +125,23 @@ class Answers:
         from thence.index.file import lookup
 
         return lookup.get(index, event_id)
+
+    def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
+        """Returns what the log holds of ids and numbers; it is read whole without an index."""
+        from thence.log.write.relaying import Held, read_whole
+
+        with suppress(ReadFailed):  # the index can't be used
+            index = self.index()
+            if index is not None:
+                from thence.index.file import lookup
+
+                count, events, taken = lookup.held(index, ids, numbers)
+                lines: dict[str, list[Event]] = {}
+                for event in events:
+                    lines.setdefault(event.event_id, []).append(event)
+                return Held(count, lines, taken)
+        with reading(self._folder):
+            return read_whole(self._disk, self._folder, self._vocabulary)(ids, numbers)
 
     def holds(self, event_id: str) -> bool:
         """Reports whether an event of the log has this id."""

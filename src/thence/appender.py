@@ -15,15 +15,15 @@ from thence.answers import Answers
 from thence.context import Origin, current_causes
 from thence.core.event import Event
 from thence.core.values.causes import cause_ids
-from thence.core.values.codec import CAUSES_MAX, Draft
+from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read.opening import known_id, known_info, prepare
 from thence.log.storage.append_lock import WAIT_S
-from thence.log.storage.disk import Disk
+from thence.log.storage.disk import Disk, wall_ns
 from thence.log.storage.disk_errors import poisoned_error, retry_error
-from thence.log.storage.process_state import CLOSE_S, watch_forks
+from thence.log.storage.process_state import CLOSE_S, new_nonce, watch_forks
 from thence.log.storage.segment import current_path
 from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import Waiting
@@ -35,6 +35,7 @@ from thence.log.write.writer import Report, SegmentWriter
 if TYPE_CHECKING:
     from thence.core.values.guard import Unchanged
     from thence.log.storage.findings import Relayed
+    from thence.log.write.relaying import Relay
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -48,7 +49,8 @@ Encode = Callable[[E, Ids, Ids], Draft]
 class Appender:
     """The appender to one open log; safe from threads; in a forked child it begins anew.
 
-    `context` holds members of the opener for notices, `received` is what THENCE_CAUSE held.
+    `context` holds members of the opener for notices, `received` is what THENCE_CAUSE held. With
+    `has_nonces` each event gets the member `nonce`.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Appender:
         report: Report,
         context: Mapping[str, Any],
         received: str | None,
+        has_nonces: bool = False,
     ) -> None:
         self._disk = disk
         self._folder = folder
@@ -73,11 +76,13 @@ class Appender:
         self.notice = NoticeMaker(vocabulary, context, partial(known_id, disk, folder))
         self.writer = SegmentWriter(disk, folder, vocabulary, self.notice, report, max_file_size)
         self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, report)
-        self._drafting = Drafting(vocabulary, self.notice, folder)
+        self._has_nonces = has_nonces
+        self._drafting = Drafting(vocabulary, self.notice, folder, has_nonces)
         self._names_heads = vocabulary.names_heads
         witness = self.writer.numbers.witness
         self.origin = Origin(received, witness, partial(known_info, disk, folder))
         self._is_prepared = False
+        self._relay: Relay | None = None
         watch_forks(self.committer)
 
     @property
@@ -132,7 +137,7 @@ class Appender:
         False if a full queue dropped it. A NewEvent for each would cost a seventh (decision 0031).
         Queueing an event reads and makes no file: the opening has prepared the log.
         """
-        put, external = self.committer.put, self.origin.external
+        put, external, has_nonces = self.committer.put, self.origin.external, self._has_nonces
         self.origin.warn_malformed()
 
         def take(event: E, causes: Ids) -> bool:
@@ -140,6 +145,8 @@ class Appender:
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self.notice.joined)
             item = encode(event, causes, external(causes) if causes else ())
+            if has_nonces:
+                item = with_nonce(item, new_nonce())
             if timeout_s is not None:
                 self._committed([*notices, item], None, timeout_s, self._last)
                 return True
@@ -157,11 +164,13 @@ class Appender:
 
     def relay(self, lines: Iterable[bytes]) -> "Relayed":
         """Appends lines of other nodes as they stand; see `thence.log.write.relaying`."""
-        from thence.log.write.relaying import relay
+        from thence.log.write.relaying import Relay
 
         self.prepare()
-        where = (self._disk, self._folder, self._vocabulary)
-        return relay(*where, lines, self.notice, self._report)
+        if self._relay is None:
+            where = (self._disk, self._folder, self._vocabulary)
+            self._relay = Relay(*where, self.notice, self._report)
+        return self._relay.take(lines, self._answers.held, now_s=wall_ns() / 1e9)
 
     def repair(self, timeout_s: float) -> None:
         """Heals what verify finds in the log's bytes."""

@@ -1,9 +1,9 @@
 """The open log of one folder: the only object that a host holds.
 
-A `Log` appends events durably, reads them back, and finds their causes. It is safe from
-threads, and after a fork the child has an opening of its own. Events enter by one path
-(`thence.appender`). Reading takes no lock of the log; a large log gets an index
-(`thence.answers`). A host imports its functions for ids, times and the disk from here.
+A `Log` appends events durably, reads them back, and finds their causes. It is safe from threads,
+and after a fork the child has an opening of its own. Events enter by one path (`thence.appender`).
+Reading takes no lock of the log; a large log gets an index (`thence.answers`). A host imports its
+functions for ids, times and the disk from here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ from thence.core.values.causes import CAUSE_VARIABLE, Cause, Causes, PassedCause
 from thence.core.values.new_event import NewEvent
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.read.opening import check_bounds, opened_vocabulary
+from thence.log.read.opening import check_bounds, is_synced, opened_vocabulary
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import variable
@@ -54,9 +54,9 @@ def open_log(
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
-    `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a
-    new one. At most `max_queue_size` emitted events wait for the disk; then `emit` blocks,
-    or with `on_full="drop"` drops, counts and reports. The cause that THENCE_CAUSE names (see
+    `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a new one.
+    At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
+    `on_full="drop"` drops, counts and reports. The cause that THENCE_CAUSE names (see
     `environment`) is around all appends, as a `because` block would be. Raises NotALog,
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
@@ -68,6 +68,7 @@ class LogOptions(TypedDict, total=False):
 
     A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
+    With `nonces`, and in each log that is synced, events get the member `nonce`.
     """
 
     max_queue_size: int
@@ -75,6 +76,7 @@ class LogOptions(TypedDict, total=False):
     max_file_size: int
     report: Report
     context: Mapping[str, Any]
+    nonces: bool
 
 
 def open_host_log(
@@ -106,13 +108,12 @@ class Log:
         report: Report | None = None,
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
+        nonces: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size)
-        self.folder = folder
-        self.vocabulary = vocabulary
+        self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
         self.answers = Answers(disk, folder, vocabulary)
-        self._disk = disk
         self._appender = Appender(
             disk,
             folder,
@@ -124,6 +125,7 @@ class Log:
             report=guarded(report or warn),
             context=context or {},
             received=received,
+            has_nonces=nonces or is_synced(disk, folder),
         )
         self._closing = finalize(self, self._appender.close, CLOSE_S)
 
@@ -242,9 +244,8 @@ class Log:
         `open` was asked. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
         event_id = new_id()
-        self._appender.emit(
-            NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        )
+        new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
+        self._appender.emit(new)
         return event_id
 
     def for_host(

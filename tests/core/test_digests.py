@@ -14,7 +14,7 @@ from tests.events import NODE, WHEN, payloads, texts
 from thence.core.event import Event
 from thence.core.values import digests as module
 from thence.core.values.codec import parse
-from thence.core.values.digests import Digests, digests, same_event_key
+from thence.core.values.digests import Digests, digests, redacted, same_event_key
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidEvent
 
@@ -124,9 +124,11 @@ def test_members_of_the_same_name_deeper_down_count_for_nothing(hidden):
 
 def test_a_redacted_line_keeps_the_digests_of_its_event():
     whole = digests(closed(LAST))
-    redacted = LAST.replace('"payload":{"amount":12}', f'"body_sha256":"{whole.body.hex()}"')
-    assert redacted != LAST
-    assert digests(closed(redacted)) == whole
+    without = LAST.replace('"payload":{"amount":12}', f'"body_sha256":"{whole.body.hex()}"')
+    assert digests(closed(without)) == whole
+    assert redacted(closed(LAST)).decode().split(',"body_sha256":')[0] + "}" == re.sub(
+        ',"payload":.*', "}", LAST
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,10 +160,7 @@ def test_lines_of_one_id_are_one_event_if_they_say_the_same():
 
     whole = closed(LAST)
     moved = closed(LAST.replace('"seq":3,"lamport_clock":3', '"seq":4,"lamport_clock":5'))
-    redacted = LAST.replace(
-        '"payload":{"amount":12}', f'"body_sha256":"{digests(whole).body.hex()}"'
-    )
-    assert key(whole) == key(moved) == key(closed(redacted))
+    assert key(whole) == key(moved) == key(redacted(whole))
     assert key(whole) != key(closed(LAST.replace("12}", "13}")))
     foreign = b'{"event_id":"x","event_type":"t","payload":{"a":1,"b":2}}'
     blanks = b'{ "event_type":"t","event_id":"x","payload":{"b":2,"a":1} }'
@@ -173,3 +172,25 @@ def test_lines_of_one_id_are_one_event_if_they_say_the_same():
 def test_lines_of_our_own_are_not_taken_apart_member_by_member(monkeypatch):
     monkeypatch.delattr(module, "_members")
     assert digests(closed(LAST)) == plainly(json.loads(LAST + "}"))
+
+
+@given(st.fixed_dictionaries(needed, optional=optional), st.booleans())
+def test_redacted_line_keeps_its_head_and_its_digests(
+    members: dict[str, object], is_spaced: bool
+) -> None:
+    whole = closed(json.dumps(members)[:-1]) if is_spaced else line(members)
+    made = redacted(whole)
+    event = parse(made, PLAIN)
+    assert isinstance(event, Event)
+    assert digests(made) == digests(whole)
+    assert event.members.pop("body_sha256") == digests(whole).body.hex()
+    head = {key: value for key, value in members.items() if key not in BODY}
+    kept = event.members.items()
+    assert {key: value for key, value in kept if key not in ("crc", "body_sha256")} == head
+    assert event.payload == {}
+    assert redacted(made) == made
+
+
+def test_line_that_would_grow_too_long_by_its_redaction_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match="no room"):
+        redacted(closed(LAST.replace("nightly", "n" * (1024 * 1024 - len(LAST) - 20))))

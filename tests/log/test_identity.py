@@ -29,6 +29,8 @@ from thence.log.storage.identity import (
 )
 from thence.replica import Log
 
+NOW_S = 1_800_000_000.0
+
 
 def test_log_says_what_it_is_and_who_writes_it(tmp_path):
     thence.open(tmp_path, "sim").append("t")
@@ -269,11 +271,11 @@ print(log.append("t").node_id)
 def test_log_gets_another_node_under_its_append_lock_alone(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
     first = node_id(OS_DISK, tmp_path)
-    renew(OS_DISK, tmp_path, "another was faster")
+    assert renew(OS_DISK, tmp_path, "another was faster", NOW_S)
     assert known_node_id(OS_DISK, tmp_path) == first
     held = AppendLock(OS_DISK, tmp_path / ".thence/lock")
     held.acquire()
-    renewing = Thread(target=renew, args=(OS_DISK, tmp_path, first))
+    renewing = Thread(target=renew, args=(OS_DISK, tmp_path, first, NOW_S))
     renewing.start()
     renewing.join(0.2)
     assert renewing.is_alive()

@@ -14,20 +14,21 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.log.storage.segment import own_folder
 from thence.log.write.notice import NoticeMaker
-from thence.log.write.relaying import relay
+from thence.log.write.relaying import Relay
 from thence.replica import Log
 
 OTHER = "0123456789ab"
+NOW_S = 1_800_000_000.0
+DAY_S = 86_400
 
 
 def lines_of(log):
     return [event.line for event in log.read()]
 
 
-def taken(log, lines, told=None):
-    return relay(
-        OS_DISK, log.folder, WORK, lines, NoticeMaker(WORK, {}), told or (lambda word, facts: None)
-    )
+def taken(log, lines, now_s=NOW_S):
+    relay = Relay(OS_DISK, log.folder, WORK, NoticeMaker(WORK, {}), lambda word, facts: None)
+    return relay.take(lines, now_s=now_s)
 
 
 def line_of(seq, clock, event_id=None, event_type="WPCreated"):
@@ -77,10 +78,10 @@ def test_clock_that_no_log_may_believe_is_parked(log):
     assert [event.line for event in result.taken] == [near]
 
 
-def own_line(log, seq, clock):
+def own_line(log, seq, clock, node_id=None):
     own = next(iter(log.read()))
     made = drafted(new_id(), "WPCreated", {"aggregate_id": "WP01", "payload": {}})
-    return stamper(own.node_id)([made], seq, clock)[0][:-1]
+    return stamper(node_id or own.node_id)([made], seq, clock)[0][:-1]
 
 
 def test_lines_of_our_own_that_the_log_lost_come_back_in_order_under_another_node(log):

@@ -67,7 +67,9 @@ class Reading(Protocol):
         """The person, agent or program that did it."""
 
 
-_STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "crc"))
+# what an event gets from whoever appends it, and what a redacted line lacks or has instead
+_STAMPED = frozenset(("timestamp", "node_id", "seq", "lamport_clock", "nonce", "crc"))
+_TAKEN_BACK = frozenset(("description", "repairs", "payload", "details", "body_sha256"))
 
 
 class Event:
@@ -216,8 +218,13 @@ class Event:
         return self.is_foreign, self.line
 
     def says_the_same_as(self, other: "Event") -> bool:
-        """Returns whether two events of one id differ in time, node and numbers at most."""
-        return _said(self.members) == _said(other.members)
+        """Returns whether a caller that appends one again means the other, of one id.
+
+        Time, node, numbers and nonce are left out, for the caller gives none of them; C, which
+        compares lines of one event wherever they came from, covers all but the numbers. Of a
+        redacted event the head alone is compared.
+        """
+        return _said(self.members, other.members) == _said(other.members, self.members)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.line == other.line
@@ -229,8 +236,10 @@ class Event:
         return f"<Event {self.event_id} {self.event_type} seq={self.seq}>"
 
 
-def _said(members: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in members.items() if key not in _STAMPED}
+def _said(members: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    is_redacted = "body_sha256" in members or "body_sha256" in other
+    left_out = _STAMPED | _TAKEN_BACK if is_redacted else _STAMPED
+    return {key: value for key, value in members.items() if key not in left_out}
 
 
 def decoded(line: bytes | msgspec.Raw) -> Any:

@@ -161,16 +161,17 @@ class SyncEngine:
         if not lines:
             return ()
         found = self._log.relay(lines)
-        self._taken += len(found.taken)
+        taken = (*found.taken, *found.beside)
+        self._taken += len(taken)
         kept_back = {event.line for event in found.parked}
         if is_parked:
-            taken = [line for line in lines if line not in kept_back]
-            self._held.unpark("pull", map(self._digest, taken))
+            freed = [line for line in lines if line not in kept_back]
+            self._held.unpark("pull", map(self._digest, freed))
         for event in found.parked:
             reason = f"its clock, {event.lamport_clock}, is too far ahead"
             self._held.park("pull", event.event_id, reason, self._digest(event.line), event.line)
         self._report()
-        return found.taken
+        return taken
 
     def _digest(self, line: bytes) -> bytes:
         """Returns the digest of a line, of one that is no event that of its bytes."""

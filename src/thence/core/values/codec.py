@@ -41,6 +41,8 @@ _NUMBERS_BYTES_MAX = 100
 
 _DATA_BYTES_MAX = LINE_BYTES_MAX - _NUMBERS_BYTES_MAX + 1  # its brace closes the line
 
+_NONCE_BYTES = len(',"nonce":""') + 22
+
 _NUMBERS = re.compile(
     rb'\{"event_id":"[^"\\]*","event_type":"(?:[^"\\]|\\.)*","event_version":\d+,'
     rb'"timestamp":"[^"\\]*","node_id":"([0-9a-f]{12})","seq":(\d+),"lamport_clock":(\d+)'
@@ -175,6 +177,16 @@ def draft(members: Members) -> Draft:
     if data[end - 1 : end] != b'"':
         raise _spoils("timestamp", members.timestamp)
     return Draft(members.event_id, data[:end], data[end:-1])
+
+
+def with_nonce(item: Draft, nonce: bytes) -> Draft:
+    """Adds the member `nonce`, 22 characters, to the end of a draft's body.
+
+    A draft that has no room for it is returned as it is: so long a body can't be guessed.
+    """
+    if len(item.head) + len(item.tail) + _NONCE_BYTES > _DATA_BYTES_MAX - 1:
+        return item
+    return Draft(item.event_id, item.head, b'%b,"nonce":"%b"' % (item.tail, nonce))
 
 
 def _is_id(event_id: object) -> bool:

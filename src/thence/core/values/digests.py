@@ -8,11 +8,12 @@ place of its body, so that C and D stay. docs/formats/segment.md gives the exact
 import re
 from hashlib import sha256
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.codec import CRC_BYTES, event_id_of
+from thence.core.values.codec import CRC_BYTES, LINE_BYTES_MAX, event_id_of
 from thence.errors import InvalidEvent
 
 BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "nonce"))
@@ -90,6 +91,25 @@ def digests(line: bytes) -> Digests:
     return Digests(body, content, sha256(numbered).digest())
 
 
+def redacted(line: bytes) -> bytes:
+    """Returns a line with `body_sha256` in place of its body: its digests C and D stay.
+
+    The line is given without its newline; one that is redacted already stays as it is. Raises
+    InvalidEvent for a line that has no digests, or that would grow to 1 MiB by it.
+    """
+    body = digests(line).body
+    members = _members(line)
+    if BODY_DIGEST in members:
+        return line
+    skipped = BODY_MEMBERS | {"crc"}
+    head = b",".join(text for key, text in members.items() if key not in skipped)
+    data = b'{%b,"%b":"%b"' % (head, BODY_DIGEST.encode(), body.hex().encode())
+    found = b'%b,"crc":"%08x"}' % (data, crc32(data))
+    if len(found) >= LINE_BYTES_MAX:
+        raise _refused(line, "it leaves no room for the digest of its body")
+    return found
+
+
 def same_event_key(event: Event) -> bytes:
     """Returns a key that is equal for two lines of one id if they are the same event.
 
@@ -102,6 +122,19 @@ def same_event_key(event: Event) -> bytes:
         return digests(event.line).content
     except InvalidEvent:
         return sha256(event.line).digest()
+
+
+def same_line_key(event: Event) -> bytes:
+    """Returns a key that is equal for two lines of one id if they are the same line.
+
+    It is D; of a line that has no D it is what `same_event_key` returns.
+    """
+    if not event.is_foreign:
+        try:
+            return digests(event.line).line
+        except InvalidEvent:
+            pass
+    return same_event_key(event)
 
 
 def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:

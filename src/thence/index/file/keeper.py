@@ -32,7 +32,7 @@ from thence.log.storage.durability import durability_on
 from thence.log.storage.identity import read_info
 from thence.log.storage.segment import own_folder
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 WAIT_S = 10.0
 BUSY_S = 2.0
 _ATTEMPTS_MAX = 5

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import compress
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.tables.lines import Extent
+from thence.index.tables.number_runs import taken_numbers
 from thence.index.tables.places import STRIDE
 
 T = TypeVar("T")
@@ -54,6 +55,33 @@ def get(index: Index, event_id: str) -> Event:
     return index.answer(
         lambda connection: event_at(index, connection, place_of(index, connection, event_id))
     )
+
+
+def held(
+    index: Index, ids: Collection[str], numbers: Collection[tuple[str, int]]
+) -> tuple[int, list[Event], set[tuple[str, int]]]:
+    """Returns what the log holds of ids and numbers, which are pairs of node_id and seq.
+
+    Returned are the number of the log's events, all differing lines of these ids, and those
+    of the numbers that a line has. The cost is that of what is asked for.
+    """
+    asked = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
+    columns = "segment, offset, length, event_id"
+
+    def work(connection: sqlite3.Connection) -> tuple[int, list[Event], set[tuple[str, int]]]:
+        count = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0]
+        extents = [
+            extent
+            for table in ("events", "other_lines")
+            for extent in connection.execute(
+                f"SELECT {columns} FROM json_each(:ids) CROSS JOIN {table} ON event_id = value",
+                asked,
+            )
+        ]
+        events = index.fetch(connection, sorted(extents))
+        return count, events, taken_numbers(connection, numbers)
+
+    return index.answer(work)
 
 
 def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = True) -> Event:

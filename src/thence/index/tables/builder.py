@@ -14,9 +14,21 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.count_tables import CountTables, count_in_whole
 from thence.index.tables.intake import Intake
 from thence.index.tables.lines import LineReader
+from thence.index.tables.number_runs import add_numbers
 from thence.index.tables.places import STRIDE as STRIDE
 from thence.index.tables.places import assign_places, last, move, renumber
-from thence.index.tables.rows import BlockRows, Key, Names, Row, Times, columns_of, keys_of, rows_of
+from thence.index.tables.rows import (
+    NODE,
+    SEQ,
+    BlockRows,
+    Key,
+    Names,
+    Row,
+    Times,
+    columns_of,
+    keys_of,
+    rows_of,
+)
 from thence.index.tables.segment_snapshot import PresentSegment, SegmentSnapshot
 from thence.log.storage.disk import Disk, FileId
 
@@ -104,6 +116,7 @@ class Builder:
         causes = {cause for entry in entries for cause in entry.caused_by}
         places = self._places_of(causes.union(ids))
         columns = columns_of(found, segment, self._names, self._times)
+        add_numbers(self._db, columns[NODE], columns[SEQ])
         rows: list[Row] = list(zip(*columns, strict=True))
         seen = {event_id for event_id in ids if event_id in places}
         fresh: list[int] = []
@@ -212,7 +225,12 @@ class Builder:
         ).fetchone()
         with closing(LineReader(self._disk, self._folder, self._db)) as lines:
             one, other = lines.events((row[-3:], served[-3:]), self._vocabulary)
-        if one.preference >= other.preference:
+        if one.line == other.line:
+            return
+        is_better = one.preference < other.preference
+        beside = served if is_better else row
+        self._db.execute("INSERT INTO other_lines VALUES (?, ?, ?, ?)", [beside[0], *beside[-3:]])
+        if not is_better:
             return
         places: dict[str, int] = {}
         (due,) = self._due(keys_of([entry]), places)

@@ -17,8 +17,20 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.count_tables import CountTables, count_whole
 from thence.index.tables.intake import Intake
 from thence.index.tables.lines import LineReader
+from thence.index.tables.number_runs import add_numbers
 from thence.index.tables.places import ORDER, STRIDE, rewrite, statements
-from thence.index.tables.rows import BlockRows, Key, Names, Times, columns_of, keys_of, rows_of
+from thence.index.tables.rows import (
+    LAMPORT,
+    NODE,
+    SEQ,
+    BlockRows,
+    Key,
+    Names,
+    Times,
+    columns_of,
+    keys_of,
+    rows_of,
+)
 from thence.index.tables.segment_snapshot import present
 from thence.log.storage.disk import Disk
 
@@ -26,7 +38,6 @@ RECENT_EVENTS = 8_192
 
 # the most values in one statement; SQLite allows 32,766
 _VALUES_MAX = 1_024
-_LAMPORT = 3  # index of this column in a row
 
 
 def load(
@@ -80,12 +91,13 @@ class _Loading:
         if not entries:
             return
         columns = columns_of(found, segment, self._names, self._times)
-        self._check_order(entries, columns[_LAMPORT])
+        self._check_order(entries, columns[LAMPORT])
         first = self._count + 1
         self._count += len(entries)
         arrivals = range(first, self._count + 1)
         places = range(first * STRIDE, self._count * STRIDE + 1, STRIDE)
         self._counts.add(places, columns)
+        add_numbers(self._db, columns[NODE], columns[SEQ])
         self._insert("INSERT INTO events VALUES", [places, arrivals, *columns])
         self._link(columns[0], [entry.caused_by for entry in entries], places)
 
@@ -211,7 +223,16 @@ class _Loading:
             ranks = [
                 event.preference for event in lines.events((row[3:] for row in several), vocabulary)
             ]
-            winner = several.pop(ranks.index(min(ranks)))
+            best = min(ranks)
+            self._db.executemany(
+                "INSERT INTO other_lines VALUES (?, ?, ?, ?)",
+                [
+                    (row[0], *row[3:])
+                    for row, rank in zip(several, ranks, strict=True)
+                    if rank != best
+                ],
+            )
+            winner = several.pop(ranks.index(best))
             self._db.executemany(
                 "INSERT INTO losers VALUES (?, ?)", [(row[1], winner[1]) for row in several]
             )

@@ -42,6 +42,8 @@ Row = tuple[str, float, int, int, str | float, float, float, float, float, float
             int, int, int]  # fmt: skip
 
 Columns = tuple[Sequence[Any], ...]
+# columns by their place in a row
+NODE, SEQ, LAMPORT = 1, 2, 3
 
 
 class BadBytesRow(NamedTuple):

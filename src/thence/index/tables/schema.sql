@@ -44,6 +44,17 @@ CREATE TABLE events (
     length INTEGER NOT NULL
 );
 
+-- lines of an id that differ from the one that is served; few logs have any
+CREATE TABLE other_lines (
+    event_id TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    length INTEGER NOT NULL, PRIMARY KEY (event_id, segment, offset)
+) WITHOUT ROWID;
+
+-- the numbers (seq) that lines of a node have: runs without holes, apart from each other
+CREATE TABLE number_runs (
+    node INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (node, first)
+) WITHOUT ROWID;
+
 -- recorded causes, by the places of both
 CREATE TABLE causes (
     child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)

@@ -23,7 +23,7 @@ from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS, DiskError, reading
 from thence.log.storage.identity import LogInfo, make_info, read_info
-from thence.log.storage.segment import segments
+from thence.log.storage.segment import own_folder, segments
 
 # the errors of a path that can't be a folder
 _NO_PLACE_ERRNOS = frozenset(
@@ -100,6 +100,12 @@ def known_id(disk: Disk, folder: Path) -> str | None:
     """Returns the id of a log, None while it has none; raises ReadFailed too."""
     info = known_info(disk, folder)
     return info.log_id if info is not None else None
+
+
+def is_synced(disk: Disk, folder: Path) -> bool:
+    """Reports whether sync is enabled for a log: `.thence/sync/target.json` is there."""
+    with reading(folder):
+        return disk.path_id(str(own_folder(folder) / "sync" / "target.json")) is not None
 
 
 def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:

@@ -296,13 +296,18 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events that `events` yields; reads each line only once."""
-    found = [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
+    found = all_lines(disk, folder, vocabulary)
     served = {event.header.event_id: event for event in found}
     if len(served) == len(found):
         return found
     for event in found:
         served[event.event_id] = min(served[event.event_id], event, key=attrgetter("preference"))
     return list(served.values())
+
+
+def all_lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
+    """Returns the event of each line, also of lines that are not served."""
+    return [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
 
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:

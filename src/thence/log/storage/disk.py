@@ -13,6 +13,7 @@ import re
 import stat as stat_bits
 import sys
 import time
+from binascii import b2a_base64
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,8 @@ pause = time.sleep
 
 # the form of blanks, tabs, newlines and backslashes in the system's table of mounts
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+
+_URL_DIGITS = bytes.maketrans(b"+/", b"-_")
 
 # device and inode: they identify a file whatever its name
 FileId = tuple[int, int]
@@ -306,6 +309,16 @@ def _byte(code: re.Match[bytes]) -> bytes:
 def noise_bits(bits: int) -> int:
     """Returns random bits from the operating system."""
     return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
+
+
+def noise_texts(count: int) -> list[bytes]:
+    """Returns texts of 128 random bits each, as 22 characters of base64url.
+
+    They are drawn in one call, which lets other threads run.
+    """
+    noise = os.urandom(16 * count)
+    parts = [noise[at : at + 16] for at in range(0, len(noise), 16)]
+    return [b2a_base64(part).translate(_URL_DIGITS)[:22] for part in parts]
 
 
 def process_id() -> int:

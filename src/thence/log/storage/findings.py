@@ -102,13 +102,15 @@ class Verification(msgspec.Struct, frozen=True):
 
 
 class Relayed(NamedTuple):
-    """The outcome of relaying lines: `taken` are in the log and durable.
+    """The outcome of relaying lines: `taken` and `beside` are in the log and durable.
 
-    `known` counts the events that were in the log before. `bad` are no events. `parked` carry a
-    clock that exceeds by more than 2^40 how many events the log would hold with all of these
-    lines. `ours` are those of `taken` that this log wrote itself: the log was restored from an
-    old copy, and is written under another node_id from now on. `twice` are those of `taken`
-    with a number that another event of their node has: both are kept.
+    `taken` are events that the log lacked. `beside` are lines of an id that it had, with another
+    D: kept beside the earlier line, once. `known` counts the lines that were in the log before,
+    or earlier among these. `bad` are no events. `parked` carry a clock that exceeds by more than
+    2^40 how many events the log would hold with all of these lines. `ours` are those kept that
+    bear a node_id of this log, which lacked them. `renewed` is True if one of them was above the
+    log's last number: it was restored from an old copy, and is written under another node_id
+    from now on. `twice` are those of `taken` with a number that another line of their node has.
     """
 
     taken: tuple[Event, ...]
@@ -117,3 +119,5 @@ class Relayed(NamedTuple):
     parked: tuple[Event, ...]
     ours: tuple[Event, ...]
     twice: tuple[Event, ...]
+    beside: tuple[Event, ...] = ()
+    renewed: bool = False

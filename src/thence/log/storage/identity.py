@@ -25,6 +25,7 @@ _COPIED = "copied or restored"
 _ELSEWHERE = "on another machine"
 _SPOILT = "identity.json was spoilt"
 _SHRUNK = "the log ends before events that were durable"
+_RENEWAL_S = 86_400
 _TWICE = "an event under its node_id turned up that this log lacks"
 
 
@@ -45,7 +46,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     Inode and generation are those of the file itself: a copy has others. `earlier` are the
     ids under which the log was written before, the latest at the end; `reason` is why the
     id changed; `shrunk` are the facts of a notice, if the id changed because the log had
-    shrunk.
+    shrunk. `renewed_s` is when it last changed for an event that turned up, in seconds since 1970.
     """
 
     node_id: str
@@ -55,6 +56,7 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
     earlier: tuple[str, ...] = ()
     reason: str = ""
     shrunk: Mapping[str, str | int] = {}
+    renewed_s: int = 0
 
     @property
     def node_ids(self) -> frozenset[str]:
@@ -220,19 +222,26 @@ def node_id(disk: Disk, folder: Path) -> str:
     return identify(disk, folder).identity.node_id
 
 
-def renew(disk: Disk, folder: Path, node_id: str) -> None:
+def renew(disk: Disk, folder: Path, node_id: str, now_s: float, *, is_forced: bool = False) -> bool:
     """Gives a log another node, because numbers were given out elsewhere under this one.
 
     That happens to a log restored from an old copy. The next append writes a notice of the
-    change. Nothing happens where another process was faster. Raises LogBusy, DiskError.
+    change. At most once a day: nothing proves who made the event that turned up. Nothing happens
+    where another process was faster. Reports whether the log has another node than `node_id` by
+    now. Raises LogBusy, DiskError.
     """
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
         lock.acquire()
         known = _read_identity(disk, folder)
-        if known is not None and known.node_id == node_id:
-            earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
-            _make_identity(disk, own_folder(folder) / "identity.json", earlier, _TWICE)
+        if known is None or known.node_id != node_id:
+            return True
+        if abs(now_s - known.renewed_s) < _RENEWAL_S and not is_forced:
+            return False
+        earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+        path = own_folder(folder) / "identity.json"
+        _make_identity(disk, path, earlier, _TWICE, renewed_s=int(now_s))
+        return True
     finally:
         lock.release()
         lock.close()
@@ -252,6 +261,7 @@ def _make_identity(
     earlier: tuple[str, ...] = (),
     reason: str = "",
     shrunk: Mapping[str, str | int] = NOT_SHRUNK,
+    renewed_s: int = 0,
 ) -> Identity:
     from hashlib import sha256  # 4 ms of import, needed once in a log's life
 
@@ -262,7 +272,7 @@ def _make_identity(
     try:
         (_, inode), _ = disk.file_id(descriptor)
         made = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*made, earlier, reason, shrunk)
+        identity = Identity(*made, earlier, reason, shrunk, renewed_s)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.log.storage.claims import Claims
 from thence.log.storage.disk import Disk
-from thence.log.storage.segment import older_names
+from thence.log.storage.segment import current_path, older_names
 from thence.log.storage.tail_recovery import foreign_clock, last_numbers
 
 CLOCK_AHEAD_MAX = 2**40
@@ -20,6 +21,21 @@ CLOCK_AHEAD_MAX = 2**40
 def relayed(line: bytes) -> Draft:
     """Returns a complete line of another node as a draft, newline included."""
     return Draft("", b"", line)
+
+
+def last_own_seq(disk: Disk, folder: Path, node_id: str) -> int:
+    """Returns the last number that a node gave out in its log, 0 for none."""
+    numbers = Numbering(disk, folder)
+    numbers.begin(node_id)
+    is_known = False
+    descriptor = disk.open_existing(current_path(folder))
+    if descriptor is not None:
+        try:
+            is_known = numbers.read(descriptor, 0, disk.file_id(descriptor)[1])
+        finally:
+            disk.close(descriptor)
+    numbers.read_older(is_known)
+    return numbers.seq
 
 
 class Numbering:
@@ -116,7 +132,8 @@ class Numbering:
     def read(self, descriptor: int, start: int, end: int) -> bool:
         """Takes over the numbers between two offsets; False if no line is of this node."""
         node_id = self.previous_node or self.node_id
-        found = last_numbers(self._disk, descriptor, start, end, node_id)
+        claims = Claims(self._disk, self._folder)
+        found = last_numbers(self._disk, descriptor, start, end, node_id, claims)
         if found is None:
             return False
         if not self.previous_node:

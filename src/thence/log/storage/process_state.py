@@ -1,6 +1,6 @@
 """The state that each process has once: its source of ids, its set of open logs.
 
-A forked child gets a new source of ids.
+A forked child gets a new source of ids, and of nonces.
 """
 
 import sys
@@ -12,9 +12,10 @@ from weakref import WeakSet, ref
 
 from thence.core.clock import timestamps
 from thence.core.ids import id_source
-from thence.log.storage.disk import monotonic_ns, noise_bits, on_fork, wall_ns
+from thence.log.storage.disk import monotonic_ns, noise_bits, noise_texts, on_fork, wall_ns
 
 CLOSE_S = 10.0
+_NONCES = 256
 _WORKER_END_PRIORITY = 100
 _LATE = ("hashlib", "thence.log.crash.unclean")
 
@@ -39,6 +40,7 @@ class _Process:
     open_logs: ClassVar[WeakSet[Forked]] = WeakSet()
     source: Callable[[], str] | None = None
     making = RLock()
+    nonces: ClassVar[list[bytes]] = []
 
     @classmethod
     def ids(cls) -> Callable[[], str]:
@@ -50,6 +52,7 @@ class _Process:
     @classmethod
     def forget(cls) -> None:
         cls.source = None
+        cls.nonces = []  # the others are the parent's
         cls.making = RLock()
         for log in list(cls.open_logs):
             log.after_fork()
@@ -72,6 +75,15 @@ def new_id() -> str:
     """Returns a new event id, larger than all that this process returned before."""
     source = _Process.source or _Process.ids()
     return source()
+
+
+def new_nonce() -> bytes:
+    """Returns 22 characters of base64url, 128 random bits, for the member `nonce` of an event."""
+    while True:
+        try:
+            return _Process.nonces.pop()
+        except IndexError:
+            _Process.nonces += noise_texts(_NONCES)
 
 
 def watch_forks(log: Forked) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered
+from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered, with_nonce
 from thence.core.values.new_event import NewEvent
 from thence.core.values.payload import is_plain, refuse
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
-from thence.log.storage.process_state import new_id, now
+from thence.log.storage.process_state import new_id, new_nonce, now
 from thence.log.write.notice import NoticeMaker
 
 JoinNotice = Callable[[Sequence[str]], Draft]
@@ -32,10 +32,13 @@ def join(causes: tuple[str, ...], notice: JoinNotice) -> tuple[list[Draft], tupl
 
 
 class Drafting:
-    """Drafts the events of the log in a folder."""
+    """Drafts the events of the log in a folder, with the member `nonce` if `has_nonces`."""
 
-    def __init__(self, vocabulary: Vocabulary, notice: NoticeMaker, folder: Path) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, notice: NoticeMaker, folder: Path, has_nonces: bool = False
+    ) -> None:
         self._vocabulary = vocabulary
+        self._has_nonces = has_nonces
         self._notice = notice
         self._folder_stream = folder.absolute().name if vocabulary.is_folder_stream else None
 
@@ -76,7 +79,8 @@ class Drafting:
                 cause=error,
                 hint="pass members of the host's form, each once",
             ) from error
-        return [*notices, draft(made)]
+        item = draft(made)
+        return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
 
     def subject(self, new: NewEvent) -> str | None:
         """Returns the subject that an event will have, by its host's vocabulary."""

@@ -1,103 +1,207 @@
-"""Relaying of lines from other logs: verified, unchanged, once, their clocks witnessed.
+"""Relaying of lines from other logs: verified, unchanged, each once, their clocks witnessed.
 
 A line keeps its numbers and its checksum: it is the same event in both logs. Lines that do
 not verify, that the log holds already, or whose clock is too large are left out and reported.
+What the log holds is asked of an index where there is one, so that relaying costs by the number
+of lines that are relayed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
+from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.read import reader
+from thence.log.read.reader import all_lines
 from thence.log.storage.append_lock import WAIT_S
+from thence.log.storage.claims import add_claims
 from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.findings import Relayed
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
-from thence.log.storage.numbering import CLOCK_AHEAD_MAX, relayed
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
+from thence.log.storage.segment import current_path
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
+# a node_id and a seq
+Number = tuple[str, int]
 
-def relay(
-    disk: Disk,
-    folder: Path,
-    vocabulary: Vocabulary,
-    lines: Iterable[bytes],
-    notice: Notice,
-    report: Report,
-    timeout_s: float = WAIT_S,
-) -> Relayed:
-    """Appends lines, given without their newlines, that the log lacks.
 
-    The lines are of other nodes, or were this log's own before it was restored from an old
-    copy. `relay` returns when they are durable. The caller makes sure that the same lines are
-    not relayed twice at once; if they are, readers serve them once. A verified line is
-    appended even if another tool's line has its id. Raises what an append raises.
+class Held(NamedTuple):
+    """What a log holds of the ids and numbers that were asked for.
+
+    `event_count` is the number of all its events, `lines` are all differing lines of the ids, and
+    `numbers` those of the numbers that a line has.
     """
-    held = {event.event_id: event for event in reader.events(disk, folder, vocabulary)}
-    own, node_id = known_node_ids(disk, folder), known_node_id(disk, folder)
-    fresh: dict[str, Event] = {}
-    taken: dict[str, Event] = {}
-    ours: list[Event] = []
-    bad, parked = [], []
+
+    event_count: int
+    lines: Mapping[str, Sequence[Event]]
+    numbers: Collection[Number]
+
+
+Look = Callable[[Collection[str], Collection[Number]], Held]
+
+
+class Relay:
+    """The intake of lines from elsewhere into one log. Two threads may relay at once.
+
+    The caller makes sure that the same lines are not relayed twice at once; if they are, readers
+    serve them once.
+    """
+
+    def __init__(
+        self, disk: Disk, folder: Path, vocabulary: Vocabulary, notice: Notice, report: Report
+    ) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._arguments = (notice, report)
+        self._writer: SegmentWriter | None = None
+
+    def take(
+        self,
+        lines: Iterable[bytes],
+        look: Look | None = None,
+        *,
+        now_s: float,
+        timeout_s: float = WAIT_S,
+    ) -> Relayed:
+        """Appends lines, given without their newlines, that the log lacks; they are durable then.
+
+        `look` returns what the log holds; without one the whole log is read. `now_s` are seconds
+        since 1970: a line under this log's node_id, above its last number, renews the identity
+        at most once a day. Raises what an append raises.
+        """
+        bad: list[tuple[bytes, BadLine]] = []
+        events: list[Event] = []
+        for line in lines:
+            event = parse(line, self._vocabulary)
+            if isinstance(event, BadLine):
+                bad.append((line, event))
+            else:
+                events.append(event)
+        held = self._held(events, look)
+        new, known = _sort_out(events, held.lines)
+        clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
+        parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
+        kept = [(event, is_beside) for event, is_beside in new if event.lamport_clock <= clock_max]
+        try:
+            own = known_node_ids(self._disk, self._folder)
+            ours = [item for item in kept if item[0].node_id in own and not item[0].is_foreign]
+            renewed = self._admit([event for event, _ in ours], now_s)
+        except DiskError as error:
+            raise append_error(current_path(self._folder), error) from error
+        if ours:  # by number, behind those of other nodes
+            others = [item for item in kept if item not in ours]
+            kept = others + sorted(ours, key=lambda item: _number(item[0]))
+        if kept:
+            self._write([event for event, _ in kept], timeout_s)
+        return Relayed(
+            tuple(event for event, is_beside in kept if not is_beside),
+            known,
+            tuple(bad),
+            parked,
+            tuple(event for event, _ in ours),
+            tuple(_twice(kept, held.numbers)),
+            tuple(event for event, is_beside in kept if is_beside),
+            renewed,
+        )
+
+    def _held(self, events: Sequence[Event], look: Look | None) -> Held:
+        ids = {event.event_id for event in events}
+        numbers = {_number(event) for event in events if not event.is_foreign}
+        found = look or read_whole(self._disk, self._folder, self._vocabulary)
+        return found(ids, numbers) if events else Held(0, {}, ())
+
+    def _admit(self, ours: Sequence[Event], now_s: float) -> bool:
+        """Prepares for lines under own node_ids; reports whether the log has a new node_id.
+
+        One above the last number of the present node shows that numbers were given out
+        elsewhere. All others, and those that come within a day, become claims.
+        """
+        where = (self._disk, self._folder)
+        node_id = known_node_id(*where)
+        under = [event for event in ours if event.node_id == node_id]
+        if not under:
+            return False
+        last = last_own_seq(*where, node_id)
+        if max(event.seq for event in under) > last and renew(*where, node_id, now_s):
+            return True
+        return not add_claims(*where, under) and renew(*where, node_id, now_s, is_forced=True)
+
+    def _write(self, events: Iterable[Event], timeout_s: float) -> None:
+        # taken out while in use: another thread, or a forked child, makes its own
+        writer, self._writer = self._writer, None
+        if writer is None:
+            writer = SegmentWriter(self._disk, self._folder, self._vocabulary, *self._arguments)
+            writer.numbers.relay()
+        try:
+            drafts = [relayed(event.line + b"\n") for event in events]
+            outcomes, error = writer.write(drafts, timeout_s)
+            writer.sync(outcomes)
+            if error is not None:
+                raise error
+        finally:
+            writer.close()
+        self._writer = writer
+
+
+def read_whole(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Look:
+    """Returns a function that reads the whole log for what it holds."""
+
+    def look(ids: Collection[str], numbers: Collection[Number]) -> Held:
+        found = all_lines(disk, folder, vocabulary)
+        lines: dict[str, list[Event]] = {}
+        for event in found:
+            if event.event_id in ids:
+                lines.setdefault(event.event_id, []).append(event)
+        taken = {_number(event) for event in found if not event.is_foreign}
+        count = len({event.event_id for event in found})
+        return Held(count, lines, taken.intersection(numbers))
+
+    return look
+
+
+def _sort_out(
+    events: Iterable[Event], held: Mapping[str, Sequence[Event]]
+) -> tuple[list[tuple[Event, bool]], int]:
+    """Returns the lines that the log lacks, with whether it has their id, and how many it has."""
+    new: list[tuple[Event, bool]] = []
     known = 0
-    for line in lines:
-        event = parse(line, vocabulary)
-        if isinstance(event, BadLine):
-            bad.append((line, event))
-        elif _is_served(event, held.get(event.event_id) or fresh.get(event.event_id)):
-            fresh[event.event_id] = event
-        else:
+    seen: dict[str, list[Event]] = {}
+    for event in events:
+        others = seen.get(event.event_id)
+        if others is None:
+            others = seen[event.event_id] = [*held.get(event.event_id, ())]
+        if others and _is_among(event, others):
             known += 1
-    clock_max = len(held) + len(fresh) + CLOCK_AHEAD_MAX
-    for event in fresh.values():
-        if event.lamport_clock > clock_max:
-            parked.append(event)
-        elif event.node_id in own and not event.is_foreign:
-            ours.append(event)
         else:
-            taken[event.event_id] = event
-    taken |= {event.event_id: event for event in sorted(ours, key=_number)}
-    if any(event.node_id == node_id for event in ours):
-        renew(disk, folder, node_id)  # first: later events must belong to a new node
-    if taken:
-        _write(SegmentWriter(disk, folder, vocabulary, notice, report), taken.values(), timeout_s)
-    twice = _twice(held.values(), taken.values())
-    return Relayed(
-        tuple(taken.values()), known, tuple(bad), tuple(parked), tuple(ours), tuple(twice)
-    )
+            new.append((event, bool(others)))
+            others.append(event)
+    return new, known
 
 
-def _is_served(event: Event, known: Event | None) -> bool:
-    """Reports whether an event takes precedence over the known event of its id, if any."""
-    return known is None or (known.is_foreign and not event.is_foreign)
+def _is_among(event: Event, others: Sequence[Event]) -> bool:
+    if any(event.line == other.line for other in others):
+        return True
+    key = same_line_key(event)
+    return any(key == same_line_key(other) for other in others)
 
 
-def _number(event: Event) -> tuple[str, int]:
+def _number(event: Event) -> Number:
     return event.node_id, event.seq
 
 
-def _twice(held: Iterable[Event], taken: Iterable[Event]) -> list[Event]:
-    """Returns the taken events whose number a held or an earlier taken event has."""
-    numbers = {_number(event) for event in held if not event.is_foreign}
+def _twice(kept: Iterable[tuple[Event, bool]], held: Iterable[Number]) -> list[Event]:
+    """Returns the events of new ids whose number a held or an earlier kept line has."""
+    numbers = set(held)
     found = []
-    for event in taken:
+    for event, is_beside in kept:
         if event.is_foreign:
             continue
-        if _number(event) in numbers:
+        if _number(event) in numbers and not is_beside:
             found.append(event)
         numbers.add(_number(event))
     return found
-
-
-def _write(writer: SegmentWriter, events: Iterable[Event], timeout_s: float) -> None:
-    writer.numbers.relay()
-    try:
-        drafts = [relayed(event.line + b"\n") for event in events]
-        outcomes, error = writer.write(drafts, timeout_s)
-        writer.sync(outcomes)
-        if error is not None:
-            raise error
-    finally:
-        writer.close()

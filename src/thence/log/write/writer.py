@@ -85,6 +85,7 @@ class SegmentWriter:
         self._descriptor: int | None = None
         self._file = NOWHERE
         self._size = 0
+        self._left = (NOWHERE, 0)  # the file that `close` closed, with its size
         self._is_whole = False
         self._has_reported_recoveries = False
         self._opening_report = OpeningReport(disk, folder, vocabulary, self.opening)
@@ -162,7 +163,7 @@ class SegmentWriter:
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._file = NOWHERE
+            self._left, self._file = (self._file, self._size), NOWHERE
             self._disk.close_quietly(descriptor)
 
     def after_fork(self) -> None:
@@ -224,13 +225,16 @@ class SegmentWriter:
         if not known or known != self.numbers.node_id:  # the first time, or another log is here now
             self.numbers.begin(*self._opening_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
+            self._left = (NOWHERE, 0)
         self._descriptor = self._disk.open_append(self._path)
         self.opening.begin()
         self._is_whole = self._has_reported_recoveries = False
-        if self._disk.file_id(self._descriptor)[1] == 0:
+        file, size = self._disk.file_id(self._descriptor)
+        if size == 0:
             self._disk.sync_folder(self.folder)
+        (left, known_bytes), self._left = self._left, (NOWHERE, 0)
         try:
-            self._catch_up(0)
+            self._catch_up(known_bytes if file == left and size >= known_bytes else 0)
         finally:
             self.numbers.previous_node = ""
 

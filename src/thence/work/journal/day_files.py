@@ -38,7 +38,8 @@ class TakenLines(NamedTuple):
     """The result of taking in lines: new events, and lines that were passed over.
 
     `bad` are lines that are no events, `parked` counts events with a clock too far in the future,
-    `ours` own events that the journal had lost, `twice` events that share their number.
+    `ours` own events that the journal had lost, `twice` events that share their number, `beside`
+    lines with the id of another event.
     """
 
     events: int = 0
@@ -46,6 +47,7 @@ class TakenLines(NamedTuple):
     parked: int = 0
     ours: int = 0
     twice: int = 0
+    beside: int = 0
 
     def notes(self) -> Iterator[str]:
         """Yields the warnings for the user."""
@@ -60,6 +62,11 @@ class TakenLines(NamedTuple):
         if self.twice:
             yield (
                 f"{self.twice} event(s) have a number that another event of their node has;"
+                " both are kept: thence verify tells them"
+            )
+        if self.beside:
+            yield (
+                f"{self.beside} line(s) have the id of an event that is here and differ from it;"
                 " both are kept: thence verify tells them"
             )
 
@@ -223,7 +230,7 @@ def _relay(
     lines = {**parked_lines, **fresh}
     made = store.relay(lines)
     keep(project.home, left, made, lines, files)
-    if made.ours:  # the open journal writes under the former node
+    if made.renewed:  # the open journal writes under the former node
         store.close()
     return _summary(made, lines, parked_lines)
 
@@ -233,7 +240,8 @@ def _summary(
 ) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
     parked = sum(event.line not in parked_lines for event in result.parked)
-    return TakenLines(len(result.taken), bad, parked, len(result.ours), len(result.twice))
+    counts = map(len, (result.ours, result.twice, result.beside))
+    return TakenLines(len(result.taken), bad, parked, *counts)
 
 
 def _with(seen: SeenBlobs, unseen: _UnseenLines) -> SeenBlobs:

@@ -1,0 +1,86 @@
+"""Lines under a log's own node_id that came from elsewhere: kept, and never counted as its own."""
+
+import pytest
+from tests.log.test_relaying import DAY_S, NOW_S, line_of, lines_of, own_line, taken
+
+import thence
+from thence.errors import HeadsMoved
+from thence.log.storage import claims
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import known_node_id
+
+OWN_EVENTS = 3
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path, "work") as opened:
+        for number in range(OWN_EVENTS):
+            opened.append("WPCreated", {}, subject=f"WP0{number}")
+        yield opened
+
+
+def numbers_after(log):
+    """Append by another opening and return the node and number that the event got."""
+    with thence.open(log.folder) as again:
+        later = again.append("WPCreated", {}, subject="WP09")
+    return later.node_id, later.seq
+
+
+def test_line_under_our_node_that_is_not_above_our_last_number_changes_nothing(log):
+    node_id = known_node_id(OS_DISK, log.folder)
+    line = own_line(log, 2, 9)
+    result = taken(log, [line])
+    assert ([event.line for event in result.ours], result.renewed) == ([line], False)
+    assert line in lines_of(log)
+    assert numbers_after(log) == (node_id, OWN_EVENTS + 1)
+    assert [each.code for each in log.verify().damage] == ["number_repeated"]
+
+
+def test_line_above_our_last_number_renews_the_identity_once_a_day(log):
+    first = known_node_id(OS_DISK, log.folder)
+    assert taken(log, [own_line(log, 900, 9)]).renewed
+    second, seq = numbers_after(log)
+    assert second != first
+    assert seq == 2, "the notice of the change is the first"
+    far = [own_line(log, number, 20, second) for number in (800, 801)]
+    result = taken(log, far[:1], NOW_S + DAY_S - 1)
+    assert ([event.line for event in result.ours], result.renewed) == (far[:1], False)
+    assert numbers_after(log) == (second, 3), "its number is not counted from"
+    assert taken(log, far[1:], NOW_S + DAY_S).renewed
+    assert known_node_id(OS_DISK, log.folder) not in (first, second)
+
+
+def test_line_of_ours_that_was_damaged_fills_its_hole_without_another_node(log):
+    lines = log.current_file.read_bytes().split(b"\n")
+    log.close()
+    log.current_file.write_bytes(b"\n".join([lines[0], b"x" * len(lines[1]), *lines[2:]]))
+    assert "events_lost" in {each.code for each in log.verify().damage}
+    result = taken(log, lines[1:2])
+    assert ([event.line for event in result.ours], result.renewed) == (lines[1:2], False)
+    assert {each.code for each in log.verify().damage} == {"not_json"}
+
+
+def test_guard_is_not_satisfied_by_a_line_that_only_bears_our_node(log):
+    guard = thence.Unchanged(log.position(), subjects={"-/-/WP01"}, types={"WPCreated"})
+    theirs = line_of(1, 20)
+    taken(log, [theirs, own_line(log, 2, 9)])
+    with pytest.raises(HeadsMoved):
+        log.append("WPCreated", {}, subject="WP01", guard=guard)
+
+
+def test_full_record_of_such_lines_gives_the_log_another_node(log, monkeypatch):
+    monkeypatch.setattr(claims, "CLAIMS_MAX", 2)
+    node_id = known_node_id(OS_DISK, log.folder)
+    lines = [own_line(log, number, 9) for number in (1, 2, 3)]
+    assert not taken(log, lines[:2]).renewed
+    result = taken(log, lines)
+    assert (result.renewed, result.known) == (True, 2)
+    assert known_node_id(OS_DISK, log.folder) != node_id
+
+
+def test_spoilt_record_is_no_reason_to_fail(log):
+    taken(log, [own_line(log, 2, 9)])
+    (log.folder / ".thence" / "claims.json").write_bytes(b"{")
+    assert claims.read_claims(OS_DISK, log.folder) == frozenset()
+    assert log.append("WPCreated", {}, subject="WP01").seq == OWN_EVENTS + 1
