@@ -51,6 +51,19 @@ def test_line_above_our_last_number_renews_the_identity_once_a_day(log):
     assert known_node_id(OS_DISK, log.folder) not in (first, second)
 
 
+def test_openings_that_stand_write_as_the_new_node_behind_all_clocks(log):
+    first = known_node_id(OS_DISK, log.folder)
+    with thence.open(log.folder) as other:
+        other.append("WPCreated", {}, subject="WP08")
+        ahead = line_of(1, 50)
+        assert taken(log, [ahead, own_line(log, 900, 9)]).renewed
+        for number, opened in enumerate((log, other)):
+            later = opened.append("WPCreated", {}, subject="WP09")
+            assert later.node_id == known_node_id(OS_DISK, log.folder) != first
+            assert later.seq == 2 + number, "the notice of the change is the first"
+            assert later.lamport_clock > 50
+
+
 def test_line_of_ours_that_was_damaged_fills_its_hole_without_another_node(log):
     lines = log.current_file.read_bytes().split(b"\n")
     log.close()

@@ -14,7 +14,16 @@ import msgspec
 
 from thence.errors import NotALog
 from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import Disk, host_name, machine_id, noise_bits, process_id, user_name
+from thence.log.storage.disk import (
+    NOWHERE,
+    Disk,
+    FileId,
+    host_name,
+    machine_id,
+    noise_bits,
+    process_id,
+    user_name,
+)
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
@@ -162,6 +171,12 @@ def known_node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written, empty if none is known."""
     known = _read_identity(disk, folder)
     return known.node_id if known else ""
+
+
+def identity_file(disk: Disk, folder: Path) -> FileId:
+    """Returns which file holds the identity now: another one does when the log has a new node."""
+    found = disk.path_id(str(own_folder(folder) / "identity.json"))
+    return found[0] if found else NOWHERE
 
 
 def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:

@@ -22,7 +22,7 @@ from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import NOWHERE, Disk, FileId, wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error, poisoned_error, sync_error
 from thence.log.storage.durability import warnings
-from thence.log.storage.identity import known_node_id
+from thence.log.storage.identity import identity_file, known_node_id
 from thence.log.storage.numbering import Numbering
 from thence.log.storage.segment import (
     CURRENT,
@@ -90,6 +90,7 @@ class SegmentWriter:
         self._has_reported_recoveries = False
         self._opening_report = OpeningReport(disk, folder, vocabulary, self.opening)
         self.numbers = Numbering(disk, folder)
+        self._identity = NOWHERE  # the file of the identity under which is written
         self._poison: OutcomeUnknown | None = None
 
     @property
@@ -179,6 +180,10 @@ class SegmentWriter:
             self._open()
         elif there[1] == self._size and self._is_whole:
             return
+        elif (
+            identity_file(self._disk, self.folder) != self._identity
+        ):  # what came made it another node
+            self._open()
         else:
             self._catch_up(self._size if there[1] >= self._size else 0)
         if self._file == self._suspect:
@@ -226,6 +231,7 @@ class SegmentWriter:
             self.numbers.begin(*self._opening_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
             self._left = (NOWHERE, 0)
+        self._identity = identity_file(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
         self.opening.begin()
         self._is_whole = self._has_reported_recoveries = False
