@@ -1,7 +1,7 @@
 """A durable, causally ordered event log: what many agents did, and why.
 
-What `__all__` lists is public, here and in the rooms that docs/reference/python.md names.
-It is imported when it is first asked for, so that commands start quickly.
+The names in `__all__` are public, here and in the rooms that docs/reference/python.md names.
+They are imported when they are first asked for, so that commands start quickly.
 """
 
 TYPE_CHECKING = False  # as typing has it, without its import

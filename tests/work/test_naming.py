@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from thence.errors import PlanningError, Refused
 from thence.work.naming import (
     branch_of,
-    clash,
     is_slug,
     is_wp_id,
     kebab,
@@ -72,14 +71,6 @@ def test_number_behind_999_is_refused():
 def test_other_text_is_no_slug(text):
     assert is_slug("028-sync")
     assert not is_slug(text)
-
-
-def test_names_clash_in_case_and_in_unicodes_form():
-    assert clash("028-sync", ["027-sync", "028-Sync"]) == "028-Sync"
-    assert clash("028-caf\u00e9", ["028-CAFE\u0301"]) == "028-CAFE\u0301"
-    assert clash("028-stra\u00dfe", ["028-STRASSE"]) == "028-STRASSE"
-    assert clash("028-sync", ["028-sync"]) == "028-sync"
-    assert clash("028-sync", ["028-sync-2", "128-sync"]) is None
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def current() -> Output:
-    """Returns the voice of the command that runs."""
+    """Returns the output of the command that runs."""
     out = click.get_current_context().find_object(Output)
     assert out is not None
     return out

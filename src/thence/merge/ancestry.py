@@ -64,7 +64,7 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
     """Maps lines of other tools that name no causes to what they count as behind, by ids.
 
     That is whatever has a smaller clock on the same subject, and the line before by the same
-    `node_id`. What is behind itself another of these is left out.
+    `node_id`. One that is behind another of these is left out.
     """
     silent = {
         subject

@@ -77,7 +77,7 @@ def counting(ordered: Sequence[Event]) -> tuple[list[Event], Mapping[str, str]]:
 def canonical(value: object) -> bytes:
     """Encodes a value so that equal ones are equal bytes: keys and sets are sorted.
 
-    A value is of JSON, a set, a Struct, or an event, which stands for its id.
+    A value is JSON, a set, a Struct, or an event, which stands for its id.
     """
     return msgspec.json.encode(value, enc_hook=_plain, order="sorted")
 

@@ -21,8 +21,8 @@ from thence.merge.fold import canonical, merge_counter, merge_gset
 class Dispute(msgspec.Struct, frozen=True):
     """Events of one slot that were written beside each other, in total order.
 
-    `heads` are those of them that none of them goes back to; `is_beside` reports of two of the
-    events whether neither caused the other.
+    `heads` are those of them that none of them goes back to; `is_beside` reports whether neither
+    of two of the events caused the other.
     """
 
     events: Sequence[Event]
@@ -65,8 +65,8 @@ def state_machine_merge(
     """Returns the event whose state comes first, of several with one state the last in total order.
 
     `priority` maps states to numbers, the highest wins, or lists them, the first wins. Events
-    without `state_key` in their payload are passed over; of no events none is returned. Whether
-    one event caused another plays no part: pass the heads alone. Raises InvalidEvent, a
+    without `state_key` in their payload are passed over; no events have none. Causes between the
+    events play no part: pass the heads alone. Raises InvalidEvent, a
     ValueError, if no event holds the key, if one holds a state that the priority lacks, or if
     the events are about several subjects.
     """

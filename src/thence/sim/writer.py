@@ -264,7 +264,7 @@ def _with_simulation_id(event: Event, simulation_id: str) -> Event:
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with its causes; values that JSON can't hold are repaired.
 
-    `external` are causes in other logs, as `core.values.cause_text` writes them. The long texts of
+    `external` are causes in other logs, as `core.values.causes` writes them. The long texts of
     an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
     notice, which only the log itself may write.
     """

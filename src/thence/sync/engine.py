@@ -1,7 +1,8 @@
 """The sync engine: one round between a log and a server, without threads and without sleeping.
 
-A round compares blocks, takes what the log lacks, and brings what the server lacks. The log is the outbox: nothing is deleted when it is delivered. Each
-line is sent at most once in a round, so that a round ends whatever the server answers.
+A round compares blocks, takes what the log lacks, and brings what the server lacks. The log is the
+outbox: nothing is deleted when it is delivered. Each line is sent at most once in a round, so that
+a round ends whatever the server answers.
 """
 
 from collections import Counter

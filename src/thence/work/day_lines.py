@@ -1,7 +1,8 @@
 """The lines of day files: the file of each event, and the lines that a file lacks.
 
 A day is the UTC day of an event's own timestamp, so that the same event is in the same file in
-every clone. Lines are in order of arrival; existing lines are never changed.
+every clone. Lines are in order of arrival; existing lines are never changed. A `Splice` is a
+function by which a command changes a file, of whatever kind.
 """
 
 import re

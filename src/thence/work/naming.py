@@ -78,15 +78,6 @@ def number_of(name: str) -> int:
     return int(found[1]) if found else 0
 
 
-def clash(slug: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that a filesystem may confuse with this one; None if there is none.
-
-    Names clash when they are equal, or differ only in case or in Unicode's form.
-    """
-    folded = _folded(slug)
-    return next((name for name in known if _folded(name) == folded), None)
-
-
 def resolve(given: str, known: Iterable[str]) -> str:
     """Returns the slug for a number, a name, the beginning of either, or the whole slug.
 

@@ -55,7 +55,7 @@ def export_command(
     """Write events as a table, CSV or Parquet.
 
     A row is an event that fits every option that is given, as in `thence query`, in total
-    order. What is appended meanwhile is left out. However many there are, few are held in
+    order. Events that are appended meanwhile are left out. However many there are, few are held in
     memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
     apostrophe, unless --raw is given.
     """

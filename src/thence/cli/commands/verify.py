@@ -33,9 +33,9 @@ def verify_command(
 ) -> int:
     """Check every line of a log; without --repair nothing is changed.
 
-    Exit code 0: whole; 3: bytes are damaged or events of this log are lost. What is worth
-    knowing and no damage (an unfinished last line, lines of other tools, gaps in the
-    numbers of other nodes) is noted. A repair changes no event: it frees events of bytes
+    Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
+    that are no damage (an unfinished last line, lines of other tools, gaps in the
+    numbers of other nodes) are noted. A repair changes no event: it frees events of bytes
     around them, and moves bytes that are none to .thence/quarantine/.
     """
     from thence.cli.exit_codes import DAMAGED

@@ -8,7 +8,10 @@ from thence.cli.work.command_runner import command, feature_option, force_option
 @command("implement", "thence work implement WP01 --actor ada")
 @click.argument("package", metavar="WP")
 @click.option(
-    "--take-over", "takes_over", is_flag=True, help="Take it from who has it; they are notified."
+    "--take-over",
+    "takes_over",
+    is_flag=True,
+    help="Take it from whoever has it; they are notified.",
 )
 @feature_option
 @force_option

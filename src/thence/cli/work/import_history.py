@@ -12,7 +12,7 @@ def import_command(is_dry: bool, feature: str | None) -> int:
     """Bring the history in planning files into the log, once.
 
     Read are the lanes and Activity Log lines of package files, tasks.md, meta.json, and the
-    lines of day files that other tools wrote. What can't be read is reported.
+    lines of day files that other tools wrote. It reports what it can't read.
     """
     from thence.work.commands.import_history import import_history
 

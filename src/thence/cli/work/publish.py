@@ -14,7 +14,7 @@ def publish_command(
 
     They go to the branch thence-board of the remote, which nothing else uses: no branch of yours
     moves. Where day files are tracked (`share: tree`) they are committed on your branch instead.
-    What others have published comes with every `git fetch` too.
+    Events that others have published come with every `git fetch` too.
     """
     from thence.work.commands.publish import publish
 

@@ -17,8 +17,8 @@ def share_command(mode: str, is_anyway: bool) -> int:
     """Choose how the project shares its events, and change over.
 
     `branch` is the remote's branch thence-board, to which `thence work publish` brings them.
-    `tree` are day files on your own branches, which git merges line by line. What was shared in
-    one way is still read after the other was chosen.
+    `tree` are day files on your own branches, which git merges line by line. Events shared in
+    one way are still read after the other was chosen.
     """
     from thence.work.commands.share import share
 

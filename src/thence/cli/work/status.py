@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def status_command(feature: str | None) -> int:
     """Show the board: every work package in its lane.
 
-    It is a replay of the log. What clones have written at once and can't both stand is shown as
-    a conflict, with the rule that settled it. Packages at work whose branches change the same
-    files are shown too.
+    It is a replay of the log. Events that clones have written at once and that can't both stand
+    are shown as a conflict, with the rule that settled it. Packages at work whose branches
+    change the same files are shown too.
     """
     from thence.work.commands.status import status
 

@@ -2,8 +2,8 @@
 
 Where both events have a `step` they are one when it is the same; of a step that a log holds
 several times the n-th is the n-th. Any other two are one when they have the same type, subject
-and payload, and the causes of one are, each by each, the causes of the other. Of several that
-are alike those are paired first that led to the same, then those with the same members, then
+and payload, and the causes of one are, each by each, the causes of the other. Several that
+are alike are paired so: first those that led to the same, then those with the same members, then
 by total order. So the result depends on no order of the input.
 """
 

@@ -58,7 +58,7 @@ class Why(msgspec.Struct, frozen=True):
 
     `chain` is one line of causes, the root first and the event last; `sentences` describe it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
-    first. At most the 10,000 nearest causes are in either; `truncated` says that there are more.
+    first. At most the 10,000 nearest causes are in either; `truncated` is True if there are more.
     """
 
     event: Event

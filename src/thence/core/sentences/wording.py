@@ -48,16 +48,16 @@ def spoken(payload: Mapping[str, Any]) -> Spoken:
     return Spoken(line(kind), ("error_type",), is_bare=True)
 
 
-def fields(payload: Mapping[str, Any], skipped: Collection[str], said: Collection[object]) -> str:
+def fields(payload: Mapping[str, Any], skipped: Collection[str], named: Collection[object]) -> str:
     """Returns up to four fields of a payload: `amount 12, sku x`.
 
     Short values come first, each kind in the payload's order; empty ones, `skipped` keys and
-    values that are `said` already are left out.
+    values that are `named` already are left out.
     """
     short: list[str] = []
     long: list[str] = []
     for key, value in islice(payload.items(), _KEYS_LOOKED_AT_MAX):
-        if key in skipped or value is None or (type(value) is str and _is_said(value, said)):
+        if key in skipped or value is None or (type(value) is str and _is_named(value, named)):
             continue
         text, is_short = _field(value)
         if not text:
@@ -161,8 +161,8 @@ def _field(value: Any) -> tuple[str, bool]:
     return (f"({text})" if text else ""), False
 
 
-def _is_said(value: str, said: Collection[object]) -> bool:
-    return not value or value in said
+def _is_named(value: str, named: Collection[object]) -> bool:
+    return not value or value in named
 
 
 def _joined(parts: Iterable[str]) -> str:

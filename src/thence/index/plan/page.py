@@ -245,7 +245,7 @@ class Wanted(NamedTuple):
         if cursor is None:
             return cls(question, limit, offset, None, descending)
         if offset:
-            raise _unfit("offset", "a cursor names already where the page begins")
+            raise _unfit("offset", "a cursor already names where the page begins")
         return cls(question, limit, 0, read_cursor(cursor, question), descending)
 
     def room(self, total: int) -> int:

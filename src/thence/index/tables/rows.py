@@ -1,7 +1,7 @@
 """The rows of an index for the lines of a segment, block by block.
 
-Lines are decoded by `core.values.entry`. Numbers beyond SQLite's range are set to its bounds,
-and text that UTF-8 can't encode is written with escapes, so that no line can break a build.
+Lines are decoded by `core.values.indexed_members`. Numbers beyond SQLite's range are set to its
+bounds, and text that UTF-8 can't encode is written with escapes: no line can break a build.
 """
 
 import sqlite3

@@ -1,7 +1,7 @@
 """The error of a failed system call, and the errors that thence raises for it.
 
 A failed call raises `DiskError` inside thence. Where the failure reaches a caller, one function
-for each case makes the `ThenceError` that says what was tried and what to do next.
+for each case makes the `ThenceError` with what was tried and what to do next.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""Warnings about filesystems on which a sync does not make events durable."""
+"""The effect of a sync by the type of a log's filesystem, with a warning where it is unproven."""
 
 from pathlib import Path
 from typing import Any, Literal

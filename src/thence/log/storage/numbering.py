@@ -42,7 +42,7 @@ class Numbering:
     """The last numbers of one open log, as far as its writer has read and written.
 
     A new node has no event yet. While its `previous_node` is set, only the clock is read, back to
-    the last event of the previous_node.
+    the last event of the previous node.
     """
 
     def __init__(self, disk: Disk, folder: Path) -> None:

@@ -48,7 +48,7 @@ class Drafting:
         """Returns the event's draft, behind the notices that its causes need.
 
         `causes` are all causes of the event, `external` those of them that lie in other logs,
-        in the form of `core.values.cause_text`. Raises InvalidEvent, EventTooLarge.
+        in the form of `core.values.causes`. Raises InvalidEvent, EventTooLarge.
         """
         notices: list[Draft] = []
         if causes:

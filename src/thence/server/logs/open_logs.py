@@ -1,8 +1,8 @@
 """The open logs of a root, a bounded number of them.
 
 A request uses a log for as long as its query takes; the logs that were used last stay open. A
-log whose folder was replaced by another one is opened anew. Only this module of the server depends
-on how a query is answered: by the log's index, however small the log is.
+log whose folder was replaced by another one is opened anew. A query of one log is answered by the
+log's index, however small the log is.
 """
 
 from collections import OrderedDict

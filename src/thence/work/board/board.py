@@ -147,7 +147,7 @@ def _feature_slug(event: Event) -> str | None:
 def as_json(board: Board) -> dict[str, Any]:
     """Returns the board in the form of `thence work status --json`, equal in all clones.
 
-    Of conflicts the open ones are shown, each with its feature.
+    It shows the open conflicts, each with its feature.
     """
     return {"features": [_feature_json(board, feature) for feature in board.features.values()]}
 

@@ -156,29 +156,29 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def is_send_back(self) -> bool:
-        """Whether the move takes the package out of review, back to work."""
+        """True if the move takes the package out of review, back to work."""
         return self.package.lane == FOR_REVIEW and self.to in (DOING, PLANNED)
 
     @property
     def is_release(self) -> bool:
-        """Whether the move gives back a package that somebody works on."""
+        """True if the move gives back a package that somebody works on."""
         return self.package.lane == DOING and self.to == PLANNED
 
     @property
     def is_reopening(self) -> bool:
-        """Whether the move reopens a package that was done."""
+        """True if the move reopens a package that was done."""
         return self.package.lane == DONE and self.to == DOING
 
     @property
     def is_lost(self) -> bool:
-        """Whether somebody else took the package over from the actor."""
+        """True if somebody else took the package over from the actor."""
         package, actor = self.package, self.facts.actor
         lost = package.taken_over
         return package.lane == DOING and lost is not None and lost.former == actor != package.agent
 
     @property
     def is_claim(self) -> bool:
-        """Whether the move begins the work on the package."""
+        """True if the move begins the work on the package."""
         return self.to == DOING and not self.is_send_back
 
     def lane_of(self, wp_id: str) -> str:

@@ -34,7 +34,7 @@ class GateState(msgspec.Struct, frozen=True):
 
     @property
     def is_passed(self) -> bool:
-        """Whether the gate is passed."""
+        """True if the gate is passed."""
         return self.status == PASSED
 
 
@@ -133,7 +133,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_number(self) -> bool:
-        """Whether the package's number is its own, so that events can name it."""
+        """True if the package's number is its own, so that events can name it."""
         return "~" not in self.wp_id
 
     def events_of(self, *names: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ The event that claims a package `begins` something. A later event `ends` it: the
 or the package is free again. An open claim without a lock has lost its command. The next command
 of this node compares it with git: with a branch the claim stands, else it is released, in the name
 of its actor. Claims of other nodes are for those nodes to end; the board shows them.
+A branch of a package that the journal has no claim for counts as one.
 """
 
 import fcntl

@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
     @property
     def is_durable(self) -> bool:
-        """Whether the events are in the journal and on the device."""
+        """True if the events are in the journal and on the device."""
         return self.error is None
 
     @property

@@ -166,9 +166,8 @@ class PackageTask:
                 facts = facts_of(session, self._feature, self.task.wp_id)
                 move(session, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
             except Refused as refused:
-                remedy = (refused.hint or "").removesuffix(
-                    FORCING
-                )  # agents get no hint to force it
+                # agents get no hint to force it
+                remedy = (refused.hint or "").removesuffix(FORCING)
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
         self._check_journal()

@@ -85,7 +85,7 @@ class Tasks(NamedTuple):
 def parse(data: bytes, file: str) -> Tasks:
     """Reads a tasks.md; `file` is its name in problems.
 
-    Of two packages with the same id the first is read.
+    If two packages have the same id, the first is read.
     """
     return _Parser(file).tasks(data)
 

@@ -124,7 +124,7 @@ class Session:
 
     @cached_property
     def shares_in_tree(self) -> bool:
-        """Whether events are shared in day files on the user's branches."""
+        """True if events are shared in day files on the user's branches."""
         return is_tree(self.project)
 
     @property

@@ -1,7 +1,8 @@
 """Locks of a repository that threads and processes of thence take in turn.
 
 The locks are `flock` on files below the shared git folder, where no git command looks. The system
-releases them when a process ends, however it ends. A lock file is never deleted.
+releases them when a process ends, however it ends. A lock file is never
+deleted but for the marker of an orchestrator.
 """
 
 import fcntl
