@@ -26,8 +26,8 @@ from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.opening_report import durable_seq
 from thence.log.crash.openings import openings
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.disk import Disk
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.storage.identity import known_node_id, known_node_ids
 from thence.log.storage.segment import strays
