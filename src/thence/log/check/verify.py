@@ -26,8 +26,8 @@ from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.opening_report import durable_seq
 from thence.log.crash.openings import openings
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
-from thence.log.storage.claims import Claims
 from thence.log.storage.disk import Disk
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.storage.identity import known_node_id, known_node_ids
 from thence.log.storage.segment import strays
@@ -110,8 +110,8 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     node_id = known_node_id(disk, folder)
     # before a line is read: another process may be writing
     durable = durable_seq(disk, folder, node_id, list(openings(disk, folder)))
-    claims = Claims(disk, folder)
-    check = _Check(vocabulary, known_node_ids(disk, folder), node_id, durable, claims)
+    disowned = Disowned(disk, folder)
+    check = _Check(vocabulary, known_node_ids(disk, folder), node_id, durable, disowned)
     for block in blocks(disk, folder):
         check.block(block)
     if check.repeated:
@@ -133,7 +133,7 @@ class _Check:
         own: frozenset[str],
         node_id: str = "",
         durable: int = 0,
-        claims: Claims | None = None,
+        disowned: Disowned | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._durable = (node_id, durable)
@@ -141,8 +141,8 @@ class _Check:
         self._own = own
         # an event of an earlier node of this log may be relayed back, as one of others may
         self._in_order = frozenset((node_id,)) if node_id else own
-        self._claims = claims
-        self._claimed: set[tuple[str, int]] = set()
+        self._disowned = disowned
+        self._disowned_numbers: set[tuple[str, int]] = set()
         self._recorded = DamageRecord(vocabulary, own)
         self._files: list[str] = []
         self._ids: set[str] = set()
@@ -186,8 +186,8 @@ class _Check:
         node_id = found[0].node_id
         if len({essence.node_id for essence in found}) > 1:
             return False
-        if self._claims and node_id in self._own:
-            return False  # some of them may be claims
+        if self._disowned and node_id in self._own:
+            return False  # some of them may be disowned
         node = self._nodes.setdefault(node_id, NumberRanges())
         first, count = found[0].seq, len(found)
         clocks = [essence.lamport_clock for essence in found]
@@ -245,13 +245,13 @@ class _Check:
     def _order(self, line: Line, event: Event, is_first: bool) -> None:
         node = self._nodes.setdefault(event.node_id, NumberRanges())
         number = event.node_id, event.seq
-        is_claim = self._is_claim(event)
-        is_late = is_claim or (event.seq < node.last and event.node_id not in self._in_order)
-        if is_claim:  # one above the log's own numbers makes no hole in them
-            is_new = number not in self._claimed and not node.holds(event.seq)
-            self._claimed.add(number)
+        is_disowned = self._is_disowned(event)
+        is_late = is_disowned or (event.seq < node.last and event.node_id not in self._in_order)
+        if is_disowned:  # one above the log's own numbers makes no hole in them
+            is_new = number not in self._disowned_numbers and not node.holds(event.seq)
+            self._disowned_numbers.add(number)
         else:
-            is_new = node.add(event.seq) and number not in self._claimed
+            is_new = node.add(event.seq) and number not in self._disowned_numbers
         if not is_first:
             return
         if not is_new:
@@ -260,12 +260,12 @@ class _Check:
         if event.lamport_clock <= node.clock and not is_late:
             reason = f"the clock goes back from {node.clock} to {event.lamport_clock}"
             self._add(self._at(line, "clock_back", reason, event))
-        if not is_claim:
+        if not is_disowned:
             node.clock = max(node.clock, event.lamport_clock)
 
-    def _is_claim(self, event: Event) -> bool:
-        claims = self._claims
-        return claims is not None and event.node_id in self._own and claims.holds(event)
+    def _is_disowned(self, event: Event) -> bool:
+        disowned = self._disowned
+        return disowned is not None and event.node_id in self._own and disowned.holds(event)
 
     def _add_notice(self, line: Line, event: Event) -> None:
         if self._recorded.may_be_notice((event.event_type,)):
@@ -301,7 +301,7 @@ class _Check:
                 reason = f"event {event_id} names the cause {cause}, which is not here"
                 found.append(Finding("cause_missing", reason, file, offset, length))
         found.sort(key=lambda finding: (order[finding.file], finding.offset))
-        for node_id, seq in self._claimed:
+        for node_id, seq in self._disowned_numbers:
             if seq < self._nodes[node_id].last:
                 self._nodes[node_id].add(seq)
         for node_id in {*self._recorded.numbers, *filter(None, self._durable[:1])}:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
-from thence.log.storage.claims import Claims
 from thence.log.storage.disk import Disk
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.segment import current_path, older_names
 from thence.log.storage.tail_recovery import foreign_clock, last_numbers
 
@@ -132,8 +132,8 @@ class Numbering:
     def read(self, descriptor: int, start: int, end: int) -> bool:
         """Takes over the numbers between two offsets; False if no line is of this node."""
         node_id = self.previous_node or self.node_id
-        claims = Claims(self._disk, self._folder)
-        found = last_numbers(self._disk, descriptor, start, end, node_id, claims)
+        disowned = Disowned(self._disk, self._folder)
+        found = last_numbers(self._disk, descriptor, start, end, node_id, disowned)
         if found is None:
             return False
         if not self.previous_node:

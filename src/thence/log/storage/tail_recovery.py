@@ -16,9 +16,9 @@ from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, num
 from thence.core.values.embedded_events import pieces
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.storage.claims import Claims
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.disk_errors import DiskError, half_line_error
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import MOVED
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder
@@ -187,12 +187,17 @@ def _reported_path(path: Path) -> Path:
 
 
 def last_numbers(
-    disk: Disk, descriptor: int, start: int, end: int, node_id: str, claims: Claims | None = None
+    disk: Disk,
+    descriptor: int,
+    start: int,
+    end: int,
+    node_id: str,
+    disowned: Disowned | None = None,
 ) -> HighestNumbers | None:
     """Returns the highest numbers in the lines between two offsets, to continue from.
 
     The lines are read backwards to the last valid line of this node that follows a smaller
-    number, so that lines which somebody moved or copied to the end do no harm. Of claims only
+    number, so that lines which somebody moved or copied to the end do no harm. Of disowned only
     the clock counts. A damaged line behind that line keeps its number: one number is left out
     for each. Returns None if the range holds no line of this node.
     """
@@ -206,7 +211,7 @@ def last_numbers(
                 lamport_clock = max(lamport_clock, foreign_clock(line))
                 continue
             lamport_clock = max(lamport_clock, found[2])
-            if found[0] == node_id and not (claims and claims.holds(line)):
+            if found[0] == node_id and not (disowned and disowned.holds(line)):
                 seq = max(seq, found[1])
                 if found[1] < after or found[1] == 1:
                     return HighestNumbers(seq + damaged, lamport_clock + damaged)

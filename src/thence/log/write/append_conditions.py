@@ -13,8 +13,8 @@ from thence.core.event import Event
 from thence.core.values.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
-from thence.log.storage.claims import Claims
 from thence.log.storage.disk import Disk
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.segment import segments
 from thence.log.storage.tail_recovery import lines_backwards
 
@@ -121,7 +121,7 @@ class _Judge:
         self._folder = folder
         self._node_id = node_id
         self._vocabulary = vocabulary
-        self._claims = Claims(disk, folder)
+        self._disowned = Disowned(disk, folder)
         self._admitted: dict[int, Event] = {}
         self.verdicts: list[Verdict] = []
 
@@ -167,7 +167,7 @@ class _Judge:
             event = parse(line, self._vocabulary)
             if not isinstance(event, Event):
                 continue
-            if guard.reaches_back_to(event, self._node_id) and not self._claims.holds(event):
+            if guard.reaches_back_to(event, self._node_id) and not self._disowned.holds(event):
                 return None
             if guard.is_broken_by(event):
                 return self._heads_moved(event)

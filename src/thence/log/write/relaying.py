@@ -16,9 +16,9 @@ from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import all_lines
 from thence.log.storage.append_lock import WAIT_S
-from thence.log.storage.claims import add_claims
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
+from thence.log.storage.disowned import disown
 from thence.log.storage.findings import Relayed
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
@@ -119,7 +119,7 @@ class Relay:
         """Prepares for lines under own node_ids; reports whether the log has a new node_id.
 
         One above the last number of the present node shows that numbers were given out
-        elsewhere. All others, and those that come within a day, become claims.
+        elsewhere. All others, and those that come within a day, are disowned: they change nothing.
         """
         where = (self._disk, self._folder)
         node_id = known_node_id(*where)
@@ -129,7 +129,8 @@ class Relay:
         last = last_own_seq(*where, node_id)
         if max(event.seq for event in under) > last and renew(*where, node_id, now_s):
             return True
-        return not add_claims(*where, under) and renew(*where, node_id, now_s, is_forced=True)
+        has_room = disown(*where, node_id, under)
+        return not has_room and renew(*where, node_id, now_s, is_forced=True)
 
     def _write(self, events: Iterable[Event], timeout_s: float) -> None:
         # taken out while in use: another thread, or a forked child, makes its own

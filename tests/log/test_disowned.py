@@ -5,7 +5,7 @@ from tests.log.test_relaying import DAY_S, NOW_S, line_of, lines_of, own_line, t
 
 import thence
 from thence.errors import HeadsMoved
-from thence.log.storage import claims
+from thence.log.storage import disowned
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import known_node_id
 
@@ -83,17 +83,20 @@ def test_guard_is_not_satisfied_by_a_line_that_only_bears_our_node(log):
 
 
 def test_full_record_of_such_lines_gives_the_log_another_node(log, monkeypatch):
-    monkeypatch.setattr(claims, "CLAIMS_MAX", 2)
+    monkeypatch.setattr(disowned, "DISOWNED_MAX", 2)
     node_id = known_node_id(OS_DISK, log.folder)
     lines = [own_line(log, number, 9) for number in (1, 2, 3)]
     assert not taken(log, lines[:2]).renewed
     result = taken(log, lines)
     assert (result.renewed, result.known) == (True, 2)
     assert known_node_id(OS_DISK, log.folder) != node_id
+    numbers_after(log)
+    under = own_line(log, 1, 9, known_node_id(OS_DISK, log.folder))
+    assert not taken(log, [under]).renewed, "the new node has room of its own"
 
 
 def test_spoilt_record_is_no_reason_to_fail(log):
     taken(log, [own_line(log, 2, 9)])
-    (log.folder / ".thence" / "claims.json").write_bytes(b"{")
-    assert claims.read_claims(OS_DISK, log.folder) == frozenset()
+    (log.folder / ".thence" / "disowned.json").write_bytes(b"{")
+    assert disowned.read_disowned(OS_DISK, log.folder) == {}
     assert log.append("WPCreated", {}, subject="WP01").seq == OWN_EVENTS + 1
