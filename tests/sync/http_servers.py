@@ -17,6 +17,7 @@ from thence.errors import CursorUnknown
 HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
+HTML = b"<html><body>Please accept the terms of this network</body></html>"
 
 
 class TeamServer:

@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from tests.sync.http_servers import HostileServer, TeamServer, problem, told, whole
+from tests.sync.http_servers import HTML, HostileServer, TeamServer, problem, told, whole
 
 from thence.core.wire.messages import BlockRun, BlocksRequest, Tokens
 from thence.errors import (
@@ -52,7 +52,6 @@ def server():
         yield found
 
 
-HTML = b"<html><body>Please accept the terms of this network</body></html>"
 RESULTS = b'{"results":[]}'
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 DATE = "Date: Mon, 05 Jan 1970 00:00:00 GMT"
