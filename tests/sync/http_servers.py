@@ -172,6 +172,7 @@ class HostileServer:
 
     def __init__(self, answer, then="close"):
         self.answer, self.then = answer, then
+        self.asked = threading.Event()
         self._connections = []
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -214,6 +215,7 @@ class HostileServer:
                 body = json.dumps(HEALTH).encode()
                 connection.sendall(whole(200, body, "Connection: close"))
                 return
+            self.asked.set()
             if self.then == "drip":
                 self._drip(connection)
             else:
