@@ -123,12 +123,12 @@ class CredentialStore:
                 hint=f"log in first: thence sync login {server or 'URL'}",
             )
         names = "; ".join(f"{each.server} as {each.username}" for each in found)
-        option = "--as NAME" if server else "its address"
+        is_one_server = len({each.server for each in found}) == 1
         raise NotLoggedIn(
             "could not choose a login to",
             place=place,
             cause=f"there are {len(found)}: {names}",
-            hint=f"name one by {option}",
+            hint="name the user: --as NAME" if is_one_server else "name the server by its address",
         )
 
     def save(self, login: Login) -> None:
@@ -165,14 +165,6 @@ class CredentialStore:
                 raise
             self._write((*_others(logins, login), renewed))
             return renewed
-
-    def changed(self) -> tuple[int, int] | None:
-        """Returns a value that differs after the file was replaced; None while there is none."""
-        try:
-            found = self.path.lstat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[Login, ...]]:

@@ -42,11 +42,11 @@ class Answer(NamedTuple):
 
 def server_address(given: str) -> str:
     """Returns the one form of a server's address; raises SyncError, which shows no password."""
-    parts = urlsplit(given)
     try:
+        parts = urlsplit(given)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
+        parts, host, port = urlsplit(""), None, None
     shown = f"{parts.scheme}://{host or ''}" if host else "that address"
     cause = ""
     if parts.scheme not in _PORTS or not host or not given.isprintable() or " " in given:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import Event as Signal
 from threading import Lock, Thread, current_thread
 
-from thence.errors import NotLoggedIn, ServerBusy, ThenceError, WriterClosed
+from thence.errors import NotLoggedIn, ServerBusy, SyncError, ThenceError, WriterClosed
 from thence.replica import Log, warn
 from thence.sync.credentials import CredentialStore
 from thence.sync.file_lock import FileLock
@@ -23,6 +23,7 @@ from thence.sync.rounds import (
     service_lock,
     sync_engine,
 )
+from thence.sync.target import enabled_target
 from thence.sync.transport import Transport
 
 INTERVAL_S = 300.0
@@ -78,6 +79,7 @@ class BackgroundSyncService:
         self._thread: Thread | None = None
         self._state = "stopped"
         self._last: RoundOutcome | None = None
+        self._has_warned = False
 
     @property
     def state(self) -> str:
@@ -133,6 +135,7 @@ class BackgroundSyncService:
                     return
                 if outcome is not None and not stop.is_set():
                     failures = 0 if outcome.is_complete else failures + 1
+                    self._has_warned = self._has_warned and outcome.error is not None
                 self._pause(outcome, failures, stop)
         finally:
             if is_present:
@@ -173,12 +176,23 @@ class BackgroundSyncService:
             self._wait(stop, self._interval_s)
 
     def _wait_for_login(self, error: NotLoggedIn, stop: Signal) -> None:
-        """Warns once, and waits until the file of logins is another one."""
+        """Warns once, and waits until there is a login that has not ended."""
         self._state = "logged out"
-        before = self._store.changed()
-        warn("logged_out", {"error": str(error), "next": error.hint})
-        while self._store.changed() == before and not self._wait(stop, _LOOK_S):
-            continue
+        if not self._has_warned:
+            self._has_warned = True
+            warn("logged_out", {"error": str(error), "next": error.hint})
+        if not self._has_login():
+            while not self._has_login() and not self._wait(stop, _LOOK_S):
+                continue
+        else:  # it looks good here, and the server refuses it all the same
+            self._wait(stop, BACKOFF_MAX_S)
+
+    def _has_login(self) -> bool:
+        try:
+            target = enabled_target(self._log.folder)
+            return not self._store.login(target.server, target.user).has_ended
+        except SyncError:
+            return False
 
 
 def _taken(presence: FileLock) -> bool:

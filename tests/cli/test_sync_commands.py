@@ -1,0 +1,221 @@
+"""The commands of `thence sync`, as a user runs them, against a server of the wire."""
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
+from tests.sync.http_servers import HTML, TeamServer
+from tests.sync.plain_server import PlainServer
+from tests.work.repositories import make_repository
+
+from thence.sync.file_lock import FileLock
+from thence.work.journal.store import EventStore
+
+
+@pytest.fixture
+def server():
+    with TeamServer(PlainServer) as found:
+        yield found
+
+
+class User:
+    """A user with a config folder of their own, at work in a folder."""
+
+    def __init__(self, name, config, folder):
+        self.name, self.config, self.folder = name, config, folder
+
+    def __call__(self, *arguments, cwd=None):
+        env = {"XDG_CONFIG_HOME": str(self.config)}
+        return warm(*arguments, cwd=cwd or self.folder, env=env)
+
+    def done(self, *arguments, cwd=None):
+        ended = self(*arguments, cwd=cwd)
+        assert ended.code == 0, ended.err
+        return ended
+
+    def log_in(self, server, password="blue whale"):
+        ended = thence(
+            *("sync", "login", server.url, "--username", self.name, "--password-stdin", "--json"),
+            cwd=self.folder,
+            env={"XDG_CONFIG_HOME": str(self.config)},
+            stdin=password.encode() + b"\n",
+        )
+        assert ended.code == 0, ended.err
+        return ended
+
+
+@pytest.fixture
+def ada(tmp_path):
+    folder = tmp_path / "ada"
+    folder.mkdir()
+    return User("ada", tmp_path / "config", folder)
+
+
+def clone(user, server, folder):
+    """Make a project, or a copy of one, that is synced."""
+    user.done("sync", "enable", "--json", cwd=folder)
+    return user.done("sync", "now", "--json", cwd=folder).json
+
+
+@pytest.mark.promise("S9")
+def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, server):
+    ada.log_in(server)
+    first = make_repository(tmp_path / "first")
+    ada.done("work", "add", "Read the spec", cwd=first)
+    second = tmp_path / "second"
+    shutil.copytree(first, second, ignore=lambda folder, names: {"thence"} & set(names))
+    brought = clone(ada, server, first)
+    assert brought["delivered"] > 0
+    assert clone(ada, server, second)["taken"] == brought["delivered"]
+    ada.done("work", "move-task", "WP01", "--to", "doing", cwd=second)
+    ada.done("sync", "now", cwd=second)
+    ada.done("sync", "now", cwd=first)
+    boards = [ada.done("work", "status", "--json", cwd=each).json for each in (first, second)]
+    assert boards[0]["features"] == boards[1]["features"]
+    assert "WP01" in json.dumps(boards[0]["features"][0]["lanes"]["doing"])
+    (log,) = server.logs.values()
+    teams = [json.loads(line)["team_slug"] for line in log.lines]
+    assert (teams[0], teams[-1]) == ("local", "atlas")
+    assert server.kinds == {EventStore.at(first).project.uuid: "work"}
+    again = ada.done("sync", "now", "--json", cwd=first).json
+    assert (again["taken"], again["delivered"]) == (0, 0)
+    assert ada.done("sync", "status", "--check", cwd=first).code == 0
+
+
+@pytest.mark.promise("S9")
+def test_sync_now_exits_1_with_three_lines_while_anything_stays_behind(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "order.placed", "n=1")
+    ada.done("append", "--log", "orders", "order.spoilt", "n=2")
+    server.logs.default_factory = refusing
+    ada.done("sync", "enable", "--log", "orders", "--name", "orders")
+    ended = ada("sync", "now", "--log", "orders")
+    assert ended.code == 1
+    assert is_three_lines(ended.err)
+    assert "1 are parked" in ended.err
+    parked = ada.done("sync", "parked", "--log", "orders", "--json").json["parked"]
+    assert [(each["direction"], each["reason"]) for each in parked] == [("push", "it is spoilt")]
+    state = ada("sync", "status", "--log", "orders", "--check", "--json")
+    assert (state.code, state.json["is_in_sync"], state.json["parked"]) == (1, False, 1)
+    server.logs["orders"].refuse = lambda line: None
+    ada.done("sync", "parked", "retry", "--log", "orders")
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 1
+
+
+def refusing():
+    log = PlainServer()
+    log.refuse = lambda line: "it is spoilt" if b"spoilt" in line else None
+    return log
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.promise("S9")
+def test_without_a_server_local_commands_go_on_and_status_needs_no_network(tmp_path, ada):
+    folder = make_repository(tmp_path / "project")
+    with TeamServer(PlainServer) as server:
+        ada.log_in(server)
+        ada.done("work", "add", "Read the spec", cwd=folder)
+        ada.done("sync", "enable", cwd=folder)
+    before = ada.done("sync", "status", "--json", cwd=folder).json
+    assert (before["connection"], before["last"], before["is_enabled"]) == ("Offline", None, True)
+    ended = ada("sync", "now", cwd=folder)
+    assert ended.code == 1
+    assert is_three_lines(ended.err)
+    ada.done("work", "add", "Write it", cwd=folder)
+    state = ada.done("sync", "status", "--json", cwd=folder).json
+    assert state["connection"] == "OfflineBatchMode"
+    assert (state["failures"], state["last"]["error_code"]) == (1, "server_unreachable")
+    assert state["pending"] > before["pending"] > 0
+    assert ada("sync", "status", "--check", cwd=folder).code == 1
+
+
+def test_a_captive_portal_is_told_in_three_lines(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "note", "text=hello")
+    ada.done("sync", "enable", "--log", "orders")
+    server.overrides["/api/v1/sync/health/"] = (200, {"Content-Type": "text/html"}, HTML)
+    ended = ada("sync", "now", "--log", "orders", "--json")
+    assert ended.json["error"]["code"] == "bad_answer"
+    assert "terms of this network" in ended.json["error"]["cause"]
+    assert is_three_lines(ended.err)
+
+
+@pytest.mark.promise("S7")
+def test_second_sync_waits_for_the_turn_of_the_first(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "note", "text=hello")
+    ada.done("sync", "enable", "--log", "orders")
+    turn = FileLock(ada.folder / "orders/.thence/sync/lock")
+    assert turn.take()
+    release = threading.Timer(0.5, turn.release)
+    release.start()
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 1
+    release.join()
+
+
+def test_another_target_is_refused_without_switch(ada, server):
+    ada.log_in(server)
+    ben = User("ben", ada.config, ada.folder)
+    ben.log_in(server, "red fox")
+    ada.done("append", "--log", "orders", "note", "text=hello")
+    several = ada("sync", "enable", "--log", "orders")
+    assert several.code == 1
+    assert "--as" in several.err
+    enable = ("sync", "enable", "--log", "orders", "--json")
+    first = ada.done(*enable, "--as", "ada").json
+    assert ada.done(*enable, "--as", "ada").json["log"] == first["log"]
+    refused = ada(*enable, "--as", "ben")
+    assert refused.json["error"]["code"] == "sync_refused"
+    assert "--switch" in refused.json["error"]["hint"]
+    assert ada.done(*enable, "--as", "ben", "--switch").json["user"] == "ben"
+    ada.done("sync", "disable", "--log", "orders")
+    assert ada("sync", "now", "--log", "orders").code == 1
+    ada.done(*enable, "--as", "ben")
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 1
+
+
+def test_moved_and_copied_logs_go_on(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "note", "text=1")
+    ada.done("sync", "enable", "--log", "orders")
+    ada.done("sync", "now", "--log", "orders")
+    Path(ada.folder / "orders").rename(ada.folder / "moved")
+    shutil.copytree(ada.folder / "moved", ada.folder / "copied")
+    for each in ("moved", "copied"):
+        ada.done("append", "--log", each, "note", "text=2")
+        assert ada.done("sync", "now", "--log", each, "--json").json["delivered"] >= 1
+    ada.done("sync", "now", "--log", "moved")
+    assert ada.done("sync", "status", "--check", "--log", "moved").code == 0
+
+
+@pytest.mark.promise("S10")
+def test_login_is_private_and_logout_ends_it(ada, server):
+    ended = ada.log_in(server)
+    assert ended.json == {"server": server.url, "username": "ada", "team": "atlas"}
+    file = ada.config / "thence/credentials.json"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    access, refresh = next(iter(server.access)), next(iter(server.refresh))
+    ada.done("append", "--log", "orders", "note", "text=1")
+    ada.done("sync", "enable", "--log", "orders")
+    ada.done("sync", "now", "--log", "orders")
+    for path in (each for each in ada.folder.rglob("*") if each.is_file()):
+        assert access.encode() not in path.read_bytes()
+        assert refresh.encode() not in path.read_bytes()
+    ada.done("sync", "logout")
+    assert refresh not in server.refresh
+    assert access not in file.read_text()
+    out = ada("sync", "now", "--log", "orders", "--json")
+    assert out.json["error"]["code"] == "not_logged_in"
+
+
+def test_login_without_a_terminal_names_the_option(ada, server):
+    ended = ada("sync", "login", server.url)
+    assert ended.code == 2
+    assert "--username" in ended.err
+    ended = ada("sync", "login", "http://thence.example", "--username", "ada", "--password-stdin")
+    assert ended.code == 1
+    assert is_three_lines(ended.err)

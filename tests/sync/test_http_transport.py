@@ -1,0 +1,314 @@
+"""The transport over HTTP: every answer is a value or a SyncError, in time, and shows no token."""
+
+import gzip
+import json
+import time
+
+import pytest
+from tests.sync.http_servers import HTML, HostileServer, TeamServer, problem, told, whole
+
+from thence.core.wire.messages import BlockRun, BlocksRequest, Tokens
+from thence.errors import (
+    BadAnswer,
+    BatchRefused,
+    CursorUnknown,
+    NotLoggedIn,
+    ServerBusy,
+    ServerUnreachable,
+    SyncError,
+    SyncRefused,
+)
+from thence.sync.credentials import CredentialStore, Login
+from thence.sync.http_connection import server_address
+from thence.sync.http_transport import HttpTransport, log_in, revoke
+from thence.sync.target import Target
+
+LINE = b'{"event_id":"01A","event_type":"note"}'
+ACCESS, REFRESH = "token-of-access", "token-of-refresh"
+
+
+@pytest.fixture
+def to(tmp_path):
+    """Make transports to servers, with a stored login, and close them in the end."""
+    made = []
+
+    def transport(url, request_s=5.0):
+        store = CredentialStore(tmp_path / "config")
+        login = Login(url, "ada", ACCESS, REFRESH)
+        store.save(login)
+        target = Target(url, "atlas", "ada", "orders", "plain", "")
+        made.append(HttpTransport(target, login, store, request_s=request_s))
+        return made[-1]
+
+    yield transport
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def server():
+    with TeamServer() as found:
+        found.access[ACCESS] = found.refresh[REFRESH] = "ada"
+        yield found
+
+
+RESULTS = b'{"results":[]}'
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+DATE = "Date: Mon, 05 Jan 1970 00:00:00 GMT"
+HOSTILE = {
+    "portal": (whole(200, HTML, kind="text/html"), BadAnswer),
+    "no type": (whole(200, RESULTS, kind=""), BadAnswer),
+    "no json": (whole(200, HTML), BadAnswer),
+    "no text": (whole(200, b"\xff\xfe{}"), BadAnswer),
+    "deep": (whole(200, b"[" * 100_000), BadAnswer),
+    "list": (whole(200, b"[1]"), BadAnswer),
+    "wrong member": (whole(200, b'{"results":7,"events":7,"differing":7}'), BadAnswer),
+    "no content": (b"HTTP/1.1 204 X\r\n\r\n", BadAnswer),
+    "half a body": (whole(200, RESULTS)[:-3], BadAnswer),
+    "half a head": (b"HTTP/1.1 200 OK\r\nContent-", BadAnswer),
+    "nothing": (b"", BadAnswer),
+    "no http": (b"220 mail.example ESMTP\r\n", BadAnswer),
+    "endless head": (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, BadAnswer),
+    "too long": (whole(200, b" " * 5_000_000), BadAnswer),
+    "bomb": (
+        whole(200, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
+        BadAnswer,
+    ),
+    "spoilt gzip": (whole(200, RESULTS, "Content-Encoding: gzip"), BadAnswer),
+    "half a gzip": (
+        whole(200, gzip.compress(RESULTS)[:-6], "Content-Encoding: gzip"),
+        BadAnswer,
+    ),
+    "brotli": (whole(200, RESULTS, "Content-Encoding: br"), BadAnswer),
+    "redirect": (whole(307, b"", "Location: http://evil.example/"), BadAnswer),
+    "teapot": (whole(418, HTML), BadAnswer),
+    "odd status": (whole(999, HTML), ServerUnreachable),
+    "bad request of a proxy": (whole(400, HTML), BadAnswer),
+    "no such path": (whole(404, HTML), BadAnswer),
+    "forbidden": (whole(403, b""), SyncRefused),
+    "precondition": (whole(412, b""), SyncRefused),
+    "conflict": (whole(409, b'{"error":"another kind"}'), SyncRefused),
+    "busy": (whole(429, b"", "Retry-After: 7"), ServerBusy),
+    "away": (whole(503, HTML), ServerBusy),
+    "broken": (whole(500, HTML), ServerUnreachable),
+    "gateway": (whole(502, HTML), ServerUnreachable),
+    "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), SyncError),
+}
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_answer_ends_in_an_error_of_sync(to, name):
+    answer, kind = HOSTILE[name]
+    with HostileServer(answer) as hostile:
+        asked = to(hostile.url)
+        for ask in (
+            lambda: asked.page(""),
+            lambda: asked.blocks(BlocksRequest({})),
+            lambda: asked.batch([LINE]),
+            lambda: asked.lines([bytes(32)]),
+        ):
+            with pytest.raises(kind) as caught:
+                ask()
+            assert isinstance(caught.value, SyncError)
+            assert ACCESS not in str(caught.value)
+            assert REFRESH not in str(caught.value)
+            assert len(str(caught.value)) < 600
+            assert caught.value.hint
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize(
+    ("answer", "then"),
+    [
+        (b"", "hold"),
+        (whole(200, RESULTS)[:-3], "hold"),
+        (b"HTTP/1.1 200 OK\r\nX: ", "drip"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "drip"),
+    ],
+    ids=["silent", "half a body", "dripping", "endless"],
+)
+def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
+    with HostileServer(answer, then) as hostile:
+        asked = to(hostile.url, request_s=0.3)
+        asked.check()
+        began = time.monotonic()
+        with pytest.raises(ServerUnreachable):
+            asked.batch([LINE])
+        assert time.monotonic() - began < 2
+
+
+def test_refused_connection_is_a_server_out_of_reach(to):
+    with TeamServer() as gone:
+        url = gone.url
+    with pytest.raises(ServerUnreachable):
+        to(url).page("")
+
+
+def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
+    server.overrides = {
+        "/api/v1/events": (200, JSON, b'{"events":[' + LINE + b'],"next":"c 1","more":true}'),
+        "/api/v1/events/batch/": told(200, {"results": [{"event_id": "01A", "status": "odd"}]}),
+        "/api/v1/events/lines/": (200, JSON, b'{"events":[' + LINE + b"]}"),
+    }
+    asked = to(server.url)
+    assert asked.page("c 0") == ([LINE], "c 1", True)
+    assert [each.status for each in asked.batch([LINE] * 100)] == ["odd"]
+    assert asked.lines([bytes(32)]) == [LINE]
+    health, page, batch, lines = server.requests
+    assert health[1] == "/api/v1/sync/health/"
+    assert "Authorization" not in health[3]
+    assert page[2] == {"log": "orders", "kind": "plain", "limit": "1000", "after": "c 0"}
+    assert page[3]["X-Team-Slug"] == "atlas"
+    assert batch[3]["Content-Encoding"] == "gzip"
+    assert batch[4] == b'{"events":[' + b",".join([LINE] * 100) + b"]}"
+    assert json.loads(lines[4]) == {"digests": ["00" * 32]}
+
+
+def test_a_log_that_the_server_lacks_is_empty(to, server):
+    asked = to(server.url)
+    assert asked.page("x") == ((), "x", False)
+    assert asked.lines([bytes(32)]) == ()
+    run = BlockRun(2, bytes(64), {"2": 1, "3": 1})
+    found = asked.blocks(BlocksRequest({"n": (run,)})).differing
+    assert [(each.node, each.block, each.digests) for each in found] == [
+        ("n", 2, b""),
+        ("n", 3, b""),
+    ]
+
+
+@pytest.mark.promise("S8")
+def test_refused_access_token_is_renewed_once_and_the_request_goes_on(tmp_path, to, server):
+    server.expire()
+    asked = to(server.url)
+    assert asked.page("") == ((), "", False)
+    assert server.refreshes == 1
+    stored = CredentialStore(tmp_path / "config").login(server.url)
+    assert (stored.access, stored.refresh) == ("access-ada-1", "refresh-ada-1")
+    assert asked.page("") == ((), "", False)
+    assert server.refreshes == 1
+
+
+@pytest.mark.promise("S8")
+def test_refused_refresh_token_needs_a_login_and_is_not_shown_again(to, server):
+    server.expire()
+    server.refresh.clear()
+    asked = to(server.url)
+    for _ in range(2):
+        with pytest.raises(NotLoggedIn, match="ada"):
+            asked.page("")
+    assert server.refreshes == 1
+
+
+def test_conflicts_and_refused_batches_are_told_apart(to, server):
+    asked = to(server.url)
+    server.overrides = {"/api/v1/events": problem(409, "cursor_unknown")}
+    with pytest.raises(CursorUnknown):
+        asked.page("old")
+    details = [{"event_id": "01A", "error": f"no time, {ACCESS}"}]
+    server.overrides = {
+        "/api/v1/events/batch/": told(400, {"error": "bad", "details": details}),
+        "/api/v1/events/blocks/": (413, {}, b""),
+    }
+    with pytest.raises(BatchRefused) as refused:
+        asked.batch([LINE])
+    assert refused.value.bad == {"01A": "no time, …"}
+    with pytest.raises(SyncRefused):
+        asked.blocks(BlocksRequest({}))
+    server.overrides = {"/api/v1/events/batch/": (413, {}, HTML)}
+    with pytest.raises(BatchRefused):
+        asked.batch([LINE])
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "999999999999"}, 600),
+        ({"Retry-After": "Mon, 05 Jan 1970 00:01:00 GMT", "Date": DATE[6:]}, 60),
+        ({"Retry-After": "Sun, 04 Jan 1970 00:01:00 GMT", "Date": DATE[6:]}, 0),
+        ({"Retry-After": "soon"}, 30),
+        ({}, 30),
+    ],
+)
+def test_busy_server_names_its_seconds_by_its_own_clock(to, headers, expected_s):
+    answer = whole(429, b"", *(f"{name}: {value}" for name, value in headers.items()))
+    with HostileServer(answer) as hostile:
+        asked = to(hostile.url)
+        with pytest.raises(ServerBusy) as caught:
+            asked.page("")
+    assert caught.value.retry_after_s == expected_s
+
+
+def test_later_server_is_named_before_any_token_is_sent(to, server):
+    server.health = {"status": "ok", "protocol": [2, 3]}
+    with pytest.raises(SyncRefused, match="2, 3") as caught:
+        to(server.url).page("")
+    assert "update" in caught.value.hint
+    assert server.paths() == ["/api/v1/sync/health/"]
+
+
+def test_redirect_names_its_target_and_gets_no_token(to, server):
+    with TeamServer() as other:
+        server.overrides = {"/api/v1/events": (302, {"Location": f"{other.url}/x"}, b"")}
+        asked = to(server.url)
+        with pytest.raises(BadAnswer, match=other.url):
+            asked.page("")
+        assert other.requests == []
+
+
+def test_login_gives_tokens_and_logout_ends_them(server):
+    login = log_in(server.url, "ada", "blue whale")
+    assert (login.username, login.team_slug) == ("ada", "atlas")
+    revoke(login)
+    assert login.refresh not in server.refresh
+    with pytest.raises(NotLoggedIn) as caught:
+        log_in(server.url, "ada", "wrong-password")
+    assert "wrong-password" not in str(caught.value)
+
+
+def test_answer_to_a_login_without_good_tokens_is_refused_unseen(server):
+    tokens = {"access": "a\nb", "refresh": "secret-refresh"}
+    times = {"access_lifetime": 1, "refresh_lifetime": 1}
+    server.overrides = {"/api/v1/token/": told(200, tokens | times)}
+    with pytest.raises(BadAnswer) as caught:
+        log_in(server.url, "ada", "x")
+    assert "secret-refresh" not in str(caught.value)
+    assert "secret" not in repr(Tokens("secret", "secret", 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("https://Thence.Example:443/", "https://thence.example"),
+        ("https://thence.example:8443/team//", "https://thence.example:8443/team"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://localhost:8000", "http://localhost:8000"),
+    ],
+)
+def test_an_address_has_one_form(given, expected):
+    assert server_address(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://thence.example",
+        "http://192.168.1.7",
+        "http://127.0.0.1.evil.example",
+        "https://ada:geheim@thence.example",
+        "https://thence.example?x=1",
+        "ftp://thence.example",
+        "thence.example",
+        "https://",
+        "https://a b",
+        "https://[::1",
+        "https://a:99999",
+        "",
+    ],
+)
+def test_unsafe_or_broken_address_is_refused(given):
+    with pytest.raises(SyncError) as caught:
+        server_address(given)
+    assert "geheim" not in str(caught.value)

@@ -1,0 +1,255 @@
+"""The background service: rounds, backoff, logins, stops, and one sync at a time."""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import pytest
+from tests.sync.http_servers import HostileServer, TeamServer
+
+import thence
+from thence.core.wire.messages import BlocksRequest
+from thence.errors import ServerBusy, ServerUnreachable, ThenceError
+from thence.sync import BackgroundSyncService
+from thence.sync.credentials import CredentialStore, Login
+from thence.sync.rounds import is_service_running, run_round, sync_lock
+from thence.sync.service import backoff_s
+from thence.sync.target import Target, read_status, write_target
+
+WAIT_S = 20
+
+
+class Counts(NamedTuple):
+    taken: int = 0
+    delivered: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    left: int = 0
+    parked: int = 0
+    error: ThenceError | None = None
+
+    @property
+    def is_complete(self):
+        return self.error is None and not self.left and not self.parked
+
+
+class Asking:
+    """An engine whose round only asks the server for blocks."""
+
+    def __init__(self, log, transport, *, target, progress):
+        self._transport = transport
+
+    def round(self):
+        try:
+            self._transport.blocks(BlocksRequest({}))
+        except ThenceError as error:
+            return Counts(error=error)
+        return Counts(delivered=1)
+
+    def close(self):
+        """Nothing is open."""
+
+
+def failing(error):
+    class Failing(Asking):
+        def round(self):
+            return Counts(error=error)
+
+    return Failing
+
+
+class Waits:
+    """The pauses of a service: each is reported, and ends when the test lets it."""
+
+    def __init__(self):
+        self.asked, self.let = SimpleQueue(), SimpleQueue()
+
+    def __call__(self, stop, seconds):
+        if seconds:
+            self.asked.put(seconds)
+            self.let.get(timeout=WAIT_S)
+        return stop.is_set()
+
+    def next(self):
+        """Return the seconds of the pause that the service is in now."""
+        return self.asked.get(timeout=WAIT_S)
+
+
+@pytest.fixture
+def log(tmp_path):
+    with thence.open(tmp_path / "orders") as found:
+        found.append("note")
+        yield found
+
+
+def enabled(log, tmp_path, url, access="good"):
+    store = CredentialStore(tmp_path / "config")
+    store.save(Login(url, "ada", access, "refresh"))
+    write_target(log.folder, Target(url, "atlas", "ada", "orders", "plain", "2026"))
+    return store
+
+
+@pytest.fixture
+def server():
+    with TeamServer() as found:
+        found.access["good"] = found.refresh["refresh"] = "ada"
+        yield found
+
+
+@pytest.mark.promise("S7")
+def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
+    waits = Waits()
+    store = enabled(log, tmp_path, server.url)
+    service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
+    assert service.state == "stopped"
+    service.start()
+    service.start()
+    assert [waits.next(), service.state] == [300, "waiting"]
+    assert is_service_running(log)
+    assert read_status(log.folder).connection == "Connected"
+    waits.let.put(None)
+    assert waits.next() == 300
+    waits.let.put(None)
+    service.stop()
+    service.stop()
+    assert service.state == "stopped"
+    assert not is_service_running(log)
+
+
+@pytest.mark.promise("S7")
+def test_failures_back_off_up_to_30_seconds_with_jitter(log, tmp_path, server):
+    limits = [backoff_s(failures, lambda low, high: high) for failures in range(1, 12)]
+    assert limits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+    assert backoff_s(3, lambda low, high: low) == 0
+    waits = Waits()
+    engine = failing(ServerUnreachable("could not reach"))
+    service = BackgroundSyncService(
+        log,
+        store=enabled(log, tmp_path, server.url),
+        engine=engine,
+        wait=waits,
+        uniform=lambda low, high: high,
+    )
+    service.start()
+    seen = []
+    for _ in range(11):
+        seen.append((waits.next(), read_status(log.folder).connection))
+        waits.let.put(None)
+    waits.next()
+    waits.let.put(None)
+    service.stop()
+    assert [each for each, _ in seen] == limits
+    assert [word for _, word in seen] == ["Reconnecting"] * 10 + ["OfflineBatchMode"]
+
+
+def test_busy_server_is_left_alone_as_long_as_it_asks(log, tmp_path, server):
+    waits = Waits()
+    engine = failing(ServerBusy("could not sync", retry_after_s=77.0))
+    store = enabled(log, tmp_path, server.url)
+    service = BackgroundSyncService(log, store=store, engine=engine, wait=waits)
+    service.start()
+    assert waits.next() == 77
+    waits.let.put(None)
+    waits.next()
+    waits.let.put(None)
+    service.stop()
+
+
+@pytest.mark.promise("S8")
+def test_ended_login_is_warned_of_once_and_a_new_one_goes_on(log, tmp_path, server, caplog):
+    waits = Waits()
+    server.expire()
+    server.refresh.clear()
+    store = enabled(log, tmp_path, server.url)
+    service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
+    with caplog.at_level(logging.WARNING, "thence"):
+        service.start()
+        for _ in range(5):
+            assert waits.next() == 1
+            assert service.state == "logged out"
+            waits.let.put(None)
+        waits.next()
+        asked = len(server.requests)
+        server.access["new"] = "ada"
+        store.save(Login(server.url, "ada", "new", "new"))
+        waits.let.put(None)
+        assert waits.next() == 300
+    assert asked == 3  # health, blocks, refresh
+    assert len([each for each in caplog.records if "logged_out" in each.message]) == 1
+    waits.let.put(None)
+    service.stop()
+
+
+@pytest.mark.promise("S7")
+def test_stop_returns_within_2_s_whatever_the_network_does(log, tmp_path):
+    with HostileServer(b"", "hold") as silent:
+        store = enabled(log, tmp_path, silent.url)
+        service = BackgroundSyncService(log, store=store, engine=Asking)
+        service.start()
+        assert silent.asked.wait(WAIT_S)
+        began = time.monotonic()
+        service.stop()
+        assert time.monotonic() - began < 2
+        assert service.state == "stopped"
+
+
+@pytest.mark.promise("S7")
+def test_another_process_has_the_turn_and_that_is_no_failure(log, tmp_path, server):
+    waits = Waits()
+    store = enabled(log, tmp_path, server.url)
+    turn = sync_lock(log)
+    assert turn.take()
+    assert run_round(log, store, engine=Asking) is None
+    service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
+    service.start()
+    assert [waits.next(), service.state] == [1, "other process"]
+    assert read_status(log.folder) is None
+    turn.release()
+    waits.let.put(None)
+    assert waits.next() == 300
+    waits.let.put(None)
+    service.stop()
+
+
+PROGRAM = """
+import sys, thence
+from pathlib import Path
+from thence.sync.credentials import CredentialStore
+from tests.sync.test_service import Asking, BackgroundSyncService
+log = thence.open(sys.argv[1])
+BackgroundSyncService(log, store=CredentialStore(Path(sys.argv[2])), engine=Asking).start()
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.promise("S7")
+def test_process_ends_within_2_s_while_a_request_hangs(log, tmp_path, request):
+    with HostileServer(b"", "hold") as silent:
+        enabled(log, tmp_path, silent.url)
+        program = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(log.folder), str(tmp_path / "config")],
+            cwd=request.config.rootpath,
+            stdin=subprocess.PIPE,
+        )
+        assert silent.asked.wait(WAIT_S)
+        began = time.monotonic()
+        program.communicate(b"\n", timeout=WAIT_S)
+        assert time.monotonic() - began < 2
+        assert program.returncode == 0
+
+
+def test_lock_is_held_by_one_and_a_waiter_can_be_stopped(log):
+    taken = sync_lock(log)
+    assert taken.take()
+    other = sync_lock(log)
+    assert not other.take()
+    stop = threading.Event()
+    stop.set()
+    assert not other.take(WAIT_S, stop)
+    taken.release()
+    assert other.take()
+    other.release()

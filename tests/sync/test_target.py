@@ -1,0 +1,74 @@
+"""The target and the last round, beside the log."""
+
+import msgspec
+import pytest
+
+import thence
+from thence.errors import SyncError, SyncRefused
+from thence.sync.target import (
+    RoundStatus,
+    Target,
+    enabled_target,
+    read_status,
+    read_target,
+    switched,
+    sync_folder,
+    team_of,
+    write_status,
+    write_target,
+)
+
+TARGET = Target("https://thence.example", "atlas", "ada", "orders", "plain", "2026-01-01")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with thence.open(tmp_path / "orders") as log:
+        log.append("note")
+    return tmp_path / "orders"
+
+
+@pytest.mark.promise("S4")
+def test_sync_is_off_until_it_is_enabled(folder):
+    assert (read_target(folder), read_status(folder), team_of(folder)) == (None, None, None)
+    with pytest.raises(SyncRefused, match="not enabled"):
+        enabled_target(folder)
+    write_target(folder, TARGET)
+    assert enabled_target(folder) == TARGET
+    assert team_of(folder) == "atlas"
+    write_target(folder, msgspec.structs.replace(TARGET, is_enabled=False))
+    assert team_of(folder) is None
+    with pytest.raises(SyncRefused):
+        enabled_target(folder)
+
+
+def test_another_target_needs_a_switch(folder):
+    write_target(folder, TARGET)
+    later = msgspec.structs.replace(TARGET, enabled_at="2027-01-01")
+    assert switched(folder, later, may_switch=False) == later
+    for change in ({"server": "https://b.example"}, {"team": "b"}, {"user": "b"}, {"log": "b"}):
+        other = msgspec.structs.replace(TARGET, **change)
+        with pytest.raises(SyncRefused):
+            switched(folder, other, may_switch=False)
+        assert switched(folder, other, may_switch=True) == other
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 5000, b"\xff"])
+def test_spoilt_target_keeps_nobody_from_the_log(folder, data):
+    write_target(folder, TARGET)
+    write_status(folder, RoundStatus("2026-01-01"))
+    for name in ("target.json", "status.json"):
+        (sync_folder(folder) / name).write_bytes(data)
+    assert (team_of(folder), read_status(folder)) == (None, None)
+    with pytest.raises(SyncError):
+        read_target(folder)
+
+
+def test_target_behind_a_symbolic_link_is_refused(folder, tmp_path):
+    write_target(folder, TARGET)
+    sync_folder(folder).rename(tmp_path / "elsewhere")
+    sync_folder(folder).symlink_to(tmp_path / "elsewhere")
+    assert team_of(folder) is None
+    with pytest.raises(SyncError, match="symbolic link"):
+        read_target(folder)
