@@ -92,7 +92,7 @@ class Logins:
                 retry_after_s=wait_s,
             )
         with self._database.reading() as connection:
-            row = _first(connection, _PASSWORD, {"name": name}) if _is_text(name) else None
+            row = _first(connection, _PASSWORD, {"name": name})
         user, stored = row if row and len(password) <= PASSWORD_CHARACTERS_MAX else (None, None)
         if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
             self._throttle.failed(key, self._tool.now())
@@ -181,14 +181,6 @@ def _hash(token: str) -> bytes:
 def _first(connection: apsw.Connection, query: str, given: dict[str, object]) -> tuple | None:
     found: tuple | None = connection.execute(query, given).fetchone()
     return found
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _ended() -> NotLoggedIn:
