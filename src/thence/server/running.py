@@ -101,9 +101,7 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
-def _run(
-    listener: socket.socket, app: "ASGIApp", closing: Signal, tls: Tls | None = None
-) -> None:
+def _run(listener: socket.socket, app: "ASGIApp", closing: Signal, tls: Tls | None = None) -> None:
     sys.setswitchinterval(_SWITCH_S)
     _server(app, closing, tls).run(sockets=[listener])
 

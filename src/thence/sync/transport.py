@@ -1,13 +1,13 @@
 """The connection of the engine to a server: four questions about one log of one team.
 
 An implementation neither retries nor sleeps. Each call raises SyncError: ServerUnreachable,
-ServerBusy, NotLoggedIn, SyncRefused, BadAnswer, CursorUnknown (of `page`), BatchRefused (of `batch`).
+ServerBusy, NotLoggedIn, SyncRefused, BadAnswer; `page` also CursorUnknown, `batch` BatchRefused.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from thence.core.wire.messages import BlocksAnswer, BlocksRequest, Verdict
+from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
 
 
 class TakenPage(NamedTuple):
@@ -29,7 +29,7 @@ class Transport(Protocol):
         """Returns the blocks that differ on the server."""
         ...
 
-    def batch(self, lines: Sequence[bytes]) -> Sequence[Verdict]:
+    def batch(self, lines: Sequence[bytes]) -> Sequence[EventVerdict]:
         """Brings lines to the server; the verdicts may be fewer, more, or of other ids."""
         ...
 

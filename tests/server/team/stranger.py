@@ -46,9 +46,7 @@ class Client:
         self.access = self.refresh = ""
         self.team: str | None = None
 
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> Got:
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Got:
         given = {name.replace("_", "-"): text for name, text in headers.items()}
         if self.access:
             given.setdefault("Authorization", f"Bearer {self.access}")

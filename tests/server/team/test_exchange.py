@@ -7,7 +7,7 @@ import pytest
 from tests.server.team.lines import NODE, foreign, line, lines, sealed
 
 from thence.core.values.digests import digests
-from thence.core.wire.blocks import Block, Blocks, Place, by_node, place_of, split_digests
+from thence.core.wire.blocks import BlockDigest, Blocks, Place, by_node, place_of, split_digests
 from thence.core.wire.messages import (
     ANSWER_DIGESTS_MAX,
     PAGE_BYTES_MAX,
@@ -54,11 +54,11 @@ def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> 
 
 def held(given: list[bytes]) -> Blocks:
     """Returns the blocks of numbered lines."""
-    found: dict[Place, Block] = {}
+    found: dict[Place, BlockDigest] = {}
     for each in given:
         digest = digests(each).line
         place = place_of(each[each.index(b'"node_id":"') + 11 :][:12].decode(), _seq(each), digest)
-        found[place] = found.get(place, Block()).plus(digest)
+        found[place] = found.get(place, BlockDigest()).plus(digest)
     return found
 
 

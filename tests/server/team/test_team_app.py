@@ -105,7 +105,9 @@ def test_bodies_are_bounded_packed_or_not(red: TeamServer) -> None:
     assert (got.status, got.code) == (413, "too_large")
     assert ada.ask("POST", path, b"x" * 2_000_000).status == 413
     ada = red.client("ada")
-    assert ada.push("large", [foreign(1, b="x" * 200_000), foreign(2, b="x" * 200_000)]).status == 413
+    assert (
+        ada.push("large", [foreign(1, b="x" * 200_000), foreign(2, b="x" * 200_000)]).status == 413
+    )
     assert ada.statuses("large", [foreign(1, b="x" * 1_000_000)]) == ["success"]
     many = [foreign(number) for number in range(1_001)]
     assert ada.push("large", many).status == 413

@@ -66,7 +66,9 @@ def add_command(
     if is_json:
         out.json({"user": name, "team": team, "role": role, "password": shown})
         return
-    out.write(f"{name} is a {role} in {team}" if role != "admin" else f"{name} is an admin in {team}")
+    out.write(
+        f"{name} is a {role} in {team}" if role != "admin" else f"{name} is an admin in {team}"
+    )
     if shown:
         out.write(f"password: {shown}")
         out.notice("it is shown this once; the server keeps a hash")

@@ -7,6 +7,8 @@ digests modulo 2^256. Equal sums are equal sets of lines, whatever the order of 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from thence.core.wire.messages import BlockRun
 from thence.errors import InvalidEvent
 
@@ -22,24 +24,24 @@ class Place(NamedTuple):
     block: int
 
 
-class Block(NamedTuple):
+class BlockDigest(msgspec.Struct, frozen=True):
     """How many lines a block holds, and the sum of their digests modulo 2^256."""
 
     count: int = 0
     sum: int = 0
 
-    def plus(self, digest: bytes) -> "Block":
+    def plus(self, digest: bytes) -> "BlockDigest":
         """Returns the block with one line more."""
         return self.plus_all((digest,))
 
-    def plus_all(self, digests: Sequence[bytes]) -> "Block":
+    def plus_all(self, digests: Sequence[bytes]) -> "BlockDigest":
         """Returns the block with several lines more."""
         total = self.sum + sum(map(int.from_bytes, digests))
-        return Block(self.count + len(digests), total % _MODULUS)
+        return BlockDigest(self.count + len(digests), total % _MODULUS)
 
 
-Blocks = Mapping[Place, Block]
-EMPTY = Block()
+Blocks = Mapping[Place, BlockDigest]
+EMPTY = BlockDigest()
 
 
 def place_of(node: str, seq: int, digest: bytes) -> Place:
@@ -65,14 +67,14 @@ def _run(blocks: Blocks, places: list[Place]) -> BlockRun:
     return BlockRun(places[0].block, sums, counts)
 
 
-def from_nodes(nodes: Mapping[str, Iterable[BlockRun]]) -> dict[Place, Block]:
+def from_nodes(nodes: Mapping[str, Iterable[BlockRun]]) -> dict[Place, BlockDigest]:
     """Returns the blocks of a message; raises InvalidEvent for sums that can't be split."""
     found = {}
     for node, runs in nodes.items():
         for run in runs:
             for number, digest in enumerate(split_digests(run.sums), run.first):
                 count = run.counts.get(str(number), BLOCK_NUMBERS)
-                found[Place(node, number)] = Block(count, int.from_bytes(digest))
+                found[Place(node, number)] = BlockDigest(count, int.from_bytes(digest))
     return found
 
 

@@ -25,8 +25,8 @@ STATUSES: tuple[Status, ...] = ("success", "duplicate", "rejected", "retry")
 _BEGIN, _END = b'{"events":[', b"]}"
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """The result for one event of a batch; `status` is one of STATUSES, or a word of another tool."""
+class EventVerdict(msgspec.Struct, frozen=True):
+    """The result for one event of a batch; `status` is one of STATUSES, or another tool's word."""
 
     event_id: str
     status: str
@@ -37,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Results(msgspec.Struct, frozen=True):
     """The answer to a batch: a verdict for each event, in the order of the events."""
 
-    results: tuple[Verdict, ...]
+    results: tuple[EventVerdict, ...]
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -97,20 +97,30 @@ class DigestsRequest(msgspec.Struct, frozen=True):
     digests: tuple[str, ...]
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Secret(msgspec.Struct, frozen=True):
+    """A message with a secret in it: its repr shows none of its members."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
+
+
+class Credentials(Secret, frozen=True):
     """The body of a login."""
 
     username: str
     password: str
 
 
-class Refresh(msgspec.Struct, frozen=True):
+class Refresh(Secret, frozen=True):
     """The body of a request for new tokens, or for the end of a login."""
 
     refresh: str
 
 
-class Tokens(msgspec.Struct, frozen=True):
+class Tokens(Secret, frozen=True):
     """The answer to a login; lifetimes in seconds."""
 
     access: str
@@ -120,7 +130,7 @@ class Tokens(msgspec.Struct, frozen=True):
     team_slug: str | None = None
 
 
-class Health(msgspec.Struct, frozen=True):
+class ServerHealth(msgspec.Struct, frozen=True):
     """The state of a server, without login; `protocol` are the versions that it speaks."""
 
     status: str

@@ -13,9 +13,9 @@ from thence.core.wire.messages import (
     PAGE_EVENTS_MAX,
     BlocksRequest,
     DigestsRequest,
+    EventVerdict,
     Lines,
     Results,
-    Verdict,
     joined,
     joined_page,
 )
@@ -60,12 +60,12 @@ def take_batch(exchange: Exchange, team: str, request: Asked) -> Reply:
     return Reply(200, msgspec.json.encode(Results(tuple(verdicts))))
 
 
-def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[Verdict]:
+def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
     """Commits lines of a client that names no log; returns their verdicts in order."""
     groups: dict[str, list[int]] = {}
     for place, line in enumerate(lines):
         groups.setdefault(_home(line), []).append(place)
-    verdicts: dict[int, Verdict] = {}
+    verdicts: dict[int, EventVerdict] = {}
     for log, places in groups.items():
         kind = None if log == EVENTS else "work"
         verdicts |= zip(

@@ -21,7 +21,7 @@ from thence.core.wire.messages import (
     BlocksAnswer,
     BlocksRequest,
     DifferingBlock,
-    Verdict,
+    EventVerdict,
 )
 from thence.errors import CursorUnknown, InvalidEvent, NotALog
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
@@ -52,7 +52,7 @@ class Exchange:
 
     def batch(
         self, team: str, log: str, kind: str | None, lines: Sequence[bytes]
-    ) -> list[Verdict]:
+    ) -> list[EventVerdict]:
         """Commits lines, without newlines, and returns a verdict for each, in order.
 
         A log that is missing is made, of the given kind; None is that of the log, else plain.
@@ -67,16 +67,14 @@ class Exchange:
         found = checked(lines)
         known = self._store.log(team, log)
         clock_max = (known.last if known else 0) + CLOCK_AHEAD_MAX
-        fresh = {
-            row.digest: row
-            for row, clock in zip(*found, strict=True)
-            if clock <= clock_max
-        }
+        fresh = {row.digest: row for row, clock in zip(*found, strict=True) if clock <= clock_max}
         kind = kind or (known.kind if known else "plain")
         held = self._store.ingest(team, log, kind, list(fresh.values()))
         return _verdicts(found, fresh, held)
 
-    def page(self, team: str, log: str, after: str = "", limit: int = PAGE_EVENTS_MAX) -> LinesBehind:
+    def page(
+        self, team: str, log: str, after: str = "", limit: int = PAGE_EVENTS_MAX
+    ) -> LinesBehind:
         """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
 
         Raises CursorUnknown for a cursor of another history, InvalidEvent for a bad limit.
@@ -97,9 +95,7 @@ class Exchange:
                 last = row
         if last is None:
             return LinesBehind([], after, False)
-        return LinesBehind(
-            taken, self._cursor(last.number, last.digest), last.number < found.last
-        )
+        return LinesBehind(taken, self._cursor(last.number, last.digest), last.number < found.last)
 
     def blocks(self, team: str, log: str, request: BlocksRequest) -> BlocksAnswer:
         """Returns the blocks that differ, with the digests that this log holds in them.
@@ -172,19 +168,19 @@ class Exchange:
 
 def _verdicts(
     found: CheckedLines, fresh: dict[bytes, NewLine], held: set[bytes]
-) -> list[Verdict]:
+) -> list[EventVerdict]:
     """Returns the verdicts of a batch of which `held` was in the log before."""
     verdicts = []
     known = set(held)
     for row, clock in zip(*found, strict=True):
         if row.digest not in fresh:
             reason = f"its clock, {clock}, is too far above the number of events in the log"
-            verdicts.append(Verdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
+            verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
         elif row.digest in known:
-            verdicts.append(Verdict(row.event_id, "duplicate"))
+            verdicts.append(EventVerdict(row.event_id, "duplicate"))
         else:
             known.add(row.digest)
-            verdicts.append(Verdict(row.event_id, "success"))
+            verdicts.append(EventVerdict(row.event_id, "success"))
     return verdicts
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import apsw
 
-from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, Block, Place
+from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, VocabularyMismatch
 from thence.server.team.database import Database
 
@@ -146,11 +146,13 @@ class SqliteStore:
             found: bytes | None = connection.execute(_DIGEST_AT, given).get
             return found
 
-    def blocks(self, log: StoredLog) -> dict[Place, Block]:
+    def blocks(self, log: StoredLog) -> dict[Place, BlockDigest]:
         """Returns all blocks of a log."""
         with self._database.reading() as connection:
             rows = connection.execute(_BLOCKS, {"team": log.team, "log": log.id})
-            return {Place(row[0], row[1]): Block(row[2], int.from_bytes(row[3])) for row in rows}
+            return {
+                Place(row[0], row[1]): BlockDigest(row[2], int.from_bytes(row[3])) for row in rows
+            }
 
     def digests(self, log: StoredLog, place: Place) -> bytes:
         """Returns the digests of the lines in a block, joined."""
@@ -201,7 +203,7 @@ def _grown_blocks(
     for (node, number), digests in added.items():
         given = {"team": log.team, "log": log.id, "node": node, "block": number}
         row = connection.execute(_BLOCK, given).fetchone()
-        block = Block(row[0], int.from_bytes(row[1])) if row else EMPTY
+        block = BlockDigest(row[0], int.from_bytes(row[1])) if row else EMPTY
         block = block.plus_all(digests)
         total = block.sum.to_bytes(DIGEST_BYTES)
         rows.append((log.team, log.id, node, number, block.count, total))

@@ -14,7 +14,7 @@ from threading import Event as Signal
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from thence.core.wire.messages import PROTOCOL, Credentials, Health, Refresh, Tokens
+from thence.core.wire.messages import PROTOCOL, Credentials, Refresh, ServerHealth, Tokens
 from thence.errors import NotLoggedIn, SyncRefused
 from thence.server.http.middleware import host_of
 from thence.server.team.accounts import WRITING_ROLES, Accounts, Member
@@ -92,7 +92,9 @@ class TeamApp:
             return await self._answered(request, receive)
         except ClientLeft:
             raise
-        except Exception as error:  # door: a client gets one form of error, the server's log the rest
+        except (
+            Exception
+        ) as error:  # door: a client gets one form of error, the server's log the rest
             reply = refusal(error)
             if reply.status == 500:
                 _logger.exception("a request to %s failed", scope["path"])
@@ -106,9 +108,7 @@ class TeamApp:
             return _health()
         if request.path.startswith(_TOKENS) and request.method == "POST":
             body = await body_of(receive, LOGIN_BYTES_MAX)
-            return await self._logging_in.run(
-                partial(self._logged_in, request._replace(body=body))
-            )
+            return await self._logging_in.run(partial(self._logged_in, request._replace(body=body)))
         route = EVENT_ROUTES.get(request.path)
         if route is None:
             return problem(404, "not_found", f"there is no {request.path[:80]}", "")
@@ -175,5 +175,5 @@ def team_app(database: str | Path, allowed_hosts: Collection[str] | None = None)
 
 def _health() -> Reply:
     time_text = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found = Health("ok", (PROTOCOL,), version("thence"), time_text)
+    found = ServerHealth("ok", (PROTOCOL,), version("thence"), time_text)
     return Reply(200, msgspec.json.encode(found))
