@@ -56,7 +56,7 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
     here = ("--data", "here")
     assert server("team", "add", "blue", *here, cwd=tmp_path).code == 0
     given = ("--team", "red", "--role", "reader", "--password-stdin")
-    added = server("user", "add", "bob", *given, *here, cwd=tmp_path, stdin="correct horse\n")
+    added = server("user", "add", "bob", *given, *here, cwd=tmp_path, stdin=b"correct horse\n")
     assert (added.code, added.lines) == (0, ["bob is a reader in red"])
     assert server("user", "add", "bob", "--team", "blue", *here, cwd=tmp_path).code == 0
     assert server("user", "list", "--json", *here, cwd=tmp_path).json == {
@@ -78,7 +78,7 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
         assert ended.code == 1, refused
         assert is_three_lines(ended.err)
     short = ("user", "add", "eve", "--team", "red", "--password-stdin")
-    assert server(*short, *here, cwd=tmp_path, stdin="short\n").code == 1
+    assert server(*short, *here, cwd=tmp_path, stdin=b"short\n").code == 1
     assert server("team", "list", cwd=tmp_path).code == 4
 
 

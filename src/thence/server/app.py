@@ -89,7 +89,7 @@ def create_app(
 def create_team_app(
     database: str | Path, *, allowed_hosts: Collection[str] | None = None
 ) -> "TeamApp":
-    """Returns an app at which the replicas of a team's logs meet; docs/formats/wire.md has its routes.
+    """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     `database` is the file that `thence server init` made. Host names are not checked unless
     `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no

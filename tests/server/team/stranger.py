@@ -39,7 +39,7 @@ class Got(NamedTuple):
 
 
 class Client:
-    """A client of a server, with the tokens of a login; each request has a connection of its own."""
+    """A client of a server with the tokens of a login; a connection for each request."""
 
     def __init__(self, address: str) -> None:
         self.host = address.removeprefix("http://")

@@ -82,7 +82,7 @@ class Exchange:
         if not 1 <= limit <= PAGE_EVENTS_MAX:
             raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
         found = self._log(team, log)
-        taken = []
+        taken: list[bytes] = []
         size_bytes = 0
         number = self._number(found, after)
         last = None
@@ -130,7 +130,7 @@ class Exchange:
         wanted = list(dict.fromkeys(digests))
         if len(wanted) > PAGE_EVENTS_MAX or any(len(each) != DIGEST_BYTES for each in wanted):
             raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
-        taken = []
+        taken: list[bytes] = []
         size_bytes = 0
         with closing(self._store.lines(found, wanted)) as lines:
             for line in lines:

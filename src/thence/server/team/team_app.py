@@ -92,9 +92,7 @@ class TeamApp:
             return await self._answered(request, receive)
         except ClientLeft:
             raise
-        except (
-            Exception
-        ) as error:  # door: a client gets one form of error, the server's log the rest
+        except Exception as error:  # door: a client gets one form of error
             reply = refusal(error)
             if reply.status == 500:
                 _logger.exception("a request to %s failed", scope["path"])
