@@ -89,15 +89,16 @@ def create_app(
 def create_team_app(
     database: str | Path, *, allowed_hosts: Collection[str] | None = None
 ) -> "TeamApp":
-    """Returns an app at which the replicas of a team's logs meet; docs/formats/wire.md has its routes.
+    """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
+    Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `database` is the file that `thence server init` made. Host names are not checked unless
     `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
     such database.
     """
     from thence.server.team.team_app import team_app
 
-    return team_app(database, allowed_hosts)
+    return team_app(database, create_app, allowed_hosts)
 
 
 @asynccontextmanager

@@ -27,6 +27,8 @@ HOST = "127.0.0.1"
 # the names of this machine for itself
 LOOPBACK = (HOST, "localhost", "[::1]")
 PORT = 8377
+# in the folder of a team's server
+TEAM_DATABASE = "server.db"
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
 # so many are taken in at a time, before the bound on connections is looked at

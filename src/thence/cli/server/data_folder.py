@@ -35,23 +35,12 @@ team_option = click.option(
 )
 
 
-def check_extra() -> None:
-    """Raises ExtraMissing, before any output, if a package of the server is not installed."""
-    for package in ("apsw", "argon2", "fastapi", "httptools", "uvicorn"):
-        if find_spec(package) is None:
-            raise ExtraMissing(
-                "could not use the server",
-                cause=f"{package} is not installed",
-                hint="pip install 'thence[server]'",
-            )
-
-
 def database_file(folder: str) -> Path:
     """Returns the path of a server's database; raises ExtraMissing."""
-    check_extra()
-    from thence.server.team.database import FILE
+    _check_extra()
+    from thence.server.running import TEAM_DATABASE
 
-    return Path(folder) / FILE
+    return Path(folder) / TEAM_DATABASE
 
 
 @contextmanager
@@ -67,3 +56,14 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
         yield Accounts(database, hashed)
     finally:
         database.close()
+
+
+def _check_extra() -> None:
+    """Raises ExtraMissing, before any output, if a package of the server is not installed."""
+    for package in ("apsw", "argon2", "fastapi", "httptools", "uvicorn"):
+        if find_spec(package) is None:
+            raise ExtraMissing(
+                "could not use the server",
+                cause=f"{package} is not installed",
+                hint="pip install 'thence[server]'",
+            )

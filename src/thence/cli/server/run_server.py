@@ -12,7 +12,6 @@ from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
 from thence.errors import NotAServer
 
-PORT = 8378
 _PORT_MAX = 65_535
 
 
@@ -24,8 +23,9 @@ _PORT_MAX = 65_535
 @click.option(
     "--port",
     type=click.IntRange(0, _PORT_MAX),
-    default=PORT,
-    help=f"This port, 0 for any; else {PORT}.",
+    default=8378,
+    show_default=False,
+    help="This port, 0 for any; else 8378.",
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")

@@ -36,12 +36,12 @@ class Auth:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if self._has_header(headers) or self._has_cookie(headers, _cookie_name(scope)):
+        if self._has_header(headers) or self._has_cookie(headers, cookie_name(scope)):
             await self._app(scope, receive, send)
-        elif scope["method"] == "GET" and self._has_parameter(scope["query_string"]):
-            await self._redirect(scope)(scope, receive, send)
+        elif scope["method"] == "GET" and self._has_parameter(scope):
+            await redirect_without(scope, self._digest, COOKIE_S)(scope, receive, send)
         else:
-            await _unauthorized(scope["path"])(scope, receive, send)
+            await unauthorized(scope["path"])(scope, receive, send)
 
     def _has_header(self, headers: dict[bytes, bytes]) -> bool:
         kind, _, token = headers.get(b"authorization", b"").partition(b" ")
@@ -51,33 +51,39 @@ class Auth:
         cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
         return compare_digest(cookies.get(name, "").encode(), self._digest.encode())
 
-    def _has_parameter(self, query: bytes) -> bool:
-        given = [value for key, value in _parameters(query) if key == _PARAMETER]
-        return len(given) == 1 and compare_digest(
-            given[0].encode(errors="surrogateescape"), self._token
-        )
-
-    def _redirect(self, scope: Scope) -> RedirectResponse:
-        """Returns a redirect to the same page without the token, with the cookie."""
-        rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
-        # a path never begins with two slashes: that would be another host
-        path = "/" + quote(scope["path"].lstrip("/"))
-        answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
-        is_secure = scope.get("scheme") == "https"
-        answer.set_cookie(
-            _cookie_name(scope),
-            self._digest,
-            max_age=COOKIE_S,
-            httponly=True,
-            samesite="strict",
-            secure=is_secure,
-        )
-        answer.headers["Cache-Control"] = "no-store"
-        answer.headers["Referrer-Policy"] = "no-referrer"
-        return answer
+    def _has_parameter(self, scope: Scope) -> bool:
+        given = token_parameter(scope)
+        return compare_digest(given.encode(errors="surrogateescape"), self._token)
 
 
-def _cookie_name(scope: Scope) -> str:
+def token_parameter(scope: Scope) -> str:
+    """Returns the token in the parameters of a request, "" unless there is exactly one."""
+    query = scope["query_string"]
+    given = [value for key, value in _parameters(query) if key == _PARAMETER]
+    return given[0] if len(given) == 1 else ""
+
+
+def redirect_without(scope: Scope, cookie: str, lifetime_s: int) -> RedirectResponse:
+    """Returns a redirect to the same page without the token, with a cookie in its place."""
+    rest = [pair for pair in _parameters(scope["query_string"]) if pair[0] != _PARAMETER]
+    # a path never begins with two slashes: that would be another host
+    path = "/" + quote(scope["path"].lstrip("/"))
+    answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), 303)
+    is_secure = scope.get("scheme") == "https"
+    answer.set_cookie(
+        cookie_name(scope),
+        cookie,
+        max_age=lifetime_s,
+        httponly=True,
+        samesite="strict",
+        secure=is_secure,
+    )
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def cookie_name(scope: Scope) -> str:
     """Returns the cookie's name, by port: all servers of one host share its cookies."""
     _, port = scope.get("server") or ("", None)
     return f"thence_{port or 0}"
@@ -87,7 +93,8 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def _unauthorized(path: str) -> ASGIApp:
+def unauthorized(path: str) -> ASGIApp:
+    """Returns the answer to a request without a valid token: a page, or JSON."""
     if path == "/" or path.startswith("/runs/"):
         from thence.server.web.layout import problem_page
 

@@ -15,7 +15,6 @@ import apsw
 
 from thence.errors import NotAServer, ServerExists
 
-FILE = "server.db"
 IN_MEMORY = ":memory:"
 VERSION = 1
 BUSY_MS = 10_000

@@ -82,9 +82,9 @@ class Exchange:
         if not 1 <= limit <= PAGE_EVENTS_MAX:
             raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
         found = self._log(team, log)
-        taken = []
+        taken: list[bytes] = []
         size_bytes = 0
-        number = self._number(found, after)
+        number = self.number(found, after)
         last = None
         with closing(self._store.page(found, number, limit)) as rows:
             for row in rows:
@@ -95,7 +95,7 @@ class Exchange:
                 last = row
         if last is None:
             return LinesBehind([], after, False)
-        return LinesBehind(taken, self._cursor(last.number, last.digest), last.number < found.last)
+        return LinesBehind(taken, self.cursor(last.number, last.digest), last.number < found.last)
 
     def blocks(self, team: str, log: str, request: BlocksRequest) -> BlocksAnswer:
         """Returns the blocks that differ, with the digests that this log holds in them.
@@ -133,7 +133,7 @@ class Exchange:
         wanted = list(dict.fromkeys(digests))
         if len(wanted) > PAGE_EVENTS_MAX or any(len(each) != DIGEST_BYTES for each in wanted):
             raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
-        taken = []
+        taken: list[bytes] = []
         size_bytes = 0
         with closing(self._store.lines(found, wanted)) as lines:
             for line in lines:
@@ -153,19 +153,20 @@ class Exchange:
     def _end(self, log: StoredLog) -> str:
         """Returns the cursor behind the last line of a log, "" for an empty one."""
         digest = self._store.digest_at(log, log.last)
-        return "" if digest is None else self._cursor(log.last, digest)
+        return "" if digest is None else self.cursor(log.last, digest)
 
-    def _cursor(self, number: int, digest: bytes) -> str:
+    def cursor(self, number: int, digest: bytes) -> str:
+        """Returns the cursor behind a line with a number and a digest."""
         return f"{self._store.epoch}.{number}.{digest[:_CURSOR_BYTES].hex()}"
 
-    def _number(self, log: StoredLog, cursor: str) -> int:
-        """Returns the number that a cursor names in this log, 0 for ""; raises CursorUnknown."""
+    def number(self, log: StoredLog, cursor: str) -> int:
+        """Returns the number that a cursor names in a log, 0 for ""; raises CursorUnknown."""
         if not cursor:
             return 0
         parts = _CURSOR.fullmatch(cursor)
         number = int(parts[2]) if parts else 0
         digest = self._store.digest_at(log, number) if parts else None
-        if digest is None or cursor != self._cursor(number, digest):
+        if digest is None or cursor != self.cursor(number, digest):
             raise CursorUnknown(
                 "could not go on behind the cursor",
                 cause="this server has no such place in this log",

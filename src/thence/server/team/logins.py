@@ -10,7 +10,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -92,7 +92,7 @@ class Logins:
                 retry_after_s=wait_s,
             )
         with self._database.reading() as connection:
-            row = _first(connection, _PASSWORD, {"name": name}) if _is_text(name) else None
+            row = _first(connection, _PASSWORD, {"name": name})
         user, stored = row if row and len(password) <= PASSWORD_CHARACTERS_MAX else (None, None)
         if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
             self._throttle.failed(key, self._tool.now())
@@ -113,7 +113,7 @@ class Logins:
     def refreshed(self, refresh: str) -> Tokens:
         """Returns new tokens for a refresh token.
 
-        Raises NotLoggedIn for one that is unknown, expired or no longer good; the last ends the login.
+        Raises NotLoggedIn for one that is unknown, expired or replaced; the last ends the login.
         """
         with self._database.writing() as connection:
             shown = self._shown(connection, refresh, is_refresh=True)
@@ -178,17 +178,11 @@ def _hash(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def _first(connection: apsw.Connection, query: str, given: dict[str, object]) -> tuple | None:
-    found: tuple | None = connection.execute(query, given).fetchone()
+def _first(
+    connection: apsw.Connection, query: str, given: dict[str, object]
+) -> tuple[Any, ...] | None:
+    found: tuple[Any, ...] | None = connection.execute(query, given).fetchone()
     return found
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _ended() -> NotLoggedIn:

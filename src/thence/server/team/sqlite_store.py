@@ -4,7 +4,7 @@ Every statement names the team. A batch is one transaction: after a crash all of
 nothing. Numbers of a log are contiguous from 1.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -132,8 +132,8 @@ class SqliteStore:
                 )
             return _commit(connection, found, lines) if lines else set()
 
-    def page(self, log: StoredLog, after: int, limit: int) -> Iterator[NumberedLine]:
-        """Yields stored lines behind a number, in order; to be closed if it is not read to its end."""
+    def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
+        """Yields stored lines behind a number, in order; closed if not read to the end."""
         given = {"team": log.team, "log": log.id, "after": after, "limit": limit}
         with self._database.reading() as connection:
             for row in connection.execute(_PAGE, given):
@@ -160,7 +160,7 @@ class SqliteStore:
         with self._database.reading() as connection:
             return b"".join(digest for (digest,) in connection.execute(_DIGESTS, given))
 
-    def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Iterator[bytes]:
+    def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
         if not digests:
             return

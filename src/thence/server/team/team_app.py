@@ -12,18 +12,20 @@ from pathlib import Path
 from threading import Event as Signal
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from thence.core.wire.messages import PROTOCOL, Credentials, Refresh, ServerHealth, Tokens
 from thence.errors import NotLoggedIn, SyncRefused
-from thence.server.http.middleware import host_of
+from thence.server.http.middleware import HeadWithoutBody, host_of
 from thence.server.team.accounts import WRITING_ROLES, Accounts, Member
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
+from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.passwords import hashed, is_right
 from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import (
     Asked,
     ClientLeft,
@@ -45,6 +47,7 @@ LOGIN_THREADS, LOGIN_WAITING_MAX = 2, 32
 READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
 WRITING_WAITING_MAX = 64
+_API = "/api/"
 _TOKENS = "/api/v1/token"
 _HEALTH = "/api/v1/sync/health"
 
@@ -58,9 +61,16 @@ class TeamApp:
     lists the accepted ones, without ports.
     """
 
-    def __init__(self, database: Database, allowed_hosts: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        logs_app: LogsApp,
+        allowed_hosts: Collection[str] | None = None,
+    ) -> None:
         self._database = database
-        self._exchange = Exchange(SqliteStore(database))
+        store = SqliteStore(database)
+        self._exchange = Exchange(store)
         self._accounts = Accounts(database, hashed)
         self._logins = Logins(database, Tool(time.time, os.urandom, is_right))
         self._allowed_hosts = allowed_hosts
@@ -68,6 +78,8 @@ class TeamApp:
         self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
         self._writing = Workers(1, WRITING_WAITING_MAX)
         self.closing = Signal()
+        folders = LogFolders(folder, store)
+        self._pages = TeamPages(folders, self._member_of, logs_app, self.closing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -75,33 +87,48 @@ class TeamApp:
             await self._live(receive, send)
         elif scope["type"] == "http":
             with suppress(ClientLeft):
-                await send_reply(send, await self._reply(scope, receive))
+                if not self._is_allowed(scope):
+                    message = "this server doesn't answer under that host name"
+                    await send_reply(send, problem(403, "forbidden", message, ""))
+                elif scope["path"].startswith(_API):
+                    await send_reply(send, await self._reply(scope, receive))
+                else:
+                    await self._give_page(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
+        self._pages.close()
         self._database.close()
         await send({"type": "lifespan.shutdown.complete"})
 
+    def _is_allowed(self, scope: Scope) -> bool:
+        hosts = [value.decode("latin-1") for key, value in scope["headers"] if key == b"host"]
+        allowed = self._allowed_hosts
+        return allowed is None or (len(hosts) == 1 and host_of(hosts[0]) in allowed)
+
+    async def _give_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await HeadWithoutBody(self._pages)(scope, receive, send_noting)
+        except Exception as error:  # door: a client gets an answer where none has begun
+            if has_begun:
+                raise
+            await send_reply(send, _reported(scope, error))
+
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            request = asked(scope)
-            if not self._is_allowed(request.headers.get("host", "")):
-                message = "this server doesn't answer under that host name"
-                return problem(403, "forbidden", message, "")
-            return await self._answered(request, receive)
+            return await self._answered(asked(scope), receive)
         except ClientLeft:
             raise
-        except (
-            Exception
-        ) as error:  # door: a client gets one form of error, the server's log the rest
-            reply = refusal(error)
-            if reply.status == 500:
-                _logger.exception("a request to %s failed", scope["path"])
-            return reply
-
-    def _is_allowed(self, host: str) -> bool:
-        return self._allowed_hosts is None or host_of(host) in self._allowed_hosts
+        except Exception as error:  # door: a client gets one form of error
+            return _reported(scope, error)
 
     async def _answered(self, request: Asked, receive: Receive) -> Reply:
         if request.path == _HEALTH and request.method == "GET":
@@ -138,23 +165,7 @@ class TeamApp:
 
     def _member(self, request: Asked, route: EventRoute) -> Member:
         """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
-        if not request.token:
-            raise NotLoggedIn(
-                "could not answer",
-                cause="the request has no access token",
-                hint="send Authorization: Bearer ACCESS",
-            )
-        user = self._logins.user_of(request.token)
-        wanted = request.headers.get("x-team-slug")
-        for member in self._accounts.teams_of(user):
-            if wanted is None or member.team == wanted:
-                break
-        else:
-            raise SyncRefused(
-                "could not answer",
-                cause="you are in no team" if wanted is None else "you are in no such team",
-                hint="ask an admin of the server",
-            )
+        member = self._member_of(request.token, request.headers.get("x-team-slug"))
         if route.is_writing and member.role not in WRITING_ROLES:
             raise SyncRefused(
                 "could not take the batch",
@@ -163,14 +174,45 @@ class TeamApp:
             )
         return member
 
+    def _member_of(self, token: str, wanted: str | None) -> Member:
+        """Returns who has an access token, in the wanted or first team."""
+        if not token:
+            raise NotLoggedIn(
+                "could not answer",
+                cause="the request has no access token",
+                hint="send Authorization: Bearer ACCESS",
+            )
+        user = self._logins.user_of(token)
+        for member in self._accounts.teams_of(user):
+            if wanted is None or member.team == wanted:
+                return member
+        raise SyncRefused(
+            "could not answer",
+            cause="you are in no team" if wanted is None else "you are in no such team",
+            hint="ask an admin of the server",
+        )
+
     def _handled(self, route: EventRoute, member: Member, request: Asked) -> Reply:
         request = request._replace(body=unpacked(request, route.bytes_max))
         return packed(request, route.handle(self._exchange, member.team, request))
 
 
-def team_app(database: str | Path, allowed_hosts: Collection[str] | None = None) -> TeamApp:
-    """Returns the app over a server's database file; raises NotAServer."""
-    return TeamApp(Database(database), allowed_hosts)
+def team_app(
+    database: str | Path, logs_app: LogsApp, allowed_hosts: Collection[str] | None = None
+) -> TeamApp:
+    """Returns the app over a server's database file; raises NotAServer.
+
+    `logs_app` makes the app over a folder of logs; those folders stand beside the database.
+    """
+    return TeamApp(Database(database), Path(database).absolute().parent, logs_app, allowed_hosts)
+
+
+def _reported(scope: Scope, error: Exception) -> Reply:
+    """Returns the answer that reports an error; one that nobody foresaw is logged."""
+    reply = refusal(error)
+    if reply.status == 500:
+        _logger.error("a request to %s failed", scope["path"], exc_info=error)
+    return reply
 
 
 def _health() -> Reply:

@@ -2,8 +2,8 @@
 
 An orchestrator keeps no other state, so another orchestrator can replace one that was killed. A
 try of an agent is a WPAssigned with its number. A failed try is an ErrorLogged that names the
-agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move. `next_step`
-derives from a package's state what a person can do about it.
+agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move.
+`next_step` derives from a package's state what a person can do about it.
 """
 
 from collections.abc import Collection, Iterable, Sequence

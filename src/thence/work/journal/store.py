@@ -5,9 +5,9 @@ THENCE_CAUSE), and the heads of its subject. Errors and notes are no causes of a
 something, because nothing rests on them unless it names them. All events of one store share a
 correlation_id, those of one append with several a causation_id.
 
-When it is closed after appends, the store updates what other programs read. `.kittify/clock.json` shows the last
-clock value. The file is derived: numbers come from the journal under its lock and never from that
-file, so that a file that is lost, damaged, old, far ahead or read-only changes nothing.
+When it is closed after appends, the store updates what other programs read. `.kittify/clock.json`
+shows the last clock value. The file is derived: numbers come from the journal under its lock and
+never from that file, so that a lost, damaged, old, far ahead or read-only one changes nothing.
 `.kittify/events/index.db` is a link to the journal's index. The index itself is in the home, where
 no git command touches it while it is written. Either may be deleted at any moment.
 Without git it writes the day files too.

@@ -1,0 +1,96 @@
+"""The logs of teams as folders, which the query API reads: `<data>/teams/<team>/<log>/`.
+
+A folder holds what the store holds of its log, and can be deleted at any time: it is made again
+before the next question. It is brought up to date when it is asked, not when lines come in.
+"""
+
+import os
+import shutil
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+
+from thence.core.values.vocabulary import VOCABULARIES
+from thence.errors import CursorUnknown
+from thence.log.storage.segment import own_folder
+from thence.replica import open_log
+from thence.server.team.exchange import Exchange
+from thence.server.team.sqlite_store import NumberedLine, SqliteStore, StoredLog
+
+FOLDER = "teams"
+# so many lines are relayed at once
+RELAYED_MAX = 10_000
+_CURSOR_FILE = "server-cursor"
+_CURSOR_BYTES_MAX = 200
+
+
+class LogFolders:
+    """The folders of all teams' logs; safe from threads, for one process."""
+
+    def __init__(self, data: Path, store: SqliteStore) -> None:
+        self._data = data
+        self._store = store
+        self._exchange = Exchange(store)
+        self._locks: dict[tuple[int, int], Lock] = {}
+        self._mutex = Lock()
+
+    def of_team(self, team: str) -> Path:
+        """Returns the folder of a team's logs, made if it is missing."""
+        folder = self._data / FOLDER / team
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def refresh_all(self, team: str) -> None:
+        """Brings all folders of a team up to date; raises what `refresh` raises."""
+        for log in self._store.logs(team):
+            self._refresh(team, log)
+
+    def refresh(self, team: str, name: str) -> None:
+        """Brings the folder of a log up to date; does nothing where the team has no such log.
+
+        Raises OSError, apsw.Error and what `Log.relay` raises.
+        """
+        log = self._store.log(team, name)
+        if log is not None:
+            self._refresh(team, log)
+
+    def _refresh(self, team: str, log: StoredLog) -> None:
+        with self._mutex:
+            lock = self._locks.setdefault((log.team, log.id), Lock())
+        folder = self.of_team(team) / log.name
+        with lock:
+            number = self._number(folder, log)
+            if number is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                number = 0
+            if number < log.last:
+                self._relay(folder, log, number)
+
+    def _number(self, folder: Path, log: StoredLog) -> int | None:
+        """Returns the number up to which a folder holds the log; None if it must be made anew."""
+        try:
+            with _cursor_file(folder).open(encoding="ascii") as file:
+                cursor = file.read(_CURSOR_BYTES_MAX)
+            return self._exchange.number(log, cursor) if cursor else None
+        except (OSError, UnicodeDecodeError, CursorUnknown):
+            return None
+
+    def _relay(self, folder: Path, log: StoredLog, number: int) -> None:
+        """Relays the lines behind a number, then keeps how far it came."""
+        with open_log(folder, VOCABULARIES[log.kind]) as opened:
+            while True:
+                with closing(self._store.page(log, number, RELAYED_MAX)) as rows:
+                    taken: list[NumberedLine] = list(islice(rows, RELAYED_MAX))
+                if not taken:
+                    return
+                opened.relay(row.line for row in taken)
+                number = taken[-1].number
+                file = _cursor_file(folder)
+                unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
+                unfinished.write_text(self._exchange.cursor(number, taken[-1].digest), "ascii")
+                unfinished.replace(file)
+
+
+def _cursor_file(folder: Path) -> Path:
+    return own_folder(folder) / _CURSOR_FILE

@@ -1,0 +1,126 @@
+"""The commands of `thence server` as a user has them."""
+
+import json
+import shutil
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.server.team.lines import lines
+from tests.server.team.stranger import Client
+from tests.server.team.team_server import TeamServer
+
+
+def server(*arguments: object, cwd: Path, **options: object):
+    return thence("server", *map(str, arguments), cwd=cwd, **options)
+
+
+@pytest.mark.promise("P6", "S12")
+def test_server_is_made_once_and_begun_and_a_user_is_added_beside_it(tmp_path: Path) -> None:
+    made = server("init", cwd=tmp_path)
+    assert (made.code, made.lines) == (0, ["made a server in thence-server with the team team"])
+    data = tmp_path / "thence-server"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    again = server("init", cwd=tmp_path)
+    assert again.code == 1
+    assert is_three_lines(again.err)
+    running = TeamServer(data)
+    running.start()
+    try:
+        added = server("user", "add", "ada", "--json", cwd=tmp_path)
+        told = added.json
+        assert {**told, "password": ""} == {
+            "user": "ada",
+            "team": "team",
+            "role": "writer",
+            "password": "",
+        }
+        client = Client(running.url)
+        client.log_in("ada", told["password"])
+        assert client.statuses("log", lines(2)) == ["success"] * 2
+        assert server("user", "remove", "ada", cwd=tmp_path).code == 0
+        assert client.page("log").status == 401
+    finally:
+        assert running.end(signal.SIGINT) == 130
+
+
+@pytest.mark.promise("P6")
+def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> None:
+    server("init", "--team", "red", "--data", "here", cwd=tmp_path)
+    here = ("--data", "here")
+    assert server("team", "add", "blue", *here, cwd=tmp_path).code == 0
+    given = ("--team", "red", "--role", "reader", "--password-stdin")
+    added = server("user", "add", "bob", *given, *here, cwd=tmp_path, stdin=b"correct horse\n")
+    assert (added.code, added.lines) == (0, ["bob is a reader in red"])
+    assert server("user", "add", "bob", "--team", "blue", *here, cwd=tmp_path).code == 0
+    assert server("user", "list", "--json", *here, cwd=tmp_path).json == {
+        "users": [
+            {"user": "bob", "team": "red", "role": "reader"},
+            {"user": "bob", "team": "blue", "role": "writer"},
+        ]
+    }
+    assert server("team", "list", *here, cwd=tmp_path).lines == ["blue", "red"]
+    for refused in (
+        ("user", "add", "bob", "--team", "red"),
+        ("user", "add", "eve", "--team", "none"),
+        ("user", "add", "../eve", "--team", "red"),
+        ("user", "remove", "eve"),
+        ("team", "add", "red"),
+        ("team", "add", "No Name"),
+    ):
+        ended = server(*refused, *here, cwd=tmp_path)
+        assert ended.code == 1, refused
+        assert is_three_lines(ended.err)
+    short = ("user", "add", "eve", "--team", "red", "--password-stdin")
+    assert server(*short, *here, cwd=tmp_path, stdin=b"short\n").code == 1
+    assert server("team", "list", cwd=tmp_path).code == 4
+
+
+def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_path: Path) -> None:
+    missing = server("run", "--port", 0, cwd=tmp_path)
+    assert (missing.code, missing.out) == (4, "")
+    assert "thence server init" in missing.err
+    server("init", cwd=tmp_path)
+    clear = server("run", "--host", "0.0.0.0", cwd=tmp_path)
+    assert clear.code == 2
+    assert "--tls-cert" in clear.err
+    assert "proxy" in clear.err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = server("run", "--port", port, "--json", cwd=tmp_path)
+        assert ended.json["error"]["code"] == "port_taken"
+    assert server("run", "--tls-cert", "x", cwd=tmp_path).code == 2
+
+
+def test_certificate_serves_https(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    assert openssl, "install openssl: this test makes a certificate with it"
+    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    argv = [openssl, "req", *kind, "-days", "2", *named, *files]
+    subprocess.run(argv, check=True, capture_output=True)
+    server("init", cwd=tmp_path)
+    argv = [THENCE, "server", "run", "--host", "0.0.0.0", "--port", "0"]
+    argv += ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]
+    process = subprocess.Popen(
+        argv, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        address = process.stdout.readline().decode().strip().replace("0.0.0.0", "127.0.0.1")
+        assert address.startswith("https://")
+        context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+        with urlopen(f"{address}/api/v1/sync/health/", context=context) as answer:
+            assert json.load(answer)["status"] == "ok"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

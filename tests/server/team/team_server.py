@@ -1,0 +1,82 @@
+"""A team's server as users run it: the installed command in a process of its own."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.cli.installed import THENCE, environment
+from tests.server.team.stranger import Client
+
+from thence.server.running import TEAM_DATABASE
+from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database, make_database
+from thence.server.team.passwords import hashed
+
+PASSWORD = "correct horse"
+ENDS_S = 20
+
+
+class TeamServer:
+    """The folder of a server, and the process that serves it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self, *arguments: str) -> None:
+        argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen([*argv, *arguments], env=environment(), **piped)
+        assert self.process.stdout is not None
+        self.url = json.loads(self.process.stdout.readline())["url"]
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Ends the process and returns its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(ENDS_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def add(self, user: str, team: str = "red", role: str = "writer") -> None:
+        with self.accounts() as accounts:
+            accounts.add_user(user, team, role, lambda: PASSWORD)
+
+    @contextmanager
+    def accounts(self) -> Iterator[Accounts]:
+        database = Database(self.data / TEAM_DATABASE)
+        try:
+            yield Accounts(database, hashed)
+        finally:
+            database.close()
+
+    def client(self, user: str | None = None) -> Client:
+        found = Client(self.url)
+        if user is not None:
+            found.log_in(user, PASSWORD)
+        return found
+
+
+@contextmanager
+def team_server(data: Path) -> Iterator[TeamServer]:
+    """Runs a server with the teams red and blue; ada writes in red."""
+    make_database(data / TEAM_DATABASE, "0123456789abcdef")
+    made = TeamServer(data)
+    with made.accounts() as accounts:
+        accounts.add_team("red")
+        accounts.add_team("blue")
+    made.add("ada")
+    made.start()
+    try:
+        yield made
+    finally:
+        made.end()

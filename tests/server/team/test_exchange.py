@@ -1,0 +1,264 @@
+"""The exchange of lines, with a store in memory."""
+
+import random
+import sys
+
+import pytest
+from tests.server.team.lines import NODE, foreign, line, lines, sealed
+
+from thence.core.values.digests import digests
+from thence.core.wire.blocks import BlockDigest, Blocks, Place, by_node, place_of, split_digests
+from thence.core.wire.messages import (
+    ANSWER_DIGESTS_MAX,
+    PAGE_BYTES_MAX,
+    BlockPlace,
+    BlockRun,
+    BlocksRequest,
+)
+from thence.errors import (
+    BatchRefused,
+    CursorUnknown,
+    InvalidEvent,
+    NotALog,
+    VocabularyMismatch,
+)
+from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database
+from thence.server.team.exchange import Exchange
+from thence.server.team.sqlite_store import SqliteStore
+
+
+def exchange(epoch: str = "e1") -> Exchange:
+    database = Database.in_memory(epoch)
+    accounts = Accounts(database, str)
+    for team in ("red", "blue"):
+        accounts.add_team(team)
+    return Exchange(SqliteStore(database))
+
+
+def statuses(found: Exchange, given: list[bytes], team: str = "red", log: str = "log") -> list[str]:
+    return [verdict.status for verdict in found.batch(team, log, "plain", given)]
+
+
+def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> list[bytes]:
+    """Returns all lines of a log by its pages."""
+    taken: list[bytes] = []
+    cursor = ""
+    while True:
+        page = found.page(team, log, cursor, limit)
+        taken += page.lines
+        cursor = page.next
+        if not page.more:
+            return taken
+
+
+def held(given: list[bytes]) -> Blocks:
+    """Returns the blocks of numbered lines."""
+    found: dict[Place, BlockDigest] = {}
+    for each in given:
+        digest = digests(each).line
+        place = place_of(each[each.index(b'"node_id":"') + 11 :][:12].decode(), _seq(each), digest)
+        found[place] = found.get(place, BlockDigest()).plus(digest)
+    return found
+
+
+def _seq(given: bytes) -> int:
+    return int(given.partition(b'"seq":')[2].partition(b",")[0])
+
+
+@pytest.mark.promise("S12")
+def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
+    found = exchange()
+    assert statuses(found, lines(5)) == ["success"] * 5
+    assert statuses(found, lines(7)) == ["duplicate"] * 5 + ["success"] * 2
+    assert statuses(found, [line(9), line(9)]) == ["success", "duplicate"]
+    assert walked(found, 3) == [*lines(7), line(9)]
+
+
+def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
+    found = exchange()
+    given = lines(25)
+    random.Random(1).shuffle(given)
+    for at in range(0, 25, 4):
+        statuses(found, given[at : at + 4])
+    for limit in (1, 4, 25, 1000):
+        assert walked(found, limit) == given
+    end = found.page("red", "log").next
+    assert found.page("red", "log", end) == ([], end, False)
+    statuses(found, [line(26)])
+    assert found.page("red", "log", end).lines == [line(26)]
+
+
+def test_page_ends_before_it_is_too_large() -> None:
+    found = exchange()
+    bulk = "x" * 400_000
+    given = [foreign(number, payload=bulk) for number in range(6)]
+    statuses(found, given)
+    page = found.page("red", "log")
+    assert len(page.lines) == 2
+    assert sum(map(len, page.lines)) <= PAGE_BYTES_MAX
+    assert walked(found, 1000) == given
+
+
+@pytest.mark.promise("S12")
+def test_cursor_of_another_history_is_refused() -> None:
+    one, other = exchange("e1"), exchange("e2")
+    for found in (one, other):
+        statuses(found, lines(3))
+    cursor = one.page("red", "log").next
+    restored = exchange("e1")
+    statuses(restored, lines(2))
+    replaced = exchange("e1")
+    statuses(replaced, lines(3, first=7))
+    for found in (other, restored, replaced):
+        with pytest.raises(CursorUnknown):
+            found.page("red", "log", cursor)
+    for rubbish in ("0", "e1.0.00", f"e1.{10**30}.{'0' * 16}", "e1.3." + "\u0663" * 16, "x" * 9999):
+        with pytest.raises(CursorUnknown):
+            one.page("red", "log", rubbish)
+
+
+@pytest.mark.promise("S12")
+def test_two_contents_of_one_number_are_both_kept() -> None:
+    found = exchange()
+    twins = [line(1), line(1, name="01J0000000000000000000TWIN"), line(1, clock=9)]
+    assert statuses(found, twins) == ["success"] * 3
+    assert walked(found, 10) == twins
+    (differing,) = found.blocks("red", "log", BlocksRequest({})).differing
+    assert set(split_digests(differing.digests)) == {digests(each).line for each in twins}
+
+
+def test_other_tools_line_is_one_whatever_the_order_of_its_members() -> None:
+    found = exchange()
+    assert statuses(found, [b'{"event_id":"a","b":1, "c":2}']) == ["success"]
+    assert statuses(found, [b'{"c":2,"event_id":"a","b":1}']) == ["duplicate"]
+    assert statuses(found, [b'{"event_id":"a","b":2}']) == ["success"]
+    blocks = found.blocks("red", "log", BlocksRequest({})).differing
+    assert {each.node for each in blocks} == {""}
+    assert all(each.block == digest[0] for each in blocks for digest in split_digests(each.digests))
+
+
+def test_batch_with_what_is_no_event_is_refused_whole() -> None:
+    found = exchange()
+    good = line(1)
+    deep = b'{"event_id":"deep","x":' + b"[" * 300 + b"]" * 300 + b"}"
+    bad = [
+        good[:-3] + b'0"}' if good[-3:-2] != b"0" else good[:-3] + b'1"}',
+        b'{"no":"event"}',
+        b'{"event_id":"a",\n"b":1}',
+        b'{"event_id":"\\ud800"}',
+        b'{"event_id":"a","b":"' + b"x" * 2**20 + b'"}',
+        b"\xff\xfe",
+        deep,
+        sealed({"event_id": "a", "event_type": "t", "seq": 2**60, "lamport_clock": 1}),
+        sealed({"event_id": "a", "event_type": "t", "seq": 1, "lamport_clock": 0}),
+        good.replace(b'"payload"', b'"event_id":"b","payload"'),
+    ]
+    for each in bad:
+        with pytest.raises(BatchRefused) as refused:
+            found.batch("red", "log", "plain", [good, each])
+        assert len(refused.value.bad) == 1
+    with pytest.raises(NotALog):
+        found.page("red", "log")
+
+
+def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
+    found = exchange()
+    given = [line(1), line(2, clock=2**40 + 1), line(3, clock=2**40)]
+    verdicts = found.batch("red", "log", "plain", given)
+    assert [verdict.status for verdict in verdicts] == ["success", "rejected", "success"]
+    assert "clock" in (verdicts[1].error_message or "")
+    assert walked(found, 10) == [given[0], given[2]]
+
+
+@pytest.mark.promise("S12")
+def test_blocks_name_what_differs_and_only_that() -> None:
+    found = exchange()
+    given = lines(3000) + lines(40, node="ffffffffffff")
+    for at in range(0, len(given), 1000):
+        statuses(found, given[at : at + 1000])
+    same = BlocksRequest(by_node(held(given)))
+    assert found.blocks("red", "log", same).differing == ()
+    ours = [each for each in given if each != line(1500)] + [line(3001)]
+    answer = found.blocks("red", "log", BlocksRequest(by_node(held(ours))))
+    assert [(each.node, each.block) for each in answer.differing] == [
+        (NODE, 1),
+        (NODE, 2),
+    ]
+    listed = {digest for each in answer.differing for digest in split_digests(each.digests)}
+    lacking = listed - {digests(each).line for each in ours}
+    assert found.lines("red", "log", lacking) == [line(1500)]
+
+
+def test_blocks_that_only_the_client_has_are_named_without_digests() -> None:
+    found = exchange()
+    statuses(found, lines(2))
+    ours = by_node(held(lines(2) + lines(3, node="ffffffffffff")))
+    (answer,) = found.blocks("red", "log", BlocksRequest(ours)).differing
+    assert (answer.node, answer.block, answer.digests) == ("ffffffffffff", 0, b"")
+
+
+def test_answer_about_blocks_is_bounded_and_goes_on() -> None:
+    found = exchange()
+    statuses(found, lines(2))
+    runs = {"n": (BlockRun(0, bytes(32 * (ANSWER_DIGESTS_MAX + 10)), {}),)}
+    first = found.blocks("red", "log", BlocksRequest(runs))
+    assert first.next is not None
+    second = found.blocks("red", "log", BlocksRequest(runs, first.next))
+    assert second.next is None
+    assert len(first.differing) + len(second.differing) == ANSWER_DIGESTS_MAX + 11
+
+
+def test_hostile_requests_are_refused() -> None:
+    found = exchange()
+    statuses(found, lines(2))
+    for runs in (
+        {"n": (BlockRun(-1, bytes(32), {}),)},
+        {"n": (BlockRun(2**70, bytes(32), {}),)},
+        {"n": (BlockRun(0, bytes(31), {}),)},
+        {"\ud800": (BlockRun(0, bytes(32), {}),)},
+    ):
+        with pytest.raises(InvalidEvent):
+            found.blocks("red", "log", BlocksRequest(runs))
+    beyond = BlocksRequest({}, BlockPlace("\uffff", sys.maxsize * 4))
+    assert found.blocks("red", "log", beyond).differing == ()
+    for digest in ([b"x"], [bytes([at // 256, at % 256]) * 16 for at in range(1001)]):
+        with pytest.raises(InvalidEvent):
+            found.lines("red", "log", digest)
+    assert found.lines("red", "log", [bytes(32)]) == found.lines("red", "log", []) == []
+    for limit in (0, -1, 1001):
+        with pytest.raises(InvalidEvent):
+            found.page("red", "log", "", limit)
+    for name in ("", ".x", "a/b", "a" * 129, "a\n", "ä"):
+        with pytest.raises(InvalidEvent):
+            found.batch("red", name, "plain", lines(1))
+    with pytest.raises(InvalidEvent):
+        found.batch("red", "log", "nothing", lines(1))
+
+
+def test_log_is_of_one_kind() -> None:
+    found = exchange()
+    found.batch("red", "log", "work", lines(1))
+    with pytest.raises(VocabularyMismatch):
+        found.batch("red", "log", "plain", lines(2))
+    assert walked(found, 5) == lines(1)
+
+
+@pytest.mark.promise("S12")
+def test_another_teams_log_is_like_one_that_is_not_there() -> None:
+    found = exchange()
+    statuses(found, lines(3), "red")
+    told = []
+    for team, log in (("blue", "log"), ("blue", "none"), ("green", "log")):
+        for ask in (
+            lambda team=team, log=log: found.page(team, log),
+            lambda team=team, log=log: found.blocks(team, log, BlocksRequest({})),
+            lambda team=team, log=log: found.lines(team, log, [digests(line(1)).line]),
+        ):
+            with pytest.raises(NotALog) as refused:
+                ask()
+            told.append((refused.value.operation, refused.value.cause))
+    assert len(set(told)) == 1
+    assert statuses(found, lines(2), "blue") == ["success"] * 2
+    assert walked(found, 9, "red") == lines(3)
+    assert walked(found, 9, "blue") == lines(2)

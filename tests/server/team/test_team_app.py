@@ -1,0 +1,187 @@
+"""The routes of a team's server, asked by a client that knows the wire's page alone."""
+
+import gzip
+import hashlib
+import json
+import socket
+
+import pytest
+from tests.server.team.lines import foreign, line, lines
+from tests.server.team.stranger import blocks, digest, written
+from tests.server.team.team_server import PASSWORD, TeamServer
+
+from thence.core.values.digests import digests
+
+NODE = "c0ffee000001"
+
+
+@pytest.mark.promise("S12", "P5")
+def test_client_written_from_the_wires_page_brings_and_takes_lines(red: TeamServer) -> None:
+    client = red.client()
+    told = client.log_in("ada", PASSWORD)
+    assert told["team_slug"] == "red"
+    ours = [written(NODE, 1, 1, {"a": 1}), written(NODE, 2, 4, {"ä": ["b", None]})]
+    assert client.statuses("stranger", ours) == ["success", "success"]
+    assert client.statuses("stranger", ours) == ["duplicate", "duplicate"]
+    taken, cursor = client.pull("stranger", 1)
+    assert taken == ours
+    assert client.page("stranger", cursor).json == {"events": [], "next": cursor, "more": False}
+    wanted = [digest(each) for each in ours]
+    assert wanted == [digests(each).line for each in ours]
+    assert client.digests("stranger", blocks(NODE, wanted)) == []
+    (differing,) = client.digests("stranger", blocks(NODE, wanted[:1]))
+    assert (differing["node"], differing["block"]) == (NODE, 0)
+    body = {"digests": [wanted[1].hex()]}
+    got = client.post("/api/v1/events/lines/?log=stranger", body)
+    assert got.body == b'{"events":[' + ours[1] + b"]}"
+
+
+def test_health_needs_no_login(red: TeamServer) -> None:
+    got = red.client().ask("GET", "/api/v1/sync/health/")
+    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [1])
+
+
+@pytest.mark.promise("S12")
+def test_other_teams_logs_are_not_there_and_its_name_is_refused(red: TeamServer) -> None:
+    ada, bob = red.client("ada"), red.client("bob")
+    ada.statuses("private", lines(2))
+    answers = [bob.page(log) for log in ("private", "nothing")]
+    assert [(got.status, got.code) for got in answers] == [(404, "not_a_log")] * 2
+    bob.team = "red"
+    assert (bob.page("private").status, bob.push("private", lines(3)).status) == (403, 403)
+    ada.team = "nothing"
+    assert ada.page("private").status == 403
+    ada.team = "red"
+    assert ada.pull("private")[0] == lines(2)
+
+
+@pytest.mark.promise("S12")
+def test_reader_takes_and_does_not_bring(red: TeamServer) -> None:
+    ada, rita = red.client("ada"), red.client("rita")
+    ada.statuses("read", lines(2))
+    assert rita.pull("read")[0] == lines(2)
+    got = rita.push("read", lines(3))
+    assert (got.status, got.code) == (403, "sync_refused")
+    assert ada.pull("read")[0] == lines(2)
+
+
+def test_every_refusal_has_one_form(red: TeamServer) -> None:
+    client = red.client()
+    assert client.page("log").status == 401
+    ada = red.client("ada")
+    asked = {
+        "/api/v1/events?log=none": (404, "not_a_log"),
+        "/api/v1/events?log=../x": (400, "invalid_event"),
+        "/api/v1/events?log=none&limit=x": (400, "invalid_event"),
+        "/api/v1/none": (404, "not_found"),
+        "/api/v1/events/batch/": (405, "method_not_allowed"),
+    }
+    for path, (status, code) in asked.items():
+        got = ada.ask("GET", path)
+        assert (got.status, got.code) == (status, code), path
+    ada.statuses("forms", lines(1))
+    assert ada.page("forms", "elsewhere.1.0000000000000000").code == "cursor_unknown"
+    assert ada.push("forms", lines(1), "work").code == "vocabulary_mismatch"
+    got = ada.push("forms", [b'{"event_id":"bad","seq":1}'])
+    assert (got.status, got.code) == (400, "batch_refused")
+    assert [detail["event_id"] for detail in got.json["details"]] == ["bad"]
+    for body in (b"", b"[]", b'{"events":', b'{"events":[{]}', b'{"events":"x"}', b"\xff"):
+        got = ada.ask("POST", "/api/v1/events/batch/?log=forms&kind=plain", body)
+        assert (got.status, got.code) == (400, "batch_refused"), body
+    for rubbish in ({"nodes": {"n": [{"first": 0, "sums": "!"}]}}, {"nodes": []}, 1, None):
+        assert ada.post("/api/v1/events/blocks/?log=forms", rubbish).status == 400
+    assert ada.post("/api/v1/events/lines/?log=forms", {"digests": ["zz"]}).status == 400
+    got = client.post("/api/v1/token/", {}, Host="evil.example")
+    assert (got.status, got.code) == (403, "forbidden")
+
+
+@pytest.mark.promise("S12")
+def test_bodies_are_bounded_packed_or_not(red: TeamServer) -> None:
+    ada = red.client("ada")
+    path = "/api/v1/events/batch/?log=large&kind=plain"
+    bomb = gzip.compress(b'{"events":[' + b" " * (64 * 2**20) + b"]}")
+    assert len(bomb) < 100_000
+    got = ada.ask("POST", path, bomb, Content_Encoding="gzip")
+    assert (got.status, got.code) == (413, "too_large")
+    assert ada.ask("POST", path, b"x" * 2_000_000).status == 413
+    ada = red.client("ada")
+    assert (
+        ada.push("large", [foreign(1, b="x" * 200_000), foreign(2, b="x" * 200_000)]).status == 413
+    )
+    assert ada.statuses("large", [foreign(1, b="x" * 1_000_000)]) == ["success"]
+    many = [foreign(number) for number in range(1_001)]
+    assert ada.push("large", many).status == 413
+    assert ada.statuses("large", many[:1000]) == ["success"] * 1000
+    cut = gzip.compress(b'{"events":[]}')[:-3]
+    for body in (cut, b"no gzip", gzip.compress(b'{"events":[]}') * 2):
+        assert ada.ask("POST", path, body, Content_Encoding="gzip").status == 400
+    assert ada.ask("POST", path, b"{}", Content_Encoding="br").status == 400
+
+
+def test_lines_that_name_no_log_go_where_their_members_say(red: TeamServer) -> None:
+    ada = red.client("ada")
+    given = [
+        foreign(1, project_uuid="project-1"),
+        foreign(2),
+        foreign(3, simulation_id="run-1"),
+        foreign(4, project_uuid="project-1", simulation_id="run-1"),
+        foreign(5, project_uuid="../x"),
+    ]
+    body = b'{"events":[' + b",".join(given) + b"]}"
+    got = ada.ask("POST", "/api/v1/events/batch/", body)
+    told = [(each["event_id"], each["status"]) for each in got.json["results"]]
+    assert told == [(f"other-{number}", "success") for number in range(1, 6)]
+    assert ada.pull("project-1")[0] == [given[0], given[3]]
+    assert ada.pull("run-1")[0] == [given[2]]
+    assert split_events(ada.ask("GET", "/api/v1/events").body) >= {"other-2", "other-5"}
+
+
+def split_events(body: bytes) -> set[str]:
+    return {event["event_id"] for event in json.loads(body)["events"]}
+
+
+def test_password_that_is_wrong_and_user_who_is_unknown_get_one_answer(red: TeamServer) -> None:
+    client = red.client()
+    answers = [
+        client.post("/api/v1/token/", {"username": name, "password": password})
+        for name, password in (("ada", "wrong"), ("nobody", "wrong"), ("rita", "x" * 9_999))
+    ]
+    assert {got.status for got in answers} == {401}
+    assert len({got.body for got in answers}) == 1
+
+
+def test_former_refresh_token_is_good_until_a_new_token_was_used(red: TeamServer) -> None:
+    client = red.client("ada")
+    first = client.refresh
+    path = "/api/v1/token/refresh/"
+    lost, second = (client.post(path, {"refresh": first}).json for _ in range(2))
+    client.access = second["access"]
+    assert client.ask("GET", "/api/v1/events?log=none").status == 404
+    assert client.post(path, {"refresh": first}).status == 401
+    assert client.ask("GET", "/api/v1/events?log=none").status == 401
+    for refresh in (lost["refresh"], second["refresh"]):
+        assert client.post(path, {"refresh": refresh}).status == 401
+    client.log_in("ada", PASSWORD)
+    assert client.post("/api/v1/token/revoke/", {"refresh": client.refresh}).json == {}
+    assert client.ask("GET", "/api/v1/events?log=none").status == 401
+
+
+def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:
+    client = red.client("ada")
+    data = b"".join(file.read_bytes() for file in sorted(red.data.iterdir()))
+    for token in (client.access, client.refresh, PASSWORD):
+        assert token.encode() not in data
+    assert hashlib.sha256(client.access.encode()).digest() in data
+
+
+def test_client_that_leaves_amid_its_body_keeps_nobody_from_an_answer(red: TeamServer) -> None:
+    ada = red.client("ada")
+    host, port = red.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as left:
+        head = (
+            "POST /api/v1/events/batch/?log=left&kind=plain HTTP/1.1\r\n"
+            f"Host: {host}\r\nAuthorization: Bearer {ada.access}\r\nContent-Length: 500\r\n\r\n"
+        )
+        left.sendall(head.encode() + b'{"events":[')
+    assert ada.statuses("left", [line(1)]) == ["success"]
+    assert ada.pull("left")[0] == [line(1)]

@@ -1,0 +1,79 @@
+"""The query API and the pages over a team's logs, behind its logins."""
+
+import shutil
+from http.cookies import SimpleCookie
+
+import pytest
+from tests.server.team.lines import line, lines
+from tests.server.team.stranger import Client, split
+from tests.server.team.team_server import TeamServer
+
+
+def events(client: Client, log: str) -> list[bytes]:
+    got = client.ask("GET", f"/logs/{log}/events?limit=100")
+    assert got.status == 200, got.body
+    return split(got.body[got.body.index(b'"events":') :])
+
+
+@pytest.mark.promise("P5")
+def test_what_was_brought_is_asked_as_any_log(red: TeamServer) -> None:
+    ada, rita = red.client("ada"), red.client("rita")
+    ada.statuses("asked", lines(3))
+    assert events(rita, "asked") == lines(3)
+    ada.statuses("asked", [line(4), line(4, name="01JTWIN0000000000000000TWN")])
+    assert set(events(rita, "asked")) > set(lines(4))
+    got = ada.ask("GET", f"/logs/asked/why/{_id(line(2))}")
+    assert got.json["event_id"] == _id(line(2))
+    listed = ada.ask("GET", "/logs").json["logs"]
+    assert [entry["events"] for entry in listed if entry["id"] == "asked"] == [5]
+
+
+def _id(given: bytes) -> str:
+    return given[13:].partition(b'"')[0].decode()
+
+
+def test_folder_of_a_log_is_made_again_where_it_was_deleted_or_altered(red: TeamServer) -> None:
+    ada = red.client("ada")
+    ada.statuses("gone", lines(3))
+    folder = red.data / "teams" / "red" / "gone"
+    for change in (
+        lambda: shutil.rmtree(folder),
+        lambda: (folder / ".thence" / "server-cursor").write_text("another.3.0000000000000000"),
+        lambda: (folder / ".thence" / "server-cursor").write_bytes(b"\xff" * 300),
+    ):
+        assert events(ada, "gone") == lines(3)
+        change()
+    assert events(ada, "gone") == lines(3)
+
+
+@pytest.mark.promise("S12")
+def test_pages_show_nothing_of_another_team_and_nothing_without_login(red: TeamServer) -> None:
+    ada, bob, nobody = red.client("ada"), red.client("bob"), red.client()
+    ada.statuses("secret", lines(2))
+    for path in ("/logs/secret/events", "/logs/secret", "/runs/secret", "/simulations/secret"):
+        assert bob.ask("GET", path).status == 404, path
+        assert nobody.ask("GET", path).status == 401, path
+    assert b"secret" not in bob.ask("GET", "/logs").body + bob.ask("GET", "/").body
+    bob.team = "red"
+    assert bob.ask("GET", "/logs").status == 403
+    assert nobody.ask("GET", "/").status == nobody.ask("GET", "/?token=wrong").status == 401
+    assert ada.ask("GET", "/logs", Host="evil.example").status == 403
+    for path in ("/logs/..%2fblue/events", "/logs/../blue", "/x", "/logs/secret/why/none"):
+        assert ada.ask("GET", path).status == 404, path
+
+
+def test_browser_opens_a_page_by_a_token_once_and_by_its_cookie_then(red: TeamServer) -> None:
+    ada = red.client("ada")
+    ada.statuses("browsed", lines(2))
+    browser = red.client()
+    first = browser.ask("GET", f"/runs/browsed?a=1&token={ada.access}")
+    assert (first.status, first.headers["location"]) == (303, "/runs/browsed?a=1")
+    cookie = first.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    (kept,) = SimpleCookie(cookie).values()
+    page = browser.ask("GET", "/runs/browsed", Cookie=f"{kept.key}={kept.value}")
+    assert page.status == 200
+    assert _id(line(1)).encode() in page.body
+    got = browser.ask("POST", "/api/v1/events/batch/?log=x", Cookie=f"{kept.key}={kept.value}")
+    assert got.status == 401
