@@ -1,0 +1,32 @@
+"""A fleet from one seed ends with one history everywhere."""
+
+import pytest
+from tests.fleet.fleet import Fleet, Server, lines_of, played
+
+STEPS = 1_000
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("seed", range(20_000, 20_010))
+def test_fleet_comes_to_one_history_with_each_event_once_and_none_lost(tmp_path, seed):
+    fleet, found = played(tmp_path, STEPS, seed)
+    assert not found, "\n".join(found)
+    assert len(fleet.counts) == 10, fleet.counts
+
+
+def test_fleet_notices_an_acknowledged_event_that_is_gone(tmp_path):
+    fleet = Fleet(tmp_path, 1)
+    for _ in range(50):
+        fleet.append()
+        fleet.sync()
+    assert fleet.heal() == []
+    fleet.server = Server(fleet.server.epoch, fleet.server.lines()[1:])
+    for replica in fleet.replicas:  # and from each log, with what is known of digests
+        replica.close()
+        segment = replica.folder / "events.jsonl"
+        (gone,) = set(lines_of(replica.folder)) - set(fleet.server.lines())
+        segment.write_bytes(segment.read_bytes().replace(gone + b"\n", b""))
+        replica.open()
+    (fault,) = fleet.heal()
+    assert "1 acknowledged events are lost" in fault
+    fleet.close()
