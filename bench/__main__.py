@@ -5,6 +5,7 @@
 
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from bench import (
     orchestrating,
     parts,
     queued,
+    relaying,
     small,
     team,
     verifying,
@@ -129,9 +131,8 @@ def queued_rows(place: Path) -> None:
     figures = measure(queued.CONTENDERS, place)
     base = "structlog tuned"
     found = ratio(figures, "async, 1 producer", base)
-    row(
-        "ASYNC, built and synced / structlog tuned, 1 producer", f"{found:.2f}", "1.1", found >= 1.1
-    )
+    name = "ASYNC, built and synced / structlog tuned, 1 producer"
+    row(name, f"{found:.2f}", "1.1", found >= 1.1)
     found = ratio(figures, "async, 100 producers", base)
     row("the same, 100 producers with block", f"{found:.2f}", "0.9", found >= 0.9)
     found = ratio(figures, "plain emit", base)
@@ -367,6 +368,7 @@ ROWS = {
     "differing": differing_rows,
     "asking": asking_rows,
     "opening": opening_rows,
+    "relaying": lambda place: relaying.rows(place, row),
     "coldstart": coldstart_rows,
     "small": small_rows,
     "working": working_rows,
@@ -391,8 +393,6 @@ def main(names: list[str]) -> None:
         for name in names or ROWS:
             ROWS[name](place)
     finally:
-        import shutil
-
         shutil.rmtree(place)
 
 

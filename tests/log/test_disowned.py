@@ -4,10 +4,13 @@ import pytest
 from tests.log.test_relaying import DAY_S, NOW_S, line_of, lines_of, own_line, taken
 
 import thence
+from thence.core.values.codec import stamper
+from thence.core.values.vocabulary import WORK
 from thence.errors import HeadsMoved
 from thence.log.storage import disowned
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import known_node_id
+from thence.log.write.notice import NoticeMaker
 
 OWN_EVENTS = 3
 
@@ -80,6 +83,19 @@ def test_guard_is_not_satisfied_by_a_line_that_only_bears_our_node(log):
     taken(log, [theirs, own_line(log, 2, 9)])
     with pytest.raises(HeadsMoved):
         log.append("WPCreated", {}, subject="WP01", guard=guard)
+
+
+def test_notice_that_only_bears_our_node_hides_no_damage(log):
+    node_id = known_node_id(OS_DISK, log.folder)
+    start = log.current_size
+    with log.current_file.open("ab") as segment:
+        segment.write(b"bent\n")
+    facts = {"file": "events.jsonl", "offset": start, "bytes": 4, "reason": "not_json"}
+    notice = NoticeMaker(WORK, {})("torn", facts)
+    taken(log, [stamper(node_id)([notice], 2, 9)[0][:-1]])
+    assert "not_json" in {each.code for each in log.verify().damage}
+    log.repair()
+    assert {each.code for each in log.verify().damage} == {"number_repeated"}
 
 
 def test_full_record_of_such_lines_gives_the_log_another_node(log, monkeypatch):

@@ -22,6 +22,7 @@ from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.disk_errors import DiskError, append_error
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
 from thence.log.storage.process_state import new_id
@@ -115,7 +116,7 @@ def _recorded_damage(
     disk: Disk, folder: Path, vocabulary: Vocabulary, own: frozenset[str]
 ) -> DamageRecord:
     """Gathers the damage that a log's notices record."""
-    recorded = DamageRecord(vocabulary, own)
+    recorded = DamageRecord(vocabulary, own, Disowned(disk, folder))
     files: list[str] = []
     for line in lines(disk, folder, vocabulary):
         if line.file not in files[-1:]:
@@ -140,6 +141,7 @@ def _plans(
     """
     plans: list[_Plan] = []
     pending: list[_Region] = []
+    disowned = Disowned(disk, folder)
     last = 0
     for path in segments(disk, folder):
         plan = _Plan(path)
@@ -148,7 +150,12 @@ def _plans(
             event = line.content
             if edit is not None:
                 _add_edit(plan, line, edit, recorded, pending)
-            elif isinstance(event, Event) and event.node_id in own and event.seq > last:
+            elif (
+                isinstance(event, Event)
+                and event.node_id in own
+                and event.seq > last
+                and not disowned.holds(event)
+            ):
                 _number(pending, last + 1, event.seq - 1)
                 last = event.seq
     _number(pending, last + 1, last_seq)

@@ -143,7 +143,7 @@ class _Check:
         self._in_order = frozenset((node_id,)) if node_id else own
         self._disowned = disowned
         self._disowned_numbers: set[tuple[str, int]] = set()
-        self._recorded = DamageRecord(vocabulary, own)
+        self._recorded = DamageRecord(vocabulary, own, disowned)
         self._files: list[str] = []
         self._ids: set[str] = set()
         self._largest_id = ""

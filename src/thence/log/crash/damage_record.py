@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.segment import CURRENT
 
 OPENING_SOURCE = "thence.open"
@@ -28,12 +29,15 @@ class DamageRecord:
     """The recorded damage, gathered from notices while a log is read in arrival order.
 
     `own` are the nodes under which this log is or was written; where none is known, every
-    verified notice counts.
+    verified notice counts. None of the `disowned` lines does.
     """
 
-    def __init__(self, vocabulary: Vocabulary, own: Container[str]) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, own: Container[str], disowned: Disowned | None = None
+    ) -> None:
         self._vocabulary = vocabulary
         self._own = own
+        self._disowned = disowned
         self._regions: dict[str, list[tuple[int, int]]] = {}
         self.numbers: dict[str, list[tuple[int, int]]] = {}
 
@@ -48,6 +52,8 @@ class DamageRecord:
         """Adds an event at an offset if it is a notice; `older` is the segment before `file`."""
         kind = self._vocabulary.notice_kind(event)
         if kind is None or event.is_foreign or not (event.node_id in self._own or not self._own):
+            return
+        if self._disowned and self._disowned.holds(event):
             return
         facts = event.payload
         if kind in REGION_KINDS:

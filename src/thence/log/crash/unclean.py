@@ -18,6 +18,7 @@ from thence.log.crash.damage_record import OPENING_SOURCE, REGION_KINDS, DamageR
 from thence.log.crash.openings import Opening, segment_id
 from thence.log.read.reader import blocks_of, lines_of
 from thence.log.storage.disk import Disk
+from thence.log.storage.disowned import Disowned
 from thence.log.storage.identity import Own
 from thence.log.storage.segment import CURRENT, current_path, segments
 from thence.log.storage.tail_recovery import lines_backwards
@@ -161,13 +162,14 @@ def _reported(
     whole = [SegmentTail(current_path(folder), 0)]
     begins = [_tails_from(disk, folder, o.durable.inode, o.durable.offset) or whole for o in dead]
     found: set[str] = set()
+    disowned = Disowned(disk, folder)
     for path, start in max(begins, key=lambda begin: (len(begin), -begin[0].offset), default=[]):
         for block in blocks_of(disk, path, start):
             for line in lines_of(block, vocabulary) if _SOURCE in block.data else ():
                 event = line.content
                 if not isinstance(event, Event) or event.is_foreign:
                     continue
-                if event.node_id not in own.identity.node_ids:
+                if event.node_id not in own.identity.node_ids or disowned.holds(event):
                     continue
                 if event.members.get("source") == OPENING_SOURCE:
                     found.add(str(event.members.get("source_id")))
@@ -278,7 +280,9 @@ def _unreported(
     """Returns the regions that no notice behind them records."""
     identity = own.identity
     recorded = DamageRecord(
-        vocabulary, frozenset(identity.earlier) if own.is_new else identity.node_ids
+        vocabulary,
+        frozenset(identity.earlier) if own.is_new else identity.node_ids,
+        Disowned(disk, tails[0].path.parent) if tails else None,
     )
     older: str | None = None
     for path, start in tails:

@@ -197,9 +197,9 @@ def last_numbers(
     """Returns the highest numbers in the lines between two offsets, to continue from.
 
     The lines are read backwards to the last valid line of this node that follows a smaller
-    number, so that lines which somebody moved or copied to the end do no harm. Of disowned only
-    the clock counts. A damaged line behind that line keeps its number: one number is left out
-    for each. Returns None if the range holds no line of this node.
+    number, so that lines which somebody moved or copied to the end do no harm. Of disowned
+    lines only the clock counts. A damaged line behind that line keeps its number: one number is
+    left out for each. Returns None if the range holds no line of this node.
     """
     lamport_clock = damaged = seq = after = 0
     for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):

@@ -86,16 +86,18 @@ class Relay:
         new, known = _sort_out(events, held.lines)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
-        kept = [(event, is_beside) for event, is_beside in new if event.lamport_clock <= clock_max]
+        ours: list[tuple[Event, bool]] = []
+        kept: list[tuple[Event, bool]] = []
         try:
             own = known_node_ids(self._disk, self._folder)
-            ours = [item for item in kept if item[0].node_id in own and not item[0].is_foreign]
+            for event, is_beside in new:
+                if event.lamport_clock <= clock_max:
+                    is_own = event.node_id in own and not event.is_foreign
+                    (ours if is_own else kept).append((event, is_beside))
             renewed = self._admit([event for event, _ in ours], now_s)
         except DiskError as error:
             raise append_error(current_path(self._folder), error) from error
-        if ours:  # by number, behind those of other nodes
-            others = [item for item in kept if item not in ours]
-            kept = others + sorted(ours, key=lambda item: _number(item[0]))
+        kept += sorted(ours, key=lambda item: _number(item[0]))
         if kept:
             self._write([event for event, _ in kept], timeout_s)
         return Relayed(
