@@ -21,7 +21,7 @@ from thence.errors import (
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.http_connection import server_address
 from thence.sync.http_transport import HttpTransport, log_in, revoke
-from thence.sync.target import Target
+from thence.sync.target import SyncTarget
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
 ACCESS, REFRESH = "token-of-access", "token-of-refresh"
@@ -36,7 +36,7 @@ def to(tmp_path):
         store = CredentialStore(tmp_path / "config")
         login = Login(url, "ada", ACCESS, REFRESH)
         store.save(login)
-        target = Target(url, "atlas", "ada", "orders", "plain", "")
+        target = SyncTarget(url, "atlas", "ada", "orders", "plain", "")
         made.append(HttpTransport(target, login, store, request_s=request_s))
         return made[-1]
 

@@ -18,7 +18,7 @@ from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.rounds import is_service_running, run_round, sync_lock
 from thence.sync.service import backoff_s
-from thence.sync.target import Target, read_status, write_target
+from thence.sync.target import SyncTarget, read_status, write_target
 
 WAIT_S = 20
 
@@ -89,7 +89,7 @@ def log(tmp_path):
 def enabled(log, tmp_path, url, access="good"):
     store = CredentialStore(tmp_path / "config")
     store.save(Login(url, "ada", access, "refresh"))
-    write_target(log.folder, Target(url, "atlas", "ada", "orders", "plain", "2026"))
+    write_target(log.folder, SyncTarget(url, "atlas", "ada", "orders", "plain", "2026"))
     return store
 
 

@@ -33,7 +33,7 @@ from thence.sync.target import (
     OFFLINE_BATCH_MODE,
     RECONNECTING,
     RoundStatus,
-    Target,
+    SyncTarget,
     enabled_target,
     read_status,
     sync_folder,
@@ -162,7 +162,7 @@ def is_service_running(log: Log) -> bool:
 
 def opened_engine(
     log: Log,
-    target: Target,
+    target: SyncTarget,
     transport: Transport,
     *,
     engine: EngineFactory = sync_engine,
@@ -174,7 +174,7 @@ def opened_engine(
 
 
 def transport_to(
-    target: Target, store: CredentialStore, *, request_s: float = REQUEST_S
+    target: SyncTarget, store: CredentialStore, *, request_s: float = REQUEST_S
 ) -> HttpTransport:
     """Returns the transport to a target with the login of its user; raises NotLoggedIn."""
     login = store.login(target.server, target.user)
