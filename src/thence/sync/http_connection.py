@@ -197,20 +197,9 @@ class Connection:
 
     def _open(self) -> _Session:
         if self._session is None:
-            try:
-                context = (
-                    ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
-                )
-            except (OSError, ssl.SSLError) as error:
-                raise SyncError(
-                    "could not read the certificates in",
-                    place=self._ca_file,
-                    cause=error.strerror or error,
-                    hint="name a file in PEM format: thence sync login URL --ca FILE",
-                ) from error
             host = urlsplit(self.server).hostname or ""
             client = httpx2.Client(
-                verify=context,
+                verify=self._trusted(),
                 trust_env=not is_loopback(host),  # a proxy would see what is for this machine alone
                 headers={
                     "User-Agent": "thence",
@@ -221,6 +210,22 @@ class Connection:
             )
             self._session = _Session(client)
         return self._session
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Returns the certificates that count; raises SyncError for a file that holds none."""
+        if self.server.startswith("http:"):
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # none is needed
+        try:
+            if self._ca_file:
+                return ssl.create_default_context(cafile=self._ca_file)
+            return httpx2.create_ssl_context()
+        except OSError as error:
+            raise SyncError(
+                "could not read the certificates in",
+                place=self._ca_file or "SSL_CERT_FILE",
+                cause=error.strerror or error,
+                hint="name a file in PEM format: thence sync login URL --ca FILE",
+            ) from error
 
     def _meaning(self, error: BaseException) -> BaseException:
         """Returns the error of the house for one of a request."""
