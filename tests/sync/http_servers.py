@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import ssl
 import threading
 from collections import defaultdict
 from contextlib import suppress
@@ -23,10 +24,11 @@ HTML = b"<html><body>Please accept the terms of this network</body></html>"
 class TeamServer:
     """Logins, and the four questions about logs, answered by `logs[name]` as far as there is one.
 
-    `overrides[path]` is (status, headers, body), sent once for each request that finds it.
+    `overrides[path]` is the (status, headers, body) of all answers to a path. With a `certificate`
+    it speaks TLS.
     """
 
-    def __init__(self, make_log=None):
+    def __init__(self, make_log=None, certificate=None):
         self.logs = defaultdict(make_log) if make_log else {}
         self.health = HEALTH
         self.team = TEAM
@@ -40,7 +42,14 @@ class TeamServer:
         self._mutex = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        scheme = "https" if certificate else "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -158,6 +167,10 @@ def _handler(server):
 
         do_GET = do_POST = _serve
 
+        def handle(self):
+            with suppress(ssl.SSLError):  # the client refuses the certificate
+                super().handle()
+
         def log_message(self, *_):
             """Leave stderr to the test."""
 
@@ -167,7 +180,8 @@ def _handler(server):
 class HostileServer:
     """A socket that answers health as a server does, and all else with `answer`.
 
-    `then` is "close", "hold" (say nothing more) or "drip" (the answer, byte by byte, for ever).
+    `then` is "close", "hold" (say nothing more), "drip" (the answer, byte by byte, for ever), or
+    "handshake" (a TLS handshake, byte by byte).
     """
 
     def __init__(self, answer, then="close"):
@@ -205,6 +219,9 @@ class HostileServer:
     def _serve(self, connection):
         with connection, suppress(OSError):
             connection.settimeout(20)
+            if self.then == "handshake":
+                connection.recv(65536)
+                self._drip(connection)
             head = b""
             while b"\r\n\r\n" not in head:
                 part = connection.recv(65536)

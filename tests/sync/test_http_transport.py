@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from pathlib import Path
 
 import pytest
 from tests.sync.http_servers import HTML, HostileServer, TeamServer, problem, told, whole
@@ -21,7 +22,7 @@ from thence.errors import (
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.http_connection import server_address
 from thence.sync.http_transport import HttpTransport, log_in, revoke
-from thence.sync.target import Target
+from thence.sync.target import SyncTarget
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
 ACCESS, REFRESH = "token-of-access", "token-of-refresh"
@@ -36,7 +37,7 @@ def to(tmp_path):
         store = CredentialStore(tmp_path / "config")
         login = Login(url, "ada", ACCESS, REFRESH)
         store.save(login)
-        target = Target(url, "atlas", "ada", "orders", "plain", "")
+        target = SyncTarget(url, "atlas", "ada", "orders", "plain", "")
         made.append(HttpTransport(target, login, store, request_s=request_s))
         return made[-1]
 
@@ -135,6 +136,31 @@ def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
         began = time.monotonic()
         with pytest.raises(ServerUnreachable):
             asked.batch([LINE])
+        assert time.monotonic() - began < 2
+
+
+CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))
+
+
+@pytest.mark.promise("S8")
+def test_certificate_is_verified_and_one_of_its_own_is_named(monkeypatch, tmp_path):
+    with TeamServer(certificate=CERTIFICATE) as server:
+        with pytest.raises(ServerUnreachable, match=r"(?i)certificate") as caught:
+            log_in(server.url, "ada", "blue whale")
+        assert "--ca" in caught.value.hint
+        assert server.requests == []
+        assert log_in(server.url, "ada", "blue whale", ca_file=CERTIFICATE).ca_file == CERTIFICATE
+        monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
+        assert log_in(server.url, "ada", "blue whale").ca_file is None
+    with pytest.raises(SyncError, match="certificates"):
+        log_in(server.url, "ada", "x", ca_file=str(tmp_path / "missing.pem"))
+
+
+def test_dripping_handshake_holds_no_request(tmp_path):
+    with HostileServer(b"\x16\x03\x03\x3f\xff" + bytes(100), "handshake") as hostile:
+        began = time.monotonic()
+        with pytest.raises(ServerUnreachable):
+            log_in(hostile.url.replace("http", "https"), "ada", "x", request_s=0.3)
         assert time.monotonic() - began < 2
 
 

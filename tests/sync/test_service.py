@@ -9,16 +9,16 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 import pytest
-from tests.sync.http_servers import HostileServer, TeamServer
+from tests.sync.http_servers import HostileServer, TeamServer, told
 
 import thence
 from thence.core.wire.messages import BlocksRequest
 from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.rounds import is_service_running, run_round, sync_lock
+from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
 from thence.sync.service import backoff_s
-from thence.sync.target import Target, read_status, write_target
+from thence.sync.target import SyncTarget, read_status, write_target
 
 WAIT_S = 20
 
@@ -67,12 +67,20 @@ class Waits:
 
     def __init__(self):
         self.asked, self.let = SimpleQueue(), SimpleQueue()
+        self._is_over = False
 
     def __call__(self, stop, seconds):
+        if self._is_over:
+            return stop.wait(seconds)
         if seconds:
             self.asked.put(seconds)
             self.let.get(timeout=WAIT_S)
         return stop.is_set()
+
+    def over(self):
+        """End this pause, and let the signal of the service end all others."""
+        self._is_over = True
+        self.let.put(None)
 
     def next(self):
         """Return the seconds of the pause that the service is in now."""
@@ -89,7 +97,7 @@ def log(tmp_path):
 def enabled(log, tmp_path, url, access="good"):
     store = CredentialStore(tmp_path / "config")
     store.save(Login(url, "ada", access, "refresh"))
-    write_target(log.folder, Target(url, "atlas", "ada", "orders", "plain", "2026"))
+    write_target(log.folder, SyncTarget(url, "atlas", "ada", "orders", "plain", "2026"))
     return store
 
 
@@ -113,7 +121,7 @@ def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
     assert read_status(log.folder).connection == "Connected"
     waits.let.put(None)
     assert waits.next() == 300
-    waits.let.put(None)
+    waits.over()
     service.stop()
     service.stop()
     assert service.state == "stopped"
@@ -138,9 +146,9 @@ def test_failures_back_off_up_to_30_seconds_with_jitter(log, tmp_path, server):
     seen = []
     for _ in range(11):
         seen.append((waits.next(), read_status(log.folder).connection))
-        waits.let.put(None)
-    waits.next()
-    waits.let.put(None)
+        if len(seen) < 11:
+            waits.let.put(None)
+    waits.over()
     service.stop()
     assert [each for each, _ in seen] == limits
     assert [word for _, word in seen] == ["Reconnecting"] * 10 + ["OfflineBatchMode"]
@@ -153,9 +161,7 @@ def test_busy_server_is_left_alone_as_long_as_it_asks(log, tmp_path, server):
     service = BackgroundSyncService(log, store=store, engine=engine, wait=waits)
     service.start()
     assert waits.next() == 77
-    waits.let.put(None)
-    waits.next()
-    waits.let.put(None)
+    waits.over()
     service.stop()
 
 
@@ -180,7 +186,7 @@ def test_ended_login_is_warned_of_once_and_a_new_one_goes_on(log, tmp_path, serv
         assert waits.next() == 300
     assert asked == 3  # health, blocks, refresh
     assert len([each for each in caplog.records if "logged_out" in each.message]) == 1
-    waits.let.put(None)
+    waits.over()
     service.stop()
 
 
@@ -211,7 +217,7 @@ def test_another_process_has_the_turn_and_that_is_no_failure(log, tmp_path, serv
     turn.release()
     waits.let.put(None)
     assert waits.next() == 300
-    waits.let.put(None)
+    waits.over()
     service.stop()
 
 
@@ -240,6 +246,60 @@ def test_process_ends_within_2_s_while_a_request_hangs(log, tmp_path, request):
         program.communicate(b"\n", timeout=WAIT_S)
         assert time.monotonic() - began < 2
         assert program.returncode == 0
+
+
+class TwoBatches(Asking):
+    """An engine whose round sends two batches."""
+
+    def round(self):
+        try:
+            self._transport.batch([])
+            self._transport.batch([])
+        except ThenceError as error:
+            return Counts(error=error)
+        return Counts(delivered=2)
+
+
+@pytest.mark.promise("S6")
+@pytest.mark.promise("S9")
+def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path, server):
+    waits = Waits()
+    store = enabled(log, tmp_path, server.url)
+    server.overrides["/api/v1/events/batch/"] = told(200, {"results": []})
+    service = BackgroundSyncService(log, store=store, engine=TwoBatches, wait=waits)
+    service.start()
+    assert waits.next() == 5
+    waits.let.put(None)
+    assert waits.next() == 300
+    waits.let.put(None)
+    assert waits.next() == 5
+    command = queue_lock(log)  # as one that waits for its turn
+    assert command.take()
+    waits.let.put(None)
+    assert [waits.next(), service.state] == [1, "other process"]
+    assert run_round(log, store, engine=Asking).is_complete
+    command.release()
+    waits.let.put(None)
+    assert waits.next() == 5
+    waits.over()
+    service.stop()
+
+
+def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):
+    class Broken(Asking):
+        def round(self):
+            raise KeyError("never thought of")
+
+    waits = Waits()
+    store = enabled(log, tmp_path, server.url)
+    service = BackgroundSyncService(log, store=store, engine=Broken, wait=waits)
+    with caplog.at_level(logging.WARNING, "thence"):
+        service.start()
+        waits.next()
+    assert service.state == "backing off"
+    assert "never thought of" in str(service.last_error)
+    waits.over()
+    service.stop()
 
 
 def test_lock_is_held_by_one_and_a_waiter_can_be_stopped(log):

@@ -7,7 +7,7 @@ import thence
 from thence.errors import SyncError, SyncRefused
 from thence.sync.target import (
     RoundStatus,
-    Target,
+    SyncTarget,
     enabled_target,
     read_status,
     read_target,
@@ -18,7 +18,7 @@ from thence.sync.target import (
     write_target,
 )
 
-TARGET = Target("https://thence.example", "atlas", "ada", "orders", "plain", "2026-01-01")
+TARGET = SyncTarget("https://thence.example", "atlas", "ada", "orders", "plain", "2026-01-01")
 
 
 @pytest.fixture

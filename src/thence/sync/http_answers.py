@@ -16,7 +16,7 @@ from thence.errors import (
     SyncError,
     SyncRefused,
 )
-from thence.sync.http_connection import Answer, seen
+from thence.sync.http_connection import HttpAnswer, seen
 
 _T = TypeVar("_T")
 RETRY_AFTER_S_MAX = 600.0
@@ -36,7 +36,7 @@ class _Detail(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ErrorAnswer(msgspec.Struct, frozen=True):
     """An answer of 400 or more, in the form of the protocol."""
 
     error: str
@@ -44,7 +44,7 @@ class Refusal(msgspec.Struct, frozen=True):
     details: tuple[_Detail, ...] = ()
 
 
-def decoded(answer: Answer, kind: type[_T], server: str, *secrets: str) -> _T:
+def decoded(answer: HttpAnswer, kind: type[_T], server: str, *secrets: str) -> _T:
     """Returns the value of an answer; raises BadAnswer with what was seen in its place."""
     content_type = answer.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "application/json":
@@ -61,7 +61,9 @@ def bad_answer(server: str, cause: str) -> BadAnswer:
     return BadAnswer("could not read the answer of", place=server, cause=cause, hint=_OTHER)
 
 
-def error_of(answer: Answer, server: str, operation: str, secrets: Sequence[str] = ()) -> SyncError:
+def error_of(
+    answer: HttpAnswer, server: str, operation: str, secrets: Sequence[str] = ()
+) -> SyncError:
     """Returns the error for an answer by its status."""
     status, refusal = answer.status, refusal_of(answer)
     cause = text_of(answer, *secrets) or f"status {status}"
@@ -97,21 +99,21 @@ def error_of(answer: Answer, server: str, operation: str, secrets: Sequence[str]
     return BadAnswer(operation, place=server, cause=shown, hint=_OTHER)
 
 
-def refusal_of(answer: Answer) -> Refusal | None:
+def refusal_of(answer: HttpAnswer) -> ErrorAnswer | None:
     """Returns the error that an answer holds in the form of the protocol, if it does."""
     try:
-        return msgspec.json.decode(answer.body, type=Refusal)
+        return msgspec.json.decode(answer.body, type=ErrorAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def is_log_unknown(answer: Answer) -> bool:
+def is_log_unknown(answer: HttpAnswer) -> bool:
     """Reports whether a server of this protocol answers that it has no such log."""
     refusal = refusal_of(answer) if answer.status == 404 else None
     return refusal is not None and refusal.problem is not None
 
 
-def text_of(answer: Answer, *secrets: str) -> str:
+def text_of(answer: HttpAnswer, *secrets: str) -> str:
     """Returns the server's own words for a refusal, without anything secret; else nothing."""
     refusal = refusal_of(answer)
     if refusal is None:
@@ -120,7 +122,7 @@ def text_of(answer: Answer, *secrets: str) -> str:
     return words(said, secrets)
 
 
-def _seen(answer: Answer, *secrets: str) -> str:
+def _seen(answer: HttpAnswer, *secrets: str) -> str:
     return _hidden(seen(_hidden(answer.body.decode(errors="replace"), secrets).encode()), secrets)
 
 
@@ -135,7 +137,7 @@ def _hidden(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
-def _retry_after_s(answer: Answer) -> float:
+def _retry_after_s(answer: HttpAnswer) -> float:
     """Returns the seconds that a server asks to wait, at most ten minutes.
 
     A date counts from the answer's own date, so that no clock of this machine matters.

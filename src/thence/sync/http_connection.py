@@ -32,7 +32,7 @@ _LATER = "nothing is lost; check the address and the network, then try again"
 _ADDRESS = "name it as https://HOST[:PORT]"
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """An answer's status, its headers in lower case, and its unpacked body."""
 
     status: int
@@ -112,7 +112,7 @@ class _Session:
         self.client.close()
 
     def answer_to(
-        self, request: httpx2.Request, ended: "SimpleQueue[Answer | BaseException]"
+        self, request: httpx2.Request, ended: "SimpleQueue[HttpAnswer | BaseException]"
     ) -> None:
         """Puts the answer to a request, or its error, into a queue."""
         try:
@@ -156,7 +156,7 @@ class Connection:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Sends a request and returns its answer, of any status.
 
         Raises ServerUnreachable, and BadAnswer for what is no answer of HTTP or too large.
@@ -171,11 +171,11 @@ class Connection:
             timeout=httpx2.Timeout(self._request_s, connect=CONNECT_S),
             extensions={"trace": session.trace},
         )
-        ended: SimpleQueue[Answer | BaseException] = SimpleQueue()
+        ended: SimpleQueue[HttpAnswer | BaseException] = SimpleQueue()
         Thread(
             target=session.answer_to, args=(request, ended), name="thence-sync-http", daemon=True
         ).start()
-        found: Answer | BaseException | None = None
+        found: HttpAnswer | BaseException | None = None
         try:
             found = ended.get(timeout=self._request_s)
         except Empty:
@@ -197,20 +197,9 @@ class Connection:
 
     def _open(self) -> _Session:
         if self._session is None:
-            try:
-                context = (
-                    ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
-                )
-            except (OSError, ssl.SSLError) as error:
-                raise SyncError(
-                    "could not read the certificates in",
-                    place=self._ca_file,
-                    cause=error.strerror or error,
-                    hint="name a file in PEM format: thence sync login URL --ca FILE",
-                ) from error
             host = urlsplit(self.server).hostname or ""
             client = httpx2.Client(
-                verify=context,
+                verify=self._trusted(),
                 trust_env=not is_loopback(host),  # a proxy would see what is for this machine alone
                 headers={
                     "User-Agent": "thence",
@@ -221,6 +210,22 @@ class Connection:
             )
             self._session = _Session(client)
         return self._session
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Returns the certificates that count; raises SyncError for a file that holds none."""
+        if self.server.startswith("http:"):
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # none is needed
+        try:
+            if self._ca_file:
+                return ssl.create_default_context(cafile=self._ca_file)
+            return httpx2.create_ssl_context()
+        except OSError as error:
+            raise SyncError(
+                "could not read the certificates in",
+                place=self._ca_file or "SSL_CERT_FILE",
+                cause=error.strerror or error,
+                hint="name a file in PEM format: thence sync login URL --ca FILE",
+            ) from error
 
     def _meaning(self, error: BaseException) -> BaseException:
         """Returns the error of the house for one of a request."""
@@ -245,7 +250,7 @@ class Connection:
         return ServerUnreachable("could not reach", place=self.server, cause=cause, hint=hint)
 
 
-def _received(response: httpx2.Response) -> Answer:
+def _received(response: httpx2.Response) -> HttpAnswer:
     """Reads a response; no part is unpacked beyond the limit."""
     coding = response.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("gzip", "identity"):
@@ -265,7 +270,7 @@ def _received(response: httpx2.Response) -> Answer:
             raise _bad(f"it is longer than {BODY_BYTES_MAX:,} bytes")
     if unpack is not None and not unpack.eof:
         raise _bad("it ends before its end")
-    return Answer(response.status_code, response.headers, bytes(body))
+    return HttpAnswer(response.status_code, response.headers, bytes(body))
 
 
 def _bad(cause: str) -> BadAnswer:

@@ -39,8 +39,8 @@ from thence.sync.http_answers import (
     text_of,
     words,
 )
-from thence.sync.http_connection import REQUEST_S, Answer, Connection
-from thence.sync.target import Target
+from thence.sync.http_connection import REQUEST_S, Connection, HttpAnswer
+from thence.sync.target import SyncTarget
 from thence.sync.transport import TakenPage
 
 _T = TypeVar("_T")
@@ -98,7 +98,7 @@ class HttpTransport:
 
     def __init__(
         self,
-        target: Target,
+        target: SyncTarget,
         login: Login,
         store: CredentialStore | None = None,
         *,
@@ -160,7 +160,7 @@ class HttpTransport:
 
     def _ask(
         self, method: str, path: str, *, query: dict[str, str] | None = None, body: bytes = b""
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
         answer = self._sent(method, path, query or {}, body)
@@ -177,7 +177,7 @@ class HttpTransport:
             raise self._batch_refused(answer)
         raise error_of(answer, self._target.server, "could not sync with", (self._login.access,))
 
-    def _sent(self, method: str, path: str, query: dict[str, str], body: bytes) -> Answer:
+    def _sent(self, method: str, path: str, query: dict[str, str], body: bytes) -> HttpAnswer:
         headers = {
             "Authorization": f"Bearer {self._login.access}",
             "X-Team-Slug": self._target.team,
@@ -199,7 +199,7 @@ class HttpTransport:
             raise not_logged_in(self._login, "the server takes the login no more")
         return _tokens(answer, self._target.server, refresh)
 
-    def _batch_refused(self, answer: Answer) -> BatchRefused:
+    def _batch_refused(self, answer: HttpAnswer) -> BatchRefused:
         refusal = refusal_of(answer)
         secrets = (self._login.access,)
         bad = {
@@ -215,7 +215,7 @@ class HttpTransport:
             bad=bad,
         )
 
-    def _decoded(self, answer: Answer, kind: type[_T]) -> _T:
+    def _decoded(self, answer: HttpAnswer, kind: type[_T]) -> _T:
         return decoded(answer, kind, self._target.server, self._login.access)
 
     def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
@@ -228,7 +228,7 @@ class HttpTransport:
         return bad_answer(self._target.server, cause)
 
 
-def _post(connection: Connection, path: str, body: bytes) -> Answer:
+def _post(connection: Connection, path: str, body: bytes) -> HttpAnswer:
     return connection.ask("POST", path, headers={"Content-Type": "application/json"}, body=body)
 
 
@@ -248,7 +248,7 @@ def _check_protocol(connection: Connection) -> None:
         )
 
 
-def _tokens(answer: Answer, server: str, *secrets: str) -> Tokens:
+def _tokens(answer: HttpAnswer, server: str, *secrets: str) -> Tokens:
     if answer.status != 200:
         raise error_of(answer, server, "could not log in at", secrets)
     if "json" in answer.headers.get("content-type", ""):

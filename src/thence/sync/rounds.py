@@ -7,7 +7,6 @@ what was last enabled and last logged in.
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib import import_module
-from threading import Event as Signal
 from typing import NamedTuple, Protocol, cast
 
 import msgspec
@@ -19,6 +18,7 @@ from thence.errors import (
     NotLoggedIn,
     ServerBusy,
     ServerUnreachable,
+    SyncError,
     SyncRefused,
     ThenceError,
 )
@@ -33,7 +33,7 @@ from thence.sync.target import (
     OFFLINE_BATCH_MODE,
     RECONNECTING,
     RoundStatus,
-    Target,
+    SyncTarget,
     enabled_target,
     read_status,
     sync_folder,
@@ -42,8 +42,11 @@ from thence.sync.target import (
 from thence.sync.transport import TakenPage, Transport
 
 RECONNECT_FAILURES_MAX = 10
+BATCH_PAUSE_S = 5.0
 _LOCK = "lock"
 _PRESENCE = "background.lock"
+_QUEUE = "queue.lock"
+_QUEUE_S = 0.5
 
 
 class ProgressShown(Protocol):
@@ -151,18 +154,26 @@ def service_lock(log: Log) -> FileLock:
 
 def is_service_running(log: Log) -> bool:
     """Reports whether a background service of any process syncs this log."""
-    presence = service_lock(log)
-    if OS_DISK.path_id(str(presence.path)) is None:
+    return _is_held(service_lock(log))
+
+
+def queue_lock(log: Log) -> FileLock:
+    """Returns the lock of a command that waits for its turn: a background service gives way."""
+    return FileLock(sync_folder(log.folder) / _QUEUE)
+
+
+def _is_held(lock: FileLock) -> bool:
+    if OS_DISK.path_id(str(lock.path)) is None:
         return False
-    if not presence.take():
+    if not lock.take():
         return True
-    presence.release()
+    lock.release()
     return False
 
 
 def opened_engine(
     log: Log,
-    target: Target,
+    target: SyncTarget,
     transport: Transport,
     *,
     engine: EngineFactory = sync_engine,
@@ -174,7 +185,7 @@ def opened_engine(
 
 
 def transport_to(
-    target: Target, store: CredentialStore, *, request_s: float = REQUEST_S
+    target: SyncTarget, store: CredentialStore, *, request_s: float = REQUEST_S
 ) -> HttpTransport:
     """Returns the transport to a target with the login of its user; raises NotLoggedIn."""
     login = store.login(target.server, target.user)
@@ -188,39 +199,63 @@ def run_round(
     store: CredentialStore,
     *,
     engine: EngineFactory = sync_engine,
-    stop: Signal | None = None,
     wait_s: float = 0.0,
     request_s: float = REQUEST_S,
     progress: Progress | None = None,
-    paced: Callable[[Transport], Transport] | None = None,
+    wait: Callable[[float], bool] | None = None,
 ) -> RoundOutcome | None:
     """Runs one round once it is this process's turn, and records it; None if it was not in time.
 
-    `paced` wraps the transport of a background service. Every error of the house is part of the
-    result.
+    `wait` is that of a background service, whose rounds pause between batches and give way: None
+    too for a round that did. Every error of the house is part of the result.
     """
     counts: RoundCounts | None = None
     error: ThenceError | None = None
     lock = sync_lock(log)
     try:
         target = enabled_target(log.folder)
-        if not lock.take(wait_s, stop):
+        if not _has_turn(log, lock, wait_s):
             return None
         try:
             with closing(transport_to(target, store, request_s=request_s)) as transport:
-                used = paced(transport) if paced else transport
+                paced = PacedTransport(transport, wait, queue_lock(log)) if wait else None
+                used = paced or transport
                 with closing(
                     opened_engine(log, target, used, engine=engine, progress=progress)
                 ) as made:
                     counts = made.round()
                     error = counts.error
+                if paced and paced.has_given_way:
+                    return None
         finally:
             lock.release()
     except ThenceError as failure:
         error = failure
-    status = _status(read_status(log.folder), counts, error, is_background=paced is not None)
+    return recorded(log, counts, error, is_background=wait is not None)
+
+
+def recorded(
+    log: Log, counts: RoundCounts | None, error: ThenceError | None, *, is_background: bool
+) -> RoundOutcome:
+    """Stores the record of a round beside the log, and returns it."""
+    status = _status(read_status(log.folder), counts, error, is_background=is_background)
     write_status(log.folder, status)
     return RoundOutcome(status, error)
+
+
+def _has_turn(log: Log, lock: FileLock, wait_s: float) -> bool:
+    """Takes the lock of a round; a caller that waits for it has a background service give way."""
+    if lock.take():
+        return True
+    if not wait_s:
+        return False
+    queue = queue_lock(log)
+    is_first = queue.take(min(wait_s, _QUEUE_S))  # a look at the lock takes it for a moment
+    try:
+        return lock.take(wait_s)
+    finally:
+        if is_first:
+            queue.release()
 
 
 def _status(
@@ -266,16 +301,20 @@ def _connection(error: ThenceError | None, failures: int, *, is_background: bool
 
 
 class PacedTransport:
-    """A transport that pauses between batches, and ends a round when its service is stopped.
+    """A background service's transport: it pauses between batches, and gives way.
 
-    `wait` pauses for some seconds and returns True once the service is stopped.
+    `wait` pauses for some seconds and returns True once the service is stopped. A round also ends
+    when another process holds `queue`, to have its turn.
     """
 
-    def __init__(self, transport: Transport, wait: Callable[[float], bool], pause_s: float) -> None:
+    def __init__(
+        self, transport: Transport, wait: Callable[[float], bool], queue: FileLock
+    ) -> None:
         self._transport = transport
         self._wait = wait
-        self._pause_s = pause_s
+        self._queue = queue
         self._has_sent = False
+        self.has_given_way = False
 
     def page(self, after: str) -> TakenPage:
         """Returns the lines behind a cursor."""
@@ -289,7 +328,7 @@ class PacedTransport:
 
     def batch(self, lines: Sequence[bytes]) -> Sequence[EventVerdict]:
         """Brings lines to the server, some seconds after the batch before."""
-        self._pause(self._pause_s if self._has_sent else 0.0)
+        self._pause(BATCH_PAUSE_S if self._has_sent else 0.0)
         self._has_sent = True
         return self._transport.batch(lines)
 
@@ -299,9 +338,11 @@ class PacedTransport:
         return self._transport.lines(digests)
 
     def _pause(self, pause_s: float) -> None:
-        if self._wait(pause_s):
-            raise ServerUnreachable(
+        """Pauses; raises SyncError if the round is to end."""
+        if self._wait(pause_s) or _is_held(self._queue):
+            self.has_given_way = True
+            raise SyncError(
                 "could not go on with the round",
-                cause="the background service was stopped",
+                cause="the service was stopped, or another process waits for its turn",
                 hint="the next round goes on",
             )

@@ -17,17 +17,15 @@ from thence.sync.file_lock import FileLock
 from thence.sync.http_connection import REQUEST_S
 from thence.sync.rounds import (
     EngineFactory,
-    PacedTransport,
     RoundOutcome,
+    recorded,
     run_round,
     service_lock,
     sync_engine,
 )
 from thence.sync.target import enabled_target
-from thence.sync.transport import Transport
 
 INTERVAL_S = 300.0
-BATCH_PAUSE_S = 5.0
 STOP_S = 1.5
 BACKOFF_MIN_S = 0.5
 BACKOFF_MAX_S = 30.0
@@ -143,18 +141,18 @@ class BackgroundSyncService:
 
     def _round(self, stop: Signal) -> RoundOutcome | None:
         """Runs a round; None in another process's turn, which is no failure."""
-
-        def paced(transport: Transport) -> Transport:
-            return PacedTransport(transport, lambda s: self._wait(stop, s), BATCH_PAUSE_S)
-
-        outcome = run_round(
-            self._log,
-            self._store,
-            engine=self._engine,
-            stop=stop,
-            request_s=self._request_s,
-            paced=paced,
-        )
+        try:
+            outcome = run_round(
+                self._log,
+                self._store,
+                engine=self._engine,
+                request_s=self._request_s,
+                wait=lambda seconds: self._wait(stop, seconds),
+            )
+        except Exception as found:  # door: no error of a round ends the sync of a long process
+            warn("sync_failed", {"error": repr(found)})
+            error = SyncError("could not sync", place=self._log.folder, cause=repr(found))
+            outcome = recorded(self._log, None, error, is_background=True)
         self._last = outcome or self._last
         return outcome
 

@@ -30,7 +30,7 @@ from thence.sync.target import (
     OFFLINE_BATCH_MODE,
     RECONNECTING,
     RoundStatus,
-    Target,
+    SyncTarget,
     enabled_target,
     read_status,
     read_target,
@@ -49,7 +49,7 @@ class SyncState(msgspec.Struct, frozen=True):
     `login` is "valid" as far as is known here, "ended" or "missing".
     """
 
-    target: Target | None
+    target: SyncTarget | None
     login: str
     connection: str
     pending: int | None
@@ -138,7 +138,7 @@ def _place(found: BlockPlace) -> Place:
     return Place(found.node, found.block)
 
 
-def _login(target: Target | None, store: CredentialStore) -> str:
+def _login(target: SyncTarget | None, store: CredentialStore) -> str:
     if target is None:
         return LOGIN_VALID if store.logins() else LOGIN_MISSING
     try:

@@ -24,7 +24,7 @@ OFFLINE = "Offline"
 OFFLINE_BATCH_MODE = "OfflineBatchMode"
 
 
-class Target(msgspec.Struct, frozen=True):
+class SyncTarget(msgspec.Struct, frozen=True):
     """The server, team and user of a log's sync; `log` and `kind` name the log there.
 
     `enabled_at` is a time in UTC; a target that is not enabled is kept for the next time.
@@ -71,7 +71,7 @@ def sync_folder(folder: Path) -> Path:
     return own_folder(folder) / _FOLDER
 
 
-def read_target(folder: Path) -> Target | None:
+def read_target(folder: Path) -> SyncTarget | None:
     """Returns the target of a log, also one that is not enabled; None if there was none.
 
     Raises SyncError for a file that can't be used.
@@ -79,7 +79,7 @@ def read_target(folder: Path) -> Target | None:
     path = sync_folder(folder) / _TARGET
     try:
         data = _read(path)
-        return None if data is None else msgspec.json.decode(data, type=Target)
+        return None if data is None else msgspec.json.decode(data, type=SyncTarget)
     except (DiskError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SyncError(
             "could not read the target in",
@@ -89,7 +89,7 @@ def read_target(folder: Path) -> Target | None:
         ) from error
 
 
-def enabled_target(folder: Path) -> Target:
+def enabled_target(folder: Path) -> SyncTarget:
     """Returns the target of a log whose sync is enabled; raises SyncRefused, SyncError."""
     target = read_target(folder)
     if target is None or not target.is_enabled:
@@ -111,7 +111,7 @@ def team_of(folder: Path) -> str | None:
     return target.team if target is not None and target.is_enabled else None
 
 
-def write_target(folder: Path, target: Target) -> None:
+def write_target(folder: Path, target: SyncTarget) -> None:
     """Stores the target of a log; raises SyncError."""
     try:
         _replace(sync_folder(folder) / _TARGET, target)
@@ -124,7 +124,7 @@ def write_target(folder: Path, target: Target) -> None:
         ) from error
 
 
-def switched(folder: Path, wanted: Target, *, may_switch: bool) -> Target:
+def switched(folder: Path, wanted: SyncTarget, *, may_switch: bool) -> SyncTarget:
     """Returns the target to store for a log; raises SyncRefused for another without `may_switch`.
 
     A second target gets the whole history of a log.
@@ -140,7 +140,7 @@ def switched(folder: Path, wanted: Target, *, may_switch: bool) -> Target:
     )
 
 
-def _identity(target: Target) -> tuple[str, ...]:
+def _identity(target: SyncTarget) -> tuple[str, ...]:
     return target.server, target.team, target.user, target.log, target.kind
 
 

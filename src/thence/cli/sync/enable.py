@@ -40,7 +40,7 @@ def enable_command(
     check_packages()
     from thence.replica import now
     from thence.sync.credentials import CredentialStore
-    from thence.sync.target import Target, switched, write_target
+    from thence.sync.target import SyncTarget, switched, write_target
 
     out = current()
     login = CredentialStore().chosen(server, username)
@@ -53,7 +53,7 @@ def enable_command(
             hint="ask whoever keeps the server for a team, then log in again",
         )
     found = named_for_server(out, log, name)
-    wanted = Target(login.server, slug, login.username, found.name, found.kind, now())
+    wanted = SyncTarget(login.server, slug, login.username, found.name, found.kind, now())
     target = switched(found.folder, wanted, may_switch=may_switch)
     write_target(found.folder, target)
     if is_json:
