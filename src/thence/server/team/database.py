@@ -36,8 +36,16 @@ class Database:
                 hint="make one: thence server init",
             )
         self._writer_lock = Lock()
-        self._writer = _connected(self._path)
-        self._begin()
+        try:
+            self._writer = _connected(self._path)
+            self._begin()
+        except apsw.Error as error:
+            raise NotAServer(
+                "could not open the server's database",
+                place=path,
+                cause=error,
+                hint="put back a copy of it, or make a server elsewhere: thence server init --data",
+            ) from error
 
     @classmethod
     def in_memory(cls, epoch: str) -> "Database":
