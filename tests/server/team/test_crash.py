@@ -18,7 +18,7 @@ from thence.server.team.database import Database
 from thence.server.team.sqlite_store import SqliteStore
 
 NODES = [f"{number:012x}" for number in range(1, 5)]
-LINES = 1_200
+LINES = 600
 SIZE = 15
 KILLS = 2
 
@@ -63,7 +63,7 @@ def test_what_was_acknowledged_is_there_once_after_kills_amid_batches(tmp_path: 
         for _ in range(KILLS):
             for sender in senders:
                 sender.start()
-            for _ in range(chance.randint(10, 60)):
+            for _ in range(chance.randint(10, 50)):
                 seen.acquire()
             server.end(signal.SIGKILL)
             for sender in senders:

@@ -1,6 +1,7 @@
 """The exchange of lines, with a store in memory."""
 
 import random
+import re
 import sys
 
 import pytest
@@ -22,6 +23,7 @@ from thence.errors import (
     NotALog,
     VocabularyMismatch,
 )
+from thence.server.team import sqlite_store
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
@@ -29,11 +31,15 @@ from thence.server.team.sqlite_store import SqliteStore
 
 
 def exchange(epoch: str = "e1") -> Exchange:
+    return Exchange(SqliteStore(with_teams(epoch)))
+
+
+def with_teams(epoch: str = "e1") -> Database:
     database = Database.in_memory(epoch)
     accounts = Accounts(database, str)
     for team in ("red", "blue"):
         accounts.add_team(team)
-    return Exchange(SqliteStore(database))
+    return database
 
 
 def statuses(found: Exchange, given: list[bytes], team: str = "red", log: str = "log") -> list[str]:
@@ -73,6 +79,29 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
     assert statuses(found, lines(7)) == ["duplicate"] * 5 + ["success"] * 2
     assert statuses(found, [line(9), line(9)]) == ["success", "duplicate"]
     assert walked(found, 3) == [*lines(7), line(9)]
+
+
+@pytest.mark.promise("S12")
+def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
+    database = with_teams()
+    found = Exchange(SqliteStore(database))
+    statuses(found, lines(3))
+    backup = database.copied()
+    statuses(found, lines(5))
+    cursor = found.page("red", "log").next
+    restored = Exchange(SqliteStore(backup))
+    assert walked(restored, 9) == lines(3)
+    statuses(restored, lines(4, node="ffffffffffff"))
+    with pytest.raises(CursorUnknown):
+        restored.page("red", "log", cursor)
+    (block,) = restored.blocks("red", "log", BlocksRequest(by_node(held(lines(5))))).differing[:1]
+    lacking = [each for each in lines(5) if digests(each).line not in split_digests(block.digests)]
+    assert lacking == lines(2, first=4)
+    assert statuses(restored, lacking) == ["success"] * 2
+    assert restored.page("red", "log", found.page("red", "log", "", 3).next, 9).lines == [
+        *lines(4, node="ffffffffffff"),
+        *lacking,
+    ]
 
 
 def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
@@ -242,6 +271,15 @@ def test_log_is_of_one_kind() -> None:
     with pytest.raises(VocabularyMismatch):
         found.batch("red", "log", "plain", lines(2))
     assert walked(found, 5) == lines(1)
+
+
+def test_every_statement_about_logs_names_the_team() -> None:
+    texts = [text for text in vars(sqlite_store).values() if isinstance(text, str)]
+    touching = [
+        text for text in texts if re.search(r"\b(FROM|INTO|UPDATE) (logs|events|blocks)", text)
+    ]
+    assert len(touching) >= 10
+    assert all(":team" in text or "(team, log," in text for text in touching)
 
 
 @pytest.mark.promise("S12")

@@ -9,7 +9,7 @@ from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
-from thence.server.team.logins import ACCESS_S, LOGINS_MAX, REFRESH_S, Logins, Tool
+from thence.server.team.logins import ACCESS_S, GENERATIONS_MAX, LOGINS_MAX, REFRESH_S, Logins, Tool
 from thence.server.team.passwords import hashed, is_right
 from thence.server.team.throttle import FREE_FAILURES, NAMES_MAX, WAIT_MAX_S, Throttle
 
@@ -125,6 +125,15 @@ def test_users_logins_are_bounded_and_the_oldest_ends() -> None:
     all_tokens = [world.log_in() for _ in range(LOGINS_MAX + 1)]
     assert world.is_refused(world.logins.user_of, all_tokens[0].access)
     assert all(world.logins.user_of(each.access) == "ada" for each in all_tokens[1:])
+
+
+def test_tokens_of_a_login_are_bounded() -> None:
+    world = World()
+    first = tokens = world.log_in()
+    for _ in range(GENERATIONS_MAX + 2):
+        tokens = world.logins.refreshed(tokens.refresh)
+    assert world.is_refused(world.logins.refreshed, first.refresh)
+    assert world.logins.user_of(tokens.access) == "ada"
 
 
 def test_removed_user_is_logged_out() -> None:

@@ -168,7 +168,7 @@ def test_former_refresh_token_is_good_until_a_new_token_was_used(red: TeamServer
 
 def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:
     client = red.client("ada")
-    data = b"".join(file.read_bytes() for file in sorted(red.data.iterdir()))
+    data = b"".join(file.read_bytes() for file in sorted(red.data.glob("server.db*")))
     for token in (client.access, client.refresh, PASSWORD):
         assert token.encode() not in data
     assert hashlib.sha256(client.access.encode()).digest() in data

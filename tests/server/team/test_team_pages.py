@@ -25,7 +25,7 @@ def test_what_was_brought_is_asked_as_any_log(red: TeamServer) -> None:
     got = ada.ask("GET", f"/logs/asked/why/{_id(line(2))}")
     assert got.json["event_id"] == _id(line(2))
     listed = ada.ask("GET", "/logs").json["logs"]
-    assert [entry["events"] for entry in listed if entry["id"] == "asked"] == [5]
+    assert [entry["event_count"] for entry in listed if entry["id"] == "asked"] == [5]
 
 
 def _id(given: bytes) -> str:

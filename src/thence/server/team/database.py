@@ -18,7 +18,8 @@ from thence.errors import NotAServer, ServerExists
 IN_MEMORY = ":memory:"
 VERSION = 1
 BUSY_MS = 10_000
-_CACHE_KIB = 64 * 1024
+_WRITER_CACHE_KIB = 64 * 1024
+_READER_CACHE_KIB = 8 * 1024
 _READERS_MAX = 8
 
 
@@ -36,8 +37,16 @@ class Database:
                 hint="make one: thence server init",
             )
         self._writer_lock = Lock()
-        self._writer = _connected(self._path)
-        self._begin()
+        try:
+            self._writer = _connected(self._path)
+            self._begin()
+        except apsw.Error as error:
+            raise NotAServer(
+                "could not open the server's database",
+                place=path,
+                cause=error,
+                hint="put back a copy of it, or make a server elsewhere: thence server init --data",
+            ) from error
 
     @classmethod
     def in_memory(cls, epoch: str) -> "Database":
@@ -48,6 +57,13 @@ class Database:
         made._writer = _connected(IN_MEMORY)
         _fill(made._writer, epoch)
         made._begin()
+        return made
+
+    def copied(self) -> "Database":
+        """Returns a copy of what is committed, in memory: a backup, restored as another server."""
+        made = Database.in_memory(self.epoch)
+        with self.reading() as source, made._writer.backup("main", source, "main") as backup:
+            backup.step()
         return made
 
     def _begin(self) -> None:
@@ -87,7 +103,7 @@ class Database:
         with self._readers_lock:
             connection = self._readers.pop() if self._readers else None
         if connection is None:
-            connection = _connected(self._path)
+            connection = _connected(self._path, _READER_CACHE_KIB)
         connection.execute("BEGIN")
         try:
             yield connection
@@ -159,11 +175,11 @@ def _fill(connection: apsw.Connection, epoch: str) -> None:
     connection.execute("COMMIT")
 
 
-def _connected(path: str) -> apsw.Connection:
+def _connected(path: str, cache_kib: int = _WRITER_CACHE_KIB) -> apsw.Connection:
     connection = apsw.Connection(path)
     connection.set_busy_timeout(BUSY_MS)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     return connection

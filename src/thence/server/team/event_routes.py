@@ -1,6 +1,6 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +24,7 @@ from thence.server.team.exchange import LOG_NAME, Exchange
 from thence.server.team.wire_http import Asked, Reply, TooLarge, decoded_as
 
 EVENTS = "events"  # the log of lines that name none
+_NOWHERE = (EVENTS, "plain")
 Handle = Callable[[Exchange, str, Asked], Reply]
 
 
@@ -62,26 +63,26 @@ def take_batch(exchange: Exchange, team: str, request: Asked) -> Reply:
 
 def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
     """Commits lines of a client that names no log; returns their verdicts in order."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, str], list[int]] = {}
     for place, line in enumerate(lines):
         groups.setdefault(_home(line), []).append(place)
     verdicts: dict[int, EventVerdict] = {}
-    for log, places in groups.items():
-        kind = None if log == EVENTS else "work"
-        verdicts |= zip(
-            places, exchange.batch(team, log, kind, [lines[at] for at in places]), strict=True
-        )
+    for (log, new_kind), places in groups.items():
+        given = [lines[place] for place in places]
+        verdicts |= zip(places, exchange.batch(team, log, None, given, new_kind), strict=True)
     return [verdicts[place] for place in range(len(lines))]
 
 
-def _home(line: bytes) -> str:
-    """Returns the name of the log that a line's members name."""
+def _home(line: bytes) -> tuple[str, str]:
+    """Returns the name of the log that a line's members name, and its kind if it is new."""
     try:
         found = msgspec.json.decode(line, type=_Home)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return EVENTS
-    names: Iterable[object] = (found.project_uuid, found.simulation_id)
-    return next((n for n in names if isinstance(n, str) and LOG_NAME.fullmatch(n)), EVENTS)
+        return _NOWHERE
+    for name, kind in ((found.project_uuid, "work"), (found.simulation_id, "sim")):
+        if isinstance(name, str) and LOG_NAME.fullmatch(name):
+            return name, kind
+    return _NOWHERE
 
 
 def give_page(exchange: Exchange, team: str, request: Asked) -> Reply:

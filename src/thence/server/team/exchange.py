@@ -51,13 +51,19 @@ class Exchange:
         self._store = store
 
     def batch(
-        self, team: str, log: str, kind: str | None, lines: Sequence[bytes]
+        self,
+        team: str,
+        log: str,
+        kind: str | None,
+        lines: Sequence[bytes],
+        new_kind: str = "plain",
     ) -> list[EventVerdict]:
         """Commits lines, without newlines, and returns a verdict for each, in order.
 
-        A log that is missing is made, of the given kind; None is that of the log, else plain.
+        A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
         Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
-        lines, VocabularyMismatch if the log is of another kind. Then nothing was committed.
+        lines, VocabularyMismatch if the log is of another kind, SyncRefused if the team has too
+        many logs. Then nothing was committed.
         """
         _check_name(log)
         if kind is not None and kind not in VOCABULARIES:
@@ -68,7 +74,7 @@ class Exchange:
         known = self._store.log(team, log)
         clock_max = (known.last if known else 0) + CLOCK_AHEAD_MAX
         fresh = {row.digest: row for row, clock in zip(*found, strict=True) if clock <= clock_max}
-        kind = kind or (known.kind if known else "plain")
+        kind = kind or (known.kind if known else new_kind)
         held = self._store.ingest(team, log, kind, list(fresh.values()))
         return _verdicts(found, fresh, held)
 

@@ -23,6 +23,7 @@ from thence.server.team.throttle import Throttle
 ACCESS_S = 3_600
 REFRESH_S = 30 * 24 * 3_600
 LOGINS_MAX = 100  # of one user; the oldest ends first
+GENERATIONS_MAX = 1_000  # of one login; tokens of older ones are forgotten
 TOKEN_BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
@@ -63,6 +64,7 @@ _OLD_LOGINS = """
 _NEW_TOKEN = """
     INSERT INTO tokens (hash, login, generation, is_refresh, expires) VALUES (?, ?, ?, ?, ?)
 """
+_FORGET = "DELETE FROM tokens WHERE login = :login AND generation < :oldest"
 _USED = "UPDATE logins SET used = max(used, :generation) WHERE id = :login"
 _END = "DELETE FROM logins WHERE id = :login"
 
@@ -129,6 +131,8 @@ class Logins:
                 connection.execute(
                     "UPDATE logins SET generation = :generation WHERE id = :login", made
                 )
+                oldest = {"login": shown.login, "oldest": shown.made - GENERATIONS_MAX}
+                connection.execute(_FORGET, oldest)
                 return self._new_tokens(connection, shown.login, shown.made + 1, shown.user)
         raise _ended()
 

@@ -3,12 +3,12 @@
 A check takes tens of milliseconds and 64 MiB: the caller bounds how many run at once.
 """
 
+from functools import cache
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 _hasher = PasswordHasher()
-# no password has this hash; it costs what that of a user costs
-_NOBODY = _hasher.hash("no user has this name")
 
 
 def hashed(password: str) -> str:
@@ -16,9 +16,18 @@ def hashed(password: str) -> str:
     return _hasher.hash(password)
 
 
+@cache
+def nobodys() -> str:
+    """Returns what stands for the password of a user who is unknown; a check of it costs the same.
+
+    It is made at the first call.
+    """
+    return hashed("no user has this name")
+
+
 def is_right(stored: str | None, password: str) -> bool:
     """Reports whether a password is the stored one; without one it takes the same time."""
     try:
-        return _hasher.verify(stored or _NOBODY, password) and stored is not None
+        return _hasher.verify(stored or nobodys(), password) and stored is not None
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False

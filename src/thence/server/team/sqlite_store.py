@@ -10,8 +10,10 @@ from typing import NamedTuple
 import apsw
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
-from thence.errors import NotALog, VocabularyMismatch
+from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
+
+LOGS_MAX = 10_000  # of one team
 
 
 class StoredLog(NamedTuple):
@@ -52,6 +54,9 @@ _LOG = """
 _MAKE_LOG = """
     INSERT INTO logs (team, name, kind) SELECT id, :name, :kind FROM teams WHERE slug = :team
     ON CONFLICT DO NOTHING
+"""
+_LOG_COUNT = """
+    SELECT count(*) FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team
 """
 _KNOWN = """
     SELECT digest FROM events WHERE team = :team AND log = :log AND digest IN carray(:digests)
@@ -114,16 +119,13 @@ class SqliteStore:
         """Commits those lines that the log lacks; returns the digests of those it had before.
 
         No digest may stand twice among the lines. The log is made if it is missing. Raises
-        NotALog if there is no such team, VocabularyMismatch if the log is of another kind.
+        NotALog if there is no such team, VocabularyMismatch if the log is of another kind,
+        SyncRefused if the team has too many.
         """
         with self._database.writing() as connection:
             found = _log(connection, team, name)
             if found is None:
-                given = {"team": team, "name": name, "kind": kind}
-                connection.execute(_MAKE_LOG, given)
-                found = _log(connection, team, name)
-            if found is None:
-                raise NotALog("could not find the team", place=team, cause="there is no such team")
+                found = _made_log(connection, team, name, kind)
             if found.kind != kind:
                 raise VocabularyMismatch(
                     "could not add to the log",
@@ -173,6 +175,17 @@ class SqliteStore:
 def _log(connection: apsw.Connection, team: str, name: str) -> StoredLog | None:
     row = connection.execute(_LOG, {"team": team, "name": name}).fetchone()
     return StoredLog(*row) if row else None
+
+
+def _made_log(connection: apsw.Connection, team: str, name: str, kind: str) -> StoredLog:
+    if connection.execute(_LOG_COUNT, {"team": team}).get >= LOGS_MAX:
+        cause = f"the team has {LOGS_MAX} logs, which is the limit"
+        raise SyncRefused("could not make the log", place=name, cause=cause)
+    connection.execute(_MAKE_LOG, {"team": team, "name": name, "kind": kind})
+    found = _log(connection, team, name)
+    if found is None:
+        raise NotALog("could not find the team", place=team, cause="there is no such team")
+    return found
 
 
 def _commit(connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]) -> set[bytes]:

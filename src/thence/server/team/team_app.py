@@ -23,7 +23,7 @@ from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
 from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
-from thence.server.team.passwords import hashed, is_right
+from thence.server.team.passwords import hashed, is_right, nobodys
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import (
@@ -97,6 +97,7 @@ class TeamApp:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
+            await self._logging_in.run(nobodys)  # so that the first login takes no longer
             await send({"type": f"{message['type']}.complete"})
         self._pages.close()
         self._database.close()

@@ -1,0 +1,115 @@
+"""The file of a server's database: made once, opened by several, refused where it is none."""
+
+import resource
+import stat
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.server.team.lines import foreign, lines
+from tests.server.team.team_server import TeamServer, team_server
+
+from thence.errors import NotAServer, ServerExists, SyncRefused
+from thence.server.running import TEAM_DATABASE
+from thence.server.team import sqlite_store
+from thence.server.team.accounts import Accounts
+from thence.server.team.database import BUSY_MS, Database, make_database
+from thence.server.team.exchange import Exchange
+
+
+def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
+    file = tmp_path / "data" / TEAM_DATABASE
+    make_database(file, "e1")
+    assert [each.name for each in file.parent.iterdir()] == [TEAM_DATABASE]
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    with pytest.raises(ServerExists):
+        make_database(file, "e2")
+    database = Database(file)
+    assert database.epoch == "e1"
+    database.close()
+
+
+def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    with pytest.raises(NotAServer):
+        Database(file)
+    for content in (b"", b"no database" * 1000):
+        file.write_bytes(content)
+        with pytest.raises(NotAServer):
+            Database(file)
+    later = tmp_path / TEAM_DATABASE
+    make_database(later, "e1")
+    connection = apsw.Connection(str(later))
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(NotAServer, match="version"):
+        Database(later)
+
+
+def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:
+    file = tmp_path / TEAM_DATABASE
+    make_database(file, "e1")
+    first, second = Database(file), Database(file)
+    assert BUSY_MS >= 5_000
+    Accounts(first, str).add_team("red")
+    assert Accounts(second, str).teams() == ["red"]
+    with pytest.raises(apsw.ConstraintError):
+        _add_teams(first, "half", "half")
+    Accounts(second, str).add_team("blue")
+    assert Accounts(first, str).teams() == ["blue", "red"]
+    for database in (first, second):
+        database.close()
+
+
+def _add_teams(database: Database, *slugs: str) -> None:
+    with database.writing() as connection:
+        for slug in slugs:
+            connection.execute("INSERT INTO teams (slug) VALUES (?)", (slug,))
+
+
+def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database.in_memory("e1")
+    for team in ("red", "blue"):
+        Accounts(database, str).add_team(team)
+    exchange = Exchange(sqlite_store.SqliteStore(database))
+    monkeypatch.setattr(sqlite_store, "LOGS_MAX", 2)
+    for log in ("a", "b"):
+        exchange.batch("red", log, "plain", [])
+    with pytest.raises(SyncRefused):
+        exchange.batch("red", "c", "plain", lines(1))
+    exchange.batch("red", "a", "plain", lines(1))
+    exchange.batch("blue", "c", "plain", lines(1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is of Linux alone")
+@pytest.mark.promise("S12")
+def test_full_disk_refuses_batches_for_now_and_loses_nothing(tmp_path: Path) -> None:
+    with team_server(tmp_path / "data") as server:
+        ada = server.client("ada")
+        taken = lines(20)
+        assert set(ada.statuses("log", taken)) == {"success"}
+        limited = _size_limit(server, 2_000_000)
+        number = 0
+        while True:
+            bulk = foreign(number, payload="x" * 200_000)
+            got = ada.push("log", [bulk])
+            if got.status != 200:
+                break
+            taken.append(bulk)
+            number += 1
+        assert (got.status, got.code) == (503, "unavailable")
+        assert got.headers["retry-after"] == "1"
+        assert number > 2
+        assert ada.pull("log")[0] == taken
+        _size_limit(server, limited)
+        assert ada.statuses("log", [bulk]) == ["success"]
+        assert ada.pull("log")[0] == [*taken, bulk]
+
+
+def _size_limit(server: TeamServer, size_bytes: int) -> int:
+    """Bounds the files that the server's process may write; returns the former bound."""
+    assert server.process is not None
+    former, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size_bytes, most))
+    return former
