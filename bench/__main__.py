@@ -26,6 +26,7 @@ from bench import (
     queued,
     relaying,
     small,
+    syncing,
     team,
     verifying,
     waking,
@@ -346,9 +347,8 @@ def part_rows(place: Path) -> None:
     print("    such an append step by step, each step for 1,000 at a time:")
     for name, found in waking.step_rows(place).items():
         print(f"      {name:<52} {found:>8.2f}")
-    print(
-        f"    {'two threads wake each other, there and back':<54} {handovers.handover_us():>8.2f}"
-    )
+    name = "two threads wake each other, there and back"
+    print(f"    {name:<54} {handovers.handover_us():>8.2f}")
     found = handovers.in_turns_us(place / "turns")
     print(f"    {'an append without its sync, another in between':<54} {found:>8.2f}")
     print("\neight bare processes with fdatasync behind the lock, events/s")
@@ -369,6 +369,7 @@ ROWS = {
     "asking": asking_rows,
     "opening": opening_rows,
     "relaying": lambda place: relaying.rows(place, row),
+    "syncing": lambda place: syncing.rows(place, row),
     "coldstart": coldstart_rows,
     "small": small_rows,
     "working": working_rows,
@@ -382,8 +383,7 @@ def main(names: list[str]) -> None:
     """Runs all benchmarks, or those named, below the present folder."""
     if unknown := sorted({*names} - {*ROWS}):
         sys.exit(f"no part {', '.join(unknown)}; there are {', '.join(ROWS)}")
-    place = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
-    where = device(place)
+    where = device(place := Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd())))
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {where}")
     print('"durable" means: fdatasync returned.\n')
     if where.startswith("tmpfs"):

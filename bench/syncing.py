@@ -1,0 +1,165 @@
+"""The sync of logs with a team's server over loopback, by the installed commands.
+
+The row of `make bench` delivers 100,000 queued events. `python -m bench.syncing` delivers a
+million, which a second log then takes, and asks once more when both are equal: some minutes.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+import thence
+from bench.relaying import BATCH, batches
+from thence.core.wire.messages import BlocksAnswer, BlocksRequest
+from thence.sync.credentials import CredentialStore, Login
+from thence.sync.engine import SyncEngine
+from thence.sync.http_transport import HttpTransport
+from thence.sync.target import SyncTarget, enabled_target
+from thence.sync.transport import TakenPage
+
+PROGRAM = Path(sys.executable).parent / "thence"
+QUEUED = 100_000
+MANY = 1_000_000
+DELIVERED_S_MAX = 15.0
+COMPARED_KIB_MAX = 43.0
+LAST_PAGES = 20
+
+Row = Callable[[str, str, str, bool], None]
+
+
+def rows(place: Path, row: Row) -> None:
+    """Prints the row of 100,000 queued events."""
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        folder = Path(name)
+        with _team(folder) as env:
+            _make_log(folder / "log", QUEUED)
+            _enable(folder / "log", env)
+            seconds = _now(folder / "log", env)
+    is_reached = seconds < DELIVERED_S_MAX
+    target = f"{DELIVERED_S_MAX:.0f} s"
+    row("100,000 queued events, thence sync now", f"{seconds:.1f} s", target, is_reached)
+
+
+def main() -> None:
+    """Prints what a million events cost, measured below the present folder."""
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name:
+        folder = Path(name)
+        with _team(folder) as env:
+            _make_log(folder / "log", MANY)
+            _enable(folder / "log", env)
+            print(f"brought {MANY:,}: {_now(folder / 'log', env):.0f} s")
+            with thence.open(folder / "clone") as log:
+                log.append("begun")
+            own = json.loads((folder / "log" / ".thence" / "log.json").read_text())["log_id"]
+            _enable(folder / "clone", env, "--name", own)
+            _take(folder / "clone", CredentialStore(folder / "config" / "thence"))
+
+
+def _take(folder: Path, store: CredentialStore) -> None:
+    """Takes all into a second log, and compares both once they are equal."""
+    target = enabled_target(folder)
+    timed = _Timed(target, store.login(target.server, target.user), store)
+    with thence.open(folder) as log:
+        engine = SyncEngine(log, timed)
+        began = time.perf_counter()
+        result = engine.round()
+        seconds = time.perf_counter() - began
+        assert result.taken == MANY, result
+        at = timed.asked_at
+        pages = [after - before for before, after in pairwise(at)]
+        first, last = (
+            statistics.median(part) for part in (pages[:LAST_PAGES], pages[-LAST_PAGES:])
+        )
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"took {MANY:,}: {seconds:.0f} s in {len(pages):,} pages, at most {peak_mib:.0f} MiB")
+        print(f"    first pages {first * 1e3:.0f} ms, last {last * 1e3:.0f}: {last / first:.2f}")
+        timed.compared_bytes = 0
+        began = time.perf_counter()
+        assert engine.round().is_complete
+        seconds = time.perf_counter() - began
+        print(f"compared when equal: {timed.compared_bytes / 1024:.1f} KiB, {seconds:.2f} s")
+        engine.close()
+
+
+class _Timed(HttpTransport):
+    """A transport that records when each page was asked for, and the size of comparisons."""
+
+    def __init__(self, target: SyncTarget, login: Login, store: CredentialStore) -> None:
+        super().__init__(target, login, store)
+        self.asked_at: list[float] = []
+        self.compared_bytes = 0
+
+    def page(self, after: str) -> TakenPage:
+        """Records the time, then asks."""
+        self.asked_at.append(time.perf_counter())
+        return super().page(after)
+
+    def blocks(self, request: BlocksRequest) -> BlocksAnswer:
+        """Adds up the bytes of a request and its answer, uncompressed."""
+        found = super().blocks(request)
+        self.compared_bytes += len(msgspec.json.encode(request)) + len(msgspec.json.encode(found))
+        return found
+
+
+def _make_log(folder: Path, count: int) -> None:
+    with thence.open(folder) as log:
+        log.append("begun")
+        with log.current_file.open("ab") as segment:
+            for lines in batches("a" * 12, count // BATCH, 2, 1):
+                segment.write(b"\n".join([*lines, b""]))
+    segment_path = folder / "events.jsonl"
+    data = segment_path.read_bytes()
+    segment_path.write_bytes(data[data.index(b"\n") + 1 :])  # exactly `count` events
+
+
+@contextmanager
+def _team(folder: Path) -> Iterator[Mapping[str, str]]:
+    """Starts a server and logs in to it; yields the variables for commands."""
+    env = {**os.environ, "XDG_CONFIG_HOME": str(folder / "config")}
+    data = ("--data", str(folder / "server"))
+    _run(env, "server", "init", *data)
+    password = json.loads(_run(env, "server", "user", "add", "ada", *data, "--json"))["password"]
+    server = subprocess.Popen(
+        [PROGRAM, "server", "run", *data, "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout
+        address = server.stdout.readline().strip()
+        login = ("sync", "login", address, "--username", "ada", "--password-stdin")
+        _run(env, *login, stdin=password)
+        yield env
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _enable(folder: Path, env: Mapping[str, str], *more: str) -> None:
+    _run(env, "sync", "enable", "--log", str(folder), *more)
+
+
+def _now(folder: Path, env: Mapping[str, str]) -> float:
+    began = time.perf_counter()
+    _run(env, "sync", "now", "--log", str(folder))
+    return time.perf_counter() - began
+
+
+def _run(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
+    done = subprocess.run(
+        [PROGRAM, *arguments], env=env, input=stdin, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
