@@ -13,6 +13,7 @@ from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import redacted
 from thence.core.values.vocabulary import PLAIN, SIM, WORK
+from thence.errors import IdReused
 from thence.replica import open_log
 from thence.server.app import create_app
 from thence.work.board.board import as_json, fold
@@ -61,6 +62,23 @@ def test_each_reader_serves_a_redacted_event_without_its_payload(folder: Path) -
         assert not log.verify().findings
     with index_of(folder, log.vocabulary) as index:
         fits(index, folder, log.vocabulary)
+
+
+def test_id_of_ones_own_is_the_redacted_event_again_by_its_head_alone(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        log.append("noted", {"a": 1}, subject="x", event_id="mine")
+    redact(tmp_path)
+    with open_log(tmp_path) as log:
+        assert log.append("noted", {"a": 2}, subject="x", event_id="mine").payload == {}
+        with pytest.raises(IdReused):
+            log.append("noted", {"a": 1}, subject="y", event_id="mine")
+
+
+def test_redacted_line_of_a_whole_one_is_known_when_it_is_relayed(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        event = log.append("noted", {"a": 1})
+        made = log.relay([redacted(event.line), event.line])
+        assert (made.known, made.taken, made.beside) == (2, (), ())
 
 
 def test_server_answers_about_redacted_events(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id, stamped
+from tests.index.logs import in_child
 from tests.tiers import examples
 
 import thence
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.digests import same_line_key
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import ReadFailed
 from thence.index.file import lookup
 from thence.log.storage.disk import OS_DISK
@@ -164,3 +166,37 @@ def test_number_of_a_late_segment_is_known_to_an_index_that_was_caught_up(tmp_pa
         wanted = {(NODE, seq) for seq in (*range(1, 11), LARGEST)}
         found = log.answers.held((), wanted).numbers
         assert found == {(NODE, seq) for seq in (3, 4, 5, 9, LARGEST)}
+
+
+def test_parent_and_child_relay_and_append_by_turns(tmp_path: Path) -> None:
+    lines = [
+        line_of({"a": number}, event_id=new_id(), seq=number, lamport_clock=10 * number)[:-1]
+        for number in range(1, 6)
+    ]
+
+    def child() -> None:
+        assert len(log.relay(lines[:3]).taken) == 1
+        log.append("noted", {"by": "child"})
+        log.close()
+
+    with thence.open(tmp_path) as log:
+        log.append("begun")
+        log.relay(lines[:1])
+        log.relay(lines[1:2])
+        in_child(child)
+        log.append("noted", {"by": "parent"})
+        assert [event.line for event in log.relay(lines).taken] == lines[3:]
+        assert log.append("noted").lamport_clock == 51
+        assert sorted(set(lines_of(tmp_path)) & set(lines)) == sorted(lines)
+        assert not log.verify().damage
+
+
+def test_log_that_was_rotated_between_two_relays_goes_on_with_its_numbers(tmp_path: Path) -> None:
+    lines = [line_of({"a": n}, event_id=new_id(), seq=n, lamport_clock=n)[:-1] for n in range(1, 9)]
+    with Log(tmp_path, PLAIN, max_file_size=700) as log:
+        for at, line in enumerate(lines):
+            assert log.relay([line]).taken
+            assert log.append("noted").seq == at + 1
+        assert len(list(tmp_path.glob("events_*.jsonl"))) > 2
+        assert log.relay(lines).known == len(lines)
+        assert not log.verify().damage
