@@ -38,6 +38,14 @@ EXIT_CODES = {
     "ProgramFailed": 1,
     "ClockExhausted": 1,
     "OutcomeUnknown": 5,
+    "SyncError": 1,
+    "NotLoggedIn": 1,
+    "SyncRefused": 1,
+    "ServerUnreachable": 1,
+    "ServerBusy": 1,
+    "BadAnswer": 1,
+    "CursorUnknown": 1,
+    "BatchRefused": 1,
 }
 
 

@@ -12,7 +12,9 @@ from tests.sync.http_servers import HTML, TeamServer
 from tests.sync.plain_server import PlainServer
 from tests.work.repositories import make_repository
 
+from thence.sync.credentials import CredentialStore
 from thence.sync.file_lock import FileLock
+from thence.sync.http_transport import log_in
 from thence.work.journal.store import EventStore
 
 
@@ -38,14 +40,8 @@ class User:
         return ended
 
     def log_in(self, server, password="blue whale"):
-        ended = thence(
-            *("sync", "login", server.url, "--username", self.name, "--password-stdin", "--json"),
-            cwd=self.folder,
-            env={"XDG_CONFIG_HOME": str(self.config)},
-            stdin=password.encode() + b"\n",
-        )
-        assert ended.code == 0, ended.err
-        return ended
+        """Store a login as the command does, in a moment."""
+        CredentialStore(self.config / "thence").save(log_in(server.url, self.name, password))
 
 
 @pytest.fixture
@@ -194,7 +190,12 @@ def test_moved_and_copied_logs_go_on(ada, server):
 
 @pytest.mark.promise("S10")
 def test_login_is_private_and_logout_ends_it(ada, server):
-    ended = ada.log_in(server)
+    ended = thence(
+        *("sync", "login", server.url, "--username", "ada", "--password-stdin", "--json"),
+        cwd=ada.folder,
+        env={"XDG_CONFIG_HOME": str(ada.config)},
+        stdin=b"blue whale\n",
+    )
     assert ended.json == {"server": server.url, "username": "ada", "team": "atlas"}
     file = ada.config / "thence/credentials.json"
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)

@@ -260,7 +260,6 @@ class TwoBatches(Asking):
         return Counts(delivered=2)
 
 
-@pytest.mark.promise("S6")
 @pytest.mark.promise("S9")
 def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path, server):
     waits = Waits()

@@ -113,20 +113,17 @@ class CredentialStore:
         ]
         if len(found) == 1:
             return found[0]
-        place = server or "a server"
         if not found:
             user_text = f" as {username}" if username else ""
             raise NotLoggedIn(
-                "could not use",
-                place=place,
+                f"could not use {server}" if server else "could not choose a server",
                 cause=f"there is no login{user_text}",
                 hint=f"log in first: thence sync login {server or 'URL'}",
             )
         names = "; ".join(f"{each.server} as {each.username}" for each in found)
         is_one_server = len({each.server for each in found}) == 1
         raise NotLoggedIn(
-            "could not choose a login to",
-            place=place,
+            f"could not choose a login to {server or 'a server'}",
             cause=f"there are {len(found)}: {names}",
             hint="name the user: --as NAME" if is_one_server else "name the server by its address",
         )

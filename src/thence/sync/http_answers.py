@@ -76,12 +76,13 @@ def error_of(
             hint="if that is your server, log in there: thence sync login URL",
         )
     if status in (429, 503):
+        retry_after_s = _retry_after_s(answer)
         return ServerBusy(
             operation,
             place=server,
             cause=cause,
-            hint="nothing is lost; try again later",
-            retry_after_s=_retry_after_s(answer),
+            hint=f"nothing is lost; try again in {retry_after_s:g} s",
+            retry_after_s=retry_after_s,
         )
     if status >= 500 or status == 408:
         hint = "nothing is lost; try again later"

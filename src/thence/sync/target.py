@@ -44,7 +44,7 @@ class SyncTarget(msgspec.Struct, frozen=True):
         return f"team {self.team} at {self.server}, as {self.user}"
 
 
-class RoundStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class RoundStatus(msgspec.Struct, frozen=True):
     """The last round of any process, by a clock of this machine.
 
     `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
