@@ -58,8 +58,11 @@ def test_pages_show_nothing_of_another_team_and_nothing_without_login(red: TeamS
     assert bob.ask("GET", "/logs").status == 403
     assert nobody.ask("GET", "/").status == nobody.ask("GET", "/?token=wrong").status == 401
     assert ada.ask("GET", "/logs", Host="evil.example").status == 403
-    for path in ("/logs/..%2fblue/events", "/logs/../blue", "/x", "/logs/secret/why/none"):
+    for path in ("/logs/..%2fblue/events", "/logs/../blue", "/x", "/logs/secret/why/none", "*"):
         assert ada.ask("GET", path).status == 404, path
+    assert ada.ask("OPTIONS", "*").status == 404
+    assert ada.ask("POST", "/logs").status == 405
+    assert ada.ask("HEAD", "/logs/secret/events").body == b""
 
 
 def test_browser_opens_a_page_by_a_token_once_and_by_its_cookie_then(red: TeamServer) -> None:

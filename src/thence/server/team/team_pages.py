@@ -72,8 +72,8 @@ class TeamPages:
     def _ready(self, token: str, wanted: str | None, path: str) -> str:
         """Returns the team of a token, the folders of whose logs are up to date for a path."""
         team = self._member(token, wanted).team
-        _, kind, *rest = path.split("/")
-        names = [name for name in (*rest[:1], *rest[-1:]) if LOG_NAME.fullmatch(name)]
+        kind, *rest = path.removeprefix("/").split("/")
+        names = [name for name in {*rest[:1], *rest[-1:]} if LOG_NAME.fullmatch(name)]
         if kind in _LOG_PATHS and names:
             for name in names:
                 self._folders.refresh(team, name)
