@@ -33,11 +33,22 @@ EXIT_CODES = {
     "CyclicDependencyError": 3,
     "EventNotFound": 4,
     "NotALog": 4,
+    "NotAServer": 4,
+    "ServerExists": 1,
+    "AccountRefused": 1,
     "HeadsMoved": 1,
     "IdReused": 1,
     "ProgramFailed": 1,
     "ClockExhausted": 1,
     "OutcomeUnknown": 5,
+    "SyncError": 1,
+    "NotLoggedIn": 1,
+    "SyncRefused": 1,
+    "ServerUnreachable": 1,
+    "ServerBusy": 1,
+    "BadAnswer": 1,
+    "CursorUnknown": 1,
+    "BatchRefused": 1,
 }
 
 
