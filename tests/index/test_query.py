@@ -237,7 +237,7 @@ def test_paging_that_makes_no_sense_is_named(pages, paging, key):
 
 def test_cursor_and_offset_exclude_each_other(pages):
     cursor = pages(limit=2).next_cursor
-    with pytest.raises(InvalidFilter, match="already where the page begins"):
+    with pytest.raises(InvalidFilter, match="where the page begins"):
         pages(cursor=cursor, offset=1)
 
 
