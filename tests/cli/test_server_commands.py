@@ -54,7 +54,12 @@ def test_server_is_made_once_and_begun_and_a_user_is_added_beside_it(tmp_path: P
 def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> None:
     server("init", "--team", "red", "--data", "here", cwd=tmp_path)
     here = ("--data", "here")
+    only = server("user", "add", "ann", *here, "--json", cwd=tmp_path)
+    assert only.json["team"] == "red", "the only team there is"
+    assert server("user", "remove", "ann", *here, cwd=tmp_path).code == 0
     assert server("team", "add", "blue", *here, cwd=tmp_path).code == 0
+    ended = server("user", "add", "ann", *here, cwd=tmp_path)
+    assert (ended.code, "there are blue, red" in ended.err) == (2, True)
     given = ("--team", "red", "--role", "reader", "--password-stdin")
     added = server("user", "add", "bob", *given, *here, cwd=tmp_path, stdin=b"correct horse\n")
     assert (added.code, added.lines) == (0, ["bob is a reader in red"])

@@ -118,6 +118,13 @@ def test_any_answer_ends_in_an_error_of_sync(to, name):
             assert caught.value.hint
 
 
+def test_connection_that_a_server_ended_while_it_stood_open_is_opened_again(to):
+    with HostileServer(whole(200, b'{"events":[],"next":"","more":false}')) as server:
+        asked = to(server.url)
+        for _ in range(20):  # each answer promises a connection that lasts, and ends it
+            assert asked.page("").more is False
+
+
 @pytest.mark.promise("S8")
 @pytest.mark.parametrize(
     ("answer", "then"),

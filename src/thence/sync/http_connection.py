@@ -27,6 +27,8 @@ CONNECT_S = 5.0
 REQUEST_S = 15.0
 _SEEN_CHARACTERS_MAX = 200
 _PORTS = {"http": 80, "https": 443}
+# the errors of a connection that the other side has ended
+_ENDED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 _CERTIFICATE = "for a server with a certificate of its own: thence sync login URL --ca FILE"
 _LATER = "nothing is lost; check the address and the network, then try again"
 _ADDRESS = "name it as https://HOST[:PORT]"
@@ -159,8 +161,26 @@ class Connection:
     ) -> HttpAnswer:
         """Sends a request and returns its answer, of any status.
 
-        Raises ServerUnreachable, and BadAnswer for what is no answer of HTTP or too large.
+        Raises ServerUnreachable, and BadAnswer for what is no answer of HTTP or too large. A server
+        may end a connection that stood open just when it is used again: then the request is sent
+        once more.
         """
+        was_used = self._session is not None
+        try:
+            return self._sent(method, path, query, headers, body)
+        except SyncError as error:
+            if not was_used or not isinstance(error.__cause__, _ENDED):
+                raise
+        return self._sent(method, path, query, headers, body)
+
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes,
+    ) -> HttpAnswer:
         session = self._open()
         request = session.client.build_request(
             method,

@@ -5,12 +5,13 @@ import sys
 
 import click
 
-from thence.cli.groups import Commands, help_with, json_option, verbosity_options
+from thence.cli.groups import Commands, checked_name, help_with, json_option, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option, team_option
+from thence.cli.server.data_folder import accounts_in, data_option
 
 _ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
+_TEAMS_SHOWN_MAX = 5
 _PASSWORD_LINE_MAX = 4_096
 
 
@@ -38,13 +39,15 @@ def user_command(context: click.Context) -> None:
     default="writer",
     help="What the user may do: a reader takes events, a writer brings them too.",
 )
-@team_option
+@click.option(
+    "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
 @data_option
 @json_option
 @verbosity_options
 def add_command(
-    name: str, role: str, team: str, password_stdin: bool, data: str, is_json: bool
+    name: str, role: str, team: str | None, password_stdin: bool, data: str, is_json: bool
 ) -> None:
     """Add a user to a team, also while the server runs.
 
@@ -61,6 +64,7 @@ def add_command(
         return made[0]
 
     with accounts_in(data) as accounts:
+        team = team or _only(accounts.teams())
         added = accounts.add_user(name, team, role, password)
     shown = made[0] if made and added.is_new else None
     if is_json:
@@ -72,6 +76,13 @@ def add_command(
     if shown:
         out.write(f"password: {shown}")
         out.notice("it is shown this once; the server keeps a hash")
+
+
+def _only(teams: list[str]) -> str:
+    if len(teams) != 1:
+        there_are = f"there are {', '.join(teams[:_TEAMS_SHOWN_MAX])}" if teams else "there is none"
+        raise click.UsageError(f"name the team with --team; {there_are}")
+    return teams[0]
 
 
 @user_command.command("list", **help_with("thence server user list --json"))
