@@ -16,6 +16,7 @@ POWER_CUTS = 10_000_000
 LEAKS_S = 600
 WORKTREE_ROUNDS = 100
 FAULTS = 1_000
+FLEET_STEPS = 1_000_000
 
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
@@ -25,6 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "faults": ("tests.crash.sweep",),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
+    "fleets": ("tests.fleet.fleet", str(FLEET_STEPS)),
 }
 
 

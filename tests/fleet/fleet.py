@@ -1,16 +1,16 @@
 """A fleet: replicas of one log, a server and a bad network, in one process and from one seed.
 
 Replicas append, sync, are copied, and are restored from backups; so is the server. A member forges
-lines. `python -m tests.fleet.fleet STEPS SEED` plays one fleet and prints what it found.
+lines. `python -m tests.fleet.fleet STEPS [SEED]` plays fleets of 1,000 steps each, one seed after
+the other.
 """
 
 import json
 import shutil
 import sys
 import tempfile
-from hashlib import sha256
 from pathlib import Path
-from random import Random
+from random import Random, randrange
 from time import monotonic
 from zlib import crc32
 
@@ -28,6 +28,7 @@ from thence.sync.transport import TakenPage
 
 TEAM, LOG = "team", "log"
 REPLICAS_MAX = 8
+STEPS = 1_000
 _HEALING_CYCLES_MAX = 12
 
 
@@ -299,9 +300,6 @@ class Fleet:
                     found.append(f"{name}: {event.event_id} is not behind its cause")
         return found
 
-    def hash(self):
-        return sha256(b"\n".join(sorted(self.server.lines()))).hexdigest()
-
     def close(self):
         for replica in self.replicas:
             replica.close()
@@ -323,17 +321,21 @@ def played(folder, steps, seed):
 
 
 def main(steps, seed):
-    with tempfile.TemporaryDirectory() as folder:
-        began = monotonic()
-        fleet, found = played(Path(folder), steps, seed)
-        kinds = ", ".join(f"{name} {count}" for name, count in sorted(fleet.counts.items()))
-        print(f"{steps} steps from seed {seed}, {monotonic() - began:.0f} s: {kinds}")
-        print(
-            f"{len(fleet.replicas)} replicas, {len(fleet.server.lines()):,} lines; {fleet.hash()}"
-        )
-        print("\n".join(found) or "nothing wrong")
-        return bool(found)
+    """Play fleets of STEPS steps from one seed after the other; print what was wrong."""
+    began, broken, counts = monotonic(), [], {}
+    fleets = max(1, steps // STEPS)
+    for number in range(fleets):
+        with tempfile.TemporaryDirectory() as folder:
+            fleet, found = played(Path(folder), min(steps, STEPS), seed + number)
+        for name, count in fleet.counts.items():
+            counts[name] = counts.get(name, 0) + count
+        broken += found
+        print(*found, sep="\n", end="\n" if found else "")
+    kinds = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    print(f"{fleets} fleets of {min(steps, STEPS):,} steps from seed {seed} on: {kinds}")
+    print(f"{monotonic() - began:.0f} s; {'nothing' if not broken else len(broken)} wrong")
+    return bool(broken)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int((sys.argv[2:] or [randrange(2**32)])[0])))

@@ -1,9 +1,7 @@
 """A fleet from one seed ends with one history everywhere."""
 
 import pytest
-from tests.fleet.fleet import Fleet, Server, lines_of, played
-
-STEPS = 1_000
+from tests.fleet.fleet import STEPS, Fleet, Server, lines_of, played
 
 
 @pytest.mark.promise("S12")
