@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -63,11 +64,16 @@ def main() -> None:
                 log.append("begun")
             own = json.loads((folder / "log" / ".thence" / "log.json").read_text())["log_id"]
             _enable(folder / "clone", env, "--name", own)
-            _take(folder / "clone", CredentialStore(folder / "config" / "thence"))
+            taker = get_context("spawn").Process(  # so that its memory is that of sync alone
+                target=_take, args=(folder / "clone", folder / "config" / "thence")
+            )
+            taker.start()
+            taker.join()
 
 
-def _take(folder: Path, store: CredentialStore) -> None:
+def _take(folder: Path, config: Path) -> None:
     """Takes all into a second log, and compares both once they are equal."""
+    store = CredentialStore(config)
     target = enabled_target(folder)
     timed = _Timed(target, store.login(target.server, target.user), store)
     with thence.open(folder) as log:
