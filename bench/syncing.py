@@ -6,7 +6,6 @@ million, which a second log then takes, and asks once more when both are equal: 
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -87,7 +86,7 @@ def _take(folder: Path, config: Path) -> None:
         first, last = (
             statistics.median(part) for part in (pages[:LAST_PAGES], pages[-LAST_PAGES:])
         )
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak_mib = _peak_mib()
         print(f"took {MANY:,}: {seconds:.0f} s in {len(pages):,} pages, at most {peak_mib:.0f} MiB")
         print(f"    first pages {first * 1e3:.0f} ms, last {last * 1e3:.0f}: {last / first:.2f}")
         timed.compared_bytes = 0
@@ -96,6 +95,13 @@ def _take(folder: Path, config: Path) -> None:
         seconds = time.perf_counter() - began
         print(f"compared when equal: {timed.compared_bytes / 1024:.1f} KiB, {seconds:.2f} s")
         engine.close()
+
+
+def _peak_mib() -> float:
+    """Returns the most memory that this process had; getrusage counts its parent's in."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(peak) / 1024
 
 
 class _Timed(HttpTransport):
