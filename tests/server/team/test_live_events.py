@@ -1,6 +1,7 @@
 """Live connections of a team's server, by a client that knows the wire's page alone."""
 
 import asyncio
+import os
 
 import pytest
 from tests.server.team.lines import line, lines
@@ -118,7 +119,7 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
     """The peer is an ASGI server whose buffer is full from the third message on."""
     database = Database.in_memory("epoch")
     accounts = Accounts(database, lambda text: text)
-    logins = Logins(database, Tool(lambda: 0.0, lambda size: b"x" * size, lambda a, b: True))
+    logins = Logins(database, Tool(lambda: 0.0, os.urandom, lambda a, b: True))
     accounts.add_team("red")
     accounts.add_user("ada", "red", "writer", lambda: PASSWORD)
     access = logins.log_in("ada", PASSWORD).access

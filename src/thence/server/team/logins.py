@@ -7,6 +7,7 @@ gone, and all tokens of the login end (RFC 9700, section 4.14.2).
 """
 
 import re
+from array import array
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection
 from hashlib import sha256
@@ -198,7 +199,7 @@ class Logins:
         if not logins:
             return found
         with self._database.reading() as connection:
-            given = {"logins": apsw.carray(tuple(logins))}
+            given = {"logins": apsw.carray(array("q", logins))}
             for login, team in connection.execute(_PRESENT, given):
                 found.setdefault(login, set()).add(team)
         return found
