@@ -94,6 +94,8 @@ class TeamServer:
             return problem(401, "not_logged_in")
         if headers.get("X-Team-Slug") != self.team:
             return problem(403, "no_such_team")
+        if not path.startswith("/api/v1/events"):
+            return problem(404, "not_found")
         self.kinds[query["log"]] = query["kind"]
         if query["log"] not in self.logs and not isinstance(self.logs, defaultdict):
             return problem(404, "log_unknown")

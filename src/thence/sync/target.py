@@ -5,6 +5,7 @@ hold no secret: the login is in the user's config folder. Damage in them never k
 the log itself.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from thence.log.storage.segment import own_folder
 _FOLDER = "sync"
 _TARGET = "target.json"
 _STATUS = "status.json"
+_LIVE = "live.json"
 
 CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
@@ -160,6 +162,35 @@ def write_status(folder: Path, status: RoundStatus) -> bool:
     except DiskError:
         return False
     return True
+
+
+class _Live(msgspec.Struct, frozen=True):
+    """The state of the live connection of a background service."""
+
+    connection: str
+
+
+def read_connection(folder: Path) -> str:
+    """Returns the state of a log's live connection, of use while a background service runs."""
+    try:
+        data = _read(sync_folder(folder) / _LIVE)
+        return msgspec.json.decode(data, type=_Live).connection if data else OFFLINE_BATCH_MODE
+    except (DiskError, SyncError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return OFFLINE_BATCH_MODE
+
+
+def write_connection(folder: Path, word: str) -> None:
+    """Stores the state of a log's live connection, if the disk takes it."""
+    with suppress(DiskError):
+        _replace(sync_folder(folder) / _LIVE, _Live(word))
+
+
+def connection_now(folder: Path, last: RoundStatus | None, *, is_service_running: bool) -> str:
+    """Returns the word for the connection of a log whose sync is enabled."""
+    word = last.connection if last else OFFLINE
+    if word == CONNECTED:
+        return read_connection(folder) if is_service_running else OFFLINE_BATCH_MODE
+    return OFFLINE_BATCH_MODE if word == RECONNECTING and not is_service_running else word
 
 
 def _read(path: Path) -> bytes | None:
