@@ -19,6 +19,8 @@ _FOLDER = "sync"
 _TARGET = "target.json"
 _STATUS = "status.json"
 _LIVE = "live.json"
+# the lock that a background service holds as long as it runs
+PRESENCE = "background.lock"
 
 CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
@@ -46,11 +48,24 @@ class SyncTarget(msgspec.Struct, frozen=True):
         return f"team {self.team} at {self.server}, as {self.user}"
 
 
+class SyncedMark(msgspec.Struct, frozen=True):
+    """The end of a log's segment as a round began, by inode and size.
+
+    The round left `left` lines, and appended `taken` lines itself.
+    """
+
+    segment: int
+    size_bytes: int
+    taken: int
+    left: int
+
+
 class RoundStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last round of any process, by a clock of this machine.
 
     `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
     time that nothing stayed behind. `is_background` is whether a background service ran it.
+    `mark` is that of the last round that compared lines.
     """
 
     at: str
@@ -66,6 +81,7 @@ class RoundStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     connection: str = OFFLINE
     succeeded_at: str = ""
     is_background: bool = False
+    mark: SyncedMark | None = None
 
 
 def sync_folder(folder: Path) -> Path:

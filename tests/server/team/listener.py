@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.server.team.stranger import Client
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 WAIT_S = 10
@@ -39,6 +40,15 @@ class Listener:
         """Takes hints up to the one that brings a cursor."""
         while (frame := self.take())["cursor"] != cursor:
             assert frame["type"] == "committed"
+
+
+def closing_code(listener: Listener) -> int | None:
+    """Takes frames until the server closes; returns its code."""
+    try:
+        while True:
+            listener.take()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
 
 
 @contextmanager
