@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import is_three_lines, on_terminal, thence
 from tests.cli.warm import warm
 from tests.sync.http_servers import HTML, TeamServer
 from tests.sync.plain_server import PlainServer
@@ -15,6 +15,7 @@ from tests.work.repositories import make_repository
 from thence.sync.credentials import CredentialStore
 from thence.sync.file_lock import FileLock
 from thence.sync.http_transport import log_in
+from thence.sync.target import PRESENCE, sync_folder, write_connection
 from thence.work.journal.store import EventStore
 
 
@@ -220,3 +221,35 @@ def test_login_without_a_terminal_names_the_option(ada, server):
     ended = ada("sync", "login", "http://thence.example", "--username", "ada", "--password-stdin")
     assert ended.code == 1
     assert is_three_lines(ended.err)
+
+
+@pytest.mark.promise("S5")
+def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, server):
+    folder = make_repository(tmp_path / "project")
+    ada.log_in(server)
+
+    def last_line(*arguments):
+        config = str(ada.config)
+        code, shown = on_terminal(folder, "work", *arguments, XDG_CONFIG_HOME=config)
+        assert code == 0, shown
+        return shown.splitlines()[-1]
+
+    assert "sync" not in last_line("add", "Read the spec")
+    ada.done("sync", "enable", cwd=folder)
+    pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
+    assert last_line("status") == f"sync: {pending} waiting"
+    ada.done("sync", "now", cwd=folder)
+    assert last_line("status") == "sync: OfflineBatchMode"
+    before = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
+    shown = last_line("move-task", "WP01", "--to", "doing")
+    pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
+    assert before < pending
+    assert shown == f"sync: {pending} waiting"
+    home = EventStore.at(folder).project.home
+    running = FileLock(sync_folder(home) / PRESENCE)
+    assert running.take()
+    write_connection(home, "Connected")
+    assert last_line("status") == "sync: Connected"
+    running.release()
+    assert "sync" not in last_line("status", "-q")
+    assert ada.done("work", "status", cwd=folder).err == ""

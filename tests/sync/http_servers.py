@@ -24,8 +24,8 @@ HTML = b"<html><body>Please accept the terms of this network</body></html>"
 class TeamServer:
     """Logins, and the four questions about logs, answered by `logs[name]` as far as there is one.
 
-    `overrides[path]` is the (status, headers, body) of all answers to a path. With a `certificate`
-    it speaks TLS.
+    `overrides[path]` is the (status, headers, body) of all answers to a path, or makes it; without
+    a status the connection ends. With a `certificate` it speaks TLS.
     """
 
     def __init__(self, make_log=None, certificate=None):
@@ -85,7 +85,8 @@ class TeamServer:
         """Return status, headers and body."""
         self.requests.append((method, path, query, headers, body))
         if path in self.overrides:
-            return self.overrides[path]
+            found = self.overrides[path]
+            return found() if callable(found) else found
         if path == "/api/v1/sync/health/":
             return told(200, self.health)
         if path.startswith("/api/v1/token/"):
@@ -94,6 +95,8 @@ class TeamServer:
             return problem(401, "not_logged_in")
         if headers.get("X-Team-Slug") != self.team:
             return problem(403, "no_such_team")
+        if not path.startswith("/api/v1/events"):
+            return problem(404, "not_found")
         self.kinds[query["log"]] = query["kind"]
         if query["log"] not in self.logs and not isinstance(self.logs, defaultdict):
             return problem(404, "log_unknown")
@@ -157,6 +160,9 @@ def _handler(server):
                 self.command, found.path, query, dict(self.headers), body
             )
             with suppress(ConnectionError):
+                if status is None:
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

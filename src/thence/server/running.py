@@ -15,6 +15,7 @@ from threading import Event as Signal
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from thence.core.wire.messages import EVENT_BYTES_MAX
 from thence.errors import PortTaken
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def serve_team(listener: socket.socket, database: Path, host: str, tls: Tls | No
     from thence.server.app import create_team_app
 
     app = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
-    _run(listener, app, app.closing, tls)
+    _run(listener, app, app.closing, tls, is_live=True)
 
 
 def is_loopback(host: str) -> bool:
@@ -101,12 +102,19 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
-def _run(listener: socket.socket, app: "ASGIApp", closing: Signal, tls: Tls | None = None) -> None:
+def _run(
+    listener: socket.socket,
+    app: "ASGIApp",
+    closing: Signal,
+    tls: Tls | None = None,
+    *,
+    is_live: bool = False,
+) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    _server(app, closing, tls).run(sockets=[listener])
+    _server(app, closing, tls, is_live=is_live).run(sockets=[listener])
 
 
-def _server(app: "ASGIApp", closing: Signal, tls: Tls | None) -> "Server":
+def _server(app: "ASGIApp", closing: Signal, tls: Tls | None, *, is_live: bool) -> "Server":
     import asyncio
     import logging
     from functools import partial
@@ -121,7 +129,9 @@ def _server(app: "ASGIApp", closing: Signal, tls: Tls | None) -> "Server":
         loop="asyncio",
         http=protocol,
         backlog=_ACCEPTED_MAX,
-        ws="none",
+        ws=_web_socket() if is_live else "none",
+        ws_max_size=EVENT_BYTES_MAX,
+        ws_per_message_deflate=False,  # what is unpacked would have no bound
         lifespan="on",
         log_config=None,
         access_log=False,  # it would hold the token of a first visit
@@ -149,6 +159,12 @@ def _server(app: "ASGIApp", closing: Signal, tls: Tls | None) -> "Server":
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
+
+
+def _web_socket() -> Any:
+    from thence.server.http.web_socket import WebSocketProtocol
+
+    return WebSocketProtocol
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:

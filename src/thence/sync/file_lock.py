@@ -50,6 +50,15 @@ class FileLock:
         self._lock.close()
         return False
 
+    def is_held(self) -> bool:
+        """Reports whether anybody holds the lock, who may be this process; makes no file."""
+        if OS_DISK.path_id(str(self.path)) is None:
+            return False
+        if not self.take():
+            return True
+        self.release()
+        return False
+
     def release(self) -> None:
         """Releases the lock and closes its file."""
         self._lock.release()

@@ -74,6 +74,28 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_loopback_server(server: str) -> bool:
+    """Reports whether a server's address is on this machine."""
+    return is_loopback(urlsplit(server).hostname or "")
+
+
+def trusted_certificates(server: str, ca_file: str | None) -> ssl.SSLContext:
+    """Returns the certificates that count for a server; raises SyncError for a file without any."""
+    if server.startswith("http:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # none is needed
+    try:
+        if ca_file:
+            return ssl.create_default_context(cafile=ca_file)
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        raise SyncError(
+            "could not read the certificates in",
+            place=ca_file or "SSL_CERT_FILE",
+            cause=error.strerror or error,
+            hint="name a file in PEM format: thence sync login URL --ca FILE",
+        ) from error
+
+
 def seen(body: bytes) -> str:
     """Returns what an answer holds in a few printable words."""
     text = body[: 4 * _SEEN_CHARACTERS_MAX].decode(errors="replace")
@@ -217,10 +239,10 @@ class Connection:
 
     def _open(self) -> _Session:
         if self._session is None:
-            host = urlsplit(self.server).hostname or ""
             client = httpx2.Client(
-                verify=self._trusted(),
-                trust_env=not is_loopback(host),  # a proxy would see what is for this machine alone
+                verify=trusted_certificates(self.server, self._ca_file),
+                # a proxy would see what is for this machine alone
+                trust_env=not is_loopback_server(self.server),
                 headers={
                     "User-Agent": "thence",
                     "Accept": "application/json",
@@ -230,22 +252,6 @@ class Connection:
             )
             self._session = _Session(client)
         return self._session
-
-    def _trusted(self) -> ssl.SSLContext:
-        """Returns the certificates that count; raises SyncError for a file that holds none."""
-        if self.server.startswith("http:"):
-            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # none is needed
-        try:
-            if self._ca_file:
-                return ssl.create_default_context(cafile=self._ca_file)
-            return httpx2.create_ssl_context()
-        except OSError as error:
-            raise SyncError(
-                "could not read the certificates in",
-                place=self._ca_file or "SSL_CERT_FILE",
-                cause=error.strerror or error,
-                hint="name a file in PEM format: thence sync login URL --ca FILE",
-            ) from error
 
     def _meaning(self, error: BaseException) -> BaseException:
         """Returns the error of the house for one of a request."""

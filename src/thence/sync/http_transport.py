@@ -22,6 +22,7 @@ from thence.core.wire.messages import (
     EventVerdict,
     Lines,
     LinesPage,
+    LiveToken,
     Refresh,
     Results,
     ServerHealth,
@@ -153,6 +154,16 @@ class HttpTransport:
         if is_log_unknown(answer):
             return ()
         return self._lines_of(self._decoded(answer, Lines).events)
+
+    def live_token(self) -> str:
+        """Returns a token for one live connection.
+
+        Raises BadAnswer where the server knows no such connections.
+        """
+        found = self._decoded(self._ask("POST", "ws-token/", body=b"{}"), LiveToken).token
+        if not _TOKEN.fullmatch(found):
+            raise self._bad_answer("it holds no token")
+        return found
 
     def close(self) -> None:
         """Closes the connection; the transport can be used again."""

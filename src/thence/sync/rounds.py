@@ -5,7 +5,7 @@ what was last enabled and last logged in.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from typing import NamedTuple, Protocol, cast
 
@@ -22,6 +22,8 @@ from thence.errors import (
     SyncRefused,
     ThenceError,
 )
+from thence.log.storage.disk_errors import DiskError
+from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, now
 from thence.sync.credentials import CredentialStore, not_logged_in
 from thence.sync.file_lock import FileLock
@@ -31,8 +33,10 @@ from thence.sync.target import (
     CONNECTED,
     OFFLINE,
     OFFLINE_BATCH_MODE,
+    PRESENCE,
     RECONNECTING,
     RoundStatus,
+    SyncedMark,
     SyncTarget,
     enabled_target,
     read_status,
@@ -44,7 +48,6 @@ from thence.sync.transport import TakenPage, Transport
 RECONNECT_FAILURES_MAX = 10
 BATCH_PAUSE_S = 5.0
 _LOCK = "lock"
-_PRESENCE = "background.lock"
 _QUEUE = "queue.lock"
 _QUEUE_S = 0.5
 
@@ -149,26 +152,17 @@ def sync_lock(log: Log) -> FileLock:
 
 def service_lock(log: Log) -> FileLock:
     """Returns the lock that a background service of a log holds as long as it runs."""
-    return FileLock(sync_folder(log.folder) / _PRESENCE)
+    return FileLock(sync_folder(log.folder) / PRESENCE)
 
 
 def is_service_running(log: Log) -> bool:
     """Reports whether a background service of any process syncs this log."""
-    return _is_held(service_lock(log))
+    return service_lock(log).is_held()
 
 
 def queue_lock(log: Log) -> FileLock:
     """Returns the lock of a command that waits for its turn: a background service gives way."""
     return FileLock(sync_folder(log.folder) / _QUEUE)
-
-
-def _is_held(lock: FileLock) -> bool:
-    if OS_DISK.path_id(str(lock.path)) is None:
-        return False
-    if not lock.take():
-        return True
-    lock.release()
-    return False
 
 
 def opened_engine(
@@ -211,6 +205,7 @@ def run_round(
     """
     counts: RoundCounts | None = None
     error: ThenceError | None = None
+    end = _end_of(log)
     lock = sync_lock(log)
     try:
         target = enabled_target(log.folder)
@@ -231,16 +226,36 @@ def run_round(
             lock.release()
     except ThenceError as failure:
         error = failure
-    return recorded(log, counts, error, is_background=wait is not None)
+    return recorded(log, counts, error, is_background=wait is not None, end=end)
 
 
 def recorded(
-    log: Log, counts: RoundCounts | None, error: ThenceError | None, *, is_background: bool
+    log: Log,
+    counts: RoundCounts | None,
+    error: ThenceError | None,
+    *,
+    is_background: bool,
+    end: tuple[int, int] | None = None,
 ) -> RoundOutcome:
-    """Stores the record of a round beside the log, and returns it."""
-    status = _status(read_status(log.folder), counts, error, is_background=is_background)
+    """Stores the record of a round beside the log, and returns it.
+
+    `end` is the segment, by its inode, and its size as the round began.
+    """
+    before = read_status(log.folder)
+    status = _status(before, counts, error, is_background=is_background)
+    mark = before.mark if before else None
+    if counts is not None and end is not None:
+        mark = SyncedMark(*end, taken=counts.taken, left=counts.left)
+    status = msgspec.structs.replace(status, mark=mark)
     write_status(log.folder, status)
     return RoundOutcome(status, error)
+
+
+def _end_of(log: Log) -> tuple[int, int] | None:
+    with suppress(DiskError):
+        found = OS_DISK.path_id(str(current_path(log.folder)))
+        return (found[0][1], found[1]) if found else (0, 0)
+    return None
 
 
 def _has_turn(log: Log, lock: FileLock, wait_s: float) -> bool:
@@ -339,7 +354,7 @@ class PacedTransport:
 
     def _pause(self, pause_s: float) -> None:
         """Pauses; raises SyncError if the round is to end."""
-        if self._wait(pause_s) or _is_held(self._queue):
+        if self._wait(pause_s) or self._queue.is_held():
             self.has_given_way = True
             raise SyncError(
                 "could not go on with the round",

@@ -1,4 +1,4 @@
-"""The background sync of an open log: a thread that runs a round every five minutes.
+"""The background sync of an open log: a round every five minutes, and at once by a live connection.
 
 Nothing waits for it. After a failure it tries again, the longer the more failures there are in a
 row; when the login has ended it warns once and waits for a new one. Over all processes one round of
@@ -10,11 +10,21 @@ from collections.abc import Callable
 from threading import Event as Signal
 from threading import Lock, Thread, current_thread
 
-from thence.errors import NotLoggedIn, ServerBusy, SyncError, ThenceError, WriterClosed
+from thence.errors import (
+    NotLoggedIn,
+    ServerBusy,
+    ServerUnreachable,
+    SyncError,
+    ThenceError,
+    WriterClosed,
+)
+from thence.log.storage.disk import monotonic_ns
 from thence.replica import Log, warn
+from thence.sync.backoff import BACKOFF_MAX_S, Random, backoff_s
 from thence.sync.credentials import CredentialStore
 from thence.sync.file_lock import FileLock
 from thence.sync.http_connection import REQUEST_S
+from thence.sync.live import LiveConnection
 from thence.sync.rounds import (
     EngineFactory,
     RoundOutcome,
@@ -27,23 +37,9 @@ from thence.sync.target import enabled_target
 
 INTERVAL_S = 300.0
 STOP_S = 1.5
-BACKOFF_MIN_S = 0.5
-BACKOFF_MAX_S = 30.0
 _LOOK_S = 1.0
-_DOUBLINGS_MAX = 10
 
 Wait = Callable[[Signal, float], bool]
-Random = Callable[[float, float], float]
-
-
-def backoff_s(failures: int, uniform: Random) -> float:
-    """Returns the seconds to wait after some failures in a row: chance, up to a doubling limit.
-
-    The limit is 500 ms after the first failure and 30 s at most ("full jitter": AWS Architecture
-    Blog, Exponential Backoff And Jitter, 2015).
-    """
-    doublings = min(max(failures - 1, 0), _DOUBLINGS_MAX)
-    return uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2**doublings))
 
 
 class BackgroundSyncService:
@@ -73,7 +69,8 @@ class BackgroundSyncService:
         self._wait = wait
         self._request_s = request_s
         self._mutex = Lock()
-        self._stop = Signal()
+        self._signals = _Signals()
+        self._live: LiveConnection | None = None
         self._thread: Thread | None = None
         self._state = "stopped"
         self._last: RoundOutcome | None = None
@@ -93,14 +90,27 @@ class BackgroundSyncService:
     def start(self) -> None:
         """Starts the thread; a service that runs already stays as it is."""
         with self._mutex:
-            if self._thread is not None and self._thread.is_alive() and not self._stop.is_set():
+            if (
+                self._thread is not None
+                and self._thread.is_alive()
+                and not self._signals.stop.is_set()
+            ):
                 return
-            self._stop = Signal()
+            self._signals = signals = _Signals()
             self._state = "waiting"
             self._thread = Thread(
-                target=self._run, args=(self._stop,), name="thence-sync", daemon=True
+                target=self._run, args=(signals,), name="thence-sync", daemon=True
+            )
+            self._live = LiveConnection(
+                self._log,
+                self._store,
+                wake=signals.wake.set,
+                connected=signals.connected.set,
+                uniform=self._uniform,
+                request_s=self._request_s,
             )
             self._thread.start()
+            self._live.start()
 
     def stop(self) -> None:
         """Ends the thread and returns within 2 s, whatever the network does; again does nothing.
@@ -109,9 +119,15 @@ class BackgroundSyncService:
         """
         with self._mutex:
             thread, self._thread = self._thread, None
-            self._stop.set()
+            live, self._live = self._live, None
+            self._signals.end()
+        if live is not None:
+            live.stop()
+        until_ns = monotonic_ns() + STOP_S * 1e9
         if thread is not None and thread is not current_thread():
             thread.join(STOP_S)
+        if live is not None:
+            live.join((until_ns - monotonic_ns()) / 1e9)
 
     def __enter__(self) -> "BackgroundSyncService":
         self.start()
@@ -120,12 +136,13 @@ class BackgroundSyncService:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self, stop: Signal) -> None:
+    def _run(self, signals: "_Signals") -> None:
+        stop = signals.stop
         presence = service_lock(self._log)
         is_present = False
         failures = 0
         try:
-            while not stop.is_set():
+            while signals.begin_round():
                 is_present = is_present or _taken(presence)
                 self._state = "syncing"
                 outcome = self._round(stop)
@@ -134,7 +151,7 @@ class BackgroundSyncService:
                 if outcome is not None and not stop.is_set():
                     failures = 0 if outcome.is_complete else failures + 1
                     self._has_warned = self._has_warned and outcome.error is not None
-                self._pause(outcome, failures, stop)
+                self._pause(outcome, failures, signals)
         finally:
             if is_present:
                 presence.release()
@@ -156,22 +173,22 @@ class BackgroundSyncService:
         self._last = outcome or self._last
         return outcome
 
-    def _pause(self, outcome: RoundOutcome | None, failures: int, stop: Signal) -> None:
+    def _pause(self, outcome: RoundOutcome | None, failures: int, signals: "_Signals") -> None:
         """Waits for the next round."""
         if outcome is None:
             self._state = "other process"
-            self._wait(stop, _LOOK_S)
+            self._wait(signals.stop, _LOOK_S)
         elif isinstance(outcome.error, NotLoggedIn):
-            self._wait_for_login(outcome.error, stop)
+            self._wait_for_login(outcome.error, signals.stop)
         elif failures:
             self._state = "backing off"
             delay_s = backoff_s(failures, self._uniform)
             if isinstance(outcome.error, ServerBusy):
                 delay_s = max(delay_s, outcome.error.retry_after_s)
-            self._wait(stop, delay_s)
+            self._wait(signals.during_backoff(outcome), delay_s)
         else:
             self._state = "waiting"
-            self._wait(stop, self._interval_s)
+            self._wait(signals.wake, self._interval_s)
 
     def _wait_for_login(self, error: NotLoggedIn, stop: Signal) -> None:
         """Warns once, and waits until there is a login that has not ended."""
@@ -191,6 +208,35 @@ class BackgroundSyncService:
             return not self._store.login(target.server, target.user).has_ended
         except SyncError:
             return False
+
+
+class _Signals:
+    """The signals of one start of a service: each of them is set at its end, `stop` first.
+
+    The live connection sets `wake` when there may be something to sync, and `connected` when it is
+    made.
+    """
+
+    def __init__(self) -> None:
+        self.stop, self.wake, self.connected = Signal(), Signal(), Signal()
+
+    def begin_round(self) -> bool:
+        """Clears what a round now begun answers; returns False at the end of the service."""
+        self.wake.clear()
+        self.connected.clear()
+        return not self.stop.is_set()
+
+    def during_backoff(self, outcome: RoundOutcome) -> Signal:
+        """Returns the signal that ends a backoff early: a server that is back, or new lines."""
+        if isinstance(outcome.error, ServerUnreachable):
+            return self.connected
+        is_parked_alone = outcome.error is None and not outcome.status.left
+        return self.wake if is_parked_alone else self.stop
+
+    def end(self) -> None:
+        """Ends the service."""
+        for signal in (self.stop, self.wake, self.connected):
+            signal.set()
 
 
 def _taken(presence: FileLock) -> bool:

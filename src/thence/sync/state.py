@@ -27,10 +27,9 @@ from thence.sync.rounds import (
 )
 from thence.sync.target import (
     OFFLINE,
-    OFFLINE_BATCH_MODE,
-    RECONNECTING,
     RoundStatus,
     SyncTarget,
+    connection_now,
     enabled_target,
     read_status,
     read_target,
@@ -71,11 +70,9 @@ def sync_state(
         with closing(engine_offline(log, engine=engine)) as made:
             pending, parked = made.pending(), made.parked()
     login = _login(target, store)
-    connection = last.connection if last else OFFLINE
-    if target is None or not target.is_enabled or login != LOGIN_VALID:
-        connection = OFFLINE
-    elif connection == RECONNECTING and not is_running:
-        connection = OFFLINE_BATCH_MODE
+    connection = OFFLINE
+    if target is not None and target.is_enabled and login == LOGIN_VALID:
+        connection = connection_now(log.folder, last, is_service_running=is_running)
     failures = last.failures if last else 0
     return SyncState(target, login, connection, pending, len(parked), failures, is_running, last)
 

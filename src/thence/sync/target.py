@@ -5,6 +5,7 @@ hold no secret: the login is in the user's config folder. Damage in them never k
 the log itself.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,9 @@ from thence.log.storage.segment import own_folder
 _FOLDER = "sync"
 _TARGET = "target.json"
 _STATUS = "status.json"
+_LIVE = "live.json"
+# the lock that a background service holds as long as it runs
+PRESENCE = "background.lock"
 
 CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
@@ -44,11 +48,24 @@ class SyncTarget(msgspec.Struct, frozen=True):
         return f"team {self.team} at {self.server}, as {self.user}"
 
 
+class SyncedMark(msgspec.Struct, frozen=True):
+    """The end of a log's segment as a round began, by inode and size.
+
+    The round left `left` lines, and appended `taken` lines itself.
+    """
+
+    segment: int
+    size_bytes: int
+    taken: int
+    left: int
+
+
 class RoundStatus(msgspec.Struct, frozen=True):
     """The last round of any process, by a clock of this machine.
 
     `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
     time that nothing stayed behind. `is_background` is whether a background service ran it.
+    `mark` is that of the last round that compared lines.
     """
 
     at: str
@@ -64,6 +81,7 @@ class RoundStatus(msgspec.Struct, frozen=True):
     connection: str = OFFLINE
     succeeded_at: str = ""
     is_background: bool = False
+    mark: SyncedMark | None = None
 
 
 def sync_folder(folder: Path) -> Path:
@@ -160,6 +178,35 @@ def write_status(folder: Path, status: RoundStatus) -> bool:
     except DiskError:
         return False
     return True
+
+
+class _Live(msgspec.Struct, frozen=True):
+    """The state of the live connection of a background service."""
+
+    connection: str
+
+
+def read_connection(folder: Path) -> str:
+    """Returns the state of a log's live connection, of use while a background service runs."""
+    try:
+        data = _read(sync_folder(folder) / _LIVE)
+        return msgspec.json.decode(data, type=_Live).connection if data else OFFLINE_BATCH_MODE
+    except (DiskError, SyncError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return OFFLINE_BATCH_MODE
+
+
+def write_connection(folder: Path, word: str) -> None:
+    """Stores the state of a log's live connection, if the disk takes it."""
+    with suppress(DiskError):
+        _replace(sync_folder(folder) / _LIVE, _Live(word))
+
+
+def connection_now(folder: Path, last: RoundStatus | None, *, is_service_running: bool) -> str:
+    """Returns the word for the connection of a log whose sync is enabled."""
+    word = last.connection if last else OFFLINE
+    if word == CONNECTED:
+        return read_connection(folder) if is_service_running else OFFLINE_BATCH_MODE
+    return OFFLINE_BATCH_MODE if word == RECONNECTING and not is_service_running else word
 
 
 def _read(path: Path) -> bytes | None:

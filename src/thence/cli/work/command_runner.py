@@ -1,5 +1,6 @@
 """The options that the commands of `thence work` share, and the way each one is run."""
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from thence.cli.output import Output, current
 from thence.core.values.payload import is_utf8
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thence.work.result import CommandResult
     from thence.work.session.session import Session
 
@@ -95,7 +98,19 @@ def run(
     else:
         for line in result.lines:
             out.write(line)
+        _show_sync(out, session.project.home)
     return result.exit_code
+
+
+def _show_sync(out: "Output", home: "Path") -> None:
+    """Shows a person the state of the project's sync, if it is enabled."""
+    if out.is_quiet or not sys.stderr.isatty():
+        return
+    from thence.sync.one_word import sync_word
+
+    word = sync_word(home)
+    if word is not None:
+        out.notice(f"sync: {word}")
 
 
 def _actor_name(actor: str | None, out: "Output") -> str | None:

@@ -134,6 +134,13 @@ class Tokens(Secret, frozen=True):
     team_slug: str | None = None
 
 
+class LiveToken(Secret, frozen=True):
+    """The answer to a request for a token of one live connection; its lifetime in seconds."""
+
+    token: str
+    lifetime: int
+
+
 class ServerHealth(msgspec.Struct, frozen=True):
     """The state of a server, without login; `protocol` are the versions that it speaks."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import apsw
 
-from thence.errors import AccountRefused
+from thence.errors import AccountRefused, SyncRefused
 from thence.server.team.database import Database
 
 ROLES = ("reader", "writer", "admin")
@@ -134,6 +134,27 @@ class Accounts:
         """Returns the teams of a user in the order of joining."""
         with self._database.reading() as connection:
             return [Member(*row) for row in connection.execute(_TEAMS_OF, {"user": user})]
+
+    def member(self, user: str, wanted: str | None) -> Member:
+        """Returns a user in the wanted or first team; raises SyncRefused."""
+        for member in self.teams_of(user):
+            if wanted is None or member.team == wanted:
+                return member
+        raise SyncRefused(
+            "could not answer",
+            cause="you are in no team" if wanted is None else "you are in no such team",
+            hint="ask an admin of the server",
+        )
+
+
+def check_writing(member: Member) -> None:
+    """Raises SyncRefused for a member who may not bring lines."""
+    if member.role not in WRITING_ROLES:
+        raise SyncRefused(
+            "could not take the batch",
+            cause=f"you are a {member.role} in {member.team}",
+            hint="ask an admin for the role writer",
+        )
 
 
 def check_slug(slug: str) -> None:

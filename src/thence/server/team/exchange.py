@@ -149,6 +149,15 @@ class Exchange:
                 taken.append(line)
         return taken
 
+    def mark(self, team: str, log: str) -> str:
+        """Returns the cursor behind the last line of a log, "" for one that is empty or missing.
+
+        Raises InvalidEvent for a bad name.
+        """
+        _check_name(log)
+        found = self._store.log(team, log)
+        return "" if found is None else self._end(found)
+
     def _log(self, team: str, name: str) -> StoredLog:
         _check_name(name)
         found = self._store.log(team, name)

@@ -7,14 +7,15 @@ gone, and all tokens of the login end (RFC 9700, section 4.14.2).
 """
 
 import re
+from array import array
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import apsw
 
-from thence.core.wire.messages import Tokens
+from thence.core.wire.messages import LiveToken, Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX
 from thence.server.team.database import Database
@@ -25,7 +26,11 @@ REFRESH_S = 30 * 24 * 3_600
 LOGINS_MAX = 100  # of one user; the oldest ends first
 GENERATIONS_MAX = 1_000  # of one login; tokens of older ones are forgotten
 TOKEN_BYTES = 32
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+LIVE_S = 60  # a token for one live connection
+# a token for a live connection holds the name of its team
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}(\.[0-9a-z_-]{1,64})?", re.ASCII)
+# the column is_refresh
+_ACCESS, _REFRESH, _LIVE = range(3)
 
 
 class Tool(NamedTuple):
@@ -34,6 +39,14 @@ class Tool(NamedTuple):
     now: Callable[[], float]
     random: Callable[[int], bytes]
     is_right: Callable[[str | None, str], bool]
+
+
+class LiveLogin(NamedTuple):
+    """Who opens a live connection: the number of the login, its user, the wanted team if any."""
+
+    login: int
+    user: str
+    team: str | None
 
 
 class _Shown(NamedTuple):
@@ -67,6 +80,13 @@ _NEW_TOKEN = """
 _FORGET = "DELETE FROM tokens WHERE login = :login AND generation < :oldest"
 _USED = "UPDATE logins SET used = max(used, :generation) WHERE id = :login"
 _END = "DELETE FROM logins WHERE id = :login"
+_OLD_LIVE = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
+_SPEND = "DELETE FROM tokens WHERE hash = :hash"
+_PRESENT = """
+    SELECT logins.id, teams.slug FROM logins
+    LEFT JOIN members ON members.user = logins.user LEFT JOIN teams ON teams.id = members.team
+    WHERE logins.id IN carray(:logins)
+"""
 
 
 class Logins:
@@ -118,7 +138,7 @@ class Logins:
         Raises NotLoggedIn for one that is unknown, expired or replaced; the last ends the login.
         """
         with self._database.writing() as connection:
-            shown = self._shown(connection, refresh, is_refresh=True)
+            shown = self._shown(connection, refresh, _REFRESH)
             if shown is None:
                 raise _ended()
             is_good = shown.generation >= shown.used
@@ -139,26 +159,67 @@ class Logins:
     def revoke(self, refresh: str) -> None:
         """Ends the login of a refresh token, if there is one."""
         with self._database.writing() as connection:
-            shown = self._shown(connection, refresh, is_refresh=True)
+            shown = self._shown(connection, refresh, _REFRESH)
             if shown is not None:
                 connection.execute(_END, {"login": shown.login})
 
     def user_of(self, access: str) -> str:
         """Returns the user of an access token; raises NotLoggedIn."""
+        return self._used(access).user
+
+    def live_token(self, access: str, team: str) -> LiveToken:
+        """Returns a token for one live connection to a team's log; raises NotLoggedIn."""
+        shown = self._used(access)
+        token, now = f"{self._token()}.{team}", self._tool.now()
+        with self._database.writing() as connection:
+            given = {"login": shown.login, "kind": _LIVE, "now": now}
+            connection.execute(_OLD_LIVE, given)
+            row = (_hash(token), shown.login, shown.generation, _LIVE, now + LIVE_S)
+            connection.execute(_NEW_TOKEN, row)
+        return LiveToken(token, LIVE_S)
+
+    def live_login(self, token: str) -> LiveLogin:
+        """Returns whose a token for a live connection is, and spends it; raises NotLoggedIn."""
+        with self._database.writing() as connection:
+            shown = self._shown(connection, token, _LIVE)
+            if shown is not None:
+                connection.execute(_SPEND, {"hash": _hash(token)})
+        if shown is None:
+            raise _ended()
+        return LiveLogin(shown.login, shown.user, token.partition(".")[2])
+
+    def login_of(self, access: str, team: str | None) -> LiveLogin:
+        """Returns whose an access token is, with the wanted team; raises NotLoggedIn."""
+        shown = self._used(access)
+        return LiveLogin(shown.login, shown.user, team)
+
+    def present(self, logins: Collection[int]) -> dict[int, set[str | None]]:
+        """Returns those of some logins that have not ended, with the teams of their users."""
+        found: dict[int, set[str | None]] = {}
+        if not logins:
+            return found
         with self._database.reading() as connection:
-            shown = self._shown(connection, access, is_refresh=False)
+            given = {"logins": apsw.carray(array("q", logins))}
+            for login, team in connection.execute(_PRESENT, given):
+                found.setdefault(login, set()).add(team)
+        return found
+
+    def _used(self, access: str) -> _Shown:
+        """Returns a good access token, and records that its generation was used."""
+        with self._database.reading() as connection:
+            shown = self._shown(connection, access, _ACCESS)
         if shown is None:
             raise _ended()
         if shown.generation > shown.used:
             with self._database.writing() as connection:
                 given = {"login": shown.login, "generation": shown.generation}
                 connection.execute(_USED, given)
-        return shown.user
+        return shown
 
-    def _shown(self, connection: apsw.Connection, token: str, is_refresh: bool) -> _Shown | None:
+    def _shown(self, connection: apsw.Connection, token: str, kind: int) -> _Shown | None:
         if not _TOKEN.fullmatch(token):
             return None
-        given = {"hash": _hash(token), "is_refresh": is_refresh}
+        given = {"hash": _hash(token), "is_refresh": kind}
         row = _first(connection, _SHOWN, given)
         shown = _Shown(*row) if row else None
         return shown if shown and shown.expires > self._tool.now() else None
@@ -168,8 +229,9 @@ class Logins:
     ) -> Tokens:
         access, refresh = (self._token() for _ in range(2))
         now = self._tool.now()
-        for token, is_refresh, lifetime_s in ((access, 0, ACCESS_S), (refresh, 1, REFRESH_S)):
-            row = (_hash(token), login, generation, is_refresh, now + lifetime_s)
+        made = ((access, _ACCESS, ACCESS_S), (refresh, _REFRESH, REFRESH_S))
+        for token, kind, lifetime_s in made:
+            row = (_hash(token), login, generation, kind, now + lifetime_s)
             connection.execute(_NEW_TOKEN, row)
         team = connection.execute(_TEAM, {"user": user}).get
         return Tokens(access, refresh, ACCESS_S, REFRESH_S, team)

@@ -26,7 +26,8 @@ CREATE TABLE logins (
 );
 CREATE INDEX logins_of_user ON logins (user);
 
--- hash: SHA-256 of the token; expires: seconds since 1970
+-- hash: SHA-256 of the token; expires: seconds since 1970;
+-- is_refresh: 0 for an access token, 1 for a refresh token, 2 for one of a live connection
 CREATE TABLE tokens (
     hash BLOB PRIMARY KEY,
     login INTEGER NOT NULL REFERENCES logins (id) ON DELETE CASCADE,

@@ -15,12 +15,13 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from thence.core.wire.messages import PROTOCOL, Credentials, Refresh, ServerHealth, Tokens
-from thence.errors import NotLoggedIn, SyncRefused
+from thence.errors import NotLoggedIn
 from thence.server.http.middleware import HeadWithoutBody, host_of
-from thence.server.team.accounts import WRITING_ROLES, Accounts, Member
+from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
+from thence.server.team.live_events import LIVE, Admission, LiveEvents
 from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.passwords import hashed, is_right, nobodys
@@ -37,6 +38,7 @@ from thence.server.team.wire_http import (
     problem,
     refusal,
     send_reply,
+    unknown_host,
     unpacked,
 )
 from thence.server.workers import Workers
@@ -49,6 +51,7 @@ READING_THREADS, READING_WAITING_MAX = 4, 256
 WRITING_WAITING_MAX = 64
 _API = "/api/"
 _TOKENS = "/api/v1/token"
+_LIVE_TOKEN = "/api/v1/ws-token"
 _HEALTH = "/api/v1/sync/health"
 
 _logger = logging.getLogger("thence.server")
@@ -77,6 +80,12 @@ class TeamApp:
         self._logging_in = Workers(LOGIN_THREADS, LOGIN_WAITING_MAX)
         self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
         self._writing = Workers(1, WRITING_WAITING_MAX)
+        self._live = LiveEvents(
+            self._exchange,
+            Admission(self._accounts, self._logins),
+            reading=self._reading,
+            writing=self._writing,
+        )
         self.closing = Signal()
         folders = LogFolders(folder, store)
         self._pages = TeamPages(folders, self._member_of, logs_app, self.closing)
@@ -84,18 +93,24 @@ class TeamApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._begin_and_end(receive, send)
+        elif scope["type"] == "websocket":
+            await self._live(scope, receive, send, self._is_allowed(scope))
         elif scope["type"] == "http":
             with suppress(ClientLeft):
                 if not self._is_allowed(scope):
-                    message = "this server doesn't answer under that host name"
-                    await send_reply(send, problem(403, "forbidden", message, ""))
+                    await send_reply(send, unknown_host())
+                elif scope["path"].startswith(LIVE):
+                    upgrade = (("upgrade", "websocket"),)
+                    message = "this route speaks WebSocket alone"
+                    reply = problem(426, "upgrade_required", message, "", headers=upgrade)
+                    await send_reply(send, reply)
                 elif scope["path"].startswith(_API):
                     await send_reply(send, await self._reply(scope, receive))
                 else:
                     await self._give_page(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _begin_and_end(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
             await self._logging_in.run(nobodys)  # so that the first login takes no longer
             await send({"type": f"{message['type']}.complete"})
@@ -137,6 +152,8 @@ class TeamApp:
         if request.path.startswith(_TOKENS) and request.method == "POST":
             body = await body_of(receive, LOGIN_BYTES_MAX)
             return await self._logging_in.run(partial(self._logged_in, request._replace(body=body)))
+        if request.path == _LIVE_TOKEN and request.method == "POST":
+            return await self._reading.run(partial(self._live_token, request))
         route = EVENT_ROUTES.get(request.path)
         if route is None:
             return problem(404, "not_found", f"there is no {request.path[:80]}", "")
@@ -146,8 +163,12 @@ class TeamApp:
         member = await self._reading.run(partial(self._member, request, route))
         if route.bytes_max:
             request = request._replace(body=await body_of(receive, route.bytes_max))
-        workers = self._writing if route.is_writing else self._reading
-        return await workers.run(partial(self._handled, route, member, request))
+        work = partial(self._handled, route, member, request)
+        if not route.is_writing:
+            return await self._reading.run(work)
+        reply = await self._writing.run(work)
+        self._live.committed(member.team, request.query.get("log"))
+        return reply
 
     def _logged_in(self, request: Asked) -> Reply:
         body = unpacked(request, LOGIN_BYTES_MAX)
@@ -167,12 +188,8 @@ class TeamApp:
     def _member(self, request: Asked, route: EventRoute) -> Member:
         """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
         member = self._member_of(request.token, request.headers.get("x-team-slug"))
-        if route.is_writing and member.role not in WRITING_ROLES:
-            raise SyncRefused(
-                "could not take the batch",
-                cause=f"you are a {member.role} in {member.team}",
-                hint="ask an admin for the role writer",
-            )
+        if route.is_writing:
+            check_writing(member)
         return member
 
     def _member_of(self, token: str, wanted: str | None) -> Member:
@@ -183,15 +200,11 @@ class TeamApp:
                 cause="the request has no access token",
                 hint="send Authorization: Bearer ACCESS",
             )
-        user = self._logins.user_of(token)
-        for member in self._accounts.teams_of(user):
-            if wanted is None or member.team == wanted:
-                return member
-        raise SyncRefused(
-            "could not answer",
-            cause="you are in no team" if wanted is None else "you are in no such team",
-            hint="ask an admin of the server",
-        )
+        return self._accounts.member(self._logins.user_of(token), wanted)
+
+    def _live_token(self, request: Asked) -> Reply:
+        team = self._member_of(request.token, request.headers.get("x-team-slug")).team
+        return Reply(200, msgspec.json.encode(self._logins.live_token(request.token, team)))
 
     def _handled(self, route: EventRoute, member: Member, request: Asked) -> Reply:
         request = request._replace(body=unpacked(request, route.bytes_max))

@@ -71,7 +71,7 @@ def asked(scope: Scope) -> Asked:
     except ValueError as error:
         raise InvalidEvent("could not read the request's parameters", cause=error) from error
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-    return Asked(scope["method"], scope["path"].rstrip("/"), query, headers)
+    return Asked(scope.get("method", "GET"), scope["path"].rstrip("/"), query, headers)
 
 
 async def body_of(receive: Receive, bytes_max: int) -> bytes:
@@ -166,6 +166,11 @@ def refusal(error: Exception) -> Reply:
         message = "the server could not use its database"
         return problem(503, "unavailable", message, "", headers=(("retry-after", "1"),))
     return problem(500, "failed", "the server failed; its log tells how", "")
+
+
+def unknown_host() -> Reply:
+    """Returns the answer under a host name that is not this server's."""
+    return problem(403, "forbidden", "this server doesn't answer under that host name", "")
 
 
 def problem(

@@ -1,0 +1,362 @@
+"""The live connections of a team's server, by WebSocket: hints of commits, and acknowledged events.
+
+A hint holds no lines, so that nothing can be lost, ordered or rebuilt: its listener asks for the
+lines as ever. Commits of this process are hinted at once, those of other processes within a second.
+A listener has one hint to come at most, whatever is committed meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from thence.core.wire.messages import Results, joined
+from thence.errors import NotLoggedIn, ServerBusy
+from thence.server.routes.live_events import TRANSPORT
+from thence.server.team.accounts import Accounts, Member, check_writing
+from thence.server.team.event_routes import EVENTS, take_batch
+from thence.server.team.exchange import Exchange
+from thence.server.team.logins import ACCESS_S, LiveLogin, Logins
+from thence.server.team.wire_http import (
+    Asked,
+    Reply,
+    asked,
+    decoded_as,
+    problem,
+    refusal,
+    unknown_host,
+)
+from thence.server.workers import Workers
+
+LIVE = "/ws/"
+LISTENERS_MAX = 2_000
+# how long a listener may take nothing before it is cut off
+SEND_S = 5.0
+# how often the commits of other processes, and the logins of listeners, are looked at
+POLL_S = 1.0
+# between two hints to a listener
+HINT_S = 0.05
+LOGIN_ENDED, NOT_A_MEMBER = 4401, 4403
+_PATH = "/ws/v1/events"
+
+_logger = logging.getLogger("thence.server")
+Key = tuple[str, str]
+
+
+class Admission:
+    """The users and logins that may open a live connection."""
+
+    def __init__(self, accounts: Accounts, logins: Logins) -> None:
+        self._accounts = accounts
+        self._logins = logins
+
+    def of(self, request: Asked) -> tuple[LiveLogin, Member]:
+        """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
+        given = request.query.get("token", "")
+        if given:
+            login = self._logins.live_login(given)
+        elif request.token:
+            login = self._logins.login_of(request.token, request.headers.get("x-team-slug"))
+        else:
+            raise NotLoggedIn(
+                "could not open the connection",
+                cause="the request has no token",
+                hint="ask for one: POST /api/v1/ws-token/",
+            )
+        return login, self._accounts.member(login.user, login.team)
+
+    def present(self, logins: Collection[int]) -> dict[int, set[str | None]]:
+        """Returns those of some logins that have not ended, with the teams of their users."""
+        return self._logins.present(logins)
+
+
+class _Frame(msgspec.Struct):
+    """A client's frame."""
+
+    type: str
+    event: msgspec.Raw = msgspec.Raw()
+
+
+class _Listener:
+    """A live connection: `cursor` is the last one known, `close_code` the reason of its end."""
+
+    def __init__(self, request: Asked, login: int, member: Member, until: float) -> None:
+        self.request = request
+        self.log = request.query.get("log", EVENTS)
+        self.key: Key = (member.team, self.log)
+        self.login = login
+        self.member = member
+        self.until = until
+        self.changed = asyncio.Event()
+        self.cursor: str | None = None
+        self.close_code: int | None = None
+
+    def hint(self, cursor: str) -> None:
+        """Has a new cursor sent."""
+        if cursor != self.cursor:
+            self.cursor = cursor
+            self.changed.set()
+
+    def close(self, code: int) -> None:
+        """Has the connection closed."""
+        self.close_code = code
+        self.changed.set()
+
+
+class _Look(NamedTuple):
+    """The state of the database: the marks of logs, and the logins that have not ended."""
+
+    marks: dict[Key, str]
+    logins: dict[int, set[str | None]]
+
+
+class LiveEvents:
+    """An ASGI app for the live connections, for one event loop alone."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        admission: Admission,
+        *,
+        reading: Workers,
+        writing: Workers,
+        send_s: float = SEND_S,
+    ) -> None:
+        self._exchange = exchange
+        self._admission = admission
+        self._reading = reading
+        self._writing = writing
+        self._send_s = send_s
+        self._listeners: dict[Key, set[_Listener]] = {}
+        self._count = 0
+        self._touched: set[Key] = set()
+        self._poke = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
+
+    def committed(self, team: str, log: str | None) -> None:
+        """Hints that lines were committed to a log of a team, None for one that is not known."""
+        if log is None:
+            self._touched.update(key for key in self._listeners if key[0] == team)
+        elif (team, log) in self._listeners:
+            self._touched.add((team, log))
+        if self._touched:
+            self._poke.set()
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, is_allowed: bool = True
+    ) -> None:
+        """Serves a connection until its end."""
+        await receive()  # websocket.connect
+        try:
+            if not is_allowed:
+                await _deny(scope, send, unknown_host())
+                return
+            listener = await self._admitted(asked(scope))
+        except Exception as error:  # door: a client gets one form of error
+            await _deny(scope, send, _reported(error))
+            return
+        if listener is None:
+            await _deny(scope, send, problem(404, "not_found", "there is no such path", ""))
+            return
+        connection = _Connection(scope, receive, send, self._send_s)
+        self._add(listener)
+        try:
+            await self._serve(listener, connection)
+        except OSError:  # the client has gone
+            return
+        finally:
+            self._remove(listener)
+
+    async def _admitted(self, request: Asked) -> _Listener | None:
+        """Returns the listener of a request; None if there is no such path."""
+        if request.path != _PATH:
+            return None
+        if self._count >= LISTENERS_MAX:
+            raise ServerBusy("could not open the connection", cause="too many are open")
+        login, member = await self._reading.run(partial(self._admission.of, request))
+        until = asyncio.get_running_loop().time() + ACCESS_S
+        found = _Listener(request, login.login, member, until)
+        found.cursor = await self._reading.run(partial(self._exchange.mark, *found.key))
+        return found
+
+    def _add(self, listener: _Listener) -> None:
+        self._count += 1
+        self._listeners.setdefault(listener.key, set()).add(listener)
+        self._touched.add(listener.key)  # what was committed since it was admitted
+        self._poke.set()
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.create_task(self._watch())
+
+    def _remove(self, listener: _Listener) -> None:
+        self._count -= 1
+        others = self._listeners[listener.key]
+        others.discard(listener)
+        if not others:
+            del self._listeners[listener.key]
+
+    async def _serve(self, listener: _Listener, connection: "_Connection") -> None:
+        await connection.send({"type": "websocket.accept"})
+        marks = {listener.log: listener.cursor}
+        await connection.tell({"type": "snapshot", "work_packages": [], "marks": marks})
+        tasks = [
+            asyncio.create_task(self._answer_frames(listener, connection)),
+            asyncio.create_task(_hint(listener, connection)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in found:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _answer_frames(self, listener: _Listener, connection: "_Connection") -> None:
+        while (data := await connection.frame()) is not None:
+            reply = await self._answer(listener, data)
+            if reply is not None:
+                await connection.tell(reply)
+
+    async def _answer(self, listener: _Listener, data: bytes) -> object:
+        """Returns the answer to a frame, None for one that gets none."""
+        try:
+            frame: _Frame = decoded_as(data, _Frame)
+            if frame.type == "ping":
+                return {"type": "pong"}
+            if frame.type != "event":
+                return None
+            body = joined([bytes(frame.event)])
+            request = listener.request._replace(method="POST", body=body)
+            reply = await self._writing.run(partial(self._taken, listener.member, request))
+        except Exception as error:  # door: a client gets one form of error
+            return _spliced("error", _reported(error).body)
+        self.committed(listener.member.team, request.query.get("log"))
+        verdict = msgspec.json.decode(reply.body, type=Results).results[0]
+        return _spliced("ack", msgspec.json.encode(verdict))
+
+    def _taken(self, member: Member, request: Asked) -> Reply:
+        check_writing(member)
+        return take_batch(self._exchange, member.team, request)
+
+    async def _watch(self) -> None:
+        """Hints what is committed, and closes the connections of logins that ended."""
+        loop = asyncio.get_running_loop()
+        next_look = loop.time()
+        while self._listeners:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(next_look):
+                    await self._poke.wait()
+            self._poke.clear()
+            keys, self._touched = self._touched & self._listeners.keys(), set()
+            logins: set[int] | None = None
+            if loop.time() >= next_look:
+                next_look = loop.time() + POLL_S
+                keys = set(self._listeners)
+                logins = {each.login for group in self._listeners.values() for each in group}
+            try:
+                look = await self._reading.run(partial(self._looked, keys, logins or ()))
+            except Exception as error:  # door: the next look is in a second
+                _logger.warning("could not look for commits: %s", error)
+                continue
+            self._spread(look)
+            if logins is not None:
+                self._judge(look, logins, loop.time())
+
+    def _looked(self, keys: Collection[Key], logins: Collection[int]) -> _Look:
+        marks = {key: self._exchange.mark(*key) for key in keys}
+        return _Look(marks, self._admission.present(logins))
+
+    def _spread(self, look: _Look) -> None:
+        for key, cursor in look.marks.items():
+            for listener in self._listeners.get(key, ()):
+                listener.hint(cursor)
+
+    def _judge(self, look: _Look, asked_about: Collection[int], now: float) -> None:
+        for group in self._listeners.values():
+            for listener in group:
+                teams = look.logins.get(listener.login)
+                if listener.login not in asked_about:
+                    continue
+                if teams is None or now >= listener.until:
+                    listener.close(LOGIN_ENDED)
+                elif listener.member.team not in teams:
+                    listener.close(NOT_A_MEMBER)
+
+
+class _Connection:
+    """The frames of one connection; a client that takes none in time is cut off."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, send_s: float) -> None:
+        self._transport = scope.get("state", {}).get(TRANSPORT)
+        self._receive = receive
+        self._send = send
+        self._send_s = send_s
+
+    async def frame(self) -> bytes | None:
+        """Returns a client's next frame, None at the end."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            return None
+        text = message.get("text")
+        return text.encode() if text is not None else message.get("bytes") or b""
+
+    async def tell(self, value: object) -> None:
+        """Sends a frame; raises OSError if the client has gone or takes nothing."""
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        await self.send({"type": "websocket.send", "text": text})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Sends a message of ASGI; raises OSError if the client has gone or takes nothing."""
+        try:
+            async with asyncio.timeout(self._send_s):
+                await self._send(message)
+        except TimeoutError as error:
+            if self._transport is not None:
+                self._transport.abort()
+            raise ConnectionAbortedError("the listener takes nothing") from error
+
+
+async def _hint(listener: _Listener, connection: _Connection) -> None:
+    """Sends the last cursor whenever it has changed, until the connection is to be closed."""
+    while True:
+        await listener.changed.wait()
+        listener.changed.clear()
+        if listener.close_code is not None:
+            await connection.send({"type": "websocket.close", "code": listener.close_code})
+            return
+        hint = {"type": "committed", "log": listener.log, "cursor": listener.cursor}
+        await connection.tell(hint)
+        await asyncio.sleep(HINT_S)
+
+
+def _spliced(kind: str, body: bytes) -> str:
+    """Returns a frame of a type with the members of an object."""
+    return f'{{"type":"{kind}",{body[1:].decode()}'
+
+
+def _reported(error: Exception) -> Reply:
+    reply = refusal(error)
+    if reply.status == 500:
+        _logger.error("a live connection failed", exc_info=error)
+    return reply
+
+
+async def _deny(scope: Scope, send: Send, reply: Reply) -> None:
+    """Answers in place of the upgrade; a server that can't send an answer closes."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        *((key.encode(), value.encode()) for key, value in reply.headers),
+    ]
+    start = {"type": "websocket.http.response.start", "status": reply.status, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": reply.body})

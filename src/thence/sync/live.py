@@ -1,0 +1,222 @@
+"""The live connection of a log to its team's server: it reports when a round is worth its while.
+
+Nothing but hints comes in and nothing goes out by it: lines go by rounds, which are acknowledged.
+While it is open, an append by any process is noticed too, by the segment's size. A server or proxy
+that speaks no WebSocket is no error: rounds go on by their timer.
+"""
+
+from collections.abc import Callable
+from threading import Event as Signal
+from threading import Thread
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    WebSocketException,
+)
+from websockets.sync.client import ClientConnection, connect
+
+from thence.errors import (
+    BadAnswer,
+    NotLoggedIn,
+    ServerBusy,
+    ServerUnreachable,
+    SyncRefused,
+    ThenceError,
+)
+from thence.log.storage.segment import current_path
+from thence.replica import OS_DISK, Log, warn
+from thence.sync.backoff import Random, backoff_s
+from thence.sync.credentials import CredentialStore
+from thence.sync.http_connection import is_loopback_server, trusted_certificates
+from thence.sync.rounds import RECONNECT_FAILURES_MAX, transport_to
+from thence.sync.target import (
+    CONNECTED,
+    OFFLINE,
+    OFFLINE_BATCH_MODE,
+    RECONNECTING,
+    enabled_target,
+    write_connection,
+)
+
+# between two looks at the segment, and at the end of the service
+LOOK_S = 0.2
+# between two rounds for hints
+HINT_S = 0.1
+OPEN_S = 10.0
+# until a server that speaks no WebSocket is asked again
+UNSUPPORTED_S = 300.0
+FRAME_BYTES_MAX = 64 * 1024
+_CLOSE_S = 0.5
+_LATER = (408, 429)
+
+
+class Unsupported(Exception):
+    """Raised where a server, or a proxy before it, speaks no WebSocket."""
+
+
+class LiveConnection:
+    """The live connection of an open log, in a thread of its own. Start it, and stop it.
+
+    `wake` is called whenever there may be something to sync, `connected` whenever the connection
+    was made. `uniform` gives the chance of a backoff; `request_s` bounds a request of HTTP.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        store: CredentialStore,
+        *,
+        wake: Callable[[], None],
+        connected: Callable[[], None],
+        uniform: Random,
+        request_s: float,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._wake = wake
+        self._connected = connected
+        self._uniform = uniform
+        self._request_s = request_s
+        self._stop = Signal()
+        self._failures = 0
+        self._written = ""
+        self._thread = Thread(target=self._run, name="thence-sync-live", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the connection; nothing waits for that."""
+        self._stop.set()
+
+    def join(self, wait_s: float) -> None:
+        """Waits for the end of the thread, for some seconds at most."""
+        self._thread.join(max(wait_s, 0.0))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                delay_s = self._tried()
+            except Exception as found:  # door: no error of it ends the sync of a long process
+                warn("sync_failed", {"error": repr(found)})
+                delay_s = self._failed()
+            self._stop.wait(delay_s)
+
+    def _tried(self) -> float:
+        """Connects once, listens to the end; returns the seconds until the next try."""
+        try:
+            self._listen()
+        except (Unsupported, BadAnswer):
+            self._record(OFFLINE_BATCH_MODE)
+            return UNSUPPORTED_S
+        except ServerBusy as busy:
+            return max(busy.retry_after_s, self._failed())
+        except (ServerUnreachable, WebSocketException, OSError, EOFError):
+            return self._failed()
+        except (NotLoggedIn, SyncRefused):
+            return self._failed(OFFLINE)
+        except ThenceError:
+            return self._failed()
+        return self._failed()
+
+    def _failed(self, word: str = "") -> float:
+        self._failures += 1
+        is_trying = self._failures <= RECONNECT_FAILURES_MAX
+        self._record(word or (RECONNECTING if is_trying else OFFLINE_BATCH_MODE))
+        return backoff_s(self._failures, self._uniform)
+
+    def _record(self, word: str) -> None:
+        """Stores the state of the connection for other processes."""
+        if word != self._written and not self._stop.is_set():
+            self._written = word
+            write_connection(self._log.folder, word)
+
+    def _listen(self) -> None:
+        """Holds a connection until it ends."""
+        target = enabled_target(self._log.folder)
+        transport = transport_to(target, self._store, request_s=self._request_s)
+        try:
+            token = transport.live_token()
+        finally:
+            transport.close()
+        if self._stop.is_set():
+            return
+        query = urlencode({"log": target.log, "kind": target.kind, "token": token})
+        is_tls = target.server.startswith("https:")
+        ca_file = self._store.login(target.server, target.user).ca_file
+        with connect(
+            f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
+            ssl=trusted_certificates(target.server, ca_file) if is_tls else None,
+            proxy=None if is_loopback_server(target.server) else True,
+            compression=None,
+            user_agent_header="thence",
+            open_timeout=OPEN_S,
+            close_timeout=_CLOSE_S,
+            max_size=FRAME_BYTES_MAX,
+            create_connection=_Opening,
+        ) as connection:
+            self._follow(connection)
+
+    def _follow(self, connection: ClientConnection) -> None:
+        """Takes hints and looks at the segment until the connection ends, or the service."""
+        mark: object = None
+        while not self._stop.is_set():
+            try:
+                kind = _kind(connection.recv(timeout=LOOK_S))
+            except TimeoutError:
+                kind = ""
+            except ConnectionClosed:
+                return
+            if kind == "snapshot":
+                self._failures = 0
+                self._record(CONNECTED)
+                mark = self._mark()
+                self._connected()
+                self._wake()
+            elif kind == "committed":
+                self._wake()
+                self._stop.wait(HINT_S)
+            elif mark is not None and mark != (found := self._mark()):
+                mark = found
+                self._wake()
+
+    def _mark(self) -> object:
+        """Returns what changes with each append: the current segment, and its size."""
+        return OS_DISK.path_id(str(current_path(self._log.folder))) or ()
+
+
+class _Opening(ClientConnection):
+    """A connection whose opening follows no redirect, whatever it leads to."""
+
+    def handshake(self, *given: Any, **named: Any) -> None:
+        """Opens the connection; raises Unsupported."""
+        try:
+            super().handshake(*given, **named)
+        except InvalidStatus as error:
+            status = error.response.status_code
+            if status in (401, 403) or status in _LATER or status >= 500:
+                raise ServerUnreachable("could not open", cause=f"status {status}") from error
+            raise Unsupported from error
+        except InvalidMessage:  # it ended before an answer
+            raise
+        except InvalidHandshake as error:
+            raise Unsupported from error
+
+
+class _Frame(msgspec.Struct):
+    type: str = ""
+
+
+def _kind(data: str | bytes) -> str:
+    """Returns the type of a frame, "" for one that has none."""
+    try:
+        return msgspec.json.decode(data, type=_Frame).type
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""

@@ -1,0 +1,150 @@
+"""Live connections of a team's server, by a client that knows the wire's page alone."""
+
+import asyncio
+import os
+
+import pytest
+from tests.server.team.lines import line, lines
+from tests.server.team.listener import WAIT_S, closing_code, listening, live_token
+from tests.server.team.team_server import PASSWORD, TeamServer
+from websockets.exceptions import InvalidStatus
+
+from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database
+from thence.server.team.exchange import Exchange
+from thence.server.team.live_events import Admission, LiveEvents
+from thence.server.team.logins import Logins, Tool
+from thence.server.team.sqlite_store import SqliteStore
+from thence.server.workers import Workers
+
+
+@pytest.mark.promise("S5")
+def test_event_of_a_frame_is_acknowledged_once_committed_and_hinted_to_others(
+    red: TeamServer,
+) -> None:
+    ada = red.client("ada")
+    with listening(ada, "live", live_token(ada)) as one, listening(ada, "live") as other:
+        empty = {"type": "snapshot", "work_packages": [], "marks": {"live": ""}}
+        assert one.snapshot == other.snapshot == empty
+        sent = line(1, name="first")
+        ack = {"type": "ack", "event_id": "first", "status": "success"}
+        assert one.send(sent) == ack | {"error_message": None, "error": None}
+        taken, cursor = ada.pull("live")
+        assert taken == [sent]
+        other.hints_until(cursor)
+        assert one.send(sent)["status"] == "duplicate"
+        ada.statuses("live", lines(3, node="00000000000b"))
+        _, cursor = ada.pull("live")
+        other.hints_until(cursor)
+        one.hints_until(cursor)
+    with listening(ada, "live") as later:
+        assert later.snapshot["marks"] == {"live": cursor}
+
+
+def test_token_opens_one_connection(red: TeamServer) -> None:
+    ada = red.client("ada")
+    token = live_token(ada)
+    with listening(ada, "once", token):
+        pass
+    for bad in (token, "x" * 43 + ".red", ada.access):
+        with pytest.raises(InvalidStatus) as refused, listening(ada, "once", bad):
+            pass
+        assert refused.value.response.status_code == 401
+    assert b'"not_logged_in"' in refused.value.response.body
+
+
+def test_other_teams_log_is_as_if_it_were_not_there(red: TeamServer) -> None:
+    ada, bob = red.client("ada"), red.client("bob")
+    ada.statuses("secret", lines(2))
+    with listening(bob, "secret", live_token(bob)) as outsider:
+        assert outsider.snapshot["marks"] == {"secret": ""}
+        ada.statuses("secret", lines(3))
+        assert outsider.send(line(9))["status"] == "success"  # the first line of blue's own
+        _, cursor = bob.pull("secret")
+        assert outsider.take() == {"type": "committed", "log": "secret", "cursor": cursor}
+    bob.team = "red"
+    assert bob.post("/api/v1/ws-token/", {}).status == 403
+
+
+def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer) -> None:
+    ada, rita = red.client("ada"), red.client("rita")
+    with listening(rita, "frames") as reader:
+        assert reader.send(line(1))["problem"]["code"] == "sync_refused"
+    with listening(ada, "frames") as one:
+        assert one.send(b'{"event_id":"bad","seq":1}')["problem"]["code"] == "batch_refused"
+        for text in ("", "[]", '{"type":1}', "{"):
+            one.connection.send(text)
+            assert one.take()["problem"]["code"] == "invalid_event"
+        one.connection.send('{"type":"unheard of"}')
+        one.connection.send('{"type":"ping"}')
+        assert one.take() == {"type": "pong"}
+        assert one.send(line(1))["status"] == "success"
+        one.connection.send("x" * (1024 * 1024 + 64 * 1024 + 1))
+        assert closing_code(one) == 1009
+    assert ada.pull("frames")[0] == [line(1)]
+    assert ada.ask("GET", "/ws/v1/events/?log=frames").status == 426
+
+
+@pytest.mark.parametrize(("ends", "code"), [("revoked", 4401), ("removed", 4401)])
+def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code: int) -> None:
+    red.add(ends)
+    client = red.client()
+    client.log_in(ends, PASSWORD)
+    with listening(client, "ending") as one:
+        if ends == "revoked":
+            client.post("/api/v1/token/revoke/", {"refresh": client.refresh})
+        else:
+            with red.accounts() as accounts:
+                accounts.remove_user(ends)
+        assert closing_code(one) == code
+
+
+class _Transport:
+    """A connection as the ASGI server gives it: it can be cut off."""
+
+    is_cut = False
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+
+def test_listener_that_takes_nothing_is_cut_off() -> None:
+    """The peer is an ASGI server whose buffer is full from the third message on."""
+    database = Database.in_memory("epoch")
+    accounts = Accounts(database, lambda text: text)
+    logins = Logins(database, Tool(lambda: 0.0, os.urandom, lambda a, b: True))
+    accounts.add_team("red")
+    accounts.add_user("ada", "red", "writer", lambda: PASSWORD)
+    access = logins.log_in("ada", PASSWORD).access
+    exchange = Exchange(SqliteStore(database))
+    cut, sent = _Transport(), []
+
+    async def scene() -> None:
+        workers = Workers(1, 8)
+        admission = Admission(accounts, logins)
+        live = LiveEvents(exchange, admission, reading=workers, writing=workers, send_s=0.05)
+        begun = asyncio.Event()
+
+        async def receive() -> dict[str, str]:
+            if begun.is_set():
+                await asyncio.Event().wait()
+            begun.set()
+            return {"type": "websocket.connect"}
+
+        async def send(message: dict[str, str]) -> None:
+            if len(sent) == 2:
+                await asyncio.Event().wait()
+            sent.append(message["type"])
+            if len(sent) == 2:
+                exchange.batch("red", "slow", "plain", lines(1))
+                live.committed("red", "slow")
+
+        headers = [(b"authorization", b"Bearer " + access.encode())]
+        scope = {"type": "websocket", "path": "/ws/v1/events/", "query_string": b"log=slow"}
+        state = {"thence.transport": cut}
+        await live({**scope, "headers": headers, "state": state}, receive, send)
+
+    asyncio.run(asyncio.wait_for(scene(), WAIT_S))
+    assert sent == ["websocket.accept", "websocket.send"]
+    assert cut.is_cut
+    database.close()
