@@ -66,7 +66,9 @@ class Sessions:
             for log in (a, b):
                 clean = self._round(log, name, self.server.url, 60.0)
                 assert clean.is_complete, clean
-            assert [stored(folder) for folder in folders] == [wanted, wanted]
+            for folder in folders:
+                held = stored(folder)
+                assert held == wanted, {*held} ^ {*wanted}
             assert sorted(self.client.pull(name)[0]) == wanted
             assert all(log.verify().ok for log in logs)
             return found

@@ -30,6 +30,8 @@ from thence.sync.transport import Transport
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
+# pages and answers about blocks in one round; more come from a server that never ends
+PAGES_MAX = 100_000
 # lines to take one by one; more of them come in pages
 FETCHED_MAX = 10_000
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
@@ -151,7 +153,7 @@ class SyncEngine:
         except CursorUnknown:
             cursor = ""  # another server, or one restored from a backup: known lines cost little
             page = self._transport.page(cursor)
-        while True:
+        for _ in range(PAGES_MAX):
             if page.more and (page.next == cursor or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
             self._relay(page.lines)
@@ -160,6 +162,7 @@ class SyncEngine:
             if not page.more:
                 return
             page = self._transport.page(cursor)
+        raise _bad("its pages have no end")
 
     def _relay(self, lines: Sequence[bytes], is_parked: bool = False) -> Sequence[Event]:
         """Appends lines durably, parks those that the log can't take, and returns the events.
@@ -203,7 +206,7 @@ class SyncEngine:
         after: BlockPlace | None = None
         cursor: str | None = None
         missing = 0
-        while True:
+        for _ in range(PAGES_MAX):
             answer = self._transport.blocks(BlocksRequest(nodes, after))
             cursor = answer.cursor if cursor is None else cursor
             for block in answer.differing:
@@ -218,6 +221,7 @@ class SyncEngine:
             if after is not None and _key(answer.next) <= _key(after):
                 raise _bad("the pages of differing blocks go in a circle")
             after = answer.next
+        raise _bad("its differing blocks have no end")
 
     def _bring(self) -> None:
         """Brings all lines that the server lacks, a batch after another; parks secrets."""
