@@ -65,7 +65,11 @@ ANSWERS = {
         "bad_answer",
     ),
     "later": (
-        (200, {"Content-Type": "application/json"}, json.dumps(HEALTH | {"protocol": [2]}).encode()),
+        (
+            200,
+            {"Content-Type": "application/json"},
+            json.dumps(HEALTH | {"protocol": [2]}).encode(),
+        ),
         "sync_refused",
     ),
     "no such page": ((404, {"Content-Type": "text/html"}, HTML), "bad_answer"),

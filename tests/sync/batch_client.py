@@ -61,7 +61,9 @@ class BatchClient:
         if self._tokens:
             headers["Authorization"] = f"Bearer {self._tokens['access']}"
         host, port = self._url.hostname, self._url.port
-        connection = http.client.HTTPSConnection(host or "", port, timeout=60, context=self._context)
+        connection = http.client.HTTPSConnection(
+            host or "", port, timeout=60, context=self._context
+        )
         try:
             connection.request("POST", path, body, headers)
             answer = connection.getresponse()

@@ -79,9 +79,12 @@ class Sessions:
     def _round(self, log: thence.Log, name: str, url: str, request_s: float) -> RoundResult:
         store = self._stores[url]
         target = SyncTarget(url, "red", "ada", name, "plain", "")
-        with closing(
-            HttpTransport(target, store.login(url), store, request_s=request_s)
-        ) as transport, closing(SyncEngine(log, transport, target=name)) as engine:
+        with (
+            closing(
+                HttpTransport(target, store.login(url), store, request_s=request_s)
+            ) as transport,
+            closing(SyncEngine(log, transport, target=name)) as engine,
+        ):
             return engine.round()
 
 
@@ -106,7 +109,7 @@ def places(sessions: Sessions) -> list[tuple[str, int]]:
     return found
 
 
-@pytest.mark.promise("S8", "S12")
+@pytest.mark.promise("S12", tier="person")
 @settings(max_examples=examples(60))
 @given(
     st.sampled_from(KINDS),

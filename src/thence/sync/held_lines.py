@@ -212,7 +212,8 @@ class HeldLines:
     def parked(self) -> list[ParkedLine]:
         """Returns the parked lines, in the order of their ids."""
         sql = "SELECT direction, event_id, reason, is_secret FROM parked ORDER BY event_id"
-        return [ParkedLine(*row[:3], bool(row[3])) for row in self._db.execute(sql)]
+        rows = self._db.execute(sql)
+        return [ParkedLine(way, name, reason, bool(flag)) for way, name, reason, flag in rows]
 
     def parked_lines(self) -> list[bytes]:
         """Returns the lines that were parked when they came from the server."""
