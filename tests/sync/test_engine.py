@@ -1,5 +1,6 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
+from itertools import count
 from random import Random
 from zlib import crc32
 
@@ -192,6 +193,23 @@ def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
         assert (last.delivered, last.left, last.error) == (300, 0, None)
         engine.close()
         assert len(log.events()) == 300 + last.taken
+
+
+def test_pages_that_go_on_and_on_end_the_round(tmp_path, monkeypatch):
+    monkeypatch.setattr("thence.sync.engine.PAGES_MAX", 20)
+    made(tmp_path / "a", 1)
+    server, numbers = PlainServer(), count()
+    with thence.open(tmp_path / "a") as log:
+        synced(log, server)
+        line = log.events()[0].line
+    endless = {
+        "page": lambda self, after: TakenPage([line], f"{next(numbers)}", True),
+        "blocks": lambda self, request: BlocksAnswer((), BlockPlace("n", next(numbers))),
+    }
+    with thence.open(tmp_path / "b") as log:
+        for name, answer in endless.items():
+            result = synced(log, _unlike(**{name: answer})(server), fetched_max=0)
+            assert isinstance(result.error, BadAnswer)
 
 
 def test_server_that_lists_lines_which_it_does_not_give_ends_the_round(tmp_path):

@@ -1,8 +1,9 @@
 """The sync engine: one round between a log and a server, without threads and without sleeping.
 
 A round compares blocks, takes what the log lacks, and brings what the server lacks. The log is the
-outbox: nothing is deleted when it is delivered. Each line is sent at most once in a round, so that
-a round ends whatever the server answers.
+outbox: nothing is deleted when it is delivered. A line that got an answer is sent no more in the
+same round, one that was refused in a batch of several in smaller ones, so that a round ends
+whatever the server answers.
 """
 
 from collections import Counter
@@ -24,10 +25,13 @@ from thence.core.wire.messages import (
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, InvalidEvent, ThenceError
 from thence.replica import OS_DISK, Disk, Log
 from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
+from thence.sync.secret_rules import FoundSecret, secret_in
 from thence.sync.transport import Transport
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
+# pages and answers about blocks in one round; more come from a server that never ends
+PAGES_MAX = 100_000
 # lines to take one by one; more of them come in pages
 FETCHED_MAX = 10_000
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
@@ -67,8 +71,8 @@ class SyncEngine:
 
     The caller makes sure that one round runs at a time over all processes. `target` names server,
     team and log, so that another target gets the whole history. `progress` is called often. Up to
-    `fetched_max` lines are taken one by one, more of them in pages.
-    Raises ReadFailed.
+    `fetched_max` lines are taken one by one, more of them in pages. A line in which `find_secret`
+    finds one is parked, never sent. Raises ReadFailed.
     """
 
     def __init__(
@@ -79,12 +83,14 @@ class SyncEngine:
         target: str = "",
         progress: Callable[[RoundProgress], None] | None = None,
         fetched_max: int = FETCHED_MAX,
+        find_secret: Callable[[bytes], FoundSecret | None] = secret_in,
         disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
         self._transport = transport
         self._progress = progress or _ignore
         self._fetched_max = fetched_max
+        self._find_secret = find_secret
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
         self._reset()
 
@@ -124,8 +130,12 @@ class SyncEngine:
         return self._held.parked()
 
     def retry_parked(self) -> int:
-        """Lets the next round send all parked lines again; returns how many."""
+        """Lets the next round send parked lines again, but no secrets; returns how many."""
         return self._held.unpark("push")
+
+    def send_parked(self, event_id: str) -> int:
+        """Lets the next rounds send an event that seems to hold a secret; returns its lines."""
+        return self._held.confirm(event_id)
 
     def close(self) -> None:
         """Closes the engine; log and transport stay open."""
@@ -143,7 +153,7 @@ class SyncEngine:
         except CursorUnknown:
             cursor = ""  # another server, or one restored from a backup: known lines cost little
             page = self._transport.page(cursor)
-        while True:
+        for _ in range(PAGES_MAX):
             if page.more and (page.next == cursor or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
             self._relay(page.lines)
@@ -152,6 +162,7 @@ class SyncEngine:
             if not page.more:
                 return
             page = self._transport.page(cursor)
+        raise _bad("its pages have no end")
 
     def _relay(self, lines: Sequence[bytes], is_parked: bool = False) -> Sequence[Event]:
         """Appends lines durably, parks those that the log can't take, and returns the events.
@@ -170,7 +181,8 @@ class SyncEngine:
             self._held.unpark("pull", map(self._digest, freed))
         for event in found.parked:
             reason = f"its clock, {event.lamport_clock}, is too far ahead"
-            self._held.park("pull", event.event_id, reason, self._digest(event.line), event.line)
+            parked = ParkedLine("pull", event.event_id, reason)
+            self._held.park(parked, self._digest(event.line), event.line)
         self._report()
         return taken
 
@@ -194,7 +206,7 @@ class SyncEngine:
         after: BlockPlace | None = None
         cursor: str | None = None
         missing = 0
-        while True:
+        for _ in range(PAGES_MAX):
             answer = self._transport.blocks(BlocksRequest(nodes, after))
             cursor = answer.cursor if cursor is None else cursor
             for block in answer.differing:
@@ -209,36 +221,51 @@ class SyncEngine:
             if after is not None and _key(answer.next) <= _key(after):
                 raise _bad("the pages of differing blocks go in a circle")
             after = answer.next
+        raise _bad("its differing blocks have no end")
 
     def _bring(self) -> None:
-        """Brings all lines that the server lacks, a batch after another."""
+        """Brings all lines that the server lacks, a batch after another; parks secrets."""
         group: list[HeldLine] = []
         known: dict[bytes, HeldLine] = {}
 
         def lines() -> Iterator[bytes]:
             for one in self._held.lacking():
-                known[one.line] = one
-                yield one.line
+                if not self._is_kept_back(one):
+                    known[one.line] = one
+                    yield one.line
 
         for batch in batches(lines()):
             group = [known.pop(line) for line in batch]
             if not self._bring_batch(group):
                 return
 
-    def _bring_batch(self, group: Sequence[HeldLine]) -> bool:
+    def _is_kept_back(self, one: HeldLine) -> bool:
+        """Parks a line that seems to hold a secret, unless the user let it be sent."""
+        found = self._find_secret(one.line)
+        if found is None or self._held.is_confirmed(one.digest):
+            return False
+        reason = f"it seems to hold a secret: {found.rule} in {found.path}"
+        self._held.park(ParkedLine("push", one.event_id, reason, True), one.digest)
+        self._to_bring -= 1
+        return True
+
+    def _bring_batch(self, group: Sequence[HeldLine], is_again: bool = False) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.
 
+        No line is parked for one refusal, which may be of bytes that were spoilt on their way.
         Returns False if the server had a verdict for none of them.
         """
         try:
             verdicts = self._transport.batch([one.line for one in group])
         except BatchRefused as refused:
+            if len(group) == 1 and not is_again:
+                return self._bring_batch(group, is_again=True)
             if len(group) == 1:
                 self._park(group[0], refused.bad.get(group[0].event_id) or refused.cause, refused)
                 return True
             half = len(group) // 2
-            has_verdict = self._bring_batch(group[:half])
-            return self._bring_batch(group[half:]) or has_verdict
+            has_verdict = self._bring_batch(group[:half], is_again=True)
+            return self._bring_batch(group[half:], is_again=True) or has_verdict
         statuses = _matched(group, verdicts)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
         self._held.deliver(one.place for one in done)
@@ -258,7 +285,7 @@ class SyncEngine:
         if self._parked_now > PARKED_IN_ROUND_MAX:
             raise _bad(f"it refuses line after line: {reason}") from error
         self._rejected += 1
-        self._held.park("push", one.event_id, reason, one.digest, b"")
+        self._held.park(ParkedLine("push", one.event_id, reason), one.digest)
 
     def _fetch(self, missing: Sequence[bytes]) -> None:
         """Fetches lines that the server listed and the log lacks."""

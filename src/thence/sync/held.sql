@@ -44,8 +44,12 @@ CREATE TABLE parked (
     event_id TEXT NOT NULL,
     reason TEXT NOT NULL,
     line BLOB NOT NULL, -- of pull alone
+    is_secret INTEGER NOT NULL, -- of push: it matched a rule, and was never sent
     PRIMARY KEY (direction, digest)
 ) WITHOUT ROWID;
+
+-- lines that match a rule for secrets, and are sent all the same: the user named them
+CREATE TABLE confirmed (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 
 -- target: what the rest is known of; cursor: behind the last line that was taken
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -35,7 +35,7 @@ from thence.log.storage.segment import own_folder
 
 SYNC_FOLDER = "sync"
 _NAME = "held.db"
-_VERSION = 1
+_VERSION = 2
 _BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
@@ -52,11 +52,12 @@ class HeldLine(NamedTuple):
 
 
 class ParkedLine(NamedTuple):
-    """A line that stays behind: `direction` is "push" or "pull"."""
+    """A line that stays behind: `direction` is "push" or "pull"; a secret is a push never sent."""
 
     direction: str
     event_id: str
     reason: str
+    is_secret: bool = False
 
 
 def digest_of(event: Event) -> bytes:
@@ -187,18 +188,32 @@ class HeldLines:
                 places,
             )
 
-    def park(self, direction: str, event_id: str, reason: str, digest: bytes, line: bytes) -> None:
-        """Keeps a line back with the reason; one that came from the server is kept whole."""
+    def park(self, parked: ParkedLine, digest: bytes, line: bytes = b"") -> None:
+        """Keeps a line back; one that came from the server is kept whole."""
+        direction, event_id, reason, is_secret = parked
         with self._writing():
             self._db.execute(
-                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?)",
-                (direction, digest, event_id, reason[:_REASON_CHARACTERS_MAX], line),
+                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?)",
+                (direction, digest, event_id, reason[:_REASON_CHARACTERS_MAX], line, is_secret),
             )
+
+    def confirm(self, event_id: str) -> int:
+        """Lets the lines of an id be sent that were parked as secrets; returns how many."""
+        chosen = "FROM parked WHERE is_secret AND event_id = ?"
+        with self._writing():
+            self._db.execute(f"INSERT OR IGNORE INTO confirmed SELECT digest {chosen}", (event_id,))
+            return self._db.execute(f"DELETE {chosen}", (event_id,)).rowcount
+
+    def is_confirmed(self, digest: bytes) -> bool:
+        """Reports whether the user let a line be sent that matches a rule for secrets."""
+        sql = "SELECT 1 FROM confirmed WHERE digest = ?"
+        return self._db.execute(sql, (digest,)).fetchone() is not None
 
     def parked(self) -> list[ParkedLine]:
         """Returns the parked lines, in the order of their ids."""
-        sql = "SELECT direction, event_id, reason FROM parked ORDER BY event_id"
-        return [ParkedLine(*row) for row in self._db.execute(sql)]
+        sql = "SELECT direction, event_id, reason, is_secret FROM parked ORDER BY event_id"
+        rows = self._db.execute(sql)
+        return [ParkedLine(way, name, reason, bool(flag)) for way, name, reason, flag in rows]
 
     def parked_lines(self) -> list[bytes]:
         """Returns the lines that were parked when they came from the server."""
@@ -206,10 +221,10 @@ class HeldLines:
         return [line for (line,) in self._db.execute(sql)]
 
     def unpark(self, direction: str, digests: Iterable[bytes] | None = None) -> int:
-        """Takes lines out of the parked ones, all by default; returns how many."""
+        """Takes lines out of the parked ones, all but secrets by default; returns how many."""
         with self._writing():
             if digests is None:
-                sql = "DELETE FROM parked WHERE direction = ?"
+                sql = "DELETE FROM parked WHERE direction = ? AND NOT is_secret"
                 return self._db.execute(sql, (direction,)).rowcount
             sql = "DELETE FROM parked WHERE direction = ? AND digest = ?"
             return self._db.executemany(sql, [(direction, one) for one in digests]).rowcount
@@ -269,7 +284,8 @@ class HeldLines:
 
     def _forget_target(self, target: str) -> None:
         self._db.execute("UPDATE blocks SET delivered_count = 0")
-        self._db.execute("DELETE FROM parked")
+        for table in ("parked", "confirmed"):
+            self._db.execute(f"DELETE FROM {table}")
         self._set_state("cursor", "")
         self._set_state("target", target)
 

@@ -85,7 +85,10 @@ class RoundCounts(Protocol):
 
 
 class LineKeptBack(Protocol):
-    """A line that stays behind, with the reason; `direction` is "push" or "pull"."""
+    """A line that stays behind, with the reason; `direction` is "push" or "pull".
+
+    A secret is a push that was never sent.
+    """
 
     @property
     def event_id(self) -> str: ...
@@ -93,6 +96,8 @@ class LineKeptBack(Protocol):
     def reason(self) -> str: ...
     @property
     def direction(self) -> str: ...
+    @property
+    def is_secret(self) -> bool: ...
 
 
 class Engine(Protocol):
@@ -108,7 +113,10 @@ class Engine(Protocol):
         """Returns the lines that are kept back."""
 
     def retry_parked(self) -> int:
-        """Lets the next round send parked lines again; returns how many."""
+        """Lets the next round send parked lines again, but no secrets; returns how many."""
+
+    def send_parked(self, event_id: str) -> int:
+        """Lets the next rounds send an event that seems to hold a secret; returns its lines."""
 
     def close(self) -> None:
         """Closes the engine."""

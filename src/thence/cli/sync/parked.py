@@ -8,31 +8,62 @@ from thence.cli.groups import help_with, json_option, verbosity_options
 from thence.cli.output import current
 from thence.cli.shared.render import counted
 from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
+from thence.errors import SyncRefused
 
 
-@click.command("parked", **help_with("thence sync parked", "thence sync parked retry"))
-@click.argument("action", metavar="[retry]", required=False, type=click.Choice(["retry"]))
+@click.command(
+    "parked",
+    **help_with(
+        "thence sync parked",
+        "thence sync parked retry",
+        "thence sync parked send 01JQXW5D8GSCGYB15ZC3R10NTF",
+    ),
+)
+@click.argument(
+    "action",
+    metavar="[retry | send EVENT_ID]",
+    required=False,
+    type=click.Choice(["retry", "send"]),
+)
+@click.argument("event_id", metavar="", required=False)
 @synced_log_option
 @json_option
 @verbosity_options
-def parked_command(action: str | None, log: str | None, is_json: bool) -> None:
+def parked_command(
+    action: str | None, event_id: str | None, log: str | None, is_json: bool
+) -> None:
     """Show the events that stay behind, with the reasons; `retry` tries them again.
 
-    A push is one that the server refused, a pull one that this log can't take.
+    A push is one that the server refused, or one that seems to hold a secret: that was never sent,
+    and `retry` leaves it; `send EVENT_ID` lets the next round send it as it is. A pull is one that
+    this log can't take.
     """
     check_packages()
+    if (action == "send") != (event_id is not None):
+        raise click.UsageError("name the event with `send`, and with nothing else")
     from thence.sync.state import engine_offline
 
     out = current()
+    count = 0
     with (
         opened_synced_log(out, log) as replica,
         closing(engine_offline(replica)) as engine,
     ):
-        count = engine.retry_parked() if action else 0
+        if event_id is not None:
+            count = engine.send_parked(event_id)
+            if not count:
+                raise _no_secret(event_id)
+        elif action:
+            count = engine.retry_parked()
         parked = engine.parked()
     if is_json:
         lines = [
-            {"event_id": one.event_id, "direction": one.direction, "reason": one.reason}
+            {
+                "event_id": one.event_id,
+                "direction": one.direction,
+                "reason": one.reason,
+                "is_secret": one.is_secret,
+            }
             for one in parked
         ]
         out.json({"parked": lines, "retried": count} if action else {"parked": lines})
@@ -44,3 +75,12 @@ def parked_command(action: str | None, log: str | None, is_json: bool) -> None:
         out.write(f"{one.direction}  {one.event_id}  {one.reason}")
     if not parked:
         out.notice("nothing is parked")
+
+
+def _no_secret(event_id: str) -> SyncRefused:
+    return SyncRefused(
+        "could not send",
+        place=event_id,
+        cause="no event with this id is parked for a secret",
+        hint="see what is parked: thence sync parked",
+    )

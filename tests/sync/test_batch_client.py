@@ -1,0 +1,98 @@
+"""Another tool's client brings events over TLS, and a clone of the project takes them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
+from tests.server.team.team_server import PASSWORD, team_server
+from tests.sync.batch_client import BatchClient
+from tests.sync.http_servers import TeamServer, told
+from tests.work.repositories import make_repository
+
+from thence.work.journal.store import EventStore
+
+
+def certified(folder: Path) -> tuple[str, str, str]:
+    """Make an authority and a certificate for this machine; return the paths of both and a key."""
+    openssl = shutil.which("openssl")
+    assert openssl, "install openssl: this test makes certificates with it"
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    made = [openssl, "req", "-x509", *key, "-days", "2"]
+    named = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
+    authority = ["-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"]
+    signed = ["-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"]
+    for argv in (authority, [*signed, *named, "-CA", "ca.pem", "-CAkey", "ca.key"]):
+        subprocess.run([*made, *argv], cwd=folder, check=True, capture_output=True)
+    return str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+@pytest.mark.promise("S6")
+def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Path) -> None:
+    ca_file, certificate, key = certified(tmp_path)
+    project = make_repository(tmp_path / "project")
+    env = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    assert warm("work", "add", "Read the spec", cwd=project, env=env).code == 0
+    uuid = EventStore.at(project).project.uuid
+    with team_server(tmp_path / "data") as server:
+        server.end()
+        server.start("--tls-cert", certificate, "--tls-key", key)
+        client = BatchClient(server.url, ca_file)
+        with pytest.raises(PermissionError):
+            client.log_in("ada", "wrong")
+        client.log_in("ada", PASSWORD)
+        client.queue = [
+            {
+                "event_id": f"01JTOOL{number:019d}",
+                "event_type": "WPStatusChanged",
+                "aggregate_id": "WP01",
+                "payload": {"wp_id": "WP01", "text": f"überall {number}"},
+                "timestamp": "2026-11-20T07:13:00+00:00",
+                "node_id": "another-tool",
+                "lamport_clock": number + 1,
+                "project_uuid": uuid,
+            }
+            for number in range(20)
+        ]
+        sent = list(client.queue)
+        client.queue.insert(3, {"event_id": "01JNONE", "seq": 1})
+        assert client.send() == 0
+        assert list(client.failed) == ["01JNONE"]
+        client.queue = [event for event in client.queue if event["event_id"] != "01JNONE"]
+        assert client.send() == 20
+        assert client.queue == []
+        client.queue = sent[:2]
+        assert client.send() == 2, "a duplicate is delivered too"
+
+        login = ("sync", "login", server.url, "--username", "ada", "--password-stdin")
+        given = {"cwd": project, "env": env, "stdin": PASSWORD.encode() + b"\n"}
+        refused = thence(*login, **given)
+        assert refused.code == 1
+        assert is_three_lines(refused.err)
+        assert "--ca" in refused.err
+        assert thence(*login, "--ca", ca_file, **given).code == 0
+        assert warm("sync", "enable", cwd=project, env=env).code == 0
+        now = warm("sync", "now", "--json", cwd=project, env=env)
+        assert (now.code, now.json["taken"]) == (0, 20), now.err
+        held = [event.members for event in EventStore.at(project).read()]
+    arrived = {each["event_id"]: each for each in held}
+    for event in sent:
+        assert json.dumps(arrived[event["event_id"]]["payload"]) == json.dumps(event["payload"])
+
+
+def test_word_that_another_tools_client_does_not_know_counts_as_failed() -> None:
+    certificate = str(Path(__file__).with_name("loopback.pem"))
+    results = [
+        {"event_id": "01A", "status": "success", "error_message": None, "error": None},
+        {"event_id": "01B", "status": "later", "error_message": None, "error": None},
+    ]
+    with TeamServer(certificate=certificate) as server:
+        server.overrides["/api/v1/events/batch/"] = told(200, {"results": results})
+        client = BatchClient(server.url, certificate)
+        client.queue = [{"event_id": "01A"}, {"event_id": "01B"}]
+        assert client.send() == 1
+        assert client.queue == [{"event_id": "01B"}]
+        assert client.failed == {"01B": "later"}

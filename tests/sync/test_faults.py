@@ -1,0 +1,141 @@
+"""A sync over a network that spoils any one byte of it, with a real server's process."""
+
+import itertools
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.server.team.stranger import Client
+from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.sync.proxy import DOWN, KINDS, UP, Fault, Proxy
+from tests.tiers import examples
+
+import thence
+from thence.errors import SyncError
+from thence.log.read import reader
+from thence.replica import OS_DISK
+from thence.sync.credentials import CredentialStore
+from thence.sync.engine import RoundResult, SyncEngine
+from thence.sync.http_transport import HttpTransport, log_in
+from thence.sync.target import SyncTarget
+
+EVENTS = 12
+REQUEST_S = 0.4
+SLACK_S = 5.0  # of a busy machine
+STRIDE_BYTES = 61
+
+
+def stored(folder: Path) -> list[bytes]:
+    return sorted(line for _, line, _ in reader.raw_lines(OS_DISK, folder))
+
+
+class Sessions:
+    """Two logs and a server, made anew for each session, with a proxy between."""
+
+    def __init__(self, folder: Path, server: TeamServer, proxy: Proxy) -> None:
+        self.folder, self.server, self.proxy = folder, server, proxy
+        self.client: Client = server.client("ada")
+        self._names = (f"log{number}" for number in itertools.count())
+        self._stores = {}
+        for url in (server.url, proxy.url):
+            self._stores[url] = CredentialStore(folder / f"config{len(self._stores)}")
+            self._stores[url].save(log_in(url, "ada", PASSWORD))
+
+    def play(self, fault: Fault | None, count: int = EVENTS) -> RoundResult:
+        """Plays a session with a fault, then a clean one, and checks what all hold then."""
+        name = next(self._names)
+        folders = [self.folder / f"{name}{each}" for each in "ab"]
+        logs = [thence.open(folder) for folder in folders]
+        try:
+            for log in logs:
+                log.append_many([{"event_type": "n", "payload": {"n": n}} for n in range(count)])
+            a, b = logs
+            wanted = sorted(stored(folders[0]) + stored(folders[1]))
+            assert self.client.statuses(name, stored(folders[1])) == ["success"] * count
+            self.proxy.begin(fault)
+            began = time.monotonic()
+            found = self._round(a, name, self.proxy.url, REQUEST_S)
+            took_s = time.monotonic() - began
+            assert found.error is None or isinstance(found.error, SyncError), found.error
+            assert took_s < REQUEST_S + SLACK_S
+            for log in (a, b):
+                clean = self._round(log, name, self.server.url, 60.0)
+                assert clean.is_complete, clean
+            for folder in folders:
+                held = stored(folder)
+                assert held == wanted, {*held} ^ {*wanted}
+            assert sorted(self.client.pull(name)[0]) == wanted
+            assert all(log.verify().ok for log in logs)
+            return found
+        finally:
+            for log in logs:
+                log.close()
+
+    def _round(self, log: thence.Log, name: str, url: str, request_s: float) -> RoundResult:
+        store = self._stores[url]
+        target = SyncTarget(url, "red", "ada", name, "plain", "")
+        with (
+            closing(
+                HttpTransport(target, store.login(url), store, request_s=request_s)
+            ) as transport,
+            closing(SyncEngine(log, transport, target=name)) as engine,
+        ):
+            return engine.round()
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
+    folder = tmp_path_factory.mktemp("faults")
+    with team_server(folder / "server") as server, Proxy(server.url) as proxy:
+        yield Sessions(folder, server, proxy)
+
+
+def places(sessions: Sessions) -> list[tuple[str, int]]:
+    """Returns begin and middle of each head and body of a session, and each message's end."""
+    found = []
+    assert sessions.play(None).is_complete
+    for direction, passed in sessions.proxy.passed.items():
+        starts = [each.start() for each in re.finditer(rb"GET /|POST /|HTTP/1.1 200", passed)]
+        assert len(starts) == 4  # health, blocks, lines, a batch
+        for start, end in itertools.pairwise([*starts, len(passed)]):
+            body = passed.index(b"\r\n\r\n", start) + 4
+            wanted = {start, (start + body) // 2, body, (body + end) // 2, end - 1}
+            found += [(direction, at) for at in sorted(wanted) if at < end]
+    return found
+
+
+@pytest.mark.promise("S12", tier="person")
+@settings(max_examples=examples(60))
+@given(
+    st.sampled_from(KINDS),
+    st.sampled_from((UP, DOWN)),
+    st.integers(0, 2_500),
+    st.sampled_from((1, EVENTS)),
+)
+def test_session_that_is_spoilt_anywhere_ends_in_time_and_the_next_makes_logs_equal(
+    sessions: Sessions, kind: str, direction: str, at: int, count: int
+) -> None:
+    sessions.play(Fault(kind, direction, at), count)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_session_that_is_spoilt_at_a_place_of_a_message_is_made_good(
+    sessions: Sessions, kind: str
+) -> None:
+    wanted = places(sessions)
+    if kind == "freeze":  # each takes the whole time of a request
+        wanted = wanted[1::4]
+    found = [sessions.play(Fault(kind, *place)) for place in wanted]
+    assert any(each.is_complete for each in found) == (kind not in ("cut", "freeze"))
+
+
+def test_session_with_a_flipped_bit_is_made_good(sessions: Sessions) -> None:
+    assert sessions.play(None).is_complete
+    for direction, passed in sessions.proxy.passed.items():
+        for at in range(0, len(passed), STRIDE_BYTES):
+            sessions.play(Fault("flip", direction, at))

@@ -1,0 +1,113 @@
+"""The rules for secrets: what they find, what they show of it, and how long they take."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.sync.plain_server import Connection, PlainServer
+from tests.sync.test_engine import stored
+
+import thence
+from thence.sync.engine import SyncEngine
+from thence.sync.secret_rules import RULES, secret_in
+
+# put together here, so that no scanner takes this file for a leak
+TAIL = "0123456789abcdefABCDEF" * 3
+SECRETS = {
+    "aws-access-key": ["AK" + "IAIOSFODNN7EXAMPLE", "key AS" + "IAIOSFODNN7EXAMPLE."],
+    "github-token": ["gh" + "p_" + TAIL[:36], "github" + "_pat_" + TAIL],
+    "gitlab-token": ["gl" + "pat-" + TAIL[:20]],
+    "slack-token": ["xo" + "xb-1234567890-abc"],
+    "api-key": ["s" + "k-proj-" + TAIL, "s" + "k-" + TAIL, "AI" + "za" + TAIL[:35]],
+    "private-key": ["-----BEGIN " + kind + "PRIVATE KEY-----\nMIIE" for kind in ("", "RSA ")],
+    "json-web-token": ["bearer ey" + "JhbGciOiJI.ey" + "JzdWIiOiIx.c2lnbmF0dXJl"],
+    "password": ["DB_PASSWORD=correcthorse", "api-key: 'abc12345'", 'x {"token": "abcdefg8"}'],
+}
+HARMLESS = (
+    "the password: unchanged since yesterday",
+    "set PASSWORD=$PASSWORD and TOKEN=<token>",
+    "password=short",
+    "task-1234567890123456789 of risk-assessment-0123456789abcdef01",
+    "-----BEGIN CERTIFICATE-----",
+    "monkey=0123456789abcdef",
+    "eyJ alone",
+)
+
+
+def line(**payload: object) -> bytes:
+    return json.dumps({"event_id": "01A", "payload": payload, "nonce": "s" + "k-" + TAIL}).encode()
+
+
+@pytest.mark.parametrize("rule", SECRETS)
+def test_secret_is_found_at_any_depth_whatever_stands_around_it(rule):
+    for secret in SECRETS[rule]:
+        assert secret_in(line(a=secret)) == (rule, "payload.a")
+        assert secret_in(line(a=[1, {"b": f"\n\t{secret}\n"}])) == (rule, "payload.a[1].b")
+        assert secret_in(line(**{secret: 1})) == (rule, "payload.(key)")
+        escaped = "".join(f"\\u{ord(letter):04x}" for letter in secret).encode()
+        assert secret_in(line(a="X").replace(b"X", escaped)) == (rule, "payload.a")
+
+
+def test_value_under_the_name_of_a_secret_is_one():
+    assert secret_in(line(db={"admin_password": "correct horse"})) == (
+        "password",
+        "payload.db.admin_password",
+    )
+    assert secret_in(line(password="$PASSWORD of CI", token=12345678, secret="none")) is None
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_text_without_a_secret_is_let_pass(text):
+    assert secret_in(line(note=text)) is None
+
+
+@given(st.text(), st.sampled_from([each for some in SECRETS.values() for each in some]))
+def test_path_shows_nothing_of_what_is_no_plain_name(text, secret):
+    found = secret_in(line(**{f"{text} {secret}": {f"{text} x": "AK" + "IAIOSFODNN7EXAMPLE"}}))
+    assert found is not None
+    assert found.path in ("payload.(key)", "payload.….(key)", "payload.…")
+
+
+MARKS = sorted({mark for rule in RULES for mark in rule.marks})
+PIECES = st.sampled_from([*MARKS, *(mark.upper() for mark in MARKS), "eyJ", "a", "A1", "-", " "])
+
+
+@given(st.lists(PIECES | st.sampled_from([".", "_", ":", "=", '"', "\\", "\n"]), min_size=1))
+def test_time_grows_with_the_length_of_a_text_and_no_faster(pieces):
+    piece = "".join(pieces)
+    short, long = (line(a=(piece * size)[:size]) for size in (8_000, 64_000))
+    # a quadratic rule would take 64 times as long
+    assert any(took_s(long) < 24 * took_s(short) + 0.001 for _ in range(5))
+
+
+def took_s(text: bytes) -> float:
+    began = time.thread_time()
+    secret_in(text)
+    return time.thread_time() - began
+
+
+@pytest.mark.promise("S10a")
+def test_line_with_a_secret_is_sent_only_after_the_user_named_it(tmp_path):
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as log:
+        log.append("note", {"text": "hello"})
+        secret = log.append("note", {"text": "the DB_PASSWORD=correcthorse"})
+        engine = SyncEngine(log, Connection(server))
+        for _ in range(2):
+            result = engine.round()
+            assert (result.left, result.rejected, result.parked) == (0, 0, 1)
+            assert len(server.lines) == 1
+            assert engine.retry_parked() == 0
+        (parked,) = engine.parked()
+        assert parked.is_secret
+        assert parked.reason == "it seems to hold a secret: password in payload.text"
+        assert engine.send_parked(log.events()[0].event_id) == 0
+        assert engine.send_parked(secret.event_id) == 1
+        assert engine.round().is_complete
+        assert sorted(server.lines) == stored(log.folder)
+        engine.close()
+        engine = SyncEngine(log, Connection(PlainServer()), target="another")
+        assert engine.round().parked == 1, "what went to one server may not go to another"
+        engine.close()
