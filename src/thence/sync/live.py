@@ -29,7 +29,7 @@ from thence.errors import (
     SyncRefused,
     ThenceError,
 )
-from thence.log.storage.disk import FileId
+from thence.log.storage.disk import FileId, monotonic_ns
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, warn
 from thence.sync.backoff import Random, backoff_s
@@ -52,7 +52,9 @@ LOOK_S = 0.2
 HINT_S = 0.1
 OPEN_S = 10.0
 # until a server that speaks no WebSocket is asked again
-UNSUPPORTED_S = 300.0
+UNSUPPORTED_S = 60.0
+# a connection that ends before this has failed: it is made again, later from time to time
+LASTING_S = 10.0
 FRAME_BYTES_MAX = 64 * 1024
 _CLOSE_S = 0.5
 _LATER = (408, 429)
@@ -165,7 +167,10 @@ class LiveConnection:
             max_size=FRAME_BYTES_MAX,
             create_connection=_Opening,
         ) as connection:
+            since_ns = monotonic_ns()
             self._follow(connection)
+            if monotonic_ns() - since_ns >= LASTING_S * 1e9:
+                self._failures = 0
 
     def _follow(self, connection: ClientConnection) -> None:
         """Takes hints and looks at the segment until the connection ends, or the service."""
@@ -178,7 +183,6 @@ class LiveConnection:
             except ConnectionClosed:
                 return
             if kind == "snapshot":
-                self._failures = 0
                 self._record(CONNECTED)
                 mark = self._mark()
                 self._connected()
