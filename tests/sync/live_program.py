@@ -1,6 +1,8 @@
 """A program that keeps a log in sync: each line that it reads is appended, the end ends it.
 
-python live_program.py LOG CONFIG_FOLDER
+python live_program.py LOG CONFIG_FOLDER stop|leave
+
+It stops its service at the end, or leaves it running.
 """
 
 import sys
@@ -17,4 +19,5 @@ with thence.open(sys.argv[1]) as log:
     service.start()
     for line in sys.stdin:
         log.append("note", {"text": line.strip()})
-    service.stop()
+    if sys.argv[3] == "stop":
+        service.stop()

@@ -44,10 +44,9 @@ class Clone:
         CredentialStore(self.config).save(login)
         write_target(folder, SyncTarget(server.url, "red", "ada", "orders", "plain", "2026"))
 
-    def start(self) -> None:
-        self._program = subprocess.Popen(
-            [sys.executable, PROGRAM, self.folder, self.config], stdin=subprocess.PIPE, text=True
-        )
+    def start(self, ending: str = "stop") -> None:
+        argv = [sys.executable, PROGRAM, self.folder, self.config, ending]
+        self._program = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
 
     def append(self, text: str) -> None:
         assert self._program.stdin is not None
@@ -81,8 +80,8 @@ def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(
 ) -> None:
     clones = [Clone(tmp_path / name, server) for name in ("one", "other")]
     one, other = clones
-    for clone in clones:
-        clone.start()
+    one.start("stop")
+    other.start("leave")
     until(lambda: all(clone.is_connected() for clone in clones))
     one.append("first")
     began = time.monotonic()

@@ -8,7 +8,7 @@ that speaks no WebSocket is no error: rounds go on by their timer.
 from collections.abc import Callable
 from threading import Event as Signal
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -29,6 +29,7 @@ from thence.errors import (
     SyncRefused,
     ThenceError,
 )
+from thence.log.storage.disk import FileId, monotonic_ns
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, warn
 from thence.sync.backoff import Random, backoff_s
@@ -41,6 +42,7 @@ from thence.sync.target import (
     OFFLINE_BATCH_MODE,
     RECONNECTING,
     enabled_target,
+    target_path,
     write_connection,
 )
 
@@ -50,7 +52,9 @@ LOOK_S = 0.2
 HINT_S = 0.1
 OPEN_S = 10.0
 # until a server that speaks no WebSocket is asked again
-UNSUPPORTED_S = 300.0
+UNSUPPORTED_S = 60.0
+# a connection that ends before this has failed: it is made again, later from time to time
+LASTING_S = 10.0
 FRAME_BYTES_MAX = 64 * 1024
 _CLOSE_S = 0.5
 _LATER = (408, 429)
@@ -61,10 +65,11 @@ class Unsupported(Exception):
 
 
 class LiveConnection:
-    """The live connection of an open log, in a thread of its own. Start it, and stop it.
+    """The live connection of an open log, in a thread of its own.
 
     `wake` is called whenever there may be something to sync, `connected` whenever the connection
-    was made. `uniform` gives the chance of a backoff; `request_s` bounds a request of HTTP.
+    was made; `stop` ends it. `uniform` gives the chance of a backoff; `request_s` bounds a request
+    of HTTP.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class LiveConnection:
         *,
         wake: Callable[[], None],
         connected: Callable[[], None],
+        stop: Signal,
         uniform: Random,
         request_s: float,
     ) -> None:
@@ -83,21 +89,18 @@ class LiveConnection:
         self._connected = connected
         self._uniform = uniform
         self._request_s = request_s
-        self._stop = Signal()
+        self._stop = stop
         self._failures = 0
         self._written = ""
+        self._has_warned = False
         self._thread = Thread(target=self._run, name="thence-sync-live", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the connection; nothing waits for that."""
-        self._stop.set()
-
     def join(self, wait_s: float) -> None:
-        """Waits for the end of the thread, for some seconds at most."""
+        """Waits for the end of the thread after `stop`, for some seconds at most."""
         self._thread.join(max(wait_s, 0.0))
 
     def _run(self) -> None:
@@ -105,7 +108,9 @@ class LiveConnection:
             try:
                 delay_s = self._tried()
             except Exception as found:  # door: no error of it ends the sync of a long process
-                warn("sync_failed", {"error": repr(found)})
+                if not self._has_warned:
+                    self._has_warned = True
+                    warn("sync_failed", {"error": repr(found)})
                 delay_s = self._failed()
             self._stop.wait(delay_s)
 
@@ -113,7 +118,7 @@ class LiveConnection:
         """Connects once, listens to the end; returns the seconds until the next try."""
         try:
             self._listen()
-        except (Unsupported, BadAnswer):
+        except (Unsupported, BadAnswer, ImportError):  # a proxy may need a package
             self._record(OFFLINE_BATCH_MODE)
             return UNSUPPORTED_S
         except ServerBusy as busy:
@@ -162,11 +167,14 @@ class LiveConnection:
             max_size=FRAME_BYTES_MAX,
             create_connection=_Opening,
         ) as connection:
+            since_ns = monotonic_ns()
             self._follow(connection)
+            if monotonic_ns() - since_ns >= LASTING_S * 1e9:
+                self._failures = 0
 
     def _follow(self, connection: ClientConnection) -> None:
         """Takes hints and looks at the segment until the connection ends, or the service."""
-        mark: object = None
+        mark: _Mark | None = None
         while not self._stop.is_set():
             try:
                 kind = _kind(connection.recv(timeout=LOOK_S))
@@ -175,7 +183,6 @@ class LiveConnection:
             except ConnectionClosed:
                 return
             if kind == "snapshot":
-                self._failures = 0
                 self._record(CONNECTED)
                 mark = self._mark()
                 self._connected()
@@ -184,12 +191,22 @@ class LiveConnection:
                 self._wake()
                 self._stop.wait(HINT_S)
             elif mark is not None and mark != (found := self._mark()):
+                if found.target != mark.target:
+                    return
                 mark = found
                 self._wake()
 
-    def _mark(self) -> object:
-        """Returns what changes with each append: the current segment, and its size."""
-        return OS_DISK.path_id(str(current_path(self._log.folder))) or ()
+    def _mark(self) -> "_Mark":
+        folder = self._log.folder
+        segment = OS_DISK.path_id(str(current_path(folder)))
+        return _Mark(segment, OS_DISK.path_id(str(target_path(folder))))
+
+
+class _Mark(NamedTuple):
+    """What changes with each append, and with another target: files, and their sizes."""
+
+    segment: tuple[FileId, int] | None
+    target: tuple[FileId, int] | None
 
 
 class _Opening(ClientConnection):

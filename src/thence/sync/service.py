@@ -106,6 +106,7 @@ class BackgroundSyncService:
                 self._store,
                 wake=signals.wake.set,
                 connected=signals.connected.set,
+                stop=signals.stop,
                 uniform=self._uniform,
                 request_s=self._request_s,
             )
@@ -121,8 +122,6 @@ class BackgroundSyncService:
             thread, self._thread = self._thread, None
             live, self._live = self._live, None
             self._signals.end()
-        if live is not None:
-            live.stop()
         until_ns = monotonic_ns() + STOP_S * 1e9
         if thread is not None and thread is not current_thread():
             thread.join(STOP_S)
@@ -153,6 +152,7 @@ class BackgroundSyncService:
                     self._has_warned = self._has_warned and outcome.error is not None
                 self._pause(outcome, failures, signals)
         finally:
+            signals.end()
             if is_present:
                 presence.release()
 

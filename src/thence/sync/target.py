@@ -89,12 +89,17 @@ def sync_folder(folder: Path) -> Path:
     return own_folder(folder) / _FOLDER
 
 
+def target_path(folder: Path) -> Path:
+    """Returns the path of the file of a log's target."""
+    return sync_folder(folder) / _TARGET
+
+
 def read_target(folder: Path) -> SyncTarget | None:
     """Returns the target of a log, also one that is not enabled; None if there was none.
 
     Raises SyncError for a file that can't be used.
     """
-    path = sync_folder(folder) / _TARGET
+    path = target_path(folder)
     try:
         data = _read(path)
         return None if data is None else msgspec.json.decode(data, type=SyncTarget)
@@ -132,7 +137,7 @@ def team_of(folder: Path) -> str | None:
 def write_target(folder: Path, target: SyncTarget) -> None:
     """Stores the target of a log; raises SyncError."""
     try:
-        _replace(sync_folder(folder) / _TARGET, target)
+        _replace(target_path(folder), target)
     except DiskError as error:
         raise SyncError(
             "could not store the target of",

@@ -21,7 +21,7 @@ from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
-from thence.server.team.live_events import LIVE, Admission, LiveEvents
+from thence.server.team.live_connections import LIVE, Admission, LiveConnections
 from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.passwords import hashed, is_right, nobodys
@@ -80,7 +80,7 @@ class TeamApp:
         self._logging_in = Workers(LOGIN_THREADS, LOGIN_WAITING_MAX)
         self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
         self._writing = Workers(1, WRITING_WAITING_MAX)
-        self._live = LiveEvents(
+        self._live = LiveConnections(
             self._exchange,
             Admission(self._accounts, self._logins),
             reading=self._reading,

@@ -115,7 +115,7 @@ class _Look(NamedTuple):
     logins: dict[int, set[str | None]]
 
 
-class LiveEvents:
+class LiveConnections:
     """An ASGI app for the live connections, for one event loop alone."""
 
     def __init__(

@@ -2,17 +2,20 @@
 
 import asyncio
 import os
+from contextlib import closing
 
+import apsw
 import pytest
 from tests.server.team.lines import line, lines
 from tests.server.team.listener import WAIT_S, closing_code, listening, live_token
 from tests.server.team.team_server import PASSWORD, TeamServer
 from websockets.exceptions import InvalidStatus
 
+from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
-from thence.server.team.live_events import Admission, LiveEvents
+from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.workers import Workers
@@ -55,13 +58,13 @@ def test_token_opens_one_connection(red: TeamServer) -> None:
 
 def test_other_teams_log_is_as_if_it_were_not_there(red: TeamServer) -> None:
     ada, bob = red.client("ada"), red.client("bob")
-    ada.statuses("secret", lines(2))
-    with listening(bob, "secret", live_token(bob)) as outsider:
-        assert outsider.snapshot["marks"] == {"secret": ""}
-        ada.statuses("secret", lines(3))
+    ada.statuses("hidden", lines(2))
+    with listening(bob, "hidden", live_token(bob)) as outsider:
+        assert outsider.snapshot["marks"] == {"hidden": ""}
+        ada.statuses("hidden", lines(3))
         assert outsider.send(line(9))["status"] == "success"  # the first line of blue's own
-        _, cursor = bob.pull("secret")
-        assert outsider.take() == {"type": "committed", "log": "secret", "cursor": cursor}
+        _, cursor = bob.pull("hidden")
+        assert outsider.take() == {"type": "committed", "log": "hidden", "cursor": cursor}
     bob.team = "red"
     assert bob.post("/api/v1/ws-token/", {}).status == 403
 
@@ -85,7 +88,17 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
     assert ada.ask("GET", "/ws/v1/events/?log=frames").status == 426
 
 
-@pytest.mark.parametrize(("ends", "code"), [("revoked", 4401), ("removed", 4401)])
+def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
+    ada = red.client("ada")
+    with listening(ada, "elsewhere") as one:
+        database = Database(red.data / TEAM_DATABASE)
+        Exchange(SqliteStore(database)).batch("red", "elsewhere", "plain", lines(2))
+        database.close()
+        _, cursor = ada.pull("elsewhere")
+        assert one.take() == {"type": "committed", "log": "elsewhere", "cursor": cursor}
+
+
+@pytest.mark.parametrize(("ends", "code"), [("revoked", 4401), ("removed", 4401), ("left", 4403)])
 def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code: int) -> None:
     red.add(ends)
     client = red.client()
@@ -93,9 +106,13 @@ def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code:
     with listening(client, "ending") as one:
         if ends == "revoked":
             client.post("/api/v1/token/revoke/", {"refresh": client.refresh})
-        else:
+        elif ends == "removed":
             with red.accounts() as accounts:
                 accounts.remove_user(ends)
+        else:
+            with closing(apsw.Connection(str(red.data / TEAM_DATABASE))) as connection:
+                member = "user = (SELECT id FROM users WHERE name = 'left')"
+                connection.execute(f"DELETE FROM members WHERE {member}")
         assert closing_code(one) == code
 
 
@@ -122,7 +139,7 @@ def test_listener_that_takes_nothing_is_cut_off() -> None:
     async def scene() -> None:
         workers = Workers(1, 8)
         admission = Admission(accounts, logins)
-        live = LiveEvents(exchange, admission, reading=workers, writing=workers, send_s=0.05)
+        live = LiveConnections(exchange, admission, reading=workers, writing=workers, send_s=0.05)
         begun = asyncio.Event()
 
         async def receive() -> dict[str, str]:
