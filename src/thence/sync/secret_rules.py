@@ -29,13 +29,15 @@ class FoundSecret(NamedTuple):
 class SecretRule(NamedTuple):
     """A rule for the texts of a line.
 
-    A line in which no `mark` stands, in lower case, or in which `raw` finds nothing, has no match.
+    A line in which no `mark` stands, in lower case, or in which `raw` finds nothing, has no match;
+    `raw` of a rule for any case is for lines in lower case.
     """
 
     name: str
     marks: tuple[str, ...]
     pattern: re.Pattern[str]
     raw: re.Pattern[bytes]
+    is_any_case: bool = False
 
 
 def _rule(name: str, marks: str, pattern: str) -> SecretRule:
@@ -91,7 +93,8 @@ _ASSIGNMENTS = tuple(
         _ASSIGNMENT,
         (mark,),
         _ASSIGNED,
-        re.compile(rf"{name}[\"']?\s{{0,4}}[:=]".encode(), re.IGNORECASE),
+        re.compile(rf"{name}[\"']?\s{{0,4}}[:=]".encode()),
+        is_any_case=True,
     )
     for mark, name in _NAMES.items()
 )
@@ -125,14 +128,19 @@ def secret_in(line: bytes) -> FoundSecret | None:
 
 def _possible(line: bytes) -> Sequence[SecretRule]:
     """Returns the rules that a line may match, by its bytes: few lines need to be decoded."""
-    found = _MARKS.findall(line.lower())
+    lowered = line.lower()
+    found = _MARKS.findall(lowered)
     if b"\\u" in line:  # letters may stand there as numbers
         return RULES
     if not found:
         return ()
-    spaced = _ESCAPE.sub(b"  ", line) if b"\\" in line else line
+    if b"\\" in line:
+        line = _ESCAPE.sub(b"  ", line)
+        lowered = line.lower()
     rules = {id(rule): rule for rule in map(_BY_MARK.__getitem__, found)}
-    return [rule for rule in rules.values() if rule.raw.search(spaced)]
+    return [
+        rule for rule in rules.values() if rule.raw.search(lowered if rule.is_any_case else line)
+    ]
 
 
 def _matched(rules: Sequence[SecretRule], key: str, text: str) -> str:
