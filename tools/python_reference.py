@@ -36,6 +36,7 @@ FRONTS = (
     "thence.sim",
     "thence.sim.schemas",
     "thence.work",
+    "thence.sync",
     "thence.merge",
     "thence.core.clock",
     "thence.core.order",

@@ -6,6 +6,7 @@ is enabled needs no HTTP.
 
 TYPE_CHECKING = False  # as typing has it, without its import
 if TYPE_CHECKING:
+    from thence.sync.engine import SyncEngine
     from thence.sync.service import BackgroundSyncService
 
 __all__ = ["BackgroundSyncService", "SyncEngine"]

@@ -24,8 +24,11 @@ from thence.core.wire.messages import (
 )
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, InvalidEvent, ThenceError
 from thence.replica import OS_DISK, Disk, Log
+from thence.sync.credentials import CredentialStore
 from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
+from thence.sync.http_transport import transport_to
 from thence.sync.secret_rules import FoundSecret, secret_in
+from thence.sync.target import enabled_target
 from thence.sync.transport import Transport
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
@@ -69,16 +72,17 @@ class RoundResult(msgspec.Struct, frozen=True):
 class SyncEngine:
     """The engine of one log and one server. Close it.
 
-    The caller makes sure that one round runs at a time over all processes. `target` names server,
-    team and log, so that another target gets the whole history. `progress` is called often. Up to
+    Without a `transport` it is that of the log's enabled target and this user's login. The caller
+    makes sure that one round runs at a time over all processes. `target` names server, team and
+    log, so that another target gets the whole history. `progress` is called often. Up to
     `fetched_max` lines are taken one by one, more of them in pages. A line in which `find_secret`
-    finds one is parked, never sent. Raises ReadFailed.
+    finds one is parked, never sent. Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
         self,
         log: Log,
-        transport: Transport,
+        transport: Transport | None = None,
         *,
         target: str = "",
         progress: Callable[[RoundProgress], None] | None = None,
@@ -87,6 +91,9 @@ class SyncEngine:
         disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
+        if transport is None:
+            own = enabled_target(log.folder)
+            transport, target = transport_to(own, CredentialStore()), own.key
         self._transport = transport
         self._progress = progress or _ignore
         self._fetched_max = fetched_max

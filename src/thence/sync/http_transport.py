@@ -239,6 +239,16 @@ class HttpTransport:
         return bad_answer(self._target.server, cause)
 
 
+def transport_to(
+    target: SyncTarget, store: CredentialStore, *, request_s: float = REQUEST_S
+) -> HttpTransport:
+    """Returns the transport to a target with the login of its user; raises NotLoggedIn."""
+    login = store.login(target.server, target.user)
+    if login.has_ended:
+        raise not_logged_in(login, "the server took the login no more")
+    return HttpTransport(target, login, store, request_s=request_s)
+
+
 def _post(connection: Connection, path: str, body: bytes) -> HttpAnswer:
     return connection.ask("POST", path, headers={"Content-Type": "application/json"}, body=body)
 

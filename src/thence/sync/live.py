@@ -35,7 +35,8 @@ from thence.replica import OS_DISK, Log, warn
 from thence.sync.backoff import Random, backoff_s
 from thence.sync.credentials import CredentialStore
 from thence.sync.http_connection import is_loopback_server, trusted_certificates
-from thence.sync.rounds import RECONNECT_FAILURES_MAX, transport_to
+from thence.sync.http_transport import transport_to
+from thence.sync.rounds import RECONNECT_FAILURES_MAX
 from thence.sync.target import (
     CONNECTED,
     OFFLINE,

@@ -6,8 +6,7 @@ what was last enabled and last logged in.
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from importlib import import_module
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,10 +24,11 @@ from thence.errors import (
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, now
-from thence.sync.credentials import CredentialStore, not_logged_in
+from thence.sync.credentials import CredentialStore
+from thence.sync.engine import RoundProgress, RoundResult, SyncEngine
 from thence.sync.file_lock import FileLock
 from thence.sync.http_connection import REQUEST_S
-from thence.sync.http_transport import HttpTransport
+from thence.sync.http_transport import transport_to
 from thence.sync.target import (
     CONNECTED,
     OFFLINE,
@@ -52,85 +52,9 @@ _QUEUE = "queue.lock"
 _QUEUE_S = 0.5
 
 
-class ProgressShown(Protocol):
-    """The state of a round: lines taken so far, brought so far, and to be brought in all."""
-
-    @property
-    def taken(self) -> int: ...
-    @property
-    def brought(self) -> int: ...
-    @property
-    def to_bring(self) -> int: ...
-
-
-class RoundCounts(Protocol):
-    """The result of an engine's round, counted in lines."""
-
-    @property
-    def taken(self) -> int: ...
-    @property
-    def delivered(self) -> int: ...
-    @property
-    def duplicate(self) -> int: ...
-    @property
-    def rejected(self) -> int: ...
-    @property
-    def left(self) -> int: ...
-    @property
-    def parked(self) -> int: ...
-    @property
-    def error(self) -> ThenceError | None: ...
-    @property
-    def is_complete(self) -> bool: ...
-
-
-class LineKeptBack(Protocol):
-    """A line that stays behind, with the reason; `direction` is "push" or "pull".
-
-    A secret is a push that was never sent.
-    """
-
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def direction(self) -> str: ...
-    @property
-    def is_secret(self) -> bool: ...
-
-
-class Engine(Protocol):
-    """What a round needs of `sync.engine.SyncEngine`."""
-
-    def round(self) -> RoundCounts:
-        """Runs one round; an error that ends it early is part of its result."""
-
-    def pending(self) -> int:
-        """Returns how many lines the server is not known to hold."""
-
-    def parked(self) -> Sequence[LineKeptBack]:
-        """Returns the lines that are kept back."""
-
-    def retry_parked(self) -> int:
-        """Lets the next round send parked lines again, but no secrets; returns how many."""
-
-    def send_parked(self, event_id: str) -> int:
-        """Lets the next rounds send an event that seems to hold a secret; returns its lines."""
-
-    def close(self) -> None:
-        """Closes the engine."""
-
-
-Progress = Callable[[ProgressShown], None]
-
-
-class EngineFactory(Protocol):
-    """What makes an engine of a log, a transport, and the name of the target."""
-
-    def __call__(
-        self, log: Log, transport: Transport, *, target: str, progress: Progress | None
-    ) -> Engine: ...
+# makes an engine of a log and a transport, given `target` and `progress` as SyncEngine takes them
+EngineFactory = Callable[..., SyncEngine]
+Progress = Callable[[RoundProgress], None]
 
 
 class RoundOutcome(NamedTuple):
@@ -144,13 +68,10 @@ class RoundOutcome(NamedTuple):
         """True if nothing stayed behind on either side."""
         return self.error is None and not self.status.left and not self.status.parked
 
-
-def sync_engine(
-    log: Log, transport: Transport, *, target: str, progress: Progress | None
-) -> Engine:
-    """Makes the engine of thence."""
-    made = import_module("thence.sync.engine").SyncEngine
-    return cast(Engine, made(log, transport, target=target, progress=progress))
+    @property
+    def needs_retry(self) -> bool:
+        """True if another round may do better; parked lines wait for their user."""
+        return self.error is not None or self.status.left > 0
 
 
 def sync_lock(log: Log) -> FileLock:
@@ -178,29 +99,18 @@ def opened_engine(
     target: SyncTarget,
     transport: Transport,
     *,
-    engine: EngineFactory = sync_engine,
+    engine: EngineFactory = SyncEngine,
     progress: Progress | None = None,
-) -> Engine:
+) -> SyncEngine:
     """Makes the engine of a log and a target. Close it."""
-    name = "\n".join((target.server, target.team, target.log))
-    return engine(log, transport, target=name, progress=progress)
-
-
-def transport_to(
-    target: SyncTarget, store: CredentialStore, *, request_s: float = REQUEST_S
-) -> HttpTransport:
-    """Returns the transport to a target with the login of its user; raises NotLoggedIn."""
-    login = store.login(target.server, target.user)
-    if login.has_ended:
-        raise not_logged_in(login, "the server took the login no more")
-    return HttpTransport(target, login, store, request_s=request_s)
+    return engine(log, transport, target=target.key, progress=progress)
 
 
 def run_round(
     log: Log,
     store: CredentialStore,
     *,
-    engine: EngineFactory = sync_engine,
+    engine: EngineFactory = SyncEngine,
     wait_s: float = 0.0,
     request_s: float = REQUEST_S,
     progress: Progress | None = None,
@@ -211,7 +121,7 @@ def run_round(
     `wait` is that of a background service, whose rounds pause between batches and give way: None
     too for a round that did. Every error of the house is part of the result.
     """
-    counts: RoundCounts | None = None
+    counts: RoundResult | None = None
     error: ThenceError | None = None
     end = _end_of(log)
     lock = sync_lock(log)
@@ -239,7 +149,7 @@ def run_round(
 
 def recorded(
     log: Log,
-    counts: RoundCounts | None,
+    counts: RoundResult | None,
     error: ThenceError | None,
     *,
     is_background: bool,
@@ -283,14 +193,15 @@ def _has_turn(log: Log, lock: FileLock, wait_s: float) -> bool:
 
 def _status(
     before: RoundStatus | None,
-    counts: RoundCounts | None,
+    counts: RoundResult | None,
     error: ThenceError | None,
     *,
     is_background: bool,
 ) -> RoundStatus:
     at = now()
     is_complete = counts is not None and counts.is_complete and error is None
-    failures = 0 if is_complete else (before.failures if before else 0) + 1
+    has_failed = error is not None or counts is None or counts.left > 0
+    failures = (before.failures if before else 0) + 1 if has_failed else 0
     found = RoundStatus(
         at,
         failures=failures,

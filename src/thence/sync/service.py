@@ -22,6 +22,7 @@ from thence.log.storage.disk import monotonic_ns
 from thence.replica import Log, warn
 from thence.sync.backoff import BACKOFF_MAX_S, Random, backoff_s
 from thence.sync.credentials import CredentialStore
+from thence.sync.engine import SyncEngine
 from thence.sync.file_lock import FileLock
 from thence.sync.http_connection import REQUEST_S
 from thence.sync.live import LiveConnection
@@ -31,7 +32,6 @@ from thence.sync.rounds import (
     recorded,
     run_round,
     service_lock,
-    sync_engine,
 )
 from thence.sync.target import enabled_target
 
@@ -56,7 +56,7 @@ class BackgroundSyncService:
         interval_s: float = INTERVAL_S,
         *,
         store: CredentialStore | None = None,
-        engine: EngineFactory = sync_engine,
+        engine: EngineFactory = SyncEngine,
         uniform: Random = random.uniform,
         wait: Wait = Signal.wait,
         request_s: float = REQUEST_S,
@@ -148,7 +148,7 @@ class BackgroundSyncService:
                 if outcome is not None and isinstance(outcome.error, WriterClosed):
                     return
                 if outcome is not None and not stop.is_set():
-                    failures = 0 if outcome.is_complete else failures + 1
+                    failures = failures + 1 if outcome.needs_retry else 0
                     self._has_warned = self._has_warned and outcome.error is not None
                 self._pause(outcome, failures, signals)
         finally:

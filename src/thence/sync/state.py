@@ -15,16 +15,10 @@ from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.http_transport import HttpTransport
-from thence.sync.rounds import (
-    Engine,
-    EngineFactory,
-    LineKeptBack,
-    is_service_running,
-    opened_engine,
-    sync_engine,
-    transport_to,
-)
+from thence.sync.engine import SyncEngine
+from thence.sync.held_lines import ParkedLine
+from thence.sync.http_transport import HttpTransport, transport_to
+from thence.sync.rounds import EngineFactory, is_service_running, opened_engine
 from thence.sync.target import (
     OFFLINE,
     RoundStatus,
@@ -59,13 +53,13 @@ class SyncState(msgspec.Struct, frozen=True):
 
 
 def sync_state(
-    log: Log, store: CredentialStore, *, engine: EngineFactory = sync_engine
+    log: Log, store: CredentialStore, *, engine: EngineFactory = SyncEngine
 ) -> SyncState:
     """Returns the state of a log's sync, without the network; raises ReadFailed, SyncError."""
     target, last = read_target(log.folder), read_status(log.folder)
     is_running = is_service_running(log)
     pending: int | None = None
-    parked: Sequence[LineKeptBack] = ()
+    parked: Sequence[ParkedLine] = ()
     if target is not None:
         with closing(engine_offline(log, engine=engine)) as made:
             pending, parked = made.pending(), made.parked()
@@ -77,7 +71,7 @@ def sync_state(
     return SyncState(target, login, connection, pending, len(parked), failures, is_running, last)
 
 
-def engine_offline(log: Log, *, engine: EngineFactory = sync_engine) -> Engine:
+def engine_offline(log: Log, *, engine: EngineFactory = SyncEngine) -> SyncEngine:
     """Returns the engine of a log that is asked nothing of the server. Close it.
 
     Raises SyncRefused for a log without a target.

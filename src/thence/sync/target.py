@@ -43,6 +43,11 @@ class SyncTarget(msgspec.Struct, frozen=True):
     is_enabled: bool = True
 
     @property
+    def key(self) -> str:
+        """The text by which what is known of this target is kept apart from others."""
+        return "\n".join((self.server, self.team, self.log))
+
+    @property
     def place(self) -> str:
         """The target in one phrase, for people."""
         return f"team {self.team} at {self.server}, as {self.user}"

@@ -14,7 +14,7 @@ from thence.cli.shared.run_progress import Show
 if TYPE_CHECKING:
     from thence.sim.result import TurnProgress
     from thence.sim.state import State
-    from thence.sync.rounds import ProgressShown
+    from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10
 
@@ -101,7 +101,7 @@ def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def lines_exchanged(out: Output) -> "Iterator[Callable[[ProgressShown], None]]":
+def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
     """Yields the function to call with the lines that were taken and brought so far."""
     if not is_drawn(out):
         yield lambda shown: None
@@ -114,7 +114,7 @@ def lines_exchanged(out: Output) -> "Iterator[Callable[[ProgressShown], None]]":
     with Progress(text, BarColumn(bar_width=24), TimeElapsedColumn(), console=console) as drawn:
         task = drawn.add_task("", total=None, taken=0)
 
-        def show(shown: "ProgressShown") -> None:
+        def show(shown: "RoundProgress") -> None:
             drawn.update(
                 task, taken=shown.taken, completed=shown.brought, total=shown.to_bring or None
             )
