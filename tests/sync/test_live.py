@@ -16,7 +16,7 @@ from tests.server.listening import until
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync import http_servers
 from tests.sync.plain_server import PlainServer
-from tests.sync.test_service import Asking, enabled
+from tests.sync.test_service import Asking, Counts, enabled
 
 import thence
 from thence.log.storage.segment import current_path
@@ -100,6 +100,27 @@ def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(
     assert [clone.end() < 2 for clone in clones] == [True, True]
     lines = [sorted(current_path(clone.folder).read_bytes().splitlines()) for clone in clones]
     assert lines[0] == lines[1]
+
+
+def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: TeamServer) -> None:
+    """The backoff is an hour, as the interval is."""
+    rounds = []
+
+    class Parking(Asking):
+        def round(self) -> Counts:
+            rounds.append(self)
+            return Counts(parked=1)
+
+    clone = Clone(tmp_path / "one", server)
+    store = CredentialStore(clone.config)
+    given = {"store": store, "engine": Parking, "uniform": lambda low, high: 3600.0}
+    with thence.open(clone.folder) as log, BackgroundSyncService(log, 3600.0, **given) as service:
+        until(clone.is_connected)
+        for _ in range(3):
+            until(lambda: service.state == "backing off")
+            count = len(rounds)
+            log.append("note")
+            until(lambda count=count: len(rounds) > count)
 
 
 def test_append_reaches_a_server_with_a_certificate_of_its_own(
