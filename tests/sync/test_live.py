@@ -24,7 +24,13 @@ from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore
 from thence.sync.http_transport import log_in
 from thence.sync.state import sync_state
-from thence.sync.target import SyncTarget, read_connection, sync_folder, write_target
+from thence.sync.target import (
+    SyncTarget,
+    read_connection,
+    read_status,
+    sync_folder,
+    write_target,
+)
 
 WAIT_S = 20
 PEM = str(Path(__file__).with_name("loopback.pem"))
@@ -156,7 +162,7 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
             plain.overrides["/ws/v1/events/"] = (int(answer), headers, b"no")
         asked = "/api/v1/ws-token/" if answer == "404" else "/ws/v1/events/"
         with BackgroundSyncService(log, 3600, store=store) as service:
-            until(lambda: service.state == "waiting")
+            until(lambda: read_status(log.folder) is not None)
             until((sync_folder(log.folder) / "live.json").exists)
             assert asked in plain.paths()
             assert "/elsewhere" not in plain.paths()
