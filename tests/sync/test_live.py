@@ -16,7 +16,7 @@ from tests.server.listening import until
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync import http_servers
 from tests.sync.plain_server import PlainServer
-from tests.sync.test_service import Asking, enabled
+from tests.sync.test_service import Asking, Counts, enabled
 
 import thence
 from thence.log.storage.segment import current_path
@@ -24,7 +24,13 @@ from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore
 from thence.sync.http_transport import log_in
 from thence.sync.state import sync_state
-from thence.sync.target import SyncTarget, read_connection, sync_folder, write_target
+from thence.sync.target import (
+    SyncTarget,
+    read_connection,
+    read_status,
+    sync_folder,
+    write_target,
+)
 
 WAIT_S = 20
 PEM = str(Path(__file__).with_name("loopback.pem"))
@@ -102,6 +108,27 @@ def test_append_reaches_another_clone_at_once_also_after_the_server_was_killed(
     assert lines[0] == lines[1]
 
 
+def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: TeamServer) -> None:
+    """The backoff is an hour, as the interval is."""
+    rounds = []
+
+    class Parking(Asking):
+        def round(self) -> Counts:
+            rounds.append(self)
+            return Counts(parked=1)
+
+    clone = Clone(tmp_path / "one", server)
+    store = CredentialStore(clone.config)
+    given = {"store": store, "engine": Parking, "uniform": lambda low, high: 3600.0}
+    with thence.open(clone.folder) as log, BackgroundSyncService(log, 3600.0, **given) as service:
+        until(clone.is_connected)
+        for _ in range(3):
+            until(lambda: service.state == "backing off")
+            count = len(rounds)
+            log.append("note")
+            until(lambda count=count: len(rounds) > count)
+
+
 def test_append_reaches_a_server_with_a_certificate_of_its_own(
     tmp_path: Path, server: TeamServer
 ) -> None:
@@ -135,7 +162,7 @@ def test_server_or_proxy_without_web_sockets_is_no_error(
             plain.overrides["/ws/v1/events/"] = (int(answer), headers, b"no")
         asked = "/api/v1/ws-token/" if answer == "404" else "/ws/v1/events/"
         with BackgroundSyncService(log, 3600, store=store) as service:
-            until(lambda: service.state == "waiting")
+            until(lambda: read_status(log.folder) is not None)
             until((sync_folder(log.folder) / "live.json").exists)
             assert asked in plain.paths()
             assert "/elsewhere" not in plain.paths()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from thence.errors import SyncError
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import current_path
 from thence.sync.file_lock import FileLock
 from thence.sync.target import (
@@ -35,7 +34,7 @@ def sync_word(folder: Path) -> str | None:
         is_running = FileLock(sync_folder(folder) / PRESENCE).is_held()
         word = connection_now(folder, last, is_service_running=is_running)
         waiting = 0 if word == CONNECTED else _waiting(folder, last)
-    except (SyncError, DiskError):
+    except (SyncError, OSError):
         return None
     if waiting is None:
         return "waiting"
