@@ -123,7 +123,7 @@ def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: Team
     with thence.open(clone.folder) as log, BackgroundSyncService(log, 3600.0, **given) as service:
         until(clone.is_connected)
         for _ in range(3):
-            until(lambda: service.state == "backing off")
+            until(lambda: service.state == "waiting")
             count = len(rounds)
             log.append("note")
             until(lambda count=count: len(rounds) > count)

@@ -227,11 +227,8 @@ class _Signals:
         return not self.stop.is_set()
 
     def during_backoff(self, outcome: RoundOutcome) -> Signal:
-        """Returns the signal that ends a backoff early: a server that is back, or new lines."""
-        if isinstance(outcome.error, ServerUnreachable):
-            return self.connected
-        is_parked_alone = outcome.error is None and not outcome.status.left
-        return self.wake if is_parked_alone else self.stop
+        """Returns the signal that ends a backoff early: a server that is back, or the end."""
+        return self.connected if isinstance(outcome.error, ServerUnreachable) else self.stop
 
     def end(self) -> None:
         """Ends the service."""
