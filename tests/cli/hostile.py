@@ -72,6 +72,9 @@ def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
             evil += ["--feature", EVIL]
         elif parameter.name in ("where", "reason"):
             evil += [parameter.opts[0], f'"{EVIL}" = 1' if parameter.name == "where" else EVIL]
+        elif parameter.name == "data":  # a server that is there would run for ever
+            meant += ["--data", "nowhere" if words[-1] == "run" else "server"]
+            evil += ["--data", f"{EVIL}/nowhere"]
         elif parameter.name == "is_csv":
             meant.append("--csv")
             evil.append("--csv")
