@@ -19,6 +19,7 @@ from thence.work.project.project import find_project
 EVIL = "\x1b[38;5;9m\x1b]0;own\x07\x9b2J\u202eevil\nFORGED\r\x08\x7f\u2028\u2066"
 IN_FILE_NAME = EVIL.replace("/", "")
 FEATURE = FOLDER.rpartition("/")[2]
+NEVER = f"{EVIL}.yaml/nowhere"  # what is there would be served for ever, and no call makes this
 SHOWN = "evil\\nFORGED"
 new_id = id_source(1_700_000_000_000_000_000, lambda: 0, 0xBAD)
 
@@ -29,7 +30,7 @@ _KNOWN = {
     "b": "other",
     "run": "evil-run",
     "scenario": f"{EVIL}.yaml",
-    "root": f"{EVIL}/nowhere",  # what is there would be served for ever
+    "root": NEVER,
 }
 _TASKS = f"""# Tasks
 
@@ -63,7 +64,7 @@ def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
     for parameter in command.params:
         if isinstance(parameter, click.Argument):
             meant.append(_KNOWN.get(str(parameter.name), EVIL))
-            evil.append(f"{EVIL}/nowhere")
+            evil.append(NEVER if parameter.name == "root" else f"{EVIL}/nowhere")
         elif parameter.name == "log":
             meant += ["--log", "evil"]
             evil += ["--log", EVIL]
@@ -72,9 +73,10 @@ def calls(words: tuple[str, ...], command: click.Command) -> list[list[str]]:
             evil += ["--feature", EVIL]
         elif parameter.name in ("where", "reason"):
             evil += [parameter.opts[0], f'"{EVIL}" = 1' if parameter.name == "where" else EVIL]
-        elif parameter.name == "data":  # a server that is there would run for ever
-            meant += ["--data", "nowhere" if words[-1] == "run" else "server"]
-            evil += ["--data", f"{EVIL}/nowhere"]
+        elif parameter.name == "data":
+            is_run = words[-1] == "run"
+            meant += ["--data", NEVER if is_run else "server"]
+            evil += ["--data", NEVER if is_run else f"{EVIL}/nowhere"]
         elif parameter.name == "is_csv":
             meant.append("--csv")
             evil.append("--csv")

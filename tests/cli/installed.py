@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ THENCE = Path(sys.executable).parent / "thence"
 _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
+_WAIT_S = 100
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def thence(
         input=stdin,
         capture_output=True,
         check=False,
-        timeout=100,
+        timeout=_WAIT_S,
         preexec_fn=drop_override if obeys_permissions else None,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -80,6 +82,7 @@ def on_terminal(
         os.chdir(cwd)
         if out is not None:
             os.dup2(os.open(out, os.O_WRONLY | os.O_CREAT), 1)
+        signal.alarm(_WAIT_S)  # outlives the exec, and ends the command
         size = {"COLUMNS": str(columns), "LINES": "40"} if columns else {}
         os.execve(THENCE, [str(THENCE), *arguments], environment(**size, **env))
     shown = b""
@@ -95,7 +98,9 @@ def on_terminal(
             os.write(terminal, b"\x03")
             interrupt = None
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code != -signal.SIGALRM, f"{arguments} took {_WAIT_S} s and showed {shown!r}"
+    return code, shown.decode()
 
 
 def drop_override() -> None:

@@ -53,6 +53,7 @@ def warm(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) ->
             assert select.select([answer], [], [], 2 * WAIT_S)[0], f"{arguments} goes on and on"
             code = json.loads(answer.read() or b"null")
         assert code is not None, f"{arguments} ended without an exit code"
+        assert code != -signal.SIGALRM, f"{arguments} took {WAIT_S} s"
         for stream in (out, err):
             stream.seek(0)
         return Ended(code, out.read().decode(), err.read().decode())
