@@ -34,6 +34,7 @@ from thence.log.write.writer import Report, SegmentWriter
 
 if TYPE_CHECKING:
     from thence.core.values.guard import Unchanged
+    from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed
     from thence.log.write.relaying import Relay
 
@@ -181,6 +182,18 @@ class Appender:
         where = (self._disk, self._folder, self._vocabulary)
         writer = SegmentWriter(*where, self.notice, self._report)
         repair(*where, writer, self.notice, timeout_s)
+
+    def redactions(self) -> "Redactions":
+        """Returns the redactions of the log; nothing is read or written yet."""
+        from thence.log.check.redacting import Redactions
+
+        where = (self._disk, self._folder, self._vocabulary)
+
+        def record(kind: str, facts: Mapping[str, Any], causes: Sequence[str]) -> Event:
+            self.prepare()
+            return self._committed([self.notice(kind, facts, causes)], None, WAIT_S, self._last)
+
+        return Redactions(*where, record)
 
     def prepare(self) -> None:
         """Makes `.thence/` where an older or foreign log lacks it."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.values.guard import Unchanged
     from thence.index.plan.page import Page, PageQuery
+    from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed, Verification
 
 QUEUE_EVENTS_MAX = 10_000
@@ -141,7 +142,7 @@ class Log:
 
     @property
     def current_size(self) -> int:
-        """The size of `current_file` in bytes, as far as this process has written or seen it."""
+        """The size of `current_file` in bytes, as far as this process has seen it."""
         return self._appender.current_size
 
     @property
@@ -158,6 +159,11 @@ class Log:
     def received_causes(self) -> tuple[str, ...]:
         """The cause that THENCE_CAUSE handed on, if there is one."""
         return self._appender.origin.causes
+
+    @property
+    def redactions(self) -> "Redactions":
+        """The redactions of this log, for those who take lines back."""
+        return self._appender.redactions()
 
     @property
     def durability(self) -> Durability:
@@ -240,8 +246,7 @@ class Log:
     ) -> str:
         """Queues an event and returns its id; `flush` waits until it is durable.
 
-        The payload is taken as it is now. A full queue blocks, or drops the event, as
-        `open` was asked. Raises InvalidEvent, EventTooLarge, WriterClosed.
+        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, WriterClosed.
         """
         event_id = new_id()
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
@@ -266,10 +271,7 @@ class Log:
         self._appender.flush(timeout_s)
 
     def relay(self, lines: Iterable[bytes]) -> "Relayed":
-        """Appends lines of events from elsewhere, without newlines, as they stand, each once.
-
-        It returns when they are durable. Raises what `append` raises.
-        """
+        """Appends lines from elsewhere, without newlines, each once; they are durable then."""
         return self._appender.relay(lines)
 
     def environment(self, event: Cause) -> dict[str, str]:
@@ -385,10 +387,7 @@ class Log:
         return self.verify()
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
-        """Writes and syncs what was emitted, then closes; again does nothing.
-
-        True when all of it is durable. After `timeout_s` seconds it returns False.
-        """
+        """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
         self.answers.close()
         return self._appender.close(timeout_s)

@@ -81,6 +81,18 @@ def _shrunk(facts: Mapping[str, Any]) -> str:
     return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
 
 
+def _seal(facts: Mapping[str, Any]) -> str:
+    first, last = facts.get("from"), facts.get("to")
+    lines = f"lines {first:,} to {last:,}" if _is_number(first) and _is_number(last) else "lines"
+    node = f" of node {shown(facts['node_id'])}" if facts.get("node_id") else ""
+    return f"{lines}{node} were signed"
+
+
+def _redacted(facts: Mapping[str, Any]) -> str:
+    event = f"event {shown(facts['event_id'])}" if facts.get("event_id") else "an event"
+    return f"what {event} said was taken back{_why(facts)}"
+
+
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "recovered": _recovered,
     "gap": _gap,
@@ -91,6 +103,8 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "events_dropped": _events_dropped,
     "write_failed": _write_failed,
     "shrunk": _shrunk,
+    "seal": _seal,
+    "redacted": _redacted,
 }
 _SIM_NAMES = {
     "joined": "causes_joined",

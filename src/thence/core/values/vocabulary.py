@@ -149,6 +149,8 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
+    "seal": "log_seal",
+    "redacted": "log_redacted",
 }
 _ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
 

@@ -18,6 +18,8 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 PAGE_EVENTS_MAX = 1_000
 PAGE_BYTES_MAX = 1024 * 1024
 ANSWER_DIGESTS_MAX = 32_768
+WITHHELD_MAX = 1_000
+CLAIMED_NODES_MAX = 1_000
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
 STATUSES: tuple[Status, ...] = ("success", "duplicate", "rejected", "retry")
@@ -87,18 +89,27 @@ class DifferingBlock(msgspec.Struct, frozen=True):
 class BlocksAnswer(msgspec.Struct, frozen=True):
     """The differing blocks behind `after`; `next` is the one to go on behind, None at the end.
 
-    A replica that holds all that the blocks list holds all lines before `cursor`.
+    A replica that holds all that the blocks list holds all lines before `cursor`. `withheld` are
+    digests of lines, joined, whose bodies the server lacks though nobody took them back.
     """
 
     differing: tuple[DifferingBlock, ...]
     next: BlockPlace | None = None
     cursor: str = ""
+    withheld: bytes = b""  # base64 in JSON
 
 
 class DigestsRequest(msgspec.Struct, frozen=True):
     """A request for lines by their digests, in hex."""
 
     digests: tuple[str, ...]
+
+
+class KeyRequest(msgspec.Struct, frozen=True):
+    """A request for the claim of nodes by a public key, in hex; the answer is `TeamKeys`."""
+
+    public_key: str
+    nodes: tuple[str, ...] = ()
 
 
 class Secret(msgspec.Struct, frozen=True):

@@ -4,23 +4,22 @@ Where intact events share a line with other bytes, only those bytes are changed:
 returns and byte order marks are removed, lost newlines restored. Bad bytes are copied to
 `.thence/quarantine/`, synced, and left out of the segment. No line that is an event is changed.
 
-A repair runs under the append lock. A segment is written anew beside the old one, synced, and
-takes its name in one step: after a kill at any moment, the repair of a segment is either done
-or not begun. A copy in quarantine is named `….untold` until a notice of it is durable.
+A repair runs under the append lock. After a kill at any moment, the repair of a segment is either
+done or not begun. A copy in quarantine is named `….untold` until a notice of it is durable.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ThenceError
+from thence.log.check.rewriting import Edit, opened, rewrite
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_lock import WAIT_S, AppendLock
-from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import HEALS, MOVED
@@ -29,17 +28,6 @@ from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import CURRENT, own_folder, segments
 from thence.log.storage.tail_recovery import copy_aside
 from thence.log.write.writer import Notice, SegmentWriter
-
-_DRAFT = ".repair"
-
-
-class _Edit(NamedTuple):
-    """A byte range of a segment that `instead` replaces, which may be empty."""
-
-    start: int
-    end: int
-    instead: bytes
-    is_moved: bool
 
 
 @dataclass(slots=True)
@@ -163,7 +151,7 @@ def _plans(
 
 
 def _add_edit(
-    plan: _Plan, line: Line, edit: _Edit, recorded: DamageRecord, pending: list[_Region]
+    plan: _Plan, line: Line, edit: Edit, recorded: DamageRecord, pending: list[_Region]
 ) -> None:
     """Adds an edit to a plan; recorded damage alone makes no repair due."""
     plan.is_due |= not recorded.holds(line.file, line.offset, line.length)
@@ -184,7 +172,7 @@ def _number(pending: list[_Region], first: int, last: int) -> None:
     pending.clear()
 
 
-def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, _Edit | None]]:
+def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, Edit | None]]:
     """Yields each line of a segment with its edit, None if the line stays."""
     behind = -1
     for line in found:
@@ -192,57 +180,21 @@ def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, _Edit | None]]:
         if isinstance(line.content, Event):
             yield line, None
         elif line.content.code in HEALS:
-            yield line, _Edit(line.offset, end, HEALS[line.content.code], is_moved=False)
+            yield line, Edit(line.offset, end, HEALS[line.content.code], is_moved=False)
         elif line.content.code in MOVED and (line.is_whole or line.file != CURRENT):
             # behind an event of the same line, which keeps its newline
             is_rest = line.offset == behind
-            yield line, _Edit(line.offset, end + 1, b"\n" if is_rest else b"", is_moved=True)
+            yield line, Edit(line.offset, end + 1, b"\n" if is_rest else b"", is_moved=True)
         behind = end
 
 
 def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
     """Moves the bad regions of a segment to quarantine and replaces it by a repaired one."""
     own = own_folder(plan.path.parent)
-    for name in disk.names(own):
-        if name.endswith(_DRAFT):  # left by a killed repair
-            disk.unlink(own / name)
-    draft = own / f"{plan.path.name}-{new_id()}{_DRAFT}"
-    source = disk.open_read(plan.path)
-    try:
+    edits = (edit for _, edit in _edited(segment_lines(disk, plan.path, vocabulary)))
+    with opened(disk, plan.path) as source:
         _quarantine(disk, source, plan, own / "quarantine")
-        target = disk.open_append(draft)
-        try:
-            disk.copy_access(source, target)
-            edits = (edit for _, edit in _edited(segment_lines(disk, plan.path, vocabulary)))
-            _write(disk, source, target, (edit for edit in edits if edit is not None))
-            disk.sync_data(target)
-        except BaseException:
-            disk.unlink(draft)
-            raise
-        finally:
-            disk.close(target)
-    finally:
-        disk.close(source)
-    disk.rename(draft, plan.path)
-    disk.sync_folder(plan.path.parent)
-
-
-def _write(disk: Disk, source: int, target: int, edits: Iterable[_Edit]) -> None:
-    offset = 0
-    for edit in edits:
-        _copy(disk, source, offset, edit.start, target)
-        disk.write_all(target, edit.instead)
-        offset = edit.end
-    _copy(disk, source, offset, disk.file_id(source)[1], target)
-
-
-def _copy(disk: Disk, source: int, start: int, end: int, target: int) -> None:
-    while start < end:
-        data = disk.read_at(source, start, min(READ_BYTES, end - start))
-        if not data:  # an edit at the end includes a newline that may be missing
-            return
-        disk.write_all(target, data)
-        start += len(data)
+        rewrite(disk, own, plan.path, source, (edit for edit in edits if edit is not None))
 
 
 def _quarantine(disk: Disk, source: int, plan: _Plan, quarantine: Path) -> None:

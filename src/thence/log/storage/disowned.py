@@ -15,7 +15,8 @@ from thence.core.values.codec import BadLine, parse
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import Disk, noise_bits, process_id
+from thence.log.storage.disk import Disk
+from thence.log.storage.redactions import replace_durably
 from thence.log.storage.segment import own_folder
 
 DISOWNED_MAX = 1_000
@@ -72,11 +73,7 @@ def disown(disk: Disk, folder: Path, node_id: str, events: Iterable[Event]) -> b
         if len(keys) > DISOWNED_MAX:
             return False
         if len(keys) > len(before):
-            path = own_folder(folder) / _NAME
-            draft = path.with_name(f"{_NAME}.{process_id()}.{noise_bits(32):08x}")
-            disk.write_new(draft, msgspec.json.encode({**known, node_id: keys}) + b"\n")
-            disk.rename(draft, path)
-            disk.sync_folder(path.parent)
+            replace_durably(disk, own_folder(folder) / _NAME, {**known, node_id: keys})
         return True
     finally:
         lock.release()

@@ -22,6 +22,7 @@ from thence.log.storage.disowned import disown
 from thence.log.storage.findings import Relayed
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
+from thence.log.storage.redactions import read_redactions, without_body
 from thence.log.storage.segment import current_path
 from thence.log.write.writer import Notice, Report, SegmentWriter
 
@@ -76,7 +77,9 @@ class Relay:
         """
         bad: list[tuple[bytes, BadLine]] = []
         events: list[Event] = []
-        for line in lines:
+        redactions = read_redactions(self._disk, self._folder)
+        for given in lines:
+            line = without_body(given, redactions)
             event = parse(line, self._vocabulary)
             if isinstance(event, BadLine):
                 bad.append((line, event))

@@ -1,0 +1,78 @@
+"""The rewriting of a segment under the append lock: edits of some bytes, all others as they were.
+
+A segment is written anew beside the old one, synced, and takes its name in one step: after a kill
+at any moment it is either rewritten or as it was.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.process_state import new_id
+
+_DRAFT = ".repair"
+
+
+class Edit(NamedTuple):
+    """A byte range of a segment that `instead` replaces, which may be empty.
+
+    `is_moved` means that the bytes were copied to quarantine before.
+    """
+
+    start: int
+    end: int
+    instead: bytes
+    is_moved: bool
+
+
+@contextmanager
+def opened(disk: Disk, path: Path) -> Iterator[int]:
+    """Gives a descriptor that reads a file."""
+    source = disk.open_read(path)
+    try:
+        yield source
+    finally:
+        disk.close(source)
+
+
+def rewrite(disk: Disk, own: Path, path: Path, source: int, edits: Iterable[Edit]) -> None:
+    """Replaces a file, of which `source` is a descriptor, by one with edits in their order.
+
+    `own` is the folder `.thence` of the log. The caller holds the append lock.
+    """
+    for name in disk.names(own):
+        if name.endswith(_DRAFT):  # left by a killed process
+            disk.unlink(own / name)
+    draft = own / f"{path.name}-{new_id()}{_DRAFT}"
+    target = disk.open_append(draft)
+    try:
+        disk.copy_access(source, target)
+        _write(disk, source, target, edits)
+        disk.sync_data(target)
+    except BaseException:
+        disk.unlink(draft)
+        raise
+    finally:
+        disk.close(target)
+    disk.rename(draft, path)
+    disk.sync_folder(path.parent)
+
+
+def _write(disk: Disk, source: int, target: int, edits: Iterable[Edit]) -> None:
+    offset = 0
+    for edit in edits:
+        _copy(disk, source, offset, edit.start, target)
+        disk.write_all(target, edit.instead)
+        offset = edit.end
+    _copy(disk, source, offset, disk.file_id(source)[1], target)
+
+
+def _copy(disk: Disk, source: int, start: int, end: int, target: int) -> None:
+    while start < end:
+        data = disk.read_at(source, start, min(READ_BYTES, end - start))
+        if not data:  # an edit at the end includes a newline that may be missing
+            return
+        disk.write_all(target, data)
+        start += len(data)

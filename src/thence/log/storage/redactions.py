@@ -1,0 +1,63 @@
+"""The redactions of a log: digests (D) of lines whose bodies were taken back for good.
+
+`.thence/redactions.json` holds them. It is written, and synced, before a line is rewritten, so that
+no whole line of these is taken in again, from wherever it comes.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from thence.core.values.digests import digests, redacted
+from thence.errors import InvalidEvent
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import Disk, noise_bits, process_id
+from thence.log.storage.segment import own_folder
+
+_NAME = "redactions.json"
+
+
+def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
+    """Returns the digests of lines that were taken back; none where the file can't be read."""
+    path = own_folder(folder) / _NAME
+    if disk.path_id(str(path)) is None:
+        return frozenset()
+    try:
+        found = msgspec.json.decode(disk.read_whole(path) or b"", type=list[str])
+        return frozenset(map(bytes.fromhex, found))
+    except (msgspec.MsgspecError, ValueError):
+        return frozenset()
+
+
+def record_redactions(disk: Disk, folder: Path, taken_back: Iterable[bytes]) -> None:
+    """Records digests of lines as taken back, durably. Raises LogBusy, DiskError."""
+    lock = AppendLock(disk, own_folder(folder) / "lock")
+    try:
+        lock.acquire()
+        known = read_redactions(disk, folder)
+        found = known.union(taken_back)
+        if len(found) > len(known):
+            names = sorted(digest.hex() for digest in found)
+            replace_durably(disk, own_folder(folder) / _NAME, names)
+    finally:
+        lock.release()
+        lock.close()
+
+
+def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
+    """Returns a line as it may be kept: redacted if it is one of the redactions."""
+    if not redactions:
+        return line
+    try:
+        return redacted(line) if digests(line).line in redactions else line
+    except InvalidEvent:
+        return line
+
+
+def replace_durably(disk: Disk, path: Path, value: object) -> None:
+    """Writes a file of JSON beside the old one, which it replaces; both steps are synced."""
+    draft = path.with_name(f"{path.name}.{process_id()}.{noise_bits(32):08x}")
+    disk.write_new(draft, msgspec.json.encode(value) + b"\n")
+    disk.rename(draft, path)
+    disk.sync_folder(path.parent)
