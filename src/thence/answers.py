@@ -254,6 +254,11 @@ class Answers:
         index.rebuild(on_read)
         return count(index, Filter())
 
+    def renew(self) -> None:
+        """Rebuilds the index if there is one: what is no longer in the log leaves it."""
+        if self._folder in self._opened or self._has_index():
+            self.rebuild()
+
     def query(
         self,
         *,

@@ -193,7 +193,7 @@ class Appender:
             self.prepare()
             return self._committed([self.notice(kind, facts, causes)], None, WAIT_S, self._last)
 
-        return Redactions(*where, record)
+        return Redactions(*where, record, self._answers.renew)
 
     def prepare(self) -> None:
         """Makes `.thence/` where an older or foreign log lacks it."""

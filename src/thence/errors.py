@@ -20,6 +20,7 @@
     │   ├── BadAnswer                  the answer is not that of a server of thence
     │   ├── CursorUnknown              the server has another history than before
     │   └── BatchRefused               a batch holds something that the server can't take
+    ├── RedactionRefused               an event can't be taken back, or not by this user
     ├── NotAServer                     the folder holds no database of a team's server
     ├── ServerExists (FileExistsError) the folder holds one already
     ├── AccountRefused (ValueError)    a user or team can't be made or changed in this way
@@ -200,6 +201,10 @@ class NotLoggedIn(SyncError):
 
 class SyncRefused(SyncError):
     """Error: the server refuses this user, team or log; trying again changes nothing."""
+
+
+class RedactionRefused(ThenceError):
+    """Error: what an event says can't be taken back, or not with the key of this user."""
 
 
 class ServerUnreachable(SyncError):

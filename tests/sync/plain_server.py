@@ -10,6 +10,7 @@ from hashlib import sha256
 from random import Random
 
 from thence.core.wire.messages import BlockPlace, BlocksAnswer, DifferingBlock, EventVerdict
+from thence.core.wire.seals import TeamKeys
 from thence.errors import CursorUnknown, ServerUnreachable
 from thence.sync.transport import TakenPage
 
@@ -41,6 +42,8 @@ def digest(line: bytes) -> bytes:
     skipped = (*_BODY, "seq", "lamport_clock", "body_sha256", "crc")
     head = b",".join(text for key, text in members if key not in skipped)
     b = sha256(b"thence body 1\n" + body).hexdigest().encode()
+    if "body_sha256" in values:
+        b = values["body_sha256"].strip(b'"')
     c = sha256(b"thence content 1\n" + head + b"\n" + b).hexdigest().encode()
     numbers = values["seq"] + b" " + values["lamport_clock"]
     return sha256(b"thence line 1\n" + numbers + b" " + c).digest()
@@ -53,6 +56,7 @@ class PlainServer:
         self.lines = []
         self.digests = {}
         self.epoch = "first"
+        self.claims, self.admins = {}, set()
         self.refuse = lambda line: None
 
     def backup(self):
@@ -128,6 +132,14 @@ class PlainServer:
         self.lines.append(line)
         return EventVerdict(event_id, "success")
 
+    def keys(self):
+        return TeamKeys(dict(self.claims), tuple(self.admins))
+
+    def claim(self, public_key, nodes):
+        for node in nodes:
+            self.claims.setdefault(node, public_key)
+        return self.keys()
+
     def lines_of(self, digests):
         return [self.digests[one] for one in digests if one in self.digests]
 
@@ -161,6 +173,12 @@ class Connection:
 
     def lines(self, digests):
         return self._asked("lines_of", digests)
+
+    def keys(self):
+        return self._asked("keys")
+
+    def claim(self, public_key, nodes):
+        return self._asked("claim", public_key, nodes)
 
 
 def line_ids(lines):

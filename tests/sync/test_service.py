@@ -31,6 +31,8 @@ class Counts(NamedTuple):
     left: int = 0
     parked: int = 0
     error: ThenceError | None = None
+    sealed: int = 0
+    taken_back: int = 0
 
     @property
     def is_complete(self):

@@ -22,12 +22,23 @@ from thence.core.wire.messages import (
     EventVerdict,
     batches,
 )
-from thence.errors import BadAnswer, BatchRefused, CursorUnknown, InvalidEvent, ThenceError
+from thence.core.wire.seals import Signer
+from thence.errors import (
+    BadAnswer,
+    BatchRefused,
+    CursorUnknown,
+    InvalidEvent,
+    SyncRefused,
+    ThenceError,
+)
 from thence.replica import OS_DISK, Disk, Log
+from thence.signing import known_key
 from thence.sync.credentials import CredentialStore
 from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
 from thence.sync.http_transport import transport_to
+from thence.sync.sealing import own_nodes, proven, seal_own_lines
 from thence.sync.secret_rules import FoundSecret, secret_in
+from thence.sync.taking_back import carry_out
 from thence.sync.target import enabled_target
 from thence.sync.transport import Transport
 
@@ -51,7 +62,8 @@ class RoundProgress(msgspec.Struct, frozen=True):
 class RoundResult(msgspec.Struct, frozen=True):
     """The result of a round, counted in lines.
 
-    `left` are lines without a verdict, `parked` those kept back in all, `error` is what ended the
+    `left` are lines without a verdict, `parked` those kept back in all, `sealed` the seals that
+    were appended, `taken_back` the lines that are redacted from now on; `error` is what ended the
     round early.
     """
 
@@ -62,6 +74,8 @@ class RoundResult(msgspec.Struct, frozen=True):
     left: int
     parked: int
     error: ThenceError | None = None
+    sealed: int = 0
+    taken_back: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -76,7 +90,8 @@ class SyncEngine:
     makes sure that one round runs at a time over all processes. `target` names server, team and
     log, so that another target gets the whole history. `progress` is called often. Up to
     `fetched_max` lines are taken one by one, more of them in pages. A line in which `find_secret`
-    finds one is parked, never sent. Raises ReadFailed, SyncRefused, NotLoggedIn.
+    finds one is parked, never sent. With a `signer` own lines are sealed before they are brought.
+    Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -88,16 +103,21 @@ class SyncEngine:
         progress: Callable[[RoundProgress], None] | None = None,
         fetched_max: int = FETCHED_MAX,
         find_secret: Callable[[bytes], FoundSecret | None] = secret_in,
+        signer: Signer | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
         self._log = log
         if transport is None:
             own = enabled_target(log.folder)
-            transport, target = transport_to(own, CredentialStore()), own.key
+            store = CredentialStore()
+            transport, target = transport_to(own, store), own.key
+            signer = signer or known_key(store.folder)
         self._transport = transport
         self._progress = progress or _ignore
         self._fetched_max = fetched_max
         self._find_secret = find_secret
+        self._signer = signer
+        self._disk = disk
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
         self._reset()
 
@@ -108,6 +128,7 @@ class SyncEngine:
         try:
             self._held.update()  # first: what is not known to be here can't be counted as left
             self._relay(self._held.parked_lines(), is_parked=True)
+            self._seal()
             cursor = self._compare(self._fetched_max)
             if cursor is None:
                 self._take()
@@ -116,6 +137,7 @@ class SyncEngine:
             try:
                 self._fetch(self._held.missing_here())
                 self._held.move_cursor(cursor or "")
+                self._take_back()
             except BadAnswer:  # what the server withholds keeps nothing here
                 self._bring()
                 raise
@@ -124,7 +146,15 @@ class SyncEngine:
             error = failure
         left, parked = self._held.pending(), len(self._held.parked())
         return RoundResult(
-            self._taken, self._delivered, self._duplicate, self._rejected, left, parked, error
+            self._taken,
+            self._delivered,
+            self._duplicate,
+            self._rejected,
+            left,
+            parked,
+            error,
+            self._sealed,
+            self._taken_back,
         )
 
     def pending(self) -> int:
@@ -150,7 +180,30 @@ class SyncEngine:
 
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
-        self._to_bring = self._parked_now = 0
+        self._to_bring = self._parked_now = self._sealed = self._taken_back = 0
+
+    def _seal(self) -> None:
+        """Claims the log's own nodes and seals their lines, for what may be asked of them later."""
+        if self._signer is None:
+            return
+        nodes = own_nodes(self._log.folder, self._disk)
+        claim = " ".join((self._signer.public_key, *nodes))
+        if nodes and not self._held.has_claimed(claim):
+            try:
+                self._transport.claim(self._signer.public_key, nodes)
+                self._held.set_claimed(claim)
+            except (SyncRefused, BadAnswer):  # of a reader, or by a server without keys
+                pass
+        self._sealed = seal_own_lines(self._log, self._held, self._signer, self._disk)
+
+    def _take_back(self) -> None:
+        """Takes back the bodies of lines for which the log holds a proven redaction."""
+        known = self._log.redactions.digests()
+        held = self._held.notices.redactions()
+        waiting = [each for each in held if each.redaction.digest not in known]
+        found = proven(self._held, self._transport.keys(), waiting) if waiting else []
+        if found:
+            self._taken_back = carry_out(self._log, self._held, found)
 
     def _take(self) -> None:
         """Takes pages until the server has no more behind the cursor."""

@@ -21,6 +21,7 @@ CREATE TABLE lines (
     node TEXT NOT NULL,
     block INTEGER NOT NULL,
     digest BLOB NOT NULL,
+    seq INTEGER NOT NULL, -- 0 of a line without numbers
     segment INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL,
@@ -37,6 +38,16 @@ CREATE TABLE blocks (
     PRIMARY KEY (node, block)
 ) WITHOUT ROWID;
 
+-- seals and redactions, with their lines
+CREATE TABLE notices (
+    kind TEXT NOT NULL, -- seal, redacted
+    node TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    line BLOB NOT NULL,
+    PRIMARY KEY (kind, digest)
+) WITHOUT ROWID;
+
 -- lines that the server or this log can't take, with the reason
 CREATE TABLE parked (
     direction TEXT NOT NULL, -- push, pull
@@ -51,5 +62,6 @@ CREATE TABLE parked (
 -- lines that match a rule for secrets, and are sent all the same: the user named them
 CREATE TABLE confirmed (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 
--- target: what the rest is known of; cursor: behind the last line that was taken
+-- target: what the rest is known of; cursor: behind the last line that was taken;
+-- claimed: the key and the nodes that were claimed by it
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

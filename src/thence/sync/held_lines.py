@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, event_id_of, parse
+from thence.core.values.codec import BadLine, event_id_of
 from thence.core.values.digests import digests, same_event_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.blocks import DIGEST_BYTES, BlockDigest, Place, place_of
@@ -32,14 +32,18 @@ from thence.log.read.reader import lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder
+from thence.sync.held_notices import HeldNotices
 
 SYNC_FOLDER = "sync"
 _NAME = "held.db"
-_VERSION = 2
+_VERSION = 3
 _BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
 _REASON_CHARACTERS_MAX = 500
+
+# the number of a line, and where it stands: offset and length
+_Extent = tuple[int, int, int]
 
 
 class HeldLine(NamedTuple):
@@ -89,6 +93,7 @@ class HeldLines:
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
         self._path = own_folder(folder) / SYNC_FOLDER / _NAME
         self._db = self._opened()
+        self.notices = HeldNotices(self._db, vocabulary)
         if self._state("target") != target:
             with self._writing():
                 self._forget_target(target)
@@ -234,6 +239,15 @@ class HeldLines:
         """The cursor behind the last line that was taken from the server; "" at first."""
         return self._state("cursor")
 
+    def has_claimed(self, claim: str) -> bool:
+        """Reports whether a claim of nodes by a key is the last that was made at this target."""
+        return self._state("claimed") == claim
+
+    def set_claimed(self, claim: str) -> None:
+        """Keeps a claim of nodes by a key, which the server knows."""
+        with self._writing():
+            self._set_state("claimed", claim)
+
     def move_cursor(self, cursor: str) -> None:
         """Keeps a cursor; call it when the lines before it are durable."""
         with self._writing():
@@ -256,6 +270,7 @@ class HeldLines:
         )
         try:
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != _VERSION:
                 connection.execute("BEGIN IMMEDIATE")
@@ -286,15 +301,15 @@ class HeldLines:
         self._db.execute("UPDATE blocks SET delivered_count = 0")
         for table in ("parked", "confirmed"):
             self._db.execute(f"DELETE FROM {table}")
-        self._set_state("cursor", "")
-        self._set_state("target", target)
+        for key, value in (("cursor", ""), ("claimed", ""), ("target", target)):
+            self._set_state(key, value)
 
     def _update(self) -> None:
         there = present(self._disk, self._folder)
         known = match_segments(self._disk, self._folder, snapshots(self._db), there)
         if known is None:  # repaired, cut or restored
             with self._writing():
-                for table in ("segments", "lines"):
+                for table in ("segments", "lines", "notices"):
                     self._db.execute(f"DELETE FROM {table}")
                 self._db.execute("UPDATE blocks SET count = 0, sum = x''")
             known = {}
@@ -310,7 +325,7 @@ class HeldLines:
         ):
             intake.sync()
             for block in intake.blocks():
-                rows: dict[Place, dict[bytes, tuple[int, int]]] = {}
+                rows: dict[Place, dict[bytes, _Extent]] = {}
                 for found in lines_of(block, self._vocabulary):
                     if not isinstance(found.content, BadLine):
                         self._sort_in(rows, found.content, found.offset)
@@ -318,19 +333,20 @@ class HeldLines:
                     self._add(place, lines, intake.id)
             intake.save(self._db)
 
-    def _sort_in(
-        self, rows: dict[Place, dict[bytes, tuple[int, int]]], event: Event, offset: int
-    ) -> None:
+    def _sort_in(self, rows: dict[Place, dict[bytes, _Extent]], event: Event, offset: int) -> None:
         try:
             digest = digest_of(event)
         except InvalidEvent:
             return  # it has no digests: no server takes it
-        rows.setdefault(place_in(event, digest), {})[digest] = (offset, len(event.line))
+        seq = 0 if event.is_foreign else event.seq
+        rows.setdefault(place_in(event, digest), {})[digest] = (seq, offset, len(event.line))
+        if seq:
+            self.notices.note(event, digest)
 
-    def _add(self, place: Place, lines: Mapping[bytes, tuple[int, int]], segment: int) -> None:
+    def _add(self, place: Place, lines: Mapping[bytes, _Extent], segment: int) -> None:
         known = self._digests(place)
-        new = [(*place, d, segment, *at) for d, at in lines.items() if d not in known]
-        self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", new)
+        new = [(*place, d, at[0], segment, *at[1:]) for d, at in lines.items() if d not in known]
+        self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", new)
         sql = "SELECT count, sum FROM blocks WHERE node = ? AND block = ?"
         row = self._db.execute(sql, place).fetchone()
         block = BlockDigest(row[0], int.from_bytes(row[1])) if row else BlockDigest()
@@ -359,9 +375,3 @@ _LACKING = (
     " USING (node, block) WHERE digest NOT IN (SELECT digest FROM theirs)"
     " AND digest NOT IN (SELECT digest FROM parked WHERE direction = 'push')"
 )
-
-
-def event_in(line: bytes, vocabulary: Vocabulary) -> Event | None:
-    """Returns the event of a line from elsewhere, None if it is none."""
-    found = parse(line, vocabulary)
-    return None if isinstance(found, BadLine) else found

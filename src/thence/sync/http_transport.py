@@ -20,6 +20,7 @@ from thence.core.wire.messages import (
     DifferingBlock,
     DigestsRequest,
     EventVerdict,
+    KeyRequest,
     Lines,
     LinesPage,
     LiveToken,
@@ -29,6 +30,7 @@ from thence.core.wire.messages import (
     Tokens,
     joined,
 )
+from thence.core.wire.seals import TeamKeys
 from thence.errors import BadAnswer, BatchRefused, NotLoggedIn, SyncRefused
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.http_answers import (
@@ -154,6 +156,15 @@ class HttpTransport:
         if is_log_unknown(answer):
             return ()
         return self._lines_of(self._decoded(answer, Lines).events)
+
+    def keys(self) -> TeamKeys:
+        """Returns the keys of the team."""
+        return self._decoded(self._ask("GET", "keys/"), TeamKeys)
+
+    def claim(self, public_key: str, nodes: Sequence[str]) -> TeamKeys:
+        """Claims nodes for a key, those that nobody has claimed; returns the keys of the team."""
+        body = msgspec.json.encode(KeyRequest(public_key, tuple(nodes)))
+        return self._decoded(self._ask("POST", "keys/", body=body), TeamKeys)
 
     def live_token(self) -> str:
         """Returns a token for one live connection.

@@ -6,11 +6,13 @@ what was last enabled and last logged in.
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
+from thence.core.wire.seals import Signer, TeamKeys
 from thence.errors import (
     BadAnswer,
     CursorUnknown,
@@ -24,6 +26,7 @@ from thence.errors import (
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, now
+from thence.signing import known_key
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import RoundProgress, RoundResult, SyncEngine
 from thence.sync.file_lock import FileLock
@@ -99,18 +102,20 @@ def opened_engine(
     target: SyncTarget,
     transport: Transport,
     *,
-    engine: EngineFactory = SyncEngine,
+    engine: EngineFactory | None = None,
+    signer: Signer | None = None,
     progress: Progress | None = None,
 ) -> SyncEngine:
-    """Makes the engine of a log and a target. Close it."""
-    return engine(log, transport, target=target.key, progress=progress)
+    """Makes the engine of a log and a target, by default one that seals with `signer`. Close it."""
+    make = engine or partial(SyncEngine, signer=signer)
+    return make(log, transport, target=target.key, progress=progress)
 
 
 def run_round(
     log: Log,
     store: CredentialStore,
     *,
-    engine: EngineFactory = SyncEngine,
+    engine: EngineFactory | None = None,
     wait_s: float = 0.0,
     request_s: float = REQUEST_S,
     progress: Progress | None = None,
@@ -132,9 +137,15 @@ def run_round(
         try:
             with closing(transport_to(target, store, request_s=request_s)) as transport:
                 paced = PacedTransport(transport, wait, queue_lock(log)) if wait else None
-                used = paced or transport
                 with closing(
-                    opened_engine(log, target, used, engine=engine, progress=progress)
+                    opened_engine(
+                        log,
+                        target,
+                        paced or transport,
+                        engine=engine,
+                        signer=known_key(store.folder),
+                        progress=progress,
+                    )
                 ) as made:
                     counts = made.round()
                     error = counts.error
@@ -163,7 +174,9 @@ def recorded(
     status = _status(before, counts, error, is_background=is_background)
     mark = before.mark if before else None
     if counts is not None and end is not None:
-        mark = SyncedMark(*end, taken=counts.taken, left=counts.left)
+        mark = SyncedMark(*end, taken=counts.taken + counts.sealed, left=counts.left)
+        if counts.taken_back and (now_end := _end_of(log)):  # segments were rewritten
+            mark = SyncedMark(*now_end, taken=0, left=counts.left)
     status = msgspec.structs.replace(status, mark=mark)
     write_status(log.folder, status)
     return RoundOutcome(status, error)
@@ -221,6 +234,7 @@ def _status(
         rejected=counts.rejected,
         left=counts.left,
         parked=counts.parked,
+        taken_back=counts.taken_back,
     )
 
 
@@ -270,6 +284,16 @@ class PacedTransport:
         """Returns those lines that the server holds of these digests."""
         self._pause(0.0)
         return self._transport.lines(digests)
+
+    def keys(self) -> TeamKeys:
+        """Returns the keys of the team."""
+        self._pause(0.0)
+        return self._transport.keys()
+
+    def claim(self, public_key: str, nodes: Sequence[str]) -> TeamKeys:
+        """Claims nodes for a key."""
+        self._pause(0.0)
+        return self._transport.claim(public_key, nodes)
 
     def _pause(self, pause_s: float) -> None:
         """Pauses; raises SyncError if the round is to end."""

@@ -69,8 +69,8 @@ class RoundStatus(msgspec.Struct, frozen=True):
     """The last round of any process, by a clock of this machine.
 
     `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
-    time that nothing stayed behind. `is_background` is whether a background service ran it.
-    `mark` is that of the last round that compared lines.
+    time that nothing stayed behind; `taken_back` counts redactions. `is_background` is whether a
+    background service ran it. `mark` is that of the last round that compared lines.
     """
 
     at: str
@@ -87,6 +87,7 @@ class RoundStatus(msgspec.Struct, frozen=True):
     succeeded_at: str = ""
     is_background: bool = False
     mark: SyncedMark | None = None
+    taken_back: int = 0
 
 
 def sync_folder(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The connection of the engine to a server: four questions about one log of one team.
+"""The connection of the engine to a server: four questions about one log of a team, two about keys.
 
 An implementation neither retries nor sleeps. Each call raises SyncError: ServerUnreachable,
 ServerBusy, NotLoggedIn, SyncRefused, BadAnswer; `page` also CursorUnknown, `batch` BatchRefused.
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
+from thence.core.wire.seals import TeamKeys
 
 
 class TakenPage(NamedTuple):
@@ -35,4 +36,12 @@ class Transport(Protocol):
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those lines that the server holds of these digests (D)."""
+        ...
+
+    def keys(self) -> TeamKeys:
+        """Returns the keys of the team."""
+        ...
+
+    def claim(self, public_key: str, nodes: Sequence[str]) -> TeamKeys:
+        """Claims nodes for a key, those that nobody has claimed; returns the keys of the team."""
         ...

@@ -39,6 +39,7 @@ def enable_command(
     """
     check_packages()
     from thence.replica import now
+    from thence.signing import own_key
     from thence.sync.credentials import CredentialStore
     from thence.sync.target import SyncTarget, switched, write_target
 
@@ -55,6 +56,7 @@ def enable_command(
     found = named_for_server(out, log, name)
     wanted = SyncTarget(login.server, slug, login.username, found.name, found.kind, now())
     target = switched(found.folder, wanted, may_switch=may_switch)
+    own_key()  # of this machine: it signs what this log writes, from the next round on
     write_target(found.folder, target)
     if is_json:
         out.json(target)

@@ -38,6 +38,8 @@ def now_command(log: str | None, is_json: bool) -> None:
         out.write(f"took {counts['taken']:,}, brought {counts['delivered']:,}")
         if counts["duplicate"]:
             out.notice(f"{counts['duplicate']:,} were there already")
+        if counts["taken_back"]:
+            out.notice(f"{counts['taken_back']:,} were taken back: they say nothing any more")
 
 
 def _drained(out: Output, replica: Log) -> dict[str, int]:
@@ -46,7 +48,7 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
     from thence.sync.rounds import run_round
 
     store = CredentialStore()
-    sums = dict.fromkeys(("taken", "delivered", "duplicate", "rejected"), 0)
+    sums = dict.fromkeys(("taken", "delivered", "duplicate", "rejected", "taken_back"), 0)
     with lines_exchanged(out) as show:
         for rounds_left in reversed(range(_ROUNDS_MAX)):
             outcome = run_round(replica, store, wait_s=_WAIT_S, progress=show)

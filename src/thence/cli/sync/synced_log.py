@@ -89,13 +89,14 @@ def named_for_server(out: Output, log: str | None, name: str | None) -> NamedLog
 
 
 def check_packages() -> None:
-    """Raises ExtraMissing if the package is missing that speaks HTTP."""
-    if find_spec("httpx2") is None:
-        raise ExtraMissing(
-            "could not speak to a server",
-            cause="httpx2 is not installed",
-            hint="pip install 'thence[sync]'",
-        )
+    """Raises ExtraMissing if a package is missing that speaks HTTP or signs."""
+    for package in ("httpx2", "nacl"):
+        if find_spec(package) is None:
+            raise ExtraMissing(
+                "could not speak to a server",
+                cause=f"{package} is not installed",
+                hint="pip install 'thence[sync]'",
+            )
 
 
 def _project_journal(folder: Path, *, is_named: bool) -> NamedLog | None:

@@ -1,8 +1,8 @@
 """The redactions of an open log: notices about them, and the taking back of lines' bodies.
 
-A line that is taken back is replaced by its redacted form in all segments, and in quarantine. Its
-digest is recorded before, durably, so that the whole line is not taken in again; after a kill at
-any moment taking it back again completes it.
+A line that is taken back is replaced by its redacted form in all segments, and in quarantine. Then
+its digest is recorded, so that the whole line is not taken in again should the redacted one get
+lost; until then the log knows it by its digest. After a kill taking it back again completes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,13 +26,21 @@ Record = Callable[[str, Mapping[str, Any], Sequence[str]], Event]
 
 
 class Redactions:
-    """The redactions of one open log; `record` appends its notices."""
+    """The redactions of one open log; `record` appends its notices, `renew` its index."""
 
-    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary, record: Record) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        vocabulary: Vocabulary,
+        record: Record,
+        renew: Callable[[], None],
+    ) -> None:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
         self._record = record
+        self._renew = renew
 
     def digests(self) -> frozenset[bytes]:
         """Returns the digests (D) of all lines that were taken back for good."""
@@ -56,7 +64,6 @@ class Redactions:
         own = own_folder(self._folder)
         lock = AppendLock(self._disk, own / "lock")
         try:
-            record_redactions(self._disk, self._folder, set().union(*wanted.values()))
             lock.acquire()
             changed = 0
             for path in segments(self._disk, self._folder):
@@ -64,12 +71,15 @@ class Redactions:
             for name in self._disk.names(own / "quarantine"):
                 path = own / "quarantine" / name
                 changed += self._rewrite(path, self._edits_of_damage(path, wanted))
-            return changed
+            lock.release()
+            record_redactions(self._disk, self._folder, set().union(*wanted.values()))
         except DiskError as error:
             raise append_error(self._folder, error) from error
         finally:
             lock.release()
             lock.close()
+        self._renew()
+        return changed
 
     def _rewrite(self, path: Path, edits: Iterable[Edit]) -> int:
         found = list(edits)

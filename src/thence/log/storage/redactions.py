@@ -1,7 +1,7 @@
 """The redactions of a log: digests (D) of lines whose bodies were taken back for good.
 
-`.thence/redactions.json` holds them. It is written, and synced, before a line is rewritten, so that
-no whole line of these is taken in again, from wherever it comes.
+`.thence/redactions.json` holds them, so that no whole line of these is taken in again, from
+wherever it comes.
 """
 
 from collections.abc import Iterable

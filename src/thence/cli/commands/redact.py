@@ -1,0 +1,117 @@
+"""The command `redact`: takes back what one event says."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.output import Output, current
+from thence.errors import RedactionRefused, SyncError
+from thence.replica import Log
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.core.wire.seals import TeamKeys
+    from thence.sync.target import SyncTarget
+
+_REMAINS = (
+    "what git has committed, other people's copies, backups and exports: they keep it",
+    "whoever has read it",
+)
+
+
+@click.command(
+    "redact",
+    **help_with("thence redact 01JQXW5D8GSCGYB15ZC3R10NTF --reason 'a password' --yes"),
+)
+@click.argument("event")
+@click.option("--reason", metavar="TEXT", default="", help="Why, in a few words; all will read it.")
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be taken back.")
+@log_option
+@json_option
+@verbosity_options
+def redact_command(
+    event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None, is_json: bool
+) -> None:
+    """Take back what an event says: its payload and description go, all else stays.
+
+    The event keeps its place, its type, its causes and its digests. With sync, the server and every
+    clone follow, if your key wrote the event or you are an admin of the team.
+    """
+    from thence.cli.shared.opened import find_event, open_for_reading
+    from thence.signing import known_key, own_key
+    from thence.sync.taking_back import check_right, is_taken_back, take_back
+    from thence.sync.target import read_target
+
+    _check_packages()
+    out = current()
+    with open_for_reading(out, log) as replica:
+        found = find_event(out, replica, event)
+        target = read_target(replica.folder)
+        enabled = target if target is not None and target.is_enabled else None
+        known = known_key()
+        keys = _team_keys(out, enabled) if enabled else None
+        key = known.public_key if known else ""
+        check_right(replica, found, key, keys, is_synced=enabled is not None)
+        is_done = is_taken_back(replica, found)
+        if not is_done:
+            _ask(out, replica, found, is_sure=is_sure or is_dry)
+        lines = 0
+        if not is_dry:
+            name = target.key if target else ""
+            lines = take_back(replica, found, reason, own_key(), target=name).lines
+    if is_json:
+        out.json({"event_id": found.event_id, "lines": lines, "remains": list(_REMAINS)})
+        return
+    _report(out, found, enabled, is_done=is_done, is_dry=is_dry)
+
+
+def _check_packages() -> None:
+    from thence.cli.sync.synced_log import check_packages
+
+    check_packages()
+
+
+def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
+    """Returns the keys of the team, None if its server can't be asked now."""
+    from contextlib import closing
+
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.http_transport import transport_to
+
+    try:
+        with closing(transport_to(target, CredentialStore())) as transport:
+            return transport.keys()
+    except SyncError as error:
+        out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
+        return None
+
+
+def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:
+    out.notice(f"to be taken back: {replica.vocabulary.sentence(event)}")
+    if is_sure:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("there is no terminal to ask on; add --yes")
+    if not click.confirm("It can't be undone. Take it back?", err=True):
+        raise RedactionRefused(
+            "did not take back",
+            place=event.event_id,
+            cause="you did not agree",
+            hint="nothing was changed",
+        )
+
+
+def _report(
+    out: Output, event: "Event", target: "SyncTarget | None", *, is_done: bool, is_dry: bool
+) -> None:
+    verb = "would be" if is_dry else "was already" if is_done else "was"
+    out.write(f"what {event.event_id} said {verb} taken back")
+    if target is not None and not is_dry:
+        out.notice(f"carry it to team {target.team}: thence sync now")
+    for remaining in _REMAINS:
+        out.notice(f"not reached: {remaining}")
+    if not event.members.get("nonce") and not is_done:
+        out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")

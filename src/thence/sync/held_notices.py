@@ -1,0 +1,92 @@
+"""The seals and redactions among the lines that a log holds, kept beside their digests.
+
+They are found by the kind of notice alone; what they prove is for `sealing` to say.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.core.values.codec import BadLine, parse
+from thence.core.values.vocabulary import Vocabulary
+from thence.core.wire.blocks import BLOCK_NUMBERS
+from thence.core.wire.seals import REDACTED, SEAL, Redaction, Seal, redaction_in, seal_in
+
+
+class HeldSeal(NamedTuple):
+    """A seal with D of its line; nothing of it is checked."""
+
+    seal: Seal
+    digest: bytes
+
+
+class HeldRedaction(NamedTuple):
+    """A redaction with node, number and D of its own line; nothing of it is checked."""
+
+    redaction: Redaction
+    node: str
+    seq: int
+    digest: bytes
+
+
+class HeldNotices:
+    """The notices in the database of a log's held lines."""
+
+    def __init__(self, database: sqlite3.Connection, vocabulary: Vocabulary) -> None:
+        self._db = database
+        self._vocabulary = vocabulary
+
+    def note(self, event: Event, digest: bytes) -> None:
+        """Keeps an event if it is a seal or a redaction; call it in a transaction."""
+        kind = self._vocabulary.notice_kind(event)
+        if kind in (SEAL, REDACTED):
+            row = (kind, event.node_id, event.seq, digest, event.line)
+            self._db.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", row)
+
+    def seals(self) -> list[HeldSeal]:
+        """Returns all seals that can be read."""
+        return [
+            HeldSeal(seal, digest)
+            for event, _, _, digest in self._events(SEAL)
+            if (seal := seal_in(event)) is not None
+        ]
+
+    def redactions(self) -> list[HeldRedaction]:
+        """Returns all redactions that can be read."""
+        return [
+            HeldRedaction(redaction, node, seq, digest)
+            for event, node, seq, digest in self._events(REDACTED)
+            if (redaction := redaction_in(event)) is not None
+        ]
+
+    def numbered(self, node: str, first: int, last: int) -> dict[int, list[bytes]]:
+        """Returns D of the lines of a node with numbers from `first` to `last`, by number."""
+        sql = (
+            "SELECT seq, digest FROM lines WHERE node = ? AND block BETWEEN ? AND ?"
+            " AND seq BETWEEN ? AND ? ORDER BY seq, digest"
+        )
+        blocks = ((first - 1) // BLOCK_NUMBERS, (last - 1) // BLOCK_NUMBERS)
+        numbers: dict[int, list[bytes]] = {}
+        for seq, digest in self._db.execute(sql, (node, *blocks, first, last)):
+            numbers.setdefault(seq, []).append(digest)
+        return numbers
+
+    def last_number(self, node: str) -> int:
+        """Returns the highest number of a node's lines, 0 without one."""
+        sql = "SELECT max(seq) FROM lines WHERE node = ?"
+        return int(self._db.execute(sql, (node,)).fetchone()[0] or 0)
+
+    def node_of(self, digest: bytes) -> str | None:
+        """Returns the node of a line, None if the log does not hold it."""
+        row = self._db.execute("SELECT node FROM lines WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _events(self, kind: str) -> list[tuple[Event, str, int, bytes]]:
+        wanted = "SELECT line, node, seq, digest FROM notices WHERE kind = ?"
+        sql = f"{wanted} ORDER BY node, seq, digest"
+        found = []
+        for line, node, seq, digest in self._db.execute(sql, (kind,)):
+            event = parse(line, self._vocabulary)
+            if not isinstance(event, BadLine):
+                found.append((event, node, seq, digest))
+        return found

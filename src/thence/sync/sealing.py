@@ -1,0 +1,102 @@
+"""The sealing of a log's own lines, and the proof of redactions by seals.
+
+Seals are made before a push and before a redaction counts, for lines that no seal of the same key
+covers yet. A line under an own node that came from elsewhere is not sealed.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from thence.core.values.digests import digests
+from thence.core.wire.seals import (
+    SEALED_NUMBERS_MAX,
+    Redaction,
+    Signer,
+    TeamKeys,
+    sealed,
+)
+from thence.log.storage.disk_errors import reading
+from thence.log.storage.disowned import read_disowned
+from thence.log.storage.identity import known_node_ids
+from thence.replica import OS_DISK, Disk, Log
+from thence.signing import is_signed
+from thence.sync.held_lines import HeldLines
+from thence.sync.held_notices import HeldNotices, HeldRedaction, HeldSeal
+
+_Numbered = tuple[int, bytes]
+
+
+def own_nodes(folder: Path, disk: Disk = OS_DISK) -> list[str]:
+    """Returns all nodes under which a log was written, sorted; raises ReadFailed."""
+    with reading(folder):
+        return sorted(known_node_ids(disk, folder))
+
+
+def seal_own_lines(log: Log, held: HeldLines, signer: Signer, disk: Disk = OS_DISK) -> int:
+    """Appends the seals that own lines lack, and returns how many; none for seals alone.
+
+    Each is durable. Raises what an append raises.
+    """
+    notices = held.notices
+    seals = notices.seals()
+    count = 0
+    with reading(log.folder):
+        disowned = read_disowned(disk, log.folder)
+    for node in own_nodes(log.folder, disk):
+        own = [each for each in seals if each.seal.node_id == node and _is_by(each, signer)]
+        last = max(own, key=lambda each: each.seal.last, default=None)
+        previous, first = (last.digest, last.seal.last + 1) if last else (b"", 1)
+        known = frozenset(map(bytes.fromhex, disowned.get(node, ())))
+        seal_digests = {each.digest for each in seals}
+        for group in _groups(notices, node, first, known):
+            if all(digest in seal_digests for _, digest in group):
+                continue
+            made = log.redactions.record("seal", sealed(node, group, previous, signer).facts())
+            previous = digests(made.line).line
+            count += 1
+    if count:
+        held.update()
+    return count
+
+
+def _is_by(held: HeldSeal, signer: Signer) -> bool:
+    return held.seal.public_key == signer.public_key and is_signed(held.seal)
+
+
+def _groups(
+    notices: HeldNotices, node: str, first: int, disowned: frozenset[bytes]
+) -> Iterator[list[_Numbered]]:
+    """Yields the lines of a node from a number on, in groups that fit into a seal each."""
+    last = notices.last_number(node)
+    for start in range(first, last + 1, SEALED_NUMBERS_MAX):
+        numbers = notices.numbered(node, start, min(last, start + SEALED_NUMBERS_MAX - 1))
+        group = []
+        for seq, held_digests in numbers.items():
+            own = [digest for digest in held_digests if digest not in disowned]
+            group += [(seq, digest) for digest in own[:1]]
+        if group:
+            yield group
+
+
+def proven(held: HeldLines, keys: TeamKeys, waiting: Sequence[HeldRedaction]) -> list[Redaction]:
+    """Returns those of the redactions that a seal proves, whose key may take the line back.
+
+    A redaction of a line that the log does not hold is not proven yet.
+    """
+    seals = held.notices.seals() if waiting else []
+    return [each.redaction for each in waiting if _is_proven(held.notices, keys, seals, each)]
+
+
+def _is_proven(
+    notices: HeldNotices, keys: TeamKeys, seals: Sequence[HeldSeal], held: HeldRedaction
+) -> bool:
+    node = notices.node_of(held.redaction.digest)
+    if node is None:
+        return False
+    return any(
+        seal.spans(held.node, held.seq)
+        and keys.may_redact(seal.public_key, node)
+        and is_signed(seal)
+        and seal.covers(notices.numbered(held.node, seal.first, seal.last), held.seq, held.digest)
+        for seal, _ in seals
+    )

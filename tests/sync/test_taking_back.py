@@ -1,0 +1,160 @@
+"""Taking back: a redaction reaches each clone if its key may, by whatever way its lines come."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.sync.plain_server import Connection, PlainServer
+
+import thence
+from thence.core.values.digests import digests
+from thence.core.wire.seals import SEAL, redaction_in, seal_in
+from thence.errors import RedactionRefused
+from thence.replica import OS_DISK
+from thence.signing import SigningKey, is_signed, known_key, own_key
+from thence.sync.engine import SyncEngine
+from thence.sync.held_lines import HeldLines
+from thence.sync.taking_back import check_right, take_back
+
+SECRET = "swordfish"
+ADA, BEN = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
+
+
+def synced(log, server, key=None):
+    with closing(SyncEngine(log, Connection(server), signer=key)) as engine:
+        found = engine.round()
+    assert found.error is None
+    return found
+
+
+def holds_secret(folder: Path) -> bool:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return any(SECRET.encode() in path.read_bytes() for path in files)
+
+
+def notices(log, kind):
+    return [event for event in log.events() if event.event_type == f"log.{kind}"]
+
+
+@pytest.fixture
+def team(tmp_path):
+    """Two clones that hold a secret of the first, and their server."""
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        a.append("noted", {"text": SECRET}, subject="s")
+        synced(a, server, ADA)
+        b.append("begun")
+        synced(b, server, BEN)
+        assert holds_secret(tmp_path / "b")
+        yield server, a, b
+
+
+def secret_in(log):
+    return next(event for event in log.events() if event.event_type == "noted")
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_by_its_node_reaches_a_clone_that_held_the_line(team):
+    server, a, b = team
+    event = secret_in(a)
+    assert take_back(a, event, "a password", ADA).lines == 1
+    assert not holds_secret(a.folder)
+    synced(a, server, ADA)
+    assert synced(b, server, BEN).taken_back == 1
+    assert not holds_secret(b.folder)
+    assert secret_in(b).payload == {}
+    assert digests(secret_in(b).line).line == digests(event.line).line
+    (notice,) = notices(b, "redacted")
+    assert redaction_in(notice).reason == "a password"
+    assert b.why(notice).chain[0].event_id == event.event_id
+    assert b.relay([event.line]).known == 1
+    assert not holds_secret(b.folder)
+    assert (b.verify().ok, a.verify().ok) == (True, True)
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_by_another_member_changes_nothing(team):
+    server, a, b = team
+    with pytest.raises(RedactionRefused):
+        check_right(b, secret_in(b), BEN.public_key, server.keys(), is_synced=True)
+    before = secret_in(b)
+    take_back(b, before, "to hide it", BEN)  # by a program that does not ask
+    synced(b, server, BEN)
+    assert synced(a, server, ADA).taken_back == 0
+    assert len(notices(a, "redacted")) == 1
+    assert secret_in(a).payload == {"text": SECRET}
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_by_an_admin_reaches_the_node_that_wrote_the_line(team):
+    server, a, b = team
+    server.admins.add(BEN.public_key)
+    check_right(b, secret_in(b), BEN.public_key, server.keys(), is_synced=True)
+    take_back(b, secret_in(b), "", BEN)
+    synced(b, server, BEN)
+    assert synced(a, server, ADA).taken_back == 1
+    assert SECRET not in a.current_file.read_text()
+    assert secret_in(a).payload == {}
+
+
+@pytest.mark.promise("S10a")
+def test_backup_that_holds_the_line_loses_its_body_in_the_next_round(team, tmp_path):
+    server, a, b = team
+    shutil.copytree(b.folder, tmp_path / "backup")
+    take_back(a, secret_in(a), "", ADA)
+    synced(a, server, ADA)
+    with thence.open(tmp_path / "backup") as restored:
+        assert secret_in(restored).payload
+        synced(restored, server, BEN)
+    assert not holds_secret(tmp_path / "backup")
+
+
+@pytest.mark.promise("S10a")
+def test_every_own_line_is_sealed_once_and_seals_alone_make_none(tmp_path):
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as log:
+        log.append_many([{"event_type": "noted", "payload": {"n": n}} for n in range(2_100)])
+        assert synced(log, server, ADA).sealed == 3
+        assert synced(log, server, ADA).sealed == 0
+        log.append("noted")
+        assert synced(log, server, ADA).sealed == 1
+        seals = [seal_in(event) for event in notices(log, SEAL)]
+        assert [(seal.first, seal.last) for seal in seals] == [
+            (1, 1024), (1025, 2048), (2049, 2100), (2101, 2104),
+        ]  # fmt: skip
+        assert all(is_signed(seal) for seal in seals)
+        with closing(HeldLines(OS_DISK, log.folder, log.vocabulary)) as held:
+            held.update()
+            for seal in seals:
+                numbers = held.notices.numbered(seal.node_id, seal.first, seal.last)
+                (digest,) = numbers[seal.first]
+                assert seal.covers(numbers, seal.first, digest)
+                assert not seal.covers(numbers, seal.first, bytes(32))
+                without = {number: numbers[number] for number in list(numbers)[:-1]}
+                assert not seal.covers(without, seal.first, digest)
+    assert server.claims == {seals[0].node_id: ADA.public_key}
+
+
+def test_seal_by_a_forged_key_or_over_other_facts_is_not_signed(team):
+    _, a, _ = team
+    (seal,) = (seal_in(event) for event in notices(a, SEAL))
+    assert is_signed(seal)
+    for change in ({"count": 2}, {"public_key": BEN.public_key}, {"signature": "x"}):
+        assert not is_signed(msgspec.structs.replace(seal, **change))
+
+
+def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
+    assert known_key(tmp_path) is None
+    made = own_key(tmp_path)
+    assert own_key(tmp_path).public_key == made.public_key
+    path = tmp_path / "signing.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    with pytest.raises(thence.SyncError, match="others"):
+        known_key(tmp_path)
+    path.chmod(0o600)
+    path.write_text("zz")
+    with pytest.raises(thence.SyncError, match="no key"):
+        own_key(tmp_path)
