@@ -53,3 +53,17 @@ def test_whole_line_that_comes_again_is_kept_without_its_body(tmp_path: Path) ->
             empty.redactions.take_back([Redaction(event.event_id, digests(event.line).line.hex())])
             assert empty.relay([event.line]).taken[0].payload == {}
     assert not holds_secret(tmp_path)
+
+
+def test_damage_beside_a_redacted_line_is_reported_where_it_stands_now(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        first = log.append("noted", {"text": SECRET})
+        with log.current_file.open("ab") as segment:
+            segment.write(b"\xff damaged\n")
+        log.append("noted")
+        assert take_back(log, first.event_id) == 1
+        (found,) = log.verify().findings
+        segment_bytes = log.current_file.read_bytes()
+        assert segment_bytes[found.offset :].startswith(b"\xff damaged\n")
+        assert log.repair().ok
+        assert [event.event_type for event in log.events()].count("noted") == 2

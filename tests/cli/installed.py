@@ -70,12 +70,15 @@ def on_terminal(
     *arguments: str,
     columns: int | None = 80,
     interrupt: bytes | None = None,
+    answer: tuple[bytes, bytes] | None = None,
     out: Path | None = None,
     **env: str,
 ) -> tuple[int, str]:
     """Run the command on a terminal of its own; return its exit code and what it showed.
 
-    Ctrl-C is typed when what matches `interrupt` is shown. With `out` that file is its stdout.
+    Ctrl-C is typed when what matches `interrupt` is shown: not for a question, since Python may
+    miss it as it begins to read. With `answer`, a question and a line, the line is typed whenever
+    the question is the end of what is shown. With `out` that file is its stdout.
     """
     pid, terminal = pty.fork()
     if not pid:
@@ -97,6 +100,8 @@ def on_terminal(
         if interrupt and re.search(interrupt, shown):
             os.write(terminal, b"\x03")
             interrupt = None
+        if answer and re.search(answer[0] + rb"\Z", shown):
+            os.write(terminal, answer[1])
     os.close(terminal)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert code != -signal.SIGALRM, f"{arguments} took {_WAIT_S} s and showed {shown!r}"

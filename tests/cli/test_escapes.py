@@ -15,8 +15,7 @@ pytestmark = pytest.mark.xdist_group("hostile")
 OURS = re.compile(
     r"\x1b\[(?:0|1|2|3[0-79]|9[0-7]|38;5;[0-9]{2,3})?m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[1A|\r+\n|\r(?=\x1b)"
 )
-# where a command waits for a person, who gives up
-QUESTION = rb"(Username|Password): $"
+ANSWER = (rb"(Username|[Pp]assword[^:\n]*|\[y/N\]): ", b"n\n")  # where a command asks a person
 NOT_RUN = {("demo",)}  # it plays its own scenario for seconds
 KNOWN = [(words, command) for words, command in commands() if words not in NOT_RUN]
 
@@ -50,7 +49,7 @@ def test_no_text_of_a_log_is_obeyed_on_a_terminal(project):
     asked += [[word, "--log", "evil", "--json"] for word in ("log", "query", "tail", "stats")]
     asked += [["work", "status", "--json"], ["work", "conflicts", "--json"]]
     with ThreadPoolExecutor(4) as pool:
-        shown = pool.map(lambda each: on_terminal(project, *each, interrupt=QUESTION)[1], asked)
+        shown = pool.map(lambda each: on_terminal(project, *each, answer=ANSWER)[1], asked)
         for arguments, text in zip(asked, shown, strict=True):
             assert not obeyed(OURS.sub("\n", text)), arguments
 

@@ -34,8 +34,8 @@ def check_right(
 ) -> None:
     """Raises RedactionRefused for an event that can't be taken back, or not with this key.
 
-    `key` is the user's public key, "" without one; `keys` are those of the team, None where its server was not asked. In a log that is not synced
-    every line is its owner's.
+    `key` is the user's public key, "" without one; `keys` are those of the team, None where its
+    server was not asked. In a log that is not synced every line is its owner's.
     """
     if event.is_foreign:
         raise _refused(event, "another tool wrote it, without numbers and digests")

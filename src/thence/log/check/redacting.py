@@ -5,7 +5,7 @@ its digest is recorded, so that the whole line is not taken in again should the 
 lost; until then the log knows it by its digest. After a kill taking it back again completes it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,12 @@ class Redactions:
         try:
             lock.acquire()
             changed = 0
+            shifted = []
             for path in segments(self._disk, self._folder):
-                changed += self._rewrite(path, self._edits(path, wanted))
+                edits, has_damage = self._edits(path, wanted)
+                changed += self._rewrite(path, edits)
+                if edits and has_damage:
+                    shifted.append(path.name)
             for name in self._disk.names(own / "quarantine"):
                 path = own / "quarantine" / name
                 changed += self._rewrite(path, self._edits_of_damage(path, wanted))
@@ -78,30 +82,37 @@ class Redactions:
         finally:
             lock.release()
             lock.close()
+        for name in shifted:  # the places of damage that older notices record
+            facts = {"file": name, "offset": 0, "bytes": 0, "healed": 0, "rewritten": True}
+            self._record("recovered", facts, ())
         self._renew()
         return changed
 
-    def _rewrite(self, path: Path, edits: Iterable[Edit]) -> int:
-        found = list(edits)
-        if found:
+    def _rewrite(self, path: Path, edits: Sequence[Edit]) -> int:
+        if edits:
             with opened(self._disk, path) as source:
-                rewrite(self._disk, own_folder(self._folder), path, source, found)
-        return len(found)
+                rewrite(self._disk, own_folder(self._folder), path, source, edits)
+        return len(edits)
 
-    def _edits(self, path: Path, wanted: Mapping[str, set[bytes]]) -> Iterator[Edit]:
-        """Yields the edits of lines that are to be redacted."""
+    def _edits(self, path: Path, wanted: Mapping[str, set[bytes]]) -> tuple[list[Edit], bool]:
+        """Returns the edits of lines that are to be redacted, and whether others are damaged."""
+        edits: list[Edit] = []
+        has_damage = False
         for line in segment_lines(self._disk, path, self._vocabulary):
             event = line.content
-            if not isinstance(event, Event) or event.event_id not in wanted:
-                continue
-            if same_line_key(event) in wanted[event.event_id]:
+            if not isinstance(event, Event):
+                has_damage = True
+            elif (named := wanted.get(event.event_id)) and same_line_key(event) in named:
                 instead = redacted(event.line)
                 if instead != event.line:
-                    yield Edit(line.offset, line.offset + line.length, instead, is_moved=False)
+                    edits.append(Edit(line.offset, line.offset + line.length, instead, False))
+        return edits, has_damage
 
-    def _edits_of_damage(self, path: Path, wanted: Mapping[str, set[bytes]]) -> Iterator[Edit]:
-        """Yields the edits of a file in quarantine: bytes that name an event are taken out."""
+    def _edits_of_damage(self, path: Path, wanted: Mapping[str, set[bytes]]) -> list[Edit]:
+        """Returns the edits of a file in quarantine: bytes that name an event are taken out."""
         names = [name.encode("utf-8", "backslashreplace") for name in wanted]
-        for line in segment_lines(self._disk, path, self._vocabulary):
-            if any(name in line.data for name in names):
-                yield Edit(line.offset, line.offset + line.length, b"", is_moved=False)
+        return [
+            Edit(line.offset, line.offset + line.length, b"", False)
+            for line in segment_lines(self._disk, path, self._vocabulary)
+            if any(name in line.data for name in names)
+        ]
