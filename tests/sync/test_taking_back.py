@@ -9,7 +9,7 @@ import pytest
 from tests.sync.plain_server import Connection, PlainServer
 
 import thence
-from thence.core.values.digests import digests
+from thence.core.values.digests import digests, redacted
 from thence.core.wire.seals import SEAL, redaction_in, seal_in
 from thence.errors import RedactionRefused
 from thence.replica import OS_DISK
@@ -158,3 +158,19 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
     path.write_text("zz")
     with pytest.raises(thence.SyncError, match="no key"):
         own_key(tmp_path)
+
+
+@pytest.mark.promise("S10a")
+def test_body_that_nobody_may_have_taken_is_given_back_to_server_and_clones(team, tmp_path):
+    _, a, b = team
+    event, server = secret_in(a), PlainServer()
+    server.batch([redacted(event.line)])  # by a member who had it from elsewhere
+    with thence.open(tmp_path / "c") as c:
+        synced(c, server)
+        assert secret_in(c).payload == {}
+        synced(b, server, BEN)
+        assert SECRET in server.lines[0].decode()
+        assert synced(c, server).taken >= 1
+        assert secret_in(c).payload == {"text": SECRET}
+        assert c.verify().ok
+        assert synced(c, server).taken == 0

@@ -9,6 +9,7 @@ whatever the server answers.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 
 import msgspec
 
@@ -28,17 +29,15 @@ from thence.errors import (
     BatchRefused,
     CursorUnknown,
     InvalidEvent,
-    SyncRefused,
     ThenceError,
 )
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import known_key
+from thence.sync.authored_lines import AuthoredLines
 from thence.sync.credentials import CredentialStore
 from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
 from thence.sync.http_transport import transport_to
-from thence.sync.sealing import own_nodes, proven, seal_own_lines
 from thence.sync.secret_rules import FoundSecret, secret_in
-from thence.sync.taking_back import carry_out
 from thence.sync.target import enabled_target
 from thence.sync.transport import Transport
 
@@ -116,9 +115,8 @@ class SyncEngine:
         self._progress = progress or _ignore
         self._fetched_max = fetched_max
         self._find_secret = find_secret
-        self._signer = signer
-        self._disk = disk
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
+        self._authored = AuthoredLines(log, self._held, transport, signer, disk)
         self._reset()
 
     def round(self) -> RoundResult:
@@ -128,7 +126,7 @@ class SyncEngine:
         try:
             self._held.update()  # first: what is not known to be here can't be counted as left
             self._relay(self._held.parked_lines(), is_parked=True)
-            self._seal()
+            self._sealed = self._authored.seal()
             cursor = self._compare(self._fetched_max)
             if cursor is None:
                 self._take()
@@ -137,7 +135,8 @@ class SyncEngine:
             try:
                 self._fetch(self._held.missing_here())
                 self._held.move_cursor(cursor or "")
-                self._take_back()
+                self._taken_back = self._authored.take_back()
+                self._taken += self._authored.complete()
             except BadAnswer:  # what the server withholds keeps nothing here
                 self._bring()
                 raise
@@ -181,29 +180,7 @@ class SyncEngine:
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
         self._to_bring = self._parked_now = self._sealed = self._taken_back = 0
-
-    def _seal(self) -> None:
-        """Claims the log's own nodes and seals their lines, for what may be asked of them later."""
-        if self._signer is None:
-            return
-        nodes = own_nodes(self._log.folder, self._disk)
-        claim = " ".join((self._signer.public_key, *nodes))
-        if nodes and not self._held.has_claimed(claim):
-            try:
-                self._transport.claim(self._signer.public_key, nodes)
-                self._held.set_claimed(claim)
-            except (SyncRefused, BadAnswer):  # of a reader, or by a server without keys
-                pass
-        self._sealed = seal_own_lines(self._log, self._held, self._signer, self._disk)
-
-    def _take_back(self) -> None:
-        """Takes back the bodies of lines for which the log holds a proven redaction."""
-        known = self._log.redactions.digests()
-        held = self._held.notices.redactions()
-        waiting = [each for each in held if each.redaction.digest not in known]
-        found = proven(self._held, self._transport.keys(), waiting) if waiting else []
-        if found:
-            self._taken_back = carry_out(self._log, self._held, found)
+        self._withheld: set[bytes] = set()
 
     def _take(self) -> None:
         """Takes pages until the server has no more behind the cursor."""
@@ -269,6 +246,7 @@ class SyncEngine:
         for _ in range(PAGES_MAX):
             answer = self._transport.blocks(BlocksRequest(nodes, after))
             cursor = answer.cursor if cursor is None else cursor
+            self._withheld.update(split_digests(answer.withheld))
             for block in answer.differing:
                 place = Place(block.node, block.block)
                 theirs[place] = frozenset(split_digests(block.digests))
@@ -289,7 +267,7 @@ class SyncEngine:
         known: dict[bytes, HeldLine] = {}
 
         def lines() -> Iterator[bytes]:
-            for one in self._held.lacking():
+            for one in chain(self._held.lacking(), self._authored.whole(self._withheld)):
                 if not self._is_kept_back(one):
                     known[one.line] = one
                     yield one.line

@@ -38,9 +38,9 @@ CREATE TABLE blocks (
     PRIMARY KEY (node, block)
 ) WITHOUT ROWID;
 
--- seals and redactions, with their lines
+-- seals and redactions, with their lines; and redacted lines, without
 CREATE TABLE notices (
-    kind TEXT NOT NULL, -- seal, redacted
+    kind TEXT NOT NULL, -- seal, redacted, redacted line
     node TEXT NOT NULL,
     seq INTEGER NOT NULL,
     digest BLOB NOT NULL,

@@ -158,7 +158,14 @@ class HeldLines:
 
         Parked lines are left out.
         """
-        found = self._db.cursor().execute(f"{_LACKING} ORDER BY segment, offset")
+        yield from self._lines(self._db.cursor().execute(f"{_LACKING} ORDER BY segment, offset"))
+
+    def named(self, digests: Iterable[bytes]) -> Iterator[HeldLine]:
+        """Yields those lines that the log holds of these digests; it looks at all digests."""
+        for digest in digests:
+            yield from self._lines(self._db.cursor().execute(_NAMED, (digest,)))
+
+    def _lines(self, found: sqlite3.Cursor) -> Iterator[HeldLine]:
         with closing(LineReader(self._disk, self._folder, self._db)) as reader:
             while rows := found.fetchmany(_READ_LINES):
                 extents: list[Extent] = [row[3:] for row in rows]
@@ -370,6 +377,7 @@ class HeldLines:
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
 
+_NAMED = "SELECT node, block, digest, segment, offset, length FROM lines WHERE digest = ?"
 _LACKING = (
     "SELECT node, block, digest, segment, offset, length FROM differing CROSS JOIN lines"
     " USING (node, block) WHERE digest NOT IN (SELECT digest FROM theirs)"

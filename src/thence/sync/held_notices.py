@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
+from thence.core.values.digests import BODY_DIGEST
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.blocks import BLOCK_NUMBERS
 from thence.core.wire.seals import REDACTED, SEAL, Redaction, Seal, redaction_in, seal_in
+
+_REDACTED_LINE = "redacted line"
+_BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
 
 
 class HeldSeal(NamedTuple):
@@ -37,7 +41,10 @@ class HeldNotices:
         self._vocabulary = vocabulary
 
     def note(self, event: Event, digest: bytes) -> None:
-        """Keeps an event if it is a seal or a redaction; call it in a transaction."""
+        """Keeps an event if it is a seal or a redaction, or redacted; call it in a transaction."""
+        if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
+            row = (_REDACTED_LINE, event.node_id, event.seq, digest, b"")
+            self._db.execute("INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?)", row)
         kind = self._vocabulary.notice_kind(event)
         if kind in (SEAL, REDACTED):
             row = (kind, event.node_id, event.seq, digest, event.line)
@@ -58,6 +65,11 @@ class HeldNotices:
             for event, node, seq, digest in self._events(REDACTED)
             if (redaction := redaction_in(event)) is not None
         ]
+
+    def redacted_lines(self) -> frozenset[bytes]:
+        """Returns D of all lines that have no body any more, whoever took it."""
+        sql = "SELECT digest FROM notices WHERE kind = ?"
+        return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED_LINE,)))
 
     def numbered(self, node: str, first: int, last: int) -> dict[int, list[bytes]]:
         """Returns D of the lines of a node with numbers from `first` to `last`, by number."""

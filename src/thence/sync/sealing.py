@@ -43,8 +43,9 @@ def seal_own_lines(log: Log, held: HeldLines, signer: Signer, disk: Disk = OS_DI
     with reading(log.folder):
         disowned = read_disowned(disk, log.folder)
     for node in own_nodes(log.folder, disk):
-        own = [each for each in seals if each.seal.node_id == node and _is_by(each, signer)]
-        last = max(own, key=lambda each: each.seal.last, default=None)
+        own = [each for each in seals if each.seal.node_id == node]
+        own.sort(key=lambda each: each.seal.last, reverse=True)
+        last = next((each for each in own if _is_by(each, signer)), None)
         previous, first = (last.digest, last.seal.last + 1) if last else (b"", 1)
         known = frozenset(map(bytes.fromhex, disowned.get(node, ())))
         seal_digests = {each.digest for each in seals}

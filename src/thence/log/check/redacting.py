@@ -5,12 +5,14 @@ its digest is recorded, so that the whole line is not taken in again should the 
 lost; until then the log knows it by its digest. After a kill taking it back again completes it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from thence.core.event import Event
-from thence.core.values.digests import redacted, same_line_key
+from thence.core.values.codec import BadLine, parse
+from thence.core.values.digests import BODY_DIGEST, redacted, same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.seals import Redaction
 from thence.log.check.rewriting import Edit, opened, rewrite
@@ -61,58 +63,104 @@ class Redactions:
         wanted: dict[str, set[bytes]] = {}
         for each in redactions:
             wanted.setdefault(each.event_id, set()).add(each.digest)
-        own = own_folder(self._folder)
-        lock = AppendLock(self._disk, own / "lock")
-        try:
-            lock.acquire()
-            changed = 0
-            shifted = []
+
+        def instead(event: Event) -> bytes:
+            named = wanted.get(event.event_id)
+            return redacted(event.line) if named and same_line_key(event) in named else event.line
+
+        with self._rewriting() as rewriting:
             for path in segments(self._disk, self._folder):
-                edits, has_damage = self._edits(path, wanted)
-                changed += self._rewrite(path, edits)
-                if edits and has_damage:
-                    shifted.append(path.name)
-            for name in self._disk.names(own / "quarantine"):
-                path = own / "quarantine" / name
-                changed += self._rewrite(path, self._edits_of_damage(path, wanted))
-            lock.release()
+                rewriting.replace(path, instead)
+            names = [name.encode("utf-8", "backslashreplace") for name in wanted]
+            for name in self._disk.names(rewriting.own / "quarantine"):
+                rewriting.take_out(rewriting.own / "quarantine" / name, names)
+            rewriting.lock.release()
             record_redactions(self._disk, self._folder, set().union(*wanted.values()))
+        return rewriting.changed
+
+    def complete(self, lines: Iterable[bytes]) -> int:
+        """Gives redacted lines, whose bodies nobody may take back, their bodies again.
+
+        `lines` are whole ones from elsewhere. Returns how many lines changed. Raises what
+        `take_back` raises.
+        """
+        refused = self.digests()
+        whole: dict[str, dict[bytes, bytes]] = {}
+        for line in lines:
+            event = parse(line, self._vocabulary)
+            if isinstance(event, BadLine) or (digest := same_line_key(event)) in refused:
+                continue
+            whole.setdefault(event.event_id, {})[digest] = line
+
+        def instead(event: Event) -> bytes:
+            found = whole.get(event.event_id)
+            if not found or BODY_DIGEST not in event.members:
+                return event.line
+            return found.get(same_line_key(event), event.line)
+
+        with self._rewriting() as rewriting:
+            for path in segments(self._disk, self._folder):
+                rewriting.replace(path, instead)
+        return rewriting.changed
+
+    @contextmanager
+    def _rewriting(self) -> Iterator["_Rewriting"]:
+        """Gives the rewriting of this log's files, under the append lock; then renews the index."""
+        made = _Rewriting(self._disk, own_folder(self._folder), self._vocabulary)
+        try:
+            made.lock.acquire()
+            yield made
         except DiskError as error:
             raise append_error(self._folder, error) from error
         finally:
-            lock.release()
-            lock.close()
-        for name in shifted:  # the places of damage that older notices record
+            made.lock.release()
+            made.lock.close()
+        for name in made.shifted:  # the places of damage that older notices record
             facts = {"file": name, "offset": 0, "bytes": 0, "healed": 0, "rewritten": True}
             self._record("recovered", facts, ())
         self._renew()
-        return changed
 
-    def _rewrite(self, path: Path, edits: Sequence[Edit]) -> int:
-        if edits:
-            with opened(self._disk, path) as source:
-                rewrite(self._disk, own_folder(self._folder), path, source, edits)
-        return len(edits)
 
-    def _edits(self, path: Path, wanted: Mapping[str, set[bytes]]) -> tuple[list[Edit], bool]:
-        """Returns the edits of lines that are to be redacted, and whether others are damaged."""
+class _Rewriting:
+    """The rewriting of files of a log under its append lock.
+
+    `changed` counts lines; `shifted` names segments in which damage stands elsewhere now.
+    """
+
+    def __init__(self, disk: Disk, own: Path, vocabulary: Vocabulary) -> None:
+        self._disk = disk
+        self._vocabulary = vocabulary
+        self.own = own
+        self.lock = AppendLock(disk, own / "lock")
+        self.changed = 0
+        self.shifted: list[str] = []
+
+    def replace(self, path: Path, instead: Callable[[Event], bytes]) -> None:
+        """Replaces the lines of a segment's events by what a function returns for each."""
         edits: list[Edit] = []
         has_damage = False
         for line in segment_lines(self._disk, path, self._vocabulary):
             event = line.content
             if not isinstance(event, Event):
                 has_damage = True
-            elif (named := wanted.get(event.event_id)) and same_line_key(event) in named:
-                instead = redacted(event.line)
-                if instead != event.line:
-                    edits.append(Edit(line.offset, line.offset + line.length, instead, False))
-        return edits, has_damage
+            elif (found := instead(event)) != event.line:
+                edits.append(Edit(line.offset, line.offset + line.length, found, False))
+        if self._carry_out(path, edits) and has_damage:
+            self.shifted.append(path.name)
 
-    def _edits_of_damage(self, path: Path, wanted: Mapping[str, set[bytes]]) -> list[Edit]:
-        """Returns the edits of a file in quarantine: bytes that name an event are taken out."""
-        names = [name.encode("utf-8", "backslashreplace") for name in wanted]
-        return [
+    def take_out(self, path: Path, names: Iterable[bytes]) -> None:
+        """Takes those lines of a file out that hold one of some names."""
+        wanted = tuple(names)
+        edits = [
             Edit(line.offset, line.offset + line.length, b"", False)
             for line in segment_lines(self._disk, path, self._vocabulary)
-            if any(name in line.data for name in names)
+            if any(name in line.data for name in wanted)
         ]
+        self._carry_out(path, edits)
+
+    def _carry_out(self, path: Path, edits: Sequence[Edit]) -> bool:
+        if edits:
+            with opened(self._disk, path) as source:
+                rewrite(self._disk, self.own, path, source, edits)
+        self.changed += len(edits)
+        return bool(edits)

@@ -1,0 +1,71 @@
+"""The part of a round that is about who wrote a line: seals, redactions, and missing bodies."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from thence.core.values.digests import BODY_DIGEST
+from thence.core.wire.messages import PAGE_EVENTS_MAX
+from thence.core.wire.seals import Signer
+from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
+from thence.replica import Disk, Log
+from thence.sync.held_lines import HeldLine, HeldLines
+from thence.sync.sealing import own_nodes, proven, seal_own_lines
+from thence.sync.taking_back import carry_out
+from thence.sync.transport import Transport
+
+_BODY_DIGEST = f'"{BODY_DIGEST}":'.encode()
+
+
+class AuthoredLines:
+    """The authored lines of one log and one server; without a signer nothing is sealed."""
+
+    def __init__(
+        self, log: Log, held: HeldLines, transport: Transport, signer: Signer | None, disk: Disk
+    ) -> None:
+        self._log = log
+        self._held = held
+        self._transport = transport
+        self._signer = signer
+        self._disk = disk
+
+    def seal(self) -> int:
+        """Claims the log's own nodes and seals their lines; returns how many seals were made."""
+        if self._signer is None:
+            return 0
+        nodes = own_nodes(self._log.folder, self._disk)
+        claim = " ".join((self._signer.public_key, *nodes))
+        if nodes and not self._held.has_claimed(claim):
+            # refused to a reader, and by a server without keys
+            with suppress(SyncRefused, BadAnswer):
+                self._transport.claim(self._signer.public_key, nodes)
+                self._held.set_claimed(claim)
+        # unsealed lines are brought all the same, also from a disk that is full
+        with suppress(AppendFailed, LogReadOnly, LogBusy):
+            return seal_own_lines(self._log, self._held, self._signer, self._disk)
+        return 0
+
+    def take_back(self) -> int:
+        """Carries out the proven redactions that the log holds; returns how many lines changed."""
+        known = self._log.redactions.digests()
+        held = self._held.notices.redactions()
+        waiting = [each for each in held if each.redaction.digest not in known]
+        found = proven(self._held, self._transport.keys(), waiting) if waiting else []
+        return carry_out(self._log, self._held, found) if found else 0
+
+    def complete(self) -> int:
+        """Gives withheld lines their bodies, where the server has them; returns how many."""
+        lacking = self._held.notices.redacted_lines() - self._log.redactions.digests()
+        wanted = sorted(lacking)[:PAGE_EVENTS_MAX]
+        found = self._transport.lines(wanted) if wanted else ()
+        whole = [line for line in found if _BODY_DIGEST not in line]
+        changed = self._log.redactions.complete(whole) if whole else 0
+        if changed:
+            self._held.update()
+        return changed
+
+    def whole(self, withheld: Iterable[bytes]) -> Iterator[HeldLine]:
+        """Yields those lines whose bodies the server lacks and the log holds."""
+        wanted = sorted(set(withheld) - self._log.redactions.digests())
+        for one in self._held.named(wanted):
+            if _BODY_DIGEST not in one.line:
+                yield one
