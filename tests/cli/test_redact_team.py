@@ -1,0 +1,64 @@
+"""`thence redact` in a team: the installed commands, a server's process, two users."""
+
+import shutil
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+
+SECRET = "swordfish"
+
+
+class User:
+    """A user on a machine of their own."""
+
+    def __init__(self, name, home, server: TeamServer):
+        self.name, self.home = name, home
+        home.mkdir()
+        given = ("--username", name, "--password-stdin")
+        assert self("sync", "login", server.url, *given, stdin=PASSWORD.encode()).code == 0
+
+    def __call__(self, *arguments, stdin=b""):
+        env = {"XDG_CONFIG_HOME": str(self.home / "config")}
+        return thence(*arguments, cwd=self.home, env=env, stdin=stdin)
+
+    def on_log(self, *arguments):
+        return self(*arguments, "--log", "log")
+
+    def syncs(self):
+        ended = self.on_log("sync", "now", "--json")
+        assert ended.code == 0, ended.err
+        return ended.json
+
+
+def files_with_secret(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.promise("S10a")
+def test_event_is_taken_back_from_the_server_and_every_clone(tmp_path):
+    with team_server(tmp_path / "data") as server:
+        server.add("ben")
+        ada, ben = (User(name, tmp_path / name, server) for name in ("ada", "ben"))
+        ada("append", "noted", "--subject", "deploy", "--payload", f'{{"text":"{SECRET}"}}',
+            "--log", "log")  # fmt: skip
+        ben("append", "begun", "--log", "log")
+        for user in (ada, ben):
+            assert user.on_log("sync", "enable", "--name", "shared").code == 0
+            user.syncs()
+        shutil.copytree(ben.home / "log", tmp_path / "backup")
+        refused = ben.on_log("redact", "deploy", "--yes")
+        assert (refused.code, is_three_lines(refused.err)) == (1, True)
+        assert files_with_secret(ben.home)
+        done = ada.on_log("redact", "deploy", "--yes", "--reason", "a password")
+        assert done.code == 0, done.err
+        ada.syncs()
+        assert ben.syncs()["taken_back"] == 1
+        shutil.rmtree(ben.home / "log")
+        shutil.move(tmp_path / "backup", ben.home / "log")
+        assert ben.syncs()["taken_back"] == 1
+        assert files_with_secret(tmp_path) == []
+        for user in (ada, ben):
+            assert "a password" in user.on_log("why", "@last-error").out + user.on_log("log").out
+            assert user.on_log("sync", "status", "--check").code == 0
