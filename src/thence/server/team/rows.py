@@ -1,0 +1,37 @@
+"""The rows of logs and of their lines, as the store holds them."""
+
+from typing import NamedTuple
+
+
+class StoredLog(NamedTuple):
+    """A log of a team: the numbers of its team and of itself, its name, kind and last number.
+
+    `revision` counts how often lines were replaced by other forms of themselves.
+    """
+
+    team: int
+    id: int
+    name: str
+    kind: str
+    last: int
+    revision: int
+
+
+class NewLine(NamedTuple):
+    """A line that was checked, with its digests and the block in which it counts."""
+
+    event_id: str
+    node: str
+    seq: int
+    block: int
+    content: bytes
+    digest: bytes
+    line: bytes
+
+
+class NumberedLine(NamedTuple):
+    """A stored line with its number in the log, and its digest."""
+
+    number: int
+    digest: bytes
+    line: bytes
