@@ -114,8 +114,8 @@ class Database:
             self.on_erased(logs)
 
     def _erase(self) -> None:
-        """Empties the file of the last commits; where others read them, after a later commit."""
-        with suppress(apsw.BusyError):
+        """Empties the file of the last commits; where that fails, after a later commit."""
+        with suppress(apsw.Error):
             self._writer.set_busy_timeout(_ERASE_MS)
             try:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

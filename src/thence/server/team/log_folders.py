@@ -5,9 +5,11 @@ before the next question. It is brought up to date when it is asked, not when li
 lines were replaced it is emptied at once: no file of it holds what was taken back.
 """
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -28,6 +30,8 @@ _CURSOR_FILE = "server-cursor"
 _CURSOR_BYTES_MAX = 200
 _DROPPED = "dropped"
 _TRIES_MAX = 3
+
+_logger = logging.getLogger("thence.server")
 
 
 class LogFolders:
@@ -60,21 +64,27 @@ class LogFolders:
         if log is not None:
             self._refresh(team, log)
 
-    def drop(self, log: StoredLog) -> None:
-        """Removes what the folder of a log holds, as lines in it were replaced; raises OSError."""
-        team = self._store.team_of(log)
-        folder = self._data / FOLDER / team / log.name
-        with self._lock(log):
-            if folder.is_dir():
-                self._clear(folder)
+    def drop_all(self, logs: Iterable[StoredLog]) -> None:
+        """Removes what the folders of logs hold, as lines in them were replaced.
+
+        What can't be removed is logged; it is made anew before the next question.
+        """
+        for log in logs:
+            folder = self._data / FOLDER / self._store.team_of(log) / log.name
+            try:
+                with self._lock(log):
+                    if folder.is_dir():
+                        self._clear(folder)
+            except OSError:
+                _logger.exception("could not remove the folder of the log %s", log.name)
 
     def drop_stale(self) -> None:
-        """Removes what a process that was killed left of folders; raises OSError and apsw.Error."""
+        """Removes what a process that was killed left of folders; raises apsw.Error."""
         shutil.rmtree(self._data / _DROPPED, ignore_errors=True)
         for folder in sorted((self._data / FOLDER).glob("*/*")):
             log = self._store.log(folder.parent.name, folder.name)
-            if log is not None and folder.is_dir() and self._number(folder, log) is None:
-                self._clear(folder)
+            if log is not None and self._number(folder, log) is None:
+                self.drop_all([log])
 
     def _lock(self, log: StoredLog) -> Lock:
         with self._mutex:

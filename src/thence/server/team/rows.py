@@ -35,3 +35,13 @@ class NumberedLine(NamedTuple):
     number: int
     digest: bytes
     line: bytes
+
+
+# the line of a row of events: its own, or the present form of one that was replaced
+PRESENT_LINE = """
+    iif(substr(line, 1, 1) <> x'00', line, (
+        SELECT forms.line FROM forms
+        WHERE forms.team = :team AND forms.log = :log AND forms.digest = events.digest
+        ORDER BY forms.id DESC LIMIT 1
+    ))
+"""

@@ -67,6 +67,7 @@ CREATE TABLE logs (
 );
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
+-- line: zeros in place of one that was replaced, whose form is in forms then.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
@@ -138,3 +139,14 @@ CREATE TABLE withheld (
     digest BLOB NOT NULL,
     PRIMARY KEY (team, log, digest)
 ) WITHOUT ROWID;
+
+-- the present forms of lines that were replaced. Rows of events and forms keep their sizes and are
+-- never removed, since SQLite leaves copies of rows behind where it moves them
+CREATE TABLE forms (
+    id INTEGER PRIMARY KEY,
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    line BLOB NOT NULL
+);
+CREATE INDEX forms_of_line ON forms (team, log, digest);

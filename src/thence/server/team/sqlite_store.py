@@ -11,7 +11,7 @@ import apsw
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
-from thence.server.team.rows import NewLine, NumberedLine, StoredLog
+from thence.server.team.rows import PRESENT_LINE, NewLine, NumberedLine, StoredLog
 from thence.server.team.taking_back import carried_out, completed
 
 LOGS_MAX = 10_000  # of one team
@@ -45,8 +45,8 @@ _PUT_BLOCK = """
     INSERT INTO blocks (team, log, node, block, count, sum) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
 """
-_PAGE = """
-    SELECT number, digest, line FROM events
+_PAGE = f"""
+    SELECT number, digest, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
@@ -55,8 +55,8 @@ _DIGESTS = """
     SELECT digest FROM events
     WHERE team = :team AND log = :log AND node = :node AND block = :block ORDER BY seq, digest
 """
-_LINES = """
-    SELECT line FROM events
+_LINES = f"""
+    SELECT {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND digest IN carray(:digests)
 """
 _WITHHELD_FROM = """

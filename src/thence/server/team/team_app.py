@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event as Signal
 
 import msgspec
-from apsw import Error as ApswError
 from starlette.types import Message, Receive, Scope, Send
 
 from thence.core.wire.messages import (
@@ -36,7 +35,6 @@ from thence.server.team.live_connections import LIVE, Admission, LiveConnections
 from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
 from thence.server.team.passwords import hashed, is_right, nobodys
-from thence.server.team.rows import StoredLog
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import (
@@ -101,9 +99,9 @@ class TeamApp:
         )
         self.closing = Signal()
         self._keys = Keys(database)
-        self._folders = LogFolders(folder, store)
-        database.on_erased = self._drop_folders
-        self._pages = TeamPages(self._folders, self._member_of, logs_app, self.closing)
+        folders = LogFolders(folder, store)
+        database.on_erased = folders.drop_all
+        self._pages = TeamPages(folders, self._member_of, logs_app, self.closing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -128,7 +126,7 @@ class TeamApp:
     async def _begin_and_end(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
             await self._logging_in.run(nobodys)  # so that the first login takes no longer
-            await self._reading.run(self._drop_stale)
+            await self._reading.run(self._pages.begin)
             await send({"type": f"{message['type']}.complete"})
         self._pages.close()
         self._database.close()
@@ -170,7 +168,7 @@ class TeamApp:
             return await self._logging_in.run(partial(self._logged_in, request._replace(body=body)))
         if request.path == _LIVE_TOKEN and request.method == "POST":
             return await self._reading.run(partial(self._live_token, request))
-        if request.path == _KEYS and request.method in ("GET", "POST"):
+        if request.path == _KEYS:
             return await self._keys_reply(request, receive)
         route = EVENT_ROUTES.get(request.path)
         if route is None:
@@ -205,6 +203,9 @@ class TeamApp:
 
     async def _keys_reply(self, request: Asked, receive: Receive) -> Reply:
         """Returns the keys of the team, after a key was registered if one is given."""
+        if request.method not in ("GET", "POST"):
+            allow = (("allow", "GET, POST"),)
+            return problem(405, "method_not_allowed", "use GET or POST", "", headers=allow)
         is_writing = request.method == "POST"
         member = await self._reading.run(partial(self._member, request, is_writing))
         if not is_writing:
@@ -218,19 +219,6 @@ class TeamApp:
     def _registered(self, member: Member, request: Asked) -> TeamKeys:
         body = unpacked(request, BATCH_BYTES_MAX)
         return self._keys.register(member, decoded_as(body, KeyRequest))
-
-    def _drop_stale(self) -> None:
-        try:
-            self._folders.drop_stale()
-        except (OSError, ApswError):  # each is made anew before the next question
-            _logger.exception("could not remove folders of logs")
-
-    def _drop_folders(self, logs: Sequence[StoredLog]) -> None:
-        for log in logs:
-            try:
-                self._folders.drop(log)
-            except OSError:  # it is made anew before the next question
-                _logger.exception("could not remove the folder of the log %s", log.name)
 
     def _member(self, request: Asked, is_writing: bool) -> Member:
         """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
