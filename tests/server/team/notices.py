@@ -40,7 +40,18 @@ class Node:
         numbered = [(seq, digests(line).line) for seq, line in enumerate(self.lines, self._first)][
             -count:
         ]
-        facts = seal_of(self.node, numbered, b"", signer).facts()
+        return self.seal_over(numbered, signer, forged=forged)
+
+    def seal_over(
+        self,
+        numbered: Sequence[tuple[int, bytes]],
+        signer: SigningKey,
+        *,
+        node: str = "",
+        forged: bool = False,
+    ) -> bytes:
+        """Returns the next line, which seals numbers with digests, of this node or another."""
+        facts = seal_of(node or self.node, numbered, b"", signer).facts()
         if forged:
             facts["signature"] = BOB.sign(b"something else")
         return self._notice(SEAL, facts)
@@ -64,7 +75,3 @@ class Node:
 
 def id_of(line: bytes) -> str:
     return line[13:].partition(b'"')[0].decode()
-
-
-def hex_digests(lines: Sequence[bytes]) -> list[str]:
-    return [digests(line).line.hex() for line in lines]

@@ -19,7 +19,7 @@ from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database, make_database
 from thence.server.team.exchange import Exchange
-from thence.server.team.keys import Keys
+from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite_store import SqliteStore
 
 KEYS = "/api/v1/keys/"
@@ -109,7 +109,7 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")
     node, exchange = Node(), Exchange(SqliteStore(database))
     member = Member("ann", "red", "writer")
-    Keys(database).register(member, KeyRequest(ANN.public_key, (node.node,)))
+    KeyRegistry(database).register(member, KeyRequest(ANN.public_key, (node.node,)))
     bodies = {}
     for number in range(300):
         text = f"<{number:05d}>" * chance.choice((1, 3, 8, 20, 1000))

@@ -12,7 +12,7 @@ from thence.errors import SyncRefused
 from thence.server.team import keys
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database
-from thence.server.team.keys import Keys
+from thence.server.team.keys import KeyRegistry
 
 PATH = "/api/v1/keys/"
 NODE, OTHER = "a00000000001", "a00000000002"
@@ -91,7 +91,7 @@ def test_keys_of_a_user_and_claims_of_a_team_are_bounded(monkeypatch: pytest.Mon
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")
-    ann, found = Member("ann", "red", "writer"), Keys(database)
+    ann, found = Member("ann", "red", "writer"), KeyRegistry(database)
     monkeypatch.setattr(keys, "KEYS_MAX", 1)
     monkeypatch.setattr(keys, "CLAIMS_MAX", 2)
     for _ in range(2):

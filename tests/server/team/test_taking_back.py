@@ -13,7 +13,7 @@ from thence.core.wire.messages import BlocksRequest, KeyRequest
 from thence.core.wire.seals import TeamKeys
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import Exchange
-from thence.server.team.keys import Keys
+from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite_store import SqliteStore
 
 THEIRS = "ffffffffffff"
@@ -26,7 +26,7 @@ class Server:
     def __init__(self, *, has_claims: bool = True) -> None:
         self.database = with_teams()
         self.exchange = Exchange(SqliteStore(self.database))
-        self.keys = Keys(self.database)
+        self.keys = KeyRegistry(self.database)
         accounts = Accounts(self.database, str)
         for name, role in (("ann", "writer"), ("eve", "writer"), ("boss", "admin")):
             accounts.add_user(name, "red", role, lambda: "correct horse")
@@ -140,6 +140,17 @@ def sealing(notice: bytes, text: str) -> Node:
     made.said(text)
     made.lines.append(notice)
     return made
+
+
+def test_seal_with_numbers_or_texts_that_no_database_holds_is_a_line_like_any_other() -> None:
+    server, node = Server(), Node()
+    large = node.seal_over([(2**70, bytes(32))], ANN)
+    # what is signed is the same with the half of a pair, which our encoder does not write
+    text = node.seal_over([(1, bytes(32))], ANN, node=r"\ud800")
+    half = resealed(text.replace(rb'"\\ud800"', rb'"\ud800"'))
+    assert half != text
+    for line in (node.said(), large, half):
+        assert server.take(line) == ["success"]
 
 
 def test_claim_or_key_that_comes_later_makes_a_redaction_valid() -> None:

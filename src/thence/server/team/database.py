@@ -114,7 +114,7 @@ class Database:
             self.on_erased(logs)
 
     def _erase(self) -> None:
-        """Empties the file of the last commits; where that fails, after a later commit."""
+        """Empties the file of the last commits; where that fails, later again."""
         with suppress(apsw.Error):
             self._writer.set_busy_timeout(_ERASE_MS)
             try:
@@ -139,6 +139,11 @@ class Database:
             yield connection
         finally:
             connection.execute("COMMIT")
+            if self._holds_erased and self._writer_lock.acquire(blocking=False):
+                try:
+                    self._erase()
+                finally:
+                    self._writer_lock.release()
             with self._readers_lock:
                 is_kept = len(self._readers) < _READERS_MAX
                 if is_kept:

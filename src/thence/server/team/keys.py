@@ -38,7 +38,7 @@ _MOVE = """
 """
 
 
-class Keys:
+class KeyRegistry:
     """The keys of all teams in a server's database; safe from threads and other processes."""
 
     def __init__(self, database: Database) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
+from thence.core.clock import CLOCK_MAX
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import redacted
@@ -18,6 +19,7 @@ from thence.core.wire.seals import (
     REDACTED,
     SEAL,
     SEALED_NUMBERS_MAX,
+    NumberedDigests,
     Redaction,
     Seal,
     TeamKeys,
@@ -25,11 +27,11 @@ from thence.core.wire.seals import (
     seal_in,
 )
 from thence.errors import InvalidEvent
-from thence.server.team.rows import PRESENT_LINE, NewLine, StoredLog
+from thence.server.team.rows import PRESENT_LINE, NewLine, StoredLog, is_text
 from thence.signing import is_signed
 
-# so many redactions are tried at once
-TRIED_MAX = 1_000
+# so many redactions are tried at once; the others wait for the next line or key that concerns them
+TRIED_MAX = 10_000
 # so many lines are looked at, the first ones that came, where some have the same number
 RANGE_LINES_MAX = 8 * SEALED_NUMBERS_MAX
 _REACH = SEALED_NUMBERS_MAX - 1
@@ -50,7 +52,7 @@ _HAS_PENDING = "SELECT 1 FROM pending WHERE team = :team AND log = :log LIMIT 1"
 _PENDING_NEAR = """
     SELECT digest, event_id, node, seq, notice FROM pending
     WHERE team = :team AND log = :log AND node = :node AND seq BETWEEN :first AND :last
-    LIMIT :most
+    ORDER BY seq LIMIT :most
 """
 _PENDING_FOR = """
     SELECT digest, event_id, node, seq, notice FROM pending
@@ -230,12 +232,12 @@ def _noted(connection: apsw.Connection, log: StoredLog, row: NewLine) -> list[_R
     event, kind = _notice(log, row.line)
     if kind == SEAL and event is not None:
         seal = seal_in(event)
-        if seal is not None and _is_text(seal.node_id) and is_signed(seal):
+        if seal is not None and _is_storable(seal) and is_signed(seal):
             _keep_seal(connection, log, seal)
             return [_Range(seal.node_id, seal.first, seal.last)]
     elif kind == REDACTED and event is not None:
         redaction = redaction_in(event)
-        if redaction is not None and _is_text(redaction.event_id):
+        if redaction is not None and is_text(redaction.event_id):
             _keep_pending(connection, log, row, redaction)
     return []
 
@@ -280,15 +282,20 @@ def _tried(connection: apsw.Connection, log: StoredLog, pending: Sequence[_Pendi
     """Carries out those of some redactions that are valid; returns how many."""
     admins = admin_keys(connection, log.team) if pending else ()
     count = 0
+    ranges = _Ranges(connection, log)
     for each in pending:
-        count += _is_carried_out(connection, log, each, admins)
+        count += _is_carried_out(connection, log, each, admins, ranges)
     if count:
         connection.execute(_REVISE, _names(log))
     return count
 
 
 def _is_carried_out(
-    connection: apsw.Connection, log: StoredLog, pending: _Pending, admins: tuple[str, ...]
+    connection: apsw.Connection,
+    log: StoredLog,
+    pending: _Pending,
+    admins: tuple[str, ...],
+    ranges: "_Ranges",
 ) -> bool:
     """Carries out a redaction if it is valid; reports whether it did."""
     named = {**_names(log), "digest": pending.digest, "event_id": pending.event_id}
@@ -300,7 +307,8 @@ def _is_carried_out(
         return False
     claim = connection.execute(_CLAIM, {"team": log.team, "node": node}).get
     keys = TeamKeys({node: claim} if claim else {}, admins)
-    if not _is_authored(connection, log, pending, keys, node):
+    able = tuple(key for key in {*keys.claims.values(), *keys.admins} if keys.may_redact(key, node))
+    if not (able and ranges.prove(pending, able)):
         return False
     try:
         line = redacted(line)
@@ -318,33 +326,43 @@ def _replace(connection: apsw.Connection, named: dict[str, Any]) -> None:
         connection.execute(statement, named)
 
 
-def _is_authored(
-    connection: apsw.Connection, log: StoredLog, pending: _Pending, keys: TeamKeys, node: str
-) -> bool:
-    """Reports whether a seal covers a redaction whose key may take back lines of a node."""
-    able = tuple(key for key in {*keys.claims.values(), *keys.admins} if keys.may_redact(key, node))
-    spot = {**_names(log), "node": pending.node, "seq": pending.seq, "reach": _REACH}
-    found = connection.execute(_SEALS, {**spot, "keys": apsw.carray(able)}) if able else ()
-    for seal in [Seal(*row) for row in found]:
+class _Ranges:
+    """The seals of a log, and the digests of the lines that they cover, for one transaction."""
+
+    def __init__(self, connection: apsw.Connection, log: StoredLog) -> None:
+        self._connection = connection
+        self._log = log
+        self._last: tuple[Seal, NumberedDigests] | None = None
+
+    def prove(self, pending: _Pending, keys: tuple[str, ...]) -> bool:
+        """Reports whether a seal by one of some keys covers the notice of a redaction."""
+        spot = {**_names(self._log), "node": pending.node, "seq": pending.seq, "reach": _REACH}
+        rows: list[tuple[Any, ...]] = self._connection.execute(
+            _SEALS, {**spot, "keys": apsw.carray(keys)}
+        ).fetchall()
+        seals = (Seal(*row) for row in rows)
+        return any(seal.covers(self._lines(seal), pending.seq, pending.notice) for seal in seals)
+
+    def _lines(self, seal: Seal) -> NumberedDigests:
+        """Returns the digests of the lines in a range; those of the last one are kept."""
+        if self._last is not None and self._last[0] == seal:
+            return self._last[1]
         given = {
-            **spot,
+            **_names(self._log),
+            "node": seal.node_id,
             "first": seal.first,
             "last": seal.last,
             "numbers": SEALED_NUMBERS_MAX,
             "most": RANGE_LINES_MAX,
         }
         lines: dict[int, list[bytes]] = {}
-        for seq, digest in connection.execute(_RANGE, given):
+        for seq, digest in self._connection.execute(_RANGE, given):
             lines.setdefault(seq, []).append(digest)
-        if seal.covers(lines, pending.seq, pending.notice):
-            return True
-    return False
+        self._last = seal, lines
+        return lines
 
 
-def _is_text(text: str) -> bool:
-    """Reports whether a text can be written in UTF-8: it holds no half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_storable(seal: Seal) -> bool:
+    """Reports whether the database can hold a seal's numbers and texts."""
+    is_number = seal.last <= CLOCK_MAX
+    return is_number and is_text(seal.node_id) and is_text(seal.lines_sha256)

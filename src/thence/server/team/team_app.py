@@ -30,7 +30,7 @@ from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
-from thence.server.team.keys import Keys
+from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LIVE, Admission, LiveConnections
 from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
@@ -98,7 +98,7 @@ class TeamApp:
             writing=self._writing,
         )
         self.closing = Signal()
-        self._keys = Keys(database)
+        self._keys = KeyRegistry(database)
         folders = LogFolders(folder, store)
         database.on_erased = folders.drop_all
         self._pages = TeamPages(folders, self._member_of, logs_app, self.closing)
