@@ -43,15 +43,10 @@ class Node:
         return self.seal_over(numbered, signer, forged=forged)
 
     def seal_over(
-        self,
-        numbered: Sequence[tuple[int, bytes]],
-        signer: SigningKey,
-        *,
-        node: str = "",
-        forged: bool = False,
+        self, numbered: Sequence[tuple[int, bytes]], signer: SigningKey, *, forged: bool = False
     ) -> bytes:
-        """Returns the next line, which seals numbers with digests, of this node or another."""
-        facts = seal_of(node or self.node, numbered, b"", signer).facts()
+        """Returns the next line, which seals numbers with digests."""
+        facts = seal_of(self.node, numbered, b"", signer).facts()
         if forged:
             facts["signature"] = BOB.sign(b"something else")
         return self._notice(SEAL, facts)

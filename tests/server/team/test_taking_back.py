@@ -142,15 +142,10 @@ def sealing(notice: bytes, text: str) -> Node:
     return made
 
 
-def test_seal_with_numbers_or_texts_that_no_database_holds_is_a_line_like_any_other() -> None:
+def test_seal_with_numbers_that_no_database_holds_is_a_line_like_any_other() -> None:
     server, node = Server(), Node()
     large = node.seal_over([(2**70, bytes(32))], ANN)
-    # what is signed is the same with the half of a pair, which our encoder does not write
-    text = node.seal_over([(1, bytes(32))], ANN, node=r"\ud800")
-    half = resealed(text.replace(rb'"\\ud800"', rb'"\ud800"'))
-    assert half != text
-    for line in (node.said(), large, half):
-        assert server.take(line) == ["success"]
+    assert server.take(node.said(), large) == ["success"] * 2
 
 
 def test_claim_or_key_that_comes_later_makes_a_redaction_valid() -> None:

@@ -29,7 +29,7 @@ from thence.core.wire.messages import (
 from thence.errors import CursorUnknown, InvalidEvent, NotALog
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.server.team.incoming import CheckedLines, checked
-from thence.server.team.rows import NewLine, StoredLog, is_text
+from thence.server.team.rows import NewLine, StoredLog
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.team.taking_back import is_redacted
 
@@ -119,7 +119,7 @@ class Exchange:
         """
         found = self._log(team, log)
         for node, runs in request.nodes.items():
-            if not is_text(node) or any(not 0 <= run.first <= CLOCK_MAX for run in runs):
+            if not _is_text(node) or any(not 0 <= run.first <= CLOCK_MAX for run in runs):
                 raise _unreadable("nodes", repr(node)[:80], "no such node or block can be")
         cursor = self._end(found)  # taken before the blocks are read: nothing before it is left out
         ours = self._store.blocks(found)
@@ -227,6 +227,15 @@ def _check_name(log: str) -> None:
         raise _unreadable(
             "log", repr(log)[:80], "a name has 1 to 128 of 0-9 A-Z a-z . _ -, no dot first"
         )
+
+
+def _is_text(text: str) -> bool:
+    """Reports whether a text can be written in UTF-8: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unreadable(part: str, value: object, cause: str) -> InvalidEvent:

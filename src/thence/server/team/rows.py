@@ -45,12 +45,3 @@ PRESENT_LINE = """
         ORDER BY forms.id DESC LIMIT 1
     ))
 """
-
-
-def is_text(text: str) -> bool:
-    """Reports whether a text can be written in UTF-8: it holds no half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

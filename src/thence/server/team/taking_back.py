@@ -27,7 +27,7 @@ from thence.core.wire.seals import (
     seal_in,
 )
 from thence.errors import InvalidEvent
-from thence.server.team.rows import PRESENT_LINE, NewLine, StoredLog, is_text
+from thence.server.team.rows import PRESENT_LINE, NewLine, StoredLog
 from thence.signing import is_signed
 
 # so many redactions are tried at once; the others wait for the next line or key that concerns them
@@ -232,12 +232,12 @@ def _noted(connection: apsw.Connection, log: StoredLog, row: NewLine) -> list[_R
     event, kind = _notice(log, row.line)
     if kind == SEAL and event is not None:
         seal = seal_in(event)
-        if seal is not None and _is_storable(seal) and is_signed(seal):
+        if seal is not None and seal.last <= CLOCK_MAX and is_signed(seal):
             _keep_seal(connection, log, seal)
             return [_Range(seal.node_id, seal.first, seal.last)]
     elif kind == REDACTED and event is not None:
         redaction = redaction_in(event)
-        if redaction is not None and is_text(redaction.event_id):
+        if redaction is not None:
             _keep_pending(connection, log, row, redaction)
     return []
 
@@ -360,9 +360,3 @@ class _Ranges:
             lines.setdefault(seq, []).append(digest)
         self._last = seal, lines
         return lines
-
-
-def _is_storable(seal: Seal) -> bool:
-    """Reports whether the database can hold a seal's numbers and texts."""
-    is_number = seal.last <= CLOCK_MAX
-    return is_number and is_text(seal.node_id) and is_text(seal.lines_sha256)
