@@ -14,7 +14,7 @@ from thence.errors import NotAServer, ServerExists, SyncRefused
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import sqlite_store
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import BUSY_MS, Database, make_database
+from thence.server.team.database import BUSY_MS, VERSION, Database, make_database
 from thence.server.team.exchange import Exchange
 
 
@@ -38,13 +38,14 @@ def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(NotAServer):
             Database(file)
-    later = tmp_path / TEAM_DATABASE
-    make_database(later, "e1")
-    connection = apsw.Connection(str(later))
-    connection.execute("PRAGMA user_version = 2")
-    connection.close()
-    with pytest.raises(NotAServer, match="version"):
-        Database(later)
+    other = tmp_path / TEAM_DATABASE
+    make_database(other, "e1")
+    for version in (VERSION - 1, VERSION + 1):
+        connection = apsw.Connection(str(other))
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.close()
+        with pytest.raises(NotAServer, match="version"):
+            Database(other)
 
 
 def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:
     from thence.server.team.accounts import Accounts
+    from thence.server.team.keys import KeyRegistry
 
 DEFAULT = "thence-server"
 TEAM = "team"
@@ -58,9 +59,26 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
         database.close()
 
 
+@contextmanager
+def keys_in(folder: str) -> "Iterator[KeyRegistry]":
+    """Opens the keys of a server's teams, beside a server that runs too; raises NotAServer."""
+    file = database_file(folder)
+    from thence.server.team.database import Database
+    from thence.server.team.keys import KeyRegistry
+    from thence.server.team.log_folders import LogFolders
+    from thence.server.team.sqlite_store import SqliteStore
+
+    database = Database(file)
+    database.on_erased = LogFolders(file.absolute().parent, SqliteStore(database)).drop_all
+    try:
+        yield KeyRegistry(database)
+    finally:
+        database.close()
+
+
 def _check_extra() -> None:
     """Raises ExtraMissing, before any output, if a package of the server is not installed."""
-    for package in ("apsw", "argon2", "fastapi", "httptools", "uvicorn"):
+    for package in ("apsw", "argon2", "fastapi", "httptools", "nacl", "uvicorn"):
         if find_spec(package) is None:
             raise ExtraMissing(
                 "could not use the server",

@@ -1,10 +1,10 @@
-"""The commands `server team`: adds teams, lists them."""
+"""The commands `server team`: adds teams, lists them, gives their nodes to keys."""
 
 import click
 
 from thence.cli.groups import Commands, help_with, json_option, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option
+from thence.cli.server.data_folder import accounts_in, data_option, keys_in
 
 
 @click.group(
@@ -16,7 +16,7 @@ from thence.cli.server.data_folder import accounts_in, data_option
 @verbosity_options
 @click.pass_context
 def team_command(context: click.Context) -> None:
-    """Add teams, or list them."""
+    """Add teams, list them, or give a node to another key."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -51,3 +51,26 @@ def list_command(data: str, is_json: bool) -> None:
     else:
         for team in teams:
             out.write(team)
+
+
+@team_command.command("claim", **help_with("thence server team claim docs 0123456789ab KEY"))
+@click.argument("team")
+@click.argument("node")
+@click.argument("key")
+@data_option
+@json_option
+@verbosity_options
+def claim_command(team: str, node: str, key: str, data: str, is_json: bool) -> None:
+    """Give a node of a team to a key, whoever had it, also while the server runs.
+
+    The key may then take back the lines of the node. A key has 64 hex digits.
+    """
+    out = current()
+    with keys_in(data) as keys:
+        former = keys.claim(team, node, key)
+    if is_json:
+        out.json({"team": team, "node": node, "public_key": key, "former": former})
+    else:
+        out.write(f"the node {node} of {team} belongs to the key {key}")
+        if former not in (None, key):
+            out.write(f"before it belonged to {former}")

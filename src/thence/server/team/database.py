@@ -5,8 +5,8 @@ commit is on the disk when it returns. Another process may use the same file mea
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
@@ -14,17 +14,23 @@ from threading import Lock
 import apsw
 
 from thence.errors import NotAServer, ServerExists
+from thence.server.team.rows import StoredLog
 
 IN_MEMORY = ":memory:"
-VERSION = 1
+VERSION = 2
 BUSY_MS = 10_000
+# how long a commit waits for readers, so that what was taken back leaves the file of commits
+_ERASE_MS = 1_000
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _READERS_MAX = 8
 
 
 class Database:
-    """An open database; safe from threads. `epoch` names its history."""
+    """An open database; safe from threads. `epoch` names its history.
+
+    `on_erased` is called, after the commit, with logs of which stored lines were replaced.
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Opens the database of a server; raises NotAServer."""
@@ -40,6 +46,8 @@ class Database:
         try:
             self._writer = _connected(self._path)
             self._begin()
+            self._holds_erased = True  # a process that was killed may have left it so
+            self._erase()
         except apsw.Error as error:
             raise NotAServer(
                 "could not open the server's database",
@@ -67,6 +75,8 @@ class Database:
         return made
 
     def _begin(self) -> None:
+        self._holds_erased = False
+        self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         self._readers: list[apsw.Connection] = []
         self._readers_lock = Lock()
         found = self._writer.execute("PRAGMA user_version").get
@@ -92,6 +102,26 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+            if self._holds_erased:
+                self._erase()
+
+    def erased(self, logs: Sequence[StoredLog]) -> None:
+        """Removes from the file what the last transaction replaced in stored lines of some logs."""
+        with self._writer_lock:
+            self._holds_erased = True
+            self._erase()
+        if self.on_erased is not None:
+            self.on_erased(logs)
+
+    def _erase(self) -> None:
+        """Empties the file of the last commits; where that fails, later again."""
+        with suppress(apsw.Error):
+            self._writer.set_busy_timeout(_ERASE_MS)
+            try:
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            finally:
+                self._writer.set_busy_timeout(BUSY_MS)
+            self._holds_erased = False
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -109,6 +139,11 @@ class Database:
             yield connection
         finally:
             connection.execute("COMMIT")
+            if self._holds_erased and self._writer_lock.acquire(blocking=False):
+                try:
+                    self._erase()
+                finally:
+                    self._writer_lock.release()
             with self._readers_lock:
                 is_kept = len(self._readers) < _READERS_MAX
                 if is_kept:
@@ -181,5 +216,7 @@ def _connected(path: str, cache_kib: int = _WRITER_CACHE_KIB) -> apsw.Connection
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     return connection

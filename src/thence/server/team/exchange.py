@@ -7,6 +7,8 @@ replicas can meet at one too. docs/formats/wire.md describes the messages.
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from hashlib import sha256
+from itertools import count
 from typing import NamedTuple
 
 from thence.core.clock import CLOCK_MAX
@@ -17,6 +19,7 @@ from thence.core.wire.messages import (
     BATCH_EVENTS_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
+    WITHHELD_MAX,
     BlockPlace,
     BlocksAnswer,
     BlocksRequest,
@@ -26,7 +29,9 @@ from thence.core.wire.messages import (
 from thence.errors import CursorUnknown, InvalidEvent, NotALog
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.server.team.incoming import CheckedLines, checked
-from thence.server.team.sqlite_store import NewLine, SqliteStore, StoredLog
+from thence.server.team.rows import NewLine, StoredLog
+from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.taking_back import is_redacted
 
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
@@ -49,6 +54,7 @@ class Exchange:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
+        self._asked = count()
 
     def batch(
         self,
@@ -73,7 +79,10 @@ class Exchange:
         found = checked(lines)
         known = self._store.log(team, log)
         clock_max = (known.last if known else 0) + CLOCK_AHEAD_MAX
-        fresh = {row.digest: row for row, clock in zip(*found, strict=True) if clock <= clock_max}
+        rows = [row for row, clock in zip(*found, strict=True) if clock <= clock_max]
+        fresh = {row.digest: row for row in rows}
+        if len(fresh) < len(rows):  # a whole line goes before the same one without its body
+            fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
         kind = kind or (known.kind if known else new_kind)
         held = self._store.ingest(team, log, kind, list(fresh.values()))
         return _verdicts(found, fresh, held)
@@ -116,6 +125,7 @@ class Exchange:
         ours = self._store.blocks(found)
         theirs = from_nodes(request.nodes)
         after = request.after
+        withheld = self._withheld(found)
         answer: list[DifferingBlock] = []
         digests_count = 0
         for place in differing(ours, theirs):
@@ -124,11 +134,15 @@ class Exchange:
             held = self._store.digests(found, place) if place in ours else b""
             digests_count += max(1, len(held) // DIGEST_BYTES)
             if answer and digests_count > ANSWER_DIGESTS_MAX:
-                return BlocksAnswer(
-                    tuple(answer), BlockPlace(answer[-1].node, answer[-1].block), cursor
-                )
+                rest = BlockPlace(answer[-1].node, answer[-1].block)
+                return BlocksAnswer(tuple(answer), rest, cursor, withheld)
             answer.append(DifferingBlock(place.node, place.block, held))
-        return BlocksAnswer(tuple(answer), cursor=cursor)
+        return BlocksAnswer(tuple(answer), cursor=cursor, withheld=withheld)
+
+    def _withheld(self, log: StoredLog) -> bytes:
+        """Returns digests of withheld lines, of too many others in each answer."""
+        start = sha256(str(next(self._asked)).encode()).digest()
+        return self._store.withheld(log, start, WITHHELD_MAX)
 
     def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those lines that the log holds of these digests, as many as a page may hold.

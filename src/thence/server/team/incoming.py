@@ -18,7 +18,7 @@ from thence.core.values.digests import digests, same_event_key
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.blocks import BLOCK_NUMBERS, place_of
 from thence.errors import BatchRefused, InvalidEvent
-from thence.server.team.sqlite_store import NewLine
+from thence.server.team.rows import NewLine
 
 REASONS_MAX = 100
 _ID_BYTES_SHOWN = 128

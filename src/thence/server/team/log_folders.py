@@ -1,11 +1,15 @@
 """The logs of teams as folders, which the query API reads: `<data>/teams/<team>/<log>/`.
 
 A folder holds what the store holds of its log, and can be deleted at any time: it is made again
-before the next question. It is brought up to date when it is asked, not when lines come in.
+before the next question. It is brought up to date when it is asked, not when lines come in. After
+lines were replaced it is emptied at once: no file of it holds what was taken back.
 """
 
+import logging
 import os
 import shutil
+import tempfile
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -16,13 +20,18 @@ from thence.errors import CursorUnknown
 from thence.log.storage.segment import own_folder
 from thence.replica import open_log
 from thence.server.team.exchange import Exchange
-from thence.server.team.sqlite_store import NumberedLine, SqliteStore, StoredLog
+from thence.server.team.rows import NumberedLine, StoredLog
+from thence.server.team.sqlite_store import SqliteStore
 
 FOLDER = "teams"
 # so many lines are relayed at once
 RELAYED_MAX = 10_000
 _CURSOR_FILE = "server-cursor"
 _CURSOR_BYTES_MAX = 200
+_DROPPED = "dropped"
+_TRIES_MAX = 3
+
+_logger = logging.getLogger("thence.server")
 
 
 class LogFolders:
@@ -55,24 +64,66 @@ class LogFolders:
         if log is not None:
             self._refresh(team, log)
 
-    def _refresh(self, team: str, log: StoredLog) -> None:
+    def drop_all(self, logs: Iterable[StoredLog]) -> None:
+        """Removes what the folders of logs hold, as lines in them were replaced.
+
+        What can't be removed is logged; it is made anew before the next question.
+        """
+        for log in logs:
+            folder = self._data / FOLDER / self._store.team_of(log) / log.name
+            try:
+                with self._lock(log):
+                    if folder.is_dir():
+                        self._clear(folder)
+            except OSError:
+                _logger.exception("could not remove the folder of the log %s", log.name)
+
+    def drop_stale(self) -> None:
+        """Removes what a process that was killed left of folders; raises apsw.Error."""
+        shutil.rmtree(self._data / _DROPPED, ignore_errors=True)
+        for folder in sorted((self._data / FOLDER).glob("*/*")):
+            log = self._store.log(folder.parent.name, folder.name)
+            if log is not None and self._number(folder, log) is None:
+                self.drop_all([log])
+
+    def _lock(self, log: StoredLog) -> Lock:
         with self._mutex:
-            lock = self._locks.setdefault((log.team, log.id), Lock())
+            return self._locks.setdefault((log.team, log.id), Lock())
+
+    def _clear(self, folder: Path) -> None:
+        """Puts a new, empty folder in the place of one; who follows the old one sees it go."""
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        dropped = self._data / _DROPPED
+        dropped.mkdir(mode=0o700, parents=True, exist_ok=True)
+        old = Path(tempfile.mkdtemp(dir=dropped))
+        if folder.exists():
+            folder.rename(old / "old")
+        folder.mkdir(mode=0o700)  # before the old one is removed: its inode is another
+        shutil.rmtree(old)
+
+    def _refresh(self, team: str, log: StoredLog) -> None:
         folder = self.of_team(team) / log.name
-        with lock:
-            number = self._number(folder, log)
-            if number is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                number = 0
-            if number < log.last:
-                self._relay(folder, log, number)
+        with self._lock(log):
+            for _ in range(_TRIES_MAX):
+                number = self._number(folder, log)
+                if number is None:
+                    self._clear(folder)
+                    number = 0
+                if number < log.last:
+                    self._relay(folder, log, number)
+                now = self._store.log(team, log.name)
+                if now is None or now.revision == log.revision:
+                    return
+                log = now  # another process has replaced lines meanwhile
 
     def _number(self, folder: Path, log: StoredLog) -> int | None:
         """Returns the number up to which a folder holds the log; None if it must be made anew."""
         try:
             with _cursor_file(folder).open(encoding="ascii") as file:
-                cursor = file.read(_CURSOR_BYTES_MAX)
-            return self._exchange.number(log, cursor) if cursor else None
+                cursor, _, revision = file.read(_CURSOR_BYTES_MAX).partition(" ")
+            is_current = bool(cursor) and revision == str(log.revision)
+            return self._exchange.number(log, cursor) if is_current else None
         except (OSError, UnicodeDecodeError, CursorUnknown):
             return None
 
@@ -88,7 +139,8 @@ class LogFolders:
                 number = taken[-1].number
                 file = _cursor_file(folder)
                 unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
-                unfinished.write_text(self._exchange.cursor(number, taken[-1].digest), "ascii")
+                cursor = self._exchange.cursor(number, taken[-1].digest)
+                unfinished.write_text(f"{cursor} {log.revision}", "ascii")
                 unfinished.replace(file)
 
 

@@ -1,4 +1,4 @@
--- The database of a team's server, version 1. PRAGMA user_version holds the version.
+-- The database of a team's server, version 2. PRAGMA user_version holds the version.
 
 -- epoch: random, made with the database; a cursor names it
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -37,17 +37,37 @@ CREATE TABLE tokens (
 ) WITHOUT ROWID;
 CREATE INDEX tokens_of_login ON tokens (login);
 
--- last: the number of the last event, which is how many there are
+-- public_key: Ed25519 in hex, of a machine of a user
+CREATE TABLE keys (
+    team INTEGER NOT NULL REFERENCES teams (id),
+    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    public_key TEXT NOT NULL,
+    PRIMARY KEY (team, user, public_key)
+) WITHOUT ROWID;
+
+-- the key whose seals make lines of a node authored; it stays when its user leaves
+CREATE TABLE claims (
+    team INTEGER NOT NULL REFERENCES teams (id),
+    node TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    PRIMARY KEY (team, node)
+) WITHOUT ROWID;
+CREATE INDEX claims_of_key ON claims (team, public_key);
+
+-- last: the number of the last event, which is how many there are;
+-- revision: how often stored lines were replaced by other forms of themselves
 CREATE TABLE logs (
     id INTEGER PRIMARY KEY,
     team INTEGER NOT NULL REFERENCES teams (id),
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
     last INTEGER NOT NULL DEFAULT 0,
+    revision INTEGER NOT NULL DEFAULT 0,
     UNIQUE (team, name)
 );
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
+-- line: zeros in place of one that was replaced, whose form is in forms then.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
@@ -75,3 +95,58 @@ CREATE TABLE blocks (
     sum BLOB NOT NULL,
     PRIMARY KEY (team, log, node, block)
 ) WITHOUT ROWID;
+
+-- seals with a good signature: each covers `count` lines of a node with numbers from first to last
+CREATE TABLE seals (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    lines_sha256 TEXT NOT NULL,
+    PRIMARY KEY (team, log, node, public_key, first, last, count, lines_sha256)
+) WITHOUT ROWID;
+
+-- redactions that were not carried out: digest is D of the line to be taken back, notice D of the
+-- log.redacted, which has this node and seq
+CREATE TABLE pending (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    event_id TEXT NOT NULL,
+    node TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    notice BLOB NOT NULL,
+    PRIMARY KEY (team, log, digest, notice)
+) WITHOUT ROWID;
+CREATE INDEX pending_of_node ON pending (team, log, node, seq);
+
+-- lines that were taken back: their bodies are stored no more
+CREATE TABLE redactions (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    event_id TEXT NOT NULL,
+    PRIMARY KEY (team, log, digest)
+) WITHOUT ROWID;
+
+-- lines that came without their bodies though nobody took them back
+CREATE TABLE withheld (
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (team, log, digest)
+) WITHOUT ROWID;
+
+-- the present forms of lines that were replaced. Rows of events and forms keep their sizes and are
+-- never removed, since SQLite leaves copies of rows behind where it moves them
+CREATE TABLE forms (
+    id INTEGER PRIMARY KEY,
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    line BLOB NOT NULL
+);
+CREATE INDEX forms_of_line ON forms (team, log, digest);

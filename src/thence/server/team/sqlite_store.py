@@ -5,49 +5,20 @@ nothing. Numbers of a log are contiguous from 1.
 """
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import NamedTuple
 
 import apsw
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
+from thence.server.team.rows import PRESENT_LINE, NewLine, NumberedLine, StoredLog
+from thence.server.team.taking_back import carried_out, completed
 
 LOGS_MAX = 10_000  # of one team
 
 
-class StoredLog(NamedTuple):
-    """A log of a team: the numbers of its team and of itself, its name, kind and last number."""
-
-    team: int
-    id: int
-    name: str
-    kind: str
-    last: int
-
-
-class NewLine(NamedTuple):
-    """A line that was checked, with its digests and the block in which it counts."""
-
-    event_id: str
-    node: str
-    seq: int
-    block: int
-    content: bytes
-    digest: bytes
-    line: bytes
-
-
-class NumberedLine(NamedTuple):
-    """A stored line with its number in the log, and its digest."""
-
-    number: int
-    digest: bytes
-    line: bytes
-
-
 _LOG = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision
     FROM logs JOIN teams ON teams.id = logs.team
     WHERE teams.slug = :team AND logs.name = :name
 """
@@ -74,8 +45,8 @@ _PUT_BLOCK = """
     INSERT INTO blocks (team, log, node, block, count, sum) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
 """
-_PAGE = """
-    SELECT number, digest, line FROM events
+_PAGE = f"""
+    SELECT number, digest, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
@@ -84,12 +55,20 @@ _DIGESTS = """
     SELECT digest FROM events
     WHERE team = :team AND log = :log AND node = :node AND block = :block ORDER BY seq, digest
 """
-_LINES = """
-    SELECT line FROM events
+_LINES = f"""
+    SELECT {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND digest IN carray(:digests)
 """
+_WITHHELD_FROM = """
+    SELECT digest FROM withheld WHERE team = :team AND log = :log AND digest >= :start
+    ORDER BY digest LIMIT :limit
+"""
+_WITHHELD_BEFORE = """
+    SELECT digest FROM withheld WHERE team = :team AND log = :log AND digest < :start
+    ORDER BY digest LIMIT :limit
+"""
 _LOGS = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
 """
 
@@ -110,6 +89,12 @@ class SqliteStore:
         with self._database.reading() as connection:
             return _log(connection, team, name)
 
+    def team_of(self, log: StoredLog) -> str:
+        """Returns the name of the team of a log."""
+        query = "SELECT slug FROM teams WHERE id = :team"
+        with self._database.reading() as connection:
+            return str(connection.execute(query, {"team": log.team}).get)
+
     def logs(self, team: str) -> list[StoredLog]:
         """Returns all logs of a team by name."""
         with self._database.reading() as connection:
@@ -118,7 +103,8 @@ class SqliteStore:
     def ingest(self, team: str, name: str, kind: str, lines: Sequence[NewLine]) -> set[bytes]:
         """Commits those lines that the log lacks; returns the digests of those it had before.
 
-        No digest may stand twice among the lines. The log is made if it is missing. Raises
+        A line that it had without its body is lacking too. No digest may stand twice among the
+        lines. The log is made if it is missing. What the lines take back is taken back. Raises
         NotALog if there is no such team, VocabularyMismatch if the log is of another kind,
         SyncRefused if the team has too many.
         """
@@ -132,7 +118,20 @@ class SqliteStore:
                     place=name,
                     cause=f"it is of the kind {found.kind}, not {kind}",
                 )
-            return _commit(connection, found, lines) if lines else set()
+            known, is_changed = _commit(connection, found, lines) if lines else (set(), False)
+        if is_changed:
+            self._database.erased([found])
+        return known
+
+    def withheld(self, log: StoredLog, start: bytes, limit: int) -> bytes:
+        """Returns digests of lines that lack their bodies, joined: those from a digest on first."""
+        given = {"team": log.team, "log": log.id, "start": start, "limit": limit}
+        with self._database.reading() as connection:
+            found = [digest for (digest,) in connection.execute(_WITHHELD_FROM, given)]
+            given |= {"limit": limit - len(found)}
+            if len(found) < limit:
+                found += [digest for (digest,) in connection.execute(_WITHHELD_BEFORE, given)]
+        return b"".join(found)
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
@@ -188,12 +187,21 @@ def _made_log(connection: apsw.Connection, team: str, name: str, kind: str) -> S
     return found
 
 
-def _commit(connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]) -> set[bytes]:
-    """Inserts what is new, with numbers and blocks; returns the digests of the rest."""
+def _commit(
+    connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]
+) -> tuple[set[bytes], bool]:
+    """Inserts what is new, with numbers and blocks.
+
+    Returns the digests of the rest, and whether stored lines were replaced.
+    """
     digests = apsw.carray(tuple(line.digest for line in lines))
     given = {"team": log.team, "log": log.id, "digests": digests}
     known = {digest for (digest,) in connection.execute(_KNOWN, given)}
     fresh = [line for line in lines if line.digest not in known] if known else lines
+    whole = []
+    if known:
+        whole = completed(connection, log, [line for line in lines if line.digest in known])
+        known.difference_update(line.digest for line in whole)
     if fresh:
         head = (log.team, log.id)
         connection.executemany(
@@ -202,7 +210,10 @@ def _commit(connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine
         connection.executemany(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
         last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
         connection.execute(_COUNT, last)
-    return known
+    is_changed = bool(whole)
+    if fresh or whole:
+        is_changed |= carried_out(connection, log, [*fresh, *whole] if whole else fresh) > 0
+    return known, is_changed
 
 
 def _grown_blocks(

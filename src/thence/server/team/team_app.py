@@ -14,13 +14,23 @@ from threading import Event as Signal
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from thence.core.wire.messages import PROTOCOL, Credentials, Refresh, ServerHealth, Tokens
+from thence.core.wire.messages import (
+    BATCH_BYTES_MAX,
+    PROTOCOL,
+    Credentials,
+    KeyRequest,
+    Refresh,
+    ServerHealth,
+    Tokens,
+)
+from thence.core.wire.seals import TeamKeys
 from thence.errors import NotLoggedIn
 from thence.server.http.middleware import HeadWithoutBody, host_of
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
+from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LIVE, Admission, LiveConnections
 from thence.server.team.log_folders import LogFolders
 from thence.server.team.logins import Logins, Tool
@@ -52,6 +62,7 @@ WRITING_WAITING_MAX = 64
 _API = "/api/"
 _TOKENS = "/api/v1/token"
 _LIVE_TOKEN = "/api/v1/ws-token"
+_KEYS = "/api/v1/keys"
 _HEALTH = "/api/v1/sync/health"
 
 _logger = logging.getLogger("thence.server")
@@ -87,7 +98,9 @@ class TeamApp:
             writing=self._writing,
         )
         self.closing = Signal()
+        self._keys = KeyRegistry(database)
         folders = LogFolders(folder, store)
+        database.on_erased = folders.drop_all
         self._pages = TeamPages(folders, self._member_of, logs_app, self.closing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +126,7 @@ class TeamApp:
     async def _begin_and_end(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
             await self._logging_in.run(nobodys)  # so that the first login takes no longer
+            await self._reading.run(self._pages.begin)
             await send({"type": f"{message['type']}.complete"})
         self._pages.close()
         self._database.close()
@@ -154,13 +168,15 @@ class TeamApp:
             return await self._logging_in.run(partial(self._logged_in, request._replace(body=body)))
         if request.path == _LIVE_TOKEN and request.method == "POST":
             return await self._reading.run(partial(self._live_token, request))
+        if request.path == _KEYS:
+            return await self._keys_reply(request, receive)
         route = EVENT_ROUTES.get(request.path)
         if route is None:
             return problem(404, "not_found", f"there is no {request.path[:80]}", "")
         if request.method != route.method:
             allow = (("allow", route.method),)
             return problem(405, "method_not_allowed", f"use {route.method}", "", headers=allow)
-        member = await self._reading.run(partial(self._member, request, route))
+        member = await self._reading.run(partial(self._member, request, route.is_writing))
         if route.bytes_max:
             request = request._replace(body=await body_of(receive, route.bytes_max))
         work = partial(self._handled, route, member, request)
@@ -185,10 +201,29 @@ class TeamApp:
             return problem(404, "not_found", f"there is no {request.path[:80]}", "")
         return Reply(200, msgspec.json.encode(found))
 
-    def _member(self, request: Asked, route: EventRoute) -> Member:
+    async def _keys_reply(self, request: Asked, receive: Receive) -> Reply:
+        """Returns the keys of the team, after a key was registered if one is given."""
+        if request.method not in ("GET", "POST"):
+            allow = (("allow", "GET, POST"),)
+            return problem(405, "method_not_allowed", "use GET or POST", "", headers=allow)
+        is_writing = request.method == "POST"
+        member = await self._reading.run(partial(self._member, request, is_writing))
+        if not is_writing:
+            found = await self._reading.run(partial(self._keys.of_team, member.team))
+        else:
+            request = request._replace(body=await body_of(receive, BATCH_BYTES_MAX))
+            found = await self._writing.run(partial(self._registered, member, request))
+            self._live.committed(member.team, None)
+        return packed(request, Reply(200, msgspec.json.encode(found)))
+
+    def _registered(self, member: Member, request: Asked) -> TeamKeys:
+        body = unpacked(request, BATCH_BYTES_MAX)
+        return self._keys.register(member, decoded_as(body, KeyRequest))
+
+    def _member(self, request: Asked, is_writing: bool) -> Member:
         """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
         member = self._member_of(request.token, request.headers.get("x-team-slug"))
-        if route.is_writing:
+        if is_writing:
             check_writing(member)
         return member
 

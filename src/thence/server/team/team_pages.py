@@ -64,6 +64,10 @@ class TeamPages:
                 return
             await self._app(team)(scope, receive, send)
 
+    def begin(self) -> None:
+        """Removes what a server that was killed left in the folders of logs; raises apsw.Error."""
+        self._folders.drop_stale()
+
     def close(self) -> None:
         """Closes the logs that are open."""
         for app in self._apps.values():

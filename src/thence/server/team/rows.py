@@ -1,0 +1,47 @@
+"""The rows of logs and of their lines, as the store holds them."""
+
+from typing import NamedTuple
+
+
+class StoredLog(NamedTuple):
+    """A log of a team: the numbers of its team and of itself, its name, kind and last number.
+
+    `revision` counts how often lines were replaced by other forms of themselves.
+    """
+
+    team: int
+    id: int
+    name: str
+    kind: str
+    last: int
+    revision: int
+
+
+class NewLine(NamedTuple):
+    """A line that was checked, with its digests and the block in which it counts."""
+
+    event_id: str
+    node: str
+    seq: int
+    block: int
+    content: bytes
+    digest: bytes
+    line: bytes
+
+
+class NumberedLine(NamedTuple):
+    """A stored line with its number in the log, and its digest."""
+
+    number: int
+    digest: bytes
+    line: bytes
+
+
+# the line of a row of events: its own, or the present form of one that was replaced
+PRESENT_LINE = """
+    iif(substr(line, 1, 1) <> x'00', line, (
+        SELECT forms.line FROM forms
+        WHERE forms.team = :team AND forms.log = :log AND forms.digest = events.digest
+        ORDER BY forms.id DESC LIMIT 1
+    ))
+"""

@@ -1,0 +1,72 @@
+"""Seals and redactions as a log writes them, and the keys that sign them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.server.team.lines import NODE
+
+from thence.core.values.codec import Members, draft, stamper
+from thence.core.values.digests import digests
+from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.wire.seals import REDACTED, SEAL, Redaction
+from thence.core.wire.seals import sealed as seal_of
+from thence.signing import SigningKey
+
+ANN, BOB, EVE = (SigningKey(bytes([number]) * 32) for number in range(1, 4))
+SECRET = "swordfish"
+
+
+class Node:
+    """The lines of one node of a log, numbered one after another."""
+
+    def __init__(self, node: str = NODE, kind: str = "plain", first: int = 1) -> None:
+        self.node = node
+        self.lines: list[bytes] = []
+        self._kind = kind
+        self._first = first
+
+    def said(self, text: str = SECRET) -> bytes:
+        """Returns the next line, whose payload has a text."""
+        return self._line("told", {"payload": {"text": text}})
+
+    def redaction(self, target: bytes, event_id: str = "") -> bytes:
+        """Returns the next line, which takes the body of another line back."""
+        name = event_id or id_of(target)
+        facts = Redaction(name, digests(target).line.hex(), "a password")
+        return self._notice(REDACTED, {"event_id": name, "line_sha256": facts.line_sha256})
+
+    def seal(self, signer: SigningKey = ANN, *, count: int = 0, forged: bool = False) -> bytes:
+        """Returns the next line, which seals the last `count` lines before it, else all."""
+        numbered = [(seq, digests(line).line) for seq, line in enumerate(self.lines, self._first)][
+            -count:
+        ]
+        return self.seal_over(numbered, signer, forged=forged)
+
+    def seal_over(
+        self, numbered: Sequence[tuple[int, bytes]], signer: SigningKey, *, forged: bool = False
+    ) -> bytes:
+        """Returns the next line, which seals numbers with digests."""
+        facts = seal_of(self.node, numbered, b"", signer).facts()
+        if forged:
+            facts["signature"] = BOB.sign(b"something else")
+        return self._notice(SEAL, facts)
+
+    def _notice(self, kind: str, facts: Mapping[str, Any]) -> bytes:
+        event_type, members = VOCABULARIES[self._kind].notice(kind, facts, {})
+        return self._line(event_type, members)
+
+    def _line(self, event_type: str, members: Mapping[str, Any]) -> bytes:
+        seq = self._first + len(self.lines)
+        made = Members(
+            f"01J{self.node.upper()}{seq:011d}",
+            event_type,
+            1,
+            "2026-11-20T07:13:00.123456Z",
+            **members,
+        )
+        self.lines.append(stamper(self.node)([draft(made)], seq, seq)[0][:-1])
+        return self.lines[-1]
+
+
+def id_of(line: bytes) -> str:
+    return line[13:].partition(b'"')[0].decode()

@@ -1,0 +1,132 @@
+"""What was taken back is in no file of the server, and nothing serves it any more."""
+
+import http.client
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.server.team.lines import halves, lines
+from tests.server.team.notices import ANN, Node, id_of
+from tests.server.team.stranger import Client
+from tests.server.team.team_server import TeamServer, team_server
+
+from thence.core.values.digests import redacted
+from thence.core.wire.messages import KeyRequest
+from thence.server.running import TEAM_DATABASE
+from thence.server.team.accounts import Accounts, Member
+from thence.server.team.database import Database, make_database
+from thence.server.team.exchange import Exchange
+from thence.server.team.keys import KeyRegistry
+from thence.server.team.sqlite_store import SqliteStore
+
+KEYS = "/api/v1/keys/"
+PAGES = ("/logs/{0}/events", "/logs/{0}/why/{1}", "/logs/{0}/events/{1}", "/runs/{0}", "/logs")
+WAIT_S = 20
+
+
+def files_with(folder: Path, secret: str) -> list[Path]:
+    """Returns the files below a folder in which a text stands."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def answers_with(client: Client, log: str, line: bytes, secret: str) -> list[str]:
+    """Returns the paths whose answers hold a text."""
+    paths = [path.format(log, id_of(line)) for path in PAGES]
+    return [path for path in paths if secret.encode() in client.ask("GET", path).body]
+
+
+@contextmanager
+def stream(client: Client, log: str) -> Iterator[http.client.HTTPResponse]:
+    """Opens the live stream of a log from its beginning."""
+    connection = http.client.HTTPConnection(client.host, timeout=WAIT_S)
+    with closing(connection):
+        headers = {"Authorization": f"Bearer {client.access}"}
+        connection.request("GET", f"/logs/{log}/events/live", headers=headers)
+        yield connection.getresponse()
+
+
+@pytest.mark.promise("S10a")
+def test_body_that_was_taken_back_is_in_no_file_and_on_no_page(red: TeamServer) -> None:
+    ada, node, secret = red.client("ada"), Node("e00000000001"), "tunafish"
+    target = node.said(secret)
+    ada.post(KEYS, {"public_key": ANN.public_key, "nodes": [node.node]})
+    ada.push("erased", [target, *lines(20)])
+    assert len(answers_with(ada, "erased", target, secret)) >= 3
+    assert len(files_with(red.data, secret)) >= 2
+    with stream(ada, "erased") as before:
+        assert before.status == 200
+        ada.push("erased", [node.redaction(target), node.seal()])
+        assert files_with(red.data, secret) == []
+        before.read()  # it ends, as its log is another one now
+    with stream(ada, "erased") as after:
+        while (read := after.readline()) and b"log.seal" not in read:
+            assert secret.encode() not in read
+    assert answers_with(ada, "erased", target, secret) == []
+    assert ada.statuses("erased", [target]) == ["duplicate"]
+    assert answers_with(ada, "erased", target, secret) == files_with(red.data, secret) == []
+
+
+@pytest.mark.promise("S10a")
+def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
+    tmp_path: Path,
+) -> None:
+    node, secret = Node("e00000000002"), "tunafish"
+    target = node.said(secret)
+    with team_server(tmp_path / "data") as server:
+        ada = server.client("ada")
+        ada.post(KEYS, {"public_key": ANN.public_key, "nodes": [node.node]})
+        ada.push("killed", [target])
+        assert answers_with(ada, "killed", target, secret)
+        server.end(signal.SIGKILL)
+        database = Database(server.data / TEAM_DATABASE)
+        lacking = [node.redaction(target), node.seal()]
+        Exchange(SqliteStore(database)).batch("red", "killed", "plain", lacking)
+        database.close()
+        found = files_with(server.data, secret)
+        assert found
+        assert all("teams" in path.parts for path in found)
+        dropped = server.data / "dropped" / "left"
+        dropped.mkdir(parents=True)
+        (dropped / "events.jsonl").write_bytes(target)
+        server.start()
+        ada = server.client("ada")  # it has begun when it answers
+        assert files_with(server.data, secret) == []
+        assert ada.pull("killed")[0][0] == redacted(target)
+        assert answers_with(ada, "killed", target, secret) == []
+
+
+@pytest.mark.promise("S10a")
+def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path: Path) -> None:
+    file, chance = tmp_path / TEAM_DATABASE, random.Random(7)
+    make_database(file, "e1")
+    database = Database(file)
+    accounts = Accounts(database, str)
+    accounts.add_team("red")
+    accounts.add_user("ann", "red", "writer", lambda: "correct horse")
+    node, exchange = Node(), Exchange(SqliteStore(database))
+    member = Member("ann", "red", "writer")
+    KeyRegistry(database).register(member, KeyRequest(ANN.public_key, (node.node,)))
+    bodies = {}
+    for number in range(300):
+        text = f"<{number:05d}>" * chance.choice((1, 3, 8, 20, 1000))
+        bodies[node.said(text)] = f"<{number:05d}>".encode()
+    for batch in halves(list(bodies), 50):
+        given = [chance.choice((line, redacted(line))) for line in batch]
+        exchange.batch("red", "log", "plain", given)
+    chance.shuffle(whole := list(bodies))
+    for batch in halves(whole, 50):
+        exchange.batch("red", "log", "plain", batch)
+    chance.shuffle(whole)
+    for batch in halves(whole[:200], 50):
+        lacking = [*(node.redaction(line) for line in batch), node.seal(count=50)]
+        exchange.batch("red", "log", "plain", lacking)
+    stored = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
+    assert not [text for line, text in bodies.items() if line in whole[:200] and text in stored]
+    assert all(bodies[line] in stored for line in whole[200:])
+    lines_now = set(exchange.page("red", "log").lines)
+    assert {redacted(line) for line in whole[:200]} | set(whole[200:]) <= lines_now
+    database.close()
