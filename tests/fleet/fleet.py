@@ -15,15 +15,21 @@ from time import monotonic
 from zlib import crc32
 
 import thence
-from thence.core.wire.messages import EventVerdict
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.messages import EventVerdict, KeyRequest
 from thence.errors import BatchRefused, ServerUnreachable
 from thence.log.read import reader
 from thence.replica import OS_DISK
-from thence.server.team.accounts import Accounts
+from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
+from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite_store import SqliteStore
+from thence.signing import SigningKey
 from thence.sync.engine import SyncEngine
+from thence.sync.held_lines import digest_of
+from thence.sync.taking_back import take_back
 from thence.sync.transport import TakenPage
 
 TEAM, LOG = "team", "log"
@@ -51,8 +57,11 @@ class Server:
 
     def __init__(self, epoch, lines=()):
         database = Database.in_memory(epoch)
-        Accounts(database, str).add_team(TEAM)
+        accounts = Accounts(database, str)
+        accounts.add_team(TEAM)
+        accounts.add_user("ada", TEAM, "writer", lambda: "correct horse")
         self.epoch = epoch
+        self.keys = KeyRegistry(database)
         self.exchange = Exchange(SqliteStore(database))
         self.exchange.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
         for start in range(0, len(lines), 500):
@@ -100,6 +109,15 @@ class Network:
     def lines(self, digests):
         return self._asked(lambda exchange: exchange.lines(TEAM, LOG, digests))
 
+    def keys(self):
+        return self._asked(lambda _: self._fleet.server.keys.of_team(TEAM))
+
+    def claim(self, public_key, nodes):
+        self._fleet.claims.append(KeyRequest(public_key, tuple(nodes)))
+        member = Member("ada", TEAM, "writer")
+        keys = self._fleet.server.keys
+        return self._asked(lambda _: keys.register(member, self._fleet.claims[-1]))
+
 
 class Replica:
     """One machine's log, with its engine."""
@@ -107,12 +125,16 @@ class Replica:
     def __init__(self, fleet, folder):
         self.folder = folder
         self.network = Network(fleet)
+        self.signer = SigningKey(fleet.random.randbytes(32))
         self.open()
 
     def open(self):
         self.log = thence.open(self.folder)
         self.engine = SyncEngine(
-            self.log, self.network, fetched_max=self.network._fleet.random.choice((0, 50, 10_000))
+            self.log,
+            self.network,
+            fetched_max=self.network._fleet.random.choice((0, 50, 10_000)),
+            signer=self.signer,
         )
 
     def close(self):
@@ -131,6 +153,8 @@ class Fleet:
         self.server_backup = []
         self.acknowledged = set()
         self.forged = set()
+        self.taken_back = set()  # digests
+        self.claims = []
         self.counts = {}
         self._made = 0
         self.replicas = [Replica(self, self._new_folder()) for _ in range(replicas)]
@@ -146,8 +170,8 @@ class Fleet:
     def step(self):
         kinds = (self.append, self.sync, self.back_up, self.restore, self.copy, self.forge)
         weights = (50, 30, 2, 1, 0.5, 2)
-        others = (self.cut, self.back_up_server, self.restore_server, self.forget)
-        kind = self.random.choices(kinds + others, (*weights, 0.5, 1, 0.5, 1))[0]
+        others = (self.cut, self.back_up_server, self.restore_server, self.forget, self.redact)
+        kind = self.random.choices(kinds + others, (*weights, 0.5, 1, 0.5, 1, 1.5))[0]
         self.counts[kind.__name__] = self.counts.get(kind.__name__, 0) + 1
         kind()
 
@@ -167,6 +191,15 @@ class Fleet:
         replica = self.random.choice(self.replicas)
         replica.network.lost = self.random.choice((0.0, 0.0, 0.1, 0.4))
         replica.engine.round()
+
+    def redact(self):
+        """Take back an event, also one that the replica has no right to take back."""
+        replica = self.random.choice(self.replicas)
+        events = [event for event in replica.log.events() if event.event_type == "one"]
+        if events:
+            event = self.random.choice(events)
+            take_back(replica.log, event, "", replica.signer)
+            self.taken_back.add(digest_of(event))
 
     def forget(self):
         """Delete what a replica knows of digests and of the server."""
@@ -220,6 +253,8 @@ class Fleet:
         before = self.server.lines()
         if self.server_backup:
             self.server = Server(self.server.epoch, self.server_backup)
+            for claim in self.claims:
+                self.server.keys.register(Member("ada", TEAM, "writer"), claim)
             self._give_up(before)
 
     def _give_up(self, before):
@@ -288,8 +323,9 @@ class Fleet:
             name = replica.folder.name
             if len(set(lines)) != len(lines):
                 found.append(f"{name} holds a line twice")
-            if set(lines) != set(wanted):
-                extra, lacks = set(lines) - set(wanted), set(wanted) - set(lines)
+            theirs, ours = self.named(wanted), self.named(lines)
+            if ours != theirs:
+                extra, lacks = ours - theirs, theirs - ours
                 found.append(f"{name} has {len(extra)} lines more and {len(lacks)} less")
             clocks = {event.event_id: event.lamport_clock for event in replica.log.events()}
             for event in replica.log.events():
@@ -298,6 +334,18 @@ class Fleet:
                     continue
                 if any(clocks.get(cause, 0) >= event.lamport_clock for cause in named):
                     found.append(f"{name}: {event.event_id} is not behind its cause")
+        return found
+
+    def named(self, lines):
+        """Return lines as a set; of one that somebody took back its digest.
+
+        A redaction whose proof was cut off or restored away counts where it was made alone.
+        """
+        found = set()
+        for line in lines:
+            event = parse(line, PLAIN)
+            digest = digest_of(event)
+            found.add(digest if digest in self.taken_back else line)
         return found
 
     def close(self):

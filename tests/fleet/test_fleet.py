@@ -9,7 +9,7 @@ from tests.fleet.fleet import STEPS, Fleet, Server, lines_of, played
 def test_fleet_comes_to_one_history_with_each_event_once_and_none_lost(tmp_path, seed):
     fleet, found = played(tmp_path, STEPS, seed)
     assert not found, "\n".join(found)
-    assert len(fleet.counts) == 10, fleet.counts
+    assert len(fleet.counts) == 11, fleet.counts
 
 
 def test_fleet_notices_an_acknowledged_event_that_is_gone(tmp_path):

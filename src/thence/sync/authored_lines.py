@@ -7,7 +7,7 @@ from thence.core.values.digests import BODY_DIGEST
 from thence.core.wire.messages import PAGE_EVENTS_MAX
 from thence.core.wire.seals import Signer
 from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
-from thence.replica import Disk, Log
+from thence.replica import Disk, Log, now
 from thence.sync.held_lines import HeldLine, HeldLines
 from thence.sync.sealing import own_nodes, proven, seal_own_lines
 from thence.sync.taking_back import carry_out
@@ -33,7 +33,8 @@ class AuthoredLines:
         if self._signer is None:
             return 0
         nodes = own_nodes(self._log.folder, self._disk)
-        claim = " ".join((self._signer.public_key, *nodes))
+        # once a day: a server that was restored from a backup may have lost a claim
+        claim = " ".join((now()[:10], self._signer.public_key, *nodes))
         if nodes and not self._held.has_claimed(claim):
             # refused to a reader, and by a server without keys
             with suppress(SyncRefused, BadAnswer):
