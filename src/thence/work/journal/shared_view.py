@@ -1,7 +1,8 @@
 """`.kittify/events/` in the main working tree: a view of the journal that other tools append to.
 
 Where events are shared by the board's branch git ignores these day files. The files are only ever
-appended to, under flock, never renamed or rewritten, because other tools append to them as well.
+appended to, under flock, never renamed or rewritten, because other tools append to them as well;
+`redacted_views` alone overwrites lines in place.
 Lines of other tools are taken into the journal before anything else is read; the journal's new
 events are added behind them. Where day files are tracked they belong to git: nothing is added, and
 the files are read while a branch is checked out whose commits are read too.
@@ -18,6 +19,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.values.position import Position
 from thence.errors import ThenceError
+from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
     FOLDER,
@@ -31,6 +33,7 @@ from thence.work.day_lines import (
 from thence.work.journal import sharing
 from thence.work.journal.sharing import is_tree
 from thence.work.project.project import Project
+from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held, take
@@ -137,7 +140,7 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
             grown = sum(len(event.line) + 1 for event in fresh)
             if gone or last != (view.journal[0], view.journal[1] + grown):
                 fresh = list(journal.read(None if gone else view.shown))
-            events = list(fresh)
+            events = list(RedactedLines(redactions_of(project.home)).of_events(fresh))
             for path, found in by_file(events).items():
                 _add(project.files, path, found, view)
             view.shown = view.shown.after(events)
