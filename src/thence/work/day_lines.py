@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.codec import event_id_of, has_valid_crc
-from thence.work.redacted_lines import RedactedLines
+from thence.work.redacted_lines import NO_REDACTIONS, RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 
 FOLDER = ".kittify/events"
@@ -122,7 +122,9 @@ def without_bodies(data: bytes, redactions: RedactedLines) -> bytes:
 
 
 def splices(
-    events: Sequence[Event], redactions: RedactedLines, others: Iterable[str] = ()
+    events: Sequence[Event],
+    redactions: RedactedLines = NO_REDACTIONS,
+    others: Iterable[str] = (),
 ) -> Mapping[str, Splice]:
     """Returns for each day file the function that adds the events that it lacks.
 

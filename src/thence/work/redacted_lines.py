@@ -57,10 +57,13 @@ class RedactedLines(NamedTuple):
         return made
 
 
+NO_REDACTIONS = RedactedLines()
+
+
 def redacted_lines(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> RedactedLines:
     """Returns the redactions of a journal, given their digests and its lines."""
     if not taken_back:
-        return RedactedLines()
+        return NO_REDACTIONS
     held = list(lines)
     known = _known(taken_back, (line for line in held if _MARK in line))
     if len(known) < len(taken_back):  # one may be taken back halfway, or its event is not here

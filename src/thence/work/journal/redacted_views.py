@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -18,9 +19,10 @@ from thence.errors import GitFailed, ThenceError
 from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work import skipped_lines
-from thence.work.day_lines import FOLDER, LineEdit, edits_of, is_day_file, more_of, path_of
+from thence.work.day_lines import FOLDER, LineEdit, edits_of, more_of, path_of
 from thence.work.journal import refusals
 from thence.work.journal.pending_events import SOURCE
+from thence.work.journal.shared_view import LOCK, stats_of_days
 from thence.work.journal.store import DAYS_LOCK, redactions_in
 from thence.work.project.project import Project
 from thence.work.redacted_lines import RedactedLines
@@ -35,6 +37,8 @@ _WAIT_S = 10.0
 _DONE = "redacted.txt"
 _REFS_MAX = 1_000
 _SHOWN_MAX = 8
+# types of events that repeat what planning files say
+_PLANNED = frozenset(("FeatureCreated", "SpecCreated", "WPCreated", "SubtaskCompleted"))
 _BY_COMMIT = "the next `thence work publish` there commits it without the text"
 Edits = Callable[[bytes], Sequence[LineEdit]]
 
@@ -76,7 +80,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
     unwritten: list[str] = []
     for files in _trees(project):
         tracked = None
-        for path in _day_files(files):
+        for path in (f"{FOLDER}/{name}" for name in sorted(stats_of_days(files))):
             with _reported(files, path, unwritten):
                 if not edits_of(files.read(path), redactions):
                     continue
@@ -84,7 +88,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
                 if path in tracked:
                     unreached.append(f"{path} of {files.top}, which git tracks: {_BY_COMMIT}")
                     continue
-                with _days_lock(project):
+                with held(_lock(project)):
                     count += _overwrite(files, path, lambda data: edits_of(data, redactions))
     for path in refusals.paths(project.files):
         with _reported(project.files, path, unwritten):
@@ -125,11 +129,6 @@ def _trees(project: Project) -> Iterator[TreeFiles]:
             yield TreeFiles(each.path)
 
 
-def _day_files(files: TreeFiles) -> list[str]:
-    names = sorted(files.stats(FOLDER))
-    return [f"{FOLDER}/{name}" for name in names if is_day_file(os.fsencode(name))]
-
-
 def _tracked(project: Project, files: TreeFiles) -> frozenset[str]:
     """Returns the day files of a working tree that git tracks."""
     if project.repo is None:
@@ -150,14 +149,13 @@ def _reported(files: TreeFiles, path: str, unwritten: list[str]) -> Iterator[Non
         unwritten.append(f"{files.top / path}: {cause or error}")
 
 
-@contextmanager
-def _days_lock(project: Project) -> Iterator[None]:
-    """Holds the lock under which day files are replaced, in a project without git."""
-    if project.repo is not None:
-        yield
-        return
-    with held(project.files.top / DAYS_LOCK):
-        yield
+def _lock(project: Project) -> Path:
+    """Returns the lock under which commands bring lines of the journal into day files.
+
+    A command that has read the journal before has written then what is to be overwritten, or does
+    not write it any more.
+    """
+    return project.home / LOCK if project.repo else project.root / DAYS_LOCK
 
 
 def _overwrite(files: TreeFiles, path: str, edits: Edits) -> int:
@@ -192,6 +190,8 @@ def _elsewhere(
     about = [event for event in events if event.event_id.encode() in redactions.known]
     if any(event.header.source == SOURCE for event in about):
         yield "the message of the commit in which an event waited until it was recovered"
+    if any(event.event_type in _PLANNED for event in about):
+        yield "planning files, and commits of them, that say the same"
     sources = {event.header.source for event in about} - {SOURCE, None}
     for source in sorted(map(str, sources)):
         yield f"what an event was imported from ({source:.80})"

@@ -40,7 +40,7 @@ from thence.work.vcs.locks import held, take
 from thence.work.vcs.repository import current_branch
 
 _NAME = "view.json"
-_LOCK = "view.lock"
+LOCK = "view.lock"
 _WAIT_S = 2.0
 _IGNORED = f"{FOLDER}/\n".encode()
 _EXCLUDE = "info/exclude"
@@ -75,7 +75,7 @@ class ViewChanges:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._view = _load(project.home)
-        self._files = _day_files(project.files)
+        self._files = stats_of_days(project.files)
         self.lines: dict[bytes, SharedFilePosition] = {}
         files = self._view.files
         changed = {
@@ -91,7 +91,7 @@ class ViewChanges:
     def save(self) -> None:
         """Records how far the files were read."""
         if self._new:
-            with held(self._project.home / _LOCK):
+            with held(self._project.home / LOCK):
                 view = _load(self._project.home)
                 view.files |= self._new
                 _save(self._project.home, view)
@@ -131,9 +131,9 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
         if is_tree(project):
             return
         ignore(project, is_ignored=True)
-        with held(project.home / _LOCK):
+        with held(project.home / LOCK):
             view = _load(project.home)
-            gone = view.files.keys() - _day_files(project.files).keys()
+            gone = view.files.keys() - stats_of_days(project.files).keys()
             for name in gone:
                 del view.files[name]
             last = _last(journal)
@@ -170,7 +170,7 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         before = os.fstat(descriptor)
         data = file.read()
         lines = lacking(
-            data, events, lambda: (files.read(f"{FOLDER}/{name}") for name in _day_files(files))
+            data, events, lambda: (files.read(f"{FOLDER}/{name}") for name in stats_of_days(files))
         )
         if not lines:
             return
@@ -185,7 +185,8 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         view.files[name] = _FileState(*_state_of(after), after.st_size)
 
 
-def _day_files(files: TreeFiles) -> dict[str, os.stat_result]:
+def stats_of_days(files: TreeFiles) -> dict[str, os.stat_result]:
+    """Returns the stats of a working tree's day files by name, links excepted. Raises OSError."""
     return {
         name: found
         for name, found in files.stats(FOLDER).items()

@@ -5,14 +5,14 @@ them. Before a merge the lines of these files are taken into the journal; the me
 files out.
 """
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import FOLDER, Splice, is_day_file, splices
+from thence.work.day_lines import FOLDER, Splice, splices
 from thence.work.journal import day_files, pending_events
+from thence.work.journal.shared_view import stats_of_days
 from thence.work.journal.store import redactions_in
 from thence.work.project.options import BRANCH, options_of
 from thence.work.project.project import own_files
@@ -73,9 +73,8 @@ def _day_files(session: "Session") -> Mapping[str, Splice]:
     """Returns the functions that bring the journal's events into tracked day files."""
     events = session.store.read()
     redactions = redactions_in(session.project.home, events)
-    names = session.project.files.stats(FOLDER) if redactions.digests else ()
-    others = [f"{FOLDER}/{name}" for name in names if is_day_file(os.fsencode(name))]
-    return splices(events, redactions, others)
+    names = stats_of_days(session.project.files) if redactions.digests else ()
+    return splices(events, redactions, [f"{FOLDER}/{name}" for name in names])
 
 
 def check_committer(session: "Session") -> None:
