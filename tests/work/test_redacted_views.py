@@ -20,7 +20,7 @@ from tests.work.boards import (
     view_lines,
     work,
 )
-from tests.work.repositories import content, git, make_repository
+from tests.work.repositories import content, git, make_repository, write
 from tests.work.steps import killed_at, lines_of, reached
 
 from thence.core.event import Event
@@ -30,6 +30,7 @@ from thence.core.values.vocabulary import WORK
 from thence.core.wire.seals import Redaction
 from thence.errors import Refused
 from thence.work.journal import redacted_views
+from thence.work.journal.pending_events import Pending, events_to_recover
 from thence.work.journal.redacted_views import SharedCopies, redact_shared
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
@@ -147,13 +148,20 @@ def repo(tmp_path: Path) -> Path:
     return repo
 
 
-def test_line_is_overwritten_where_it_stands_and_what_comes_again_goes_too(repo):
+def test_line_is_overwritten_where_it_stands_and_what_comes_again_goes_too(repo, tmp_path):
     secret = noted(repo)
     day = view(repo)
     with day.open("ab") as file:
         file.write(secret.line[:-30] + b"\n" + tool_line(day, 1).encode())
     inode, size = day.stat().st_ino, day.stat().st_size
-    assert take_back(repo, secret).redacted_count == 2
+    other = tmp_path / "other" / ".kittify" / "events"
+    git(repo, "worktree", "add", "--quiet", tmp_path / "other")
+    write(other, {day.name: day.read_bytes()})
+    write(tmp_path, {"strangers.jsonl": secret.line + b"\n"})
+    (other / "2020-01-01.jsonl").symlink_to(tmp_path / "strangers.jsonl")
+    assert take_back(repo, secret).redacted_count == 4
+    assert (tmp_path / "strangers.jsonl").read_bytes() == secret.line + b"\n"
+    assert holding(tmp_path / "other") == []
     assert (day.stat().st_ino, day.stat().st_size) == (inode, size)
     lines = day.read_bytes().split(b"\n")
     assert lines[2].rstrip() == redacted(secret.line)
@@ -286,8 +294,22 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
     for command in (["status"], ["status", "--json"], ["errors"], ["conflicts"]):
         assert SECRET not in done(repo, *command).out
     done(repo, "add", "Second")
-    done(repo, "status")
+    take_back(repo, *events_of(repo))
+    lanes = done(repo, "status", "--json").json["features"][0]["lanes"]
+    assert [each["wp_id"] for each in lanes["planned"]] == ["WP02"], "the board goes on by heads"
+    done(repo, "implement", "WP02")
     assert holding(repo) == []
+
+
+def test_event_that_waited_in_a_commit_is_not_recovered_again_once_it_is_taken_back(repo):
+    payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": SECRET}
+    waited = WorkEvent("HistoryAdded", payload, "000-general", source="recovered", source_id="w1")
+    with EventStore.at(repo) as store:
+        (event,) = store.append(waited)
+    told = take_back(repo, event)
+    assert any("waited" in each for each in told.unreached)
+    again = Pending("w1", "HistoryAdded", payload, "ada", event.timestamp, "000-general")
+    assert events_to_recover([again], events_of(repo)) == []
 
 
 def test_day_files_of_a_project_without_git_are_overwritten_and_stay_clean(tmp_path):
