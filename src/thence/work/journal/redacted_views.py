@@ -30,7 +30,7 @@ from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git
 from thence.work.vcs.locks import held, take
 from thence.work.vcs.objects import Objects, is_file, objects
-from thence.work.vcs.refs import OURS, refs_of
+from thence.work.vcs.refs import OURS, REMOTES, refs_of
 from thence.work.vcs.repository import HEADS, Repository, checkouts
 
 _WAIT_S = 10.0
@@ -221,7 +221,11 @@ def _branches(repo: Repository, events: Sequence[Event]) -> tuple[list[str], boo
 
     Older commits of these may hold the line. Also returns whether all branches were looked at.
     """
-    commits = {ref: oid for ref, oid in refs_of(repo).commits.items() if not ref.startswith(OURS)}
+    commits = {
+        ref: oid
+        for ref, oid in refs_of(repo).commits.items()
+        if not ref.startswith(OURS) and not ref.endswith("/HEAD")
+    }
     wanted: dict[str, list[bytes]] = {}
     for event in events:
         wanted.setdefault(path_of(event), []).append(event.event_id.encode())
@@ -238,7 +242,7 @@ def _branches(repo: Repository, events: Sequence[Event]) -> tuple[list[str], boo
                     data = store.blob(blob)
                     named[key] = any(each in data for each in wanted[path])
             if any(named.get(f"{path} {blob}") for path, blob in blobs.items()):
-                found.append(ref.removeprefix(HEADS).removeprefix("refs/remotes/"))
+                found.append(ref.removeprefix(HEADS).removeprefix(REMOTES))
     return found, len(commits) <= _REFS_MAX
 
 
