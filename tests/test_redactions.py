@@ -53,11 +53,3 @@ def test_whole_line_that_comes_again_is_kept_without_its_body(tmp_path: Path) ->
             empty.redactions.take_back([Redaction(event.event_id, digests(event.line).line.hex())])
             assert empty.relay([event.line]).taken[0].payload == {}
     assert not holds_secret(tmp_path)
-
-
-def test_torn_line_is_passed_over_where_lines_were_taken_back(tmp_path: Path) -> None:
-    with open_log(tmp_path) as log:
-        event = log.append("noted", {"password": SECRET})
-        take_back(log, event.event_id)
-        made = log.relay([event.line[:-40], b"no line"])
-        assert (len(made.bad), made.taken) == (2, ())
