@@ -18,6 +18,7 @@ from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.seals import Redaction
 from thence.errors import ReadFailed
 from thence.index.file import lookup
 from thence.log.storage.disk import OS_DISK
@@ -200,3 +201,11 @@ def test_log_that_was_rotated_between_two_relays_goes_on_with_its_numbers(tmp_pa
         assert len(list(tmp_path.glob("events_*.jsonl"))) > 2
         assert log.relay(lines).known == len(lines)
         assert not log.verify().damage
+
+
+def test_torn_line_is_passed_over_where_lines_were_taken_back(tmp_path: Path) -> None:
+    with thence.open(tmp_path) as log:
+        event = log.append("noted", {"password": "swordfish"})
+        log.redactions.take_back([Redaction(event.event_id, same_line_key(event).hex())])
+        made = log.relay([event.line[:-40], b"no line"])
+        assert (len(made.bad), made.taken) == (2, ())

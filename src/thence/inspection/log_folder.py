@@ -6,9 +6,10 @@ import msgspec
 
 from thence.log.storage.disk import OS_DISK, machine_id
 from thence.log.storage.identity import Identity, is_own, known_node_id
+from thence.log.storage.redactions import read_redactions
 from thence.log.storage.segment import own_folder, segments
 
-__all__ = ["has_events", "is_of_this_machine", "next_node_id", "own_folder"]
+__all__ = ["has_events", "is_of_this_machine", "next_node_id", "own_folder", "redactions_of"]
 IDENTITY = "identity.json"
 
 
@@ -24,6 +25,11 @@ def next_node_id(folder: Path) -> str | None:
     None in a copy, on another machine, and where nothing was written yet.
     """
     return known_node_id(OS_DISK, folder) if is_own(OS_DISK, folder) else None
+
+
+def redactions_of(folder: Path) -> frozenset[bytes]:
+    """Returns the digests (D) of the lines of the log that were taken back for good."""
+    return read_redactions(OS_DISK, folder)
 
 
 def is_of_this_machine(folder: Path, identity: bytes) -> bool:

@@ -2,15 +2,18 @@
 
 A day is the UTC day of an event's own timestamp, so that the same event is in the same file in
 every clone. Lines are in order of arrival; existing lines are never changed. A `Splice` is a
-function by which a command changes a file, of whatever kind.
+function by which a command changes a file, of whatever kind. Only a line that was taken back is
+replaced, by its redacted form.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.codec import event_id_of, has_valid_crc
+from thence.work.redacted_lines import NO_REDACTIONS, RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 
 FOLDER = ".kittify/events"
@@ -79,13 +82,66 @@ def _bare(line: bytes) -> bytes:
     return line.removeprefix(_MARK).rstrip(b"\r").strip(b" \t")
 
 
-def splices(events: Iterable[Event]) -> Mapping[str, Splice]:
-    """Returns for each day file the function that adds the events that it lacks."""
-    return {path: partial(_with_lines, found) for path, found in by_file(events).items()}
+class LineEdit(NamedTuple):
+    """The bytes of a day file that hold a line which was taken back, and the line instead.
+
+    `instead` is empty where the file has the redacted line already.
+    """
+
+    offset: int
+    length: int
+    instead: bytes
 
 
-def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
-    there = lines_in(data or b"")
+def edits_of(data: bytes, redactions: RedactedLines) -> list[LineEdit]:
+    """Returns the edits by which a day file holds no body that was taken back."""
+    if not redactions.digests:
+        return []
+    edits = []
+    there: set[bytes] = set()
+    offset = 0
+    for line in data.split(b"\n"):
+        bare = _bare(line)
+        instead = redactions.instead_of(bare) if bare else bare
+        if instead != bare:
+            there = there or set(lines_in(data))
+            edits.append(LineEdit(offset, len(line), b"" if instead in there else instead))
+            there.add(instead)
+        offset += len(line) + 1
+    return edits
+
+
+def without_bodies(data: bytes, redactions: RedactedLines) -> bytes:
+    """Returns a day file without the bodies of lines that were taken back."""
+    parts, start = [], 0
+    for offset, length, instead in edits_of(data, redactions):
+        end = offset + length
+        parts += [data[start:offset], instead]
+        start = end if instead else end + 1
+    return b"".join((*parts, data[start:]))
+
+
+def splices(
+    events: Sequence[Event],
+    redactions: RedactedLines = NO_REDACTIONS,
+    others: Iterable[str] = (),
+) -> Mapping[str, Splice]:
+    """Returns for each day file the function that adds the events that it lacks.
+
+    Bodies that were taken back are removed, in the files `others` too, if they are there.
+    """
+    found = by_file(redactions.of_events(events))
+    paths = dict.fromkeys((*found, *others))
+    return {path: partial(_with_lines, found.get(path, []), redactions) for path in paths}
+
+
+def _with_lines(
+    events: Sequence[Event], redactions: RedactedLines, data: bytes | None
+) -> bytes | None:
+    if data is None and not events:
+        return None
+    data = without_bodies(data or b"", redactions)
+    there = lines_in(data)
     held = {event_id_of(line) for line in there}
     verified = {event_id_of(line) for line in there if has_valid_crc(line)}
     lacking = [
@@ -93,7 +149,7 @@ def _with_lines(events: Sequence[Event], data: bytes | None) -> bytes:
         for event in events
         if event.event_id.encode() not in (held if event.is_foreign else verified)
     ]
-    return with_more(data or b"", lacking)
+    return with_more(data, lacking)
 
 
 def lacking(

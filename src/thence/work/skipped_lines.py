@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from thence.log.storage.findings import Finding, Relayed
+from thence.work.redacted_lines import RedactedLines
 
 _NAME = "passed_over.json"
 KEPT_MAX = 1_000
@@ -64,8 +66,20 @@ def keep(
         PassedOverLine(places[event.line], len(event.line), reason, event.line.decode())
         for event in made.parked
     ]
-    found = found[:KEPT_MAX]
-    if found != [*known]:
+    _save(home, known, found[:KEPT_MAX])
+
+
+def redact(home: Path, redactions: RedactedLines) -> None:
+    """Removes from parked lines the bodies that were taken back. Raises OSError."""
+    known = passed_over(home)
+    lines = (redactions.instead_of(each.parked.encode()).decode() for each in known)
+    _save(
+        home, known, [replace(each, parked=line) for each, line in zip(known, lines, strict=True)]
+    )
+
+
+def _save(home: Path, known: Sequence[PassedOverLine], found: Sequence[PassedOverLine]) -> None:
+    if [*found] != [*known]:
         draft = home / f"{_NAME}.new"
         draft.write_bytes(msgspec.json.encode(found))
         draft.replace(home / _NAME)

@@ -51,8 +51,8 @@ def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
         return line
     try:
         return redacted(line) if digests(line).line in redactions else line
-    except InvalidEvent:
-        return line
+    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line  # it is no event, or has no digest
 
 
 def replace_durably(disk: Disk, path: Path, value: object) -> None:

@@ -7,12 +7,14 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
+from thence.inspection.log_folder import redactions_of
 from thence.replica import new_id
 from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
 from thence.work.plan.legacy import ImportedEvent, Unread
+from thence.work.redacted_lines import RedactedLines
 from thence.work.result import CommandResult
 from thence.work.session.lane_moves import check_written
 from thence.work.session.session import Session
@@ -90,7 +92,8 @@ def _lines(
 def _day_files(session: Session, is_dry: bool) -> _DayFiles:
     """Imports the lines of the working tree's day files that the journal lacks."""
     unread: list[Unread] = []
-    positions = _line_positions(session.project.files, unread)
+    redactions = RedactedLines(redactions_of(session.project.home))
+    positions = _line_positions(session.project.files, redactions, unread)
     if is_dry or not positions:
         held = {event.event_id for event in session.store.read()}
         parsed = [(line, parse(line, WORK)) for line in positions]
@@ -104,8 +107,10 @@ def _day_files(session: Session, is_dry: bool) -> _DayFiles:
     return _DayFiles(len(made.taken), sorted(unread))
 
 
-def _line_positions(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple[str, int]]:
-    """Returns each line of the day files with its first file and line number."""
+def _line_positions(
+    files: TreeFiles, redactions: RedactedLines, unread: list[Unread]
+) -> dict[bytes, tuple[str, int]]:
+    """Returns each line of the day files, as it may be kept, with its first file and number."""
     positions: dict[bytes, tuple[str, int]] = {}
     try:
         names = [name for name in files.names(FOLDER) if is_day_file(os.fsencode(name))]
@@ -121,6 +126,7 @@ def _line_positions(files: TreeFiles, unread: list[Unread]) -> dict[bytes, tuple
             unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
             continue
         for line, position in lines_with_positions(data, f"{FOLDER}/{name}"):
+            line = redactions.instead_of(line)
             positions.setdefault(line, (position.file, position.line))
     return positions
 

@@ -36,11 +36,14 @@ def publish(session: Session, target_branch: str | None = None) -> CommandResult
         "commit": made.commit,
         "brought": made.brought,
         "taken": session.events_received,
+        "redacted": made.taken_back,
     }
     name = f"{link.remote}/{link.branch}"
     lines = [f"{name} has all events"]
     if made.commit is not None:
         lines = [f"brought {made.brought} event(s) to {name}"]
+    if made.taken_back:
+        lines.append(f"took back {made.taken_back} line(s) there; older commits of it keep them")
     if session.events_received:
         lines.append(f"took {session.events_received} event(s) of others")
     return session.result(data, lines)

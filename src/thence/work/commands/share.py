@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from thence.errors import PlanningError, Refused
-from thence.work.day_lines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more
+from thence.work.day_lines import ATTRIBUTES, FOLDER, Splice, is_day_file, with_more, without_bodies
 from thence.work.journal import day_files
 from thence.work.journal.shared_view import ignore, show_events
+from thence.work.journal.store import redactions_in
 from thence.work.project.options import BRANCH, TREE, options_of, read_options
 from thence.work.project.project_id import CONFIG, with_id
 from thence.work.result import CommandResult
@@ -102,13 +103,14 @@ def _content(session: Session, path: str) -> bytes | None:
 @contextmanager
 def _left_in_place(session: Session, paths: Sequence[str]) -> Iterator[None]:
     """Keeps day files in the working tree while git untracks them, with unreadable lines too."""
+    redactions = redactions_in(session.project.home, session.events)
     before = {path: _content(session, path) for path in paths}
     try:
         yield
     finally:
         for path, data in before.items():
             if data and session.project.files.look(path) is None:
-                session.project.files.append(path, data)
+                session.project.files.append(path, without_bodies(data, redactions))
 
 
 def _check_merged(session: Session, branch: str) -> None:

@@ -2,7 +2,8 @@
 
 No branch and no working tree of this repository changes. The board's branch has no history in
 common with the code: it holds day files, which only ever grow, `BOARD.md`, and `project.json` with
-the project's id. Lines are merged as bytes, so that unreadable lines stay as well.
+the project's id. Lines are merged as bytes, so that unreadable lines stay as well. A line that was
+taken back is replaced by its redacted form at the tip; older commits keep the line.
 """
 
 import os
@@ -14,12 +15,22 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.errors import GitFailed
 from thence.work.board.board import fold
-from thence.work.day_lines import FOLDER, by_file, is_day_file, lacking, with_more
+from thence.work.day_lines import (
+    FOLDER,
+    by_file,
+    edits_of,
+    is_day_file,
+    lacking,
+    with_more,
+    without_bodies,
+)
 from thence.work.journal.board_page import PAGE, page
 from thence.work.journal.day_files import check_project, project_of, record_commit
 from thence.work.journal.sharing import Link
+from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
+from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Answer, Git, failure, own_variables
 from thence.work.vcs.locks import held
@@ -51,18 +62,21 @@ _HINTS = {
 class Published(NamedTuple):
     """The result of publishing: the pushed commit, None where the remote had all events.
 
-    `brought` counts the pushed lines, `attempts` the tries.
+    `brought` counts the pushed lines, `taken_back` those that lost their body at the tip, and
+    `attempts` the tries.
     """
 
     commit: str | None
     brought: int
     attempts: int
+    taken_back: int = 0
 
 
 class _Made(NamedTuple):
     oid: str
     parent: str | None
     brought: int
+    taken_back: int
     blobs: tuple[str, ...]
 
 
@@ -86,7 +100,7 @@ def publish(
             words = _push(repo, link, made.oid)
             if words is None:
                 _record_pushed(project, repo, link, made)
-                return Published(made.oid, made.brought, attempt)
+                return Published(made.oid, made.brought, attempt, made.taken_back)
             # random pauses grow with the tries and their duration, so that others get through
             longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))
@@ -137,14 +151,9 @@ def _commit(
         parent, tree = found or (None, None)
         named = project_of(store, tree) if tree else None
         check_project(project, named, f"{link.remote}/{link.branch}")
-        changes: dict[str, bytes] = {}
-        brought = 0
-        for path, there in by_file(events).items():
-            data = _data(store, tree, path)
-            lines = lacking(data, there, lambda: _days(store, tree))
-            if lines:
-                changes[path] = with_more(data, lines)
-                brought += len(lines)
+        redactions = redactions_in(project.home, events)
+        events = redactions.of_events(events)
+        changes, brought, taken_back = _changes(store, tree, events, redactions)
         if not changes and (is_there or not parent):
             return None
         changes[PAGE] = page(fold(events, project.uuid, project.aliases))
@@ -154,11 +163,35 @@ def _commit(
         new_tree = store.put_tree(tree, entries)
         assert new_tree is not None
         store.store()
-    message = f"Share {brought} event{'' if brought == 1 else 's'}\n\nThence: publish"
+    subject = f"Share {brought} event{'' if brought == 1 else 's'}"
+    if taken_back and not brought:
+        subject = "Remove what was taken back"
+    message = f"{subject}\n\nThence: publish"
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(_git(repo), new_tree, parents, message, more=signs)
-    return _Made(oid, parent, brought, tuple(entry.oid for entry in entries.values()))
+    blobs = tuple(entry.oid for entry in entries.values())
+    return _Made(oid, parent, brought, taken_back, blobs)
+
+
+def _changes(
+    store: Objects, tree: str | None, events: Sequence[Event], redactions: RedactedLines
+) -> tuple[dict[str, bytes], int, int]:
+    """Returns the changed day files, and how many lines they get, and lose the body of."""
+    changes: dict[str, bytes] = {}
+    brought = taken_back = 0
+    there = by_file(events)
+    others = _paths(store, tree) if redactions.digests else ()
+    for path in dict.fromkeys((*there, *others)):
+        data = _data(store, tree, path)
+        edits = edits_of(data, redactions)
+        kept = without_bodies(data, redactions) if edits else data
+        lines = lacking(kept, there.get(path, ()), lambda: _days(store, tree))
+        if lines or edits:
+            changes[path] = with_more(kept, lines)
+            brought += len(lines)
+            taken_back += len(edits)
+    return changes, brought, taken_back
 
 
 def _data(store: Objects, tree: str | None, path: str) -> bytes:
@@ -171,6 +204,13 @@ def _days(store: Objects, tree: str | None) -> Iterator[bytes]:
     for name, entry in (store.tree(folder.oid) if folder else {}).items():
         if is_day_file(name):
             yield store.blob(entry.oid)
+
+
+def _paths(store: Objects, tree: str | None) -> Iterator[str]:
+    folder = store.find(tree, FOLDER) if tree else None
+    for name in store.tree(folder.oid) if folder else ():
+        if is_day_file(name):
+            yield f"{FOLDER}/{os.fsdecode(name)}"
 
 
 def _push(repo: Repository, link: Link, oid: str) -> str | None:

@@ -13,16 +13,19 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.values.codec import BadLine
-from thence.errors import PlanningError
+from thence.errors import PlanningError, ThenceError
+from thence.inspection.log_folder import redactions_of
 from thence.log.storage.findings import Relayed
 from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
 from thence.work.journal import sharing
+from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.shared_view import ViewChanges
 from thence.work.journal.sharing import SeenBlobs, board_here, board_ref
-from thence.work.journal.store import EventStore
+from thence.work.journal.store import EventStore, redactions_in
 from thence.work.project.options import read_options
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
+from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition, keep, parked, passed_over
 from thence.work.vcs.locks import held
 from thence.work.vcs.objects import Objects, is_file, is_folder, objects
@@ -113,6 +116,7 @@ def take_in(
     if written.lines or parked(passed_over(project.home)):
         yield _relay(project, store, written.lines, ())
     written.save()
+    _redact(project, store, written.lines)
     moved = _tips(project, project.repo, refs(), sharing.load_seen(project))
     if not moved:
         return
@@ -124,6 +128,15 @@ def take_in(
             yield _relay(project, store, unseen.lines, files)
         on_moved({name: (seen.tips.get(name), at) for name, at in moved.items() if is_branch(name)})
         sharing.save_seen(project, _with(seen, unseen))
+
+
+def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
+    """Overwrites what the files of this clone still hold, or again hold, of lines taken back."""
+    redactions = RedactedLines(redactions_of(project.home))
+    came_back = any(redactions.instead_of(line) != line for line in written)
+    if came_back or not is_redacted(project):
+        with suppress(OSError, ThenceError):  # the next command tries again
+            redact_files(project, redactions_in(project.home, store.arrived()))
 
 
 def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenLines:
@@ -227,7 +240,10 @@ def _relay(
     """Relays lines to the journal, parked ones too; `files` are the files of the bad lines."""
     left = passed_over(project.home)
     parked_lines = parked(left)
-    lines = {**parked_lines, **fresh}
+    redactions = RedactedLines(redactions_of(project.home))
+    lines = {
+        redactions.instead_of(line): place for line, place in {**parked_lines, **fresh}.items()
+    }
     made = store.relay(lines)
     keep(project.home, left, made, lines, files)
     if made.renewed:  # the open journal writes under the former node

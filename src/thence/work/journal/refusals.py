@@ -4,7 +4,7 @@ The files are derived: the log holds an ErrorLogged event of each refusal. Lines
 can't be read are passed over.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,11 @@ import msgspec
 
 from thence.errors import Refused, ThenceError
 from thence.replica import new_id, now
+from thence.work.day_lines import LineEdit
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
+from thence.work.vcs.files import TreeFiles
 
 RECENT = 20
 LINE_BYTES_MAX = 65_536
@@ -54,6 +56,22 @@ def failure_event(
         "agent_id": actor,
     }
     return WorkEvent("ErrorLogged", payload, feature)
+
+
+def paths(files: TreeFiles) -> list[str]:
+    """Returns the paths of the files of refusals."""
+    return [f"{_NAME}/{name}" for name in sorted(files.stats(_NAME)) if name.endswith(_ENDING)]
+
+
+def edits(data: bytes, event_ids: Container[bytes]) -> list[LineEdit]:
+    """Returns the edits that blank the refusals whose ErrorLogged was taken back."""
+    found, offset = [], 0
+    for line in data.split(b"\n"):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if _decode(line).error_id.encode() in event_ids:
+                found.append(LineEdit(offset, len(line), b""))
+        offset += len(line) + 1
+    return found
 
 
 class ErrorStore:

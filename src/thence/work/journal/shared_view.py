@@ -1,7 +1,8 @@
 """`.kittify/events/` in the main working tree: a view of the journal that other tools append to.
 
 Where events are shared by the board's branch git ignores these day files. The files are only ever
-appended to, under flock, never renamed or rewritten, because other tools append to them as well.
+appended to, under flock, never renamed or rewritten, because other tools append to them as well;
+`redacted_views` alone overwrites lines in place.
 Lines of other tools are taken into the journal before anything else is read; the journal's new
 events are added behind them. Where day files are tracked they belong to git: nothing is added, and
 the files are read while a branch is checked out whose commits are read too.
@@ -18,6 +19,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.values.position import Position
 from thence.errors import ThenceError
+from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
     FOLDER,
@@ -31,13 +33,14 @@ from thence.work.day_lines import (
 from thence.work.journal import sharing
 from thence.work.journal.sharing import is_tree
 from thence.work.project.project import Project
+from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held, take
 from thence.work.vcs.repository import current_branch
 
 _NAME = "view.json"
-_LOCK = "view.lock"
+LOCK = "view.lock"
 _WAIT_S = 2.0
 _IGNORED = f"{FOLDER}/\n".encode()
 _EXCLUDE = "info/exclude"
@@ -72,7 +75,7 @@ class ViewChanges:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._view = _load(project.home)
-        self._files = _day_files(project.files)
+        self._files = stats_of_days(project.files)
         self.lines: dict[bytes, SharedFilePosition] = {}
         files = self._view.files
         changed = {
@@ -88,7 +91,7 @@ class ViewChanges:
     def save(self) -> None:
         """Records how far the files were read."""
         if self._new:
-            with held(self._project.home / _LOCK):
+            with held(self._project.home / LOCK):
                 view = _load(self._project.home)
                 view.files |= self._new
                 _save(self._project.home, view)
@@ -128,16 +131,16 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
         if is_tree(project):
             return
         ignore(project, is_ignored=True)
-        with held(project.home / _LOCK):
+        with held(project.home / LOCK):
             view = _load(project.home)
-            gone = view.files.keys() - _day_files(project.files).keys()
+            gone = view.files.keys() - stats_of_days(project.files).keys()
             for name in gone:
                 del view.files[name]
             last = _last(journal)
             grown = sum(len(event.line) + 1 for event in fresh)
             if gone or last != (view.journal[0], view.journal[1] + grown):
                 fresh = list(journal.read(None if gone else view.shown))
-            events = list(fresh)
+            events = list(RedactedLines(redactions_of(project.home)).of_events(fresh))
             for path, found in by_file(events).items():
                 _add(project.files, path, found, view)
             view.shown = view.shown.after(events)
@@ -167,7 +170,7 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         before = os.fstat(descriptor)
         data = file.read()
         lines = lacking(
-            data, events, lambda: (files.read(f"{FOLDER}/{name}") for name in _day_files(files))
+            data, events, lambda: (files.read(f"{FOLDER}/{name}") for name in stats_of_days(files))
         )
         if not lines:
             return
@@ -182,7 +185,8 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         view.files[name] = _FileState(*_state_of(after), after.st_size)
 
 
-def _day_files(files: TreeFiles) -> dict[str, os.stat_result]:
+def stats_of_days(files: TreeFiles) -> dict[str, os.stat_result]:
+    """Returns the stats of a working tree's day files by name, links excepted. Raises OSError."""
     return {
         name: found
         for name, found in files.stats(FOLDER).items()

@@ -14,7 +14,7 @@ Without git it writes the day files too.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -28,7 +28,7 @@ from thence.core.values.guard import Unchanged
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import WORK, work_subject
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
-from thence.inspection.log_folder import own_folder
+from thence.inspection.log_folder import own_folder, redactions_of
 from thence.log.storage.findings import Relayed
 from thence.replica import Log, new_id, now, open_log
 from thence.sync.target import team_of
@@ -38,13 +38,14 @@ from thence.work.events import aggregate_of, checked
 from thence.work.journal.shared_view import show_events
 from thence.work.project.adopting import OWN_HOME
 from thence.work.project.project import Project, find_project
+from thence.work.redacted_lines import RedactedLines, redacted_lines
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
 
 if TYPE_CHECKING:
     from thence.index.plan.page import Page, PageQuery
 
-_DAYS_LOCK = f"{OWN_HOME}/days.lock"
+DAYS_LOCK = f"{OWN_HOME}/days.lock"
 _CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096
 TIMEOUT_S = 30.0
@@ -161,7 +162,9 @@ class EventStore:
             if self._has_appended:
                 show_index(self.project.files, replica)
                 if self.project.repo is None:
-                    write_day_files(self.project.files, replica.events())
+                    events = replica.events()
+                    redactions = redactions_in(self.project.home, events)
+                    write_day_files(self.project.files, events, redactions)
                 else:
                     show_events(self.project, replica, self._appended)
             replica.close()
@@ -209,13 +212,18 @@ class EventStore:
         )
 
 
-def write_day_files(files: TreeFiles, events: Iterable[Event]) -> None:
+def redactions_in(home: Path, events: Iterable[Event]) -> RedactedLines:
+    """Returns the redactions of the journal in a home, given all its events."""
+    return redacted_lines(redactions_of(home), (event.line for event in events))
+
+
+def write_day_files(files: TreeFiles, events: Sequence[Event], redactions: RedactedLines) -> None:
     """Adds to each day file the events that it lacks, each file in one step.
 
-    On an error nothing happens: the next command does it.
+    Bodies that were taken back are removed. On an error nothing happens: the next command does it.
     """
-    with suppress(OSError, GitFailed), held(files.top / _DAYS_LOCK):
-        for path, splice in splices(events).items():
+    with suppress(OSError, GitFailed), held(files.top / DAYS_LOCK):
+        for path, splice in splices(events, redactions).items():
             data = files.read(path) if files.look(path) is not None else None
             new = splice(data)
             if new is not None and new != data:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import Splice, splices
+from thence.work.day_lines import FOLDER, Splice, splices
 from thence.work.journal import day_files, pending_events
+from thence.work.journal.shared_view import stats_of_days
+from thence.work.journal.store import redactions_in
 from thence.work.project.options import BRANCH, options_of
 from thence.work.project.project import own_files
 from thence.work.project.project_id import CONFIG
@@ -40,7 +42,7 @@ def commit(
     than the one checked out causes a warning.
     """
     has_lines = session.shares_in_tree
-    lines = splices(session.store.read()) if has_lines else {}
+    lines = _day_files(session) if has_lines else {}
     changed = {**own_files(session.project, is_tree=has_lines), **changes}
     with pending_events.waiting_lines(session.events_file) as waiting:
         pending = pending_events.pending_lines(session.unwritten_events, session.store.actor)
@@ -65,6 +67,14 @@ def commit(
         day_files.record_commit(session.project, made.branch, made.parent, made.oid)
     _report(session, made, [path for path in made.edited if path in changes], target)
     return made
+
+
+def _day_files(session: "Session") -> Mapping[str, Splice]:
+    """Returns the functions that bring the journal's events into tracked day files."""
+    events = session.store.read()
+    redactions = redactions_in(session.project.home, events)
+    names = stats_of_days(session.project.files) if redactions.digests else ()
+    return splices(events, redactions, [f"{FOLDER}/{name}" for name in names])
 
 
 def check_committer(session: "Session") -> None:

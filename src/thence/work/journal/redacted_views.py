@@ -1,0 +1,251 @@
+"""Copies of lines that were taken back, overwritten where a clone shows and shares its journal.
+
+Day files that git doesn't track, and `.kittify/errors/`, are overwritten in place, with blanks to
+the old length, because other tools append to them; an own file is replaced. Day files that git
+tracks, and the tip of the board's branch, get the redacted line by the next commit of a command.
+Each step may be repeated: after a kill, doing all of it again completes it.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from thence.core.event import Event
+from thence.errors import GitFailed, ThenceError
+from thence.inspection.log_folder import redactions_of
+from thence.replica import Log
+from thence.work import skipped_lines
+from thence.work.day_lines import FOLDER, LineEdit, edits_of, more_of, path_of
+from thence.work.journal import refusals
+from thence.work.journal.pending_events import SOURCE
+from thence.work.journal.shared_view import LOCK, stats_of_days
+from thence.work.journal.store import DAYS_LOCK, redactions_in
+from thence.work.project.project import Project
+from thence.work.redacted_lines import RedactedLines
+from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.git import Git
+from thence.work.vcs.locks import held, take
+from thence.work.vcs.objects import Objects, is_file, objects
+from thence.work.vcs.refs import OURS, REMOTES, refs_of
+from thence.work.vcs.repository import HEADS, Repository, checkouts
+
+_WAIT_S = 10.0
+_DONE = "redacted.txt"
+_REFS_MAX = 1_000
+_SHOWN_MAX = 8
+# types of events that repeat what planning files say
+_PLANNED = frozenset(("FeatureCreated", "SpecCreated", "WPCreated", "SubtaskCompleted"))
+_BY_COMMIT = "the next `thence work publish` there commits it without the text"
+Edits = Callable[[bytes], Sequence[LineEdit]]
+
+
+class SharedCopies(NamedTuple):
+    """The lines that were overwritten, and in words the copies that this clone can't reach.
+
+    `unwritten` names files that could not be overwritten, with the reason: try again.
+    """
+
+    redacted_count: int = 0
+    unreached: tuple[str, ...] = ()
+    unwritten: tuple[str, ...] = ()
+
+
+def redact_shared(project: Project, log: Log) -> SharedCopies:
+    """Overwrites the copies of lines that were taken back in the files of this clone.
+
+    The `log` is the project's journal. Raises OSError, GitFailed, and what reading the log raises.
+    """
+    digests = log.redactions.digests()
+    if not digests:
+        return SharedCopies()
+    events = log.arrived()
+    redactions = redactions_in(project.home, events)
+    made = redact_files(project, redactions)
+    words = (*made.unreached, *_elsewhere(project, events, redactions))
+    return made._replace(unreached=words)
+
+
+def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
+    """Overwrites lines in the files of this clone; `unreached` are files that git tracks.
+
+    Raises OSError, GitFailed.
+    """
+    skipped_lines.redact(project.home, redactions)
+    count = 0
+    unreached: list[str] = []
+    unwritten: list[str] = []
+    for files in _trees(project):
+        tracked = None
+        for path in (f"{FOLDER}/{name}" for name in sorted(stats_of_days(files))):
+            with _reported(files, path, unwritten):
+                if not edits_of(files.read(path), redactions):
+                    continue
+                tracked = _tracked(project, files) if tracked is None else tracked
+                if path in tracked:
+                    unreached.append(f"{path} of {files.top}, which git tracks: {_BY_COMMIT}")
+                    continue
+                with held(_lock(project)):
+                    count += _overwrite(files, path, lambda data: edits_of(data, redactions))
+    for path in refusals.paths(project.files):
+        with _reported(project.files, path, unwritten):
+            known = redactions.known
+            count += _overwrite(project.files, path, partial(refusals.edits, event_ids=known))
+    if not unwritten:
+        _save_done(project, redactions.digests)
+    return SharedCopies(count, tuple(unreached), tuple(unwritten))
+
+
+def is_redacted(project: Project) -> bool:
+    """Reports whether `redact_files` has done all that it can for the redactions of the journal.
+
+    A project without redactions costs one look at the disk.
+    """
+    digests = redactions_of(project.home)
+    with suppress(OSError):
+        return not digests or (project.home / _DONE).read_text() == _name(digests)
+    return False
+
+
+def _save_done(project: Project, digests: Collection[bytes]) -> None:
+    path = project.home / _DONE
+    draft = path.with_suffix(".new")
+    draft.write_text(_name(digests))
+    draft.replace(path)
+
+
+def _name(digests: Collection[bytes]) -> str:
+    return sha256(b"".join(sorted(digests))).hexdigest()
+
+
+def _trees(project: Project) -> Iterator[TreeFiles]:
+    """Yields the working trees of the project, the main one first."""
+    yield project.files
+    for each in checkouts(project.repo) if project.repo else ():
+        if not each.is_missing and each.path != project.root:
+            yield TreeFiles(each.path)
+
+
+def _tracked(project: Project, files: TreeFiles) -> frozenset[str]:
+    """Returns the day files of a working tree that git tracks."""
+    if project.repo is None:
+        return frozenset()
+    out = Git(files.top).run("ls-files", "-z", "--", f"{FOLDER}/")
+    return frozenset(os.fsdecode(out).split("\0"))
+
+
+@contextmanager
+def _reported(files: TreeFiles, path: str, unwritten: list[str]) -> Iterator[None]:
+    """Reports why a file could not be overwritten; one that is gone meanwhile holds nothing."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except (OSError, GitFailed) as error:
+        cause = error.cause if isinstance(error, GitFailed) else error.strerror
+        unwritten.append(f"{files.top / path}: {cause or error}")
+
+
+def _lock(project: Project) -> Path:
+    """Returns the lock under which commands bring lines of the journal into day files.
+
+    A command that has read the journal before has written then what is to be overwritten, or does
+    not write it any more.
+    """
+    return project.home / LOCK if project.repo else project.root / DAYS_LOCK
+
+
+def _overwrite(files: TreeFiles, path: str, edits: Edits) -> int:
+    """Overwrites lines of a file in place, synced; returns how many. Raises OSError, GitFailed.
+
+    A line that is longer than the one it replaces is added at the end before.
+    """
+    with open(files.open(path, os.O_RDWR), "r+b", buffering=0) as file:
+        take(file.fileno(), files.top / path, _WAIT_S)
+        data = file.read()
+        found = edits(data)
+        if not found:
+            return 0
+        longer = [each.instead for each in found if len(each.instead) > each.length]
+        if longer:
+            files.append(path, more_of(data[-1:], longer))
+            os.fsync(file.fileno())
+        for each in found:
+            fits = len(each.instead) <= each.length
+            rest = memoryview((each.instead if fits else b"").ljust(each.length))
+            file.seek(each.offset)
+            while rest:
+                rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    return len(found)
+
+
+def _elsewhere(
+    project: Project, events: Sequence[Event], redactions: RedactedLines
+) -> Iterator[str]:
+    """Yields in words the copies that stay, as far as this clone can know."""
+    about = [event for event in events if event.event_id.encode() in redactions.known]
+    if any(event.header.source == SOURCE for event in about):
+        yield "the message of the commit in which an event waited until it was recovered"
+    if any(event.event_type in _PLANNED for event in about):
+        yield "planning files, and commits of them, that say the same"
+    sources = {event.header.source for event in about} - {SOURCE, None}
+    for source in sorted(map(str, sources)):
+        yield f"what an event was imported from ({source:.80})"
+    if (project.home / "agents").exists():
+        yield f"the output of agents, if it is in there: {project.home / 'agents'}"
+    if project.repo is None:
+        yield "backups and copies of this folder"
+        return
+    try:
+        names, is_all = _branches(project.repo, about)
+    except ThenceError as error:
+        yield f"commits of branches, which could not be looked at: {error}"
+        return
+    if names:
+        more = f" and {len(names) - _SHOWN_MAX} more" if len(names) > _SHOWN_MAX else ""
+        yield (
+            f"commits of {', '.join(names[:_SHOWN_MAX])}{more}, and tags on them;"
+            " `thence work publish` replaces the line at the tip only"
+        )
+    if not is_all:
+        yield f"commits of branches beyond the first {_REFS_MAX}, which were not looked at"
+    yield "other clones, forks and backups of this repository"
+
+
+def _branches(repo: Repository, events: Sequence[Event]) -> tuple[list[str], bool]:
+    """Returns the branches whose tip has a day file that names one of the events.
+
+    Older commits of these may hold the line. Also returns whether all branches were looked at.
+    """
+    commits = {
+        ref: oid
+        for ref, oid in refs_of(repo).commits.items()
+        if not ref.startswith(OURS) and not ref.endswith("/HEAD")
+    }
+    wanted: dict[str, list[bytes]] = {}
+    for event in events:
+        wanted.setdefault(path_of(event), []).append(event.event_id.encode())
+    named: dict[str, bool] = {}
+    found = []
+    with objects(repo) as store:
+        for ref, oid in list(commits.items())[:_REFS_MAX]:
+            commit = store.commit(oid)
+            paths = wanted if commit else ()
+            blobs = {path: _blob(store, commit[1], path) for path in paths if commit}
+            for path, blob in blobs.items():
+                key = f"{path} {blob}"
+                if blob is not None and key not in named:
+                    data = store.blob(blob)
+                    named[key] = any(each in data for each in wanted[path])
+            if any(named.get(f"{path} {blob}") for path, blob in blobs.items()):
+                found.append(ref.removeprefix(HEADS).removeprefix(REMOTES))
+    return found, len(commits) <= _REFS_MAX
+
+
+def _blob(store: Objects, tree: str, path: str) -> str | None:
+    entry = store.find(tree, path)
+    return entry.oid if entry is not None and is_file(entry) else None

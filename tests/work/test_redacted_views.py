@@ -1,0 +1,335 @@
+"""A line that was taken back goes from what a clone shows and shares, and does not come again."""
+
+import fcntl
+import re
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+from tests.cli.warm import warm
+from tests.work.boards import (
+    BOARD,
+    bare,
+    clone,
+    done,
+    published,
+    shared_lines,
+    tool_line,
+    view,
+    view_lines,
+    work,
+)
+from tests.work.repositories import content, git, make_repository, write
+from tests.work.steps import killed_at, lines_of, reached
+
+from thence.core.event import Event
+from thence.core.values.codec import parse
+from thence.core.values.digests import digests, redacted
+from thence.core.values.vocabulary import WORK
+from thence.core.wire.seals import Redaction
+from thence.errors import Refused
+from thence.work.journal import redacted_views
+from thence.work.journal.pending_events import Pending, events_to_recover
+from thence.work.journal.redacted_views import SharedCopies, redact_shared
+from thence.work.journal.store import EventStore, WorkEvent
+from thence.work.session.session import Session
+
+SECRET = "swordfish"
+pytestmark = pytest.mark.xdist_group("clones")
+
+
+def noted(folder: Path) -> Event:
+    """Append a note that holds the secret, and return its event."""
+    done(folder, "add-history", "WP01", SECRET)
+    return next(each for each in events_of(folder) if SECRET.encode() in each.line)
+
+
+def events_of(folder: Path) -> list[Event]:
+    with Session(folder) as session:
+        return session.store.read()
+
+
+def journal(folder: Path) -> list[str]:
+    return [event.line.decode() for event in events_of(folder)]
+
+
+def take_back(folder: Path, *events: Event) -> SharedCopies:
+    """Take lines back as `thence redact` does."""
+    with Session(folder) as session:
+        log = session.store.replica
+        log.redactions.take_back(
+            [Redaction(each.event_id, digests(each.line).line.hex()) for each in events]
+        )
+        log.rebuild()
+        return redact_shared(session.project, log)
+
+
+def redact_again(folder: Path) -> SharedCopies:
+    with Session(folder) as session:
+        return redact_shared(session.project, session.store.replica)
+
+
+def holding(folder: Path) -> list[Path]:
+    """Return the files of a clone in which the secret stands, without git's objects."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    kept = (path for path in files if "objects" not in path.relative_to(folder).parts)
+    return [path for path in kept if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    return bare(tmp_path / "remote.git")
+
+
+@pytest.mark.promise("S10a")
+def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote, tmp_path):
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(ada, "add", "First")
+    secret = noted(ada)
+    published(ada)
+    git(bob, "fetch", "--quiet")
+    done(bob, "status")
+    assert take_back(ada, secret).redacted_count == 1
+    told = published(ada)
+    assert (told["brought"], told["redacted"]) == (0, 1)
+    assert redacted(secret.line).decode() in shared_lines(remote)
+    assert SECRET not in "".join(shared_lines(remote))
+    done(bob, "add-history", "WP01", "on")
+    published(bob)
+    assert secret.line.decode() in shared_lines(remote), "bob's journal has it, and no redaction"
+    told = published(ada)
+    assert (told["redacted"], told["taken"]) == (1, 1)
+    assert SECRET not in "".join(shared_lines(remote)) + git(remote, "show", f"{BOARD}:BOARD.md")
+    assert len(shared_lines(remote)) == len(set(shared_lines(remote))) == 4
+    assert published(ada)["commit"] is None
+    assert holding(ada) == []
+
+
+@pytest.mark.promise("S10a")
+def test_tracked_day_files_lose_the_text_by_the_next_commit(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    done(ada, "share", "tree")
+    done(ada, "add", "First")
+    secret = noted(ada)
+    done(ada, "publish")
+    git(ada, "push", "--quiet", "origin", "main")
+    bob = clone(remote, tmp_path / "bob")
+    done(bob, "add-history", "WP01", "on")
+    done(bob, "publish")
+    told = take_back(ada, secret)
+    assert any("git tracks" in each for each in told.unreached)
+    assert any("main" in each for each in told.unreached)
+    assert git(ada, "status", "--porcelain") == "", "no uncommitted line in a tracked file"
+    path = f".kittify/events/{view(ada).name}"
+    for _ in range(2):  # then with the whole line, and more, from a clone that knows nothing
+        made = done(ada, "publish", "--json").json
+        assert made["commit"] == git(ada, "rev-parse", "HEAD")
+        shown = content(ada, path)
+        assert shown == view(ada).read_bytes()
+        assert SECRET.encode() not in shown
+        assert shown.splitlines().count(redacted(secret.line)) == 1
+        git(ada, "fetch", "--quiet", bob, "main")
+        git(ada, "merge", "--quiet", "--no-edit", "FETCH_HEAD")
+        with view(ada).open("ab") as day:  # as a merge by union leaves it
+            day.write(secret.line + b"\n")
+        git(ada, "commit", "--quiet", "--all", "--message", "By hand")
+    made = done(ada, "publish", "--json").json
+    assert sorted(view_lines(ada)) == sorted(journal(ada))
+    assert len(view_lines(ada)) == 4
+    assert done(ada, "publish", "--json").json["commit"] is None
+    assert holding(ada) == []
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    repo = make_repository(tmp_path / "repo")
+    done(repo, "add", "First")
+    return repo
+
+
+def test_line_is_overwritten_where_it_stands_and_what_comes_again_goes_too(repo, tmp_path):
+    secret = noted(repo)
+    day = view(repo)
+    with day.open("ab") as file:
+        file.write(secret.line[:-30] + b"\n" + tool_line(day, 1).encode())
+    inode, size = day.stat().st_ino, day.stat().st_size
+    other = tmp_path / "other" / ".kittify" / "events"
+    git(repo, "worktree", "add", "--quiet", tmp_path / "other")
+    write(other, {day.name: day.read_bytes()})
+    write(tmp_path, {"strangers.jsonl": secret.line + b"\n"})
+    (other / "2020-01-01.jsonl").symlink_to(tmp_path / "strangers.jsonl")
+    assert take_back(repo, secret).redacted_count == 4
+    assert (tmp_path / "strangers.jsonl").read_bytes() == secret.line + b"\n"
+    assert holding(tmp_path / "other") == []
+    assert (day.stat().st_ino, day.stat().st_size) == (inode, size)
+    lines = day.read_bytes().split(b"\n")
+    assert lines[2].rstrip() == redacted(secret.line)
+    assert not lines[3].strip()
+    assert redact_again(repo).redacted_count == 0
+    with day.open("ab") as file:
+        file.write(b"\n" + secret.line)
+    done(repo, "status")
+    assert holding(repo) == []
+    assert "passed over" not in work(repo, "status").err
+    done(repo, "add-history", "WP01", "on")
+    assert sorted(filter(None, map(str.strip, view_lines(repo)))) == sorted(journal(repo))
+
+
+def test_line_without_room_is_blanked_and_its_redacted_form_added(repo):
+    with EventStore.at(repo) as store:
+        payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": "4711"}
+        (event,) = store.append(WorkEvent("HistoryAdded", payload, "000-general"))
+    day = view(repo)
+    before = day.read_bytes()
+    assert len(redacted(event.line)) > len(event.line)
+    take_back(repo, event)
+    after = day.read_bytes()
+    assert (
+        after == before.replace(event.line, b" " * len(event.line)) + redacted(event.line) + b"\n"
+    )
+    done(repo, "status")
+    assert day.read_bytes() == after
+
+
+def test_parked_line_is_redacted_before_it_is_tried_again(repo):
+    far = noted(repo).line.replace(SECRET.encode(), f"{SECRET} far".encode())
+    far = re.sub(rb'"lamport_clock":\d+', b'"lamport_clock":%d' % (1 << 50), far)
+    far = far[: -len(',"crc":"00000000"}')].replace(b'"event_id":"0', b'"event_id":"1')
+    far += b',"crc":"%08x"}' % zlib.crc32(far)
+    with view(repo).open("ab") as file:
+        file.write(far + b"\n")
+    done(repo, "status")
+    parked = parse(far, WORK)
+    assert isinstance(parked, Event)
+    take_back(repo, parked, *(each for each in events_of(repo) if SECRET.encode() in each.line))
+    assert holding(repo) == []
+    done(repo, "status")
+    assert "shared_line_passed_over" in warm("verify", "--json", cwd=repo).out
+    assert holding(repo) == []
+
+
+@pytest.mark.promise("S10a")
+def test_tools_that_append_meanwhile_lose_nothing(repo):
+    for number in range(3):
+        done(repo, "add-history", "WP01", f"{SECRET} {number}")
+    secrets = [each for each in events_of(repo) if SECRET.encode() in each.line]
+    day, ended = view(repo), threading.Event()
+    written: list[str] = []
+
+    def append() -> None:
+        number = 0
+        while number < 50 or not ended.wait(0.001):
+            number += 1
+            with day.open("a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                written.append(tool_line(day, number))
+                file.write(written[-1] + "\n")
+
+    tool = threading.Thread(target=append)
+    tool.start()
+    try:
+        for secret in secrets:
+            take_back(repo, secret)
+    finally:
+        ended.set()
+        tool.join()
+    lines = [line.strip() for line in view_lines(repo)]
+    assert [line for line in lines if line in {*written}] == written
+    assert all(redacted(each.line).decode() in lines for each in secrets)
+    assert SECRET not in "".join(lines)
+    assert len(secrets) == 3
+
+
+@pytest.mark.promise("S10a")
+def test_killed_at_any_line_and_done_again_nothing_holds_the_text(repo, tmp_path):
+    secret = noted(repo)
+    day = view(repo)
+    with day.open("ab") as file:
+        file.write(tool_line(day, 1).encode() + b"\n")
+    done(repo, "status")
+    before = day.read_bytes()
+    with Session(repo) as session:
+        log = session.store.replica
+        log.redactions.take_back([Redaction(secret.event_id, digests(secret.line).line.hex())])
+        log.rebuild()
+        home = session.project.home
+    functions = (redacted_views.redact_files, redacted_views._overwrite, redacted_views._save_done)
+    lines = reached(lines_of(functions), lambda: redact_again(repo))
+    assert len(lines) > 20
+    for line in lines[::4]:
+        (home / "redacted.txt").unlink(missing_ok=True)
+        day.write_bytes(before)
+        assert killed_at(line, lambda: redact_again(repo))
+        done(repo, "status")  # each command completes it
+        assert holding(repo) == []
+        assert day.read_bytes().count(redacted(secret.line)) == 1
+        assert tool_line(day, 1) in view_lines(repo)
+    half = redacted(secret.line)[:150] + secret.line[150:]  # power was lost within the write
+    day.write_bytes(before.replace(secret.line, half))
+    redact_again(repo)
+    assert holding(repo) == []
+    assert day.read_bytes().count(redacted(secret.line)) == 1
+
+
+@pytest.mark.promise("S10a")
+def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(repo):
+    done(repo, "implement", "WP01")
+
+    def refuse() -> None:
+        raise Refused("could not go on", place="WP01", cause=SECRET, hint="no", guard="lane")
+
+    with Session(repo) as session:
+        session.look()
+        with pytest.raises(Refused):
+            session.attempt("move-task", "WP01", refuse)
+    done(repo, "move-task", "WP01", "--to", "for_review", "--force", "--reason", SECRET)
+    noted(repo)
+    assert SECRET in work(repo, "errors").out
+    held = events_of(repo)
+    events = [each for each in held if SECRET.encode() in each.line]
+    assert {each.event_type for each in events} >= {"ErrorLogged", "WPStatusChanged"}
+    take_back(repo, *events, *(each for each in held if each.event_type == "WPCreated"))
+    assert holding(repo) == []
+    for command in (["status"], ["status", "--json"], ["errors"], ["conflicts"]):
+        assert SECRET not in done(repo, *command).out
+    done(repo, "add", "Second")
+    take_back(repo, *events_of(repo))
+    lanes = done(repo, "status", "--json").json["features"][0]["lanes"]
+    assert [each["wp_id"] for each in lanes["planned"]] == ["WP02"], "the board goes on by heads"
+    done(repo, "implement", "WP02")
+    assert holding(repo) == []
+
+
+def test_event_that_waited_in_a_commit_is_not_recovered_again_once_it_is_taken_back(repo):
+    payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": SECRET}
+    waited = WorkEvent("HistoryAdded", payload, "000-general", source="recovered", source_id="w1")
+    with EventStore.at(repo) as store:
+        (event,) = store.append(waited)
+    told = take_back(repo, event)
+    assert any("waited" in each for each in told.unreached)
+    again = Pending("w1", "HistoryAdded", payload, "ada", event.timestamp, "000-general")
+    assert events_to_recover([again], events_of(repo)) == []
+
+
+def test_day_files_of_a_project_without_git_are_overwritten_and_stay_clean(tmp_path):
+    (tmp_path / ".kittify").mkdir()
+    payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": SECRET}
+    with EventStore.at(tmp_path) as store:
+        store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
+        (secret,) = store.read()
+    day = view(tmp_path)
+    day.write_bytes(day.read_bytes() + secret.line[:-20] + b"\n")
+    with EventStore.at(tmp_path) as store:
+        found = [Redaction(secret.event_id, digests(secret.line).line.hex())]
+        store.replica.redactions.take_back(found)
+        store.replica.rebuild()
+        told = redact_shared(store.project, store.replica)
+    assert told.redacted_count == 2
+    assert told.unreached == ("backups and copies of this folder",)
+    assert holding(tmp_path) == []
+    with day.open("ab") as file:
+        file.write(secret.line + b"\n")
+    with EventStore.at(tmp_path) as store:
+        store.append(WorkEvent("HistoryAdded", {**payload, "entry_content": "on"}, "001-sync"))
+    assert holding(tmp_path) == []
