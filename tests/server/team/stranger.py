@@ -15,6 +15,8 @@ from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from nacl.signing import SigningKey
+
 _BODY = ("description", "repairs", "payload", "details", "nonce")
 
 
@@ -116,11 +118,13 @@ def split(body: bytes) -> list[bytes]:
     return found
 
 
-def written(node: str, seq: int, clock: int, payload: object) -> bytes:
+def written(
+    node: str, seq: int, clock: int, payload: object, event_type: str = "stranger.said"
+) -> bytes:
     """Returns a line as segment.md describes it."""
     members = {
         "event_id": f"01K{node.upper()}{seq:011d}",
-        "event_type": "stranger.said",
+        "event_type": event_type,
         "event_version": 1,
         "timestamp": "2026-11-20T07:13:00.123456Z",
         "node_id": node,
@@ -141,6 +145,31 @@ def digest(line: bytes) -> bytes:
     b = hashlib.sha256(b"thence body 1\n" + body).hexdigest().encode()
     c = hashlib.sha256(b"thence content 1\n" + head + b"\n" + b).hexdigest().encode()
     return hashlib.sha256(b"thence line 1\n" + seq + b" " + clock + b" " + c).digest()
+
+
+def redaction(node: str, seq: int, line: bytes) -> bytes:
+    """Returns a line that takes the body of another one back."""
+    event_id = json.loads(line)["event_id"]
+    payload = {"event_id": event_id, "line_sha256": digest(line).hex(), "reason": "a password"}
+    return written(node, seq, seq, payload, "log.redacted")
+
+
+def seal(node: str, seq: int, lines: Sequence[bytes], key: SigningKey) -> bytes:
+    """Returns a line that seals those before it."""
+    first, last, count = seq - len(lines), seq - 1, len(lines)
+    joined = hashlib.sha256(b"".join(map(digest, lines))).hexdigest()
+    text = f"thence seal 1\n{node} {first} {last} {count} {joined} -"
+    payload = {
+        "node_id": node,
+        "from": first,
+        "to": last,
+        "count": count,
+        "lines_sha256": joined,
+        "previous": "",
+        "public_key": bytes(key.verify_key).hex(),
+        "signature": key.sign(text.encode()).signature.hex(),
+    }
+    return written(node, seq, seq, payload, "log.seal")
 
 
 def blocks(node: str, digests: Sequence[bytes]) -> dict[str, Any]:

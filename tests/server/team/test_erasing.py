@@ -16,6 +16,7 @@ from tests.server.team.team_server import TeamServer, team_server
 from thence.core.values.digests import redacted
 from thence.core.wire.messages import KeyRequest
 from thence.server.running import TEAM_DATABASE
+from thence.server.team import database as database_module
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.database import Database, make_database
 from thence.server.team.exchange import Exchange
@@ -61,11 +62,11 @@ def test_body_that_was_taken_back_is_in_no_file_and_on_no_page(red: TeamServer) 
         assert before.status == 200
         ada.push("erased", [node.redaction(target), node.seal()])
         assert files_with(red.data, secret) == []
-        before.read()  # it ends, as its log is another one now
+        assert answers_with(ada, "erased", target, secret) == []
+        before.read()  # it ends at the next question, as its log is another one now
     with stream(ada, "erased") as after:
         while (read := after.readline()) and b"log.seal" not in read:
             assert secret.encode() not in read
-    assert answers_with(ada, "erased", target, secret) == []
     assert ada.statuses("erased", [target]) == ["duplicate"]
     assert answers_with(ada, "erased", target, secret) == files_with(red.data, secret) == []
 
@@ -99,17 +100,23 @@ def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
         assert answers_with(ada, "killed", target, secret) == []
 
 
-@pytest.mark.promise("S10a")
-def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path: Path) -> None:
-    file, chance = tmp_path / TEAM_DATABASE, random.Random(7)
-    make_database(file, "e1")
-    database = Database(file)
+def claimed_server(folder: Path) -> tuple[Database, Exchange, Node]:
+    """Returns a server's database on disk, its exchange, and a node that a key has claimed."""
+    make_database(folder / TEAM_DATABASE, "e1")
+    database, node = Database(folder / TEAM_DATABASE), Node()
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")
-    node, exchange = Node(), Exchange(SqliteStore(database))
-    member = Member("ann", "red", "writer")
-    KeyRegistry(database).register(member, KeyRequest(ANN.public_key, (node.node,)))
+    request = KeyRequest(ANN.public_key, (node.node,))
+    KeyRegistry(database).register(Member("ann", "red", "writer"), request)
+    return database, Exchange(SqliteStore(database)), node
+
+
+@pytest.mark.promise("S10a")
+def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    database, exchange, node = claimed_server(tmp_path)
+    file = tmp_path / TEAM_DATABASE
     bodies = {}
     for number in range(300):
         text = f"<{number:05d}>" * chance.choice((1, 3, 8, 20, 1000))
@@ -129,4 +136,21 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path
     assert all(bodies[line] in stored for line in whole[200:])
     lines_now = set(exchange.page("red", "log").lines)
     assert {redacted(line) for line in whole[:200]} | set(whole[200:]) <= lines_now
+    database.close()
+
+
+@pytest.mark.promise("S10a")
+def test_file_of_commits_is_emptied_when_the_last_reader_of_the_old_ones_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "ERASE_MS", 1)
+    database, exchange, node = claimed_server(tmp_path)
+    target = node.said("tunafish")
+    exchange.batch("red", "log", "plain", [target])
+    with database.reading() as reader:
+        assert reader.execute("SELECT count(*) FROM events").get == 1
+        exchange.batch("red", "log", "plain", [node.redaction(target), node.seal()])
+        assert files_with(tmp_path, "tunafish")
+        assert exchange.page("red", "log").lines[0] == redacted(target)
+    assert files_with(tmp_path, "tunafish") == []
     database.close()

@@ -23,7 +23,7 @@ from thence.errors import (
     NotALog,
     VocabularyMismatch,
 )
-from thence.server.team import sqlite_store
+from thence.server.team import keys, sqlite_store, taking_back
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
@@ -274,12 +274,20 @@ def test_log_is_of_one_kind() -> None:
 
 
 def test_every_statement_about_logs_names_the_team() -> None:
-    texts = [text for text in vars(sqlite_store).values() if isinstance(text, str)]
-    touching = [
-        text for text in texts if re.search(r"\b(FROM|INTO|UPDATE) (logs|events|blocks)", text)
-    ]
-    assert len(touching) >= 10
-    assert all(":team" in text or "(team, log," in text for text in touching)
+    tables = "logs|events|blocks|forms|seals|pending|redactions|withheld|keys|claims"
+    for module, count in ((sqlite_store, 13), (taking_back, 20), (keys, 5)):
+        values = [value for name, value in vars(module).items() if name.isupper()]
+        texts = [
+            text for value in values for text in (value if isinstance(value, tuple) else [value])
+        ]
+        touching = [
+            text
+            for text in texts
+            if isinstance(text, str) and re.search(rf"\b(FROM|INTO|UPDATE) ({tables})\b", text)
+        ]
+        assert len(touching) >= count, module
+        for text in touching:
+            assert ":team" in text or "(team, log," in text, text
 
 
 @pytest.mark.promise("S12")

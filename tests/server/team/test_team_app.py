@@ -6,8 +6,9 @@ import json
 import socket
 
 import pytest
+from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
-from tests.server.team.stranger import blocks, digest, written
+from tests.server.team.stranger import blocks, digest, redaction, seal, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.values.digests import digests
@@ -34,6 +35,23 @@ def test_client_written_from_the_wires_page_brings_and_takes_lines(red: TeamServ
     body = {"digests": [wanted[1].hex()]}
     got = client.post("/api/v1/events/lines/?log=stranger", body)
     assert got.body == b'{"events":[' + ours[1] + b"]}"
+
+
+@pytest.mark.promise("S10a")
+def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -> None:
+    client, node, key = red.client("ada"), "c0ffee000002", SigningKey(bytes(range(32)))
+    given = {"public_key": bytes(key.verify_key).hex(), "nodes": [node]}
+    assert client.post("/api/v1/keys/", given).json["claims"][node] == given["public_key"]
+    ours = [written(node, 1, 1, {"a": "swordfish"})]
+    ours.append(redaction(node, 2, ours[0]))
+    ours.append(seal(node, 3, ours, key))
+    assert client.statuses("taken-back", ours) == ["success"] * 3
+    first, *rest = client.pull("taken-back")[0]
+    assert rest == ours[1:]
+    assert b"swordfish" not in first
+    assert digests(first) == digests(ours[0])
+    assert client.statuses("taken-back", ours) == ["duplicate"] * 3
+    assert client.digests("taken-back", blocks(node, [digest(each) for each in ours])) == []
 
 
 def test_health_needs_no_login(red: TeamServer) -> None:

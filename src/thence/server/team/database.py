@@ -20,7 +20,7 @@ IN_MEMORY = ":memory:"
 VERSION = 2
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was taken back leaves the file of commits
-_ERASE_MS = 1_000
+ERASE_MS = 1_000
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _READERS_MAX = 8
@@ -116,7 +116,7 @@ class Database:
     def _erase(self) -> None:
         """Empties the file of the last commits; where that fails, later again."""
         with suppress(apsw.Error):
-            self._writer.set_busy_timeout(_ERASE_MS)
+            self._writer.set_busy_timeout(ERASE_MS)
             try:
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
             finally:
