@@ -1,6 +1,7 @@
 """The command `redact`: takes back what one event says."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -58,14 +59,16 @@ def redact_command(
         is_done = is_taken_back(replica, found)
         if not is_done:
             _ask(out, replica, found, is_sure=is_sure or is_dry)
-        lines = 0
+        lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
             lines = take_back(replica, found, reason, own_key(), target=name).lines
+            shared, others = _in_project(replica)
+            lines, remains = lines + shared, [*others, *remains]
     if is_json:
-        out.json({"event_id": found.event_id, "lines": lines, "remains": list(_REMAINS)})
+        out.json({"event_id": found.event_id, "lines": lines, "remains": remains})
         return
-    _report(out, found, enabled, is_done=is_done, is_dry=is_dry)
+    _report(out, found, enabled, remains, is_done=is_done, is_dry=is_dry)
 
 
 def _check_packages() -> None:
@@ -89,6 +92,24 @@ def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
         return None
 
 
+def _in_project(replica: Log) -> tuple[int, list[str]]:
+    """Follows in the files of a project whose journal the log is; returns lines, and what stays."""
+    if replica.vocabulary.name != "work":
+        return 0, []
+    from thence.errors import NotAProject
+    from thence.work.journal.redacted_views import redact_shared
+    from thence.work.project.project import find_project
+
+    try:
+        project = find_project(Path(), create=False)
+    except NotAProject:
+        return 0, []
+    if not project.home.is_dir() or not project.home.samefile(replica.folder):
+        return 0, []
+    shared = redact_shared(project, replica)
+    return shared.redacted_count, [*shared.unwritten, *shared.unreached]
+
+
 def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:
     out.notice(f"to be taken back: {replica.vocabulary.sentence(event)}")
     if is_sure:
@@ -105,13 +126,19 @@ def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:
 
 
 def _report(
-    out: Output, event: "Event", target: "SyncTarget | None", *, is_done: bool, is_dry: bool
+    out: Output,
+    event: "Event",
+    target: "SyncTarget | None",
+    remains: list[str],
+    *,
+    is_done: bool,
+    is_dry: bool,
 ) -> None:
     verb = "would be" if is_dry else "was already" if is_done else "was"
     out.write(f"what {event.event_id} said {verb} taken back")
     if target is not None and not is_dry:
         out.notice(f"carry it to team {target.team}: thence sync now")
-    for remaining in _REMAINS:
+    for remaining in remains:
         out.notice(f"not reached: {remaining}")
     if not event.members.get("nonce") and not is_done:
         out.notice("its digest stays, and it has no nonce: a short text can be guessed from it")
