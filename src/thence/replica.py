@@ -9,11 +9,11 @@ functions for ids, times and the disk from here.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.appender import Appender, E, Encode
+from thence.appender import Appender, E, Encode, LogOptions
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.causes import CAUSE_VARIABLE, Cause, Causes, PassedCause, id_of
@@ -35,6 +35,7 @@ from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.notice import guarded as guarded
 from thence.log.write.notice import warn as warn
 from thence.log.write.writer import Report
+from thence.redact_settings import RedactSettings
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
@@ -62,22 +63,6 @@ def open_log(
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
     return open_host_log(path, vocabulary, create, max_queue_size=max_queue_size, on_full=on_full)
-
-
-class LogOptions(TypedDict, total=False):
-    """The options of a host for its log.
-
-    A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
-    facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
-    With `nonces`, and in each log that is synced, events get the member `nonce`.
-    """
-
-    max_queue_size: int
-    on_full: OnFull
-    max_file_size: int
-    report: Report
-    context: Mapping[str, Any]
-    nonces: bool
 
 
 def open_host_log(
@@ -110,6 +95,7 @@ class Log:
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
         nonces: bool = False,
+        redact: RedactSettings | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size)
@@ -127,6 +113,7 @@ class Log:
             context=context or {},
             received=received,
             has_nonces=nonces or is_synced(disk, folder),
+            redact=redact,
         )
         self._closing = finalize(self, self._appender.close, CLOSE_S)
 
@@ -164,6 +151,11 @@ class Log:
     def redactions(self) -> "Redactions":
         """The redactions of this log, for those who take lines back."""
         return self._appender.redactions()
+
+    @property
+    def redact_settings(self) -> RedactSettings:
+        """The settings of `[redact]` that are in force for this log."""
+        return self._appender.redact
 
     @property
     def durability(self) -> Durability:

@@ -10,8 +10,9 @@ from tests.sync.plain_server import Connection, PlainServer
 from tests.sync.test_engine import stored
 
 import thence
+from thence.core.values.secret_forms import RULES
+from thence.core.values.secret_rules import secret_in
 from thence.sync.engine import SyncEngine
-from thence.sync.secret_rules import RULES, secret_in
 
 # put together here, so that no scanner takes this file for a leak
 TAIL = "0123456789abcdefABCDEF" * 3

@@ -1,0 +1,159 @@
+"""Masking: what is secret by a rule is replaced before an event becomes a line.
+
+A part of a text that a rule matches becomes `[redacted: RULE]`, and so does the whole value of a
+masked member; the path of each is listed in `repairs`, without what it was. Nothing else changes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import to_builtins
+
+from thence.core.values.codec import Draft, Members, draft
+from thence.core.values.payload import REPAIRS_MAX, Repair
+from thence.core.values.secret_forms import RULES, SecretRule
+from thence.core.values.secret_rules import CONTENT, SecretRules, is_unmasked_value
+from thence.core.values.vocabulary import Vocabulary
+from thence.errors import InvalidEvent, ThenceError
+
+_E = TypeVar("_E", bound=ThenceError)
+_T = TypeVar("_T")
+_Ids = tuple[str, ...]
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Masking:
+    """The masking by rules.
+
+    A member is named by its name, at any depth, or by the last names of its path, joined by dots.
+    The members of a payload that identify something, by its vocabulary, stay as they are.
+    """
+
+    def __init__(self, rules: SecretRules) -> None:
+        self._rules = rules
+
+    def draft(self, item: Draft, vocabulary: Vocabulary) -> Draft:
+        """Returns the draft of an event with what is secret masked.
+
+        Raises EventTooLarge for one that is too long by its masks.
+        """
+        line = b"%b%b}" % (item.head, item.tail)
+        built_in = self._rules.possible(line)
+        if not built_in and not self._rules.own and not self._rules.members:
+            return item
+        members = _decode(line)
+        walk = _Walk(self._rules, built_in, vocabulary.identifying)
+        given = {name: members[name] for name in ("description", *CONTENT) if name in members}
+        changed = {name: walk.value(value, name) for name, value in given.items()}
+        before = members.get("repairs", [])
+        repairs = [{key: walk.text(text, "", "") for key, text in each.items()} for each in before]
+        if not walk.repairs and repairs == before:
+            return item
+        members |= changed
+        members["repairs"] = _limited([*repairs, *walk.repairs])
+        return draft(Members(**members))
+
+    def encoding(
+        self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary
+    ) -> Callable[[_T, _Ids, _Ids], Draft]:
+        """Returns a host's function that drafts an event, followed by the masking."""
+
+        def masked(event: _T, causes: _Ids, external: _Ids) -> Draft:
+            try:
+                return self.draft(encode(event, causes, external), vocabulary)
+            except InvalidEvent as error:
+                raise self.error(error) from None
+
+        return masked
+
+    def payload(self, payload: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+        """Returns a payload, of JSON values, with what is secret masked."""
+        walk = _Walk(self._rules, self._built_in(), vocabulary.identifying)
+        masked: dict[str, Any] = walk.value(to_builtins(payload), CONTENT[0])
+        return masked
+
+    def text(self, text: str) -> str:
+        """Returns a text with what is secret masked."""
+        return _Walk(self._rules, self._built_in(), frozenset()).text(text, "", "")
+
+    def error(self, error: _E) -> _E:
+        """Masks the words of an error, and returns it."""
+        walk = _Walk(self._rules, self._built_in(), frozenset())
+        for name in ("place", "cause", "hint"):
+            setattr(error, name, walk.text(getattr(error, name), "", ""))
+        error.args = tuple(walk.text(each, "", "") for each in error.args)
+        return error
+
+    def _built_in(self) -> Sequence[SecretRule]:
+        return RULES if self._rules.has_defaults else ()
+
+
+class _Walk:
+    """One walk over a value; `repairs` lists what was masked."""
+
+    def __init__(
+        self, rules: SecretRules, built_in: Sequence[SecretRule], identifying: frozenset[str]
+    ) -> None:
+        self._rules = rules
+        self._built_in = built_in
+        self._identifying = identifying
+        self.repairs: list[Repair] = []
+
+    def value(self, value: Any, path: str, names: str = "", key: str = "") -> Any:
+        """Returns a value with what is secret masked.
+
+        `names` are those of the members on its path, joined by dots, `key` is the last of them.
+        """
+        names = names or path
+        rule = self._rules.member(names) if self._rules.members else ""
+        if rule and is_unmasked_value(value):
+            self.repairs.append({"path": path})
+            return f"[redacted: {rule}]"
+        if isinstance(value, str):
+            return self.text(value, path, key)
+        if isinstance(value, list):
+            return [self.value(each, f"{path}[{at}]", names, key) for at, each in enumerate(value)]
+        return self._mapping(value, path, names) if isinstance(value, dict) else value
+
+    def text(self, text: str, path: str, key: str) -> str:
+        """Returns a text with what is secret masked; listed only with a path."""
+        found = sorted(self._rules.spans(self._built_in, key, text))
+        if not found:
+            return text
+        if path:
+            self.repairs.append({"path": path})
+        parts: list[str] = []
+        at = number = 0
+        while number < len(found):
+            begin, end, rule = found[number]
+            number += 1
+            while number < len(found) and found[number].begin < end:
+                end = max(end, found[number].end)
+                number += 1
+            parts += text[at:begin], f"[redacted: {rule}]"
+            at = end
+        return "".join((*parts, text[at:]))
+
+    def _mapping(self, value: dict[str, Any], path: str, names: str) -> dict[str, Any]:
+        masked: dict[str, Any] = {}
+        for key, each in value.items():
+            if path in CONTENT and key in self._identifying:
+                masked[key] = each
+                continue
+            name = self.text(key, "", "")
+            if name != key:
+                self.repairs.append({"path": f"{path}.(key)" if path else "(key)"})
+                while name in masked or name in value:
+                    name += "_"  # another key has this text: both are kept
+            inner = f"{path}.{name}" if path else name
+            masked[name] = self.value(each, inner, f"{names}.{key}" if names else key, key)
+        return masked
+
+
+def _limited(repairs: list[Repair]) -> tuple[Repair, ...]:
+    """Returns at most 100 entries, and one that counts the others."""
+    more = len(repairs) - REPAIRS_MAX
+    if more <= 0:
+        return tuple(repairs)
+    return (*repairs[:REPAIRS_MAX], {"path": "", "was": f"{more} more repairs"})
