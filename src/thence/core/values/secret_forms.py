@@ -81,7 +81,7 @@ _ASSIGNED = re.compile(
 # a value in quotes goes on to the closing one on its line, any other to a blank
 _UNQUOTED = re.compile(r"\S*+")
 _QUOTED = {quote: re.compile(rf"(?:[^\n\\{quote}]|\\.)*+(?={quote})") for quote in "\"'"}
-_OPENING = re.compile(r"[:=]\s{0,4}([\"'])")
+_SEPARATOR = re.compile(r"[:=]\s{0,4}([\"']?)")
 ASSIGNMENT = "password"
 _ASSIGNMENTS = tuple(
     SecretRule(
@@ -125,11 +125,16 @@ def is_value_of_secret(key: str, text: str) -> bool:
 
 
 def spans_of(rule: SecretRule, text: str) -> Iterator[Span]:
-    """Yields where the secrets begin and end that a rule finds in a text, in order."""
+    """Yields where the secrets begin and end that a rule finds in a text, in order.
+
+    Of what is assigned to a name the value is the secret.
+    """
     at = 0
     while found := rule.pattern.search(text, at):
-        rest = rule.rest.match(text, found.end())
-        if rule.name == ASSIGNMENT and (opening := _OPENING.search(found[0])):
-            rest = _QUOTED[opening[1]].match(text, found.end()) or rest
+        begin, rest = found.start(), rule.rest.match(text, found.end())
+        if rule.name == ASSIGNMENT and (separator := _SEPARATOR.search(found[0])):
+            begin += separator.end()
+            quote = separator[1]
+            rest = (quote and _QUOTED[quote].match(text, found.end())) or rest
         at = rest.end() if rest else found.end()
-        yield found.start(), at
+        yield begin, at
