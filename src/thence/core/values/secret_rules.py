@@ -20,7 +20,7 @@ from thence.core.values.secret_forms import (
 
 # an own pattern sees no more of a text at once; what it matches across a border is found if it is
 # no longer than the overlap
-WINDOW_CHARACTERS = 64 * 1024
+WINDOW_CHARACTERS = 16 * 1024
 OVERLAP_CHARACTERS = 4 * 1024
 _SHOWN = re.compile(r"[A-Za-z_][0-9A-Za-z_-]{0,39}", re.ASCII)
 MASK = re.compile(r"\[redacted: [0-9A-Za-z_.-]{1,100}\]", re.ASCII)
