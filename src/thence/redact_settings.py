@@ -12,15 +12,17 @@ import re
 import stat
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thence.core.values.masking import Masking
-from thence.core.values.secret_forms import RULES
-from thence.core.values.secret_rules import SecretRules
 from thence.errors import BadSettings
 from thence.log.storage.disk import config_folder
 from thence.log.storage.segment import own_folder
+
+if TYPE_CHECKING:  # the rules are loaded where they are needed: their patterns take a while
+    from thence.core.values.masking import Masking
+    from thence.core.values.secret_rules import SecretRules
 
 USER_FILE = "settings.toml"
 PROJECT_FILE = ".kittify/thence.toml"
@@ -32,7 +34,6 @@ _NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}", re.ASCII)
 _SECTION = "redact"
 _KEYS = ("rules", "paths", "defaults")
 _RULE_KEYS = frozenset(("name", "pattern"))
-_BUILT_IN_NAMES = frozenset(rule.name for rule in RULES)
 _UNREACHED = frozenset((errno.ENOENT, errno.ENOTDIR))
 
 
@@ -49,28 +50,37 @@ class RedactSettings:
     """The settings in force for a log, or the error that keeps them from being used."""
 
     def __init__(self, found: Sequence[_Redact] = (), error: BadSettings | None = None) -> None:
+        self._found = tuple(found)
         self._error = error
-        own = tuple(dict.fromkeys(rule for each in found for rule in each.rules))
-        members = tuple(dict.fromkeys(name for each in found for name in each.members))
-        has_defaults = any(each.has_defaults for each in found)
-        self._masking = Masking(SecretRules(own, members, has_defaults)) if found else None
-        # a project, which others made, can't have the user bring what the built-in rules find
-        keeps = not any(not each.has_defaults and not each.is_projects for each in found)
-        self._parking = SecretRules(own, members, has_defaults or keeps)
 
-    @property
-    def masking(self) -> Masking | None:
+    @cached_property
+    def masking(self) -> "Masking | None":
         """The masking of what is appended, None without `[redact]`; raises BadSettings."""
         if self._error is not None:
             raise self._error
-        return self._masking
+        if not self._found:
+            return None
+        from thence.core.values.masking import Masking
 
-    @property
-    def parking(self) -> SecretRules:
-        """The rules for lines that are not brought to a server; raises BadSettings."""
+        return Masking(self._rules(any(each.has_defaults for each in self._found)))
+
+    @cached_property
+    def parking(self) -> "SecretRules":
+        """The rules for lines that are not brought to a server; raises BadSettings.
+
+        A project, which others made, can't turn off the built-in ones for its users.
+        """
         if self._error is not None:
             raise self._error
-        return self._parking
+        own = [each for each in self._found if not each.is_projects]
+        return self._rules(not own or any(each.has_defaults for each in self._found))
+
+    def _rules(self, has_defaults: bool) -> "SecretRules":
+        from thence.core.values.secret_rules import SecretRules
+
+        rules = dict.fromkeys(rule for each in self._found for rule in each.rules)
+        members = dict.fromkeys(name for each in self._found for name in each.members)
+        return SecretRules(tuple(rules), tuple(members), has_defaults)
 
 
 def read_redact_settings(folder: Path, trees: Sequence[Path] = ()) -> RedactSettings:
@@ -89,10 +99,9 @@ def read_redact_settings(folder: Path, trees: Sequence[Path] = ()) -> RedactSett
 def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, bool]]:
     """Yields the path and content of each file that is there, and whether it is a project's."""
     user = config_folder()
-    for path in (user and user / USER_FILE, own_folder(folder) / USER_FILE):
-        data = _read(path) if path else None
-        if path and data is not None:
-            yield path, data, False
+    places = (f"{user}/{USER_FILE}" if user else "", f"{own_folder(folder)}/{USER_FILE}")
+    for place in filter(_is_there, places):
+        yield Path(place), _read(Path(place)), False
     for tree in dict.fromkeys((*_tree_of(folder.absolute()), *trees)):
         data = _read_in_tree(tree)
         if data is not None:
@@ -101,20 +110,26 @@ def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, b
 
 def _tree_of(folder: Path) -> tuple[Path, ...]:
     """Returns the working tree of a project's journal, if the path of its folder names one."""
-    if folder.name == ".thence" and folder.parent.name == ".kittify":
+    *_, above, parent, name = ("", "", *folder.parts)
+    if parent == ".kittify" and name == ".thence":
         return (folder.parents[1],)
-    if folder.parent.name == "thence" and folder.parents[1].name == ".git":
+    if above == ".git" and parent == "thence":
         return (folder.parents[2],)
     return ()
 
 
-def _read(path: Path) -> bytes | None:
+def _is_there(path: str) -> bool:
+    """Reports whether a file is there; one in a folder that this process may not enter is not."""
     try:
         os.stat(path)
     except OSError as error:
         if error.errno in _UNREACHED or error.errno == errno.EACCES:
-            return None  # also in a folder that this process may not enter: it holds none of ours
-        raise _failure(path, error.strerror or error) from error
+            return False
+        raise _failure(Path(path), error.strerror or error) from error
+    return True
+
+
+def _read(path: Path) -> bytes:
     try:
         return _content(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
     except OSError as error:
@@ -187,12 +202,18 @@ def _list(path: Path, section: dict[str, Any], key: str) -> list[Any]:
 
 
 def _rule(path: Path, at: int, rule: Any) -> tuple[str, re.Pattern[str]]:
+    from thence.core.values.secret_forms import RULES
+
     where = f"redact.rules[{at}]"
     if not isinstance(rule, dict) or rule.keys() != _RULE_KEYS:
         hint = """write {name = "our-token", pattern = "tok_[0-9a-f]{32}"}"""
         raise _failure(path, f"{where} does not have a name and a pattern alone", hint)
     name, pattern = rule["name"], rule["pattern"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _BUILT_IN_NAMES:
+    if (
+        not isinstance(name, str)
+        or not _NAME.fullmatch(name)
+        or name in {each.name for each in RULES}
+    ):
         hint = "name it by letters, digits, . _ and -, and not as a built-in rule"
         raise _failure(path, f"{where}.name is no name of a rule", hint)
     if not isinstance(pattern, str) or not 0 < len(pattern) <= PATTERN_CHARACTERS_MAX:

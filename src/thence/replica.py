@@ -182,7 +182,8 @@ class Log:
         that the log holds, the stored event is returned if it says the same. With a `guard`,
         nothing is appended if an event that it watches for has come in. Raises InvalidEvent (also
         for a type that begins `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        ClockExhausted, HeadsMoved, IdReused (it was not appended), OutcomeUnknown, WriterClosed.
+        ClockExhausted, HeadsMoved, IdReused (it was not appended), BadSettings, OutcomeUnknown,
+        WriterClosed.
         """
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         return self._appender.append(new, guard, timeout_s)
@@ -238,7 +239,8 @@ class Log:
     ) -> str:
         """Queues an event and returns its id; `flush` waits until it is durable.
 
-        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, WriterClosed.
+        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, BadSettings,
+        WriterClosed.
         """
         event_id = new_id()
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
