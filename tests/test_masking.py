@@ -108,6 +108,19 @@ def test_nothing_of_a_secret_is_in_any_file_of_a_run(folder: Path, mode: str) ->
     assert not holds_secret(folder)
 
 
+@pytest.mark.parametrize("payload", [{"a": "z" * 100_000}, {"a": ["z"] * 100_000}])
+def test_event_that_is_too_long_by_its_masks_is_cut_and_ends_no_run(
+    folder: Path, payload: dict[str, object]
+) -> None:
+    settings_of(folder).write_text('[redact]\nrules = [{name = "letter", pattern = "z"}]')
+    with EventWriter(folder, "run", mode="sync") as writer:
+        assert writer.emit(create_action_event("run", 1, "ada", "go", payload))
+    with thence.open(folder) as log:
+        (event,) = log.events()
+    assert "z" not in json.dumps(event.payload)
+    assert event.members["repairs"]
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     made = make_repository(tmp_path / "project", {".kittify/thence.toml": SETTINGS})

@@ -9,17 +9,19 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import to_builtins
+from msgspec.json import encode as to_json
 
-from thence.core.values.codec import Draft, Members, draft
-from thence.core.values.payload import REPAIRS_MAX, Repair
+from thence.core.values.codec import LINE_BYTES_MAX, Draft, Members, draft
+from thence.core.values.payload import REPAIRS_MAX, Repair, shorten
 from thence.core.values.secret_forms import RULES, SecretRule
 from thence.core.values.secret_rules import CONTENT, SecretRules, is_unmasked_value
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import InvalidEvent, ThenceError
+from thence.errors import EventTooLarge, InvalidEvent, ThenceError
 
 _E = TypeVar("_E", bound=ThenceError)
 _T = TypeVar("_T")
 _Ids = tuple[str, ...]
+CUT_CHARACTERS = 256
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -38,10 +40,38 @@ class Masking:
 
         Raises EventTooLarge for one that is too long by its masks.
         """
+        members = self._masked(item, vocabulary)
+        return item if members is None else draft(Members(**members))
+
+    def encoding(
+        self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary
+    ) -> Callable[[_T, _Ids, _Ids], Draft]:
+        """Returns a host's function that drafts an event, followed by the masking.
+
+        The texts of an event that is too long by its masks are cut.
+        """
+
+        def masked(event: _T, causes: _Ids, external: _Ids) -> Draft:
+            try:
+                item = encode(event, causes, external)
+            except InvalidEvent as error:
+                raise self.error(error) from None
+            members = self._masked(item, vocabulary)
+            if members is None:
+                return item
+            try:
+                return draft(Members(**members))
+            except EventTooLarge:
+                return draft(Members(**_cut(members)))
+
+        return masked
+
+    def _masked(self, item: Draft, vocabulary: Vocabulary) -> dict[str, Any] | None:
+        """Returns the members of a draft with what is secret masked, None if nothing is."""
         line = b"%b%b}" % (item.head, item.tail)
         built_in = self._rules.possible(line)
         if not built_in and not self._rules.own and not self._rules.members:
-            return item
+            return None
         members = _decode(line)
         walk = _Walk(self._rules, built_in, vocabulary.identifying)
         given = {name: members[name] for name in ("description", *CONTENT) if name in members}
@@ -49,23 +79,8 @@ class Masking:
         before = members.get("repairs", [])
         repairs = [{key: walk.text(text, "", "") for key, text in each.items()} for each in before]
         if not walk.repairs and repairs == before:
-            return item
-        members |= changed
-        members["repairs"] = _limited([*repairs, *walk.repairs])
-        return draft(Members(**members))
-
-    def encoding(
-        self, encode: Callable[[_T, _Ids, _Ids], Draft], vocabulary: Vocabulary
-    ) -> Callable[[_T, _Ids, _Ids], Draft]:
-        """Returns a host's function that drafts an event, followed by the masking."""
-
-        def masked(event: _T, causes: _Ids, external: _Ids) -> Draft:
-            try:
-                return self.draft(encode(event, causes, external), vocabulary)
-            except InvalidEvent as error:
-                raise self.error(error) from None
-
-        return masked
+            return None
+        return {**members, **changed, "repairs": _limited([*repairs, *walk.repairs])}
 
     def payload(self, payload: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
         """Returns a payload, of JSON values, with what is secret masked."""
@@ -157,3 +172,12 @@ def _limited(repairs: list[Repair]) -> tuple[Repair, ...]:
     if more <= 0:
         return tuple(repairs)
     return (*repairs[:REPAIRS_MAX], {"path": "", "was": f"{more} more repairs"})
+
+
+def _cut(members: dict[str, Any]) -> dict[str, Any]:
+    """Returns the members of an event with its texts cut, or its content if that is not enough."""
+    name = next(name for name in CONTENT if name in members)
+    content, cuts = shorten(members[name], CUT_CHARACTERS, name)
+    if len(to_json(content)) > LINE_BYTES_MAX // 2:
+        content, cuts = {}, [{"path": name, "was": "longer than a line by its masks"}]
+    return {**members, name: content, "repairs": _limited([*members["repairs"], *cuts])}
