@@ -84,6 +84,15 @@ def test_whole_secret_goes_and_what_is_around_it_stays(rule: str) -> None:
         )
 
 
+def test_secret_that_another_one_hid_is_masked_too() -> None:
+    text = "AK" + "IAIOSFODNN7EXAMPLE" + "gh" + "p_" + "a" * 36
+    found = masked({"a": text}, SecretRules())["payload"]["a"]
+    assert found == "[redacted: aws-access-key][redacted: github-token]"
+    text = ("AK" + "IAIOSFODNN7EXAMPLE") * 20 + text
+    found = masked({"a": text}, SecretRules())["payload"]["a"]
+    assert found == "[redacted: aws-access-key]", "the whole text goes"
+
+
 def test_rest_of_a_secret_goes_with_its_beginning() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----"
     texts = {

@@ -13,8 +13,8 @@ from msgspec.json import encode as to_json
 
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, Members, draft
 from thence.core.values.payload import REPAIRS_MAX, Repair, shorten
-from thence.core.values.secret_forms import RULES, SecretRule
-from thence.core.values.secret_rules import CONTENT, SecretRules, is_unmasked_value
+from thence.core.values.secret_forms import SecretRule
+from thence.core.values.secret_rules import CONTENT, FoundSpan, SecretRules, is_unmasked_value
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError
 
@@ -22,6 +22,7 @@ _E = TypeVar("_E", bound=ThenceError)
 _T = TypeVar("_T")
 _Ids = tuple[str, ...]
 CUT_CHARACTERS = 256
+ROUNDS_MAX = 10
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -84,24 +85,21 @@ class Masking:
 
     def payload(self, payload: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
         """Returns a payload, of JSON values, with what is secret masked."""
-        walk = _Walk(self._rules, self._built_in(), vocabulary.identifying)
+        walk = _Walk(self._rules, self._rules.built_in, vocabulary.identifying)
         masked: dict[str, Any] = walk.value(to_builtins(payload), CONTENT[0])
         return masked
 
     def text(self, text: str) -> str:
         """Returns a text with what is secret masked."""
-        return _Walk(self._rules, self._built_in(), frozenset()).text(text, "", "")
+        return _Walk(self._rules, self._rules.built_in, frozenset()).text(text, "", "")
 
     def error(self, error: _E) -> _E:
         """Masks the words of an error, and returns it."""
-        walk = _Walk(self._rules, self._built_in(), frozenset())
+        walk = _Walk(self._rules, self._rules.built_in, frozenset())
         for name in ("place", "cause", "hint"):
             setattr(error, name, walk.text(getattr(error, name), "", ""))
         error.args = tuple(walk.text(each, "", "") for each in error.args)
         return error
-
-    def _built_in(self) -> Sequence[SecretRule]:
-        return RULES if self._rules.has_defaults else ()
 
 
 class _Walk:
@@ -134,21 +132,15 @@ class _Walk:
     def text(self, text: str, path: str, key: str) -> str:
         """Returns a text with what is secret masked; listed only with a path."""
         found = sorted(self._rules.spans(self._built_in, key, text))
-        if not found:
-            return text
-        if path:
+        if path and found:
             self.repairs.append({"path": path})
-        parts: list[str] = []
-        at = number = 0
-        while number < len(found):
-            begin, end, rule = found[number]
-            number += 1
-            while number < len(found) and found[number].begin < end:
-                end = max(end, found[number].end)
-                number += 1
-            parts += text[at:begin], f"[redacted: {rule}]"
-            at = end
-        return "".join((*parts, text[at:]))
+        for _ in range(ROUNDS_MAX):
+            if not found:
+                break
+            text = _replaced(text, found)
+            # one secret may have hidden where another one ends, from the look at the line too
+            found = sorted(self._rules.spans(self._rules.built_in, key, text))
+        return f"[redacted: {found[0].rule}]" if found else text
 
     def _mapping(self, value: dict[str, Any], path: str, names: str) -> dict[str, Any]:
         masked: dict[str, Any] = {}
@@ -164,6 +156,21 @@ class _Walk:
             inner = f"{path}.{name}" if path else name
             masked[name] = self.value(each, inner, f"{names}.{key}" if names else key, key)
         return masked
+
+
+def _replaced(text: str, found: Sequence[FoundSpan]) -> str:
+    """Returns a text with its secrets, in order, replaced; overlapping ones become one."""
+    parts: list[str] = []
+    at = number = 0
+    while number < len(found):
+        begin, end, rule = found[number]
+        number += 1
+        while number < len(found) and found[number].begin < end:
+            end = max(end, found[number].end)
+            number += 1
+        parts += text[at:begin], f"[redacted: {rule}]"
+        at = end
+    return "".join((*parts, text[at:]))
 
 
 def _limited(repairs: list[Repair]) -> tuple[Repair, ...]:

@@ -11,6 +11,7 @@ import msgspec
 
 from thence.core.values.secret_forms import (
     ASSIGNMENT,
+    RULES,
     SecretRule,
     Span,
     is_value_of_secret,
@@ -65,6 +66,11 @@ class SecretRules:
         self.members = tuple(members)
         self.has_defaults = has_defaults
         self._endings = tuple(f".{name}" for name in self.members)
+
+    @property
+    def built_in(self) -> Sequence[SecretRule]:
+        """The built-in rules that are in force."""
+        return RULES if self.has_defaults else ()
 
     def found_in(self, line: bytes) -> FoundSecret | None:
         """Returns the first rule that a line of an event matches, with the path; None without one.
