@@ -88,9 +88,15 @@ def test_secret_that_another_one_hid_is_masked_too() -> None:
     text = "AK" + "IAIOSFODNN7EXAMPLE" + "gh" + "p_" + "a" * 36
     found = masked({"a": text}, SecretRules())["payload"]["a"]
     assert found == "[redacted: aws-access-key][redacted: github-token]"
-    text = ("AK" + "IAIOSFODNN7EXAMPLE") * 20 + text
-    found = masked({"a": text}, SecretRules())["payload"]["a"]
-    assert found == "[redacted: aws-access-key]", "the whole text goes"
+    last = SecretRules([("last", re.compile("a(?!a)"))])
+    assert masked({"b": "x " + "a" * 3}, last)["payload"]["b"] == "x " + "[redacted: last]" * 3
+    assert masked({"b": "x " + "a" * 30}, last)["payload"]["b"] == "[redacted: last]"
+
+
+def test_member_that_is_named_as_the_content_itself_is_one_within_it() -> None:
+    rules = SecretRules(members=["payload"])
+    found = masked({"payload": 1, "b": {"payload": [2]}}, rules)["payload"]
+    assert found == {"payload": "[redacted: payload]", "b": {"payload": "[redacted: payload]"}}
 
 
 def test_rest_of_a_secret_goes_with_its_beginning() -> None:

@@ -119,7 +119,7 @@ class _Walk:
         `names` are those of the members on its path, joined by dots, `key` is the last of them.
         """
         names = names or path
-        rule = self._rules.member(names) if self._rules.members else ""
+        rule = self._rules.member(names) if path not in CONTENT else ""
         if rule and is_unmasked_value(value):
             self.repairs.append({"path": path})
             return f"[redacted: {rule}]"

@@ -118,7 +118,7 @@ class SecretRules:
         waiting: list[tuple[str, str, Any]] = [("", "", content)]
         while waiting:
             names, shown, value = waiting.pop()
-            rule = self.member(names)
+            rule = self.member(names) if names not in CONTENT else ""
             if rule and not is_unmasked_value(value):
                 continue
             if rule:
