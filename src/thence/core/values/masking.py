@@ -78,7 +78,7 @@ class Masking:
         given = {name: members[name] for name in ("description", *CONTENT) if name in members}
         changed = {name: walk.value(value, name) for name, value in given.items()}
         before = members.get("repairs", [])
-        repairs = [{key: walk.text(text, "", "") for key, text in each.items()} for each in before]
+        repairs = [walk.repair(each) for each in before]
         if not walk.repairs and repairs == before:
             return None
         return {**members, **changed, "repairs": _limited([*repairs, *walk.repairs])}
@@ -141,6 +141,12 @@ class _Walk:
             # one secret may have hidden where another one ends, from the look at the line too
             found = sorted(self._rules.spans(self._rules.built_in, key, text))
         return f"[redacted: {found[0].rule}]" if found else text
+
+    def repair(self, repair: Repair) -> Repair:
+        """Returns an entry of `repairs` with what is secret masked: it may quote a key."""
+        member, dot, path = repair["path"].partition(".")
+        masked = {"path": f"{member}{dot}{self.text(path, '', '')}"}
+        return masked | {key: self.text(repair[key], "", "") for key in repair if key != "path"}
 
     def _mapping(self, value: dict[str, Any], path: str, names: str) -> dict[str, Any]:
         masked: dict[str, Any] = {}

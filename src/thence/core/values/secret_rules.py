@@ -32,6 +32,8 @@ _SKIPPED = frozenset(
         *("body_sha256", "external_causes", "correlation_id", "causation_id", "project_uuid"),
     )
 )
+# where words of the format stand: a broad pattern of a user's would match them in each line
+_OURS = ("(key)", "event_type", "aggregate_type", "repairs")
 CONTENT = ("payload", "details")
 
 
@@ -87,7 +89,8 @@ class SecretRules:
         for key in _SKIPPED:
             members.pop(key, None)
         for path, key, text in _texts(members):
-            for found in self.spans(built_in, key, text):
+            is_ours = path.startswith(_OURS)
+            for found in self.spans(built_in, key, text, is_ours=is_ours):
                 return FoundSecret(found.rule, path)
         return self._found_member(members) if self.members else None
 
@@ -95,13 +98,18 @@ class SecretRules:
         """Returns the built-in rules that a line may match, by its bytes."""
         return possible_rules(line) if self.has_defaults else ()
 
-    def spans(self, built_in: Sequence[SecretRule], key: str, text: str) -> Iterator[FoundSpan]:
-        """Yields the parts of a text, under a key, that are secret; they may overlap."""
+    def spans(
+        self, built_in: Sequence[SecretRule], key: str, text: str, *, is_ours: bool = False
+    ) -> Iterator[FoundSpan]:
+        """Yields the parts of a text, under a key, that are secret; they may overlap.
+
+        Own rules don't see a text that `is_ours`: a word of the format.
+        """
         if self.has_defaults and is_value_of_secret(key, text) and not MASK.fullmatch(text):
             yield FoundSpan(0, len(text), ASSIGNMENT)
         for rule in built_in:
             yield from (FoundSpan(*span, rule.name) for span in spans_of(rule, text))
-        if self.own:
+        if self.own and not is_ours:
             for begin, end in _unmasked(text):
                 for name, pattern in self.own:
                     for span in _matches(pattern, text, begin, end):
