@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 from thence.answers import Answers
 from thence.context import Origin, current_causes
@@ -31,6 +31,7 @@ from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import Drafting, join
 from thence.log.write.notice import NoticeMaker
 from thence.log.write.writer import Report, SegmentWriter
+from thence.redact_settings import RedactSettings, read_redact_settings
 
 if TYPE_CHECKING:
     from thence.core.values.guard import Unchanged
@@ -47,11 +48,29 @@ NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 Encode = Callable[[E, Ids, Ids], Draft]
 
 
+class LogOptions(TypedDict, total=False):
+    """The options of a host for its log.
+
+    A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
+    facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
+    With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
+    settings of masking, where the host has read them.
+    """
+
+    max_queue_size: int
+    on_full: OnFull
+    max_file_size: int
+    report: Report
+    context: Mapping[str, Any]
+    nonces: bool
+    redact: RedactSettings
+
+
 class Appender:
     """The appender to one open log; safe from threads; in a forked child it begins anew.
 
     `context` holds members of the opener for notices, `received` is what THENCE_CAUSE held. With
-    `has_nonces` each event gets the member `nonce`.
+    `has_nonces` each event gets the member `nonce`. Without `redact` those settings are read.
     """
 
     def __init__(
@@ -68,6 +87,7 @@ class Appender:
         context: Mapping[str, Any],
         received: str | None,
         has_nonces: bool = False,
+        redact: RedactSettings | None = None,
     ) -> None:
         self._disk = disk
         self._folder = folder
@@ -79,10 +99,11 @@ class Appender:
         self.committer = Committer(self.writer, self.notice, max_queue_size, on_full, report)
         self._has_nonces = has_nonces
         self._drafting = Drafting(vocabulary, self.notice, folder, has_nonces)
+        self.redact = redact or read_redact_settings(folder)
         self._names_heads = vocabulary.names_heads
         witness = self.writer.numbers.witness
         self.origin = Origin(received, witness, partial(known_info, disk, folder))
-        self._is_prepared = False
+        self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
         watch_forks(self.committer)
 
@@ -136,10 +157,13 @@ class Appender:
 
         With a timeout an event is durable when the function returns, without one it is queued;
         False if a full queue dropped it. A NewEvent for each would cost a seventh (decision 0031).
-        Queueing an event reads and makes no file: the opening has prepared the log.
+        Queueing an event reads and makes no file: the opening has prepared the log. Raises
+        BadSettings.
         """
         put, external, has_nonces = self.committer.put, self.origin.external, self._has_nonces
         self.origin.warn_malformed()
+        if masking := self.redact.masking:
+            encode = masking.encoding(encode, self._vocabulary)
 
         def take(event: E, causes: Ids) -> bool:
             notices: list[Draft] = []
@@ -202,6 +226,12 @@ class Appender:
             self.origin.warn_malformed()
             self._is_prepared = True
 
+    def _make_ready(self) -> None:
+        """Readies the log for appends; raises BadSettings, so that nothing goes in unmasked."""
+        self._drafting.masking = self.redact.masking
+        self.prepare()
+        self._is_ready = True
+
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes and syncs what was emitted, then closes; True when all of it is durable."""
         return self.committer.close(timeout_s)
@@ -213,8 +243,8 @@ class Appender:
         """
         if self._names_heads and heads is None:
             return self._drafted_together((new,))[0]
-        if not self._is_prepared:
-            self.prepare()
+        if not self._is_ready:
+            self._make_ready()
         causes = self._causes(new)
         if heads:
             causes = (*causes, *heads)

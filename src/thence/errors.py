@@ -28,6 +28,7 @@
     ├── EventNotFound (LookupError)    no event has this id
     ├── AmbiguousId (LookupError)      more than one event begins with this prefix
     ├── NotALog                        the path holds no log
+    ├── BadSettings (ValueError)       a file of settings can't be used, nothing was appended
     ├── VocabularyMismatch             the log was made for another host
     ├── WriterClosed                   the log or writer was closed before this call
     ├── LogBusy                        another process holds the append lock
@@ -281,6 +282,10 @@ class AmbiguousId(ThenceError, LookupError):
 
 class NotALog(ThenceError):
     """Error: a path is no folder with a log in it."""
+
+
+class BadSettings(ThenceError, ValueError):
+    """Error: a file of settings can't be used; nothing was appended, or brought to a server."""
 
 
 class VocabularyMismatch(ThenceError):

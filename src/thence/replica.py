@@ -9,11 +9,11 @@ functions for ids, times and the disk from here.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.appender import Appender, E, Encode
+from thence.appender import Appender, E, Encode, LogOptions
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.causes import CAUSE_VARIABLE, Cause, Causes, PassedCause, id_of
@@ -35,6 +35,7 @@ from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.notice import guarded as guarded
 from thence.log.write.notice import warn as warn
 from thence.log.write.writer import Report
+from thence.redact_settings import RedactSettings
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
@@ -62,22 +63,6 @@ def open_log(
     VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
     """
     return open_host_log(path, vocabulary, create, max_queue_size=max_queue_size, on_full=on_full)
-
-
-class LogOptions(TypedDict, total=False):
-    """The options of a host for its log.
-
-    A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
-    facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
-    With `nonces`, and in each log that is synced, events get the member `nonce`.
-    """
-
-    max_queue_size: int
-    on_full: OnFull
-    max_file_size: int
-    report: Report
-    context: Mapping[str, Any]
-    nonces: bool
 
 
 def open_host_log(
@@ -110,6 +95,7 @@ class Log:
         context: Mapping[str, Any] | None = None,
         received: str | None = None,
         nonces: bool = False,
+        redact: RedactSettings | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size)
@@ -127,6 +113,7 @@ class Log:
             context=context or {},
             received=received,
             has_nonces=nonces or is_synced(disk, folder),
+            redact=redact,
         )
         self._closing = finalize(self, self._appender.close, CLOSE_S)
 
@@ -166,6 +153,11 @@ class Log:
         return self._appender.redactions()
 
     @property
+    def redact_settings(self) -> RedactSettings:
+        """The settings of `[redact]` that are in force for this log."""
+        return self._appender.redact
+
+    @property
     def durability(self) -> Durability:
         """The effect of a sync on its filesystem: "synced", "unproven" (a network) or "memory"."""
         return durability_on(self._disk.filesystem(self.folder))
@@ -190,7 +182,8 @@ class Log:
         that the log holds, the stored event is returned if it says the same. With a `guard`,
         nothing is appended if an event that it watches for has come in. Raises InvalidEvent (also
         for a type that begins `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        ClockExhausted, HeadsMoved, IdReused (it was not appended), OutcomeUnknown, WriterClosed.
+        ClockExhausted, HeadsMoved, IdReused (it was not appended), BadSettings, OutcomeUnknown,
+        WriterClosed.
         """
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         return self._appender.append(new, guard, timeout_s)
@@ -246,7 +239,8 @@ class Log:
     ) -> str:
         """Queues an event and returns its id; `flush` waits until it is durable.
 
-        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, WriterClosed.
+        A full queue blocks, or drops the event. Raises InvalidEvent, EventTooLarge, BadSettings,
+        WriterClosed.
         """
         event_id = new_id()
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)

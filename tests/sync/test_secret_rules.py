@@ -10,8 +10,10 @@ from tests.sync.plain_server import Connection, PlainServer
 from tests.sync.test_engine import stored
 
 import thence
+from thence.core.values.secret_forms import RULES
+from thence.core.values.secret_rules import secret_in
+from thence.errors import BadSettings
 from thence.sync.engine import SyncEngine
-from thence.sync.secret_rules import RULES, secret_in
 
 # put together here, so that no scanner takes this file for a leak
 TAIL = "0123456789abcdefABCDEF" * 3
@@ -111,3 +113,48 @@ def test_line_with_a_secret_is_sent_only_after_the_user_named_it(tmp_path):
         engine = SyncEngine(log, Connection(PlainServer()), target="another")
         assert engine.round().parked == 1, "what went to one server may not go to another"
         engine.close()
+
+
+@pytest.mark.promise("S10b")
+def test_line_that_an_own_rule_matches_is_parked_until_the_user_named_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as log:
+        log.append("note", {"text": "the tok_12345678", "card": {"number": 1234}})
+        log.append("note", {"card": {"number": 1234}})
+    settings = tmp_path / "a" / ".thence" / "settings.toml"
+    rules = 'rules = [{name = "our-token", pattern = "tok_[0-9]{8}"}]'
+    settings.write_text(f'[redact]\n{rules}\npaths = ["card.number"]\n')
+    with thence.open(tmp_path / "a") as log:
+        masked = log.append("note", {"text": "the tok_12345678", "card": {"number": 1234}})
+        engine = SyncEngine(log, Connection(server))
+        assert engine.round().parked == 2
+        assert server.lines == [masked.line]
+        assert [each.reason for each in engine.parked()] == [
+            "it seems to hold a secret: our-token in payload.text",
+            "it seems to hold a secret: card.number in payload.card.number",
+        ]
+        engine.close()
+    settings.write_text("[redact")
+    with thence.open(tmp_path / "a") as log:
+        engine = SyncEngine(log, Connection(PlainServer()), target="another")
+        result = engine.round()
+        assert isinstance(result.error, BadSettings)
+        assert (result.delivered, result.left) == (0, 3)
+        engine.close()
+
+
+def test_project_cannot_turn_off_the_rules_of_its_users_for_a_push(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "project" / ".kittify").mkdir(parents=True)
+    home = tmp_path / "project" / ".kittify" / ".thence"
+    off = "[redact]\ndefaults = false\n"
+    (home.parent / "thence.toml").write_text(off)
+    with thence.open(home) as log:
+        event = log.append("note", {"text": "the DB_PASSWORD=correcthorse"})
+        assert event.payload == {"text": "the DB_PASSWORD=correcthorse"}
+        assert log.redact_settings.parking.found_in(event.line)
+    (tmp_path / "config" / "thence").mkdir(parents=True)
+    (tmp_path / "config" / "thence" / "settings.toml").write_text(off)
+    with thence.open(home) as log:
+        assert log.redact_settings.parking.found_in(event.line) is None

@@ -10,6 +10,7 @@ from thence.cli.exit_codes import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
 from thence.cli.output import Output
 from thence.errors import (
     AmbiguousId,
+    BadSettings,
     CyclicDependencyError,
     EventNotFound,
     InvalidCursor,
@@ -30,6 +31,7 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (NotAProject, NOT_FOUND),
     (NotAServer, NOT_FOUND),
     (PlanningError, MISUSED),
+    (BadSettings, MISUSED),
     (AmbiguousId, MISUSED),
     (InvalidFilter, MISUSED),
     (InvalidCursor, MISUSED),

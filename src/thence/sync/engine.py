@@ -15,6 +15,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
+from thence.core.values.secret_rules import FoundSecret
 from thence.core.wire.blocks import Place, by_node, split_digests
 from thence.core.wire.messages import (
     PAGE_EVENTS_MAX,
@@ -37,7 +38,6 @@ from thence.sync.authored_lines import AuthoredLines
 from thence.sync.credentials import CredentialStore
 from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
 from thence.sync.http_transport import transport_to
-from thence.sync.secret_rules import FoundSecret, secret_in
 from thence.sync.target import enabled_target
 from thence.sync.transport import Transport
 
@@ -88,9 +88,10 @@ class SyncEngine:
     Without a `transport` it is that of the log's enabled target and this user's login. The caller
     makes sure that one round runs at a time over all processes. `target` names server, team and
     log, so that another target gets the whole history. `progress` is called often. Up to
-    `fetched_max` lines are taken one by one, more of them in pages. A line in which `find_secret`
-    finds one is parked, never sent. With a `signer` own lines are sealed before they are brought.
-    Raises ReadFailed, SyncRefused, NotLoggedIn.
+    `fetched_max` lines are taken one by one, more of them in pages. A line in which `find_secret`,
+    by default the built-in rules and the log's settings, finds one is parked, never sent. With a
+    `signer` own lines are sealed before they are brought. Raises ReadFailed, SyncRefused,
+    NotLoggedIn.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class SyncEngine:
         target: str = "",
         progress: Callable[[RoundProgress], None] | None = None,
         fetched_max: int = FETCHED_MAX,
-        find_secret: Callable[[bytes], FoundSecret | None] = secret_in,
+        find_secret: Callable[[bytes], FoundSecret | None] | None = None,
         signer: Signer | None = None,
         disk: Disk = OS_DISK,
     ) -> None:
@@ -114,7 +115,7 @@ class SyncEngine:
         self._transport = transport
         self._progress = progress or _ignore
         self._fetched_max = fetched_max
-        self._find_secret = find_secret
+        self._find_secret = find_secret or self._secret_in
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
         self._authored = AuthoredLines(log, self._held, transport, signer, disk)
         self._reset()
@@ -286,6 +287,9 @@ class SyncEngine:
         self._held.park(ParkedLine("push", one.event_id, reason, True), one.digest)
         self._to_bring -= 1
         return True
+
+    def _secret_in(self, line: bytes) -> FoundSecret | None:
+        return self._log.redact_settings.parking.found_in(line)
 
     def _bring_batch(self, group: Sequence[HeldLine], is_again: bool = False) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.

@@ -29,6 +29,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     `is_folder_stream` means that a log is one stream with its folder's name.
     `names_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
+    `identifying` are the members at the top of a payload whose texts are never masked.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     is_folder_stream: bool = False
     names_heads: bool = False
     remark_types: frozenset[str] = frozenset()
+    identifying: frozenset[str] = frozenset()
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -236,6 +238,12 @@ SIM = Vocabulary(
     mark="simulation_id",
     is_folder_stream=True,
     notice_type="SYSTEM",
+    identifying=frozenset(
+        (
+            *("milestone_type", "decision_type", "action_type", "variable_name", "scope"),
+            *("calculation_type", "error_type", "status"),
+        )
+    ),
     sentences=SIM_SENTENCES,
 )
 
@@ -253,6 +261,17 @@ WORK = Vocabulary(
     log_key="aggregate_id",
     names_heads=True,
     remark_types=frozenset(("ErrorLogged", "HistoryAdded")),
+    identifying=frozenset(
+        (
+            *("wp_id", "old_wp_id", "work_package_id", "dependency_wp_id", "dependencies"),
+            *("feature_slug", "feature_number", "created_event_id", "events", "winner"),
+            *("new_status", "previous_status", "old_status", "phase", "how", "mission"),
+            *("resolution_type", "entry_type", "error_type", "gate_type", "gate_id"),
+            *("gate_results", "subtask_index", "agent_id", "changed_by", "author"),
+            *("target_branch", "branch_name", "worktree_path", "commit", "base", "patch"),
+            *("patches", "created_at", "completed_at", "total_duration"),
+        )
+    ),
     sentences=WORK_SENTENCES,
 )
 

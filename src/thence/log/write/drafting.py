@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered, with_nonce
 from thence.core.values.new_event import NewEvent
@@ -11,6 +11,9 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.storage.process_state import new_id, new_nonce, now
 from thence.log.write.notice import NoticeMaker
+
+if TYPE_CHECKING:
+    from thence.core.values.masking import Masking
 
 JoinNotice = Callable[[Sequence[str]], Draft]
 
@@ -32,7 +35,12 @@ def join(causes: tuple[str, ...], notice: JoinNotice) -> tuple[list[Draft], tupl
 
 
 class Drafting:
-    """Drafts the events of the log in a folder, with the member `nonce` if `has_nonces`."""
+    """Drafts the events of the log in a folder, with the member `nonce` if `has_nonces`.
+
+    With a `masking` what is secret by its rules is in no draft, and in no error either.
+    """
+
+    masking: "Masking | None" = None
 
     def __init__(
         self, vocabulary: Vocabulary, notice: NoticeMaker, folder: Path, has_nonces: bool = False
@@ -50,6 +58,16 @@ class Drafting:
         `causes` are all causes of the event, `external` those of them that lie in other logs,
         in the form of `core.values.causes`. Raises InvalidEvent, EventTooLarge.
         """
+        if self.masking is None:
+            return self._drafts(new, causes, external)
+        try:
+            return self._drafts(new, causes, external)
+        except InvalidEvent as error:
+            raise self.masking.error(error) from None
+
+    def _drafts(
+        self, new: NewEvent, causes: tuple[str, ...], external: tuple[str, ...]
+    ) -> list[Draft]:
         notices: list[Draft] = []
         if causes:
             causes = tuple(dict.fromkeys(causes))
@@ -80,6 +98,8 @@ class Drafting:
                 hint="pass members of the host's form, each once",
             ) from error
         item = draft(made)
+        if self.masking is not None:
+            item = self.masking.draft(item, self._vocabulary)
         return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
 
     def subject(self, new: NewEvent) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.guard import Unchanged
-from thence.errors import HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
+from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.project.project import find_project
@@ -47,11 +47,11 @@ class EventEmitter:
     def emit(self, *new_events: WorkEvent, guard: Unchanged | None = None) -> Outcome:
         """Appends events in one piece.
 
-        Raises InvalidEvent, and HeadsMoved where the guard is broken.
+        Raises InvalidEvent, BadSettings, and HeadsMoved where the guard is broken.
         """
         try:
             return Outcome(tuple(self.store.append(*new_events, guard=guard)))
-        except (InvalidEvent, HeadsMoved):
+        except (InvalidEvent, HeadsMoved, BadSettings):
             raise
         except OutcomeUnknown as unknown:
             return self._retry(unknown)

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
+from thence.core.values.vocabulary import WORK
 from thence.errors import Refused, ThenceError
 from thence.replica import new_id, now
 from thence.work.day_lines import LineEdit
-from thence.work.journal.store import WorkEvent
+from thence.work.journal.store import WorkEvent, redact_settings_of
 from thence.work.naming import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
 from thence.work.vcs.files import TreeFiles
@@ -78,6 +79,7 @@ class ErrorStore:
     """The refusals of a project, by UTC day."""
 
     def __init__(self, project: Project) -> None:
+        self._project = project
         self._files = project.files
 
     @classmethod
@@ -98,13 +100,17 @@ class ErrorStore:
         context: Mapping[str, Any] | None = None,
         error_id: str | None = None,
     ) -> RefusalRecord:
-        """Adds a refusal, in one write at the end of its day's file; raises OSError.
+        """Adds a refusal, in one write at the end of its day's file.
 
-        `error_id` is the event_id of its ErrorLogged, if there is one.
+        `error_id` is the event_id of its ErrorLogged, if there is one. What the project's settings
+        mask is masked. Raises OSError, BadSettings.
         """
         known = error_id or new_id()
+        context = context or {}
+        if masking := redact_settings_of(self._project).masking:
+            reason, context = masking.text(reason), masking.payload(context, WORK)
         made = RefusalRecord(
-            known, error_type, entity_id, attempted_operation, reason, now(), context or {}
+            known, error_type, entity_id, attempted_operation, reason, now(), context
         )
         line = msgspec.json.encode(made)
         if len(line) > LINE_BYTES_MAX:

@@ -16,6 +16,7 @@ Without git it writes the day files too.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -30,7 +31,8 @@ from thence.core.values.vocabulary import WORK, work_subject
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.inspection.log_folder import own_folder, redactions_of
 from thence.log.storage.findings import Relayed
-from thence.replica import Log, new_id, now, open_log
+from thence.redact_settings import RedactSettings, read_redact_settings
+from thence.replica import Log, new_id, now, open_host_log
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, splices
@@ -103,9 +105,21 @@ class EventStore:
     def replica(self) -> Log:
         """The open journal; opening makes it where it is missing, and raises what `open` does."""
         if self._replica is None:
-            self._replica = open_log(self.project.home, WORK)
+            self._replica = open_host_log(self.project.home, WORK, redact=self.redact)
             self._team = team_of(self.project.home) or NO_TEAM
         return self._replica
+
+    @cached_property
+    def redact(self) -> RedactSettings:
+        """The settings of masking: the user's, the journal's and the project's."""
+        return redact_settings_of(self.project)
+
+    def masked(self, new_event: WorkEvent) -> WorkEvent:
+        """Returns an event as it may be kept elsewhere than in the journal."""
+        masking = self.redact.masking
+        if masking is None:
+            return new_event
+        return msgspec.structs.replace(new_event, payload=masking.payload(new_event.payload, WORK))
 
     def subject(self, feature: str | None, aggregate: str) -> str:
         """Returns the subject of events on a package, a feature or a gate of this project."""
@@ -215,6 +229,11 @@ class EventStore:
 def redactions_in(home: Path, events: Iterable[Event]) -> RedactedLines:
     """Returns the redactions of the journal in a home, given all its events."""
     return redacted_lines(redactions_of(home), (event.line for event in events))
+
+
+def redact_settings_of(project: Project) -> RedactSettings:
+    """Returns the settings of masking for a project, of both working trees that it is seen from."""
+    return read_redact_settings(project.home, (project.root, project.here))
 
 
 def write_day_files(files: TreeFiles, events: Sequence[Event], redactions: RedactedLines) -> None:

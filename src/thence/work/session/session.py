@@ -308,7 +308,7 @@ class Session:
         """Appends events in one piece.
 
         Where the journal can't be written nothing is raised: `journal_error` is set, and the
-        command goes on. Raises HeadsMoved where the guard is broken, InvalidEvent.
+        command goes on. Raises HeadsMoved where the guard is broken, InvalidEvent, BadSettings.
         """
         self.current_actor()
         events: list[Event] = []
@@ -321,7 +321,7 @@ class Session:
         if error is not None:
             self._record_journal_error(error)
         if not events:
-            self.unwritten_events += new
+            self.unwritten_events += map(self.store.masked, new)
         self.appended += events
         return events
 

@@ -1,48 +1,37 @@
-"""The rules by which a line that seems to hold a secret is found, before it is brought to a server.
+"""The built-in rules for secrets: common forms of keys, tokens and passwords.
 
-The rules know common forms of keys, tokens and passwords; what has no such form is not found. Their
-time grows with a text's length and no faster: no pattern repeats without a limit what another
-could take. What is returned names a rule and a place, and never shows a part of the secret.
+What has no such form is not found. The rules' time grows with a text's length and no faster: no
+pattern repeats without a limit what another could take.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-_SHOWN = re.compile(r"[A-Za-z_][0-9A-Za-z_-]{0,39}", re.ASCII)
-# ours, and no text of anybody: numbers, checksums, what is made of chance
-_SKIPPED = frozenset(
-    ("event_id", "node_id", "seq", "lamport_clock", "timestamp", "caused_by", "crc", "nonce")
-) | {"body_sha256"}
 _VALUE_CHARACTERS_MIN = 8
-
-
-class FoundSecret(NamedTuple):
-    """The rule that a line matches, and the path of the member that does."""
-
-    rule: str
-    path: str
+Span = tuple[int, int]
 
 
 class SecretRule(NamedTuple):
     """A rule for the texts of a line.
 
     A line in which no `mark` stands, in lower case, or in which `raw` finds nothing, has no match;
-    `raw` of a rule for any case is for lines in lower case.
+    `raw` of a rule for any case is for lines in lower case. A match may end within the secret:
+    `rest` matches what is left of it behind.
     """
 
     name: str
     marks: tuple[str, ...]
     pattern: re.Pattern[str]
     raw: re.Pattern[bytes]
+    rest: re.Pattern[str]
     is_any_case: bool = False
 
 
-def _rule(name: str, marks: str, pattern: str) -> SecretRule:
+def _rule(name: str, marks: str, pattern: str, rest: str = "[0-9A-Za-z_-]*+") -> SecretRule:
     raw = re.compile(pattern.encode())
-    return SecretRule(name, tuple(marks.split()), re.compile(pattern, re.ASCII), raw)
+    texts = re.compile(pattern, re.ASCII), raw, re.compile(rest, re.ASCII)
+    return SecretRule(name, tuple(marks.split()), *texts)
 
 
 # A pattern begins with letters, which are searched for fast; what stands before them is asked then.
@@ -63,11 +52,13 @@ _FORMS = (
         "private-key",
         "-----begin",
         r"-----BEGIN (?:[0-9A-Z]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----",
+        r"(?:(?!-----END )[\s\S])*+(?:-----END [0-9A-Z ]{0,60}-----)?",
     ),
     _rule(
         "json-web-token",
         "eyj",
         r"eyJ(?<![0-9A-Za-z_-]eyJ)[0-9A-Za-z_-]{8,}+\.eyJ[0-9A-Za-z_-]{8,}+\.[0-9A-Za-z_-]{8}",
+        r"[0-9A-Za-z_.-]*+",
     ),
 )
 # What a password or token is assigned to, by the mark. Prose has colons too, so that a value
@@ -87,13 +78,18 @@ _ASSIGNED = re.compile(
     rf"|:\s{{0,4}}[\"']?(?=[^\s0-9]{{0,64}}[0-9])[^{_NO_VALUE}]{{{_VALUE_CHARACTERS_MIN}}})",
     re.ASCII | re.IGNORECASE,
 )
-_ASSIGNMENT = "password"
+# a value in quotes goes on to the closing one on its line, any other to a blank
+_UNQUOTED = re.compile(r"\S*+")
+_QUOTED = {quote: re.compile(rf"(?:[^\n\\{quote}]|\\.)*+(?={quote})") for quote in "\"'"}
+_SEPARATOR = re.compile(r"[:=]\s{0,4}([\"']?)")
+ASSIGNMENT = "password"
 _ASSIGNMENTS = tuple(
     SecretRule(
-        _ASSIGNMENT,
+        ASSIGNMENT,
         (mark,),
         _ASSIGNED,
         re.compile(rf"{name}[\"']?\s{{0,4}}[:=]".encode()),
+        _UNQUOTED,
         is_any_case=True,
     )
     for mark, name in _NAMES.items()
@@ -105,28 +101,7 @@ _MARKS = re.compile(b"|".join(map(re.escape, _BY_MARK)))
 _ESCAPE = re.compile(rb"\\.")
 
 
-def secret_in(line: bytes) -> FoundSecret | None:
-    """Returns the first rule that a line of an event matches, with the path; None without one.
-
-    All texts and keys are matched, at any depth. A line that is no JSON matches nothing.
-    """
-    rules = _possible(line)
-    if not rules:
-        return None
-    try:
-        members = msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    for key in _SKIPPED:
-        members.pop(key, None)
-    for path, key, text in _texts(members):
-        rule = _matched(rules, key, text)
-        if rule:
-            return FoundSecret(rule, path)
-    return None
-
-
-def _possible(line: bytes) -> Sequence[SecretRule]:
+def possible_rules(line: bytes) -> Sequence[SecretRule]:
     """Returns the rules that a line may match, by its bytes: few lines need to be decoded."""
     lowered = line.lower()
     found = _MARKS.findall(lowered)
@@ -143,25 +118,23 @@ def _possible(line: bytes) -> Sequence[SecretRule]:
     ]
 
 
-def _matched(rules: Sequence[SecretRule], key: str, text: str) -> str:
-    for rule in rules:
-        if rule.pattern.search(text):
-            return rule.name
+def is_value_of_secret(key: str, text: str) -> bool:
+    """Reports whether a text is a secret by the name of the member that it stands under."""
     is_value = len(text) >= _VALUE_CHARACTERS_MIN and text[0] not in "$<{*"
-    return _ASSIGNMENT if is_value and _KEY_OF_SECRET.search(key[-40:]) else ""
+    return is_value and _KEY_OF_SECRET.search(key[-40:]) is not None
 
 
-def _texts(members: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields the path of each text, the key that it stands under, and the text; keys too."""
-    waiting: list[tuple[str, str, Any]] = [("", "", members)]
-    while waiting:
-        path, key, value = waiting.pop()
-        if isinstance(value, str):
-            yield path, key, value
-        elif isinstance(value, list):
-            waiting += [(f"{path}[{at}]", key, each) for at, each in enumerate(value)][::-1]
-        elif isinstance(value, dict):
-            for name, each in reversed(value.items()):
-                shown = name if _SHOWN.fullmatch(name) else "…"
-                inner = f"{path}.{shown}" if path else shown
-                waiting += ((inner, name, each), (f"{path}.(key)" if path else "(key)", "", name))
+def spans_of(rule: SecretRule, text: str) -> Iterator[Span]:
+    """Yields where the secrets begin and end that a rule finds in a text, in order.
+
+    Of what is assigned to a name the value is the secret.
+    """
+    at = 0
+    while found := rule.pattern.search(text, at):
+        begin, rest = found.start(), rule.rest.match(text, found.end())
+        if rule.name == ASSIGNMENT and (separator := _SEPARATOR.search(found[0])):
+            begin += separator.end()
+            quote = separator[1]
+            rest = (quote and _QUOTED[quote].match(text, found.end())) or rest
+        at = rest.end() if rest else found.end()
+        yield begin, at
