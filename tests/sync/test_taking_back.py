@@ -3,6 +3,7 @@
 import shutil
 from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from thence.errors import RedactionRefused
 from thence.replica import OS_DISK
 from thence.signing import SigningKey, is_signed, known_key, own_key
 from thence.sync.engine import SyncEngine
-from thence.sync.held_lines import HeldLines
+from thence.sync.held_lines import HeldLines, digest_of
 from thence.sync.taking_back import check_right, take_back
 
 SECRET = "swordfish"
@@ -174,3 +175,34 @@ def test_body_that_nobody_may_have_taken_is_given_back_to_server_and_clones(team
         assert secret_in(c).payload == {"text": SECRET}
         assert c.verify().ok
         assert synced(c, server).taken == 0
+
+
+@pytest.mark.promise("S10a")
+def test_lines_that_are_forged_near_a_redaction_do_not_keep_it_from_its_effect(team):
+    server, a, b = team
+    take_back(a, secret_in(a), "", ADA)
+    twins = [event.line for event in a.events()]
+    for line in twins:
+        for number in range(8):
+            data = line[: -len(',"crc":"00000000"}')] + b',"forged":%d' % number
+            server.batch([data + b',"crc":"%08x"}' % crc32(data)])
+    synced(a, server, ADA)
+    assert synced(b, server, BEN).taken_back >= 1
+    whole = [event for event in b.read() if event.event_type == "noted" and event.payload]
+    assert not [event for event in whole if "forged" not in event.members]
+
+
+def test_notices_and_lines_of_other_tools_are_never_taken_back(team):
+    server, a, b = team
+    server.admins.add(ADA.public_key)
+    (seal,) = notices(a, SEAL)
+    foreign = b'{"event_type":"t","event_id":"theirs","text":"x"}'
+    a.relay([foreign])
+    for event in (seal, next(each for each in a.events() if each.is_foreign)):
+        with pytest.raises(RedactionRefused):
+            check_right(a, event, ADA.public_key, server.keys(), is_synced=True)
+        digest = digest_of(event).hex()
+        a.redactions.record("redacted", {"event_id": event.event_id, "line_sha256": digest})
+    synced(a, server, ADA)
+    assert synced(b, server, BEN).taken_back == 0
+    assert foreign in [event.line for event in b.events()]

@@ -66,6 +66,11 @@ class HeldNotices:
             if (redaction := redaction_in(event)) is not None
         ]
 
+    def holds(self, digest: bytes) -> bool:
+        """Reports whether a line is a seal or a redaction."""
+        sql = "SELECT 1 FROM notices WHERE digest = ? AND kind IN (?, ?)"
+        return self._db.execute(sql, (digest, SEAL, REDACTED)).fetchone() is not None
+
     def redacted_lines(self) -> frozenset[bytes]:
         """Returns D of all lines that have no body any more, whoever took it."""
         sql = "SELECT digest FROM notices WHERE kind = ?"

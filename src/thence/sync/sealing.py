@@ -48,8 +48,9 @@ def seal_own_lines(log: Log, held: HeldLines, signer: Signer, disk: Disk = OS_DI
         last = next((each for each in own if _is_by(each, signer)), None)
         previous, first = (last.digest, last.seal.last + 1) if last else (b"", 1)
         known = frozenset(map(bytes.fromhex, disowned.get(node, ())))
+        redactions = frozenset(each.digest for each in notices.redactions())
         seal_digests = {each.digest for each in seals}
-        for group in _groups(notices, node, first, known):
+        for group in _groups(notices, node, first, known, redactions):
             if all(digest in seal_digests for _, digest in group):
                 continue
             made = log.redactions.record("seal", sealed(node, group, previous, signer).facts())
@@ -65,16 +66,30 @@ def _is_by(held: HeldSeal, signer: Signer) -> bool:
 
 
 def _groups(
-    notices: HeldNotices, node: str, first: int, disowned: frozenset[bytes]
+    notices: HeldNotices,
+    node: str,
+    first: int,
+    disowned: frozenset[bytes],
+    redactions: frozenset[bytes],
 ) -> Iterator[list[_Numbered]]:
-    """Yields the lines of a node from a number on, in groups that fit into a seal each."""
+    """Yields the lines of a node from a number on, in groups that fit into a seal each.
+
+    A redaction stands alone: no lines that others forge under numbers near it leave it unproven.
+    """
     last = notices.last_number(node)
     for start in range(first, last + 1, SEALED_NUMBERS_MAX):
         numbers = notices.numbered(node, start, min(last, start + SEALED_NUMBERS_MAX - 1))
-        group = []
+        group: list[_Numbered] = []
         for seq, held_digests in numbers.items():
             own = [digest for digest in held_digests if digest not in disowned]
+            is_redaction = bool(own) and own[0] in redactions
+            if is_redaction and group:
+                yield group
+                group = []
             group += [(seq, digest) for digest in own[:1]]
+            if is_redaction:
+                yield group
+                group = []
         if group:
             yield group
 
@@ -82,7 +97,8 @@ def _groups(
 def proven(held: HeldLines, keys: TeamKeys, waiting: Sequence[HeldRedaction]) -> list[Redaction]:
     """Returns those of the redactions that a seal proves, whose key may take the line back.
 
-    A redaction of a line that the log does not hold is not proven yet.
+    A redaction of a line that the log does not hold is not proven yet; one of a seal, of another
+    redaction or of a line without numbers never is.
     """
     seals = held.notices.seals() if waiting else []
     return [each.redaction for each in waiting if _is_proven(held.notices, keys, seals, each)]
@@ -92,7 +108,7 @@ def _is_proven(
     notices: HeldNotices, keys: TeamKeys, seals: Sequence[HeldSeal], held: HeldRedaction
 ) -> bool:
     node = notices.node_of(held.redaction.digest)
-    if node is None:
+    if not node or notices.holds(held.redaction.digest):
         return False
     return any(
         seal.spans(held.node, held.seq)
