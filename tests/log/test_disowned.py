@@ -36,7 +36,10 @@ def test_line_under_our_node_that_is_not_above_our_last_number_changes_nothing(l
     result = taken(log, [line])
     assert ([event.line for event in result.ours], result.renewed) == ([line], False)
     assert line in lines_of(log)
-    assert numbers_after(log) == (node_id, OWN_EVENTS + 1)
+    (notice,) = [event for event in log.events() if event.event_type == "log.claimed"]
+    facts = {"node_id": node_id, "count": 1, "first_seq": 2, "last_seq": 2}
+    assert (notice.payload, notice.seq) == (facts, OWN_EVENTS + 1)
+    assert numbers_after(log) == (node_id, OWN_EVENTS + 2)
     assert [each.code for each in log.verify().damage] == ["number_repeated"]
 
 
@@ -49,7 +52,7 @@ def test_line_above_our_last_number_renews_the_identity_once_a_day(log):
     far = [own_line(log, number, 20, second) for number in (800, 801)]
     result = taken(log, far[:1], NOW_S + DAY_S - 1)
     assert ([event.line for event in result.ours], result.renewed) == (far[:1], False)
-    assert numbers_after(log) == (second, 3), "its number is not counted from"
+    assert numbers_after(log) == (second, 4), "only the notice is counted from"
     assert taken(log, far[1:], NOW_S + DAY_S).renewed
     assert known_node_id(OS_DISK, log.folder) not in (first, second)
 
@@ -115,4 +118,4 @@ def test_spoilt_record_is_no_reason_to_fail(log):
     taken(log, [own_line(log, 2, 9)])
     (log.folder / ".thence" / "disowned.json").write_bytes(b"{")
     assert disowned.read_disowned(OS_DISK, log.folder) == {}
-    assert log.append("WPCreated", {}, subject="WP01").seq == OWN_EVENTS + 1
+    assert log.append("WPCreated", {}, subject="WP01").seq == OWN_EVENTS + 2

@@ -206,3 +206,16 @@ def test_notices_and_lines_of_other_tools_are_never_taken_back(team):
     synced(a, server, ADA)
     assert synced(b, server, BEN).taken_back == 0
     assert foreign in [event.line for event in b.events()]
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_that_a_kill_cut_short_is_completed_by_the_next_round(team):
+    server, a, b = team
+    event = secret_in(a)
+    facts = {"event_id": event.event_id, "line_sha256": digest_of(event).hex()}
+    a.redactions.record("redacted", facts)  # and then the process was killed
+    assert synced(a, server, ADA).taken_back == 1
+    assert not holds_secret(a.folder)
+    assert synced(b, server, BEN).taken_back == 1
+    assert take_back(a, secret_in(a), "", ADA).lines == 0
+    assert len(notices(a, "redacted")) == 1

@@ -81,6 +81,12 @@ def _shrunk(facts: Mapping[str, Any]) -> str:
     return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
 
 
+def _claimed(facts: Mapping[str, Any]) -> str:
+    lines, were = _counted(facts.get("count"), "line")
+    node = f" {shown(facts['node_id'])}" if facts.get("node_id") else ""
+    return f"{lines} under this log's node{node} {were} brought, which this log did not write"
+
+
 def _seal(facts: Mapping[str, Any]) -> str:
     first, last = facts.get("from"), facts.get("to")
     lines = f"lines {first:,} to {last:,}" if _is_number(first) and _is_number(last) else "lines"
@@ -103,6 +109,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "events_dropped": _events_dropped,
     "write_failed": _write_failed,
     "shrunk": _shrunk,
+    "claimed": _claimed,
     "seal": _seal,
     "redacted": _redacted,
 }

@@ -151,6 +151,7 @@ NOTICE_ERROR_TYPES: Mapping[str, str] = {
     "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
+    "claimed": "log_claimed",
     "seal": "log_seal",
     "redacted": "log_redacted",
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, parse
+from thence.core.values.codec import BadLine, Draft, parse
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import all_lines
@@ -58,7 +58,8 @@ class Relay:
         self._disk = disk
         self._folder = folder
         self._vocabulary = vocabulary
-        self._arguments = (notice, report)
+        self._notice = notice
+        self._report = report
         self._writer: SegmentWriter | None = None
 
     def take(
@@ -102,7 +103,8 @@ class Relay:
             raise append_error(current_path(self._folder), error) from error
         kept += sorted(ours, key=lambda item: _number(item[0]))
         if kept:
-            self._write([event for event, _ in kept], timeout_s)
+            claimed = [] if renewed else [event for event, _ in ours]
+            self._write([event for event, _ in kept], self._claimed(claimed), timeout_s)
         return Relayed(
             tuple(event for event, is_beside in kept if not is_beside),
             known,
@@ -137,15 +139,26 @@ class Relay:
         has_room = disown(*where, node_id, under)
         return not has_room and renew(*where, node_id, now_s, is_forced=True)
 
-    def _write(self, events: Iterable[Event], timeout_s: float) -> None:
+    def _claimed(self, events: Sequence[Event]) -> list[Draft]:
+        """Returns the notice about lines that came from elsewhere under this log's nodes."""
+        numbers = [event.seq for event in events]
+        if not numbers:
+            return []
+        facts = {"node_id": events[0].node_id, "count": len(numbers)}
+        span = {"first_seq": min(numbers), "last_seq": max(numbers)}
+        return [self._notice("claimed", {**facts, **span})]
+
+    def _write(self, events: Iterable[Event], notices: Sequence[Draft], timeout_s: float) -> None:
         # taken out while in use: another thread, or a forked child, makes its own
         writer, self._writer = self._writer, None
         if writer is None:
-            writer = SegmentWriter(self._disk, self._folder, self._vocabulary, *self._arguments)
+            writer = SegmentWriter(
+                self._disk, self._folder, self._vocabulary, self._notice, self._report
+            )
             writer.numbers.relay()
         try:
             drafts = [relayed(event.line + b"\n") for event in events]
-            outcomes, error = writer.write(drafts, timeout_s)
+            outcomes, error = writer.write([*drafts, *notices], timeout_s)
             writer.sync(outcomes)
             if error is not None:
                 raise error
