@@ -29,6 +29,8 @@ _SEEN_CHARACTERS_MAX = 200
 _PORTS = {"http": 80, "https": 443}
 # the errors of a connection that the other side has ended
 _ENDED = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
+_CERTIFICATE_TIMES = ("has expired", "not yet valid")
+_CLOCK = "if this machine's clock is right (date), the server needs a new certificate"
 _CERTIFICATE = "for a server with a certificate of its own: thence sync login URL --ca FILE"
 _LATER = "nothing is lost; check the address and the network, then try again"
 _ADDRESS = "name it as https://HOST[:PORT]"
@@ -267,7 +269,8 @@ class Connection:
                 "could not read the answer of", place=self.server, cause=text, hint=_LATER
             )
         if "CERTIFICATE" in text.upper():
-            return self._unreachable(text, _CERTIFICATE)
+            is_time = any(words in text for words in _CERTIFICATE_TIMES)
+            return self._unreachable(text, _CLOCK if is_time else _CERTIFICATE)
         if isinstance(error, (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)):
             return self._unreachable(text)
         return error
