@@ -52,7 +52,7 @@ _FORMS = (
         "private-key",
         "-----begin",
         r"-----BEGIN (?:[0-9A-Z]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----",
-        r"(?:(?!-----END )[\s\S])*+(?:-----END [0-9A-Z ]{0,60}-----)?",
+        r"[^-]*(?:-(?!----END )[^-]*)*(?:-----END [0-9A-Z ]{0,60}-----)?",
     ),
     _rule(
         "json-web-token",
@@ -78,9 +78,12 @@ _ASSIGNED = re.compile(
     rf"|:\s{{0,4}}[\"']?(?=[^\s0-9]{{0,64}}[0-9])[^{_NO_VALUE}]{{{_VALUE_CHARACTERS_MIN}}})",
     re.ASCII | re.IGNORECASE,
 )
-# a value in quotes goes on to the closing one on its line, any other to a blank
+# A value in quotes goes on to the closing one on its line, any other to a blank. Before Python 3.11.5
+# a repeated group that gives nothing back (`*+`) does not match what it should.
 _UNQUOTED = re.compile(r"\S*+")
-_QUOTED = {quote: re.compile(rf"(?:[^\n\\{quote}]|\\.)*+(?={quote})") for quote in "\"'"}
+_QUOTED = {
+    quote: re.compile(rf"[^\n\\{quote}]*(?:\\.[^\n\\{quote}]*)*(?={quote})") for quote in "\"'"
+}
 _SEPARATOR = re.compile(r"[:=]\s{0,4}([\"']?)")
 ASSIGNMENT = "password"
 _ASSIGNMENTS = tuple(
