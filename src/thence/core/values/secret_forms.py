@@ -78,8 +78,8 @@ _ASSIGNED = re.compile(
     rf"|:\s{{0,4}}[\"']?(?=[^\s0-9]{{0,64}}[0-9])[^{_NO_VALUE}]{{{_VALUE_CHARACTERS_MIN}}})",
     re.ASCII | re.IGNORECASE,
 )
-# A value in quotes goes on to the closing one on its line, any other to a blank. Before Python 3.11.5
-# a repeated group that gives nothing back (`*+`) does not match what it should.
+# A value in quotes goes on to the closing one on its line, any other to a blank. Before 3.11.5 a
+# repeated group of Python that gives nothing back (`*+`) does not match what it should.
 _UNQUOTED = re.compile(r"\S*+")
 _QUOTED = {
     quote: re.compile(rf"[^\n\\{quote}]*(?:\\.[^\n\\{quote}]*)*(?={quote})") for quote in "\"'"
