@@ -11,9 +11,11 @@ from thence.core.values.digests import digests, same_event_key
 from thence.core.wire.blocks import BlockDigest, Place, by_node, place_of
 from thence.core.wire.messages import BlockPlace, BlocksRequest
 from thence.errors import BadAnswer, InvalidEvent, NotLoggedIn
+from thence.inspection.log_folder import next_node_id
 from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
+from thence.signing import known_key
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
 from thence.sync.held_lines import ParkedLine
@@ -39,7 +41,8 @@ class SyncState(msgspec.Struct, frozen=True):
     """The state of a log's sync.
 
     `pending` is the number of lines that the server is not known to hold, None without a target.
-    `login` is "valid" as far as is known here, "ended" or "missing".
+    `login` is "valid" as far as is known here, "ended" or "missing". `public_key` is that of this
+    user's machine, "" without one; `node_id` that under which the log is written.
     """
 
     target: SyncTarget | None
@@ -50,6 +53,8 @@ class SyncState(msgspec.Struct, frozen=True):
     failures: int
     is_service_running: bool
     last: RoundStatus | None
+    public_key: str = ""
+    node_id: str | None = None
 
 
 def sync_state(
@@ -68,7 +73,19 @@ def sync_state(
     if target is not None and target.is_enabled and login == LOGIN_VALID:
         connection = connection_now(log.folder, last, is_service_running=is_running)
     failures = last.failures if last else 0
-    return SyncState(target, login, connection, pending, len(parked), failures, is_running, last)
+    key = known_key(store.folder)
+    return SyncState(
+        target,
+        login,
+        connection,
+        pending,
+        len(parked),
+        failures,
+        is_running,
+        last,
+        key.public_key if key else "",
+        next_node_id(log.folder),
+    )
 
 
 def engine_offline(log: Log, *, engine: EngineFactory = SyncEngine) -> SyncEngine:

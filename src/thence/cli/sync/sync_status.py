@@ -55,6 +55,8 @@ def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
         "failures": state.failures,
         "background": "running" if state.is_service_running else "stopped",
         "last": state.last,
+        "public_key": state.public_key or None,
+        "node_id": state.node_id,
     }
     if differing is not None:
         found |= {"is_in_sync": not differing and not state.parked, "blocks_that_differ": differing}
@@ -68,6 +70,8 @@ def _write(out: Output, state: "SyncState", differing: int | None) -> None:
     else:
         off_text = "" if target.is_enabled else " (turned off)"
         out.write(f"target      {target.place}{off_text}", f"log         {target.log}")
+    if state.public_key:
+        out.write(f"key         {state.public_key}", f"node        {state.node_id or 'none yet'}")
     out.write(f"login       {state.login}", f"connection  {state.connection}")
     if state.pending is not None:
         out.write(f"queue       {counted(state.pending, 'event')}")
