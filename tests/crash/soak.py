@@ -26,6 +26,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "faults": ("tests.crash.sweep",),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
+    "sessions": ("tests.sync.every_byte",),
     "fleets": ("tests.fleet.fleet", str(FLEET_STEPS)),
 }
 
