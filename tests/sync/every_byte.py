@@ -1,7 +1,7 @@
 """A sync that is spoilt at every byte in turn, in each way.
 
-`python -m tests.sync.every_byte [STRIDE]` plays all; with a STRIDE each so many bytes.
-does not end in time, or where what both sides hold afterwards is not equal.
+`python -m tests.sync.every_byte [STRIDE]` plays all sessions; with a STRIDE each so many bytes. It
+ends at the first place where a session does not end in time, or both sides are not equal later.
 """
 
 import sys
