@@ -13,6 +13,7 @@ import thence
 from thence.core.values.digests import digests, redacted
 from thence.core.wire.seals import SEAL, redaction_in, seal_in
 from thence.errors import RedactionRefused
+from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
 from thence.signing import SigningKey, is_signed, known_key, own_key
 from thence.sync.engine import SyncEngine
@@ -219,3 +220,27 @@ def test_redaction_that_a_kill_cut_short_is_completed_by_the_next_round(team):
     assert synced(b, server, BEN).taken_back == 1
     assert take_back(a, secret_in(a), "", ADA).lines == 0
     assert len(notices(a, "redacted")) == 1
+
+
+@pytest.mark.promise("S10a")
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(team, is_indexed):
+    server, a, b = team
+    line = secret_in(a).line
+    if is_indexed:
+        b.rebuild()
+    data = line.replace(b'"event_type":"noted"', b'"event_type":"a"')[: -len(',"crc":"00000000"}')]
+    forged = data + b',"crc":"%08x"}' % crc32(data)
+    assert forged < line, "without the seal it would be served"
+    server.batch([forged])
+    for log, key in ((b, BEN), (a, ADA)):
+        assert synced(log, server, key).taken >= 1
+        assert secret_in(log).line == line
+        assert log.get(secret_in(log).event_id).line == line
+        assert [event.line for event in log.query(type="noted")] == [line]
+        assert forged in [each for _, each, _ in raw_lines(OS_DISK, log.folder)]
+    assert not b.verify().ok
+    server.claims.clear()
+    with thence.open(b.folder.parent / "c") as c:
+        synced(c, server)
+        assert c.get(secret_in(b).event_id).line == forged

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from thence.core.values.digests import BODY_DIGEST
+from thence.core.values.digests import BODY_DIGEST, same_line_key
 from thence.core.wire.messages import PAGE_EVENTS_MAX
 from thence.core.wire.seals import Signer
 from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
 from thence.replica import Disk, Log, now
 from thence.sync.held_lines import HeldLine, HeldLines
-from thence.sync.sealing import own_nodes, proven, seal_own_lines
+from thence.sync.sealing import is_authored, own_nodes, proven, seal_own_lines
 from thence.sync.taking_back import carry_out
 from thence.sync.transport import Transport
 
@@ -52,6 +52,23 @@ class AuthoredLines:
         waiting = [each for each in held if each.redaction.digest not in known]
         found = proven(self._held, self._transport.keys(), waiting) if waiting else []
         return carry_out(self._log, self._held, found) if found else 0
+
+    def outrank(self) -> None:
+        """Has the lines of contested ids served that seals prove to be their nodes'."""
+        contested = self._held.notices.contested()
+        if not contested:
+            return
+        keys = self._transport.keys()
+        outranked: set[bytes] = set()
+        settled = []
+        for event_id, lines in self._log.answers.held(contested, ()).lines.items():
+            authored = {same_line_key(e) for e in lines if is_authored(self._held, keys, e)}
+            if authored:
+                outranked |= {same_line_key(event) for event in lines} - authored
+                settled.append(event_id)
+        if settled:
+            self._log.redactions.outrank(outranked)
+            self._held.notices.settle(settled)
 
     def complete(self) -> int:
         """Gives withheld lines their bodies, where the server has them; returns how many."""

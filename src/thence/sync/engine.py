@@ -138,6 +138,7 @@ class SyncEngine:
                 self._held.move_cursor(cursor or "")
                 self._taken_back = self._authored.take_back()
                 self._taken += self._authored.complete()
+                self._authored.outrank()
             except BadAnswer:  # what the server withholds keeps nothing here
                 self._bring()
                 raise
@@ -213,6 +214,7 @@ class SyncEngine:
         found = self._log.relay(lines)
         taken = (*found.taken, *found.beside)
         self._taken += len(taken)
+        self._held.notices.contest(event.event_id for event in found.beside)
         kept_back = {event.line for event in found.parked}
         if is_parked:
             freed = [line for line in lines if line not in kept_back]

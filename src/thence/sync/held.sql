@@ -59,6 +59,9 @@ CREATE TABLE parked (
     PRIMARY KEY (direction, digest)
 ) WITHOUT ROWID;
 
+-- ids of lines that came beside others, until a seal proves one of them to be its node's
+CREATE TABLE contested (event_id TEXT PRIMARY KEY) WITHOUT ROWID;
+
 -- lines that match a rule for secrets, and are sent all the same: the user named them
 CREATE TABLE confirmed (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 

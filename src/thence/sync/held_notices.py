@@ -4,6 +4,7 @@ They are found by the kind of notice alone; what they prove is for `sealing` to 
 """
 
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -75,6 +76,26 @@ class HeldNotices:
         """Returns D of all lines that have no body any more, whoever took it."""
         sql = "SELECT digest FROM notices WHERE kind = ?"
         return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED_LINE,)))
+
+    def contest(self, event_ids: Iterable[str]) -> None:
+        """Notes ids under which a line came beside another one."""
+        rows = [(event_id,) for event_id in event_ids]
+        if rows:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR IGNORE INTO contested VALUES (?)", rows)
+            self._db.execute("COMMIT")
+
+    def contested(self) -> list[str]:
+        """Returns the ids under which a line came beside another one, at most 1,000."""
+        sql = "SELECT event_id FROM contested ORDER BY event_id LIMIT 1000"
+        return [event_id for (event_id,) in self._db.execute(sql)]
+
+    def settle(self, event_ids: Iterable[str]) -> None:
+        """Forgets ids of which a seal has proven a line."""
+        sql = "DELETE FROM contested WHERE event_id = ?"
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(sql, [(event_id,) for event_id in event_ids])
+        self._db.execute("COMMIT")
 
     def numbered(self, node: str, first: int, last: int) -> dict[int, list[bytes]]:
         """Returns D of the lines of a node with numbers from `first` to `last`, by number."""

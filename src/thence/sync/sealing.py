@@ -7,7 +7,8 @@ covers yet. A line under an own node that came from elsewhere is not sealed.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from thence.core.values.digests import digests
+from thence.core.event import Event
+from thence.core.values.digests import digests, same_line_key
 from thence.core.wire.seals import (
     SEALED_NUMBERS_MAX,
     Redaction,
@@ -92,6 +93,22 @@ def _groups(
                 group = []
         if group:
             yield group
+
+
+def is_authored(held: HeldLines, keys: TeamKeys, event: Event) -> bool:
+    """Reports whether a seal by the key that claimed an event's node covers its line."""
+    if event.is_foreign:
+        return False
+    digest = same_line_key(event)
+    return any(
+        seal.spans(event.node_id, event.seq)
+        and seal.public_key == keys.claims.get(event.node_id)
+        and is_signed(seal)
+        and seal.covers(
+            held.notices.numbered(event.node_id, seal.first, seal.last), event.seq, digest
+        )
+        for seal, _ in held.notices.seals()
+    )
 
 
 def proven(held: HeldLines, keys: TeamKeys, waiting: Sequence[HeldRedaction]) -> list[Redaction]:

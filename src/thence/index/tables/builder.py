@@ -225,9 +225,9 @@ class Builder:
         ).fetchone()
         with closing(LineReader(self._disk, self._folder, self._db)) as lines:
             one, other = lines.events((row[-3:], served[-3:]), self._vocabulary)
+            is_better = lines.ranking(one) < lines.ranking(other)
         if one.line == other.line:
             return
-        is_better = one.preference < other.preference
         beside = served if is_better else row
         self._db.execute("INSERT INTO other_lines VALUES (?, ?, ?, ?)", [beside[0], *beside[-3:]])
         if not is_better:

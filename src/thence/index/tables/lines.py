@@ -10,6 +10,7 @@ from thence.core.values.decoding import parsed
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId
+from thence.log.storage.outranked import Ranking
 from thence.log.storage.segment import CURRENT, older_names
 
 # segment, offset, length of an event as in the rows of the index; an event_id behind them is
@@ -27,7 +28,7 @@ _START_BYTES = len(LINE_START) + _ID_CHARACTERS + 1
 class LineReader:
     """The segments of a log, each opened when its first line is read. Close it.
 
-    A line that differs from the index raises Stale.
+    A line that differs from the index raises Stale. `ranking` ranks lines that share an id.
     """
 
     def __init__(self, disk: Disk, folder: Path, connection: sqlite3.Connection) -> None:
@@ -35,6 +36,7 @@ class LineReader:
         self._folder = folder
         self._db = connection
         self._descriptors: dict[int, int] = {}
+        self.ranking = Ranking(disk, folder)
 
     def line(self, segment: int, offset: int, length: int) -> bytes:
         """Reads the bytes of one line, unchecked."""

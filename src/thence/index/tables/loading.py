@@ -220,9 +220,8 @@ class _Loading:
         )
         for _, rows in groupby(repeated, key=itemgetter(0)):
             several = list(rows)
-            ranks = [
-                event.preference for event in lines.events((row[3:] for row in several), vocabulary)
-            ]
+            found = lines.events((row[3:] for row in several), vocabulary)
+            ranks = list(map(lines.ranking, found))
             best = min(ranks)
             self._db.executemany(
                 "INSERT INTO other_lines VALUES (?, ?, ?, ?)",

@@ -20,6 +20,7 @@ from thence.log.read.reader import segment_lines
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
+from thence.log.storage.outranked import read_outranked, record_outranked
 from thence.log.storage.redactions import read_redactions, record_redactions
 from thence.log.storage.segment import own_folder, segments
 
@@ -77,6 +78,20 @@ class Redactions:
             rewriting.lock.release()
             record_redactions(self._disk, self._folder, set().union(*wanted.values()))
         return rewriting.changed
+
+    def outrank(self, digests: Iterable[bytes]) -> bool:
+        """Has lines served only where no other line of their id is; reports whether any is new.
+
+        Raises LogBusy, LogReadOnly, AppendFailed.
+        """
+        new = frozenset(digests) - read_outranked(self._disk, self._folder)
+        if new:
+            try:
+                record_outranked(self._disk, self._folder, new)
+            except DiskError as error:
+                raise append_error(self._folder, error) from error
+            self._renew()
+        return bool(new)
 
     def complete(self, lines: Iterable[bytes]) -> int:
         """Gives redacted lines, whose bodies nobody may take back, their bodies again.

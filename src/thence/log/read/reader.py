@@ -9,7 +9,6 @@ first as bytes.
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +30,7 @@ from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
 from thence.log.storage.findings import HEALS
+from thence.log.storage.outranked import Ranking
 from thence.log.storage.segment import CURRENT, current_path, older_names
 
 # the bytes kept of a line that is too long to be an event
@@ -300,8 +300,9 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     served = {event.header.event_id: event for event in found}
     if len(served) == len(found):
         return found
+    rank = Ranking(disk, folder)
     for event in found:
-        served[event.event_id] = min(served[event.event_id], event, key=attrgetter("preference"))
+        served[event.event_id] = min(served[event.event_id], event, key=rank)
     return list(served.values())
 
 
@@ -362,12 +363,13 @@ def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Ev
     """Returns the ids with more than one line, each with the event to serve."""
     repeated = _repeated(disk, folder, vocabulary)
     contents: dict[str, Event] = {}
+    rank = Ranking(disk, folder)
     if repeated:
         for line in lines(disk, folder, vocabulary):
             event = line.content
             if isinstance(event, Event) and line.is_whole and event.event_id in repeated:
                 known = contents.setdefault(event.event_id, event)
-                if event.preference < known.preference:
+                if rank(event) < rank(known):
                     contents[event.event_id] = event
     return contents
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from thence.core.values.digests import digests, redacted
+from thence.core.values.digests import digests as digests_of
+from thence.core.values.digests import redacted
 from thence.errors import InvalidEvent
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import Disk, noise_bits, process_id
@@ -20,7 +21,16 @@ _NAME = "redactions.json"
 
 def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
     """Returns the digests of lines that were taken back; none where the file can't be read."""
-    path = own_folder(folder) / _NAME
+    return read_digests(disk, own_folder(folder) / _NAME)
+
+
+def record_redactions(disk: Disk, folder: Path, taken_back: Iterable[bytes]) -> None:
+    """Records digests of lines as taken back, durably. Raises LogBusy, DiskError."""
+    add_digests(disk, folder, _NAME, taken_back)
+
+
+def read_digests(disk: Disk, path: Path) -> frozenset[bytes]:
+    """Returns the digests in a file, none where it can't be read."""
     if disk.path_id(str(path)) is None:
         return frozenset()
     try:
@@ -30,16 +40,16 @@ def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
         return frozenset()
 
 
-def record_redactions(disk: Disk, folder: Path, taken_back: Iterable[bytes]) -> None:
-    """Records digests of lines as taken back, durably. Raises LogBusy, DiskError."""
+def add_digests(disk: Disk, folder: Path, name: str, digests: Iterable[bytes]) -> None:
+    """Adds digests to a file in a log's own folder, durably. Raises LogBusy, DiskError."""
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
         lock.acquire()
-        known = read_redactions(disk, folder)
-        found = known.union(taken_back)
+        path = own_folder(folder) / name
+        known = read_digests(disk, path)
+        found = known.union(digests)
         if len(found) > len(known):
-            names = sorted(digest.hex() for digest in found)
-            replace_durably(disk, own_folder(folder) / _NAME, names)
+            replace_durably(disk, path, sorted(digest.hex() for digest in found))
     finally:
         lock.release()
         lock.close()
@@ -50,7 +60,7 @@ def without_body(line: bytes, redactions: frozenset[bytes]) -> bytes:
     if not redactions:
         return line
     try:
-        return redacted(line) if digests(line).line in redactions else line
+        return redacted(line) if digests_of(line).line in redactions else line
     except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return line  # it is no event, or has no digest
 
