@@ -13,6 +13,7 @@ EXIT_CODES = {
     "LogBusy": 1,
     "LogReadOnly": 1,
     "ReadFailed": 1,
+    "RedactionRefused": 1,
     "LogFull": 1,
     "AppendFailed": 1,
     "WriterClosed": 1,
@@ -48,6 +49,7 @@ EXIT_CODES = {
     "ServerBusy": 1,
     "BadAnswer": 1,
     "CursorUnknown": 1,
+    "BadSettings": 2,
     "BatchRefused": 1,
 }
 
