@@ -24,7 +24,10 @@ TABLE = {
     "log": ("commands.events", "List events in total order, one line each."),
     "query": ("commands.query", "List the events that a filter asks for, a page at a time."),
     "rebuild": ("commands.rebuild", "Make the index of a log again from its lines."),
-    "redact": ("commands.redact", "Take back what an event says: its payload goes, all else stays."),
+    "redact": (
+        "commands.redact",
+        "Take back what an event says: its payload goes, the rest stays.",
+    ),
     "serve": (
         "commands.serve",
         "Answer questions about the logs in a folder over HTTP, on this machine alone.",

@@ -58,11 +58,11 @@ class AuthoredLines:
         contested = self._held.notices.contested()
         if not contested:
             return
-        keys = self._transport.keys()
+        keys, seals = self._transport.keys(), self._held.notices.seals()
         outranked: set[bytes] = set()
         settled = []
         for event_id, lines in self._log.answers.held(contested, ()).lines.items():
-            authored = {same_line_key(e) for e in lines if is_authored(self._held, keys, e)}
+            authored = {same_line_key(e) for e in lines if is_authored(self._held, keys, seals, e)}
             if authored:
                 outranked |= {same_line_key(event) for event in lines} - authored
                 settled.append(event_id)

@@ -95,8 +95,8 @@ def _groups(
             yield group
 
 
-def is_authored(held: HeldLines, keys: TeamKeys, event: Event) -> bool:
-    """Reports whether a seal by the key that claimed an event's node covers its line."""
+def is_authored(held: HeldLines, keys: TeamKeys, seals: Sequence[HeldSeal], event: Event) -> bool:
+    """Reports whether a seal, by the key that claimed an event's node, covers its line."""
     if event.is_foreign:
         return False
     digest = same_line_key(event)
@@ -107,7 +107,7 @@ def is_authored(held: HeldLines, keys: TeamKeys, event: Event) -> bool:
         and seal.covers(
             held.notices.numbered(event.node_id, seal.first, seal.last), event.seq, digest
         )
-        for seal, _ in held.notices.seals()
+        for seal, _ in seals
     )
 
 

@@ -36,7 +36,7 @@ _REMAINS = (
 def redact_command(
     event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None, is_json: bool
 ) -> None:
-    """Take back what an event says: its payload goes, all else stays.
+    """Take back what an event says: its payload goes, the rest stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.
