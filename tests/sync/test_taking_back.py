@@ -10,8 +10,10 @@ import pytest
 from tests.sync.plain_server import Connection, PlainServer
 
 import thence
+from thence.core.values.codec import parse
 from thence.core.values.digests import digests, redacted
-from thence.core.wire.seals import SEAL, redaction_in, seal_in
+from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.seals import SEAL, redaction_in, seal_in, sealed
 from thence.errors import RedactionRefused
 from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
@@ -22,6 +24,15 @@ from thence.sync.taking_back import check_right, take_back
 
 SECRET = "swordfish"
 ADA, BEN = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
+
+
+class Impostor:
+    """A key that names another one's public key as its own."""
+
+    public_key = ADA.public_key
+
+    def sign(self, text):
+        return BEN.sign(text)
 
 
 def synced(log, server, key=None):
@@ -233,6 +244,9 @@ def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(
     forged = data + b',"crc":"%08x"}' % crc32(data)
     assert forged < line, "without the seal it would be served"
     server.batch([forged])
+    event = parse(forged, PLAIN)
+    numbered = [(event.seq, digest_of(event))]
+    b.redactions.record(SEAL, sealed(event.node_id, numbered, b"", Impostor()).facts())
     for log, key in ((b, BEN), (a, ADA)):
         assert synced(log, server, key).taken >= 1
         assert secret_in(log).line == line
@@ -244,3 +258,12 @@ def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(
     with thence.open(b.folder.parent / "c") as c:
         synced(c, server)
         assert c.get(secret_in(b).event_id).line == forged
+
+
+@pytest.mark.promise("S10a")
+def test_seal_that_its_key_did_not_sign_proves_nothing(team):
+    server, a, b = team
+    take_back(b, secret_in(b), "to hide it", Impostor())
+    synced(b, server)
+    assert synced(a, server, ADA).taken_back == 0
+    assert secret_in(a).payload == {"text": SECRET}
