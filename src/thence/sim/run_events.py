@@ -199,6 +199,8 @@ class Record:
         """
         if not self.writes_decisions:
             return ()
+        if type(causes) is tuple and len(causes) == 1:
+            return causes
         found = self.lineage.prune(causes)
         while len(found) > PROVENANCE_MAX:
             groups = [found[n : n + CAUSES_MAX] for n in range(0, len(found), CAUSES_MAX)]

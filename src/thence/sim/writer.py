@@ -161,7 +161,7 @@ class EventWriter:
         if self._has_lent or len(causes) > CAUSES_MAX:
             causes = self._resolve_causes(event.event_id, causes)
         try:
-            is_accepted = self._append(event, causes)
+            is_accepted = not self._append([(event, causes)])
         except (InvalidEvent, WriterClosed):
             raise
         except ThenceError as error:
@@ -173,26 +173,36 @@ class EventWriter:
         return is_accepted
 
     def emit_piece(self, piece: Sequence[Members]) -> None:
-        """Writes or queues the events that a run built, as `emit` does one by one."""
+        """Writes, with one sync, or queues the events that a run built."""
         if not self._is_started or self._is_stopped:
             self._begin()
-        context_causes = current_causes()
-        for members in piece:
-            causes = members.caused_by
-            if around := context_causes or (() if causes else self._inherited_causes):
-                causes += around
-            self._context["turn_number"] = members.turn_number
-            if self._has_lent or len(causes) > CAUSES_MAX:
-                causes = self._resolve_causes(members.event_id, causes)
-            try:
-                is_accepted = self._append_members(members, causes)
-            except WriterClosed:
-                raise
-            except ThenceError as error:
-                self._failed_count += 1
-                self._records("failed", {"event_id": members.event_id, "error": error})
-                is_accepted = False
-            if not is_accepted:
+        around, inherited = current_causes(), self._inherited_causes
+        # an effect must not name a cause of the same piece that the queue has dropped
+        parts = (piece,) if self.mode is WriteMode.SYNC else zip(piece)
+        for part in parts:
+            pairs = []
+            for members in part:
+                causes = members.caused_by
+                causes += around or (() if causes else inherited)
+                if self._has_lent or len(causes) > CAUSES_MAX:
+                    causes = self._resolve_causes(members.event_id, causes)
+                pairs.append((members, causes))
+            self._context["turn_number"] = part[-1].turn_number
+            self._emit_pairs(pairs)
+
+    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> None:
+        try:
+            refused = self._append_members(pairs)
+        except WriterClosed:
+            raise
+        except ThenceError as error:
+            refused = [members for members, _ in pairs]
+            self._failed_count += len(refused)
+            event_ids = [members.event_id for members in refused]
+            self._records("failed", {"event_ids": event_ids, "error": error})
+        refused_ids = {members.event_id for members in refused}
+        for members, causes in pairs if refused_ids else ():
+            if members.event_id in refused_ids:
                 self._lend(members.event_id, causes)
 
     async def start(self) -> None:
