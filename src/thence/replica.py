@@ -6,7 +6,7 @@ Reading takes no lock of the log; a large log gets an index (`thence.answers`). 
 functions for ids, times and the disk from here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, Unpack

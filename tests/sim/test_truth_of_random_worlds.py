@@ -121,9 +121,9 @@ def played(seed, alter=None, verbosity=VerbosityLevel.DETAIL):
     agents = tuple(agent_of(name, rng) for name in AGENTS)
     events = []
     parts = Components(agents, RandomEngine(rng), RandomValidator(rng))
-    asyncio.run(Simulation(
-            given, parts, one_by_one(events.append), alter=alter, verbosity=verbosity
-        ).run())
+    asyncio.run(
+        Simulation(given, parts, one_by_one(events.append), alter=alter, verbosity=verbosity).run()
+    )
     return events
 
 

@@ -14,8 +14,8 @@ import msgspec
 
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event
-from thence.sim.verbosity import VerbosityLevel
 from thence.sim.simulation import Simulation, make_components, one_by_one
+from thence.sim.verbosity import VerbosityLevel
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8

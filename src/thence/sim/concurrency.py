@@ -64,7 +64,7 @@ async def ask(
 
 
 def _is_awaitable(answer: object) -> bool:
-    return answer is not None and hasattr(type(answer), "__await__") or (
+    return (answer is not None and hasattr(type(answer), "__await__")) or (
         inspect.isgenerator(answer) and inspect.isawaitable(answer)
     )
 

@@ -264,7 +264,6 @@ TYPED: Mapping[str, type[Event]] = {
 }
 
 
-
 def event_of(members: Members) -> Event:
     """Returns the event with the members of a simulation's line."""
     details = dict(members.details or {})

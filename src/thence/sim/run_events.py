@@ -10,43 +10,21 @@ event is written once its action is applied, and names what the application read
 turns name turns alone.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from thence.core.values.codec import CAUSES_MAX, Members
 from thence.core.values.vocabulary import SIM
 from thence.replica import new_id, now
-from thence.sim.actions import Action, Verdict
+from thence.sim.actions import Accepted, Action, Verdict
 from thence.sim.ledger import Ids, Lineage
-from thence.sim.variables import IMMUTABLE, Variable, own_copy
+from thence.sim.variables import Variable, own_copy
 from thence.sim.verbosity import VerbosityLevel
 
 Emit = Callable[[Sequence[Members]], object]
 NOBODY = "-"
 # a provenance of more events is represented by a notice that names them
 PROVENANCE_MAX = 8
-
-
-class Accepted:
-    """An action that the validator accepted, and the event that represents it.
-
-    `causes` are what that event names. Until it is written, `event_id` is empty.
-    """
-
-    __slots__ = ("action", "attempt", "causes", "event_id", "ordinal")
-
-    def __init__(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> None:
-        self.action = action
-        self.attempt = attempt
-        self.ordinal = ordinal
-        self.causes = causes
-        self.event_id = ""
-
-    @property
-    def phase(self) -> str:
-        """The phase of the changes of the action."""
-        return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
 
 
 class Record:
@@ -208,7 +186,13 @@ class Record:
         return found
 
     def rejection(
-        self, action: Action, attempt: int, ordinal: int, verdict: Verdict, decided: Ids, causes: Ids
+        self,
+        action: Action,
+        attempt: int,
+        ordinal: int,
+        verdict: Verdict,
+        decided: Ids,
+        causes: Ids,
     ) -> str:
         """Records a refused action with the reason; returns "" at MILESTONE.
 
@@ -298,7 +282,7 @@ class Record:
             "decision_type": action.decision_type or action.action_type,
             "old_value": own_copy(action.instead_of),
             "new_value": (
-                _frozen(action.payload) if action.decision is None else own_copy(action.decision)
+                action.frozen_payload() if action.decision is None else own_copy(action.decision)
             ),
         }
         agent = action.agent_id
@@ -308,7 +292,7 @@ class Record:
     def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {
             "action_type": action.action_type,
-            "action_payload": _frozen(action.payload),
+            "action_payload": action.frozen_payload(),
         }
         agent = action.agent_id
         step = self._step(_phase("act", attempt), agent, ordinal)
@@ -320,7 +304,9 @@ class Record:
         event_id = self._joined.get(key)
         if event_id is None:
             _, members = SIM.notice("joined", {"count": len(causes)}, {})
-            event_id = self._joined[key] = self._add("SYSTEM", None, causes, None, members["details"])
+            event_id = self._joined[key] = self._add(
+                "SYSTEM", None, causes, None, members["details"]
+            )
         return event_id
 
     def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
@@ -369,17 +355,6 @@ class Record:
             self.lineage.add(event_id, causes)
         self.counts[event_type] = self.counts.get(event_type, 0) + 1
         return event_id
-
-
-def _frozen(payload: Mapping[str, object]) -> dict[str, object]:
-    """Returns a copy of a payload, which its owner may change before the event is written."""
-    values = dict(payload)
-    if all([type(value) in IMMUTABLE for value in values.values()]):
-        return values
-    try:
-        return copy.deepcopy(values)
-    except Exception:  # door: a payload may hold anything; what JSON can't hold is repaired
-        return values
 
 
 def _phase(name: str, attempt: int) -> str:

@@ -7,22 +7,22 @@ the agent, and of the validator that refused it. A refused decision itself chang
 its rejection names it.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, cast
 
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.actions import Action, Rejection, Verdict
+from thence.sim.actions import Accepted, Action, Rejection, Verdict
 from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Part, ask, await_result, mark_error
+from thence.sim.engine_views import Call, View, Writes
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.run_events import NOBODY, Accepted, Record
+from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
-from thence.sim.views import Call, Observation, RecordedState, View, Writes
-
+from thence.sim.views import Observation, RecordedState
 
 _ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
 
@@ -261,7 +261,7 @@ class Turn:
         for name, causes in self._inaction.items():
             for index in self._participants.reach.get(name, ()):
                 known = provenance[index]
-                if any([cause not in known for cause in causes]):
+                if set(causes).difference(known):
                     provenance[index] = record.provenance((*known, *causes))
 
     async def _apply_rules(self, rules: Rules) -> None:
