@@ -10,7 +10,7 @@ import msgspec
 
 from thence.sim import EventWriter, SimulationConfig
 from thence.sim.events import Event, VerbosityLevel
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.simulation import Simulation, make_components, one_by_one
 
 TURNS = 200
 
@@ -63,7 +63,7 @@ def _simulation(emit: Callable[[Event], object]) -> Simulation:
     config = SimulationConfig.from_file("spatial_trade_network")
     settings = msgspec.structs.replace(config.simulation, max_turns=TURNS)
     config = msgspec.structs.replace(config, simulation=settings)
-    return Simulation(config, make_components(config), emit)
+    return Simulation(config, make_components(config), one_by_one(emit))
 
 
 def in_a_row_us(folder: Path) -> float:

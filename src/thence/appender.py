@@ -46,6 +46,8 @@ Ids = tuple[str, ...]
 NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 # takes an event, the causes that it names, and those of them that lie in other logs
 Encode = Callable[[E, Ids, Ids], Draft]
+# takes events with their causes, and returns those that were dropped
+Take = Callable[[Sequence[tuple[E, Ids]]], list[E]]
 
 
 class LogOptions(TypedDict, total=False):
@@ -152,32 +154,39 @@ class Appender:
             is_taken = self.committer.put(item)
         return is_taken
 
-    def for_host(self, encode: Encode[E], timeout_s: float | None) -> Callable[[E, Ids], bool]:
-        """Returns the path for events that their host encodes, given the ids of all causes.
+    def for_host(self, encode: Encode[E], timeout_s: float | None) -> Take[E]:
+        """Returns the path for events that their host encodes, each with the ids of all causes.
 
-        With a timeout an event is durable when the function returns, without one it is queued;
-        False if a full queue dropped it. A NewEvent for each would cost a seventh (decision 0031).
-        Queueing an event reads and makes no file: the opening has prepared the log. Raises
-        BadSettings.
+        With a timeout the events are durable, written in one piece, when the function returns;
+        without one they are queued. The function returns the events that a full queue dropped.
+        A NewEvent for each would cost a seventh (decision 0031). Queueing an event reads and
+        makes no file: the opening has prepared the log. Raises BadSettings.
         """
         put, external, has_nonces = self.committer.put, self.origin.external, self._has_nonces
         self.origin.warn_malformed()
         if masking := self.redact.masking:
             encode = masking.encoding(encode, self._vocabulary)
 
-        def take(event: E, causes: Ids) -> bool:
+        def draft(event: E, causes: Ids) -> list[Draft]:
             notices: list[Draft] = []
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self.notice.joined)
             item = encode(event, causes, external(causes) if causes else ())
-            if has_nonces:
-                item = with_nonce(item, new_nonce())
+            return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
+
+        def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:
             if timeout_s is not None:
-                self._committed([*notices, item], None, timeout_s, self._last)
-                return True
-            for notice in notices:
-                put(notice)
-            return put(item)
+                drafts = [item for event, causes in pairs for item in draft(event, causes)]
+                self._committed(drafts, None, timeout_s, self._last)
+                return []
+            dropped = []
+            for event, causes in pairs:
+                is_queued = True
+                for item in draft(event, causes):
+                    is_queued = put(item)
+                if not is_queued:
+                    dropped.append(event)
+            return dropped
 
         return take
 

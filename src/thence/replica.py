@@ -6,14 +6,14 @@ Reading takes no lock of the log; a large log gets an index (`thence.answers`). 
 functions for ids, times and the disk from here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event as Signal
 from typing import TYPE_CHECKING, Any, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.appender import Appender, E, Encode, LogOptions
+from thence.appender import Appender, E, Encode, LogOptions, Take
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.causes import CAUSE_VARIABLE, Cause, Causes, PassedCause, id_of
@@ -247,12 +247,10 @@ class Log:
         self._appender.emit(new)
         return event_id
 
-    def for_host(
-        self, encode: Encode[E], timeout_s: float | None = None
-    ) -> Callable[[E, tuple[str, ...]], bool]:
-        """Returns a function that takes an event which its host encodes, and ids of all causes.
+    def for_host(self, encode: Encode[E], timeout_s: float | None = None) -> Take[E]:
+        """Returns a function that takes events which their host encodes, with ids of all causes.
 
-        With a timeout it appends the event, without one it emits it; False if it was dropped.
+        With a timeout it appends the events, without one it emits them; it returns those dropped.
         """
         return self._appender.for_host(encode, timeout_s)
 

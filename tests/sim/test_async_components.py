@@ -68,7 +68,11 @@ def test_async_validator_and_engine_mix_with_sync_agents():
     assert simulation.reason == "rich"
     assert simulation.record.turn == 2
     assert simulation.history[0].world["sum"] == 5
-    assert {"1.apply0.ada.1", "2.apply0.ben.2", "2.sum.-.0"} <= events.keys()
+    assert {
+        "1.apply0.ada.agent/ada/x",
+        "2.apply0.ben.agent/ben/x",
+        "2.sum.-.global/sum",
+    } <= events.keys()
 
 
 def test_engine_may_apply_all_actions_in_a_coroutine():

@@ -21,7 +21,7 @@ def test_decision_names_its_turn_and_what_the_agent_read():
     ada = Doer("ada", always(add()))
     ben = watching("ben", of="ada")
     events, _ = played(config(turns=3), [ada, ben])
-    assert causes(events, "3.decide.ben.0") == {"3.turn_start.-.0", "2.apply0.ada.1"}
+    assert causes(events, "3.decide.ben.0") == {"3.turn_start.-.0", "2.apply0.ada.agent/ada/x"}
     assert causes(events, "3.decide.ada.0") == {"3.turn_start.-.0"}
 
 
@@ -37,12 +37,12 @@ def test_action_names_its_decision_and_what_the_validator_read():
             return Verdict(state.agent("ada")["x"] < 100)
 
     events, _ = played(config(turns=2), [Doer("ada", always(add()))], validator=Careful())
-    assert causes(events, "2.act.ada.0") == {"2.decide.ada.0", "1.apply0.ada.1"}
+    assert causes(events, "2.act.ada.0") == {"2.decide.ada.0", "1.apply0.ada.agent/ada/x"}
 
 
 def test_state_names_its_action_and_what_its_call_read():
     events, _ = played(config(turns=2), [Doer("ada", always(add()))])
-    assert causes(events, "2.apply0.ada.1") == {"2.act.ada.0", "1.apply0.ada.1"}
+    assert causes(events, "2.apply0.ada.agent/ada/x") == {"2.act.ada.0", "1.apply0.ada.agent/ada/x"}
 
 
 def test_rule_names_what_it_read_and_not_what_another_rule_read():
@@ -58,8 +58,8 @@ def test_rule_names_what_it_read_and_not_what_another_rule_read():
     )
     agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
     events, _ = played(given, agents, Two())
-    assert causes(events, "1.sum.-.0") == {"1.apply0.ada.2"}
-    assert causes(events, "1.copy.-.1") == {"1.apply0.ben.3"}
+    assert causes(events, "1.sum.-.global/sum") == {"1.apply0.ada.agent/ada/x"}
+    assert causes(events, "1.copy.-.global/copy") == {"1.apply0.ben.agent/ben/x"}
 
 
 def test_state_names_whose_old_value_it_tells():
@@ -69,8 +69,8 @@ def test_state_names_whose_old_value_it_tells():
                 view.world["sum"] = view.turn
 
     events, _ = played(config(turns=2), [], Overwriting())
-    assert causes(events, "1.clock.-.0") == {"1.turn_start.-.0"}
-    assert causes(events, "2.clock.-.0") == {"1.clock.-.0"}
+    assert causes(events, "1.clock.-.global/sum") == {"1.turn_start.-.0"}
+    assert causes(events, "2.clock.-.global/sum") == {"1.clock.-.global/sum"}
 
 
 def test_rule_that_leaves_a_value_as_it_is_lends_its_causes():
@@ -81,8 +81,8 @@ def test_rule_that_leaves_a_value_as_it_is_lends_its_causes():
 
     ben = Doer("ben", lambda seen: add(seen.world["sum"]))
     events, _ = played(config(turns=4), [Doer("ada", always(add())), ben], Capped())
-    assert "3.cap.-.0" not in events
-    assert causes(events, "4.decide.ben.0") == {"4.turn_start.-.0", "3.apply0.ada.1"}
+    assert "3.cap.-.global/sum" not in events
+    assert causes(events, "4.decide.ben.0") == {"4.turn_start.-.0", "3.apply0.ada.agent/ada/x"}
 
 
 def test_rule_that_may_write_lends_its_causes_when_it_does_not():
@@ -94,7 +94,7 @@ def test_rule_that_may_write_lends_its_causes_when_it_does_not():
 
     ben = Doer("ben", lambda seen: add(seen.world["sum"]))
     events, _ = played(config(turns=2), [Doer("ada", always(add())), ben], Alarm())
-    assert causes(events, "2.decide.ben.0") == {"2.turn_start.-.0", "1.apply0.ada.1"}
+    assert causes(events, "2.decide.ben.0") == {"2.turn_start.-.0", "1.apply0.ada.agent/ada/x"}
 
 
 def test_silent_agent_leaves_behind_why_it_was_silent():
@@ -105,8 +105,8 @@ def test_silent_agent_leaves_behind_why_it_was_silent():
     assert "2.decide.ben.0" not in events
     assert causes(events, "3.decide.cleo.0") == {
         "3.turn_start.-.0",
-        "1.apply0.ben.2",
-        "1.apply0.ada.1",
+        "1.apply0.ben.agent/ben/x",
+        "1.apply0.ada.agent/ada/x",
     }
 
 
@@ -140,8 +140,8 @@ def test_refused_agent_leaves_behind_what_it_and_the_validator_read():
     assert "2.act.ben.0" not in events
     assert causes(events, "3.decide.cleo.0") == {
         "3.turn_start.-.0",
-        "1.apply0.ada.1",
-        "1.rules.-.0",
+        "1.apply0.ada.agent/ada/x",
+        "1.rules.-.global/sum",
     }
 
 
@@ -152,7 +152,7 @@ def test_refused_decision_has_no_effect_but_its_rejection(remembers):
     cleo = Doer("cleo", lambda seen: add(seen.agent("ben")["x"] + 1), remembers=remembers)
     events, _ = played(config(turns=4), [ben, cleo], validator=NeverBen())
     assert effects(events, "1.decide.ben.0") == {"1.reject.ben.0"}
-    assert effects(events, "1.decide.cleo.0") > {"1.act.cleo.0", "1.apply0.cleo.2"}
+    assert effects(events, "1.decide.cleo.0") > {"1.act.cleo.0", "1.apply0.cleo.agent/cleo/x"}
 
 
 @pytest.mark.promise("O6")
@@ -215,7 +215,7 @@ def test_change_outside_a_view_is_put_down_to_all_actions_with_a_warning():
     agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
     with structlog.testing.capture_logs() as told:
         events, simulation = played(config(turns=1), agents, Rough())
-    assert causes(events, "1.apply-unrecorded.-.0") == {"1.act.ada.0", "1.act.ben.0"}
+    assert causes(events, "1.apply-unrecorded.-.global/sum") == {"1.act.ada.0", "1.act.ben.0"}
     assert simulation.history[-1].world["sum"] == 2
     assert [record["event"] for record in told] == ["state_changed_outside_view"]
 
@@ -231,8 +231,8 @@ def test_turn_that_depends_on_a_value_names_it():
     )
     events, simulation = played(given, [Doer("ada", always(add()))])
     assert simulation.reason == "agent/ada/x is above 1"
-    assert causes(events, "2.turn_start.-.0") == {"1.turn_end.-.0", "1.apply0.ada.1"}
-    assert causes(events, "2.end.-.0") == {"2.turn_end.-.0", "2.apply0.ada.1"}
+    assert causes(events, "2.turn_start.-.0") == {"1.turn_end.-.0", "1.apply0.ada.agent/ada/x"}
+    assert causes(events, "2.end.-.0") == {"2.turn_end.-.0", "2.apply0.ada.agent/ada/x"}
 
 
 def test_only_the_start_has_no_cause():
@@ -248,7 +248,7 @@ def test_action_that_the_engine_made_itself_is_put_down_to_all_of_the_turn():
 
     agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
     events, _ = played(config(turns=1), agents, Inventive())
-    assert causes(events, "1.apply.-.0") == {"1.act.ada.0", "1.act.ben.0"}
+    assert causes(events, "1.apply.-.global/sum") == {"1.act.ada.0", "1.act.ben.0"}
 
 
 def test_engine_that_returns_something_else_is_told_what_to_return():
@@ -270,7 +270,7 @@ def test_silence_is_a_cause_of_what_others_do_in_the_same_turn():
                 view.world["sum"] = view.agent("cleo")["x"] + view.turn
 
     events, _ = played(config(turns=2), [cleo, dov], CopyingCleo())
-    assert "1.apply0.dov.0" in causes(events, "2.apply0.dov.0")
+    assert "1.apply0.dov.global/sum" in causes(events, "2.apply0.dov.global/sum")
     assert "2.decide.cleo.0" not in events
 
 
@@ -284,4 +284,4 @@ def test_state_that_an_engine_reads_for_all_actions_is_a_cause_of_all_changes():
 
     agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
     events, _ = played(config(turns=2), agents, Weather())
-    assert "1.apply0.ben.2" in causes(events, "2.apply0.ada.1")
+    assert "1.apply0.ben.agent/ben/x" in causes(events, "2.apply0.ada.agent/ada/x")

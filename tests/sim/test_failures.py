@@ -49,7 +49,7 @@ def test_failing_agent_is_named_with_what_it_had_read(tmp_path):
     told = (details["exception"], details["message"], details["component"])
     assert told == ("CardDeclined", "no money", "agent ada")
     assert details["error"] == run.result.error
-    assert causes == {"2.turn_start.-.0", "1.apply0.ben.2"}
+    assert causes == {"2.turn_start.-.0", "1.apply0.ben.agent/ben/x"}
     assert isinstance(run.failure, CardDeclined)
     assert run.failure.__traceback__ is not None
 
@@ -76,7 +76,7 @@ def test_failing_action_is_named_as_the_cause_with_what_its_application_read(tmp
     _, notice, causes = failed(tmp_path, engine=Broken())
     assert notice["agent_id"] == "ben"
     assert notice["details"]["component"] == "the engine, applying actions"
-    assert causes == {"2.act.ben.0", "1.apply0.ben.2"}
+    assert causes == {"2.act.ben.0", "1.apply0.ben.agent/ben/x"}
 
 
 def test_failing_rule_is_named_with_what_it_had_read(tmp_path):
@@ -89,7 +89,7 @@ def test_failing_rule_is_named_with_what_it_had_read(tmp_path):
     _, notice, causes = failed(tmp_path, engine=Broken())
     assert "agent_id" not in notice
     assert "rule tax" in notice["details"]["component"]
-    assert causes == {"2.apply0.ada.1"}
+    assert causes == {"2.apply0.ada.agent/ada/x"}
 
 
 def test_failing_check_of_the_end_is_named_with_what_it_had_read(tmp_path):
@@ -99,7 +99,7 @@ def test_failing_check_of_the_end_is_named_with_what_it_had_read(tmp_path):
 
     _, notice, causes = failed(tmp_path, engine=Broken())
     assert notice["details"]["component"] == "the engine, checking termination"
-    assert causes == {"2.turn_end.-.0", "2.apply0.ben.2"}
+    assert causes == {"2.turn_end.-.0", "2.apply0.ben.agent/ben/x"}
 
 
 def test_engine_that_can_not_begin_is_caused_by_the_start(tmp_path):

@@ -135,11 +135,11 @@ class TestRun:
     def test_alteration_leaves_out_or_replaces(self, tmp_path):
         left_out = orchestrator(tmp_path).run(alter={"2.decide.ada.0": None})
         assert left_out.final_state["agent/ada"]["x"] == 2
-        replaced = orchestrator(tmp_path).run(alter={"1.apply0.ada.1": 10})
+        replaced = orchestrator(tmp_path).run(alter={"1.apply0.ada.agent/ada/x": 10})
         assert replaced.final_state["agent/ada"]["x"] == 12
 
     def test_altered_run_says_so_in_its_files_while_it_runs_and_after(self, tmp_path):
-        alter = {"2.decide.ada.0": None, "1.apply0.ada.1": 10}
+        alter = {"2.decide.ada.0": None, "1.apply0.ada.agent/ada/x": 10}
         told = []
         run = orchestrator(tmp_path, on_turn=lambda turn: told.append(held(run)))
         result = run.run(alter=alter)

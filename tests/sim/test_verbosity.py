@@ -114,8 +114,8 @@ def test_turn_tells_each_decision_action_and_change_once(tmp_path):
         ("ACTION", "1.act.ada.0", None, None),
         ("ACTION", "1.act.ben.0", None, None),
         ("ACTION", "1.act.ben.1", None, None),
-        ("STATE", "1.apply0.ada.1", 0, 1),
-        ("STATE", "1.apply0.ben.2", 0, 1),
-        ("STATE", "1.apply1.ben.2", 1, 3),
-        ("STATE", "1.sum.-.0", 0, 4),
+        ("STATE", "1.apply0.ada.agent/ada/x", 0, 1),
+        ("STATE", "1.apply0.ben.agent/ben/x", 0, 1),
+        ("STATE", "1.apply1.ben.agent/ben/x", 1, 3),
+        ("STATE", "1.sum.-.global/sum", 0, 4),
     ]

@@ -25,7 +25,7 @@ def test_call_sees_its_own_writes_and_tells_them_once():
             own["x"] = own["x"] + 1
 
     events, _ = played(config(turns=1), [Doer("ada", always(add()))], Twice())
-    assert events["1.apply0.ada.1"].details["new_value"] == 2
+    assert events["1.apply0.ada.agent/ada/x"].details["new_value"] == 2
 
 
 def test_rule_played_twice_in_a_turn_has_steps_of_its_own():
@@ -36,7 +36,7 @@ def test_rule_played_twice_in_a_turn_has_steps_of_its_own():
                     view.world["sum"] = view.world["sum"] + 1
 
     events, _ = played(config(turns=1), [], Twice())
-    assert causes(events, "1.grow~2.-.0") == {"1.grow.-.0"}
+    assert causes(events, "1.grow~2.-.global/sum") == {"1.grow.-.global/sum"}
 
 
 def test_rule_inside_a_rule_depends_on_what_the_outer_one_read():
@@ -47,7 +47,7 @@ def test_rule_inside_a_rule_depends_on_what_the_outer_one_read():
                     view.world["sum"] = 7
 
     events, _ = played(config(turns=1), [Doer("ada", always(add()))], Nested())
-    assert causes(events, "1.inner.-.0") == {"1.apply0.ada.1"}
+    assert causes(events, "1.inner.-.global/sum") == {"1.apply0.ada.agent/ada/x"}
 
 
 def test_explanation_is_a_detail_with_the_causes_of_its_rule():
@@ -58,9 +58,9 @@ def test_explanation_is_a_detail_with_the_causes_of_its_rule():
                 view.explain("global", "sum", "addition", {"x": x})
 
     events, _ = played(config(turns=1), [Doer("ada", always(add()))], Explaining())
-    detail = events["1.sum-addition.-.0"]
+    detail = events["1.sum-addition.-.global/sum"]
     assert detail.details["intermediate_values"] == {"x": 1}
-    assert causes(events, "1.sum-addition.-.0") == {"1.apply0.ada.1"}
+    assert causes(events, "1.sum-addition.-.global/sum") == {"1.apply0.ada.agent/ada/x"}
 
 
 def test_value_out_of_bounds_is_refused_or_brought_within():

@@ -11,7 +11,7 @@ from thence.sim.agents import BaseAgent
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event
-from thence.sim.simulation import Components, Simulation
+from thence.sim.simulation import Components, Simulation, one_by_one
 from thence.sim.validator import BaseValidator
 
 SCENARIO = "spatial_trade_network"
@@ -75,7 +75,7 @@ def played(
     """Runs components in memory; returns the events by step, and the simulation."""
     events: list[Event] = []
     parts = Components(tuple(agents), engine or Adder(), validator or BaseValidator())
-    simulation = Simulation(given, parts, events.append, alter=alter)
+    simulation = Simulation(given, parts, one_by_one(events.append), alter=alter)
     asyncio.run(simulation.run())
     by_step = {event.step: event for event in events}
     assert len(by_step) == len(events), "a step stands once"

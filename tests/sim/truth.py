@@ -14,7 +14,8 @@ import msgspec
 
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.simulation import Simulation, make_components, one_by_one
+from thence.sim.verbosity import VerbosityLevel
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8
@@ -24,10 +25,13 @@ def played(
     config: SimulationConfig,
     alter: Mapping[str, object] | None = None,
     turns_max: int | None = None,
+    verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
 ) -> list[Event]:
     """Runs a scenario in memory and returns its events."""
     events: list[Event] = []
-    simulation = Simulation(config, make_components(config), events.append, alter=alter)
+    simulation = Simulation(
+        config, make_components(config), one_by_one(events.append), alter=alter, verbosity=verbosity
+    )
     asyncio.run(simulation.run(turns_max))
     return events
 
@@ -35,10 +39,16 @@ def played(
 class Run:
     """A seeded run of a scenario, with the methods for the test of truth."""
 
-    def __init__(self, config: SimulationConfig, seed: int) -> None:
+    def __init__(
+        self,
+        config: SimulationConfig,
+        seed: int,
+        verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
+    ) -> None:
         settings = msgspec.structs.replace(config.simulation, seed=seed)
         self.config = msgspec.structs.replace(config, simulation=settings)
-        self.events = played(self.config)
+        self.verbosity = verbosity
+        self.events = played(self.config, verbosity=verbosity)
         self.by_id = {event.event_id: event for event in self.events}
         self.position = {event.event_id: at for at, event in enumerate(self.events)}
         self._table = self.config.table([agent.name for agent in self.config.agents])
@@ -107,7 +117,7 @@ class Run:
 
     def is_changed(self, effect: Event, cause: Event, value: object) -> bool:
         """Reports whether an effect is absent or different after a cause is altered."""
-        events = played(self.config, {cause.step: value}, effect.turn_number)
+        events = played(self.config, {cause.step: value}, effect.turn_number, self.verbosity)
         altered = {event.step: event for event in events}.get(effect.step)
         return altered is None or altered.details != effect.details
 
@@ -120,6 +130,8 @@ def sampled_outsiders(
     taken = 0
     while taken < samples:
         effect = rng.choice(run.events)
+        if effect.step is None:
+            continue
         outsiders = run.outsiders(effect)
         if not outsiders:
             continue
@@ -149,9 +161,10 @@ def main(arguments: Sequence[str]) -> None:
     """Prints the figures of runs with fresh seeds."""
     samples = int(arguments[0]) if arguments else 200
     seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().getrandbits(32)
+    verbosity = VerbosityLevel[arguments[2]] if len(arguments) > 2 else VerbosityLevel.DETAIL
     rng = random.Random(seed)
     config = SimulationConfig.from_file("spatial_trade_network")
-    run = Run(config, rng.getrandbits(32))
+    run = Run(config, rng.getrandbits(32), verbosity)
     wrong = sampled_outsiders(run, rng, samples)
     idle = sampled_causes(run, rng, samples)
     print(f"seed {seed}: {len(run.events)} events, {causes_named(run)} causes the median event")

@@ -12,6 +12,7 @@ from thence.sim.builders import (
 )
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.engine_views import View, Writes
 from thence.sim.event_filter import EventFilter
 from thence.sim.events import (
     ActionEvent,
@@ -39,7 +40,7 @@ from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.variables import Declaration
 from thence.sim.verbosity import VerbosityLevel
-from thence.sim.views import Observation, Owned, Reads, RecordedState, View, Writes
+from thence.sim.views import Observation, Owned, Reads, RecordedState
 from thence.sim.writer import EventWriter, WriteMode
 
 __all__ = [

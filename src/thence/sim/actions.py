@@ -1,8 +1,12 @@
 """The action that an agent decides, and the verdict of a validator."""
 
+import copy
 from collections.abc import Mapping
 
 import msgspec
+
+from thence.sim.ledger import Ids
+from thence.sim.variables import IMMUTABLE
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -23,6 +27,37 @@ class Action(msgspec.Struct, frozen=True):
     def new_value(self) -> object:
         """The new_value of the DECISION."""
         return dict(self.payload) if self.decision is None else self.decision
+
+    def frozen_payload(self) -> dict[str, object]:
+        """Returns a copy of the payload, which its owner may change before it is written."""
+        values = dict(self.payload)
+        if IMMUTABLE.issuperset(map(type, values.values())):
+            return values
+        try:
+            return copy.deepcopy(values)
+        except Exception:  # door: a payload may hold anything; what JSON can't hold is repaired
+            return values
+
+
+class Accepted:
+    """An action that the validator accepted, and the event that represents it.
+
+    `causes` are what that event names. Until it is written, `event_id` is empty.
+    """
+
+    __slots__ = ("action", "attempt", "causes", "event_id", "ordinal")
+
+    def __init__(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> None:
+        self.action = action
+        self.attempt = attempt
+        self.ordinal = ordinal
+        self.causes = causes
+        self.event_id = ""
+
+    @property
+    def phase(self) -> str:
+        """The phase of the changes of the action."""
+        return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
 
 
 class Verdict(msgspec.Struct, frozen=True):

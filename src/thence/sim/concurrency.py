@@ -30,37 +30,43 @@ async def await_result(part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
         return answer
 
 
-async def await_results(
-    calls: Sequence[tuple[Part, Callable[[], T | Awaitable[T]]]],
+async def ask(
+    calls: Sequence[tuple[Callable[..., T | Awaitable[T]], tuple[object, ...]]],
+    part_of: Callable[[int], Part],
 ) -> list[T]:
     """Returns the results of several calls, in their order; awaitables run concurrently.
 
     At most `CONCURRENT_MAX` run at a time. The first error, in the order of the calls, is
-    raised when all have ended.
+    raised when all have ended, marked with the part of its call.
     """
     answers: list[object] = []
-    try:
-        for part, call in calls:
-            with marking_errors(part):
-                answers.append(call())
-    except BaseException:
-        _close_coroutines(answers)
-        raise
-    pending = [position for position, answer in enumerate(answers) if inspect.isawaitable(answer)]
+    for place, (call, arguments) in enumerate(calls):
+        try:
+            answers.append(call(*arguments))
+        except BaseException as error:
+            _close_coroutines(answers)
+            if isinstance(error, Exception):
+                mark_error(error, part_of(place))
+            raise
+    pending = [place for place, answer in enumerate(answers) if _is_awaitable(answer)]
     if pending:
         limit = asyncio.Semaphore(CONCURRENT_MAX)
-        outcomes = await asyncio.gather(
-            *(
-                _await_within(limit, cast(Awaitable[T], answers[position]), calls[position][0])
-                for position in pending
-            ),
-            return_exceptions=True,
-        )
-        for position, outcome in zip(pending, outcomes, strict=True):
+        awaited = [
+            _await_within(limit, cast(Awaitable[T], answers[place]), part_of(place))
+            for place in pending
+        ]
+        outcomes = await asyncio.gather(*awaited, return_exceptions=True)
+        for place, outcome in zip(pending, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-            answers[position] = outcome
+            answers[place] = outcome
     return cast(list[T], answers)
+
+
+def _is_awaitable(answer: object) -> bool:
+    return (answer is not None and hasattr(type(answer), "__await__")) or (
+        inspect.isgenerator(answer) and inspect.isawaitable(answer)
+    )
 
 
 def mark_error(error: Exception, part: Part) -> None:

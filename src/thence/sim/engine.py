@@ -6,9 +6,10 @@ from typing import Any, final
 
 from thence.sim.actions import Action
 from thence.sim.config import SimulationConfig
+from thence.sim.engine_views import View, Writes
 from thence.sim.state import State
 from thence.sim.turn import Turn
-from thence.sim.views import RecordedState, View, Writes
+from thence.sim.views import RecordedState
 
 
 class BaseEngine:

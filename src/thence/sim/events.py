@@ -17,6 +17,7 @@ from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
 from thence.core.values.causes import cause_ids
+from thence.core.values.codec import Members
 from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
@@ -261,6 +262,30 @@ TYPED: Mapping[str, type[Event]] = {
     "DETAIL": DetailEvent,
     "SYSTEM": SystemEvent,
 }
+
+
+def event_of(members: Members) -> Event:
+    """Returns the event with the members of a simulation's line."""
+    details = dict(members.details or {})
+    event_class = TYPED[members.event_type]
+    own = {name: details.pop(name) for name in event_class.fields}
+    if event_class is SystemEvent:
+        own["extra"] = details
+    return event_class(
+        simulation_id=members.simulation_id or "",
+        turn_number=members.turn_number or 0,
+        agent_id=members.agent_id,
+        caused_by=members.caused_by,
+        description=members.description,
+        step=members.step,
+        begins=members.begins,
+        ends=members.ends,
+        event_id=members.event_id,
+        timestamp=members.timestamp,
+        **own,
+    )
+
+
 _DICT_FIELDS = (
     "event_id",
     "timestamp",

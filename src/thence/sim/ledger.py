@@ -1,8 +1,9 @@
 """The current values of a run, each with the events that it depends on.
 
-A variable's *provenance* are the causes that a later reader names: the last STATE that
-changed the variable; or, where a call wrote the value that it had, the causes which a STATE
-would have named. So an event that prevented a change is a cause too.
+A variable's *provenance* are the causes that a later reader names: the event that changed the
+variable; or, where a call wrote the value that it had, the causes which a STATE would have named.
+So an event that prevented a change is a cause too. The event that changed a variable is its STATE;
+at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from thence.sim.variables import VariableTable
 
 _DEPTH_MAX = 4
 _ANCESTORS_MAX = 128
+Ids = tuple[str, ...]
 
 
 class Lineage:
@@ -20,10 +22,10 @@ class Lineage:
 
     def __init__(self, start_id: str) -> None:
         self.start_id = start_id
-        self._recent: dict[str, tuple[str, ...]] = {}
-        self._older: dict[str, tuple[str, ...]] = {}
+        self._recent: dict[str, Ids] = {}
+        self._older: dict[str, Ids] = {}
 
-    def add(self, event_id: str, causes: tuple[str, ...]) -> None:
+    def add(self, event_id: str, causes: Ids) -> None:
         """Records the causes of an event."""
         self._recent[event_id] = causes
 
@@ -31,7 +33,7 @@ class Lineage:
         """Forgets the causes of events before the turn that ends now."""
         self._older, self._recent = self._recent, {}
 
-    def prune(self, ids: Iterable[str]) -> tuple[str, ...]:
+    def prune(self, ids: Iterable[str]) -> Ids:
         """Returns the ids without those that are causes of others among them.
 
         Only a few steps and two turns are searched: an id too many is harmless.
@@ -44,13 +46,13 @@ class Lineage:
                 del unique[implied]
         return tuple(unique)
 
-    def join(self, ids: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
+    def join(self, ids: Ids, more: Iterable[str]) -> Ids:
         """Returns all the ids, then those of `more` that are no causes of the former."""
         new = [event_id for event_id in more if event_id not in ids]
         if not new:
             return ids
         implied = self._ancestors(ids)
-        return ids + tuple(event_id for event_id in new if event_id not in implied)
+        return ids + tuple([event_id for event_id in new if event_id not in implied])
 
     def _ancestors(self, ids: Iterable[str]) -> set[str]:
         found: set[str] = set()
@@ -63,42 +65,22 @@ class Lineage:
                 break
         return found
 
-    def _causes(self, event_id: str) -> tuple[str, ...]:
+    def _causes(self, event_id: str) -> Ids:
         return self._recent.get(event_id) or self._older.get(event_id, ())
 
 
 class Ledger:
-    """The value and provenance of every variable during a run.
+    """The value and provenance of every variable during a run, by the variable's index.
 
     `facts` are the engine's facts that never change.
     """
 
-    def __init__(
-        self, table: VariableTable, state: State, lineage: Lineage, facts: Any = None
-    ) -> None:
+    def __init__(self, table: VariableTable, state: State, start: Ids, facts: Any = None) -> None:
         self.facts = facts
         self.table = table
-        self.lineage = lineage
         self.values = list(state.values())
-        self.provenance: list[tuple[str, ...]] = [(lineage.start_id,)] * len(table)
+        self.provenance: list[Ids] = [start] * len(table)
 
     def state(self, turn: int) -> State:
         """Returns the current values as a frozen state."""
         return State(self.table, tuple(self.values), turn)
-
-    def with_old_value(self, index: int, causes: Iterable[str]) -> tuple[str, ...]:
-        """Returns the causes, with those of the old value that a STATE records."""
-        return self.lineage.join(tuple(causes), self.provenance[index])
-
-    def change(self, index: int, value: object, event_id: str) -> None:
-        """Sets a value and makes the STATE that records it its provenance."""
-        self.values[index] = value
-        self.provenance[index] = (event_id,)
-
-    def confirm(self, index: int, causes: Iterable[str]) -> None:
-        """Records that a variable was set to the value it had, for these causes."""
-        self.provenance[index] = self.lineage.prune(causes)
-
-    def add_causes(self, index: int, causes: Iterable[str]) -> None:
-        """Records that a variable could have been changed, and was not, for these causes."""
-        self.provenance[index] = self.lineage.prune((*self.provenance[index], *causes))

@@ -212,9 +212,10 @@ class SimulationOrchestrator:
             self._simulation = Simulation(
                 self.config,
                 self._components,
-                self.event_writer.emit,
+                self.event_writer.emit_piece,
                 simulation_id=self.run_id,
                 alter=self._altered,
+                verbosity=self.event_writer.verbosity,
             )
 
     async def _play_turn(self) -> None:

@@ -1,68 +1,97 @@
 """The events of a run, each with its step and its causes.
 
 `step` is `<turn>.<phase>.<agent>.<ordinal>`. An ordinal never counts events: it is the index of a
-decision among its agent's, or the index of a variable, so that the omission of one event
+decision among its agent's, or the scope and name of a variable, so that the omission of one event
 renames no other.
+
+What the verbosity leaves out is not built. An event that is left out is represented by others:
+at ACTION a change by the ACTION whose application made it, at DECISION by the DECISION. Such an
+event is written once its action is applied, and names what the application read. At MILESTONE
+turns name turns alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from thence.sim.actions import Action, Verdict
-from thence.sim.events import (
-    ActionEvent,
-    DecisionEvent,
-    DetailEvent,
-    Event,
-    MilestoneEvent,
-    StateEvent,
-    SystemEvent,
-)
-from thence.sim.ledger import Lineage
-from thence.sim.variables import Variable
+from thence.core.values.codec import CAUSES_MAX, Members
+from thence.core.values.vocabulary import SIM
+from thence.replica import new_id, now
+from thence.sim.actions import Accepted, Action, Verdict
+from thence.sim.ledger import Ids, Lineage
+from thence.sim.variables import Variable, own_copy
+from thence.sim.verbosity import VerbosityLevel
 
-Emit = Callable[[Event], object]
+Emit = Callable[[Sequence[Members]], object]
 NOBODY = "-"
+# a provenance of more events is represented by a notice that names them
+PROVENANCE_MAX = 8
 
 
 class Record:
-    """The builder of a run's events, which passes each to `emit` at once.
+    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `alter` maps the step of a DECISION or ACTION to None, which leaves the event out, and the
-    step of a STATE to another value; `unmet` are its steps that did not occur so far.
+    step of a STATE to another value; `unmet` are its steps that did not occur so far. `counts`
+    are the written events by type.
     """
 
-    def __init__(self, simulation_id: str, emit: Emit, alter: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        simulation_id: str,
+        emit: Emit,
+        alter: Mapping[str, object],
+        level: VerbosityLevel = VerbosityLevel.DETAIL,
+    ) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
         self.turn_id = ""
         self.counts: dict[str, int] = {}
         self.unmet = set(alter)
+        self.writes_decisions = level >= VerbosityLevel.DECISION
+        self.writes_actions = level >= VerbosityLevel.ACTION
+        self.writes_states = level >= VerbosityLevel.STATE
+        self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._alter = alter
+        self._ready: list[Members] = []
+        self._joined: dict[frozenset[str], str] = {}
+        self._steps: dict[str, int] = {}
+        self.lineage = Lineage("")
         self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
-        self.lineage = Lineage(self.start_id)
+        self.lineage.start_id = self.start_id
         self._last_end_id = self.start_id
         self._turn_has_causes = False
-        self._steps: dict[str, int] = {}
+
+    @property
+    def is_altered(self) -> bool:
+        """True if the run has alterations, so that each step counts."""
+        return bool(self._alter)
+
+    def flush(self) -> None:
+        """Passes on what was built so far."""
+        if self._ready:
+            ready, self._ready = self._ready, []
+            self._emit(ready)
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
         self.turn += 1
         self._steps.clear()
+        self._joined.clear()
         self.lineage.drop_older()
         all_causes = tuple(dict.fromkeys((self._last_end_id, *causes)))
         self._turn_has_causes = self._turn_has_causes or len(all_causes) > 1
-        self.turn_id = self._milestone(
-            "turn_start", f"{self.turn}.turn_start.-.0", all_causes, begins=True
-        )
+        step = f"{self.turn}.turn_start.-.0"
+        self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.add(self.turn_id, all_causes)
 
     def end_turn(self) -> None:
-        """Ends the turn."""
+        """Ends the turn, and passes on its events."""
         self._last_end_id = self._milestone(
             "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
         )
         self.turn_id = ""
+        self.flush()
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
         """Ends the run, also during a turn; `outcome` is the description of its end."""
@@ -74,6 +103,7 @@ class Record:
             ends=self.start_id,
             description=outcome,
         )
+        self.flush()
 
     def failure(
         self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
@@ -86,52 +116,97 @@ class Record:
 
     def decision(
         self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
-    ) -> str | None:
-        """Records a decision and returns its id; None if `alter` leaves it out."""
-        step = self._step(_phase("decide", attempt), action.agent_id, ordinal)
-        if self._is_left_out(step):
-            return None
-        return self._record(
-            DecisionEvent(
-                simulation_id=self.simulation_id,
-                turn_number=self.turn,
-                agent_id=action.agent_id,
-                decision_type=action.decision_type or action.action_type,
-                old_value=action.instead_of,
-                new_value=action.new_value,
-                caused_by=tuple(dict.fromkeys((self.turn_id, *causes))),
-                step=step,
-            )
-        )
+    ) -> Ids | None:
+        """Records a decision and returns what its action names; None if `alter` leaves it out.
 
-    def action(
-        self, action: Action, attempt: int, ordinal: int, causes: Iterable[str]
-    ) -> str | None:
-        """Records an accepted action and returns its id; None if `alter` leaves it out."""
-        step = self._step(_phase("act", attempt), action.agent_id, ordinal)
-        if self._is_left_out(step):
+        Where no ACTION will be written, the DECISION is not written yet either: `write` does
+        that, or `rejection`.
+        """
+        if self._alter and self._is_left_out(
+            self._step(_phase("decide", attempt), action.agent_id, ordinal)
+        ):
             return None
-        return self._record(
-            ActionEvent(
-                simulation_id=self.simulation_id,
-                turn_number=self.turn,
-                agent_id=action.agent_id,
-                action_type=action.action_type,
-                action_payload=dict(action.payload),
-                caused_by=tuple(dict.fromkeys(causes)),
-                step=step,
-            )
+        if not self.writes_decisions:
+            return ()
+        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
+        if self.writes_actions:
+            return (self._decision(action, attempt, ordinal, all_causes),)
+        return all_causes
+
+    def accept(
+        self, action: Action, attempt: int, ordinal: int, decided: Ids, causes: Ids
+    ) -> Accepted | Ids:
+        """Records an accepted action; returns the causes of its absence if `alter` leaves it out.
+
+        `decided` is what `decision` returned, `causes` is what the validator read.
+        """
+        if self._alter and self._is_left_out(
+            self._step(_phase("act", attempt), action.agent_id, ordinal)
+        ):
+            if self.writes_decisions and not self.writes_actions:
+                decided = (self._decision(action, attempt, ordinal, decided),)
+            return (*decided, *causes)
+        accepted = Accepted(action, attempt, ordinal, decided + causes if causes else decided)
+        if self.writes_states:
+            self.write(accepted)
+        return accepted
+
+    def write(self, accepted: Accepted, more: Iterable[str] = ()) -> Ids:
+        """Writes the event that represents an action, once, and returns what its effects name.
+
+        `more` are the causes of what its application read; those that came too late to be named
+        are returned with the event's id.
+        """
+        if not self.writes_decisions:
+            return ()
+        event_id = accepted.event_id
+        if event_id:
+            later = [each for each in more if each not in accepted.causes and each != event_id]
+            return (event_id, *later)
+        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *more)))
+        write = self._action if self.writes_actions else self._decision
+        accepted.event_id = write(
+            accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
         )
+        return (accepted.event_id,)
+
+    def provenance(self, causes: Iterable[str]) -> Ids:
+        """Returns the causes that a reader of a variable names, without implied ones.
+
+        Of too many a notice is written that names them, and stands for them from then on.
+        """
+        if not self.writes_decisions:
+            return ()
+        if type(causes) is tuple and len(causes) == 1:
+            return causes
+        found = self.lineage.prune(causes)
+        while len(found) > PROVENANCE_MAX:
+            groups = [found[n : n + CAUSES_MAX] for n in range(0, len(found), CAUSES_MAX)]
+            found = tuple(map(self._join, groups))
+        return found
 
     def rejection(
-        self, action: Action, attempt: int, ordinal: int, verdict: Verdict, causes: Iterable[str]
+        self,
+        action: Action,
+        attempt: int,
+        ordinal: int,
+        verdict: Verdict,
+        decided: Ids,
+        causes: Ids,
     ) -> str:
-        """Records a refused action with the reason."""
+        """Records a refused action with the reason; returns "" at MILESTONE.
+
+        `decided` is what `decision` returned, `causes` is what the validator read.
+        """
+        if not self.writes_decisions:
+            return ""
+        if not self.writes_actions:
+            decided = (self._decision(action, attempt, ordinal, decided),)
         return self._system(
             "action_rejected",
             "failure",
             self._step(_phase("reject", attempt), action.agent_id, ordinal),
-            tuple(dict.fromkeys(causes)),
+            tuple(dict.fromkeys((*decided, *causes))),
             {
                 "action_type": action.action_type,
                 "action_payload": dict(action.payload),
@@ -143,7 +218,9 @@ class Record:
         )
 
     def retry(self, agent: str, attempt: int, causes: Iterable[str]) -> str:
-        """Records another attempt of an agent in this turn."""
+        """Records another attempt of an agent in this turn; returns "" at MILESTONE."""
+        if not self.writes_decisions:
+            return ""
         step = self._step(_phase("retry", attempt), agent, 0)
         return self._system(
             "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
@@ -154,9 +231,9 @@ class Record:
 
         For a second change in a phase the phase gets a number: `price`, `price~2`.
         """
-        step = self._step(phase, agent, variable.index)
+        step = f"{self.turn}.{phase}.{agent}.{variable.subject}"
         count = self._steps[step] = self._steps.get(step, 0) + 1
-        return step if count == 1 else self._step(f"{phase}~{count}", agent, variable.index)
+        return step if count == 1 else f"{self.turn}.{phase}~{count}.{agent}.{variable.subject}"
 
     def altered_value(self, step: str, value: object) -> object:
         """Returns the value of a STATE: its own, or the one in `alter`."""
@@ -169,35 +246,23 @@ class Record:
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
         """Records a change of a variable."""
-        return self._record(
-            StateEvent(
-                simulation_id=self.simulation_id,
-                turn_number=self.turn,
-                variable_name=variable.declaration.name,
-                old_value=old,
-                new_value=new,
-                scope=variable.scope,
-                caused_by=self._with_turn(causes),
-                step=step,
-            )
-        )
+        details = {
+            "variable_name": variable.declaration.name,
+            "old_value": old,
+            "new_value": new,
+            "scope": variable.scope,
+        }
+        return self._add("STATE", None, self.with_turn(causes), step, details)
 
     def detail(
         self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
-    ) -> str:
+    ) -> None:
         """Records the calculation of a value."""
-        return self._record(
-            DetailEvent(
-                simulation_id=self.simulation_id,
-                turn_number=self.turn,
-                calculation_type=calculation,
-                intermediate_values=dict(values),
-                caused_by=self._with_turn(causes),
-                step=step,
-            )
-        )
+        if self._writes_details:
+            details = {"calculation_type": calculation, "intermediate_values": dict(values)}
+            self._add("DETAIL", None, self.with_turn(causes), step, details)
 
-    def _with_turn(self, causes: Iterable[str]) -> tuple[str, ...]:
+    def with_turn(self, causes: Iterable[str]) -> tuple[str, ...]:
         """Returns the causes, with the turn if there is no other or the turn has causes itself."""
         all_causes = dict.fromkeys(causes)
         all_causes.pop(self.start_id, None)
@@ -212,62 +277,84 @@ class Record:
         self.unmet.discard(step)
         return step in self._alter
 
-    def _milestone(
-        self,
-        kind: str,
-        step: str,
-        causes: tuple[str, ...],
-        *,
-        begins: bool = False,
-        ends: str | None = None,
-        description: str | None = None,
-    ) -> str:
-        event = MilestoneEvent(
-            simulation_id=self.simulation_id,
-            turn_number=self.turn,
-            milestone_type=kind,
-            caused_by=causes,
-            step=step,
-            begins=begins,
-            ends=ends,
-            description=description,
-        )
-        return self._emit_counted(event)
+    def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
+        details = {
+            "decision_type": action.decision_type or action.action_type,
+            "old_value": own_copy(action.instead_of),
+            "new_value": (
+                action.frozen_payload() if action.decision is None else own_copy(action.decision)
+            ),
+        }
+        agent = action.agent_id
+        step = self._step(_phase("decide", attempt), agent, ordinal)
+        return self._add("DECISION", agent, causes, step, details)
+
+    def _action(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
+        details = {
+            "action_type": action.action_type,
+            "action_payload": action.frozen_payload(),
+        }
+        agent = action.agent_id
+        step = self._step(_phase("act", attempt), agent, ordinal)
+        return self._add("ACTION", agent, causes, step, details)
+
+    def _join(self, causes: Ids) -> str:
+        """Returns the id of the notice that names some causes, which is written once a turn."""
+        key = frozenset(causes)
+        event_id = self._joined.get(key)
+        if event_id is None:
+            _, members = SIM.notice("joined", {"count": len(causes)}, {})
+            event_id = self._joined[key] = self._add(
+                "SYSTEM", None, causes, None, members["details"]
+            )
+        return event_id
+
+    def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
+        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **more)
 
     def _system(
         self,
         kind: str,
         status: str,
         step: str,
-        causes: tuple[str, ...],
+        causes: Ids,
         facts: Mapping[str, object],
         *,
         agent_id: str | None = None,
         retry_count: int = 0,
     ) -> str:
-        return self._record(
-            SystemEvent(
+        details = {"error_type": kind, "status": status, "retry_count": retry_count, **facts}
+        return self._add("SYSTEM", agent_id, causes, step, details)
+
+    def _add(
+        self,
+        event_type: str,
+        agent: str | None,
+        causes: Ids,
+        step: str | None,
+        details: Mapping[str, Any],
+        **more: Any,
+    ) -> str:
+        event_id = new_id()
+        self._ready.append(
+            Members(
+                event_id,
+                event_type,
+                1,
+                now(),
+                causes,
                 simulation_id=self.simulation_id,
                 turn_number=self.turn,
-                error_type=kind,
-                status=status,
-                retry_count=retry_count,
-                extra=dict(facts),
-                agent_id=agent_id,
-                caused_by=causes,
+                agent_id=agent,
                 step=step,
+                details=details,
+                **more,
             )
         )
-
-    def _record(self, event: Event) -> str:
-        self.lineage.add(event.event_id, event.caused_by)
-        return self._emit_counted(event)
-
-    def _emit_counted(self, event: Event) -> str:
-        kind = event.event_type
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        self._emit(event)
-        return event.event_id
+        if event_type != "MILESTONE":
+            self.lineage.add(event_id, causes)
+        self.counts[event_type] = self.counts.get(event_type, 0) + 1
+        return event_id
 
 
 def _phase(name: str, attempt: int) -> str:

@@ -1,26 +1,29 @@
 """The run of a simulation in memory, without a file.
 
-Events go to the function `emit`: the orchestrator passes that of an EventWriter, a program
-that needs no file passes `list.append` or its own function. The components are made by the
-scenario, or given as objects.
+Events go to the function `emit` in pieces, a turn at least: the orchestrator passes that of an
+EventWriter, a program that needs no file passes `one_by_one(list.append)` or its own function. The
+components are made by the scenario, or given as objects.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from thence.core.values.codec import Members
 from thence.errors import ScenarioError
 from thence.sim.agents import BaseAgent
 from thence.sim.concurrency import Part, await_result
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
-from thence.sim.ledger import Ledger
+from thence.sim.events import Event, event_of
+from thence.sim.ledger import Ids, Ledger
 from thence.sim.run_events import Emit, Record
 from thence.sim.settings import TerminationSettings
 from thence.sim.state import State
 from thence.sim.turn import Participants, Turn
 from thence.sim.validator import BaseValidator
+from thence.sim.verbosity import VerbosityLevel
 from thence.sim.views import RecordedState
 
 
@@ -57,11 +60,21 @@ def make_components(
     return Components(tuple(agents), engine, validator)
 
 
+def one_by_one(emit: Callable[[Event], object]) -> Emit:
+    """Returns a function for pieces of a run that passes each event to `emit`."""
+
+    def emit_each(piece: Sequence[Members]) -> None:
+        for members in piece:
+            emit(event_of(members))
+
+    return emit_each
+
+
 class Simulation:
     """One run, turn by turn.
 
     `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
-    is the reason of the run's end, empty while it goes on.
+    is the reason of the run's end, empty while it goes on. Events above `verbosity` are not built.
     """
 
     def __init__(
@@ -72,13 +85,14 @@ class Simulation:
         *,
         simulation_id: str = "simulation",
         alter: Mapping[str, object] | None = None,
+        verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
     ) -> None:
         self.config = config
         self.components = components
-        self.record = Record(simulation_id, emit, alter or {})
+        self.record = Record(simulation_id, emit, alter or {}, verbosity)
         self.history: list[State] = []
         self.reason = ""
-        self._reads: Sequence[str] = ()
+        self._reads: Ids = ()
         self._is_ended = False
         self._ledger: Ledger
         self._participants: Participants
@@ -116,7 +130,8 @@ class Simulation:
         engine = self.components.engine
         part = Part("the engine, initializing")
         first_state = await await_result(part, lambda: engine.initialize_state(given))
-        self._ledger = Ledger(table, first_state, self.record.lineage, engine.facts)
+        start = (self.record.start_id,) if self.record.writes_decisions else ()
+        self._ledger = Ledger(table, first_state, start, engine.facts)
         self._participants = Participants(
             agents=self.components.agents,
             validator=self.components.validator,

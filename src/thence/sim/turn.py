@@ -14,14 +14,17 @@ from typing import Protocol, cast
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.actions import Action, Rejection, Verdict
+from thence.sim.actions import Accepted, Action, Rejection, Verdict
 from thence.sim.agents import BaseAgent, Decision
-from thence.sim.concurrency import Part, await_result, await_results, mark_error
-from thence.sim.ledger import Ledger
+from thence.sim.concurrency import Part, ask, await_result, mark_error
+from thence.sim.engine_views import Call, View, Writes
+from thence.sim.ledger import Ids, Ledger
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
-from thence.sim.views import Call, Observation, RecordedState, View, Writes
+from thence.sim.views import Observation, RecordedState
+
+_ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
 
 
 class Rules(Protocol):
@@ -51,13 +54,16 @@ class Participants(msgspec.Struct, frozen=True):
     memory: dict[str, tuple[str, ...]]
 
 
-class Proposal(msgspec.Struct, frozen=True):
-    """An action that an agent decided, before the validator's verdict."""
+class Proposal(msgspec.Struct, frozen=True, gc=False):
+    """An action that an agent decided, before the validator's verdict.
+
+    `decided` is what its ACTION names.
+    """
 
     action: Action
     attempt: int
     ordinal: int
-    decision_id: str
+    decided: Ids
 
 
 class Turn:
@@ -68,19 +74,22 @@ class Turn:
         self._participants = participants
         self._ledger = ledger
         self._record = record
-        self._observed = {
-            agent.name: Observation(ledger, record.turn, participants.seed, agent.name)
-            for agent in participants.agents
-        }
-        self._accepted: dict[str, list[tuple[Action, str, str]]] = {}
+        self._observed: dict[str, Observation] = {}
+        self._accepted: dict[str, list[Accepted]] = {}
         self._inaction: dict[str, list[str]] = {}
         self._retries: dict[str, list[str]] = {}
 
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
+        seed = self._participants.seed
         agents: Sequence[BaseAgent] = self._participants.agents
+        for agent in agents:
+            name = agent.name
+            self._observed[name] = Observation(self._ledger, self.number, seed, name)
         for attempt in range(self._participants.retries + 1):
             refused_names = await self._attempt(agents, attempt)
+            if not refused_names:
+                break
             agents = [agent for agent in agents if agent.name in refused_names]
         await self._apply(rules)
         await self._apply_rules(rules)
@@ -88,101 +97,129 @@ class Turn:
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
-        parts = [
-            Part(f"agent {each.name}", partial(self._decision_causes, each.name), each.name)
-            for each in agents
-        ]
-        calls = [partial(agent.decide_action, self._observed[agent.name]) for agent in agents]
-        answers = await await_results(list(zip(parts, calls, strict=True)))
+        observed = self._observed
+        answers = await ask(
+            [(agent.decide_action, (observed[agent.name],)) for agent in agents],
+            lambda place: self._part_of(agents[place].name),
+        )
         proposals: list[Proposal] = []
-        for agent, part, answer in zip(agents, parts, answers, strict=True):
-            try:
-                actions = _as_actions(agent.name, answer)
-            except ThenceError as error:
-                mark_error(error, part)
-                raise
-            proposals += self._decide(agent, actions, attempt)
-        verdicts = await self._judge(proposals)
-        rejections_by_agent: dict[str, list[Rejection]] = {}
-        decisions_by_agent: dict[str, list[str]] = {}
-        for proposal, (verdict, causes) in zip(proposals, verdicts, strict=True):
+        for agent, answer in zip(agents, answers, strict=True):
+            proposals += self._decide(agent.name, self._actions(agent.name, answer), attempt)
+        rejections: dict[str, list[Rejection]] = {}
+        remembered: dict[str, list[str]] = {}
+        for proposal, (verdict, causes) in zip(
+            proposals, await self._judge(proposals), strict=True
+        ):
             name = proposal.action.agent_id
-            if not verdict.is_valid:
-                rejections_by_agent.setdefault(name, []).append(
-                    self._reject(proposal, verdict, causes)
-                )
-            else:
-                decisions_by_agent.setdefault(name, []).append(proposal.decision_id)
+            if verdict.is_valid:
+                remembered.setdefault(name, []).extend(proposal.decided)
                 self._accept(proposal, causes)
-        for agent in agents:
-            if agent.remembers:
-                remembered = decisions_by_agent.get(agent.name) or self._decision_causes(agent.name)
-                self._participants.memory[agent.name] = self._record.lineage.prune(remembered)
+            else:
+                rejections.setdefault(name, []).append(self._reject(proposal, verdict, causes))
+        if self._record.writes_decisions:
+            for agent in agents:
+                if agent.remembers:
+                    self._remember(agent.name, remembered.get(agent.name))
         if attempt < self._participants.retries:
-            for name, rejections in rejections_by_agent.items():
-                self._start_retry(name, rejections, attempt)
-        return set(rejections_by_agent)
+            for name, refused in rejections.items():
+                self._start_retry(name, refused, attempt)
+        return set(rejections)
 
-    def _decide(self, agent: BaseAgent, actions: Sequence[Action], attempt: int) -> list[Proposal]:
+    def _actions(self, name: str, answer: Decision) -> Sequence[Action]:
+        if type(answer) is Action and type(answer.payload) is dict:
+            return (answer,)
+        if answer is None:
+            return ()
+        try:
+            return _as_actions(name, answer)
+        except ThenceError as error:
+            mark_error(error, self._part_of(name))
+            raise
+
+    def _part_of(self, name: str) -> Part:
+        return Part(f"agent {name}", partial(self._decision_causes, name), name)
+
+    def _remember(self, name: str, decisions: Iterable[str] | None) -> None:
+        """Keeps what a remembering agent's next decision names: its decisions, or why none."""
+        causes = decisions or self._decision_causes(name)
+        self._participants.memory[name] = self._record.provenance(causes)
+
+    def _remember_written(self) -> None:
+        """Keeps the decisions that were not written before their actions were applied."""
+        for agent in self._participants.agents:
+            if agent.remembers and (accepted := self._accepted.get(agent.name)):
+                self._remember(agent.name, [each.event_id for each in accepted])
+
+    def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Proposal]:
         """Records an agent's decisions; without any, its inaction has causes."""
-        name = agent.name
-        causes = self._decision_causes(name)
+        record = self._record
+        causes = self._decision_causes(name) if record.writes_decisions else ()
         proposals = []
         for ordinal, answer in enumerate(actions):
-            action = msgspec.structs.replace(answer, agent_id=name)
-            decision_id = self._record.decision(action, attempt, ordinal, causes)
-            if decision_id is not None:
-                proposals.append(Proposal(action, attempt, ordinal, decision_id))
-        if not proposals:
+            action = answer
+            if answer.agent_id != name:
+                action = msgspec.structs.replace(answer, agent_id=name)
+            decided = record.decision(action, attempt, ordinal, causes)
+            if decided is not None:
+                proposals.append(Proposal(action, attempt, ordinal, decided))
+        if not proposals and record.writes_decisions:
             self._inaction.setdefault(name, []).extend(self._observed_causes(name))
         return proposals
 
-    def _observed_causes(self, name: str) -> tuple[str, ...]:
+    def _observed_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's reads in this turn, and of its memory."""
         return (*self._observed[name].causes, *self._participants.memory.get(name, ()))
 
-    def _decision_causes(self, name: str) -> tuple[str, ...]:
+    def _decision_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's decision now, with those of another attempt."""
         return (*self._observed_causes(name), *self._retries.get(name, ()))
 
-    async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, tuple[str, ...]]]:
+    async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, Ids]]:
         """Returns each proposal's verdict with the causes of the validator's reads."""
+        validator = self._participants.validator
+        judge = validator.validate_action
+        if getattr(judge, "__func__", None) is BaseValidator.validate_action:
+            return [_ACCEPTED] * len(proposals)
+        seed = self._participants.seed
         states = [
-            RecordedState(
-                self._ledger, self.number, self._participants.seed, proposal.action.agent_id
-            )
+            RecordedState(self._ledger, self.number, seed, proposal.action.agent_id)
             for proposal in proposals
         ]
-        judge = self._participants.validator.validate_action
-        pairs = list(zip(proposals, states, strict=True))
-        parts = [
-            Part("the validator", partial(_verdict_causes, each, state), each.action.agent_id)
-            for each, state in pairs
+
+        def part_of(place: int) -> Part:
+            proposal, state = proposals[place], states[place]
+            causes = partial(self._verdict_causes, proposal, state)
+            return Part("the validator", causes, proposal.action.agent_id)
+
+        calls = [
+            (judge, (proposal.action, state))
+            for proposal, state in zip(proposals, states, strict=True)
         ]
-        calls = [partial(judge, each.action, state) for each, state in pairs]
-        verdicts = await await_results(list(zip(parts, calls, strict=True)))
-        for part, verdict in zip(parts, verdicts, strict=True):
-            _check_verdict(verdict, part)
+        verdicts = await ask(calls, part_of)
+        for place, verdict in enumerate(verdicts):
+            if not isinstance(verdict, Verdict):
+                raise _no_verdict(verdict, part_of(place))
         return [
             (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
         ]
 
-    def _accept(self, proposal: Proposal, causes: Iterable[str]) -> None:
-        action, ordinal = proposal.action, proposal.ordinal
-        all_causes = (proposal.decision_id, *causes)
-        action_id = self._record.action(action, proposal.attempt, ordinal, all_causes)
-        if action_id is None:
-            self._inaction.setdefault(action.agent_id, []).extend(all_causes)
-            return
-        phase = f"apply{ordinal}"
-        if proposal.attempt:
-            phase = f"apply{ordinal}-{proposal.attempt}"
-        self._accepted.setdefault(action.agent_id, []).append((action, phase, action_id))
+    def _verdict_causes(self, proposal: Proposal, state: RecordedState) -> Ids:
+        return (*proposal.decided, *state.causes)
 
-    def _reject(self, proposal: Proposal, verdict: Verdict, causes: Iterable[str]) -> Rejection:
+    def _accept(self, proposal: Proposal, causes: Ids) -> None:
+        action = proposal.action
+        found = self._record.accept(
+            action, proposal.attempt, proposal.ordinal, proposal.decided, causes
+        )
+        if isinstance(found, Accepted):
+            self._accepted.setdefault(action.agent_id, []).append(found)
+        else:
+            self._inaction.setdefault(action.agent_id, []).extend(found)
+
+    def _reject(self, proposal: Proposal, verdict: Verdict, causes: Ids) -> Rejection:
         action = proposal.action
         rejection_id = self._record.rejection(
-            action, proposal.attempt, proposal.ordinal, verdict, (proposal.decision_id, *causes)
+            action, proposal.attempt, proposal.ordinal, verdict, proposal.decided, causes
         )
         inaction = self._inaction.setdefault(action.agent_id, [])
         inaction += (*self._observed_causes(action.agent_id), *causes)
@@ -191,47 +228,47 @@ class Turn:
     def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
         """Starts the next attempt of an agent, whose decisions will name the rejections."""
         all_causes = [rejection.event_id for rejection in rejections]
-        retried_id = self._record.retry(name, attempt + 1, all_causes)
-        self._retries.setdefault(name, []).append(retried_id)
+        if retried_id := self._record.retry(name, attempt + 1, all_causes):
+            self._retries.setdefault(name, []).append(retried_id)
         self._observed[name].rejections += tuple(rejections)
 
     async def _apply(self, rules: Rules) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""
+        seed = self._participants.seed
         accepted = [
             each
             for agent in self._participants.agents
             for each in self._accepted.get(agent.name, ())
         ]
-        applied = {id(action): (phase, action_id) for action, phase, action_id in accepted}
-        state = RecordedState(self._ledger, self.number, self._participants.seed)
-        writes = Writes(
-            self._ledger,
-            self._record,
-            self._participants.seed,
-            applied,
-            self._participants.reach,
-            state,
-        )
-        actions = [action for action, _, _ in accepted]
+        state = RecordedState(self._ledger, self.number, seed)
+        reach = self._participants.reach
+        writes = Writes(self._ledger, self._record, seed, accepted, reach, state)
+        actions = [each.action for each in accepted]
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
-        action_ids = [action_id for _, _, action_id in accepted]
-        part = Part("the engine, applying actions", lambda: (*action_ids, *state.causes))
+        part = Part("the engine, applying actions", lambda: (*writes.all_ids(), *state.causes))
         result = await await_result(part, partial(rules.apply_actions, state, actions, writes))
+        for each in accepted:
+            self._record.write(each)
+        if self._record.writes_decisions and not self._record.writes_actions:
+            self._remember_written()
         self._record_returned_state(before, result, "apply")
         self._record_inaction()  # and the agent might have changed them later
 
     def _record_inaction(self) -> None:
         """Adds the causes of inaction to the variables that the agent might have changed."""
+        record, provenance = self._record, self._ledger.provenance
         for name, causes in self._inaction.items():
             for index in self._participants.reach.get(name, ()):
-                self._ledger.add_causes(index, causes)
+                known = provenance[index]
+                if set(causes).difference(known):
+                    provenance[index] = record.provenance((*known, *causes))
 
     async def _apply_rules(self, rules: Rules) -> None:
-        call = Call("rules", ())
+        call = Call("rules")
         view = View(self._ledger, self._record, self._participants.seed, call)
         before = self._ledger.state(self.number)
-        part = Part("the engine, applying its rules", lambda: call.reads)
+        part = Part("the engine, applying its rules", call.causes)
         result = await await_result(part, partial(rules.apply_engine_rules, view))
         view.close()
         self._record_returned_state(before, result, "rules")
@@ -252,10 +289,14 @@ class Turn:
         if not changed:
             return
         _warn_of_unrecorded(self._ledger, self.number, changed)
-        causes = [action_id for each in self._accepted.values() for _, _, action_id in each]
-        call = Call(f"{phase}-unrecorded", (causes,))
+        call = Call(f"{phase}-unrecorded", [[self._all_ids()]])
         call.writes.update({index: result.values()[index] for index in changed})
         View(self._ledger, self._record, self._participants.seed, call, NOBODY).close()
+
+    def _all_ids(self) -> Ids:
+        """Returns the ids of the events that represent the actions of the turn."""
+        every = [each for accepted in self._accepted.values() for each in accepted]
+        return tuple([each.event_id for each in every if each.event_id])
 
 
 def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
@@ -275,20 +316,15 @@ def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
     return cast(Sequence[Action], actions)
 
 
-def _verdict_causes(proposal: Proposal, state: RecordedState) -> tuple[str, ...]:
-    return (proposal.decision_id, *state.causes)
-
-
-def _check_verdict(verdict: object, part: Part) -> None:
-    if not isinstance(verdict, Verdict):
-        error = ThenceError(
-            "could not take the verdict",
-            place="of the validator",
-            cause=f"it returned {verdict!r:.60}",
-            hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
-        )
-        mark_error(error, part)
-        raise error
+def _no_verdict(verdict: object, part: Part) -> ThenceError:
+    error = ThenceError(
+        "could not take the verdict",
+        place="of the validator",
+        cause=f"it returned {verdict!r:.60}",
+        hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
+    )
+    mark_error(error, part)
+    return error
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:

@@ -1,22 +1,26 @@
 """The variables of a simulation, each with a fixed index.
 
 A variable belongs to a scope: `global`, `place/<name>` or `agent/<name>`. Its index is its
-position in the scenario's list of variables and never changes during a run; the `step` of an
-event that changes the variable contains that index.
+position in the list of variables and never changes during a run; the `step` of an event that
+changes the variable contains its scope and name.
 """
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from thence.core.nearest import nearest
 from thence.errors import ThenceError
 
 GLOBAL = "global"
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
-_IMMUTABLE = frozenset((float, int, bool, str))
+IMMUTABLE = frozenset((float, int, bool, str))
+_NO_NAMES: Mapping[str, int] = {}
+_NUMBERS: Mapping[str, type] = {"int": int, "float": float}
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float": (float, int),
     "int": (int,),
@@ -26,6 +30,10 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "list": (list, tuple),
     "dict": (Mapping,),
 }
+
+
+class _NoNumber:
+    """Stands for the types whose values are always checked at length."""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,11 +87,11 @@ class Variable(msgspec.Struct, frozen=True):
     index: int
     scope: str
     declaration: Declaration
+    subject: str = ""
+    """The subject of its STATE events: scope and name."""
 
-    @property
-    def subject(self) -> str:
-        """The subject of its STATE events: scope and name."""
-        return f"{self.scope}/{self.declaration.name}"
+    def __post_init__(self) -> None:
+        force_setattr(self, "subject", f"{self.scope}/{self.declaration.name}")
 
     def converted(self, value: object) -> object:
         """Returns the value to store: floats as float, lists and maps as copies.
@@ -104,7 +112,10 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 class VariableTable:
-    """All variables of a run, found by index or by scope and name."""
+    """All variables of a run, found by index or by scope and name.
+
+    A scope is added with all its variables; their indices follow those of earlier scopes.
+    """
 
     def __init__(
         self,
@@ -115,22 +126,15 @@ class VariableTable:
         places: Iterable[str] = (),
         agents: Iterable[str] = (),
     ) -> None:
-        per_place, per_agent = tuple(place_vars), tuple(agent_vars)
-        declarations = [(GLOBAL, declaration) for declaration in global_vars]
-        declarations += [
-            (f"place/{name}", declaration) for name in places for declaration in per_place
-        ]
-        declarations += [
-            (f"agent/{name}", declaration) for name in agents for declaration in per_agent
-        ]
-        self._variables = tuple(
-            Variable(index, scope, declaration)
-            for index, (scope, declaration) in enumerate(declarations)
-        )
-        self._indices = {(v.scope, v.declaration.name): v.index for v in self._variables}
-        self._by_scope: dict[str, list[int]] = {}
-        for variable in self._variables:
-            self._by_scope.setdefault(variable.scope, []).append(variable.index)
+        per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
+        self._variables: list[Variable] = []
+        self._by_scope: dict[str, dict[str, int]] = {}
+        self._fast: list[tuple[type, float, float]] = []
+        self._add(GLOBAL, tuple(global_vars))
+        for name in places:
+            self._add(f"place/{name}", per_place)
+        for name in agents:
+            self.add_agent(name)
 
     def __len__(self) -> int:
         return len(self._variables)
@@ -141,26 +145,45 @@ class VariableTable:
     def __getitem__(self, index: int) -> Variable:
         return self._variables[index]
 
+    def add_agent(self, name: str) -> None:
+        """Adds the variables of an agent."""
+        self._add(f"agent/{name}", self._per_agent)
+
+    def names(self, scope: str) -> Mapping[str, int]:
+        """Returns the index of each variable of one owner by name; {} for an unknown owner."""
+        return self._by_scope.get(scope, _NO_NAMES)
+
     def index(self, scope: str, name: str) -> int:
         """Returns the index of a variable; ThenceError, with the nearest name, if it is unknown."""
         try:
-            return self._indices[scope, name]
+            return self._by_scope[scope][name]
         except KeyError:
-            raise self._unknown(scope, name) from None
+            raise self.unknown(scope, name) from None
 
     def of_scope(self, scope: str) -> tuple[int, ...]:
         """Returns the indices of all variables of one owner."""
-        return tuple(self._by_scope.get(scope, ()))
+        return tuple(self.names(scope).values())
 
     def scopes(self) -> tuple[str, ...]:
         """Returns the owners of variables, in the order of the indices."""
-        return tuple(self._by_scope)
+        return tuple(scope for scope, names in self._by_scope.items() if names)
 
     def defaults(self) -> tuple[object, ...]:
         """Returns each variable's default, in the order of the indices."""
         return tuple(variable.converted(variable.declaration.default) for variable in self)
 
-    def _unknown(self, scope: str, name: str) -> ThenceError:
+    def converted(self, index: int, value: object) -> object:
+        """Returns the value to store in a variable, as `Variable.converted` does.
+
+        Numbers of the declared type within the bounds, the most common values, take a short way.
+        """
+        kind, minimum, maximum = self._fast[index]
+        if type(value) is kind and minimum <= value <= maximum:  # type: ignore[operator]
+            return value
+        return self._variables[index].converted(value)
+
+    def unknown(self, scope: str, name: str) -> ThenceError:
+        """Returns the error for a variable that is not declared, with the nearest name."""
         near = nearest(f"{scope}/{name}", (each.subject for each in self), likeness=0)
         return ThenceError(
             "could not find the variable",
@@ -169,10 +192,20 @@ class VariableTable:
             hint=f"the nearest is {near[0]}" if near else "declare it in state_variables",
         )
 
+    def _add(self, scope: str, declarations: Iterable[Declaration]) -> None:
+        names = self._by_scope[scope] = {}
+        for declaration in declarations:
+            names[declaration.name] = index = len(self._variables)
+            self._variables.append(Variable(index, scope, declaration))
+            kind = _NUMBERS.get(declaration.kind, _NoNumber)
+            low = -math.inf if declaration.minimum is None else declaration.minimum
+            high = math.inf if declaration.maximum is None else declaration.maximum
+            self._fast.append((kind, low, high))
+
 
 def own_copy(value: object) -> object:
     """Returns a value that shares no list or map with `value`."""
-    if type(value) in _IMMUTABLE:
+    if type(value) in IMMUTABLE:
         return value
     return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
 

@@ -10,15 +10,16 @@ recorded in the event.
 """
 
 import asyncio
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 
 from thence.context import current_causes
 from thence.core.values.causes import Cause, id_of
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft
-from thence.core.values.payload import Repair, repair, shorten
+from thence.core.values.payload import Repair, is_plain, repair, shorten
 from thence.core.values.unwritten_causes import Lending
 from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
@@ -32,7 +33,7 @@ from thence.replica import (
     open_host_log,
     watch_forks,
 )
-from thence.sim.events import Event, SystemEvent
+from thence.sim.events import Event, SystemEvent, event_of
 from thence.sim.log_messages import Records
 from thence.sim.verbosity import VerbosityLevel, level_of
 
@@ -101,7 +102,9 @@ class EventWriter:
         writes_refusals = self.verbosity >= VerbosityLevel.DECISION
         self._system_events = _FAILURES | _REFUSALS if writes_refusals else _FAILURES
         is_sync = self.mode is WriteMode.SYNC
-        self._append = self._log.for_host(draft_of, _APPEND_S if is_sync else None)
+        wait_s = _APPEND_S if is_sync else None
+        self._append = self._log.for_host(draft_of, wait_s)
+        self._append_members = self._log.for_host(draft_of_members, wait_s)
         self._lending = Lending()
         self._lending_lock = RLock()
         self._has_lent = False
@@ -158,7 +161,7 @@ class EventWriter:
         if self._has_lent or len(causes) > CAUSES_MAX:
             causes = self._resolve_causes(event.event_id, causes)
         try:
-            is_accepted = self._append(event, causes)
+            is_accepted = not self._append([(event, causes)])
         except (InvalidEvent, WriterClosed):
             raise
         except ThenceError as error:
@@ -168,6 +171,39 @@ class EventWriter:
         if not is_accepted:
             self._lend(event.event_id, causes)
         return is_accepted
+
+    def emit_piece(self, piece: Sequence[Members]) -> None:
+        """Writes, with one sync, or queues the events that a run built."""
+        if not self._is_started or self._is_stopped:
+            self._begin()
+        around, inherited = current_causes(), self._inherited_causes
+        # an effect must not name a cause of the same piece that the queue has dropped
+        parts = (piece,) if self.mode is WriteMode.SYNC else zip(piece)
+        for part in parts:
+            pairs = []
+            for members in part:
+                causes = members.caused_by
+                causes += around or (() if causes else inherited)
+                if self._has_lent or len(causes) > CAUSES_MAX:
+                    causes = self._resolve_causes(members.event_id, causes)
+                pairs.append((members, causes))
+            self._context["turn_number"] = part[-1].turn_number
+            self._emit_pairs(pairs)
+
+    def _emit_pairs(self, pairs: list[tuple[Members, tuple[str, ...]]]) -> None:
+        try:
+            refused = self._append_members(pairs)
+        except WriterClosed:
+            raise
+        except ThenceError as error:
+            refused = [members for members, _ in pairs]
+            self._failed_count += len(refused)
+            event_ids = [members.event_id for members in refused]
+            self._records("failed", {"event_ids": event_ids, "error": error})
+        refused_ids = {members.event_id for members in refused}
+        for members, causes in pairs if refused_ids else ():
+            if members.event_id in refused_ids:
+                self._lend(members.event_id, causes)
 
     async def start(self) -> None:
         """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
@@ -259,6 +295,20 @@ def _with_simulation_id(event: Event, simulation_id: str) -> Event:
     """Returns an event without simulation_id with that of the writer."""
     data = event.to_dict() | {"simulation_id": simulation_id}
     return type(event).from_dict(data)
+
+
+def draft_of_members(
+    members: Members, causes: tuple[str, ...], external: tuple[str, ...] = ()
+) -> Draft:
+    """Encodes an event that a run built, as `draft_of` does."""
+    if is_plain(cast(dict[str, Any], members.details)):
+        members.caused_by = causes
+        members.external_causes = external
+        try:
+            return draft(members)
+        except InvalidEvent:  # repaired below
+            pass
+    return _repair_draft(event_of(members), causes, external)
 
 
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:

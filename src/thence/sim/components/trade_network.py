@@ -14,8 +14,8 @@ from thence.sim.components.trade_markets import Market, TradeMap
 from thence.sim.components.trade_order import StandingOrder, parse
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.engine_views import View
 from thence.sim.state import State
-from thence.sim.views import View
 
 _STOCK_MAX = 120
 
