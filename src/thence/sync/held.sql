@@ -48,9 +48,23 @@ CREATE TABLE notices (
     PRIMARY KEY (kind, digest)
 ) WITHOUT ROWID;
 
+-- blocks that differ for good, with count and sum here and on the server: as long as both stay, the
+-- server is not asked for its digests again
+CREATE TABLE settled (
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sum BLOB NOT NULL,
+    their_count INTEGER NOT NULL,
+    their_sum BLOB NOT NULL,
+    PRIMARY KEY (node, block)
+) WITHOUT ROWID;
+
 -- lines that the server or this log can't take, with the reason
 CREATE TABLE parked (
     direction TEXT NOT NULL, -- push, pull
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
     digest BLOB NOT NULL,
     event_id TEXT NOT NULL,
     reason TEXT NOT NULL,
