@@ -9,6 +9,7 @@ from thence.core.wire.seals import Signer
 from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
 from thence.replica import Disk, Log, now
 from thence.sync.held_lines import HeldLine, HeldLines
+from thence.sync.restored_logs import leave_reused_node
 from thence.sync.sealing import is_authored, own_nodes, proven, seal_own_lines
 from thence.sync.taking_back import carry_out
 from thence.sync.transport import Transport
@@ -44,6 +45,12 @@ class AuthoredLines:
         with suppress(AppendFailed, LogReadOnly, LogBusy):
             return seal_own_lines(self._log, self._held, self._signer, self._disk)
         return 0
+
+    def leave_reused_node(self) -> bool:
+        """Gives the log another node if its own seals show that it was restored; reports it."""
+        if self._signer is None:
+            return False
+        return leave_reused_node(self._log, self._held, self._signer.public_key, self._disk)
 
     def take_back(self) -> int:
         """Carries out the proven redactions that the log holds; returns how many lines changed."""

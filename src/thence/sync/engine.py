@@ -137,6 +137,7 @@ class SyncEngine:
             try:
                 self._fetch(self._held.differences.missing_here())
                 self._held.move_cursor(cursor or "")
+                self._authored.leave_reused_node()
                 self._taken_back = self._authored.take_back()
                 self._taken += self._authored.complete()
                 self._authored.outrank()

@@ -4,7 +4,7 @@ They are found by the kind of notice alone; what they prove is for `sealing` to 
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -109,10 +109,16 @@ class HeldNotices:
             numbers.setdefault(seq, []).append(digest)
         return numbers
 
-    def last_number(self, node: str) -> int:
-        """Returns the highest number of a node's lines, 0 without one."""
-        sql = "SELECT max(seq) FROM lines WHERE node = ?"
-        return int(self._db.execute(sql, (node,)).fetchone()[0] or 0)
+    def last_number(self, node: str, but: Collection[bytes] = ()) -> int:
+        """Returns the highest number of a node's lines, 0 without one; some lines don't count."""
+        sql = "SELECT block, seq, digest FROM lines WHERE node = ? ORDER BY block DESC"
+        last, last_block = 0, -1
+        for block, seq, digest in self._db.execute(sql, (node,)):
+            if last and block != last_block:
+                break
+            if digest not in but:
+                last, last_block = max(last, seq), block
+        return last
 
     def node_of(self, digest: bytes) -> str | None:
         """Returns the node of a line, None if the log does not hold it."""
