@@ -127,7 +127,8 @@ class SyncEngine:
         error: ThenceError | None = None
         try:
             self._held.update()  # first: what is not known to be here can't be counted as left
-            self._relay(self._held.parked.pulled(), is_parked=True)
+            if self._relay(self._held.parked.pulled(), is_parked=True):
+                self._held.update()
             self._sealed = self._authored.seal()
             cursor = self._compare(self._fetched_max)
             if cursor is None:
@@ -217,7 +218,6 @@ class SyncEngine:
         found = self._log.relay(lines)
         taken = (*found.taken, *found.beside)
         self._taken += len(taken)
-        self._held.notices.contest(event.event_id for event in found.beside)
         kept_back = {event.line for event in found.parked}
         if is_parked:
             freed = [line for line in lines if line not in kept_back]

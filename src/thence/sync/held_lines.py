@@ -40,8 +40,8 @@ _NAME = "held.db"
 _TRIES_MAX = 5
 _READ_LINES = 1_000
 
-# the number of a line, and where it stands: offset and length
-_Extent = tuple[int, int, int]
+# the id and the number of a line, and where it stands: offset and length
+_Found = tuple[bytes, int, int, int]
 
 
 class HeldLine(NamedTuple):
@@ -167,7 +167,7 @@ class HeldLines:
         known = match_segments(self._disk, self._folder, snapshots(self._db), there)
         if known is None:  # repaired, cut or restored
             with writing(self._db):
-                for table in ("segments", "lines", "notices"):
+                for table in ("segments", "lines", "ids", "notices"):
                     self._db.execute(f"DELETE FROM {table}")
                 self._db.execute("UPDATE blocks SET count = 0, sum = x''")
             known = {}
@@ -183,7 +183,7 @@ class HeldLines:
         ):
             intake.sync()
             for block in intake.blocks():
-                rows: dict[Place, dict[bytes, _Extent]] = {}
+                rows: dict[Place, dict[bytes, _Found]] = {}
                 for found in lines_of(block, self._vocabulary):
                     if not isinstance(found.content, BadLine):
                         self._sort_in(rows, found.content, found.offset)
@@ -191,19 +191,23 @@ class HeldLines:
                     self._add(place, lines, intake.id)
             intake.save(self._db)
 
-    def _sort_in(self, rows: dict[Place, dict[bytes, _Extent]], event: Event, offset: int) -> None:
+    def _sort_in(self, rows: dict[Place, dict[bytes, _Found]], event: Event, offset: int) -> None:
         try:
             digest = digest_of(event)
         except InvalidEvent:
             return  # it has no digests: no server takes it
         seq = 0 if event.is_foreign else event.seq
-        rows.setdefault(place_in(event, digest), {})[digest] = (seq, offset, len(event.line))
+        event_id = event.event_id.encode(errors="surrogatepass")
+        found = (event_id, seq, offset, len(event.line))
+        rows.setdefault(place_in(event, digest), {})[digest] = found
         if seq:
             self.notices.note(event, digest)
 
-    def _add(self, place: Place, lines: Mapping[bytes, _Extent], segment: int) -> None:
+    def _add(self, place: Place, lines: Mapping[bytes, _Found], segment: int) -> None:
         known = self._digests(place)
-        new = [(*place, d, at[0], segment, *at[1:]) for d, at in lines.items() if d not in known]
+        fresh = {digest: found for digest, found in lines.items() if digest not in known}
+        new = [(*place, d, seq, segment, *extent) for d, (_, seq, *extent) in fresh.items()]
+        self._db.executemany(_ID, [found[:1] for found in fresh.values()])
         self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", new)
         sql = "SELECT count, sum FROM blocks WHERE node = ? AND block = ?"
         row = self._db.execute(sql, place).fetchone()
@@ -228,4 +232,5 @@ class HeldLines:
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
 
+_ID = "INSERT INTO ids (event_id) VALUES (?) ON CONFLICT DO UPDATE SET is_contested = TRUE"
 _NAMED = "SELECT node, block, digest, segment, offset, length FROM lines WHERE digest = ?"
