@@ -1,6 +1,5 @@
 """Lines under a log's own node that it lacks: what its key sealed gives it another node."""
 
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -75,9 +74,7 @@ class Backup:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._files = {
-            path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
-        }
+        self._files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     def restore(self):
         for path in self._folder.rglob("*"):

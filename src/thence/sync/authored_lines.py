@@ -1,6 +1,6 @@
 """The part of a round that is about who wrote a line: seals, redactions, and missing bodies."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from thence.core.values.digests import BODY_DIGEST, same_line_key
@@ -77,9 +77,13 @@ class AuthoredLines:
             self._log.redactions.outrank(outranked)
             self._held.notices.settle(settled)
 
-    def complete(self) -> int:
-        """Gives withheld lines their bodies, where the server has them; returns how many."""
+    def complete(self, withheld: Collection[bytes]) -> int:
+        """Gives withheld lines their bodies, where the server has them; returns how many.
+
+        The server is not asked for those that it named as withheld itself.
+        """
         lacking = self._held.notices.redacted_lines() - self._log.redactions.digests()
+        lacking = lacking.difference(withheld)
         wanted = sorted(lacking)[:PAGE_EVENTS_MAX]
         found = self._transport.lines(wanted) if wanted else ()
         whole = [line for line in found if _BODY_DIGEST not in line]

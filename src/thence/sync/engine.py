@@ -32,6 +32,7 @@ from thence.errors import (
     InvalidEvent,
     ThenceError,
 )
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import known_key
 from thence.sync.authored_lines import AuthoredLines
@@ -48,6 +49,7 @@ PARKED_IN_ROUND_MAX = 100
 PAGES_MAX = 100_000
 # lines to take one by one; more of them come in pages
 FETCHED_MAX = 10_000
+_NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 
@@ -140,7 +142,7 @@ class SyncEngine:
                 self._held.move_cursor(cursor or "")
                 self._authored.leave_reused_node()
                 self._taken_back = self._authored.take_back()
-                self._taken += self._authored.complete()
+                self._taken += self._authored.complete(self._withheld)
                 self._authored.outrank()
             except BadAnswer:  # what the server withholds keeps nothing here
                 self._bring()
@@ -223,7 +225,8 @@ class SyncEngine:
             freed = [line for line in lines if line not in kept_back]
             self._held.parked.unpark("pull", map(self._digest, freed))
         for event in found.parked:
-            reason = f"its clock, {event.lamport_clock}, is too far ahead"
+            is_far = event.lamport_clock > CLOCK_AHEAD_MAX
+            reason = f"its clock, {event.lamport_clock}, is too far ahead" if is_far else _NO_ROOM
             parked = ParkedLine("pull", event.event_id, reason)
             digest = self._digest(event.line)
             self._held.parked.park(parked, place_in(event, digest), digest, event.line)

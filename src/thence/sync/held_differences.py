@@ -68,7 +68,7 @@ class HeldDifferences:
             )
             self._db.executemany("INSERT INTO differing VALUES (?, ?)", theirs)
             for place, known in theirs.items():
-                self._add(((place, digest) for digest in known))
+                self._add((place, digest) for digest in known)
                 self._db.execute(
                     "UPDATE blocks SET delivered_count = ? WHERE node = ? AND block = ?",
                     (len(self._digests("lines", place) & known), *place),
@@ -117,7 +117,9 @@ class HeldDifferences:
             lines, theirs = self._digests("lines", place), self._digests("theirs", place)
             if lines != theirs and self._is_settled(place, lines, theirs):
                 pair = (own.get(place, EMPTY), EMPTY.plus_all(tuple(theirs)))
-                sums = [part for one in pair for part in (one.count, one.sum.to_bytes(DIGEST_BYTES))]
+                sums = [
+                    part for one in pair for part in (one.count, one.sum.to_bytes(DIGEST_BYTES))
+                ]
                 with writing(self._db):
                     self._db.execute(
                         "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?, ?, ?)", (*place, *sums)

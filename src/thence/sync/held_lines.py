@@ -206,7 +206,7 @@ class HeldLines:
     def _add(self, place: Place, lines: Mapping[bytes, _Found], segment: int) -> None:
         known = self._digests(place)
         fresh = {digest: found for digest, found in lines.items() if digest not in known}
-        new = [(*place, d, seq, segment, *extent) for d, (_, seq, *extent) in fresh.items()]
+        new = [(*place, d, at[1], segment, *at[2:]) for d, at in fresh.items()]
         self._db.executemany(_ID, [found[:1] for found in fresh.values()])
         self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", new)
         sql = "SELECT count, sum FROM blocks WHERE node = ? AND block = ?"

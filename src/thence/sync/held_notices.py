@@ -80,9 +80,9 @@ class HeldNotices:
         return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED_LINE,)))
 
     def contested(self) -> list[str]:
-        """Returns the ids under which the lines differ, at most 1,000; the next call returns others.
+        """Returns the ids under which lines differ and none is proven, at most 1,000.
 
-        Those that were settled are left out.
+        Where there are more, the next call returns others.
         """
         row = self._db.execute("SELECT value FROM state WHERE key = 'contested'").fetchone()
         after = bytes.fromhex(row[0]) if row else b""
@@ -103,8 +103,7 @@ class HeldNotices:
 
     def _contested(self, after: bytes) -> list[bytes]:
         sql = (
-            "SELECT event_id FROM ids WHERE is_contested AND event_id > ?"
-            " ORDER BY event_id LIMIT ?"
+            "SELECT event_id FROM ids WHERE is_contested AND event_id > ? ORDER BY event_id LIMIT ?"
         )
         return [row[0] for row in self._db.execute(sql, (after, _CONTESTED_MAX))]
 

@@ -20,8 +20,8 @@ def leave_reused_node(log: Log, held: HeldLines, public_key: str, disk: Disk) ->
     """Gives a restored log another node, and reports whether it did.
 
     A log was restored if a seal by its own key covers a line that came from elsewhere under its
-    node, and the log itself gave the number to another line, or never got so far. A line that damage
-    took from it leaves a hole, and is no sign. Raises LogBusy, LogReadOnly, AppendFailed.
+    node, and the log itself gave the number to another line, or never got so far. A line that
+    damage took from it leaves a hole, and is no sign. Raises LogBusy, LogReadOnly, AppendFailed.
     """
     try:
         node = known_node_id(disk, log.folder)
