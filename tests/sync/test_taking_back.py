@@ -190,6 +190,9 @@ def test_body_that_nobody_may_have_taken_is_given_back_to_server_and_clones(team
         assert secret_in(c).payload == {}
         synced(b, server, BEN)
         assert SECRET in server.lines[0].decode()
+        b.relay([a.append("noted").line])
+        with closing(SyncEngine(b, Connection(server))) as engine:
+            assert engine.pending() == 1
         assert synced(c, server).taken >= 1
         assert secret_in(c).payload == {"text": SECRET}
         assert c.verify().ok

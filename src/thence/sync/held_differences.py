@@ -98,13 +98,17 @@ class HeldDifferences:
     def deliver(self, delivered: Iterable[tuple[Place, bytes]]) -> None:
         """Records that the server holds these lines too, given by block and digest."""
         known = list(delivered)
+        sql = (
+            "UPDATE blocks SET delivered_count = (SELECT count(*) FROM lines"
+            " JOIN theirs USING (node, block, digest)"
+            " WHERE node = blocks.node AND block = blocks.block)"
+            " WHERE node = ? AND block = ?"
+            # in all others nothing is lacking but bodies
+            " AND (node, block) IN (SELECT node, block FROM differing)"
+        )
         with writing(self._db):
-            self._db.executemany(
-                "UPDATE blocks SET delivered_count = delivered_count + 1"
-                " WHERE node = ? AND block = ?",
-                [place for place, _ in known],
-            )
             self._add(known)
+            self._db.executemany(sql, {place for place, _ in known})
 
     def settle(self) -> None:
         """Remembers the pairs of sums of those blocks in which parked lines alone differ now.

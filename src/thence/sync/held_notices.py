@@ -61,6 +61,17 @@ class HeldNotices:
             if (seal := seal_in(event)) is not None
         ]
 
+    def seals_from_elsewhere(
+        self, own_nodes: Collection[str], disowned: Collection[bytes]
+    ) -> list[HeldSeal]:
+        """Returns the seals whose lines are of other nodes than the log's own, or disowned."""
+        return [
+            HeldSeal(seal, digest)
+            for event, node, _, digest in self._events(SEAL)
+            if node not in own_nodes or digest in disowned
+            if (seal := seal_in(event)) is not None
+        ]
+
     def redactions(self) -> list[HeldRedaction]:
         """Returns all redactions that can be read."""
         return [

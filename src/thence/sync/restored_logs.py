@@ -10,7 +10,7 @@ from thence.core.wire.seals import NumberedDigests, Seal
 from thence.log.storage.disk import wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.disowned import read_disowned
-from thence.log.storage.identity import known_node_id, renew
+from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.replica import Disk, Log
 from thence.signing import is_signed
 from thence.sync.held_lines import HeldLines
@@ -29,7 +29,9 @@ def leave_reused_node(log: Log, held: HeldLines, public_key: str, disk: Disk) ->
         if not disowned:
             return False
         last = held.notices.last_number(node, disowned)
-        for seal, _ in held.notices.seals():
+        own_nodes = known_node_ids(disk, log.folder)
+        # the log's own seals cover no lost line: with many of them a round would cost by its length
+        for seal, _ in held.notices.seals_from_elsewhere(own_nodes, disowned):
             if seal.node_id == node and seal.public_key == public_key:
                 numbers = held.notices.numbered(node, seal.first, seal.last)
                 if _is_of_lost_lines(seal, numbers, disowned, last) and is_signed(seal):
