@@ -101,17 +101,24 @@ def test_notice_that_only_bears_our_node_hides_no_damage(log):
     assert {each.code for each in log.verify().damage} == {"number_repeated"}
 
 
-def test_full_record_of_such_lines_gives_the_log_another_node(log, monkeypatch):
+def test_full_record_of_such_lines_gives_the_log_another_node_once_a_day(log, monkeypatch):
     monkeypatch.setattr(disowned, "DISOWNED_MAX", 2)
-    node_id = known_node_id(OS_DISK, log.folder)
+    first = known_node_id(OS_DISK, log.folder)
     lines = [own_line(log, number, 9) for number in (1, 2, 3)]
     assert not taken(log, lines[:2]).renewed
     result = taken(log, lines)
     assert (result.renewed, result.known) == (True, 2)
-    assert known_node_id(OS_DISK, log.folder) != node_id
+    second = known_node_id(OS_DISK, log.folder)
+    assert second != first
     numbers_after(log)
-    under = own_line(log, 1, 9, known_node_id(OS_DISK, log.folder))
-    assert not taken(log, [under]).renewed, "the new node has room of its own"
+    under = [own_line(log, number, 9, second) for number in (1, 2, 3)]
+    assert not taken(log, under[:2]).renewed, "the new node has room of its own"
+    result = taken(log, under, NOW_S + DAY_S - 1)
+    assert ([event.line for event in result.parked], result.renewed) == (under[2:], False)
+    assert under[2] not in lines_of(log)
+    assert known_node_id(OS_DISK, log.folder) == second
+    assert taken(log, under, NOW_S + DAY_S).renewed
+    assert under[2] in lines_of(log)
 
 
 def test_spoilt_record_is_no_reason_to_fail(log):

@@ -142,6 +142,23 @@ def test_rejected_line_is_parked_and_holds_up_no_other(tmp_path):
         assert synced(log, server, target="another server").delivered == 1
 
 
+def test_line_that_shall_come_later_is_not_settled_beside_a_parked_one(tmp_path):
+    server = PlainServer()
+    server.refuse = lambda line: "no" if b'"n":3}' in line else None
+
+    class Busy(Connection):
+        def batch(self, lines):
+            now = [line for line in lines if b'"n":4}' not in line]
+            return super().batch(now)
+
+    made(tmp_path / "a", 5)
+    with thence.open(tmp_path / "a") as log:
+        first = synced(log, Busy(server))
+        assert (first.delivered, first.rejected, first.left) == (3, 1, 1)
+        last = synced(log, server)
+        assert (last.delivered, last.rejected, last.left) == (1, 0, 0)
+
+
 def _unlike(**replaced):
     """Return a connection class with other answers to some questions."""
     return type("Hostile", (Connection,), replaced)

@@ -23,6 +23,7 @@ from thence.sync.held_lines import HeldLines, digest_of
 from thence.sync.taking_back import check_right, take_back
 
 SECRET = "swordfish"
+_CRC = ',"crc":"00000000"}'
 ADA, BEN = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
 
 
@@ -45,6 +46,12 @@ def synced(log, server, key=None):
 def holds_secret(folder: Path) -> bool:
     files = (path for path in folder.rglob("*") if path.is_file())
     return any(SECRET.encode() in path.read_bytes() for path in files)
+
+
+def twin_of(line, name):
+    """Return a line with another type under the id of an event that was noted."""
+    data = line.replace(b'"event_type":"noted"', b'"event_type":"%s"' % name)[: -len(_CRC)]
+    return data + b',"crc":"%08x"}' % crc32(data)
 
 
 def notices(log, kind):
@@ -183,6 +190,9 @@ def test_body_that_nobody_may_have_taken_is_given_back_to_server_and_clones(team
         assert secret_in(c).payload == {}
         synced(b, server, BEN)
         assert SECRET in server.lines[0].decode()
+        b.relay([a.append("noted").line])
+        with closing(SyncEngine(b, Connection(server))) as engine:
+            assert engine.pending() == 1
         assert synced(c, server).taken >= 1
         assert secret_in(c).payload == {"text": SECRET}
         assert c.verify().ok
@@ -240,8 +250,7 @@ def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(
     line = secret_in(a).line
     if is_indexed:
         b.rebuild()
-    data = line.replace(b'"event_type":"noted"', b'"event_type":"a"')[: -len(',"crc":"00000000"}')]
-    forged = data + b',"crc":"%08x"}' % crc32(data)
+    forged = twin_of(line, b"a")
     assert forged < line, "without the seal it would be served"
     server.batch([forged])
     event = parse(forged, PLAIN)
@@ -258,6 +267,27 @@ def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(
     with thence.open(b.folder.parent / "c") as c:
         synced(c, server)
         assert c.get(secret_in(b).event_id).line == forged
+
+
+@pytest.mark.promise("S10a")
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_sealed_line_is_served_though_its_twin_came_beside_sync(team, tmp_path, is_forgotten):
+    server, a, _ = team
+    line = secret_in(a).line
+    forged = [twin_of(line, name) for name in (b"a", b"b")]
+    with thence.open(tmp_path / "c") as c:
+        c.relay([line, forged[0]])  # as from the board's branch
+        synced(c, PlainServer())
+        assert c.get(secret_in(a).event_id).line == forged[0]
+        if is_forgotten:
+            (tmp_path / "c" / ".thence" / "sync" / "held.db").unlink()
+        synced(c, server)
+        assert c.get(secret_in(a).event_id).line == line
+        assert synced(c, server).taken == 0
+        c.relay([forged[1]])
+        synced(c, server)
+        assert c.get(secret_in(a).event_id).line == line
+    assert sorted(forged) < [line]
 
 
 @pytest.mark.promise("S10a")

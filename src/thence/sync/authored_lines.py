@@ -1,6 +1,6 @@
 """The part of a round that is about who wrote a line: seals, redactions, and missing bodies."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from thence.core.values.digests import BODY_DIGEST, same_line_key
@@ -9,6 +9,7 @@ from thence.core.wire.seals import Signer
 from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
 from thence.replica import Disk, Log, now
 from thence.sync.held_lines import HeldLine, HeldLines
+from thence.sync.restored_logs import leave_reused_node
 from thence.sync.sealing import is_authored, own_nodes, proven, seal_own_lines
 from thence.sync.taking_back import carry_out
 from thence.sync.transport import Transport
@@ -45,6 +46,12 @@ class AuthoredLines:
             return seal_own_lines(self._log, self._held, self._signer, self._disk)
         return 0
 
+    def leave_reused_node(self) -> bool:
+        """Gives the log another node if its own seals show that it was restored; reports it."""
+        if self._signer is None:
+            return False
+        return leave_reused_node(self._log, self._held, self._signer.public_key, self._disk)
+
     def take_back(self) -> int:
         """Carries out the proven redactions that the log holds; returns how many lines changed."""
         known = self._log.redactions.digests()
@@ -70,9 +77,13 @@ class AuthoredLines:
             self._log.redactions.outrank(outranked)
             self._held.notices.settle(settled)
 
-    def complete(self) -> int:
-        """Gives withheld lines their bodies, where the server has them; returns how many."""
+    def complete(self, withheld: Collection[bytes]) -> int:
+        """Gives withheld lines their bodies, where the server has them; returns how many.
+
+        The server is not asked for those that it named as withheld itself.
+        """
         lacking = self._held.notices.redacted_lines() - self._log.redactions.digests()
+        lacking = lacking.difference(withheld)
         wanted = sorted(lacking)[:PAGE_EVENTS_MAX]
         found = self._transport.lines(wanted) if wanted else ()
         whole = [line for line in found if _BODY_DIGEST not in line]

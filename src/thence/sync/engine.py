@@ -32,12 +32,14 @@ from thence.errors import (
     InvalidEvent,
     ThenceError,
 )
+from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import known_key
 from thence.sync.authored_lines import AuthoredLines
 from thence.sync.credentials import CredentialStore
-from thence.sync.held_lines import HeldLine, HeldLines, ParkedLine, digest_of, place_in
+from thence.sync.held_lines import HeldLine, HeldLines, digest_of, place_in
 from thence.sync.http_transport import transport_to
+from thence.sync.parked_lines import ParkedLine
 from thence.sync.target import enabled_target
 from thence.sync.transport import Transport
 
@@ -47,6 +49,7 @@ PARKED_IN_ROUND_MAX = 100
 PAGES_MAX = 100_000
 # lines to take one by one; more of them come in pages
 FETCHED_MAX = 10_000
+_NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
 
@@ -126,7 +129,8 @@ class SyncEngine:
         error: ThenceError | None = None
         try:
             self._held.update()  # first: what is not known to be here can't be counted as left
-            self._relay(self._held.parked_lines(), is_parked=True)
+            if self._relay(self._held.parked.pulled(), is_parked=True):
+                self._held.update()
             self._sealed = self._authored.seal()
             cursor = self._compare(self._fetched_max)
             if cursor is None:
@@ -134,18 +138,20 @@ class SyncEngine:
                 self._held.update()
                 cursor = self._compare(None)
             try:
-                self._fetch(self._held.missing_here())
+                self._fetch(self._held.differences.missing_here())
                 self._held.move_cursor(cursor or "")
+                self._authored.leave_reused_node()
                 self._taken_back = self._authored.take_back()
-                self._taken += self._authored.complete()
+                self._taken += self._authored.complete(self._withheld)
                 self._authored.outrank()
             except BadAnswer:  # what the server withholds keeps nothing here
                 self._bring()
                 raise
             self._bring()
+            self._held.differences.settle()
         except ThenceError as failure:
             error = failure
-        left, parked = self._held.pending(), len(self._held.parked())
+        left, parked = self._held.pending(), len(self._held.parked.all())
         return RoundResult(
             self._taken,
             self._delivered,
@@ -165,15 +171,15 @@ class SyncEngine:
 
     def parked(self) -> list[ParkedLine]:
         """Returns the lines that are kept back, with the reasons."""
-        return self._held.parked()
+        return self._held.parked.all()
 
     def retry_parked(self) -> int:
         """Lets the next round send parked lines again, but no secrets; returns how many."""
-        return self._held.unpark("push")
+        return self._held.parked.unpark("push")
 
     def send_parked(self, event_id: str) -> int:
         """Lets the next rounds send an event that seems to hold a secret; returns its lines."""
-        return self._held.confirm(event_id)
+        return self._held.parked.confirm(event_id)
 
     def close(self) -> None:
         """Closes the engine; log and transport stay open."""
@@ -214,15 +220,16 @@ class SyncEngine:
         found = self._log.relay(lines)
         taken = (*found.taken, *found.beside)
         self._taken += len(taken)
-        self._held.notices.contest(event.event_id for event in found.beside)
         kept_back = {event.line for event in found.parked}
         if is_parked:
             freed = [line for line in lines if line not in kept_back]
-            self._held.unpark("pull", map(self._digest, freed))
+            self._held.parked.unpark("pull", map(self._digest, freed))
         for event in found.parked:
-            reason = f"its clock, {event.lamport_clock}, is too far ahead"
+            is_far = event.lamport_clock > CLOCK_AHEAD_MAX
+            reason = f"its clock, {event.lamport_clock}, is too far ahead" if is_far else _NO_ROOM
             parked = ParkedLine("pull", event.event_id, reason)
-            self._held.park(parked, self._digest(event.line), event.line)
+            digest = self._digest(event.line)
+            self._held.parked.park(parked, place_in(event, digest), digest, event.line)
         self._report()
         return taken
 
@@ -241,7 +248,7 @@ class SyncEngine:
 
         None means that the log lacks more than `limit` lines: then pages cost less.
         """
-        nodes = by_node(self._held.blocks())
+        nodes = by_node(self._held.differences.to_compare())
         theirs: dict[Place, frozenset[bytes]] = {}
         after: BlockPlace | None = None
         cursor: str | None = None
@@ -253,11 +260,11 @@ class SyncEngine:
             for block in answer.differing:
                 place = Place(block.node, block.block)
                 theirs[place] = frozenset(split_digests(block.digests))
-                missing += self._held.count_missing(place, theirs[place])
+                missing += self._held.differences.count_missing(place, theirs[place])
             if limit is not None and missing > limit:
                 return None
             if answer.next is None:
-                self._to_bring = self._held.compare(theirs)
+                self._to_bring = self._held.differences.compare(theirs)
                 return cursor
             if after is not None and _key(answer.next) <= _key(after):
                 raise _bad("the pages of differing blocks go in a circle")
@@ -283,10 +290,11 @@ class SyncEngine:
     def _is_kept_back(self, one: HeldLine) -> bool:
         """Parks a line that seems to hold a secret, unless the user let it be sent."""
         found = self._find_secret(one.line)
-        if found is None or self._held.is_confirmed(one.digest):
+        if found is None or self._held.parked.is_confirmed(one.digest):
             return False
         reason = f"it seems to hold a secret: {found.rule} in {found.path}"
-        self._held.park(ParkedLine("push", one.event_id, reason, True), one.digest)
+        parked = ParkedLine("push", one.event_id, reason, is_secret=True)
+        self._held.parked.park(parked, one.place, one.digest)
         self._to_bring -= 1
         return True
 
@@ -312,7 +320,7 @@ class SyncEngine:
             return self._bring_batch(group[half:], is_again=True) or has_verdict
         statuses = _matched(group, verdicts)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
-        self._held.deliver(one.place for one in done)
+        self._held.differences.deliver((one.place, one.digest) for one in done)
         duplicates = sum(verdict.status == "duplicate" for _, verdict in statuses)
         self._duplicate += duplicates
         self._delivered += len(done) - duplicates
@@ -329,7 +337,7 @@ class SyncEngine:
         if self._parked_now > PARKED_IN_ROUND_MAX:
             raise _bad(f"it refuses line after line: {reason}") from error
         self._rejected += 1
-        self._held.park(ParkedLine("push", one.event_id, reason), one.digest)
+        self._held.parked.park(ParkedLine("push", one.event_id, reason), one.place, one.digest)
 
     def _fetch(self, missing: Sequence[bytes]) -> None:
         """Fetches lines that the server listed and the log lacks."""
@@ -342,7 +350,8 @@ class SyncEngine:
                     raise _bad("it lists lines that it does not give")
                 taken = self._relay(lines)
                 self._held.update()
-                self._held.deliver(place_in(event, self._digest(event.line)) for event in taken)
+                digests = [(event, self._digest(event.line)) for event in taken]
+                self._held.differences.deliver((place_in(*each), each[1]) for each in digests)
                 wanted = [digest for digest in wanted if digest not in found]
 
     def _report(self) -> None:

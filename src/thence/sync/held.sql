@@ -48,9 +48,23 @@ CREATE TABLE notices (
     PRIMARY KEY (kind, digest)
 ) WITHOUT ROWID;
 
+-- blocks that differ for good, with count and sum here and on the server: as long as both stay, the
+-- server is not asked for its digests again
+CREATE TABLE settled (
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    sum BLOB NOT NULL,
+    their_count INTEGER NOT NULL,
+    their_sum BLOB NOT NULL,
+    PRIMARY KEY (node, block)
+) WITHOUT ROWID;
+
 -- lines that the server or this log can't take, with the reason
 CREATE TABLE parked (
     direction TEXT NOT NULL, -- push, pull
+    node TEXT NOT NULL,
+    block INTEGER NOT NULL,
     digest BLOB NOT NULL,
     event_id TEXT NOT NULL,
     reason TEXT NOT NULL,
@@ -59,12 +73,17 @@ CREATE TABLE parked (
     PRIMARY KEY (direction, digest)
 ) WITHOUT ROWID;
 
--- ids of lines that came beside others, until a seal proves one of them to be its node's
-CREATE TABLE contested (event_id TEXT PRIMARY KEY) WITHOUT ROWID;
+-- the id of each line; contested where lines differ under it, until a seal proves one its node's
+CREATE TABLE ids (
+    event_id BLOB PRIMARY KEY, -- in UTF-8, halves of surrogate pairs too
+    is_contested INTEGER NOT NULL DEFAULT FALSE
+) WITHOUT ROWID;
+CREATE INDEX contested ON ids (event_id) WHERE is_contested;
 
 -- lines that match a rule for secrets, and are sent all the same: the user named them
 CREATE TABLE confirmed (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 
 -- target: what the rest is known of; cursor: behind the last line that was taken;
--- claimed: the key and the nodes that were claimed by it
+-- claimed: the key and the nodes that were claimed by it; contested: the last id that was looked at,
+-- where there are many
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

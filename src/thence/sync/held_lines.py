@@ -4,10 +4,9 @@ The database `.thence/sync/held.db` can be deleted at any time; a damaged one is
 lines that are on the device are counted: no line is sent that a power cut can take back.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from thence.core.wire.blocks import DIGEST_BYTES, BlockDigest, Place, place_of
 from thence.errors import InvalidEvent, ReadFailed
 from thence.index.tables.intake import Intake
 from thence.index.tables.lines import Extent, LineReader
-from thence.index.tables.places import statements
 from thence.index.tables.segment_snapshot import (
     PresentSegment,
     SegmentSnapshot,
@@ -32,18 +30,18 @@ from thence.log.read.reader import lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder
+from thence.sync.held_database import opened, writing
+from thence.sync.held_differences import LACKING, HeldDifferences
 from thence.sync.held_notices import HeldNotices
+from thence.sync.parked_lines import ParkedLines
 
 SYNC_FOLDER = "sync"
 _NAME = "held.db"
-_VERSION = 3
-_BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
-_REASON_CHARACTERS_MAX = 500
 
-# the number of a line, and where it stands: offset and length
-_Extent = tuple[int, int, int]
+# the id and the number of a line, and where it stands: offset and length
+_Found = tuple[bytes, int, int, int]
 
 
 class HeldLine(NamedTuple):
@@ -53,15 +51,6 @@ class HeldLine(NamedTuple):
     digest: bytes
     event_id: str
     line: bytes
-
-
-class ParkedLine(NamedTuple):
-    """A line that stays behind: `direction` is "push" or "pull"; a secret is a push never sent."""
-
-    direction: str
-    event_id: str
-    reason: str
-    is_secret: bool = False
 
 
 def digest_of(event: Event) -> bytes:
@@ -92,10 +81,12 @@ class HeldLines:
         with reading(folder):
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
         self._path = own_folder(folder) / SYNC_FOLDER / _NAME
-        self._db = self._opened()
+        self._db = opened(self._path)
+        self.differences = HeldDifferences(self._db)
+        self.parked = ParkedLines(self._db)
         self.notices = HeldNotices(self._db, vocabulary)
         if self._state("target") != target:
-            with self._writing():
+            with writing(self._db):
                 self._forget_target(target)
 
     def update(self) -> None:
@@ -109,11 +100,6 @@ class HeldLines:
                 return
         raise ReadFailed("could not read the log", place=self._folder, cause="its segments change")
 
-    def blocks(self) -> dict[Place, BlockDigest]:
-        """Returns the blocks of all lines that the log holds."""
-        rows = self._db.execute("SELECT node, block, count, sum FROM blocks WHERE count > 0")
-        return {Place(*row[:2]): BlockDigest(row[2], int.from_bytes(row[3])) for row in rows}
-
     def pending(self) -> int:
         """Returns how many lines the server is not known to hold, without those parked.
 
@@ -124,41 +110,12 @@ class HeldLines:
         (pending,) = self._db.execute(counted).fetchone()
         return max(0, int(pending) - int(self._db.execute(parked).fetchone()[0]))
 
-    def compare(self, theirs: Mapping[Place, frozenset[bytes]]) -> int:
-        """Takes over what the server holds in the blocks that differ; all others are equal.
-
-        Returns how many lines are to be brought.
-        """
-        with self._writing():
-            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS differing (node, block)")
-            self._db.execute(
-                "CREATE TEMP TABLE IF NOT EXISTS theirs (digest PRIMARY KEY) WITHOUT ROWID"
-            )
-            self._db.execute("DELETE FROM differing")
-            self._db.execute("DELETE FROM theirs")
-            self._db.execute("UPDATE blocks SET delivered_count = count")
-            self._db.executemany("INSERT INTO differing VALUES (?, ?)", theirs)
-            for place, known in theirs.items():
-                self._db.executemany(
-                    "INSERT OR IGNORE INTO theirs VALUES (?)", [(digest,) for digest in known]
-                )
-                self._db.execute(
-                    "UPDATE blocks SET delivered_count = ? WHERE node = ? AND block = ?",
-                    (len(self._digests(place) & known), *place),
-                )
-            self._db.execute(
-                "DELETE FROM parked WHERE direction = 'push'"
-                " AND digest IN (SELECT digest FROM theirs)"
-            )
-            counted = f"SELECT count(*) FROM ({_LACKING})"
-            return int(self._db.execute(counted).fetchone()[0])
-
     def lacking(self) -> Iterator[HeldLine]:
         """Yields the lines that the last comparison found missing on the server, as they arrived.
 
         Parked lines are left out.
         """
-        yield from self._lines(self._db.cursor().execute(f"{_LACKING} ORDER BY segment, offset"))
+        yield from self._lines(self._db.cursor().execute(f"{LACKING} ORDER BY segment, offset"))
 
     def named(self, digests: Iterable[bytes]) -> Iterator[HeldLine]:
         """Yields those lines that the log holds of these digests; it looks at all digests."""
@@ -175,72 +132,6 @@ class HeldLines:
                     event_id = event_id_of(line).decode()
                     yield HeldLine(Place(node, block), digest, event_id, line)
 
-    def count_missing(self, place: Place, theirs: frozenset[bytes]) -> int:
-        """Returns how many of the server's digests in a block the log lacks."""
-        return len(theirs - self._digests(place))
-
-    def missing_here(self) -> list[bytes]:
-        """Returns the digests that the last comparison found on the server alone.
-
-        Parked lines are left out.
-        """
-        sql = (
-            "SELECT digest FROM theirs WHERE digest NOT IN (SELECT digest FROM parked)"
-            " AND NOT EXISTS (SELECT 1 FROM differing CROSS JOIN lines USING (node, block)"
-            " WHERE lines.digest = theirs.digest)"
-        )
-        return [digest for (digest,) in self._db.execute(sql)]
-
-    def deliver(self, places: Iterable[Place]) -> None:
-        """Records that the server holds one line more in each of these blocks."""
-        with self._writing():
-            self._db.executemany(
-                "UPDATE blocks SET delivered_count = delivered_count + 1"
-                " WHERE node = ? AND block = ?",
-                places,
-            )
-
-    def park(self, parked: ParkedLine, digest: bytes, line: bytes = b"") -> None:
-        """Keeps a line back; one that came from the server is kept whole."""
-        direction, event_id, reason, is_secret = parked
-        with self._writing():
-            self._db.execute(
-                "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?)",
-                (direction, digest, event_id, reason[:_REASON_CHARACTERS_MAX], line, is_secret),
-            )
-
-    def confirm(self, event_id: str) -> int:
-        """Lets the lines of an id be sent that were parked as secrets; returns how many."""
-        chosen = "FROM parked WHERE is_secret AND event_id = ?"
-        with self._writing():
-            self._db.execute(f"INSERT OR IGNORE INTO confirmed SELECT digest {chosen}", (event_id,))
-            return self._db.execute(f"DELETE {chosen}", (event_id,)).rowcount
-
-    def is_confirmed(self, digest: bytes) -> bool:
-        """Reports whether the user let a line be sent that matches a rule for secrets."""
-        sql = "SELECT 1 FROM confirmed WHERE digest = ?"
-        return self._db.execute(sql, (digest,)).fetchone() is not None
-
-    def parked(self) -> list[ParkedLine]:
-        """Returns the parked lines, in the order of their ids."""
-        sql = "SELECT direction, event_id, reason, is_secret FROM parked ORDER BY event_id"
-        rows = self._db.execute(sql)
-        return [ParkedLine(way, name, reason, bool(flag)) for way, name, reason, flag in rows]
-
-    def parked_lines(self) -> list[bytes]:
-        """Returns the lines that were parked when they came from the server."""
-        sql = "SELECT line FROM parked WHERE direction = 'pull' ORDER BY event_id"
-        return [line for (line,) in self._db.execute(sql)]
-
-    def unpark(self, direction: str, digests: Iterable[bytes] | None = None) -> int:
-        """Takes lines out of the parked ones, all but secrets by default; returns how many."""
-        with self._writing():
-            if digests is None:
-                sql = "DELETE FROM parked WHERE direction = ? AND NOT is_secret"
-                return self._db.execute(sql, (direction,)).rowcount
-            sql = "DELETE FROM parked WHERE direction = ? AND digest = ?"
-            return self._db.executemany(sql, [(direction, one) for one in digests]).rowcount
-
     @property
     def cursor(self) -> str:
         """The cursor behind the last line that was taken from the server; "" at first."""
@@ -252,61 +143,21 @@ class HeldLines:
 
     def set_claimed(self, claim: str) -> None:
         """Keeps a claim of nodes by a key, which the server knows."""
-        with self._writing():
+        with writing(self._db):
             self._set_state("claimed", claim)
 
     def move_cursor(self, cursor: str) -> None:
         """Keeps a cursor; call it when the lines before it are durable."""
-        with self._writing():
+        with writing(self._db):
             self._set_state("cursor", cursor)
 
     def close(self) -> None:
         """Closes the database."""
         self._db.close()
 
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            return self._open()
-        except sqlite3.DatabaseError:  # not one, or damaged: all of it can be made again
-            self._path.unlink(missing_ok=True)
-            return self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            os.fspath(self._path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != _VERSION:
-                connection.execute("BEGIN IMMEDIATE")
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version not in (0, _VERSION):
-                    raise sqlite3.DatabaseError("it is of another version")
-                if version == 0:
-                    for statement in statements("held.sql", "thence.sync"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {_VERSION}")
-                connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     def _forget_target(self, target: str) -> None:
         self._db.execute("UPDATE blocks SET delivered_count = 0")
-        for table in ("parked", "confirmed"):
+        for table in ("parked", "confirmed", "settled"):
             self._db.execute(f"DELETE FROM {table}")
         for key, value in (("cursor", ""), ("claimed", ""), ("target", target)):
             self._set_state(key, value)
@@ -315,8 +166,8 @@ class HeldLines:
         there = present(self._disk, self._folder)
         known = match_segments(self._disk, self._folder, snapshots(self._db), there)
         if known is None:  # repaired, cut or restored
-            with self._writing():
-                for table in ("segments", "lines", "notices"):
+            with writing(self._db):
+                for table in ("segments", "lines", "ids", "notices"):
                     self._db.execute(f"DELETE FROM {table}")
                 self._db.execute("UPDATE blocks SET count = 0, sum = x''")
             known = {}
@@ -327,12 +178,12 @@ class HeldLines:
 
     def _take(self, segment: PresentSegment, before: SegmentSnapshot | None) -> None:
         with (
-            self._writing(),
+            writing(self._db),
             closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake,
         ):
             intake.sync()
             for block in intake.blocks():
-                rows: dict[Place, dict[bytes, _Extent]] = {}
+                rows: dict[Place, dict[bytes, _Found]] = {}
                 for found in lines_of(block, self._vocabulary):
                     if not isinstance(found.content, BadLine):
                         self._sort_in(rows, found.content, found.offset)
@@ -340,19 +191,23 @@ class HeldLines:
                     self._add(place, lines, intake.id)
             intake.save(self._db)
 
-    def _sort_in(self, rows: dict[Place, dict[bytes, _Extent]], event: Event, offset: int) -> None:
+    def _sort_in(self, rows: dict[Place, dict[bytes, _Found]], event: Event, offset: int) -> None:
         try:
             digest = digest_of(event)
         except InvalidEvent:
             return  # it has no digests: no server takes it
         seq = 0 if event.is_foreign else event.seq
-        rows.setdefault(place_in(event, digest), {})[digest] = (seq, offset, len(event.line))
+        event_id = event.event_id.encode(errors="surrogatepass")
+        found = (event_id, seq, offset, len(event.line))
+        rows.setdefault(place_in(event, digest), {})[digest] = found
         if seq:
             self.notices.note(event, digest)
 
-    def _add(self, place: Place, lines: Mapping[bytes, _Extent], segment: int) -> None:
+    def _add(self, place: Place, lines: Mapping[bytes, _Found], segment: int) -> None:
         known = self._digests(place)
-        new = [(*place, d, at[0], segment, *at[1:]) for d, at in lines.items() if d not in known]
+        fresh = {digest: found for digest, found in lines.items() if digest not in known}
+        new = [(*place, d, at[1], segment, *at[2:]) for d, at in fresh.items()]
+        self._db.executemany(_ID, [found[:1] for found in fresh.values()])
         self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", new)
         sql = "SELECT count, sum FROM blocks WHERE node = ? AND block = ?"
         row = self._db.execute(sql, place).fetchone()
@@ -377,9 +232,5 @@ class HeldLines:
         self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
 
 
+_ID = "INSERT INTO ids (event_id) VALUES (?) ON CONFLICT DO UPDATE SET is_contested = TRUE"
 _NAMED = "SELECT node, block, digest, segment, offset, length FROM lines WHERE digest = ?"
-_LACKING = (
-    "SELECT node, block, digest, segment, offset, length FROM differing CROSS JOIN lines"
-    " USING (node, block) WHERE digest NOT IN (SELECT digest FROM theirs)"
-    " AND digest NOT IN (SELECT digest FROM parked WHERE direction = 'push')"
-)

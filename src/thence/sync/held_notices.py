@@ -4,7 +4,7 @@ They are found by the kind of notice alone; what they prove is for `sealing` to 
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -13,7 +13,9 @@ from thence.core.values.digests import BODY_DIGEST
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.blocks import BLOCK_NUMBERS
 from thence.core.wire.seals import REDACTED, SEAL, Redaction, Seal, redaction_in, seal_in
+from thence.sync.held_database import writing
 
+_CONTESTED_MAX = 1_000
 _REDACTED_LINE = "redacted line"
 _BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
 
@@ -59,6 +61,17 @@ class HeldNotices:
             if (seal := seal_in(event)) is not None
         ]
 
+    def seals_from_elsewhere(
+        self, own_nodes: Collection[str], disowned: Collection[bytes]
+    ) -> list[HeldSeal]:
+        """Returns the seals whose lines are of other nodes than the log's own, or disowned."""
+        return [
+            HeldSeal(seal, digest)
+            for event, node, _, digest in self._events(SEAL)
+            if node not in own_nodes or digest in disowned
+            if (seal := seal_in(event)) is not None
+        ]
+
     def redactions(self) -> list[HeldRedaction]:
         """Returns all redactions that can be read."""
         return [
@@ -77,25 +90,33 @@ class HeldNotices:
         sql = "SELECT digest FROM notices WHERE kind = ?"
         return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED_LINE,)))
 
-    def contest(self, event_ids: Iterable[str]) -> None:
-        """Notes ids under which a line came beside another one."""
-        rows = [(event_id,) for event_id in event_ids]
-        if rows:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR IGNORE INTO contested VALUES (?)", rows)
-            self._db.execute("COMMIT")
-
     def contested(self) -> list[str]:
-        """Returns the ids under which a line came beside another one, at most 1,000."""
-        sql = "SELECT event_id FROM contested ORDER BY event_id LIMIT 1000"
-        return [event_id for (event_id,) in self._db.execute(sql)]
+        """Returns the ids under which lines differ and none is proven, at most 1,000.
+
+        Where there are more, the next call returns others.
+        """
+        row = self._db.execute("SELECT value FROM state WHERE key = 'contested'").fetchone()
+        after = bytes.fromhex(row[0]) if row else b""
+        found = self._contested(after) or self._contested(b"")
+        last = found[-1] if len(found) == _CONTESTED_MAX else b""
+        if last != after:
+            with writing(self._db):
+                sql = "INSERT OR REPLACE INTO state VALUES ('contested', ?)"
+                self._db.execute(sql, (last.hex(),))
+        return [event_id.decode(errors="surrogatepass") for event_id in found]
 
     def settle(self, event_ids: Iterable[str]) -> None:
-        """Forgets ids of which a seal has proven a line."""
-        sql = "DELETE FROM contested WHERE event_id = ?"
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(sql, [(event_id,) for event_id in event_ids])
-        self._db.execute("COMMIT")
+        """Forgets ids of which a seal has proven a line, until another line comes."""
+        sql = "UPDATE ids SET is_contested = FALSE WHERE event_id = ?"
+        with writing(self._db):
+            rows = [(event_id.encode(errors="surrogatepass"),) for event_id in event_ids]
+            self._db.executemany(sql, rows)
+
+    def _contested(self, after: bytes) -> list[bytes]:
+        sql = (
+            "SELECT event_id FROM ids WHERE is_contested AND event_id > ? ORDER BY event_id LIMIT ?"
+        )
+        return [row[0] for row in self._db.execute(sql, (after, _CONTESTED_MAX))]
 
     def numbered(self, node: str, first: int, last: int) -> dict[int, list[bytes]]:
         """Returns D of the lines of a node with numbers from `first` to `last`, by number."""
@@ -109,10 +130,16 @@ class HeldNotices:
             numbers.setdefault(seq, []).append(digest)
         return numbers
 
-    def last_number(self, node: str) -> int:
-        """Returns the highest number of a node's lines, 0 without one."""
-        sql = "SELECT max(seq) FROM lines WHERE node = ?"
-        return int(self._db.execute(sql, (node,)).fetchone()[0] or 0)
+    def last_number(self, node: str, but: Collection[bytes] = ()) -> int:
+        """Returns the highest number of a node's lines, 0 without one; some lines don't count."""
+        sql = "SELECT block, seq, digest FROM lines WHERE node = ? ORDER BY block DESC"
+        last, last_block = 0, -1
+        for block, seq, digest in self._db.execute(sql, (node,)):
+            if last and block != last_block:
+                break
+            if digest not in but:
+                last, last_block = max(last, seq), block
+        return last
 
     def node_of(self, digest: bytes) -> str | None:
         """Returns the node of a line, None if the log does not hold it."""

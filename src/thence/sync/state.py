@@ -18,8 +18,8 @@ from thence.replica import Log
 from thence.signing import known_key
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
-from thence.sync.held_lines import ParkedLine
 from thence.sync.http_transport import HttpTransport, transport_to
+from thence.sync.parked_lines import ParkedLine
 from thence.sync.rounds import EngineFactory, is_service_running, opened_engine
 from thence.sync.target import (
     OFFLINE,

@@ -87,7 +87,7 @@ def take_back(
 def carry_out(log: Log, held: HeldLines, redactions: Sequence[Redaction]) -> int:
     """Takes bodies back wherever the log holds them; returns how many lines changed."""
     changed = log.redactions.take_back(redactions)
-    held.unpark("pull", [each.digest for each in redactions])
+    held.parked.unpark("pull", [each.digest for each in redactions])
     held.update()
     return changed
 

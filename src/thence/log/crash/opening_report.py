@@ -42,7 +42,11 @@ class OpeningReport:
         self._openings: list[Opening] | None = None
 
     def begin(self) -> tuple[str, str]:
-        """Finds the node of this log; returns its node_id and that of the one before, if any."""
+        """Finds the node of this log; returns its node_id and that of the one before, if any.
+
+        The notices of a node that began while the log was open are written too.
+        """
+        self.is_finished = False
         self._own = identify(self._disk, self._folder)
         return self._own.identity.node_id, self._own.previous_node
 

@@ -98,9 +98,12 @@ class Relay:
                 if event.lamport_clock <= clock_max:
                     is_own = event.node_id in own and not event.is_foreign
                     (ours if is_own else kept).append((event, is_beside))
-            renewed = self._admit([event for event, _ in ours], now_s)
+            renewed, refused = self._admit([event for event, _ in ours], now_s)
         except DiskError as error:
             raise append_error(current_path(self._folder), error) from error
+        if refused:
+            ours = [each for each in ours if each[0].node_id != refused[0].node_id]
+            parked = (*parked, *refused)
         kept += sorted(ours, key=lambda item: _number(item[0]))
         if kept:
             claimed = [] if renewed else [event for event, _ in ours]
@@ -122,22 +125,24 @@ class Relay:
         found = look or read_whole(self._disk, self._folder, self._vocabulary)
         return found(ids, numbers) if events else Held(0, {}, ())
 
-    def _admit(self, ours: Sequence[Event], now_s: float) -> bool:
-        """Prepares for lines under own node_ids; reports whether the log has a new node_id.
+    def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
+        """Prepares for lines under own node_ids.
 
         One above the last number of the present node shows that numbers were given out
         elsewhere. All others, and those that come within a day, are disowned: they change nothing.
+        Returns whether the log has a new node_id, and the events for which there is no room.
         """
         where = (self._disk, self._folder)
         node_id = known_node_id(*where)
         under = [event for event in ours if event.node_id == node_id]
         if not under:
-            return False
+            return False, ()
         last = last_own_seq(*where, node_id)
         if max(event.seq for event in under) > last and renew(*where, node_id, now_s):
-            return True
-        has_room = disown(*where, node_id, under)
-        return not has_room and renew(*where, node_id, now_s, is_forced=True)
+            return True, ()
+        if disown(*where, node_id, under):
+            return False, ()
+        return (True, ()) if renew(*where, node_id, now_s) else (False, under)
 
     def _claimed(self, events: Sequence[Event]) -> list[Draft]:
         """Returns the notice about lines that came from elsewhere under this log's nodes."""

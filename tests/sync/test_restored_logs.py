@@ -1,0 +1,207 @@
+"""Lines under a log's own node that it lacks: what its key sealed gives it another node."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.fleet.fleet import LOG, TEAM, Server
+from tests.sync.test_settled import closed, stored
+
+import thence
+from thence.core.values.digests import digests
+from thence.core.wire.messages import KeyRequest
+from thence.core.wire.seals import SEAL, sealed
+from thence.log.storage.identity import known_node_id
+from thence.replica import OS_DISK
+from thence.server.team.accounts import Member
+from thence.signing import SigningKey
+from thence.sync.engine import SyncEngine
+from thence.sync.transport import TakenPage
+
+ADA = SigningKey(b"a" * 32)
+
+
+class Connection:
+    """A connection to the exchange, the store and the keys of a server, without HTTP."""
+
+    def __init__(self, server):
+        self._exchange, self._keys = server.exchange, server.keys
+
+    def page(self, after):
+        return TakenPage(*self._exchange.page(TEAM, LOG, after))
+
+    def blocks(self, request):
+        return self._exchange.blocks(TEAM, LOG, request)
+
+    def batch(self, lines):
+        return self._exchange.batch(TEAM, LOG, "plain", lines)
+
+    def lines(self, digests):
+        return self._exchange.lines(TEAM, LOG, digests)
+
+    def keys(self):
+        return self._keys.of_team(TEAM)
+
+    def claim(self, public_key, nodes):
+        return self._keys.register(
+            Member("ada", TEAM, "writer"), KeyRequest(public_key, tuple(nodes))
+        )
+
+
+def synced(log, server, key=ADA):
+    with closing(SyncEngine(log, Connection(server), signer=key)) as engine:
+        found = engine.round()
+    assert found.error is None
+    return found
+
+
+def node_of(log):
+    return known_node_id(OS_DISK, log.folder)
+
+
+def noted(log, count, text):
+    return log.append_many(
+        [{"event_type": "noted", "payload": {"text": text, "n": n}} for n in range(count)]
+    )
+
+
+def notices(log, kind):
+    return [event for event in log.events() if event.event_type == f"log.{kind}"]
+
+
+class Backup:
+    """The state of a log, put back as an image of its machine is: each file is the same file."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def restore(self):
+        for path in self._folder.rglob("*"):
+            if path.is_file() and path not in self._files:
+                path.unlink()
+        for path, data in self._files.items():
+            path.parent.mkdir(exist_ok=True)
+            with path.open("r+b" if path.exists() else "wb") as file:
+                file.write(data)
+                file.truncate()
+
+
+@pytest.fixture
+def restored(tmp_path):
+    """A log that wrote and synced 30 events, and was then put back to the first 10."""
+    server = Server("epoch")
+    with thence.open(tmp_path / "a") as log:
+        noted(log, 10, "before")
+        synced(log, server)
+    backup = Backup(tmp_path / "a")
+    with thence.open(tmp_path / "a") as log:
+        lost = noted(log, 20, "lost")
+        synced(log, server)
+    backup.restore()
+    with thence.open(tmp_path / "a") as log:
+        yield server, log, lost
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("count", [1, 25, 1_100])
+def test_log_that_gave_its_numbers_again_goes_on_under_another_node_and_loses_nothing(
+    restored, tmp_path, count
+):
+    server, log, lost = restored
+    node = node_of(log)
+    again = noted(log, count, "again")
+    assert again[0].seq == lost[0].seq
+    synced(log, server)
+    assert node_of(log) != node
+    after = log.append("noted")
+    assert after.node_id == node_of(log)
+    assert len(notices(log, "node_changed")) == 1
+    for _ in range(2):
+        assert synced(log, server).is_complete
+    assert stored(log.folder) == sorted(server.lines())
+    known = {event.event_id for event in log.events()}
+    assert known >= {event.event_id for event in (*lost, *again, after)}
+    with thence.open(tmp_path / "b") as other:
+        synced(other, server, None)
+        assert {event.event_id for event in other.events()} == {e.event_id for e in log.events()}
+        assert "number_repeated" in {each.code for each in other.verify().findings}
+    assert node_of(log) == after.node_id, "it is found once"
+
+
+def under(node, seq, number):
+    """Return a line that anybody may have written under a node."""
+    return closed(
+        b'{"event_id":"%026d","event_type":"noted","event_version":1,"timestamp":'
+        b'"2026-11-20T07:13:00.123456Z","node_id":"%s","seq":%d,"lamport_clock":7'
+        % (number, node.encode(), seq)
+    )
+
+
+@pytest.mark.promise("S12")
+def test_line_that_another_forged_below_our_last_number_changes_nothing(restored):
+    server, log, _ = restored
+    synced(log, server)  # under its new node
+    noted(log, 20, "more")
+    synced(log, server)
+    node = node_of(log)
+    forged = [under(node, seq, seq) for seq in range(1, 9)]
+    server.exchange.batch(TEAM, LOG, "plain", forged)
+    assert synced(log, server).taken == 8
+    assert node_of(log) == node
+    (notice,) = [each for each in notices(log, "claimed") if each.node_id == node]
+    assert notice.payload["count"] == 8
+    assert set(forged) <= set(stored(log.folder))
+    log.append("noted")
+    for _ in range(2):
+        assert synced(log, server).is_complete
+    assert node_of(log) == node
+
+
+@pytest.mark.promise("S12")
+def test_lines_that_others_forge_above_our_last_number_rename_the_log_once_a_day(tmp_path):
+    server = Server("epoch")
+    with thence.open(tmp_path / "a") as log:
+        noted(log, 3, "own")
+        synced(log, server)
+        nodes = {node_of(log)}
+        for number in range(4):
+            server.exchange.batch(TEAM, LOG, "plain", [under(node_of(log), 900, number)])
+            synced(log, server)
+            log.append("noted")
+            nodes.add(node_of(log))
+        assert len(nodes) == 2
+        assert len(notices(log, "node_changed")) == 1
+        assert log.events()[-1].seq < 20, "no number is taken from a forged line"
+
+
+@pytest.mark.promise("S12")
+def test_own_lines_that_damage_took_come_back_without_another_node(tmp_path):
+    server = Server("epoch")
+    with thence.open(tmp_path / "a") as log:
+        noted(log, 9, "own")
+        synced(log, server)
+        node, path = node_of(log), log.current_file
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:3], b"x" * len(lines[3]), b"{}", *lines[5:]]))
+    with thence.open(tmp_path / "a") as log:
+        log.repair()
+        assert synced(log, server).taken == 2
+        assert set(lines) <= {*stored(log.folder), b""}
+        assert synced(log, server).is_complete
+        assert node_of(log) == node
+
+
+def test_seal_by_another_key_over_lines_under_our_node_changes_nothing(tmp_path):
+    server, eve = Server("epoch"), SigningKey(b"e" * 32)
+    with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
+        noted(log, 9, "own")
+        synced(log, server)
+        node = node_of(log)
+        line = under(node, 2, 1)
+        server.exchange.batch(TEAM, LOG, "plain", [line])
+        seal = sealed(node, [(2, digests(line).line)], b"", eve)
+        other.redactions.record(SEAL, seal.facts())
+        synced(other, server, eve)
+        assert synced(log, server).taken > 1
+        assert node_of(log) == node

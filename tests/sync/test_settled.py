@@ -1,0 +1,141 @@
+"""Blocks that differ for good: the server is asked for their digests once, until a side changes."""
+
+import re
+from contextlib import closing
+from zlib import crc32
+
+import pytest
+from tests.server.team.team_server import PASSWORD, team_server
+
+import thence
+from thence.core.values.secret_rules import FoundSecret
+from thence.log.read.reader import raw_lines
+from thence.replica import OS_DISK
+from thence.sync.credentials import CredentialStore
+from thence.sync.engine import SyncEngine
+from thence.sync.http_transport import HttpTransport, log_in
+from thence.sync.target import SyncTarget
+
+
+class Watched(HttpTransport):
+    """The transport to a real server, with the blocks that it listed as differing."""
+
+    listed = 0
+
+    def blocks(self, request):
+        answer = super().blocks(request)
+        self.listed += len(answer.differing)
+        return answer
+
+
+class Server:
+    """A team's server in a process of its own, and rounds of logs with it."""
+
+    def __init__(self, server, folder, log):
+        self.url, self.log = server.url, log
+        self.client = server.client("ada")
+        self.store = CredentialStore(folder)
+        self.store.save(log_in(server.url, "ada", PASSWORD))
+
+    def synced(self, log, **options):
+        """Return the result of a round of a log, and how many blocks the server listed."""
+        target = SyncTarget(self.url, "red", "ada", self.log, "plain", "")
+        with (
+            closing(Watched(target, self.store.login(self.url), self.store)) as transport,
+            closing(SyncEngine(log, transport, target="orders", **options)) as engine,
+        ):
+            found = engine.round()
+        assert found.error is None
+        return found, transport.listed
+
+    def lines(self):
+        return self.client.pull(self.log)[0]
+
+
+@pytest.fixture(scope="module")
+def red(tmp_path_factory):
+    with team_server(tmp_path_factory.mktemp("team") / "server") as found:
+        yield found
+
+
+@pytest.fixture
+def server(red, request, tmp_path):
+    return Server(red, tmp_path / "config", request.node.name)
+
+
+def stored(folder):
+    return sorted(line for _, line, _ in raw_lines(OS_DISK, folder))
+
+
+def closed(data):
+    """Return a line with its checksum, from all before it."""
+    return data + b',"crc":"%08x"}' % crc32(data)
+
+
+def is_secret(line):
+    return FoundSecret("a rule", "payload") if b"swordfish" in line else None
+
+
+@pytest.mark.promise("S6")
+def test_line_that_the_server_never_gets_has_its_block_compared_once(server, tmp_path):
+    with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
+        event = log.append("noted", {"text": "swordfish"})
+        log.append("noted")
+        first, _ = server.synced(log, find_secret=is_secret)
+        assert (first.delivered, first.parked) == (1, 1)
+        for _ in range(2):
+            again, listed = server.synced(log, find_secret=is_secret)
+            assert (again.delivered, again.left, again.parked, listed) == (0, 0, 1, 0)
+
+        log.append("noted")  # this side changes
+        more, listed = server.synced(log, find_secret=is_secret)
+        assert (more.delivered, more.left, listed) == (1, 0, 1)
+        assert server.synced(log, find_secret=is_secret)[1] == 0
+
+        assert server.synced(other)[0].taken == 2
+        other.relay([event.line])  # the server's side changes
+        assert server.synced(other)[0].delivered == 1
+        last, listed = server.synced(log, find_secret=is_secret)
+        assert (last.parked, last.left, listed) == (0, 0, 1)
+        assert server.synced(log)[0].is_complete
+        assert sorted(server.lines()) == sorted(each.line for each in log.events())
+
+
+def test_parked_line_is_sent_when_the_user_lets_it_though_its_block_was_settled(server, tmp_path):
+    with thence.open(tmp_path / "a") as log:
+        event = log.append("noted", {"text": "swordfish"})
+        for _ in range(2):
+            server.synced(log, find_secret=is_secret)
+        target = SyncTarget(server.url, "red", "ada", server.log, "plain", "")
+        with (
+            closing(HttpTransport(target, server.store.login(server.url), server.store)) as way,
+            closing(SyncEngine(log, way, target="orders", find_secret=is_secret)) as engine,
+        ):
+            assert engine.send_parked(event.event_id) == 1
+            assert engine.pending() == 1
+            assert engine.round().delivered == 1
+        assert server.lines() == [event.line]
+
+
+@pytest.mark.promise("S11")
+def test_line_that_the_log_never_takes_has_its_block_compared_once(server, tmp_path):
+    with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
+        log.append("noted")
+        line = other.append("noted").line
+        twins = [closed(line[:-18] + b',"n":%d' % n) for n in range(20)]  # one event for this log
+        assert server.client.statuses(server.log, [line, *twins]) == ["success"] * 21
+        assert server.synced(log)[0].is_complete
+        far = closed(
+            re.sub(rb'"lamport_clock":\d+', b'"lamport_clock":%d' % (2**40 + 15), line[:-18])
+        )
+        assert server.client.statuses(server.log, [far]) == ["success"]
+        assert server.synced(log)[0].parked == 1
+        assert server.synced(log)[1] == 0
+        server.client.statuses(server.log, [other.append("noted").line])
+        found, listed = server.synced(log)
+        assert (found.taken, found.parked, listed) == (1, 1, 1)
+        assert server.synced(log)[1] == 0
+        log.append_many([{"event_type": "noted"}] * 20)
+        found, listed = server.synced(log)
+        assert (found.taken, found.parked) == (1, 0), "its clock is no longer too far ahead"
+        assert sorted(server.lines()) == stored(log.folder)
