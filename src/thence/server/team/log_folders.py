@@ -15,17 +15,23 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 
+from thence.core.event import Event
+from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.errors import CursorUnknown
+from thence.index.file import lookup
 from thence.log.storage.segment import own_folder
-from thence.replica import open_log
+from thence.replica import Log, open_log
 from thence.server.team.exchange import Exchange
+from thence.server.team.proofs import LinePlace
 from thence.server.team.rows import NumberedLine, StoredLog
 from thence.server.team.sqlite_store import SqliteStore
 
 FOLDER = "teams"
 # so many lines are relayed at once
 RELAYED_MAX = 10_000
+# of so many ids with several lines the sealed line is served; the seals of others are not read
+CONTESTED_MAX = 10_000
 _CURSOR_FILE = "server-cursor"
 _CURSOR_BYTES_MAX = 200
 _DROPPED = "dropped"
@@ -136,12 +142,33 @@ class LogFolders:
                 if not taken:
                     return
                 opened.relay(row.line for row in taken)
+                self._outrank(opened, log)
                 number = taken[-1].number
                 file = _cursor_file(folder)
                 unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
                 cursor = self._exchange.cursor(number, taken[-1].digest)
                 unfinished.write_text(f"{cursor} {log.revision}", "ascii")
                 unfinished.replace(file)
+
+    def _outrank(self, opened: Log, log: StoredLog) -> None:
+        """Has of several lines of an id the one served that a seal proves to be its node's."""
+        contested = lookup.contested(opened.answers.indexed(), CONTESTED_MAX)
+        if not contested:
+            return
+        lines = opened.answers.held(contested, ()).lines.values()
+        places = [[_place(event) for event in group] for group in lines]
+        found = self._store.authored(log, [place for group in places for place in group])
+        outranked: set[bytes] = set()
+        for group in places:
+            digests = {place.digest for place in group}
+            if not digests.isdisjoint(found):
+                outranked |= digests - found
+        opened.redactions.outrank(outranked)
+
+
+def _place(event: Event) -> LinePlace:
+    node = "" if event.is_foreign else event.node_id
+    return LinePlace(node, event.seq, same_line_key(event))
 
 
 def _cursor_file(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import apsw
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
+from thence.server.team.proofs import LinePlace, authored
 from thence.server.team.rows import PRESENT_LINE, NewLine, NumberedLine, StoredLog
 from thence.server.team.taking_back import carried_out, completed
 
@@ -132,6 +133,11 @@ class SqliteStore:
             if len(found) < limit:
                 found += [digest for (digest,) in connection.execute(_WITHHELD_BEFORE, given)]
         return b"".join(found)
+
+    def authored(self, log: StoredLog, lines: Iterable[LinePlace]) -> set[bytes]:
+        """Returns D of those lines that seals prove to be their nodes'."""
+        with self._database.reading() as connection:
+            return authored(connection, log, lines)
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
