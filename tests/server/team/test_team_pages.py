@@ -7,9 +7,11 @@ from zlib import crc32
 
 import pytest
 from tests.server.team.lines import line, lines
-from tests.server.team.notices import ANN, EVE, Node, id_of
+from tests.server.team.notices import ANN, EVE, SECRET, Node, id_of
 from tests.server.team.stranger import Client, split
 from tests.server.team.team_server import TeamServer
+
+from thence.core.values.digests import digests, redacted
 
 
 def events(client: Client, log: str) -> list[bytes]:
@@ -101,7 +103,7 @@ def test_line_that_its_node_sealed_is_served_whatever_came_first(red: TeamServer
             (eve if each == twin else ada).statuses(log, [each])
             ada.ask("GET", f"/logs/{log}/events")
         got = ada.ask("GET", f"/logs/{log}/events/{id_of(true)}")
-        assert got.json["payload"] == {"text": "true"}, log
+        assert got.json["event_type"] == "told", log
         assert [each for each in events(ada, log) if id_of(each) == id_of(true)] == [true]
         assert set(ada.pull(log)[0]) == {true, twin, seal}
 
@@ -120,6 +122,30 @@ def test_line_is_served_by_the_key_that_has_its_node_now(red: TeamServer) -> Non
         client.post("/api/v1/keys/", {"public_key": key.public_key, "nodes": [node.node]})
         assert true in events(ada, "late"), "the first claim counts"
         assert twin not in events(ada, "late")
+
+
+@pytest.mark.promise("S10a")
+def test_page_of_an_event_without_its_body_shows_why(red: TeamServer) -> None:
+    ada = red.client("ada")
+    node = Node("dddddddddddd")
+    keys = {"public_key": ANN.public_key, "nodes": [node.node]}
+    assert ada.post("/api/v1/keys/", keys).status == 200
+    target, withheld = node.said(), redacted(node.said("unread"))
+    ada.statuses("taken", [target, withheld, node.redaction(target), node.redaction(withheld)])
+    assert SECRET in _page(ada, target)
+    ada.statuses("taken", [node.seal_over([(3, digests(node.lines[2]).line)], ANN)])
+    assert "was taken back for good" in _page(ada, target)
+    assert f"/runs/taken/events/{id_of(node.lines[2])}" in _page(ada, target)
+    assert "It holds none" not in _page(ada, target) + _page(ada, withheld)
+    assert "was taken back for good" not in _page(ada, withheld)
+    assert "is withheld" in _page(ada, withheld)
+    assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 2
+
+
+def _page(client: Client, line: bytes) -> str:
+    got = client.ask("GET", f"/runs/taken/events/{id_of(line)}")
+    assert got.status == 200
+    return got.body.decode()
 
 
 def _forged(line: bytes) -> bytes:

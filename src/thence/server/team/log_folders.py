@@ -20,8 +20,9 @@ from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.errors import CursorUnknown
 from thence.index.file import lookup
+from thence.log.storage.redactions import record_redactions
 from thence.log.storage.segment import own_folder
-from thence.replica import Log, open_log
+from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange
 from thence.server.team.proofs import LinePlace
 from thence.server.team.rows import NumberedLine, StoredLog
@@ -142,6 +143,8 @@ class LogFolders:
                 if not taken:
                     return
                 opened.relay(row.line for row in taken)
+                if number == 0:  # each redaction is a revision, for which the folder is made anew
+                    record_redactions(OS_DISK, folder, self._store.redactions(log))
                 self._outrank(opened, log)
                 number = taken[-1].number
                 file = _cursor_file(folder)

@@ -68,6 +68,7 @@ _WITHHELD_BEFORE = """
     SELECT digest FROM withheld WHERE team = :team AND log = :log AND digest < :start
     ORDER BY digest LIMIT :limit
 """
+_REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _LOGS = """
     SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
@@ -138,6 +139,12 @@ class SqliteStore:
         """Returns D of those lines that seals prove to be their nodes'."""
         with self._database.reading() as connection:
             return authored(connection, log, lines)
+
+    def redactions(self, log: StoredLog) -> list[bytes]:
+        """Returns D of the lines of a log that were taken back."""
+        given = {"team": log.team, "log": log.id}
+        with self._database.reading() as connection:
+            return [digest for (digest,) in connection.execute(_REDACTIONS, given)]
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
