@@ -89,9 +89,7 @@ def claim_of(connection: apsw.Connection, team: int, node: str) -> str | None:
     return found
 
 
-def authored(
-    connection: apsw.Connection, log: StoredLog, lines: Iterable[LinePlace]
-) -> set[bytes]:
+def authored(connection: apsw.Connection, log: StoredLog, lines: Iterable[LinePlace]) -> set[bytes]:
     """Returns D of those lines that a seal covers by the key that has claimed their node."""
     proofs = Proofs(connection, log)
     claims: dict[str, str | None] = {}

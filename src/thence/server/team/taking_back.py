@@ -160,9 +160,7 @@ def carried_out(connection: apsw.Connection, log: StoredLog, lines: Sequence[New
         if row.seq:
             numbers.setdefault(row.node, []).append(row.seq)
     # a line may complete the range of a seal that spans both it and a notice
-    ranges += [
-        _Range(node, min(seqs) - REACH, max(seqs) + REACH) for node, seqs in numbers.items()
-    ]
+    ranges += [_Range(node, min(seqs) - REACH, max(seqs) + REACH) for node, seqs in numbers.items()]
     found: dict[_Pending, None] = {}
     for node, first, last in ranges:
         given = {**_names(log), "node": node, "first": first, "last": last, "most": TRIED_MAX}
