@@ -15,16 +15,14 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 
-from thence.core.event import Event
-from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.wire.seals import outranked, places_of
 from thence.errors import CursorUnknown
 from thence.index.file import lookup
 from thence.log.storage.redactions import record_redactions
 from thence.log.storage.segment import own_folder
 from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange
-from thence.server.team.proofs import LinePlace
 from thence.server.team.rows import NumberedLine, StoredLog
 from thence.server.team.sqlite_store import SqliteStore
 
@@ -158,20 +156,10 @@ class LogFolders:
         contested = lookup.contested(opened.answers.indexed(), CONTESTED_MAX)
         if not contested:
             return
-        lines = opened.answers.held(contested, ()).lines.values()
-        places = [[_place(event) for event in group] for group in lines]
-        found = self._store.authored(log, [place for group in places for place in group])
-        outranked: set[bytes] = set()
-        for group in places:
-            digests = {place.digest for place in group}
-            if not digests.isdisjoint(found):
-                outranked |= digests - found
-        opened.redactions.outrank(outranked)
-
-
-def _place(event: Event) -> LinePlace:
-    node = "" if event.is_foreign else event.node_id
-    return LinePlace(node, event.seq, same_line_key(event))
+        groups = places_of(opened.answers.held(contested, ()).lines)
+        places = [place for group in groups.values() for place in group]
+        found = outranked(groups, self._store.authored(log, places))
+        opened.redactions.outrank(digest for each in found.values() for digest in each)
 
 
 def _cursor_file(folder: Path) -> Path:

@@ -4,11 +4,18 @@ Every function works on its caller's connection, within one transaction.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import Any
 
 import apsw
 
-from thence.core.wire.seals import SEALED_NUMBERS_MAX, NumberedDigests, Seal
+from thence.core.wire.seals import (
+    SEALED_NUMBERS_MAX,
+    LinePlace,
+    NumberedDigests,
+    Seal,
+    sealed_lines,
+)
 from thence.server.team.rows import StoredLog
 
 # so many lines are looked at, the first ones that came, where some have the same number
@@ -20,7 +27,7 @@ _CLAIM = "SELECT public_key FROM claims WHERE team = :team AND node = :node"
 _SEALS = """
     SELECT node, first, last, count, lines_sha256, '', public_key FROM seals
     WHERE team = :team AND log = :log AND node = :node AND public_key IN carray(:keys)
-        AND first BETWEEN :seq - :reach AND :seq AND last >= :seq
+        AND first BETWEEN :first - :reach AND :last AND last >= :first
 """
 _RANGE = """
     SELECT seq, digest FROM events
@@ -37,14 +44,6 @@ _REVISE_SEALED = """
 """
 
 
-class LinePlace(NamedTuple):
-    """The place of a line among those of its node, and D of it."""
-
-    node: str
-    seq: int
-    digest: bytes
-
-
 class Proofs:
     """The seals of a log, and the digests of the lines that they cover, for one transaction."""
 
@@ -53,14 +52,19 @@ class Proofs:
         self._log = log
         self._last: tuple[Seal, NumberedDigests] | None = None
 
-    def is_sealed(self, line: LinePlace, keys: Sequence[str]) -> bool:
-        """Reports whether a seal by one of some keys covers a line."""
-        given = {**self._names(line.node), "seq": line.seq, "reach": REACH}
-        rows: list[tuple[Any, ...]] = self._connection.execute(
-            _SEALS, {**given, "keys": apsw.carray(tuple(keys))}
-        ).fetchall()
-        seals = (Seal(*row) for row in rows)
-        return any(seal.covers(self._lines(seal), line.seq, line.digest) for seal in seals)
+    def sealed(self, lines: Sequence[LinePlace], keys: Sequence[str]) -> set[bytes]:
+        """Returns D of those lines of one node that a seal by one of some keys covers."""
+        numbers = [line.seq for line in lines]
+        given = {
+            **self._names(lines[0].node_id),
+            "keys": apsw.carray(tuple(keys)),
+            "first": min(numbers),
+            "last": max(numbers),
+            "reach": REACH,
+        }
+        rows: list[tuple[Any, ...]] = self._connection.execute(_SEALS, given).fetchall()
+        # only seals with a good signature are stored
+        return sealed_lines(lines, (Seal(*row) for row in rows), self._lines, lambda _: True)
 
     def _lines(self, seal: Seal) -> NumberedDigests:
         """Returns the digests of the lines in a range; those of the last one are kept."""
@@ -92,14 +96,11 @@ def claim_of(connection: apsw.Connection, team: int, node: str) -> str | None:
 def authored(connection: apsw.Connection, log: StoredLog, lines: Iterable[LinePlace]) -> set[bytes]:
     """Returns D of those lines that a seal covers by the key that has claimed their node."""
     proofs = Proofs(connection, log)
-    claims: dict[str, str | None] = {}
-    found = set()
-    for line in sorted(lines):
-        if line.node not in claims:
-            claims[line.node] = claim_of(connection, log.team, line.node)
-        key = claims[line.node]
-        if key is not None and proofs.is_sealed(line, (key,)):
-            found.add(line.digest)
+    found: set[bytes] = set()
+    for node, group in groupby(sorted(lines), lambda line: line.node_id):
+        key = claim_of(connection, log.team, node)
+        if key is not None:
+            found |= proofs.sealed(list(group), (key,))
     return found
 
 

@@ -9,9 +9,10 @@ from collections.abc import Generator, Iterable, Sequence
 import apsw
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
+from thence.core.wire.seals import LinePlace
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
-from thence.server.team.proofs import LinePlace, authored
+from thence.server.team.proofs import authored
 from thence.server.team.rows import PRESENT_LINE, NewLine, NumberedLine, StoredLog
 from thence.server.team.taking_back import carried_out, completed
 

@@ -18,6 +18,7 @@ from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.seals import (
     REDACTED,
     SEAL,
+    LinePlace,
     Redaction,
     Seal,
     TeamKeys,
@@ -25,7 +26,7 @@ from thence.core.wire.seals import (
     seal_in,
 )
 from thence.errors import InvalidEvent
-from thence.server.team.proofs import REACH, LinePlace, Proofs, claim_of
+from thence.server.team.proofs import REACH, Proofs, claim_of
 from thence.server.team.rows import PRESENT_LINE, NewLine, StoredLog
 from thence.signing import is_signed
 
@@ -290,7 +291,7 @@ def _is_carried_out(
     keys = TeamKeys({node: claim} if claim else {}, admins)
     able = tuple(key for key in {*keys.claims.values(), *keys.admins} if keys.may_redact(key, node))
     notice = LinePlace(pending.node, pending.seq, pending.notice)
-    if not (able and proofs.is_sealed(notice, able)):
+    if not (able and proofs.sealed([notice], able)):
         return False
     try:
         line = redacted(line)
