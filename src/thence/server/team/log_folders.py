@@ -63,7 +63,7 @@ class LogFolders:
     def refresh(self, team: str, name: str) -> None:
         """Brings the folder of a log up to date; does nothing where the team has no such log.
 
-        Raises OSError, apsw.Error and what `Log.relay` raises.
+        Raises OSError, apsw.Error, ReadFailed and what `Log.relay` raises.
         """
         log = self._store.log(team, name)
         if log is not None:
