@@ -47,6 +47,18 @@ def is_signed(seal: Seal) -> bool:
     return True
 
 
+def user_folder() -> Path:
+    """Returns this user's config folder, which may be missing yet; raises SyncError without one."""
+    found = config_folder()
+    if found is None:
+        raise SyncError(
+            "could not find your config folder",
+            cause="neither HOME nor XDG_CONFIG_HOME is set",
+            hint="set HOME, then try again",
+        )
+    return found
+
+
 def known_key(folder: Path | None = None) -> SigningKey | None:
     """Returns the key in a config folder, by default this user's; None while there is none.
 
@@ -100,14 +112,7 @@ def own_key(folder: Path | None = None) -> SigningKey:
 
 
 def _key_path(folder: Path | None) -> Path:
-    found = folder or config_folder()
-    if found is None:
-        raise SyncError(
-            "could not find your config folder",
-            cause="neither HOME nor XDG_CONFIG_HOME is set",
-            hint="set HOME, then try again",
-        )
-    return found / KEY_FILE
+    return (folder or user_folder()) / KEY_FILE
 
 
 def _failure(path: Path, cause: str, hint: str = "") -> SyncError:

@@ -9,6 +9,7 @@ import pytest
 
 from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, SyncError
+from thence.signing import known_key, own_key
 from thence.sync.credentials import CredentialStore, Login
 
 URL = "https://thence.example"
@@ -133,3 +134,14 @@ def test_left_over_of_a_killed_process_is_replaced(store):
     store.save(ADA.renewed(tokens(1)))
     assert json.loads(store.path.read_bytes())["logins"][0]["access"] == "access-1"
     assert sorted(os.listdir(store.folder)) == ["credentials.json", "credentials.lock"]
+
+
+def test_user_without_a_home_learns_of_it_by_one_error(monkeypatch):
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    messages = set()
+    for use in (CredentialStore, known_key, own_key):
+        with pytest.raises(SyncError, match="config folder") as raised:
+            use()
+        messages.add((str(raised.value), raised.value.hint))
+    assert len(messages) == 1

@@ -13,7 +13,7 @@ import thence
 from thence.core.values.codec import parse
 from thence.core.values.digests import digests, redacted
 from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.seals import SEAL, redaction_in, seal_in, sealed
+from thence.core.wire.seals import SEAL, LinePlace, redaction_in, seal_in, sealed
 from thence.errors import RedactionRefused
 from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
@@ -150,10 +150,11 @@ def test_every_own_line_is_sealed_once_and_seals_alone_make_none(tmp_path):
             for seal in seals:
                 numbers = held.notices.numbered(seal.node_id, seal.first, seal.last)
                 (digest,) = numbers[seal.first]
-                assert seal.covers(numbers, seal.first, digest)
-                assert not seal.covers(numbers, seal.first, bytes(32))
+                place = LinePlace(seal.node_id, seal.first, digest)
+                assert len(seal.covered(numbers, [place])) == seal.count
+                assert not seal.covered(numbers, [place._replace(digest=bytes(32))])
                 without = {number: numbers[number] for number in list(numbers)[:-1]}
-                assert not seal.covers(without, seal.first, digest)
+                assert not seal.covered(without, [place])
     assert server.claims == {seals[0].node_id: ADA.public_key}
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
-from thence.core.values.digests import BODY_DIGEST, same_line_key
+from thence.core.values.digests import BODY_DIGEST
 from thence.core.wire.messages import PAGE_EVENTS_MAX
-from thence.core.wire.seals import Signer
+from thence.core.wire.seals import Signer, outranked, places_of
 from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
 from thence.replica import Disk, Log, now
 from thence.sync.held_lines import HeldLine, HeldLines
 from thence.sync.restored_logs import leave_reused_node
-from thence.sync.sealing import is_authored, own_nodes, proven, seal_own_lines
+from thence.sync.sealing import authored, own_nodes, proven, seal_own_lines
 from thence.sync.taking_back import carry_out
 from thence.sync.transport import Transport
 
@@ -65,17 +65,12 @@ class AuthoredLines:
         contested = self._held.notices.contested()
         if not contested:
             return
-        keys, seals = self._transport.keys(), self._held.notices.seals()
-        outranked: set[bytes] = set()
-        settled = []
-        for event_id, lines in self._log.answers.held(contested, ()).lines.items():
-            authored = {same_line_key(e) for e in lines if is_authored(self._held, keys, seals, e)}
-            if authored:
-                outranked |= {same_line_key(event) for event in lines} - authored
-                settled.append(event_id)
-        if settled:
-            self._log.redactions.outrank(outranked)
-            self._held.notices.settle(settled)
+        groups = places_of(self._log.answers.held(contested, ()).lines)
+        places = [place for group in groups.values() for place in group]
+        found = outranked(groups, authored(self._held, self._transport.keys(), places))
+        if found:
+            self._log.redactions.outrank(digest for each in found.values() for digest in each)
+            self._held.notices.settle(found)
 
     def complete(self, withheld: Collection[bytes]) -> int:
         """Gives withheld lines their bodies, where the server has them; returns how many.

@@ -16,7 +16,7 @@ import msgspec
 
 from thence.core.wire.messages import Secret, Tokens
 from thence.errors import NotLoggedIn, SyncError
-from thence.log.storage.disk import config_folder
+from thence.signing import user_folder
 from thence.sync.file_lock import held
 
 FILE = "credentials.json"
@@ -70,14 +70,7 @@ class CredentialStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        found = folder or config_folder()
-        if found is None:
-            raise SyncError(
-                "could not find your config folder",
-                cause="neither HOME nor XDG_CONFIG_HOME is set",
-                hint="set HOME, then try again",
-            )
-        self.folder = found
+        self.folder = folder or user_folder()
         self.notes: list[str] = []
 
     @property

@@ -6,7 +6,7 @@ node; nobody else can seal one.
 
 from collections.abc import Sequence
 
-from thence.core.wire.seals import NumberedDigests, Seal
+from thence.core.wire.seals import LinePlace, NumberedDigests, Seal
 from thence.log.storage.disk import wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.disowned import read_disowned
@@ -52,6 +52,5 @@ def _is_of_lost_lines(
         elsewhere[number] = found or digests
         if found and (number > last or len(found) < len(digests)):
             again.append(number)
-    return any(
-        seal.covers(elsewhere, number, digest) for number in again for digest in elsewhere[number]
-    )
+    places = (LinePlace(seal.node_id, number, each) for number in again for each in elsewhere[number])
+    return bool(seal.covered(elsewhere, places))

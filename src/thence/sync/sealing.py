@@ -1,20 +1,24 @@
-"""The sealing of a log's own lines, and the proof of redactions by seals.
+"""The sealing of a log's own lines, and what seals prove of lines and redactions.
 
 Seals are made before a push and before a redaction counts, for lines that no seal of the same key
 covers yet. A line under an own node that came from elsewhere is not sealed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from thence.core.event import Event
-from thence.core.values.digests import digests, same_line_key
+from thence.core.values.digests import digests
 from thence.core.wire.seals import (
     SEALED_NUMBERS_MAX,
+    LinePlace,
+    NumberedDigests,
     Redaction,
+    Seal,
     Signer,
     TeamKeys,
     sealed,
+    sealed_lines,
 )
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.disowned import read_disowned
@@ -95,20 +99,11 @@ def _groups(
             yield group
 
 
-def is_authored(held: HeldLines, keys: TeamKeys, seals: Sequence[HeldSeal], event: Event) -> bool:
-    """Reports whether a seal, by the key that claimed an event's node, covers its line."""
-    if event.is_foreign:
-        return False
-    digest = same_line_key(event)
-    return any(
-        seal.spans(event.node_id, event.seq)
-        and seal.public_key == keys.claims.get(event.node_id)
-        and is_signed(seal)
-        and seal.covers(
-            held.notices.numbered(event.node_id, seal.first, seal.last), event.seq, digest
-        )
-        for seal, _ in seals
-    )
+def authored(held: HeldLines, keys: TeamKeys, lines: Iterable[LinePlace]) -> set[bytes]:
+    """Returns D of those lines that a seal covers by the key that claimed their node."""
+    seals = (each.seal for each in held.notices.seals())
+    claimed = [seal for seal in seals if seal.public_key == keys.claims.get(seal.node_id)]
+    return sealed_lines(lines, claimed, partial(_in_range, held.notices), is_signed)
 
 
 def proven(held: HeldLines, keys: TeamKeys, waiting: Sequence[HeldRedaction]) -> list[Redaction]:
@@ -117,20 +112,18 @@ def proven(held: HeldLines, keys: TeamKeys, waiting: Sequence[HeldRedaction]) ->
     A redaction of a line that the log does not hold is not proven yet; one of a seal, of another
     redaction or of a line without numbers never is.
     """
-    seals = held.notices.seals() if waiting else []
-    return [each.redaction for each in waiting if _is_proven(held.notices, keys, seals, each)]
+    notices = held.notices
+    seals = [each.seal for each in notices.seals()] if waiting else []
+    found = []
+    for each in waiting:
+        node = notices.node_of(each.redaction.digest)
+        if node and not notices.holds(each.redaction.digest):
+            able = [seal for seal in seals if keys.may_redact(seal.public_key, node)]
+            place = LinePlace(each.node, each.seq, each.digest)
+            if sealed_lines([place], able, partial(_in_range, notices), is_signed):
+                found.append(each.redaction)
+    return found
 
 
-def _is_proven(
-    notices: HeldNotices, keys: TeamKeys, seals: Sequence[HeldSeal], held: HeldRedaction
-) -> bool:
-    node = notices.node_of(held.redaction.digest)
-    if not node or notices.holds(held.redaction.digest):
-        return False
-    return any(
-        seal.spans(held.node, held.seq)
-        and keys.may_redact(seal.public_key, node)
-        and is_signed(seal)
-        and seal.covers(notices.numbered(held.node, seal.first, seal.last), held.seq, held.digest)
-        for seal, _ in seals
-    )
+def _in_range(notices: HeldNotices, seal: Seal) -> NumberedDigests:
+    return notices.numbered(seal.node_id, seal.first, seal.last)

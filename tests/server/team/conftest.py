@@ -10,5 +10,6 @@ from tests.server.team.team_server import TeamServer, team_server
 def red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
     with team_server(tmp_path_factory.mktemp("team") / "data") as server:
         server.add("bob", "blue")
+        server.add("eve")
         server.add("rita", "red", "reader")
         yield server

@@ -33,7 +33,8 @@ class Node:
         """Returns the next line, which takes the body of another line back."""
         name = event_id or id_of(target)
         facts = Redaction(name, digests(target).line.hex(), "a password")
-        return self._notice(REDACTED, {"event_id": name, "line_sha256": facts.line_sha256})
+        given = {"event_id": name, "line_sha256": facts.line_sha256}
+        return self._notice(REDACTED, given, caused_by=(name,))
 
     def seal(self, signer: SigningKey = ANN, *, count: int = 0, forged: bool = False) -> bytes:
         """Returns the next line, which seals the last `count` lines before it, else all."""
@@ -51,9 +52,9 @@ class Node:
             facts["signature"] = BOB.sign(b"something else")
         return self._notice(SEAL, facts)
 
-    def _notice(self, kind: str, facts: Mapping[str, Any]) -> bytes:
+    def _notice(self, kind: str, facts: Mapping[str, Any], **more: Any) -> bytes:
         event_type, members = VOCABULARIES[self._kind].notice(kind, facts, {})
-        return self._line(event_type, members)
+        return self._line(event_type, {**members, **more})
 
     def _line(self, event_type: str, members: Mapping[str, Any]) -> bytes:
         seq = self._first + len(self.lines)

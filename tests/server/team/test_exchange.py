@@ -23,7 +23,7 @@ from thence.errors import (
     NotALog,
     VocabularyMismatch,
 )
-from thence.server.team import keys, sqlite_store, taking_back
+from thence.server.team import keys, proofs, sqlite_store, taking_back
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
@@ -275,7 +275,7 @@ def test_log_is_of_one_kind() -> None:
 
 def test_every_statement_about_logs_names_the_team() -> None:
     tables = "logs|events|blocks|forms|seals|pending|redactions|withheld|keys|claims"
-    for module, count in ((sqlite_store, 13), (taking_back, 20), (keys, 5)):
+    for module, count in ((sqlite_store, 14), (taking_back, 17), (proofs, 4), (keys, 5)):
         values = [value for name, value in vars(module).items() if name.isupper()]
         texts = [
             text for value in values for text in (value if isinstance(value, tuple) else [value])

@@ -6,14 +6,16 @@ line back if a seal covers it whose key may do that. docs/formats/segment.md has
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice, product
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from thence.core.event import Event
+from thence.core.values.digests import same_line_key
 from thence.core.wire.blocks import BLOCK_NUMBERS, DIGEST_BYTES
 
 SEAL, REDACTED = "seal", "redacted"
@@ -25,6 +27,14 @@ _CHOICES_MAX = 64
 
 # the digests (D) of the lines that a number has, by number
 NumberedDigests = Mapping[int, Sequence[bytes]]
+
+
+class LinePlace(NamedTuple):
+    """The place of a line among those of its node, and D of it."""
+
+    node_id: str
+    seq: int
+    digest: bytes
 
 
 class Seal(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
@@ -55,23 +65,26 @@ class Seal(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
 
-    def spans(self, node_id: str, seq: int) -> bool:
-        """Reports whether the seal covers a number, if it is valid."""
-        return self.node_id == node_id and self.first <= seq <= self.last
+    def covered(self, lines: NumberedDigests, near: Iterable[LinePlace]) -> frozenset[bytes]:
+        """Returns the D's of all lines that the seal covers, if it covers any of some lines.
 
-    def covers(self, lines: NumberedDigests, seq: int, digest: bytes) -> bool:
-        """Reports whether a line of the sealed node, with this number and D, is one of the sealed.
-
-        `lines` are the D's of all lines of the node in the range. One that is missing leaves all
-        unproven. The signature is not checked.
+        `lines` are the D's of all lines of the node in the range, `near` those that are asked for.
+        A line that is missing leaves all unproven. The signature is not checked.
         """
         known = {number: lines[number] for number in lines if self.first <= number <= self.last}
-        if digest not in known.get(seq, ()) or len(known) != self.count:
-            return False
-        known[seq] = (digest,)
-        choices = product(*(known[number] for number in sorted(known)))
-        wanted = self.lines_sha256
-        return any(_joined(found) == wanted for found in islice(choices, _CHOICES_MAX))
+        if len(known) != self.count:
+            return frozenset()
+        numbers = sorted(known)
+        for line in near:
+            if line.digest not in known.get(line.seq, ()):
+                continue
+            choices = product(
+                *((line.digest,) if seq == line.seq else known[seq] for seq in numbers)
+            )
+            for choice in islice(choices, _CHOICES_MAX):
+                if _joined(choice) == self.lines_sha256:
+                    return frozenset(choice)
+        return frozenset()
 
 
 class Signer(Protocol):
@@ -122,6 +135,53 @@ def sealed(
         signer.public_key,
     )
     return msgspec.structs.replace(seal, signature=signer.sign(seal.signed_text))
+
+
+def sealed_lines(
+    lines: Iterable[LinePlace],
+    seals: Iterable[Seal],
+    numbered: Callable[[Seal], NumberedDigests],
+    is_valid: Callable[[Seal], bool],
+) -> set[bytes]:
+    """Returns D of those lines that valid ones of some seals cover.
+
+    `numbered` returns the D's of all lines in the range of a seal. `is_valid` is asked of seals
+    over the numbers of these lines alone: whether the signature is good, and the key one that
+    counts.
+    """
+    wanted = sorted(lines)
+    found: set[bytes] = set()
+    for seal in seals:
+        node = seal.node_id
+        start = bisect_left(wanted, (node, seal.first))
+        near = wanted[start : bisect_left(wanted, (node, seal.last + 1))]
+        if near and is_valid(seal):
+            covered = seal.covered(numbered(seal), near)
+            found.update(line.digest for line in near if line.digest in covered)
+    return found
+
+
+def places_of(lines: Mapping[str, Sequence[Event]]) -> dict[str, list[LinePlace]]:
+    """Returns the places of the lines of each id; a line without numbers has node ""."""
+    return {
+        event_id: [
+            LinePlace("" if event.is_foreign else event.node_id, event.seq, same_line_key(event))
+            for event in group
+        ]
+        for event_id, group in lines.items()
+    }
+
+
+def outranked(
+    lines: Mapping[str, Sequence[LinePlace]], authored: Collection[bytes]
+) -> dict[str, set[bytes]]:
+    """Returns, of each id with an authored line, D of its other lines: they stand behind it."""
+    digests = {event_id: {line.digest for line in group} for event_id, group in lines.items()}
+    return {
+        event_id: found.difference(authored)
+        for event_id, found in digests.items()
+        if not found.isdisjoint(authored)
+    }
 
 
 def seal_in(event: Event) -> Seal | None:

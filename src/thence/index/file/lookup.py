@@ -84,6 +84,16 @@ def held(
     return index.answer(work)
 
 
+def contested(index: Index, limit: int) -> list[str]:
+    """Returns ids of which the log has several lines, the first ones by id."""
+    sql = "SELECT DISTINCT event_id FROM other_lines ORDER BY event_id LIMIT :limit"
+
+    def work(connection: sqlite3.Connection) -> list[str]:
+        return [event_id for (event_id,) in connection.execute(sql, {"limit": limit})]
+
+    return index.answer(work)
+
+
 def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = True) -> Event:
     """Returns the event that a text names, by the rules of `core.query.lookup.named`.
 

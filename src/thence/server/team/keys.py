@@ -13,6 +13,7 @@ from thence.core.wire.seals import TeamKeys, is_key
 from thence.errors import AccountRefused, InvalidEvent, SyncRefused
 from thence.server.team.accounts import Member
 from thence.server.team.database import Database
+from thence.server.team.proofs import revise_sealed
 from thence.server.team.taking_back import admin_keys, carried_out_by
 
 KEYS_MAX = 100  # of one user in one team
@@ -31,6 +32,7 @@ _KEY_COUNT = """
 """
 _CLAIM = """
     INSERT INTO claims (team, node, public_key) VALUES (:team, :node, :key) ON CONFLICT DO NOTHING
+    RETURNING node
 """
 _MOVE = """
     INSERT INTO claims (team, node, public_key) VALUES (:team, :node, :key)
@@ -74,6 +76,7 @@ class KeyRegistry:
             claimed = _claimed(connection, given, nodes)
             if connection.execute(_CLAIM_COUNT, given).get > CLAIMS_MAX:
                 raise _refused(f"the team has {CLAIMS_MAX} nodes, which is the limit")
+            revise_sealed(connection, team, claimed)
             changed = carried_out_by(connection, team, key) if is_new or claimed else []
             found = _team_keys(connection, team)
         if changed:
@@ -98,6 +101,8 @@ class KeyRegistry:
             query = "SELECT public_key FROM claims WHERE team = :team AND node = :node"
             former: str | None = connection.execute(query, given).get
             connection.execute(_MOVE, given)
+            if former != key:
+                revise_sealed(connection, team, [node])
             changed = carried_out_by(connection, team, key)
         if changed:
             self._database.erased(changed)
@@ -115,11 +120,12 @@ def _team_keys(connection: apsw.Connection, team: int) -> TeamKeys:
     return TeamKeys(claims, admin_keys(connection, team))
 
 
-def _claimed(connection: apsw.Connection, given: dict[str, object], nodes: Iterable[str]) -> int:
-    """Claims those nodes for a key that nobody has; returns how many."""
-    before = connection.total_changes()
-    connection.executemany(_CLAIM, ({**given, "node": node} for node in nodes))
-    return connection.total_changes() - before
+def _claimed(
+    connection: apsw.Connection, given: dict[str, object], nodes: Iterable[str]
+) -> list[str]:
+    """Claims those nodes for a key that nobody has; returns them."""
+    rows = connection.executemany(_CLAIM, ({**given, "node": node} for node in nodes))
+    return [str(node) for (node,) in rows]
 
 
 def _unreadable(part: str, cause: str) -> InvalidEvent:

@@ -16,9 +16,12 @@ from pathlib import Path
 from threading import Lock
 
 from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.wire.seals import outranked, places_of
 from thence.errors import CursorUnknown
+from thence.index.file import lookup
+from thence.log.storage.redactions import record_redactions
 from thence.log.storage.segment import own_folder
-from thence.replica import open_log
+from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange
 from thence.server.team.rows import NumberedLine, StoredLog
 from thence.server.team.sqlite_store import SqliteStore
@@ -26,6 +29,8 @@ from thence.server.team.sqlite_store import SqliteStore
 FOLDER = "teams"
 # so many lines are relayed at once
 RELAYED_MAX = 10_000
+# of so many ids with several lines the sealed line is served; the seals of others are not read
+CONTESTED_MAX = 10_000
 _CURSOR_FILE = "server-cursor"
 _CURSOR_BYTES_MAX = 200
 _DROPPED = "dropped"
@@ -58,7 +63,7 @@ class LogFolders:
     def refresh(self, team: str, name: str) -> None:
         """Brings the folder of a log up to date; does nothing where the team has no such log.
 
-        Raises OSError, apsw.Error and what `Log.relay` raises.
+        Raises OSError, apsw.Error, ReadFailed and what `Log.relay` raises.
         """
         log = self._store.log(team, name)
         if log is not None:
@@ -136,12 +141,25 @@ class LogFolders:
                 if not taken:
                     return
                 opened.relay(row.line for row in taken)
+                if number == 0:  # each redaction is a revision, for which the folder is made anew
+                    record_redactions(OS_DISK, folder, self._store.redactions(log))
+                self._outrank(opened, log)
                 number = taken[-1].number
                 file = _cursor_file(folder)
                 unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
                 cursor = self._exchange.cursor(number, taken[-1].digest)
                 unfinished.write_text(f"{cursor} {log.revision}", "ascii")
                 unfinished.replace(file)
+
+    def _outrank(self, opened: Log, log: StoredLog) -> None:
+        """Has of several lines of an id the one served that a seal proves to be its node's."""
+        contested = lookup.contested(opened.answers.indexed(), CONTESTED_MAX)
+        if not contested:
+            return
+        groups = places_of(opened.answers.held(contested, ()).lines)
+        places = [place for group in groups.values() for place in group]
+        found = outranked(groups, self._store.authored(log, places))
+        opened.redactions.outrank(digest for each in found.values() for digest in each)
 
 
 def _cursor_file(folder: Path) -> Path:

@@ -9,8 +9,10 @@ from collections.abc import Generator, Iterable, Sequence
 import apsw
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
+from thence.core.wire.seals import LinePlace
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
+from thence.server.team.proofs import authored
 from thence.server.team.rows import PRESENT_LINE, NewLine, NumberedLine, StoredLog
 from thence.server.team.taking_back import carried_out, completed
 
@@ -67,6 +69,7 @@ _WITHHELD_BEFORE = """
     SELECT digest FROM withheld WHERE team = :team AND log = :log AND digest < :start
     ORDER BY digest LIMIT :limit
 """
+_REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _LOGS = """
     SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
@@ -132,6 +135,17 @@ class SqliteStore:
             if len(found) < limit:
                 found += [digest for (digest,) in connection.execute(_WITHHELD_BEFORE, given)]
         return b"".join(found)
+
+    def authored(self, log: StoredLog, lines: Iterable[LinePlace]) -> set[bytes]:
+        """Returns D of those lines that seals prove to be their nodes'."""
+        with self._database.reading() as connection:
+            return authored(connection, log, lines)
+
+    def redactions(self, log: StoredLog) -> list[bytes]:
+        """Returns D of the lines of a log that were taken back."""
+        given = {"team": log.team, "log": log.id}
+        with self._database.reading() as connection:
+            return [digest for (digest,) in connection.execute(_REDACTIONS, given)]
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""

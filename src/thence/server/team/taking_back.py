@@ -18,8 +18,7 @@ from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.seals import (
     REDACTED,
     SEAL,
-    SEALED_NUMBERS_MAX,
-    NumberedDigests,
+    LinePlace,
     Redaction,
     Seal,
     TeamKeys,
@@ -27,14 +26,12 @@ from thence.core.wire.seals import (
     seal_in,
 )
 from thence.errors import InvalidEvent
+from thence.server.team.proofs import REACH, Proofs, claim_of
 from thence.server.team.rows import PRESENT_LINE, NewLine, StoredLog
 from thence.signing import is_signed
 
 # so many redactions are tried at once; the others wait for the next line or key that concerns them
 TRIED_MAX = 10_000
-# so many lines are looked at, the first ones that came, where some have the same number
-RANGE_LINES_MAX = 8 * SEALED_NUMBERS_MAX
-_REACH = SEALED_NUMBERS_MAX - 1
 
 _KEEP_SEAL = """
     INSERT INTO seals (team, log, node, public_key, first, last, count, lines_sha256)
@@ -72,23 +69,10 @@ _TARGET = f"""
     SELECT event_id, node, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND digest = :digest
 """
-_CLAIM = "SELECT public_key FROM claims WHERE team = :team AND node = :node"
 _ADMIN_KEYS = """
     SELECT DISTINCT keys.public_key
     FROM keys JOIN members ON members.team = keys.team AND members.user = keys.user
     WHERE keys.team = :team AND members.role = 'admin' ORDER BY keys.public_key
-"""
-_SEALS = """
-    SELECT node, first, last, count, lines_sha256, '', public_key FROM seals
-    WHERE team = :team AND log = :log AND node = :node AND public_key IN carray(:keys)
-        AND first BETWEEN :seq - :reach AND :seq AND last >= :seq
-"""
-_RANGE = """
-    SELECT seq, digest FROM events
-    WHERE team = :team AND log = :log AND node = :node
-        AND block BETWEEN (:first - 1) / :numbers AND (:last - 1) / :numbers
-        AND seq BETWEEN :first AND :last
-    ORDER BY number LIMIT :most
 """
 # zeros of the same length are written where the line stands, and no row moves
 _ERASE = tuple(
@@ -177,9 +161,7 @@ def carried_out(connection: apsw.Connection, log: StoredLog, lines: Sequence[New
         if row.seq:
             numbers.setdefault(row.node, []).append(row.seq)
     # a line may complete the range of a seal that spans both it and a notice
-    ranges += [
-        _Range(node, min(seqs) - _REACH, max(seqs) + _REACH) for node, seqs in numbers.items()
-    ]
+    ranges += [_Range(node, min(seqs) - REACH, max(seqs) + REACH) for node, seqs in numbers.items()]
     found: dict[_Pending, None] = {}
     for node, first, last in ranges:
         given = {**_names(log), "node": node, "first": first, "last": last, "most": TRIED_MAX}
@@ -192,7 +174,7 @@ def carried_out(connection: apsw.Connection, log: StoredLog, lines: Sequence[New
 
 def carried_out_by(connection: apsw.Connection, team: int, key: str) -> list[StoredLog]:
     """Carries out what became valid by what a key may do now; returns the logs that changed."""
-    given = {"team": team, "key": key, "reach": _REACH, "most": TRIED_MAX}
+    given = {"team": team, "key": key, "reach": REACH, "most": TRIED_MAX}
     found: dict[StoredLog, list[_Pending]] = {}
     rows: list[tuple[Any, ...]] = connection.execute(_PENDING_BY_KEY, given).fetchall()
     for row in rows:
@@ -282,9 +264,9 @@ def _tried(connection: apsw.Connection, log: StoredLog, pending: Sequence[_Pendi
     """Carries out those of some redactions that are valid; returns how many."""
     admins = admin_keys(connection, log.team) if pending else ()
     count = 0
-    ranges = _Ranges(connection, log)
+    proofs = Proofs(connection, log)
     for each in pending:
-        count += _is_carried_out(connection, log, each, admins, ranges)
+        count += _is_carried_out(connection, log, each, admins, proofs)
     if count:
         connection.execute(_REVISE, _names(log))
     return count
@@ -295,7 +277,7 @@ def _is_carried_out(
     log: StoredLog,
     pending: _Pending,
     admins: tuple[str, ...],
-    ranges: "_Ranges",
+    proofs: Proofs,
 ) -> bool:
     """Carries out a redaction if it is valid; reports whether it did."""
     named = {**_names(log), "digest": pending.digest, "event_id": pending.event_id}
@@ -305,10 +287,11 @@ def _is_carried_out(
     event_id, node, line = row
     if event_id != pending.event_id or not node or _notice(log, line)[1] in (SEAL, REDACTED):
         return False
-    claim = connection.execute(_CLAIM, {"team": log.team, "node": node}).get
+    claim = claim_of(connection, log.team, node)
     keys = TeamKeys({node: claim} if claim else {}, admins)
     able = tuple(key for key in {*keys.claims.values(), *keys.admins} if keys.may_redact(key, node))
-    if not (able and ranges.prove(pending, able)):
+    notice = LinePlace(pending.node, pending.seq, pending.notice)
+    if not (able and proofs.sealed([notice], able)):
         return False
     try:
         line = redacted(line)
@@ -324,39 +307,3 @@ def _replace(connection: apsw.Connection, named: dict[str, Any]) -> None:
     """Replaces a stored line by another form of it."""
     for statement in (*_ERASE, _KEEP_FORM):
         connection.execute(statement, named)
-
-
-class _Ranges:
-    """The seals of a log, and the digests of the lines that they cover, for one transaction."""
-
-    def __init__(self, connection: apsw.Connection, log: StoredLog) -> None:
-        self._connection = connection
-        self._log = log
-        self._last: tuple[Seal, NumberedDigests] | None = None
-
-    def prove(self, pending: _Pending, keys: tuple[str, ...]) -> bool:
-        """Reports whether a seal by one of some keys covers the notice of a redaction."""
-        spot = {**_names(self._log), "node": pending.node, "seq": pending.seq, "reach": _REACH}
-        rows: list[tuple[Any, ...]] = self._connection.execute(
-            _SEALS, {**spot, "keys": apsw.carray(keys)}
-        ).fetchall()
-        seals = (Seal(*row) for row in rows)
-        return any(seal.covers(self._lines(seal), pending.seq, pending.notice) for seal in seals)
-
-    def _lines(self, seal: Seal) -> NumberedDigests:
-        """Returns the digests of the lines in a range; those of the last one are kept."""
-        if self._last is not None and self._last[0] == seal:
-            return self._last[1]
-        given = {
-            **_names(self._log),
-            "node": seal.node_id,
-            "first": seal.first,
-            "last": seal.last,
-            "numbers": SEALED_NUMBERS_MAX,
-            "most": RANGE_LINES_MAX,
-        }
-        lines: dict[int, list[bytes]] = {}
-        for seq, digest in self._connection.execute(_RANGE, given):
-            lines.setdefault(seq, []).append(digest)
-        self._last = seal, lines
-        return lines

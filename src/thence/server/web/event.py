@@ -7,7 +7,11 @@ from starlette.responses import Response
 
 from thence.core.event import Event
 from thence.core.values.codec import parse
+from thence.core.values.digests import BODY_DIGEST, same_line_key
+from thence.core.wire.seals import REDACTED, redaction_in
 from thence.index.graph.causality import NamedCauses
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.redactions import read_redactions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
@@ -18,6 +22,11 @@ JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
 NEAR_SHOWN_MAX = 10
 EVENTS_SHOWN_MAX = 100
+_TAKEN_BACK = "What the event said was taken back for good. The rest of its line stays."
+_WITHHELD = (
+    "What the event said is withheld: the line came here without it, and no redaction that is valid"
+    " is here. It is shown again once a member of the team who has the whole line brings it."
+)
 
 
 def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
@@ -31,7 +40,7 @@ def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
         el("h1", words(sentence)),
         _facts(found, event),
         el("h2", "Payload"),
-        _payload(event),
+        _payload(log, found, event, neighbors.downstream),
         el("h2", "Why"),
         _why(log, found, why),
         el("h2", "Named causes"),
@@ -122,9 +131,32 @@ def _list(items: list[Html], empty: str) -> Html:
     return el("ul", *items, class_="events") if items else el("p", empty, class_="quiet")
 
 
-def _payload(event: Event) -> Html:
+def _payload(log: OpenLog, found: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
+    if BODY_DIGEST in event.members:
+        return _missing_body(log, found, event, effects)
     payload = event.payload
     if not payload:
         return el("p", "It holds none.", class_="quiet")
     text = json.dumps(payload, ensure_ascii=False, indent=2)
     return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
+
+
+def _missing_body(log: OpenLog, found: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
+    """Returns why the body of an event is not here, with the notices that took it back."""
+    digest = same_line_key(event)
+    if digest not in read_redactions(OS_DISK, log.folder):
+        return el("p", _WITHHELD, class_="empty")
+    notices = [each for each in _events(log, effects) if _takes_back(log, each, digest)]
+    items = [
+        el("li", event_link(found, each, log), ", by ", el("span", each.node_id, class_="id"))
+        for each in notices
+    ]
+    text = el("p", _TAKEN_BACK, class_="empty")
+    return joined(text, el("ul", *items, class_="events")) if items else text
+
+
+def _takes_back(log: OpenLog, event: Event, digest: bytes) -> bool:
+    if log.vocabulary.notice_kind(event) != REDACTED:
+        return False
+    redaction = redaction_in(event)
+    return redaction is not None and redaction.digest == digest

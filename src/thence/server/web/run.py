@@ -10,6 +10,7 @@ from starlette.responses import Response
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import short_id
+from thence.core.values.digests import BODY_DIGEST
 from thence.errors import InvalidFilter
 from thence.index.plan.page import Page, PageBounds
 from thence.server.logs.open_logs import OpenLog
@@ -303,7 +304,10 @@ def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
 def _text_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the text that the other columns leave out, else the short id, as a link."""
     text = log.vocabulary.in_columns(event) or short_id(event.event_id)
-    return link(words(text), path("runs", found.id, "events", event.event_id))
+    found_link = link(words(text), path("runs", found.id, "events", event.event_id))
+    if BODY_DIGEST in event.members:
+        return joined(found_link, " ", el("span", "without its body", class_="quiet"))
+    return found_link
 
 
 def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
