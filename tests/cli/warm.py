@@ -1,8 +1,9 @@
 """The installed command in a process of its own, forked from one that has its modules loaded.
 
 What the command does there is what it does for a user: it has a process, a folder, an environment
-and streams of its own, any number run at once, and the interpreter ends with an exit code. Only
-the start is shared, for most of the time of a short command is imports. Where the start itself, a
+and streams of its own, any number run at once, and it ends with an exit code, behind its threads
+and what is registered for the exit. Only the start is shared, for most of the time of a short
+command is imports, and the modules are not taken apart again. Where the start itself, a
 signal, a terminal, a pipe, or a variable that Python reads at its start is what a test is about,
 it takes `thence` of `tests.cli.installed`. The process that forks ends with the tests.
 """
@@ -20,9 +21,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 from tests.cli.installed import THENCE, Ended, environment
 
@@ -103,7 +106,7 @@ def _serve(number: int) -> int:
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _begin(*streams)
-            return main()
+            _end(main())
         for stream in streams:
             os.close(stream)
 
@@ -129,6 +132,15 @@ def _begin(wanted: int, stdin: int, stdout: int, stderr: int, ending: int) -> No
     os.environ.update(request["env"])
     signal.alarm(WAIT_S)
     sys.argv = [str(THENCE), *request["arguments"]]
+
+
+def _end(code: int) -> NoReturn:
+    """End the process as the interpreter does, but for taking apart what the start has loaded."""
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from time import monotonic
 from zlib import crc32
 
 import thence
-from thence.core.values.codec import parse
+from thence.core.values.codec import event_id_of, parse
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.messages import EventVerdict, KeyRequest
 from thence.errors import BatchRefused, ServerUnreachable
@@ -44,7 +44,7 @@ def lines_of(folder):
 
 
 def ids_of(lines):
-    return {json.loads(line)["event_id"] for line in lines}
+    return {event_id_of(line).decode() for line in lines}
 
 
 def closed(data):
@@ -156,6 +156,7 @@ class Fleet:
         self.taken_back = set()  # digests
         self.claims = []
         self.counts = {}
+        self._digests = {}  # by line
         self._made = 0
         self.replicas = [Replica(self, self._new_folder()) for _ in range(replicas)]
         if seed % 5 == 0:  # several blocks of one node
@@ -312,6 +313,7 @@ class Fleet:
     def faults(self):
         """Return what is wrong with a fleet that is at rest."""
         wanted = sorted(self.server.lines())
+        theirs = self.named(wanted)
         found = []
         if len(set(wanted)) != len(wanted):
             found.append("the server holds a line twice")
@@ -323,12 +325,13 @@ class Fleet:
             name = replica.folder.name
             if len(set(lines)) != len(lines):
                 found.append(f"{name} holds a line twice")
-            theirs, ours = self.named(wanted), self.named(lines)
+            ours = self.named(lines)
             if ours != theirs:
                 extra, lacks = ours - theirs, theirs - ours
                 found.append(f"{name} has {len(extra)} lines more and {len(lacks)} less")
-            clocks = {event.event_id: event.lamport_clock for event in replica.log.events()}
-            for event in replica.log.events():
+            events = replica.log.events()
+            clocks = {event.event_id: event.lamport_clock for event in events}
+            for event in events:
                 named = set(event.caused_by) - self.forged
                 if event.event_id in self.forged:
                     continue
@@ -343,8 +346,9 @@ class Fleet:
         """
         found = set()
         for line in lines:
-            event = parse(line, PLAIN)
-            digest = digest_of(event)
+            digest = self._digests.get(line)
+            if digest is None:
+                digest = self._digests[line] = digest_of(parse(line, PLAIN))
             found.add(digest if digest in self.taken_back else line)
         return found
 

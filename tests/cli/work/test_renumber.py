@@ -1,6 +1,7 @@
 """A package whose number two clones gave gets one of its own, with all that bears it."""
 
 import json
+import shutil
 from contextlib import ExitStack
 
 import pytest
@@ -16,18 +17,28 @@ FOLDER = f"kitty-specs/{SLUG}"
 FEATURE = ("--feature", SLUG)
 
 
-@pytest.fixture(params=["add", "finalize-tasks"])
-def clones(request, tmp_path):
-    """Two clones that each gave WP03 to a package of its own, and have shared their events."""
-    remote = bare(tmp_path / "remote")
-    ada = clone(remote, tmp_path / "ada")
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A remote and two clones with one feature, to be copied."""
+    there = tmp_path_factory.mktemp("planned")
+    remote = bare(there / "remote")
+    ada = clone(remote, there / "ada")
     done(ada, "setup-spec", "Sync")
     (ada / FOLDER / "tasks.md").write_text(TASKS)
     done(ada, "finalize-tasks")
     published(ada)
     git(ada, "push", "--quiet", "origin", "main")
-    bob = clone(remote, tmp_path / "bob")
-    done(bob, "publish")
+    done(clone(remote, there / "bob"), "publish")
+    return there
+
+
+@pytest.fixture(params=["add", "finalize-tasks"])
+def clones(request, planned, tmp_path):
+    """Two clones that each gave WP03 to a package of its own, and have shared their events."""
+    shutil.copytree(planned, tmp_path, symlinks=True, dirs_exist_ok=True)
+    ada, bob = tmp_path / "ada", tmp_path / "bob"
+    for folder in (ada, bob):
+        git(folder, "remote", "set-url", "origin", (tmp_path / "remote").as_uri())
     for folder, title in ((ada, "Read the log"), (bob, "Draw the board")):
         made(folder, request.param, "WP03", title)
     return ada, bob

@@ -302,7 +302,9 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
         return found
     rank = Ranking(disk, folder)
     for event in found:
-        served[event.event_id] = min(served[event.event_id], event, key=rank)
+        other = served[event.event_id]
+        if other is not event:
+            served[event.event_id] = min(other, event, key=rank)
     return list(served.values())
 
 
