@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from thence.sim.ledger import Ids
 from thence.sim.variables import IMMUTABLE
 
 
@@ -47,7 +46,7 @@ class Accepted:
 
     __slots__ = ("action", "attempt", "causes", "event_id", "ordinal")
 
-    def __init__(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> None:
+    def __init__(self, action: Action, attempt: int, ordinal: int, causes: tuple[str, ...]) -> None:
         self.action = action
         self.attempt = attempt
         self.ordinal = ordinal

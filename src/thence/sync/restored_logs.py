@@ -52,5 +52,7 @@ def _is_of_lost_lines(
         elsewhere[number] = found or digests
         if found and (number > last or len(found) < len(digests)):
             again.append(number)
-    places = (LinePlace(seal.node_id, number, each) for number in again for each in elsewhere[number])
+    places = (
+        LinePlace(seal.node_id, number, each) for number in again for each in elsewhere[number]
+    )
     return bool(seal.covered(elsewhere, places))
