@@ -9,7 +9,6 @@ Random numbers drawn for one purpose change no draw for another; nothing depends
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import Any
 
 from thence.sim.actions import Action, Rejection
@@ -17,13 +16,8 @@ from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ledger
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
+from thence.sim.streams import stream
 from thence.sim.variables import GLOBAL, own_copy
-
-
-def stream(seed: int, agent: str, turn: int, purpose: str) -> random.Random:
-    """Returns the random stream of one purpose, always from its beginning."""
-    name = f"{seed}\x00{agent}\x00{turn}\x00{purpose}"
-    return random.Random(int.from_bytes(blake2b(name.encode(), digest_size=8).digest()))
 
 
 class Owned:
