@@ -4,7 +4,7 @@ import os
 import random
 
 import pytest
-from tests.sim.truth import Run, causes_named, sampled_causes, sampled_outsiders
+from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
 from thence.sim.config import SimulationConfig
 
@@ -23,12 +23,12 @@ def seed() -> int:
     return int(given) if given else random.SystemRandom().getrandbits(32)
 
 
-@pytest.fixture(scope="module")
-def runs(seed: int) -> list[Run]:
-    """Runs of the shipped scenario, each with a seed of its own."""
+@pytest.fixture(scope="module", params=SHIPPED)
+def runs(request: pytest.FixtureRequest, seed: int) -> list[Run]:
+    """Runs of a shipped scenario, each with a seed of its own."""
     print(f"THENCE_TEST_SEED={seed}")
     rng = random.Random(seed)
-    config = SimulationConfig.from_file("spatial_trade_network")
+    config = SimulationConfig.from_file(request.param)
     return [Run(config, rng.getrandbits(32)) for _ in range(RUNS)]
 
 

@@ -1,6 +1,6 @@
 """The truth of causes, measured: a seeded run is altered, and its effects are compared.
 
-`python -m tests.sim.truth 2000` prints the figures of 2000 samples.
+`python -m tests.sim.truth 2000 7 fishery` prints the figures of 2000 samples, by seed 7.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from thence.sim.simulation import Simulation, make_components
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8
+SHIPPED = ("spatial_trade_network", "fishery")
 
 
 def played(
@@ -150,7 +151,7 @@ def main(arguments: Sequence[str]) -> None:
     samples = int(arguments[0]) if arguments else 200
     seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().getrandbits(32)
     rng = random.Random(seed)
-    config = SimulationConfig.from_file("spatial_trade_network")
+    config = SimulationConfig.from_file(arguments[2] if len(arguments) > 2 else SHIPPED[0])
     run = Run(config, rng.getrandbits(32))
     wrong = sampled_outsiders(run, rng, samples)
     idle = sampled_causes(run, rng, samples)
