@@ -31,6 +31,7 @@ _KNOWN = {
     "run": "evil-run",
     "scenario": f"{EVIL}.yaml",
     "root": NEVER,
+    "project_name": "made-anew",  # below the project; nothing else looks there
 }
 _TASKS = f"""# Tasks
 

@@ -12,7 +12,8 @@ PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 # an example, and what it prints where that stands right behind it
 SHOWN = re.compile(r"^```python\n(.*?)^```\n(?:\n```\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 VARIES = re.compile(r"\[\w{18}\]|after [\d.]+ \w+")
-CONCEPTS = sorted((ROOT / "docs" / "concepts").glob("*.md"))
+TUTORIAL = ROOT / "docs" / "howto" / "build-a-simulation.md"
+PRINTING = [*sorted((ROOT / "docs" / "concepts").glob("*.md")), TUTORIAL]
 
 
 def examples(page: Path) -> list[str]:
@@ -51,8 +52,8 @@ def test_a_page_shows_what_its_question_really_answers(
     assert VARIES.sub("…", capsys.readouterr().out) == VARIES.sub("…", shown[1])
 
 
-@pytest.mark.parametrize("page", CONCEPTS, ids=lambda page: page.stem)
-def test_an_example_of_a_concept_prints_what_stands_behind_it(
+@pytest.mark.parametrize("page", PRINTING, ids=lambda page: page.stem)
+def test_an_example_prints_what_stands_behind_it(
     page: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

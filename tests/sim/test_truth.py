@@ -4,14 +4,17 @@ import os
 import random
 
 import pytest
-from tests.sim.truth import Run, causes_named, sampled_causes, sampled_outsiders
+from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
+from thence.core.values.codec import CAUSES_MAX
 from thence.sim.config import SimulationConfig
+from thence.sim.verbosity import VerbosityLevel
 
 RUNS = 4
 SAMPLES = 200
 SHARE_MIN = 0.80
 CAUSES_MEDIAN_MAX = 4
+LOWER_SAMPLES = 40
 
 pytestmark = [pytest.mark.promise("O6"), pytest.mark.xdist_group("truth")]
 
@@ -23,12 +26,12 @@ def seed() -> int:
     return int(given) if given else random.SystemRandom().getrandbits(32)
 
 
-@pytest.fixture(scope="module")
-def runs(seed: int) -> list[Run]:
-    """Runs of the shipped scenario, each with a seed of its own."""
+@pytest.fixture(scope="module", params=SHIPPED)
+def runs(request: pytest.FixtureRequest, seed: int) -> list[Run]:
+    """Runs of a shipped scenario, each with a seed of its own."""
     print(f"THENCE_TEST_SEED={seed}")
     rng = random.Random(seed)
-    config = SimulationConfig.from_file("spatial_trade_network")
+    config = SimulationConfig.from_file(request.param)
     return [Run(config, rng.getrandbits(32)) for _ in range(RUNS)]
 
 
@@ -50,6 +53,20 @@ def test_most_direct_causes_change_their_effect_when_altered(runs, seed, record_
 
 def test_median_event_names_few_causes(runs):
     assert max(causes_named(run) for run in runs) <= CAUSES_MEDIAN_MAX
+
+
+@pytest.mark.parametrize("verbosity", ["ACTION", "DECISION"])
+@pytest.mark.parametrize("scenario", SHIPPED)
+def test_causes_are_as_true_and_as_few_where_no_state_is_written(scenario, verbosity, seed):
+    print(f"THENCE_TEST_SEED={seed}")
+    rng = random.Random(f"{verbosity} {seed}")
+    config = SimulationConfig.from_file(scenario)
+    run = Run(config, rng.getrandbits(32), VerbosityLevel[verbosity])
+    wrong = sampled_outsiders(run, rng, LOWER_SAMPLES)
+    told = [f"{effect.step} by {event.step} = {value!r}" for effect, event, value in wrong]
+    assert not wrong, f"THENCE_TEST_SEED={seed}: " + "; ".join(told)
+    assert causes_named(run) <= CAUSES_MEDIAN_MAX
+    assert max(len(event.caused_by) for event in run.events) <= CAUSES_MAX
 
 
 def test_samples_are_not_vacuous(runs):

@@ -4,7 +4,6 @@ import pytest
 from tests.sim.toys import Adder, Doer, add, always, causes, config, played
 
 from thence.errors import ThenceError
-from thence.sim.views import stream
 
 
 def test_observation_and_validated_state_change_nothing():
@@ -73,18 +72,6 @@ def test_value_out_of_bounds_is_refused_or_brought_within():
     given = config(turns=1, global_vars=[{"name": "sum", "type": "int", "max": 5}])
     _, simulation = played(given, [], Far())
     assert simulation.history[-1].world["sum"] == 5
-
-
-def test_each_purpose_has_a_stream_of_its_own():
-    drawn = [stream(1, "ada", 2, purpose).random() for purpose in ("a", "b", "a")]
-    assert drawn[0] == drawn[2] != drawn[1]
-    others = [stream(*key).random() for key in [(2, "ada", 2, "a"), (1, "ben", 2, "a"),
-                                                (1, "ada", 3, "a")]]  # fmt: skip
-    assert len({drawn[0], *others}) == 4
-
-
-def test_stream_is_the_same_on_every_machine():
-    assert stream(7, "ada", 1, "haggle").randint(0, 10**6) == 120833
 
 
 def test_random_numbers_of_an_agent_do_not_depend_on_others():

@@ -1,6 +1,6 @@
 """The truth of causes, measured: a seeded run is altered, and its effects are compared.
 
-`python -m tests.sim.truth 2000` prints the figures of 2000 samples.
+`python -m tests.sim.truth 2000 7 ACTION fishery` prints the figures of 2000 samples, by seed 7.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from thence.sim.verbosity import VerbosityLevel
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8
+SHIPPED = ("spatial_trade_network", "fishery")
 
 
 def played(
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str]) -> None:
     seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().getrandbits(32)
     verbosity = VerbosityLevel[arguments[2]] if len(arguments) > 2 else VerbosityLevel.DETAIL
     rng = random.Random(seed)
-    config = SimulationConfig.from_file("spatial_trade_network")
+    config = SimulationConfig.from_file(arguments[3] if len(arguments) > 3 else SHIPPED[0])
     run = Run(config, rng.getrandbits(32), verbosity)
     wrong = sampled_outsiders(run, rng, samples)
     idle = sampled_causes(run, rng, samples)

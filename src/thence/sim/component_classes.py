@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 
 Kind = Literal["agents", "engines", "validators"]
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
-    "agents": {"trader": "thence.sim.components.trader:Trader"},
+    "agents": {
+        "careful_fisher": "thence.sim.components.fishers:CarefulFisher",
+        "following_fisher": "thence.sim.components.fishers:FollowingFisher",
+        "greedy_fisher": "thence.sim.components.fishers:GreedyFisher",
+        "trader": "thence.sim.components.trader:Trader",
+    },
     "engines": {
         "base": "thence.sim.engine:BaseEngine",
+        "fishery": "thence.sim.components.fishery:Fishery",
         "trade_network": "thence.sim.components.trade_network:TradeNetwork",
     },
     "validators": {
         "base": "thence.sim.validator:BaseValidator",
+        "fishing_quota": "thence.sim.components.fishing_quota:FishingQuota",
         "trade_inspector": "thence.sim.components.trade_inspector:TradeInspector",
     },
 }

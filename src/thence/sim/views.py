@@ -8,19 +8,13 @@ Random numbers drawn for one purpose change no draw for another; nothing depends
 
 import random
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Any
 
 from thence.sim.actions import Rejection
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.state import State
+from thence.sim.streams import stream
 from thence.sim.variables import GLOBAL, IMMUTABLE, own_copy
-
-
-def stream(seed: int, agent: str, turn: int, purpose: str) -> random.Random:
-    """Returns the random stream of one purpose, always from its beginning."""
-    name = f"{seed}\x00{agent}\x00{turn}\x00{purpose}"
-    return random.Random(int.from_bytes(blake2b(name.encode(), digest_size=8).digest()))
 
 
 class Owned:

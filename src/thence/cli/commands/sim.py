@@ -1,4 +1,4 @@
-"""The group `sim`: runs simulations, and shows their runs."""
+"""The group `sim`: makes and runs simulations, and shows their runs."""
 
 import json
 from collections import Counter
@@ -196,6 +196,29 @@ def validate_command(scenario: str, is_json: bool) -> int:
         sizes = f"{counted(agents, 'agent')}, at most {counted(turns, 'turn')}"
         out.write(f"ok: {config.simulation.name}, {sizes}")
     return MISUSED if problems else 0
+
+
+@sim_command.command("new", **help_with("thence sim new market"))
+@click.argument("project_name", metavar="NAME")
+@json_option
+@verbosity_options
+def new_command(project_name: str, is_json: bool) -> None:
+    """Make a folder with a small simulation of your own.
+
+    In the new folder NAME are an agent, an engine, a scenario, and a test that passes.
+    """
+    from thence.sim.new_project import FILES, is_project_name, make_project
+
+    out = current()
+    if not is_project_name(project_name):
+        reason = "a name has letters, digits, _ and -, 100 at most"
+        raise click.BadParameter(reason, param_hint="NAME")
+    make_project(Path(project_name))
+    if is_json:
+        out.json({"folder": project_name, "files": FILES})
+        return
+    out.write(f"made {project_name} with {', '.join(FILES)}")
+    out.notice(f"next: thence sim run {project_name}/scenario.yaml")
 
 
 def run_folders(root: Path) -> Iterator[Path]:

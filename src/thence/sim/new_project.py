@@ -1,0 +1,54 @@
+"""The folder of a new simulation: agents who give each other money, ready to be changed."""
+
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+from thence.errors import ThenceError
+
+FILES = ("README.md", "agents.py", "engine.py", "scenario.yaml", "test_scenario.py")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_NAME_CHARACTERS_MAX = 100
+_PLACEHOLDER = "PROJECT_NAME"
+
+
+def is_project_name(name: str) -> bool:
+    """Reports whether a name can be that of a folder and of a scenario."""
+    return bool(_NAME.fullmatch(name)) and len(name) <= _NAME_CHARACTERS_MAX
+
+
+def make_project(folder: Path) -> None:
+    """Makes a folder with a small simulation, named after it; all of it or nothing.
+
+    Raises ThenceError if something of this name is there already, or the disk refuses.
+    """
+    template = files("thence.sim") / "project_template"
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise ThenceError(
+            "could not make the project",
+            place=folder,
+            cause="it is there already",
+            hint="give another name, or remove what is there",
+        ) from error
+    except OSError as error:
+        raise _failed(folder, error) from error
+    try:
+        for name in FILES:
+            text = (template / f"{name}.txt").read_text(encoding="utf-8")
+            text = text.replace(_PLACEHOLDER, folder.name)
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _failed(folder, error) from error
+
+
+def _failed(folder: Path, error: OSError) -> ThenceError:
+    return ThenceError(
+        "could not make the project",
+        place=folder,
+        cause=error.strerror or error,
+        hint="check the folder's permissions and the room on the disk",
+    )

@@ -1,0 +1,77 @@
+"""A new project is a simulation that runs, with a test that passes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.cli.installed import environment, is_three_lines, thence
+from tests.cli.warm import warm
+
+FILES = ["README.md", "agents.py", "engine.py", "scenario.yaml", "test_scenario.py"]
+
+
+def new(cwd, *arguments):
+    return warm("sim", "new", *arguments, cwd=cwd)
+
+
+def test_new_project_runs_and_its_test_passes(tmp_path):
+    made = new(tmp_path, "market")
+    assert (made.code, made.out) == (0, f"made market with {', '.join(FILES)}\n")
+    assert sorted(path.name for path in (tmp_path / "market").iterdir()) == FILES
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path / "market",
+        env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
+    assert warm("sim", "validate", "market/scenario.yaml", cwd=tmp_path).code == 0
+    ran = warm("sim", "run", "market/scenario.yaml", "--json", cwd=tmp_path)
+    result = json.loads(ran.out)
+    assert (ran.code, result["status"], result["turns"]) == (0, "completed", 20)
+    assert result["run_id"].startswith("market-")
+    why = warm("why", "agent/agent-1/money", cwd=tmp_path)
+    assert why.code == 0
+    assert "decided" in why.out
+
+
+def test_new_project_is_told_as_json(tmp_path):
+    made = new(tmp_path, "market", "--json")
+    assert json.loads(made.out) == {"folder": "market", "files": FILES}
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_what_is_there_is_refused_and_kept(tmp_path, kind):
+    path = tmp_path / "market"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to("nowhere")
+    refused = new(tmp_path, "market", "--json")
+    assert refused.code == 1
+    assert json.loads(refused.out)["error"]["cause"] == "it is there already"
+    assert is_three_lines(refused.err)
+    assert [each.name for each in tmp_path.iterdir()] == ["market"]
+    assert kind != "folder" or not list(path.iterdir())
+    assert kind != "file" or path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../market", "märkt", "a b", "a" * 101])
+def test_name_that_is_no_name_is_refused(tmp_path, name):
+    refused = new(tmp_path, name)
+    assert refused.code == 2
+    assert "letters, digits" in refused.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_that_can_not_be_written_is_told(tmp_path):
+    tmp_path.chmod(0o500)
+    refused = thence("sim", "new", "market", cwd=tmp_path, obeys_permissions=True)
+    assert refused.code == 1
+    assert "could not make the project market" in refused.err
+    assert not list(tmp_path.iterdir())

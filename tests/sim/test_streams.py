@@ -1,0 +1,206 @@
+"""Random streams are well distributed, the same everywhere, and go on where a copy was made."""
+
+import copy
+import itertools
+import json
+import math
+import pickle
+import random
+import sys
+
+import pytest
+
+from thence.sim.streams import RandomStream, stream
+
+DRAWS = 20_000
+NEIGHBOURS = [(7, "ada", turn, purpose) for turn in range(1, 1001) for purpose in ("a", "b")]
+MADE_BY = {
+    "randint": lambda s: s.randint(1, 6),
+    "shuffle": lambda s: s.sample(range(10), 10),
+    "choices": lambda s: s.choices("abc", [5, 1, 1], k=6),
+    "gauss": lambda s: s.gauss(),
+    "randbytes": lambda s: s.randbytes(100),
+    "getrandbits": lambda s: s.getrandbits(1000),
+}
+
+
+def drawn():
+    return stream(7, "ada", 1, "haggle")
+
+
+def normal(statistic, mean, variance):
+    """How far a statistic is from its mean; keys are fixed, so that a pass stays one."""
+    return abs(statistic - mean) / math.sqrt(variance)
+
+
+def chi_square(values, cells):
+    """How far numbers below `cells` are from being equally frequent, in standard deviations."""
+    expected = len(values) / cells
+    counts = [values.count(cell) for cell in range(cells)]
+    total = sum((count - expected) ** 2 / expected for count in counts)
+    return normal(total, cells - 1, 2 * (cells - 1))
+
+
+def correlation(pairs):
+    """The correlation of uniform numbers in pairs, in standard deviations."""
+    products = sum((a - 0.5) * (b - 0.5) for a, b in pairs) * 12
+    return normal(products, 0, len(pairs))
+
+
+def test_draws_are_the_same_on_every_machine_and_python():
+    s = drawn()
+    assert s.random() == 0.30253192702743203
+    assert (s.getrandbits(1), s.getrandbits(64)) == (0, 660961079938189664)
+    assert s.getrandbits(130) == 0x28F25E1AF0C433FFBBA465ECD5657562B
+    assert (s.randint(0, 10**6), s.randrange(3, 1000, 7)) == (363364, 542)
+    assert (s.choice("abcdefghij"), s.choices("abc", [5, 1, 1], k=6)) == ("e", list("aaaaab"))
+    assert s.sample(range(100), 5) == [56, 10, 82, 54, 72]
+    assert s.uniform(-1, 1) == -0.4741297801298541
+    assert [s.triangular(0, 1, 0.2), s.gauss(), s.gauss(), s.normalvariate()] == pytest.approx(
+        [0.529658809419725, -0.9681351552755898, -0.6435589784461322, 0.3876348122001424]
+    )
+    assert [s.lognormvariate(0, 1), s.expovariate(2), s.betavariate(2, 3)] == pytest.approx(
+        [0.29517376578035814, 1.4271724805867874, 0.5274084607025541]
+    )
+    assert [s.gammavariate(0.5, 1), s.vonmisesvariate(0, 1)] == pytest.approx(
+        [0.2648580470032027, 5.484486341217091]
+    )
+    assert [s.paretovariate(3), s.weibullvariate(1, 2)] == pytest.approx(
+        [2.501095393500847, 0.9812306522583149]
+    )
+    assert s.randbytes(5).hex() == "845e3cd36a"
+    items = list(range(10))
+    s.shuffle(items)
+    assert items == [9, 1, 8, 0, 2, 7, 3, 4, 6, 5]
+    if sys.version_info >= (3, 12):
+        assert s.binomialvariate(100, 0.3) == 26
+
+
+def test_each_part_of_a_key_gives_other_numbers():
+    keys = [
+        (1, "ada", 2, "a"),
+        (2, "ada", 2, "a"),
+        (1, "ben", 2, "a"),
+        (1, "ada", 3, "a"),
+        (1, "ada", 2, "b"),
+        (1, "ada", 2, ""),
+        (11, "ada", 2, "a"),
+        (1, "ada", 22, "a"),
+    ]
+    assert len({stream(*key).random() for key in keys}) == len(keys)
+    assert stream(*keys[0]).random() == stream(*keys[0]).random()
+
+
+def test_numbers_of_a_stream_are_uniform_and_independent():
+    s = drawn()
+    numbers = [s.random() for _ in range(DRAWS)]
+    assert all(0 <= number < 1 for number in numbers)
+    assert normal(sum(numbers), DRAWS / 2, DRAWS / 12) < 3
+    assert chi_square([int(number * 100) for number in numbers], 100) < 3
+    for lag in (1, 7, 8):
+        assert correlation(list(zip(numbers, numbers[lag:], strict=False))) < 3
+
+
+def test_each_bit_of_a_word_is_set_in_half_of_the_draws():
+    s = drawn()
+    words = [s.getrandbits(64) for _ in range(DRAWS)]
+    for bit in range(64):
+        count = sum(word >> bit & 1 for word in words)
+        assert normal(count, DRAWS / 2, DRAWS / 4) < 4
+    lengths = [s.getrandbits(k).bit_length() for k in range(200)]
+    assert all(k - 40 < length <= k for k, length in enumerate(lengths))
+
+
+def test_first_draws_of_neighbouring_keys_are_uniform_and_independent():
+    firsts = [stream(*key).random() for key in NEIGHBOURS]
+    assert chi_square([int(number * 50) for number in firsts], 50) < 3
+    assert correlation(list(itertools.pairwise(firsts))) < 3
+    assert correlation(list(zip(firsts, firsts[2:], strict=False))) < 3
+    assert chi_square([stream(*key).randint(0, 2) for key in NEIGHBOURS], 3) < 3
+
+
+def test_integers_choices_and_orders_are_equally_frequent():
+    s = drawn()
+    assert chi_square([s.randint(0, 5) for _ in range(6000)], 6) < 3
+    assert chi_square([s.choice(range(7)) for _ in range(7000)], 7) < 3
+    assert chi_square([s.sample(range(10), 3)[2] for _ in range(5000)], 10) < 3
+    orders = []
+    for _ in range(6000):
+        items = [0, 1, 2]
+        s.shuffle(items)
+        orders.append(items[0] * 2 + (items[1] > items[2]))
+    assert chi_square(orders, 6) < 3
+    assert chi_square(list(s.randbytes(25_600)), 256) < 3
+
+
+def test_normal_numbers_have_their_mean_and_variance():
+    s = drawn()
+    for draw in (s.gauss, s.normalvariate):
+        numbers = [draw(2, 3) for _ in range(DRAWS)]
+        assert normal(sum(numbers), 2 * DRAWS, 9 * DRAWS) < 3
+        squares = sum(((number - 2) / 3) ** 2 for number in numbers)
+        assert normal(squares, DRAWS, 2 * DRAWS) < 3
+
+
+@pytest.mark.parametrize("taken", [0, 1, 7, 8, 9, 16])
+@pytest.mark.parametrize(
+    "copied",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda s: pickle.loads(pickle.dumps(s)),
+        lambda s: restored(json.loads(json.dumps(s.getstate()))),
+    ],
+    ids=["copy", "deepcopy", "pickle", "state as JSON"],
+)
+def test_copy_goes_on_from_the_same_place(copied, taken):
+    for last in (RandomStream.random, RandomStream.gauss):
+        s = drawn()
+        for _ in range(taken):
+            s.random()
+        last(s)  # gauss() keeps the second number of its pair
+        other = copied(s)
+        assert type(other) is RandomStream
+        made = [(s.gauss(), *(make(s) for make in MADE_BY.values())) for _ in range(3)]
+        assert [(other.gauss(), *(make(other) for make in MADE_BY.values())) for _ in range(3)] == (
+            made
+        )
+
+
+def restored(state):
+    other = stream(0, "ben", 9, "else")
+    other.gauss()
+    other.setstate(state)
+    return other
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        random.Random(1).getstate(),
+        (),
+        (2, "key", 0, 0, None),
+        (1, "key", 0, 3, None),
+        (1, "key", 1, 8, None),
+        (1, "key", 1, -1, None),
+        (1, 7, 1, 1, None),
+        (1, "key", 1, 1, "a"),
+    ],
+)
+def test_state_of_another_generator_is_refused(state):
+    s = drawn()
+    before = s.getstate()
+    with pytest.raises(ValueError, match="no state of a stream"):
+        s.setstate(state)
+    assert s.getstate() == before
+
+
+def test_stream_refuses_another_seed_and_a_negative_number_of_bits():
+    s = drawn()
+    for seed in ((), (5,)):
+        with pytest.raises(TypeError, match="stream of another purpose"):
+            s.seed(*seed)
+    with pytest.raises(ValueError, match="non-negative"):
+        s.getrandbits(-1)
+    assert s.getrandbits(0) == 0
+    assert s.getstate() == drawn().getstate()
