@@ -158,7 +158,7 @@ class RecordedRun:
             f"could not read {event_type} events of the run",
             place=self.folder,
             cause=cause,
-            hint=f"run it with verbosity {event_type}: thence sim run … --verbosity {event_type}",
+            hint=f"run it anew: thence sim run SCENARIO --verbosity {event_type}",
         )
 
     def _warn_unknown(self, types: Sequence[str]) -> None:

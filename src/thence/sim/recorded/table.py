@@ -42,15 +42,18 @@ def joined(a: Kind, b: Kind) -> Kind:
 class Table:
     """A table of a run as it was when the table was made; it is complete, however long.
 
-    `columns` are the names of its columns. Iteration yields a dict for each row, column → value,
-    and reads them from the log anew: few rows are in memory at once. `len(table)` is the number of
-    rows. A value that a row lacks is None.
+    `columns` are the names of its columns, `kinds` what each holds: "int", "float", "bool",
+    "str", "time", "ids", "none" without any value, "json" for lists, maps and several kinds.
+    Iteration yields a dict for each row, column → value, and reads them from the log anew: few
+    rows are in memory at once. `len(table)` is the number of rows. A value that a row lacks is
+    None.
     """
 
     def __init__(
         self, kinds: Mapping[str, Kind], rows: Callable[[], Iterator[Values]], length: int
     ) -> None:
         self.columns = tuple(kinds)
+        self.kinds = kinds
         self._kinds = tuple(kinds.values())
         self._rows = rows
         self._length = length
