@@ -102,10 +102,11 @@ def signatures(door: ModuleType) -> Iterator[object]:
 def test_classes_of_public_signatures_are_public(room: str):
     doors = (import_module(room), thence)
     public = [getattr(door, name) for door in doors for name in door.__all__]
+    names = {**vars(thence.index.plan.page), "pandas": import_module("pandas")}
     unknown = {
         kind.__name__
         for each in signatures(doors[0])
-        for annotation in typing.get_type_hints(each, localns=vars(thence.index.plan.page)).values()
+        for annotation in typing.get_type_hints(each, localns=names).values()
         for kind in named(annotation)
         if kind not in public
     }

@@ -28,6 +28,7 @@
     ├── EventNotFound (LookupError)    no event has this id
     ├── AmbiguousId (LookupError)      more than one event begins with this prefix
     ├── NotALog                        the path holds no log
+    ├── NotRecorded                    the run's verbosity left out what is asked for
     ├── BadSettings (ValueError)       a file of settings can't be used, nothing was appended
     ├── VocabularyMismatch             the log was made for another host
     ├── WriterClosed                   the log or writer was closed before this call
@@ -282,6 +283,10 @@ class AmbiguousId(ThenceError, LookupError):
 
 class NotALog(ThenceError):
     """Error: a path is no folder with a log in it."""
+
+
+class NotRecorded(ThenceError):
+    """Error: a run was written with less verbosity than the question needs."""
 
 
 class BadSettings(ThenceError, ValueError):

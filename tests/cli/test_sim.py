@@ -221,14 +221,14 @@ def test_list_names_runs_newest_first_and_leaves_other_logs_out(tmp_path):
     assert len(warm("sim", "list", cwd=tmp_path).lines) == 2
 
 
-def test_simulation_without_an_end_is_listed_as_interrupted(finished, tmp_path):
+def test_simulation_without_an_end_is_listed_as_killed(finished, tmp_path):
     folder = tmp_path / "output" / "killed"
     shutil.copytree(only_run(finished / "output"), folder)
     (folder / "result.json").unlink()
     lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "events.jsonl").write_bytes(b"".join(lines[:-1]))
     (entry,) = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
-    assert (entry["run_id"], entry["status"]) == ("killed", "interrupted")
+    assert (entry["run_id"], entry["status"]) == ("killed", "killed")
 
 
 def test_show_sums_up_a_run(finished):

@@ -34,7 +34,7 @@ def killed(writer: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.promise("Q1")
-@pytest.mark.parametrize(("end", "status"), [(ended, "completed"), (killed, "interrupted")])
+@pytest.mark.parametrize(("end", "status"), [(ended, "completed"), (killed, "killed")])
 def test_run_is_running_until_its_writer_ends_or_is_killed(
     tmp_path: Path, end: Callable[[subprocess.Popen[bytes]], None], status: str
 ) -> None:
@@ -83,7 +83,7 @@ def test_simulation_that_left_no_result_is_judged_by_its_last_event(tmp_path: Pa
         assert told_by_all(root, server, folder.name) == {"completed"}
         whole = (folder / "events.jsonl").read_bytes()
         (folder / "events.jsonl").write_bytes(b"".join(whole.splitlines(True)[:-1]))
-        assert told_by_all(root, server, folder.name) == {"interrupted"}
+        assert told_by_all(root, server, folder.name) == {"killed"}
 
 
 @pytest.mark.promise("Q1")

@@ -85,7 +85,7 @@ def test_list_names_what_is_inside_alone(hostile: Serving) -> None:
         ("inside", "inside"),
         ("told", "told"),
     ]
-    assert hostile.json("/simulations/told")["status"] == "interrupted"
+    assert hostile.json("/simulations/told")["status"] == "killed"
 
 
 @pytest.mark.promise("Q6")

@@ -75,6 +75,15 @@ class Output:
         return max(WIDTH_COLUMNS_MIN, min(self.columns or WIDTH_COLUMNS, WIDTH_COLUMNS_MAX))
 
     @property
+    def has_blocks(self) -> bool:
+        """True if the encoding of stdout can write the blocks of a bar."""
+        try:
+            "▁▇█".encode(sys.stdout.encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return False
+        return True
+
+    @property
     def columns(self) -> int | None:
         """The width of the terminal on stdout, None if stdout is no terminal."""
         if not sys.stdout.isatty():

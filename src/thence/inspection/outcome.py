@@ -1,4 +1,4 @@
-"""The state of a run that left no result.json: running, completed or interrupted.
+"""The state of a run that left no result.json: running, killed, or how its log ended.
 
 Nothing is written, and no writer is delayed.
 """
@@ -15,7 +15,7 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.segment import own_folder, segments
 from thence.log.storage.tail_recovery import lines_backwards
 
-Outcome = Literal["running", "completed", "failed", "interrupted"]
+Outcome = Literal["running", "completed", "failed", "interrupted", "killed"]
 
 # the last events of a simulation that did not come to its end
 _CUT_SHORT: Mapping[str, Outcome] = {
@@ -31,10 +31,10 @@ def outcome(disk: Disk, folder: Path) -> Outcome:
     """Returns the outcome of a run by its log, where there is no result.json.
 
     If the last event, without the log's notices, ends the simulation, it decides the outcome.
-    Else the run is running while a living process holds an opening of the log. It was
-    interrupted if a process that held one was killed, if a simulation began it (it would have
-    recorded its end), or if nothing of it is known. Else its writer has closed it: it is completed.
-    Raises DiskError.
+    Else the run is running while a living process holds an opening of the log. It was killed
+    if a process left an opening behind, or if a simulation began it, which would have recorded
+    its end. It is interrupted if nothing of it is known: a folder without the log's own files.
+    Else its writer has closed it: it is completed. Raises DiskError.
     """
     found = list(openings(disk, folder))
     last = _last(disk, folder)
@@ -42,10 +42,9 @@ def outcome(disk: Disk, folder: Path) -> Outcome:
         return _CUT_SHORT.get((last.description or "").partition(":")[0], "completed")
     if any(opening.is_held for opening in found):
         return "running"
-    is_closed = not found and _is_there(disk, own_folder(folder) / "log.json")
-    if is_closed and not _is_there(disk, folder / "config.json"):
-        return "completed"
-    return "interrupted"
+    if found or _is_there(disk, folder / "config.json"):
+        return "killed"
+    return "completed" if _is_there(disk, own_folder(folder) / "log.json") else "interrupted"
 
 
 def _last(disk: Disk, folder: Path) -> Event | None:

@@ -72,7 +72,7 @@ class LogEventsPage(EventsPage):
     )
 
 
-STATUS = "running, completed, failed or interrupted, which a killed run is."
+STATUS = "running, completed, failed, interrupted, or killed: it ended without recording its end."
 
 
 class Entry(BaseModel):

@@ -24,6 +24,8 @@ from thence.sim.events import (
     SystemEvent,
 )
 from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
+from thence.sim.recorded.run import RecordedRun, open_run
+from thence.sim.recorded.table import Table
 from thence.sim.result import RunResult, TurnProgress
 from thence.sim.settings import (
     AgentSettings,
@@ -65,6 +67,7 @@ __all__ = [
     "Owned",
     "PlaceSettings",
     "Reads",
+    "RecordedRun",
     "RecordedState",
     "Rejection",
     "RoadSettings",
@@ -76,6 +79,7 @@ __all__ = [
     "State",
     "StateEvent",
     "SystemEvent",
+    "Table",
     "TerminationSettings",
     "TurnProgress",
     "VariableSettings",
@@ -90,4 +94,5 @@ __all__ = [
     "create_milestone_event",
     "create_state_event",
     "create_system_event",
+    "open_run",
 ]

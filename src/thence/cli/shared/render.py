@@ -45,13 +45,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def bars(numbers: Mapping[str, int]) -> list[str]:
+def bars(numbers: Mapping[str, int], block: str = "▇") -> list[str]:
     """Returns counts as lines with bars; a name of any length and content takes one line."""
     names = [clipped(plain(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
     longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")
     return [
-        f"  {name:{longest}}  {count:>{digits},}  {'▇' * max(1, count * _BAR_COLUMNS // most)}"
+        f"  {name:{longest}}  {count:>{digits},}  {block * max(1, count * _BAR_COLUMNS // most)}"
         for name, count in zip(names, numbers.values(), strict=True)
     ]
 

@@ -12,7 +12,7 @@ FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
 class RunRecord(msgspec.Struct, frozen=True):
-    """A run's name, and its status: running, completed, failed or interrupted.
+    """A run's name, and its status: running, completed, failed, interrupted or killed.
 
     `altered` are the steps whose results the run was asked to alter.
     """

@@ -1,0 +1,106 @@
+"""The course of a variable over turns as one line of blocks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from thence.cli.output import plain
+from thence.core.sentences.wording import clipped
+
+# the most points that are kept of a variable, each the last value of some turns
+POINTS_MAX = 60
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII_BLOCKS = "_.-:=+*#"
+_NAME_COLUMNS_MAX = 36
+_BLOCKS_MIN = 8
+_TEXT_CHARACTERS_MAX = 40
+
+
+class Course(msgspec.Struct, kw_only=True):
+    """The values of a variable over the turns of a run.
+
+    `turns` and `values` are points, as many as are kept; the other members are of all turns.
+    `minimum` and `maximum` are None for what is no number.
+    """
+
+    variable: str
+    first: Any = None
+    last: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    turns: list[int] = []
+    values: list[Any] = []
+
+    @property
+    def is_constant(self) -> bool:
+        """True if the variable had one value in all turns; known of numbers alone."""
+        return self.minimum is not None and self.minimum == self.maximum
+
+
+def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[str]) -> list[Course]:
+    """Returns the courses of some columns; the rows have a column `turn` and are read once."""
+    found = [Course(variable=column) for column in columns]
+    points = min(length, POINTS_MAX)
+    for index, row in enumerate(rows):
+        is_point = (index + 1) * points // length > index * points // length
+        for course in found:
+            value = row[course.variable]
+            if index == 0:
+                course.first = value
+            course.last = value
+            if type(value) in (int, float):
+                course.minimum = value if course.minimum is None else min(course.minimum, value)
+                course.maximum = value if course.maximum is None else max(course.maximum, value)
+            if is_point:
+                course.turns.append(row["turn"])
+                course.values.append(value)
+    return found
+
+
+def course_lines(found: Sequence[Course], width: int, *, has_blocks: bool) -> list[str]:
+    """Returns a line for each course, as wide as the terminal: name, blocks, first, last, range."""
+    names = [clipped(plain(course.variable), _NAME_COLUMNS_MAX) for course in found]
+    longest = max(map(len, names), default=0)
+    tails = [_tail(course) for course in found]
+    numbers = [len(tail) for tail, each in zip(tails, found, strict=True) if _is_drawn(each)]
+    room = width - longest - max(numbers, default=0) - 6
+    blocks = BLOCKS if has_blocks else ASCII_BLOCKS
+    lines = []
+    for name, course, tail in zip(names, found, tails, strict=True):
+        drawn = _is_drawn(course) and sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
+        middle = f"{drawn}  " if drawn else ""
+        lines.append(clipped(f"  {name:{longest}}  {middle}{tail}", max(width, _BLOCKS_MIN)))
+    return lines
+
+
+def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
+    """Returns numbers as blocks of a height each, at most `columns`; "" where one is no number."""
+    if not values or not all(type(value) in (int, float) for value in values):
+        return ""
+    count = min(columns, len(values))
+    shown = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
+    low, high = min(shown), max(shown)
+    if low == high:
+        return blocks[0] * count
+    top = len(blocks) - 1
+    return "".join(blocks[round((value - low) / (high - low) * top)] for value in shown)
+
+
+def _is_drawn(course: Course) -> bool:
+    return course.minimum is not None
+
+
+def _tail(course: Course) -> str:
+    text = f"{_text(course.first)} to {_text(course.last)}"
+    if course.minimum is not None:
+        text += f" ({_text(course.minimum)}..{_text(course.maximum)})"
+    return text
+
+
+def _text(value: object) -> str:
+    if type(value) is int:
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return clipped(plain(msgspec.json.encode(value).decode()), _TEXT_CHARACTERS_MAX)

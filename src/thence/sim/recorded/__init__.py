@@ -1,0 +1,1 @@
+"""Runs that are read back from their folders."""

@@ -1,0 +1,171 @@
+"""A table of a run: rows that are streamed, for pandas, Parquet or a loop."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from thence.core.times import microseconds
+from thence.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    import pandas
+
+Kind = Literal["none", "bool", "int", "float", "str", "time", "ids", "json"]
+Values = Sequence[Any]
+
+_INTEGER_MAX = 2**63 - 1
+# a group of rows in Parquet is held in memory at once
+_GROUP_ROWS_MAX = 10_000
+_GROUP_CELLS_MAX = 1_000_000
+_KINDS: dict[type, Kind] = {type(None): "none", bool: "bool", float: "float", str: "str"}
+
+
+def kind_of(value: object) -> Kind:
+    """Returns the kind of a column that could hold this value alone."""
+    if type(value) is int:
+        return "int" if -_INTEGER_MAX <= value <= _INTEGER_MAX else "json"
+    return _KINDS.get(type(value), "json")
+
+
+def joined(a: Kind, b: Kind) -> Kind:
+    """Returns the kind of a column that holds values of two kinds."""
+    if a == b or b == "none":
+        return a
+    if a == "none":
+        return b
+    return "float" if {a, b} == {"int", "float"} else "json"
+
+
+class Table:
+    """A table of a run as it was when the table was made; it is complete, however long.
+
+    `columns` are the names of its columns, `kinds` what each holds: "int", "float", "bool",
+    "str", "time", "ids", "none" without any value, "json" for lists, maps and several kinds.
+    Iteration yields a dict for each row, column → value, and reads them from the log anew: few
+    rows are in memory at once. `len(table)` is the number of rows. A value that a row lacks is
+    None.
+    """
+
+    def __init__(
+        self, kinds: Mapping[str, Kind], rows: Callable[[], Iterator[Values]], length: int
+    ) -> None:
+        self.columns = tuple(kinds)
+        self.kinds = kinds
+        self._kinds = tuple(kinds.values())
+        self._rows = rows
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        columns = self.columns
+        for row in self._values():
+            yield dict(zip(columns, row, strict=True))
+
+    def __repr__(self) -> str:
+        return f"<Table of {self._length:,} rows, {len(self.columns):,} columns>"
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Returns all rows as a pandas DataFrame.
+
+        Text has the type "string", times are UTC, integers with gaps "Int64"; lists, maps and
+        columns of several types are objects. Raises ExtraMissing without pandas, which
+        `pip install 'thence[tables]'` installs.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            hint = "pip install 'thence[tables]'"
+            raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
+        found: list[list[Any]] = [[] for _ in self.columns]
+        for row in self._values():
+            for column, value in zip(found, row, strict=True):
+                column.append(value)
+        arrays = {
+            name: _pandas_array(pandas, kind, values)
+            for name, kind, values in zip(self.columns, self._kinds, found, strict=True)
+        }
+        return pandas.DataFrame(arrays, columns=list(self.columns), copy=False)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Writes all rows to a Parquet file, which is replaced when the new one is whole.
+
+        Lists, maps and the values of a column of several types are written as JSON text. Some
+        thousand rows are in memory at once. Raises ExtraMissing without pyarrow, which
+        `pip install 'thence[tables]'` installs, and OSError.
+        """
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError as error:
+            hint = "pip install 'thence[tables]'"
+            raise ExtraMissing("could not write Parquet", cause=error, hint=hint) from error
+        path = Path(path)
+        types = {
+            "none": pyarrow.null(),
+            "bool": pyarrow.bool_(),
+            "int": pyarrow.int64(),
+            "float": pyarrow.float64(),
+            "time": pyarrow.timestamp("us", tz="UTC"),
+            "ids": pyarrow.list_(pyarrow.string()),
+        }
+        fields = zip(self.columns, self._kinds, strict=True)
+        schema = pyarrow.schema(
+            [(name, types.get(kind, pyarrow.string())) for name, kind in fields]
+        )
+        size = max(1, min(_GROUP_ROWS_MAX, _GROUP_CELLS_MAX // max(1, len(self.columns))))
+        temporary = path.with_name(f".{path.name}.part")
+        try:
+            with parquet.ParquetWriter(temporary, schema) as writer:
+                for group in self._groups(size):
+                    arrays = [
+                        pyarrow.array(_stored(kind, values), type=field.type)
+                        for kind, values, field in zip(self._kinds, group, schema, strict=True)
+                    ]
+                    writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _values(self) -> Iterator[Values]:
+        return islice(self._rows(), self._length)
+
+    def _groups(self, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Yields the rows in groups, each as its columns."""
+        rows = self._values()
+        while group := list(islice(rows, size)):
+            yield list(zip(*group, strict=True))
+
+
+def _stored(kind: Kind, values: Sequence[Any]) -> list[Any]:
+    """Returns the values of a column as Parquet stores them."""
+    if kind == "json":
+        return [None if value is None else msgspec.json.encode(value).decode() for value in values]
+    if kind == "str":
+        return [None if value is None else _encodable(value) for value in values]
+    if kind == "time":
+        return [microseconds(value) for value in values]
+    if kind == "float":
+        return [None if value is None else float(value) for value in values]
+    return list(values)
+
+
+def _pandas_array(pandas: Any, kind: Kind, values: list[Any]) -> Any:
+    if kind == "time":
+        times = pandas.array([microseconds(value) for value in values], "Int64")
+        return pandas.to_datetime(times, unit="us", utc=True)
+    types = {"str": "string", "float": "float64"}
+    if kind in ("int", "bool"):
+        whole, nullable = ("int64", "Int64") if kind == "int" else ("bool", "boolean")
+        return pandas.array(values, nullable if None in values else whole)
+    return pandas.Series(values, dtype=types.get(kind, "object"))
+
+
+def _encodable(text: str) -> str:
+    """Returns a text that UTF-8 can encode: another tool's line may hold half a character."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

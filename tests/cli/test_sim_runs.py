@@ -1,0 +1,116 @@
+import json
+import shutil
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.cli.warm import warm
+
+from thence.sim import SimulationOrchestrator
+
+SHIPPED = "spatial_trade_network"
+BLOCKS = set("▁▂▃▄▅▆▇█")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run of the shipped scenario, which lies in ./output."""
+    root = tmp_path_factory.mktemp("runs") / "output"
+    made = SimulationOrchestrator(SHIPPED, output_root=root, run_id="trade", max_turns=12)
+    made.run()
+    return made
+
+
+@pytest.mark.promise("P6")
+def test_show_draws_variables_over_turns_in_the_width_of_the_terminal(run):
+    cwd = run.output_dir.parents[1]
+    lines = warm("sim", "show", "trade", cwd=cwd).lines
+    begin = lines.index("variables")
+    drawn = [line.split() for line in lines[begin + 1 : begin + 7]]
+    assert all(name.startswith("place/") and set(line) <= BLOCKS for name, line, *_ in drawn)
+    assert "more variables; -v draws all" in lines[begin + 7]
+    assert max(map(len, lines[begin : begin + 8])) <= 80
+    before, after = (state.place("Harbour")["stock_grain"] for state in run.history[::12])
+    (line,) = (line for line in lines if "place/Harbour/stock_grain" in line)
+    assert f"{before} to {after} (" in line
+
+
+def test_show_draws_what_is_asked_for(run):
+    cwd = run.output_dir.parents[1]
+    variables = ("--variable", "agent/ada/*", "--variable", "place/Mill/stock_ore")
+    asked = ("sim", "show", "trade", *variables)
+    found = warm(*asked, "--json", cwd=cwd).json["variables"]
+    names = [course["variable"] for course in found]
+    assert {"agent/ada/money", "agent/ada/location"} < set(names)
+    assert names[-1] == "place/Mill/stock_ore"
+    stocks = [state.place("Mill")["stock_ore"] for state in run.history]
+    assert (found[-1]["turns"], found[-1]["values"]) == (list(range(13)), stocks)
+    assert (found[-1]["minimum"], found[-1]["maximum"]) == (min(stocks), max(stocks))
+    text = warm(*asked, cwd=cwd).out
+    assert '"Mill" to ' in text
+    ended = warm("sim", "show", "trade", "--variable", "place/Mill/stock_roe", cwd=cwd)
+    assert ended.code == 2
+    assert "place/Mill/stock_ore" in ended.err
+
+
+def test_show_draws_without_blocks_where_stdout_has_none(run):
+    cwd = run.output_dir.parents[1]
+    shown = thence("sim", "show", "trade", cwd=cwd, env={"PYTHONIOENCODING": "ascii"})
+    assert shown.out.isascii()
+    assert "\\u" not in shown.out
+    (line,) = (line for line in shown.lines if "place/Harbour/stock_grain" in line)
+    assert set(line.split()[1]) <= set("_.-:=+*#")
+
+
+@pytest.mark.promise("P6")
+def test_show_tells_parameters_parent_and_reason(run, tmp_path):
+    told = warm("sim", "show", run.output_dir, "--json", cwd=tmp_path).json
+    given = told["parameters"]
+    assert (given["seed"], given["max_turns"], given["verbosity"]) == (7, 12, "STATE")
+    assert (given["engine"], given["agents"]) == ("trade_network", len(run.agents))
+    assert told["reason"] == "max_turns 12 reached"
+    assert "parent" not in told
+    branch = tmp_path / "output" / "branch"
+    shutil.copytree(run.output_dir, branch)
+    config = json.loads((branch / "config.json").read_text())
+    config["parent"] = {"run_id": "trade", "turn": 4}
+    (branch / "config.json").write_text(json.dumps(config))
+    told = warm("sim", "show", "branch", "--json", cwd=tmp_path).json
+    assert told["parent"] == {"run_id": "trade", "turn": 4}
+    assert "branch of trade at turn 4" in warm("sim", "show", "branch", cwd=tmp_path).out
+    (entry,) = warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
+    assert entry["parent"] == {"run_id": "trade", "turn": 4}
+    assert "(branch of trade at turn 4)" in warm("sim", "list", cwd=tmp_path).out
+    (branch / "config.json").write_text(
+        json.dumps({"parent": 7, "events": [], "scenario": {"agents": 3}})
+    )
+    assert "parent" not in warm("sim", "show", "branch", "--json", cwd=tmp_path).json
+
+
+def test_show_of_a_run_without_changes_says_so_and_refuses_to_draw(tmp_path):
+    root = tmp_path / "output"
+    SimulationOrchestrator(
+        SHIPPED, output_root=root, run_id="few", max_turns=2, verbosity="ACTION"
+    ).run()
+    assert "verbosity ACTION: its log holds no changes" in warm("sim", "show", cwd=tmp_path).out
+    ended = warm("sim", "show", "--variable", "place/*", "-q", cwd=tmp_path)
+    assert ended.code == 1
+    assert is_three_lines(ended.err)
+    assert "--verbosity STATE" in ended.err
+
+
+@pytest.mark.promise("P6")
+def test_running_and_killed_runs_are_listed_apart(tmp_path):
+    def statuses():
+        return {run["run_id"]: run["status"] for run in listed()}
+
+    def listed():
+        return warm("sim", "list", "--json", cwd=tmp_path).json["runs"]
+
+    root = tmp_path / "output"
+    going = SimulationOrchestrator(SHIPPED, output_root=root, run_id="going", max_turns=9)
+    going.step()
+    assert statuses() == {"going": "running"}
+    shutil.copytree(root / "going", root / "copy")
+    assert statuses() == {"going": "running", "copy": "killed"}
+    going.close()
+    assert statuses() == {"going": "interrupted", "copy": "killed"}
