@@ -68,6 +68,11 @@ class View(Reads):
         self._call = call
         self._outer: list[Call] = []
 
+    @property
+    def phase(self) -> str:  # type: ignore[override]
+        """The phase of the call, or of the rule in it."""
+        return self._call.phase
+
     def value(self, index: int) -> Any:
         """Returns the value of a variable, with the writes of this call so far."""
         call = self._call

@@ -16,8 +16,10 @@ from typing import Any
 from thence.core.values.codec import CAUSES_MAX, Members
 from thence.core.values.vocabulary import SIM
 from thence.replica import new_id, now
-from thence.sim.actions import Accepted, Action, Verdict
+from thence.sim.actions import Accepted, Action, Verdict, as_action
+from thence.sim.checkpoints import Checkpoint
 from thence.sim.ledger import Ids, Lineage
+from thence.sim.stored_steps import StoredSteps
 from thence.sim.variables import Variable, own_copy
 from thence.sim.verbosity import VerbosityLevel
 
@@ -30,9 +32,10 @@ PROVENANCE_MAX = 8
 class Record:
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
-    `alter` maps the step of a DECISION or ACTION to None, which leaves the event out, and the
-    step of a STATE to another value; `unmet` are its steps that did not occur so far. `counts`
-    are the written events by type.
+    `alter` maps the step of a DECISION or ACTION to None, which leaves the event out, that of a
+    DECISION to another action, and the step of a STATE to another value; `unmet` are its steps that
+    did not occur so far. `counts` are the events by type. Where an event is one of the `stored`,
+    it is not passed on again.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Record:
         emit: Emit,
         alter: Mapping[str, object],
         level: VerbosityLevel = VerbosityLevel.DETAIL,
+        stored: StoredSteps | None = None,
     ) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
@@ -52,6 +56,7 @@ class Record:
         self.writes_states = level >= VerbosityLevel.STATE
         self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
+        self._stored = stored
         self._alter = alter
         self._ready: list[Members] = []
         self._joined: dict[frozenset[str], str] = {}
@@ -59,17 +64,28 @@ class Record:
         self.lineage = Lineage("")
         self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
         self.lineage.start_id = self.start_id
-        self._last_end_id = self.start_id
-        self._turn_has_causes = False
+        self.last_end_id = self.start_id
+        self.turn_has_causes = False
 
     @property
     def is_altered(self) -> bool:
         """True if the run has alterations, so that each step counts."""
         return bool(self._alter)
 
+    def restore(self, found: Checkpoint) -> None:
+        """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
+        self._ready.clear()
+        self.turn = found.turn
+        self.start_id = self.lineage.start_id = found.start_id
+        self.last_end_id = found.event_id
+        self.turn_has_causes = found.turn_has_causes
+        self.lineage.restore(found.lineage)
+
     def flush(self) -> None:
         """Passes on what was built so far."""
         if self._ready:
+            if self._stored:
+                self._stored.check_done(self._ready)
             ready, self._ready = self._ready, []
             self._emit(ready)
 
@@ -79,15 +95,15 @@ class Record:
         self._steps.clear()
         self._joined.clear()
         self.lineage.drop_older()
-        all_causes = tuple(dict.fromkeys((self._last_end_id, *causes)))
-        self._turn_has_causes = self._turn_has_causes or len(all_causes) > 1
+        all_causes = tuple(dict.fromkeys((self.last_end_id, *causes)))
+        self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
         step = f"{self.turn}.turn_start.-.0"
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.add(self.turn_id, all_causes)
 
     def end_turn(self) -> None:
         """Ends the turn, and passes on its events."""
-        self._last_end_id = self._milestone(
+        self.last_end_id = self._milestone(
             "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
         )
         self.turn_id = ""
@@ -95,7 +111,7 @@ class Record:
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
         """Ends the run, also during a turn; `outcome` is the description of its end."""
-        all_causes = tuple(dict.fromkeys((self.turn_id or self._last_end_id, *causes)))
+        all_causes = tuple(dict.fromkeys((self.turn_id or self.last_end_id, *causes)))
         self._milestone(
             "simulation_end",
             f"{self.turn}.end.-.0",
@@ -109,7 +125,7 @@ class Record:
         self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
     ) -> str:
         """Records a failure that ends the run, with its causes, at every verbosity."""
-        current_id = self.turn_id or self._last_end_id
+        current_id = self.turn_id or self.last_end_id
         all_causes = self.lineage.prune((current_id, *causes))
         step = f"{self.turn}.failed.-.0"
         return self._system("run_failed", "failure", step, all_causes, facts, agent_id=agent)
@@ -185,6 +201,12 @@ class Record:
             found = tuple(map(self._join, groups))
         return found
 
+    def checkpointed(self) -> None:
+        """Records that a checkpoint of the turn that ended was written."""
+        if self._writes_details:
+            step = self._step("checkpoint", NOBODY, 0)
+            self._system("checkpoint", "success", step, (self.last_end_id,), {})
+
     def rejection(
         self,
         action: Action,
@@ -235,6 +257,36 @@ class Record:
         count = self._steps[step] = self._steps.get(step, 0) + 1
         return step if count == 1 else f"{self.turn}.{phase}~{count}.{agent}.{variable.subject}"
 
+    def altered_actions(
+        self, agent: str, attempt: int, actions: Sequence[Action]
+    ) -> list[tuple[int, Action]]:
+        """Returns an agent's actions by ordinal, those of `alter` in place of its own."""
+        found: dict[int, Action] = dict(enumerate(actions))
+        prefix = self._step(_phase("decide", attempt), agent, "")
+        for step, value in self._alter.items():
+            ordinal = step.removeprefix(prefix)
+            if ordinal != step and ordinal.isdecimal() and value is not None:
+                self.unmet.discard(step)
+                found[int(ordinal)] = as_action(step, value)
+        return sorted(found.items())
+
+    def set_value(self, variable: Variable, old: object, new: object) -> Ids:
+        """Records a value that was set from outside, at every verbosity; returns the cause."""
+        step = self._step("set", NOBODY, variable.subject)
+        self.unmet.discard(step)
+        details = _change(variable, old, new)
+        cause = self.turn_id or self.start_id
+        return (self._add("STATE", None, (cause,), step, details),)
+
+    def values_to_set(self) -> dict[str, object]:
+        """Returns the values that `alter` sets at the end of this turn, by subject."""
+        prefix = self._step("set", NOBODY, "")
+        return {
+            step.removeprefix(prefix): value
+            for step, value in self._alter.items()
+            if step.startswith(prefix)
+        }
+
     def altered_value(self, step: str, value: object) -> object:
         """Returns the value of a STATE: its own, or the one in `alter`."""
         if step not in self._alter:
@@ -246,13 +298,7 @@ class Record:
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
         """Records a change of a variable."""
-        details = {
-            "variable_name": variable.declaration.name,
-            "old_value": old,
-            "new_value": new,
-            "scope": variable.scope,
-        }
-        return self._add("STATE", None, self.with_turn(causes), step, details)
+        return self._add("STATE", None, self.with_turn(causes), step, _change(variable, old, new))
 
     def detail(
         self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
@@ -266,16 +312,16 @@ class Record:
         """Returns the causes, with the turn if there is no other or the turn has causes itself."""
         all_causes = dict.fromkeys(causes)
         all_causes.pop(self.start_id, None)
-        if self._turn_has_causes or not all_causes:
+        if self.turn_has_causes or not all_causes:
             all_causes[self.turn_id] = None
         return tuple(all_causes)
 
-    def _step(self, phase: str, agent: str, ordinal: int) -> str:
+    def _step(self, phase: str, agent: str, ordinal: int | str) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
 
     def _is_left_out(self, step: str) -> bool:
         self.unmet.discard(step)
-        return step in self._alter
+        return step in self._alter and self._alter[step] is None
 
     def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {
@@ -302,11 +348,14 @@ class Record:
         """Returns the id of the notice that names some causes, which is written once a turn."""
         key = frozenset(causes)
         event_id = self._joined.get(key)
+        if event_id is None and self._stored is not None:
+            event_id = self._stored.joined(causes)
         if event_id is None:
             _, members = SIM.notice("joined", {"count": len(causes)}, {})
-            event_id = self._joined[key] = self._add(
-                "SYSTEM", None, causes, None, members["details"]
-            )
+            event_id = self._add("SYSTEM", None, causes, None, members["details"])
+            if self._stored is not None:
+                self._stored.note_joined(event_id, causes)
+        self._joined[key] = event_id
         return event_id
 
     def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
@@ -335,26 +384,37 @@ class Record:
         details: Mapping[str, Any],
         **more: Any,
     ) -> str:
-        event_id = new_id()
-        self._ready.append(
-            Members(
-                event_id,
-                event_type,
-                1,
-                now(),
-                causes,
-                simulation_id=self.simulation_id,
-                turn_number=self.turn,
-                agent_id=agent,
-                step=step,
-                details=details,
-                **more,
-            )
+        made = Members(
+            new_id(),
+            event_type,
+            1,
+            now(),
+            causes,
+            simulation_id=self.simulation_id,
+            turn_number=self.turn,
+            agent_id=agent,
+            step=step,
+            details=details,
+            **more,
         )
+        event_id = made.event_id
+        if self._stored is not None and (stored_id := self._stored.take(made)):
+            event_id = stored_id
+        else:
+            self._ready.append(made)
         if event_type != "MILESTONE":
             self.lineage.add(event_id, causes)
         self.counts[event_type] = self.counts.get(event_type, 0) + 1
         return event_id
+
+
+def _change(variable: Variable, old: object, new: object) -> dict[str, object]:
+    return {
+        "variable_name": variable.declaration.name,
+        "old_value": old,
+        "new_value": new,
+        "scope": variable.scope,
+    }
 
 
 def _phase(name: str, attempt: int) -> str:

@@ -41,6 +41,7 @@ class SimulationKeys(StrictKeys):
     max_turns: int = Field(default=100, ge=1)
     seed: int = 0
     termination: list[TerminationKeys] = []
+    checkpoint_interval: int = Field(default=10, ge=0)
 
 
 class EventsKeys(StrictKeys):
@@ -50,7 +51,7 @@ class EventsKeys(StrictKeys):
     mode: Literal["async", "sync"] = "async"
     max_file_size: int = Field(default=500 * 1024 * 1024, ge=1)
     max_queue_size: int = Field(default=10_000, ge=1)
-    on_full: Literal["drop", "block"] = "drop"
+    on_full: Literal["drop", "block"] = "block"
     output_root: str = "output"
 
 

@@ -19,12 +19,13 @@ class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The section `simulation`."""
+    """The section `simulation`; `checkpoint_interval` is in turns, 0 means no checkpoints."""
 
     name: str
     max_turns: int = 100
     seed: int = 0
     termination: tuple[TerminationSettings, ...] = ()
+    checkpoint_interval: int = 10
 
 
 class EventSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +35,7 @@ class EventSettings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["async", "sync"] = "async"
     max_file_size: int = 500 * 1024 * 1024
     max_queue_size: int = 10_000
-    on_full: Literal["drop", "block"] = "drop"
+    on_full: Literal["drop", "block"] = "block"
     output_root: str = "output"
 
 

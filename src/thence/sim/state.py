@@ -1,9 +1,58 @@
 """The frozen state of a simulation after a turn."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from thence.sim.variables import GLOBAL, VariableTable, own_copy
+
+# the last states are kept as far as they hold so many values, two at least
+_HISTORY_VALUES_MAX = 1_000_000
+
+
+class History(Sequence["State"]):
+    """The states of a run: `history[n]` is the one after turn n, `history[0]` the first.
+
+    Only the last states are kept, of a million values together; an older one raises IndexError.
+    `len` counts all of them, iteration yields those kept.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[State] = deque()
+        self._count = 0
+
+    def append(self, state: "State", turn: int | None = None) -> None:
+        """Adds the state after the next turn, or the first state that is known, after `turn`."""
+        self._count = self._count + 1 if turn is None else turn + 1
+        self._kept.append(state)
+        if len(self._kept) > max(2, _HISTORY_VALUES_MAX // max(1, len(state.values()))):
+            self._kept.popleft()
+
+    def clear(self) -> None:
+        """Forgets all states."""
+        self._kept.clear()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator["State"]:
+        return iter(self._kept)
+
+    @overload
+    def __getitem__(self, place: int) -> "State": ...
+    @overload
+    def __getitem__(self, place: slice) -> list["State"]: ...
+    def __getitem__(self, place: int | slice) -> "State | list[State]":
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(self._count))]
+        number = place + self._count if place < 0 else place
+        kept_from = self._count - len(self._kept)
+        if 0 <= number < kept_from:
+            raise IndexError(f"the state after turn {number} is kept no more; see open_run")
+        if not 0 <= number < self._count:
+            raise IndexError(f"there is no state after turn {number} yet")
+        return self._kept[number - kept_from]
 
 
 class State:

@@ -155,7 +155,10 @@ class Turn:
         record = self._record
         causes = self._decision_causes(name) if record.writes_decisions else ()
         proposals = []
-        for ordinal, answer in enumerate(actions):
+        found: Iterable[tuple[int, Action]] = enumerate(actions)
+        if record.is_altered:
+            found = record.altered_actions(name, attempt, actions)
+        for ordinal, answer in found:
             action = answer
             if answer.agent_id != name:
                 action = msgspec.structs.replace(answer, agent_id=name)
