@@ -137,6 +137,7 @@ def toy_run(folder, asked, run_id, *, with_state=True, on_turn=None):
         output_root=folder,
         run_id=run_id,
         verbosity="STATE",
+        mode="sync",
         agents=[Counter("ada", model(asked), with_state)],
         engine=Adder(),
         on_turn=on_turn,
@@ -245,7 +246,9 @@ def test_what_cannot_be_played_again_is_refused_with_the_reason(tmp_path):
     with pytest.raises(ThenceError, match="behind turn 3"):
         branch(first.output_dir, 3, decide={"2.decide.ada.0": None}, agents=[], engine=Adder())
     with pytest.raises(ThenceError, match=r"agent/ada/y|could not find the variable"):
-        branch(first.output_dir, 3, set={"agent.ada.y": 1}, agents=[Doer("ada", None)])
+        branch(
+            first.output_dir, 3, set={"agent.ada.y": 1}, agents=[Doer("ada", None)], engine=Adder()
+        )
 
 
 def test_run_that_goes_on_is_not_resumed(tmp_path):
