@@ -1,11 +1,12 @@
 """A new project is a simulation that runs, with a test that passes."""
 
 import json
+import resource
 import subprocess
 import sys
 
 import pytest
-from tests.cli.installed import environment, is_three_lines, thence
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.warm import warm
 
 FILES = ["README.md", "agents.py", "engine.py", "scenario.yaml", "test_scenario.py"]
@@ -74,4 +75,20 @@ def test_folder_that_can_not_be_written_is_told(tmp_path):
     refused = thence("sim", "new", "market", cwd=tmp_path, obeys_permissions=True)
     assert refused.code == 1
     assert "could not make the project market" in refused.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_disk_that_takes_nothing_leaves_no_half_project(tmp_path):
+    refused = subprocess.run(
+        [THENCE, "sim", "new", "market"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert refused.returncode == 1
+    assert is_three_lines(refused.stderr)
+    assert "File too large" in refused.stderr
     assert not list(tmp_path.iterdir())

@@ -19,9 +19,10 @@ def is_project_name(name: str) -> bool:
 
 
 def make_project(folder: Path) -> None:
-    """Makes a folder with a small simulation, named after it; all of it or nothing.
+    """Makes a folder with a small simulation that is named after it.
 
-    Raises ThenceError if something of this name is there already, or the disk refuses.
+    Raises ThenceError if something of this name is there already, which stays as it is, or if
+    the disk refuses, and then leaves nothing behind.
     """
     template = files("thence.sim") / "project_template"
     try:

@@ -86,7 +86,7 @@ def _happened(events: Sequence["Event"]) -> Iterator[Line]:
     text = (
         f"In {counted(_turns(events), 'turn')} {counted(traders, 'trader')} bought"
         f" {actions['buy']} times, sold {actions['sell']} times and set out {actions['travel']}"
-        f" times; {counted(refused, 'wish')} {'was' if refused == 1 else 'were'} refused."
+        f" times; {counted(refused, 'action')} {'was' if refused == 1 else 'were'} refused."
     )
     yield from wrapped(text, WIDTH_COLUMNS, "  ")
 
