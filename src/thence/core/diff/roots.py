@@ -101,8 +101,11 @@ def roots_of(found: Difference) -> Roots:
     for index, (x, y) in enumerate(pairs):
         for unit in ((x, y), (x, ALONE), (ALONE, y)):
             bits[unit] = 1 << min(index, ROOTS_MAX)
-    passes = 1 if is_merged else _PASSES_MAX
-    reached = _reached(found, units, bits, differing_a, passes)
+    if is_merged and len(pairs) == 1:  # then it led to all that differs
+        reached = dict.fromkeys(differing_a | led_a, 1), dict.fromkeys(differing_b | led_b, 1)
+    else:
+        passes = 1 if is_merged else _PASSES_MAX
+        reached = _reached(found, units, bits, differing_a, passes)
     roots = _counted(found, pairs, units, *reached, differing_a)
     return Roots(roots, len(pairs), *reached)
 
