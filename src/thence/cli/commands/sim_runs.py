@@ -15,6 +15,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import descending
+from thence.core.sentences.wording import clipped
 from thence.errors import InvalidFilter, NotALog, NotRecorded
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
+_PARAMETER_CHARACTERS_MAX = 60
 # the variables that are drawn unless the user names some
 _VARIABLES_SHOWN_MAX = 6
 root_option = click.option(
@@ -242,7 +244,8 @@ def drawn_variables(
         except NotRecorded as error:
             if patterns:
                 raise
-            return [], f"{error.cause}: its log holds no changes"
+            is_known = run.verbosity is not None
+            return [], f"{error.cause}: its log holds no changes" if is_known else ""
         columns = [name for name in table.columns if name != "turn"]
         if patterns:
             columns = _chosen(columns, patterns)
@@ -277,7 +280,10 @@ def summary_lines(
     given = {key: value for key, value in facts["parameters"].items() if value is not None}
     if "scenario" in given:
         given["scenario"] = Path(str(given["scenario"])).name
-    if text := ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in given.items()):
+    if text := ", ".join(
+        f"{key.replace('_', ' ')} {clipped(str(value), _PARAMETER_CHARACTERS_MAX)}"
+        for key, value in given.items()
+    ):
         head += wrapped(text, width, "  ", "    ")
     if facts["first"]:
         head.append(f"  {facts['first']} to {facts['last']}")
