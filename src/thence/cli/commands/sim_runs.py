@@ -161,8 +161,10 @@ def parameters(folder: Path) -> dict[str, Any]:
     simulation = _member(config, "simulation") or _member(scenario, "simulation")
     events = _member(config, "events")
     agents = scenario.get("agents")
-    agents = agents if isinstance(agents, list) else []
-    counts = [each.get("count", 1) if isinstance(each, dict) else 1 for each in agents]
+    count = None
+    if isinstance(agents, list):
+        counts = [each.get("count", 1) if isinstance(each, dict) else 1 for each in agents]
+        count = sum(counts) if all(type(each) is int for each in counts) else len(counts)
     return {
         "seed": simulation.get("seed"),
         "max_turns": simulation.get("max_turns"),
@@ -170,7 +172,7 @@ def parameters(folder: Path) -> dict[str, Any]:
         "mode": events.get("mode"),
         "engine": _member(scenario, "engine").get("type"),
         "validator": _member(scenario, "validator").get("type"),
-        "agents": sum(counts) if all(type(each) is int for each in counts) else len(counts),
+        "agents": count,
         "scenario": config.get("source"),
     }
 
