@@ -20,7 +20,7 @@ from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_folder import count_events, make_run_folder, write_json
-from thence.sim.settings import EventSettings
+from thence.sim.settings import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
@@ -87,9 +87,19 @@ class SimulationOrchestrator:
         max_queue_size: int | None = None,
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
+        on_agent_error: AgentErrorPolicy | None = None,
+        timeout_s: float | None = None,
+        threads: int | None = None,
     ) -> None:
         scenario = read_config(config)
-        simulation = with_changes(scenario.simulation, seed=seed, max_turns=max_turns)
+        simulation = with_changes(
+            scenario.simulation,
+            seed=seed,
+            max_turns=max_turns,
+            on_agent_error=on_agent_error,
+            timeout_s=timeout_s,
+            threads=threads,
+        )
         self.config = msgspec.structs.replace(scenario, simulation=simulation)
         settings = with_changes(
             scenario.events,

@@ -226,6 +226,20 @@ class Record:
             "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
         )
 
+    def agent_failure(
+        self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> str:
+        """Records a failure of an agent that the run goes on after, at every verbosity."""
+        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
+        step = self.failure_step(agent, attempt)
+        return self._system(
+            "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
+        )
+
+    def failure_step(self, agent: str, attempt: int) -> str:
+        """Returns the step of an agent's failure in this turn."""
+        return self._step("failed", agent, attempt)
+
     def state_step(self, phase: str, agent: str, variable: Variable) -> str:
         """Returns the step of the next change of a variable in a phase of this turn.
 

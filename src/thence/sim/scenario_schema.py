@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 NAME_PATTERN = r"^[A-Za-z0-9_-]+$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Scalar = bool | int | float | str
+TimeoutSeconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class StrictKeys(BaseModel):
@@ -41,6 +42,9 @@ class SimulationKeys(StrictKeys):
     max_turns: int = Field(default=100, ge=1)
     seed: int = 0
     termination: list[TerminationKeys] = []
+    on_agent_error: Literal["fail", "skip", "pause"] = "fail"
+    timeout_s: TimeoutSeconds | None = None
+    threads: int = Field(default=32, ge=0, le=1_000)
 
 
 class EventsKeys(StrictKeys):
@@ -81,6 +85,7 @@ class AgentKeys(OpenKeys):
     count: int | None = Field(default=None, ge=1, le=100_000)
     initial_location: str | None = None
     initial: dict[str, Any] = {}
+    timeout_s: TimeoutSeconds | None = None
 
 
 class EngineKeys(OpenKeys):

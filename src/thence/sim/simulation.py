@@ -12,8 +12,9 @@ import msgspec
 
 from thence.core.values.codec import Members
 from thence.errors import ScenarioError
+from thence.sim.agent_failures import policy_of
 from thence.sim.agents import BaseAgent
-from thence.sim.concurrency import Part, await_result
+from thence.sim.concurrency import Caller, Part, await_result
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event, event_of
@@ -86,7 +87,9 @@ class Simulation:
         simulation_id: str = "simulation",
         alter: Mapping[str, object] | None = None,
         verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
+        known_failures: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        self._known_failures = known_failures or {}
         self.config = config
         self.components = components
         self.record = Record(simulation_id, emit, alter or {}, verbosity)
@@ -139,6 +142,8 @@ class Simulation:
             seed=self.config.simulation.seed,
             reach={agent.name: self._reach(agent.name) for agent in self.components.agents},
             memory={},
+            caller=Caller(self.config.simulation.threads),
+            failures=policy_of(self.config, self._known_failures),
         )
         self.history.append(self._ledger.state(0))
 
