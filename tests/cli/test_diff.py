@@ -61,6 +61,10 @@ def test_json_of_two_runs_that_say_the_same(runs):
         "changed_events",
         "only_a_events",
         "only_b_events",
+        "only_a_roots",
+        "only_b_roots",
+        "roots",
+        "roots_total",
         "truncated",
     ]
     assert told["same"] > 100
@@ -210,3 +214,20 @@ def test_long_lists_are_cut_and_counted_and_shown_with_v(tmp_path):
     assert "more" not in whole
     assert "\x1b" not in whole
     assert len(whole) < 5_000
+
+
+def test_text_shows_each_root_with_both_sides_and_what_changed_because_of_it(runs):
+    told = diff(runs, "one", "other", "--json").json
+    assert told["roots_total"] == len(told["roots"]) > 1
+    ended = diff(runs, "one", "other")
+    begin = ended.lines.index(f"{told['roots_total']} roots, which no other difference led to")
+    text = "\n".join(ended.lines[begin:])
+    first = told["roots"][0]
+    for side in ("a", "b"):
+        assert first[side]["event_id"][:18] in text
+    assert f"changed because of it: {first['changed']} in both" in text
+    assert f"later in its cone, the same in both: {first['unchanged']} event" in text
+    assert f"{told['roots_total'] - 5} more root" in text
+    every = diff(runs, "one", "other", "-v").out
+    listed = [*told["changed_events"], *({"a": event} for event in told["only_a_events"])]
+    assert all(each["a"]["event_id"][:18] in every for each in listed)

@@ -18,7 +18,8 @@ from tests.events import (
 )
 
 from thence.core.diff import content
-from thence.core.diff.difference import as_json, difference
+from thence.core.diff.difference import difference
+from thence.core.diff.difference_json import as_json
 from thence.core.diff.log_side import side
 
 

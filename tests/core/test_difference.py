@@ -18,8 +18,9 @@ from tests.core.twins import (
 from tests.events import drafted, event_of, line_of, new_id, stamped
 
 from thence.core.diff.alignment import ALONE, aligned
-from thence.core.diff.difference import Difference, as_json
+from thence.core.diff.difference import Difference
 from thence.core.diff.difference import difference as of_sides
+from thence.core.diff.difference_json import as_json
 from thence.core.diff.log_side import side
 from thence.core.event import Event
 from thence.core.values.codec import parse
@@ -268,6 +269,7 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
     a = log_of([Told("p", n) for n in range(5)])
     b = log_of([Told("p", 0, actor="ada"), Told("q", 1)])
     found = difference(a, b)
+    last = (None, stored(b)[1])
     whole = {
         "same": 0,
         "changed": 1,
@@ -289,16 +291,30 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
                 "a": stored(a)[0],
                 "b": stored(b)[0],
                 "differs": [{"path": "actor", "b": "ada"}],
+                "roots": [0],
             }
         ],
         "only_a_events": stored(a[1:]),
         "only_b_events": stored(b[1:]),
+        "only_a_roots": [[n] for n in range(1, 5)],
+        "only_b_roots": [[5]],
+        "roots": [
+            {
+                "a": x,
+                "b": y,
+                "differs": [{"path": "actor", "b": "ada"}] if x and y else [],
+                **dict.fromkeys(("changed", "only_a", "only_b", "unchanged"), 0),
+            }
+            for x, y in (*zip(stored(a), [stored(b)[0]] + [None] * 4, strict=True), last)
+        ],
+        "roots_total": 6,
         "truncated": False,
     }
     assert json_of(found) == json_of(found, limit=4) == whole
     assert json_of(found, limit=2) == {
         **whole,
         "only_a_events": stored(a[1:3]),
+        "only_a_roots": [[1], [2]],
         "truncated": True,
     }
     assert json_of(difference([], []))["first"] is None

@@ -213,6 +213,24 @@ def test_frame_and_parquet_hold_what_the_rows_hold(trade, tmp_path):
         assert isinstance(states.to_pandas()["timestamp"].dtype, pandas.DatetimeTZDtype)
 
 
+def test_lines_of_another_tool_are_rows_whatever_they_hold(tmp_path):
+    from pyarrow import parquet
+
+    result = toy(tmp_path).run()
+    note = {"event_id": "x", "event_type": "note", "turn_number": 10**30, "timestamp": "noon"}
+    note["details"] = {"n": 10**30, "m": [1, {"k": 10**30}], "event_id": 7}
+    with (result.output_dir / "events.jsonl").open("a") as file:
+        file.write(json.dumps(note) + "\n")
+    with open_run(result.output_dir) as run:
+        table = run.events()
+        (row,) = (row for row in table if row["event_type"] == "note")
+        assert (row["n"], row["details.event_id"]) == (10**30, 7)
+        table.to_parquet(tmp_path / "t.parquet")
+        assert parquet.read_table(tmp_path / "t.parquet").num_rows == len(table)
+        assert len(table.to_pandas()) == len(table)
+        assert [row["agent/ada/x"] for row in run.variables()][:4] == [0, 1, 2, 3]
+
+
 def test_missing_extra_is_named(trade, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -91,6 +91,7 @@ def resume(
                 altered=_altered(run),
                 folder=run.folder,
                 stored=StoredSteps(_behind(events, found)),
+                failures=_failures(events),
                 checkpoint=found,
             ),
             **msgspec.structs.asdict(settings),
@@ -131,6 +132,7 @@ def replay(
             verbosity=level_of(settings.verbosity),
             outcomes=Outcomes(known=read_outcomes(run.folder), may_ask=False),
             stored=stored,
+            known_failures=_failures(events),
         )
     try:
         asyncio.run(_play(simulation, turns, on_turn))
@@ -292,6 +294,15 @@ def _is_aside(event: Event) -> bool:
         or error_type in ("checkpoint", "run_failed")
         or SIM.is_notice(event)
     )
+
+
+def _failures(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:
+    """Returns the facts of agents' failures by step."""
+    return {
+        event.step: event.payload
+        for event in events
+        if event.step and event.payload.get("error_type") == "agent_failed"
+    }
 
 
 def _changes(

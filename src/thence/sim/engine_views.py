@@ -178,7 +178,7 @@ class View(Reads):
         variable, old = ledger.table[index], ledger.values[index]
         step = record.state_step(phase, self.agent_id, variable)
         if value != old:
-            value = record.altered_value(step, value)
+            value = record.alterations.value(step, value)
         if value == old:
             ledger.provenance[index] = record.provenance(causes)
             return
@@ -201,12 +201,11 @@ class View(Reads):
 
     def _altered(self, index: int, value: object, phase: str) -> object:
         """Returns the value to set: the given one, or that of an altered STATE."""
-        if not self._record.is_altered:
+        alterations = self._record.alterations
+        if not alterations:
             return value
         step = self._record.state_step(phase, self.agent_id, self.ledger.table[index])
-        return (
-            value if value == self.ledger.values[index] else self._record.altered_value(step, value)
-        )
+        return value if value == self.ledger.values[index] else alterations.value(step, value)
 
 
 class Writes:

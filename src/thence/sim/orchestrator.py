@@ -26,6 +26,7 @@ from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_json
 from thence.sim.run_settings import read_config, run_config, with_changes
+from thence.sim.settings import AgentErrorPolicy
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
@@ -63,10 +64,20 @@ class SimulationOrchestrator:
         max_queue_size: int | None = None,
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
+        on_agent_error: AgentErrorPolicy | None = None,
+        timeout_s: float | None = None,
+        threads: int | None = None,
         again: PlayedAgain | None = None,
     ) -> None:
         scenario = read_config(config)
-        simulation = with_changes(scenario.simulation, seed=seed, max_turns=max_turns)
+        simulation = with_changes(
+            scenario.simulation,
+            seed=seed,
+            max_turns=max_turns,
+            on_agent_error=on_agent_error,
+            timeout_s=timeout_s,
+            threads=threads,
+        )
         self.config = msgspec.structs.replace(scenario, simulation=simulation)
         settings = with_changes(
             scenario.events,
@@ -208,6 +219,7 @@ class SimulationOrchestrator:
                 verbosity=self.event_writer.verbosity,
                 outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
                 stored=self._again.stored,
+                known_failures=self._again.failures,
             )
 
     async def _play_turn(self) -> None:
@@ -361,8 +373,8 @@ def _message(error: Exception) -> str:
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Warns of alterations that no event of a complete run took."""
-    if status == "completed" and simulation.record.unmet:
-        _warn("alteration_not_met", steps=sorted(simulation.record.unmet))
+    if status == "completed" and simulation.record.alterations.unmet:
+        _warn("alteration_not_met", steps=sorted(simulation.record.alterations.unmet))
 
 
 def _warn(event: str, **facts: object) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 from thence.core.values.codec import CAUSES_MAX, Members
 from thence.core.values.vocabulary import SIM
 from thence.replica import new_id, now
-from thence.sim.actions import Accepted, Action, Verdict, as_action
+from thence.sim.actions import Accepted, Action, Verdict
+from thence.sim.alterations import Alterations
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.ledger import Ids, Lineage
 from thence.sim.stored_steps import StoredSteps
@@ -32,10 +33,8 @@ PROVENANCE_MAX = 8
 class Record:
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
-    `alter` maps the step of a DECISION or ACTION to None, which leaves the event out, that of a
-    DECISION to another action, and the step of a STATE to another value; `unmet` are its steps that
-    did not occur so far. `counts` are the events by type. Where an event is one of the `stored`,
-    it is not passed on again.
+    `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
+    again.
     """
 
     def __init__(
@@ -50,14 +49,13 @@ class Record:
         self.turn = 0
         self.turn_id = ""
         self.counts: dict[str, int] = {}
-        self.unmet = set(alter)
+        self.alterations = Alterations(alter)
         self.writes_decisions = level >= VerbosityLevel.DECISION
         self.writes_actions = level >= VerbosityLevel.ACTION
         self.writes_states = level >= VerbosityLevel.STATE
         self._writes_details = level >= VerbosityLevel.DETAIL
         self._emit = emit
         self._stored = stored
-        self._alter = alter
         self._ready: list[Members] = []
         self._joined: dict[frozenset[str], str] = {}
         self._steps: dict[str, int] = {}
@@ -66,11 +64,6 @@ class Record:
         self.lineage.start_id = self.start_id
         self.last_end_id = self.start_id
         self.turn_has_causes = False
-
-    @property
-    def is_altered(self) -> bool:
-        """True if the run has alterations, so that each step counts."""
-        return bool(self._alter)
 
     def restore(self, found: Checkpoint) -> None:
         """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
@@ -138,7 +131,7 @@ class Record:
         Where no ACTION will be written, the DECISION is not written yet either: `write` does
         that, or `rejection`.
         """
-        if self._alter and self._is_left_out(
+        if self.alterations and self.alterations.leave_out(
             self._step(_phase("decide", attempt), action.agent_id, ordinal)
         ):
             return None
@@ -156,7 +149,7 @@ class Record:
 
         `decided` is what `decision` returned, `causes` is what the validator read.
         """
-        if self._alter and self._is_left_out(
+        if self.alterations and self.alterations.leave_out(
             self._step(_phase("act", attempt), action.agent_id, ordinal)
         ):
             if self.writes_decisions and not self.writes_actions:
@@ -248,6 +241,20 @@ class Record:
             "action_retried", "retry", step, tuple(causes), {}, agent_id=agent, retry_count=attempt
         )
 
+    def agent_failure(
+        self, agent: str, attempt: int, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> str:
+        """Records a failure of an agent that the run goes on after, at every verbosity."""
+        all_causes = tuple(dict.fromkeys((self.turn_id, *causes)))
+        step = self.failure_step(agent, attempt)
+        return self._system(
+            "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
+        )
+
+    def failure_step(self, agent: str, attempt: int) -> str:
+        """Returns the step of an agent's failure in this turn."""
+        return self._step("failed", agent, attempt)
+
     def state_step(self, phase: str, agent: str, variable: Variable) -> str:
         """Returns the step of the next change of a variable in a phase of this turn.
 
@@ -260,39 +267,19 @@ class Record:
     def altered_actions(
         self, agent: str, attempt: int, actions: Sequence[Action]
     ) -> list[tuple[int, Action]]:
-        """Returns an agent's actions by ordinal, those of `alter` in place of its own."""
-        found: dict[int, Action] = dict(enumerate(actions))
-        prefix = self._step(_phase("decide", attempt), agent, "")
-        for step, value in self._alter.items():
-            ordinal = step.removeprefix(prefix)
-            if ordinal != step and ordinal.isdecimal() and value is not None:
-                self.unmet.discard(step)
-                found[int(ordinal)] = as_action(step, value)
-        return sorted(found.items())
+        """Returns an agent's actions by ordinal, altered ones in place of its own."""
+        return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
+
+    def values_to_set(self) -> dict[str, object]:
+        """Returns the values that are set from outside at the end of this turn, by subject."""
+        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
 
     def set_value(self, variable: Variable, old: object, new: object) -> Ids:
         """Records a value that was set from outside, at every verbosity; returns the cause."""
         step = self._step("set", NOBODY, variable.subject)
-        self.unmet.discard(step)
         details = _change(variable, old, new)
         cause = self.turn_id or self.start_id
         return (self._add("STATE", None, (cause,), step, details),)
-
-    def values_to_set(self) -> dict[str, object]:
-        """Returns the values that `alter` sets at the end of this turn, by subject."""
-        prefix = self._step("set", NOBODY, "")
-        return {
-            step.removeprefix(prefix): value
-            for step, value in self._alter.items()
-            if step.startswith(prefix)
-        }
-
-    def altered_value(self, step: str, value: object) -> object:
-        """Returns the value of a STATE: its own, or the one in `alter`."""
-        if step not in self._alter:
-            return value
-        self.unmet.discard(step)
-        return self._alter[step]
 
     def state(
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
@@ -318,10 +305,6 @@ class Record:
 
     def _step(self, phase: str, agent: str, ordinal: int | str) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
-
-    def _is_left_out(self, step: str) -> bool:
-        self.unmet.discard(step)
-        return step in self._alter and self._alter[step] is None
 
     def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {

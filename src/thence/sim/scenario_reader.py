@@ -184,7 +184,13 @@ class _Reader:
             for name in _names(entry):
                 owners.append(index)
                 agents.append(
-                    AgentSettings(name=name, type=entry.type, initial=initial, params=_extra(entry))
+                    AgentSettings(
+                        name=name,
+                        type=entry.type,
+                        initial=initial,
+                        params=_extra(entry),
+                        timeout_s=entry.timeout_s,
+                    )
                 )
         self._check_unique(("agents",), [agent.name for agent in agents], owners)
         return tuple(agents)
@@ -243,6 +249,9 @@ def _run(model: schema.SimulationKeys) -> RunSettings:
         seed=model.seed,
         checkpoint_interval=model.checkpoint_interval,
         termination=tuple(TerminationSettings(**each.model_dump()) for each in model.termination),
+        on_agent_error=model.on_agent_error,
+        timeout_s=model.timeout_s,
+        threads=model.threads,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 NAME_PATTERN = r"^[A-Za-z0-9_-]+$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 Scalar = bool | int | float | str
+TimeoutSeconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class StrictKeys(BaseModel):
@@ -42,6 +43,9 @@ class SimulationKeys(StrictKeys):
     seed: int = 0
     termination: list[TerminationKeys] = []
     checkpoint_interval: int = Field(default=10, ge=0)
+    on_agent_error: Literal["fail", "skip", "pause"] = "fail"
+    timeout_s: TimeoutSeconds | None = None
+    threads: int = Field(default=32, ge=0, le=1_000)
 
 
 class EventsKeys(StrictKeys):
@@ -82,6 +86,7 @@ class AgentKeys(OpenKeys):
     count: int | None = Field(default=None, ge=1, le=100_000)
     initial_location: str | None = None
     initial: dict[str, Any] = {}
+    timeout_s: TimeoutSeconds | None = None
 
 
 class EngineKeys(OpenKeys):

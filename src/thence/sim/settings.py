@@ -7,6 +7,8 @@ import msgspec
 
 from thence.sim.variables import Declaration
 
+AgentErrorPolicy = Literal["fail", "skip", "pause"]
+
 
 class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A condition that ends a run: a variable is above, below or equal to a value."""
@@ -19,13 +21,20 @@ class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The section `simulation`; `checkpoint_interval` is in turns, 0 means no checkpoints."""
+    """The section `simulation`.
+
+    `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
+    call.
+    """
 
     name: str
     max_turns: int = 100
     seed: int = 0
     termination: tuple[TerminationSettings, ...] = ()
     checkpoint_interval: int = 10
+    on_agent_error: AgentErrorPolicy = "fail"
+    timeout_s: float | None = None
+    threads: int = 32
 
 
 class EventSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +70,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     initial: Mapping[str, Any] = {}
     params: Mapping[str, Any] = {}
+    timeout_s: float | None = None
 
 
 class PlaceSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from thence.core.values.codec import Members
+from thence.sim.agent_failures import policy_of
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.concurrency import Part, await_result
+from thence.sim.concurrency import Caller, Part, await_result
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, event_of
 from thence.sim.ledger import Ids, Ledger
@@ -54,7 +55,9 @@ class Simulation:
         verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
         outcomes: Outcomes | None = None,
         stored: StoredSteps | None = None,
+        known_failures: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        self._known_failures = known_failures or {}
         self.config = config
         self.components = components
         self.outcomes = outcomes or Outcomes()
@@ -83,7 +86,7 @@ class Simulation:
         state = await self.components.engine.run_turn(
             Turn(self._participants, self._ledger, self.record)
         )
-        if self.record.is_altered and self._set_values():
+        if self.record.alterations and self._set_values():
             state = self._ledger.state(self.record.turn)
         self.record.end_turn()
         self.history.append(state)
@@ -164,8 +167,10 @@ class Simulation:
             seed=self.config.simulation.seed,
             reach={agent.name: self._reach(agent.name) for agent in self.components.agents},
             memory={},
+            caller=Caller(self.config.simulation.threads),
+            failures=policy_of(self.config, self._known_failures),
         )
-        if self.record.is_altered:
+        if self.record.alterations:
             self._set_values()
         self.history.append(self._ledger.state(0))
 

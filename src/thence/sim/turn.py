@@ -15,8 +15,9 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.actions import Accepted, Action, Rejection, Verdict
+from thence.sim.agent_failures import FailurePolicy, failure_facts, known_fault
 from thence.sim.agents import BaseAgent, Decision
-from thence.sim.concurrency import Part, ask, await_result, mark_error
+from thence.sim.concurrency import Caller, Fault, Part, await_result, mark_error
 from thence.sim.engine_views import Call, View, Writes
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.run_events import NOBODY, Record
@@ -52,6 +53,8 @@ class Participants(msgspec.Struct, frozen=True):
     seed: int
     reach: Mapping[str, tuple[int, ...]]
     memory: dict[str, tuple[str, ...]]
+    caller: Caller
+    failures: FailurePolicy
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):
@@ -77,7 +80,7 @@ class Turn:
         self._observed: dict[str, Observation] = {}
         self._accepted: dict[str, list[Accepted]] = {}
         self._inaction: dict[str, list[str]] = {}
-        self._retries: dict[str, list[str]] = {}
+        self._notices: dict[str, list[str]] = {}
 
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
@@ -97,14 +100,14 @@ class Turn:
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
-        observed = self._observed
-        answers = await ask(
-            [(agent.decide_action, (observed[agent.name],)) for agent in agents],
-            lambda place: self._part_of(agents[place].name),
-        )
         proposals: list[Proposal] = []
-        for agent, answer in zip(agents, answers, strict=True):
-            proposals += self._decide(agent.name, self._actions(agent.name, answer), attempt)
+        for agent, answer in zip(agents, await self._ask(agents, attempt), strict=True):
+            name = agent.name
+            actions = answer if isinstance(answer, Fault) else self._actions(name, answer)
+            if isinstance(actions, Fault):
+                self._fail(name, actions, attempt)
+            else:
+                proposals += self._decide(name, actions, attempt)
         rejections: dict[str, list[Rejection]] = {}
         remembered: dict[str, list[str]] = {}
         for proposal, (verdict, causes) in zip(
@@ -125,16 +128,57 @@ class Turn:
                 self._start_retry(name, refused, attempt)
         return set(rejections)
 
-    def _actions(self, name: str, answer: Decision) -> Sequence[Action]:
+    async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | Fault]:
+        """Returns each agent's answer; where a failure is known, the agent is not called."""
+        observed, failures = self._observed, self._participants.failures
+        known = self._known_faults(agents, attempt) if failures.known_failures else {}
+        asked = [agent for agent in agents if agent.name not in known] if known else agents
+        answers: list[Decision | Fault] = await self._participants.caller.ask(
+            [(agent.decide_action, (observed[agent.name],)) for agent in asked],
+            lambda place: self._part_of(asked[place].name),
+            timeout_of=failures.timeouts(asked),
+            collects=failures.collects,
+        )
+        if not known:
+            return answers
+        rest = iter(answers)
+        return [known.get(agent.name) or next(rest) for agent in agents]
+
+    def _known_faults(self, agents: Sequence[BaseAgent], attempt: int) -> dict[str, Fault]:
+        known_failures = self._participants.failures.known_failures
+        known = {}
+        for agent in agents:
+            name = agent.name
+            facts = known_failures.get(self._record.failure_step(name, attempt))
+            if facts is not None:
+                known[name] = known_fault(facts, self._part_of(name), self._observed[name])
+        return known
+
+    def _actions(self, name: str, answer: Decision) -> Sequence[Action] | Fault:
         if type(answer) is Action and type(answer.payload) is dict:
             return (answer,)
         if answer is None:
             return ()
         try:
             return _as_actions(name, answer)
-        except ThenceError as error:
+        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
             mark_error(error, self._part_of(name))
-            raise
+            if not self._participants.failures.collects:
+                raise
+            return Fault("nonsense" if isinstance(error, _NoDecision) else "raised", error)
+
+    def _fail(self, name: str, fault: Fault, attempt: int) -> None:
+        """Records an agent's failure; its inaction and its next decision depend on it."""
+        if fault.kind == "timed_out":  # the abandoned call goes on to read, maybe
+            self._observed[name] = self._observed[name].copy()
+        failures, record = self._participants.failures, self._record
+        facts = failures.known_failures.get(record.failure_step(name, attempt))
+        if facts is None:
+            facts = failure_facts(fault, failures.on_agent_error, self._observed[name])
+        failed_id = record.agent_failure(name, attempt, facts, self._decision_causes(name))
+        if record.writes_decisions:
+            self._inaction.setdefault(name, []).append(failed_id)
+            self._notices.setdefault(name, []).append(failed_id)
 
     def _part_of(self, name: str) -> Part:
         return Part(f"agent {name}", partial(self._decision_causes, name), name)
@@ -156,7 +200,7 @@ class Turn:
         causes = self._decision_causes(name) if record.writes_decisions else ()
         proposals = []
         found: Iterable[tuple[int, Action]] = enumerate(actions)
-        if record.is_altered:
+        if record.alterations:
             found = record.altered_actions(name, attempt, actions)
         for ordinal, answer in found:
             action = answer
@@ -175,7 +219,7 @@ class Turn:
 
     def _decision_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's decision now, with those of another attempt."""
-        return (*self._observed_causes(name), *self._retries.get(name, ()))
+        return (*self._observed_causes(name), *self._notices.get(name, ()))
 
     async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, Ids]]:
         """Returns each proposal's verdict with the causes of the validator's reads."""
@@ -198,7 +242,13 @@ class Turn:
             (judge, (proposal.action, state))
             for proposal, state in zip(proposals, states, strict=True)
         ]
-        verdicts = await ask(calls, part_of)
+        timeout_s = self._participants.failures.timeout_s
+        verdicts = await self._participants.caller.ask(
+            calls,
+            part_of,
+            timeout_of=None if timeout_s is None else lambda place: timeout_s,
+            threads_max=1,  # one object judges all: its calls follow each other
+        )
         for place, verdict in enumerate(verdicts):
             if not isinstance(verdict, Verdict):
                 raise _no_verdict(verdict, part_of(place))
@@ -232,7 +282,7 @@ class Turn:
         """Starts the next attempt of an agent, whose decisions will name the rejections."""
         all_causes = [rejection.event_id for rejection in rejections]
         if retried_id := self._record.retry(name, attempt + 1, all_causes):
-            self._retries.setdefault(name, []).append(retried_id)
+            self._notices.setdefault(name, []).append(retried_id)
         self._observed[name].rejections += tuple(rejections)
 
     async def _apply(self, rules: Rules) -> None:
@@ -302,15 +352,19 @@ class Turn:
         return tuple([each.event_id for each in every if each.event_id])
 
 
+class _NoDecision(ThenceError):
+    """An error for an agent's answer that is no decision."""
+
+
 def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
-    """Returns an agent's answer as a list; raises ThenceError for any other type."""
+    """Returns an agent's answer as a list; raises _NoDecision for any other type."""
     if answer is None or isinstance(answer, Action):
         actions: Sequence[object] = () if answer is None else (answer,)
     else:
         actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
     for action in actions:
         if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
-            raise ThenceError(
+            raise _NoDecision(
                 "could not take the decision",
                 place=f"of agent {name}",
                 cause=f"it returned {action!r:.60}",

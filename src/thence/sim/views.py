@@ -170,6 +170,13 @@ class Observation(Reads):
         self._own = ledger.table.names(f"agent/{agent_id}")
         self.rejections: tuple[Rejection, ...] = ()
 
+    def copy(self) -> "Observation":
+        """Returns an observation with the same reads, which reads of the original don't change."""
+        twin = Observation(self.ledger, self.turn, self._seed, self.agent_id)
+        twin.reads = self.reads.copy()
+        twin.rejections = self.rejections
+        return twin
+
     def __getitem__(self, name: str) -> Any:
         try:
             return self.value(self._own[name])

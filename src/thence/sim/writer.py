@@ -40,7 +40,7 @@ from thence.sim.verbosity import VerbosityLevel, level_of
 STOP_S = 10.0
 _APPEND_S = 30.0
 # error types of SYSTEM events that are written at every verbosity, and from DECISION up
-_FAILURES = frozenset(("run_failed",))
+_FAILURES = frozenset(("run_failed", "agent_failed"))
 _REFUSALS = frozenset(("action_rejected", "action_retried"))
 REPAIRS_MAX = 100
 _CUTS_CHARACTERS = (65_536, 4_096, 256)

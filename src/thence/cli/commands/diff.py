@@ -1,4 +1,4 @@
-"""The command `diff`: the first difference of two logs, its causes and its effects."""
+"""The command `diff`: the first difference of two logs, and the roots of all."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from thence.core.diff.content import DifferingMember
     from thence.core.diff.difference import CauseOnSide, Difference, FirstDifference
     from thence.core.diff.log_side import LogSide
+    from thence.core.diff.roots import Roots
     from thence.core.values.vocabulary import Vocabulary
 
 # the most differences, and the most causes, shown without -v
 SHOWN_MAX = 10
+# the most roots, and the most differences of each, shown without -v, and with it
+ROOTS_SHOWN_MAX = 5
+SHOWN_OF_ROOT_MAX = 3
+SHOWN_OF_ROOT_MAX_VERBOSE = 1_000
 NAME_COLUMNS_MAX = 36
 VALUE_CHARACTERS_MAX = 200
 
@@ -38,14 +43,16 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     """Show where two logs part, and what came of it.
 
     A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown
-    with its causes in both, and how many later events follow from it. Events are known by
-    their step where both have one, else by type, subject, payload and causes. Exit code 0
-    means that the logs hold the same, 3 that they differ.
+    with its causes in both, and how many later events follow from it. Then come the roots, which
+    no other difference led to, with what changed because of each; -v lists all of that. Events are
+    known by their step where both have one, else by type, subject, payload and causes. Exit code
+    0 means that the logs hold the same, 3 that they differ.
     """
     import gc
 
     from thence.cli.exit_codes import DAMAGED
-    from thence.core.diff.difference import as_json, difference
+    from thence.core.diff.difference import difference
+    from thence.core.diff.difference_json import as_json
 
     out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
@@ -90,7 +97,9 @@ def _write_difference(out: Output, found: "Difference", logs: tuple[_Log, _Log])
         text += f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B."
         out.write(*wrapped(text, out.width))
         _write_types(out, found)
-        _write_divergence(out, found.first, logs)
+        commands = _write_divergence(out, found.first, logs)
+        _write_roots(out, found, logs)
+        out.write("", *(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
     notices = found.a.notices + found.b.notices
     if notices:
         verb = "is" if notices == 1 else "are"
@@ -144,7 +153,8 @@ def _note_missing_types(
             out.notice(f"{letter} holds no {names}: was it set to write less?")
 
 
-def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
+def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> list[str]:
+    """Writes the first divergence; returns the commands that show its causes."""
     from thence.cli.shared.opened import command
     from thence.cli.shared.render import counted, wrapped
 
@@ -161,7 +171,75 @@ def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _
     _write_differing(out, first.differs)
     _write_causes(out, first, logs)
     out.write("", f"From it follow {', '.join(followed)}.")
-    out.write(*(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
+    return commands
+
+
+def _write_roots(out: Output, found: "Difference", logs: tuple[_Log, _Log]) -> None:
+    """Writes each root with both sides, and what came of it: changed, or the same."""
+    from thence.cli.shared.render import counted, wrapped
+    from thence.core.diff.roots import roots_of
+
+    roots = roots_of(found)
+    out.write("", f"{counted(roots.total, 'root')}, which no other difference led to")
+    shown = len(roots.roots) if out.is_verbose else ROOTS_SHOWN_MAX
+    for index, root in enumerate(roots.roots[:shown]):
+        digits = len(str(min(shown, len(roots.roots))))
+        indent = " " * (digits + 4)
+        sides = _sides(found, root.a, root.b, logs)
+        for number, line in enumerate(sides):
+            first = f"  {index + 1:>{digits}}  " if number == 0 else indent
+            _write_side(out, line, first)
+        _write_changed(out, found, roots, index, indent, logs)
+        text = f"later in its cone, the same in both: {counted(root.unchanged, 'event')}"
+        out.write(*wrapped(text, out.width, indent))
+    if roots.total > shown:
+        rest = "" if out.is_verbose else "; -v shows them"
+        out.write(f"  {counted(roots.total - min(shown, len(roots.roots)), 'more root')}{rest}")
+
+
+def _write_changed(
+    out: Output,
+    found: "Difference",
+    roots: "Roots",
+    index: int,
+    indent: str,
+    logs: tuple[_Log, _Log],
+) -> None:
+    """Counts what differs because of a root, and writes both sides of the first of it."""
+    from itertools import islice
+
+    from thence.cli.shared.render import wrapped
+
+    root = roots.roots[index]
+    counts = {"in both": root.changed, "only in A": root.only_a, "only in B": root.only_b}
+    parts = [f"{count:,} {kind}" for kind, count in counts.items() if count]
+    text = f"changed because of it: {', '.join(parts) or 'nothing'}"
+    out.write(*wrapped(text, out.width, indent))
+    most = SHOWN_OF_ROOT_MAX_VERBOSE if out.is_verbose else SHOWN_OF_ROOT_MAX
+    for x, y in islice(roots.changed_by(index, found), most):
+        for number, line in enumerate(_sides(found, x, y, logs)):
+            _write_side(out, line, f"{indent}{'- ' if number == 0 else '  '}")
+
+
+def _sides(
+    found: "Difference", x: int | None, y: int | None, logs: tuple[_Log, _Log]
+) -> list[tuple[str, str]]:
+    """Returns the letter and the sentence of an event in each log."""
+    events = (
+        None if x is None else found.a.event_at(x),
+        None if y is None else found.b.event_at(y),
+    )
+    return [
+        (log.letter, "no such event" if event is None else log.vocabulary.sentence(event))
+        for log, event in zip(logs, events, strict=True)
+    ]
+
+
+def _write_side(out: Output, side: tuple[str, str], indent: str) -> None:
+    from thence.cli.shared.render import wrapped
+
+    letter, sentence = side
+    out.write(*wrapped(sentence, out.width, f"{indent}{letter}  "))
 
 
 def _write_differing(out: Output, differs: "Sequence[DifferingMember]") -> None:

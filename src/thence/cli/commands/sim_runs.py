@@ -15,6 +15,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import descending
+from thence.core.sentences.wording import clipped
 from thence.errors import InvalidFilter, NotALog, NotRecorded
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _ALTERED_SHOWN_MAX = 3
 _NOTICES_SHOWN_MAX = 10
+_PARAMETER_CHARACTERS_MAX = 60
 # the variables that are drawn unless the user names some
 _VARIABLES_SHOWN_MAX = 6
 root_option = click.option(
@@ -159,8 +161,10 @@ def parameters(folder: Path) -> dict[str, Any]:
     simulation = _member(config, "simulation") or _member(scenario, "simulation")
     events = _member(config, "events")
     agents = scenario.get("agents")
-    agents = agents if isinstance(agents, list) else []
-    counts = [each.get("count", 1) if isinstance(each, dict) else 1 for each in agents]
+    count = None
+    if isinstance(agents, list):
+        counts = [each.get("count", 1) if isinstance(each, dict) else 1 for each in agents]
+        count = sum(counts) if all(type(each) is int for each in counts) else len(counts)
     return {
         "seed": simulation.get("seed"),
         "max_turns": simulation.get("max_turns"),
@@ -168,7 +172,7 @@ def parameters(folder: Path) -> dict[str, Any]:
         "mode": events.get("mode"),
         "engine": _member(scenario, "engine").get("type"),
         "validator": _member(scenario, "validator").get("type"),
-        "agents": sum(counts) if all(type(each) is int for each in counts) else len(counts),
+        "agents": count,
         "scenario": config.get("source"),
     }
 
@@ -242,7 +246,8 @@ def drawn_variables(
         except NotRecorded as error:
             if patterns:
                 raise
-            return [], f"{error.cause}: its log holds no changes"
+            is_known = run.verbosity is not None
+            return [], f"{error.cause}: its log holds no changes" if is_known else ""
         columns = [name for name in table.columns if name != "turn"]
         if patterns:
             columns = _chosen(columns, patterns)
@@ -277,7 +282,10 @@ def summary_lines(
     given = {key: value for key, value in facts["parameters"].items() if value is not None}
     if "scenario" in given:
         given["scenario"] = Path(str(given["scenario"])).name
-    if text := ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in given.items()):
+    if text := ", ".join(
+        f"{key.replace('_', ' ')} {clipped(str(value), _PARAMETER_CHARACTERS_MAX)}"
+        for key, value in given.items()
+    ):
         head += wrapped(text, width, "  ", "    ")
     if facts["first"]:
         head.append(f"  {facts['first']} to {facts['last']}")

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from thence.cli.output import plain
+from thence.core.sentences.table import INTEGER_MAX
 from thence.core.sentences.wording import clipped
 
 # the most points that are kept of a variable, each the last value of some turns
@@ -49,7 +50,7 @@ def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[st
             if index == 0:
                 course.first = value
             course.last = value
-            if type(value) in (int, float):
+            if _is_number(value):
                 course.minimum = value if course.minimum is None else min(course.minimum, value)
                 course.maximum = value if course.maximum is None else max(course.maximum, value)
             if is_point:
@@ -76,15 +77,20 @@ def course_lines(found: Sequence[Course], width: int, *, has_blocks: bool) -> li
 
 def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
     """Returns numbers as blocks of a height each, at most `columns`; "" where one is no number."""
-    if not values or not all(type(value) in (int, float) for value in values):
+    if not values or not all(map(_is_number, values)):
         return ""
     count = min(columns, len(values))
     shown = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
     low, high = min(shown), max(shown)
-    if low == high:
+    top, span = len(blocks) - 1, high / 2 - low / 2  # halves: their difference is finite
+    if not span:
         return blocks[0] * count
-    top = len(blocks) - 1
-    return "".join(blocks[round((value - low) / (high - low) * top)] for value in shown)
+    return "".join(blocks[round((value / 2 - low / 2) / span * top)] for value in shown)
+
+
+def _is_number(value: object) -> bool:
+    """Reports whether a value can be drawn: a float, or an integer of 64 bits."""
+    return type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)
 
 
 def _is_drawn(course: Course) -> bool:

@@ -16,9 +16,6 @@ from thence.core.diff.content import DifferingMember, are_same, contrast
 from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 
-# the most differences of each kind in the JSON, the earliest ones
-DIFFERENCES_MAX = 1_000
-
 
 class CauseOnSide(msgspec.Struct, frozen=True):
     """A cause on one side of a divergence.
@@ -84,36 +81,6 @@ def difference(a: LogSide, b: LogSide) -> Difference:
     one = _Half.of(a, of_a, [x for x, _ in changed])
     two = _Half.of(b, of_b, [y for _, y in changed])
     return Difference(a, b, pairs, changed, one.alone, two.alone, _first(one, two))
-
-
-def as_json(found: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
-    """Returns a difference as an object for JSON, its events as the lines that are stored.
-
-    The JSON holds the number of events of each kind; at most `limit` of each kind are listed,
-    and `truncated` reports that there are more.
-    """
-    a, b = found.a, found.b
-    kinds = (found.changed, found.only_a, found.only_b)
-    return {
-        "same": len(found.aligned) - len(found.changed),
-        "changed": len(found.changed),
-        "only_a": len(found.only_a),
-        "only_b": len(found.only_b),
-        "notices_a": a.notices,
-        "notices_b": b.notices,
-        "first": found.first and _divergence_json(found.first),
-        "changed_events": [
-            {
-                "a": _line(a.event_at(x)),
-                "b": _line(b.event_at(y)),
-                "differs": contrast(a.contents[x], b.contents[y]),
-            }
-            for x, y in found.changed[:limit]
-        ],
-        "only_a_events": [_line(a.event_at(place)) for place in found.only_a[:limit]],
-        "only_b_events": [_line(b.event_at(place)) for place in found.only_b[:limit]],
-        "truncated": any(len(kind) > limit for kind in kinds),
-    }
 
 
 class _Half(NamedTuple):
@@ -241,28 +208,3 @@ def _followers(place: int, of: LogSide) -> int:
         if not reached.isdisjoint(causes[at]):
             reached.add(at)
     return len(reached) - 1
-
-
-def _divergence_json(found: FirstDifference) -> dict[str, object]:
-    return {
-        "a": found.a and _line(found.a),
-        "b": found.b and _line(found.b),
-        "differs": found.differs,
-        "causes_a": list(map(_cause_json, found.causes_a)),
-        "causes_b": list(map(_cause_json, found.causes_b)),
-        "follow_a": found.follow_a,
-        "follow_b": found.follow_b,
-    }
-
-
-def _cause_json(cause: CauseOnSide) -> dict[str, object]:
-    return {
-        "event": _line(cause.event),
-        "other": cause.other and cause.other.event_id,
-        "changed": cause.is_changed,
-        "shared": cause.is_shared,
-    }
-
-
-def _line(event: Event) -> msgspec.Raw:
-    return msgspec.Raw(event.line)

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.core.diff.difference import Difference, as_json, difference
+from thence.core.diff.difference import Difference, difference
+from thence.core.diff.difference_json import as_json
 from thence.core.diff.log_side import LogSide, side
 from thence.errors import ReadFailed
 from thence.inspection.intact import intact_side

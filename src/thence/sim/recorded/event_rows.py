@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from thence.core.event import Event
+from thence.core.sentences.table import INTEGER_MAX
 from thence.sim.events import TYPED
 from thence.sim.recorded.table import Kind, Table, Values, joined, kind_of
 
@@ -88,7 +89,8 @@ def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
     row = dict.fromkeys(columns)
     row["event_id"] = header.event_id
     row["event_type"] = header.event_type
-    row["turn"] = header.turn_number
+    turn = header.turn_number
+    row["turn"] = None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX))
     row["step"] = header.step
     row["agent"] = header.agent_id
     row["timestamp"] = header.timestamp

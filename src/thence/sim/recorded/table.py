@@ -1,5 +1,6 @@
 """A table of a run: rows that are streamed, for pandas, Parquet or a loop."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from thence.core.sentences.table import INTEGER_MAX
 from thence.core.times import microseconds
 from thence.errors import ExtraMissing
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 Kind = Literal["none", "bool", "int", "float", "str", "time", "ids", "json"]
 Values = Sequence[Any]
 
-_INTEGER_MAX = 2**63 - 1
 # a group of rows in Parquet is held in memory at once
 _GROUP_ROWS_MAX = 10_000
 _GROUP_CELLS_MAX = 1_000_000
@@ -26,7 +27,7 @@ _KINDS: dict[type, Kind] = {type(None): "none", bool: "bool", float: "float", st
 def kind_of(value: object) -> Kind:
     """Returns the kind of a column that could hold this value alone."""
     if type(value) is int:
-        return "int" if -_INTEGER_MAX <= value <= _INTEGER_MAX else "json"
+        return "int" if -INTEGER_MAX <= value <= INTEGER_MAX else "json"
     return _KINDS.get(type(value), "json")
 
 
@@ -113,10 +114,8 @@ class Table:
             "time": pyarrow.timestamp("us", tz="UTC"),
             "ids": pyarrow.list_(pyarrow.string()),
         }
-        fields = zip(self.columns, self._kinds, strict=True)
-        schema = pyarrow.schema(
-            [(name, types.get(kind, pyarrow.string())) for name, kind in fields]
-        )
+        stored = [types.get(kind, pyarrow.string()) for kind in self._kinds]
+        schema = pyarrow.schema(list(zip(self.columns, stored, strict=True)))
         size = max(1, min(_GROUP_ROWS_MAX, _GROUP_CELLS_MAX // max(1, len(self.columns))))
         temporary = path.with_name(f".{path.name}.part")
         try:
@@ -145,9 +144,7 @@ class Table:
 def _stored(kind: Kind, values: Sequence[Any]) -> list[Any]:
     """Returns the values of a column as Parquet stores them."""
     if kind == "json":
-        return [None if value is None else msgspec.json.encode(value).decode() for value in values]
-    if kind == "str":
-        return [None if value is None else _encodable(value) for value in values]
+        return [None if value is None else _json_text(value) for value in values]
     if kind == "time":
         return [microseconds(value) for value in values]
     if kind == "float":
@@ -166,6 +163,8 @@ def _pandas_array(pandas: Any, kind: Kind, values: list[Any]) -> Any:
     return pandas.Series(values, dtype=types.get(kind, "object"))
 
 
-def _encodable(text: str) -> str:
-    """Returns a text that UTF-8 can encode: another tool's line may hold half a character."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+def _json_text(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (ValueError, OverflowError):  # an integer beyond 64 bits
+        return json.dumps(value)

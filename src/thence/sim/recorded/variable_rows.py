@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from thence.core.event import Event
+from thence.core.sentences.table import INTEGER_MAX
 from thence.sim.recorded.table import Kind, Table, Values, joined, kind_of
 from thence.sim.variables import GLOBAL
 
@@ -90,6 +91,7 @@ def moments(events: Iterator[Event]) -> Iterator[tuple[Event, Change | int]]:
         number = event.turn_number
         if number is None:
             continue
+        number = min(number, INTEGER_MAX)  # another tool may write any
         if number > turn:
             yield last or event, turn
             turn, is_begun = number, False
