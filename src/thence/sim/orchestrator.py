@@ -138,7 +138,7 @@ class SimulationOrchestrator:
     @property
     def history(self) -> Sequence[State]:
         """The states so far: before the first turn, then after each; only the last are kept."""
-        return self._simulation.history if self._simulation else ()
+        return self._simulation.history if self._simulation else []
 
     def run(
         self, *, alter: Mapping[str, object] | None = None
@@ -332,6 +332,9 @@ class SimulationOrchestrator:
         except KeyboardInterrupt:
             if self.result is None:
                 raise
+        except RunDiverged:
+            self._close_loop()
+            raise
         finally:
             if self.result is not None:
                 self._close_loop()

@@ -15,8 +15,8 @@ class PlayedAgain(msgspec.Struct, frozen=True, kw_only=True):
     """What a run that is played again takes from the recorded one.
 
     `folder` is the run's own where it is resumed; then `checkpoint` is where it begins, and
-    `stored` are the events behind, and `failures` the facts of agents' failures by step. Else `parent` holds the run_id and turn that it branches from.
-    `altered` is what the run alters, by step.
+    `stored` are the events behind. Else `parent` holds the run_id and turn that it branches from.
+    `altered` is what the run alters, `failures` the facts of agents' failures, both by step.
     """
 
     outcomes: Mapping[Key, Outcome]
