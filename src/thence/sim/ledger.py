@@ -6,7 +6,7 @@ So an event that prevented a change is a cause too. The event that changed a var
 at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thence.sim.state import State
@@ -80,6 +80,13 @@ class Ledger:
         self.table = table
         self.values = list(state.values())
         self.provenance: list[Ids] = [start] * len(table)
+
+    def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
+        """Adds the variables of an agent with their first values, which depend on `causes`."""
+        self.table.add_agent(name)
+        for variable in self.table.names(f"agent/{name}"):
+            self.values.append(values[variable])
+            self.provenance.append(causes)
 
     def state(self, turn: int) -> State:
         """Returns the current values as a frozen state."""

@@ -236,6 +236,20 @@ class Record:
             "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
         )
 
+    def roster_change(
+        self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> Ids:
+        """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
+        if not self.writes_decisions:
+            return ()
+        step = self._step(kind, agent, 0)
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        if count > 1:
+            step = self._step(f"{kind}~{count}", agent, 0)
+        all_causes = self.with_turn(causes)
+        kind = f"agent_{kind}"
+        return (self._system(kind, "success", step, all_causes, facts, agent_id=agent),)
+
     def failure_step(self, agent: str, attempt: int) -> str:
         """Returns the step of an agent's failure in this turn."""
         return self._step("failed", agent, attempt)

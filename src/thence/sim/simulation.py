@@ -19,6 +19,7 @@ from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event, event_of
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.roster import Roster, check_name
 from thence.sim.run_events import Emit, Record
 from thence.sim.settings import TerminationSettings
 from thence.sim.state import State
@@ -127,6 +128,11 @@ class Simulation:
             self._is_ended = True
             self.record.end_run(outcome, self._reads)
 
+    @property
+    def roster(self) -> Roster:
+        """The agents of the run, once it has begun."""
+        return self._participants.roster
+
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])
         given = State(table, table.defaults()).replace(self.config.initial_values())
@@ -136,11 +142,10 @@ class Simulation:
         start = (self.record.start_id,) if self.record.writes_decisions else ()
         self._ledger = Ledger(table, first_state, start, engine.facts)
         self._participants = Participants(
-            agents=self.components.agents,
+            roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
             retries=self.config.retries,
             seed=self.config.simulation.seed,
-            reach={agent.name: self._reach(agent.name) for agent in self.components.agents},
             memory={},
             caller=Caller(self.config.simulation.threads),
             failures=policy_of(self.config, self._known_failures),
@@ -196,19 +201,8 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
 
 
 def _check_names(agents: Sequence[BaseAgent]) -> None:
-    import re
-
     seen: set[str] = set()
     for agent in agents:
         name = getattr(agent, "name", None)
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "-":
-            raise ScenarioError(
-                "could not take the agents",
-                cause=f"{name!r} is no name for an agent",
-                hint="names have letters, digits, '_' and '-'; call super().__init__(name)",
-            )
-        if name in seen:
-            raise ScenarioError(
-                "could not take the agents", cause=f"the name {name!r} stands twice"
-            )
-        seen.add(name)
+        check_name(name, seen)
+        seen.add(agent.name)
