@@ -40,6 +40,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     turn_causes: Ids
     turn_has_causes: bool
     components: dict[str, Any]
+    roster: dict[str, Any]
 
 
 _decode = msgspec.json.Decoder(Checkpoint).decode

@@ -99,6 +99,13 @@ class Ledger:
         self.values = list(state.values())
         self.provenance: list[Ids] = [start] * len(table)
 
+    def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
+        """Adds the variables of an agent with their first values, which depend on `causes`."""
+        self.table.add_agent(name)
+        for variable in self.table.names(f"agent/{name}"):
+            self.values.append(values[variable])
+            self.provenance.append(causes)
+
     def state(self, turn: int) -> State:
         """Returns the current values as a frozen state."""
         return State(self.table, tuple(self.values), turn)

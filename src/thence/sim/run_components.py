@@ -9,6 +9,7 @@ from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.roster import check_name
 from thence.sim.validator import BaseValidator
 
 
@@ -97,19 +98,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
 
 
 def _check_names(agents: Sequence[BaseAgent]) -> None:
-    import re
-
     seen: set[str] = set()
     for agent in agents:
-        name = getattr(agent, "name", None)
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "-":
-            raise ScenarioError(
-                "could not take the agents",
-                cause=f"{name!r} is no name for an agent",
-                hint="names have letters, digits, '_' and '-'; call super().__init__(name)",
-            )
-        if name in seen:
-            raise ScenarioError(
-                "could not take the agents", cause=f"the name {name!r} stands twice"
-            )
-        seen.add(name)
+        check_name(getattr(agent, "name", None), seen)
+        seen.add(agent.name)

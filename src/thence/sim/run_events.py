@@ -10,27 +10,25 @@ event is written once its action is applied, and names what the application read
 turns name turns alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thence.core.values.codec import CAUSES_MAX, Members
-from thence.core.values.vocabulary import SIM
-from thence.replica import new_id, now
+from thence.core.values.codec import CAUSES_MAX
 from thence.sim.actions import Accepted, Action, Verdict
 from thence.sim.alterations import Alterations
 from thence.sim.checkpoints import Checkpoint
-from thence.sim.ledger import Ids, Lineage
+from thence.sim.ledger import Ids
+from thence.sim.run_pieces import Emit, Pieces
 from thence.sim.stored_steps import StoredSteps
 from thence.sim.variables import Variable, own_copy
 from thence.sim.verbosity import VerbosityLevel
 
-Emit = Callable[[Sequence[Members]], object]
 NOBODY = "-"
 # a provenance of more events is represented by a notice that names them
 PROVENANCE_MAX = 8
 
 
-class Record:
+class Record(Pieces):
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
@@ -45,21 +43,14 @@ class Record:
         level: VerbosityLevel = VerbosityLevel.DETAIL,
         stored: StoredSteps | None = None,
     ) -> None:
-        self.simulation_id = simulation_id
-        self.turn = 0
+        super().__init__(simulation_id, emit, stored)
         self.turn_id = ""
-        self.counts: dict[str, int] = {}
         self.alterations = Alterations(alter)
         self.writes_decisions = level >= VerbosityLevel.DECISION
         self.writes_actions = level >= VerbosityLevel.ACTION
         self.writes_states = level >= VerbosityLevel.STATE
         self._writes_details = level >= VerbosityLevel.DETAIL
-        self._emit = emit
-        self._stored = stored
-        self._ready: list[Members] = []
-        self._joined: dict[frozenset[str], str] = {}
         self._steps: dict[str, int] = {}
-        self.lineage = Lineage("")
         self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
         self.lineage.start_id = self.start_id
         self.last_end_id = self.start_id
@@ -74,20 +65,10 @@ class Record:
         self.turn_has_causes = found.turn_has_causes
         self.lineage.restore(found.lineage)
 
-    def flush(self) -> None:
-        """Passes on what was built so far."""
-        if self._ready:
-            if self._stored:
-                self._stored.check_done(self._ready)
-            ready, self._ready = self._ready, []
-            self._emit(ready)
-
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
-        self.turn += 1
+        self._begin_turn()
         self._steps.clear()
-        self._joined.clear()
-        self.lineage.drop_older()
         all_causes = tuple(dict.fromkeys((self.last_end_id, *causes)))
         self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
         step = f"{self.turn}.turn_start.-.0"
@@ -251,6 +232,20 @@ class Record:
             "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
         )
 
+    def roster_change(
+        self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> Ids:
+        """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
+        if not self.writes_decisions:
+            return ()
+        step = self._step(kind, agent, 0)
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        if count > 1:
+            step = self._step(f"{kind}~{count}", agent, 0)
+        all_causes = self.with_turn(causes)
+        kind = f"agent_{kind}"
+        return (self._system(kind, "success", step, all_causes, facts, agent_id=agent),)
+
     def failure_step(self, agent: str, attempt: int) -> str:
         """Returns the step of an agent's failure in this turn."""
         return self._step("failed", agent, attempt)
@@ -327,20 +322,6 @@ class Record:
         step = self._step(_phase("act", attempt), agent, ordinal)
         return self._add("ACTION", agent, causes, step, details)
 
-    def _join(self, causes: Ids) -> str:
-        """Returns the id of the notice that names some causes, which is written once a turn."""
-        key = frozenset(causes)
-        event_id = self._joined.get(key)
-        if event_id is None and self._stored is not None:
-            event_id = self._stored.joined(causes)
-        if event_id is None:
-            _, members = SIM.notice("joined", {"count": len(causes)}, {})
-            event_id = self._add("SYSTEM", None, causes, None, members["details"])
-            if self._stored is not None:
-                self._stored.note_joined(event_id, causes)
-        self._joined[key] = event_id
-        return event_id
-
     def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
         return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **more)
 
@@ -357,38 +338,6 @@ class Record:
     ) -> str:
         details = {"error_type": kind, "status": status, "retry_count": retry_count, **facts}
         return self._add("SYSTEM", agent_id, causes, step, details)
-
-    def _add(
-        self,
-        event_type: str,
-        agent: str | None,
-        causes: Ids,
-        step: str | None,
-        details: Mapping[str, Any],
-        **more: Any,
-    ) -> str:
-        made = Members(
-            new_id(),
-            event_type,
-            1,
-            now(),
-            causes,
-            simulation_id=self.simulation_id,
-            turn_number=self.turn,
-            agent_id=agent,
-            step=step,
-            details=details,
-            **more,
-        )
-        event_id = made.event_id
-        if self._stored is not None and (stored_id := self._stored.take(made)):
-            event_id = stored_id
-        else:
-            self._ready.append(made)
-        if event_type != "MILESTONE":
-            self.lineage.add(event_id, causes)
-        self.counts[event_type] = self.counts.get(event_type, 0) + 1
-        return event_id
 
 
 def _change(variable: Variable, old: object, new: object) -> dict[str, object]:

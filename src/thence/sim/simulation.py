@@ -16,8 +16,10 @@ from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, event_of
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Outcomes
+from thence.sim.roster import Roster
 from thence.sim.run_components import Components, component_states, restore_components
-from thence.sim.run_events import Emit, Record
+from thence.sim.run_events import Record
+from thence.sim.run_pieces import Emit
 from thence.sim.settings import TerminationSettings
 from thence.sim.state import History, State
 from thence.sim.stored_steps import StoredSteps
@@ -96,10 +98,11 @@ class Simulation:
     def checkpoint(self) -> Checkpoint | None:
         """Returns the checkpoint of the turn that ended; None if JSON can't hold the state.
 
-        Neither is there one while an agent remembers and has no get_state.
+        Neither is there one if an agent remembers and has no get_state, or was added by the engine.
         """
+        roster = self._participants.roster.content()
         states = component_states(self.components)
-        if states is None:
+        if states is None or roster["added"]:
             return None
         places: dict[Ids, int] = {}
         provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
@@ -115,6 +118,7 @@ class Simulation:
             turn_causes=self._reads,
             turn_has_causes=self.record.turn_has_causes,
             components=states,
+            roster=roster,
         )
         return found if is_whole(found) else None
 
@@ -125,6 +129,7 @@ class Simulation:
         self._ledger.values[:] = found.values
         self._ledger.provenance[:] = [found.causes[place] for place in found.provenance]
         self._participants.memory.update(found.memory)
+        self._participants.roster.restore(found.roster)
         self._reads = found.turn_causes
         restore_components(self.components, found.components)
         self.history.clear()
@@ -152,6 +157,11 @@ class Simulation:
             self._is_ended = True
             self.record.end_run(outcome, self._reads)
 
+    @property
+    def roster(self) -> Roster:
+        """The agents of the run, once it has begun."""
+        return self._participants.roster
+
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])
         given = State(table, table.defaults()).replace(self.config.initial_values())
@@ -161,11 +171,10 @@ class Simulation:
         start = (self.record.start_id,) if self.record.writes_decisions else ()
         self._ledger = Ledger(table, first_state, start, engine.facts, self.outcomes)
         self._participants = Participants(
-            agents=self.components.agents,
+            roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
             retries=self.config.retries,
             seed=self.config.simulation.seed,
-            reach={agent.name: self._reach(agent.name) for agent in self.components.agents},
             memory={},
             caller=Caller(self.config.simulation.threads),
             failures=policy_of(self.config, self._known_failures),

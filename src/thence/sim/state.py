@@ -59,7 +59,8 @@ class State:
     """The value of every variable after one turn; a state never changes.
 
     `state.agent("ada")["money"]`, `state.place("Harbour")["stock"]`, `state.world["season"]`.
-    `turn` is 0 before the first turn. Lists and maps are returned as copies.
+    `turn` is 0 before the first turn. Lists and maps are returned as copies. An agent that was
+    added later is not in it.
     """
 
     __slots__ = ("_table", "_values", "turn")
@@ -71,7 +72,7 @@ class State:
 
     def get(self, scope: str, name: str) -> Any:
         """Returns one variable's value; ThenceError if there is no such variable."""
-        return own_copy(self._values[self._table.index(scope, name)])
+        return own_copy(self._values[self._index(scope, name)])
 
     def agent(self, name: str) -> Mapping[str, Any]:
         """Returns the variables of an agent by name."""
@@ -90,7 +91,7 @@ class State:
         """Returns a state of the same turn with other values, by (scope, name)."""
         values = list(self._values)
         for (scope, name), value in changes.items():
-            index = self._table.index(scope, name)
+            index = self._index(scope, name)
             values[index] = self._table[index].converted(value)
         return State(self._table, tuple(values), self.turn)
 
@@ -100,15 +101,26 @@ class State:
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Returns scope → name → value, as result.json holds it."""
-        return {scope: dict(self._variables_of(scope)) for scope in self._table.scopes()}
+        return {
+            scope: variables
+            for scope in self._table.scopes()
+            if (variables := dict(self._variables_of(scope)))
+        }
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and self._values == other._values
 
     __hash__ = None  # type: ignore[assignment]
 
+    def _index(self, scope: str, name: str) -> int:
+        index = self._table.index(scope, name)
+        if index >= len(self._values):
+            raise self._table.unknown(scope, name)
+        return index
+
     def _variables_of(self, scope: str) -> Mapping[str, Any]:
         return {
-            self._table[index].declaration.name: own_copy(self._values[index])
-            for index in self._table.of_scope(scope)
+            name: own_copy(self._values[index])
+            for name, index in self._table.names(scope).items()
+            if index < len(self._values)
         }
