@@ -8,7 +8,7 @@ import pytest
 from tests.sim.toys import SCENARIO, Adder, Doer, add, config, lines
 
 from thence.errors import RunDiverged, RunGoesOn, ThenceError
-from thence.sim import SimulationConfig, SimulationOrchestrator, branch, replay, resume
+from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.actions import Action
 
 pytestmark = pytest.mark.promise("O11")
@@ -60,32 +60,27 @@ def told(folder):
     ]
 
 
-def scenario(interval):
-    given = SimulationConfig.from_file(SCENARIO)
-    settings = msgspec.structs.replace(
-        given.simulation, max_turns=TURNS, checkpoint_interval=interval
-    )
-    section = {**given.given["simulation"], "max_turns": TURNS, "checkpoint_interval": interval}
-    return msgspec.structs.replace(
-        given, simulation=settings, given={**given.given, "simulation": section}
-    )
-
-
 @pytest.mark.parametrize(
     ("verbosity", "mode", "interval"), [("DETAIL", "sync", 1), ("ACTION", "async", 3)]
 )
 def test_run_killed_twice_at_any_turn_is_the_same_as_one_that_was_not(
     tmp_path, verbosity, mode, interval
 ):
-    given = {"output_root": tmp_path, "verbosity": verbosity, "mode": mode}
-    whole = SimulationOrchestrator(scenario(interval), **given).run()
+    given = {
+        "output_root": tmp_path,
+        "verbosity": verbosity,
+        "mode": mode,
+        "max_turns": TURNS,
+        "checkpoint_interval": interval,
+    }
+    whole = SimulationOrchestrator(SCENARIO, **given).run()
     expected = told(whole.output_dir)
     for turn in range(1, TURNS):
         folder = tmp_path / f"killed-{turn}"
 
         def first(turn=turn):
             SimulationOrchestrator(
-                scenario(interval), run_id=f"killed-{turn}", on_turn=at_turn(turn), **given
+                SCENARIO, run_id=f"killed-{turn}", on_turn=at_turn(turn), **given
             ).run()
 
         killed(first)
@@ -129,11 +124,9 @@ def toy(**more):
 
 
 def toy_run(folder, asked, run_id, *, with_state=True, on_turn=None):
-    given = SimulationConfig.from_mapping(
-        {**toy().given, "simulation": {**toy().given["simulation"], "checkpoint_interval": 2}}
-    )
     return SimulationOrchestrator(
-        given,
+        toy(),
+        checkpoint_interval=2,
         output_root=folder,
         run_id=run_id,
         verbosity="STATE",
@@ -263,3 +256,37 @@ def test_action_given_as_an_object_replaces_a_decision(tmp_path):
     result = toy_run(tmp_path, [], "run").run(alter=altered)
     steps = {each[1]: each[3] for each in told(result.output_dir)}
     assert steps["2.act.ada.0"]["action_payload"] == {"amount": 50}
+
+
+class Pausing(Adder):
+    """Pauses ben in turn 2 until turn 5, and removes cleo in turn 3."""
+
+    def apply_engine_rules(self, view):
+        if view.turn == 2:
+            view.pause("ben", until=5)
+        if view.turn == 3:
+            view.remove_agent("cleo")
+
+
+def test_paused_and_removed_agents_are_so_after_a_resume(tmp_path):
+    def run(run_id, on_turn=None):
+        return SimulationOrchestrator(
+            toy(),
+            output_root=tmp_path,
+            run_id=run_id,
+            agents=agents(),
+            engine=Pausing(),
+            verbosity="DETAIL",
+            mode="sync",
+            on_turn=on_turn,
+            checkpoint_interval=1,
+        )
+
+    def agents():
+        return [Doer(name, lambda seen: add()) for name in ("ada", "ben", "cleo")]
+
+    expected = told(run("whole").run().output_dir)
+    killed(lambda: run("killed", at_turn(4)).run())
+    assert resume(tmp_path / "killed", agents=agents(), engine=Pausing()).run().turns == 6
+    assert told(tmp_path / "killed") == expected
+    assert "4.decide.ben.0" not in {each[1] for each in expected}

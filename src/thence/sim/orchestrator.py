@@ -67,6 +67,7 @@ class SimulationOrchestrator:
         on_agent_error: AgentErrorPolicy | None = None,
         timeout_s: float | None = None,
         threads: int | None = None,
+        checkpoint_interval: int | None = None,
         again: PlayedAgain | None = None,
     ) -> None:
         scenario = read_config(config)
@@ -77,6 +78,7 @@ class SimulationOrchestrator:
             on_agent_error=on_agent_error,
             timeout_s=timeout_s,
             threads=threads,
+            checkpoint_interval=checkpoint_interval,
         )
         self.config = msgspec.structs.replace(scenario, simulation=simulation)
         settings = with_changes(
