@@ -10,7 +10,8 @@ import msgspec
 
 from thence.sim import EventWriter, SimulationConfig
 from thence.sim.events import Event, VerbosityLevel
-from thence.sim.simulation import Simulation, make_components, one_by_one
+from thence.sim.run_components import make_components
+from thence.sim.simulation import Simulation, one_by_one
 
 TURNS = 200
 

@@ -273,6 +273,27 @@ class RunIdTaken(ThenceError, FileExistsError):
     """Error: a run with this id has a folder already."""
 
 
+class RunGoesOn(ThenceError):
+    """Error: a run can't be played on while a process plays it."""
+
+
+class RunDiverged(ThenceError):
+    """Error: a run that is played again came to another event than the recorded one.
+
+    `step` is that of the first such event. Nothing was appended.
+    """
+
+    def __init__(
+        self, operation: str, *, place: object = "", cause: object = "", hint: str = "", step: str
+    ) -> None:
+        super().__init__(operation, place=place, cause=cause, hint=hint)
+        self.step = step
+
+
+class OutcomeFailed(ThenceError):
+    """Error: a call whose outcome a run records raised an error, now or when it was recorded."""
+
+
 class EventNotFound(ThenceError, LookupError):
     """Error: no event of the log has this id."""
 

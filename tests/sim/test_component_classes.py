@@ -7,7 +7,7 @@ from thence.errors import ScenarioError
 from thence.sim import SimulationConfig, SimulationOrchestrator
 from thence.sim.agents import BaseAgent
 from thence.sim.components.trader import Trader
-from thence.sim.simulation import make_components
+from thence.sim.run_components import make_components
 
 FILE = """
 from thence.sim import Action, BaseAgent, BaseEngine

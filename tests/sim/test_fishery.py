@@ -9,7 +9,8 @@ from tests.sim.truth import Run
 
 from thence.sim.components.fishing_ground import FishingGround
 from thence.sim.config import SimulationConfig
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.run_components import make_components
+from thence.sim.simulation import Simulation
 
 QUOTA = 11.0
 

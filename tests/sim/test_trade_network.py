@@ -11,7 +11,8 @@ from tests.sim.truth import Run, played
 from thence.sim.components.trade_markets import Market, Network
 from thence.sim.components.trade_order import StandingOrder, parse
 from thence.sim.config import SimulationConfig
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.run_components import make_components
+from thence.sim.simulation import Simulation
 
 
 @pytest.fixture(scope="module")

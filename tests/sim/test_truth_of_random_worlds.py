@@ -13,7 +13,8 @@ from tests.sim.toys import Doer, add, config
 
 from thence.sim.actions import Action, Verdict
 from thence.sim.engine import BaseEngine
-from thence.sim.simulation import Components, Simulation, one_by_one
+from thence.sim.run_components import Components
+from thence.sim.simulation import Simulation, one_by_one
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel
 

@@ -11,7 +11,8 @@ from thence.sim.agents import BaseAgent
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event
-from thence.sim.simulation import Components, Simulation, one_by_one
+from thence.sim.run_components import Components
+from thence.sim.simulation import Simulation, one_by_one
 from thence.sim.validator import BaseValidator
 
 SCENARIO = "spatial_trade_network"

@@ -14,7 +14,8 @@ import msgspec
 
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event
-from thence.sim.simulation import Simulation, make_components, one_by_one
+from thence.sim.run_components import make_components
+from thence.sim.simulation import Simulation, one_by_one
 from thence.sim.verbosity import VerbosityLevel
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")

@@ -1,6 +1,7 @@
 """Turn-based simulations whose events name their causes."""
 
 from thence.sim.actions import Action, Rejection, Verdict
+from thence.sim.again import Replay, branch, replay, resume
 from thence.sim.agents import BaseAgent, Decision
 from thence.sim.builders import (
     create_action_event,
@@ -70,6 +71,7 @@ __all__ = [
     "RecordedRun",
     "RecordedState",
     "Rejection",
+    "Replay",
     "RoadSettings",
     "RunResult",
     "RunSettings",
@@ -88,6 +90,7 @@ __all__ = [
     "View",
     "WriteMode",
     "Writes",
+    "branch",
     "create_action_event",
     "create_decision_event",
     "create_detail_event",
@@ -95,4 +98,6 @@ __all__ = [
     "create_state_event",
     "create_system_event",
     "open_run",
+    "replay",
+    "resume",
 ]

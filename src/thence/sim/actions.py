@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from thence.errors import ThenceError
 from thence.sim.variables import IMMUTABLE
 
 
@@ -83,3 +84,21 @@ class Rejection(msgspec.Struct, frozen=True):
     action: Action
     verdict: Verdict
     event_id: str = ""
+
+
+def as_action(step: str, value: object) -> Action:
+    """Returns the action that a step is altered to, given as one, or as a map of its members.
+
+    Raises ThenceError for anything else.
+    """
+    if isinstance(value, Action):
+        return value
+    try:
+        return msgspec.convert(value, Action)
+    except msgspec.ValidationError as error:
+        raise ThenceError(
+            "could not alter the decision",
+            place=f"at {step}",
+            cause=error,
+            hint='give an action, such as {"action_type": "give", "payload": {"to": "ben"}}',
+        ) from error

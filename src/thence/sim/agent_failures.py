@@ -1,12 +1,13 @@
 """Failures of agents that a run goes on after, and the policy for them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.agents import BaseAgent
+from thence.sim.actions import Action
+from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Fault, Part, TimeoutOf, mark_error
 from thence.sim.config import SimulationConfig
 from thence.sim.settings import AgentErrorPolicy
@@ -49,6 +50,29 @@ def policy_of(
     return FailurePolicy(settings.on_agent_error, settings.timeout_s, timeouts_s, known_failures)
 
 
+def actions_of(answer: Decision, part: Part, *, collects: bool) -> Sequence[Action] | Fault:
+    """Returns an agent's answer as a list.
+
+    For an answer of another type a Fault is returned with `collects`, else its error is raised.
+    """
+    fault = None
+    actions: Sequence[object] = (answer,)
+    if isinstance(answer, Iterable):
+        try:
+            actions = tuple(answer)
+        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
+            fault = Fault("raised", error)
+    if fault is None:
+        wrong = [each for each in actions if not _is_action(each)]
+        if not wrong:
+            return cast(Sequence[Action], actions)
+        fault = Fault("nonsense", _no_decision(wrong[0], part))
+    mark_error(fault.error, part)
+    if not collects:
+        raise fault.error
+    return fault
+
+
 def known_fault(facts: Mapping[str, Any], part: Part, observation: Observation) -> Fault:
     """Returns the fault of a recorded failure; what the agent had read is read again."""
     table = observation.ledger.table
@@ -81,3 +105,16 @@ def _text(error: Exception) -> str:
     if not isinstance(error, ThenceError):
         text = f"{type(error).__name__}: {text}"
     return text[:_ERROR_CHARACTERS_MAX]
+
+
+def _no_decision(answer: object, part: Part) -> ThenceError:
+    return ThenceError(
+        "could not take the decision",
+        place=f"of {part.component}",
+        cause=f"it returned {answer!r:.60}",
+        hint="decide_action returns an Action with a map as payload, a list, or None",
+    )
+
+
+def _is_action(answer: object) -> bool:
+    return isinstance(answer, Action) and isinstance(answer.payload, Mapping)

@@ -42,11 +42,16 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         return read_file(path, cls)
 
     @classmethod
-    def from_mapping(cls, given: Mapping[str, Any]) -> "SimulationConfig":
-        """Reads a scenario from a mapping; raises ScenarioError as `from_file` does."""
+    def from_mapping(
+        cls, given: Mapping[str, Any], source: Path | None = None
+    ) -> "SimulationConfig":
+        """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
+
+        `source` is the file that it comes from, beside which its components lie.
+        """
         from thence.sim.scenario_reader import read_mapping
 
-        return read_mapping(given, cls)
+        return read_mapping(given, cls, source)
 
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""

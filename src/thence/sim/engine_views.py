@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
+from thence.errors import ThenceError
 from thence.sim.actions import Accepted, Action
+from thence.sim.agents import BaseAgent
 from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.roster import Change, Roster
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.variables import IMMUTABLE, own_copy
 from thence.sim.views import Reads, RecordedState
@@ -19,7 +22,7 @@ class Call:
     `inherited` are the provenances of what was read around it, looked at when they are needed.
     """
 
-    __slots__ = ("details", "inherited", "may_change", "phase", "reads", "writes")
+    __slots__ = ("details", "inherited", "may_change", "phase", "reads", "roster", "writes")
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Call:
         self.reads: dict[int, Ids] = {}
         self.writes: dict[int, object] = {}
         self.details: list[tuple[int, str, Mapping[str, object]]] = []
+        self.roster: list[Change] = []
 
     def causes(self) -> dict[str, None]:
         """Returns the causes of a write of this call."""
@@ -51,7 +55,7 @@ class View(Reads):
     each read may have decided the written value.
     """
 
-    __slots__ = ("_accepted", "_call", "_outer", "_record")
+    __slots__ = ("_accepted", "_call", "_outer", "_record", "_roster")
 
     def __init__(
         self,
@@ -61,12 +65,19 @@ class View(Reads):
         call: Call,
         agent_id: str = NOBODY,
         accepted: Accepted | None = None,
+        roster: Roster | None = None,
     ) -> None:
         super().__init__(ledger, record.turn, seed, agent_id)
+        self._roster = roster
         self._record = record
         self._accepted = accepted
         self._call = call
         self._outer: list[Call] = []
+
+    @property
+    def phase(self) -> str:  # type: ignore[override]
+        """The phase of the call, or of the rule in it."""
+        return self._call.phase
 
     def value(self, index: int) -> Any:
         """Returns the value of a variable, with the writes of this call so far."""
@@ -91,6 +102,43 @@ class View(Reads):
         """Records, as a DETAIL, the calculation of a variable's value."""
         index = self.ledger.table.index(scope, name)
         self._call.details.append((index, calculation, values))
+
+    def add_agent(
+        self, agent: BaseAgent, initial: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        """Adds an agent, which decides from the next turn on; `initial` are its first values.
+
+        Its variables exist after this turn. Raises ThenceError for a name that was used before,
+        and, as the three methods below, outside `apply_engine_rules`.
+        """
+        self._ask(Change("added", agent.name, agent, initial))
+
+    def remove_agent(self, name: str) -> None:
+        """Removes an agent from the next turn on; its variables stay."""
+        self._ask(Change("removed", name))
+
+    def pause(self, name: str, until: int | None = None) -> None:
+        """Lets an agent do nothing from the next turn on, until it decides again in turn `until`.
+
+        Without `until` it is paused until `resume`.
+        """
+        self._ask(Change("paused", name, until=until))
+
+    def resume(self, name: str) -> None:
+        """Lets a paused agent decide again from the next turn on."""
+        self._ask(Change("resumed", name))
+
+    def _ask(self, change: Change) -> None:
+        if self._roster is None:
+            raise ThenceError(
+                f"could not have an agent {change.kind}",
+                place=f"agent {change.name}",
+                cause="this view is that of an action",
+                hint="do it in apply_engine_rules",
+            )
+        asked = self._roster.ask(change, self.turn)
+        if asked is not None:
+            self._call.roster.append(asked)
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
@@ -152,6 +200,8 @@ class View(Reads):
                 ledger.values[index] = self._altered(index, value, call.phase)
             return
         causes: Iterable[str] = call.causes()
+        for change in call.roster:
+            change.causes = record.roster_change(change.kind, change.name, change.facts, causes)
         if self._accepted is not None:
             named = record.write(self._accepted, () if record.writes_states else causes)
             causes = dict.fromkeys((*named, *causes)) if record.writes_states else named
@@ -173,7 +223,7 @@ class View(Reads):
         variable, old = ledger.table[index], ledger.values[index]
         step = record.state_step(phase, self.agent_id, variable)
         if value != old:
-            value = record.altered_value(step, value)
+            value = record.alterations.value(step, value)
         if value == old:
             ledger.provenance[index] = record.provenance(causes)
             return
@@ -196,12 +246,11 @@ class View(Reads):
 
     def _altered(self, index: int, value: object, phase: str) -> object:
         """Returns the value to set: the given one, or that of an altered STATE."""
-        if not self._record.is_altered:
+        alterations = self._record.alterations
+        if not alterations:
             return value
         step = self._record.state_step(phase, self.agent_id, self.ledger.table[index])
-        return (
-            value if value == self.ledger.values[index] else self._record.altered_value(step, value)
-        )
+        return value if value == self.ledger.values[index] else alterations.value(step, value)
 
 
 class Writes:

@@ -6,9 +6,10 @@ So an event that prevented a change is a cause too. The event that changed a var
 at a lower verbosity the ACTION, or the DECISION, whose application wrote it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from thence.sim.outcomes import Outcomes
 from thence.sim.state import State
 from thence.sim.variables import VariableTable
 
@@ -32,6 +33,15 @@ class Lineage:
     def drop_older(self) -> None:
         """Forgets the causes of events before the turn that ends now."""
         self._older, self._recent = self._recent, {}
+
+    @property
+    def recent(self) -> dict[str, Ids]:
+        """The causes of the events of this turn."""
+        return self._recent
+
+    def restore(self, recent: Mapping[str, Ids]) -> None:
+        """Sets the causes of the events of the last turn."""
+        self._recent = dict(recent)
 
     def prune(self, ids: Iterable[str]) -> Ids:
         """Returns the ids without those that are causes of others among them.
@@ -72,14 +82,29 @@ class Lineage:
 class Ledger:
     """The value and provenance of every variable during a run, by the variable's index.
 
-    `facts` are the engine's facts that never change.
+    `facts` are the engine's facts that never change, `outcomes` what components learned outside.
     """
 
-    def __init__(self, table: VariableTable, state: State, start: Ids, facts: Any = None) -> None:
+    def __init__(
+        self,
+        table: VariableTable,
+        state: State,
+        start: Ids,
+        facts: Any = None,
+        outcomes: Outcomes | None = None,
+    ) -> None:
         self.facts = facts
+        self.outcomes = outcomes or Outcomes()
         self.table = table
         self.values = list(state.values())
         self.provenance: list[Ids] = [start] * len(table)
+
+    def add_agent(self, name: str, values: Mapping[str, object], causes: Ids) -> None:
+        """Adds the variables of an agent with their first values, which depend on `causes`."""
+        self.table.add_agent(name)
+        for variable in self.table.names(f"agent/{name}"):
+            self.values.append(values[variable])
+            self.provenance.append(causes)
 
     def state(self, turn: int) -> State:
         """Returns the current values as a frozen state."""

@@ -9,53 +9,29 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import msgspec
 
-from thence.errors import ThenceError
+from thence.errors import RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent
+from thence.sim.checkpoints import write_checkpoint
 from thence.sim.concurrency import Part, take_mark
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.outcomes import FILE as OUTCOMES
+from thence.sim.outcomes import Outcomes
+from thence.sim.played_again import PlayedAgain
 from thence.sim.result import RunResult, Status, TurnProgress
-from thence.sim.run_folder import count_events, make_run_folder, write_json
-from thence.sim.settings import AgentErrorPolicy, EventSettings
-from thence.sim.simulation import Simulation, make_components
+from thence.sim.run_components import make_components
+from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_json
+from thence.sim.run_settings import read_config, run_config, with_changes
+from thence.sim.settings import AgentErrorPolicy
+from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel, level_of
 from thence.sim.writer import EventWriter, WriteMode
-
-_S = TypeVar("_S", bound=msgspec.Struct)
-
-
-def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
-    """Returns a scenario from a configuration, a mapping, a path or a name."""
-    if isinstance(given, SimulationConfig):
-        return given
-    if isinstance(given, Mapping):
-        return SimulationConfig.from_mapping(given)
-    return SimulationConfig.from_file(given)
-
-
-def with_changes(settings: _S, **given: Any) -> _S:
-    """Returns settings with the given values that are not None."""
-    changes = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(settings, **changes)
-
-
-def run_config(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
-    """Returns the content of config.json: the scenario as given, and the settings in force."""
-    source = str(config.source) if config.source else None
-    return {
-        "run_id": run_id,
-        "source": source,
-        "simulation": msgspec.to_builtins(config.simulation),
-        "events": msgspec.to_builtins(settings),
-        "scenario": dict(config.given),
-    }
-
 
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
@@ -67,7 +43,8 @@ class SimulationOrchestrator:
     and, in the end, result.json. Arguments override the scenario. `on_turn` is called after
     each turn. Raises ScenarioError. A run happens once; another run needs another object. Only
     a run that is stepped through and left before its end needs `close()` or `with`. `failure`
-    is the error that ended a failed run, with its traceback.
+    is the error that ended a failed run, with its traceback. `thence.sim.resume` and `branch` pass
+    `again`.
     """
 
     def __init__(
@@ -90,6 +67,8 @@ class SimulationOrchestrator:
         on_agent_error: AgentErrorPolicy | None = None,
         timeout_s: float | None = None,
         threads: int | None = None,
+        checkpoint_interval: int | None = None,
+        again: PlayedAgain | None = None,
     ) -> None:
         scenario = read_config(config)
         simulation = with_changes(
@@ -99,6 +78,7 @@ class SimulationOrchestrator:
             on_agent_error=on_agent_error,
             timeout_s=timeout_s,
             threads=threads,
+            checkpoint_interval=checkpoint_interval,
         )
         self.config = msgspec.structs.replace(scenario, simulation=simulation)
         settings = with_changes(
@@ -112,16 +92,26 @@ class SimulationOrchestrator:
         )
         self._components = make_components(self.config, agents, engine, validator)
         name = self.config.simulation.name
-        self.output_dir = make_run_folder(Path(settings.output_root), name, run_id)
+        self._again = again or PlayedAgain(outcomes={}, altered={})
+        self.output_dir = self._again.folder or make_run_folder(
+            Path(settings.output_root), name, run_id
+        )
         self.run_id: str = self.output_dir.name
+        self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None
         self.failure: Exception | None = None
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
         self._run_config = run_config(self.config, settings, self.run_id)
+        objects = {"agents": agents, "engine": engine, "validator": validator}
+        if given := [kind for kind, each in objects.items() if each is not None]:
+            self._run_config["given_as_objects"] = given
+        if self._again.parent is not None:
+            self._run_config["parent"] = dict(self._again.parent)
         self._altered: dict[str, object] = {}
-        write_json(self.output_dir / "config.json", self._run_config)
+        if self._again.folder is None:
+            write_json(self.output_dir / "config.json", self._run_config)
         self.event_writer = EventWriter(
             self.output_dir,
             self.run_id,
@@ -148,8 +138,8 @@ class SimulationOrchestrator:
         return self._components.validator
 
     @property
-    def history(self) -> list[State]:
-        """The states so far: before the first turn, then after each."""
+    def history(self) -> Sequence[State]:
+        """The states so far: before the first turn, then after each; only the last are kept."""
         return self._simulation.history if self._simulation else []
 
     def run(
@@ -191,6 +181,7 @@ class SimulationOrchestrator:
         if self._simulation is not None and self.result is None:
             self._interrupt(self._simulation, "closed before its end")
         self.event_writer.close()
+        self._hold.release()
         self._close_loop()
 
     def __enter__(self) -> Self:
@@ -215,10 +206,12 @@ class SimulationOrchestrator:
                 hint="make another SimulationOrchestrator",
             )
         if self._simulation is None:
-            if alter:
-                self._altered = dict(alter)
+            self._altered = {**self._again.altered, **(alter or {})}
+            if self._altered and self._again.folder is None:
                 content = {**self._run_config, "altered": self._altered}
                 write_json(self.output_dir / "config.json", content)
+            is_resumed = self._again.folder is not None
+            file = self.output_dir / OUTCOMES
             self._simulation = Simulation(
                 self.config,
                 self._components,
@@ -226,6 +219,9 @@ class SimulationOrchestrator:
                 simulation_id=self.run_id,
                 alter=self._altered,
                 verbosity=self.event_writer.verbosity,
+                outcomes=Outcomes(file, self._again.outcomes, copies=not is_resumed),
+                stored=self._again.stored,
+                known_failures=self._again.failures,
             )
 
     async def _play_turn(self) -> None:
@@ -233,8 +229,13 @@ class SimulationOrchestrator:
         simulation = self._simulation
         assert simulation is not None, "begun before it is played"
         try:
+            if self._again.checkpoint is not None and not simulation.history:
+                await simulation.restore(self._again.checkpoint)
+                simulation.record.checkpointed()
             await simulation.play_turn()
             self._report_progress(simulation)
+            if not simulation.reason:
+                await self._write_checkpoint(simulation)
             await asyncio.sleep(0)  # here a Ctrl-C or a cancellation comes in
             if simulation.reason:
                 simulation.end(f"completed: {simulation.reason}")
@@ -243,8 +244,28 @@ class SimulationOrchestrator:
         except _INTERRUPTIONS:
             self._interrupt(simulation, "interrupted")
             raise
+        except RunDiverged:
+            self.event_writer.close()
+            self._hold.release()
+            raise
         except Exception as error:  # door: a failing component ends its run, not the program
             self._fail(simulation, error)
+
+    async def _write_checkpoint(self, simulation: Simulation) -> None:
+        """Writes the checkpoint of the turn if it is time for one; a bad disk ends no run."""
+        interval = self.config.simulation.checkpoint_interval
+        if not interval or simulation.record.turn % interval:
+            return
+        checkpoint = simulation.checkpoint()
+        if checkpoint is None:
+            return
+        try:
+            await asyncio.to_thread(self.event_writer.flush)
+            write_checkpoint(self.output_dir, checkpoint)
+        except (ThenceError, OSError) as error:
+            _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
+        else:
+            simulation.record.checkpointed()
 
     def _interrupt(self, simulation: Simulation, reason: str) -> None:
         simulation.end(reason)
@@ -287,6 +308,7 @@ class SimulationOrchestrator:
             write_json(self.output_dir / "result.json", self.result.to_dict())
         except OSError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
+        self._hold.release()
 
     def _report_progress(self, simulation: Simulation) -> None:
         if self._on_turn is not None:
@@ -312,6 +334,9 @@ class SimulationOrchestrator:
         except KeyboardInterrupt:
             if self.result is None:
                 raise
+        except RunDiverged:
+            self._close_loop()
+            raise
         finally:
             if self.result is not None:
                 self._close_loop()
@@ -353,8 +378,8 @@ def _message(error: Exception) -> str:
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Warns of alterations that no event of a complete run took."""
-    if status == "completed" and simulation.record.unmet:
-        _warn("alteration_not_met", steps=sorted(simulation.record.unmet))
+    if status == "completed" and simulation.record.alterations.unmet:
+        _warn("alteration_not_met", steps=sorted(simulation.record.alterations.unmet))
 
 
 def _warn(event: str, **facts: object) -> None:

@@ -10,29 +10,29 @@ event is written once its action is applied, and names what the application read
 turns name turns alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thence.core.values.codec import CAUSES_MAX, Members
-from thence.core.values.vocabulary import SIM
-from thence.replica import new_id, now
+from thence.core.values.codec import CAUSES_MAX
 from thence.sim.actions import Accepted, Action, Verdict
-from thence.sim.ledger import Ids, Lineage
+from thence.sim.alterations import Alterations
+from thence.sim.checkpoints import Checkpoint
+from thence.sim.ledger import Ids
+from thence.sim.run_pieces import Emit, Pieces
+from thence.sim.stored_steps import StoredSteps
 from thence.sim.variables import Variable, own_copy
 from thence.sim.verbosity import VerbosityLevel
 
-Emit = Callable[[Sequence[Members]], object]
 NOBODY = "-"
 # a provenance of more events is represented by a notice that names them
 PROVENANCE_MAX = 8
 
 
-class Record:
+class Record(Pieces):
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
-    `alter` maps the step of a DECISION or ACTION to None, which leaves the event out, and the
-    step of a STATE to another value; `unmet` are its steps that did not occur so far. `counts`
-    are the written events by type.
+    `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
+    again.
     """
 
     def __init__(
@@ -41,53 +41,43 @@ class Record:
         emit: Emit,
         alter: Mapping[str, object],
         level: VerbosityLevel = VerbosityLevel.DETAIL,
+        stored: StoredSteps | None = None,
     ) -> None:
-        self.simulation_id = simulation_id
-        self.turn = 0
+        super().__init__(simulation_id, emit, stored)
         self.turn_id = ""
-        self.counts: dict[str, int] = {}
-        self.unmet = set(alter)
+        self.alterations = Alterations(alter)
         self.writes_decisions = level >= VerbosityLevel.DECISION
         self.writes_actions = level >= VerbosityLevel.ACTION
         self.writes_states = level >= VerbosityLevel.STATE
         self._writes_details = level >= VerbosityLevel.DETAIL
-        self._emit = emit
-        self._alter = alter
-        self._ready: list[Members] = []
-        self._joined: dict[frozenset[str], str] = {}
         self._steps: dict[str, int] = {}
-        self.lineage = Lineage("")
         self.start_id = self._milestone("simulation_start", "0.start.-.0", (), begins=True)
         self.lineage.start_id = self.start_id
-        self._last_end_id = self.start_id
-        self._turn_has_causes = False
+        self.last_end_id = self.start_id
+        self.turn_has_causes = False
 
-    @property
-    def is_altered(self) -> bool:
-        """True if the run has alterations, so that each step counts."""
-        return bool(self._alter)
-
-    def flush(self) -> None:
-        """Passes on what was built so far."""
-        if self._ready:
-            ready, self._ready = self._ready, []
-            self._emit(ready)
+    def restore(self, found: Checkpoint) -> None:
+        """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
+        self._ready.clear()
+        self.turn = found.turn
+        self.start_id = self.lineage.start_id = found.start_id
+        self.last_end_id = found.event_id
+        self.turn_has_causes = found.turn_has_causes
+        self.lineage.restore(found.lineage)
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
-        self.turn += 1
+        self._begin_turn()
         self._steps.clear()
-        self._joined.clear()
-        self.lineage.drop_older()
-        all_causes = tuple(dict.fromkeys((self._last_end_id, *causes)))
-        self._turn_has_causes = self._turn_has_causes or len(all_causes) > 1
+        all_causes = tuple(dict.fromkeys((self.last_end_id, *causes)))
+        self.turn_has_causes = self.turn_has_causes or len(all_causes) > 1
         step = f"{self.turn}.turn_start.-.0"
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.add(self.turn_id, all_causes)
 
     def end_turn(self) -> None:
         """Ends the turn, and passes on its events."""
-        self._last_end_id = self._milestone(
+        self.last_end_id = self._milestone(
             "turn_end", f"{self.turn}.turn_end.-.0", (self.turn_id,), ends=self.turn_id
         )
         self.turn_id = ""
@@ -95,7 +85,7 @@ class Record:
 
     def end_run(self, outcome: str, causes: Iterable[str] = ()) -> None:
         """Ends the run, also during a turn; `outcome` is the description of its end."""
-        all_causes = tuple(dict.fromkeys((self.turn_id or self._last_end_id, *causes)))
+        all_causes = tuple(dict.fromkeys((self.turn_id or self.last_end_id, *causes)))
         self._milestone(
             "simulation_end",
             f"{self.turn}.end.-.0",
@@ -109,7 +99,7 @@ class Record:
         self, facts: Mapping[str, object], causes: Iterable[str], agent: str | None = None
     ) -> str:
         """Records a failure that ends the run, with its causes, at every verbosity."""
-        current_id = self.turn_id or self._last_end_id
+        current_id = self.turn_id or self.last_end_id
         all_causes = self.lineage.prune((current_id, *causes))
         step = f"{self.turn}.failed.-.0"
         return self._system("run_failed", "failure", step, all_causes, facts, agent_id=agent)
@@ -122,7 +112,7 @@ class Record:
         Where no ACTION will be written, the DECISION is not written yet either: `write` does
         that, or `rejection`.
         """
-        if self._alter and self._is_left_out(
+        if self.alterations and self.alterations.leave_out(
             self._step(_phase("decide", attempt), action.agent_id, ordinal)
         ):
             return None
@@ -140,7 +130,7 @@ class Record:
 
         `decided` is what `decision` returned, `causes` is what the validator read.
         """
-        if self._alter and self._is_left_out(
+        if self.alterations and self.alterations.leave_out(
             self._step(_phase("act", attempt), action.agent_id, ordinal)
         ):
             if self.writes_decisions and not self.writes_actions:
@@ -184,6 +174,12 @@ class Record:
             groups = [found[n : n + CAUSES_MAX] for n in range(0, len(found), CAUSES_MAX)]
             found = tuple(map(self._join, groups))
         return found
+
+    def checkpointed(self) -> None:
+        """Records that a checkpoint of the turn that ended was written."""
+        if self._writes_details:
+            step = self._step("checkpoint", NOBODY, 0)
+            self._system("checkpoint", "success", step, (self.last_end_id,), {})
 
     def rejection(
         self,
@@ -236,6 +232,20 @@ class Record:
             "agent_failed", "failure", step, all_causes, facts, agent_id=agent, retry_count=attempt
         )
 
+    def roster_change(
+        self, kind: str, agent: str, facts: Mapping[str, object], causes: Iterable[str]
+    ) -> Ids:
+        """Records that an agent is added, removed, paused or resumed; returns () at MILESTONE."""
+        if not self.writes_decisions:
+            return ()
+        step = self._step(kind, agent, 0)
+        count = self._steps[step] = self._steps.get(step, 0) + 1
+        if count > 1:
+            step = self._step(f"{kind}~{count}", agent, 0)
+        all_causes = self.with_turn(causes)
+        kind = f"agent_{kind}"
+        return (self._system(kind, "success", step, all_causes, facts, agent_id=agent),)
+
     def failure_step(self, agent: str, attempt: int) -> str:
         """Returns the step of an agent's failure in this turn."""
         return self._step("failed", agent, attempt)
@@ -249,24 +259,28 @@ class Record:
         count = self._steps[step] = self._steps.get(step, 0) + 1
         return step if count == 1 else f"{self.turn}.{phase}~{count}.{agent}.{variable.subject}"
 
-    def altered_value(self, step: str, value: object) -> object:
-        """Returns the value of a STATE: its own, or the one in `alter`."""
-        if step not in self._alter:
-            return value
-        self.unmet.discard(step)
-        return self._alter[step]
+    def altered_actions(
+        self, agent: str, attempt: int, actions: Sequence[Action]
+    ) -> list[tuple[int, Action]]:
+        """Returns an agent's actions by ordinal, altered ones in place of its own."""
+        return self.alterations.actions(self._step(_phase("decide", attempt), agent, ""), actions)
+
+    def values_to_set(self) -> dict[str, object]:
+        """Returns the values that are set from outside at the end of this turn, by subject."""
+        return self.alterations.values_to_set(self._step("set", NOBODY, ""))
+
+    def set_value(self, variable: Variable, old: object, new: object) -> Ids:
+        """Records a value that was set from outside, at every verbosity; returns the cause."""
+        step = self._step("set", NOBODY, variable.subject)
+        details = _change(variable, old, new)
+        cause = self.turn_id or self.start_id
+        return (self._add("STATE", None, (cause,), step, details),)
 
     def state(
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
         """Records a change of a variable."""
-        details = {
-            "variable_name": variable.declaration.name,
-            "old_value": old,
-            "new_value": new,
-            "scope": variable.scope,
-        }
-        return self._add("STATE", None, self.with_turn(causes), step, details)
+        return self._add("STATE", None, self.with_turn(causes), step, _change(variable, old, new))
 
     def detail(
         self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]
@@ -280,16 +294,12 @@ class Record:
         """Returns the causes, with the turn if there is no other or the turn has causes itself."""
         all_causes = dict.fromkeys(causes)
         all_causes.pop(self.start_id, None)
-        if self._turn_has_causes or not all_causes:
+        if self.turn_has_causes or not all_causes:
             all_causes[self.turn_id] = None
         return tuple(all_causes)
 
-    def _step(self, phase: str, agent: str, ordinal: int) -> str:
+    def _step(self, phase: str, agent: str, ordinal: int | str) -> str:
         return f"{self.turn}.{phase}.{agent}.{ordinal}"
-
-    def _is_left_out(self, step: str) -> bool:
-        self.unmet.discard(step)
-        return step in self._alter
 
     def _decision(self, action: Action, attempt: int, ordinal: int, causes: Ids) -> str:
         details = {
@@ -312,17 +322,6 @@ class Record:
         step = self._step(_phase("act", attempt), agent, ordinal)
         return self._add("ACTION", agent, causes, step, details)
 
-    def _join(self, causes: Ids) -> str:
-        """Returns the id of the notice that names some causes, which is written once a turn."""
-        key = frozenset(causes)
-        event_id = self._joined.get(key)
-        if event_id is None:
-            _, members = SIM.notice("joined", {"count": len(causes)}, {})
-            event_id = self._joined[key] = self._add(
-                "SYSTEM", None, causes, None, members["details"]
-            )
-        return event_id
-
     def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
         return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **more)
 
@@ -340,35 +339,14 @@ class Record:
         details = {"error_type": kind, "status": status, "retry_count": retry_count, **facts}
         return self._add("SYSTEM", agent_id, causes, step, details)
 
-    def _add(
-        self,
-        event_type: str,
-        agent: str | None,
-        causes: Ids,
-        step: str | None,
-        details: Mapping[str, Any],
-        **more: Any,
-    ) -> str:
-        event_id = new_id()
-        self._ready.append(
-            Members(
-                event_id,
-                event_type,
-                1,
-                now(),
-                causes,
-                simulation_id=self.simulation_id,
-                turn_number=self.turn,
-                agent_id=agent,
-                step=step,
-                details=details,
-                **more,
-            )
-        )
-        if event_type != "MILESTONE":
-            self.lineage.add(event_id, causes)
-        self.counts[event_type] = self.counts.get(event_type, 0) + 1
-        return event_id
+
+def _change(variable: Variable, old: object, new: object) -> dict[str, object]:
+    return {
+        "variable_name": variable.declaration.name,
+        "old_value": old,
+        "new_value": new,
+        "scope": variable.scope,
+    }
 
 
 def _phase(name: str, attempt: int) -> str:

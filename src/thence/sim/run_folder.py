@@ -1,15 +1,17 @@
 """The folder of a run: made for one run, never outside the output root."""
 
+import fcntl
 import json
 import os
 import re
 import secrets
+import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from thence.errors import RunIdTaken, ThenceError
+from thence.errors import RunGoesOn, RunIdTaken, ThenceError
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
@@ -37,6 +39,29 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
     raise ThenceError(
         "could not make a run folder", place=root, cause=f"{_TRIES_MAX} names were taken"
     )
+
+
+class RunHold:
+    """Keeps a run for one process, until `release()` or the process's end.
+
+    Raises RunGoesOn while another process, or another object of this one, has it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        descriptor = os.open(folder / "checkpoints", os.O_RDONLY | os.O_CLOEXEC)
+        self.release = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise RunGoesOn(
+                "could not play on",
+                place=folder,
+                cause="the run goes on in another process",
+                hint="wait for its end, or stop it",
+            ) from error
+        except OSError:  # a file system without locks
+            return
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -44,9 +44,9 @@ def read_file(path: str | Path, config: Callable[..., C]) -> C:
     return config(**_Reader(given, source, file).sections())
 
 
-def read_mapping(given: Mapping[str, Any], config: Callable[..., C]) -> C:
+def read_mapping(given: Mapping[str, Any], config: Callable[..., C], file: Path | None = None) -> C:
     """Returns the scenario of a mapping as `read_file` does; raises ScenarioError."""
-    return config(**_Reader(dict(given), Source(), None).sections())
+    return config(**_Reader(dict(given), Source(), file).sections())
 
 
 class _Reader:
@@ -247,6 +247,7 @@ def _run(model: schema.SimulationKeys) -> RunSettings:
         name=model.name,
         max_turns=model.max_turns,
         seed=model.seed,
+        checkpoint_interval=model.checkpoint_interval,
         termination=tuple(TerminationSettings(**each.model_dump()) for each in model.termination),
         on_agent_error=model.on_agent_error,
         timeout_s=model.timeout_s,

@@ -42,6 +42,7 @@ class SimulationKeys(StrictKeys):
     max_turns: int = Field(default=100, ge=1)
     seed: int = 0
     termination: list[TerminationKeys] = []
+    checkpoint_interval: int = Field(default=10, ge=0)
     on_agent_error: Literal["fail", "skip", "pause"] = "fail"
     timeout_s: TimeoutSeconds | None = None
     threads: int = Field(default=32, ge=0, le=1_000)
@@ -54,7 +55,7 @@ class EventsKeys(StrictKeys):
     mode: Literal["async", "sync"] = "async"
     max_file_size: int = Field(default=500 * 1024 * 1024, ge=1)
     max_queue_size: int = Field(default=10_000, ge=1)
-    on_full: Literal["drop", "block"] = "drop"
+    on_full: Literal["drop", "block"] = "block"
     output_root: str = "output"
 
 

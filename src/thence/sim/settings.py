@@ -21,12 +21,17 @@ class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The section `simulation`; `timeout_s` are the seconds of one call."""
+    """The section `simulation`.
+
+    `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
+    call.
+    """
 
     name: str
     max_turns: int = 100
     seed: int = 0
     termination: tuple[TerminationSettings, ...] = ()
+    checkpoint_interval: int = 10
     on_agent_error: AgentErrorPolicy = "fail"
     timeout_s: float | None = None
     threads: int = 32
@@ -39,7 +44,7 @@ class EventSettings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["async", "sync"] = "async"
     max_file_size: int = 500 * 1024 * 1024
     max_queue_size: int = 10_000
-    on_full: Literal["drop", "block"] = "drop"
+    on_full: Literal["drop", "block"] = "block"
     output_root: str = "output"
 
 

@@ -8,57 +8,24 @@ components are made by the scenario, or given as objects.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from thence.core.values.codec import Members
-from thence.errors import ScenarioError
 from thence.sim.agent_failures import policy_of
-from thence.sim.agents import BaseAgent
+from thence.sim.checkpoints import Checkpoint, is_whole
 from thence.sim.concurrency import Caller, Part, await_result
 from thence.sim.config import SimulationConfig
-from thence.sim.engine import BaseEngine
 from thence.sim.events import Event, event_of
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.run_events import Emit, Record
+from thence.sim.outcomes import Outcomes
+from thence.sim.roster import Roster
+from thence.sim.run_components import Components, component_states, restore_components
+from thence.sim.run_events import Record
+from thence.sim.run_pieces import Emit
 from thence.sim.settings import TerminationSettings
-from thence.sim.state import State
+from thence.sim.state import History, State
+from thence.sim.stored_steps import StoredSteps
 from thence.sim.turn import Participants, Turn
-from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel
 from thence.sim.views import RecordedState
-
-
-class Components(msgspec.Struct, frozen=True):
-    """The components of one run; each run needs its own objects."""
-
-    agents: tuple[BaseAgent, ...]
-    engine: BaseEngine
-    validator: BaseValidator
-
-
-def make_components(
-    config: SimulationConfig,
-    agents: Sequence[BaseAgent] | None = None,
-    engine: BaseEngine | None = None,
-    validator: BaseValidator | None = None,
-) -> Components:
-    """Returns the components of a new run; given objects replace those of the scenario.
-
-    Raises ScenarioError if a component refuses its parameters, or two agents share a name.
-    """
-    if agents is None:
-        agents = [
-            _make(config, "agents", agent.type, agent.params, agent.name) for agent in config.agents
-        ]
-    else:
-        _check_names(agents)
-    settings = config.engine
-    if engine is None:
-        engine = _make(config, "engines", settings.type, settings.params, "engine")
-    settings = config.validator
-    if validator is None:
-        validator = _make(config, "validators", settings.type, settings.params, "validator")
-    return Components(tuple(agents), engine, validator)
 
 
 def one_by_one(emit: Callable[[Event], object]) -> Emit:
@@ -76,6 +43,7 @@ class Simulation:
 
     `history[n]` is the state after turn n, `history[0]` the one before the first. `reason`
     is the reason of the run's end, empty while it goes on. Events above `verbosity` are not built.
+    The recorded `outcomes` are taken instead of asking anew; `stored` events are not passed on.
     """
 
     def __init__(
@@ -87,13 +55,17 @@ class Simulation:
         simulation_id: str = "simulation",
         alter: Mapping[str, object] | None = None,
         verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
+        outcomes: Outcomes | None = None,
+        stored: StoredSteps | None = None,
         known_failures: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._known_failures = known_failures or {}
         self.config = config
         self.components = components
-        self.record = Record(simulation_id, emit, alter or {}, verbosity)
-        self.history: list[State] = []
+        self.outcomes = outcomes or Outcomes()
+        self._emit = emit
+        self.record = Record(simulation_id, self._pass_on, alter or {}, verbosity, stored)
+        self.history = History()
         self.reason = ""
         self._reads: Ids = ()
         self._is_ended = False
@@ -116,16 +88,79 @@ class Simulation:
         state = await self.components.engine.run_turn(
             Turn(self._participants, self._ledger, self.record)
         )
+        if self.record.alterations and self._set_values():
+            state = self._ledger.state(self.record.turn)
         self.record.end_turn()
         self.history.append(state)
         await self._check_termination()
         return state
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Returns the checkpoint of the turn that ended; None if JSON can't hold the state.
+
+        Neither is there one if an agent remembers and has no get_state, or was added by the engine.
+        """
+        roster = self._participants.roster.content()
+        states = component_states(self.components)
+        if states is None or roster["added"]:
+            return None
+        places: dict[Ids, int] = {}
+        provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
+        found = Checkpoint(
+            turn=self.record.turn,
+            event_id=self.record.last_end_id,
+            start_id=self.record.start_id,
+            values=tuple(self._ledger.values),
+            causes=tuple(places),
+            provenance=tuple(provenance),
+            lineage=self.record.lineage.recent,
+            memory=self._participants.memory,
+            turn_causes=self._reads,
+            turn_has_causes=self.record.turn_has_causes,
+            components=states,
+            roster=roster,
+        )
+        return found if is_whole(found) else None
+
+    async def restore(self, found: Checkpoint) -> None:
+        """Begins behind the turn of a checkpoint, instead of before the first one."""
+        await self._start()
+        self.record.restore(found)
+        self._ledger.values[:] = found.values
+        self._ledger.provenance[:] = [found.causes[place] for place in found.provenance]
+        self._participants.memory.update(found.memory)
+        self._participants.roster.restore(found.roster)
+        self._reads = found.turn_causes
+        restore_components(self.components, found.components)
+        self.history.clear()
+        self.history.append(self._ledger.state(found.turn), found.turn)
+
+    def _pass_on(self, piece: Sequence[Members]) -> None:
+        """Passes events on, once the outcomes that they depend on are kept."""
+        self.outcomes.sync()
+        self._emit(piece)
+
+    def _set_values(self) -> bool:
+        """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
+        wanted = self.record.values_to_set()
+        for variable in self._ledger.table if wanted else ():
+            if variable.subject in wanted:
+                index, new = variable.index, variable.converted(wanted[variable.subject])
+                cause = self.record.set_value(variable, self._ledger.values[index], new)
+                self._ledger.values[index] = new
+                self._ledger.provenance[index] = cause if self.record.writes_decisions else ()
+        return bool(wanted)
 
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
         if not self._is_ended:
             self._is_ended = True
             self.record.end_run(outcome, self._reads)
+
+    @property
+    def roster(self) -> Roster:
+        """The agents of the run, once it has begun."""
+        return self._participants.roster
 
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])
@@ -134,17 +169,18 @@ class Simulation:
         part = Part("the engine, initializing")
         first_state = await await_result(part, lambda: engine.initialize_state(given))
         start = (self.record.start_id,) if self.record.writes_decisions else ()
-        self._ledger = Ledger(table, first_state, start, engine.facts)
+        self._ledger = Ledger(table, first_state, start, engine.facts, self.outcomes)
         self._participants = Participants(
-            agents=self.components.agents,
+            roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
             retries=self.config.retries,
             seed=self.config.simulation.seed,
-            reach={agent.name: self._reach(agent.name) for agent in self.components.agents},
             memory={},
             caller=Caller(self.config.simulation.threads),
             failures=policy_of(self.config, self._known_failures),
         )
+        if self.record.alterations:
+            self._set_values()
         self.history.append(self._ledger.state(0))
 
     def _reach(self, agent: str) -> tuple[int, ...]:
@@ -179,36 +215,3 @@ def _reason_of(condition: TerminationSettings, state: RecordedState) -> str:
     if condition.equals is not None and value == condition.equals:
         return f"{subject} is {condition.equals}"
     return ""
-
-
-def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
-    from thence.sim.component_classes import ComponentNotFound, build, component_class
-
-    try:
-        cls = component_class(kind, type_, config.source.parent if config.source else None)
-        return build(kind, cls, params, name=name, config=config)
-    except (ComponentNotFound, ValueError, TypeError) as error:
-        place = str(config.source or "given as a mapping")
-        problem = {"file": place, "line": 0, "key": name, "message": str(error), "hint": ""}
-        raise ScenarioError(
-            f"could not make {name} of type {type_}", place=place, cause=error, problems=[problem]
-        ) from error
-
-
-def _check_names(agents: Sequence[BaseAgent]) -> None:
-    import re
-
-    seen: set[str] = set()
-    for agent in agents:
-        name = getattr(agent, "name", None)
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "-":
-            raise ScenarioError(
-                "could not take the agents",
-                cause=f"{name!r} is no name for an agent",
-                hint="names have letters, digits, '_' and '-'; call super().__init__(name)",
-            )
-        if name in seen:
-            raise ScenarioError(
-                "could not take the agents", cause=f"the name {name!r} stands twice"
-            )
-        seen.add(name)

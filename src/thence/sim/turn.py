@@ -7,19 +7,20 @@ the agent, and of the validator that refused it. A refused decision itself chang
 its rejection names it.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol
 
 import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.actions import Accepted, Action, Rejection, Verdict
-from thence.sim.agent_failures import FailurePolicy, failure_facts, known_fault
+from thence.sim.agent_failures import FailurePolicy, actions_of, failure_facts, known_fault
 from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Caller, Fault, Part, await_result, mark_error
 from thence.sim.engine_views import Call, View, Writes
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.roster import Change, Roster
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
@@ -41,17 +42,15 @@ class Rules(Protocol):
 
 
 class Participants(msgspec.Struct, frozen=True):
-    """The participants of every turn, with the run's data about each agent.
+    """The participants of every turn.
 
-    `reach` are the indices of the variables that an agent's actions may change; `memory`
-    are the causes that a remembering agent's next decision names.
+    `memory` are the causes that a remembering agent's next decision names.
     """
 
-    agents: tuple[BaseAgent, ...]
+    roster: Roster
     validator: BaseValidator
     retries: int
     seed: int
-    reach: Mapping[str, tuple[int, ...]]
     memory: dict[str, tuple[str, ...]]
     caller: Caller
     failures: FailurePolicy
@@ -81,11 +80,12 @@ class Turn:
         self._accepted: dict[str, list[Accepted]] = {}
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
+        self._agents: tuple[BaseAgent, ...] = ()
 
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
         seed = self._participants.seed
-        agents: Sequence[BaseAgent] = self._participants.agents
+        agents: Sequence[BaseAgent] = self._begin()
         for agent in agents:
             name = agent.name
             self._observed[name] = Observation(self._ledger, self.number, seed, name)
@@ -96,7 +96,23 @@ class Turn:
             agents = [agent for agent in agents if agent.name in refused_names]
         await self._apply(rules)
         await self._apply_rules(rules)
+        self._participants.roster.end_turn()
         return self._ledger.state(self.number)
+
+    def _begin(self) -> tuple[BaseAgent, ...]:
+        """Ends the pauses that are due; returns the agents that take part."""
+        roster, record = self._participants.roster, self._record
+
+        def resumed(change: Change, causes: Ids) -> Ids:
+            return record.roster_change(change.kind, change.name, change.facts, causes)
+
+        roster.end_pauses(self.number, resumed)
+        for name, ids in roster.absent:
+            self._inaction[name] = list(ids)
+        for name, ids in roster.take_events().items():
+            self._notices[name] = list(ids)
+        self._agents = roster.active
+        return self._agents
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
@@ -159,13 +175,8 @@ class Turn:
             return (answer,)
         if answer is None:
             return ()
-        try:
-            return _as_actions(name, answer)
-        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
-            mark_error(error, self._part_of(name))
-            if not self._participants.failures.collects:
-                raise
-            return Fault("nonsense" if isinstance(error, _NoDecision) else "raised", error)
+        collects = self._participants.failures.collects
+        return actions_of(answer, self._part_of(name), collects=collects)
 
     def _fail(self, name: str, fault: Fault, attempt: int) -> None:
         """Records an agent's failure; its inaction and its next decision depend on it."""
@@ -179,6 +190,9 @@ class Turn:
         if record.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
             self._notices.setdefault(name, []).append(failed_id)
+        if facts["policy"] == "pause":
+            causes = (failed_id,) if record.writes_decisions else ()
+            self._participants.roster.ask(Change("paused", name, causes=causes), self.number)
 
     def _part_of(self, name: str) -> Part:
         return Part(f"agent {name}", partial(self._decision_causes, name), name)
@@ -190,7 +204,7 @@ class Turn:
 
     def _remember_written(self) -> None:
         """Keeps the decisions that were not written before their actions were applied."""
-        for agent in self._participants.agents:
+        for agent in self._agents:
             if agent.remembers and (accepted := self._accepted.get(agent.name)):
                 self._remember(agent.name, [each.event_id for each in accepted])
 
@@ -199,7 +213,10 @@ class Turn:
         record = self._record
         causes = self._decision_causes(name) if record.writes_decisions else ()
         proposals = []
-        for ordinal, answer in enumerate(actions):
+        found: Iterable[tuple[int, Action]] = enumerate(actions)
+        if record.alterations:
+            found = record.altered_actions(name, attempt, actions)
+        for ordinal, answer in found:
             action = answer
             if answer.agent_id != name:
                 action = msgspec.structs.replace(answer, agent_id=name)
@@ -285,13 +302,9 @@ class Turn:
     async def _apply(self, rules: Rules) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""
         seed = self._participants.seed
-        accepted = [
-            each
-            for agent in self._participants.agents
-            for each in self._accepted.get(agent.name, ())
-        ]
+        accepted = [each for agent in self._agents for each in self._accepted.get(agent.name, ())]
         state = RecordedState(self._ledger, self.number, seed)
-        reach = self._participants.reach
+        reach = self._participants.roster.reach
         writes = Writes(self._ledger, self._record, seed, accepted, reach, state)
         actions = [each.action for each in accepted]
         before = self._ledger.state(self.number)
@@ -308,15 +321,17 @@ class Turn:
     def _record_inaction(self) -> None:
         """Adds the causes of inaction to the variables that the agent might have changed."""
         record, provenance = self._record, self._ledger.provenance
+        reach = self._participants.roster.reach
         for name, causes in self._inaction.items():
-            for index in self._participants.reach.get(name, ()):
+            for index in reach.get(name, ()):
                 known = provenance[index]
                 if set(causes).difference(known):
                     provenance[index] = record.provenance((*known, *causes))
 
     async def _apply_rules(self, rules: Rules) -> None:
         call = Call("rules")
-        view = View(self._ledger, self._record, self._participants.seed, call)
+        roster = self._participants.roster
+        view = View(self._ledger, self._record, self._participants.seed, call, roster=roster)
         before = self._ledger.state(self.number)
         part = Part("the engine, applying its rules", call.causes)
         result = await await_result(part, partial(rules.apply_engine_rules, view))
@@ -347,27 +362,6 @@ class Turn:
         """Returns the ids of the events that represent the actions of the turn."""
         every = [each for accepted in self._accepted.values() for each in accepted]
         return tuple([each.event_id for each in every if each.event_id])
-
-
-class _NoDecision(ThenceError):
-    """An error for an agent's answer that is no decision."""
-
-
-def _as_actions(name: str, answer: Decision) -> Sequence[Action]:
-    """Returns an agent's answer as a list; raises _NoDecision for any other type."""
-    if answer is None or isinstance(answer, Action):
-        actions: Sequence[object] = () if answer is None else (answer,)
-    else:
-        actions = tuple(answer) if isinstance(answer, Iterable) else (answer,)
-    for action in actions:
-        if not isinstance(action, Action) or not isinstance(action.payload, Mapping):
-            raise _NoDecision(
-                "could not take the decision",
-                place=f"of agent {name}",
-                cause=f"it returned {action!r:.60}",
-                hint="decide_action returns an Action with a map as payload, a list, or None",
-            )
-    return cast(Sequence[Action], actions)
 
 
 def _no_verdict(verdict: object, part: Part) -> ThenceError:

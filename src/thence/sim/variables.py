@@ -149,6 +149,20 @@ class VariableTable:
         """Adds the variables of an agent."""
         self._add(f"agent/{name}", self._per_agent)
 
+    def agent_values(self, name: str, initial: Mapping[str, object]) -> dict[str, object]:
+        """Returns the first values of an agent that is not added yet, by variable.
+
+        Raises ThenceError for a variable that is not declared, or can't hold its value.
+        """
+        scope = f"agent/{name}"
+        declared = {each.name: Variable(-1, scope, each) for each in self._per_agent}
+        for unknown in initial.keys() - declared.keys():
+            raise self.unknown(scope, unknown)
+        return {
+            name: variable.converted(initial.get(name, variable.declaration.default))
+            for name, variable in declared.items()
+        }
+
     def names(self, scope: str) -> Mapping[str, int]:
         """Returns the index of each variable of one owner by name; {} for an unknown owner."""
         return self._by_scope.get(scope, _NO_NAMES)

@@ -8,8 +8,8 @@ from thence.errors import InvalidEvent
 class VerbosityLevel(IntEnum):
     """The level up to which events are written; each level includes those before it.
 
-    SYSTEM events are written at DETAIL, but rejections and retries from DECISION up, and failures
-    and notices of the log itself always.
+    SYSTEM events are written at DETAIL, but rejections, retries and changes of the agents from
+    DECISION up, and failures and notices of the log itself always.
     """
 
     MILESTONE = 1

@@ -7,11 +7,13 @@ Random numbers drawn for one purpose change no draw for another; nothing depends
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from thence.errors import OutcomeFailed
 from thence.sim.actions import Rejection
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.outcomes import Outcome
 from thence.sim.state import State
 from thence.sim.streams import stream
 from thence.sim.variables import GLOBAL, IMMUTABLE, own_copy
@@ -54,6 +56,9 @@ class Reads:
     """
 
     __slots__ = ("_seed", "agent_id", "facts", "ledger", "reads", "turn")
+
+    phase = "decide"
+    """The phase of a turn in which this view reads, as steps name it."""
 
     def __init__(self, ledger: Ledger, turn: int, seed: int, agent_id: str = "-") -> None:
         self.facts = ledger.facts
@@ -109,6 +114,44 @@ class Reads:
         """The global variables."""
         return Owned(self, GLOBAL)
 
+    def outcome(self, request: object, call: Callable[[], object]) -> Any:
+        """Returns what `call` answers, a JSON value, and records it under `request`.
+
+        When the run is resumed, replayed or branched, the recorded answer is returned and nothing
+        is called. State and seed must determine `request`, a JSON value, such as a model's name
+        and the messages to it. Raises OutcomeFailed where the call raises an error, and where the
+        recorded one did; InvalidEvent for values that JSON can't hold.
+        """
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        found = outcomes.known(key)
+        if found is None:
+            try:
+                value = call()
+            except Exception as error:  # door: a failure is an outcome too
+                found = outcomes.record(key, error=_named(error))
+                raise _failed(found) from error
+            found = outcomes.record(key, value)
+        if found.error is not None:
+            raise _failed(found)
+        return found.value
+
+    async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
+        """Returns what `call` answers once it is awaited, as `outcome` does."""
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        found = outcomes.known(key)
+        if found is None:
+            try:
+                value = await call()
+            except Exception as error:  # door: a failure is an outcome too
+                found = outcomes.record(key, error=_named(error))
+                raise _failed(found) from error
+            found = outcomes.record(key, value)
+        if found.error is not None:
+            raise _failed(found)
+        return found.value
+
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
         return stream(self._seed, self.agent_id, self.turn, purpose)
@@ -146,6 +189,18 @@ class RecordedState(Reads):
 
     __slots__ = ()
 
+    phase = "look"
+
     def replace(self, changes: Mapping[tuple[str, str], object]) -> State:
         """Returns a frozen state with other values, by (scope, name)."""
         return self.ledger.state(self.turn).replace(changes)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _failed(outcome: Outcome) -> OutcomeFailed:
+    return OutcomeFailed(
+        "could not learn from outside", place=f"at {outcome.step}", cause=outcome.error or ""
+    )

@@ -42,6 +42,7 @@ _APPEND_S = 30.0
 # error types of SYSTEM events that are written at every verbosity, and from DECISION up
 _FAILURES = frozenset(("run_failed", "agent_failed"))
 _REFUSALS = frozenset(("action_rejected", "action_retried"))
+_ROSTER_CHANGES = frozenset(("agent_added", "agent_removed", "agent_paused", "agent_resumed"))
 REPAIRS_MAX = 100
 _CUTS_CHARACTERS = (65_536, 4_096, 256)
 _LAST_CUT_CHARACTERS = 10_000
@@ -99,8 +100,9 @@ class EventWriter:
         )
         self._inherited_causes = self._log.received_causes
         self._level = int(self.verbosity)
-        writes_refusals = self.verbosity >= VerbosityLevel.DECISION
-        self._system_events = _FAILURES | _REFUSALS if writes_refusals else _FAILURES
+        self._system_events = _FAILURES
+        if self.verbosity >= VerbosityLevel.DECISION:
+            self._system_events |= _REFUSALS | _ROSTER_CHANGES
         is_sync = self.mode is WriteMode.SYNC
         wait_s = _APPEND_S if is_sync else None
         self._append = self._log.for_host(draft_of, wait_s)

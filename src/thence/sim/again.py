@@ -1,0 +1,348 @@
+"""Runs that are played again: resumed after a kill, replayed to the same events, or branched.
+
+A run is determined by its scenario, its seed and its recorded outcomes. What an earlier process has
+written is compared with what is built again, so that a component which depends on more is found
+out.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thence.core.diff.content import VOLATILE
+from thence.core.event import Event
+from thence.core.values.vocabulary import SIM
+from thence.errors import RunDiverged, ScenarioError, ThenceError
+from thence.sim.agents import BaseAgent
+from thence.sim.checkpoints import Checkpoint, read_checkpoints
+from thence.sim.config import SimulationConfig
+from thence.sim.engine import BaseEngine
+from thence.sim.orchestrator import SimulationOrchestrator
+from thence.sim.outcomes import Outcomes, read_outcomes
+from thence.sim.played_again import PlayedAgain
+from thence.sim.recorded.run import RecordedRun
+from thence.sim.result import TurnProgress
+from thence.sim.run_components import Components, component_states, make_components
+from thence.sim.settings import EventSettings, RunSettings
+from thence.sim.simulation import Simulation
+from thence.sim.stored_steps import StoredSteps
+from thence.sim.validator import BaseValidator
+from thence.sim.verbosity import level_of
+
+OnTurn = Callable[[TurnProgress], None]
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a replay of the first `turns` turns of a run, with their `events`.
+
+    `sha256` is that of the content of these events, without ids and times. `step` is that of the
+    first difference, with the reason; both are empty if the replay came to the same events.
+    """
+
+    run_id: str
+    turns: int
+    events: int
+    sha256: str
+    step: str = ""
+    difference: str = ""
+
+
+def resume(
+    folder: str | Path,
+    *,
+    agents: Sequence[BaseAgent] | None = None,
+    engine: BaseEngine | None = None,
+    validator: BaseValidator | None = None,
+    max_turns: int | None = None,
+    on_turn: OnTurn | None = None,
+) -> SimulationOrchestrator:
+    """Returns the run in a folder, ready to go on where a kill, a stop or a failure ended it.
+
+    It begins at the newest checkpoint that its log holds, else at turn 0. What it comes to again
+    is compared with the log; what is new is appended. Components that the run was given as objects
+    must be given again, as they were at its start. Raises ThenceError for a run that is completed,
+    RunGoesOn, ScenarioError; `run()` of the result raises RunDiverged.
+    """
+    with RecordedRun(folder) as run:
+        if run.result.get("status") == "completed" and max_turns is None:
+            raise ThenceError(
+                "could not resume",
+                place=run.folder,
+                cause=f"the run is completed: {run.result.get('reason')}",
+                hint="give more turns, or branch the run",
+            )
+        config, settings = _settings(run, max_turns)
+        _check_objects(run, agents, engine, validator)
+        components = make_components(config, agents, engine, validator)
+        events = list(run.log.read())
+        found = _checkpoint(run.folder, events, components)
+        return SimulationOrchestrator(
+            config,
+            agents=components.agents,
+            engine=components.engine,
+            validator=components.validator,
+            on_turn=on_turn,
+            again=PlayedAgain(
+                outcomes=read_outcomes(run.folder),
+                altered=_altered(run),
+                folder=run.folder,
+                stored=StoredSteps(_behind(events, found)),
+                failures=_failures(events),
+                checkpoint=found,
+            ),
+            **msgspec.structs.asdict(settings),
+        )
+
+
+def replay(
+    folder: str | Path,
+    *,
+    agents: Sequence[BaseAgent] | None = None,
+    engine: BaseEngine | None = None,
+    validator: BaseValidator | None = None,
+    on_turn: Callable[[int, int], None] | None = None,
+) -> Replay:
+    """Plays the complete turns of a run again in memory, and compares all their events.
+
+    Nothing is written and nothing outside is asked: outcomes are those recorded. `on_turn` is
+    called with the turn and the number of turns. Blocks; call it in a thread of a running loop.
+    Raises ScenarioError, and ThenceError where components must be given again.
+    """
+    with RecordedRun(folder) as run:
+        config, settings = _settings(run, None)
+        _check_objects(run, agents, engine, validator)
+        events = list(run.log.read())
+        turns = max((e.turn_number or 0 for e in events if _milestone(e) == "turn_end"), default=0)
+        compared = [e for e in events if (e.turn_number or 0) <= turns and not _is_aside(e)]
+        found = Replay(
+            run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
+        )
+        stored = StoredSteps(events[: _place_of_turn(events, turns)])
+        stored.set_aside(_is_aside)
+        simulation = Simulation(
+            config,
+            make_components(config, agents, engine, validator),
+            lambda piece: None,
+            simulation_id=run.run_id,
+            alter=_altered(run),
+            verbosity=level_of(settings.verbosity),
+            outcomes=Outcomes(known=read_outcomes(run.folder), may_ask=False),
+            stored=stored,
+            known_failures=_failures(events),
+        )
+    try:
+        asyncio.run(_play(simulation, turns, on_turn))
+        stored.check_done(())
+    except RunDiverged as error:
+        return msgspec.structs.replace(found, step=error.step, difference=str(error.cause))
+    return found
+
+
+def branch(
+    folder: str | Path,
+    at: int,
+    *,
+    set: Mapping[str, object] | None = None,
+    decide: Mapping[str, object] | None = None,
+    agents: Sequence[BaseAgent] | None = None,
+    engine: BaseEngine | None = None,
+    validator: BaseValidator | None = None,
+    output_root: str | Path | None = None,
+    run_id: str | None = None,
+    max_turns: int | None = None,
+    on_turn: OnTurn | None = None,
+) -> SimulationOrchestrator:
+    """Returns a new run that is as another one up to turn `at`, then goes on with changes.
+
+    `set` maps variables, as "agent.ada.money", "global.price" or with slashes, to values that they
+    have at the end of that turn. `decide` maps steps of later turns, as "3.decide.ada.0", to
+    another action, or to None. Outcomes that the change leaves as they were are not asked anew. The
+    new run records its parent and the changes. Raises ThenceError for changes that can't be, and
+    as `resume` does.
+    """
+    with RecordedRun(folder) as run:
+        config, settings = _settings(run, max_turns)
+        _check_objects(run, agents, engine, validator)
+        components = make_components(config, agents, engine, validator)
+        altered = {**_altered(run), **_changes(config, components, at, set or {}, decide or {})}
+        return SimulationOrchestrator(
+            config,
+            agents=agents,
+            engine=engine,
+            validator=validator,
+            run_id=run_id,
+            on_turn=on_turn,
+            again=PlayedAgain(
+                outcomes=read_outcomes(run.folder),
+                altered=altered,
+                parent={"run_id": run.run_id, "turn": at},
+            ),
+            **msgspec.structs.asdict(settings)
+            | {"output_root": output_root or run.folder.absolute().parent},
+        )
+
+
+def content_hash(events: Sequence[Event]) -> str:
+    """Returns the SHA-256 of the content of a run's events: the same for the same history.
+
+    Of each event count its type, step, agent, details without latency and cost, and its causes as
+    steps.
+    """
+    steps = {event.event_id: event.step or "" for event in events}
+    digest = sha256()
+    for event in events:
+        details = {name: each for name, each in event.payload.items() if name not in VOLATILE}
+        causes = sorted(steps.get(cause, "") for cause in event.caused_by)
+        content = [event.event_type, event.step, event.actor, details, causes]
+        digest.update(msgspec.json.encode(content, order="deterministic") + b"\n")
+    return digest.hexdigest()
+
+
+async def _play(
+    simulation: Simulation, turns: int, on_turn: Callable[[int, int], None] | None
+) -> None:
+    while simulation.record.turn < turns and not simulation.reason:
+        await simulation.play_turn()
+        if on_turn is not None:
+            on_turn(simulation.record.turn, turns)
+
+
+def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
+    """Returns the scenario of a run and its settings of events, as config.json holds them."""
+    scenario, source = run.config.get("scenario"), run.config.get("source")
+    try:
+        if not isinstance(scenario, dict):
+            raise ValueError("it holds no scenario")
+        config = SimulationConfig.from_mapping(scenario, Path(source) if source else None)
+        simulation = msgspec.convert(run.config.get("simulation"), RunSettings)
+        settings = msgspec.convert(run.config.get("events"), EventSettings)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ScenarioError):
+            raise
+        raise ThenceError(
+            "could not play again",
+            place=run.folder / "config.json",
+            cause=error,
+            hint="only runs whose config.json is whole can be played again",
+        ) from error
+    if max_turns is not None:
+        simulation = msgspec.structs.replace(simulation, max_turns=max_turns)
+    return msgspec.structs.replace(config, simulation=simulation), settings
+
+
+def _check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
+    """Raises ThenceError if components are missing that the run was given as objects."""
+    given = {"agents": agents, "engine": engine, "validator": validator}
+    recorded = run.config.get("given_as_objects", ())
+    missing = [kind for kind in recorded if given.get(kind, ()) is None]
+    if missing:
+        raise ThenceError(
+            "could not play again",
+            place=run.folder,
+            cause=f"its {' and '.join(missing)} came as objects, not from the scenario",
+            hint=f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}",
+        )
+
+
+def _altered(run: RecordedRun) -> dict[str, Any]:
+    found = run.config.get("altered")
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -> Checkpoint | None:
+    """Returns the newest checkpoint whose turn_end the log holds; None to begin at turn 0."""
+    if component_states(components) is None:
+        _warn_of_memory(folder, components)
+        return None
+    ids = {event.event_id for event in events if _milestone(event) == "turn_end"}
+    return next((each for each in read_checkpoints(folder) if each.event_id in ids), None)
+
+
+def _behind(events: Sequence[Event], found: Checkpoint | None) -> Iterator[Event]:
+    """Yields the events behind a checkpoint."""
+    is_behind = found is None
+    for event in events:
+        if is_behind:
+            yield event
+        elif found is not None and event.event_id == found.event_id:
+            is_behind = True
+
+
+def _place_of_turn(events: Sequence[Event], turn: int) -> int:
+    """Returns the place behind the turn_end of a turn."""
+    places = (
+        place
+        for place, event in enumerate(events)
+        if _milestone(event) == "turn_end" and event.turn_number == turn
+    )
+    return next(places, -1) + 1
+
+
+def _milestone(event: Event) -> object:
+    return event.payload.get("milestone_type")
+
+
+def _is_aside(event: Event) -> bool:
+    """Reports whether an event is about the process that played, and not about the run."""
+    error_type = event.payload.get("error_type")
+    return (
+        _milestone(event) == "simulation_end"
+        or error_type in ("checkpoint", "run_failed")
+        or SIM.is_notice(event)
+    )
+
+
+def _failures(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:
+    """Returns the facts of agents' failures by step."""
+    return {
+        event.step: event.payload
+        for event in events
+        if event.step and event.payload.get("error_type") == "agent_failed"
+    }
+
+
+def _changes(
+    config: SimulationConfig,
+    components: Components,
+    at: int,
+    set: Mapping[str, object],
+    decide: Mapping[str, object],
+) -> dict[str, Any]:
+    """Returns the changes of a branch by step; raises ThenceError for one that can't be."""
+    table = config.table([agent.name for agent in components.agents])
+    found: dict[str, Any] = {}
+    for subject, value in set.items():
+        scope, _, name = subject.replace(".", "/").rpartition("/")
+        variable = table[table.index(scope, name)]
+        found[f"{at}.set.-.{variable.subject}"] = variable.converted(value)
+    for step, action in decide.items():
+        turn, _, rest = step.partition(".")
+        if not (turn.isdecimal() and rest.startswith("decide")) or int(turn) <= at:
+            raise ThenceError(
+                "could not branch",
+                place=f"decide {step}",
+                cause=f"it is no step of a decision behind turn {at}",
+                hint=f"name one such as {at + 1}.decide.ada.0; thence log --type DECISION has them",
+            )
+        found[step] = action
+    return found
+
+
+def _warn_of_memory(folder: Path, components: Components) -> None:
+    from thence.sim.log_messages import logger
+
+    names = [
+        agent.name
+        for agent in components.agents
+        if agent.remembers and not hasattr(agent, "get_state")
+    ]
+    logger().warning(
+        "resume_begins_at_turn_0",
+        folder=str(folder),
+        cause=f"agent {names[0]} remembers, and has no get_state",
+        hint="add get_state and set_state, or remembers = False",
+    )

@@ -1,0 +1,87 @@
+"""The checkpoints of a run: all that its next turn depends on, as files of JSON.
+
+A checkpoint costs by the state, not by the history. It is written after the log holds the turn. One
+that a kill or a disk spoilt is passed over, for the one before.
+"""
+
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thence.sim.ledger import Ids
+
+FOLDER = "checkpoints"
+VERSION = 1
+_DIGEST_BYTES = 64
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a run after a turn.
+
+    `event_id` is that of the turn's turn_end, which the log holds. `provenance` holds, by the index
+    of a variable, a place in `causes`. `lineage` are the causes of the turn's events. `turn_causes`
+    is what the next turn_start names beside turn_end. `components` are the states of those that
+    have one, `roster` what changed of the agents.
+    """
+
+    version: int = VERSION
+    turn: int
+    event_id: str
+    start_id: str
+    values: tuple[Any, ...]
+    causes: tuple[Ids, ...]
+    provenance: tuple[int, ...]
+    lineage: dict[str, Ids]
+    memory: dict[str, Ids]
+    turn_causes: Ids
+    turn_has_causes: bool
+    components: dict[str, Any]
+    roster: dict[str, Any]
+
+
+_decode = msgspec.json.Decoder(Checkpoint).decode
+
+
+def is_whole(checkpoint: Checkpoint) -> bool:
+    """Reports whether JSON gives a checkpoint back as it was: no NaN, no tuple, no set in it."""
+    try:
+        return _decode(msgspec.json.encode(checkpoint)) == checkpoint
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return False
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Writes a checkpoint into the folder of its run and returns the file; raises OSError.
+
+    The file is complete or absent: its last line is the SHA-256 of the lines before.
+    """
+    data = msgspec.json.encode(checkpoint) + b"\n"
+    path = folder / FOLDER / f"turn-{checkpoint.turn:08}.json"
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        file.write(data + sha256(data).hexdigest().encode())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
+    """Yields the checkpoints of the run in a folder, the newest first, without unusable ones."""
+    for path in sorted((folder / FOLDER).glob("turn-*.json"), reverse=True):
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+        if sha256(content).hexdigest().encode() == digest:
+            try:
+                found = _decode(content)
+            except msgspec.MsgspecError:
+                continue
+            if found.version == VERSION:
+                yield found

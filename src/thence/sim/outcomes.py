@@ -1,0 +1,165 @@
+"""The recorded outcomes of a run: what a component learned from outside, such as a model's answer.
+
+State and seed don't determine such an outcome. It is written to `outcomes.jsonl` in the run's
+folder, before any event that depends on it, and taken from there when the run is resumed, replayed
+or branched. An outcome is found by the step that asked, by its request, and by how often that step
+asked for the same before.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import msgspec
+
+from thence.errors import InvalidEvent, RunDiverged, ThenceError
+
+FILE = "outcomes.jsonl"
+Key = tuple[str, str, int]  # step, SHA-256 of the request, occurrence
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One recorded outcome: `value`, a JSON value, or the `error` that the call raised."""
+
+    step: str
+    request: str
+    occurrence: int
+    value: Any = None
+    error: str | None = None
+
+
+_decode = msgspec.json.Decoder(Outcome).decode
+
+
+class Outcomes:
+    """The outcomes of one run; safe from threads.
+
+    New ones are appended to `file`, if one is given; `known` are those of an earlier process, or,
+    with `copies`, of another run: what is taken from there is appended too. Unless `may_ask`, what
+    is not known is an error.
+    """
+
+    def __init__(
+        self,
+        file: Path | None = None,
+        known: Mapping[Key, Outcome] | None = None,
+        *,
+        copies: bool = False,
+        may_ask: bool = True,
+    ) -> None:
+        self._file = file
+        self._copies = copies
+        self._may_ask = may_ask
+        self._known = known or {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._lock = Lock()
+        self._unwritten: list[Outcome] = []
+        self.new_count = 0
+
+    def key(self, step: str, request: object) -> Key:
+        """Returns the key of the next outcome of a request at a step.
+
+        Raises InvalidEvent for a request that JSON can't hold.
+        """
+        try:
+            digest = sha256(_encode(request)).hexdigest()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _no_json("request", error) from error
+        with self._lock:
+            count = self._counts.get((step, digest), 0)
+            self._counts[step, digest] = count + 1
+        return step, digest, count
+
+    def known(self, key: Key) -> Outcome | None:
+        """Returns a recorded outcome; None where the caller has to ask.
+
+        Raises RunDiverged where nothing is recorded and nothing may be asked.
+        """
+        found = self._known.get(key)
+        if found is None and not self._may_ask:
+            raise RunDiverged(
+                "could not play the run again as it was recorded",
+                place=f"at {key[0]}",
+                cause="it asks for something whose outcome was not recorded",
+                hint="thence sim branch plays on with new outcomes",
+                step=key[0],
+            )
+        if found is not None and self._copies:
+            self._keep(found)
+        return found
+
+    def record(self, key: Key, value: object = None, error: str | None = None) -> Outcome:
+        """Records an outcome and returns it, its value as JSON gives it back.
+
+        Raises InvalidEvent for a value that JSON can't hold.
+        """
+        try:
+            plain = msgspec.json.decode(_encode(value))
+        except (TypeError, ValueError, RecursionError) as cause:
+            raise _no_json("answer", cause) from cause
+        outcome = Outcome(*key, plain, error)
+        self._keep(outcome)
+        self.new_count += 1
+        return outcome
+
+    def sync(self) -> None:
+        """Writes what was recorded, and returns once it is on the device."""
+        with self._lock:
+            outcomes, self._unwritten = self._unwritten, []
+        if not outcomes or self._file is None:
+            return
+        data = b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in outcomes)
+        try:
+            with self._file.open("ab") as file:
+                if file.tell() and not _ends_in_newline(self._file):
+                    data = b"\n" + data  # after a line that a kill cut short
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise ThenceError(
+                "could not record what a component learned",
+                place=self._file,
+                cause=error.strerror or error,
+                hint="make room on the disk; thence sim resume goes on from there",
+            ) from error
+
+    def _keep(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._unwritten.append(outcome)
+
+
+def read_outcomes(folder: Path) -> dict[Key, Outcome]:
+    """Returns the recorded outcomes of the run in a folder, by key; a torn line is left out."""
+    return {(each.step, each.request, each.occurrence): each for each in _read(folder / FILE)}
+
+
+def _read(path: Path) -> Iterator[Outcome]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in data.split(b"\n"):
+        try:
+            yield _decode(line)
+        except msgspec.MsgspecError:
+            continue
+
+
+def _ends_in_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _no_json(what: str, cause: Exception) -> InvalidEvent:
+    return InvalidEvent(
+        "could not record what a component learned",
+        place=f"its {what}",
+        cause=cause,
+        hint="pass text, finite numbers, booleans, None, lists and maps",
+    )

@@ -1,0 +1,292 @@
+"""A run that was killed goes on as if nothing had happened; it can be replayed and branched."""
+
+import os
+import signal
+
+import msgspec
+import pytest
+from tests.sim.toys import SCENARIO, Adder, Doer, add, config, lines
+
+from thence.errors import RunDiverged, RunGoesOn, ThenceError
+from thence.sim import SimulationOrchestrator, branch, replay, resume
+from thence.sim.actions import Action
+
+pytestmark = pytest.mark.promise("O11")
+TURNS = 7
+
+
+def killed(run):
+    """Plays a run in a child process, which kills itself when `run` says so; returns nothing."""
+    child = os.fork()
+    if not child:
+        try:
+            run()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), "the run was killed"
+
+
+def at_turn(turn):
+    """Returns a function for on_turn that kills the process after a turn."""
+
+    def on_turn(progress):
+        if progress.turn == turn:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return on_turn
+
+
+def told(folder):
+    """Returns the events of a run in order, notices aside, with causes as steps."""
+    events = lines(folder)
+    steps = {each["event_id"]: each.get("step", "notice") for each in events}
+    behind = {each["event_id"]: each for each in events if "step" not in each}
+
+    def named(causes):
+        for cause in causes:
+            yield from named(behind[cause]["caused_by"]) if cause in behind else [steps[cause]]
+
+    return [
+        (
+            each["event_type"],
+            each["step"],
+            each.get("agent_id"),
+            each["details"],
+            sorted(set(named(each.get("caused_by", ())))),
+        )
+        for each in events
+        if "step" in each
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "mode", "interval"), [("DETAIL", "sync", 1), ("ACTION", "async", 3)]
+)
+def test_run_killed_twice_at_any_turn_is_the_same_as_one_that_was_not(
+    tmp_path, verbosity, mode, interval
+):
+    given = {
+        "output_root": tmp_path,
+        "verbosity": verbosity,
+        "mode": mode,
+        "max_turns": TURNS,
+        "checkpoint_interval": interval,
+    }
+    whole = SimulationOrchestrator(SCENARIO, **given).run()
+    expected = told(whole.output_dir)
+    for turn in range(1, TURNS):
+        folder = tmp_path / f"killed-{turn}"
+
+        def first(turn=turn):
+            SimulationOrchestrator(
+                SCENARIO, run_id=f"killed-{turn}", on_turn=at_turn(turn), **given
+            ).run()
+
+        killed(first)
+        if turn + 2 < TURNS:
+            killed(lambda folder=folder, turn=turn: resume(folder, on_turn=at_turn(turn + 2)).run())
+        result = resume(folder).run()
+        assert result.status == "completed"
+        assert told(folder) == expected
+        assert result.final_state == whole.final_state
+
+
+class Counter(Doer):
+    """An agent that remembers how often it was asked, and asks a model what to add."""
+
+    asked: list[object]
+
+    def __init__(self, name, model, with_state=True):
+        super().__init__(name, None, remembers=True)
+        self.count = 0
+        self.model = model
+        if with_state:
+            self.get_state = lambda: {"count": self.count}
+            self.set_state = lambda state: setattr(self, "count", state["count"])
+
+    def decide_action(self, seen):
+        self.count += 1
+        answer = seen.outcome({"count": self.count, "x": seen["x"]}, lambda: self.model(seen.turn))
+        return add(answer["amount"])
+
+
+def model(asked):
+    def answer(turn):
+        asked.append(turn)
+        return {"amount": len(asked) * 10 + turn}
+
+    return answer
+
+
+def toy(**more):
+    return config(turns=6, **more)
+
+
+def toy_run(folder, asked, run_id, *, with_state=True, on_turn=None):
+    return SimulationOrchestrator(
+        toy(),
+        checkpoint_interval=2,
+        output_root=folder,
+        run_id=run_id,
+        verbosity="STATE",
+        mode="sync",
+        agents=[Counter("ada", model(asked), with_state)],
+        engine=Adder(),
+        on_turn=on_turn,
+    )
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+def test_model_is_asked_anew_only_for_what_was_not_recorded(tmp_path, with_state):
+    killed(lambda: toy_run(tmp_path, [], "run", with_state=with_state, on_turn=at_turn(3)).run())
+    before = [each for each in told(tmp_path / "run") if each[0] == "ACTION"]
+    asked = []
+    agents = [Counter("ada", model(asked), with_state)]
+    result = resume(tmp_path / "run", agents=agents, engine=Adder()).run()
+    assert result.status == "completed"
+    assert asked == [4, 5, 6]
+    actions = [each for each in told(tmp_path / "run") if each[0] == "ACTION"]
+    assert [each[1] for each in actions] == [f"{turn}.act.ada.0" for turn in range(1, 7)]
+    assert actions[: len(before)] == before
+    assert agents[0].count == 6
+
+
+def test_replay_asks_nothing_and_gives_one_hash(tmp_path):
+    first = toy_run(tmp_path, [], "run").run()
+    asked = []
+    agents = [Counter("ada", model(asked))]
+    again = replay(first.output_dir, agents=agents, engine=Adder())
+    assert (again.step, again.turns, asked) == ("", 6, [])
+    other = toy_run(tmp_path, [], "other").run()
+    assert (
+        again.sha256
+        == replay(other.output_dir, agents=[Counter("ada", model([]))], engine=Adder()).sha256
+    )
+
+
+def test_replay_names_the_first_difference(tmp_path):
+    class Other(Adder):
+        def apply_action(self, view, action):
+            own = view.agent(action.agent_id)
+            own["x"] = own["x"] + action.payload["amount"] + (view.turn == 4)
+
+    first = toy_run(tmp_path, [], "run").run()
+    again = replay(first.output_dir, agents=[Counter("ada", model([]))], engine=Other())
+    assert again.step == "4.apply0.ada.agent/ada/x"
+    assert "says" in again.difference
+
+
+def test_resumed_run_that_comes_to_another_event_appends_nothing(tmp_path):
+    class Other(Adder):
+        def apply_action(self, view, action):
+            view.agent(action.agent_id)["x"] = 7
+
+    killed(lambda: toy_run(tmp_path, [], "run", with_state=False, on_turn=at_turn(3)).run())
+    before = told(tmp_path / "run")
+    agents = [Counter("ada", model([]), with_state=False)]
+    with pytest.raises(RunDiverged, match=r"1\.apply0\.ada") as raised:
+        resume(tmp_path / "run", agents=agents, engine=Other()).run()
+    assert raised.value.step == "1.apply0.ada.agent/ada/x"
+    assert told(tmp_path / "run") == before
+
+
+def test_branch_differs_only_behind_its_turn_and_asks_only_what_is_new(tmp_path):
+    first = toy_run(tmp_path, [], "run").run()
+    asked = []
+    run = branch(
+        first.output_dir,
+        3,
+        set={"agent.ada.x": 5},
+        agents=[Counter("ada", model(asked))],
+        engine=Adder(),
+    )
+    result = run.run()
+    assert asked == [4, 5, 6]
+    old, new = told(first.output_dir), told(result.output_dir)
+    behind = [each[1] for each in new if each not in old]
+    assert behind[0] == "3.set.-.agent/ada/x"
+    assert all(int(step.split(".")[0]) > 3 for step in behind[1:])
+    fourth = next(each for each in new if each[1] == "4.decide.ada.0")
+    assert "3.set.-.agent/ada/x" in fourth[4]
+    kept = msgspec.json.decode((result.output_dir / "config.json").read_bytes())
+    assert kept["parent"] == {"run_id": "run", "turn": 3}
+    assert kept["altered"] == {"3.set.-.agent/ada/x": 5}
+    again = replay(result.output_dir, agents=[Counter("ada", model([]))], engine=Adder())
+    assert (again.step, again.turns) == ("", 6)
+
+
+@pytest.mark.parametrize("decision", [{"action_type": "add", "payload": {"amount": 1000}}, None])
+def test_branch_at_another_decision_plays_on_from_it(tmp_path, decision):
+    agents = lambda: [Doer("ada", lambda seen: add(seen["x"] + 1))]  # noqa: E731
+    first = SimulationOrchestrator(
+        toy(), output_root=tmp_path, agents=agents(), engine=Adder(), verbosity="STATE"
+    ).run()
+    decided = {"4.decide.ada.0": decision}
+    result = branch(first.output_dir, 3, decide=decided, agents=agents(), engine=Adder()).run()
+    steps = {each[1]: each[3] for each in told(result.output_dir)}
+    amount = steps.get("4.act.ada.0", {}).get("action_payload", {}).get("amount")
+    assert amount == (1000 if decision else None)
+    assert first.final_state != result.final_state
+
+
+def test_what_cannot_be_played_again_is_refused_with_the_reason(tmp_path):
+    first = toy_run(tmp_path, [], "run").run()
+    with pytest.raises(ThenceError, match="the run is completed"):
+        resume(first.output_dir)
+    with pytest.raises(ThenceError, match="came as objects"):
+        replay(first.output_dir)
+    with pytest.raises(ThenceError, match="behind turn 3"):
+        branch(first.output_dir, 3, decide={"2.decide.ada.0": None}, agents=[], engine=Adder())
+    with pytest.raises(ThenceError, match=r"agent/ada/y|could not find the variable"):
+        branch(
+            first.output_dir, 3, set={"agent.ada.y": 1}, agents=[Doer("ada", None)], engine=Adder()
+        )
+
+
+def test_run_that_goes_on_is_not_resumed(tmp_path):
+    with toy_run(tmp_path, [], "run") as run:
+        run.step()
+        with pytest.raises(RunGoesOn):
+            resume(tmp_path / "run", agents=[Counter("ada", model([]))], engine=Adder())
+
+
+def test_action_given_as_an_object_replaces_a_decision(tmp_path):
+    altered = {"2.decide.ada.0": Action("add", {"amount": 50})}
+    result = toy_run(tmp_path, [], "run").run(alter=altered)
+    steps = {each[1]: each[3] for each in told(result.output_dir)}
+    assert steps["2.act.ada.0"]["action_payload"] == {"amount": 50}
+
+
+class Pausing(Adder):
+    """Pauses ben in turn 2 until turn 5, and removes cleo in turn 3."""
+
+    def apply_engine_rules(self, view):
+        if view.turn == 2:
+            view.pause("ben", until=5)
+        if view.turn == 3:
+            view.remove_agent("cleo")
+
+
+def test_paused_and_removed_agents_are_so_after_a_resume(tmp_path):
+    def run(run_id, on_turn=None):
+        return SimulationOrchestrator(
+            toy(),
+            output_root=tmp_path,
+            run_id=run_id,
+            agents=agents(),
+            engine=Pausing(),
+            verbosity="DETAIL",
+            mode="sync",
+            on_turn=on_turn,
+            checkpoint_interval=1,
+        )
+
+    def agents():
+        return [Doer(name, lambda seen: add()) for name in ("ada", "ben", "cleo")]
+
+    expected = told(run("whole").run().output_dir)
+    killed(lambda: run("killed", at_turn(4)).run())
+    assert resume(tmp_path / "killed", agents=agents(), engine=Pausing()).run().turns == 6
+    assert told(tmp_path / "killed") == expected
+    assert "4.decide.ben.0" not in {each[1] for each in expected}
