@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.worker_threads import Outcome, WorkerThreads
+from thence.sim.worker_threads import CallOutcome, WorkerThreads
 
 T = TypeVar("T")
 CONCURRENT_MAX = 64
@@ -68,7 +68,7 @@ class Caller:
         self._threads = WorkerThreads()
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._quick_calls: dict[int, tuple[object, int]] = {}
-        self._abandoned: dict[int, tuple[object, Future[Outcome]]] = {}
+        self._abandoned: dict[int, tuple[object, Future[CallOutcome]]] = {}
 
     async def ask(
         self,

@@ -10,7 +10,7 @@ from thence.sim.actions import Accepted, Action
 from thence.sim.agents import BaseAgent
 from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.roster import Change, Roster
+from thence.sim.roster import RosterChange, Roster
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.variables import IMMUTABLE, own_copy
 from thence.sim.views import Reads, RecordedState
@@ -36,7 +36,7 @@ class Call:
         self.reads: dict[int, Ids] = {}
         self.writes: dict[int, object] = {}
         self.details: list[tuple[int, str, Mapping[str, object]]] = []
-        self.roster: list[Change] = []
+        self.roster: list[RosterChange] = []
 
     def causes(self) -> dict[str, None]:
         """Returns the causes of a write of this call."""
@@ -111,24 +111,24 @@ class View(Reads):
         Its variables exist after this turn. Raises ThenceError for a name that was used before,
         and, as the three methods below, outside `apply_engine_rules`.
         """
-        self._ask(Change("added", agent.name, agent, initial))
+        self._ask(RosterChange("added", agent.name, agent, initial))
 
     def remove_agent(self, name: str) -> None:
         """Removes an agent from the next turn on; its variables stay."""
-        self._ask(Change("removed", name))
+        self._ask(RosterChange("removed", name))
 
     def pause(self, name: str, until: int | None = None) -> None:
         """Lets an agent do nothing from the next turn on, until it decides again in turn `until`.
 
         Without `until` it is paused until `resume`.
         """
-        self._ask(Change("paused", name, until=until))
+        self._ask(RosterChange("paused", name, until=until))
 
     def resume(self, name: str) -> None:
         """Lets a paused agent decide again from the next turn on."""
-        self._ask(Change("resumed", name))
+        self._ask(RosterChange("resumed", name))
 
-    def _ask(self, change: Change) -> None:
+    def _ask(self, change: RosterChange) -> None:
         if self._roster is None:
             raise ThenceError(
                 f"could not have an agent {change.kind}",

@@ -22,7 +22,7 @@ Key = tuple[str, str, int]  # step, SHA-256 of the request, occurrence
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
-class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordedOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """One recorded outcome: `value`, a JSON value, or the `error` that the call raised."""
 
     step: str
@@ -32,7 +32,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
 
 
-_decode = msgspec.json.Decoder(Outcome).decode
+_decode = msgspec.json.Decoder(RecordedOutcome).decode
 
 
 class Outcomes:
@@ -46,7 +46,7 @@ class Outcomes:
     def __init__(
         self,
         file: Path | None = None,
-        known: Mapping[Key, Outcome] | None = None,
+        known: Mapping[Key, RecordedOutcome] | None = None,
         *,
         copies: bool = False,
         may_ask: bool = True,
@@ -57,7 +57,7 @@ class Outcomes:
         self._known = known or {}
         self._counts: dict[tuple[str, str], int] = {}
         self._lock = Lock()
-        self._unwritten: list[Outcome] = []
+        self._unwritten: list[RecordedOutcome] = []
         self.new_count = 0
 
     def key(self, step: str, request: object) -> Key:
@@ -74,7 +74,7 @@ class Outcomes:
             self._counts[step, digest] = count + 1
         return step, digest, count
 
-    def known(self, key: Key) -> Outcome | None:
+    def known(self, key: Key) -> RecordedOutcome | None:
         """Returns a recorded outcome; None where the caller has to ask.
 
         Raises RunDiverged where nothing is recorded and nothing may be asked.
@@ -92,7 +92,7 @@ class Outcomes:
             self._keep(found)
         return found
 
-    def record(self, key: Key, value: object = None, error: str | None = None) -> Outcome:
+    def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
         """Records an outcome and returns it, its value as JSON gives it back.
 
         Raises InvalidEvent for a value that JSON can't hold.
@@ -101,7 +101,7 @@ class Outcomes:
             plain = msgspec.json.decode(_encode(value))
         except (TypeError, ValueError, RecursionError) as cause:
             raise _no_json("answer", cause) from cause
-        outcome = Outcome(*key, plain, error)
+        outcome = RecordedOutcome(*key, plain, error)
         self._keep(outcome)
         self.new_count += 1
         return outcome
@@ -128,17 +128,17 @@ class Outcomes:
                 hint="make room on the disk; thence sim resume goes on from there",
             ) from error
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _keep(self, outcome: RecordedOutcome) -> None:
         with self._lock:
             self._unwritten.append(outcome)
 
 
-def read_outcomes(folder: Path) -> dict[Key, Outcome]:
+def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
     """Returns the recorded outcomes of the run in a folder, by key; a torn line is left out."""
     return {(each.step, each.request, each.occurrence): each for each in _read(folder / FILE)}
 
 
-def _read(path: Path) -> Iterator[Outcome]:
+def _read(path: Path) -> Iterator[RecordedOutcome]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:

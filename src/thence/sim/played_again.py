@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from thence.sim.checkpoints import Checkpoint
-from thence.sim.outcomes import Key, Outcome
+from thence.sim.outcomes import Key, RecordedOutcome
 from thence.sim.stored_steps import StoredSteps
 
 
@@ -19,7 +19,7 @@ class PlayedAgain(msgspec.Struct, frozen=True, kw_only=True):
     `altered` is what the run alters, `failures` the facts of agents' failures, both by step.
     """
 
-    outcomes: Mapping[Key, Outcome]
+    outcomes: Mapping[Key, RecordedOutcome]
     altered: Mapping[str, Any]
     folder: Path | None = None
     parent: Mapping[str, Any] | None = None

@@ -19,7 +19,7 @@ ChangeKind = Literal["added", "removed", "paused", "resumed"]
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class Change(msgspec.Struct):
+class RosterChange(msgspec.Struct):
     """One change of the roster that was asked for; `causes` is its event, once written."""
 
     kind: ChangeKind
@@ -64,7 +64,7 @@ class Roster:
         self._removed: dict[str, Ids] = {}
         self._paused: dict[str, Pause] = {}
         self._events: dict[str, Ids] = {}
-        self._asked: list[Change] = []
+        self._asked: list[RosterChange] = []
         # what stands once all that was asked for is done: all agents, and the paused ones
         self._names = set(self._agents)
         self._paused_next: dict[str, int | None] = {}
@@ -91,7 +91,7 @@ class Roster:
         events, self._events = self._events, {}
         return events
 
-    def end_pauses(self, turn: int, record: Callable[[Change, Ids], Ids]) -> None:
+    def end_pauses(self, turn: int, record: Callable[[RosterChange, Ids], Ids]) -> None:
         """Ends the pauses that are due before a turn; `record` returns the event of a change."""
         due = [
             name
@@ -99,12 +99,12 @@ class Roster:
             if pause.until is not None and pause.until <= turn
         ]
         for name in due:
-            change = Change("resumed", name)
+            change = RosterChange("resumed", name)
             change.causes = record(change, self._paused[name].causes)
             self._paused_next.pop(name, None)
             self._resume(change)
 
-    def ask(self, change: Change, turn: int) -> Change | None:
+    def ask(self, change: RosterChange, turn: int) -> RosterChange | None:
         """Asks for a change after this turn; None if nothing would change.
 
         Raises ThenceError for a name that is unknown, or was used before, for an initial value
@@ -186,7 +186,7 @@ class Roster:
             self._paused_next[name] = pause["until"]
         self._events = {name: tuple(ids) for name, ids in content["events"].items()}
 
-    def _add(self, change: Change) -> None:
+    def _add(self, change: RosterChange) -> None:
         assert change.agent is not None, "what is added is an agent"
         name = change.name
         self._ledger.add_agent(name, change.initial, change.causes)
@@ -194,7 +194,7 @@ class Roster:
         self._added[name] = change.initial
         self._events[name] = change.causes
 
-    def _resume(self, change: Change) -> None:
+    def _resume(self, change: RosterChange) -> None:
         self._active = None
         if self._paused.pop(change.name, None) is not None:
             self._events[change.name] = change.causes

@@ -21,7 +21,7 @@ from thence.sim.run_components import Components, component_states, restore_comp
 from thence.sim.run_events import Record
 from thence.sim.run_pieces import Emit
 from thence.sim.settings import TerminationSettings
-from thence.sim.state import History, State
+from thence.sim.state import StateHistory, State
 from thence.sim.stored_steps import StoredSteps
 from thence.sim.turn import Participants, Turn
 from thence.sim.verbosity import VerbosityLevel
@@ -65,7 +65,7 @@ class Simulation:
         self.outcomes = outcomes or Outcomes()
         self._emit = emit
         self.record = Record(simulation_id, self._pass_on, alter or {}, verbosity, stored)
-        self.history = History()
+        self.history = StateHistory()
         self.reason = ""
         self._reads: Ids = ()
         self._is_ended = False

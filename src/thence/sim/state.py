@@ -10,7 +10,7 @@ from thence.sim.variables import GLOBAL, VariableTable, own_copy
 _HISTORY_VALUES_MAX = 1_000_000
 
 
-class History(Sequence["State"]):
+class StateHistory(Sequence["State"]):
     """The states of a run: `history[n]` is the one after turn n, `history[0]` the first.
 
     Only the last states are kept, of a million values together; an older one raises IndexError.

@@ -20,7 +20,7 @@ from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Caller, Fault, Part, await_result, mark_error
 from thence.sim.engine_views import Call, View, Writes
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.roster import Change, Roster
+from thence.sim.roster import RosterChange, Roster
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
@@ -103,7 +103,7 @@ class Turn:
         """Ends the pauses that are due; returns the agents that take part."""
         roster, record = self._participants.roster, self._record
 
-        def resumed(change: Change, causes: Ids) -> Ids:
+        def resumed(change: RosterChange, causes: Ids) -> Ids:
             return record.roster_change(change.kind, change.name, change.facts, causes)
 
         roster.end_pauses(self.number, resumed)
@@ -192,7 +192,7 @@ class Turn:
             self._notices.setdefault(name, []).append(failed_id)
         if facts["policy"] == "pause":
             causes = (failed_id,) if record.writes_decisions else ()
-            self._participants.roster.ask(Change("paused", name, causes=causes), self.number)
+            self._participants.roster.ask(RosterChange("paused", name, causes=causes), self.number)
 
     def _part_of(self, name: str) -> Part:
         return Part(f"agent {name}", partial(self._decision_causes, name), name)

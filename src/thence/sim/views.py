@@ -13,7 +13,7 @@ from typing import Any
 from thence.errors import OutcomeFailed
 from thence.sim.actions import Rejection
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.outcomes import Outcome
+from thence.sim.outcomes import RecordedOutcome
 from thence.sim.state import State
 from thence.sim.streams import stream
 from thence.sim.variables import GLOBAL, IMMUTABLE, own_copy
@@ -137,7 +137,10 @@ class Reads:
         return found.value
 
     async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
-        """Returns what `call` answers once it is awaited, as `outcome` does."""
+        """Returns what `call` answers once it is awaited, as `outcome` does.
+
+        Raises OutcomeFailed and InvalidEvent as `outcome` does.
+        """
         outcomes = self.ledger.outcomes
         key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
         found = outcomes.known(key)
@@ -200,7 +203,7 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _failed(outcome: Outcome) -> OutcomeFailed:
+def _failed(outcome: RecordedOutcome) -> OutcomeFailed:
     return OutcomeFailed(
         "could not learn from outside", place=f"at {outcome.step}", cause=outcome.error or ""
     )
