@@ -92,14 +92,8 @@ class SimulationOrchestrator:
         threads: int | None = None,
     ) -> None:
         scenario = read_config(config)
-        simulation = with_changes(
-            scenario.simulation,
-            seed=seed,
-            max_turns=max_turns,
-            on_agent_error=on_agent_error,
-            timeout_s=timeout_s,
-            threads=threads,
-        )
+        calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
+        simulation = with_changes(scenario.simulation, seed=seed, max_turns=max_turns, **calls)
         self.config = msgspec.structs.replace(scenario, simulation=simulation)
         settings = with_changes(
             scenario.events,
