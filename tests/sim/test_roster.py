@@ -6,7 +6,7 @@ from tests.sim.toys import Adder, Doer, add, always, causes, config, lines, play
 from thence.errors import ThenceError
 from thence.sim import SimulationOrchestrator
 
-pytestmark = pytest.mark.promise("O14")
+pytestmark = pytest.mark.promise("O9b")
 
 
 class World(Adder):

@@ -3,15 +3,22 @@
 import re
 from pathlib import Path
 
+from tests.sim.toys import Doer, config, played
+
 from thence.sim import SimulationConfig, SimulationOrchestrator
+from thence.sim.component_classes import component_class
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scenario.md"
 
 
-def test_example_of_the_page_runs(tmp_path):
+def blocks(language):
     text = PAGE.read_text(encoding="utf-8")
-    (scenario,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    (agents,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_example_of_the_page_runs(tmp_path):
+    (scenario,) = blocks("yaml")
+    agents, _ = blocks("python")
     (tmp_path / "agents.py").write_text(agents)
     path = tmp_path / "market.yaml"
     path.write_text(scenario)
@@ -19,3 +26,12 @@ def test_example_of_the_page_runs(tmp_path):
     assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
     result = SimulationOrchestrator(path, output_root=tmp_path / "out").run()
     assert (result.status, result.turns, result.error) == ("completed", 40, None)
+
+
+def test_engine_of_the_page_pauses_an_agent(tmp_path):
+    (tmp_path / "mine.py").write_text(blocks("python")[1])
+    decided = []
+    given = config(turns=6, agent_vars=[{"name": "tired", "type": "int", "default": 6}])
+    mine = component_class("engines", "./mine.py:Mine", tmp_path)
+    played(given, [Doer("ada", lambda seen: decided.append(seen.turn))], mine())
+    assert decided == [1, 4, 5, 6]

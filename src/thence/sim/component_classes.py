@@ -58,7 +58,9 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
 
     Raises ComponentNotFound.
     """
-    target = SHIPPED[kind].get(type_) or _entry_points(kind).get(type_) or type_
+    target = SHIPPED[kind].get(type_) or type_
+    if ":" not in target:  # the look-up reads the metadata of every installed package
+        target = _entry_points(kind).get(type_) or type_
     location, colon, name = target.partition(":")
     if not colon:
         raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.worker_threads import CallOutcome, WorkerThreads
+from thence.sim.worker_threads import CallEnd, WorkerThreads
 
 T = TypeVar("T")
 CONCURRENT_MAX = 64
@@ -68,7 +68,7 @@ class Caller:
         self._threads = WorkerThreads()
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._quick_calls: dict[int, tuple[object, int]] = {}
-        self._abandoned: dict[int, tuple[object, Future[CallOutcome]]] = {}
+        self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
 
     async def ask(
         self,
@@ -103,7 +103,7 @@ class Caller:
                         continue
                 try:
                     answer = call(*arguments)
-                except Exception as error:
+                except Exception as error:  # door: a policy decides on what an agent raises
                     mark_error(error, part_of(place))
                     if not collects:
                         raise
@@ -233,7 +233,7 @@ async def _await_within(
                     report.cancel()
             task = asyncio.ensure_future(pending)
             return task.result() if await wait.until_done(task) else wait.fault()
-        except Exception as error:
+        except Exception as error:  # door: a policy decides on what an agent raises
             mark_error(error, wait.part)
             return Fault("raised", error)
 

@@ -10,7 +10,7 @@ from thence.sim.actions import Accepted, Action
 from thence.sim.agents import BaseAgent
 from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.roster import RosterChange, Roster
+from thence.sim.roster import Roster, RosterChange
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.variables import IMMUTABLE, own_copy
 from thence.sim.views import Reads, RecordedState

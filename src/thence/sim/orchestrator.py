@@ -25,13 +25,13 @@ from thence.sim.played_again import PlayedAgain
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_json
-from thence.sim.run_settings import read_config, run_config, with_changes
+from thence.sim.run_settings import read_config, run_config, with_changes, writer_of
 from thence.sim.settings import AgentErrorPolicy
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel, level_of
-from thence.sim.writer import EventWriter, WriteMode
+from thence.sim.writer import WriteMode
 
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
@@ -103,24 +103,18 @@ class SimulationOrchestrator:
         self._on_turn = on_turn
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
-        self._run_config = run_config(self.config, settings, self.run_id)
-        objects = {"agents": agents, "engine": engine, "validator": validator}
-        if given := [kind for kind, each in objects.items() if each is not None]:
-            self._run_config["given_as_objects"] = given
-        if self._again.parent is not None:
-            self._run_config["parent"] = dict(self._again.parent)
         self._altered: dict[str, object] = {}
+        objects = {"agents": agents, "engine": engine, "validator": validator}
+        self._run_config = run_config(
+            self.config,
+            settings,
+            self.run_id,
+            parent=self._again.parent,
+            given_as_objects=[kind for kind, each in objects.items() if each is not None],
+        )
         if self._again.folder is None:
             write_json(self.output_dir / "config.json", self._run_config)
-        self.event_writer = EventWriter(
-            self.output_dir,
-            self.run_id,
-            verbosity=level_of(settings.verbosity),
-            max_queue_size=settings.max_queue_size,
-            max_file_size=settings.max_file_size,
-            mode=settings.mode,
-            on_full=settings.on_full,
-        )
+        self.event_writer = writer_of(self.output_dir, settings)
 
     @property
     def agents(self) -> tuple[BaseAgent, ...]:

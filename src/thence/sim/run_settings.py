@@ -1,6 +1,6 @@
 """The settings of a run: the scenario, what the caller changes of it, and its config.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +8,8 @@ import msgspec
 
 from thence.sim.config import SimulationConfig
 from thence.sim.settings import EventSettings
+from thence.sim.verbosity import level_of
+from thence.sim.writer import EventWriter
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -27,13 +29,42 @@ def with_changes(settings: _S, **given: Any) -> _S:
     return msgspec.structs.replace(settings, **changes)
 
 
-def run_config(config: SimulationConfig, settings: EventSettings, run_id: str) -> dict[str, Any]:
-    """Returns the content of config.json: the scenario as given, and the settings in force."""
+def run_config(
+    config: SimulationConfig,
+    settings: EventSettings,
+    run_id: str,
+    *,
+    parent: Mapping[str, Any] | None,
+    given_as_objects: Sequence[str],
+) -> dict[str, Any]:
+    """Returns the content of config.json: the scenario as given, and the settings in force.
+
+    `parent` is the run that this one branches from; `given_as_objects` are the kinds of components
+    that the scenario did not make.
+    """
     source = str(config.source) if config.source else None
-    return {
+    found: dict[str, Any] = {
         "run_id": run_id,
         "source": source,
         "simulation": msgspec.to_builtins(config.simulation),
         "events": msgspec.to_builtins(settings),
         "scenario": dict(config.given),
     }
+    if given_as_objects:
+        found["given_as_objects"] = list(given_as_objects)
+    if parent is not None:
+        found["parent"] = dict(parent)
+    return found
+
+
+def writer_of(folder: Path, settings: EventSettings) -> EventWriter:
+    """Returns the writer of a run's events, whose id is the name of its folder."""
+    return EventWriter(
+        folder,
+        folder.name,
+        verbosity=level_of(settings.verbosity),
+        max_queue_size=settings.max_queue_size,
+        max_file_size=settings.max_file_size,
+        mode=settings.mode,
+        on_full=settings.on_full,
+    )

@@ -20,7 +20,7 @@ from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Caller, Fault, Part, await_result, mark_error
 from thence.sim.engine_views import Call, View, Writes
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.roster import RosterChange, Roster
+from thence.sim.roster import Roster, RosterChange
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator

@@ -18,7 +18,7 @@ import msgspec
 _NAME = "thence-component"
 
 
-class CallOutcome(msgspec.Struct, frozen=True):
+class CallEnd(msgspec.Struct, frozen=True):
     """The end of a call in a thread: its answer or its error, and the time that it took."""
 
     answer: Any
@@ -30,15 +30,15 @@ class _Job(msgspec.Struct, frozen=True):
     context: Context
     call: Callable[..., object]
     arguments: tuple[object, ...]
-    future: "Future[CallOutcome]"
+    future: "Future[CallEnd]"
 
-    def work(self) -> CallOutcome:
+    def work(self) -> CallEnd:
         started_s = perf_counter()
         try:
             answer, error = self.context.run(self.call, *self.arguments), None
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
             answer, error = None, raised
-        return CallOutcome(answer, error, perf_counter() - started_s)
+        return CallEnd(answer, error, perf_counter() - started_s)
 
 
 _Jobs = SimpleQueue[_Job | None]
@@ -79,9 +79,9 @@ class WorkerThreads:
         self._idle = _Idle()
         weakref.finalize(self, self._idle.close).atexit = False
 
-    def start(self, call: Callable[..., object], arguments: tuple[object, ...]) -> Future[CallOutcome]:
+    def start(self, call: Callable[..., object], arguments: tuple[object, ...]) -> Future[CallEnd]:
         """Starts a call in an idle thread or a new one, with the caller's context variables."""
-        future: Future[CallOutcome] = Future()
+        future: Future[CallEnd] = Future()
         future.set_running_or_notify_cancel()
         queue = self._idle.take()
         if queue is None:
@@ -93,8 +93,8 @@ class WorkerThreads:
 
 def _work(queue: _Jobs, idle: _Idle) -> None:
     while (job := queue.get()) is not None:
-        outcome, future = job.work(), job.future
+        end, future = job.work(), job.future
         del job
         idle.put(queue)
-        future.set_result(outcome)
-        del outcome, future
+        future.set_result(end)
+        del end, future
