@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from thence.cli.commands.sim_again import branch_command, replay_command, resume_command
 from thence.cli.commands.sim_runs import list_command, root_option, show_command
 from thence.cli.groups import Commands, help_with, json_option, verbosity_options
 from thence.cli.output import Output, current
@@ -28,6 +29,8 @@ def sim_command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+for command in (resume_command, replay_command, branch_command):
+    sim_command.add_command(command)
 sim_command.add_command(list_command)
 sim_command.add_command(show_command)
 

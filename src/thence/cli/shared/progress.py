@@ -44,9 +44,21 @@ def write_line(out: Output, turn: "TurnProgress") -> None:
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """Returns the counts of decisions, actions and changes so far, recorded or not."""
+    """Returns the counts of the decisions, actions and changes that are recorded so far."""
     kinds = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
-    return ", ".join(f"{counts.get(kind, 0):,} {noun}" for kind, noun in kinds.items())
+    found = [f"{counts[kind]:,} {noun}" for kind, noun in kinds.items() if counts.get(kind)]
+    return ", ".join(found) or f"{sum(counts.values()):,} events"
+
+
+def turns_played(out: Output) -> Callable[[int, int], None]:
+    """Returns the function to call with a turn and the number of turns; it writes ten lines."""
+
+    def show(turn: int, turns: int) -> None:
+        interval = max(1, -(-turns // LINES_MAX))
+        if not out.is_quiet and (turn % interval == 0 or turn == turns):
+            out.notice(f"turn {turn} of {turns}")
+
+    return show
 
 
 @contextmanager

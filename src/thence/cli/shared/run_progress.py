@@ -7,6 +7,7 @@ from thence.cli.output import Output
 
 if TYPE_CHECKING:
     from thence.sim.config import SimulationConfig
+    from thence.sim.orchestrator import SimulationOrchestrator
     from thence.sim.result import RunResult, TurnProgress
     from thence.sim.state import State
 
@@ -23,6 +24,20 @@ def play(
     After Ctrl-C the log is drained and the status of the result is `interrupted`.
     """
     from thence.sim.orchestrator import SimulationOrchestrator
+
+    return play_to_end(
+        out,
+        lambda on_turn: SimulationOrchestrator(config, on_turn=on_turn, **settings),
+        show,
+    )
+
+
+def play_to_end(
+    out: Output,
+    make: "Callable[[Callable[[TurnProgress], None]], SimulationOrchestrator]",
+    show: Show,
+) -> "RunResult":
+    """Plays the run that `make` returns for a function that is called after each turn."""
     from thence.sim.result import RunResult
 
     send_records_to_stderr(out)
@@ -30,7 +45,7 @@ def play(
     def on_turn(progress: "TurnProgress") -> None:
         show(progress, orchestrator.history[-1])
 
-    orchestrator = SimulationOrchestrator(config, on_turn=on_turn, **settings)
+    orchestrator = make(on_turn)
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
     if out.is_debug and orchestrator.failure is not None:
