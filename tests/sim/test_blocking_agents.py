@@ -1,6 +1,8 @@
 """Agents that block run side by side, in threads, and change no event by that."""
 
+import asyncio
 import contextvars
+import logging
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ import time
 import pytest
 from tests.sim.toys import Doer, add, always, config, played
 
-from thence.sim.concurrency import SLOW_S
+from thence.sim.concurrency import SLOW_S, Caller, Part
 
 pytestmark = pytest.mark.promise("O9a")
 WAIT_S = 30
@@ -85,6 +87,38 @@ def test_blocking_validator_is_never_entered_twice_at_a_time():
 
     played(run_settings(), [Doer(f"a{n}", always(add())) for n in range(3)], validator=Slow())
     assert len(threads) > 1
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_component_that_is_waited_for_is_named(caplog, is_async):
+    is_named = threading.Event()
+
+    class Named(logging.Handler):
+        def emit(self, record):
+            is_named.set()
+
+    def waits():
+        is_named.wait(WAIT_S)
+
+    async def waits_async():
+        await asyncio.to_thread(is_named.wait, WAIT_S)
+
+    logger = logging.getLogger("thence.sim")
+    handler = Named()
+    logger.addHandler(handler)
+    try:
+        caller = Caller(report_wait_s=0.01)
+        asyncio.run(
+            caller.ask(
+                [(waits_async if is_async else waits, ())],
+                lambda place: Part("agent ada"),
+                timeout_of=None if is_async else lambda place: 2 * WAIT_S,
+            )
+        )
+    finally:
+        logger.removeHandler(handler)
+    assert "still_waiting" in caplog.text
+    assert "agent ada" in caplog.text
 
 
 HANGING_RUN = """

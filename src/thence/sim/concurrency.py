@@ -24,7 +24,6 @@ THREADS_MAX = 32
 SLOW_S = 0.005
 # so many quick calls one after another bring a component back to the loop's thread
 QUICK_CALLS = 20
-# a component that gives no answer for this time is reported by a log record
 REPORT_WAIT_S = 10.0
 _MARK = "_thence_fault"
 
@@ -60,11 +59,15 @@ class Caller:
     """The caller of a run's agents and validator, which knows those that block.
 
     At most `threads_max` calls are in threads at a time, besides those that were abandoned. With 0
-    only components with a timeout are called in a thread, one after another.
+    only components with a timeout are called in a thread, one after another. A component that
+    gives no answer for `report_wait_s` seconds is reported by a log record.
     """
 
-    def __init__(self, threads_max: int = THREADS_MAX) -> None:
+    def __init__(
+        self, threads_max: int = THREADS_MAX, report_wait_s: float = REPORT_WAIT_S
+    ) -> None:
         self._threads_max = threads_max
+        self._report_wait_s = report_wait_s
         self._threads = WorkerThreads()
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._quick_calls: dict[int, tuple[object, int]] = {}
@@ -96,7 +99,7 @@ class Caller:
                 if timeout_of is not None or self._quick_calls:
                     timeout_s = timeout_of(place) if timeout_of else None
                     if self._is_for_thread(call, timeout_s):
-                        wait = _Wait(part_of(place), timeout_s)
+                        wait = _Wait(part_of(place), timeout_s, self._report_wait_s)
                         threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
                         answers.append(None)
                         before_s = perf_counter()
@@ -119,7 +122,8 @@ class Caller:
             raise
         for place, answer in enumerate(answers):
             if _is_awaitable(answer):
-                wait = _Wait(part_of(place), timeout_of(place) if timeout_of else None)
+                timeout_s = timeout_of(place) if timeout_of else None
+                wait = _Wait(part_of(place), timeout_s, self._report_wait_s)
                 threaded[place] = _await_within(limit, answer, wait)
         if threaded:
             await _fill_in(answers, threaded, collects)
@@ -177,10 +181,11 @@ class _Wait(msgspec.Struct, frozen=True):
 
     part: Part
     timeout_s: float | None
+    report_s: float
 
     async def until_done(self, future: "asyncio.Future[Any]") -> bool:
         """Waits for a future; without a result in time it is cancelled and False returned."""
-        report = asyncio.get_running_loop().call_later(REPORT_WAIT_S, _report_wait, self.part)
+        report = self.report_later()
         try:
             await asyncio.wait({future}, timeout=self.timeout_s)
         finally:
@@ -190,6 +195,16 @@ class _Wait(msgspec.Struct, frozen=True):
                 future.cancel()
                 future.add_done_callback(_take_error)
         return is_done
+
+    def report_later(self) -> asyncio.TimerHandle:
+        """Lets the wait be reported when it has lasted long, unless the handle is cancelled."""
+        return asyncio.get_running_loop().call_later(self.report_s, self._report)
+
+    def _report(self) -> None:
+        from thence.sim.log_messages import logger
+
+        component = self.part.component
+        logger().warning("still_waiting", component=component, waited_s=self.report_s)
 
     def fault(self) -> Fault:
         """Returns the fault of a call that was not answered in time."""
@@ -224,9 +239,7 @@ async def _await_within(
     async with limit:
         try:
             if wait.timeout_s is None:
-                report = asyncio.get_running_loop().call_later(
-                    REPORT_WAIT_S, _report_wait, wait.part
-                )
+                report = wait.report_later()
                 try:
                     return await pending
                 finally:
@@ -282,9 +295,3 @@ def _close_coroutines(answers: Iterable[object]) -> None:
     for answer in answers:
         if inspect.iscoroutine(answer):
             answer.close()
-
-
-def _report_wait(part: Part) -> None:
-    from thence.sim.log_messages import logger
-
-    logger().warning("still_waiting", component=part.component, waited_s=REPORT_WAIT_S)
