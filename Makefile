@@ -42,14 +42,14 @@ check: setup ## style, types, imports, the rules of the house
 	@$(VENV)/lint-imports
 	@$(PYTEST) tests/house $(ARGS)
 
-bench: setup ## the measurements; ARGS=working runs one part
+bench: setup .venv-bench/ready ## the measurements; ARGS=working runs one part
 	@$(VENV)/python -m bench $(ARGS)
 
 peers: setup .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
 	@$(VENV)/python -m bench.kill $(ARGS)
 
 .venv-bench/ready: requirements-bench.lock
-	@echo "making .venv-bench with other loggers" >&2
+	@echo "making .venv-bench with other loggers, and Mesa" >&2
 	@rm -rf .venv-bench
 	@$(VENV)/python -m venv .venv-bench
 	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes \

@@ -23,6 +23,7 @@ from bench import (
     opening,
     orchestrating,
     parts,
+    playing,
     queued,
     relaying,
     small,
@@ -328,16 +329,6 @@ def team_rows(place: Path) -> None:
     row("commits on main for eight packages, merges and ours", told, "8 + 4", is_reached)
 
 
-def orchestrating_rows(place: Path) -> None:
-    """Eight idle agents: what their orchestrator takes by itself."""
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        found = orchestrating.cost(Path(folder))
-    told = f"{found.core_percent:.2f} %"
-    row("orchestrator of 8 idle agents, of one core", told, "2 %", found.core_percent <= 2)
-    print(f"    the same, its git commands among it: {found.with_git_percent:.2f} %")
-    row("the same, most memory", f"{found.peak_mb:.0f} MB", "60 MB", found.peak_mb <= 60)
-
-
 def part_rows(place: Path) -> None:
     """What explains a target that is missed."""
     print("\nwhere the time goes, in µs")
@@ -374,7 +365,8 @@ ROWS = {
     "small": small_rows,
     "working": working_rows,
     "team": team_rows,
-    "orchestrating": orchestrating_rows,
+    "orchestrating": lambda place: orchestrating.rows(place, row),
+    "playing": lambda place: playing.rows(place, row),
     "parts": part_rows,
 }
 

@@ -78,11 +78,10 @@ def twin_of(folder):
     return name
 
 
-def owner(folder, *others):
-    """Return the clone of which the package is that has no number, and that of the other."""
-    title = packages(folder)[twin_of(folder)][0]
-    ada, bob = folder, *others
-    return (ada, bob) if title == "Read the log" else (bob, ada)
+def owner(ada, bob, name=None):
+    """Return the clone of which a package is, else the one without a number, and the other."""
+    title = packages(ada)[name or twin_of(ada)][0]
+    return (ada, bob) if title in ("Read the log", "After reading") else (bob, ada)
 
 
 def worked_on(folder, wp_id):
@@ -241,11 +240,11 @@ def test_dependents_follow_and_the_others_are_named(clones, request):
     shared(ada, bob)
     names = sorted(wp_id for wp_id in packages(ada) if "~" in wp_id)
     assert [name[:5] for name in names] == ["WP03~", "WP04~"]
-    late, _ = owner_of(ada, bob, names[0])
+    late, _ = owner(ada, bob, names[0])
     told = done(late, "renumber", names[0], *FEATURE).out
     assert "WP04 still after WP03" in told
     shared(ada, bob)
-    done(owner_of(ada, bob, names[1])[0], "renumber", names[1], *FEATURE)
+    done(owner(ada, bob, names[1])[0], "renumber", names[1], *FEATURE)
     shared(ada, bob)
     (feature,) = json.loads(features(ada))
     needs = {
@@ -277,11 +276,6 @@ def test_what_is_added_behind_both_means_the_one_that_has_the_number(clones, req
 def feature_title(feature, wp_id):
     packages_ = [each for there in feature["lanes"].values() for each in there]
     return next(each["title"] for each in packages_ if each["wp_id"] == wp_id)
-
-
-def owner_of(ada, bob, name):
-    title = packages(ada)[name][0]
-    return (ada, bob) if title in ("Read the log", "After reading") else (bob, ada)
 
 
 def test_boxes_of_a_section_tick_no_other_package(clones):

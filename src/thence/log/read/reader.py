@@ -396,6 +396,4 @@ def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     found = block.data.split(b"\n")
     if block.data.count(LINE_START) == len(found) and all(map(is_framed, found)):
         return [line[13:39] for line in found]
-    return [
-        event.event_id.encode(errors="surrogatepass") for event in _events_of(block, vocabulary)
-    ]
+    return [each.event_id.encode(errors="surrogatepass") for each in _events_of(block, vocabulary)]
