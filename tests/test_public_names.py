@@ -24,6 +24,10 @@ from thence import errors
 MYPY = pytest.mark.xdist_group("mypy of a user's program")
 # what stands in a public signature and is private all the same, with the reason
 PRIVATE = {
+    "Accepted": "thence makes views of it",
+    "Members": "only a log's own parts make it",
+    "PlayedAgain": "`resume` and `branch` make it",
+    "Roster": "the orchestrator makes it",
     "PageQuery": "the keywords of `query`, as a page of the reference has them",
     "Call": "thence makes views of it",
     "Disk": "stands for a disk in the tests of thence itself",

@@ -284,7 +284,13 @@ class RunDiverged(ThenceError):
     """
 
     def __init__(
-        self, operation: str, *, place: object = "", cause: object = "", hint: str = "", step: str
+        self,
+        operation: str,
+        *,
+        place: object = "",
+        cause: object = "",
+        hint: str = "",
+        step: str = "",
     ) -> None:
         super().__init__(operation, place=place, cause=cause, hint=hint)
         self.step = step

@@ -25,12 +25,12 @@ from thence.sim.played_again import PlayedAgain
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_json
-from thence.sim.run_settings import read_config, run_config, with_changes, writer_of
+from thence.sim.run_settings import event_settings, read_config, run_config, with_changes, writer_of
 from thence.sim.settings import AgentErrorPolicy
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
-from thence.sim.verbosity import VerbosityLevel, level_of
+from thence.sim.verbosity import VerbosityLevel
 from thence.sim.writer import WriteMode
 
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
@@ -71,31 +71,19 @@ class SimulationOrchestrator:
         again: PlayedAgain | None = None,
     ) -> None:
         scenario = read_config(config)
-        simulation = with_changes(
-            scenario.simulation,
-            seed=seed,
-            max_turns=max_turns,
-            on_agent_error=on_agent_error,
-            timeout_s=timeout_s,
-            threads=threads,
-            checkpoint_interval=checkpoint_interval,
-        )
+        calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
+        turns = {"max_turns": max_turns, "checkpoint_interval": checkpoint_interval}
+        simulation = with_changes(scenario.simulation, seed=seed, **turns, **calls)
         self.config = msgspec.structs.replace(scenario, simulation=simulation)
-        settings = with_changes(
-            scenario.events,
-            output_root=None if output_root is None else str(output_root),
-            verbosity=None if verbosity is None else level_of(verbosity).name,
-            mode=None if mode is None else WriteMode(mode).value,
-            max_file_size=max_file_size,
-            max_queue_size=max_queue_size,
-            on_full=on_full,
+        queue = {"max_queue_size": max_queue_size, "on_full": on_full}
+        settings = event_settings(
+            scenario.events, output_root, verbosity, mode, max_file_size=max_file_size, **queue
         )
         self._components = make_components(self.config, agents, engine, validator)
         name = self.config.simulation.name
         self._again = again or PlayedAgain(outcomes={}, altered={})
-        self.output_dir = self._again.folder or make_run_folder(
-            Path(settings.output_root), name, run_id
-        )
+        root = Path(settings.output_root)
+        self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
         self.run_id: str = self.output_dir.name
         self._hold = RunHold(self.output_dir)
         self.result: RunResult | None = None

@@ -8,8 +8,8 @@ import msgspec
 
 from thence.sim.config import SimulationConfig
 from thence.sim.settings import EventSettings
-from thence.sim.verbosity import level_of
-from thence.sim.writer import EventWriter
+from thence.sim.verbosity import VerbosityLevel, level_of
+from thence.sim.writer import EventWriter, WriteMode
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
@@ -27,6 +27,23 @@ def with_changes(settings: _S, **given: Any) -> _S:
     """Returns settings with the given values that are not None."""
     changes = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **changes)
+
+
+def event_settings(
+    scenario: EventSettings,
+    output_root: str | Path | None,
+    verbosity: VerbosityLevel | str | None,
+    mode: WriteMode | str | None,
+    **others: object,
+) -> EventSettings:
+    """Returns the settings of a scenario's events with what the caller gave, if not None."""
+    return with_changes(
+        scenario,
+        output_root=None if output_root is None else str(output_root),
+        verbosity=None if verbosity is None else level_of(verbosity).name,
+        mode=None if mode is None else WriteMode(mode).value,
+        **others,
+    )
 
 
 def run_config(

@@ -7,10 +7,10 @@ import click
 from thence.cli.commands.sim_again import branch_command, replay_command, resume_command
 from thence.cli.commands.sim_runs import list_command, root_option, show_command
 from thence.cli.groups import Commands, help_with, json_option, verbosity_options
-from thence.cli.output import Output, current
+from thence.cli.output import current
 
 if TYPE_CHECKING:
-    from thence.sim.result import RunResult
+    pass
 
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
@@ -67,7 +67,7 @@ def run_command(
     folder of its own; Ctrl-C ends it in good order.
     """
     from thence.cli.shared.progress import progress
-    from thence.cli.shared.run_progress import play, with_changes
+    from thence.cli.shared.run_progress import play, report_end, with_changes
     from thence.sim.config import SimulationConfig
 
     out = current()
@@ -75,34 +75,7 @@ def run_command(
     settings = {"output_root": root or out.settings.root, "verbosity": verbosity, "mode": mode}
     with progress(out) as show:
         result = play(out, config, show, settings)
-    if is_json:
-        out.json(result.to_dict())
-    else:
-        out.write(
-            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
-            f" {result.output_dir}"
-        )
-    return ended(out, result)
-
-
-def ended(out: Output, result: "RunResult") -> int:
-    """Reports the failure of a run, if it failed, and returns the exit code."""
-    from thence.cli.exit_codes import FAILED, INTERRUPTED
-
-    if result.dropped or result.failed:
-        out.notice(f"{result.dropped} events were dropped, {result.failed} could not be written")
-    if result.status == "interrupted":
-        out.notice("interrupted; what happened until then is in the log")
-        return INTERRUPTED
-    if result.status == "completed":
-        return 0
-    lines = (
-        f"thence: run {result.run_id} failed",
-        f"  why:  {result.error or result.reason}",
-        f"  next: thence why @last-error --log {result.output_dir}",
-    )
-    out.warn(*lines)
-    return FAILED
+    return report_end(out, result, is_json=is_json)
 
 
 @sim_command.command(

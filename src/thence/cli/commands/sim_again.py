@@ -125,20 +125,12 @@ def _played(
     out: Output, is_json: bool, make: "Callable[[Callable[[Any], None]], SimulationOrchestrator]"
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
-    from thence.cli.commands.sim import ended
     from thence.cli.shared.progress import progress
-    from thence.cli.shared.run_progress import play_to_end
+    from thence.cli.shared.run_progress import play_to_end, report_end
 
     with progress(out) as show:
         result = play_to_end(out, make, show)
-    if is_json:
-        out.json(result.to_dict())
-    else:
-        out.write(
-            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
-            f" {result.output_dir}"
-        )
-    return ended(out, result)
+    return report_end(out, result, is_json=is_json)
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> dict[str, object]:

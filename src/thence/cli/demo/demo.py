@@ -55,10 +55,10 @@ def demo_command(pace_s: float | None) -> int:
     out.write("  names the events that caused it.")
     result = _run(out, PACE_S if pace_s is None else pace_s)
     if result.status != "completed":
-        from thence.cli.commands.sim import ended
+        from thence.cli.shared.run_progress import report_failure
 
         out.write("", f"run {result.status} after {result.turns} turns", f"  {result.output_dir}")
-        return ended(out, result)
+        return report_failure(out, result)
     out.write(*tour(result, _is_found(out, result.output_dir)))
     feature_tour(out)
     return 0

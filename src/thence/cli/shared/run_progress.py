@@ -55,6 +55,38 @@ def play_to_end(
     return result
 
 
+def report_end(out: Output, result: "RunResult", *, is_json: bool) -> int:
+    """Writes the result of a run, and its failure if it failed; returns the exit code."""
+    if is_json:
+        out.json(result.to_dict())
+    else:
+        out.write(
+            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
+            f" {result.output_dir}"
+        )
+    return report_failure(out, result)
+
+
+def report_failure(out: Output, result: "RunResult") -> int:
+    """Reports the failure of a run, if it failed, and returns the exit code."""
+    from thence.cli.exit_codes import FAILED, INTERRUPTED
+
+    if result.dropped or result.failed:
+        out.notice(f"{result.dropped} events were dropped, {result.failed} could not be written")
+    if result.status == "interrupted":
+        out.notice("interrupted; what happened until then is in the log")
+        return INTERRUPTED
+    if result.status == "completed":
+        return 0
+    lines = (
+        f"thence: run {result.run_id} failed",
+        f"  why:  {result.error or result.reason}",
+        f"  next: thence why @last-error --log {result.output_dir}",
+    )
+    out.warn(*lines)
+    return FAILED
+
+
 def with_changes(
     config: "SimulationConfig", *, seed: int | None, max_turns: int | None
 ) -> "SimulationConfig":

@@ -1,0 +1,88 @@
+"""Runs are resumed, replayed and branched by the installed command."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.warm import warm
+
+from thence.sim import SimulationOrchestrator
+
+SHIPPED = "spatial_trade_network"
+
+pytestmark = pytest.mark.promise("O11")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with a run of six turns in its ./output."""
+    root = tmp_path_factory.mktemp("again")
+    made = {"output_root": root / "output", "run_id": "first", "max_turns": 6}
+    SimulationOrchestrator(SHIPPED, verbosity="STATE", checkpoint_interval=2, **made).run()
+    return root
+
+
+def test_killed_run_is_listed_as_such_resumed_and_replayed(tmp_path):
+    command = [THENCE, "sim", "run", SHIPPED, "--turns", "2000", "--mode", "sync"]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), **streams) as running:
+        assert running.stderr.readline().startswith("turn ")
+        running.send_signal(signal.SIGKILL)
+    (run,) = json.loads(warm("sim", "list", "--json", cwd=tmp_path).out)["runs"]
+    assert run["status"] == "killed"
+    resumed = warm("sim", "resume", run["run_id"], "--turns", "230", "--json", cwd=tmp_path)
+    assert json.loads(resumed.out)["turns"] >= 230
+    assert json.loads(resumed.out)["status"] == "completed"
+    replayed = warm("sim", "replay", run["run_id"], cwd=tmp_path)
+    assert replayed.out.startswith("the same: ")
+    assert "turn " in replayed.err
+
+
+def test_branch_is_listed_with_its_parent_and_what_it_altered(root):
+    made = warm(
+        "sim", "branch", "first", "--at", "3", "--set", "place.Mill.price_grain=9.5",
+        "--decide", "5.decide.ada.0=null", "--json", cwd=root,
+    )  # fmt: skip
+    branch = json.loads(made.out)
+    assert branch["altered"] == {"3.set.-.place/Mill/price_grain": 9.5, "5.decide.ada.0": None}
+    listed = warm("sim", "list", cwd=root).out
+    assert "branch of first at turn 3" in listed
+    assert "3.set.-.place/Mill/price_grain" in listed
+    assert "branch of first" in warm("sim", "show", branch["run_id"], cwd=root).out
+    diff = warm("diff", "first", branch["run_id"], cwd=root).out
+    assert "only in B" in diff
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "why"),
+    [
+        (("resume", "first"), 1, "the run is completed"),
+        (("resume", "nowhere"), 4, "nowhere"),
+        (("branch", "first", "--at", "3", "--set", "place.Mill.pricee=1"), 1, "declares no such"),
+        (("branch", "first", "--at", "3", "--set", "agent.ada.money=much"), 1, "needs a float"),
+        (("branch", "first", "--at", "3", "--set", "money"), 2, "is not NAME=VALUE"),
+        (("branch", "first", "--at", "3", "--decide", "2.decide.ada.0=null"), 1, "behind turn 3"),
+        (("branch", "first", "--at", "3", "--decide", "5.decide.ada.0={x"), 2, "is no JSON"),
+        (("branch", "first"), 2, "--at"),
+    ],
+)
+def test_what_cannot_be_played_again_is_refused_in_three_lines(root, words, code, why):
+    ran = warm("sim", *words, cwd=root)
+    assert ran.code == code
+    assert is_three_lines(ran.err)
+    assert why in ran.err
+
+
+def test_replay_names_the_first_difference_and_fails(root, tmp_path):
+    ran = thence("sim", "new", "market", cwd=tmp_path)
+    assert ran.code == 0
+    made = json.loads(thence("sim", "run", "market/scenario.yaml", "--json", cwd=tmp_path).out)
+    engine = tmp_path / "market" / "engine.py"
+    text = engine.read_text()
+    assert "+ 1" in text
+    engine.write_text(text.replace("+ 1", "+ 2  # one more", 1))
+    replayed = warm("sim", "replay", made["run_id"], cwd=tmp_path)
+    assert replayed.code == 1
+    assert "the first difference is at " in replayed.out
