@@ -283,16 +283,8 @@ class RunDiverged(ThenceError):
     `step` is that of the first such event. Nothing was appended.
     """
 
-    def __init__(
-        self,
-        operation: str,
-        *,
-        place: object = "",
-        cause: object = "",
-        hint: str = "",
-        step: str = "",
-    ) -> None:
-        super().__init__(operation, place=place, cause=cause, hint=hint)
+    def __init__(self, operation: str, *, step: str = "", **more: Any) -> None:
+        super().__init__(operation, **more)
         self.step = step
 
 

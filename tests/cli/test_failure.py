@@ -20,6 +20,7 @@ EXIT_CODES = {
     "VocabularyMismatch": 1,
     "UnsupportedPlatform": 1,
     "RunIdTaken": 1,
+    "NotRecorded": 1,
     "RunGoesOn": 1,
     "RunDiverged": 1,
     "OutcomeFailed": 1,
