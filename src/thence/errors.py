@@ -283,9 +283,7 @@ class RunDiverged(ThenceError):
     `step` is that of the first such event. Nothing was appended.
     """
 
-    def __init__(self, operation: str, *, step: str = "", **more: Any) -> None:
-        super().__init__(operation, **more)
-        self.step = step
+    step = ""
 
 
 class OutcomeFailed(ThenceError):

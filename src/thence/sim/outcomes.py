@@ -81,13 +81,14 @@ class Outcomes:
         """
         found = self._known.get(key)
         if found is None and not self._may_ask:
-            raise RunDiverged(
+            error = RunDiverged(
                 "could not play the run again as it was recorded",
                 place=f"at {key[0]}",
                 cause="it asks for something whose outcome was not recorded",
                 hint="thence sim branch plays on with new outcomes",
-                step=key[0],
             )
+            error.step = key[0]
+            raise error
         if found is not None and self._copies:
             self._keep(found)
         return found

@@ -120,11 +120,12 @@ def _short(details: Mapping[str, Any]) -> str:
 
 
 def _diverged(step: str, reason: str) -> RunDiverged:
-    return RunDiverged(
+    error = RunDiverged(
         "could not play the run again as it was recorded",
         place=f"at {step}",
         cause=reason,
         hint="a component depends on more than state, seed and recorded outcomes: its code may have"
         " changed, or it keeps or asks for something without observation.outcome",
-        step=step,
     )
+    error.step = step
+    return error
