@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
 from tests.sim.toys import Doer, config, played
 
-from thence.sim import SimulationConfig, SimulationOrchestrator
+from thence.sim import SimulationConfig, SimulationOrchestrator, replay
 from thence.sim.component_classes import component_class
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scenario.md"
@@ -18,7 +19,7 @@ def blocks(language):
 
 def test_example_of_the_page_runs(tmp_path):
     (scenario,) = blocks("yaml")
-    agents, _ = blocks("python")
+    agents, *_ = blocks("python")
     (tmp_path / "agents.py").write_text(agents)
     path = tmp_path / "market.yaml"
     path.write_text(scenario)
@@ -35,3 +36,18 @@ def test_engine_of_the_page_pauses_an_agent(tmp_path):
     mine = component_class("engines", "./mine.py:Mine", tmp_path)
     played(given, [Doer("ada", lambda seen: decided.append(seen.turn))], mine())
     assert decided == [1, 4, 5, 6]
+
+
+@pytest.mark.promise("O11")
+def test_agent_of_the_page_that_asks_is_replayed_without_asking(tmp_path):
+    (tmp_path / "mine.py").write_text(blocks("python")[2])
+    asking = component_class("agents", "./mine.py:Asking", tmp_path)
+    given = config(turns=3, agent_vars=[{"name": "money", "type": "int"}])
+    made = SimulationOrchestrator(
+        given, agents=[asking("ada")], output_root=tmp_path / "out", checkpoint_interval=1
+    )
+    folder = made.run().output_dir
+    assert len((folder / "outcomes.jsonl").read_bytes().splitlines()) == 3
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+    again = replay(folder, agents=[asking("ada")])
+    assert (again.turns, again.step) == (3, "")
