@@ -152,6 +152,31 @@ def test_model_is_asked_anew_only_for_what_was_not_recorded(tmp_path, with_state
     assert agents[0].count == 6
 
 
+def test_answer_of_a_turn_that_a_kill_cut_short_is_not_asked_for_again(tmp_path):
+    def killing(seen):
+        if seen.turn == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def run(folder, last):
+        agents = [Counter("ada", model([])), Doer("zoe", last)]
+        return SimulationOrchestrator(
+            toy(), output_root=folder, run_id="run", agents=agents, engine=Adder(), mode="sync"
+        )
+
+    killed(lambda: run(tmp_path, killing).run())
+    with (tmp_path / "run" / "outcomes.jsonl").open("ab") as file:
+        file.write(b'{"step":"3.decide.ada","request":"0')  # as if cut in the midst of a line
+    asked = []
+    agents = [Counter("ada", model(asked)), Doer("zoe", lambda seen: None)]
+    assert resume(tmp_path / "run", agents=agents, engine=Adder()).run().turns == 6
+    assert asked == [4, 5, 6]
+    assert replay(tmp_path / "run", agents=_anew(), engine=Adder()).step == ""
+
+
+def _anew():
+    return [Counter("ada", model([])), Doer("zoe", lambda seen: None)]
+
+
 def test_replay_asks_nothing_and_gives_one_hash(tmp_path):
     first = toy_run(tmp_path, [], "run").run()
     asked = []

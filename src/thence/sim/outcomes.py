@@ -7,6 +7,7 @@ asked for the same before.
 """
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -57,8 +58,8 @@ class Outcomes:
         self._known = known or {}
         self._counts: dict[tuple[str, str], int] = {}
         self._lock = Lock()
-        self._unwritten: list[RecordedOutcome] = []
-        self.new_count = 0
+        self._opened: int | None = None
+        self._is_unsynced = False
 
     def key(self, step: str, request: object) -> Key:
         """Returns the key of the next outcome of a request at a step.
@@ -104,34 +105,44 @@ class Outcomes:
             raise _no_json("answer", cause) from cause
         outcome = RecordedOutcome(*key, plain, error)
         self._keep(outcome)
-        self.new_count += 1
         return outcome
 
     def sync(self) -> None:
-        """Writes what was recorded, and returns once it is on the device."""
+        """Returns once all that was recorded is on the device; raises ThenceError."""
         with self._lock:
-            outcomes, self._unwritten = self._unwritten, []
-        if not outcomes or self._file is None:
-            return
-        data = b"".join(msgspec.json.encode(outcome) + b"\n" for outcome in outcomes)
-        try:
-            with self._file.open("ab") as file:
-                if file.tell() and not _ends_in_newline(self._file):
-                    data = b"\n" + data  # after a line that a kill cut short
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise ThenceError(
-                "could not record what a component learned",
-                place=self._file,
-                cause=error.strerror or error,
-                hint="make room on the disk; thence sim resume goes on from there",
-            ) from error
+            if self._is_unsynced and self._opened is not None:
+                self._is_unsynced = False
+                try:
+                    os.fsync(self._opened)
+                except OSError as error:
+                    raise self._failure(error) from error
 
     def _keep(self, outcome: RecordedOutcome) -> None:
+        """Writes an outcome at once, so that a kill later in the turn loses no answer."""
+        if self._file is None:
+            return
+        data = msgspec.json.encode(outcome) + b"\n"
         with self._lock:
-            self._unwritten.append(outcome)
+            try:
+                if self._opened is None:
+                    self._opened = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                    self._release = weakref.finalize(self, os.close, self._opened)
+                self._is_unsynced = True
+                if not _ends_in_newline(self._opened):
+                    data = b"\n" + data  # after a line that a kill or a full disk cut short
+                os.lseek(self._opened, 0, os.SEEK_END)
+                while data:
+                    data = data[os.write(self._opened, data) :]
+            except OSError as error:
+                raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> ThenceError:
+        return ThenceError(
+            "could not record what a component learned",
+            place=self._file,
+            cause=error.strerror or error,
+            hint="make room on the disk; thence sim resume goes on from there",
+        )
 
 
 def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
@@ -151,10 +162,10 @@ def _read(path: Path) -> Iterator[RecordedOutcome]:
             continue
 
 
-def _ends_in_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+def _ends_in_newline(descriptor: int) -> bool:
+    """Reports whether a file is empty or ends in a newline."""
+    size = os.fstat(descriptor).st_size
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
 
 
 def _no_json(what: str, cause: Exception) -> InvalidEvent:
