@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 from collections import defaultdict
 
 import pytest
@@ -46,6 +47,13 @@ class Stopwatch:
 
     def pytest_sessionfinish(self) -> None:
         tiers.write(self.took)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Takes the configuration of log records back, which structlog's own capture leaves behind."""
+    if "structlog" in sys.modules:
+        sys.modules["structlog"].reset_defaults()
 
 
 @pytest.hookimpl(trylast=True)

@@ -129,9 +129,9 @@ def test_altered_decision_is_the_first_divergence(tmp_path):
     first = told["first"]
     assert (first["a"]["step"], first["b"]) == ("2.decide.ada.0", None)
     steps = [event["step"] for event in told["only_a_events"]]
-    assert steps == ["2.decide.ada.0", "2.act.ada.0", "2.apply0.ada.0"]
+    assert steps == ["2.decide.ada.0", "2.act.ada.0", "2.apply0.ada.agent/ada/counted"]
     changed = [each["a"]["step"] for each in told["changed_events"]]
-    assert changed == [f"{turn}.apply0.ada.0" for turn in (3, 4, 5)]
+    assert changed == [f"{turn}.apply0.ada.agent/ada/counted" for turn in (3, 4, 5)]
     assert first["follow_a"] > len(steps) + len(changed) - 1
 
 

@@ -29,7 +29,7 @@ def exchanges() -> Iterator[tuple[str, str, str]]:
     lines = [node.said("one"), node.said("zwölf"), node.said("swordfish")]
     twin = node.said("four")[: -len(',"crc":"00000000"}')] + b',"more":1'
     foreign = b'{"event_id": "theirs", "event_type": "Told", "note": "x"}'
-    late = [node.redaction(lines[2]), node.seal()]
+    late = [node.redaction(lines[2], is_caused=False), node.seal()]
     batch = f"/api/v1/events/batch/{_LOG}"
 
     def body(*given: bytes) -> str:

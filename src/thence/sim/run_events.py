@@ -74,6 +74,7 @@ class Record(Pieces):
         step = f"{self.turn}.turn_start.-.0"
         self.turn_id = self._milestone("turn_start", step, all_causes, begins=True)
         self.lineage.add(self.turn_id, all_causes)
+        self.flush()  # a run that is killed shows the turn that it was in
 
     def end_turn(self) -> None:
         """Ends the turn, and passes on its events."""

@@ -29,12 +29,12 @@ class Node:
         """Returns the next line, whose payload has a text."""
         return self._line("told", {"payload": {"text": text}})
 
-    def redaction(self, target: bytes, event_id: str = "") -> bytes:
-        """Returns the next line, which takes the body of another line back."""
+    def redaction(self, target: bytes, event_id: str = "", *, is_caused: bool = True) -> bytes:
+        """Returns the next line, which takes the body of another line back, and names it."""
         name = event_id or id_of(target)
         facts = Redaction(name, digests(target).line.hex(), "a password")
         given = {"event_id": name, "line_sha256": facts.line_sha256}
-        return self._notice(REDACTED, given, caused_by=(name,))
+        return self._notice(REDACTED, given, **({"caused_by": (name,)} if is_caused else {}))
 
     def seal(self, signer: SigningKey = ANN, *, count: int = 0, forged: bool = False) -> bytes:
         """Returns the next line, which seals the last `count` lines before it, else all."""
