@@ -96,6 +96,7 @@ class Ledger:
         self.facts = facts
         self.outcomes = outcomes or Outcomes()
         self.table = table
+        self.around: Ids = ()  # what reads name where no provenance is kept
         self.values = list(state.values())
         self.provenance: list[Ids] = [start] * len(table)
 

@@ -89,11 +89,13 @@ class Turn:
         for agent in agents:
             name = agent.name
             self._observed[name] = Observation(self._ledger, self.number, seed, name)
+        self._ledger.around = () if self._record.writes_decisions else (self._record.turn_id,)
         for attempt in range(self._participants.retries + 1):
             refused_names = await self._attempt(agents, attempt)
             if not refused_names:
                 break
             agents = [agent for agent in agents if agent.name in refused_names]
+        self._ledger.around = ()
         await self._apply(rules)
         await self._apply_rules(rules)
         self._participants.roster.end_turn()

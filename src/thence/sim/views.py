@@ -70,8 +70,9 @@ class Reads:
 
     @property
     def causes(self) -> dict[str, None]:
-        """The causes of what depends on all that was read."""
-        return {cause: None for ids in self.reads.values() for cause in ids}
+        """The causes of what depends on all that was read; at MILESTONE the turn's start."""
+        found = {cause: None for ids in self.reads.values() for cause in ids}
+        return found or dict.fromkeys(self.ledger.around)
 
     def value(self, index: int) -> Any:
         """Returns the value of the variable with an index."""
