@@ -175,18 +175,15 @@ class Appender:
             return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
 
         def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:
+            drafts = [draft(event, causes) for event, causes in pairs]  # or none at all is queued
             if timeout_s is not None:
-                drafts = [item for event, causes in pairs for item in draft(event, causes)]
-                self._committed(drafts, None, timeout_s, self._last)
+                self._committed([*chain(*drafts)], None, timeout_s, self._last)
                 return []
-            dropped = []
-            for event, causes in pairs:
-                is_queued = True
-                for item in draft(event, causes):
-                    is_queued = put(item)
-                if not is_queued:
-                    dropped.append(event)
-            return dropped
+            return [
+                event
+                for (event, _), items in zip(pairs, drafts, strict=True)
+                if not [put(item) for item in items][-1]
+            ]
 
         return take
 

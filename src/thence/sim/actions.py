@@ -57,6 +57,8 @@ class Accepted:
     @property
     def phase(self) -> str:
         """The phase of the changes of the action."""
+        if not (self.ordinal or self.attempt):
+            return "apply0"
         return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import perf_counter
+from types import GeneratorType
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -121,7 +122,7 @@ class Caller:
             _close_coroutines([*answers, *threaded.values()])
             raise
         for place, answer in enumerate(answers):
-            if _is_awaitable(answer):
+            if answer is not None and _is_awaitable(answer):
                 timeout_s = timeout_of(place) if timeout_of else None
                 wait = _Wait(part_of(place), timeout_s, self._report_wait_s)
                 threaded[place] = _await_within(limit, answer, wait)
@@ -262,8 +263,8 @@ def _component_of(call: Callable[..., object]) -> object:
 
 
 def _is_awaitable(answer: object) -> bool:
-    return (answer is not None and hasattr(type(answer), "__await__")) or (
-        inspect.isgenerator(answer) and inspect.isawaitable(answer)
+    return hasattr(type(answer), "__await__") or (
+        type(answer) is GeneratorType and inspect.isawaitable(answer)
     )
 
 

@@ -15,6 +15,8 @@ from thence.sim.run_events import NOBODY, Record
 from thence.sim.variables import IMMUTABLE, own_copy
 from thence.sim.views import Reads, RecordedState
 
+Details = tuple[tuple[int, str, Mapping[str, object]], ...]
+
 
 class Call:
     """The reads and writes of one call, or of one rule in it.
@@ -35,8 +37,8 @@ class Call:
         self.may_change = may_change
         self.reads: dict[int, Ids] = {}
         self.writes: dict[int, object] = {}
-        self.details: list[tuple[int, str, Mapping[str, object]]] = []
-        self.roster: list[RosterChange] = []
+        self.details: Details = ()
+        self.roster: tuple[RosterChange, ...] = ()
 
     def causes(self) -> dict[str, None]:
         """Returns the causes of a write of this call."""
@@ -61,18 +63,20 @@ class View(Reads):
         self,
         ledger: Ledger,
         record: Record,
-        seed: int,
         call: Call,
         agent_id: str = NOBODY,
         accepted: Accepted | None = None,
         roster: Roster | None = None,
     ) -> None:
-        super().__init__(ledger, record.turn, seed, agent_id)
+        self.turn = record.turn
+        self.agent_id = agent_id
+        self.ledger = ledger
+        self.reads = call.reads
         self._roster = roster
         self._record = record
         self._accepted = accepted
         self._call = call
-        self._outer: list[Call] = []
+        self._outer: tuple[Call, ...] = ()
 
     @property
     def phase(self) -> str:  # type: ignore[override]
@@ -84,7 +88,7 @@ class View(Reads):
         call = self._call
         if index in call.writes:
             return own_copy(call.writes[index])
-        for outer in reversed(self._outer):
+        for outer in self._outer:
             if index in outer.writes:
                 return own_copy(outer.writes[index])
         ledger = self.ledger
@@ -101,7 +105,7 @@ class View(Reads):
     ) -> None:
         """Records, as a DETAIL, the calculation of a variable's value."""
         index = self.ledger.table.index(scope, name)
-        self._call.details.append((index, calculation, values))
+        self._call.details += ((index, calculation, values),)
 
     def add_agent(
         self, agent: BaseAgent, initial: Mapping[str, object] = MappingProxyType({})
@@ -138,7 +142,7 @@ class View(Reads):
             )
         asked = self._roster.ask(change, self.turn)
         if asked is not None:
-            self._call.roster.append(asked)
+            self._call.roster += (asked,)
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
@@ -150,7 +154,7 @@ class View(Reads):
         indices = [self.ledger.table.index(*variable) for variable in may_change]
         outer = self._call
         call = Call(name, [[tuple(outer.causes())]], indices)
-        self._outer.append(outer)
+        self._outer = (outer, *self._outer)
         self._call = call
         try:
             yield
@@ -160,7 +164,7 @@ class View(Reads):
             mark_error(error, part)
             raise
         finally:
-            self._call = self._outer.pop()
+            self._call, self._outer = outer, self._outer[1:]
         self._close(call)
 
     def close(self) -> None:
@@ -196,8 +200,11 @@ class View(Reads):
     def _close(self, call: Call) -> None:
         ledger, record = self.ledger, self._record
         if not record.writes_decisions:
+            values = ledger.values
             for index, value in call.writes.items():
-                ledger.values[index] = self._altered(index, value, call.phase)
+                values[index] = (
+                    self._altered(index, value, call.phase) if record.alterations else value
+                )
             return
         causes: Iterable[str] = call.causes()
         for change in call.roster:
@@ -263,14 +270,12 @@ class Writes:
         self,
         ledger: Ledger,
         record: Record,
-        seed: int,
         accepted: Iterable[Accepted],
         reach: Mapping[str, tuple[int, ...]],
         state: RecordedState,
     ) -> None:
         self._ledger = ledger
         self._record = record
-        self._seed = seed
         self._accepted = {id(each.action): each for each in accepted}
         self._reach = reach
         self._state = state
@@ -287,7 +292,7 @@ class Writes:
         agent = action.agent_id or NOBODY
         inherited = (all_ids, self._state.reads.values())
         call = Call(phase, inherited, self._reach.get(agent, ()))
-        return View(self._ledger, self._record, self._seed, call, agent, accepted)
+        return View(self._ledger, self._record, call, agent, accepted)
 
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""

@@ -66,23 +66,24 @@ class Lineage:
 
     def _ancestors(self, ids: Iterable[str]) -> set[str]:
         found: set[str] = set()
-        generation = list(ids)
+        generation: Iterable[str] = ids
+        recent, older = self._recent, self._older
         for _ in range(_DEPTH_MAX):
-            parents = [cause for event_id in generation for cause in self._causes(event_id)]
-            generation = [cause for cause in dict.fromkeys(parents) if cause not in found]
-            found.update(generation)
+            parents: set[str] = set()
+            for event_id in generation:
+                parents.update(recent.get(event_id) or older.get(event_id, ()))
+            generation = parents - found
+            found |= parents
             if not generation or len(found) > _ANCESTORS_MAX:
                 break
         return found
-
-    def _causes(self, event_id: str) -> Ids:
-        return self._recent.get(event_id) or self._older.get(event_id, ())
 
 
 class Ledger:
     """The value and provenance of every variable during a run, by the variable's index.
 
-    `facts` are the engine's facts that never change, `outcomes` what components learned outside.
+    `facts` are the engine's facts that never change, `outcomes` what components learned outside,
+    `seed` is that of all random numbers.
     """
 
     def __init__(
@@ -92,8 +93,10 @@ class Ledger:
         start: Ids,
         facts: Any = None,
         outcomes: Outcomes | None = None,
+        seed: int = 0,
     ) -> None:
         self.facts = facts
+        self.seed = seed
         self.outcomes = outcomes or Outcomes()
         self.table = table
         self.around: Ids = ()  # what reads name where no provenance is kept

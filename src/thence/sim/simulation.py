@@ -169,12 +169,18 @@ class Simulation:
         part = Part("the engine, initializing")
         first_state = await await_result(part, lambda: engine.initialize_state(given))
         start = (self.record.start_id,) if self.record.writes_decisions else ()
-        self._ledger = Ledger(table, first_state, start, engine.facts, self.outcomes)
+        self._ledger = Ledger(
+            table,
+            first_state,
+            start,
+            engine.facts,
+            self.outcomes,
+            self.config.simulation.seed,
+        )
         self._participants = Participants(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
             retries=self.config.retries,
-            seed=self.config.simulation.seed,
             memory={},
             caller=Caller(self.config.simulation.threads),
             failures=policy_of(self.config, self._known_failures),
@@ -193,7 +199,7 @@ class Simulation:
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
         settings = self.config.simulation
-        state = RecordedState(self._ledger, self.record.turn, settings.seed)
+        state = RecordedState(self._ledger, self.record.turn)
         engine = self.components.engine
         part = Part("the engine, checking termination", lambda: state.causes)
         reason = await await_result(part, lambda: engine.check_termination(state))

@@ -24,7 +24,7 @@ from thence.sim.roster import Roster, RosterChange
 from thence.sim.run_events import NOBODY, Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
-from thence.sim.views import Observation, RecordedState
+from thence.sim.views import Observation, RecordedState, UnrecordedObservation
 
 _ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
 
@@ -50,7 +50,6 @@ class Participants(msgspec.Struct, frozen=True):
     roster: Roster
     validator: BaseValidator
     retries: int
-    seed: int
     memory: dict[str, tuple[str, ...]]
     caller: Caller
     failures: FailurePolicy
@@ -81,14 +80,18 @@ class Turn:
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
         self._agents: tuple[BaseAgent, ...] = ()
+        self._accepts_all = (
+            _takes_all(participants.validator)
+            and not record.writes_decisions
+            and not record.alterations
+        )
 
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
-        seed = self._participants.seed
         agents: Sequence[BaseAgent] = self._begin()
-        for agent in agents:
-            name = agent.name
-            self._observed[name] = Observation(self._ledger, self.number, seed, name)
+        ledger, number = self._ledger, self.number
+        observation = Observation if self._record.writes_decisions else UnrecordedObservation
+        self._observed = {each.name: observation(ledger, number, each.name) for each in agents}
         self._ledger.around = () if self._record.writes_decisions else (self._record.turn_id,)
         for attempt in range(self._participants.retries + 1):
             refused_names = await self._attempt(agents, attempt)
@@ -118,8 +121,12 @@ class Turn:
 
     async def _attempt(self, agents: Sequence[BaseAgent], attempt: int) -> set[str]:
         """Gets the agents' decisions and their verdicts; returns the names of refused agents."""
+        answers = await self._ask(agents, attempt)
+        if self._accepts_all:
+            self._accept_all(agents, answers)
+            return set()
         proposals: list[Proposal] = []
-        for agent, answer in zip(agents, await self._ask(agents, attempt), strict=True):
+        for agent, answer in zip(agents, answers, strict=True):
             name = agent.name
             actions = answer if isinstance(answer, Fault) else self._actions(name, answer)
             if isinstance(actions, Fault):
@@ -145,6 +152,22 @@ class Turn:
             for name, refused in rejections.items():
                 self._start_retry(name, refused, attempt)
         return set(rejections)
+
+    def _accept_all(self, agents: Sequence[BaseAgent], answers: Sequence[Decision | Fault]) -> None:
+        """Accepts every action where no event names it: nothing is built for its decision."""
+        accepted = self._accepted
+        for agent, answer in zip(agents, answers, strict=True):
+            if answer is None:
+                continue
+            name = agent.name
+            actions = answer if isinstance(answer, Fault) else self._actions(name, answer)
+            if isinstance(actions, Fault):
+                self._fail(name, actions, 0)
+                continue
+            accepted[name] = [
+                Accepted(_of_agent(action, name), 0, ordinal, ())
+                for ordinal, action in enumerate(actions)
+            ]
 
     async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | Fault]:
         """Returns each agent's answer; where a failure is known, the agent is not called."""
@@ -219,9 +242,7 @@ class Turn:
         if record.alterations:
             found = record.altered_actions(name, attempt, actions)
         for ordinal, answer in found:
-            action = answer
-            if answer.agent_id != name:
-                action = msgspec.structs.replace(answer, agent_id=name)
+            action = _of_agent(answer, name)
             decided = record.decision(action, attempt, ordinal, causes)
             if decided is not None:
                 proposals.append(Proposal(action, attempt, ordinal, decided))
@@ -231,21 +252,22 @@ class Turn:
 
     def _observed_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's reads in this turn, and of its memory."""
-        return (*self._observed[name].causes, *self._participants.memory.get(name, ()))
+        observed, memory = self._observed[name].causes, self._participants.memory
+        return (*observed, *memory[name]) if name in memory else tuple(observed)
 
     def _decision_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's decision now, with those of another attempt."""
-        return (*self._observed_causes(name), *self._notices.get(name, ()))
+        causes = self._observed_causes(name)
+        return (*causes, *self._notices[name]) if name in self._notices else causes
 
     async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, Ids]]:
         """Returns each proposal's verdict with the causes of the validator's reads."""
         validator = self._participants.validator
         judge = validator.validate_action
-        if getattr(judge, "__func__", None) is BaseValidator.validate_action:
+        if _takes_all(validator):
             return [_ACCEPTED] * len(proposals)
-        seed = self._participants.seed
         states = [
-            RecordedState(self._ledger, self.number, seed, proposal.action.agent_id)
+            RecordedState(self._ledger, self.number, proposal.action.agent_id)
             for proposal in proposals
         ]
 
@@ -303,11 +325,10 @@ class Turn:
 
     async def _apply(self, rules: Rules) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""
-        seed = self._participants.seed
         accepted = [each for agent in self._agents for each in self._accepted.get(agent.name, ())]
-        state = RecordedState(self._ledger, self.number, seed)
+        state = RecordedState(self._ledger, self.number)
         reach = self._participants.roster.reach
-        writes = Writes(self._ledger, self._record, seed, accepted, reach, state)
+        writes = Writes(self._ledger, self._record, accepted, reach, state)
         actions = [each.action for each in accepted]
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
@@ -327,13 +348,15 @@ class Turn:
         for name, causes in self._inaction.items():
             for index in reach.get(name, ()):
                 known = provenance[index]
-                if set(causes).difference(known):
-                    provenance[index] = record.provenance((*known, *causes))
+                for cause in causes:
+                    if cause not in known:
+                        provenance[index] = record.provenance((*known, *causes))
+                        break
 
     async def _apply_rules(self, rules: Rules) -> None:
         call = Call("rules")
         roster = self._participants.roster
-        view = View(self._ledger, self._record, self._participants.seed, call, roster=roster)
+        view = View(self._ledger, self._record, call, roster=roster)
         before = self._ledger.state(self.number)
         part = Part("the engine, applying its rules", call.causes)
         result = await await_result(part, partial(rules.apply_engine_rules, view))
@@ -358,12 +381,21 @@ class Turn:
         _warn_of_unrecorded(self._ledger, self.number, changed)
         call = Call(f"{phase}-unrecorded", [[self._all_ids()]])
         call.writes.update({index: result.values()[index] for index in changed})
-        View(self._ledger, self._record, self._participants.seed, call, NOBODY).close()
+        View(self._ledger, self._record, call, NOBODY).close()
 
     def _all_ids(self) -> Ids:
         """Returns the ids of the events that represent the actions of the turn."""
         every = [each for accepted in self._accepted.values() for each in accepted]
         return tuple([each.event_id for each in every if each.event_id])
+
+
+def _takes_all(validator: BaseValidator) -> bool:
+    judge = validator.validate_action
+    return getattr(judge, "__func__", None) is BaseValidator.validate_action
+
+
+def _of_agent(action: Action, name: str) -> Action:
+    return action if action.agent_id == name else msgspec.structs.replace(action, agent_id=name)
 
 
 def _no_verdict(verdict: object, part: Part) -> ThenceError:

@@ -19,7 +19,7 @@ from thence.errors import ThenceError
 GLOBAL = "global"
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
 IMMUTABLE = frozenset((float, int, bool, str))
-_NO_NAMES: Mapping[str, int] = {}
+NO_NAMES: Mapping[str, int] = {}
 _NUMBERS: Mapping[str, type] = {"int": int, "float": float}
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float": (float, int),
@@ -115,6 +115,7 @@ class VariableTable:
     """All variables of a run, found by index or by scope and name.
 
     A scope is added with all its variables; their indices follow those of earlier scopes.
+    `by_scope` has the index of each variable by scope and name.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class VariableTable:
     ) -> None:
         per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
         self._variables: list[Variable] = []
-        self._by_scope: dict[str, dict[str, int]] = {}
+        self.by_scope: dict[str, dict[str, int]] = {}
         self._fast: list[tuple[type, float, float]] = []
         self._add(GLOBAL, tuple(global_vars))
         for name in places:
@@ -165,12 +166,12 @@ class VariableTable:
 
     def names(self, scope: str) -> Mapping[str, int]:
         """Returns the index of each variable of one owner by name; {} for an unknown owner."""
-        return self._by_scope.get(scope, _NO_NAMES)
+        return self.by_scope.get(scope, NO_NAMES)
 
     def index(self, scope: str, name: str) -> int:
         """Returns the index of a variable; ThenceError, with the nearest name, if it is unknown."""
         try:
-            return self._by_scope[scope][name]
+            return self.by_scope[scope][name]
         except KeyError:
             raise self.unknown(scope, name) from None
 
@@ -180,7 +181,7 @@ class VariableTable:
 
     def scopes(self) -> tuple[str, ...]:
         """Returns the owners of variables, in the order of the indices."""
-        return tuple(scope for scope, names in self._by_scope.items() if names)
+        return tuple(scope for scope, names in self.by_scope.items() if names)
 
     def defaults(self) -> tuple[object, ...]:
         """Returns each variable's default, in the order of the indices."""
@@ -207,7 +208,7 @@ class VariableTable:
         )
 
     def _add(self, scope: str, declarations: Iterable[Declaration]) -> None:
-        names = self._by_scope[scope] = {}
+        names = self.by_scope[scope] = {}
         for declaration in declarations:
             names[declaration.name] = index = len(self._variables)
             self._variables.append(Variable(index, scope, declaration))

@@ -16,7 +16,7 @@ from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import RecordedOutcome
 from thence.sim.state import State
 from thence.sim.streams import stream
-from thence.sim.variables import GLOBAL, IMMUTABLE, own_copy
+from thence.sim.variables import GLOBAL, IMMUTABLE, NO_NAMES, own_copy
 
 
 class Owned:
@@ -27,7 +27,7 @@ class Owned:
     def __init__(self, view: "Reads", scope: str) -> None:
         self._view = view
         self._scope = scope
-        self._names = view.ledger.table.names(scope)
+        self._names = view.ledger.table.by_scope.get(scope, NO_NAMES)
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -51,22 +51,24 @@ class Owned:
 class Reads:
     """A view that records the provenance of each variable read.
 
-    `facts` are the engine's facts that never change, such as a map; they are no causes. `reads`
-    holds the provenance of what was read, by the index of the variable.
+    `reads` holds the provenance of what was read, by the index of the variable.
     """
 
-    __slots__ = ("_seed", "agent_id", "facts", "ledger", "reads", "turn")
+    __slots__ = ("agent_id", "ledger", "reads", "turn")
 
     phase = "decide"
     """The phase of a turn in which this view reads, as steps name it."""
 
-    def __init__(self, ledger: Ledger, turn: int, seed: int, agent_id: str = "-") -> None:
-        self.facts = ledger.facts
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str = "-") -> None:
         self.turn = turn
         self.agent_id = agent_id
         self.reads: dict[int, Ids] = {}
         self.ledger = ledger
-        self._seed = seed
+
+    @property
+    def facts(self) -> Any:
+        """The engine's facts that never change, such as a map; they are no causes."""
+        return self.ledger.facts
 
     @property
     def causes(self) -> dict[str, None]:
@@ -158,7 +160,7 @@ class Reads:
 
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
-        return stream(self._seed, self.agent_id, self.turn, purpose)
+        return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
 
 
 class Observation(Reads):
@@ -169,14 +171,17 @@ class Observation(Reads):
 
     __slots__ = ("_own", "rejections")
 
-    def __init__(self, ledger: Ledger, turn: int, seed: int, agent_id: str) -> None:
-        super().__init__(ledger, turn, seed, agent_id)
-        self._own = ledger.table.names(f"agent/{agent_id}")
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
+        self.turn = turn
+        self.agent_id = agent_id
+        self.reads = {}
+        self.ledger = ledger
+        self._own = ledger.table.by_scope.get(f"agent/{agent_id}", NO_NAMES)
         self.rejections: tuple[Rejection, ...] = ()
 
     def copy(self) -> "Observation":
         """Returns an observation with the same reads, which reads of the original don't change."""
-        twin = Observation(self.ledger, self.turn, self._seed, self.agent_id)
+        twin = Observation(self.ledger, self.turn, self.agent_id)
         twin.reads = self.reads.copy()
         twin.rejections = self.rejections
         return twin
@@ -186,6 +191,17 @@ class Observation(Reads):
             return self.value(self._own[name])
         except KeyError:
             raise self.ledger.table.unknown(f"agent/{self.agent_id}", name) from None
+
+
+class UnrecordedObservation(Observation):
+    """An observation at MILESTONE, where nothing names what an agent read."""
+
+    __slots__ = ()
+
+    def value(self, index: int) -> Any:
+        """Returns the value of the variable with an index."""
+        value = self.ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
 
 
 class RecordedState(Reads):

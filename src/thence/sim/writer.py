@@ -39,6 +39,7 @@ from thence.sim.verbosity import VerbosityLevel, level_of
 
 STOP_S = 10.0
 _APPEND_S = 30.0
+_PART_EVENTS = 256
 # error types of SYSTEM events that are written at every verbosity, and from DECISION up
 _FAILURES = frozenset(("run_failed", "agent_failed"))
 _REFUSALS = frozenset(("action_rejected", "action_retried"))
@@ -107,6 +108,8 @@ class EventWriter:
         wait_s = _APPEND_S if is_sync else None
         self._append = self._log.for_host(draft_of, wait_s)
         self._append_members = self._log.for_host(draft_of_members, wait_s)
+        # an effect must not name a cause of the same part that a full queue has dropped
+        self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._lending = Lending()
         self._lending_lock = RLock()
         self._has_lent = False
@@ -179,10 +182,9 @@ class EventWriter:
         if not self._is_started or self._is_stopped:
             self._begin()
         around, inherited = current_causes(), self._inherited_causes
-        # an effect must not name a cause of the same piece that the queue has dropped
-        parts = (piece,) if self.mode is WriteMode.SYNC else zip(piece)
-        for part in parts:
-            pairs = []
+        size = len(piece) if self.mode is WriteMode.SYNC else self._part_events
+        for start in range(0, len(piece), size):
+            part, pairs = piece[start : start + size], []
             for members in part:
                 causes = members.caused_by
                 causes += around or (() if causes else inherited)
@@ -198,6 +200,10 @@ class EventWriter:
         except WriterClosed:
             raise
         except ThenceError as error:
+            if self.mode is WriteMode.ASYNC and len(pairs) > 1:  # none of them was queued
+                for pair in pairs:
+                    self._emit_pairs([pair])
+                return
             refused = [members for members, _ in pairs]
             self._failed_count += len(refused)
             event_ids = [members.event_id for members in refused]
