@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from thence.sim.orchestrator import SimulationOrchestrator
+    from thence.sim.waits import OnWait
 
 
 @click.command("resume", **help_with("thence sim resume my-run"))
@@ -30,7 +32,11 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
 
     out = current()
     folder = find_log(out, run)
-    return _played(out, is_json, lambda show: resume(folder, max_turns=turns, on_turn=show))
+    return _played(
+        out,
+        is_json,
+        lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait),
+    )
 
 
 @click.command("replay", **help_with("thence sim replay my-run"))
@@ -47,12 +53,16 @@ def replay_command(run: str, is_json: bool) -> int:
 
     from thence.cli.exit_codes import FAILED
     from thence.cli.shared.locate import find_log
-    from thence.cli.shared.progress import turns_played
+    from thence.cli.shared.progress import is_drawn, turns_played, waiting_line
+    from thence.cli.shared.run_progress import send_records_to_stderr
     from thence.sim.again import replay
 
     out = current()
     folder = find_log(out, run)
-    found = replay(folder, on_turn=turns_played(out))
+    is_line = is_drawn(out)
+    send_records_to_stderr(out, names_waits=not is_line)
+    with waiting_line(out) if is_line else nullcontext() as wait:
+        found = replay(folder, on_turn=turns_played(out), on_wait=wait)
     if is_json:
         out.json(msgspec.structs.asdict(found))
     elif not found.step:
@@ -109,7 +119,7 @@ def branch_command(
     return _played(
         out,
         is_json,
-        lambda show: branch(
+        lambda show, wait: branch(
             folder,
             at,
             set=changes[0],
@@ -117,19 +127,22 @@ def branch_command(
             output_root=root,
             max_turns=turns,
             on_turn=show,
+            on_wait=wait,
         ),
     )
 
 
 def _played(
-    out: Output, is_json: bool, make: "Callable[[Callable[[Any], None]], SimulationOrchestrator]"
+    out: Output,
+    is_json: bool,
+    make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
     from thence.cli.shared.progress import progress
     from thence.cli.shared.run_progress import play_to_end, report_end
 
-    with progress(out) as show:
-        result = play_to_end(out, make, show)
+    with progress(out) as display:
+        result = play_to_end(out, make, display)
     return report_end(out, result, is_json=is_json)
 
 
