@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.waits import Asked, Waits
+from thence.sim.waits import LoopCalls, Waits
 from thence.sim.worker_threads import CallEnd, WorkerThreads
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class Caller:
         threaded: dict[int, Coroutine[Any, Any, Any]] = {}
         slots = asyncio.Semaphore(max(1, threads_max or self._threads_max))
         limit = asyncio.Semaphore(CONCURRENT_MAX)
-        self._waits.asked = Asked(lambda place: part_of(place).component, len(calls), answers)
+        self._waits.asked = LoopCalls(lambda place: part_of(place).component, len(calls), answers)
         before_s = perf_counter()
         try:
             for place, (call, arguments) in enumerate(calls):

@@ -50,7 +50,7 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int]
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+class RunWait(msgspec.Struct, frozen=True, kw_only=True):
     """The component that has kept a run waiting for longest, in `turn`; 0 is before the first.
 
     `others` counts further components that the run waits for, `waited_s` are seconds.

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from thence.sim.result import Waiting
+from thence.sim.result import RunWait
 
 LOOK_EVERY_S = 0.5
 NAMED_AFTER_S = 2.0
@@ -23,7 +23,7 @@ _NAME = "thence-waits"
 _JOIN_S = 1.0
 
 # called in the watching thread: with what the run waits for, and with None when that has ended
-OnWait = Callable[[Waiting | None], None]
+OnWait = Callable[[RunWait | None], None]
 ComponentOf = Callable[[int], str]
 
 
@@ -36,7 +36,7 @@ class Wait(msgspec.Struct, eq=False):
     is_recorded: bool = False
 
 
-class Asked(msgspec.Struct, frozen=True, eq=False):
+class LoopCalls(msgspec.Struct, frozen=True, eq=False):
     """Calls that are made one after another on the loop's thread; `answers` grows with them."""
 
     component_of: ComponentOf
@@ -51,9 +51,9 @@ class Waits:
     """
 
     def __init__(self) -> None:
-        self.asked: Asked | None = None
+        self.asked: LoopCalls | None = None
         self._pending: dict[Wait, None] = {}
-        self._seen: tuple[Asked, int, Wait] | None = None
+        self._seen: tuple[LoopCalls, int, Wait] | None = None
 
     @contextmanager
     def waiting_for(self, component: str) -> Iterator[Wait]:
@@ -132,7 +132,7 @@ class Watch:
             turn, turns_max = self._turn_of()
             waited_s = monotonic() - waits[0].since_s
             on_wait(
-                Waiting(
+                RunWait(
                     turn=turn,
                     max_turns=turns_max,
                     component=waits[0].component,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,16 +52,15 @@ def replay_command(run: str, is_json: bool) -> int:
 
     from thence.cli.exit_codes import FAILED
     from thence.cli.shared.locate import find_log
-    from thence.cli.shared.progress import is_drawn, turns_played, waiting_line
+    from thence.cli.shared.progress import turns_played
     from thence.cli.shared.run_progress import send_records_to_stderr
     from thence.sim.again import replay
 
     out = current()
     folder = find_log(out, run)
-    is_line = is_drawn(out)
-    send_records_to_stderr(out, names_waits=not is_line)
-    with waiting_line(out) if is_line else nullcontext() as wait:
-        found = replay(folder, on_turn=turns_played(out), on_wait=wait)
+    with turns_played(out) as (on_turn, on_wait):
+        send_records_to_stderr(out, names_waits=on_wait is None)
+        found = replay(folder, on_turn=on_turn, on_wait=on_wait)
     if is_json:
         out.json(msgspec.structs.asdict(found))
     elif not found.step:

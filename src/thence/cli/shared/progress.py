@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from thence.cli.output import Output, plain
-from thence.cli.shared.run_progress import Display
+from thence.cli.shared.run_progress import RunDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from thence.sim.result import TurnProgress, Waiting
+    from thence.sim.result import RunWait, TurnProgress
     from thence.sim.state import State
     from thence.sync.engine import RoundProgress
 
@@ -27,15 +27,15 @@ def is_drawn(out: Output) -> bool:
 
 
 @contextmanager
-def progress(out: Output) -> Iterator[Display]:
+def progress(out: Output) -> Iterator[RunDisplay]:
     """Yields the display of a run."""
     if out.is_quiet:
-        yield Display(lambda turn, state: None)
+        yield RunDisplay(lambda turn, state: None)
     elif is_drawn(out):
         with bar(out) as display:
             yield display
     else:
-        yield Display(lambda turn, state: write_line(out, turn))
+        yield RunDisplay(lambda turn, state: write_line(out, turn))
 
 
 def write_line(out: Output, turn: "TurnProgress") -> None:
@@ -52,7 +52,7 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(found) or f"{sum(counts.values()):,} events"
 
 
-def waiting_text(waiting: "Waiting") -> str:
+def waiting_text(waiting: "RunWait") -> str:
     """Returns the line of a run that waits for a component."""
     others = f" and {waiting.others} more" if waiting.others else ""
     return (
@@ -62,35 +62,46 @@ def waiting_text(waiting: "Waiting") -> str:
 
 
 @contextmanager
-def waiting_line(out: Output) -> "Iterator[Callable[[Waiting | None], None]]":
-    """Yields a function that draws a line on a terminal while a run waits for a component."""
+def turns_played(
+    out: Output,
+) -> "Iterator[tuple[Callable[[int, int], None], Callable[[RunWait | None], None] | None]]":
+    """Yields the functions `on_turn` and `on_wait` of a replay.
+
+    A terminal shows one line, which is redrawn; elsewhere `on_turn` writes ten lines.
+    """
+
+    def write(turn: int, turns: int) -> None:
+        interval = max(1, -(-turns // LINES_MAX))
+        if not out.is_quiet and (turn % interval == 0 or turn == turns):
+            out.notice(f"turn {turn} of {turns}")
+
+    if not is_drawn(out):
+        yield write, None
+        return
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
-    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-
-        def show(waiting: "Waiting | None") -> None:
-            text = plain(waiting_text(waiting)) if waiting else ""
-            live.update(Text(text), refresh=True)
-
-        yield show
-
-
-def turns_played(out: Output) -> Callable[[int, int], None]:
-    """Returns the function to call with a turn and the number of turns; it writes ten lines."""
+    turn_text = line_text = ""
 
     def show(turn: int, turns: int) -> None:
-        interval = max(1, -(-turns // LINES_MAX))
-        if not out.is_quiet and (turn % interval == 0 or turn == turns):
-            out.notice(f"turn {turn} of {turns}")
+        nonlocal turn_text, line_text
+        turn_text = line_text = f"turn {turn} of {turns}"
 
-    return show
+    def wait(waiting: "RunWait | None") -> None:
+        nonlocal line_text
+        line_text = waiting_text(waiting) if waiting else turn_text
+
+    def line() -> Text:
+        return Text(plain(line_text))
+
+    with Live(console=console, get_renderable=line, refresh_per_second=10, transient=True):
+        yield show, wait
 
 
 @contextmanager
-def bar(out: Output) -> Iterator[Display]:
+def bar(out: Output) -> Iterator[RunDisplay]:
     """Yields a display that draws a bar with the turns and the events so far.
 
     While the run waits for a component, a line that names it stands in place of the bar.
@@ -109,7 +120,7 @@ def bar(out: Output) -> Iterator[Display]:
     )
     drawn = Progress(*columns, console=console)
     task = drawn.add_task("", total=None, counts="")
-    waiting_for: Waiting | None = None
+    waiting_for: RunWait | None = None
 
     def line() -> "RenderableType":
         return Text(plain(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
@@ -121,13 +132,13 @@ def bar(out: Output) -> Iterator[Display]:
         counts = counts_text(turn.counts)
         drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
 
-    def wait(waiting: "Waiting | None") -> None:
+    def wait(waiting: "RunWait | None") -> None:
         nonlocal waiting_for
         waiting_for = waiting
 
     # its thread draws, also while a component blocks the thread of the run
     with Live(console=console, get_renderable=line, refresh_per_second=10):
-        yield Display(show, wait)
+        yield RunDisplay(show, wait)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from thence.cli.output import Output
 if TYPE_CHECKING:
     from thence.sim.config import SimulationConfig
     from thence.sim.orchestrator import SimulationOrchestrator
-    from thence.sim.result import RunResult, TurnProgress, Waiting
+    from thence.sim.result import RunResult, RunWait, TurnProgress
     from thence.sim.state import State
     from thence.sim.waits import OnWait
 
 
-class Display(NamedTuple):
+class RunDisplay(NamedTuple):
     """The functions that show a run: after each turn, and while it waits for a component.
 
     Without `wait`, a component that gives no answer is named by a log record. It is called in
@@ -21,11 +21,11 @@ class Display(NamedTuple):
     """
 
     turn: Callable[["TurnProgress", "State"], None]
-    wait: "Callable[[Waiting | None], None] | None" = None
+    wait: "Callable[[RunWait | None], None] | None" = None
 
 
 def play(
-    out: Output, config: "SimulationConfig", display: Display, settings: Mapping[str, Any]
+    out: Output, config: "SimulationConfig", display: RunDisplay, settings: Mapping[str, Any]
 ) -> "RunResult":
     """Runs a scenario to its end, in a new folder under the output root.
 
@@ -46,7 +46,7 @@ def play(
 def play_to_end(
     out: Output,
     make: "Callable[[Callable[[TurnProgress], None], OnWait | None], SimulationOrchestrator]",
-    display: Display,
+    display: RunDisplay,
 ) -> "RunResult":
     """Plays the run that `make` returns for the functions `on_turn` and `on_wait`."""
     from thence.sim.result import RunResult
