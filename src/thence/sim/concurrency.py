@@ -64,11 +64,19 @@ class Caller:
 
     async def ask_one(self, part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
         """Returns the result of a call, awaited if needed; an error is marked with the part."""
-        with marking_errors(part), self._waits.waiting_for(part.component):
+        self._waits.asked = LoopCalls(lambda place: part.component, 1, ())
+        try:
             answer = call()
-            if inspect.isawaitable(answer):
-                return await cast(Awaitable[T], answer)
+        except Exception as error:
+            mark_error(error, part)
+            raise
+        finally:
+            self._waits.asked = None
+        if not inspect.isawaitable(answer):
             return answer
+        with marking_errors(part), self._waits.waiting_for(part.component) as wait:
+            wait.task = asyncio.current_task()
+            return await cast(Awaitable[T], answer)
 
     async def ask(
         self,
