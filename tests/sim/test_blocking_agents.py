@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import logging
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import pytest
 from tests.sim.toys import Doer, add, always, config, played
 
 from thence.sim.concurrency import SLOW_S, Caller, Part
+from thence.sim.waits import Waits, Watch
 
 pytestmark = pytest.mark.promise("O9a")
 WAIT_S = 30
@@ -89,36 +89,57 @@ def test_blocking_validator_is_never_entered_twice_at_a_time():
     assert len(threads) > 1
 
 
-@pytest.mark.parametrize("is_async", [True, False])
-def test_component_that_is_waited_for_is_named(caplog, is_async):
-    is_named = threading.Event()
+@pytest.mark.parametrize("kind", ["called", "awaited", "in a thread"])
+def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, caplog, kind):
+    monkeypatch.setattr("thence.sim.waits.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.waits.NAMED_AFTER_S", 0.03)
+    monkeypatch.setattr("thence.sim.waits.RECORDED_AFTER_S", 0.06)
+    is_recorded = threading.Event()
+    waits = Waits()
+    named = []
 
-    class Named(logging.Handler):
-        def emit(self, record):
-            is_named.set()
-
-    def waits():
-        is_named.wait(WAIT_S)
+    def on_wait(waiting):
+        named.append(waiting)
+        if caplog.records:
+            is_recorded.set()
 
     async def waits_async():
-        await asyncio.to_thread(is_named.wait, WAIT_S)
+        await asyncio.to_thread(is_recorded.wait, WAIT_S)
 
-    logger = logging.getLogger("thence.sim")
-    handler = Named()
-    logger.addHandler(handler)
-    try:
-        caller = Caller(report_wait_s=0.01)
+    def waits_here():
+        is_recorded.wait(WAIT_S)
+
+    with Watch(waits, lambda: (3, 50), on_wait):
         asyncio.run(
-            caller.ask(
-                [(waits_async if is_async else waits, ())],
+            Caller(waits=waits).ask(
+                [(waits_async if kind == "awaited" else waits_here, ())],
                 lambda place: Part("agent ada"),
-                timeout_of=None if is_async else lambda place: 2 * WAIT_S,
+                timeout_of=(lambda place: 2 * WAIT_S) if kind == "in a thread" else None,
             )
         )
-    finally:
-        logger.removeHandler(handler)
-    assert "still_waiting" in caplog.text
+    assert (named[0].turn, named[0].component, named[0].others) == (3, "agent ada", 0)
+    assert caplog.text.count("still_waiting") == 1
     assert "agent ada" in caplog.text
+    assert "thence-waits" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting():
+    waits = Waits()
+    seen = []
+
+    async def awaits():
+        await asyncio.sleep(0)
+
+    async def blocks():
+        looks = threading.Thread(target=lambda: seen.extend(waits.longer_than(0)))
+        looks.start()
+        looks.join()
+
+    names = ["agent ada", "agent bob"]
+    asyncio.run(
+        Caller(waits=waits).ask([(awaits, ()), (blocks, ())], lambda place: Part(names[place]))
+    )
+    assert [wait.component for wait in seen] == ["agent bob", "agent ada"]
 
 
 HANGING_RUN = """

@@ -27,7 +27,7 @@ from thence.sim.events import (
 from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
 from thence.sim.recorded.run import RecordedRun, open_run
 from thence.sim.recorded.table import Table
-from thence.sim.result import RunResult, TurnProgress
+from thence.sim.result import RunResult, RunWait, TurnProgress
 from thence.sim.settings import (
     AgentSettings,
     ComponentSettings,
@@ -75,6 +75,7 @@ __all__ = [
     "RoadSettings",
     "RunResult",
     "RunSettings",
+    "RunWait",
     "SimulationConfig",
     "SimulationOrchestrator",
     "SpatialSettings",

@@ -32,6 +32,7 @@ from thence.sim.simulation import Simulation
 from thence.sim.stored_steps import StoredSteps
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import level_of
+from thence.sim.waits import OnWait
 
 OnTurn = Callable[[TurnProgress], None]
 
@@ -59,6 +60,7 @@ def resume(
     validator: BaseValidator | None = None,
     max_turns: int | None = None,
     on_turn: OnTurn | None = None,
+    on_wait: OnWait | None = None,
 ) -> SimulationOrchestrator:
     """Returns the run in a folder, ready to go on where a kill, a stop or a failure ended it.
 
@@ -86,6 +88,7 @@ def resume(
             engine=components.engine,
             validator=components.validator,
             on_turn=on_turn,
+            on_wait=on_wait,
             again=PlayedAgain(
                 outcomes=read_outcomes(run.folder),
                 altered=_altered(run),
@@ -105,11 +108,13 @@ def replay(
     engine: BaseEngine | None = None,
     validator: BaseValidator | None = None,
     on_turn: Callable[[int, int], None] | None = None,
+    on_wait: OnWait | None = None,
 ) -> Replay:
     """Plays the complete turns of a run again in memory, and compares all their events.
 
     Nothing is written and nothing outside is asked: outcomes are those recorded. `on_turn` is
-    called with the turn and the number of turns. Blocks; call it in a thread of a running loop.
+    called with the turn and the number of turns, `on_wait` as by the orchestrator. Blocks; call it
+    in a thread of a running loop.
     Raises ScenarioError, and ThenceError where components must be given again.
     """
     with RecordedRun(folder) as run:
@@ -135,7 +140,8 @@ def replay(
             known_failures=_failures(events),
         )
     try:
-        asyncio.run(_play(simulation, turns, on_turn))
+        with simulation.watched(on_wait):
+            asyncio.run(_play(simulation, turns, on_turn))
         stored.check_done(())
     except RunDiverged as error:
         return msgspec.structs.replace(found, step=error.step, difference=str(error.cause))
@@ -155,6 +161,7 @@ def branch(
     run_id: str | None = None,
     max_turns: int | None = None,
     on_turn: OnTurn | None = None,
+    on_wait: OnWait | None = None,
 ) -> SimulationOrchestrator:
     """Returns a new run that is as another one up to turn `at`, then goes on with changes.
 
@@ -176,6 +183,7 @@ def branch(
             validator=validator,
             run_id=run_id,
             on_turn=on_turn,
+            on_wait=on_wait,
             again=PlayedAgain(
                 outcomes=read_outcomes(run.folder),
                 altered=altered,

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from thence.errors import ThenceError
+from thence.sim.waits import LoopCalls, Waits
 from thence.sim.worker_threads import CallEnd, WorkerThreads
 
 T = TypeVar("T")
@@ -25,7 +26,6 @@ THREADS_MAX = 32
 SLOW_S = 0.005
 # so many quick calls one after another bring a component back to the loop's thread
 QUICK_CALLS = 20
-REPORT_WAIT_S = 10.0
 _MARK = "_thence_fault"
 
 Calls = Sequence[tuple[Callable[..., Any], tuple[object, ...]]]
@@ -47,32 +47,37 @@ class Fault(msgspec.Struct, frozen=True):
     error: Exception
 
 
-async def await_result(part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
-    """Returns the result of a call, awaited if needed; an error is marked with the part."""
-    with marking_errors(part):
-        answer = call()
-        if inspect.isawaitable(answer):
-            return await cast(Awaitable[T], answer)
-        return answer
-
-
 class Caller:
-    """The caller of a run's agents and validator, which knows those that block.
+    """The caller of a run's components, which knows those that block.
 
     At most `threads_max` calls are in threads at a time, besides those that were abandoned. With 0
-    only components with a timeout are called in a thread, one after another. A component that
-    gives no answer for `report_wait_s` seconds is reported by a log record.
+    only components with a timeout are called in a thread, one after another. `waits` are the calls
+    without an answer yet.
     """
 
-    def __init__(
-        self, threads_max: int = THREADS_MAX, report_wait_s: float = REPORT_WAIT_S
-    ) -> None:
+    def __init__(self, threads_max: int = THREADS_MAX, waits: Waits | None = None) -> None:
         self._threads_max = threads_max
-        self._report_wait_s = report_wait_s
+        self._waits = waits or Waits()
         self._threads = WorkerThreads()
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._quick_calls: dict[int, tuple[object, int]] = {}
         self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
+
+    async def ask_one(self, part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
+        """Returns the result of a call, awaited if needed; an error is marked with the part."""
+        self._waits.asked = LoopCalls(lambda place: part.component, 1, ())
+        try:
+            answer = call()
+        except Exception as error:
+            mark_error(error, part)
+            raise
+        finally:
+            self._waits.asked = None
+        if not inspect.isawaitable(answer):
+            return answer
+        with marking_errors(part), self._waits.waiting_for(part.component) as wait:
+            wait.task = asyncio.current_task()
+            return await cast(Awaitable[T], answer)
 
     async def ask(
         self,
@@ -94,13 +99,14 @@ class Caller:
         threaded: dict[int, Coroutine[Any, Any, Any]] = {}
         slots = asyncio.Semaphore(max(1, threads_max or self._threads_max))
         limit = asyncio.Semaphore(CONCURRENT_MAX)
+        self._waits.asked = LoopCalls(lambda place: part_of(place).component, len(calls), answers)
         before_s = perf_counter()
         try:
             for place, (call, arguments) in enumerate(calls):
                 if timeout_of is not None or self._quick_calls:
                     timeout_s = timeout_of(place) if timeout_of else None
                     if self._is_for_thread(call, timeout_s):
-                        wait = _Wait(part_of(place), timeout_s, self._report_wait_s)
+                        wait = _Wait(part_of(place), timeout_s, self._waits)
                         threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
                         answers.append(None)
                         before_s = perf_counter()
@@ -121,10 +127,12 @@ class Caller:
         except BaseException:
             _close_coroutines([*answers, *threaded.values()])
             raise
+        finally:
+            self._waits.asked = None
         for place, answer in enumerate(answers):
             if answer is not None and _is_awaitable(answer):
                 timeout_s = timeout_of(place) if timeout_of else None
-                wait = _Wait(part_of(place), timeout_s, self._report_wait_s)
+                wait = _Wait(part_of(place), timeout_s, self._waits)
                 threaded[place] = _await_within(limit, answer, wait)
         if threaded:
             await _fill_in(answers, threaded, collects)
@@ -178,34 +186,24 @@ class Caller:
 
 
 class _Wait(msgspec.Struct, frozen=True):
-    """The wait for one call's answer."""
+    """The terms on which one call's answer is waited for."""
 
     part: Part
     timeout_s: float | None
-    report_s: float
+    waits: Waits
 
     async def until_done(self, future: "asyncio.Future[Any]") -> bool:
         """Waits for a future; without a result in time it is cancelled and False returned."""
-        report = self.report_later()
-        try:
-            await asyncio.wait({future}, timeout=self.timeout_s)
-        finally:
-            report.cancel()
-            is_done = future.done()
-            if not is_done:
-                future.cancel()
-                future.add_done_callback(_take_error)
+        with self.waits.waiting_for(self.part.component) as wait:
+            wait.task = future if isinstance(future, asyncio.Task) else None
+            try:
+                await asyncio.wait({future}, timeout=self.timeout_s)
+            finally:
+                is_done = future.done()
+                if not is_done:
+                    future.cancel()
+                    future.add_done_callback(_take_error)
         return is_done
-
-    def report_later(self) -> asyncio.TimerHandle:
-        """Lets the wait be reported when it has lasted long, unless the handle is cancelled."""
-        return asyncio.get_running_loop().call_later(self.report_s, self._report)
-
-    def _report(self) -> None:
-        from thence.sim.log_messages import logger
-
-        component = self.part.component
-        logger().warning("still_waiting", component=component, waited_s=self.report_s)
 
     def fault(self) -> Fault:
         """Returns the fault of a call that was not answered in time."""
@@ -240,11 +238,9 @@ async def _await_within(
     async with limit:
         try:
             if wait.timeout_s is None:
-                report = wait.report_later()
-                try:
+                with wait.waits.waiting_for(wait.part.component) as counted:
+                    counted.task = asyncio.current_task()
                     return await pending
-                finally:
-                    report.cancel()
             task = asyncio.ensure_future(pending)
             return task.result() if await wait.until_done(task) else wait.fault()
         except Exception as error:  # door: a policy decides on what an agent raises

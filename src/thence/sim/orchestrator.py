@@ -31,6 +31,7 @@ from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.verbosity import VerbosityLevel
+from thence.sim.waits import OnWait
 from thence.sim.writer import WriteMode
 
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
@@ -41,10 +42,11 @@ class SimulationOrchestrator:
 
     The run's folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
     and, in the end, result.json. Arguments override the scenario. `on_turn` is called after
-    each turn. Raises ScenarioError. A run happens once; another run needs another object. Only
-    a run that is stepped through and left before its end needs `close()` or `with`. `failure`
-    is the error that ended a failed run, with its traceback. `thence.sim.resume` and `branch` pass
-    `again`.
+    each turn. `on_wait` is called twice a second, in another thread, while a component has given
+    no answer for two seconds, and with None when it has. Raises ScenarioError. A run happens once;
+    another run needs another object. Only a run that is stepped through and left before its end
+    needs `close()` or `with`. `failure` is the error that ended a failed run, with its traceback.
+    `thence.sim.resume` and `branch` pass `again`.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class SimulationOrchestrator:
         max_queue_size: int | None = None,
         on_full: Literal["drop", "block"] | None = None,
         on_turn: Callable[[TurnProgress], None] | None = None,
+        on_wait: OnWait | None = None,
         on_agent_error: AgentErrorPolicy | None = None,
         timeout_s: float | None = None,
         threads: int | None = None,
@@ -89,6 +92,7 @@ class SimulationOrchestrator:
         self.result: RunResult | None = None
         self.failure: Exception | None = None
         self._on_turn = on_turn
+        self._on_wait = on_wait
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
@@ -142,9 +146,10 @@ class SimulationOrchestrator:
 
     async def run_async(self, *, alter: Mapping[str, object] | None = None) -> RunResult:
         """Plays the run to its end; a cancellation drains the log first."""
-        self._begin(alter)
-        while self.result is None:
-            await self._play_turn()
+        simulation = self._begin(alter)
+        with simulation.watched(self._on_wait):
+            while self.result is None:
+                await self._play_turn(simulation)
         return self.result
 
     def step(self) -> bool | Coroutine[Any, Any, bool]:
@@ -173,13 +178,13 @@ class SimulationOrchestrator:
         self.close()
 
     async def _step_async(self) -> bool:
-        if self._simulation is None:
-            self._begin(None)
+        simulation = self._simulation or self._begin(None)
         if self.result is None:
-            await self._play_turn()
+            with simulation.watched(self._on_wait):
+                await self._play_turn(simulation)
         return self.result is None
 
-    def _begin(self, alter: Mapping[str, object] | None) -> None:
+    def _begin(self, alter: Mapping[str, object] | None) -> Simulation:
         if self.result is not None or (self._simulation and alter):
             raise ThenceError(
                 "could not run",
@@ -205,11 +210,10 @@ class SimulationOrchestrator:
                 stored=self._again.stored,
                 known_failures=self._again.failures,
             )
+        return self._simulation
 
-    async def _play_turn(self) -> None:
+    async def _play_turn(self, simulation: Simulation) -> None:
         """Plays a turn; a failure or an interruption ends the run with a result."""
-        simulation = self._simulation
-        assert simulation is not None, "begun before it is played"
         try:
             if self._again.checkpoint is not None and not simulation.history:
                 await simulation.restore(self._again.checkpoint)

@@ -48,3 +48,16 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
     turn: int
     max_turns: int
     counts: Mapping[str, int]
+
+
+class RunWait(msgspec.Struct, frozen=True, kw_only=True):
+    """The component that has kept a run waiting for longest, in `turn`; 0 is before the first.
+
+    `others` counts further components that the run waits for, `waited_s` are seconds.
+    """
+
+    turn: int
+    max_turns: int
+    component: str
+    waited_s: float
+    others: int

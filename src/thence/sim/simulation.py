@@ -11,7 +11,7 @@ from typing import Any
 from thence.core.values.codec import Members
 from thence.sim.agent_failures import policy_of
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.concurrency import Caller, Part, await_result
+from thence.sim.concurrency import Caller, Part
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, event_of
 from thence.sim.ledger import Ids, Ledger
@@ -26,6 +26,7 @@ from thence.sim.stored_steps import StoredSteps
 from thence.sim.turn import Participants, Turn
 from thence.sim.verbosity import VerbosityLevel
 from thence.sim.views import RecordedState
+from thence.sim.waits import OnWait, Waits, Watch
 
 
 def one_by_one(emit: Callable[[Event], object]) -> Emit:
@@ -64,6 +65,8 @@ class Simulation:
         self.components = components
         self.outcomes = outcomes or Outcomes()
         self._emit = emit
+        self._waits = Waits()
+        self._caller = Caller(config.simulation.threads, self._waits)
         self.record = Record(simulation_id, self._pass_on, alter or {}, verbosity, stored)
         self.history = StateHistory()
         self.reason = ""
@@ -74,11 +77,20 @@ class Simulation:
 
     async def run(self, turns_max: int | None = None) -> State:
         """Plays until the run is over, or up to turn `turns_max`; returns the last state."""
-        while not self.reason and (turns_max is None or self.record.turn < turns_max):
-            await self.play_turn()
+        with self.watched():
+            while not self.reason and (turns_max is None or self.record.turn < turns_max):
+                await self.play_turn()
         if self.reason:
             self.end(f"completed: {self.reason}")
         return self.history[-1]
+
+    def watched(self, on_wait: OnWait | None = None) -> Watch:
+        """Returns the watch of a `with`, in which components that give no answer are named.
+
+        `on_wait` is called in a thread of the watch, see there.
+        """
+        turns_max = self.config.simulation.max_turns
+        return Watch(self._waits, lambda: (self.record.turn, turns_max), on_wait)
 
     async def play_turn(self) -> State:
         """Plays the next turn and checks whether it was the last."""
@@ -167,7 +179,7 @@ class Simulation:
         given = State(table, table.defaults()).replace(self.config.initial_values())
         engine = self.components.engine
         part = Part("the engine, initializing")
-        first_state = await await_result(part, lambda: engine.initialize_state(given))
+        first_state = await self._caller.ask_one(part, lambda: engine.initialize_state(given))
         start = (self.record.start_id,) if self.record.writes_decisions else ()
         self._ledger = Ledger(
             table,
@@ -182,7 +194,7 @@ class Simulation:
             validator=self.components.validator,
             retries=self.config.retries,
             memory={},
-            caller=Caller(self.config.simulation.threads),
+            caller=self._caller,
             failures=policy_of(self.config, self._known_failures),
         )
         if self.record.alterations:
@@ -202,7 +214,7 @@ class Simulation:
         state = RecordedState(self._ledger, self.record.turn)
         engine = self.components.engine
         part = Part("the engine, checking termination", lambda: state.causes)
-        reason = await await_result(part, lambda: engine.check_termination(state))
+        reason = await self._caller.ask_one(part, lambda: engine.check_termination(state))
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
         if not reason and self.record.turn >= settings.max_turns:

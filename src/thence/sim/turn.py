@@ -17,7 +17,7 @@ from thence.errors import ThenceError
 from thence.sim.actions import Accepted, Action, Rejection, Verdict
 from thence.sim.agent_failures import FailurePolicy, actions_of, failure_facts, known_fault
 from thence.sim.agents import BaseAgent, Decision
-from thence.sim.concurrency import Caller, Fault, Part, await_result, mark_error
+from thence.sim.concurrency import Caller, Fault, Part, mark_error
 from thence.sim.engine_views import Call, View, Writes
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.roster import Roster, RosterChange
@@ -333,7 +333,8 @@ class Turn:
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
         part = Part("the engine, applying actions", lambda: (*writes.all_ids(), *state.causes))
-        result = await await_result(part, partial(rules.apply_actions, state, actions, writes))
+        call = partial(rules.apply_actions, state, actions, writes)
+        result = await self._participants.caller.ask_one(part, call)
         for each in accepted:
             self._record.write(each)
         if self._record.writes_decisions and not self._record.writes_actions:
@@ -359,7 +360,8 @@ class Turn:
         view = View(self._ledger, self._record, call, roster=roster)
         before = self._ledger.state(self.number)
         part = Part("the engine, applying its rules", call.causes)
-        result = await await_result(part, partial(rules.apply_engine_rules, view))
+        caller = self._participants.caller
+        result = await caller.ask_one(part, partial(rules.apply_engine_rules, view))
         view.close()
         self._record_returned_state(before, result, "rules")
 

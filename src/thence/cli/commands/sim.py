@@ -73,8 +73,8 @@ def run_command(
     out = current()
     config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
     settings = {"output_root": root or out.settings.root, "verbosity": verbosity, "mode": mode}
-    with progress(out) as show:
-        result = play(out, config, show, settings)
+    with progress(out) as display:
+        result = play(out, config, display, settings)
     return report_end(out, result, is_json=is_json)
 
 

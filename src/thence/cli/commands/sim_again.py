@@ -12,6 +12,7 @@ from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from thence.sim.orchestrator import SimulationOrchestrator
+    from thence.sim.waits import OnWait
 
 
 @click.command("resume", **help_with("thence sim resume my-run"))
@@ -30,7 +31,11 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
 
     out = current()
     folder = find_log(out, run)
-    return _played(out, is_json, lambda show: resume(folder, max_turns=turns, on_turn=show))
+    return _played(
+        out,
+        is_json,
+        lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait),
+    )
 
 
 @click.command("replay", **help_with("thence sim replay my-run"))
@@ -48,11 +53,14 @@ def replay_command(run: str, is_json: bool) -> int:
     from thence.cli.exit_codes import FAILED
     from thence.cli.shared.locate import find_log
     from thence.cli.shared.progress import turns_played
+    from thence.cli.shared.run_progress import send_records_to_stderr
     from thence.sim.again import replay
 
     out = current()
     folder = find_log(out, run)
-    found = replay(folder, on_turn=turns_played(out))
+    with turns_played(out) as (on_turn, on_wait):
+        send_records_to_stderr(out, names_waits=on_wait is None)
+        found = replay(folder, on_turn=on_turn, on_wait=on_wait)
     if is_json:
         out.json(msgspec.structs.asdict(found))
     elif not found.step:
@@ -109,7 +117,7 @@ def branch_command(
     return _played(
         out,
         is_json,
-        lambda show: branch(
+        lambda show, wait: branch(
             folder,
             at,
             set=changes[0],
@@ -117,19 +125,22 @@ def branch_command(
             output_root=root,
             max_turns=turns,
             on_turn=show,
+            on_wait=wait,
         ),
     )
 
 
 def _played(
-    out: Output, is_json: bool, make: "Callable[[Callable[[Any], None]], SimulationOrchestrator]"
+    out: Output,
+    is_json: bool,
+    make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
     from thence.cli.shared.progress import progress
     from thence.cli.shared.run_progress import play_to_end, report_end
 
-    with progress(out) as show:
-        result = play_to_end(out, make, show)
+    with progress(out) as display:
+        result = play_to_end(out, make, display)
     return report_end(out, result, is_json=is_json)
 
 

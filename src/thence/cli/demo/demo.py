@@ -14,7 +14,7 @@ import click
 from thence.cli.groups import help_with, verbosity_options
 from thence.cli.output import Output, Painted, current, plain
 from thence.cli.shared.progress import counts_text
-from thence.cli.shared.run_progress import Show
+from thence.cli.shared.run_progress import RunDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,8 +74,8 @@ def _run(out: Output, pace_s: float) -> "RunResult":
     config = SimulationConfig.from_file(SCENARIO)
     settings = {"output_root": out.settings.root}
     traded = [(each["place"], each["good"]) for each in config.engine.params["markets"]]
-    with market(out, pace_s, traded) if is_drawn(out) else progress(out) as show:
-        return play(out, config, show, settings)
+    with market(out, pace_s, traded) if is_drawn(out) else progress(out) as display:
+        return play(out, config, display, settings)
 
 
 def _is_found(out: Output, folder: Path) -> bool:
@@ -88,7 +88,7 @@ def _is_found(out: Output, folder: Path) -> bool:
 
 
 @contextmanager
-def market(out: Output, pace_s: float, traded: Collection[Market]) -> Iterator[Show]:
+def market(out: Output, pace_s: float, traded: Collection[Market]) -> Iterator[RunDisplay]:
     """Draws the markets on stderr while a run of traders goes on.
 
     `traded` are the (place, good) that have a price. Each turn stands for at least `pace_s`
@@ -111,7 +111,7 @@ def market(out: Output, pace_s: float, traded: Collection[Market]) -> Iterator[S
             before.update(now)
             time.sleep(pace_s)
 
-        yield show
+        yield RunDisplay(show)
 
 
 def _drawn(turn: "TurnProgress", scopes: Scopes, before: Prices, now: Prices) -> "RenderableType":

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thence.cli.output import Output
-from thence.cli.shared.run_progress import Show
+from thence.cli.output import Output, plain
+from thence.cli.shared.run_progress import RunDisplay
 
 if TYPE_CHECKING:
-    from thence.sim.result import TurnProgress
+    from rich.console import RenderableType
+
+    from thence.sim.result import RunWait, TurnProgress
     from thence.sim.state import State
     from thence.sync.engine import RoundProgress
 
@@ -25,15 +27,15 @@ def is_drawn(out: Output) -> bool:
 
 
 @contextmanager
-def progress(out: Output) -> Iterator[Show]:
-    """Yields the function to call after each turn."""
+def progress(out: Output) -> Iterator[RunDisplay]:
+    """Yields the display of a run."""
     if out.is_quiet:
-        yield lambda turn, state: None
+        yield RunDisplay(lambda turn, state: None)
     elif is_drawn(out):
-        with bar(out) as show:
-            yield show
+        with bar(out) as display:
+            yield display
     else:
-        yield lambda turn, state: write_line(out, turn)
+        yield RunDisplay(lambda turn, state: write_line(out, turn))
 
 
 def write_line(out: Output, turn: "TurnProgress") -> None:
@@ -50,22 +52,64 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(found) or f"{sum(counts.values()):,} events"
 
 
-def turns_played(out: Output) -> Callable[[int, int], None]:
-    """Returns the function to call with a turn and the number of turns; it writes ten lines."""
+def waiting_text(waiting: "RunWait") -> str:
+    """Returns the line of a run that waits for a component."""
+    others = f" and {waiting.others} more" if waiting.others else ""
+    return (
+        f"turn {waiting.turn} of {waiting.max_turns}, waiting for {waiting.component}{others},"
+        f" {waiting.waited_s:.0f} s"
+    )
 
-    def show(turn: int, turns: int) -> None:
+
+@contextmanager
+def turns_played(
+    out: Output,
+) -> "Iterator[tuple[Callable[[int, int], None], Callable[[RunWait | None], None] | None]]":
+    """Yields the functions `on_turn` and `on_wait` of a replay.
+
+    A terminal shows one line, which is redrawn; elsewhere `on_turn` writes ten lines.
+    """
+
+    def write(turn: int, turns: int) -> None:
         interval = max(1, -(-turns // LINES_MAX))
         if not out.is_quiet and (turn % interval == 0 or turn == turns):
             out.notice(f"turn {turn} of {turns}")
 
-    return show
+    if not is_drawn(out):
+        yield write, None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    turn_text = line_text = ""
+
+    def show(turn: int, turns: int) -> None:
+        nonlocal turn_text, line_text
+        turn_text = line_text = f"turn {turn} of {turns}"
+
+    def wait(waiting: "RunWait | None") -> None:
+        nonlocal line_text
+        line_text = waiting_text(waiting) if waiting else turn_text
+
+    def line() -> Text:
+        return Text(plain(line_text))
+
+    with Live(console=console, get_renderable=line, refresh_per_second=10, transient=True):
+        yield show, wait
 
 
 @contextmanager
-def bar(out: Output) -> Iterator[Show]:
-    """Yields a function that draws a bar with the turns and the events so far."""
+def bar(out: Output) -> Iterator[RunDisplay]:
+    """Yields a display that draws a bar with the turns and the events so far.
+
+    While the run waits for a component, a line that names it stands in place of the bar.
+    """
     from rich.console import Console
+    from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
 
     console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     columns = (
@@ -74,15 +118,27 @@ def bar(out: Output) -> Iterator[Show]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[counts]}"),
     )
-    with Progress(*columns, console=console) as drawn:
-        task = drawn.add_task("", total=None, counts="")
+    drawn = Progress(*columns, console=console)
+    task = drawn.add_task("", total=None, counts="")
+    waiting_for: RunWait | None = None
 
-        def show(turn: "TurnProgress", state: "State") -> None:
-            del state
-            counts = counts_text(turn.counts)
-            drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
+    def line() -> "RenderableType":
+        return Text(plain(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
 
-        yield show
+    def show(turn: "TurnProgress", state: "State") -> None:
+        nonlocal waiting_for
+        del state
+        waiting_for = None
+        counts = counts_text(turn.counts)
+        drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
+
+    def wait(waiting: "RunWait | None") -> None:
+        nonlocal waiting_for
+        waiting_for = waiting
+
+    # its thread draws, also while a component blocks the thread of the run
+    with Live(console=console, get_renderable=line, refresh_per_second=10):
+        yield RunDisplay(show, wait)
 
 
 @contextmanager

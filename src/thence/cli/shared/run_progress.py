@@ -1,22 +1,31 @@
 """One run of a scenario for `sim run` and `demo`: settings, progress, log records."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thence.cli.output import Output
 
 if TYPE_CHECKING:
     from thence.sim.config import SimulationConfig
     from thence.sim.orchestrator import SimulationOrchestrator
-    from thence.sim.result import RunResult, TurnProgress
+    from thence.sim.result import RunResult, RunWait, TurnProgress
     from thence.sim.state import State
+    from thence.sim.waits import OnWait
 
-# a function that shows the progress of a run after each turn
-Show = Callable[["TurnProgress", "State"], None]
+
+class RunDisplay(NamedTuple):
+    """The functions that show a run: after each turn, and while it waits for a component.
+
+    Without `wait`, a component that gives no answer is named by a log record. It is called in
+    another thread than the run's.
+    """
+
+    turn: Callable[["TurnProgress", "State"], None]
+    wait: "Callable[[RunWait | None], None] | None" = None
 
 
 def play(
-    out: Output, config: "SimulationConfig", show: Show, settings: Mapping[str, Any]
+    out: Output, config: "SimulationConfig", display: RunDisplay, settings: Mapping[str, Any]
 ) -> "RunResult":
     """Runs a scenario to its end, in a new folder under the output root.
 
@@ -27,25 +36,27 @@ def play(
 
     return play_to_end(
         out,
-        lambda on_turn: SimulationOrchestrator(config, on_turn=on_turn, **settings),
-        show,
+        lambda on_turn, on_wait: SimulationOrchestrator(
+            config, on_turn=on_turn, on_wait=on_wait, **settings
+        ),
+        display,
     )
 
 
 def play_to_end(
     out: Output,
-    make: "Callable[[Callable[[TurnProgress], None]], SimulationOrchestrator]",
-    show: Show,
+    make: "Callable[[Callable[[TurnProgress], None], OnWait | None], SimulationOrchestrator]",
+    display: RunDisplay,
 ) -> "RunResult":
-    """Plays the run that `make` returns for a function that is called after each turn."""
+    """Plays the run that `make` returns for the functions `on_turn` and `on_wait`."""
     from thence.sim.result import RunResult
 
-    send_records_to_stderr(out)
+    send_records_to_stderr(out, names_waits=display.wait is None)
 
     def on_turn(progress: "TurnProgress") -> None:
-        show(progress, orchestrator.history[-1])
+        display.turn(progress, orchestrator.history[-1])
 
-    orchestrator = make(on_turn)
+    orchestrator = make(on_turn, display.wait)
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
     if out.is_debug and orchestrator.failure is not None:
@@ -103,13 +114,18 @@ def with_changes(
     )
 
 
-def send_records_to_stderr(out: Output) -> None:
-    """Writes log records of the simulation as lines on stderr: warnings, with -v all."""
+def send_records_to_stderr(out: Output, *, names_waits: bool) -> None:
+    """Writes log records of the simulation as lines on stderr: warnings, with -v all.
+
+    With `names_waits` those of components that give no answer are among them.
+    """
     import logging
 
     import structlog
 
     def write(_: object, level: str, record: Mapping[str, Any]) -> str:
+        if record["event"] == "still_waiting" and not names_waits:
+            raise structlog.DropEvent
         facts = "".join(f" {key}={value}" for key, value in record.items() if key != "event")
         out.warn(f"{level}: {record['event']}{facts}")
         raise structlog.DropEvent
