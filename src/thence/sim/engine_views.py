@@ -1,6 +1,6 @@
 """The views through which an engine changes the state, one for each action and one for rules."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ from thence.sim.concurrency import Part, mark_error
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.run_events import NOBODY, Record
+from thence.sim.state import State
 from thence.sim.variables import IMMUTABLE, own_copy
 from thence.sim.views import Reads, RecordedState
 
@@ -68,10 +69,7 @@ class View(Reads):
         accepted: Accepted | None = None,
         roster: Roster | None = None,
     ) -> None:
-        self.turn = record.turn
-        self.agent_id = agent_id
-        self.ledger = ledger
-        self.reads = call.reads
+        super().__init__(ledger, record.turn, agent_id)
         self._roster = roster
         self._record = record
         self._accepted = accepted
@@ -200,11 +198,11 @@ class View(Reads):
     def _close(self, call: Call) -> None:
         ledger, record = self.ledger, self._record
         if not record.writes_decisions:
-            values = ledger.values
-            for index, value in call.writes.items():
-                values[index] = (
-                    self._altered(index, value, call.phase) if record.alterations else value
-                )
+            writes = call.writes
+            if record.alterations:
+                writes = {n: self._altered(n, value, call.phase) for n, value in writes.items()}
+            for index, value in writes.items():
+                ledger.values[index] = value
             return
         causes: Iterable[str] = call.causes()
         for change in call.roster:
@@ -298,3 +296,39 @@ class Writes:
         """Returns the ids of all actions of the turn, which are written by then."""
         write = self._record.write
         return tuple([cause for each in self._accepted.values() for cause in write(each)[:1]])
+
+
+def record_returned(
+    ledger: Ledger, record: Record, states: tuple[State, State], phase: str, all_ids: Ids
+) -> None:
+    """Records changes that an engine made outside a view, as effects of all actions.
+
+    `states` are the one before the call, and the one that the engine returned.
+    """
+    before, result = states
+    if not isinstance(result, State):
+        raise ThenceError(
+            "could not take over the state",
+            place=f"of turn {record.turn}",
+            cause=f"the engine returned {type(result).__name__}, not a State or None",
+            hint="change variables through the view, or return state.replace(…)",
+        )
+    values = zip(before.values(), ledger.values, result.values(), strict=True)
+    changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
+    if not changed:
+        return
+    _warn_of_unrecorded(ledger, record.turn, changed)
+    call = Call(f"{phase}-unrecorded", [[all_ids]])
+    call.writes.update({index: result.values()[index] for index in changed})
+    View(ledger, record, call).close()
+
+
+def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
+    from thence.sim.log_messages import logger
+
+    logger().warning(
+        "state_changed_outside_view",
+        turn=turn,
+        variables=[ledger.table[index].subject for index in changed],
+        hint="change variables through the view, so that their causes are known",
+    )

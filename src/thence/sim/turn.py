@@ -18,10 +18,10 @@ from thence.sim.actions import Accepted, Action, Rejection, Verdict
 from thence.sim.agent_failures import FailurePolicy, actions_of, failure_facts, known_fault
 from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Caller, Fault, Part, mark_error
-from thence.sim.engine_views import Call, View, Writes
+from thence.sim.engine_views import Call, View, Writes, record_returned
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.roster import Roster, RosterChange
-from thence.sim.run_events import NOBODY, Record
+from thence.sim.run_events import Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
 from thence.sim.views import Observation, RecordedState, UnrecordedObservation
@@ -339,7 +339,7 @@ class Turn:
             self._record.write(each)
         if self._record.writes_decisions and not self._record.writes_actions:
             self._remember_written()
-        self._record_returned_state(before, result, "apply")
+        self._record_returned(before, result, "apply")
         self._record_inaction()  # and the agent might have changed them later
 
     def _record_inaction(self) -> None:
@@ -363,27 +363,11 @@ class Turn:
         caller = self._participants.caller
         result = await caller.ask_one(part, partial(rules.apply_engine_rules, view))
         view.close()
-        self._record_returned_state(before, result, "rules")
+        self._record_returned(before, result, "rules")
 
-    def _record_returned_state(self, before: State, result: State | None, phase: str) -> None:
-        """Records changes that an engine made outside a view, as effects of all actions."""
-        if result is None:
-            return
-        if not isinstance(result, State):
-            raise ThenceError(
-                "could not take over the state",
-                place=f"of turn {self.number}",
-                cause=f"the engine returned {type(result).__name__}, not a State or None",
-                hint="change variables through the view, or return state.replace(…)",
-            )
-        values = zip(before.values(), self._ledger.values, result.values(), strict=True)
-        changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
-        if not changed:
-            return
-        _warn_of_unrecorded(self._ledger, self.number, changed)
-        call = Call(f"{phase}-unrecorded", [[self._all_ids()]])
-        call.writes.update({index: result.values()[index] for index in changed})
-        View(self._ledger, self._record, call, NOBODY).close()
+    def _record_returned(self, before: State, result: State | None, phase: str) -> None:
+        if result is not None:
+            record_returned(self._ledger, self._record, (before, result), phase, self._all_ids())
 
     def _all_ids(self) -> Ids:
         """Returns the ids of the events that represent the actions of the turn."""
@@ -409,14 +393,3 @@ def _no_verdict(verdict: object, part: Part) -> ThenceError:
     )
     mark_error(error, part)
     return error
-
-
-def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    from thence.sim.log_messages import logger
-
-    logger().warning(
-        "state_changed_outside_view",
-        turn=turn,
-        variables=[ledger.table[index].subject for index in changed],
-        hint="change variables through the view, so that their causes are known",
-    )

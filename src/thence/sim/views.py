@@ -172,10 +172,7 @@ class Observation(Reads):
     __slots__ = ("_own", "rejections")
 
     def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
-        self.turn = turn
-        self.agent_id = agent_id
-        self.reads = {}
-        self.ledger = ledger
+        super().__init__(ledger, turn, agent_id)
         self._own = ledger.table.by_scope.get(f"agent/{agent_id}", NO_NAMES)
         self.rejections: tuple[Rejection, ...] = ()
 
