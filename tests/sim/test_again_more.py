@@ -4,6 +4,8 @@ import json
 import shutil
 
 import pytest
+from tests.cli.warm import warm
+from tests.sim.test_again import at_turn, killed
 from tests.sim.toys import SCENARIO
 
 from thence.errors import ThenceError
@@ -25,6 +27,13 @@ def test_run_that_was_given_more_turns_is_replayed_and_resumed_with_them(folder)
     assert (found.step, found.turns) == ("", 6)
     with pytest.raises(ThenceError, match="max_turns 6 reached"):
         resume(folder)
+
+
+def test_run_killed_in_its_further_turns_is_killed_and_resumed_to_their_end(folder):
+    killed(lambda: resume(folder, max_turns=8, on_turn=at_turn(6)).run())
+    assert warm("sim", "list", "--output-root", folder.parent, cwd=folder).out.startswith("killed")
+    result = resume(folder).run()
+    assert (result.status, result.turns) == ("completed", 8)
 
 
 @pytest.mark.parametrize("turns", [3, 4])

@@ -59,4 +59,4 @@ def test_states_that_are_kept_no_more_are_in_the_table_of_the_run(tmp_path, monk
         run.history[1]
     with open_run(result.output_dir) as recorded:
         table = recorded.variables("agent/ada", "x")
-    assert list(table["agent/ada/x"]) == list(range(turns + 1))
+    assert [row["agent/ada/x"] for row in table] == list(range(turns + 1))

@@ -217,6 +217,8 @@ class SimulationOrchestrator:
                 await simulation.restore(self._again.checkpoint)
                 simulation.record.checkpointed()
             await simulation.play_turn()
+            if self._again.folder is not None:  # the result of an earlier end holds no more
+                (self.output_dir / "result.json").unlink(missing_ok=True)
             self._report_progress(simulation)
             if not simulation.reason:
                 await self._write_checkpoint(simulation)
