@@ -135,10 +135,13 @@ def test_page_of_an_altered_run_names_what_was_altered(tmp_path: Path) -> None:
     for name, altered in (("plain", None), ("altered", {"2.decide.ada.0": None, "<b>": 1})):
         folder = make_run(tmp_path, name, count=3)
         if altered:
-            (folder / "config.json").write_text(json.dumps({"altered": altered}))
+            (folder / "config.json").write_text(
+                json.dumps({"altered": altered, "parent": {"run_id": "first", "turn": 1}})
+            )
     with serving(tmp_path) as server:
         assert "Altered" not in page(server, "/runs/plain").text
         text = page(server, "/runs/altered").text
+        assert "first at turn 1" in text
         assert "Altered" in text
         assert "2.decide.ada.0, <b>" in text
 

@@ -1,5 +1,6 @@
 """A run that fails says which component failed, for whom, why, and what led to it."""
 
+import msgspec
 import pytest
 from tests.sim.toys import Adder, Doer, add, always, config, lines
 
@@ -149,3 +150,30 @@ def test_error_that_can_not_tell_itself_ends_the_run_all_the_same(tmp_path):
 
     _, notice, _ = failed(tmp_path, answer)
     assert notice["details"]["exception"] == "Mute"
+
+
+@pytest.mark.promise("O4")
+@pytest.mark.parametrize("given", [None, 5])
+def test_engine_whose_first_state_is_none_is_named_with_what_it_returned(tmp_path, given):
+    class Wrong(Adder):
+        def initialize_state(self, state):
+            return given
+
+    agents = [Doer("ada", always(add()))]
+    run = SimulationOrchestrator(config(), agents=agents, engine=Wrong(), output_root=tmp_path)
+    result = run.run()
+    assert result.status == "failed"
+    assert f"returned {given}, not a State" in result.error
+
+
+@pytest.mark.promise("O4")
+def test_result_of_a_world_with_nan_is_json(tmp_path):
+    class Lost(Adder):
+        def apply_engine_rules(self, view):
+            view.world["rate"] = float("nan")
+
+    given = config(global_vars=[{"name": "rate", "type": "float"}])
+    agents = [Doer("ada", always(add()))]
+    run = SimulationOrchestrator(given, agents=agents, engine=Lost(), output_root=tmp_path)
+    content = (run.run().output_dir / "result.json").read_bytes()
+    assert msgspec.json.decode(content)["final_state"]["global"]["rate"] == "NaN"

@@ -6,7 +6,7 @@ out.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from thence.sim.played_again import PlayedAgain
 from thence.sim.recorded.run import RecordedRun
 from thence.sim.result import TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
+from thence.sim.run_folder import write_json
 from thence.sim.settings import EventSettings, RunSettings
 from thence.sim.simulation import Simulation
 from thence.sim.stored_steps import StoredSteps
@@ -81,8 +82,9 @@ def resume(
         _check_objects(run, agents, engine, validator)
         components = make_components(config, agents, engine, validator)
         events = list(run.log.read())
+        _check_turns(run, max_turns, _turns(events))
         found = _checkpoint(run.folder, events, components)
-        return SimulationOrchestrator(
+        orchestrator = SimulationOrchestrator(
             config,
             agents=components.agents,
             engine=components.engine,
@@ -99,6 +101,10 @@ def resume(
             ),
             **msgspec.structs.asdict(settings),
         )
+        if max_turns is not None:  # a later resume or replay plays as many turns
+            simulation = {**run.config["simulation"], "max_turns": max_turns}
+            write_json(run.folder / "config.json", {**run.config, "simulation": simulation})
+        return orchestrator
 
 
 def replay(
@@ -121,7 +127,7 @@ def replay(
         config, settings = _settings(run, None)
         _check_objects(run, agents, engine, validator)
         events = list(run.log.read())
-        turns = max((e.turn_number or 0 for e in events if _milestone(e) == "turn_end"), default=0)
+        turns = _turns(events)
         compared = [e for e in events if (e.turn_number or 0) <= turns and not _is_aside(e)]
         found = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
@@ -174,6 +180,13 @@ def branch(
     with RecordedRun(folder) as run:
         config, settings = _settings(run, max_turns)
         _check_objects(run, agents, engine, validator)
+        if at > (turns := _turns(run.log.read())):
+            raise ThenceError(
+                "could not branch",
+                place=run.folder,
+                cause=f"it has played {turns} turns, and none with the number {at}",
+                hint=f"name a turn from 0 to {turns}",
+            )
         components = make_components(config, agents, engine, validator)
         altered = {**_altered(run), **_changes(config, components, at, set or {}, decide or {})}
         return SimulationOrchestrator(
@@ -245,14 +258,32 @@ def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig
 def _check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
     """Raises ThenceError if components are missing that the run was given as objects."""
     given = {"agents": agents, "engine": engine, "validator": validator}
-    recorded = run.config.get("given_as_objects", ())
-    missing = [kind for kind in recorded if given.get(kind, ()) is None]
+    recorded = run.config.get("given_as_objects")
+    names = recorded if isinstance(recorded, list) else []
+    missing = [kind for kind in given if kind in names and given[kind] is None]
     if missing:
         raise ThenceError(
             "could not play again",
             place=run.folder,
             cause=f"its {' and '.join(missing)} came as objects, not from the scenario",
             hint=f"call it from Python, with {', '.join(f'{kind}=…' for kind in missing)}",
+        )
+
+
+def _turns(events: Iterable[Event]) -> int:
+    """Returns the number of the last complete turn."""
+    return max((e.turn_number or 0 for e in events if _milestone(e) == "turn_end"), default=0)
+
+
+def _check_turns(run: RecordedRun, max_turns: int | None, turns: int) -> None:
+    """Raises ThenceError if a run that is to end after `max_turns` is beyond it."""
+    is_completed = run.result.get("status") == "completed"
+    if max_turns is not None and max_turns < turns + is_completed:
+        raise ThenceError(
+            "could not resume",
+            place=run.folder,
+            cause=f"the run has played {turns} turns already",
+            hint=f"give more than {turns} turns, or branch the run",
         )
 
 

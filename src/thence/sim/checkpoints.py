@@ -5,7 +5,7 @@ that a kill or a disk spoilt is passed over, for the one before.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,17 @@ def is_whole(checkpoint: Checkpoint) -> bool:
         return False
 
 
+def with_causes(checkpoint: Checkpoint, written: Callable[[Ids], Ids]) -> Checkpoint:
+    """Returns a checkpoint that names, for causes that have no line, what `written` returns."""
+    return msgspec.structs.replace(
+        checkpoint,
+        causes=tuple(map(written, checkpoint.causes)),
+        lineage={event_id: written(ids) for event_id, ids in checkpoint.lineage.items()},
+        memory={agent: written(ids) for agent, ids in checkpoint.memory.items()},
+        turn_causes=written(checkpoint.turn_causes),
+    )
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Writes a checkpoint into the folder of its run and returns the file; raises OSError.
 
@@ -62,11 +73,15 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     data = msgspec.json.encode(checkpoint) + b"\n"
     path = folder / FOLDER / f"turn-{checkpoint.turn:08}.json"
     temporary = path.with_suffix(".part")
-    with temporary.open("wb") as file:
-        file.write(data + sha256(data).hexdigest().encode())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data + sha256(data).hexdigest().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -13,9 +13,10 @@ from typing import Any, Literal, Self
 
 import msgspec
 
+from thence.core.values.payload import repair
 from thence.errors import RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent
-from thence.sim.checkpoints import write_checkpoint
+from thence.sim.checkpoints import with_causes, write_checkpoint
 from thence.sim.concurrency import Part, take_mark
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
@@ -96,6 +97,7 @@ class SimulationOrchestrator:
         self._simulation: Simulation | None = None
         self._runner: asyncio.Runner | None = None
         self._altered: dict[str, object] = {}
+        self._lost_before = 0  # events, at the last checkpoint
         objects = {"agents": agents, "engine": engine, "validator": validator}
         self._run_config = run_config(
             self.config,
@@ -219,6 +221,8 @@ class SimulationOrchestrator:
                 await simulation.restore(self._again.checkpoint)
                 simulation.record.checkpointed()
             await simulation.play_turn()
+            if self._again.folder is not None:  # the result of an earlier end holds no more
+                (self.output_dir / "result.json").unlink(missing_ok=True)
             self._report_progress(simulation)
             if not simulation.reason:
                 await self._write_checkpoint(simulation)
@@ -238,20 +242,30 @@ class SimulationOrchestrator:
             self._fail(simulation, error)
 
     async def _write_checkpoint(self, simulation: Simulation) -> None:
-        """Writes the checkpoint of the turn if it is time for one; a bad disk ends no run."""
+        """Writes the checkpoint of the turn if it is time for one; a bad disk ends no run.
+
+        After a loss of events it is time at once: the turns before can't be compared any more.
+        """
         interval = self.config.simulation.checkpoint_interval
-        if not interval or simulation.record.turn % interval:
+        lost = self.event_writer.failed_count
+        if not interval or (simulation.record.turn % interval and lost == self._lost_before):
             return
         checkpoint = simulation.checkpoint()
         if checkpoint is None:
             return
         try:
             await asyncio.to_thread(self.event_writer.flush)
+            written = self.event_writer.written_causes
+            if written((checkpoint.event_id,)) != (checkpoint.event_id,):
+                # no resume could begin here
+                raise ThenceError("could not write the checkpoint", cause="its turn has no end")
+            checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
         except (ThenceError, OSError) as error:
             _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
         else:
             simulation.record.checkpointed()
+            self._lost_before = lost
 
     def _interrupt(self, simulation: Simulation, reason: str) -> None:
         simulation.end(reason)
@@ -291,7 +305,8 @@ class SimulationOrchestrator:
             altered=self._altered,
         )
         try:
-            write_json(self.output_dir / "result.json", self.result.to_dict())
+            content, _ = repair(self.result.to_dict())  # JSON has no NaN
+            write_json(self.output_dir / "result.json", content)
         except OSError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()

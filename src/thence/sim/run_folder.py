@@ -48,6 +48,7 @@ class RunHold:
     """
 
     def __init__(self, folder: Path) -> None:
+        (folder / "checkpoints").mkdir(exist_ok=True)  # a copy may lack the empty folder
         descriptor = os.open(folder / "checkpoints", os.O_RDONLY | os.O_CLOEXEC)
         self.release = weakref.finalize(self, os.close, descriptor)
         try:
@@ -67,12 +68,16 @@ class RunHold:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Replaces a JSON file atomically: a reader finds the old content or the new one."""
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(data, file, indent=2, ensure_ascii=False, default=repr)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(data, file, indent=2, ensure_ascii=False, default=repr)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def count_events(folder: Path) -> int:

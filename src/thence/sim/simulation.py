@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from thence.core.values.codec import Members
+from thence.errors import ThenceError
 from thence.sim.agent_failures import policy_of
 from thence.sim.checkpoints import Checkpoint, is_whole
 from thence.sim.concurrency import Caller, Part
@@ -180,6 +181,12 @@ class Simulation:
         engine = self.components.engine
         part = Part("the engine, initializing")
         first_state = await self._caller.ask_one(part, lambda: engine.initialize_state(given))
+        if not isinstance(first_state, State):
+            raise ThenceError(
+                "could not take over the first state",
+                cause=f"initialize_state of the engine returned {first_state!r:.80}, not a State",
+                hint="return the state that it was given, or state.replace({…})",
+            )
         start = (self.record.start_id,) if self.record.writes_decisions else ()
         self._ledger = Ledger(
             table,

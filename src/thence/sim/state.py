@@ -25,7 +25,7 @@ class StateHistory(Sequence["State"]):
         """Adds the state after the next turn, or the first state that is known, after `turn`."""
         self._count = self._count + 1 if turn is None else turn + 1
         self._kept.append(state)
-        if len(self._kept) > max(2, _HISTORY_VALUES_MAX // max(1, len(state.values()))):
+        while len(self._kept) > max(2, _HISTORY_VALUES_MAX // max(1, len(state.values()))):
             self._kept.popleft()
 
     def clear(self) -> None:

@@ -15,7 +15,17 @@ from thence.errors import RunDiverged
 # what an earlier attempt wrote about its end is no part of what is played again
 _ENDS = frozenset(("simulation_end",))
 _OWN_ERRORS = frozenset(("run_failed",))
+# notices of events that got no line, or got it later
+_LOSSES = frozenset(("events_dropped", "write_failed"))
 _CHARACTERS_SHOWN = 80
+_OWN_CAUSES = (
+    "a component depends on more than state, seed and recorded outcomes: its code may have changed,"
+    " or it keeps or asks for something without observation.outcome"
+)
+_LOST_EVENTS = (
+    "what has no line can't be compared; `thence sim branch RUN --at TURN` plays the run anew with"
+    " its recorded answers"
+)
 
 
 class StoredSteps:
@@ -29,9 +39,14 @@ class StoredSteps:
         self._joined: dict[frozenset[str], str] = {}
         self._joined_by: dict[str, tuple[str, ...]] = {}
         self._ids: set[str] = set()
+        self._refused_count = 0
         for event in events:
             self._ids.add(event.event_id)
-            if SIM.notice_kind(event) == "joined":
+            kind = SIM.notice_kind(event)
+            if kind in _LOSSES:
+                count = event.payload.get("count")
+                self._refused_count += count if isinstance(count, int) else 1
+            if kind == "joined":
                 self._joined[frozenset(event.caused_by)] = event.event_id
                 self._joined_by[event.event_id] = event.caused_by
             elif event.step and not _is_of_the_end(event):
@@ -54,7 +69,7 @@ class StoredSteps:
             return None
         reason = self._difference(made, event)
         if reason:
-            raise _diverged(event.step or "", reason)
+            raise self._diverged(event.step or "", reason)
         return event.event_id
 
     def joined(self, causes: tuple[str, ...]) -> str | None:
@@ -70,7 +85,7 @@ class StoredSteps:
         if self._events:
             step = next(iter(self._events))
             other = next((each.step for each in new if each.step), "nothing")
-            raise _diverged(step, f"it did not happen again; {other} happened instead")
+            raise self._diverged(step, f"it did not happen again; {other} happened instead")
 
     def _difference(self, made: Members, event: Event) -> str:
         """Returns what differs between an event and the recorded one; "" if nothing does."""
@@ -87,6 +102,21 @@ class StoredSteps:
         if not named <= was or (was - named) & self._ids:
             return "it names other causes now"
         return ""
+
+    def _diverged(self, step: str, reason: str) -> RunDiverged:
+        hint = _OWN_CAUSES
+        if self._refused_count:
+            refused = f"{self._refused_count} events that a full queue or the disk refused"
+            reason = f"{reason}; the log has a notice of {refused}"
+            hint = _LOST_EVENTS
+        error = RunDiverged(
+            "could not play the run again as it was recorded",
+            place=f"at {step}",
+            cause=reason,
+            hint=hint,
+        )
+        error.step = step
+        return error
 
     def _expanded(self, causes: Iterable[str]) -> set[str]:
         """Returns causes with those that notices name in place of the notices."""
@@ -117,15 +147,3 @@ def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
 def _short(details: Mapping[str, Any]) -> str:
     text = msgspec.json.encode(details).decode()
     return text if len(text) <= _CHARACTERS_SHOWN else text[: _CHARACTERS_SHOWN - 1] + "…"
-
-
-def _diverged(step: str, reason: str) -> RunDiverged:
-    error = RunDiverged(
-        "could not play the run again as it was recorded",
-        place=f"at {step}",
-        cause=reason,
-        hint="a component depends on more than state, seed and recorded outcomes: its code may have"
-        " changed, or it keeps or asks for something without observation.outcome",
-    )
-    error.step = step
-    return error

@@ -252,6 +252,13 @@ class EventWriter:
             written = self._lending.resolve((id_of(event),))
         return self._log.environment(max(written, default=event))
 
+    def written_causes(self, causes: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns the written events that an effect of these causes names in their place."""
+        if not self._has_lent:
+            return causes
+        with self._lending_lock:
+            return self._lending.resolve(causes)
+
     def after_fork(self) -> None:
         """Makes the lock and the counter that a forked child must have of its own."""
         self._lending_lock = RLock()

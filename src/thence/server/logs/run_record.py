@@ -14,7 +14,8 @@ FILE_BYTES_MAX = 16 * 1024 * 1024
 class RunRecord(msgspec.Struct, frozen=True):
     """A run's name, and its status: running, completed, failed, interrupted or killed.
 
-    `altered` are the steps whose results the run was asked to alter.
+    `altered` are the steps whose results the run was asked to alter, `parent` is the run
+    that it branched from, with the turn.
     """
 
     name: str
@@ -22,6 +23,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     reason: str | None = None
     error: str | None = None
     altered: tuple[str, ...] = ()
+    parent: str | None = None
 
 
 def read_record(root: Root, found: FoundLog) -> RunRecord:
@@ -36,7 +38,16 @@ def read_record(root: Root, found: FoundLog) -> RunRecord:
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
         altered=tuple(altered) if isinstance(altered, dict) else (),
+        parent=_parent(config.get("parent")),
     )
+
+
+def _parent(value: object) -> str | None:
+    """Returns a parent as "r-1 at turn 4"."""
+    if not isinstance(value, dict) or not isinstance(value.get("run_id"), str):
+        return None
+    turn = value.get("turn")
+    return f"{value['run_id']} at turn {turn}" if type(turn) is int else str(value["run_id"])
 
 
 def _status(root: Root, found: FoundLog) -> str:

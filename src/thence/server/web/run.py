@@ -152,6 +152,7 @@ def _summary(found: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Status", status(run) if is_run else None),
             ("Reason", words(run.reason) if run.reason else None),
             ("Error", words(run.error) if run.error else None),
+            ("Branch of", words(run.parent) if run.parent else None),
             ("Altered", words(", ".join(run.altered)) if run.altered else None),
             ("Events", f"{summary.events:,}{_unverified(summary)}"),
             ("Turns", f"{summary.turns:,}" if is_run else None),
