@@ -47,6 +47,19 @@ def test_run_leaves_its_folder_and_ends_in_one_line(tmp_path):
     assert "\x1b" not in ended.err
 
 
+@pytest.mark.promise("W10")
+def test_run_whose_events_the_disk_refused_exits_with_1_and_says_so(tmp_path):
+    command = f"ulimit -f 20; exec {THENCE} sim run fishery --mode sync"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    result = json.loads((only_run(tmp_path / "output") / "result.json").read_text())
+    assert result["failed"] > 0
+    assert done.returncode == 1
+    assert f"{result['failed']} events could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.promise("O2")
 def test_module_of_the_simulation_runs_a_scenario_too(tmp_path):
     done = subprocess.run(

@@ -9,10 +9,10 @@ import pytest
 import structlog
 from tests.sim.test_again import killed
 from tests.sim.toys import SCENARIO, Adder, Doer, add, config, lines
-from tests.sim.written import notices
+from tests.sim.written import action, notices
 
 import thence
-from thence.sim import SimulationOrchestrator, branch, replay, resume
+from thence.sim import EventWriter, SimulationOrchestrator, branch, replay, resume
 
 pytestmark = pytest.mark.promise("W10")
 TURNS = 9
@@ -146,3 +146,14 @@ def test_answer_that_the_disk_refuses_ends_the_run_which_is_resumed_from_there(t
     assert resumed.status == "completed"
     assert asked == [1, 2, 3, 3, 4]
     assert resumed.final_state["agent/ada"]["x"] == 10
+
+
+def test_queued_events_that_the_disk_refuses_to_the_end_are_counted_when_close_returns(tmp_path):
+    writer = EventWriter(tmp_path / "log", "r")
+    writer.emit(action())
+    writer.flush()
+    set_room(False)
+    for _ in range(10_000):  # of more than one batch
+        writer.emit(action())
+    assert not writer.close(timeout=0.4)
+    assert writer.failed_count == 10_000

@@ -104,8 +104,7 @@ class EventWriter:
         self._system_events = _FAILURES
         if self.verbosity >= VerbosityLevel.DECISION:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
-        is_sync = self.mode is WriteMode.SYNC
-        wait_s = _APPEND_S if is_sync else None
+        wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
         self._append = self._log.for_host(draft_of, wait_s)
         self._append_members = self._log.for_host(draft_of_members, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
@@ -254,8 +253,6 @@ class EventWriter:
 
     def written_causes(self, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the written events that an effect of these causes names in their place."""
-        if not self._has_lent:
-            return causes
         with self._lending_lock:
             return self._lending.resolve(causes)
 

@@ -82,11 +82,20 @@ def report_failure(out: Output, result: "RunResult") -> int:
     """Reports the failure of a run, if it failed, and returns the exit code."""
     from thence.cli.exit_codes import FAILED, INTERRUPTED
 
-    if result.dropped or result.failed:
-        out.notice(f"{result.dropped} events were dropped, {result.failed} could not be written")
+    if result.dropped:
+        out.notice(f"{result.dropped} events were dropped, for which the queue had no room")
+    if result.failed and result.status != "completed":
+        out.notice(f"{result.failed} events could not be written")
     if result.status == "interrupted":
         out.notice("interrupted; what happened until then is in the log")
         return INTERRUPTED
+    if result.status == "completed" and result.failed:
+        out.warn(
+            f"thence: the log of run {result.run_id} is not complete",
+            f"  why:  {result.failed} events could not be written to {result.output_dir}",
+            "  next: make room on the disk, and run it again",
+        )
+        return FAILED
     if result.status == "completed":
         return 0
     lines = (

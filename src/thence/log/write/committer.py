@@ -40,6 +40,8 @@ from thence.log.write.writer import Notice, Report, SegmentWriter
 OnFull = Literal["drop", "block"]
 Answer = TypeVar("Answer")
 RETRY_S = 1.0
+# time to count, behind the deadline of close, what the disk refused to the end
+_COUNT_S = 0.5
 _IDLE_S = 5.0
 _YIELD_FROM = 1_024
 _YIELD_MASK = 127
@@ -239,7 +241,7 @@ class Committer:
             return False
         if thread is not None:
             self._wakeup.open()
-            thread.join(timeout_s)
+            thread.join(timeout_s + _COUNT_S)
             if thread.is_alive():
                 self._report("remaining", {"count": self.queued})
                 return False
@@ -258,9 +260,10 @@ class Committer:
         """Drains the queue until closed: in the committer thread, or at the end in the closer's."""
         while True:
             if self._batch:
-                if self._is_closed and monotonic_ns() >= self._deadline_ns:
+                left_s = (self._deadline_ns - monotonic_ns()) / 1e9 if self._is_closed else RETRY_S
+                if left_s <= 0:
                     break
-                self._wakeup.wait(RETRY_S)
+                self._wakeup.wait(min(left_s, RETRY_S))
             elif not self._queue:
                 if self._is_closed:
                     break
