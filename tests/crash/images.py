@@ -3,7 +3,6 @@
 import errno
 import os
 from collections.abc import Container, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from thence.log.storage.disk_errors import DiskError
@@ -109,8 +108,10 @@ def absence(path: str, folders: Container[str], files: Container[str]) -> OSErro
     """Return what the system raises for a path where no file stands, or no folder."""
     if path in folders:
         return failure(errno.EISDIR, path)
-    is_below_file = any(str(place) in files for place in (Path(path), *Path(path).parents))
-    return failure(errno.ENOTDIR if is_below_file else errno.ENOENT, path)
+    place = path
+    while place and place not in files:
+        place = place.rpartition("/")[0]
+    return failure(errno.ENOTDIR if place else errno.ENOENT, path)
 
 
 def failure(number: int, path: object = None) -> OSError:

@@ -25,6 +25,7 @@ from thence.log.crash.openings import OpeningFile
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.identity import known_node_id, read_info
 from thence.log.storage.segment import FILE_BYTES_MAX, current_path
+from thence.redact_settings import RedactSettings, read_redact_settings
 from thence.replica import Log
 
 FOLDER = Place("/disk/logs/one")
@@ -64,7 +65,15 @@ def quiet(word: str, facts: object) -> None:
 def opened(disk: SimulatedDisk, limit: int = FILE_BYTES_MAX) -> Log:
     """Open the log on a simulated disk as `thence.open` does on the real one."""
     vocabulary = opened_vocabulary(disk, FOLDER, PLAIN, True)
-    return Log(FOLDER, vocabulary, disk=disk, max_file_size=limit, report=quiet)
+    return Log(
+        FOLDER, vocabulary, disk=disk, max_file_size=limit, report=quiet, redact=redact_settings()
+    )
+
+
+@cache
+def redact_settings() -> RedactSettings:
+    """Read the settings of `[redact]` once: they are of the real disk, which does not change."""
+    return read_redact_settings(FOLDER)
 
 
 class Scene:

@@ -26,10 +26,13 @@ class HeldDifferences:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
-        database.execute("CREATE TEMP TABLE differing (node, block, PRIMARY KEY (node, block))")
+        # typed as in `lines`: SQLite uses no key whose columns have other types for a comparison
         database.execute(
-            "CREATE TEMP TABLE theirs (node, block, digest, PRIMARY KEY (node, block, digest))"
-            " WITHOUT ROWID"
+            "CREATE TEMP TABLE differing (node TEXT, block INTEGER, PRIMARY KEY (node, block))"
+        )
+        database.execute(
+            "CREATE TEMP TABLE theirs (node TEXT, block INTEGER, digest BLOB,"
+            " PRIMARY KEY (node, block, digest)) WITHOUT ROWID"
         )
 
     def to_compare(self) -> dict[Place, BlockDigest]:

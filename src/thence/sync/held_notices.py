@@ -4,7 +4,7 @@ They are found by the kind of notice alone; what they prove is for `sealing` to 
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -42,6 +42,8 @@ class HeldNotices:
     def __init__(self, database: sqlite3.Connection, vocabulary: Vocabulary) -> None:
         self._db = database
         self._vocabulary = vocabulary
+        # by their lines, since the last call
+        self._read_seals: dict[bytes, Seal | None] = {}
 
     def note(self, event: Event, digest: bytes) -> None:
         """Keeps an event if it is a seal or a redaction, or redacted; call it in a transaction."""
@@ -55,28 +57,21 @@ class HeldNotices:
 
     def seals(self) -> list[HeldSeal]:
         """Returns all seals that can be read."""
-        return [
-            HeldSeal(seal, digest)
-            for event, _, _, digest in self._events(SEAL)
-            if (seal := seal_in(event)) is not None
-        ]
+        return [held for held, _ in self._seals()]
 
     def seals_from_elsewhere(
         self, own_nodes: Collection[str], disowned: Collection[bytes]
     ) -> list[HeldSeal]:
         """Returns the seals whose lines are of other nodes than the log's own, or disowned."""
         return [
-            HeldSeal(seal, digest)
-            for event, node, _, digest in self._events(SEAL)
-            if node not in own_nodes or digest in disowned
-            if (seal := seal_in(event)) is not None
+            held for held, node in self._seals() if node not in own_nodes or held.digest in disowned
         ]
 
     def redactions(self) -> list[HeldRedaction]:
         """Returns all redactions that can be read."""
         return [
             HeldRedaction(redaction, node, seq, digest)
-            for event, node, seq, digest in self._events(REDACTED)
+            for event, node, seq, digest in self._redactions()
             if (redaction := redaction_in(event)) is not None
         ]
 
@@ -146,12 +141,27 @@ class HeldNotices:
         row = self._db.execute("SELECT node FROM lines WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else str(row[0])
 
-    def _events(self, kind: str) -> list[tuple[Event, str, int, bytes]]:
-        wanted = "SELECT line, node, seq, digest FROM notices WHERE kind = ?"
-        sql = f"{wanted} ORDER BY node, seq, digest"
+    def _seals(self) -> list[tuple[HeldSeal, str]]:
+        """Returns all seals that can be read, with the nodes of their lines; decodes new ones."""
+        known, self._read_seals = self._read_seals, {}
         found = []
-        for line, node, seq, digest in self._db.execute(sql, (kind,)):
+        for line, node, _, digest in self._rows(SEAL):
+            seal = known[line] if line in known else self._decoded_seal(line)
+            self._read_seals[line] = seal
+            if seal is not None:
+                found.append((HeldSeal(seal, digest), node))
+        return found
+
+    def _decoded_seal(self, line: bytes) -> Seal | None:
+        event = parse(line, self._vocabulary)
+        return None if isinstance(event, BadLine) else seal_in(event)
+
+    def _redactions(self) -> Iterator[tuple[Event, str, int, bytes]]:
+        for line, node, seq, digest in self._rows(REDACTED):
             event = parse(line, self._vocabulary)
             if not isinstance(event, BadLine):
-                found.append((event, node, seq, digest))
-        return found
+                yield event, node, seq, digest
+
+    def _rows(self, kind: str) -> list[tuple[bytes, str, int, bytes]]:
+        wanted = "SELECT line, node, seq, digest FROM notices WHERE kind = ?"
+        return self._db.execute(f"{wanted} ORDER BY node, seq, digest", (kind,)).fetchall()

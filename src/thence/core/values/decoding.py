@@ -4,7 +4,7 @@ If any line is not a plain event of thence, None is returned, and the lines have
 one by one by `core.values.codec`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from thence.core.clock import CLOCK_MAX
@@ -29,6 +29,8 @@ T = TypeVar("T", bound=Numbered)
 _AS_ONE_BRACKET = bytes.maketrans(b"{", b"[")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{\n"))
 _DEEP = b"[" * LINE_DEPTH_MAX
+# so few lines are tried at once where others may stand among them
+GROUP_LINES = 64
 
 
 def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> list[T] | None:
@@ -56,6 +58,12 @@ def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[
     if headers is None:
         return None
     return [Event(line, head, vocabulary) for line, head in zip(lines, headers, strict=True)]
+
+
+def grouped(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """Yields lines in groups, joined as they stand in a file."""
+    for start in range(0, len(lines), GROUP_LINES):
+        yield b"\n".join(lines[start : start + GROUP_LINES])
 
 
 def _may_be_deep(data: bytes, lines: Sequence[bytes]) -> bool:

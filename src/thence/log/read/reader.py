@@ -24,7 +24,7 @@ from thence.core.values.codec import (
     numbers,
     parse,
 )
-from thence.core.values.decoding import parsed
+from thence.core.values.decoding import GROUP_LINES, grouped, parsed
 from thence.core.values.embedded_events import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
@@ -316,12 +316,14 @@ def all_lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events of a block; lines that are all thence's own are decoded at once."""
     found = block.data.split(b"\n")
-    if block.is_whole and not block.length and have_valid_crcs(found):
-        events = parsed(block.data, found, vocabulary)
-        if events is not None:
-            return events
-    contents = [line.content for line in lines_of(block, vocabulary) if line.is_whole]
-    return [content for content in contents if isinstance(content, Event)]
+    if block.is_whole and not block.length:
+        if have_valid_crcs(found) and (own := parsed(block.data, found, vocabulary)) is not None:
+            return own
+        if len(found) > GROUP_LINES:  # lines near others alone are decoded one by one
+            parts = [block._replace(data=data) for data in grouped(found)]
+            return [event for part in parts for event in _events_of(part, vocabulary)]
+    whole = (line.content for line in lines_of(block, vocabulary) if line.is_whole)
+    return [content for content in whole if isinstance(content, Event)]
 
 
 def events_after(
@@ -378,8 +380,7 @@ def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Ev
 
 def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
     """Returns the ids that more than one line may have; decodes few lines."""
-    seen: set[bytes] = set()
-    repeated: set[bytes] = set()
+    seen, repeated = set[bytes](), set[bytes]()
     for block in blocks(disk, folder):
         found = _ids(block, vocabulary)
         fresh = set(found)
