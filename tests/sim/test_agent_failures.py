@@ -19,6 +19,7 @@ KINDS = {
     "hangs": "timed_out",
     "hangs_async": "timed_out",
     "nonsense": "nonsense",
+    "returns_error": "nonsense",
 }
 # only ada has a timeout: on a busy machine a quick agent may take long
 ADA = {"name": "ada", "type": "trader", "goods": [], "places": [], "timeout_s": TIMEOUT_S}
@@ -49,6 +50,9 @@ class Fails:
 
     def nonsense(self):
         return ["sell"]
+
+    async def returns_error(self):
+        return KeyError("price")
 
 
 @pytest.fixture
@@ -98,7 +102,8 @@ def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     details = failed["details"]
     assert (details["kind"], details["policy"]) == (KINDS[way], policy)
     assert failed["agent_id"] == "ada"
-    named = {"raises": "no disk", "nonsense": "sell"}.get(way, f"{TIMEOUT_S} s")
+    words = {"raises": "no disk", "nonsense": "sell", "returns_error": "KeyError('price')"}
+    named = words.get(way, f"{TIMEOUT_S} s")
     assert named in details["error"]
     assert {steps[each] for each in failed["caused_by"]} == {
         "2.turn_start.-.0",

@@ -103,6 +103,19 @@ def test_failing_check_of_the_end_is_named_with_what_it_had_read(tmp_path):
     assert causes == {"2.turn_end.-.0", "2.apply0.ben.agent/ben/x"}
 
 
+@pytest.mark.parametrize("given", [True, 5])
+def test_reason_to_end_that_is_no_text_is_named_as_what_it_is(tmp_path, given):
+    class Wrong(Adder):
+        def check_termination(self, state):
+            return given
+
+    agents = [Doer("ada", always(add()))]
+    run = SimulationOrchestrator(config(), agents=agents, engine=Wrong(), output_root=tmp_path)
+    result = run.run()
+    assert result.status == "failed"
+    assert f"check_termination of the engine returned {given}" in result.error
+
+
 def test_engine_that_can_not_begin_is_caused_by_the_start(tmp_path):
     class Broken(Adder):
         def initialize_state(self, state):

@@ -225,8 +225,8 @@ async def _fill_in(
     awaited = [pending[place] for place in places]
     outcomes = await asyncio.gather(*awaited, return_exceptions=True)
     for place, outcome in zip(places, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+            raise outcome  # an error is what the component returned: one that it raised is a Fault
         if isinstance(outcome, Fault) and not collects:
             raise outcome.error
         answers[place] = outcome

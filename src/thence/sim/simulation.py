@@ -12,7 +12,7 @@ from thence.core.values.codec import Members
 from thence.errors import ThenceError
 from thence.sim.agent_failures import policy_of
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.concurrency import Caller, Part
+from thence.sim.concurrency import Caller, Part, mark_error
 from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, event_of
 from thence.sim.ledger import Ids, Ledger
@@ -222,6 +222,15 @@ class Simulation:
         engine = self.components.engine
         part = Part("the engine, checking termination", lambda: state.causes)
         reason = await self._caller.ask_one(part, lambda: engine.check_termination(state))
+        if reason is not None and not isinstance(reason, str):
+            error = ThenceError(
+                "could not take the reason to end",
+                place=f"of turn {self.record.turn}",
+                cause=f"check_termination of the engine returned {reason!r:.80}",
+                hint="return the reason as text, or None to go on",
+            )
+            mark_error(error, part)
+            raise error
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
         if not reason and self.record.turn >= settings.max_turns:
