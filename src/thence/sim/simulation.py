@@ -221,7 +221,7 @@ class Simulation:
         state = RecordedState(self._ledger, self.record.turn)
         engine = self.components.engine
         part = Part("the engine, checking termination", lambda: state.causes)
-        reason = await self._caller.ask_one(part, lambda: engine.check_termination(state))
+        reason: Any = await self._caller.ask_one(part, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
             error = ThenceError(
                 "could not take the reason to end",
