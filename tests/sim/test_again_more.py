@@ -16,8 +16,10 @@ pytestmark = pytest.mark.promise("O11")
 
 @pytest.fixture
 def folder(tmp_path):
-    """The folder of a completed run of four turns."""
-    run = SimulationOrchestrator(SCENARIO, output_root=tmp_path, max_turns=4, verbosity="ACTION")
+    """The folder of a completed run of four turns, each on the disk when the next begins."""
+    run = SimulationOrchestrator(
+        SCENARIO, output_root=tmp_path, max_turns=4, verbosity="ACTION", mode="sync"
+    )
     return run.run().output_dir
 
 
