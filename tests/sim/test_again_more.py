@@ -8,8 +8,11 @@ from tests.cli.warm import warm
 from tests.sim.test_again import at_turn, killed
 from tests.sim.toys import SCENARIO
 
+import thence
+from thence.core.values.vocabulary import SIM
 from thence.errors import ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
+from thence.sim.new_project import make_project
 
 pytestmark = pytest.mark.promise("O11")
 
@@ -60,3 +63,20 @@ def test_config_with_a_wrong_list_of_objects_is_played_again(folder):
     file = folder / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "given_as_objects": 3}))
     assert replay(folder).step == ""
+
+
+def test_run_with_notices_of_many_causes_is_replayed_and_resumed(tmp_path):
+    make_project(tmp_path / "herd")
+
+    def run(root, on_turn=None):
+        scenario = tmp_path / "herd" / "scenario.yaml"
+        given = {"max_turns": 60, "mode": "sync", "run_id": "r", "checkpoint_interval": 20}
+        return SimulationOrchestrator(scenario, output_root=root, on_turn=on_turn, **given)
+
+    whole = run(tmp_path / "whole").run()
+    assert replay(whole.output_dir).step == ""
+    killed(lambda: run(tmp_path, at_turn(59)).run())
+    with thence.open(tmp_path / "r") as log:
+        assert [each for each in log.read() if SIM.notice_kind(each) == "joined"]
+    assert resume(tmp_path / "r").run().final_state == whole.final_state
+    assert replay(tmp_path / "r").sha256 == replay(whole.output_dir).sha256

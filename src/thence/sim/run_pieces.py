@@ -47,7 +47,9 @@ class Pieces:
         key = frozenset(causes)
         event_id = self._joined.get(key)
         if event_id is None and self._stored is not None:
-            event_id = self._stored.joined(causes)
+            event_id = self._stored.joined(self.turn, causes)
+            if event_id is not None:
+                self.lineage.add(event_id, causes)
         if event_id is None:
             _, members = SIM.notice("joined", {"count": len(causes)}, {})
             event_id = self._add("SYSTEM", None, causes, None, members["details"])

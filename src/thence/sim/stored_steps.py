@@ -36,7 +36,7 @@ class StoredSteps:
 
     def __init__(self, events: Iterable[Event]) -> None:
         self._events: dict[str, Event] = {}
-        self._joined: dict[frozenset[str], str] = {}
+        self._joined: dict[tuple[int, frozenset[str]], str] = {}
         self._joined_by: dict[str, tuple[str, ...]] = {}
         self._ids: set[str] = set()
         self._refused_count = 0
@@ -47,7 +47,9 @@ class StoredSteps:
                 count = event.payload.get("count")
                 self._refused_count += count if isinstance(count, int) else 1
             if kind == "joined":
-                self._joined[frozenset(event.caused_by)] = event.event_id
+                # what a context added is no event of this run
+                own = self._ids.intersection(event.caused_by)
+                self._joined[event.turn_number or 0, frozenset(own)] = event.event_id
                 self._joined_by[event.event_id] = event.caused_by
             elif event.step and not _is_of_the_end(event):
                 self._events[event.step] = event
@@ -72,9 +74,9 @@ class StoredSteps:
             raise self._diverged(event.step or "", reason)
         return event.event_id
 
-    def joined(self, causes: tuple[str, ...]) -> str | None:
-        """Returns the id of the recorded notice that names just these causes."""
-        return self._joined.get(frozenset(causes))
+    def joined(self, turn: int, causes: tuple[str, ...]) -> str | None:
+        """Returns the id of the recorded notice of a turn that names just these causes."""
+        return self._joined.get((turn, frozenset(causes)))
 
     def note_joined(self, event_id: str, causes: tuple[str, ...]) -> None:
         """Records a notice that was built now."""
