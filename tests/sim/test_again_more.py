@@ -70,13 +70,16 @@ def test_run_with_notices_of_many_causes_is_replayed_and_resumed(tmp_path):
 
     def run(root, on_turn=None):
         scenario = tmp_path / "herd" / "scenario.yaml"
-        given = {"max_turns": 60, "mode": "sync", "run_id": "r", "checkpoint_interval": 20}
-        return SimulationOrchestrator(scenario, output_root=root, on_turn=on_turn, **given)
+        given = {"max_turns": 20, "mode": "sync", "run_id": "r", "checkpoint_interval": 5}
+        return SimulationOrchestrator(
+            scenario, output_root=root, on_turn=on_turn, seed=353, **given
+        )
 
     whole = run(tmp_path / "whole").run()
     assert replay(whole.output_dir).step == ""
-    killed(lambda: run(tmp_path, at_turn(59)).run())
+    killed(lambda: run(tmp_path, at_turn(15)).run())
     with thence.open(tmp_path / "r") as log:
-        assert [each for each in log.read() if SIM.notice_kind(each) == "joined"]
+        found = [each.turn_number for each in log.read() if SIM.notice_kind(each) == "joined"]
+    assert 11 in found, "the turn behind the checkpoint has one"
     assert resume(tmp_path / "r").run().final_state == whole.final_state
     assert replay(tmp_path / "r").sha256 == replay(whole.output_dir).sha256

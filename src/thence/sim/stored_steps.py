@@ -36,7 +36,7 @@ class StoredSteps:
 
     def __init__(self, events: Iterable[Event]) -> None:
         self._events: dict[str, Event] = {}
-        self._joined: dict[tuple[int, frozenset[str]], str] = {}
+        self._joined: dict[int, dict[frozenset[str], str]] = {}
         self._joined_by: dict[str, tuple[str, ...]] = {}
         self._ids: set[str] = set()
         self._refused_count = 0
@@ -47,9 +47,8 @@ class StoredSteps:
                 count = event.payload.get("count")
                 self._refused_count += count if isinstance(count, int) else 1
             if kind == "joined":
-                # what a context added is no event of this run
-                own = self._ids.intersection(event.caused_by)
-                self._joined[event.turn_number or 0, frozenset(own)] = event.event_id
+                of_turn = self._joined.setdefault(event.turn_number or 0, {})
+                of_turn[frozenset(event.caused_by)] = event.event_id
                 self._joined_by[event.event_id] = event.caused_by
             elif event.step and not _is_of_the_end(event):
                 self._events[event.step] = event
@@ -75,8 +74,15 @@ class StoredSteps:
         return event.event_id
 
     def joined(self, turn: int, causes: tuple[str, ...]) -> str | None:
-        """Returns the id of the recorded notice of a turn that names just these causes."""
-        return self._joined.get((turn, frozenset(causes)))
+        """Returns the id of the recorded notice of a turn that names these causes.
+
+        It may name what a context added too, which is no event of this run.
+        """
+        of_turn, named = self._joined.get(turn, {}), frozenset(causes)
+        if named in of_turn:
+            return of_turn[named]
+        others = [was for was in of_turn if named <= was and not (was - named) & self._ids]
+        return of_turn[min(others, key=len)] if others else None
 
     def note_joined(self, event_id: str, causes: tuple[str, ...]) -> None:
         """Records a notice that was built now."""
