@@ -144,6 +144,9 @@ def test_page_of_an_altered_run_names_what_was_altered(tmp_path: Path) -> None:
         assert "first at turn 1" in text
         assert "Altered" in text
         assert "2.decide.ada.0, <b>" in text
+        listed = page(server, "/").text
+    assert listed.count("branch of") == 1
+    assert "branch of first at turn 1; altered: 2.decide.ada.0, <b>" in listed
 
 
 def shown(found: Parsed, name: str) -> list[str]:

@@ -78,11 +78,14 @@ def _table(state: ServerState, read: list[tuple[FoundLog, LogFacts]]) -> Html:
 def _row(log: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
     link = el("a", words(run.name), href=path("runs", log.id))
     beside = el("div", words(log.id), class_="quiet id") if run.name != log.id else None
+    altered = f"altered: {', '.join(run.altered)}" if run.altered else ""
+    origin = "; ".join(filter(None, (f"branch of {run.parent}" if run.parent else "", altered)))
+    of = el("div", words(origin), class_="quiet") if origin else None
     bad = summary.damaged_lines
     damage = f"{bad:,} bad line{'s' if bad > 1 else ''}" if bad else None
     last = summary.last.timestamp if summary.last else None
     return row(
-        head_cell(joined(link, beside)),
+        head_cell(joined(link, beside, of)),
         cell(status(run) if log.is_simulation else "log", "status"),
         cell(f"{summary.events:,}", "number", "events"),
         cell(moment(summary.start_time), name="from" if summary.start_time else None),
