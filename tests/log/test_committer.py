@@ -253,7 +253,9 @@ def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path):
     for _ in range(2):  # each is one more try of the refused batch
         with pytest.raises(LogFull):
             committer.append(made("u"), WAIT_S)
-    assert committer.queued <= 4 + 4 + len(producers)
+    # a refused batch and the queue behind it; each producer but one may find the last place
+    # of either free before another has taken it, since `put` takes no lock
+    assert committer.queued <= 2 * (4 + len(producers) - 1)
     disk.faults.clear()
     for producer in producers:
         producer.join(WAIT_S)
