@@ -16,7 +16,9 @@ from thence.log.storage.disk import Disk
 from thence.replica import Log
 
 SYNCS = ("sync_data", "sync_folder", "write_new")
-SYNCS_MAX = 12  # eight, and two for each small segment that is begun amid them
+# four for a torn tail, one for unclean ends, two for the notices of tails, one for the event; and
+# two for a segment that is begun amid them
+SYNCS_MAX = 10
 WORK_S_MAX = 0.05
 WORK_P50_S_MAX = 0.02
 SLOWEST = 5

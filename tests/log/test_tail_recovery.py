@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.crash.crash_states import worst
+from tests.crash.first_writes import first_write
 from tests.crash.simulated_disk import SimulatedDisk
 from tests.crash.traces import log_of, opened
-from tests.events import NODE, OTHER_NODE, line_of
+from tests.events import NODE, OTHER_NODE, line_of, new_id
 from tests.log.faults import FailingDisk
 from tests.log.kills import closed_at
 from tests.log.processes import lines
@@ -242,6 +243,23 @@ def test_numbers_go_on_behind_an_event_that_stands_beside_stray_bytes(log):
         assert after.append("next").seq == 4
 
 
+def test_many_recoveries_are_told_by_three_syncs(tmp_path):
+    """The first writers after these kills were killed themselves before they told of them."""
+    with Log(tmp_path, PLAIN) as log:
+        log.append("first")
+    aside = tmp_path / ".thence/quarantine"
+    aside.mkdir()
+    names = [f"events.jsonl-{offset}-{new_id()}.torn" for offset in range(1, 6)]
+    for name in names:
+        (aside / f"{name}.untold").write_bytes(b"torn")
+    log, _, took = first_write(tmp_path, PLAIN)
+    with log:
+        told = [e.payload["quarantine"] for e in log.read() if e.event_type == "log.recovered"]
+    assert sorted(told) == sorted(f".thence/quarantine/{name}" for name in names)
+    assert sorted(os.listdir(aside)) == sorted(names)
+    assert took.syncs == 3  # of the notices, of the names, of the event
+
+
 def test_recovery_is_not_told_again_after_a_power_cut():
     disk = SimulatedDisk(log_of(2, b"half"))
     with opened(disk) as log:
@@ -260,7 +278,7 @@ def test_recovery_is_not_told_again_after_a_power_cut():
 def test_file_is_told_by_its_name(tmp_path):
     path = tmp_path / "a.torn.untold"
     path.touch()
-    mark_reported(OS_DISK, path)
+    mark_reported(OS_DISK, [path])
     assert os.listdir(tmp_path) == ["a.torn"]
 
 

@@ -7,7 +7,7 @@ that it is reported even after a second kill. Recovery runs under the append loc
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,7 +158,7 @@ def cut_broken_write(
 def unreported(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, object]]]:
     """Yields each file in quarantine that no notice reports yet, with the notice's facts.
 
-    The caller that has made the notice durable calls `mark_reported`.
+    The caller that has made the notices durable calls `mark_reported`.
     """
     quarantine = own_folder(folder) / "quarantine"
     for name in disk.names(quarantine):
@@ -176,10 +176,12 @@ def unreported(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, objec
             yield quarantine / name, facts
 
 
-def mark_reported(disk: Disk, path: Path) -> None:
-    """Gives a file in quarantine the name that its notice states, on the device too."""
-    disk.rename(path, _reported_path(path))
-    disk.sync_folder(path.parent)  # else it is reported again after a power cut
+def mark_reported(disk: Disk, paths: Collection[Path]) -> None:
+    """Gives files in quarantine the names that their notices state, on the device too."""
+    for path in paths:
+        disk.rename(path, _reported_path(path))
+    for folder in {path.parent for path in paths}:
+        disk.sync_folder(folder)  # else they are reported again after a power cut
 
 
 def _reported_path(path: Path) -> Path:

@@ -216,10 +216,10 @@ class SegmentWriter:
         self._opening_report.finish()
 
     def _write_recovery_notices(self) -> None:
-        for path, facts in unreported(self._disk, self.folder):
-            self._write_all([self._notice("recovered", facts)], [])
+        if found := dict(unreported(self._disk, self.folder)):
+            self._write_all([self._notice("recovered", facts) for facts in found.values()], [])
             self._sync_under_lock()
-            mark_reported(self._disk, path)
+            mark_reported(self._disk, found)
         self._has_reported_recoveries = True
 
     def _open(self) -> None:
