@@ -14,10 +14,13 @@ from thence.sim.validator import BaseValidator
 
 pytestmark = pytest.mark.promise("O9a")
 TIMEOUT_S = 0.2
+WAIT_S = 30
 KINDS = {
     "raises": "raised",
     "hangs": "timed_out",
     "hangs_async": "timed_out",
+    "raises_in_generator": "raised",
+    "hangs_in_generator": "timed_out",
     "nonsense": "nonsense",
     "returns_error": "nonsense",
 }
@@ -47,6 +50,14 @@ class Fails:
 
     async def hangs_async(self):
         await asyncio.Event().wait()
+
+    def raises_in_generator(self):
+        yield add()
+        raise OSError("no disk")
+
+    def hangs_in_generator(self):
+        yield add()
+        self.free.wait(WAIT_S)
 
     def nonsense(self):
         return ["sell"]
@@ -102,7 +113,12 @@ def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     details = failed["details"]
     assert (details["kind"], details["policy"]) == (KINDS[way], policy)
     assert failed["agent_id"] == "ada"
-    words = {"raises": "no disk", "nonsense": "sell", "returns_error": "KeyError('price')"}
+    words = {
+        "raises": "no disk",
+        "raises_in_generator": "no disk",
+        "nonsense": "sell",
+        "returns_error": "KeyError('price')",
+    }
     named = words.get(way, f"{TIMEOUT_S} s")
     assert named in details["error"]
     assert {steps[each] for each in failed["caused_by"]} == {

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from tests.log.committers import until
 from tests.sim.toys import Doer, add, always, config, played
 
 from thence.sim.concurrency import SLOW_S, Caller, Part
@@ -114,6 +115,7 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
             Caller(waits=waits).ask(
                 [(waits_async if kind == "awaited" else waits_here, ())],
                 lambda place: Part("agent ada"),
+                1,
                 timeout_of=(lambda place: 2 * WAIT_S) if kind == "in a thread" else None,
             )
         )
@@ -121,6 +123,23 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
     assert caplog.text.count("still_waiting") == 1
     assert "agent ada" in caplog.text
     assert "thence-waits" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
+    monkeypatch.setattr("thence.sim.waits.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.waits.NAMED_AFTER_S", 0.0)
+    monkeypatch.setattr("thence.sim.waits.RECORDED_AFTER_S", 0.1)
+    waits, named = Waits(), []
+
+    def on_wait(waiting):
+        named.append(waiting)
+        raise OSError("the terminal is gone")
+
+    with Watch(waits, lambda: (3, 50), on_wait), waits.waiting_for("agent ada"):
+        until(lambda: "still_waiting" in caplog.text)
+    assert len(named) == 1
+    assert "on_wait_failed" in caplog.text
+    assert "OSError: the terminal is gone" in caplog.text
 
 
 def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting():
@@ -137,7 +156,7 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 
     names = ["agent ada", "agent bob"]
     asyncio.run(
-        Caller(waits=waits).ask([(awaits, ()), (blocks, ())], lambda place: Part(names[place]))
+        Caller(waits=waits).ask([(awaits, ()), (blocks, ())], lambda place: Part(names[place]), 2)
     )
     assert [wait.component for wait in seen] == ["agent bob", "agent ada"]
 

@@ -180,13 +180,16 @@ def test_engine_whose_first_state_is_none_is_named_with_what_it_returned(tmp_pat
 
 
 @pytest.mark.promise("O4")
-def test_result_of_a_world_with_nan_is_json(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "value", "held"), [("float", float("nan"), "NaN"), ("str", "a\udc80", "a\\udc80")]
+)
+def test_result_is_json_whatever_the_world_holds(tmp_path, kind, value, held):
     class Lost(Adder):
         def apply_engine_rules(self, view):
-            view.world["rate"] = float("nan")
+            view.world["mood"] = value
 
-    given = config(global_vars=[{"name": "rate", "type": "float"}])
+    given = config(global_vars=[{"name": "mood", "type": kind}])
     agents = [Doer("ada", always(add()))]
     run = SimulationOrchestrator(given, agents=agents, engine=Lost(), output_root=tmp_path)
     content = (run.run().output_dir / "result.json").read_bytes()
-    assert msgspec.json.decode(content)["final_state"]["global"]["rate"] == "NaN"
+    assert msgspec.json.decode(content)["final_state"]["global"]["mood"] == held

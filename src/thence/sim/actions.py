@@ -39,20 +39,17 @@ class Action(msgspec.Struct, frozen=True):
             return values
 
 
-class Accepted:
+class Accepted(msgspec.Struct, eq=False, gc=False):
     """An action that the validator accepted, and the event that represents it.
 
     `causes` are what that event names. Until it is written, `event_id` is empty.
     """
 
-    __slots__ = ("action", "attempt", "causes", "event_id", "ordinal")
-
-    def __init__(self, action: Action, attempt: int, ordinal: int, causes: tuple[str, ...]) -> None:
-        self.action = action
-        self.attempt = attempt
-        self.ordinal = ordinal
-        self.causes = causes
-        self.event_id = ""
+    action: Action
+    attempt: int
+    ordinal: int
+    causes: tuple[str, ...]
+    event_id: str = ""
 
     @property
     def phase(self) -> str:

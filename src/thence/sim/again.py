@@ -27,7 +27,7 @@ from thence.sim.played_again import PlayedAgain
 from thence.sim.recorded.run import RecordedRun
 from thence.sim.result import TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
-from thence.sim.run_folder import write_json
+from thence.sim.run_folder import write_config
 from thence.sim.settings import EventSettings, RunSettings
 from thence.sim.simulation import Simulation
 from thence.sim.stored_steps import StoredSteps
@@ -103,7 +103,7 @@ def resume(
         )
         if max_turns is not None:  # a later resume or replay plays as many turns
             simulation = {**run.config["simulation"], "max_turns": max_turns}
-            write_json(run.folder / "config.json", {**run.config, "simulation": simulation})
+            write_config(run.folder, {**run.config, "simulation": simulation})
         return orchestrator
 
 

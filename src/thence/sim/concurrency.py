@@ -7,7 +7,7 @@ order of the calls, whatever thread they were made in.
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from time import perf_counter
@@ -18,7 +18,7 @@ import msgspec
 
 from thence.errors import ThenceError
 from thence.sim.waits import LoopCalls, Waits
-from thence.sim.worker_threads import CallEnd, WorkerThreads
+from thence.sim.worker_threads import CallEnd, WorkerThreads, taken_whole
 
 T = TypeVar("T")
 CONCURRENT_MAX = 64
@@ -28,7 +28,7 @@ SLOW_S = 0.005
 QUICK_CALLS = 20
 _MARK = "_thence_fault"
 
-Calls = Sequence[tuple[Callable[..., Any], tuple[object, ...]]]
+Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
 TimeoutOf = Callable[[int], float | None]
 
 
@@ -83,12 +83,13 @@ class Caller:
         self,
         calls: Calls,
         part_of: Callable[[int], Part],
+        count: int,
         *,
         timeout_of: TimeoutOf | None = None,
         collects: bool = False,
         threads_max: int | None = None,
     ) -> list[Any]:
-        """Returns the answers of several calls, in their order; awaitables run concurrently.
+        """Returns the answers of `count` calls, in their order; awaitables run concurrently.
 
         At most `CONCURRENT_MAX` run at a time. With `collects` an error, or a call that took
         longer than its timeout in seconds, is a Fault in the list. Else the error is raised,
@@ -99,25 +100,27 @@ class Caller:
         threaded: dict[int, Coroutine[Any, Any, Any]] = {}
         slots = asyncio.Semaphore(max(1, threads_max or self._threads_max))
         limit = asyncio.Semaphore(CONCURRENT_MAX)
-        self._waits.asked = LoopCalls(lambda place: part_of(place).component, len(calls), answers)
+        self._waits.asked = LoopCalls(lambda place: part_of(place).component, count, answers)
         before_s = perf_counter()
         try:
             for place, (call, arguments) in enumerate(calls):
-                if timeout_of is not None or self._quick_calls:
-                    timeout_s = timeout_of(place) if timeout_of else None
-                    if self._is_for_thread(call, timeout_s):
-                        wait = _Wait(part_of(place), timeout_s, self._waits)
-                        threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
-                        answers.append(None)
-                        before_s = perf_counter()
-                        continue
+                timeout_s = timeout_of(place) if timeout_of else None
+                if self._is_for_thread(call, timeout_s):
+                    wait = _Wait(part_of(place), timeout_s, self._waits)
+                    threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
+                    answers.append(None)
+                    before_s = perf_counter()
+                    continue
                 try:
-                    answer = call(*arguments)
+                    answer = taken_whole(call(*arguments))
                 except Exception as error:  # door: a policy decides on what an agent raises
                     mark_error(error, part_of(place))
                     if not collects:
                         raise
                     answer = Fault("raised", error)
+                if answer is not None and _is_awaitable(answer):
+                    wait = _Wait(part_of(place), timeout_s, self._waits)
+                    threaded[place] = _await_within(limit, answer, wait)
                 answers.append(answer)
                 after_s = perf_counter()
                 if after_s - before_s > SLOW_S and self._threads_max:
@@ -129,11 +132,6 @@ class Caller:
             raise
         finally:
             self._waits.asked = None
-        for place, answer in enumerate(answers):
-            if answer is not None and _is_awaitable(answer):
-                timeout_s = timeout_of(place) if timeout_of else None
-                wait = _Wait(part_of(place), timeout_s, self._waits)
-                threaded[place] = _await_within(limit, answer, wait)
         if threaded:
             await _fill_in(answers, threaded, collects)
         return answers
@@ -141,7 +139,7 @@ class Caller:
     def _is_for_thread(self, call: Callable[..., object], timeout_s: float | None) -> bool:
         if timeout_s is not None and not inspect.iscoroutinefunction(call):
             return True
-        return id(_component_of(call)) in self._quick_calls
+        return bool(self._quick_calls) and id(_component_of(call)) in self._quick_calls
 
     async def _in_thread(
         self,

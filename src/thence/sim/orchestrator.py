@@ -13,7 +13,6 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from thence.core.values.payload import repair
 from thence.errors import RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent
 from thence.sim.checkpoints import with_causes, write_checkpoint
@@ -25,7 +24,7 @@ from thence.sim.outcomes import Outcomes
 from thence.sim.played_again import PlayedAgain
 from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_components import make_components
-from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_json
+from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
 from thence.sim.run_settings import event_settings, read_config, run_config, with_changes, writer_of
 from thence.sim.settings import AgentErrorPolicy
 from thence.sim.simulation import Simulation
@@ -44,10 +43,11 @@ class SimulationOrchestrator:
     The run's folder is made at once: `<output_root>/<run_id>/` with config.json, events.jsonl
     and, in the end, result.json. Arguments override the scenario. `on_turn` is called after
     each turn. `on_wait` is called twice a second, in another thread, while a component has given
-    no answer for two seconds, and with None when it has. Raises ScenarioError. A run happens once;
-    another run needs another object. Only a run that is stepped through and left before its end
-    needs `close()` or `with`. `failure` is the error that ended a failed run, with its traceback.
-    `thence.sim.resume` and `branch` pass `again`.
+    no answer for two seconds, and with None when it has; once it raises, that is logged and it is
+    not called again. Raises ScenarioError. A run happens once; another run needs another object.
+    Only a run that is stepped through and left before its end needs `close()` or `with`.
+    `failure` is the error that ended a failed run, with its traceback. `thence.sim.resume` and
+    `branch` pass `again`.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SimulationOrchestrator:
             given_as_objects=[kind for kind, each in objects.items() if each is not None],
         )
         if self._again.folder is None:
-            write_json(self.output_dir / "config.json", self._run_config)
+            write_config(self.output_dir, self._run_config)
         self.event_writer = writer_of(self.output_dir, settings)
 
     @property
@@ -198,7 +198,7 @@ class SimulationOrchestrator:
             self._altered = {**self._again.altered, **(alter or {})}
             if self._altered and self._again.folder is None:
                 content = {**self._run_config, "altered": self._altered}
-                write_json(self.output_dir / "config.json", content)
+                write_config(self.output_dir, content)
             is_resumed = self._again.folder is not None
             file = self.output_dir / OUTCOMES
             self._simulation = Simulation(
@@ -305,8 +305,7 @@ class SimulationOrchestrator:
             altered=self._altered,
         )
         try:
-            content, _ = repair(self.result.to_dict())  # JSON has no NaN
-            write_json(self.output_dir / "result.json", content)
+            write_result(self.output_dir, self.result)
         except OSError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()

@@ -11,7 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from thence.core.values.payload import is_plain, repair
 from thence.errors import RunGoesOn, RunIdTaken, ThenceError
+from thence.sim.result import RunResult
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
@@ -65,13 +69,28 @@ class RunHold:
             return
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Replaces a JSON file atomically: a reader finds the old content or the new one."""
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Replaces the config.json of a run, as `replace_file` does."""
+    text = json.dumps(config, indent=2, ensure_ascii=False, default=repr)
+    replace_file(folder / "config.json", text.encode() + b"\n")
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    """Replaces the result.json of a run, as `replace_file` does; what JSON lacks is repaired."""
+    content = result.to_dict()
+    try:
+        data = msgspec.json.encode(content if is_plain(content) else repair(content)[0])
+    except UnicodeEncodeError:  # of a lone surrogate, for which `is_plain` doesn't search
+        data = msgspec.json.encode(repair(content)[0])
+    replace_file(folder / "result.json", msgspec.json.format(data, indent=2) + b"\n")
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replaces a file atomically: a reader finds the old content or the new one; raises OSError."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(data, file, indent=2, ensure_ascii=False, default=repr)
-            file.write("\n")
+        with temporary.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

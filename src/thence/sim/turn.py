@@ -24,7 +24,7 @@ from thence.sim.roster import Roster, RosterChange
 from thence.sim.run_events import Record
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator
-from thence.sim.views import Observation, RecordedState, UnrecordedObservation
+from thence.sim.views import Observation, Observed, RecordedState, UnrecordedObservation
 
 _ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
 
@@ -75,8 +75,10 @@ class Turn:
         self._participants = participants
         self._ledger = ledger
         self._record = record
-        self._observed: dict[str, Observation] = {}
+        observation = Observation if record.writes_decisions else UnrecordedObservation
+        self._observed = Observed(partial(observation, ledger, record.turn))
         self._accepted: dict[str, list[Accepted]] = {}
+        self._all_accepted: list[Accepted] = []
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
         self._agents: tuple[BaseAgent, ...] = ()
@@ -89,9 +91,6 @@ class Turn:
     async def play(self, rules: Rules) -> State:
         """Plays the turn and returns the state after it."""
         agents: Sequence[BaseAgent] = self._begin()
-        ledger, number = self._ledger, self.number
-        observation = Observation if self._record.writes_decisions else UnrecordedObservation
-        self._observed = {each.name: observation(ledger, number, each.name) for each in agents}
         self._ledger.around = () if self._record.writes_decisions else (self._record.turn_id,)
         for attempt in range(self._participants.retries + 1):
             refused_names = await self._attempt(agents, attempt)
@@ -155,7 +154,7 @@ class Turn:
 
     def _accept_all(self, agents: Sequence[BaseAgent], answers: Sequence[Decision | Fault]) -> None:
         """Accepts every action where no event names it: nothing is built for its decision."""
-        accepted = self._accepted
+        accepted = self._all_accepted
         for agent, answer in zip(agents, answers, strict=True):
             if answer is None:
                 continue
@@ -164,19 +163,21 @@ class Turn:
             if isinstance(actions, Fault):
                 self._fail(name, actions, 0)
                 continue
-            accepted[name] = [
-                Accepted(_of_agent(action, name), 0, ordinal, ())
-                for ordinal, action in enumerate(actions)
-            ]
+            for ordinal, action in enumerate(actions):
+                accepted.append(Accepted(_of_agent(action, name), 0, ordinal, ()))
 
     async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | Fault]:
         """Returns each agent's answer; where a failure is known, the agent is not called."""
-        observed, failures = self._observed, self._participants.failures
+        failures = self._participants.failures
+        # an observation that nothing looks at again ends with its call, and leaves its memory
+        # to the next one
+        observation = self._observed.make if self._accepts_all else self._observed.__getitem__
         known = self._known_faults(agents, attempt) if failures.known_failures else {}
         asked = [agent for agent in agents if agent.name not in known] if known else agents
         answers: list[Decision | Fault] = await self._participants.caller.ask(
-            [(agent.decide_action, (observed[agent.name],)) for agent in asked],
+            ((agent.decide_action, (observation(agent.name),)) for agent in asked),
             lambda place: self._part_of(asked[place].name),
+            len(asked),
             timeout_of=failures.timeouts(asked),
             collects=failures.collects,
         )
@@ -284,6 +285,7 @@ class Turn:
         verdicts = await self._participants.caller.ask(
             calls,
             part_of,
+            len(calls),
             timeout_of=None if timeout_s is None else lambda place: timeout_s,
             threads_max=1,  # one object judges all: its calls follow each other
         )
@@ -325,7 +327,10 @@ class Turn:
 
     async def _apply(self, rules: Rules) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""
-        accepted = [each for agent in self._agents for each in self._accepted.get(agent.name, ())]
+        accepted = self._all_accepted
+        if self._accepted:
+            for agent in self._agents:
+                accepted += self._accepted.get(agent.name, ())
         state = RecordedState(self._ledger, self.number)
         reach = self._participants.roster.reach
         writes = Writes(self._ledger, self._record, accepted, reach, state)
@@ -335,10 +340,11 @@ class Turn:
         part = Part("the engine, applying actions", lambda: (*writes.all_ids(), *state.causes))
         call = partial(rules.apply_actions, state, actions, writes)
         result = await self._participants.caller.ask_one(part, call)
-        for each in accepted:
-            self._record.write(each)
-        if self._record.writes_decisions and not self._record.writes_actions:
-            self._remember_written()
+        if self._record.writes_decisions:
+            for each in accepted:
+                self._record.write(each)
+            if not self._record.writes_actions:
+                self._remember_written()
         self._record_returned(before, result, "apply")
         self._record_inaction()  # and the agent might have changed them later
 
@@ -371,8 +377,7 @@ class Turn:
 
     def _all_ids(self) -> Ids:
         """Returns the ids of the events that represent the actions of the turn."""
-        every = [each for accepted in self._accepted.values() for each in accepted]
-        return tuple([each.event_id for each in every if each.event_id])
+        return tuple([each.event_id for each in self._all_accepted if each.event_id])
 
 
 def _takes_all(validator: BaseValidator) -> bool:

@@ -201,6 +201,18 @@ class UnrecordedObservation(Observation):
         return value if type(value) in IMMUTABLE else own_copy(value)
 
 
+class Observed(dict[str, Observation]):
+    """The agents' observations of one turn by name, made when they are first asked for."""
+
+    def __init__(self, make: Callable[[str], Observation]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, name: str) -> Observation:
+        found = self[name] = self.make(name)
+        return found
+
+
 class RecordedState(Reads):
     """The state at one moment of a turn, as a validator or engine reads it."""
 

@@ -124,7 +124,11 @@ class Watch:
                     wait.is_recorded = True
                     _record(wait)
             if self._on_wait is not None:
-                self._name(self._on_wait)
+                try:
+                    self._name(self._on_wait)
+                except Exception as error:  # door: the host's own callback
+                    self._on_wait = None
+                    _record_failed_callback(error)
 
     def _name(self, on_wait: OnWait) -> None:
         waits = self._waits.longer_than(NAMED_AFTER_S)
@@ -156,3 +160,9 @@ def _record(wait: Wait) -> None:
 
     waited_s = round(monotonic() - wait.since_s)
     logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
+
+
+def _record_failed_callback(error: Exception) -> None:
+    from thence.sim.log_messages import logger
+
+    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")

@@ -4,6 +4,7 @@ A thread is a daemon, so that a call which never returns does not keep the progr
 standard library's thread pool waits for its threads when the program ends.
 """
 
+import inspect
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter
+from types import GeneratorType
 from typing import Any
 
 import msgspec
@@ -26,6 +28,18 @@ class CallEnd(msgspec.Struct, frozen=True):
     time_s: float
 
 
+def taken_whole(answer: Any) -> Any:
+    """Returns the values of a generator, any other answer as it is.
+
+    A generator's values run its component's code, which may block, hang or raise: they are taken
+    within the call, where that is provided for.
+    """
+    if type(answer) is GeneratorType:
+        is_awaited = answer.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
+        return answer if is_awaited else tuple(answer)
+    return answer
+
+
 class _Job(msgspec.Struct, frozen=True):
     context: Context
     call: Callable[..., object]
@@ -35,10 +49,13 @@ class _Job(msgspec.Struct, frozen=True):
     def work(self) -> CallEnd:
         started_s = perf_counter()
         try:
-            answer, error = self.context.run(self.call, *self.arguments), None
+            answer, error = self.context.run(self._answer), None
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
             answer, error = None, raised
         return CallEnd(answer, error, perf_counter() - started_s)
+
+    def _answer(self) -> object:
+        return taken_whole(self.call(*self.arguments))
 
 
 _Jobs = SimpleQueue[_Job | None]
