@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import signal
 import subprocess
 import sys
 import threading
@@ -110,15 +111,16 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
     def waits_here():
         is_recorded.wait(WAIT_S)
 
-    with Watch(waits, lambda: (3, 50), on_wait):
-        asyncio.run(
-            Caller(waits=waits).ask(
+    async def asks():
+        with Watch(waits, lambda: (3, 50), on_wait):
+            await Caller(waits=waits).ask(
                 [(waits_async if kind == "awaited" else waits_here, ())],
                 lambda place: Part("agent ada"),
                 1,
                 timeout_of=(lambda place: 2 * WAIT_S) if kind == "in a thread" else None,
             )
-        )
+
+    asyncio.run(asks())
     assert (named[0].turn, named[0].component, named[0].others) == (3, "agent ada", 0)
     assert caplog.text.count("still_waiting") == 1
     assert "agent ada" in caplog.text
@@ -135,8 +137,11 @@ def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
         named.append(waiting)
         raise OSError("the terminal is gone")
 
-    with Watch(waits, lambda: (3, 50), on_wait), waits.waiting_for("agent ada"):
-        until(lambda: "still_waiting" in caplog.text)
+    async def waits_here():
+        with Watch(waits, lambda: (3, 50), on_wait), waits.waiting_for("agent ada"):
+            until(lambda: "still_waiting" in caplog.text)
+
+    asyncio.run(waits_here())
     assert len(named) == 1
     assert "on_wait_failed" in caplog.text
     assert "OSError: the terminal is gone" in caplog.text
@@ -162,7 +167,7 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 
 
 HANGING_RUN = """
-import sys, threading
+import signal, sys, threading
 from thence.sim import SimulationOrchestrator
 from thence.sim.agents import BaseAgent
 
@@ -170,6 +175,8 @@ class Hangs(BaseAgent):
     def decide_action(self, seen):
         if seen.turn == 2:
             print("hangs", flush=True)
+            if sys.argv[2] == "in the agent's thread":
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             threading.Event().wait()
         threading.Event().wait(0.02)
 
@@ -180,12 +187,16 @@ print(run.run().status, flush=True)
 """
 
 
-def test_interrupt_ends_a_run_with_a_hanging_thread(tmp_path):
-    import signal
-
-    command = [sys.executable, "-c", HANGING_RUN, str(tmp_path)]
+@pytest.mark.parametrize("comes", ["from outside", "in the agent's thread"])
+def test_interrupt_ends_a_run_with_a_hanging_thread(tmp_path, comes):
+    """A signal that another thread takes does not end the sleep of the loop's own thread."""
+    command = [sys.executable, "-c", HANGING_RUN, str(tmp_path), comes]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "hangs\n"
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=WAIT_S)[0] == "interrupted\n"
-        assert process.returncode == 0
+        if comes == "from outside":
+            process.send_signal(signal.SIGINT)
+        try:
+            assert process.communicate(timeout=WAIT_S)[0] == "interrupted\n"
+        finally:
+            process.kill()
+    assert process.returncode == 0

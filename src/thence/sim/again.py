@@ -146,8 +146,7 @@ def replay(
             known_failures=_failures(events),
         )
     try:
-        with simulation.watched(on_wait):
-            asyncio.run(_play(simulation, turns, on_turn))
+        asyncio.run(_play(simulation, turns, on_turn, on_wait))
         stored.check_done(())
     except RunDiverged as error:
         return msgspec.structs.replace(found, step=error.step, difference=str(error.cause))
@@ -224,12 +223,16 @@ def content_hash(events: Sequence[Event]) -> str:
 
 
 async def _play(
-    simulation: Simulation, turns: int, on_turn: Callable[[int, int], None] | None
+    simulation: Simulation,
+    turns: int,
+    on_turn: Callable[[int, int], None] | None,
+    on_wait: OnWait | None,
 ) -> None:
-    while simulation.record.turn < turns and not simulation.reason:
-        await simulation.play_turn()
-        if on_turn is not None:
-            on_turn(simulation.record.turn, turns)
+    with simulation.watched(on_wait):
+        while simulation.record.turn < turns and not simulation.reason:
+            await simulation.play_turn()
+            if on_turn is not None:
+                on_turn(simulation.record.turn, turns)
 
 
 def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:

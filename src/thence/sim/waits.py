@@ -93,7 +93,11 @@ class Waits:
 
 
 class Watch:
-    """The thread that reports waits, by a log record and by `on_wait`."""
+    """The thread that reports waits, by a log record and by `on_wait`; entered in the run's loop.
+
+    It wakes the loop too: a signal whose handler in C ran before the loop slept, or in another
+    thread, would else not be handled before something else wakes the loop.
+    """
 
     def __init__(
         self,
@@ -105,10 +109,12 @@ class Watch:
         self._turn_of = turn_of
         self._on_wait = on_wait
         self._is_named = False
+        self._loop: asyncio.AbstractEventLoop
         self._ended = Event()
         self._thread = Thread(target=self._watch, name=_NAME, daemon=True)
 
     def __enter__(self) -> "Watch":
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
         return self
 
@@ -119,6 +125,7 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_EVERY_S):
+            self._loop.call_soon_threadsafe(_wake)
             for wait in self._waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
@@ -147,6 +154,10 @@ class Watch:
         elif self._is_named:
             on_wait(None)
         self._is_named = bool(waits)
+
+
+def _wake() -> None:
+    """Does nothing: a loop that was told to call it looks for signals."""
 
 
 def _runs_now(wait: Wait) -> bool:
