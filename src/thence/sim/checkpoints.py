@@ -4,7 +4,6 @@ A checkpoint costs by the state, not by the history. It is written after the log
 that a kill or a disk spoilt is passed over, for the one before.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from thence.sim.ledger import Ids
+from thence.sim.run_folder import replace_file
 
 FOLDER = "checkpoints"
 VERSION = 1
@@ -72,16 +72,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """
     data = msgspec.json.encode(checkpoint) + b"\n"
     path = folder / FOLDER / f"turn-{checkpoint.turn:08}.json"
-    temporary = path.with_suffix(".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data + sha256(data).hexdigest().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(path, data + sha256(data).hexdigest().encode())
     return path
 
 

@@ -125,7 +125,7 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_EVERY_S):
-            self._loop.call_soon_threadsafe(_wake)
+            self._loop.call_soon_threadsafe(lambda: None)
             for wait in self._waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
@@ -154,10 +154,6 @@ class Watch:
         elif self._is_named:
             on_wait(None)
         self._is_named = bool(waits)
-
-
-def _wake() -> None:
-    """Does nothing: a loop that was told to call it looks for signals."""
 
 
 def _runs_now(wait: Wait) -> bool:
