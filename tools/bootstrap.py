@@ -142,7 +142,7 @@ def make_environment() -> None:
     ensure_venv_module()
     shutil.rmtree(VENV, ignore_errors=True)
     run([base_python(), "-m", "venv", str(VENV)], "the environment could not be made")
-    pip("install", "--require-hashes", "--requirement", str(LOCK_FILE))
+    pip("install", "--no-deps", "--require-hashes", "--requirement", str(LOCK_FILE))
 
 
 def install_wheel() -> None:
