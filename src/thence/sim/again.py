@@ -6,7 +6,7 @@ out.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def resume(
                 outcomes=read_outcomes(run.folder),
                 altered=_altered(run),
                 folder=run.folder,
-                stored=StoredSteps(_behind(events, found)),
+                stored=StoredSteps(events, None if found is None else found.event_id),
                 failures=_failures(events),
                 checkpoint=found,
             ),
@@ -147,7 +147,7 @@ def replay(
         )
     try:
         asyncio.run(_play(simulation, turns, on_turn, on_wait))
-        stored.check_done(())
+        stored.check_all_done()
     except RunDiverged as error:
         return msgspec.structs.replace(found, step=error.step, difference=str(error.cause))
     return found
@@ -302,16 +302,6 @@ def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -
         return None
     ids = {event.event_id for event in events if _milestone(event) == "turn_end"}
     return next((each for each in read_checkpoints(folder) if each.event_id in ids), None)
-
-
-def _behind(events: Sequence[Event], found: Checkpoint | None) -> Iterator[Event]:
-    """Yields the events behind a checkpoint."""
-    is_behind = found is None
-    for event in events:
-        if is_behind:
-            yield event
-        elif found is not None and event.event_id == found.event_id:
-            is_behind = True
 
 
 def _place_of_turn(events: Sequence[Event], turn: int) -> int:

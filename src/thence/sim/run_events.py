@@ -13,7 +13,6 @@ turns name turns alone.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thence.core.values.codec import CAUSES_MAX
 from thence.sim.actions import Accepted, Action, Verdict
 from thence.sim.alterations import Alterations
 from thence.sim.checkpoints import Checkpoint
@@ -24,7 +23,7 @@ from thence.sim.variables import Variable, own_copy
 from thence.sim.verbosity import VerbosityLevel
 
 NOBODY = "-"
-# a provenance of more events is represented by a notice that names them
+# wider provenances are represented by a cover; all of today's figures of truth were measured with 8
 PROVENANCE_MAX = 8
 
 
@@ -159,22 +158,20 @@ class Record(Pieces):
         accepted.event_id = write(
             accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
         )
+        self._effective.append(accepted.event_id)
         return (accepted.event_id,)
 
     def provenance(self, causes: Iterable[str]) -> Ids:
         """Returns the causes that a reader of a variable names, without implied ones.
 
-        Of too many a notice is written that names them, and stands for them from then on.
+        Of more than PROVENANCE_MAX it is a cover, see there.
         """
         if not self.writes_decisions:
             return ()
         if type(causes) is tuple and len(causes) == 1:
             return causes
-        found = self.lineage.prune(causes)
-        while len(found) > PROVENANCE_MAX:
-            groups = [found[n : n + CAUSES_MAX] for n in range(0, len(found), CAUSES_MAX)]
-            found = tuple(map(self._join, groups))
-        return found
+        pruned = self.lineage.prune(causes)
+        return pruned if len(pruned) <= PROVENANCE_MAX else (self.cover(pruned),)
 
     def checkpointed(self) -> None:
         """Records that a checkpoint of the turn that ended was written."""
@@ -281,7 +278,10 @@ class Record(Pieces):
         self, variable: Variable, old: object, new: object, step: str, causes: Iterable[str]
     ) -> str:
         """Records a change of a variable."""
-        return self._add("STATE", None, self.with_turn(causes), step, _change(variable, old, new))
+        details = _change(variable, old, new)
+        event_id = self._add("STATE", None, self.with_turn(causes), step, details)
+        self._effective.append(event_id)
+        return event_id
 
     def detail(
         self, calculation: str, values: Mapping[str, object], step: str, causes: Iterable[str]

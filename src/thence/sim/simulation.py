@@ -29,6 +29,9 @@ from thence.sim.verbosity import VerbosityLevel
 from thence.sim.views import RecordedState
 from thence.sim.waits import OnWait, Waits, Watch
 
+# turns after which covers are forgotten where the scenario has no checkpoints
+COVER_TURNS = 10
+
 
 def one_by_one(emit: Callable[[Event], object]) -> Emit:
     """Returns a function for pieces of a run that passes each event to `emit`."""
@@ -97,6 +100,8 @@ class Simulation:
         """Plays the next turn and checks whether it was the last."""
         if not self.history:
             await self._start()
+        if self.record.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
+            self.record.forget_covers()  # where a resume may begin, which knows none
         self.record.begin_turn(self._reads)
         state = await self.components.engine.run_turn(
             Turn(self._participants, self._ledger, self.record)

@@ -1,7 +1,7 @@
 """The events that a run has written already, by step, while it is played again."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -11,6 +11,7 @@ from thence.core.values.codec import Members
 from thence.core.values.payload import repair
 from thence.core.values.vocabulary import SIM
 from thence.errors import RunDiverged
+from thence.sim.ledger import Ids
 
 # what an earlier attempt wrote about its end is no part of what is played again
 _ENDS = frozenset(("simulation_end",))
@@ -18,6 +19,7 @@ _OWN_ERRORS = frozenset(("run_failed",))
 # notices of events that got no line, or got it later
 _LOSSES = frozenset(("events_dropped", "write_failed"))
 _CHARACTERS_SHOWN = 80
+_STEPS_SHOWN = 3
 _OWN_CAUSES = (
     "a component depends on more than state, seed and recorded outcomes: its code may have changed,"
     " or it keeps or asks for something without observation.outcome"
@@ -31,85 +33,127 @@ _LOST_EVENTS = (
 class StoredSteps:
     """Recorded events of a run; each stands for the event that is built again at its step.
 
-    Events without a step, and what an earlier attempt wrote about its end, are set aside.
+    Those up to the event with the id `behind` are not built again. Events without a step, and what
+    an earlier attempt wrote about its end, are set aside.
     """
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Event], behind: str | None = None) -> None:
         self._events: dict[str, Event] = {}
-        self._joined: dict[int, dict[frozenset[str], str]] = {}
-        self._joined_by: dict[str, tuple[str, ...]] = {}
-        self._ids: set[str] = set()
+        self._recorded: dict[str, Event] = {}
+        self._new_steps: dict[str, str] = {}
+        self._covers: dict[frozenset[str], str] = {}
+        self._cover_ids: set[str] = set()
         self._refused_count = 0
+        is_behind = behind is None
         for event in events:
-            self._ids.add(event.event_id)
             kind = SIM.notice_kind(event)
-            if kind in _LOSSES:
-                count = event.payload.get("count")
-                self._refused_count += count if isinstance(count, int) else 1
+            self._recorded[event.event_id] = event
             if kind == "joined":
-                of_turn = self._joined.setdefault(event.turn_number or 0, {})
-                of_turn[frozenset(event.caused_by)] = event.event_id
-                self._joined_by[event.event_id] = event.caused_by
-            elif event.step and not _is_of_the_end(event):
-                self._events[event.step] = event
+                self._cover_ids.add(event.event_id)
+            if is_behind:
+                self._add(event, kind)
+            is_behind = is_behind or event.event_id == behind
+
+    def _add(self, event: Event, kind: str | None) -> None:
+        if kind in _LOSSES:
+            count = event.payload.get("count")
+            self._refused_count += count if isinstance(count, int) else 1
+        if kind == "joined":
+            self._covers[frozenset(event.caused_by)] = event.event_id
+        elif event.step and not _is_of_the_end(event):
+            self._events[event.step] = event
 
     def __len__(self) -> int:
         return len(self._events)
 
     def set_aside(self, is_aside: Callable[[Event], bool]) -> None:
         """Forgets events that are not built again."""
-        self._events = {step: each for step, each in self._events.items() if not is_aside(each)}
+        self._events = {step: event for step, event in self._events.items() if not is_aside(event)}
 
-    def take(self, made: Members) -> str | None:
+    def take(self, event: Members) -> str | None:
         """Returns the id of the recorded event with the same step; None if there is none.
 
-        Raises RunDiverged if the recorded event is another one.
+        For a cover it is that of a recorded one with the same causes. Raises RunDiverged if the
+        recorded event is another one.
         """
-        event = self._events.pop(made.step or "", None)
-        if event is None:
+        if event.step is None:
+            cover_id = self._covers.pop(frozenset(event.caused_by), None)
+            self._cover_ids.add(cover_id or event.event_id)
+            return cover_id
+        recorded = self._events.pop(event.step, None)
+        if recorded is None:
+            self._new_steps[event.event_id] = event.step
             return None
-        reason = self._difference(made, event)
+        reason = self._difference(event, recorded)
         if reason:
-            raise self._diverged(event.step or "", reason)
-        return event.event_id
-
-    def joined(self, turn: int, causes: tuple[str, ...]) -> str | None:
-        """Returns the id of the recorded notice of a turn that names these causes.
-
-        It may name what a context added too, which is no event of this run.
-        """
-        of_turn, named = self._joined.get(turn, {}), frozenset(causes)
-        if named in of_turn:
-            return of_turn[named]
-        others = [was for was in of_turn if named <= was and not (was - named) & self._ids]
-        return of_turn[min(others, key=len)] if others else None
-
-    def note_joined(self, event_id: str, causes: tuple[str, ...]) -> None:
-        """Records a notice that was built now."""
-        self._joined_by[event_id] = causes
+            raise self._diverged(event.step, reason)
+        return recorded.event_id
 
     def check_done(self, new: Iterable[Members]) -> None:
-        """Raises RunDiverged if an event is new while recorded ones have not come again."""
-        if self._events:
-            step = next(iter(self._events))
-            other = next((each.step for each in new if each.step), "nothing")
-            raise self._diverged(step, f"it did not happen again; {other} happened instead")
+        """Raises RunDiverged if a step is new while recorded ones have not come again."""
+        new_steps = [event.step for event in new if event.step]
+        if self._events and new_steps:
+            self._raise_missing(new_steps[0])
 
-    def _difference(self, made: Members, event: Event) -> str:
+    def check_all_done(self) -> None:
+        """Raises RunDiverged if recorded events have not come again by the end."""
+        if self._events:
+            self._raise_missing("nothing")
+
+    def _raise_missing(self, other: str) -> NoReturn:
+        step = next(iter(self._events))
+        raise self._diverged(step, f"it did not happen again; {other} happened instead")
+
+    def _difference(self, event: Members, recorded: Event) -> str:
         """Returns what differs between an event and the recorded one; "" if nothing does."""
-        if made.event_type != event.event_type:
-            return f"it is {made.event_type} now, and was {event.event_type}"
-        if (made.agent_id or None) != (event.actor or None):
-            return f"agent {made.agent_id} is concerned now, and {event.actor} was"
-        if not event.members.get("repairs"):
-            now, then = _plain(made.details or {}), _plain(event.payload)
+        if event.event_type != recorded.event_type:
+            return f"it is {event.event_type} now, and was {recorded.event_type}"
+        if (event.agent_id or None) != (recorded.actor or None):
+            return f"agent {event.agent_id} is concerned now, and {recorded.actor} was"
+        if not recorded.members.get("repairs"):
+            now, then = _plain(event.details or {}), _plain(recorded.payload)
             if now != then:
                 return f"it says {_short(now)} now, and said {_short(then)}"
-        named, was = self._expanded(made.caused_by), self._expanded(event.caused_by)
-        # what a context added is no event of this run
-        if not named <= was or (was - named) & self._ids:
-            return "it names other causes now"
-        return ""
+        return self._difference_of_causes(event.caused_by, recorded.caused_by)
+
+    def _difference_of_causes(self, now: Ids, then: Ids) -> str:
+        """Returns which direct causes are new or gone; "" where a cover stands for some.
+
+        A cause that others of them imply is no difference: an earlier version named it, or did not.
+        Nor is what a context added when the run was recorded, which is no event of this run.
+        """
+        if not self._cover_ids.isdisjoint((*now, *then)):
+            return ""
+        new = set(now).difference(then)
+        gone = self._recorded.keys() & set(then).difference(now)
+        if new or gone:
+            new -= self._behind(then)
+            gone -= self._behind(now)
+        if not new and not gone:
+            return ""
+        return f"its causes differ: new {self._listed(new)}; gone {self._listed(gone)}"
+
+    def _behind(self, ids: Ids) -> set[str]:
+        """Returns the causes of recorded events, and their causes, to the roots."""
+        behind: set[str] = set()
+        waiting = list(ids)
+        while waiting:
+            event = self._recorded.get(waiting.pop())
+            if event is not None:
+                waiting += [cause for cause in event.caused_by if cause not in behind]
+                behind.update(event.caused_by)
+        return behind
+
+    def _listed(self, ids: Collection[str]) -> str:
+        if not ids:
+            return "none"
+        steps = sorted(map(self._step_of, ids))
+        rest = len(steps) - _STEPS_SHOWN
+        return ", ".join(steps[:_STEPS_SHOWN]) + (f" and {rest} others" if rest > 0 else "")
+
+    def _step_of(self, event_id: str) -> str:
+        event = self._recorded.get(event_id)
+        return (event.step if event else self._new_steps.get(event_id)) or event_id
 
     def _diverged(self, step: str, reason: str) -> RunDiverged:
         hint = _OWN_CAUSES
@@ -125,19 +169,6 @@ class StoredSteps:
         )
         error.step = step
         return error
-
-    def _expanded(self, causes: Iterable[str]) -> set[str]:
-        """Returns causes with those that notices name in place of the notices."""
-        found: set[str] = set()
-        waiting = list(causes)
-        while waiting:
-            cause = waiting.pop()
-            behind = self._joined_by.get(cause)
-            if behind is None:
-                found.add(cause)
-            else:
-                waiting += behind
-        return found
 
 
 def _is_of_the_end(event: Event) -> bool:

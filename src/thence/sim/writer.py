@@ -187,7 +187,7 @@ class EventWriter:
             for members in part:
                 causes = members.caused_by
                 causes += around or (() if causes else inherited)
-                if self._has_lent or len(causes) > CAUSES_MAX:
+                if self._has_lent:  # many causes stay as they are, so that a replay finds them
                     causes = self._resolve_causes(members.event_id, causes)
                 pairs.append((members, causes))
             self._context["turn_number"] = part[-1].turn_number
