@@ -44,8 +44,15 @@ def told(folder):
     behind = {each["event_id"]: each for each in events if "step" not in each}
 
     def named(causes):
-        for cause in causes:
-            yield from named(behind[cause]["caused_by"]) if cause in behind else [steps[cause]]
+        steps_of, waiting, seen = set(), list(causes), set(causes)
+        while waiting:
+            cause = waiting.pop()
+            if cause in behind:
+                waiting += set(behind[cause]["caused_by"]) - seen
+                seen.update(behind[cause]["caused_by"])
+            else:
+                steps_of.add(steps[cause])
+        return sorted(steps_of)
 
     return [
         (
@@ -53,7 +60,7 @@ def told(folder):
             each["step"],
             each.get("agent_id"),
             each["details"],
-            sorted(set(named(each.get("caused_by", ())))),
+            named(each.get("caused_by", ())),
         )
         for each in events
         if "step" in each

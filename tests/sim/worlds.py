@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.sim.toys import config, lines
+from tests.sim.test_again import told
+from tests.sim.toys import config
 
 from thence.sim import SimulationOrchestrator, replay, resume
 from thence.sim.actions import Action, Verdict
@@ -196,31 +197,11 @@ class World:
 
 
 def history(folder: Path) -> tuple[str, list[Any]]:
-    """Returns the content hash of a run, and its events with their causes as steps.
-
-    What notices stand for is named in their place; they themselves and checkpoints are left out.
-    """
+    """Returns the content hash of a run, and its events, notices and checkpoints aside."""
     with RecordedRun(folder) as run:
-        events = list(run.log.read())
-    own = [event for event in events if event.step and ".checkpoint." not in event.step]
-    by_id = {event.event_id: event for event in events}
-
-    def named(causes: Any) -> set[str]:
-        steps, waiting, seen = set(), list(causes), set(causes)
-        while waiting:
-            event = by_id[waiting.pop()]
-            if event.step:
-                steps.add(event.step)
-            else:
-                waiting += set(event.caused_by) - seen
-                seen.update(event.caused_by)
-        return steps
-
-    content = [
-        (event.step, event.event_type, event.actor, event.payload, sorted(named(event.caused_by)))
-        for event in own
-    ]
-    return content_hash(own), content
+        events = [event for event in run.log.read() if event.step]
+    own = [event for event in events if ".checkpoint." not in event.step]
+    return content_hash(own), [event for event in told(folder) if ".checkpoint." not in event[1]]
 
 
 def in_child(play: Any) -> int:

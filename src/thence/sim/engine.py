@@ -61,11 +61,13 @@ class BaseEngine:
         """Returns the reason to end the simulation after this turn, or None to go on."""
         return None
 
-    def reach(self, agent: str) -> Iterable[tuple[str, str]] | None:
+    def reach(self, agent: str) -> Iterable[tuple[str, str] | str] | None:
         """Returns the variables, by (scope, name), that an action of this agent may change.
 
-        When the agent does nothing, or something else, these variables depend on that too. None
-        means all variables of the agent; override this if actions change other variables.
+        The name of an agent stands for all variables of that one, so that a function of an agent's
+        neighbours will do. When the agent does nothing, or something else, these variables depend
+        on that too, in each turn: name no more than an action can change. None means all variables
+        of the agent itself; override this if actions change others.
         """
         return None
 

@@ -218,9 +218,8 @@ class View(Reads):
         write = self._write if record.writes_states else self._set
         for index in sorted(call.writes):
             write(index, call.writes[index], call.phase, causes)
-        for index in call.may_change:
-            if index not in call.writes:
-                ledger.provenance[index] = record.provenance((*ledger.provenance[index], *causes))
+        unchanged = [index for index in call.may_change if index not in call.writes]
+        record.add_causes(ledger.provenance, unchanged, causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
         """Sets a variable; a STATE records its change."""

@@ -52,7 +52,7 @@ class Lineage:
         if len(unique) > 1:
             unique.pop(self.start_id, None)
         if len(unique) > 1:
-            for implied in self._ancestors(unique) & unique.keys():
+            for implied in self.ancestors(unique) & unique.keys():
                 del unique[implied]
         return tuple(unique)
 
@@ -61,10 +61,11 @@ class Lineage:
         new = [event_id for event_id in more if event_id not in ids]
         if not new:
             return ids
-        implied = self._ancestors(ids)
+        implied = self.ancestors(ids)
         return ids + tuple([event_id for event_id in new if event_id not in implied])
 
-    def _ancestors(self, ids: Iterable[str]) -> set[str]:
+    def ancestors(self, ids: Iterable[str]) -> set[str]:
+        """Returns the run's start and causes of events, some steps back, of two turns."""
         found: set[str] = set()
         generation: Iterable[str] = ids
         recent, older = self._recent, self._older
@@ -76,6 +77,7 @@ class Lineage:
             found |= parents
             if not generation or len(found) > _ANCESTORS_MAX:
                 break
+        found.add(self.start_id)
         return found
 
 

@@ -173,6 +173,21 @@ class Record(Pieces):
         pruned = self.lineage.prune(causes)
         return pruned if len(pruned) <= PROVENANCE_MAX else (self.cover(pruned),)
 
+    def add_causes(
+        self, provenance: list[Ids], indices: Sequence[int], causes: Iterable[str]
+    ) -> None:
+        """Adds causes to the provenances of the variables with these indices."""
+        added = self.lineage.prune(causes) if self.writes_decisions and indices else ()
+        if added in ((), (self.start_id,)):  # every provenance has the start as a cause
+            return
+        implied = self.lineage.ancestors(added)
+        for index in indices:
+            old = provenance[index]
+            kept = [cause for cause in old if cause not in implied]
+            all_causes = tuple(dict.fromkeys((*kept, *self.uncovered(added, old))))
+            is_wide = len(all_causes) > PROVENANCE_MAX
+            provenance[index] = (self.cover(all_causes),) if is_wide else all_causes
+
     def checkpointed(self) -> None:
         """Records that a checkpoint of the turn that ended was written."""
         if self._writes_details:

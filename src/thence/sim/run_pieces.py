@@ -70,6 +70,12 @@ class Pieces:
             self._covered.add(self._cover_id)
         return self._cover_id
 
+    def uncovered(self, ids: Ids, provenance: Ids) -> Ids:
+        """Returns the ids without those that a cover in a provenance stands for."""
+        if self._cover_id not in provenance:
+            return ids
+        return tuple([event_id for event_id in ids if event_id not in self._covered])
+
     def _begin_turn(self) -> None:
         self.turn += 1
         self.lineage.drop_older()

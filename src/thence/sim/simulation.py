@@ -155,8 +155,9 @@ class Simulation:
 
     def _pass_on(self, piece: Sequence[Members]) -> None:
         """Passes events on, once the outcomes that they depend on are kept."""
-        self.outcomes.sync()
-        self._emit(piece)
+        with self._waits.waiting_for("the disk, writing the run's events"):
+            self.outcomes.sync()
+            self._emit(piece)
 
     def _set_values(self) -> bool:
         """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
@@ -215,10 +216,21 @@ class Simulation:
 
     def _reach(self, agent: str) -> tuple[int, ...]:
         table = self._ledger.table
-        variables = self.components.engine.reach(agent)
-        if variables is None:
-            return table.of_scope(f"agent/{agent}")
-        return tuple(table.index(scope, name) for scope, name in variables)
+        reached = self.components.engine.reach(agent)
+        indices: list[int] = []
+        for variable in (agent,) if reached is None else reached:
+            if not isinstance(variable, str):
+                indices.append(table.index(*variable))
+            elif f"agent/{variable}" in table.by_scope:
+                indices += table.of_scope(f"agent/{variable}")
+            else:
+                raise ThenceError(
+                    "could not take the reach",
+                    place=f"of agent {agent}",
+                    cause=f"no agent of the run is named {variable!r}",
+                    hint="return pairs of scope and name, or a list of agents' names",
+                )
+        return tuple(indices)
 
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""

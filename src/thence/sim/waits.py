@@ -6,9 +6,10 @@ is the number of answers so far.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Event, Thread, current_thread
+from threading import Event, Thread, current_thread, get_ident
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,9 @@ NAMED_AFTER_S = 2.0
 RECORDED_AFTER_S = 10.0
 _NAME = "thence-waits"
 _JOIN_S = 1.0
+# the code that runs within a component's call and is not the component's
+_COMPARING = "thence.sim.stored_steps"
+COMPARISON = "the comparison with the recorded events"
 
 # called in the watching thread: with what the run waits for, and with None when that has ended
 OnWait = Callable[[RunWait | None], None]
@@ -110,11 +114,13 @@ class Watch:
         self._on_wait = on_wait
         self._is_named = False
         self._loop: asyncio.AbstractEventLoop
+        self._loop_thread = 0
         self._ended = Event()
         self._thread = Thread(target=self._watch, name=_NAME, daemon=True)
 
     def __enter__(self) -> "Watch":
         self._loop = asyncio.get_running_loop()
+        self._loop_thread = get_ident()
         self._thread.start()
         return self
 
@@ -129,7 +135,7 @@ class Watch:
             for wait in self._waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
-                    _record(wait)
+                    _record(wait, self._name_of(wait))
             if self._on_wait is not None:
                 try:
                     self._name(self._on_wait)
@@ -146,7 +152,7 @@ class Watch:
                 RunWait(
                     turn=turn,
                     max_turns=turns_max,
-                    component=waits[0].component,
+                    component=self._name_of(waits[0]),
                     waited_s=waited_s,
                     others=0 if _runs_now(waits[0]) else len(waits) - 1,
                 )
@@ -156,17 +162,27 @@ class Watch:
         self._is_named = bool(waits)
 
 
+    def _name_of(self, wait: Wait) -> str:
+        """Returns the component of a wait, or the comparison where that keeps it waiting."""
+        frame = sys._current_frames().get(self._loop_thread)
+        while frame is not None:
+            if frame.f_globals.get("__name__") == _COMPARING:
+                return COMPARISON
+            frame = frame.f_back
+        return wait.component
+
+
 def _runs_now(wait: Wait) -> bool:
     """Reports whether an awaited call runs on the loop's thread at this moment."""
     task = wait.task
     return task is not None and asyncio.current_task(task.get_loop()) is task
 
 
-def _record(wait: Wait) -> None:
+def _record(wait: Wait, component: str) -> None:
     from thence.sim.log_messages import logger
 
     waited_s = round(monotonic() - wait.since_s)
-    logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
+    logger().warning("still_waiting", component=component, waited_s=waited_s)
 
 
 def _record_failed_callback(error: Exception) -> None:

@@ -24,13 +24,25 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
     RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
-    be as it was recorded. Answers that were recorded are not asked for again.
+    be as it was recorded. Answers that were recorded are not asked for again. Nothing is done for a
+    run that is completed, unless --turns is given.
     """
     from thence.cli.shared.locate import find_log
     from thence.sim.again import resume
+    from thence.sim.recorded.run import RecordedRun
 
     out = current()
     folder = find_log(out, run)
+    with RecordedRun(folder) as recorded:
+        result = recorded.result
+    if turns is None and result.get("status") == "completed":
+        if is_json:
+            out.json(result)
+        else:
+            reason = result.get("reason", "its end was reached")
+            out.write(f"run {recorded.run_id} is completed: {reason}; nothing is left to play")
+            out.write(f"next: thence sim resume {run} --turns NUMBER")
+        return 0
     return _played(
         out,
         is_json,
