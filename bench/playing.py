@@ -9,12 +9,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.sim import ring
+
 from bench.rounds import measure, ratio
+from thence.sim import replay
 
 AGENTS = 1_000
 TURNS = 100
@@ -36,6 +40,7 @@ def rows(place: Path, row: Row) -> None:
         print("    Mesa is skipped: `make .venv-bench/ready` installs it")
     of_many_agents(place, row)
     late_turns(place, row)
+    replays(place, row)
 
 
 def beside_mesa(place: Path, row: Row) -> None:
@@ -69,6 +74,19 @@ def late_turns(place: Path, row: Row) -> None:
         early, late = (statistics.median(costs_s[turn - 7 : turn + 3]) for turn in (10, 300))
         found = late / early
         row(f"turn 300 / turn 10, 100 agents, {level}", f"{found:.2f}", "1.2", found <= 1.2)
+
+
+def replays(place: Path, row: Row) -> None:
+    """Prints what a replay of people who read their neighbours costs over the run."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        start_s = time.process_time()
+        result = ring.orchestrator(Path(folder), "ACTION", reaches=True).run()
+        run_s = time.process_time() - start_s
+        start_s = time.process_time()
+        replay(result.output_dir, **ring.components(reaches=True))
+        share = (time.process_time() - start_s) / run_s
+        print(f"    {result.events:,} lines")
+    row("replay / run of 200 people who read their neighbours", f"{share:.2f}", "3", share <= 3)
 
 
 def turns_per_s(folder: Path, level: str) -> float:

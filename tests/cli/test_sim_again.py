@@ -58,7 +58,7 @@ def test_branch_is_listed_with_its_parent_and_what_it_altered(root):
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
-        (("resume", "first"), 1, "the run is completed"),
+        (("resume", "first", "--turns", "6"), 1, "has played 6 turns already"),
         (("resume", "nowhere"), 4, "nowhere"),
         (("branch", "first", "--at", "3", "--set", "place.Mill.pricee=1"), 1, "declares no such"),
         (("branch", "first", "--at", "3", "--set", "agent.ada.money=much"), 1, "needs a float"),
@@ -73,6 +73,16 @@ def test_what_cannot_be_played_again_is_refused_in_three_lines(root, words, code
     assert ran.code == code
     assert is_three_lines(ran.err)
     assert why in ran.err
+
+
+def test_resume_of_a_completed_run_says_so_and_plays_nothing(root):
+    result = (root / "output" / "first" / "result.json").read_bytes()
+    ran = warm("sim", "resume", "first", cwd=root)
+    assert (ran.code, ran.err) == (0, "")
+    assert "run first is completed: max_turns 6 reached; nothing is left to play" in ran.out
+    ran = warm("sim", "resume", "first", "--json", cwd=root)
+    assert (ran.code, json.loads(ran.out)) == (0, json.loads(result))
+    assert (root / "output" / "first" / "result.json").read_bytes() == result
 
 
 def test_replay_names_the_first_difference_and_fails(root, tmp_path):

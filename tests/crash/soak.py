@@ -17,6 +17,7 @@ LEAKS_S = 600
 WORKTREE_ROUNDS = 100
 FAULTS = 1_000
 FLEET_STEPS = 1_000_000
+WORLDS = 10_000
 
 # one line a part, in the order in which they run
 PARTS: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "faults": ("tests.crash.sweep",),
     "orchestra": ("tests.work.chaos", str(FAULTS)),
     "worktrees": ("tests.work.implementers", str(WORKTREE_ROUNDS)),
+    "worlds": ("tests.sim.worlds", str(WORLDS)),
     "sessions": ("tests.sync.every_byte",),
     "fleets": ("tests.fleet.fleet", str(FLEET_STEPS)),
 }

@@ -209,6 +209,27 @@ def test_replay_names_the_first_difference(tmp_path):
     assert "says" in again.difference
 
 
+def test_replay_names_the_causes_that_are_new_and_those_that_are_gone(tmp_path):
+    class Reader(Adder):
+        def __init__(self, read):
+            super().__init__()
+            self.read = read
+
+        def apply_engine_rules(self, view):
+            view.world["sum"] = 0 * view.agent(self.read)["x"] + view.turn
+
+    agents = [Doer(name, lambda seen: add()) for name in ("ada", "ben")]
+    first = SimulationOrchestrator(
+        toy(), agents=agents, engine=Reader("ada"), output_root=tmp_path, verbosity="STATE"
+    ).run()
+    assert replay(first.output_dir, agents=agents, engine=Reader("ada")).step == ""
+    again = replay(first.output_dir, agents=agents, engine=Reader("ben"))
+    assert again.step == "1.rules.-.global/sum"
+    assert again.difference == (
+        "its causes differ: new 1.apply0.ben.agent/ben/x; gone 1.apply0.ada.agent/ada/x"
+    )
+
+
 def test_resumed_run_that_comes_to_another_event_appends_nothing(tmp_path):
     class Other(Adder):
         def apply_action(self, view, action):

@@ -260,6 +260,32 @@ def test_engine_that_returns_something_else_is_told_what_to_return():
         played(config(turns=1), [], Wrong())
 
 
+@pytest.mark.parametrize("reach", [[("agent/dov", "x")], ["dov"], ("dov", "cleo"), "dov"])
+def test_silent_agent_leaves_why_on_all_that_its_action_might_have_changed(reach):
+    class Reaching(Adder):
+        def reach(self, agent):
+            return reach if agent == "cleo" else None
+
+    cleo = Doer("cleo", lambda seen: add() if seen.turn > 9 or seen.world["sum"] < 0 else None)
+    dov = Doer("dov", lambda seen: add(seen["x"]) if seen.turn == 3 else None, remembers=False)
+
+    class Counting(Reaching):
+        def apply_engine_rules(self, view):
+            view.world["sum"] = view.turn
+
+    events, _ = played(config(turns=3), [cleo, dov], Counting())
+    assert "1.rules.-.global/sum" in causes(events, "3.decide.dov.0")
+
+
+def test_reach_that_names_nobody_is_refused():
+    class Reaching(Adder):
+        def reach(self, agent):
+            return ["ada", "bben"]
+
+    with pytest.raises(ThenceError, match="no agent of the run is named 'bben'"):
+        played(config(), [Doer("ada", always(add())), Doer("ben", always(add()))], Reaching())
+
+
 def test_silence_is_a_cause_of_what_others_do_in_the_same_turn():
     cleo = Doer("cleo", lambda seen: None if seen.world["sum"] else add())
     dov = Doer("dov", always(add()))

@@ -218,7 +218,9 @@ class Simulation:
         table = self._ledger.table
         reached = self.components.engine.reach(agent)
         indices: list[int] = []
-        for variable in (agent,) if reached is None else reached:
+        if reached is None or isinstance(reached, str):
+            reached = (reached or agent,)
+        for variable in reached:
             if not isinstance(variable, str):
                 indices.append(table.index(*variable))
             elif f"agent/{variable}" in table.by_scope:

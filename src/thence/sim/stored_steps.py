@@ -93,14 +93,14 @@ class StoredSteps:
         """Raises RunDiverged if a step is new while recorded ones have not come again."""
         new_steps = [event.step for event in new if event.step]
         if self._events and new_steps:
-            self._raise_missing(new_steps[0])
+            self._raise_not_again(new_steps[0])
 
     def check_all_done(self) -> None:
         """Raises RunDiverged if recorded events have not come again by the end."""
         if self._events:
-            self._raise_missing("nothing")
+            self._raise_not_again("nothing")
 
-    def _raise_missing(self, other: str) -> NoReturn:
+    def _raise_not_again(self, other: str) -> NoReturn:
         step = next(iter(self._events))
         raise self._diverged(step, f"it did not happen again; {other} happened instead")
 

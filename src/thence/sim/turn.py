@@ -349,18 +349,13 @@ class Turn:
         self._record_inaction()  # and the agent might have changed them later
 
     def _record_inaction(self) -> None:
-        """Adds the causes of inaction to the variables that the agents might have changed.
-
-        Agents of one reach are taken together, so that a variable which all may change is looked
-        at once.
-        """
-        record, provenance = self._record, self._ledger.provenance
+        """Adds the causes of inaction to what agents might have changed, once for each reach."""
         reach = self._participants.roster.reach
         causes_of: dict[tuple[int, ...], dict[str, None]] = {}
         for name, causes in self._inaction.items():
             causes_of.setdefault(reach.get(name, ()), {}).update(dict.fromkeys(causes))
         for indices, all_causes in causes_of.items():
-            record.add_causes(provenance, indices, all_causes)
+            self._record.add_causes(self._ledger.provenance, indices, all_causes)
 
     async def _apply_rules(self, rules: Rules) -> None:
         call = Call("rules")

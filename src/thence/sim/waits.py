@@ -161,7 +161,6 @@ class Watch:
             on_wait(None)
         self._is_named = bool(waits)
 
-
     def _name_of(self, wait: Wait) -> str:
         """Returns the component of a wait, or the comparison where that keeps it waiting."""
         frame = sys._current_frames().get(self._loop_thread)
