@@ -1,11 +1,11 @@
 """Makes the environment in .venv that the Makefile's targets run in.
 
-It installs what requirements.lock names, hashes required, then builds the wheel of this tree and
-installs that wheel, so that tests see what a user gets. Two stamps inside .venv say what it was
-made from: a run that finds both true does nothing, and a run that was cut short left no stamp, so
-the next one repairs it. Two runs at once wait for each other. It imports the standard library
-alone, and it never writes outside .venv, except that it installs Debian's python3-venv where
-that is missing and it may (root, apt-get at hand).
+It installs what requirements.lock names, hashes required (with `dev`, requirements-dev.lock too),
+then builds the wheel of this tree and installs that wheel, so that tests see what a user gets.
+Stamps inside .venv say what it was made from: a run that finds them true does nothing, and a run
+that was cut short left no true one, so the next one repairs it. Two runs at once wait for each
+other. It imports the standard library alone, and it never writes outside .venv, except that it
+installs Debian's python3-venv where that is missing and it may (root, apt-get at hand).
 """
 
 import contextlib
@@ -22,8 +22,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
-LOCK_FILE = ROOT / "requirements.lock"
+LOCK = ROOT / "requirements.lock"
+DEV_LOCK = ROOT / "requirements-dev.lock"
 ENVIRONMENT_STAMP = VENV / "environment.stamp"
+DEV_STAMP = VENV / "dev.stamp"
+UNFINISHED = "unfinished"
 WHEEL_STAMP = VENV / "wheel.stamp"
 WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
 WAIT_FOR_OTHER_S_MAX = 900
@@ -52,7 +55,7 @@ def main() -> int:
     """Set up the environment; the exit status is 0 when it is ready."""
     try:
         with alone_in_tree():
-            set_up()
+            set_up(with_dev="dev" in sys.argv[1:])
     except SetUpError as error:
         print(*error.lines, sep="\n", file=sys.stderr)
         return 1
@@ -62,12 +65,18 @@ def main() -> int:
     return 0
 
 
-def set_up() -> None:
-    """Bring .venv up to date with the lock, then with the tree."""
-    environment = environment_key()
-    if read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
+def set_up(*, with_dev: bool) -> None:
+    """Bring .venv up to date with the locks, then with the tree."""
+    environment, dev = environment_key(), digest(DEV_LOCK.read_bytes())
+    is_outdated = with_dev and read_stamp(DEV_STAMP) not in ("", dev)
+    if is_outdated or read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
         make_environment()
+        install_lock(LOCK)
         write_stamp(ENVIRONMENT_STAMP, environment)
+    if with_dev and read_stamp(DEV_STAMP) != dev:
+        write_stamp(DEV_STAMP, UNFINISHED)
+        install_lock(DEV_LOCK)
+        write_stamp(DEV_STAMP, dev)
     wheel = wheel_key()
     if read_stamp(WHEEL_STAMP) != wheel:
         WHEEL_STAMP.unlink(missing_ok=True)
@@ -115,7 +124,7 @@ def try_lock(descriptor: int) -> bool:
 def environment_key() -> str:
     """Name what the environment is made from: the lock, this Python, this place."""
     facts = (sys.version, sys.base_prefix, str(VENV))
-    return digest("\n".join(facts).encode() + LOCK_FILE.read_bytes())
+    return digest("\n".join(facts).encode() + LOCK.read_bytes())
 
 
 def wheel_key() -> str:
@@ -138,11 +147,15 @@ def wheel_inputs() -> Iterator[Path]:
 
 def make_environment() -> None:
     """Make .venv anew: what an older lock named must not stay behind."""
-    say(f"making .venv with Python {sys.version.split()[0]} (10 to 40 s)")
+    say(f"making .venv with Python {sys.version.split()[0]} (10 to 30 s)")
     ensure_venv_module()
     shutil.rmtree(VENV, ignore_errors=True)
     run([base_python(), "-m", "venv", str(VENV)], "the environment could not be made")
-    pip("install", "--no-deps", "--require-hashes", "--requirement", str(LOCK_FILE))
+
+
+def install_lock(lock: Path) -> None:
+    """Install what a lock names and nothing else, for no resolver runs."""
+    pip("install", "--no-deps", "--require-hashes", "--requirement", str(lock))
 
 
 def install_wheel() -> None:

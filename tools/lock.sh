@@ -1,7 +1,6 @@
 #!/bin/sh
-# Renews requirements.lock, requirements-bench.lock and requirements-mutants.lock from
-# pyproject.toml: for all supported Pythons and systems, with hashes and without the name of any
-# host. uv lives in a throw-away environment.
+# Renews the four files requirements*.lock from pyproject.toml, for all supported Pythons and
+# systems, with hashes and without the name of any host. uv lives in a throw-away environment.
 set -eu
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
@@ -20,9 +19,19 @@ lock() {
         echo "$file not renewed: it names a host" >&2
         exit 1
     fi
-    mv "$place/$file" "$file"
 }
 
-lock requirements.lock pyproject.toml --group dev "$@"
+# thence with the extras that its commands need, built by what builds the wheel
+"$place/env/bin/python" >"$place/build.txt" -c 'import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
+thence="pyproject.toml --extra server --extra sync $place/build.txt"
+# what requirements.lock pins stands in no other file that goes into the same environment
+beside() { sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' "$place/requirements.lock"; }
+
+lock requirements.lock $thence "$@"
+lock requirements-dev.lock $thence --group dev --constraints "$place/requirements.lock" \
+    $(beside) "$@"
+lock requirements-mutants.lock $thence --group mutants --constraints "$place/requirements.lock" \
+    --constraints "$place/requirements-dev.lock" "$@"
 lock requirements-bench.lock --group bench "$@"
-lock requirements-mutants.lock pyproject.toml --group mutants --constraints requirements.lock "$@"
+mv "$place"/requirements*.lock .

@@ -1,8 +1,11 @@
 """The set-up says plainly what it lacks, and knows when nothing needs to be done."""
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,8 +23,37 @@ def tree(tmp_path, monkeypatch):
     venv = tmp_path / ".venv"
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     monkeypatch.setattr(bootstrap, "VENV", venv)
-    monkeypatch.setattr(bootstrap, "LOCK_FILE", tmp_path / "requirements.lock")
+    monkeypatch.setattr(bootstrap, "LOCK", tmp_path / "requirements.lock")
     return tmp_path
+
+
+@pytest.fixture
+def shelf(tree, monkeypatch):
+    """The only place that pip looks at, whatever else this machine asks of it."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tree / "shelf"))
+    (tree / "shelf").mkdir()
+    return tree / "shelf"
+
+
+def copy_files(tree: Path, *names: str) -> None:
+    for name in names:
+        (tree / name).parent.mkdir(exist_ok=True)
+        shutil.copy(DOOR.parents[1] / name, tree / name)
+
+
+def write_wheel(folder: Path, name: str) -> str:
+    """Write the wheel of a module, and return the line of a lock that pins it."""
+    wheel, info = folder / f"{name}-1-py3-none-any.whl", f"{name}-1.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return f"{name}==1 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
 def write_program(path: Path, text: str) -> Path:
@@ -108,6 +140,33 @@ def test_failed_command_says_what_why_and_next():
     assert what == "set-up failed: it could not be done"
     assert why == "  why:  error: it broke"
     assert hint.startswith("  next: run it by hand: ")
+
+
+def test_dev_lock_is_added_to_the_first_and_what_it_named_goes_with_it(tree, shelf):
+    """The whole set-up, in a small tree that builds itself."""
+    copy_files(tree, "tools/bootstrap.sh", "tools/bootstrap.py")
+    table = "requires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    (tree / "pyproject.toml").write_text(f"[build-system]\n{table}")
+    copy = f"os.path.basename(shutil.copy('{shelf}/own-1-py3-none-any.whl', folder))"
+    backend = f"import os, shutil\ndef build_wheel(folder, *_):\n    return {copy}\n"
+    (tree / "backend.py").write_text(backend)
+    write_wheel(shelf, "own")
+    (tree / "requirements.lock").write_text(write_wheel(shelf, "needed"))
+    (tree / "requirements-dev.lock").write_text(write_wheel(shelf, "checker"))
+
+    def set_up(*arguments: str) -> set[str]:
+        command = ["sh", tree / "tools" / "bootstrap.sh", *arguments]
+        subprocess.run(command, env={**os.environ, "PYTHON": sys.executable}, check=True)
+        (place,) = (tree / ".venv").glob("lib/python*/site-packages")
+        return {path.stem for path in place.glob("*.py")} & {"own", "needed", "checker", "linter"}
+
+    assert set_up() == {"own", "needed"}
+    assert set_up("dev") == {"own", "needed", "checker"}
+    stat = (tree / ".venv" / "environment.stamp").stat()
+    (tree / "requirements-dev.lock").write_text(write_wheel(shelf, "linter"))
+    assert set_up() == {"own", "needed", "checker"}
+    assert (tree / ".venv" / "environment.stamp").stat() == stat
+    assert set_up("dev") == {"own", "needed", "linter"}
 
 
 def test_two_set_ups_in_one_tree_do_not_run_at_once(tree):
