@@ -1,12 +1,13 @@
 #!/bin/sh
 # Renews the four files requirements*.lock from pyproject.toml, for all supported Pythons and
-# systems, with hashes and without the name of any host. uv lives in a throw-away environment.
+# systems, with hashes and without the name of any host; then requirements.table.json, which tells
+# what each pin requires in its turn. All that it needs lives in a throw-away environment.
 set -eu
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 "${PYTHON:-python3}" -m venv "$place/env"
-"$place/env/bin/pip" install --quiet --disable-pip-version-check uv
+"$place/env/bin/pip" install --quiet --disable-pip-version-check --upgrade pip uv packaging
 
 # lock FILE WHAT...: what is compiled into the file
 lock() {
@@ -35,3 +36,4 @@ lock requirements-mutants.lock $thence --group mutants --constraints "$place/req
     --constraints "$place/requirements-dev.lock" "$@"
 lock requirements-bench.lock --group bench "$@"
 mv "$place"/requirements*.lock .
+"$place/env/bin/python" -m tools.lock_table
