@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,15 +32,28 @@ WHEEL_STAMP = VENV / "wheel.stamp"
 WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
 WAIT_FOR_OTHER_S_MAX = 900
 WAIT_STEP_S = 0.1
-UNREACHABLE_SIGNS = (
-    "connection",
-    "could not fetch url",
-    "name resolution",
-    "network is unreachable",
-    "no matching distribution",
-    "ssl",
-    "timed out",
-    "proxy",
+TALK_LINES_MAX = 20
+REMAKE = "rm -rf .venv, then the same again"
+OWN_FOLDER = "make the folder yours (chown), or clone into one that is"
+# a sign in what a command said, why it failed by that sign, what to do next
+CAUSES = (
+    (
+        r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
+        "{} differs from what the lock says it is",
+        "ask another index (PIP_INDEX_URL); make lock, if you know that the new one is meant",
+    ),
+    (r"No module named '?((?:pip|encodings)\b[\w.]*)", ".venv is broken: it lacks {}", REMAKE),
+    (r"\[Errno (?:13|30)\] ([^\n]+)", "this user can't write there: {}", OWN_FOLDER),
+    (
+        r"(?:Retry\(total=0,|Could not fetch URL|timed out)(?:[^\n]*\] ([^'\")(\n]+))?",
+        "pip can't reach a package index: {}",
+        "check the network, or point pip at an index you can reach (PIP_INDEX_URL)",
+    ),
+    (
+        r"No matching distribution found for (\S+)",
+        "no package index that pip reaches has {} for this Python and system",
+        "check the network, or point pip at an index that has it (PIP_INDEX_URL)",
+    ),
 )
 
 
@@ -56,8 +70,10 @@ def main() -> int:
     try:
         with alone_in_tree():
             set_up(with_dev="dev" in sys.argv[1:])
-    except SetUpError as error:
-        print(*error.lines, sep="\n", file=sys.stderr)
+    except (SetUpError, OSError) as error:
+        unusable = SetUpError("a file can't be used", str(error), OWN_FOLDER)
+        lines = error.lines if isinstance(error, SetUpError) else unusable.lines
+        print(*lines, sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("set-up interrupted; the next run finishes it")
@@ -211,6 +227,7 @@ def pip(*arguments: str) -> None:
 
 def run(command: list[str], what: str) -> None:
     """Run a command to its end and turn its failure into one of ours."""
+    by_hand = "run it by hand: " + " ".join(command)
     try:
         ended = subprocess.run(
             command,
@@ -222,26 +239,33 @@ def run(command: list[str], what: str) -> None:
             close_fds=False,
         )
     except OSError as error:
-        raise SetUpError(what, str(error), "run it by hand: " + " ".join(command)) from error
+        hint = REMAKE if command[0] == str(VENV_PYTHON) else by_hand
+        raise SetUpError(what, str(error), hint) from error
     if ended.returncode == 0:
         return
     talk = (ended.stderr + ended.stdout).strip()
-    print(talk, file=sys.stderr)
-    raise SetUpError(what, *cause_and_hint(talk, command))
+    if cause := cause_and_hint(talk):
+        raise SetUpError(what, *cause)
+    if "\n" in talk:
+        print(*talk.splitlines()[-TALK_LINES_MAX:], sep="\n", file=sys.stderr)
+    raise SetUpError(what, telling_line(talk), by_hand)
 
 
-def cause_and_hint(talk: str, command: list[str]) -> tuple[str, str]:
-    """Conclude from a command's talk why it failed, with a next step."""
-    lowered = talk.lower()
-    by_hand = "run it by hand: " + " ".join(command)
-    if "do not match the hashes" in lowered:
-        hint = "see above which one; make lock, if you know that the new one is meant"
-        return "a package differs from what requirements.lock says it is", hint
-    if any(sign in lowered for sign in UNREACHABLE_SIGNS):
-        hint = "check the network, or point pip at an index you can reach (PIP_INDEX_URL)"
-        return "pip can't reach a package index that has what requirements.lock names", hint
-    errors = [line for line in talk.splitlines() if "error" in line.lower()]
-    return (errors or talk.splitlines() or ["it said nothing"])[-1].strip(), by_hand
+def cause_and_hint(talk: str) -> tuple[str, str] | None:
+    """Conclude from a command's talk why it failed, with a next step, if it has a known sign."""
+    for sign, why, hint in CAUSES:
+        if match := re.search(sign, talk):
+            return why.format(match[1] or "it gave no answer"), hint
+    return None
+
+
+def telling_line(talk: str) -> str:
+    """Choose the line that says most of a failure; what follows a colon belongs to it."""
+    lines = [line.strip() for line in talk.splitlines() if not line.startswith("WARNING: ")]
+    errors = [index for index, line in enumerate(lines) if "error" in line.lower()]
+    if not errors:
+        return (lines or ["it said nothing"])[-1]
+    return " ".join(lines[errors[-1] :][: 2 if lines[errors[-1]].endswith(":") else 1])
 
 
 def read_stamp(path: Path) -> str:
