@@ -32,6 +32,8 @@ WHEEL_STAMP = VENV / "wheel.stamp"
 WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
 WAIT_FOR_OTHER_S_MAX = 900
 WAIT_STEP_S = 0.1
+# the lock is the whole truth, whatever else this machine asks of its pip
+PIP_SETTINGS = {"PIP_CONSTRAINT": os.devnull, "PIP_USER": "0"}
 TALK_LINES_MAX = 20
 REMAKE = "rm -rf .venv, then the same again"
 OWN_FOLDER = "make the folder yours (chown), or clone into one that is"
@@ -232,6 +234,7 @@ def run(command: list[str], what: str) -> None:
         ended = subprocess.run(
             command,
             cwd=ROOT,
+            env=os.environ | PIP_SETTINGS,
             capture_output=True,
             text=True,
             errors="replace",

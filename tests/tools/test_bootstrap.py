@@ -173,6 +173,14 @@ def test_wheel_with_another_hash_is_named_and_not_installed(lock, shelf, tree):
     assert not (tree / "into").exists()
 
 
+def test_lock_counts_for_more_than_the_machines_constraints(lock, shelf, tree, monkeypatch):
+    lock.write_text(write_wheel(shelf, "thing"))
+    (tree / "constraints").write_text("thing>=2\n")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(tree / "constraints"))
+    bootstrap.install_lock(lock)
+    assert (tree / "into" / "thing.py").exists()
+
+
 def test_broken_environment_is_told(lock, tree, monkeypatch):
     monkeypatch.setattr(bootstrap, "VENV_PYTHON", tree / ".venv" / "bin" / "python")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tree / ".venv"], check=True)
