@@ -224,6 +224,22 @@ def test_dev_lock_is_added_to_the_first_and_what_it_named_goes_with_it(tree, she
     assert set_up("dev") == {"own", "needed", "linter"}
 
 
+# what the first release of a Python brought
+OLDEST_PIPS = {(3, 11): "pip==22.3", (3, 12): "pip==23.2.1", (3, 13): "pip==24.2"}
+
+
+@pytest.mark.parametrize("pip", [OLDEST_PIPS.get(sys.version_info[:2], "pip"), "pip"])
+def test_oldest_and_newest_pip_set_up_from_the_lock(tmp_path, monkeypatch, pip):
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(bootstrap, "VENV_PYTHON", tmp_path / ".venv" / "bin" / "python")
+    bootstrap.make_environment()
+    bootstrap.pip("install", "--upgrade", pip)
+    bootstrap.install_lock(bootstrap.LOCK)
+    bootstrap.install_wheel()
+    subprocess.run([tmp_path / ".venv" / "bin" / "thence", "version"], check=True)
+    subprocess.run([bootstrap.VENV_PYTHON, "-m", "pip", "check"], check=True)
+
+
 def test_set_up_and_a_command_that_it_left_behind_keep_the_lock(tree):
     descriptor = os.open(tree, os.O_RDONLY)
     try:
