@@ -145,6 +145,12 @@ def environment_key() -> str:
     return digest("\n".join(facts).encode() + LOCK.read_bytes())
 
 
+def has_stale_wheel() -> bool:
+    """Tell whether this Python is that of .venv, and its wheel not built from these sources."""
+    is_ours = VENV.exists() and VENV.samefile(sys.prefix)
+    return is_ours and read_stamp(WHEEL_STAMP) != wheel_key()
+
+
 def wheel_key() -> str:
     """Name what the wheel is made from, by content; a touched file changes nothing."""
     inputs = sorted(wheel_inputs())

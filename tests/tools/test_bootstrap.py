@@ -240,6 +240,23 @@ def test_oldest_and_newest_pip_set_up_from_the_lock(tmp_path, monkeypatch, pip):
     subprocess.run([bootstrap.VENV_PYTHON, "-m", "pip", "check"], check=True)
 
 
+def test_tests_on_a_stale_wheel_are_refused(tree):
+    """In a small tree, whose environment borrows pytest from ours."""
+    copy_files(tree, "tools/bootstrap.py", "tests/conftest.py", "tests/tiers.py", "pyproject.toml")
+    (tree / "tests" / "test_a.py").write_text("def test_a(): ...\n")
+    venv = tree / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (place,) = venv.glob("lib/python*/site-packages")
+    (place / "borrowed.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
+    command = [venv / "bin" / "python", "-m", "pytest", "tests/test_a.py"]
+    bootstrap.write_stamp(venv / "wheel.stamp", bootstrap.wheel_key())
+    subprocess.run(command, cwd=tree, check=True)
+    (tree / "src" / "a.py").write_text("raise SystemError\n")
+    refused = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "next: make setup, then the same again" in refused.stderr
+
+
 def test_set_up_and_a_command_that_it_left_behind_keep_the_lock(tree):
     descriptor = os.open(tree, os.O_RDONLY)
     try:
