@@ -10,42 +10,45 @@ WORKERS ?= 3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all durations soak check bench peers coverage coverage-all mutants lock clean
+.PHONY: help setup setup-dev demo test test-all durations soak check bench peers coverage coverage-all mutants lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-setup: ## make .venv and install the built wheel into it
+setup: ## make .venv with what thence needs to run, and the built wheel
 	@sh tools/bootstrap.sh
+
+setup-dev: ## the same with what developing needs besides
+	@sh tools/bootstrap.sh dev
 
 demo: setup ## see it work
 	@$(VENV)/thence demo
 
 TESTS := $(PYTEST) --ignore=tests/house -n $(WORKERS) --dist loadgroup
 
-test: setup ## a person's tests, in 3 minutes: every promise, then the cheapest of the rest
+test: setup-dev ## a person's tests, in 3 minutes: every promise, then the cheapest of the rest
 	@$(TESTS) --tier=person $(ARGS)
 
-test-all: setup ## the rest of the tests, and all examples of each property
+test-all: setup-dev ## the rest of the tests, and all examples of each property
 	@$(TESTS) --tier=rest $(ARGS)
 
-durations: setup ## time every test; by that the two above are chosen
+durations: setup-dev ## time every test; by that the two above are chosen
 	@$(TESTS) --renew-durations $(ARGS)
 
-soak: setup ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
+soak: setup-dev ## the attacks that take hours; ARGS=kills runs one part of tests/crash/soak.py
 	@$(VENV)/python -m tests.crash.soak $(ARGS)
 
-check: setup ## style, types, imports, the rules of the house
+check: setup-dev ## style, types, imports, the rules of the house
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports
 	@$(PYTEST) tests/house $(ARGS)
 
-bench: setup .venv-bench/ready ## the measurements; ARGS=working runs one part
+bench: setup-dev .venv-bench/ready ## the measurements; ARGS=working runs one part
 	@$(VENV)/python -m bench $(ARGS)
 
-peers: setup .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
+peers: setup-dev .venv-bench/ready ## what other loggers keep of what they acknowledged, when killed
 	@$(VENV)/python -m bench.kill $(ARGS)
 
 .venv-bench/ready: requirements-bench.lock
@@ -63,12 +66,12 @@ UNTRACED := tests/log/test_many_hands_signals.py tests/log/test_notice.py tests/
 	tests/sim/test_event_filter.py tests/cli/test_doctor.py tests/crash/test_full_disks.py
 TRACED := $(TESTS) --tier=person $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=
 
-coverage: setup ## a person's tests of core, log, index and merge, with the branches they reach: 95 %
+coverage: setup-dev ## a person's tests of core, log, index and merge, with the branches they reach: 95 %
 	@$(TRACED) $(addprefix tests/,$(ROOMS)) $(ARGS)
 	@$(VENV)/coverage report --fail-under=95 \
 		--include='$(subst $(SPACE),$(COMMA),$(patsubst %,*/thence/%/*,$(ROOMS)))'
 
-coverage-all: setup ## all of a person's tests, in 8 minutes: 90 %
+coverage-all: setup-dev ## all of a person's tests, in 8 minutes: 90 %
 	@$(TRACED) $(ARGS)
 	@$(VENV)/coverage report --fail-under=90
 
@@ -83,7 +86,7 @@ mutants: setup .venv-mutants/ready ## which small changes to the code no test no
 		--requirement requirements-mutants.lock
 	@touch $@
 
-lock: ## renew the three files of requirements
+lock: ## renew the files of requirements
 	@sh tools/lock.sh
 
 clean: ## remove what these targets made

@@ -8,6 +8,7 @@ from collections import defaultdict
 import pytest
 from hypothesis import HealthCheck, settings
 from tests import tiers
+from tools import bootstrap
 
 # A shell that runs the tests in the background has Ctrl-C ignored, and so would every program
 # that a test starts and interrupts.
@@ -15,6 +16,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a file that takes longer begins before those that don't; those keep their random order
 LONG_S = 10.0
+
+STALE = f"""the wheel in .venv is not built from these sources
+  why:  one of {", ".join(bootstrap.WHEEL_INPUTS)} has changed since it was installed
+  next: make setup, then the same again"""
 
 # A deadline on the wall says how busy the machine is, not what the code under test does.
 usual = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and bootstrap.has_stale_wheel():
+        raise pytest.UsageError(STALE)
     if config.getoption("--tier") == "person" or config.getoption("--renew-durations"):
         settings.load_profile("person")
     if config.getoption("--renew-durations") and not hasattr(config, "workerinput"):

@@ -1,17 +1,18 @@
 """Makes the environment in .venv that the Makefile's targets run in.
 
-It installs what requirements.lock names, hashes required, then builds the wheel of this tree and
-installs that wheel, so that tests see what a user gets. Two stamps inside .venv say what it was
-made from: a run that finds both true does nothing, and a run that was cut short left no stamp, so
-the next one repairs it. Two runs at once wait for each other. It imports the standard library
-alone, and it never writes outside .venv, except that it installs Debian's python3-venv where
-that is missing and it may (root, apt-get at hand).
+It installs what requirements.lock names, hashes required (with `dev`, requirements-dev.lock too),
+then builds the wheel of this tree and installs that wheel, so that tests see what a user gets.
+Stamps inside .venv say what it was made from: a run that finds them true does nothing, and a run
+that was cut short left no true one, so the next one repairs it. Two runs at once wait for each
+other. It imports the standard library alone, and it never writes outside .venv, except that it
+installs Debian's python3-venv where that is missing and it may (root, apt-get at hand).
 """
 
 import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,21 +23,39 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
-LOCK_FILE = ROOT / "requirements.lock"
+LOCK = ROOT / "requirements.lock"
+DEV_LOCK = ROOT / "requirements-dev.lock"
 ENVIRONMENT_STAMP = VENV / "environment.stamp"
+DEV_STAMP = VENV / "dev.stamp"
+UNFINISHED = "unfinished"
 WHEEL_STAMP = VENV / "wheel.stamp"
 WHEEL_INPUTS = ("src", "scenarios", "pyproject.toml", "README.md", "LICENSE")
 WAIT_FOR_OTHER_S_MAX = 900
 WAIT_STEP_S = 0.1
-UNREACHABLE_SIGNS = (
-    "connection",
-    "could not fetch url",
-    "name resolution",
-    "network is unreachable",
-    "no matching distribution",
-    "ssl",
-    "timed out",
-    "proxy",
+# the lock is the whole truth, whatever else this machine asks of its pip
+PIP_SETTINGS = {"PIP_CONSTRAINT": os.devnull, "PIP_USER": "0"}
+TALK_LINES_MAX = 20
+REMAKE = "rm -rf .venv, then the same again"
+OWN_FOLDER = "make the folder yours (chown), or clone into one that is"
+# a sign in what a command said, why it failed by that sign, what to do next
+CAUSES = (
+    (
+        r"DO NOT MATCH THE HASHES[^\n]*\n\s*(\S+)",
+        "{} differs from what the lock says it is",
+        "ask another index (PIP_INDEX_URL); make lock, if you know that the new one is meant",
+    ),
+    (r"No module named '?((?:pip|encodings)\b[\w.]*)", ".venv is broken: it lacks {}", REMAKE),
+    (r"\[Errno (?:13|30)\] ([^\n]+)", "this user can't write there: {}", OWN_FOLDER),
+    (
+        r"(?:Retry\(total=0,|Could not fetch URL|timed out)(?:[^\n]*\] ([^'\")(\n]+))?",
+        "pip can't reach a package index: {}",
+        "check the network, or point pip at an index you can reach (PIP_INDEX_URL)",
+    ),
+    (
+        r"No matching distribution found for (\S+)",
+        "no package index that pip reaches has {} for this Python and system",
+        "check the network, or point pip at an index that has it (PIP_INDEX_URL)",
+    ),
 )
 
 
@@ -52,9 +71,11 @@ def main() -> int:
     """Set up the environment; the exit status is 0 when it is ready."""
     try:
         with alone_in_tree():
-            set_up()
-    except SetUpError as error:
-        print(*error.lines, sep="\n", file=sys.stderr)
+            set_up(with_dev="dev" in sys.argv[1:])
+    except (SetUpError, OSError) as error:
+        unusable = SetUpError("a file can't be used", str(error), OWN_FOLDER)
+        lines = error.lines if isinstance(error, SetUpError) else unusable.lines
+        print(*lines, sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("set-up interrupted; the next run finishes it")
@@ -62,12 +83,18 @@ def main() -> int:
     return 0
 
 
-def set_up() -> None:
-    """Bring .venv up to date with the lock, then with the tree."""
-    environment = environment_key()
-    if read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
+def set_up(*, with_dev: bool) -> None:
+    """Bring .venv up to date with the locks, then with the tree."""
+    environment, dev = environment_key(), digest(DEV_LOCK.read_bytes())
+    is_outdated = with_dev and read_stamp(DEV_STAMP) not in ("", dev)
+    if is_outdated or read_stamp(ENVIRONMENT_STAMP) != environment or not VENV_PYTHON.exists():
         make_environment()
+        install_lock(LOCK)
         write_stamp(ENVIRONMENT_STAMP, environment)
+    if with_dev and read_stamp(DEV_STAMP) != dev:
+        write_stamp(DEV_STAMP, UNFINISHED)
+        install_lock(DEV_LOCK)
+        write_stamp(DEV_STAMP, dev)
     wheel = wheel_key()
     if read_stamp(WHEEL_STAMP) != wheel:
         WHEEL_STAMP.unlink(missing_ok=True)
@@ -115,7 +142,13 @@ def try_lock(descriptor: int) -> bool:
 def environment_key() -> str:
     """Name what the environment is made from: the lock, this Python, this place."""
     facts = (sys.version, sys.base_prefix, str(VENV))
-    return digest("\n".join(facts).encode() + LOCK_FILE.read_bytes())
+    return digest("\n".join(facts).encode() + LOCK.read_bytes())
+
+
+def has_stale_wheel() -> bool:
+    """Tell whether this Python is that of .venv, and its wheel not built from these sources."""
+    is_ours = VENV.exists() and VENV.samefile(sys.prefix)
+    return is_ours and read_stamp(WHEEL_STAMP) != wheel_key()
 
 
 def wheel_key() -> str:
@@ -138,11 +171,15 @@ def wheel_inputs() -> Iterator[Path]:
 
 def make_environment() -> None:
     """Make .venv anew: what an older lock named must not stay behind."""
-    say(f"making .venv with Python {sys.version.split()[0]} (10 to 40 s)")
+    say(f"making .venv with Python {sys.version.split()[0]} (10 to 30 s)")
     ensure_venv_module()
     shutil.rmtree(VENV, ignore_errors=True)
     run([base_python(), "-m", "venv", str(VENV)], "the environment could not be made")
-    pip("install", "--no-deps", "--require-hashes", "--requirement", str(LOCK_FILE))
+
+
+def install_lock(lock: Path) -> None:
+    """Install what a lock names and nothing else, for no resolver runs."""
+    pip("install", "--no-deps", "--require-hashes", "--requirement", str(lock))
 
 
 def install_wheel() -> None:
@@ -198,10 +235,12 @@ def pip(*arguments: str) -> None:
 
 def run(command: list[str], what: str) -> None:
     """Run a command to its end and turn its failure into one of ours."""
+    by_hand = "run it by hand: " + " ".join(command)
     try:
         ended = subprocess.run(
             command,
             cwd=ROOT,
+            env=os.environ | PIP_SETTINGS,
             capture_output=True,
             text=True,
             errors="replace",
@@ -209,26 +248,33 @@ def run(command: list[str], what: str) -> None:
             close_fds=False,
         )
     except OSError as error:
-        raise SetUpError(what, str(error), "run it by hand: " + " ".join(command)) from error
+        hint = REMAKE if command[0] == str(VENV_PYTHON) else by_hand
+        raise SetUpError(what, str(error), hint) from error
     if ended.returncode == 0:
         return
     talk = (ended.stderr + ended.stdout).strip()
-    print(talk, file=sys.stderr)
-    raise SetUpError(what, *cause_and_hint(talk, command))
+    if cause := cause_and_hint(talk):
+        raise SetUpError(what, *cause)
+    if "\n" in talk:
+        print(*talk.splitlines()[-TALK_LINES_MAX:], sep="\n", file=sys.stderr)
+    raise SetUpError(what, telling_line(talk), by_hand)
 
 
-def cause_and_hint(talk: str, command: list[str]) -> tuple[str, str]:
-    """Conclude from a command's talk why it failed, with a next step."""
-    lowered = talk.lower()
-    by_hand = "run it by hand: " + " ".join(command)
-    if "do not match the hashes" in lowered:
-        hint = "see above which one; make lock, if you know that the new one is meant"
-        return "a package differs from what requirements.lock says it is", hint
-    if any(sign in lowered for sign in UNREACHABLE_SIGNS):
-        hint = "check the network, or point pip at an index you can reach (PIP_INDEX_URL)"
-        return "pip can't reach a package index that has what requirements.lock names", hint
-    errors = [line for line in talk.splitlines() if "error" in line.lower()]
-    return (errors or talk.splitlines() or ["it said nothing"])[-1].strip(), by_hand
+def cause_and_hint(talk: str) -> tuple[str, str] | None:
+    """Conclude from a command's talk why it failed, with a next step, if it has a known sign."""
+    for sign, why, hint in CAUSES:
+        if match := re.search(sign, talk):
+            return why.format(match[1] or "it gave no answer"), hint
+    return None
+
+
+def telling_line(talk: str) -> str:
+    """Choose the line that says most of a failure; what follows a colon belongs to it."""
+    lines = [line.strip() for line in talk.splitlines() if not line.startswith("WARNING: ")]
+    errors = [index for index, line in enumerate(lines) if "error" in line.lower()]
+    if not errors:
+        return (lines or ["it said nothing"])[-1]
+    return " ".join(lines[errors[-1] :][: 2 if lines[errors[-1]].endswith(":") else 1])
 
 
 def read_stamp(path: Path) -> str:

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Renews requirements.lock, requirements-bench.lock and requirements-mutants.lock from
-# pyproject.toml: for all supported Pythons and systems, with hashes and without the name of any
-# host. uv lives in a throw-away environment.
+# Renews the four files requirements*.lock from pyproject.toml, for all supported Pythons and
+# systems, with hashes and without the name of any host; then requirements.table.json, which tells
+# what each pin requires in its turn. All that it needs lives in a throw-away environment.
 set -eu
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 "${PYTHON:-python3}" -m venv "$place/env"
-"$place/env/bin/pip" install --quiet --disable-pip-version-check uv
+"$place/env/bin/pip" install --quiet --disable-pip-version-check --upgrade pip uv packaging
 
 # lock FILE WHAT...: what is compiled into the file
 lock() {
@@ -20,9 +20,20 @@ lock() {
         echo "$file not renewed: it names a host" >&2
         exit 1
     fi
-    mv "$place/$file" "$file"
 }
 
-lock requirements.lock pyproject.toml --group dev "$@"
+# thence with the extras that its commands need, built by what builds the wheel
+"$place/env/bin/python" >"$place/build.txt" -c 'import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")'
+thence="pyproject.toml --extra server --extra sync $place/build.txt"
+# what requirements.lock pins stands in no other file that goes into the same environment
+beside() { sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' "$place/requirements.lock"; }
+
+lock requirements.lock $thence "$@"
+lock requirements-dev.lock $thence --group dev --constraints "$place/requirements.lock" \
+    $(beside) "$@"
+lock requirements-mutants.lock $thence --group mutants --constraints "$place/requirements.lock" \
+    --constraints "$place/requirements-dev.lock" "$@"
 lock requirements-bench.lock --group bench "$@"
-lock requirements-mutants.lock pyproject.toml --group mutants --constraints requirements.lock "$@"
+mv "$place"/requirements*.lock .
+"$place/env/bin/python" -m tools.lock_table
