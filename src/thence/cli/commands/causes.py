@@ -35,7 +35,7 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
 
     out = current()
     with open_for_reading(out, log) as replica:
-        answer = replica.why(find_event(out, replica, event))
+        answer = replica.why(find_event(out, replica, event, to_explain=True))
     if is_json:
         out.json(
             {
@@ -66,7 +66,7 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
 
     out = current()
     with open_for_reading(out, log) as replica:
-        answer = replica.effects(find_event(out, replica, event))
+        answer = replica.effects(find_event(out, replica, event, to_explain=True))
         sentence = replica.vocabulary.sentence(answer.event)
     if is_json:
         out.json(
