@@ -43,7 +43,9 @@ def test_line_of_causes_that_goes_back_too_far_is_told_to_begin_at_no_root(tmp_p
 @pytest.mark.promise("P6")
 def test_why_as_json(tmp_path, orders):
     told = warm("why", orders[2], "--log", "orders", "--json", cwd=tmp_path).json
-    assert list(told) == ["event_id", "sentences", "chain", "causes", "truncated"]
+    assert list(told) == [
+        *("event_id", "sentences", "chain", "causes", "truncated", "cut_at", "missing")
+    ]
     assert told["event_id"] == orders[2]
     assert [event["event_id"] for event in told["chain"]] == orders[:3]
     assert told["chain"][0]["payload"] == {"amount": 12}
@@ -51,7 +53,7 @@ def test_why_as_json(tmp_path, orders):
         {"event_id": orders[0], "depth": 1},
         {"event_id": orders[1], "depth": 1},
     ]
-    assert told["truncated"] is False
+    assert (told["truncated"], told["cut_at"], told["missing"]) == (False, [], [])
     assert len(told["sentences"]) == 3
 
 

@@ -3,7 +3,7 @@
 from tests.events import drafted, event_of, stamped
 
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.query.answer import concurrent, effects, why
+from thence.core.query.answer import MissingCause, concurrent, effects, why
 from thence.core.values.vocabulary import PLAIN
 
 
@@ -67,3 +67,23 @@ def test_concurrent_events_are_told_up_to_a_limit():
     ):
         answer = concurrent(lone, events, limit)
         assert (answer.event, answer.events, answer.truncated) == (lone, found, is_cut)
+
+
+def test_causes_that_are_not_in_the_log_are_told_with_who_names_them_and_where_they_lie():
+    first = drafted(
+        f"{1:026}", "noted", {"external_causes": [f"{9:026}@4@{'Z' * 26}"]}, [f"{9:026}"]
+    )
+    events = [event_of(stamped(first, 1, 1)), made(2, 1, 8)]
+    answer = why(events[1], events, PLAIN)
+    assert answer.missing == (
+        MissingCause(f"{9:026}", f"{1:026}", "Z" * 26),
+        MissingCause(f"{8:026}", f"{2:026}", None),
+    )
+    assert answer.cut_at == ()
+    assert why(SENT, EVENTS, PLAIN).missing == ()
+
+
+def test_answer_that_is_cut_says_at_which_events():
+    chain = [made(1), *(made(number, number - 1) for number in range(2, CONE_EVENTS_MAX + 3))]
+    assert why(chain[-1], chain, PLAIN).cut_at == (chain[1].event_id,)
+    assert why(chain[-2], chain, PLAIN).cut_at == ()

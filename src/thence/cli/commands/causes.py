@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # the sentences that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
+# the most ids in each list of the JSON that says where an answer ends
+ENDS_MAX = 100
 
 
 @click.command("why", **help_with("thence why @last-error", "thence why order/881"))
@@ -44,6 +46,8 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
                 "chain": [msgspec.Raw(link.line) for link in answer.chain],
                 "causes": distances(answer.cone),
                 "truncated": answer.truncated,
+                "cut_at": answer.cut_at[:ENDS_MAX],
+                "missing": answer.missing[:ENDS_MAX],
             }
         )
         return

@@ -5,7 +5,7 @@ in a circle: each of them is then a cause of the others. All functions are pure,
 in any input order.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ from thence.core.order import (
     totally_ordered,
     upstream,
 )
+from thence.core.values.causes import parse_cause
 from thence.core.values.vocabulary import Vocabulary
 
 
@@ -53,12 +54,26 @@ def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Ev
     return tuple(event for event in known.values() if event.event_id in shared - surpassed)
 
 
+class MissingCause(msgspec.Struct, frozen=True):
+    """A cause that an event names and that its log does not hold.
+
+    `named_by` is the id of the event; `log_id` is the log in which the cause lies, None where
+    the event names no log: the cause was removed, or never written.
+    """
+
+    event_id: str
+    named_by: str
+    log_id: str | None
+
+
 class Why(msgspec.Struct, frozen=True):
     """The causes of an event.
 
     `chain` is one line of causes, the root first and the event last; `sentences` describe it,
     each ending in an event's short id; `cone` holds all causes with their distance, nearest
-    first. At most the 10,000 nearest causes are in either; `truncated` is True if there are more.
+    first. At most the 10,000 nearest causes are in either; `truncated` is True if there are more,
+    and `cut_at` holds the ids of the events whose causes were left out. `missing` are the named
+    causes that are not in the log.
     """
 
     event: Event
@@ -66,6 +81,8 @@ class Why(msgspec.Struct, frozen=True):
     cone: Cone
     sentences: tuple[str, ...]
     truncated: bool
+    missing: tuple[MissingCause, ...] = ()
+    cut_at: tuple[str, ...] = ()
 
 
 class Effects(msgspec.Struct, frozen=True):
@@ -93,7 +110,39 @@ def why(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Why:
     known = {other.event_id: other for other in events}
     links = chain(event, known)
     cone, truncated = upstream(event, known, CONE_EVENTS_MAX)
-    return Why(event, links, cone, tuple(map(vocabulary.sentence, links)), truncated)
+    ends = ends_of(links, cone, known.keys().__and__)
+    return Why(event, links, cone, tuple(map(vocabulary.sentence, links)), truncated, *ends)
+
+
+def ends_of(
+    links: Sequence[Event], cone: Cone, held: Callable[[Collection[str]], Collection[str]]
+) -> tuple[tuple[MissingCause, ...], tuple[str, ...]]:
+    """Returns `missing` and `cut_at` of an answer; `held` returns which ids the log holds.
+
+    What the first event of the chain names comes first, because that event looks like a root.
+    """
+    events = [links[0], links[-1], *(cause for cause, _ in cone), *links]
+    answered = {event.event_id for event in events}
+    namers: dict[str, list[Event]] = {}
+    for event in events:
+        for cause_id in event.caused_by:
+            if cause_id not in answered:
+                namers.setdefault(cause_id, []).append(event)
+    present = held(namers.keys())
+    missing = [
+        MissingCause(cause_id, namer.event_id, _log_of(cause_id, namer))
+        for cause_id, (namer, *_) in namers.items()
+        if cause_id not in present
+    ]
+    cut = [
+        event.event_id for cause_id in namers if cause_id in present for event in namers[cause_id]
+    ]
+    return tuple(missing), tuple(dict.fromkeys(cut))
+
+
+def _log_of(cause_id: str, namer: Event) -> str | None:
+    external = filter(None, map(parse_cause, namer.external_causes))
+    return next((cause.log_id for cause in external if cause.event_id == cause_id), None)
 
 
 def effects(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Effects:

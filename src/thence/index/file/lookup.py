@@ -176,6 +176,13 @@ def ids_at(connection: sqlite3.Connection, places: Iterable[int]) -> list[str]:
     return [event_id for (event_id,) in connection.execute(sql, {"places": json.dumps([*places])})]
 
 
+def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    """Returns those of some ids that events of the log have."""
+    sql = "SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value"
+    rows = connection.execute(sql, {"ids": json.dumps(list(filter(is_utf8, ids)))})
+    return {event_id for (event_id,) in rows}
+
+
 def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Extent]:
     """Returns the extents of the events at places, which are in order."""
     columns = "segment, offset, length, event_id"
