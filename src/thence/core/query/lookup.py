@@ -53,7 +53,7 @@ def named(
                 if event.event_type == text:
                     return event
             if not found:
-                raise not_found(place, text, latest, namer_of(text, events))
+                raise not_found(place, text, latest, namer_of(text, events), by_type=by_type)
         if found:
             beginnings(text)
     if not found:
@@ -142,20 +142,22 @@ def not_found(
     text: str,
     subjects: Iterable[str] | None = None,
     namer: Event | None = None,
+    *,
+    by_type: bool = False,
 ) -> EventNotFound:
     """Returns the error for a text that names no event of the log at a place.
 
     The error also names the nearest of the `subjects` that were searched, or the event of the
-    log that names a cause of this id, the `namer`.
+    log that names a cause of this id, the `namer`. `by_type` means that types were searched too.
     """
     if namer is not None:
         return _not_held(place, text, namer)
     near = [] if subjects is None else _near(text, subjects)
-    what = "has this id" if subjects is None else "has this id or subject"
+    names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
     return EventNotFound(
         "could not find the event",
         place=text,
-        cause=f"no event of the log {place} {_PLACES.get(text, what)}",
+        cause=f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}",
         hint=f"the nearest subjects are: {', '.join(near)}" if near else _LISTED,
     )
 

@@ -221,7 +221,8 @@ def _place_by_prefix(
             return place
         if not number:
             subjects = _subjects(connection, SUBJECTS_COMPARED_MAX)
-            raise not_found(index.folder, text, subjects, _namer_of(index, connection, text))
+            namer = _namer_of(index, connection, text)
+            raise not_found(index.folder, text, subjects, namer, by_type=by_type)
     if not number:
         raise not_found(index.folder, text)
     beginnings(text)
