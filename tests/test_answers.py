@@ -3,8 +3,13 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals
+from tests.tiers import examples
 
 import thence
 from thence.answers import INDEXED_BYTES_MIN
@@ -124,3 +129,24 @@ print("sqlite3" in sys.modules)
     given = [sys.executable, "-c", source, str(tmp_path)]
     ran = subprocess.run(given, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("False\n", "")
+
+
+@settings(deadline=None, max_examples=examples(40))
+@given(arrivals())
+def test_index_explains_the_event_that_reading_explains(batches):
+    """Of a subject the failure that counts, of a type the latest, else the same error."""
+    with TemporaryDirectory() as folder, thence.open(folder) as log:
+        for batch in batches:
+            with (Path(folder) / "events.jsonl").open("ab") as segment:
+                segment.write(b"".join(batch))
+        by_reading = [_explained(log, text) for text in (*TYPES, *filter(None, SUBJECTS), MISSING)]
+        log.rebuild()
+        by_index = [_explained(log, text) for text in (*TYPES, *filter(None, SUBJECTS), MISSING)]
+        assert by_index == by_reading
+
+
+def _explained(log, text):
+    try:
+        return log.why(log.answers.to_explain(text))
+    except EventNotFound as error:
+        return str(error), error.hint

@@ -17,7 +17,7 @@ from weakref import finalize
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.order import heads_of, totally_ordered
-from thence.core.query.lookup import among, named
+from thence.core.query.lookup import among, last_failure, named, named_by
 from thence.core.values.causes import Cause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
@@ -151,19 +151,35 @@ class Answers:
             return False
         return True
 
-    def find(self, text: str, *, by_subject: bool = True) -> Event:
+    def find(self, text: str, *, by_subject: bool = True, by_type: bool = False) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
         index = self.index()
+        words = {"by_subject": by_subject, "by_type": by_type}
         if index is None:
-            events = self.events()
-            return named(text, events, self._vocabulary, self._folder, by_subject=by_subject)
+            return named(text, self.events(), self._vocabulary, self._folder, **words)
         from thence.index.file import lookup
 
-        return lookup.find(index, text, self._vocabulary, by_subject=by_subject)
+        return lookup.find(index, text, self._vocabulary, **words)
 
     def named(self, event: Cause) -> Cause:
-        """Returns an event or id unchanged, or the event that another text names, as `find`."""
-        return self.find(event) if isinstance(event, str) and not is_ulid(event) else event
+        """Returns an event or id unchanged, or the event that `to_explain` finds for a text."""
+        return self.to_explain(event) if isinstance(event, str) and not is_ulid(event) else event
+
+    def to_explain(self, text: str) -> Event:
+        """Returns the event that `find` returns, the latest of a type, or a subject's last failure.
+
+        The failure is taken if no success followed it and the subject's latest event is none of
+        its effects, whose answer holds it anyway. The last 1,000 events on a subject are searched.
+        """
+        event = self.find(text, by_type=True)
+        if named_by(text, event) != "subject":
+            return event
+        page = self.query(subject=event.subject, descending=True, limit=LIMIT_EVENTS)
+        failure = last_failure(page.events, self._vocabulary)
+        if failure is None or failure == event:
+            return event
+        is_held = any(cause == failure for cause, _ in self.why(event).cone)
+        return event if is_held else failure
 
     def why(self, event: Cause) -> "Why":
         """Returns the causes of an event; raises EventNotFound."""

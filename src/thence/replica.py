@@ -342,11 +342,15 @@ class Log:
         return self.answers.warned(**asked)
 
     def why(self, event: Cause) -> "Why":
-        """Returns the causes of an event, or of what `find` takes; raises what `find` raises."""
+        """Returns the causes of an event, or of what `find` takes; raises what `find` raises.
+
+        A text may be a type too, for its latest event. A subject stands for its last failure if
+        no success followed that and it did not lead to the latest event on the subject.
+        """
         return self.answers.why(self.answers.named(event))
 
     def effects(self, event: Cause) -> "Effects":
-        """Returns the effects of an event, or of what `find` takes; raises what `find` raises."""
+        """Returns the effects of an event, or of what `why` takes; raises what `find` raises."""
         return self.answers.effects(self.answers.named(event))
 
     def concurrent_with(self, event: Cause, limit: int = CONE_EVENTS_MAX) -> "Concurrent":

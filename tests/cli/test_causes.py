@@ -1,6 +1,6 @@
 import pytest
 from tests.cli.warm import warm
-from tests.events import line_of
+from tests.events import drafted, line_of, stamped
 
 import thence as package
 
@@ -43,7 +43,9 @@ def test_line_of_causes_that_goes_back_too_far_is_told_to_begin_at_no_root(tmp_p
 @pytest.mark.promise("P6")
 def test_why_as_json(tmp_path, orders):
     told = warm("why", orders[2], "--log", "orders", "--json", cwd=tmp_path).json
-    assert list(told) == ["event_id", "sentences", "chain", "causes", "truncated"]
+    assert list(told) == [
+        *("event_id", "sentences", "chain", "causes", "truncated", "cut_at", "missing")
+    ]
     assert told["event_id"] == orders[2]
     assert [event["event_id"] for event in told["chain"]] == orders[:3]
     assert told["chain"][0]["payload"] == {"amount": 12}
@@ -51,7 +53,7 @@ def test_why_as_json(tmp_path, orders):
         {"event_id": orders[0], "depth": 1},
         {"event_id": orders[1], "depth": 1},
     ]
-    assert told["truncated"] is False
+    assert (told["truncated"], told["cut_at"], told["missing"]) == (False, [], [])
     assert len(told["sentences"]) == 3
 
 
@@ -70,26 +72,108 @@ def test_event_apart_is_a_root_without_effects(tmp_path, orders):
     assert "Nothing followed" in warm("effects", orders[3], "--log", "orders", cwd=tmp_path).out
 
 
-def test_cause_that_the_log_lacks_is_counted(tmp_path):
+def test_first_event_that_names_a_cause_which_the_log_lacks_is_told_to_be_no_root(tmp_path):
     (tmp_path / "events.jsonl").write_text(
         '{"event_id":"aaaaaa","event_type":"note","caused_by":["elsewhere"]}\n'
+        '{"event_id":"bbbbbb","event_type":"note","caused_by":["aaaaaa","elsewhere"]}\n'
     )
-    assert "1 cause named, none in this log" in warm("why", "@last", cwd=tmp_path).out
+    for event_id in ("aaaaaa", "bbbbbb"):
+        out = " ".join(warm("why", event_id, cwd=tmp_path).out.split())
+        assert "[aaaaaa] is no root: it names the cause elsewhere, which is not in" in out
+        assert "removed, or never written" in out
+    assert warm("why", "bbbbbb", "--json", cwd=tmp_path).json["missing"] == [
+        {"event_id": "elsewhere", "named_by": "aaaaaa", "log_id": None}
+    ]
     assert "elsewhere, not in this log" in warm("show", "@last", cwd=tmp_path).out
 
 
-@pytest.mark.parametrize(("command", "at"), [("why", -1), ("effects", 0)])
-def test_long_answer_is_shown_without_its_middle_but_never_in_json(
-    tmp_path, long_chain, command, at
-):
-    arguments = (command, long_chain[at], "--log", "long")
-    ended = warm(*arguments, cwd=tmp_path)
-    sentences = 40 if command == "why" else 39
-    assert f" …  {sentences - 14} more: " in ended.out
-    assert max(map(len, ended.lines[:-1])) <= 80
-    whole = warm(*arguments, "-v", cwd=tmp_path).out
+@pytest.mark.promise("A1b")
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_cause_in_another_log_is_told_with_that_log(tmp_path, is_indexed):
+    with package.open(tmp_path / "shop") as shop, package.open(tmp_path / "depot") as depot:
+        placed = shop.append("order.placed")
+        (cause,) = shop.environment(placed).values()
+        members = {"external_causes": [cause]}
+        (tmp_path / "depot" / "events.jsonl").write_bytes(
+            stamped(drafted("0" * 26, "packed", members, [placed.event_id]), 1, 9)
+        )
+        if is_indexed:
+            depot.rebuild()
+        out = " ".join(warm("why", "packed", "--log", "depot", cwd=tmp_path).out.split())
+        assert f"names the cause {placed.event_id}, which is not in this log" in out
+        assert f"in log {shop.log_id}" in out
+        for text in (placed.event_id, placed.event_id[:18].lower()):
+            for command in ("why", "effects"):
+                ended = warm(command, text, "--log", "depot", cwd=tmp_path)
+                assert ended.code == 4
+                assert len(ended.err.splitlines()) == 3
+                assert f"{'0' * 26} names it as a cause; it lies in log {shop.log_id}" in ended.err
+        error = warm("why", placed.event_id, "--log", "depot", "--json", cwd=tmp_path).json["error"]
+        assert error["code"] == "event_not_found"
+
+
+@pytest.mark.promise("A1b")
+def test_long_chain_gives_way_to_the_reasons_in_twelve_lines(tmp_path, long_chain):
+    arguments = ("why", long_chain[-1], "--log", "long")
+    *lines, following = warm(*arguments, cwd=tmp_path).lines
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == f"step: n 39 [{long_chain[-1][:18]}], because"
+    assert lines[1:3] == [
+        f"- step: n 38 [{long_chain[-2][:18]}]",
+        f"  - step: n 37 [{long_chain[-3][:18]}]",
+    ]
+    assert lines[-1] == "39 causes in all; --all shows the whole chain."
+    assert following.endswith(f"thence why {long_chain[-1]} --all --log long")
+    whole = warm(*arguments, "--all", cwd=tmp_path).out
     assert all(event_id[:18] in whole for event_id in long_chain)
-    assert len(warm(*arguments, "--json", cwd=tmp_path).json["sentences"]) == sentences
+    assert len(warm(*arguments, "--json", cwd=tmp_path).json["sentences"]) == 40
+
+
+def test_chain_that_fits_is_shown_whole(tmp_path, long_chain):
+    out = warm("why", long_chain[9], "--log", "long", cwd=tmp_path).out
+    assert all(event_id[:18] in out for event_id in long_chain[:10])
+    assert "because" not in out
+    assert "because" in warm("why", long_chain[10], "--log", "long", cwd=tmp_path).out
+
+
+def test_many_effects_are_shown_without_their_middle_but_never_in_json(tmp_path, long_chain):
+    arguments = ("effects", long_chain[0], "--log", "long")
+    ended = warm(*arguments, cwd=tmp_path)
+    assert " …  25 more: " in ended.out
+    assert max(map(len, ended.lines[:-1])) <= 80
+    whole = warm(*arguments, "--all", cwd=tmp_path).out
+    assert all(event_id[:18] in whole for event_id in long_chain)
+    assert len(warm(*arguments, "--json", cwd=tmp_path).json["sentences"]) == 39
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_type_and_subject_name_the_event_that_why_and_effects_are_about(tmp_path, is_indexed):
+    with package.open(tmp_path / "shop") as log:
+        placed = log.append("order.placed", subject="order/7")
+        failed = log.append("pay.failed", subject="order/7", caused_by=placed)
+        noted = log.append("order.noted", subject="order/7", caused_by=placed)
+        if is_indexed:
+            log.rebuild()
+        for command in ("why", "effects"):
+            of_type = warm(command, "pay.failed", "--log", "shop", cwd=tmp_path)
+            assert failed.event_id in of_type.err
+            assert failed.event_id[:18] in of_type.out
+            ended = warm(command, "order/7", "--log", "shop", cwd=tmp_path)
+            assert f"last failure, without a success since, is {failed.event_id}" in ended.err
+            told = warm(command, "order/7", "--log", "shop", "--json", cwd=tmp_path).json
+            assert told["event_id"] == failed.event_id
+        assert log.why("order/7").event == failed
+        assert log.find("order/7") == noted
+        assert noted.event_id in warm("show", "order/7", "--log", "shop", cwd=tmp_path).err
+        cancelled = log.append("order.cancelled", subject="order/7", caused_by=[failed, noted])
+        assert log.why("order/7").event == cancelled  # its answer holds the failure
+        log.append("order.sent", subject="order/7")
+        assert log.why("order/7").event == failed
+        paid = log.append("pay.ended", subject="order/7")
+        assert log.why("order/7").event == paid
+    ended = warm("why", "pay.faild", "--log", "shop", cwd=tmp_path)
+    assert (ended.code, len(ended.err.splitlines())) == (4, 3)
 
 
 def test_causes_that_go_in_a_circle_still_get_an_answer(tmp_path):

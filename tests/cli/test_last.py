@@ -1,5 +1,8 @@
 import json
 import signal
+import sys
+from shutil import copytree
+from subprocess import PIPE, Popen
 
 import pytest
 from tests.cli.scenarios import counting
@@ -57,7 +60,7 @@ def test_json_is_the_last_event_and_the_open_ones_as_stored(tmp_path):
     lines = (tmp_path / "orders" / "events.jsonl").read_text().splitlines()
     ended = last(tmp_path, "--json")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out == f'{{"last":{lines[2]},"open":[{lines[1]}]}}\n'
+    assert ended.out == f'{{"last":{lines[2]},"open":[{lines[1]}],"writers_ended":{{}}}}\n'
 
 
 def test_open_events_are_told_with_how_long_before_the_end_they_began(tmp_path):
@@ -98,7 +101,7 @@ def test_empty_log_has_no_last_event(tmp_path):
     package.open(tmp_path / "orders").close()
     ended = last(tmp_path)
     assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
-    assert last(tmp_path, "--json").json == {"last": None, "open": []}
+    assert last(tmp_path, "--json").json == {"last": None, "open": [], "writers_ended": {}}
 
 
 def test_times_that_another_tool_wrote_hurt_nothing(tmp_path):
@@ -120,10 +123,12 @@ def test_killed_simulation_shows_the_turn_that_it_was_in(tmp_path):
     path.write_text(path.read_text().replace("./parts.py:Counter", "./deadly.py:Counter"))
     run = warm("sim", "run", path, "--mode", "sync", cwd=tmp_path)
     assert run.code == -signal.SIGKILL
-    still_open = warm("last", "--json", cwd=tmp_path).json["open"]
+    told = warm("last", "--json", cwd=tmp_path).json
+    still_open = told["open"]
+    assert list(told["writers_ended"]) == [event["event_id"] for event in still_open]
     kinds = [(event["turn_number"], event["details"]["milestone_type"]) for event in still_open]
     assert kinds == [(0, "simulation_start"), (3, "turn_start")]
-    assert "still open: Turn 3 began [" in warm("last", cwd=tmp_path).out
+    assert "left open: Turn 3 began [" in warm("last", cwd=tmp_path).out
 
 
 def test_step_that_never_returned_is_open_and_one_that_failed_is_not(tmp_path):
@@ -142,12 +147,55 @@ def test_step_that_never_returned_is_open_and_one_that_failed_is_not(tmp_path):
     assert died.returncode == -signal.SIGKILL
     lines = last(tmp_path).lines
     assert lines[0].startswith("last event: order/881 refund began [")
-    still_open = [line for line in lines if line.startswith("still open: ")]
-    assert [line.split(": ")[1].split(" [")[0] for line in still_open] == [
+    left_open = [line for line in lines if line.startswith("left open: ")]
+    assert [line.split(": ")[1].split(" [")[0] for line in left_open] == [
         "night began",
         "order/881 refund began",
     ]
-    assert still_open[-1].endswith("], the last event")
+    assert "], the last event; its" in " ".join(lines)
+
+
+STEP = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+with thence.step(sys.argv[2], log=log):
+    log.append("noted")
+    print("begun", flush=True)
+    if sys.argv[2] == "pay":
+        os.kill(os.getpid(), signal.SIGKILL)
+    input()
+"""
+
+
+@pytest.mark.promise("A1c")
+def test_step_of_a_dead_process_is_told_from_one_of_a_living(tmp_path):
+    command = [sys.executable, "-c", STEP, str(tmp_path / "orders"), "send"]
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True) as alive:
+        assert alive.stdout
+        assert alive.stdout.readline() == "begun\n"
+        assert " ".join(last(tmp_path).lines[1:]).count("open") == 1
+        assert not last(tmp_path, "--json").json["writers_ended"]
+        ran(STEP, tmp_path / "orders", "pay", check=False)
+        text = " ".join(last(tmp_path).out.split())
+        assert text.index("still open: send began [") < text.index("left open: pay began [")
+        told = last(tmp_path, "--json").json
+        (time,) = told["writers_ended"].values()
+        assert f"; its writer ended at {time} or later" in text
+        assert time == told["last"]["timestamp"]
+        alive.communicate("\n")
+    warm("append", "noted", "--log", "orders", cwd=tmp_path)  # buries what the dead process left
+    text = " ".join(last(tmp_path).out.split())
+    assert f"left open: pay began [{told['open'][1]['event_id'][:18]}]" in text
+    assert f"; its writer ended at {time} or later" in text
+    assert "send" not in text
+
+
+def test_writer_of_a_step_in_a_copy_of_a_log_is_not_taken_for_ended(tmp_path):
+    ran(STEP, tmp_path / "original", "pay", check=False)
+    copytree(tmp_path / "original", tmp_path / "orders")
+    assert "still open: pay began [" in last(tmp_path).out
+    package.open(tmp_path / "orders").append("noted")
+    assert "still open: pay began [" in last(tmp_path).out
 
 
 def test_finished_simulation_leaves_nothing_open(tmp_path):

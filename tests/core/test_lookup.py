@@ -3,7 +3,7 @@
 import pytest
 from tests.events import drafted, event_of, stamped
 
-from thence.core.query.lookup import among, named
+from thence.core.query.lookup import among, last_failure, named
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 
@@ -79,3 +79,40 @@ def test_event_of_an_id_is_found_among_others_by_its_whole_id_alone():
     assert among(iter(EVENTS), IDS[1], "orders") == EVENTS[1]
     with pytest.raises(EventNotFound, match=f"{IDS[1][:20]}: no event of the log orders"):
         among(EVENTS, IDS[1][:20], "orders")
+
+
+def test_type_stands_for_its_latest_event_where_no_subject_has_the_name():
+    events = log("refund.failed", "noted", "refund.failed")
+    assert named("refund.failed", events, PLAIN, "orders", by_type=True) == events[2]
+    assert named("noted", events, PLAIN, "orders", by_type=True) == events[1]
+    with pytest.raises(EventNotFound, match="id, subject or type"):
+        named("note", events, PLAIN, "orders", by_type=True)
+    with pytest.raises(EventNotFound, match="id or subject"):
+        named("noted", events, PLAIN, "orders")
+    on = event_of(stamped(drafted("9" * 26, "paid", {"subject": "noted"}), 9, 9))
+    assert named("noted", [*events, on], PLAIN, "orders", by_type=True) == on
+
+
+@pytest.mark.parametrize(
+    ("types", "failed"),
+    [
+        (["placed", "pay.failed"], "pay.failed"),
+        (["pay.failed", "noted"], "pay.failed"),
+        (["pay.failed", "send.ended"], "pay.failed"),
+        (["pay.failed", "pay.ended"], None),
+        (["charge.failed", "charge.captured"], None),
+        (["pay.ended", "pay.failed"], "pay.failed"),
+        (["pay.failed", "pay.begun"], "pay.failed"),
+        (["pay.failed", "pay.cancelled"], "pay.failed"),
+        (["send.failed", "pay.failed", "pay.ended"], "send.failed"),
+        (["placed", "paid"], None),
+        ([], None),
+    ],
+)
+def test_last_failure_is_the_one_that_no_success_of_its_kind_followed(types, failed):
+    kinds = [
+        event_of(stamped(drafted(f"{number:026}", kind, {}), number, number))
+        for number, kind in enumerate(types, 1)
+    ]
+    failure = last_failure(reversed(kinds), PLAIN)
+    assert (failure and failure.event_type) == failed

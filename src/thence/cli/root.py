@@ -43,7 +43,7 @@ TABLE = {
         "Check every line of a log; without --repair nothing is changed.",
     ),
     "version": ("commands.version", "Show the versions of thence and Python."),
-    "why": ("commands.causes", "Show why an event happened, root first."),
+    "why": ("commands.causes", "Show why an event happened."),
     "work": ("work.group", "Cut features into work packages, and move them to done."),
 }
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from itertools import count
 
 LENGTH = 26
+# the last characters of an id, which are those of all ids that its process makes
+NOISE_CHARACTERS = 8
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _DIGITS = frozenset(_ALPHABET)
@@ -25,7 +27,7 @@ def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Call
     partial change by another thread only computes the text again.
     """
     base_ns = wall_ns - monotonic_ns()
-    noise_text = _base32(noise & (1 << 40) - 1, 8)
+    noise_text = _base32(noise & (1 << 40) - 1, NOISE_CHARACTERS)
     endings = tuple(pair + noise_text for pair in _PAIRS)
     next_number = count().__next__
     beginning = (-1, -1, "")

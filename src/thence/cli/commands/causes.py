@@ -9,33 +9,41 @@ from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
     from thence.core.order import Cone
-    from thence.core.query.answer import Effects, Why
+    from thence.core.query.answer import Effects
 
-# the sentences that a long answer shows of its beginning and its end
+# the effects that a long answer shows of its beginning and its end
 HEAD_SENTENCES = 4
 TAIL_SENTENCES = 10
+# the most ids in each list of the JSON that says where an answer ends
+ENDS_MAX = 100
+
+all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a long answer.")
 
 
 @click.command("why", **help_with("thence why @last-error", "thence why order/881"))
 @click.argument("event")
+@all_option
 @log_option
 @json_option
 @verbosity_options
-def why_command(event: str, log: str | None, is_json: bool) -> None:
-    """Show why an event happened, root first.
+def why_command(event: str, is_whole: bool, log: str | None, is_json: bool) -> None:
+    """Show why an event happened.
 
-    One line of causes is shown in sentences, back to an event without causes, each with its
-    short id; then how many causes there are in all. EVENT is an id, a prefix of it of at
-    least 6 characters, @last, @last-error, or a subject such as order/881, of which the
-    latest event is taken. A long line is shown without its middle; -v shows it whole.
+    One line of causes is shown in sentences, from an event without causes to EVENT, each with
+    its short id; then how many causes there are in all. Where that takes more than 12 lines,
+    the nearest reasons are shown instead, each below what it led to; --all shows the whole
+    line. EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, a subject
+    such as order/881, or a type such as order.failed. Of a type the latest event is taken, of a
+    subject too, or its last failure if no success followed.
     """
     import msgspec
 
-    from thence.cli.shared.opened import find_event, open_for_reading
+    from thence.cli.shared.because import answer_lines
+    from thence.cli.shared.opened import command, find_event, open_for_reading
 
     out = current()
     with open_for_reading(out, log) as replica:
-        answer = replica.why(find_event(out, replica, event))
+        answer = replica.why(find_event(out, replica, event, to_explain=True))
     if is_json:
         out.json(
             {
@@ -44,29 +52,33 @@ def why_command(event: str, log: str | None, is_json: bool) -> None:
                 "chain": [msgspec.Raw(link.line) for link in answer.chain],
                 "causes": distances(answer.cone),
                 "truncated": answer.truncated,
+                "cut_at": answer.cut_at[:ENDS_MAX],
+                "missing": answer.missing[:ENDS_MAX],
             }
         )
         return
-    _write_why(out, answer, log)
+    lines, is_whole = answer_lines(answer, replica.vocabulary, out.width, is_whole=is_whole)
+    words = f"effects {answer.event.event_id}" if is_whole else f"why {answer.event.event_id} --all"
+    out.write(*lines, f"next: {command(words, log)}")
 
 
 @click.command("effects", **help_with("thence effects 01JDA3K7QZ --json"))
 @click.argument("event")
+@all_option
 @log_option
 @json_option
 @verbosity_options
-def effects_command(event: str, log: str | None, is_json: bool) -> None:
+def effects_command(event: str, is_whole: bool, log: str | None, is_json: bool) -> None:
     """Show what followed from an event.
 
-    The effects are shown in sentences, nearest first, each with its short id. EVENT is an id,
-    a prefix of it of at least 6 characters, @last, @last-error, or a subject, of which the
-    latest event is taken.
+    The effects are shown in sentences, nearest first, each with its short id; of many the
+    middle is left out, and --all shows it. EVENT names an event as `thence why` takes it.
     """
     from thence.cli.shared.opened import find_event, open_for_reading
 
     out = current()
     with open_for_reading(out, log) as replica:
-        answer = replica.effects(find_event(out, replica, event))
+        answer = replica.effects(find_event(out, replica, event, to_explain=True))
         sentence = replica.vocabulary.sentence(answer.event)
     if is_json:
         out.json(
@@ -78,7 +90,7 @@ def effects_command(event: str, log: str | None, is_json: bool) -> None:
             }
         )
         return
-    _write_effects(out, answer, sentence, log)
+    _write_effects(out, answer, sentence, log, is_whole)
 
 
 def distances(cone: "Cone") -> list[dict[str, object]]:
@@ -86,34 +98,11 @@ def distances(cone: "Cone") -> list[dict[str, object]]:
     return [{"event_id": event.event_id, "depth": depth} for event, depth in cone]
 
 
-def _write_why(out: Output, answer: "Why", log: str | None) -> None:
+def _write_effects(
+    out: Output, answer: "Effects", sentence: str, log: str | None, is_whole: bool
+) -> None:
     from thence.cli.shared.opened import command
-    from thence.cli.shared.render import counted
-    from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX
-
-    event_id = answer.event.event_id
-    if len(answer.chain) == 1:
-        causes_text = counted(len(answer.event.caused_by), "cause") + " named, none in this log"
-        reason = causes_text if answer.event.caused_by else "It names no cause: it is a root."
-        _write_sentences(out, answer.sentences, "")
-        out.write("", reason)
-    else:
-        _write_sentences(out, answer.sentences, command(f"why {event_id} -v", log))
-        if len(answer.chain) == CHAIN_EVENTS_MAX and answer.truncated:
-            out.write(
-                "",
-                f"The first of these is no root: causes beyond {CONE_EVENTS_MAX:,} are left out.",
-            )
-        or_more = "or more " if answer.truncated else ""
-        turns = {event.turn_number for event, _ in answer.cone} - {None}
-        turns_text = f", over {len(turns)} turns" if len(turns) > 1 else ""
-        out.write("", f"{counted(len(answer.cone), f'{or_more}cause')} in all{turns_text}.")
-    out.write(f"next: {command(f'effects {event_id}', log)}")
-
-
-def _write_effects(out: Output, answer: "Effects", sentence: str, log: str | None) -> None:
-    from thence.cli.shared.opened import command
-    from thence.cli.shared.render import counted, wrapped
+    from thence.cli.shared.render import counted, numbered, wrapped
 
     event_id = answer.event.event_id
     out.write(*wrapped(sentence, out.width))
@@ -121,16 +110,10 @@ def _write_effects(out: Output, answer: "Effects", sentence: str, log: str | Non
         out.write("", "Nothing followed from it, as far as this log knows.")
     else:
         out.write("", "led to")
-        _write_sentences(out, answer.sentences, command(f"effects {event_id} -v", log))
+        head = len(answer.sentences) if is_whole else HEAD_SENTENCES
+        rest = f": {command(f'effects {event_id} --all', log)}"
+        for line in numbered(answer.sentences, out.width, head, TAIL_SENTENCES, rest):
+            out.write(line)
         or_more = "or more " if answer.truncated else ""
         out.write("", f"{counted(len(answer.cone), f'{or_more}effect')} in all.")
     out.write(f"next: {command(f'why {event_id}', log)}")
-
-
-def _write_sentences(out: Output, sentences: tuple[str, ...], full_command: str) -> None:
-    """Writes numbered sentences; of many, the middle is left out and counted."""
-    from thence.cli.shared.render import numbered
-
-    head = len(sentences) if out.is_verbose else HEAD_SENTENCES
-    for line in numbered(sentences, out.width, head, TAIL_SENTENCES, f": {full_command}"):
-        out.write(line)

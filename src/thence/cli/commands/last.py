@@ -1,5 +1,6 @@
 """The command `last`: shows the last event, and what was open when the log ended."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.query.tally import LogEnd
     from thence.core.values.vocabulary import Vocabulary
+    from thence.replica import Log
 
 OPEN_SHOWN_MAX = 20
 
@@ -25,38 +27,63 @@ def last_command(log: str | None, is_json: bool) -> None:
 
     Open is what an event began and no event ended: the turn that a killed simulation was
     in, a step that never returned. How long before the last event it began is shown with
-    it.
+    it, and whether the process that began it has ended.
     """
     from thence.cli.shared.opened import open_for_reading
-    from thence.core.query.tally import find_end
 
     out = current()
     with open_for_reading(out, log) as replica:
-        found = find_end(replica.read())
+        end, ended = _read_end(replica)
     if is_json:
         import msgspec
 
-        last = None if found.last is None else msgspec.Raw(found.last.line)
-        still_open = [msgspec.Raw(event.line) for event in found.still_open]
-        out.json({"last": last, "open": still_open})
-    elif found.last is None:
+        last = None if end.last is None else msgspec.Raw(end.last.line)
+        still_open = [msgspec.Raw(event.line) for event in end.still_open]
+        out.json({"last": last, "open": still_open, "writers_ended": ended})
+    elif end.last is None:
         out.notice("no events")
     else:
-        _write_end(out, found, found.last, replica.vocabulary)
+        _write_end(out, end, ended, end.last, replica.vocabulary)
 
 
-def _write_end(out: Output, found: "LogEnd", last: "Event", vocabulary: "Vocabulary") -> None:
+def _read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
+    """Returns the end of a log, and which of its open steps belong to ended processes."""
+    from thence.core.query.tally import find_end
+    from thence.inspection.writers import ended_writers, living_writers
+    from thence.log.storage.disk import OS_DISK
+
+    before = living_writers(OS_DISK, replica.folder)
+    end = find_end(replica.read())
+    after = living_writers(OS_DISK, replica.folder) if end.still_open else None
+    if before is None or after is None:
+        return end, {}
+    where = OS_DISK, replica.folder, replica.vocabulary
+    return end, ended_writers(*where, end, before | after)
+
+
+def _write_end(
+    out: Output,
+    end: "LogEnd",
+    ended: Mapping[str, str],
+    last: "Event",
+    vocabulary: "Vocabulary",
+) -> None:
     from thence.cli.shared.render import counted, wrapped
 
     sentence = f"last event: {vocabulary.sentence(last)}"
     out.write(*wrapped(f"{sentence}, {last.timestamp or 'at no known time'}", out.width, "", "  "))
-    hidden = 0 if out.is_verbose else max(len(found.still_open) - OPEN_SHOWN_MAX, 0)
+    hidden = 0 if out.is_verbose else max(len(end.still_open) - OPEN_SHOWN_MAX, 0)
     if hidden:
         out.write(f"still open: {counted(hidden, 'older one')}; -v shows all")
-    for event in found.still_open[hidden:]:
-        sentence = f"still open: {vocabulary.sentence(event)}{_begin_text(event, last)}"
+    for event in end.still_open[hidden:]:
+        sentence = f"{vocabulary.sentence(event)}{_begin_text(event, last)}"
+        time = ended.get(event.event_id)
+        if time is None:
+            sentence = f"still open: {sentence}"
+        else:
+            sentence = f"left open: {sentence}; its writer ended at {time} or later"
         out.write(*wrapped(sentence, out.width, "", "  "))
-    if not found.still_open:
+    if not end.still_open:
         out.write("nothing was left open")
 
 

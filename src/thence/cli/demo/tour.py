@@ -15,24 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted
+from thence.cli.shared.because import answer_lines
 from thence.cli.shared.opened import program
 from thence.cli.shared.render import bars, counted, numbered, wrapped
-from thence.core.order import chain
-from thence.core.query.answer import why
+from thence.core.query.answer import reasons, why
 from thence.core.query.tally import descending
 from thence.core.sentences.event_sentences import short_id
 from thence.replica import open_log
 
 if TYPE_CHECKING:
     from thence.core.event import Event
+    from thence.core.query.answer import Why
     from thence.core.values.vocabulary import Vocabulary
     from thence.sim.result import RunResult
     from thence.work.result import CommandResult
     from thence.work.session.session import Session
 
 SCENARIO = "spatial_trade_network"
-HEAD_LINKS = 2
-TAIL_LINKS = 9
+# the reasons of a trade by which the trade is chosen
+NEAR_REASONS = 7
 # a trade is looked for behind so much of the run
 _LATE = 0.7
 _FILES = {
@@ -68,9 +69,9 @@ def tour(result: "RunResult", is_newest_found: bool) -> list[Line]:
         vocabulary = log.vocabulary
     log_name = "" if is_newest_found else str(result.output_dir)
     parts = [_happened(events), _events(events), _files(result.output_dir)]
-    trade = _late_trade(events)
-    if trade is not None:
-        parts += [_answer(trade, events, vocabulary), _next(trade, log_name, result.output_dir)]
+    answer = _late_trade(events, vocabulary)
+    if answer is not None:
+        parts += [_why(answer, vocabulary), _next(answer.event, log_name, result.output_dir)]
     return [line for part in parts for line in part]
 
 
@@ -104,19 +105,17 @@ def _files(folder: Path) -> Iterator[Line]:
         yield f"    {name:12}  {size:>9,} bytes  {meaning}"
 
 
-def _late_trade(events: Sequence["Event"]) -> "Event | None":
-    """Chooses the late trade whose nearest causes name most traders and turns."""
+def _late_trade(events: Sequence["Event"], vocabulary: "Vocabulary") -> "Why | None":
+    """Chooses the late trade whose reasons name most prices, and answers why it happened."""
     begin = _turns(events) * _LATE
-    by_id = {event.event_id: event for event in events}
 
-    def weight(event: "Event") -> tuple[int, int, str]:
-        links = chain(event, by_id)[-TAIL_LINKS:]
-        actors = {link.actor for link in links if link.actor}
-        trades = sum(_is_trade(link) or "/price_" in (link.subject or "") for link in links)
-        return trades + len(actors), len({link.turn_number for link in links}), event.event_id
+    def weight(answer: "Why") -> tuple[int, str]:
+        nearest = reasons(answer, NEAR_REASONS, lambda cause, depth: 1)
+        prices = sum("/price_" in (cause.subject or "") for cause, _ in nearest)
+        return prices, answer.event.event_id
 
     late = [e for e in events if _is_trade(e) and (e.turn_number or 0) >= begin]
-    return max(late, key=weight, default=None)
+    return max((why(trade, events, vocabulary) for trade in late), key=weight, default=None)
 
 
 def _is_trade(event: "Event") -> bool:
@@ -127,28 +126,21 @@ def _turns(events: Sequence["Event"]) -> int:
     return max((event.turn_number or 0 for event in events), default=0)
 
 
-def _answer(trade: "Event", events: Sequence["Event"], vocabulary: "Vocabulary") -> Iterator[Line]:
-    wanted = trade.payload["action_payload"]
-    what = f"{trade.payload['action_type']} {wanted['amount']} {wanted['good']}"
-    where = f"at {wanted['place']} in turn {trade.turn_number}"
+def _why(answer: "Why", vocabulary: "Vocabulary") -> Iterator[Line]:
+    trade = answer.event
+    traded = trade.payload["action_payload"]
+    what = f"{trade.payload['action_type']} {traded['amount']} {traded['good']}"
+    where = f"at {traded['place']} in turn {trade.turn_number}"
     yield from _heading(f"Why did {trade.actor} {what} {where}?")
-    answer = why(trade, events, vocabulary)
-    left_out = " lead from turn to turn"
-    yield from numbered(answer.sentences, WIDTH_COLUMNS, HEAD_LINKS, TAIL_LINKS, left_out)
-    turns = {event.turn_number for event in answer.chain}
-    yield from wrapped(
-        f"This line of causes runs through {counted(len(turns), 'turn')};"
-        f" in all the trade has {counted(len(answer.cone), 'cause')}.",
-        WIDTH_COLUMNS,
-        "  ",
-    )
+    lines, _ = answer_lines(answer, vocabulary, WIDTH_COLUMNS - 2)
+    yield from (f"  {row}" if row else "" for row in lines)
 
 
 def _next(trade: "Event", log: str, folder: Path) -> Iterator[Line]:
     yield from _heading("What to type next")
     short = short_id(trade.event_id)
     typed = {
-        f"why {short}": "the whole answer",
+        f"why {short} --all": "the whole chain",
         f"effects {short}": "what it led to",
         "log --type ACTION": "all that was done",
         f"sim run {SCENARIO} --seed 8": "another world",

@@ -10,6 +10,7 @@ from thence.cli.output import Output
 from thence.cli.shared.locate import find_log
 from thence.cli.shared.render import counted
 from thence.core.event import Event
+from thence.core.query.lookup import named_by
 from thence.core.values.codec import BadLine, has_valid_crc, parse
 from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
@@ -27,15 +28,25 @@ def open_for_reading(out: Output, log: str | None) -> Iterator[Log]:
         yield replica
 
 
-def find_event(out: Output, replica: Log, text: str) -> Event:
-    """Returns the event that a user names; for a subject, notes that it is the latest."""
-    event = replica.find(text)
-    is_named = text.startswith("@last") or event.event_id.startswith((text, text.upper()))
-    if not is_named and event.subject:
-        others = replica.query(subject=event.subject, limit=1).total - 1
+def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
+    """Returns the event that a user names; for a subject or a type, notes which event that is.
+
+    With `to_explain` it is the event that `Log.why` takes.
+    """
+    event = replica.answers.to_explain(text) if to_explain else replica.find(text)
+    kind = named_by(text, event)
+    if kind == "type":
+        others = replica.query(type=text, limit=1).total - 1
+        note = f"{counted(others, 'other')} of it" if others else "no other is of it"
+        out.notice(f"{text} is a type: its latest event is {event.event_id}; {note}")
+    elif kind == "subject":
+        page = replica.query(subject=event.subject, limit=1, descending=True)
+        others = page.total - 1
         others_text = f"{counted(others, 'other event')} {'is' if others == 1 else 'are'} on it"
         note = others_text if others else "no other is on it"
-        out.notice(f"{text} is a subject: its latest event is {event.event_id}; {note}")
+        is_latest = page.events[0] == event
+        what = "latest event" if is_latest else "last failure, without a success since,"
+        out.notice(f"{text} is a subject: its {what} is {event.event_id}; {note}")
     return event
 
 

@@ -1,10 +1,12 @@
-"""The lookup of an event by a text: its id, an id's prefix, "@last", or a subject."""
+"""The lookup of an event by a text: its id, an id's prefix, "@last", a subject, or a type."""
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
+from typing import Literal
 
 from thence.core.event import Event
 from thence.core.nearest import nearest
+from thence.core.values.causes import parse_cause
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound
 
@@ -12,6 +14,8 @@ PREFIX_CHARACTERS_MIN = 6
 # the most subjects that are compared with an unknown one
 SUBJECTS_COMPARED_MAX = 5_000
 _NEAR_MAX = 3
+# the last words of types that say nothing of an outcome yet, or that nobody waited for one
+_UNDECIDED = ("begun", "started", "cancelled", "canceled")
 
 
 def named(
@@ -21,12 +25,14 @@ def named(
     place: object,
     *,
     by_subject: bool = True,
+    by_type: bool = False,
 ) -> Event:
     """Returns the event that a text names, among the events of a log in total order.
 
     It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
     else, `by_subject`, the latest event on the subject of that name, of which the last parts
-    are enough: WP01 for 028-sync/WP01. Raises EventNotFound, AmbiguousId.
+    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type. Raises
+    EventNotFound, AmbiguousId.
     """
     if text == "@last":
         found = list(events[-1:])
@@ -43,8 +49,11 @@ def named(
             subject = subject_named(text, latest)
             if subject is not None:
                 return latest[subject]
+            for event in reversed(events if by_type else ()):
+                if event.event_type == text:
+                    return event
             if not found:
-                raise not_found(place, text, latest)
+                raise not_found(place, text, latest, namer_of(text, events), by_type=by_type)
         if found:
             beginnings(text)
     if not found:
@@ -72,6 +81,42 @@ def subject_named(text: str, subjects: Collection[str]) -> str | None:
     return found[0] if found else None
 
 
+def named_by(text: str, event: Event) -> Literal["id", "subject", "type"]:
+    """Returns what the text was by which an event was found; a place such as @last is an id."""
+    if text.startswith("@last") or event.event_id.startswith((text, text.upper())):
+        return "id"
+    is_subject = event.subject is not None and f"/{event.subject}".endswith(f"/{text}")
+    return "subject" if is_subject else "type"
+
+
+def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | None:
+    """Returns the last failure on a subject that no success followed, None if there is none.
+
+    `events` are those on the subject, the latest first. pay.ended is a success after pay.failed,
+    as is any type that differs from it in the last word alone, but for pay.begun and
+    pay.cancelled. A failure whose type has no such words is none here.
+    """
+    succeeded: set[str] = set()
+    for event in events:
+        stem, _, outcome = event.event_type.rpartition(".")
+        if vocabulary.is_error(event):
+            if stem and stem not in succeeded:
+                return event
+        elif outcome not in _UNDECIDED and not event.begins:
+            succeeded.add(stem)
+    return None
+
+
+def namer_of(text: str, events: Iterable[Event]) -> Event | None:
+    """Returns the first event that names a cause whose id begins with a text, else None."""
+    if len(text) < PREFIX_CHARACTERS_MIN:
+        return None
+    for event in events:
+        if any(cause_id.startswith((text, text.upper())) for cause_id in event.caused_by):
+            return event
+    return None
+
+
 def beginnings(text: str) -> tuple[str, str]:
     """Returns the possible prefixes of an id for a text; raises AmbiguousId if it is too short."""
     if len(text) < PREFIX_CHARACTERS_MIN:
@@ -92,18 +137,41 @@ def among(events: Iterable[Event], event_id: str, place: object) -> Event:
     raise not_found(place, event_id)
 
 
-def not_found(place: object, text: str, subjects: Iterable[str] | None = None) -> EventNotFound:
+def not_found(
+    place: object,
+    text: str,
+    subjects: Iterable[str] | None = None,
+    namer: Event | None = None,
+    *,
+    by_type: bool = False,
+) -> EventNotFound:
     """Returns the error for a text that names no event of the log at a place.
 
-    The error also names the nearest of the `subjects` that were searched.
+    The error also names the nearest of the `subjects` that were searched, or the event of the
+    log that names a cause of this id, the `namer`. `by_type` means that types were searched too.
     """
+    if namer is not None:
+        return _not_held(place, text, namer)
     near = [] if subjects is None else _near(text, subjects)
-    what = "has this id" if subjects is None else "has this id or subject"
+    names = "id, subject or type" if by_type else "id" if subjects is None else "id or subject"
     return EventNotFound(
         "could not find the event",
         place=text,
-        cause=f"no event of the log {place} {_PLACES.get(text, what)}",
+        cause=f"no event of the log {place} {_PLACES.get(text, f'has this {names}')}",
         hint=f"the nearest subjects are: {', '.join(near)}" if near else _LISTED,
+    )
+
+
+def _not_held(place: object, text: str, namer: Event) -> EventNotFound:
+    external = [cause for cause in map(parse_cause, namer.external_causes) if cause]
+    logs = [cause.log_id for cause in external if cause.event_id.startswith((text, text.upper()))]
+    hint = f"ask about what it led to: thence why {namer.event_id}"
+    return EventNotFound(
+        "could not find the event",
+        place=text,
+        cause=f"it is not in the log {place}, where {namer.event_id} names it as a cause;"
+        f" it {f'lies in log {logs[0]}' if logs else 'was removed, or never written'}",
+        hint=f"ask in that log, or {hint}" if logs else hint,
     )
 
 

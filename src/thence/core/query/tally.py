@@ -7,9 +7,11 @@ killed in between leaves the step open, which shows what the process was doing.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from thence.core.event import Event
+from thence.core.ids import NOISE_CHARACTERS
 from thence.core.order import total_order_key
 
 
@@ -71,14 +73,23 @@ def descending(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 class LogEnd(NamedTuple):
-    """The last event, None in an empty log, and the open steps' begins, both in total order."""
+    """The last event, None in an empty log, and the open steps' begins, both in total order.
+
+    `seen_last` maps the noise in the ids of these begins, which stands for the process that made
+    them, to the time of the last event of that process.
+    """
 
     last: Event | None
     still_open: tuple[Event, ...]
+    seen_last: Mapping[str, str] = MappingProxyType({})
+
+
+# so many processes are kept beyond those that left a step open
+_PROCESSES_MAX = 1_000
 
 
 def find_end(events: Iterable[Event]) -> LogEnd:
-    """Reads events once, in any order, and returns their end.
+    """Reads events once, in arrival order, and returns their end.
 
     An event is open if it begins a step that no event ends. Only the open events are kept in
     memory, with the ids that were ended but not begun so far.
@@ -86,11 +97,25 @@ def find_end(events: Iterable[Event]) -> LogEnd:
     last: Event | None = None
     begun: dict[str, Event] = {}
     ended_early: set[str] = set()
+    seen_last: dict[str, str] = {}
     for event in events:
         if last is None or total_order_key(event) > total_order_key(last):
             last = event
+        noise = event.event_id[-NOISE_CHARACTERS:]
         if event.begins and event.event_id not in ended_early:
             begun[event.event_id] = event
+            seen_last[noise] = event.timestamp
+            if len(seen_last) > 2 * len(begun) + _PROCESSES_MAX:
+                seen_last = _of_open(begun, seen_last)
+        elif noise in seen_last:
+            seen_last[noise] = event.timestamp
         if event.ends is not None and begun.pop(event.ends, None) is None:
             ended_early.add(event.ends)
-    return LogEnd(last, tuple(sorted(begun.values(), key=total_order_key)))
+    still_open = tuple(sorted(begun.values(), key=total_order_key))
+    return LogEnd(last, still_open, _of_open(begun, seen_last))
+
+
+def _of_open(begun: Iterable[str], seen_last: Mapping[str, str]) -> dict[str, str]:
+    return {
+        event_id[-NOISE_CHARACTERS:]: seen_last[event_id[-NOISE_CHARACTERS:]] for event_id in begun
+    }

@@ -70,6 +70,18 @@ def in_columns(event: Event, sentences: Sentences) -> str:
     return _limited(text)
 
 
+def brief(event: Event, sentences: Sentences) -> str:
+    """Returns the sentence of an event in a tree: `turn 3: ` leads it, an arrow is a change."""
+    text = summary(event, sentences)
+    lead = f"In turn {event.turn_number} "
+    if not text.startswith(lead):
+        return text
+    is_change = event.event_type == "STATE"
+    return f"turn {event.turn_number}: " + (
+        in_columns(event, sentences) if is_change else text.removeprefix(lead)
+    )
+
+
 def _any(event: Event, *, is_typed: bool) -> str:
     """Returns the sentence for an event of any program."""
     payload, subject, about = event.payload, event.subject, subject_shown(event)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import in_columns, sentence, summary
+from thence.core.sentences.event_sentences import brief, in_columns, sentence, short_id, summary
 from thence.core.sentences.host_sentences import SIM_SENTENCES, WORK_SENTENCES
 from thence.errors import InvalidEvent
 
@@ -58,6 +58,10 @@ class Vocabulary(msgspec.Struct, frozen=True):
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
         return sentence(event, self.sentences)
+
+    def brief(self, event: Event) -> str:
+        """Returns a shorter sentence with the short id, for an event among its effects."""
+        return f"{brief(event, self.sentences)} [{short_id(event.event_id)}]"
 
     def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""

@@ -46,6 +46,11 @@ _BY_PREFIX = """
     WHERE event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
 """
+_NAMER_BY_PREFIX = """
+    SELECT min(child) FROM waiting
+    WHERE parent_id >= :text AND parent_id < :text || CAST(x'ff' AS TEXT)
+        OR parent_id >= :upper AND parent_id < :upper || CAST(x'ff' AS TEXT)
+"""
 _numbers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 
@@ -94,7 +99,14 @@ def contested(index: Index, limit: int) -> list[str]:
     return index.answer(work)
 
 
-def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = True) -> Event:
+def find(
+    index: Index,
+    text: str,
+    vocabulary: Vocabulary,
+    *,
+    by_subject: bool = True,
+    by_type: bool = False,
+) -> Event:
     """Returns the event that a text names, by the rules of `core.query.lookup.named`.
 
     Raises EventNotFound, AmbiguousId. "@last-error" reads the events from the last one back.
@@ -106,7 +118,7 @@ def find(index: Index, text: str, vocabulary: Vocabulary, *, by_subject: bool = 
         if text == "@last":
             place = connection.execute("SELECT max(place) FROM events").fetchone()[0]
         else:
-            place = _place_by_prefix(index, connection, text, by_subject)
+            place = _place_by_prefix(index, connection, text, by_subject, by_type)
         if place is None:
             raise not_found(index.folder, text)
         return event_at(index, connection, place)
@@ -164,6 +176,13 @@ def ids_at(connection: sqlite3.Connection, places: Iterable[int]) -> list[str]:
     return [event_id for (event_id,) in connection.execute(sql, {"places": json.dumps([*places])})]
 
 
+def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    """Returns those of some ids that events of the log have."""
+    sql = "SELECT event_id FROM json_each(:ids) CROSS JOIN events ON event_id = value"
+    rows = connection.execute(sql, {"ids": json.dumps(list(filter(is_utf8, ids)))})
+    return {event_id for (event_id,) in rows}
+
+
 def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Extent]:
     """Returns the extents of the events at places, which are in order."""
     columns = "segment, offset, length, event_id"
@@ -183,9 +202,9 @@ def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Exte
 
 
 def _place_by_prefix(
-    index: Index, connection: sqlite3.Connection, text: str, by_subject: bool
+    index: Index, connection: sqlite3.Connection, text: str, by_subject: bool, by_type: bool
 ) -> int:
-    """Returns the place of the one event whose id begins with a text, else by its subject."""
+    """Returns the place of the one event whose id begins with a text, else by subject or type."""
     number, first = 0, 0
     if is_utf8(text):
         asked = {"text": text, "upper": text.upper()}
@@ -196,10 +215,14 @@ def _place_by_prefix(
         number, first = connection.execute(_BY_PREFIX, asked).fetchone()
     if by_subject and (not number or len(text) < PREFIX_CHARACTERS_MIN):
         place = _latest_on(connection, text)
+        if place is None and by_type:
+            place = _latest_of_type(connection, text)
         if place is not None:
             return place
         if not number:
-            raise not_found(index.folder, text, _subjects(connection, SUBJECTS_COMPARED_MAX))
+            subjects = _subjects(connection, SUBJECTS_COMPARED_MAX)
+            namer = _namer_of(index, connection, text)
+            raise not_found(index.folder, text, subjects, namer, by_type=by_type)
     if not number:
         raise not_found(index.folder, text)
     beginnings(text)
@@ -224,6 +247,23 @@ def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
         row = connection.execute(sql, {"text": subject}).fetchone()
     place: int | None = row[0]
     return place
+
+
+def _latest_of_type(connection: sqlite3.Connection, text: str) -> int | None:
+    if not is_utf8(text) or not text:
+        return None
+    sql = "SELECT max(place) FROM events WHERE type = (SELECT id FROM names WHERE text = :text)"
+    place: int | None = connection.execute(sql, {"text": text}).fetchone()[0]
+    return place
+
+
+def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
+    """Returns the first event that names a missing cause, as `core.query.lookup.namer_of`."""
+    if not is_utf8(text) or len(text) < PREFIX_CHARACTERS_MIN:
+        return None
+    asked = {"text": text, "upper": text.upper()}
+    place = connection.execute(_NAMER_BY_PREFIX, asked).fetchone()[0]
+    return None if place is None else event_at(index, connection, place)
 
 
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
-from thence.core.query.answer import Concurrent, Effects, Why
+from thence.core.query.answer import Concurrent, Effects, Why, ends_of
 from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
-from thence.index.file.lookup import event_at, events_at, ids_at, lines_at, place_of
+from thence.index.file.lookup import event_at, events_at, ids_at, lines_at, place_of, present
 from thence.index.graph import links, shared_causes
 
 
@@ -68,7 +68,8 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
         found = dict(zip(places, events_at(index, connection, places), strict=True))
         steps = tuple(found[link] for link in line)
         near = tuple((found[cause], distance) for cause, distance in distances.items())
-        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated)
+        ends = ends_of(steps, near, lambda ids: present(connection, ids))
+        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
 
     return index.answer(work)
 

@@ -18,6 +18,7 @@ from threading import RLock
 from typing import NamedTuple
 from zlib import crc32
 
+from thence.core.ids import NOISE_CHARACTERS
 from thence.log.crash.close_marks import leave_mark
 from thence.log.storage.disk import NOWHERE, Disk, FileId
 from thence.log.storage.disk_errors import DiskError
@@ -33,7 +34,6 @@ STEP_MAX = 256
 MAGIC = b"thence-o"
 _TRIES = 8
 _NEW = ".new"
-_NOISE_CHARACTERS = 8
 _OWN, _OWN_AT = Struct("<2Q"), 8
 _COUNTS, _COUNTS_AT = Struct("<2Q"), 24
 _POSITION, _POSITION_AT = Struct("<5Q"), 40
@@ -90,7 +90,7 @@ class Opening(NamedTuple):
     @property
     def noise(self) -> bytes:
         """The last characters of each event_id of the process, and of its openings' names."""
-        return self.name[-_NOISE_CHARACTERS:].encode()
+        return self.name[-NOISE_CHARACTERS:].encode()
 
 
 class OpeningFile:
