@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from tests.house.exceptions import TOO_LONG
 from tests.house.tree import Module, modules, parsed
 
-MODULE_LINES_MAX = 400
+MODULE_LINES_MAX = 700
 FUNCTION_LINES_MAX = 60
 FOLDERS = ("src", "bench", "tools", "tests")
 
@@ -54,13 +54,13 @@ def test_modules_and_functions_keep_to_their_limits():
 
 def test_long_module_and_long_method_are_found():
     body = "\n".join(["        x = 1"] * FUNCTION_LINES_MAX)
-    sample = parsed("src/thence/a.py", f"class C:\n    def f(self):\n{body}\n" + "\n" * 400)
-    assert dict(too_long(sample)) == {"src/thence/a.py": 462, "src/thence/a.py:C.f": 61}
+    sample = parsed("src/thence/a.py", f"class C:\n    def f(self):\n{body}\n" + "\n" * 700)
+    assert dict(too_long(sample)) == {"src/thence/a.py": 762, "src/thence/a.py:C.f": 61}
 
 
 def test_limits_themselves_are_allowed():
     body = "\n".join(["    x = 1"] * (FUNCTION_LINES_MAX - 1))
-    assert not list(too_long(parsed("a.py", f"def f():\n{body}\n" + "\n" * 340)))
+    assert not list(too_long(parsed("a.py", f"def f():\n{body}\n" + "\n" * 640)))
 
 
 def test_exceptions_only_shrink():
