@@ -154,6 +154,10 @@ class Because(contextlib.ContextDecorator):
         return Because(self._causes)
 
 
+# subject, actor and stream
+Words = tuple[str | None, str | None, str | None]
+
+
 @runtime_checkable
 class StepLog(Protocol):
     """The part of `Log` that a step needs."""
@@ -168,12 +172,13 @@ class StepLog(Protocol):
 class OpenStep(NamedTuple):
     """A step that has begun: its log, the ends of steps inside it, whose process it is.
 
-    `cause` is its begin as another log names it. `begun_ns` is when its body began, on the
-    monotonic clock.
+    `words` are its subject, actor and stream, `cause` is its begin as another log names it.
+    `begun_ns` is when its body began, on the monotonic clock.
     """
 
     log: StepLog
     begun: Event
+    words: Words
     cause: PassedCause | None
     inner: deque[str]
     outer: "OpenStep | None"

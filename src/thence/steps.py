@@ -18,6 +18,7 @@ from thence.context import (
     CauseScope,
     OpenStep,
     StepLog,
+    Words,
     because,
     current_causes,
     current_step,
@@ -36,8 +37,6 @@ _R = TypeVar("_R")
 
 
 LogOfStep = StepLog | Callable[[], StepLog]
-# subject, actor and stream
-Words = tuple[str | None, str | None, str | None]
 # keywords of `append` that a payload given as keywords must not use
 _NO_PAYLOAD = frozenset(
     ("begins", "caused_by", "ends", "event_id", "event_type", "guard", "payload", "timeout_s")
@@ -142,17 +141,22 @@ class Step:
         if self._step is not None:
             raise _refused(self._name, "it is being taken already", "call thence.step once more")
         log = self._found_log(outer)
+        subject, actor, stream = self._words
+        if outer is not None and outer.log is log:
+            subject = outer.words[0] if subject is None else subject
+            actor = outer.words[1] if actor is None else actor
+        words = (subject, actor, stream)
         around = None if causes is None else CauseScope(causes, outer)
         try:
             begun = log.append_event(
-                NewEvent(f"{self._name}.begun", self._payload, *self._words, begins=True)
+                NewEvent(f"{self._name}.begun", self._payload, *words, begins=True)
             )
         finally:
             if around is not None:
                 around.leave()
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(begun)
-        return OpenStep(log, begun, cause, inner, outer, process_id(), monotonic_ns())
+        return OpenStep(log, begun, words, cause, inner, outer, process_id(), monotonic_ns())
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -189,7 +193,7 @@ class Step:
                     NewEvent(
                         f"{self._name}.{word}",
                         payload,
-                        *self._words,
+                        *step.words,
                         caused_by=(begun, *step.inner),
                         ends=begun,
                     )
@@ -244,8 +248,9 @@ def step(
     body; each with `duration_s`, the seconds that the body took, to the microsecond. The error
     goes on unchanged. Each event is durable when the next line runs.
     `log` is an open log, or a function that returns one; without it the log of the step
-    around is taken. Begin and end have the same subject, actor and stream. `async with` does
-    the same and lets other tasks run meanwhile.
+    around is taken, and of a step in the same log its subject and actor, where none are given.
+    Begin and end have the same subject, actor and stream. `async with` does the same and lets
+    other tasks run meanwhile.
 
     `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
     own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
