@@ -43,10 +43,45 @@ _NO_PAYLOAD = frozenset(
 )
 
 
+class TakenStep(Event):
+    """A step as its block has it: the event that began it, which is told what ended it.
+
+    It is a cause like any event, and equal to `begun`.
+    """
+
+    __slots__ = ("_end",)
+
+    def __init__(self, begun: Event) -> None:
+        super().__init__(begun.line, begun.header, begun.vocabulary)
+        self._end: Event | ThenceError | None = None
+
+    @property
+    def begun(self) -> Event:
+        """The event that began the step, by itself."""
+        return Event(self.line, self.header, self.vocabulary)
+
+    @property
+    def ended(self) -> Event:
+        """The event that ended the step, however it ended.
+
+        Raises InvalidEvent while the step is open, or when its end could not be appended.
+        """
+        if isinstance(self._end, Event):
+            return self._end
+        open_here = "it is open, or a process that this one was forked from ends it"
+        raise InvalidEvent(
+            "could not name the end of the step",
+            place=f"{self.event_type} {self.event_id}",
+            cause=f"its end was not appended: {self._end}" if self._end else open_here,
+            hint="ask for it behind the step's block; inside, the step itself is a cause",
+        ) from self._end
+
+
 class Step:
     """Something that lasts: a context manager, sync and async, or a decorator.
 
-    As a context manager it gives the event that began it. `thence.step` makes one.
+    As a context manager it gives the event that began it, which has `begun`, that event by
+    itself, and `ended`, the end, once the block is left. `thence.step` makes one.
     """
 
     def __init__(
@@ -71,8 +106,9 @@ class Step:
         self._payload = payload
         self._block: CauseScope | None = None
         self._step: OpenStep | None = None
+        self._taken: TakenStep | None = None
 
-    def __enter__(self) -> Event:
+    def __enter__(self) -> TakenStep:
         return self._enter(self._begin(current_step()), sys._getframe(1))
 
     def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
@@ -81,7 +117,7 @@ class Step:
         finally:
             self._leave()
 
-    async def __aenter__(self) -> Event:
+    async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
         outer, causes = current_step(), current_causes()
         step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
@@ -171,18 +207,19 @@ class Step:
             raise _refused(self._name, f"log={found!r:.80} is no open log", hint)
         return found
 
-    def _enter(self, step: OpenStep, frame: FrameType) -> Event:
+    def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
         self._step = step
         self._block = CauseScope((step.begun.event_id,), step, generator_around(frame))
-        return step.begun
+        self._taken = TakenStep(step.begun)
+        return self._taken
 
     def _end(self, error: BaseException | None) -> None:
         """Appends the end, unless this is a forked child: the step is its parent's.
 
         The end names the begin, and the last ends of steps inside this one.
         """
-        step = self._step
-        if step is None or step.process != process_id():
+        step, taken = self._step, self._taken
+        if step is None or taken is None or step.process != process_id():
             return
         word, payload = _outcome(error)
         payload["duration_s"] = (monotonic_ns() - step.begun_ns) // 1_000 / 1_000_000
@@ -199,16 +236,18 @@ class Step:
                     )
                 )
         except ThenceError as failure:
+            taken._end = failure
             if error is None:
                 raise
             # the error of the body is raised; the end that could not be logged is reported here
             warn("step_not_ended", {"event_id": begun, "error": failure})
         else:
+            taken._end = ended
             if step.outer is not None and step.outer.log is step.log:
                 step.outer.inner.append(ended.event_id)
 
     def _leave(self) -> None:
-        self._step = None
+        self._step = self._taken = None
         if self._block is not None:
             self._block.leave()
 
@@ -251,6 +290,9 @@ def step(
     around is taken, and of a step in the same log its subject and actor, where none are given.
     Begin and end have the same subject, actor and stream. `async with` does the same and lets
     other tasks run meanwhile.
+
+    `with thence.step(…) as s:` gives the begin, which is a cause like any event; after the block
+    `s.ended` is the end.
 
     `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
     own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
