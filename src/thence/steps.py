@@ -3,7 +3,8 @@
 The begin is appended before the body runs and is the cause of all inside; the end is
 appended when the body is left, however that happens. The error of a body goes on unchanged.
 A task that was cancelled and a generator that was closed have not failed: their steps are
-cancelled.
+cancelled. The error remembers the end, which is a cause of what is appended while the error is
+handled.
 """
 
 import inspect
@@ -11,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from thence.context import (
@@ -25,9 +26,11 @@ from thence.context import (
     generator_around,
 )
 from thence.core.event import Event
+from thence.core.values.causes import PassedCause
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent, ThenceError
+from thence.failures import carrying, ends_in_hand, remember_end
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.notice import warn
 
@@ -111,9 +114,13 @@ class Step:
     def __enter__(self) -> TakenStep:
         return self._enter(self._begin(current_step()), sys._getframe(1))
 
-    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+    def __exit__(
+        self, _: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
-            self._end(error)
+            end = self._end(error)
+            if error is not None:
+                remember_end(error, traceback, end)
         finally:
             self._leave()
 
@@ -127,9 +134,15 @@ class Step:
             raise cancelled
         return begun
 
-    async def __aexit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+    async def __aexit__(
+        self, _: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
-            _, cancelled = await _in_thread(lambda: self._end(error))
+            end, cancelled = await _in_thread(lambda: self._end(error))
+            if error is not None:
+                # another task may have raised it meanwhile, with a traceback of its own
+                error.__traceback__ = traceback or error.__traceback__
+                remember_end(error, traceback, end)
         finally:
             self._leave()
         if cancelled is not None and error is None:
@@ -213,14 +226,15 @@ class Step:
         self._taken = TakenStep(step.begun)
         return self._taken
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None) -> PassedCause | None:
         """Appends the end, unless this is a forked child: the step is its parent's.
 
-        The end names the begin, and the last ends of steps inside this one.
+        The end names the begin, and the last ends of steps inside this one. It is returned as
+        another log names it.
         """
         step, taken = self._step, self._taken
         if step is None or taken is None or step.process != process_id():
-            return
+            return None
         word, payload = _outcome(error)
         payload["duration_s"] = (monotonic_ns() - step.begun_ns) // 1_000 / 1_000_000
         begun = step.begun.event_id
@@ -241,10 +255,13 @@ class Step:
                 raise
             # the error of the body is raised; the end that could not be logged is reported here
             warn("step_not_ended", {"event_id": begun, "error": failure})
-        else:
-            taken._end = ended
-            if step.outer is not None and step.outer.log is step.log:
-                step.outer.inner.append(ended.event_id)
+            return None
+        taken._end = ended
+        if step.outer is not None and step.outer.log is step.log:
+            step.outer.inner.append(ended.event_id)
+        if step.cause is None:
+            return None
+        return PassedCause(ended.event_id, ended.lamport_clock, step.cause.log_id)
 
     def _leave(self) -> None:
         self._step = self._taken = None
@@ -292,7 +309,10 @@ def step(
     other tasks run meanwhile.
 
     `with thence.step(…) as s:` gives the begin, which is a cause like any event; after the block
-    `s.ended` is the end.
+    `s.ended` is the end. What is appended while the error of a step is handled (`sys.exception()`,
+    one in its chain of `__cause__` and `__context__`, or a member of a group) has the step's end
+    as cause too: in `except` and `finally`, of the same thread or task. Nothing else follows from
+    order; `caused_by=s.ended` names an end elsewhere.
 
     `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
     own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
@@ -313,7 +333,8 @@ async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:
     import asyncio  # a program that is here has imported it
 
     cancelled: BaseException | None = None
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+    # the thread handles nothing: what this task has in hand goes with the work
+    running = asyncio.ensure_future(asyncio.to_thread(carrying, ends_in_hand(), work))
     while not running.done():
         try:
             await asyncio.wait((running,))
