@@ -193,6 +193,8 @@ def test_end_that_can_not_be_stored_is_raised_unless_an_error_passes(tmp_path, c
         fail()
     assert begun.event_id in caplog.text
     assert "step_not_ended" in caplog.text
+    with pytest.raises(InvalidEvent, match=r"was not appended.* No space left"):
+        _ = begun.ended
     disk.faults = {}
     log.close()
     with pytest.raises(WriterClosed), thence.step("refund", log=log):

@@ -19,6 +19,7 @@ from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
+from thence.failures import ends_in_hand
 from thence.log.read.opening import known_id, known_info, prepare
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import Disk, wall_ns
@@ -251,10 +252,12 @@ class Appender:
             return self._drafted_together((new,))[0]
         if not self._is_ready:
             self._make_ready()
-        causes = self._causes(new)
+        causes, ends = self._causes(new), ends_in_hand()
+        if ends:
+            causes = (*causes, *[end.event_id for end in ends])
         if heads:
             causes = (*causes, *heads)
-        external = self.origin.external(causes) if causes else ()
+        external = self.origin.external(causes, ends) if causes else ()
         return self._drafting.draft(new, causes, external)
 
     def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:

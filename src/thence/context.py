@@ -91,13 +91,17 @@ def generator_around(frame: FrameType | None) -> FrameType | None:
     around the `with` that uses it.
     """
     while frame is not None:
-        outer = frame.f_back
-        is_generator = bool(frame.f_code.co_flags & _GENERATOR_FLAGS)
-        is_manager = is_generator and outer is not None and outer.f_globals is _CONTEXTLIB
-        if not is_manager and frame.f_globals is not _CONTEXTLIB:
-            return frame if is_generator else None
-        frame = outer
+        if frame.f_globals is not _CONTEXTLIB and not is_manager(frame):
+            return frame if frame.f_code.co_flags & _GENERATOR_FLAGS else None
+        frame = frame.f_back
     return None
+
+
+def is_manager(frame: FrameType) -> bool:
+    """Reports whether a running frame is a generator's that contextlib drives."""
+    outer = frame.f_back
+    is_generator = bool(frame.f_code.co_flags & _GENERATOR_FLAGS)
+    return is_generator and outer is not None and outer.f_globals is _CONTEXTLIB
 
 
 def current_causes() -> tuple[str, ...]:
@@ -154,6 +158,10 @@ class Because(contextlib.ContextDecorator):
         return Because(self._causes)
 
 
+# subject, actor and stream
+Words = tuple[str | None, str | None, str | None]
+
+
 @runtime_checkable
 class StepLog(Protocol):
     """The part of `Log` that a step needs."""
@@ -168,12 +176,13 @@ class StepLog(Protocol):
 class OpenStep(NamedTuple):
     """A step that has begun: its log, the ends of steps inside it, whose process it is.
 
-    `cause` is its begin as another log names it. `begun_ns` is when its body began, on the
-    monotonic clock.
+    `words` are its subject, actor and stream, `cause` is its begin as another log names it.
+    `begun_ns` is when its body began, on the monotonic clock.
     """
 
     log: StepLog
     begun: Event
+    words: Words
     cause: PassedCause | None
     inner: deque[str]
     outer: "OpenStep | None"
@@ -228,17 +237,19 @@ class Origin:
             )
         return {CAUSE_VARIABLE: cause.text}
 
-    def external(self, causes: tuple[str, ...]) -> tuple[str, ...]:
-        """Witnesses those of an event's causes that were handed on.
+    def external(
+        self, causes: tuple[str, ...], ends: tuple[PassedCause, ...] = ()
+    ) -> tuple[str, ...]:
+        """Witnesses those of an event's causes that were handed on, or are `ends` in hand.
 
         Returns, as texts, those that lie in other logs than the event's own.
         """
         step = current_step()
         around = None if step is None else step.cause
-        if self._received is None and around is None:
+        if self._received is None and around is None and not ends:
             return ()
         external = []
-        for cause in (self._received, around):
+        for cause in (self._received, around, *ends):
             if cause is None or cause.event_id not in causes:
                 continue
             if cause.lamport_clock > self._witnessed:

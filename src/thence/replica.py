@@ -178,12 +178,12 @@ class Log:
         """Appends an event and returns it once it is durable, with all queued before it.
 
         `caused_by` takes an event, an id (a ULID, or of an event that the log holds), several
-        of these or None; those of the surrounding `because` block are added. With an `event_id`
-        that the log holds, the stored event is returned if it says the same. With a `guard`,
-        nothing is appended if an event that it watches for has come in. Raises InvalidEvent (also
-        for a type that begins `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed,
-        ClockExhausted, HeadsMoved, IdReused (it was not appended), BadSettings, OutcomeUnknown,
-        WriterClosed.
+        of these or None; those of the surrounding `because` block are added, and the ends of
+        steps whose error is being handled. With an `event_id` that the log holds, the stored
+        event is returned if it says the same. With a `guard`, nothing is appended if an event
+        that it watches for has come in. Raises InvalidEvent (also for a type that begins
+        `log.`), EventTooLarge, LogBusy, LogFull, LogReadOnly, AppendFailed, ClockExhausted,
+        HeadsMoved, IdReused (it was not appended), BadSettings, OutcomeUnknown, WriterClosed.
         """
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         return self._appender.append(new, guard, timeout_s)

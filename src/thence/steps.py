@@ -3,7 +3,8 @@
 The begin is appended before the body runs and is the cause of all inside; the end is
 appended when the body is left, however that happens. The error of a body goes on unchanged.
 A task that was cancelled and a generator that was closed have not failed: their steps are
-cancelled.
+cancelled. The error remembers the end, which is a cause of what is appended while the error is
+handled.
 """
 
 import inspect
@@ -11,22 +12,25 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from thence.context import (
     CauseScope,
     OpenStep,
     StepLog,
+    Words,
     because,
     current_causes,
     current_step,
     generator_around,
 )
 from thence.core.event import Event
+from thence.core.values.causes import PassedCause
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
 from thence.errors import InvalidEvent, ThenceError
+from thence.failures import carrying, ends_in_hand, remember_end
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.notice import warn
 
@@ -36,18 +40,51 @@ _R = TypeVar("_R")
 
 
 LogOfStep = StepLog | Callable[[], StepLog]
-# subject, actor and stream
-Words = tuple[str | None, str | None, str | None]
 # keywords of `append` that a payload given as keywords must not use
 _NO_PAYLOAD = frozenset(
     ("begins", "caused_by", "ends", "event_id", "event_type", "guard", "payload", "timeout_s")
 )
 
 
+class TakenStep(Event):
+    """A step as its block has it: the event that began it, which is told what ended it.
+
+    It is a cause like any event, and equal to `begun`.
+    """
+
+    __slots__ = ("_end",)
+
+    def __init__(self, begun: Event) -> None:
+        super().__init__(begun.line, begun.header, begun.vocabulary)
+        self._end: Event | ThenceError | None = None
+
+    @property
+    def begun(self) -> Event:
+        """The event that began the step, by itself."""
+        return Event(self.line, self.header, self.vocabulary)
+
+    @property
+    def ended(self) -> Event:
+        """The event that ended the step, however it ended.
+
+        Raises InvalidEvent while the step is open, or when its end could not be appended.
+        """
+        if isinstance(self._end, Event):
+            return self._end
+        open_here = "it is open, or a process that this one was forked from ends it"
+        raise InvalidEvent(
+            "could not name the end of the step",
+            place=f"{self.event_type} {self.event_id}",
+            cause=f"its end was not appended: {self._end}" if self._end else open_here,
+            hint="ask for it behind the step's block; inside, the step itself is a cause",
+        ) from self._end
+
+
 class Step:
     """Something that lasts: a context manager, sync and async, or a decorator.
 
-    As a context manager it gives the event that began it. `thence.step` makes one.
+    As a context manager it gives the event that began it, which has `begun`, that event by
+    itself, and `ended`, the end, once the block is left. `thence.step` makes one.
     """
 
     def __init__(
@@ -72,17 +109,22 @@ class Step:
         self._payload = payload
         self._block: CauseScope | None = None
         self._step: OpenStep | None = None
+        self._taken: TakenStep | None = None
 
-    def __enter__(self) -> Event:
+    def __enter__(self) -> TakenStep:
         return self._enter(self._begin(current_step()), sys._getframe(1))
 
-    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+    def __exit__(
+        self, _: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
-            self._end(error)
+            end = self._end(error)
+            if error is not None:
+                remember_end(error, traceback, end)
         finally:
             self._leave()
 
-    async def __aenter__(self) -> Event:
+    async def __aenter__(self) -> TakenStep:
         # looked up here: the thread has not the frames of this task
         outer, causes = current_step(), current_causes()
         step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
@@ -92,9 +134,15 @@ class Step:
             raise cancelled
         return begun
 
-    async def __aexit__(self, _: object, error: BaseException | None, traceback: object) -> None:
+    async def __aexit__(
+        self, _: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
-            _, cancelled = await _in_thread(lambda: self._end(error))
+            end, cancelled = await _in_thread(lambda: self._end(error))
+            if error is not None:
+                # another task may have raised it meanwhile, with a traceback of its own
+                error.__traceback__ = traceback or error.__traceback__
+                remember_end(error, traceback, end)
         finally:
             self._leave()
         if cancelled is not None and error is None:
@@ -142,17 +190,22 @@ class Step:
         if self._step is not None:
             raise _refused(self._name, "it is being taken already", "call thence.step once more")
         log = self._found_log(outer)
+        subject, actor, stream = self._words
+        if outer is not None and outer.log is log:
+            subject = outer.words[0] if subject is None else subject
+            actor = outer.words[1] if actor is None else actor
+        words = (subject, actor, stream)
         around = None if causes is None else CauseScope(causes, outer)
         try:
             begun = log.append_event(
-                NewEvent(f"{self._name}.begun", self._payload, *self._words, begins=True)
+                NewEvent(f"{self._name}.begun", self._payload, *words, begins=True)
             )
         finally:
             if around is not None:
                 around.leave()
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(begun)
-        return OpenStep(log, begun, cause, inner, outer, process_id(), monotonic_ns())
+        return OpenStep(log, begun, words, cause, inner, outer, process_id(), monotonic_ns())
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -167,19 +220,21 @@ class Step:
             raise _refused(self._name, f"log={found!r:.80} is no open log", hint)
         return found
 
-    def _enter(self, step: OpenStep, frame: FrameType) -> Event:
+    def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
         self._step = step
         self._block = CauseScope((step.begun.event_id,), step, generator_around(frame))
-        return step.begun
+        self._taken = TakenStep(step.begun)
+        return self._taken
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None) -> PassedCause | None:
         """Appends the end, unless this is a forked child: the step is its parent's.
 
-        The end names the begin, and the last ends of steps inside this one.
+        The end names the begin, and the last ends of steps inside this one. It is returned as
+        another log names it.
         """
-        step = self._step
-        if step is None or step.process != process_id():
-            return
+        step, taken = self._step, self._taken
+        if step is None or taken is None or step.process != process_id():
+            return None
         word, payload = _outcome(error)
         payload["duration_s"] = (monotonic_ns() - step.begun_ns) // 1_000 / 1_000_000
         begun = step.begun.event_id
@@ -189,22 +244,27 @@ class Step:
                     NewEvent(
                         f"{self._name}.{word}",
                         payload,
-                        *self._words,
+                        *step.words,
                         caused_by=(begun, *step.inner),
                         ends=begun,
                     )
                 )
         except ThenceError as failure:
+            taken._end = failure
             if error is None:
                 raise
             # the error of the body is raised; the end that could not be logged is reported here
             warn("step_not_ended", {"event_id": begun, "error": failure})
-        else:
-            if step.outer is not None and step.outer.log is step.log:
-                step.outer.inner.append(ended.event_id)
+            return None
+        taken._end = ended
+        if step.outer is not None and step.outer.log is step.log:
+            step.outer.inner.append(ended.event_id)
+        if step.cause is None:
+            return None
+        return PassedCause(ended.event_id, ended.lamport_clock, step.cause.log_id)
 
     def _leave(self) -> None:
-        self._step = None
+        self._step = self._taken = None
         if self._block is not None:
             self._block.leave()
 
@@ -244,8 +304,15 @@ def step(
     body; each with `duration_s`, the seconds that the body took, to the microsecond. The error
     goes on unchanged. Each event is durable when the next line runs.
     `log` is an open log, or a function that returns one; without it the log of the step
-    around is taken. Begin and end have the same subject, actor and stream. `async with` does
-    the same and lets other tasks run meanwhile.
+    around is taken, and of a step in the same log its subject and actor, where none are given.
+    Begin and end have the same subject, actor and stream. `async with` does the same and lets
+    other tasks run meanwhile.
+
+    `with thence.step(…) as s:` gives the begin, which is a cause like any event; after the block
+    `s.ended` is the end. What is appended while the error of a step is handled (`sys.exception()`,
+    one in its chain of `__cause__` and `__context__`, or a member of a group) has the step's end
+    as cause too: in `except` and `finally`, of the same thread or task. Nothing else follows from
+    order; `caused_by=s.ended` names an end elsewhere.
 
     `@thence.step`, `@thence.step("refund", log=log)` decorate a function, async or not; its
     own name is the step's where none is given. Generators are refused. Raises InvalidEvent,
@@ -266,7 +333,8 @@ async def _in_thread(work: Callable[[], _R]) -> tuple[_R, BaseException | None]:
     import asyncio  # a program that is here has imported it
 
     cancelled: BaseException | None = None
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+    # the thread handles nothing: what this task has in hand goes with the work
+    running = asyncio.ensure_future(asyncio.to_thread(carrying, ends_in_hand(), work))
     while not running.done():
         try:
             await asyncio.wait((running,))
