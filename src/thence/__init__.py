@@ -15,53 +15,19 @@ if TYPE_CHECKING:
     from thence.core.values.position import Position
     from thence.core.values.vocabulary import Vocabulary
     from thence.errors import (
-        AccountRefused,
-        AmbiguousId,
-        AppendFailed,
-        BadAnswer,
-        BadSettings,
-        BatchRefused,
-        ClockExhausted,
-        CursorUnknown,
-        CyclicDependencyError,
         EventNotFound,
         EventTooLarge,
-        ExtraMissing,
-        GitFailed,
         HeadsMoved,
         IdReused,
-        InvalidCursor,
         InvalidEvent,
         InvalidFilter,
         LogBusy,
         LogFull,
         LogReadOnly,
         NotALog,
-        NotAProject,
-        NotAServer,
-        NotLoggedIn,
-        NotRecorded,
-        OutcomeFailed,
         OutcomeUnknown,
-        PlanningError,
-        PortTaken,
-        ProgramFailed,
-        ReadFailed,
-        RedactionRefused,
-        Refused,
-        RunDiverged,
-        RunGoesOn,
-        RunIdTaken,
-        ScenarioError,
-        ServerBusy,
-        ServerExists,
-        ServerUnreachable,
-        SyncError,
-        SyncRefused,
         ThenceError,
-        UnsupportedPlatform,
         VocabularyMismatch,
-        WorkError,
         WriterClosed,
     )
     from thence.index.plan.page import Page
@@ -72,24 +38,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "AccountRefused",
-    "AmbiguousId",
-    "AppendFailed",
-    "BadAnswer",
-    "BadSettings",
-    "BatchRefused",
-    "ClockExhausted",
-    "CursorUnknown",
-    "CyclicDependencyError",
     "Event",
     "EventFilter",
     "EventNotFound",
     "EventTooLarge",
-    "ExtraMissing",
-    "GitFailed",
     "HeadsMoved",
     "IdReused",
-    "InvalidCursor",
     "InvalidEvent",
     "InvalidFilter",
     "Log",
@@ -98,36 +52,14 @@ __all__ = [
     "LogReadOnly",
     "NewEvent",
     "NotALog",
-    "NotAProject",
-    "NotAServer",
-    "NotLoggedIn",
-    "NotRecorded",
-    "OutcomeFailed",
     "OutcomeUnknown",
     "Page",
-    "PlanningError",
-    "PortTaken",
     "Position",
-    "ProgramFailed",
-    "ReadFailed",
-    "RedactionRefused",
-    "Refused",
-    "RunDiverged",
-    "RunGoesOn",
-    "RunIdTaken",
-    "ScenarioError",
-    "ServerBusy",
-    "ServerExists",
-    "ServerUnreachable",
-    "SyncError",
-    "SyncRefused",
     "ThenceError",
     "Unchanged",
-    "UnsupportedPlatform",
     "Vocabulary",
     "VocabularyMismatch",
     "Why",
-    "WorkError",
     "WriterClosed",
     "__version__",
     "because",
@@ -135,7 +67,7 @@ __all__ = [
     "open",
     "step",
 ]
-# where each name is defined; those of errors are all others
+# where each name is defined; the errors that a log's user meets are all others
 _MODULES = {
     "open": "thence.replica",
     "Log": "thence.replica",
@@ -172,6 +104,8 @@ if not TYPE_CHECKING:
         from thence.core.nearest import did_you_mean
 
         unknown = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(
-            unknown + ("" if name.startswith("_") else did_you_mean(name, __all__))
-        )
+        if name.startswith("_"):
+            raise AttributeError(unknown)
+        if hasattr(import_module("thence.errors"), name):
+            raise AttributeError(f"{unknown}; it is thence.errors.{name}")
+        raise AttributeError(unknown + did_you_mean(name, __all__))

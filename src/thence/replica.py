@@ -53,16 +53,25 @@ def open_log(
     create: bool = True,
     max_queue_size: int = QUEUE_EVENTS_MAX,
     on_full: OnFull = "block",
+    max_file_size: int = FILE_BYTES_MAX,
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
     `vocabulary` is "plain", "sim" or a Vocabulary; None takes the log's own, plain for a new one.
     At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
-    `on_full="drop"` drops, counts and reports. The cause that THENCE_CAUSE names (see
-    `environment`) is around all appends, as a `because` block would be. Raises NotALog,
-    VocabularyMismatch, LogReadOnly, ReadFailed, and AppendFailed for a new log.
+    `on_full="drop"` drops, counts and reports. A file that has reached `max_file_size` bytes is
+    rotated. The cause that THENCE_CAUSE names (see `environment`) is around all appends, as a
+    `because` block would be. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
+    InvalidEvent for a bound below 1, and AppendFailed for a new log.
     """
-    return open_host_log(path, vocabulary, create, max_queue_size=max_queue_size, on_full=on_full)
+    return open_host_log(
+        path,
+        vocabulary,
+        create,
+        max_queue_size=max_queue_size,
+        on_full=on_full,
+        max_file_size=max_file_size,
+    )
 
 
 def open_host_log(

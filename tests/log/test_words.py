@@ -224,7 +224,7 @@ def test_log_of_another_make_says_what_it_takes(tmp_path, text, place, cause, hi
 def test_record_goes_to_the_logger_of_the_library_at_its_level(caplog, word, level):
     caplog.set_level(logging.DEBUG, "thence")
     warn(word, {"count": 1})
-    assert caplog.record_tuples == [("thence", level, f"{word}: {{'count': 1}}")]
+    assert caplog.record_tuples == [("thence", level, f"{word} (count 1)")]
 
 
 def test_record_that_could_not_be_made_is_told_with_its_word_and_error(caplog):

@@ -173,11 +173,11 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
     path = tmp_path / "signing.key"
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
-    with pytest.raises(thence.SyncError, match="others"):
+    with pytest.raises(thence.errors.SyncError, match="others"):
         known_key(tmp_path)
     path.chmod(0o600)
     path.write_text("zz")
-    with pytest.raises(thence.SyncError, match="no key"):
+    with pytest.raises(thence.errors.SyncError, match="no key"):
         own_key(tmp_path)
 
 

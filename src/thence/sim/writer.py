@@ -19,7 +19,14 @@ from typing import Any, cast
 from thence.context import current_causes
 from thence.core.values.causes import Cause, id_of
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft
-from thence.core.values.payload import Repair, is_plain, repair, shorten
+from thence.core.values.payload import (
+    TYPE_CHARACTERS_MAX,
+    Repair,
+    is_plain,
+    is_type_name,
+    repair,
+    shorten,
+)
 from thence.core.values.unwritten_causes import Lending
 from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
@@ -330,9 +337,10 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
     an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
     notice, which only the log itself may write.
     """
-    if event.event_type not in _NEVER_RESERVED:
+    is_known = event.event_type in _NEVER_RESERVED
+    if not is_known:
         SIM.refuse_reserved(event.event_type, event.details)
-    if event.is_plain():
+    if event.is_plain() and (is_known or is_type_name(event.event_type)):
         try:
             return draft(
                 Members(
@@ -359,10 +367,10 @@ def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = 
 
 
 def _repair_draft(event: Event, causes: tuple[str, ...], external: tuple[str, ...]) -> Draft:
-    event_type, _ = repair(event.event_type)
+    event_type, type_repairs = _repair_type(event.event_type)
     members = {name: value for name in _MEMBERS if (value := getattr(event, name))}
     members, new_repairs = repair(members)
-    repairs = [*event.repairs, *new_repairs]
+    repairs = [*event.repairs, *type_repairs, *new_repairs]
     for characters_max in (0, *_CUTS_CHARACTERS):
         cut, cuts = shorten(members, characters_max) if characters_max else (members, [])
         try:
@@ -371,8 +379,21 @@ def _repair_draft(event: Event, causes: tuple[str, ...], external: tuple[str, ..
             continue
     text = str(members.pop("details", ""))
     members["details"] = {"cut": text[:_LAST_CUT_CHARACTERS]}
-    repairs = [*event.repairs, {"path": "details", "was": f"{len(text)} characters"}]
-    return _draft(event, event_type[: _CUTS_CHARACTERS[-1]], members, repairs, causes, external)
+    repairs = [*event.repairs, *type_repairs]
+    repairs.append({"path": "details", "was": f"{len(text)} characters"})
+    return _draft(event, event_type, members, repairs, causes, external)
+
+
+def _repair_type(event_type: str) -> tuple[str, list[Repair]]:
+    """Returns a type that a line may have: a long one is cut, what moves a cursor is escaped."""
+    if is_type_name(event_type):
+        return event_type, []
+    text = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in event_type
+    )
+    was = {"path": "event_type", "was": f"{len(event_type)} characters"}
+    return text[:TYPE_CHARACTERS_MAX], [was]
 
 
 def _draft(

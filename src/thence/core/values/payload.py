@@ -15,10 +15,18 @@ from thence.errors import InvalidEvent
 DEPTH_MAX = 64
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 REPAIRS_MAX = 100
+TYPE_CHARACTERS_MAX = 200
 _PLAIN_DEPTH_MAX = 4
 _PLAIN = frozenset((str, bool, type(None)))
 
 Repair = dict[str, str]
+
+
+def is_type_name(event_type: object) -> bool:
+    """Reports whether a value can be an event's type: a short text that moves no cursor."""
+    if not isinstance(event_type, str):
+        return False
+    return 0 < len(event_type) <= TYPE_CHARACTERS_MAX and event_type.isprintable()
 
 
 def is_scalar(value: Any) -> bool:

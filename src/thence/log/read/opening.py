@@ -30,6 +30,8 @@ _NO_PLACE_ERRNOS = frozenset(
     (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 )
 
+_NO_FOLDER = "its name is that of a file, or of a link that leads nowhere"
+
 
 def folder_at(path: str | Path) -> Path:
     """Returns the folder that a caller names; raises NotALog for a text that names none."""
@@ -119,9 +121,8 @@ def prepare(disk: Disk, folder: Path, vocabulary: Vocabulary) -> None:
             make_info(disk, folder, vocabulary.name)
     except DiskError as error:
         kind, hint = _meaning(error)
-        raise kind(
-            "could not make a log in", place=folder, cause=error.strerror or error, hint=hint
-        ) from error
+        cause = _NO_FOLDER if error.errno == errno.EEXIST else error.strerror or error
+        raise kind("could not make a log in", place=folder, cause=cause, hint=hint) from error
 
 
 def make_durable(disk: Disk, folder: Path) -> None:

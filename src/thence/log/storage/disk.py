@@ -177,7 +177,7 @@ class Disk:
         try:
             system_call(os.mkdir, folder)
         except DiskError as error:
-            if error.errno == errno.ENOENT and folder != folder.parent:
+            if error.errno == errno.ENOENT and not self.is_folder(folder.parent):
                 self.make_folder(folder.parent)
                 self.make_folder(folder)
             elif not self.is_folder(folder):

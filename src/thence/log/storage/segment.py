@@ -2,7 +2,8 @@
 
 The current segment is `events.jsonl`; older ones are
 `events_%Y-%m-%d_%H-%M-%S-%f.jsonl` by the UTC time of their rotation, never earlier than
-the newest name there is. Arrival order is: older segments by name, then the current one.
+the newest name there is. Other writers of this form left the microseconds out, which count as none.
+Arrival order is: older segments by name, then the current one.
 """
 
 import re
@@ -17,7 +18,8 @@ CURRENT = "events.jsonl"
 FILE_BYTES_MAX = 500 * 1024 * 1024
 _FORMAT = "events_%Y-%m-%d_%H-%M-%S-%f.jsonl"
 _STEP = timedelta(microseconds=1)
-_OLDER = re.compile(r"events_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}\.jsonl")
+_SUFFIX = ".jsonl"
+_OLDER = re.compile(r"events_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-\d{6})?\.jsonl")
 
 
 def current_path(folder: Path) -> Path:
@@ -32,13 +34,14 @@ def own_folder(folder: Path) -> Path:
 
 def older_names(disk: Disk, folder: Path) -> list[str]:
     """Lists the names of the rotated segments, oldest first."""
-    return [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
+    names = [name for name in disk.names(folder) if _OLDER.fullmatch(name)]
+    return sorted(names, key=lambda name: name.removesuffix(_SUFFIX))
 
 
 def strays(disk: Disk, folder: Path) -> list[Path]:
     """Lists the files that look like segments but are not, and are never read."""
     names = disk.names(folder)
-    older = [name for name in names if name.startswith("events") and name.endswith(".jsonl")]
+    older = [name for name in names if name.startswith("events") and name.endswith(_SUFFIX)]
     return [folder / name for name in older if name != CURRENT and not _OLDER.fullmatch(name)]
 
 
@@ -92,8 +95,10 @@ def _moment(name: str) -> datetime:
     in the child.
     """
     _, day, time, _ = re.split(r"[_.]", name)
-    hour, minute, second, microsecond = time.split("-")
-    return datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}.{microsecond}+00:00")
+    hour, minute, second, *microseconds = time.split("-")
+    return datetime.fromisoformat(
+        f"{day}T{hour}:{minute}:{second}.{''.join(microseconds) or '000000'}+00:00"
+    )
 
 
 def fitting(lines: Sequence[bytes], room_bytes: int) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered, with_nonce
 from thence.core.values.new_event import NewEvent
-from thence.core.values.payload import is_plain, refuse
+from thence.core.values.payload import TYPE_CHARACTERS_MAX, is_plain, is_type_name, refuse
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
 from thence.log.storage.process_state import new_id, new_nonce, now
@@ -74,11 +74,12 @@ class Drafting:
             if len(causes) > CAUSES_MAX:
                 notices, causes = join(causes, self._notice.joined)
         event_type = new.event_type
-        if not isinstance(event_type, str) or not event_type:
+        if not is_type_name(event_type):
             raise InvalidEvent(
                 "could not store the event",
                 place="field event_type",
-                cause=f"{event_type!r} is no text",
+                cause=f"{event_type!r:.80} is no text of 1 to {TYPE_CHARACTERS_MAX} characters,"
+                " without control characters",
                 hint="pass a name such as order.placed",
             )
         members = self._members(new)

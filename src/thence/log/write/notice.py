@@ -14,6 +14,7 @@ from thence.log.crash.damage_record import OPENING_SOURCE
 from thence.log.storage.process_state import new_id, now
 from thence.log.write.writer import Report
 
+_LISTED_MAX = 3
 _REPORT_S_MAX = 1.0
 
 
@@ -118,6 +119,21 @@ def _warn(word: str, facts: Mapping[str, Any]) -> None:
         import logging
 
         level = logging.WARNING if is_warning else logging.INFO
-        logging.getLogger("thence").log(level, "%s: %s", word, dict(facts))
+        logging.getLogger("thence").log(level, "%s", _text(word, facts))
     elif is_warning and sys.stderr is not None:
-        sys.stderr.write(f"{word}: {dict(facts)}\n")
+        sys.stderr.write(f"thence: {_text(word, facts)}\n")
+
+
+def _text(word: str, facts: Mapping[str, Any]) -> str:
+    """Returns a record as text: the error, if there is one, then the other facts."""
+    error = facts.get("error")
+    text = word if error is None else f"{word}: {error}"
+    rest = ", ".join(f"{name} {_shown(facts[name])}" for name in facts if name != "error")
+    return f"{text} ({rest})" if rest else text
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    rest = len(value) - _LISTED_MAX
+    return ", ".join(map(str, value[:_LISTED_MAX])) + (f" and {rest} others" if rest > 0 else "")
