@@ -121,3 +121,10 @@ def test_noise_has_forty_bits():
 @pytest.mark.parametrize("text", ["0" * 26, "7" + "Z" * 25, "01KAG0QV3J0000000144SGTKJP"])
 def test_first_and_last_ulid_are_ulids(text):
     assert is_ulid(text)
+
+
+def test_clock_before_1970_gives_ids_that_are_taken():
+    source = id_source(-NOW_NS, lambda: 5, noise=7)
+    first, second = source(), source()
+    assert is_ulid(first)
+    assert first < second

@@ -22,13 +22,13 @@ def drafting():
     return Drafting(PLAIN, NoticeMaker(PLAIN, {}), Path("log"))
 
 
-@pytest.mark.parametrize("event_type", ["", None, 7, b"a"], ids=repr)
-def test_event_type_that_is_no_text_is_refused(drafting, event_type):
+@pytest.mark.parametrize("event_type", ["", None, 7, b"a", "a\nb", "x" * 201], ids=ascii)
+def test_event_type_that_is_no_short_text_is_refused(drafting, event_type):
     assert raised(lambda: drafting.draft(NewEvent(event_type, None, *WORDS), ())) == (
         InvalidEvent,
         "could not store the event",
         "field event_type",
-        f"{event_type!r} is no text",
+        f"{event_type!r:.80} is no text of 1 to 200 characters, without control characters",
         "pass a name such as order.placed",
     )
 

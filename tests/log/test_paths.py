@@ -1,10 +1,12 @@
 """A text that can name no folder is refused at every door, and makes no log anywhere."""
 
+from pathlib import Path
+
 import pytest
 from tests.cli.installed import thence as command
 
 import thence
-from thence.errors import NotALog
+from thence.errors import InvalidEvent, NotALog
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import strays
 from thence.sim import EventWriter
@@ -39,7 +41,7 @@ def test_name_that_is_no_utf8_is_a_folder_like_any_other(tmp_path):
 
 
 def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(tmp_path):
-    names = ["events_2025-01-01_10-00-00.jsonl", "events.old.jsonl", "events2.jsonl"]
+    names = ["events_2025-01-01_10-00.jsonl", "events.old.jsonl", "events2.jsonl"]
     with thence.open(
         tmp_path,
     ) as log:
@@ -65,3 +67,22 @@ def test_file_that_looks_like_a_segment_is_reported_wherever_a_log_is_looked_at(
     assert not segments["ok"]
     for text in (command("stats", "--log", tmp_path, cwd=tmp_path).err, segments["detail"]):
         assert all(name in text for name in names)
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(NotALog, match="a link that leads nowhere"):
+        thence.open(tmp_path / "link")
+    nowhere = Path("/proc/thence") if Path("/proc/self").exists() else Path("/dev/fd/thence")
+    with pytest.raises(thence.ThenceError, match=f"could not make a log in {nowhere}: "):
+        thence.open(nowhere)
+
+
+def test_log_rotates_at_the_size_that_it_was_opened_with(tmp_path):
+    with thence.open(tmp_path, max_file_size=300) as log:
+        for number in range(6):
+            log.append("a", {"number": number})
+        assert [event.payload["number"] for event in log.read()] == list(range(6))
+    assert len(list(tmp_path.glob("events_*.jsonl"))) > 1
+    with pytest.raises(InvalidEvent):
+        thence.open(tmp_path, max_file_size=0)

@@ -232,8 +232,14 @@ def test_record_that_could_not_be_made_is_told_with_its_word_and_error(caplog):
         raise RuntimeError("as said")
 
     guarded(broken)("rotated", {})
-    told = {"record": "rotated", "error": "RuntimeError('as said')"}
-    assert caplog.record_tuples == [("thence", logging.WARNING, f"record_failed: {told}")]
+    told = "record_failed: RuntimeError('as said') (record rotated)"
+    assert caplog.record_tuples == [("thence", logging.WARNING, told)]
+
+
+def test_record_tells_the_error_first_and_of_many_ids_the_first_three(caplog):
+    warn("refused", {"event_ids": ["a", "b", "c", "d", "e"], "error": ValueError("no room")})
+    (record,) = caplog.record_tuples
+    assert record[2] == "refused: no room (event_ids a, b, c and 2 others)"
 
 
 def test_filesystem_on_which_nothing_is_proven_is_warned_of_with_the_folder():

@@ -26,7 +26,7 @@ def id_source(wall_ns: int, monotonic_ns: Callable[[], int], noise: int) -> Call
     time since. `noise` has 40 bits. Between calls only a cache is kept: a thread that sees a
     partial change by another thread only computes the text again.
     """
-    base_ns = wall_ns - monotonic_ns()
+    base_ns = max(wall_ns, 0) - monotonic_ns()  # a clock before 1970 would give negative ids
     noise_text = _base32(noise & (1 << 40) - 1, NOISE_CHARACTERS)
     endings = tuple(pair + noise_text for pair in _PAIRS)
     next_number = count().__next__

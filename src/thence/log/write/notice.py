@@ -121,7 +121,7 @@ def _warn(word: str, facts: Mapping[str, Any]) -> None:
         level = logging.WARNING if is_warning else logging.INFO
         logging.getLogger("thence").log(level, "%s", _text(word, facts))
     elif is_warning and sys.stderr is not None:
-        sys.stderr.write(f"thence: {_text(word, facts)}\n")
+        sys.stderr.write(f"{_text(word, facts)}\n")
 
 
 def _text(word: str, facts: Mapping[str, Any]) -> str:
