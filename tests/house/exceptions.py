@@ -6,3 +6,9 @@ a test fails for an entry that lets pass more than is there.
 
 # "path" or "path:Class.function": (lines, reason)
 TOO_LONG: dict[str, tuple[int, str]] = {}
+
+# part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
+WEIGHTS: dict[str, tuple[int, int]] = {"inner": (0, 0), "work": (0, 0), "team": (0, 0)}
+
+# room: local names, loop targets and parameters that say nothing of a value
+NAMED_BY_NOTHING: dict[str, int] = {}

@@ -1,0 +1,76 @@
+"""What two people must hold in their heads only gets lighter."""
+
+import ast
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from tests.house.exceptions import NAMED_BY_NOTHING, WEIGHTS
+from tests.house.tree import Module, modules, parsed
+
+# a count that has fallen by so many lines, or by one file, must be noted
+LINES_SLACK = 100
+# values are named by what they are: these words say how the writer came to them
+NAMELESS = frozenset(
+    ("found", "known", "given", "made", "there", "shown", "wanted", "asked", "left", "begun")
+    + ("more", "each")
+)
+# the command folders that belong to another part than the front commands do
+PARTS = {"work": "work", "sync": "team", "server": "team"}
+
+
+def part_of(module: Module) -> str:
+    """Returns the part of the package that a module counts for."""
+    names = module.path.split("/")[2:]
+    if names[:2] == ["core", "wire"]:
+        return "team"
+    return PARTS.get(names[1] if names[0] == "cli" else names[0], "inner")
+
+
+def weights(inside: Iterable[Module]) -> dict[str, tuple[int, int]]:
+    """Returns the lines and files of each part."""
+    lines: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    for module in inside:
+        lines[part_of(module)] += len(module.lines)
+        files[part_of(module)] += 1
+    return {part: (lines[part], files[part]) for part in lines}
+
+
+def nameless_values(module: Module) -> int:
+    """Counts the local names, loop targets and parameters that say nothing of a value."""
+    names = [
+        node.arg if isinstance(node, ast.arg) else node.id
+        for node in ast.walk(module.syntax)
+        if isinstance(node, ast.arg)
+        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    ]
+    return sum(name in NAMELESS for name in names)
+
+
+@pytest.mark.parametrize("part", WEIGHTS)
+def test_no_part_gains_weight(part):
+    lines, files = weights(modules("src"))[part]
+    lines_max, files_max = WEIGHTS[part]
+    assert lines <= lines_max, f"{part} has {lines} lines, {lines_max} are let pass"
+    assert files <= files_max, f"{part} has {files} files, {files_max} are let pass"
+    assert lines > lines_max - LINES_SLACK, f"write {lines} lines for {part} into exceptions.py"
+    assert files == files_max, f"write {files} files for {part} into exceptions.py"
+
+
+def test_values_are_named_by_what_they_are():
+    counts: Counter[str] = Counter()
+    for module in modules("src"):
+        counts[module.room] += nameless_values(module)
+    found = {room: count for room, count in counts.items() if count}
+    assert found == NAMED_BY_NOTHING, "a count may only fall, and exceptions.py follows it"
+
+
+def test_weight_and_nameless_values_are_counted():
+    text = "def f(found, rows):\n    for each in rows:\n        made: int = each\n    return found\n"
+    sample = parsed("src/thence/cli/work/a.py", text)
+    assert nameless_values(sample) == 3
+    assert weights([sample, parsed("src/thence/core/wire/b.py", "\n")]) == {
+        "work": (4, 1),
+        "team": (1, 1),
+    }
