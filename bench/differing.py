@@ -17,8 +17,7 @@ from thence.core.diff.content import are_same, decode_content
 from thence.core.diff.difference import difference
 from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.ids import id_source
-from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
-from thence.core.values.decoding import taken
+from thence.core.values.codec import Members, draft, have_valid_crcs, stamper, taken
 from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.inspection.intact import intact_side
 from thence.log.read.opening import prepare

@@ -10,8 +10,7 @@ from tests.work.repositories import make_repository
 
 import thence
 from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.guard import Unchanged
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import NewEvent, Unchanged
 from thence.core.values.vocabulary import WORK
 from thence.errors import HeadsMoved, InvalidEvent
 from thence.log.write.drafting import Drafting

@@ -13,7 +13,7 @@ from tests.log.faults import WAIT_S
 from tests.sim.toys import Doer, add, config
 
 import thence
-from thence.core.values.causes import PassedCause, parse_cause
+from thence.core.values.new_event import PassedCause, parse_cause
 from thence.errors import EventNotFound, InvalidEvent
 from thence.sim import (
     EventWriter,

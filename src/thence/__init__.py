@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from thence.context import because
     from thence.core.event import Event
     from thence.core.query.answer import Why
-    from thence.core.values.guard import Unchanged
-    from thence.core.values.new_event import NewEvent
+    from thence.core.values.new_event import NewEvent, Unchanged
     from thence.core.values.position import Position
     from thence.core.values.vocabulary import Vocabulary
     from thence.errors import (
@@ -78,7 +77,7 @@ _MODULES = {
     "Why": "thence.core.query.answer",
     "Vocabulary": "thence.core.values.vocabulary",
     "EventFilter": "thence.sim.event_filter",
-    "Unchanged": "thence.core.values.guard",
+    "Unchanged": "thence.core.values.new_event",
     "because": "thence.context",
     "step": "thence.steps",
 }

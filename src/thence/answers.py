@@ -18,7 +18,7 @@ from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.order import heads_of, totally_ordered
 from thence.core.query.lookup import among, last_failure, named, named_by
-from thence.core.values.causes import Cause, id_of
+from thence.core.values.new_event import Cause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ReadFailed

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 from thence.answers import Answers
 from thence.context import Origin, current_causes
 from thence.core.event import Event
-from thence.core.values.causes import cause_ids
 from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import NewEvent, cause_ids
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.failures import ends_in_hand
@@ -35,7 +34,7 @@ from thence.log.write.writer import Report, SegmentWriter
 from thence.redact_settings import RedactSettings, read_redact_settings
 
 if TYPE_CHECKING:
-    from thence.core.values.guard import Unchanged
+    from thence.core.values.new_event import Unchanged
     from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed
     from thence.log.write.relaying import Relay

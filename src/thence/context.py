@@ -18,8 +18,14 @@ from types import FrameType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from thence.core.event import Event
-from thence.core.values.causes import CAUSE_VARIABLE, Causes, PassedCause, cause_ids, parse_cause
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import (
+    CAUSE_VARIABLE,
+    Causes,
+    NewEvent,
+    PassedCause,
+    cause_ids,
+    parse_cause,
+)
 from thence.errors import InvalidEvent
 from thence.log.storage.identity import LogInfo
 from thence.log.write.notice import warn

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from thence.context import is_manager
-from thence.core.values.causes import PassedCause
 from thence.core.values.codec import CAUSES_MAX
+from thence.core.values.new_event import PassedCause
 
 # of exceptions that hang together, and of ends on one of them; more would not fit into a line
 ERRORS_MAX = ENDS_MAX = CAUSES_MAX

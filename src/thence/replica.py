@@ -16,15 +16,13 @@ from thence.answers import After, Answers
 from thence.appender import Appender, E, Encode, LogOptions, Take
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.causes import CAUSE_VARIABLE, Cause, Causes, PassedCause, id_of
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import CAUSE_VARIABLE, Cause, Causes, NewEvent, PassedCause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.opening import check_bounds, is_synced, opened_vocabulary
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
-from thence.log.storage.disk import variable
-from thence.log.storage.durability import Durability, durability_on
+from thence.log.storage.disk import Durability, durability_on, variable
 from thence.log.storage.process_state import CLOSE_S
 from thence.log.storage.process_state import new_id as new_id
 from thence.log.storage.process_state import now as now
@@ -39,7 +37,7 @@ from thence.redact_settings import RedactSettings
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
-    from thence.core.values.guard import Unchanged
+    from thence.core.values.new_event import Unchanged
     from thence.index.plan.page import Page, PageQuery
     from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed, Verification
@@ -282,7 +280,7 @@ class Log:
         and `thence append` find it. The event, and all that was emitted, is durable first.
         Raises EventNotFound, InvalidEvent, ReadFailed, and what `flush` raises.
         """
-        from thence.log.read.search import durable_event
+        from thence.log.read.reader import durable_event
 
         self.flush()
         self._appender.prepare()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.events import ulids
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.values.causes import PassedCause, parse_cause
+from thence.core.values.new_event import PassedCause, parse_cause
 
 
 @pytest.mark.promise("O6")

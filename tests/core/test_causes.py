@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from thence.core.values.causes import cause_ids, id_of
+from thence.core.values.new_event import cause_ids, id_of
 from thence.errors import InvalidEvent
 
 A, B = "0" * 25 + "A", "0" * 25 + "B"

@@ -11,8 +11,7 @@ from tests.events import NODE, drafted, line_of, new_id, payloads, stamped
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import LINE_DEPTH_MAX, Event
 from thence.core.values import codec
-from thence.core.values.codec import BadLine, Members, draft, parse, stamper, unnumbered
-from thence.core.values.decoding import parsed
+from thence.core.values.codec import BadLine, Members, draft, parse, parsed, stamper, unnumbered
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent
 

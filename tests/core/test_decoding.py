@@ -10,8 +10,7 @@ from tests.events import causal_graphs, line_of, payloads
 
 from thence.core.clock import CLOCK_MAX
 from thence.core.event import LINE_DEPTH_MAX, Event, decode_header
-from thence.core.values.codec import parse
-from thence.core.values.decoding import taken
+from thence.core.values.codec import parse, taken
 from thence.core.values.vocabulary import PLAIN
 
 

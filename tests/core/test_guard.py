@@ -3,7 +3,7 @@
 import pytest
 from tests.events import NODE, OTHER_NODE, drafted, event_of, new_id, stamped
 
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.errors import InvalidEvent
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.core.clock import timestamp_of
-from thence.core.times import microseconds, moment, span
+from thence.core.clock import microseconds, moment, span, timestamp_of
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND

@@ -8,7 +8,31 @@ a test fails for an entry that lets pass more than is there.
 TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
-WEIGHTS: dict[str, tuple[int, int]] = {"inner": (0, 0), "work": (0, 0), "team": (0, 0)}
+WEIGHTS: dict[str, tuple[int, int]] = {
+    "inner": (35664, 232),
+    "work": (19763, 139),
+    "team": (13179, 103),
+}
 
 # room: local names, loop targets and parameters that say nothing of a value
-NAMED_BY_NOTHING: dict[str, int] = {}
+NAMED_BY_NOTHING: dict[str, int] = {
+    "__init__": 1,
+    "answers": 7,
+    "appender": 1,
+    "cli": 102,
+    "context": 3,
+    "core": 160,
+    "index": 120,
+    "inspection": 10,
+    "log": 126,
+    "merge": 10,
+    "redact_settings": 15,
+    "replica": 4,
+    "server": 186,
+    "signing": 3,
+    "sim": 104,
+    "steps": 5,
+    "sync": 95,
+    "work": 699,
+    "yaml": 1,
+}

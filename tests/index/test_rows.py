@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thence.core.times import microseconds
+from thence.core.clock import microseconds
 from thence.core.values.payload import storable
 from thence.index.tables.rows import NULL, Times
 

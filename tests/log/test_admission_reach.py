@@ -4,7 +4,7 @@ import pytest
 from tests.events import drafted, line_of
 
 import thence
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved

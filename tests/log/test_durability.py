@@ -8,9 +8,8 @@ import structlog
 
 import thence
 from thence.core.values.vocabulary import PLAIN, SIM
-from thence.log.storage.disk import Disk
+from thence.log.storage.disk import Disk, durability_on
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.durability import durability_on
 from thence.replica import Log
 from thence.sim import EventWriter, MilestoneEvent
 

@@ -20,7 +20,7 @@ from tests.log.hands import (
 from tests.log.processes import ran, started
 
 import thence
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import HeadsMoved
@@ -175,7 +175,7 @@ CLAIMING = """
 import sys
 from threading import Thread
 import thence
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.errors import HeadsMoved
 

@@ -9,7 +9,7 @@ from tests.log.processes import descriptors
 
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
-from thence.log.read.search import durable_event
+from thence.log.read.reader import durable_event
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log

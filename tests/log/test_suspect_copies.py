@@ -7,7 +7,7 @@ from tests.log.faults import ShortDisk
 from thence.errors import HeadsMoved
 from thence.log.storage.disk import OS_DISK, READ_BYTES
 from thence.log.write.append_conditions import AlreadyStored
-from thence.log.write.failed_sync import are_behind, copy_lines, regions, write_again
+from thence.log.write.writer import are_behind, copy_lines, regions, write_again
 
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 

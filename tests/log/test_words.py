@@ -12,7 +12,7 @@ from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import (
@@ -25,10 +25,9 @@ from thence.errors import (
     WriterClosed,
 )
 from thence.log.read.follower import Follower
-from thence.log.read.search import durable_event
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.read.reader import durable_event
+from thence.log.storage.disk import OS_DISK, Disk, warnings
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.durability import warnings
 from thence.log.storage.identity import read_info
 from thence.log.write.batch import RefusedEvents
 from thence.log.write.notice import guarded, warn

@@ -14,7 +14,7 @@ from tests.work.repositories import git, make_repository
 
 import thence
 from thence.context import CAUSE_VARIABLE
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.log.storage.disk import Disk
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from thence.errors import ThenceError
 from thence.log.storage.disk import (
     Disk,
+    durability_on,
     file_bytes_max,
     monotonic_ns,
     noise_bits,
     process_id,
 )
 from thence.log.storage.disk_errors import FULL_ERRNOS, DiskError
-from thence.log.storage.durability import durability_on
 from thence.log.storage.segment import FILE_BYTES_MAX, current_path, own_folder
 
 ROOM_BYTES_MIN = 100 * 1024 * 1024

@@ -5,8 +5,7 @@ from pathlib import Path
 from thence.core.diff.content import EventContent, decode_content
 from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.event import Event
-from thence.core.values.codec import have_valid_crcs, parse
-from thence.core.values.decoding import taken
+from thence.core.values.codec import have_valid_crcs, parse, taken
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import Disk

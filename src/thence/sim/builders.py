@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from thence.core.values.causes import Causes
+from thence.core.values.new_event import Causes
 from thence.sim.events import (
     ActionEvent,
     DecisionEvent,

@@ -16,8 +16,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
-from thence.core.values.causes import cause_ids
 from thence.core.values.codec import Members
+from thence.core.values.new_event import cause_ids
 from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now

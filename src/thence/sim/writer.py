@@ -17,13 +17,14 @@ from threading import RLock
 from typing import Any, cast
 
 from thence.context import current_causes
-from thence.core.values.causes import Cause, id_of
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft
+from thence.core.values.new_event import Cause, id_of
 from thence.core.values.payload import (
     TYPE_CHARACTERS_MAX,
     Repair,
     is_plain,
     is_type_name,
+    printable,
     repair,
     shorten,
 )
@@ -388,12 +389,8 @@ def _repair_type(event_type: str) -> tuple[str, list[Repair]]:
     """Returns a type that a line may have: a long one is cut, what moves a cursor is escaped."""
     if is_type_name(event_type):
         return event_type, []
-    text = "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
-        for sign in event_type
-    )
     was = {"path": "event_type", "was": f"{len(event_type)} characters"}
-    return text[:TYPE_CHARACTERS_MAX], [was]
+    return printable(event_type)[:TYPE_CHARACTERS_MAX], [was]
 
 
 def _draft(

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from thence.core.clock import microseconds
 from thence.core.nearest import nearest
-from thence.core.times import microseconds
 from thence.core.values.payload import refuse
 from thence.errors import InvalidEvent
 

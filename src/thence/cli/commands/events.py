@@ -67,7 +67,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     stored.
     """
     from thence.cli.shared.opened import find_event, open_for_reading
-    from thence.core.values.causes import parse_cause
+    from thence.core.values.new_event import parse_cause
 
     out = current()
     with open_for_reading(out, log) as replica:

@@ -135,7 +135,7 @@ def _csv(file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
 @contextmanager
 def _parquet(file: IO[bytes]) -> Iterator[Write]:
     """Writes one row group a call; times are UTC, null where one can't be read."""
-    from thence.core.times import microseconds
+    from thence.core.clock import microseconds
 
     try:
         import pyarrow

@@ -21,7 +21,7 @@ from thence.core.order import (
     totally_ordered,
     upstream,
 )
-from thence.core.values.causes import parse_cause
+from thence.core.values.new_event import parse_cause
 from thence.core.values.vocabulary import Vocabulary
 
 # the most causes of one event among its reasons

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from thence.core.clock import microseconds, moment, span
 from thence.core.nearest import did_you_mean, nearest
 from thence.core.query.comparison import Comparison, FilteredEvent
 from thence.core.query.where import COMPARISONS_MAX, parse
-from thence.core.times import microseconds, moment, span
 from thence.core.values.payload import is_utf8
 from thence.errors import InvalidFilter
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from thence.core.event import Event
 from thence.core.nearest import nearest
-from thence.core.values.causes import parse_cause
+from thence.core.values.new_event import parse_cause
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import AmbiguousId, EventNotFound
 

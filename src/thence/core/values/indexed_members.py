@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.decoding import taken
+from thence.core.values.codec import taken
 from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 
 

@@ -29,6 +29,16 @@ def is_type_name(event_type: object) -> bool:
     return 0 < len(event_type) <= TYPE_CHARACTERS_MAX and event_type.isprintable()
 
 
+def printable(text: str) -> str:
+    """Returns a text with what moves a cursor, begins a line or is no character escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in text
+    )
+
+
 def is_scalar(value: Any) -> bool:
     """Reports quickly that a value needs no check; False when unsure."""
     kind = type(value)

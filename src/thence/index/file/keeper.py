@@ -26,9 +26,16 @@ from thence.index.tables.segment_snapshot import (
     present,
     snapshots,
 )
-from thence.log.storage.disk import NOTHING, NOWHERE, Disk, FileState, monotonic_ns, noise_bits
+from thence.log.storage.disk import (
+    NOTHING,
+    NOWHERE,
+    Disk,
+    FileState,
+    durability_on,
+    monotonic_ns,
+    noise_bits,
+)
 from thence.log.storage.disk_errors import DiskError, reading
-from thence.log.storage.durability import durability_on
 from thence.log.storage.identity import read_info
 from thence.log.storage.segment import own_folder
 

@@ -20,10 +20,10 @@ from zlib import crc32
 
 import msgspec
 
+from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.core.sentences.table import COLUMNS, row_of
-from thence.core.times import microseconds
 from thence.errors import ExtraMissing, InvalidCursor, InvalidFilter
 
 if TYPE_CHECKING:

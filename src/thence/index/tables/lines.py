@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from thence.core.event import Event
-from thence.core.values.codec import LINE_START, have_valid_crcs, parse
-from thence.core.values.decoding import parsed
+from thence.core.values.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.tables.segment_snapshot import Stale
 from thence.log.storage.disk import Disk, FileId

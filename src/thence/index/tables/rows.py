@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from thence.core.clock import microseconds
 from thence.core.event import Event
-from thence.core.times import microseconds
 from thence.core.values.codec import BadLine, have_valid_crcs
 from thence.core.values.indexed_members import IndexedMembers, entries, entry_of
 from thence.core.values.payload import storable

@@ -17,10 +17,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.values.causes import parse_cause
-from thence.core.values.codec import BadLine, Essence, decode_essence, have_valid_crcs
-from thence.core.values.decoding import taken
+from thence.core.values.codec import BadLine, Essence, decode_essence, have_valid_crcs, taken
 from thence.core.values.digests import same_event_key
+from thence.core.values.new_event import parse_cause
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import DamageRecord
 from thence.log.crash.opening_report import durable_seq

@@ -19,7 +19,7 @@ from thence.log.storage.segment import segments
 from thence.log.storage.tail_recovery import lines_backwards
 
 if TYPE_CHECKING:
-    from thence.core.values.guard import Unchanged
+    from thence.core.values.new_event import Unchanged
 
 
 class Condition(NamedTuple):

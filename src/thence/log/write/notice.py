@@ -8,7 +8,7 @@ from threading import get_ident, main_thread
 from typing import Any
 
 from thence.core.values.codec import Draft, Members, draft
-from thence.core.values.payload import repair
+from thence.core.values.payload import printable, repair
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage_record import OPENING_SOURCE
 from thence.log.storage.process_state import new_id, now
@@ -129,7 +129,7 @@ def _text(word: str, facts: Mapping[str, Any]) -> str:
     error = facts.get("error")
     text = word if error is None else f"{word}: {error}"
     rest = ", ".join(f"{name} {_shown(facts[name])}" for name in facts if name != "error")
-    return f"{text} ({rest})" if rest else text
+    return printable(f"{text} ({rest})" if rest else text)
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,7 @@ A failed sync is never tried again, because a second one could report a false su
 segment is renamed, and its part that is not known to be on the device is copied to the next.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from thence.errors import OutcomeUnknown, ThenceError
 from thence.log.crash.opening_report import OpeningReport
 from thence.log.crash.openings import OpeningFile
 from thence.log.storage.append_lock import WAIT_S, AppendLock
-from thence.log.storage.disk import NOWHERE, Disk, FileId, wall_ns
+from thence.log.storage.disk import NOWHERE, READ_BYTES, Disk, FileId, wall_ns, warnings
 from thence.log.storage.disk_errors import DiskError, append_error, poisoned_error, sync_error
-from thence.log.storage.durability import warnings
 from thence.log.storage.identity import identity_file, known_node_id
 from thence.log.storage.numbering import Numbering
 from thence.log.storage.segment import (
@@ -31,6 +30,7 @@ from thence.log.storage.segment import (
     current_path,
     fitting,
     own_folder,
+    segments,
 )
 from thence.log.storage.tail_recovery import (
     cut_broken_write,
@@ -45,7 +45,6 @@ from thence.log.write.append_conditions import (
     merged,
     verdicts,
 )
-from thence.log.write.failed_sync import are_behind, copy_lines, regions, write_again
 
 Notice = Callable[..., Draft]
 Report = Callable[[str, Mapping[str, Any]], None]
@@ -397,3 +396,52 @@ class SegmentWriter:
     def _require_open(self) -> int:
         assert self._descriptor is not None
         return self._descriptor
+
+
+def copy_lines(disk: Disk, source: int, start: int, target: int) -> int:
+    """Copies the complete lines behind an offset to the end of another file; not synced.
+
+    Returns the end offset of the source. An incomplete line at its end is counted but not
+    copied.
+    """
+    carry = b""
+    while block := disk.read_at(source, start + len(carry), READ_BYTES):
+        data = carry + block
+        lines_end = data.rfind(b"\n") + 1
+        disk.write_all(target, data[:lines_end])
+        start, carry = start + lines_end, data[lines_end:]
+    return start + len(carry)
+
+
+def are_behind(
+    disk: Disk, folder: Path, written: Collection[bytes | ThenceError], file: FileId
+) -> bool:
+    """Reports whether all lines of a batch, newlines included, are in segments behind a file."""
+    missing = {line for line in written if isinstance(line, bytes)}
+    for path in reversed(segments(disk, folder)):
+        descriptor = disk.open_read(path)
+        try:
+            found, size = disk.file_id(descriptor)
+            if found == file or not missing:
+                break
+            for line in disk.read_at(descriptor, 0, size).splitlines(keepends=True):
+                missing.discard(line)
+        finally:
+            disk.close(descriptor)
+    return not missing
+
+
+def write_again(disk: Disk, descriptor: int, known: Sequence[AlreadyStored]) -> int:
+    """Writes stored lines at the end of another segment; returns their size in bytes."""
+    data = b"".join(stored.line for stored in known)
+    disk.write_all(descriptor, data)
+    return len(data)
+
+
+def regions(known: Sequence[AlreadyStored]) -> Iterator[dict[str, object]]:
+    """Yields the facts of a notice for each file that holds some of these lines."""
+    for file in dict.fromkeys(stored.file for stored in known):
+        there = [stored for stored in known if stored.file == file]
+        offset = min(stored.offset for stored in there)
+        end = max(stored.offset + len(stored.line) for stored in there)
+        yield {"file": file, "offset": offset, "bytes": end - offset}

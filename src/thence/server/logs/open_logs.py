@@ -15,7 +15,7 @@ from typing import Unpack
 from thence.answers import Answers
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.core.values.causes import id_of
+from thence.core.values.new_event import id_of
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file import lookup
 from thence.index.file.build_costs import Builds

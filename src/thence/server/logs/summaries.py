@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.tally import count_events
-from thence.core.times import microseconds
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from thence.core.clock import microseconds
 from thence.core.sentences.table import INTEGER_MAX
-from thence.core.times import microseconds
 from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:

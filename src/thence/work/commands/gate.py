@@ -1,6 +1,6 @@
 """`thence work gate`: creates a gate of a package, and sets its result."""
 
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, Refused
 from thence.replica import new_id
 from thence.work.board.gates import REVIEWS, gate_change

@@ -1,6 +1,6 @@
 """`thence work implement`: claims a package and makes its worktree."""
 
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, Refused
 from thence.work.board.state import DOING, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES

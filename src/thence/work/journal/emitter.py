@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.causes import cause_ids
+from thence.core.values.new_event import cause_ids
 from thence.replica import new_id, now
 from thence.work.journal.store import WorkEvent
 from thence.work.vcs.locks import held

@@ -23,10 +23,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.causes import Causes
 from thence.core.values.codec import LINE_BYTES_MAX, numbers
-from thence.core.values.guard import Unchanged
-from thence.core.values.new_event import NewEvent
+from thence.core.values.new_event import Causes, NewEvent, Unchanged
 from thence.core.values.vocabulary import WORK, work_subject
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
 from thence.inspection.log_folder import own_folder, redactions_of

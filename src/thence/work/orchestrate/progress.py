@@ -6,7 +6,7 @@ Package tasks share it by the protocol `TaskHost`.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from thence.core.times import microseconds
+from thence.core.clock import microseconds
 from thence.errors import HeadsMoved
 from thence.replica import now
 from thence.work.board.rounds import Round

@@ -17,8 +17,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from thence.core.clock import timestamp_of
-from thence.core.times import microseconds
+from thence.core.clock import microseconds, timestamp_of
 from thence.core.values.payload import is_utf8
 from thence.work.naming import is_wp_id
 from thence.work.plan.prose import MarkdownLine, lines_of

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from thence.core.event import Event
-from thence.core.values.guard import Unchanged
+from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.errors import (
     GitFailed,
