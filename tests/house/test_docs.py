@@ -196,3 +196,15 @@ def test_each_decision_has_its_own_number():
     numbers = [int(name[:4]) for name in names if re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", name)]
     assert len(numbers) == len(names)
     assert len(set(numbers)) == len(numbers)
+
+
+def test_ci_begins_with_the_two_commands_of_the_readme_in_a_fresh_clone_and_an_empty_home():
+    readme, run = ((ROOT / name).read_text() for name in ("README.md", ".ci/run"))
+    commands = re.findall(r"^(make \w+) +#", readme, re.MULTILINE)
+    lines = [line for line in run.splitlines() if line and not line.startswith("#")]
+    first = lines.index(commands[0])
+    assert lines[first : first + 2] == commands
+    assert not [line for line in lines[:first] if "make" in line.split()]
+    before = "\n".join(lines[:first])
+    assert 'git clone --quiet . "$place/thence"' in before
+    assert 'HOME="$place/home" PIP_NO_CACHE_DIR=1' in before
