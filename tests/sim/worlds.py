@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.sim.test_again import killed as died
 from tests.sim.test_again import told
 from tests.sim.toys import config
 
@@ -204,26 +205,15 @@ def history(folder: Path) -> tuple[str, list[Any]]:
     return content_hash(own), [event for event in told(folder) if ".checkpoint." not in event[1]]
 
 
-def in_child(play: Any) -> int:
-    """Plays in a forked process, which may kill itself; returns its wait status."""
-    child = os.fork()
-    if not child:
-        try:
-            play()
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-
 def faults(seed: int, root: Path) -> list[str]:
     """Plays one world in all three ways; returns what was not the same, and where."""
     world, fuse = World(seed), Fuse()
     whole = world.orchestrator(root, "whole", fuse).run()
     expected = history(whole.output_dir)
-    found = []
+    differences = []
     again = replay(whole.output_dir, **world.components(Fuse()))
     if again.step:
-        found.append(f"replay: {again.step}: {again.difference}")
+        differences.append(f"replay: {again.step}: {again.difference}")
     calls = 1 + int(world.instant * fuse.count)
     # an answer from outside is drawn anew in a run of its own: the recorded ones are taken along
     killed = world.orchestrator(root, "killed", Fuse(calls))
@@ -231,28 +221,26 @@ def faults(seed: int, root: Path) -> list[str]:
     if outcomes.exists():
         (root / "killed" / "outcomes.jsonl").write_bytes(outcomes.read_bytes())
     killed.close()
-    status = in_child(lambda: resume(root / "killed", **world.components(Fuse(calls))).run())
-    if not os.WIFSIGNALED(status):
-        return [*found, "was not killed"]
+    died(lambda: resume(root / "killed", **world.components(Fuse(calls))).run())
     log = root / "killed" / "events.jsonl"
     if world.is_cut and log.exists():  # what the disk had not got yet is gone
         os.truncate(log, int(log.stat().st_size * world.cut))
     result = resume(root / "killed", **world.components(Fuse())).run()
     if result.final_state != whole.final_state:
-        found.append("resumed: another final state")
+        differences.append("resumed: another final state")
     resumed = history(root / "killed")
     if resumed[0] != expected[0]:
-        found.append("resumed: another content hash")
+        differences.append("resumed: another content hash")
     for then, now in zip(expected[1], resumed[1], strict=False):
         if then != now:
-            found.append(f"resumed: {then} became {now}")
+            differences.append(f"resumed: {then} became {now}")
             break
     if len(resumed[1]) != len(expected[1]):
-        found.append(f"resumed: {len(resumed[1])} events, not {len(expected[1])}")
+        differences.append(f"resumed: {len(resumed[1])} events, not {len(expected[1])}")
     again = replay(root / "killed", **world.components(Fuse()))
     if again.step:
-        found.append(f"replay of the resumed: {again.step}: {again.difference}")
-    return found
+        differences.append(f"replay of the resumed: {again.step}: {again.difference}")
+    return differences
 
 
 def main(arguments: list[str]) -> int:
