@@ -177,7 +177,7 @@ def _write_events(out: Output, result: "Difference", logs: tuple[_Log, _Log]) ->
         for pair in pairs[:most]:
             _write_sides(out, logs, pair)
         if len(pairs) > most:
-            hint = "; --json lists more" if out.is_verbose else "; -v shows more"
+            hint = "" if out.is_verbose else "; -v shows more"
             out.write(f"  {counted(len(pairs) - most, 'more event')}{hint}")
 
 

@@ -23,7 +23,7 @@ from thence.server.routes.parameters import Parameters
 from thence.server.state import ServerState, served
 from thence.server.workers import ClientGone
 
-# both logs are held in memory, at about four bytes per byte: half a gigabyte at most
+# both logs are held in memory, at about five bytes per byte: 640 MiB at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
 
 
