@@ -9,19 +9,17 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from bench.coldstart import PROGRAM
-from thence.core.diff.alignment import aligned
-from thence.core.diff.content import are_same, decode_content
+from thence.core.diff.alignment import ALONE, LogSide, aligned, side
+from thence.core.diff.content import is_same
 from thence.core.diff.difference import difference
-from thence.core.diff.log_side import LogSide, is_in_order, laid_out
 from thence.core.ids import id_source
-from thence.core.values.codec import Members, draft, have_valid_crcs, stamper, taken
+from thence.core.values.codec import Members, draft, stamper
 from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
-from thence.inspection.intact import intact_side
 from thence.log.read.opening import prepare
-from thence.log.read.reader import blocks
+from thence.log.read.reader import all_events
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import current_path
 
@@ -114,51 +112,29 @@ def _parts(a: Path, b: Path) -> dict[str, float]:
     gc.collect()
     gc.disable()  # as the command does
     try:
-        one, other = _laid_out(a, seconds), _laid_out(b, seconds)
+        one, other = (_laid_out(folder, seconds) for folder in (a, b))
         start = time.process_time()
-        of_a = aligned(one, other)
+        partners = aligned(one, other)
         seconds["finding pairs"] = time.process_time() - start
-        pairs = [(x, y) for x, y in enumerate(of_a) if y >= 0]
+        pairs = [(x, y) for x, y in enumerate(partners) if y != ALONE]
         start = time.process_time()
-        are_same([one.contents[x] for x, _ in pairs], [other.contents[y] for _, y in pairs])
+        _ = [is_same(one.events[x], other.events[y]) for x, y in pairs]
         seconds["comparing pairs"] = time.process_time() - start
         start = time.process_time()
         difference(one, other)
         whole = time.process_time() - start
     finally:
         gc.enable()
-    known = seconds["finding pairs"] + seconds["comparing pairs"]
-    return {**seconds, "the first divergence, what follows": whole - known}
+    parts = seconds["finding pairs"] + seconds["comparing pairs"]
+    return {**seconds, "the first divergence, what follows": whole - parts}
 
 
 def _laid_out(folder: Path, seconds: defaultdict[str, float]) -> LogSide:
-    """Reads one log step by step, as `log.intact` does."""
-    told = []
-    before = time.process_time()
-
-    def note(name: str) -> None:
-        nonlocal before
-        now = time.process_time()
-        seconds[name] += now - before
-        before = now
-
-    for block in blocks(OS_DISK, folder):
-        lines = block.data.split(b"\n")
-        note("reading, splitting")
-        assert have_valid_crcs(lines)
-        note("checksums")
-        found = taken(block.data, lines, decode_content)
-        assert found is not None
-        told += found
-        note("decoding")
-    assert is_in_order(told)
-    note("order")
-    laid_out(told, _no_event, PLAIN)
-    note("causes")
-    whole = intact_side(OS_DISK, folder, PLAIN)
-    assert whole is not None
-    return whole
-
-
-def _no_event(place: int) -> NoReturn:
-    raise AssertionError(f"a notice at {place}")
+    """Reads one log and lays it out."""
+    start = time.process_time()
+    events = all_events(OS_DISK, folder, PLAIN)
+    seconds["reading"] += time.process_time() - start
+    start = time.process_time()
+    laid = side(events)
+    seconds["order, causes"] += time.process_time() - start
+    return laid

@@ -17,23 +17,14 @@ from tests.events import (
     stamped,
 )
 
-from thence.core.diff import content
-from thence.core.diff.difference import difference
-from thence.core.diff.difference_json import as_json
-from thence.core.diff.log_side import side
+from thence.core.diff.alignment import side
+from thence.core.diff.content import contrast, is_same
+from thence.core.diff.difference import as_json, difference
 
 
 def foreign(payload, **members):
     line = {"event_id": new_id(), "event_type": "note", "payload": payload, **members}
     return event_of(json.dumps(line).encode())
-
-
-def is_same(a, b):
-    return content.are_same([content.content_of(a)], [content.content_of(b)]) == [True]
-
-
-def contrast(a, b):
-    return content.contrast(content.content_of(a), content.content_of(b))
 
 
 def paths(a, b):

@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 import msgspec
+import pytest
 from hypothesis import given
 from tests.core.twins import (
     Told,
@@ -16,15 +17,17 @@ from tests.core.twins import (
     twins,
 )
 from tests.events import drafted, event_of, line_of, new_id, stamped
+from tests.sim.toys import SCENARIO
 
-from thence.core.diff.alignment import ALONE, aligned
-from thence.core.diff.difference import Difference
+from thence.core.diff.alignment import ALONE, aligned, side
+from thence.core.diff.difference import Difference, as_json
 from thence.core.diff.difference import difference as of_sides
-from thence.core.diff.difference_json import as_json
-from thence.core.diff.log_side import side
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM
+from thence.sim import SimulationOrchestrator, open_run
+
+TURNS = 12
 
 
 def difference(a, b):
@@ -42,7 +45,7 @@ class Whole(NamedTuple):
 
 def whole(found: Difference) -> Whole:
     """Returns the events that a difference tells of."""
-    a, b = found.a.event_at, found.b.event_at
+    a, b = found.a.events.__getitem__, found.b.events.__getitem__
     return Whole(
         [(a(x), b(y)) for x, y in found.aligned],
         [(a(x), b(y)) for x, y in found.changed],
@@ -93,7 +96,7 @@ def test_difference_is_that_of_plain_slow_means(logs):
     left, right = side(a), side(b)
     partners = aligned(left, right)
     of_a = {
-        left.event_at(x).event_id: right.event_at(y).event_id
+        left.events[x].event_id: right.events[y].event_id
         for x, y in enumerate(partners)
         if y != ALONE
     }
@@ -269,7 +272,6 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
     a = log_of([Told("p", n) for n in range(5)])
     b = log_of([Told("p", 0, actor="ada"), Told("q", 1)])
     found = difference(a, b)
-    last = (None, stored(b)[1])
     whole = {
         "same": 0,
         "changed": 1,
@@ -291,30 +293,16 @@ def test_json_holds_the_stored_lines_and_no_more_than_its_limit():
                 "a": stored(a)[0],
                 "b": stored(b)[0],
                 "differs": [{"path": "actor", "b": "ada"}],
-                "roots": [0],
             }
         ],
         "only_a_events": stored(a[1:]),
         "only_b_events": stored(b[1:]),
-        "only_a_roots": [[n] for n in range(1, 5)],
-        "only_b_roots": [[5]],
-        "roots": [
-            {
-                "a": x,
-                "b": y,
-                "differs": [{"path": "actor", "b": "ada"}] if x and y else [],
-                **dict.fromkeys(("changed", "only_a", "only_b", "unchanged"), 0),
-            }
-            for x, y in (*zip(stored(a), [stored(b)[0]] + [None] * 4, strict=True), last)
-        ],
-        "roots_total": 6,
         "truncated": False,
     }
     assert json_of(found) == json_of(found, limit=4) == whole
     assert json_of(found, limit=2) == {
         **whole,
         "only_a_events": stored(a[1:3]),
-        "only_a_roots": [[1], [2]],
         "truncated": True,
     }
     assert json_of(difference([], []))["first"] is None
@@ -348,3 +336,66 @@ def test_json_tells_of_causes_that_the_other_log_lacks_or_has_otherwise():
         {"event": stored(b)[0], "other": a[1].event_id, "changed": True, "shared": False},
         {"event": stored(b)[1], "other": None, "changed": False, "shared": False},
     ]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A function that plays the shipped scenario, altered or not, and returns its events."""
+    root = tmp_path_factory.mktemp("runs")
+
+    def play(alter=None):
+        run = SimulationOrchestrator(
+            SCENARIO, output_root=root, verbosity="DETAIL", max_turns=TURNS
+        )
+        run.run(alter=alter)
+        with open_run(run.output_dir) as read:
+            return read.log.events()
+
+    return play
+
+
+def reached_by_first(result: Difference):
+    """Finds the places in A and in B that the first divergence led to, until nothing changes."""
+    first, changed = result.first, dict(result.changed)
+    in_a = {x for x, event in enumerate(result.a.events) if event is first.a}
+    in_b = {y for y, event in enumerate(result.b.events) if event is first.b}
+    before = -1
+    while (size := len(in_a) + len(in_b)) != before:
+        before = size
+        for of, places in ((result.a, in_a), (result.b, in_b)):
+            places |= {at for at, causes in enumerate(of.causes) if places & set(causes)}
+        in_a |= {x for x, y in changed.items() if y in in_b}
+        in_b |= {y for x, y in changed.items() if x in in_a}
+    return in_a, in_b
+
+
+@pytest.mark.promise("O6")
+def test_altered_state_is_first_and_led_to_all_that_its_run_does_otherwise(played):
+    events = played()
+    stocks = [
+        event
+        for event in events
+        if event.event_type == "STATE" and event.payload["variable_name"].startswith("stock_")
+    ]
+    for event in stocks[5:60:18]:
+        details = event.payload
+        value = next(n for n in (3, 4, 5) if n not in (details["old_value"], details["new_value"]))
+        result = difference(events, played({event.step: value}))
+        first = result.first
+        assert first.a.step == first.b.step == event.step
+        assert [(member.path, member.b) for member in first.differs] == [
+            ("details.new_value", value)
+        ]
+        in_a, in_b = reached_by_first(result)
+        assert {x for x, _ in result.changed} | set(result.only_a) <= in_a
+        assert {y for _, y in result.changed} | set(result.only_b) <= in_b
+        assert len(in_a) > len(result.changed) + len(result.only_a)
+
+
+def test_decision_that_was_left_out_is_first_and_has_no_other_side(played):
+    events = played()
+    (event,) = (event for event in events if event.step == "1.decide.ada.0")
+    result = difference(events, played({event.step: None}))
+    first = result.first
+    assert (first.a.step, first.b, first.differs) == (event.step, None, ())
+    assert len(result.only_a) > 1

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from tests.events import NODE, drafted, event_of, new_id, stamped
 
-from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 
 
@@ -126,8 +125,3 @@ def causes_of(events: Sequence[Event]) -> dict[str, list[str]]:
 def effects_of(events: Sequence[Event]) -> dict[str, list[str]]:
     """Maps ids to the events that name them."""
     return {e.event_id: [o.event_id for o in events if e.event_id in o.caused_by] for e in events}
-
-
-def events_of(laid: LogSide) -> list[Event]:
-    """Lists the events of a log that is laid out."""
-    return [laid.event_at(place) for place in range(len(laid.contents))]

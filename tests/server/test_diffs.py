@@ -15,9 +15,8 @@ from tests.server.conftest import Shop
 from tests.server.runs import make_run, stored
 from tests.server.serving import Serving, serving
 
-from thence.core.diff.difference import difference
-from thence.core.diff.difference_json import as_json
-from thence.core.diff.log_side import side
+from thence.core.diff.alignment import side
+from thence.core.diff.difference import as_json, difference
 from thence.server.routes.diffs import LOG_BYTES_MAX
 from thence.sim import EventWriter, VerbosityLevel, create_state_event
 

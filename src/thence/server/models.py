@@ -208,19 +208,6 @@ class ChangedEvent(BaseModel):
     a: StoredEvent
     b: StoredEvent
     differs: list[Differing]
-    roots: list[int] = Field(description="What it is or what led to it, as indices of roots.")
-
-
-class DifferenceRoot(BaseModel):
-    """A difference that no other one led to, and the number of events in its cone by kind."""
-
-    a: StoredEvent | None
-    b: StoredEvent | None
-    differs: list[Differing]
-    changed: int = Field(ge=0, description="Events in both that differ because of it.")
-    only_a: int = Field(ge=0)
-    only_b: int = Field(ge=0)
-    unchanged: int = Field(ge=0, description="Events in its cone that are the same in both.")
 
 
 class DiffAnswer(BaseModel):
@@ -236,10 +223,6 @@ class DiffAnswer(BaseModel):
     changed_events: list[ChangedEvent]
     only_a_events: list[StoredEvent]
     only_b_events: list[StoredEvent]
-    only_a_roots: list[list[int]] = Field(description="The roots of each of only_a_events.")
-    only_b_roots: list[list[int]]
-    roots: list[DifferenceRoot] = Field(description="The first 100 of roots_total.")
-    roots_total: int = Field(ge=0)
     truncated: bool
 
 

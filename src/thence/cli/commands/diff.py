@@ -1,4 +1,4 @@
-"""The command `diff`: the first difference of two logs, and the roots of all."""
+"""The command `diff`: where two logs part first, and what came of it."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,18 +10,17 @@ from thence.cli.output import Output, current
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from thence.core.diff.alignment import LogSide
     from thence.core.diff.content import DifferingMember
     from thence.core.diff.difference import CauseOnSide, Difference, FirstDifference
-    from thence.core.diff.log_side import LogSide
-    from thence.core.diff.roots import Roots
+    from thence.core.event import Event
     from thence.core.values.vocabulary import Vocabulary
 
 # the most differences, and the most causes, shown without -v
 SHOWN_MAX = 10
-# the most roots, and the most differences of each, shown without -v, and with it
-ROOTS_SHOWN_MAX = 5
-SHOWN_OF_ROOT_MAX = 3
-SHOWN_OF_ROOT_MAX_VERBOSE = 1_000
+# the most events that differ shown without -v, and with it, in each of the three lists
+EVENTS_SHOWN_MAX = 3
+EVENTS_SHOWN_MAX_VERBOSE = 1_000
 NAME_COLUMNS_MAX = 36
 VALUE_CHARACTERS_MAX = 200
 
@@ -43,70 +42,57 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     """Show where two logs part, and what came of it.
 
     A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown
-    with its causes in both, and how many later events follow from it. Then come the roots, which
-    no other difference led to, with what changed because of each; -v lists all of that. Events are
-    known by their step where both have one, else by type, subject, payload and causes. Exit code
-    0 means that the logs hold the same, 3 that they differ.
+    with its causes in both, and how many later events follow from it. Then come the events that
+    differ; -v lists all. Events are known by their step where both logs have steps, else by type,
+    subject, payload and causes. Exit code 0 means that the logs hold the same, 3 that they differ.
     """
     import gc
 
     from thence.cli.exit_codes import DAMAGED
-    from thence.core.diff.difference import difference
-    from thence.core.diff.difference_json import as_json
+    from thence.core.diff.difference import as_json, difference
 
     out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
     side_a, vocabulary_a = _read(out, a)
     side_b, vocabulary_b = _read(out, b)
-    found = difference(side_a, side_b)
+    result = difference(side_a, side_b)
     if is_json:
-        out.json(as_json(found))
+        out.json(as_json(result))
     else:
-        _write_difference(out, found, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))
-    out.keep(found)
-    return 0 if found.is_empty else DAMAGED
+        _write_difference(out, result, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))
+    out.keep(result)
+    return 0 if result.is_empty else DAMAGED
 
 
 def _read(out: Output, log: str) -> "tuple[LogSide, Vocabulary]":
-    """Reads an intact log by the fast path; any other log as every command does."""
-    from thence.cli.shared.locate import find_log
     from thence.cli.shared.opened import open_for_reading
-    from thence.core.diff.log_side import side
-    from thence.inspection.intact import intact_side
-    from thence.log.storage.disk import OS_DISK
-    from thence.log.storage.disk_errors import reading
-    from thence.replica import open_log
+    from thence.core.diff.alignment import side
 
-    with open_log(find_log(out, log), create=False) as replica:
-        with reading(replica.folder):
-            intact = intact_side(OS_DISK, replica.folder, replica.vocabulary)
-        if intact is not None:
-            return intact, replica.vocabulary
-    with open_for_reading(out, log) as replica:
-        return side(replica.read()), replica.vocabulary
+    with open_for_reading(out, log, by_index=False) as replica:
+        return side(replica.arrived()), replica.vocabulary
 
 
-def _write_difference(out: Output, found: "Difference", logs: tuple[_Log, _Log]) -> None:
+def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
     from thence.cli.shared.render import counted, wrapped
 
-    same = len(found.aligned) - len(found.changed)
-    if found.first is None:
+    same = len(result.aligned) - len(result.changed)
+    if result.first is None:
         out.write(f"A and B say the same: {counted(same, 'event')}.")
     else:
-        text = f"{counted(same, 'event')} the same in A and B, {len(found.changed):,} changed, "
-        text += f"{len(found.only_a):,} only in A, {len(found.only_b):,} only in B."
+        text = f"{counted(same, 'event')} the same in A and B, {len(result.changed):,} changed, "
+        text += f"{len(result.only_a):,} only in A, {len(result.only_b):,} only in B."
         out.write(*wrapped(text, out.width))
-        _write_types(out, found)
-        commands = _write_divergence(out, found.first, logs)
-        _write_roots(out, found, logs)
+        _write_types(out, result)
+        commands = _write_divergence(out, result.first, logs)
+        _write_events(out, result, logs)
         out.write("", *(("next: " if n == 0 else "      ") + c for n, c in enumerate(commands)))
-    notices = found.a.notices + found.b.notices
+    notices = result.a.notices + result.b.notices
     if notices:
         verb = "is" if notices == 1 else "are"
         out.notice(f"{counted(notices, 'notice')} of the logs themselves {verb} not compared")
 
 
-def _write_types(out: Output, found: "Difference") -> None:
+def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
     from thence.cli.output import plain
     from thence.cli.shared.render import counted
@@ -114,9 +100,9 @@ def _write_types(out: Output, found: "Difference") -> None:
     from thence.core.sentences.wording import clipped
 
     tallies = {
-        "changed": _types(found.a, [x for x, _ in found.changed]),
-        "only in A": _types(found.a, found.only_a),
-        "only in B": _types(found.b, found.only_b),
+        "changed": _types(result.a, [x for x, _ in result.changed]),
+        "only in A": _types(result.a, result.only_a),
+        "only in B": _types(result.b, result.only_b),
     }
     total: dict[str, int] = {}
     for tally in tallies.values():
@@ -131,20 +117,20 @@ def _write_types(out: Output, found: "Difference") -> None:
         out.write(f"  {clipped(plain(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
     if len(shown) < len(names):
         out.write(f"  {counted(len(names) - len(shown), 'more type')}; -v shows all")
-    _note_missing_types(out, found, tallies)
+    _note_missing_types(out, result, tallies)
 
 
 def _types(of: "LogSide", positions: "Iterable[int]") -> dict[str, int]:
     from collections import Counter
 
-    return Counter([of.contents[position].event_type for position in positions])
+    return Counter([of.events[position].event_type for position in positions])
 
 
 def _note_missing_types(
-    out: Output, found: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
+    out: Output, result: "Difference", tallies: "Mapping[str, Mapping[str, int]]"
 ) -> None:
     """Notes types that one log lacks: as a rule it was written with less verbosity."""
-    pairs = _types(found.a, [x for x, _ in found.aligned])
+    pairs = _types(result.a, [x for x, _ in result.aligned])
     for letter, other in (("A", "B"), ("B", "A")):
         present = pairs.keys() | tallies[f"only in {letter}"].keys()
         missing = sorted(tallies[f"only in {other}"].keys() - present)
@@ -174,72 +160,36 @@ def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _
     return commands
 
 
-def _write_roots(out: Output, found: "Difference", logs: tuple[_Log, _Log]) -> None:
-    """Writes each root with both sides, and what came of it: changed, or the same."""
-    from thence.cli.shared.render import counted, wrapped
-    from thence.core.diff.roots import roots_of
+def _write_events(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
+    """Writes the first events that differ: those in both logs, then those in one alone."""
+    from thence.cli.shared.render import counted
 
-    roots = roots_of(found)
-    out.write("", f"{counted(roots.total, 'root')}, which no other difference led to")
-    shown = len(roots.roots) if out.is_verbose else ROOTS_SHOWN_MAX
-    for index, root in enumerate(roots.roots[:shown]):
-        digits = len(str(min(shown, len(roots.roots))))
-        indent = " " * (digits + 4)
-        sides = _sides(found, root.a, root.b, logs)
-        for number, line in enumerate(sides):
-            first = f"  {index + 1:>{digits}}  " if number == 0 else indent
-            _write_side(out, line, first)
-        _write_changed(out, found, roots, index, indent, logs)
-        text = f"later in its cone, the same in both: {counted(root.unchanged, 'event')}"
-        out.write(*wrapped(text, out.width, indent))
-    if roots.total > shown:
-        rest = "" if out.is_verbose else "; -v shows them"
-        out.write(f"  {counted(roots.total - min(shown, len(roots.roots)), 'more root')}{rest}")
+    a, b = result.a.events, result.b.events
+    lists: dict[str, list[tuple[Event | None, Event | None]]] = {
+        "changed": [(a[x], b[y]) for x, y in result.changed],
+        "only in A": [(a[x], None) for x in result.only_a],
+        "only in B": [(None, b[y]) for y in result.only_b],
+    }
+    most = EVENTS_SHOWN_MAX_VERBOSE if out.is_verbose else EVENTS_SHOWN_MAX
+    for name, pairs in lists.items():
+        if pairs:
+            out.write("", name)
+        for pair in pairs[:most]:
+            _write_sides(out, logs, pair)
+        if len(pairs) > most:
+            hint = "" if out.is_verbose else "; -v shows more"
+            out.write(f"  {counted(len(pairs) - most, 'more event')}{hint}")
 
 
-def _write_changed(
-    out: Output,
-    found: "Difference",
-    roots: "Roots",
-    index: int,
-    indent: str,
-    logs: tuple[_Log, _Log],
+def _write_sides(
+    out: Output, logs: tuple[_Log, _Log], events: "tuple[Event | None, Event | None]"
 ) -> None:
-    """Counts what differs because of a root, and writes both sides of the first of it."""
-    from itertools import islice
-
+    """Writes the sentence of an event in each log that holds it."""
     from thence.cli.shared.render import wrapped
 
-    root = roots.roots[index]
-    counts = {"in both": root.changed, "only in A": root.only_a, "only in B": root.only_b}
-    parts = [f"{count:,} {kind}" for kind, count in counts.items() if count]
-    text = f"changed because of it: {', '.join(parts) or 'nothing'}"
-    out.write(*wrapped(text, out.width, indent))
-    most = SHOWN_OF_ROOT_MAX_VERBOSE if out.is_verbose else SHOWN_OF_ROOT_MAX
-    for x, y in islice(roots.changed_by(index, found), most):
-        for number, line in enumerate(_sides(found, x, y, logs)):
-            _write_side(out, line, f"{indent}{'- ' if number == 0 else '  '}")
-
-
-def _sides(
-    found: "Difference", x: int | None, y: int | None, logs: tuple[_Log, _Log]
-) -> list[tuple[str, str]]:
-    """Returns the letter and the sentence of an event in each log."""
-    events = (
-        None if x is None else found.a.event_at(x),
-        None if y is None else found.b.event_at(y),
-    )
-    return [
-        (log.letter, "no such event" if event is None else log.vocabulary.sentence(event))
-        for log, event in zip(logs, events, strict=True)
-    ]
-
-
-def _write_side(out: Output, side: tuple[str, str], indent: str) -> None:
-    from thence.cli.shared.render import wrapped
-
-    letter, sentence = side
-    out.write(*wrapped(sentence, out.width, f"{indent}{letter}  "))
+    for log, event in zip(logs, events, strict=True):
+        if event is not None:
+            out.write(*wrapped(log.vocabulary.sentence(event), out.width, f"  {log.letter}  "))
 
 
 def _write_differing(out: Output, differs: "Sequence[DifferingMember]") -> None:
@@ -249,8 +199,8 @@ def _write_differing(out: Output, differs: "Sequence[DifferingMember]") -> None:
         return
     out.write("", "what differs")
     shown = differs if out.is_verbose else differs[:SHOWN_MAX]
-    for each in shown:
-        text = f"{each.path}: {_value(each.a)} in A, {_value(each.b)} in B"
+    for place in shown:
+        text = f"{place.path}: {_value(place.a)} in A, {_value(place.b)} in B"
         out.write(*wrapped(text, out.width, "  ", "    "))
     if len(shown) < len(differs):
         out.write(f"  {counted(len(differs) - len(shown), 'more place')}; -v shows all")

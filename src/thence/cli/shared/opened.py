@@ -11,20 +11,21 @@ from thence.cli.shared.locate import find_log
 from thence.cli.shared.render import counted
 from thence.core.event import Event
 from thence.core.query.lookup import named_by
-from thence.core.values.codec import BadLine, has_valid_crc, parse
-from thence.log.read.reader import raw_lines
+from thence.core.values.codec import BadLine, has_valid_crc, have_valid_crcs, parse
+from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log, open_log
 
 
 @contextmanager
-def open_for_reading(out: Output, log: str | None) -> Iterator[Log]:
+def open_for_reading(out: Output, log: str | None, *, by_index: bool = True) -> Iterator[Log]:
     """Opens the log that a command reads, and closes it.
 
-    Damaged or unfinished lines, which are passed over, are counted on stderr.
+    Damaged or unfinished lines, which are passed over, are counted on stderr: without `by_index`,
+    for a command that asks no index, by reading the log.
     """
     with open_log(find_log(out, log), create=False) as replica:
-        _note_passed_over(out, replica, log)
+        _note_passed_over(out, replica, log, by_index)
         yield replica
 
 
@@ -78,12 +79,12 @@ def _shell_path(path: Path) -> str:
         return shlex.quote(str(absolute))
 
 
-def _note_passed_over(out: Output, replica: Log, log: str | None) -> None:
+def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool) -> None:
     if out.is_quiet:
         return
     from thence.log.storage.segment import strays
 
-    index = replica.answers.index()
+    index = replica.answers.index() if by_index else None
     if index is None:
         damaged, torn = _count_passed_over(replica)
     else:
@@ -101,13 +102,15 @@ def _note_passed_over(out: Output, replica: Log, log: str | None) -> None:
 
 
 def _count_passed_over(replica: Log) -> tuple[int, int]:
-    """Counts the damaged and the unfinished lines of a small log by reading them."""
+    """Counts the damaged and the unfinished lines of a log by reading them."""
     damaged = torn = 0
-    for _, line, is_whole in raw_lines(OS_DISK, replica.folder):
-        if is_whole and has_valid_crc(line):
-            continue
-        if not is_whole:
+    for block in blocks(OS_DISK, replica.folder):
+        lines = block.data.split(b"\n")
+        if not block.is_whole:
             torn += 1
-        elif isinstance(parse(line, replica.vocabulary), BadLine):
-            damaged += 1
+        elif not have_valid_crcs(lines):
+            unverified = (line for line in lines if line and not has_valid_crc(line))
+            damaged += sum(
+                isinstance(parse(line, replica.vocabulary), BadLine) for line in unverified
+            )
     return damaged, torn

@@ -1,227 +1,139 @@
 """The alignment of two logs: pairs of events that correspond to each other.
 
-Where both events have a `step` they are one when it is the same; of a step that a log holds
-several times the n-th is the n-th. Any other two are one when they have the same type, subject
-and payload, and the causes of one are, each by each, the causes of the other. Several that
-are alike are paired so: first those that led to the same, then those with the same members, then
-by total order. So the result depends on no order of the input.
+Where both logs have steps, events that have one correspond when it is the same. All other events
+correspond when they have the same type, subject and payload, and the causes of one are, each by
+each, the causes of the other. Of several that are alike in a log the n-th in total order is the
+n-th of the other log. So the result depends on no order of the input.
+
+Notices of the log are left out; what they caused is put down to what caused them. Causes that
+a log lacks are passed over. Events of other tools may name each other in a circle: of such a
+circle the causes that close it are passed over, walking back from its first event.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from thence.core.diff.content import EventContent, canonical, has_same_bodies, members
-from thence.core.diff.log_side import LogSide
+from thence.core.diff.content import canonical_bodies
+from thence.core.event import Event
+from thence.core.order import totally_ordered
+from thence.core.values.vocabulary import Vocabulary
 
 ALONE = -1
-_Key = Callable[[int], Hashable]
+_Causes = Sequence[Sequence[int]]
+
+
+class LogSide(NamedTuple):
+    """One log laid out for a comparison, without its `notices`, which are counted.
+
+    The events stand in total order, but each behind its causes. `causes` are the places of what
+    each event names.
+    """
+
+    events: Sequence[Event]
+    causes: _Causes
+    notices: int
+
+
+def side(events: Iterable[Event]) -> LogSide:
+    """Returns the side of a log from its events, given in any order."""
+    ordered = totally_ordered(events)
+    notices = {event.event_id: event.caused_by for event in ordered if _is_notice(event)}
+    kept = [event for event in ordered if event.event_id not in notices] if notices else ordered
+    causes = _places_of_causes(kept, notices)
+    if any(max(named, default=ALONE) >= place for place, named in enumerate(causes)):
+        order, causes = _behind_causes(causes)
+        kept = [kept[place] for place in order]
+    return LogSide(kept, causes, len(notices))
 
 
 def aligned(a: LogSide, b: LogSide) -> list[int]:
     """Returns for each event of A the place of its partner in B, ALONE for one without."""
-    pairs = _Pairs(a, b)
-    pairs.join_by_step()
-    pairs.join_by_content()
-    return pairs.of_a
+    has_steps = all(any(event.step is not None for event in of.events) for of in (a, b))
+    numbers: dict[Hashable, int] = {}
+    names_a, names_b = (_names(of, has_steps, numbers) for of in (a, b))
+    place_in_b = {name: place for place, name in enumerate(names_b)}
+    return [place_in_b.get(name, ALONE) for name in names_a]
 
 
-class _Pairs:
-    """The pairs found so far, and the methods that find the others.
+def _names(of: LogSide, by_step: bool, numbers: dict[Hashable, int]) -> list[int]:
+    """Returns a number for each event, the same for two that are a pair.
 
-    `of_a` and `of_b` hold each event's partner. `names_a` and `names_b` give a pair the same
-    number in both logs: its place in A.
+    `numbers` is shared by both logs. An event's key holds the numbers of its causes.
     """
+    names: list[int] = []
+    counts: dict[int, int] = {}
+    for event, causes in zip(of.events, of.causes, strict=True):
+        header = event.header
+        key: Hashable = header.step
+        if key is None or not by_step:
+            named = tuple(sorted({names[cause] for cause in causes}))
+            key = (named, header.event_type, header.subject, *canonical_bodies(event))
+        name = numbers.setdefault(key, len(numbers))
+        count = counts[name] = counts.get(name, 0) + 1
+        if count > 1:
+            name = numbers.setdefault((name, count), len(numbers))
+        names.append(name)
+    return names
 
-    def __init__(self, a: LogSide, b: LogSide) -> None:
-        self.of_a = [ALONE] * len(a.contents)
-        self.of_b = self.names_b = [ALONE] * len(b.contents)
-        self.names_a = [ALONE] * len(a.contents)
-        self._a, self._b = a, b
-        self._contents = _Contents()
-        self._futures: tuple[list[int], list[int]] | None = None
 
-    def join(self, x: int, y: int) -> None:
-        """Makes two events a pair."""
-        self.of_a[x] = y
-        self.of_b[y] = self.names_a[x] = x
+def _is_notice(event: Event) -> bool:
+    words = event.vocabulary
+    return isinstance(words, Vocabulary) and words.notice_kind(event) is not None
 
-    def join_by_step(self) -> None:
-        """Pairs events with the same step."""
-        mine, theirs = ([each.step for each in of.contents] for of in (self._a, self._b))
-        if mine == theirs:  # usually two runs have the same steps in the same order
-            for place, step in enumerate(mine):
-                if step is not None:
-                    self.join(place, place)
-            return
-        found = _counted(theirs)
-        for key, x in _counted(mine).items():
-            if key in found:
-                self.join(x, found[key])
 
-    def join_by_content(self) -> None:
-        """Pairs events that are the same in type, subject, payload and paired causes.
+def _places_of_causes(
+    events: Sequence[Event], notices: Mapping[str, tuple[str, ...]]
+) -> list[Sequence[int]]:
+    """Returns the places of what each event names, and of what notices among it name."""
+    places = {event.header.event_id: place for place, event in enumerate(events)}
+    place_of = places.__getitem__
+    causes: list[Sequence[int]] = []
+    for event in events:
+        named: Iterable[str] = event.header.caused_by
+        if notices and not notices.keys().isdisjoint(named):
+            named = _beyond(named, notices)
+        try:
+            causes.append(list(map(place_of, named)))
+        except KeyError:  # the log lacks one
+            causes.append([places[cause] for cause in named if cause in places])
+    return causes
 
-        The search goes level by level: two such events are equally far from events without
-        causes, and at their level all their causes have been checked.
-        """
-        if ALONE not in self.of_a or ALONE not in self.of_b:
-            return
-        a, b = self._a, self._b
-        contents_a, contents_b = a.contents, b.contents
-        of_a, of_b, names_a = self.of_a, self.of_b, self.names_a
-        in_a, in_b = (any(each.step is None for each in of.contents) for of in (a, b))
-        levels = zip(_levels(a, self.of_a, in_b), _levels(b, self.of_b, in_a), strict=False)
-        for mine, theirs in levels:
-            right = _alike(b, theirs, self.names_b)
-            for likeness, xs in _alike(a, mine, self.names_a).items():
-                ys = right.get(likeness)
-                if ys is None:
-                    continue
-                if len(xs) == len(ys) == 1:
-                    x, y = xs[0], ys[0]
-                    one, other = contents_a[x], contents_b[y]
-                    if (one.step is None or other.step is None) and has_same_bodies(one, other):
-                        of_a[x] = y
-                        of_b[y] = names_a[x] = x
-                else:
-                    self._join_by_bodies(xs, ys)
 
-    def _join_by_bodies(self, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """Pairs those of the events of one type, subject and causes whose content is the same."""
-        right = self._by_content(self._b, ys)
-        for content, mine in self._by_content(self._a, xs).items():
-            theirs = right.get(content)
-            if theirs is None:
+def _beyond(named: Iterable[str], notices: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
+    """Returns causes, where each notice is replaced by the causes that it names."""
+    causes: dict[str, None] = {}
+    stack = list(named)
+    passed: set[str] = set()
+    while stack:
+        cause = stack.pop()
+        if cause not in notices:
+            causes[cause] = None
+        elif cause not in passed:
+            passed.add(cause)
+            stack += notices[cause]
+    return causes
+
+
+def _behind_causes(causes: _Causes) -> tuple[list[int], list[Sequence[int]]]:
+    """Returns the places so that each stands behind its causes, and the causes in that order.
+
+    Causes that close a circle are left out.
+    """
+    kept: list[Sequence[int]] = [()] * len(causes)
+    order: list[int] = []
+    is_done: dict[int, bool] = {}
+    for first in range(len(causes)):
+        stack = [first]
+        while stack:
+            place = stack.pop()
+            if place in is_done:
+                if not is_done[place]:
+                    is_done[place] = True
+                    order.append(place)
                 continue
-            if len(mine) == len(theirs) == 1 and self._may(mine[0], theirs[0]):
-                self.join(mine[0], theirs[0])
-            else:
-                self._join_alike(mine, theirs)
-
-    def _by_content(self, of: LogSide, places: Iterable[int]) -> Mapping[int, list[int]]:
-        """Groups events by their content."""
-        groups: dict[int, list[int]] = {}
-        for place in places:
-            groups.setdefault(self._contents.number(of.contents[place]), []).append(place)
-        return groups
-
-    def _may(self, x: int, y: int) -> bool:
-        """Reports whether two events may be paired by content: not both have a step."""
-        return self._a.contents[x].step is None or self._b.contents[y].step is None
-
-    def _join_alike(self, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """Pairs those of many equal events that match best."""
-        a, b = self._a.contents, self._b.contents
-        future_a, future_b = self._futures = self._futures or self._effect_numbers()
-        for stepped_a, stepped_b in ((False, False), (False, True), (True, False)):
-            left = [x for x in xs if (a[x].step is not None) is stepped_a]
-            right = [y for y in ys if (b[y].step is not None) is stepped_b]
-            self._join_by(future_a.__getitem__, future_b.__getitem__, left, right)
-            self._join_by(lambda x: members(a[x]), lambda y: members(b[y]), left, right)
-            self._join_by(lambda x: None, lambda y: None, left, right)
-
-    def _join_by(self, key_a: _Key, key_b: _Key, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """Pairs events that share a key and have no partner yet, in total order."""
-        waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
-        for y in ys:
-            if self.of_b[y] == ALONE:
-                waiting[key_b(y)].append(y)
-        for x in xs:
-            if self.of_a[x] == ALONE and (fitting := waiting.get(key_a(x))):
-                self.join(x, fitting.popleft())
-
-    def _effect_numbers(self) -> tuple[list[int], list[int]]:
-        """Numbers all events; events with the same content and the same effects share one."""
-        numbers: dict[Hashable, int] = {}
-        found: list[list[int]] = []
-        for of in (self._a, self._b):
-            effects = _effects_of(of.causes)
-            above = [0] * len(of.contents)
-            for place in reversed(of.order):
-                led_to = tuple(sorted([above[effect] for effect in effects[place]]))
-                content = self._contents.number(of.contents[place])
-                key = (content, members(of.contents[place]), led_to)
-                above[place] = numbers.setdefault(key, len(numbers))
-            found.append(above)
-        return found[0], found[1]
-
-
-class _Contents:
-    """Numbers of contents: two events share one if type, subject and payload agree."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
-        self._known: dict[Hashable, int] = {}
-
-    def number(self, content: EventContent) -> int:
-        """Returns the number of an event's content."""
-        raw = (content.event_type, content.subject, bytes(content.details), bytes(content.payload))
-        number = self._known.get(raw)
-        if number is None:
-            bodies = canonical(content.details, "details"), canonical(content.payload, "payload")
-            key = (content.event_type, content.subject, *bodies)
-            number = self._known[raw] = self._numbers.setdefault(key, len(self._numbers))
-        return number
-
-
-def _alike(of: LogSide, level: Sequence[int], names: Sequence[int]) -> Mapping[Hashable, list[int]]:
-    """Groups events whose causes all have a partner by causes, type and subject."""
-    groups: dict[Hashable, list[int]] = {}
-    contents, all_causes, name_of = of.contents, of.causes, names.__getitem__
-    for place in level:
-        causes = frozenset(map(name_of, all_causes[place]))
-        if ALONE in causes:
-            continue
-        each = contents[place]
-        key = (causes, each.event_type, each.subject)
-        if key in groups:
-            groups[key].append(place)
-        else:
-            groups[key] = [place]
-    return groups
-
-
-def _counted(steps: Sequence[str | None]) -> dict[Hashable, int]:
-    """Returns the place of each step; a repeated step gets a count in its key."""
-    found: dict[Hashable, int] = {}
-    again: dict[str, int] = {}
-    for place, step in enumerate(steps):
-        if step is None:
-            continue
-        if step in found:
-            again[step] = again.get(step, 1) + 1
-            found[step, again[step]] = place
-        else:
-            found[step] = place
-    return found
-
-
-def _levels(of: LogSide, partners: Sequence[int], with_steps: bool) -> list[list[int]]:
-    """Returns the places without a partner, by their distance from those that have one.
-
-    Places with a step are included only with `with_steps`.
-    """
-    height = [0] * len(of.contents)
-    levels: list[list[int]] = []
-    for place in of.order:
-        if partners[place] != ALONE:
-            continue
-        level = 0
-        for cause in of.causes[place]:
-            if height[cause] > level:
-                level = height[cause]
-        height[place] = level + 1
-        if with_steps or of.contents[place].step is None:
-            while level >= len(levels):
-                levels.append([])
-            levels[level].append(place)
-    return levels
-
-
-def _effects_of(causes: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Returns for each place the places of the events that name it as cause."""
-    effects: list[list[int]] = [[] for _ in causes]
-    for place, named in enumerate(causes):
-        for cause in named:
-            effects[cause].append(place)
-    return effects
+            is_done[place] = False
+            kept[place] = [cause for cause in causes[place] if is_done.get(cause, True)]
+            stack.append(place)
+            stack += [cause for cause in reversed(kept[place]) if cause not in is_done]
+    places = {place: index for index, place in enumerate(order)}
+    return order, [[places[cause] for cause in kept[place]] for place in order]

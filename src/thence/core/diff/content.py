@@ -5,8 +5,8 @@ nobody here knows are left out; so are latency and cost in the details of a simu
 values are the same when they are after sorting the keys of their maps: 1 is not 1.0.
 """
 
-from collections.abc import Iterator, Sequence
-from operator import attrgetter, eq
+from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -16,30 +16,6 @@ from thence.core.event import Event, decoded
 # members of `details` about a model's performance, not about the event
 VOLATILE = frozenset(("latency", "latency_s", "latency_ms", "cost", "cost_usd"))
 _NOTHING = msgspec.Raw(b"{}")
-
-
-class EventContent(msgspec.Struct, frozen=True, gc=False):
-    """The content of an event, its causes, and its identity, decoded from its line.
-
-    `details` and `payload` are the bytes of the host's content as stored.
-    """
-
-    event_id: str
-    event_type: str
-    event_version: int = 1
-    node_id: str = ""
-    seq: int = 0
-    lamport_clock: int = 0
-    caused_by: tuple[str, ...] = ()
-    begins: bool = False
-    turn_number: int | None = None
-    agent_id: str | None = None
-    description: str | None = None
-    step: str | None = None
-    details: msgspec.Raw = _NOTHING
-    subject: str | None = None
-    actor: str | None = None
-    payload: msgspec.Raw = _NOTHING
 
 
 class DifferingMember(msgspec.Struct, frozen=True):
@@ -54,7 +30,14 @@ class DifferingMember(msgspec.Struct, frozen=True):
     b: Any
 
 
-MEMBERS = (
+class _Bodies(msgspec.Struct, frozen=True, gc=False):
+    """The host's content in an event, as the bytes that are stored."""
+
+    details: msgspec.Raw = _NOTHING
+    payload: msgspec.Raw = _NOTHING
+
+
+_MEMBERS = (
     "event_type",
     "event_version",
     "turn_number",
@@ -64,91 +47,61 @@ MEMBERS = (
     "description",
     "begins",
 )
-# the compared members of an event, without its bodies
-members = attrgetter(*MEMBERS)
-_BODIES = ("details", "payload")
-_encode = msgspec.json.Encoder(order="sorted").encode
-decode_content = msgspec.json.Decoder(EventContent).decode
-
-
-class _Bodies(msgspec.Struct, frozen=True, gc=False):
-    """The host's content in an event that another tool wrote."""
-
-    details: msgspec.Raw = _NOTHING
-    payload: msgspec.Raw = _NOTHING
-
-
+_members = attrgetter(*_MEMBERS)
 _decode_bodies = msgspec.json.Decoder(_Bodies).decode
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def content_of(event: Event) -> EventContent:
-    """Returns the content of an event; a body that is no JSON counts as absent."""
+def canonical_bodies(event: Event) -> tuple[bytes, bytes]:
+    """Returns bytes that are equal for events whose details and payload are the same."""
+    bodies = _bodies_of(event)
+    return _canonical(bodies.details, "details"), _canonical(bodies.payload, "payload")
+
+
+def is_same(a: Event, b: Event) -> bool:
+    """Reports whether the contents of two events are the same."""
+    return _members(a.header) == _members(b.header) and _have_same_bodies(a, b)
+
+
+def contrast(a: Event, b: Event) -> tuple[DifferingMember, ...]:
+    """Returns each place where two events differ, in the order of their members."""
+    places = [
+        DifferingMember(name, _set(x), _set(y))
+        for name, x, y in zip(_MEMBERS, _members(a.header), _members(b.header), strict=True)
+        if x != y
+    ]
+    one, other = _bodies_of(a), _bodies_of(b)
+    for name in _Bodies.__struct_fields__:
+        places += _apart(name, *(_readable(getattr(of, name), name) for of in (one, other)))
+    return tuple(places)
+
+
+def _bodies_of(event: Event) -> _Bodies:
+    """Returns the bodies of an event; one that is no JSON counts as absent."""
     try:
-        bodies = _decode_bodies(event.line)
+        return _decode_bodies(event.line)
     except (ValueError, RecursionError):
-        bodies = _Bodies()
-    header = event.header
-    known = {
-        name: getattr(header, name)
-        for name in EventContent.__struct_fields__
-        if name not in _BODIES
-    }
-    return EventContent(**known, details=bodies.details, payload=bodies.payload)
+        return _Bodies()
 
 
-def canonical(body: msgspec.Raw, name: str) -> bytes:
-    """Returns bytes that are equal for bodies with the same content.
+def _have_same_bodies(a: Event, b: Event) -> bool:
+    one, other = _bodies_of(a), _bodies_of(b)
+    if one == other:  # as stored, which is faster than what follows
+        return True
+    return all(
+        _canonical(getattr(one, name), name) == _canonical(getattr(other, name), name)
+        for name in _Bodies.__struct_fields__
+    )
 
-    `name` is the member that holds the body. Bytes that are no JSON are returned unchanged.
-    """
+
+def _canonical(body: msgspec.Raw, name: str) -> bytes:
+    """Returns a body with sorted keys and without volatile members; no JSON is left as it is."""
     if body is _NOTHING:
         return b"{}"
     try:
         return _encode(_value(body, name))
     except (ValueError, OverflowError, RecursionError):
         return bytes(body)
-
-
-def are_same(a: Sequence[EventContent], b: Sequence[EventContent]) -> list[bool]:
-    """Reports for each pair of events in A and B whether their contents are the same."""
-    have_same_members = map(eq, map(members, a), map(members, b))
-    return [
-        has_same_members and has_same_bodies(x, y)
-        for has_same_members, x, y in zip(have_same_members, a, b, strict=True)
-    ]
-
-
-def has_same_bodies(a: EventContent, b: EventContent) -> bool:
-    """Reports whether two events have the same bodies."""
-    if a.details == b.details and a.payload == b.payload:
-        return True
-    return _is_same_body(a.details, b.details, "details") and (
-        _is_same_body(a.payload, b.payload, "payload")
-    )
-
-
-def contrast(a: EventContent, b: EventContent) -> tuple[DifferingMember, ...]:
-    """Returns each place where two events differ, in the order of their members."""
-    found = [
-        DifferingMember(name, _set(x), _set(y))
-        for name, x, y in zip(MEMBERS, members(a), members(b), strict=True)
-        if x != y
-    ]
-    for name in _BODIES:
-        found += _apart(name, _shown(getattr(a, name), name), _shown(getattr(b, name), name))
-    return tuple(found)
-
-
-def _is_same_body(a: msgspec.Raw, b: msgspec.Raw, name: str) -> bool:
-    """Compares two bodies as `canonical` does, by their values first: that is faster."""
-    if a == b:
-        return True
-    try:
-        if _value(a, name) != _value(b, name):
-            return False
-    except (ValueError, RecursionError):
-        pass
-    return canonical(a, name) == canonical(b, name)
 
 
 def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
@@ -158,7 +111,7 @@ def _apart(path: str, a: object, b: object) -> Iterator[DifferingMember]:
             yield from _apart(f"{path}.{key}", a.get(key, msgspec.UNSET), b.get(key, msgspec.UNSET))
     elif isinstance(a, list) and isinstance(b, list):
         for index in range(max(len(a), len(b))):
-            x, y = (each[index] if index < len(each) else msgspec.UNSET for each in (a, b))
+            x, y = (of[index] if index < len(of) else msgspec.UNSET for of in (a, b))
             yield from _apart(f"{path}.{index}", x, y)
     elif not _is_equal(a, b):
         yield DifferingMember(path, a, b)
@@ -182,7 +135,7 @@ def _value(body: msgspec.Raw, name: str) -> Any:
     return value
 
 
-def _shown(body: msgspec.Raw, name: str) -> Any:
+def _readable(body: msgspec.Raw, name: str) -> Any:
     """Decodes a body to be shown; one that is no JSON is shown as its text."""
     try:
         return _value(body, name)

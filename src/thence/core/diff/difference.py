@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.diff.alignment import ALONE, aligned
-from thence.core.diff.content import DifferingMember, are_same, contrast
-from thence.core.diff.log_side import LogSide
+from thence.core.diff.alignment import ALONE, LogSide, aligned
+from thence.core.diff.content import DifferingMember, contrast, is_same
 from thence.core.event import Event
+
+# the most differences of each kind in the JSON, the earliest ones
+DIFFERENCES_MAX = 1_000
 
 
 class CauseOnSide(msgspec.Struct, frozen=True):
@@ -72,36 +74,61 @@ class Difference(NamedTuple):
 def difference(a: LogSide, b: LogSide) -> Difference:
     """Compares two logs."""
     of_a = aligned(a, b)
-    of_b = [ALONE] * len(b.contents)
+    of_b = [ALONE] * len(b.events)
     pairs = [(x, y) for x, y in enumerate(of_a) if y != ALONE]
     for x, y in pairs:
         of_b[y] = x
-    same = are_same([a.contents[x] for x, _ in pairs], [b.contents[y] for _, y in pairs])
-    changed = [pair for pair, is_same in zip(pairs, same, strict=True) if not is_same]
-    one = _Half.of(a, of_a, [x for x, _ in changed])
-    two = _Half.of(b, of_b, [y for _, y in changed])
-    return Difference(a, b, pairs, changed, one.alone, two.alone, _first(one, two))
+    changed = [(x, y) for x, y in pairs if not is_same(a.events[x], b.events[y])]
+    only_a, only_b = (
+        [place for place, partner in enumerate(partners) if partner == ALONE]
+        for partners in (of_a, of_b)
+    )
+    one = _half(a, of_a, {*only_a, *(x for x, _ in changed)})
+    two = _half(b, of_b, {*only_b, *(y for _, y in changed)})
+    return Difference(a, b, pairs, changed, only_a, only_b, _first(one, two))
+
+
+def as_json(result: Difference, limit: int = DIFFERENCES_MAX) -> dict[str, object]:
+    """Returns a difference as an object for JSON, its events as the lines that are stored.
+
+    The JSON holds the number of events of each kind; at most `limit` of each kind are listed,
+    and `truncated` reports that there are more.
+    """
+    a, b = result.a, result.b
+    kinds = (result.changed, result.only_a, result.only_b)
+    return {
+        "same": len(result.aligned) - len(result.changed),
+        "changed": len(result.changed),
+        "only_a": len(result.only_a),
+        "only_b": len(result.only_b),
+        "notices_a": a.notices,
+        "notices_b": b.notices,
+        "first": result.first and _first_as_json(result.first),
+        "changed_events": [
+            {
+                "a": _line(a.events[x]),
+                "b": _line(b.events[y]),
+                "differs": contrast(a.events[x], b.events[y]),
+            }
+            for x, y in result.changed[:limit]
+        ],
+        "only_a_events": [_line(a.events[place]) for place in result.only_a[:limit]],
+        "only_b_events": [_line(b.events[place]) for place in result.only_b[:limit]],
+        "truncated": any(len(kind) > limit for kind in kinds),
+    }
 
 
 class _Half(NamedTuple):
-    """One log with what the comparison found.
+    """One log with what the comparison came to.
 
-    `partners` are places in the other log; `alone` are the places of events without one,
-    `differing` of all events that differ; `led_to` are the places with a differing cause.
+    `partners` are places in the other log; `differing` are the places of all events that differ,
+    `led_to` those with a differing event among their causes, near or far.
     """
 
     side: LogSide
     partners: Sequence[int]
-    alone: Sequence[int]
     differing: set[int]
-    led_to: "_LedTo"
-
-    @staticmethod
-    def of(laid: LogSide, partners: Sequence[int], changed: Iterable[int]) -> "_Half":
-        """Makes a half with the events that differ, and their effects."""
-        alone = [place for place, partner in enumerate(partners) if partner == ALONE]
-        differing = {*alone, *changed}
-        return _Half(laid, partners, alone, differing, _LedTo(differing, laid))
+    led_to: set[int]
 
     def begins(self, other: "_Half") -> tuple[int, int] | None:
         """Returns the earliest place that nothing different led to, and the same before it."""
@@ -111,26 +138,19 @@ class _Half(NamedTuple):
         return None
 
 
-class _LedTo:
-    """The set of places with a differing cause; computed only as far as asked for."""
+def _half(side: LogSide, partners: Sequence[int], differing: set[int]) -> _Half:
+    return _Half(side, partners, differing, _effects(side, differing))
 
-    def __init__(self, differing: set[int], laid: LogSide) -> None:
-        self._causes = laid.causes
-        self._unread = iter(laid.order)
-        self._is_known = bytearray(len(laid.contents))
-        self._reached = set(differing)
-        self._found: set[int] = set()
 
-    def __contains__(self, place: int) -> bool:
-        if place == ALONE:
-            return False
-        while not self._is_known[place]:
-            at = next(self._unread)
-            self._is_known[at] = True
-            if not self._reached.isdisjoint(self._causes[at]):
-                self._reached.add(at)
-                self._found.add(at)
-        return place in self._found
+def _effects(of: LogSide, places: Iterable[int]) -> set[int]:
+    """Returns the places of all effects of some events, direct and indirect."""
+    reached, effects = set(places), set()
+    is_apart = reached.isdisjoint
+    for place, causes in enumerate(of.causes):
+        if not is_apart(causes):
+            reached.add(place)
+            effects.add(place)
+    return effects
 
 
 def _first(a: _Half, b: _Half) -> FirstDifference | None:
@@ -139,72 +159,82 @@ def _first(a: _Half, b: _Half) -> FirstDifference | None:
     if in_a is None and in_b is None:  # each difference follows from one in the other log
         in_a, in_b = ((0, min(half.differing)) if half.differing else None for half in (a, b))
     if in_a is not None and (in_b is None or in_a[0] <= in_b[0]):
-        x: int | None = in_a[1]
-        y = _other(in_a[1], a, b)
-    elif in_b is not None:
-        y = in_b[1]
-        x = _other(in_b[1], b, a)
-    else:
-        return None
-    return _divergence(x, y, a, b)
+        return _divergence(in_a[1], _opposite(in_a[1], a, b), a, b)
+    if in_b is not None:
+        return _divergence(_opposite(in_b[1], b, a), in_b[1], a, b)
+    return None
 
 
-def _other(place: int, mine: _Half, other: _Half) -> int | None:
-    """Returns the place of the event to compare with one: its partner, or a substitute."""
+def _opposite(place: int, mine: _Half, other: _Half) -> int | None:
+    """Returns the place of the event to set against one: its partner, or a substitute."""
     partner = mine.partners[place]
     if partner != ALONE:
         return partner
-    own, theirs = mine.side.contents[place], other.side.contents
+    own, events = mine.side.events[place], other.side.events
     causes = {mine.partners[cause] for cause in mine.side.causes[place]}
     fitting = [
         at
         for at in sorted(other.differing)
         if other.partners[at] == ALONE
-        and theirs[at].event_type == own.event_type
-        and theirs[at].subject == own.subject
-        and (theirs[at].step is None or own.step is None)
+        and events[at].event_type == own.event_type
+        and events[at].header.subject == own.header.subject
+        and (events[at].step is None or own.step is None)
         and set(other.side.causes[at]) == causes
     ]
-    return min(fitting, key=lambda at: theirs[at].actor != own.actor, default=None)
+    return min(fitting, key=lambda at: events[at].header.actor != own.header.actor, default=None)
 
 
 def _divergence(x: int | None, y: int | None, a: _Half, b: _Half) -> FirstDifference:
-    differs: tuple[DifferingMember, ...] = ()
-    if x is not None and y is not None:
-        differs = contrast(a.side.contents[x], b.side.contents[y])
+    event_a = None if x is None else a.side.events[x]
+    event_b = None if y is None else b.side.events[y]
     return FirstDifference(
-        a=None if x is None else a.side.event_at(x),
-        b=None if y is None else b.side.event_at(y),
-        differs=differs,
+        a=event_a,
+        b=event_b,
+        differs=contrast(event_a, event_b) if event_a and event_b else (),
         causes_a=() if x is None else _causes(x, y, a, b),
         causes_b=() if y is None else _causes(y, x, b, a),
-        follow_a=0 if x is None else _followers(x, a.side),
-        follow_b=0 if y is None else _followers(y, b.side),
+        follow_a=0 if x is None else len(_effects(a.side, (x,))),
+        follow_b=0 if y is None else len(_effects(b.side, (y,))),
     )
 
 
 def _causes(place: int, across: int | None, mine: _Half, other: _Half) -> tuple[CauseOnSide, ...]:
     """Returns the causes of an event, compared with those of the event `across`."""
-    theirs = set() if across is None else set(other.side.causes[across])
-    found = []
+    others = set() if across is None else set(other.side.causes[across])
+    causes = []
     for cause in sorted(set(mine.side.causes[place])):
         partner = mine.partners[cause]
-        found.append(
+        causes.append(
             CauseOnSide(
-                event=mine.side.event_at(cause),
-                other=None if partner == ALONE else other.side.event_at(partner),
+                event=mine.side.events[cause],
+                other=None if partner == ALONE else other.side.events[partner],
                 is_changed=partner != ALONE and cause in mine.differing,
-                is_shared=partner in theirs,
+                is_shared=partner in others,
             )
         )
-    return tuple(found)
+    return tuple(causes)
 
 
-def _followers(place: int, of: LogSide) -> int:
-    """Counts all effects of an event, direct and indirect."""
-    reached = {place}
-    causes = of.causes
-    for at in of.order:
-        if not reached.isdisjoint(causes[at]):
-            reached.add(at)
-    return len(reached) - 1
+def _first_as_json(first: FirstDifference) -> dict[str, object]:
+    return {
+        "a": first.a and _line(first.a),
+        "b": first.b and _line(first.b),
+        "differs": first.differs,
+        "causes_a": list(map(_cause_as_json, first.causes_a)),
+        "causes_b": list(map(_cause_as_json, first.causes_b)),
+        "follow_a": first.follow_a,
+        "follow_b": first.follow_b,
+    }
+
+
+def _cause_as_json(cause: CauseOnSide) -> dict[str, object]:
+    return {
+        "event": _line(cause.event),
+        "other": cause.other and cause.other.event_id,
+        "changed": cause.is_changed,
+        "shared": cause.is_shared,
+    }
+
+
+def _line(event: Event) -> msgspec.Raw:
+    return msgspec.Raw(event.line)

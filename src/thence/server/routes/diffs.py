@@ -8,11 +8,9 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.core.diff.difference import Difference, difference
-from thence.core.diff.difference_json import as_json
-from thence.core.diff.log_side import LogSide, side
+from thence.core.diff.alignment import LogSide, side
+from thence.core.diff.difference import Difference, as_json, difference
 from thence.errors import ReadFailed
-from thence.inspection.intact import intact_side
 from thence.log.read.reader import all_events
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import reading
@@ -25,7 +23,7 @@ from thence.server.routes.parameters import Parameters
 from thence.server.state import ServerState, served
 from thence.server.workers import ClientGone
 
-# both logs are held in memory, at about four bytes per byte: half a gigabyte at most
+# both logs are held in memory, at about five bytes per byte: 640 MiB at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -103,8 +101,7 @@ def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
 
 def _side(found: FoundLog, disk: Disk) -> LogSide:
     with reading(found.folder):
-        intact = intact_side(disk, found.folder, found.vocabulary)
-        return intact or side(all_events(disk, found.folder, found.vocabulary))
+        return side(all_events(disk, found.folder, found.vocabulary))
 
 
 class _CancellableDisk(Disk):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
+from thence.core.diff.alignment import LogSide
 from thence.core.diff.content import DifferingMember
 from thence.core.diff.difference import Difference, FirstDifference
-from thence.core.diff.log_side import LogSide
 from thence.core.event import Event
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page
@@ -96,7 +96,7 @@ def _event_list(name: str, log: FoundLog, positions: Sequence[int], of: LogSide)
     if not positions:
         return None
     items = [
-        el("li", _event(log, of.event_at(position))) for position in positions[:EVENTS_SHOWN_MAX]
+        el("li", _event(log, of.events[position])) for position in positions[:EVENTS_SHOWN_MAX]
     ]
     if len(items) < len(positions):
         items.append(el("li", f"and {len(positions) - len(items):,} more", class_="quiet"))
