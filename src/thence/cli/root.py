@@ -15,7 +15,7 @@ from thence.settings import from_environment
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
     "completion": ("commands.completion", "Write the script that completes thence in a shell."),
-    "demo": ("demo.demo", "Run a simulation of traders, then show what can be asked."),
+    "demo": ("commands.demo", "Run a simulation of traders, then show what can be asked."),
     "diff": ("commands.diff", "Show where two logs part, and what came of it."),
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
     "effects": ("commands.causes", "Show what followed from an event."),

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from thence.sim.result import RunWait, TurnProgress
-    from thence.sim.state import State
     from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10
@@ -30,12 +29,12 @@ def is_drawn(out: Output) -> bool:
 def progress(out: Output) -> Iterator[RunDisplay]:
     """Yields the display of a run."""
     if out.is_quiet:
-        yield RunDisplay(lambda turn, state: None)
+        yield RunDisplay(lambda turn: None)
     elif is_drawn(out):
         with bar(out) as display:
             yield display
     else:
-        yield RunDisplay(lambda turn, state: write_line(out, turn))
+        yield RunDisplay(lambda turn: write_line(out, turn))
 
 
 def write_line(out: Output, turn: "TurnProgress") -> None:
@@ -125,9 +124,8 @@ def bar(out: Output) -> Iterator[RunDisplay]:
     def line() -> "RenderableType":
         return Text(plain(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
 
-    def show(turn: "TurnProgress", state: "State") -> None:
+    def show(turn: "TurnProgress") -> None:
         nonlocal waiting_for
-        del state
         waiting_for = None
         counts = counts_text(turn.counts)
         drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from thence.sim.config import SimulationConfig
     from thence.sim.orchestrator import SimulationOrchestrator
     from thence.sim.result import RunResult, RunWait, TurnProgress
-    from thence.sim.state import State
     from thence.sim.waits import OnWait
 
 
@@ -20,7 +19,7 @@ class RunDisplay(NamedTuple):
     another thread than the run's.
     """
 
-    turn: Callable[["TurnProgress", "State"], None]
+    turn: Callable[["TurnProgress"], None]
     wait: "Callable[[RunWait | None], None] | None" = None
 
 
@@ -52,11 +51,7 @@ def play_to_end(
     from thence.sim.result import RunResult
 
     send_records_to_stderr(out, names_waits=display.wait is None)
-
-    def on_turn(progress: "TurnProgress") -> None:
-        display.turn(progress, orchestrator.history[-1])
-
-    orchestrator = make(on_turn, display.wait)
+    orchestrator = make(display.turn, display.wait)
     result = orchestrator.run()
     assert isinstance(result, RunResult), "no event loop runs in a command"
     if out.is_debug and orchestrator.failure is not None:
