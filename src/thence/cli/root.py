@@ -83,9 +83,11 @@ def run(arguments: list[str] | None = None) -> int:
     out = Output(from_environment(os.environ), given)
     try:
         if out.settings.completing is not None:
-            from thence.cli.commands.completion import complete
+            from click.shell_completion import shell_complete
 
-            return complete(root, out.settings.completing)
+            from thence.cli.commands.completion import VARIABLE
+
+            return shell_complete(root, {}, "thence", VARIABLE, out.settings.completing)
         colour = False if out.settings.is_colourless else None
         with root.make_context("thence", given, obj=out, color=colour) as context:
             code = root.invoke(context)
