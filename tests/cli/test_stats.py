@@ -2,7 +2,7 @@ import pytest
 from tests.cli.warm import warm
 
 import thence as package
-from thence.cli.commands.stats import NAMES_SHOWN_MAX
+from thence.cli.commands.listing import NAMES_SHOWN_MAX
 from thence.sim import Event, EventWriter
 
 
