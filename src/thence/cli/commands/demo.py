@@ -48,7 +48,7 @@ def demo_command() -> int:
     It needs no network, no model and no setup. The run lies in ./output (or THENCE_ROOT)
     afterwards, like any other.
     """
-    from thence.cli.shared.run_progress import report_failure
+    from thence.cli.shared.progress import report_failure
 
     out = current()
     out.write(Painted("thence demo", bold=True))
@@ -85,8 +85,7 @@ def _lines(result: "RunResult", is_newest_found: bool) -> Iterator[Line]:
 
 def _run(out: Output) -> "RunResult":
     """Plays the scenario with its progress."""
-    from thence.cli.shared.progress import progress
-    from thence.cli.shared.run_progress import play
+    from thence.cli.shared.progress import play, progress
     from thence.sim.config import SimulationConfig
 
     with progress(out) as display:
