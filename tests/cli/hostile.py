@@ -9,6 +9,7 @@ import click
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, planned
+from tests.events import drafted, stamped
 from tests.work.repositories import git
 
 import thence
@@ -106,11 +107,17 @@ def make(folder: Path) -> Path:
 
 def _log(folder: Path, name: str) -> None:
     nested = {EVIL: [EVIL, {EVIL: EVIL}], "error": {"type": EVIL, "message": EVIL}, "n": name}
+    failed = {"error_type": EVIL, "error_message": EVIL, "duration_s": 1, "file": EVIL}
+    who = {"subject": EVIL, "actor": EVIL}
     with thence.open(folder) as log:
-        first = log.append(EVIL, nested, subject=EVIL, actor=EVIL, stream=EVIL)
-        failed = {"error_type": EVIL, "error_message": EVIL, "duration_s": 1, "file": EVIL}
-        log.append(f"{EVIL}.failed", failed, subject=EVIL, actor=EVIL, caused_by=[first])
-        log.append("a", {EVIL: EVIL}, subject=EVIL, caused_by=[first])
+        node = log.append("a", {EVIL: EVIL}, subject=EVIL).node_id
+    # such types were taken once, and are read for ever
+    first = drafted(new_id(), EVIL, {"payload": nested, "stream": EVIL, **who})
+    second = drafted(new_id(), f"{EVIL}.failed", {"payload": failed, **who}, [first.event_id])
+    with (folder / "events.jsonl").open("ab") as segment:
+        segment.write(stamped(first, 2, 2, node) + stamped(second, 3, 3, node))
+    with thence.open(folder) as log:
+        log.append("a", {EVIL: EVIL}, subject=EVIL, caused_by=[first.event_id])
     _twist(folder / "events.jsonl", repeat=1)
     for kind in ("gap", "recovered", "torn", "node_changed", "write_failed", "shrunk"):
         facts = dict.fromkeys(("file", "reason", "quarantine", "old_node_id", "count"), EVIL)

@@ -104,7 +104,7 @@ def test_names_complete_without_importing_the_commands(tmp_path):
 
 
 def test_question_in_an_unknown_form_gets_nothing(tmp_path):
-    for instruction in ("powershell_complete", "bash_source", "nonsense"):
+    for instruction in ("tcsh_complete", "bash_nonsense", "nonsense"):
         ended = thence("version", cwd=tmp_path, env={"_THENCE_COMPLETE": instruction})
         assert (ended.code, ended.out, ended.err) == (1, "", "")
 

@@ -13,15 +13,15 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture(scope="module")
-def toured(tmp_path_factory):
+def played(tmp_path_factory):
     """A folder in which the demo was run into a pipe, and what it said."""
-    folder = tmp_path_factory.mktemp("toured")
+    folder = tmp_path_factory.mktemp("played")
     return folder, thence("demo", cwd=folder)
 
 
 @pytest.mark.promise("P6")
-def test_demo_ends_with_a_tour(toured):
-    _, ended = toured
+def test_demo_ends_with_what_to_type_next(played):
+    _, ended = played
     assert ended.code == 0
     parts = ("What happened", "What was recorded", "Where it lies", "Why did", "What to type next")
     places = [ended.out.find(part) for part in parts]
@@ -29,50 +29,15 @@ def test_demo_ends_with_a_tour(toured):
     assert places == sorted(places)
 
 
-def test_second_tour_takes_a_feature_from_its_spec_to_done(toured):
-    folder, ended = toured
-    told = ended.out.partition("A feature, from its spec to done")[2]
-    board, _, answer = told.partition("Why is it done?")
-    assert re.search(r"^    done +WP01  The outbox$", board, re.MULTILINE)
-    assert re.search(r"^    planned +WP02  The sender  \(after WP01\)$", board, re.MULTILINE)
-    assert "1  you wrote the spec of 001-sync-in-the-background" in answer
-    assert "you moved 001-sync-in-the-background/WP01 from for_review to done" in answer
-    assert [path.name for path in folder.iterdir()] == ["output"], "its repository is gone"
-
-
-def test_demo_ends_in_order_while_a_hook_still_writes_to_its_repository(tmp_path):
-    hook = tmp_path / "hooks" / "post-commit"
-    hook.parent.mkdir()
-    hook.write_text(
-        "#!/bin/sh\nd=$(git rev-parse --absolute-git-dir)\n"
-        '(while [ -d "$d" -a ! -e ../../stop ]; do i=$((i+1)); : > "$d/left-$((i % 50))"; done) &\n'
-    )
-    hook.chmod(0o755)
-    settings = tmp_path / "gitconfig"
-    settings.write_text(f"[core]\n\thooksPath = {hook.parent}\n")
-    env = {"GIT_CONFIG_GLOBAL": str(settings), "TMPDIR": str(tmp_path)}
-    try:
-        ended = thence("demo", "--pace", "0", cwd=tmp_path, env=env)
-    finally:
-        (tmp_path / "stop").touch()
-    assert ended.code == 0, ended.err
-
-
-def test_demo_does_without_git_and_says_so(tmp_path):
-    ended = thence("demo", "--pace", "0", cwd=tmp_path, env={"PATH": str(tmp_path)})
-    assert ended.code == 0
-    assert "There is no git here" in ended.out
-
-
-def test_no_line_of_the_demo_is_wider_than_80_columns(toured):
-    _, ended = toured
+def test_no_line_of_the_demo_is_wider_than_80_columns(played):
+    _, ended = played
     for line in (*ended.lines, *ended.err.splitlines()):
         assert len(line) <= 80, line
     assert "\x1b" not in ended.out + ended.err
 
 
-def test_tour_counts_what_the_log_holds(toured):
-    folder, ended = toured
+def test_demo_counts_what_the_log_holds(played):
+    folder, ended = played
     told = thence("sim", "show", "--json", cwd=folder).json
     assert f"What was recorded: {told['events']:,} events" in ended.out
     for name, count in told["by_type"].items():
@@ -89,9 +54,9 @@ VARYING = (
 )
 
 
-def test_readme_shows_what_the_demo_says(toured):
+def test_readme_shows_what_the_demo_says(played):
     screens = []
-    for text in (README.read_text(), toured[1].out):
+    for text in (README.read_text(), played[1].out):
         screen = text[text.index("What happened\n") :]
         for pattern, name in VARYING:
             screen = pattern.sub(name, screen)
@@ -101,16 +66,16 @@ def test_readme_shows_what_the_demo_says(toured):
     assert "What to type next" in shown
 
 
-def test_tour_names_the_files_that_are_there(toured):
-    folder, ended = toured
+def test_demo_names_the_files_that_are_there(played):
+    folder, ended = played
     (run,) = (folder / "output").iterdir()
     assert f"  output/{run.name}\n" in ended.out
     for name in ("events.jsonl", "config.json", "result.json"):
         assert f"{(run / name).stat().st_size:,} bytes" in ended.out
 
 
-def test_tour_answers_why_a_late_trade_happened_over_several_turns(toured):
-    folder, ended = toured
+def test_demo_answers_why_a_late_trade_happened_over_several_turns(played):
+    folder, ended = played
     answer = ended.out.partition("Why did")[2].partition("What to type next")[0]
     asked = re.match(r" (\w+) (buy|sell) (\d+) (\w+) at (\w+) in turn (\d+)\?", answer)
     assert asked
@@ -129,8 +94,8 @@ def test_tour_answers_why_a_late_trade_happened_over_several_turns(toured):
     assert len(set(re.findall(r"turn (\d+)", answer))) >= 2
 
 
-def test_commands_of_the_tour_work_when_pasted(toured):
-    folder, ended = toured
+def test_commands_of_the_demo_work_when_pasted(played):
+    folder, ended = played
     typed = ended.out.partition("What to type next\n")[2]
     commands = re.findall(r"^  (?!#)(\S*thence.*(?:\\\n.*)?)$", typed, re.MULTILINE)
     assert len(commands) == 4
@@ -141,18 +106,17 @@ def test_commands_of_the_tour_work_when_pasted(toured):
         assert (done.returncode, bool(done.stdout)) == (0, True), command
 
 
-def test_tour_names_the_run_where_it_would_not_be_found(tmp_path):
+def test_demo_names_the_run_where_it_would_not_be_found(tmp_path):
     ended = thence("demo", cwd=tmp_path, env={"THENCE_LOG": str(tmp_path / "other")})
     (run,) = (tmp_path / "output").iterdir()
     assert ended.out.count(f"--log output/{run.name}") == 3
     assert max(map(len, ended.lines)) <= 80
 
 
-def test_markets_are_shown_live_on_a_terminal(tmp_path):
-    code, shown = on_terminal(tmp_path, "demo", "--pace", "0")
+def test_progress_is_drawn_on_a_terminal(tmp_path):
+    code, shown = on_terminal(tmp_path, "demo")
     assert code == 0
-    assert "turn 20 of 40" in shown
-    assert "Saltmere" in shown
+    assert "40/40" in shown
     assert "What to type next" in shown
     text = ESCAPES.sub("", shown).replace("\r\n", "\n")
     assert max(len(line) for part in text.split("\r") for line in part.split("\n")) <= 80
@@ -160,20 +124,20 @@ def test_markets_are_shown_live_on_a_terminal(tmp_path):
 
 def test_colour_is_left_out_where_it_is_not_wanted(tmp_path):
     for number, env in enumerate(({"NO_COLOR": "1"}, {"TERM": "dumb"})):
-        code, shown = on_terminal(tmp_path, "demo", "--pace", "0", THENCE_ROOT=f"{number}", **env)
+        code, shown = on_terminal(tmp_path, "demo", THENCE_ROOT=f"{number}", **env)
         assert code == 0
         assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
     assert "\x1b" not in shown
 
 
-def test_narrow_terminal_gets_its_tour(tmp_path):
-    code, shown = on_terminal(tmp_path, "demo", "--pace", "0", columns=30)
+def test_narrow_terminal_gets_the_whole_demo(tmp_path):
+    code, shown = on_terminal(tmp_path, "demo", columns=30)
     assert code == 0
     assert "What to type next" in shown
 
 
 def test_ctrl_c_on_a_terminal_ends_the_demo_in_good_order(tmp_path):
-    code, shown = on_terminal(tmp_path, "demo", interrupt=b"turn 5 of 40")
+    code, shown = on_terminal(tmp_path, "demo", interrupt=b"/40")
     assert code == 130
     assert "interrupted" in shown
     assert "Traceback" not in shown
@@ -214,8 +178,8 @@ def test_run_of_a_scenario_draws_a_bar_on_a_terminal(tmp_path):
     assert len(quiet[1].splitlines()) == 1
 
 
-def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(toured):
-    folder, _ = toured
+def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(played):
+    folder, _ = played
     code, shown = on_terminal(folder, "log", columns=70)
     lines = ESCAPES.sub("", shown).replace("\r\n", "\n").splitlines()
     assert code == 0
@@ -225,8 +189,8 @@ def test_log_on_a_terminal_shows_the_last_events_cut_to_its_width(toured):
     assert all(re.search(r"\[\w{18}\]$", line) for line in lines[1:-1])
 
 
-def test_colour_of_events_follows_the_terminal_and_no_color(toured):
-    folder, _ = toured
+def test_colour_of_events_follows_the_terminal_and_no_color(played):
+    folder, _ = played
     assert "\x1b[35mSTATE" in on_terminal(folder, "log", columns=None)[1]
     assert "\x1b" not in on_terminal(folder, "log", columns=None, NO_COLOR="1")[1]
     assert "\x1b" not in thence("log", cwd=folder).out
@@ -261,7 +225,7 @@ sys.exit(main())
 @pytest.mark.parametrize(("arguments", "said"), [([], ""), (["--reach"], "the network")])
 def test_demo_needs_no_network(tmp_path, arguments, said):
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, "demo", "--pace", "0", *arguments],
+        [sys.executable, "-c", ALONE, "demo", *arguments],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

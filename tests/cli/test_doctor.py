@@ -18,7 +18,7 @@ import thence as package
 from thence.cli.commands.doctor import PACKAGES
 
 ON_MACHINE = ["python", "platform", "packages"]
-ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "append", "links"]
+ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "links"]
 ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "openings", "lock", "clock"]
 HOLD = """
 import fcntl, sys
@@ -99,7 +99,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
     assert max(map(len, fine.lines)) <= 80
     for name in ON_MACHINE + ON_FOLDER + ON_LOG:
         assert len(re.findall(rf"^ok      {name:<10}  \S", fine.out, re.MULTILINE)) == 1
-    assert fine.lines[-1] == "ok: 19 checks, on the log orders; `thence verify` reads every line"
+    assert fine.lines[-1] == "ok: 18 checks, on the log orders; `thence verify` reads every line"
     with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_id":"torn')
     torn = thence("doctor", "--log", "orders", cwd=tmp_path)
@@ -108,7 +108,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
         "\nnot ok  tail        the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
     )
     assert "\n                    next: the next append moves it aside" in torn.out
-    assert torn.lines[-1].startswith("not ok: 1 of 19 checks, on the log orders; ")
+    assert torn.lines[-1].startswith("not ok: 1 of 18 checks, on the log orders; ")
 
 
 def test_folder_without_a_log_is_looked_at(tmp_path):
@@ -117,7 +117,7 @@ def test_folder_without_a_log_is_looked_at(tmp_path):
     assert list(by_name(ended)) == [*ON_MACHINE, *ON_FOLDER, "clock"]
     assert not list(tmp_path.iterdir())
     text = thence("doctor", cwd=tmp_path)
-    assert text.lines[-1] == "ok: 12 checks, on this folder"
+    assert text.lines[-1] == "ok: 11 checks, on this folder"
 
 
 def test_log_that_was_named_and_is_not_there_is_an_error(tmp_path):
@@ -152,7 +152,7 @@ def test_log_that_can_only_be_read_is_looked_at(tmp_path, orders):
     checks = by_name(ended)
     assert checks["writable"]["detail"].startswith("Permission denied: orders/events.jsonl")
     assert set(ON_LOG) <= set(checks)
-    assert not {"locks", "sync", "append", "links"} & set(checks)
+    assert not {"locks", "sync", "links"} & set(checks)
 
 
 @pytest.mark.parametrize("name", [".thence", "events.jsonl"])

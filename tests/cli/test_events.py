@@ -3,6 +3,7 @@ import json
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
+from tests.events import drafted, new_id, stamped
 
 import thence as package
 
@@ -96,8 +97,11 @@ def test_what_a_terminal_would_obey_is_written_out(tmp_path):
 
 
 def test_endless_words_are_cut_in_sentences_and_never_in_json(tmp_path):
+    (tmp_path / "log").mkdir()
+    line = stamped(drafted(new_id(), "x" * 100_000, {}), 1, 1)  # of a thence that took any type
+    (tmp_path / "log" / "events.jsonl").write_bytes(line)
     with package.open(tmp_path / "log") as log:
-        first = log.append("x" * 100_000)
+        (first,) = log.events()
         second = log.append("note", caused_by=[first])
     for command in ("log", "why", "show", "effects"):
         event = [] if command == "log" else [second.event_id]

@@ -63,15 +63,17 @@ def test_csv_keeps_text_as_it_is(tmp_path):
 )
 def test_text_that_a_spreadsheet_would_compute_is_guarded_unless_raw(tmp_path, text):
     with package.open(tmp_path / "orders") as log:
-        log.append(text, {"text": text}, subject=text, actor=text, stream=text)
+        name = text.strip()  # a type has no control characters
+        log.append(name, {"text": text}, subject=text, actor=text, stream=text)
         log.append("plain", subject="-12.5", actor="a=b", stream="+1e3")
     for arguments, mark in (((), "'"), (("--raw",), "")):
         ended = warm("export", "--log", "orders", "--csv", "-o", "t.csv", *arguments, cwd=tmp_path)
         assert ended.code == 0
         odd, usual = rows((tmp_path / "t.csv").read_bytes().decode())
-        keys = ("event_type", "subject", "actor", "stream")
-        assert [odd[key] for key in keys] == [mark + text] * 4
-        assert [usual[key] for key in keys[1:]] == ["-12.5", "a=b", "+1e3"]
+        keys = ("subject", "actor", "stream")
+        assert odd["event_type"] == mark + name
+        assert [odd[key] for key in keys] == [mark + text] * 3
+        assert [usual[key] for key in keys] == ["-12.5", "a=b", "+1e3"]
         assert (odd["payload"][0], odd["seq"], odd["turn"]) == ("{", "1", "")
 
 
@@ -193,34 +195,55 @@ def test_ctrl_c_leaves_no_part_of_a_file(large):
     (large / "o.csv").unlink(missing_ok=True)
 
 
-def test_part_that_a_killed_export_left_is_removed_by_the_next_one_of_that_file(large):
-    command = [THENCE, "export", "--log", "orders", "--csv", "-o"]
-    with subprocess.Popen([*command, "o.csv"], cwd=large, env=environment()) as running:
-        part = f".o.csv.{running.pid}.part"
-        while running.poll() is None and part not in names(large):
-            os.sched_yield()
+def part_of(running, folder):
+    """Wait until an export has written a part of its file, and return the name of the part."""
+    while running.poll() is None:
+        for path in folder.glob(".o.csv.*.part"):
+            if path.stat().st_size:
+                return path.name
+        os.sched_yield()
+    raise AssertionError("it ended before its file was seen")
+
+
+def test_killed_export_leaves_the_file_as_it_was_and_the_next_one_writes_it(large):
+    (large / "o.csv").write_text("before")
+    command = [THENCE, "export", "--log", "orders", "--csv", "-o", "o.csv"]
+    with subprocess.Popen(command, cwd=large, env=environment()) as running:
+        part = part_of(running, large)
         running.kill()
-    assert names(large) == [part, "orders"]
-    assert export(large, "--csv", "--type", "note", "-o", "other.csv").code == 0
-    assert part in names(large)
-    assert export(large, "--csv", "--type", "note", "-o", "o.csv").code == 0
-    assert names(large) == ["o.csv", "orders", "other.csv"]
-    for name in ("o.csv", "other.csv"):
+    assert names(large) == [part, "o.csv", "orders"]
+    assert (large / "o.csv").read_text() == "before"
+    assert export(large, "--csv", "-q", "-o", "o.csv").code == 0
+    assert len(rows((large / "o.csv").read_text())) == 40_000
+    for name in (part, "o.csv"):
         (large / name).unlink()
 
 
-def test_part_of_an_export_that_runs_is_left_alone(large):
+def test_two_exports_to_one_file_leave_a_whole_one(large):
     command = [THENCE, "export", "--log", "orders", "--csv", "-q", "-o", "o.csv"]
     with subprocess.Popen(command, cwd=large, env=environment()) as running:
-        part = large / f".o.csv.{running.pid}.part"
-        while running.poll() is None and not (part.exists() and part.stat().st_size):
-            os.sched_yield()
+        part = part_of(running, large)
         running.send_signal(signal.SIGSTOP)
         assert export(large, "--csv", "--type", "note", "-o", "o.csv").code == 0
-        assert names(large) == [part.name, "o.csv", "orders"]
+        assert names(large) == [part, "o.csv", "orders"]
+        assert rows((large / "o.csv").read_text()) == []
         running.send_signal(signal.SIGCONT)
     assert running.returncode == 0
     assert len(rows((large / "o.csv").read_text())) == 40_000
+    assert names(large) == ["o.csv", "orders"]
+    (large / "o.csv").unlink()
+
+
+def test_disk_that_is_full_leaves_the_file_as_it_was(large):
+    (large / "o.csv").write_text("before")
+    command = f"ulimit -f 1000; exec {THENCE} export --log orders --csv -o o.csv"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=large, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert is_three_lines(done.stderr)
+    assert (large / "o.csv").read_text() == "before"
+    assert names(large) == ["o.csv", "orders"]
     (large / "o.csv").unlink()
 
 

@@ -1,8 +1,9 @@
 import pytest
 from tests.cli.warm import warm
+from tests.events import drafted, new_id, stamped
 
 import thence as package
-from thence.cli.commands.stats import NAMES_SHOWN_MAX
+from thence.cli.commands.listing import NAMES_SHOWN_MAX
 from thence.sim import Event, EventWriter
 
 
@@ -91,9 +92,10 @@ def test_many_names_are_cut_and_counted(tmp_path):
 
 def test_names_of_any_kind_keep_a_line_each(tmp_path):
     names = ["a\nb", "a\\nb", "\u202eevil", "x" * 5_000]
-    with package.open(tmp_path / "orders") as log:
-        for name in names:
-            log.append(name)
+    drafts = [drafted(new_id(), name, {}) for name in names]  # of a thence that took any type
+    lines = [stamped(each, number, number) for number, each in enumerate(drafts, 1)]
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders" / "events.jsonl").write_bytes(b"".join(lines))
     lines = stats(tmp_path).out.partition("by type\n")[2].splitlines()[: len(names)]
     assert all(line.count("▇") == 30 for line in lines)
     assert max(map(len, lines)) < 80

@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34970, 228),
+    "inner": (34532, 220),
     "work": (19763, 139),
     "team": (13159, 103),
 }
@@ -19,11 +19,11 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "__init__": 1,
     "answers": 7,
     "appender": 1,
-    "cli": 93,
+    "cli": 53,
     "context": 3,
     "core": 124,
     "index": 120,
-    "inspection": 8,
+    "inspection": 3,
     "log": 126,
     "merge": 10,
     "redact_settings": 15,

@@ -16,7 +16,7 @@ from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import FILE_BYTES_MAX
 
-TRIED = ("writable", "locks", "sync", "append", "links")
+TRIED = ("writable", "locks", "sync", "links")
 NOON_NS = 1_795_000_000_000_000_000  # 2026-11-18
 DAY_NS = 86_400 * 10**9
 
@@ -51,13 +51,6 @@ class KeptLockDisk(Disk):
 
     def unlock(self, descriptor):
         pass
-
-
-class OverwritingDisk(Disk):
-    """Opens for writing where it is asked to append."""
-
-    def open_append(self, path):
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 class LinklessDisk(Disk):
@@ -105,8 +98,6 @@ def test_folder_that_is_fit_is_found_so(tmp_path):
         (OneLockDisk(False), "locks", "can't be locked"),
         (KeptLockDisk(), "locks", "still held"),
         (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error"),
-        (FailingDisk(truncate=error(errno.EINVAL)), "append", "Invalid argument"),
-        (OverwritingDisk(), "append", "not all there"),
         (LinklessDisk(), "links", "no hard links: Operation not permitted"),
     ],
 )

@@ -10,7 +10,6 @@ from tests.log.test_health import (
     KeptLockDisk,
     LinklessDisk,
     OneLockDisk,
-    OverwritingDisk,
     ToldDisk,
     error,
     found,
@@ -42,11 +41,10 @@ class RefusedLockDisk(Disk):
 
 def test_folder_that_is_fit_is_told_so(tmp_path):
     checks = found(OS_DISK, tmp_path)
-    told = [checks[name] for name in ("writable", "locks", "append", "links")]
+    told = [checks[name] for name in ("writable", "locks", "links")]
     assert told == [
         Check("writable", True, "files can be made and written"),
         Check("locks", True, "flock keeps a second writer out"),
-        Check("append", True, "two descriptors append behind each other"),
         Check("links", True, "hard links work"),
     ]
 
@@ -74,13 +72,6 @@ def test_folder_that_is_fit_is_told_so(tmp_path):
         ),
         (RefusedLockDisk(), "locks", "No locks available", ELSEWHERE),
         (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
-        (FailingDisk(truncate=error(errno.EINVAL)), "append", "Invalid argument", ELSEWHERE),
-        (
-            OverwritingDisk(),
-            "append",
-            "what two descriptors append is not all there",
-            f"{ELSEWHERE}: writers would overwrite each other here",
-        ),
         (
             LinklessDisk(),
             "links",
@@ -112,8 +103,6 @@ def test_folder_that_is_fit_is_told_so(tmp_path):
         "kept",
         "none",
         "sync",
-        "cut",
-        "over",
         "links",
         "full",
         "denied",
@@ -296,23 +285,3 @@ def test_file_that_the_system_names_is_told_with_the_reason():
     assert reason(DiskError(errno.EIO, "as said", "/a")) == "as said: /a"
     assert reason(DiskError(errno.EIO, "as said")) == "as said"
     assert reason(DiskError("numberless")) == "numberless"
-
-
-def test_two_descriptors_append_in_turns(tmp_path):
-    class NotingDisk(Disk):
-        written = ()
-
-        def truncate(self, descriptor, size):
-            super().truncate(descriptor, size)
-            self.written = [descriptor]
-
-        def write(self, descriptor, data):
-            self.written = [*self.written, descriptor]
-            return super().write(descriptor, data)
-
-    disk = NotingDisk()
-    assert found(disk, tmp_path)["append"].ok
-    first, *turns = disk.written
-    assert turns[::2] == [first] * 4
-    assert len({*turns[1::2]} - {first}) == 1
-    assert len(turns) == 8

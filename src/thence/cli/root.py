@@ -15,15 +15,15 @@ from thence.settings import from_environment
 TABLE = {
     "append": ("commands.append", "Append one event, durable when the command ends."),
     "completion": ("commands.completion", "Write the script that completes thence in a shell."),
-    "demo": ("demo.demo", "Run a simulation of traders, then show what can be asked."),
+    "demo": ("commands.demo", "Run a simulation of traders, then show what can be asked."),
     "diff": ("commands.diff", "Show where two logs part, and what came of it."),
     "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
     "effects": ("commands.causes", "Show what followed from an event."),
     "export": ("commands.export", "Write events as a table, CSV or Parquet."),
-    "last": ("commands.last", "Show the last event, and what was open when the log ended."),
-    "log": ("commands.events", "List events in total order, one line each."),
-    "query": ("commands.query", "List the events that a filter asks for, a page at a time."),
-    "rebuild": ("commands.rebuild", "Make the index of a log again from its lines."),
+    "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
+    "log": ("commands.listing", "List events in total order, one line each."),
+    "query": ("commands.listing", "List the events that a filter asks for, a page at a time."),
+    "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
     "redact": (
         "commands.redact",
         "Take back what an event says: its payload goes, the rest stays.",
@@ -33,9 +33,9 @@ TABLE = {
         "Answer questions about the logs in a folder over HTTP, on this machine alone.",
     ),
     "server": ("server.server", "Run the server at which the logs of a team meet."),
-    "show": ("commands.events", "Show all that one event holds."),
+    "show": ("commands.listing", "Show all that one event holds."),
     "sim": ("commands.sim", "Run simulations and look at their runs."),
-    "stats": ("commands.stats", "Count the events of a log: by type, by actor, by node."),
+    "stats": ("commands.listing", "Count the events of a log: by type, by actor, by node."),
     "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
     "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
     "verify": (
@@ -83,9 +83,11 @@ def run(arguments: list[str] | None = None) -> int:
     out = Output(from_environment(os.environ), given)
     try:
         if out.settings.completing is not None:
-            from thence.cli.commands.completion import complete
+            from click.shell_completion import shell_complete
 
-            return complete(root, out.settings.completing)
+            from thence.cli.commands.completion import VARIABLE
+
+            return shell_complete(root, {}, "thence", VARIABLE, out.settings.completing)
         colour = False if out.settings.is_colourless else None
         with root.make_context("thence", given, obj=out, color=colour) as context:
             code = root.invoke(context)

@@ -58,8 +58,8 @@ class ExaminedLog:
         if info is None and self._disk.path_id(str(path)) is not None:
             hint = "the next opening that appends makes it anew"
             return Check("log", False, f"{path} can't be read", hint, is_damage=True)
-        known = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
-        return Check("log", True, f"{self._vocabulary.name} {known}")
+        name = f"log {info.log_id}" if info else "log without .thence/log.json, which appends make"
+        return Check("log", True, f"{self._vocabulary.name} {name}")
 
     def tail(self) -> Check:
         """Checks the newest line: complete, unfinished, or damaged."""
@@ -67,21 +67,22 @@ class ExaminedLog:
         for path in reversed(paths):
             rest, newest = self._settled(path)
             if rest and isinstance(parse(rest, self._vocabulary), BadLine):
-                more = " or more" if len(rest) == _TAIL_BYTES_MAX else ""
-                detail = f"the last line of {path.name} is unfinished, {len(rest):,} bytes{more}"
+                at_least = " or more" if len(rest) == _TAIL_BYTES_MAX else ""
+                size = f"{len(rest):,} bytes{at_least}"
+                detail = f"the last line of {path.name} is unfinished, {size}"
                 hint = "the next append moves it aside, and reports it in the log"
                 return Check("tail", False, detail, hint)
             line = rest or newest
             if not line:
                 continue
-            found = parse(line, self._vocabulary)
-            if isinstance(found, BadLine):
-                detail = f"the newest line is damaged: {found.reason} ({found.code})"
+            event = parse(line, self._vocabulary)
+            if isinstance(event, BadLine):
+                detail = f"the newest line is damaged: {event.reason} ({event.code})"
                 hint = "`thence verify` lists all the damage there is"
                 return Check("tail", False, detail, hint, is_damage=True)
-            self._newest = found
+            self._newest = event
             what = "lacks its newline only" if rest else "is whole"
-            return Check("tail", True, f"the newest line [{short_id(found.event_id)}] {what}")
+            return Check("tail", True, f"the newest line [{short_id(event.event_id)}] {what}")
         return Check("tail", True, "there are no events")
 
     def clock(self) -> Check:
@@ -104,10 +105,9 @@ class ExaminedLog:
         try:
             _, size = self._disk.file_id(descriptor)
             start = max(0, size - _TAIL_BYTES_MAX)
-            found = list(lines_backwards(self._disk, descriptor, start, size))
+            rest, *lines = lines_backwards(self._disk, descriptor, start, size)
         finally:
             self._disk.close(descriptor)
-        rest, *lines = found
         if start and lines:
             lines.pop()  # its beginning lies further back
         return rest, next(filter(None, lines), b"")
@@ -134,9 +134,9 @@ def lock(disk: Disk, folder: Path) -> Check:
 
 
 def _openings(disk: Disk, folder: Path) -> Check:
-    found = [opening for opening in openings(disk, folder) if not opening.is_copy]
-    dead = [opening for opening in found if opening.is_dead]
-    detail = f"{len(found) - len(dead):,} open for appending"
+    own = [opening for opening in openings(disk, folder) if not opening.is_copy]
+    dead = [opening for opening in own if opening.is_dead]
+    detail = f"{len(own) - len(dead):,} open for appending"
     if dead:
         detail += f", {len(dead):,} ended without closing"
     queued = sum(max(opening.accepted - opening.committed, 0) for opening in dead)

@@ -42,13 +42,6 @@ class Check(NamedTuple):
     is_damage: bool = False
 
 
-class TrialFile(NamedTuple):
-    """A small file made to be tried, opened twice for appending."""
-
-    first: int
-    second: int
-
-
 def folder_checks(disk: Disk, folder: Path) -> list[Check]:
     """Tries the operations that a log needs in its folder; the folder need not hold a log yet."""
     return [
@@ -152,67 +145,54 @@ def _tried(disk: Disk, folder: Path) -> list[Check]:
             links = _links(disk, path)
         finally:
             disk.unlink(path)
-        trial = TrialFile(*descriptors)
         return [
             Check("writable", True, "files can be made and written"),
-            _try(disk, "locks", trial, _locks),
-            _try(disk, "sync", trial, _syncs),
-            _try(disk, "append", trial, _appends),
+            _try("locks", lambda: _locks(disk, *descriptors)),
+            _try("sync", lambda: _syncs(disk, descriptors[0])),
             links,
         ]
     except DiskError as error:
         detail = f"{reason(error)}; locks, syncs and the like were not tried"
-        hint = _FULL if _is_full(error) else "let this user write there; reading needs it not"
+        is_full = error.errno in FULL_ERRNOS
+        hint = _FULL if is_full else "let this user write there; reading needs it not"
         return [Check("writable", False, detail, hint)]
     finally:
         for descriptor in descriptors:
             disk.close(descriptor)
 
 
-def _try(
-    disk: Disk, name: str, trial: TrialFile, look: Callable[[Disk, TrialFile], Check]
-) -> Check:
+def _try(name: str, look: Callable[[], Check]) -> Check:
     """Tries one operation; a refusal means that the filesystem lacks it."""
     try:
-        return look(disk, trial)
+        return look()
     except DiskError as error:
         return Check(name, False, reason(error), "keep the log on another filesystem")
 
 
-def _locks(disk: Disk, trial: TrialFile) -> Check:
+def _locks(disk: Disk, first: int, second: int) -> Check:
+    """Tries the lock of one file by two descriptors."""
     hint = "keep the log on another filesystem: two writers would not see each other here"
-    if not disk.try_lock(trial.first):
+    if not disk.try_lock(first):
         return Check("locks", False, "a file that nobody has can't be locked", hint)
     try:
-        if disk.try_lock(trial.second):
+        if disk.try_lock(second):
             return Check("locks", False, "one file was locked twice", hint)
     finally:
-        disk.unlock(trial.first)
-    if not disk.try_lock(trial.second):
+        disk.unlock(first)
+    if not disk.try_lock(second):
         return Check("locks", False, "a lock that was given back is still held", hint)
-    disk.unlock(trial.second)
+    disk.unlock(second)
     return Check("locks", True, "flock keeps a second writer out")
 
 
-def _syncs(disk: Disk, trial: TrialFile) -> Check:
+def _syncs(disk: Disk, descriptor: int) -> Check:
     times = []
     for _ in range(_SYNCS):
-        disk.write_all(trial.first, _BLOCK)
+        disk.write_all(descriptor, _BLOCK)
         before = monotonic_ns()
-        disk.sync_data(trial.first)
+        disk.sync_data(descriptor)
         times.append(monotonic_ns() - before)
     return Check("sync", True, f"fdatasync takes {median(times) // 1000:,} µs (of {_SYNCS})")
-
-
-def _appends(disk: Disk, trial: TrialFile) -> Check:
-    disk.truncate(trial.first, 0)
-    lines = [b"%d\n" % number for number in range(8)]
-    for number, line in enumerate(lines):
-        disk.write_all(trial.second if number % 2 else trial.first, line)
-    if disk.read_at(trial.first, 0, len(_BLOCK)) == b"".join(lines):
-        return Check("append", True, "two descriptors append behind each other")
-    hint = "keep the log on another filesystem: writers would overwrite each other here"
-    return Check("append", False, "what two descriptors append is not all there", hint)
 
 
 def _links(disk: Disk, path: Path) -> Check:
@@ -224,7 +204,3 @@ def _links(disk: Disk, path: Path) -> Check:
         return Check("links", False, f"no hard links: {reason(error)}", hint)
     disk.unlink(other)
     return Check("links", True, "hard links work")
-
-
-def _is_full(error: DiskError) -> bool:
-    return error.errno in FULL_ERRNOS

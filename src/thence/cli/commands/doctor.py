@@ -85,15 +85,15 @@ def _packages() -> "Check":
     from thence import __version__
     from thence.inspection.health import Check
 
-    found, broken = [f"thence {__version__}"], []
+    versions, broken = [f"thence {__version__}"], []
     for name in PACKAGES:
         try:
             import_module(name)
-            found.append(f"{name} {metadata.version(name)}")
+            versions.append(f"{name} {metadata.version(name)}")
         except ImportError as error:
             broken.append(f"{name} ({error})")
     if not broken:
-        return Check("packages", True, ", ".join(found))
+        return Check("packages", True, ", ".join(versions))
     return Check("packages", False, f"can't be imported: {', '.join(broken)}", _REINSTALL)
 
 
@@ -116,11 +116,11 @@ def _shared(folder: Path) -> "list[Check]":
     from thence.inspection.health import Check
     from thence.work.skipped_lines import passed_over
 
-    found = passed_over(folder)
-    if not found:
+    skipped = passed_over(folder)
+    if not skipped:
         return []
-    first = found[0].place
-    detail = f"{len(found):,} line(s) were passed over, the first is {first.file}:{first.line}"
+    first = skipped[0].place
+    detail = f"{len(skipped):,} line(s) were passed over, the first is {first.file}:{first.line}"
     hint = "`thence verify` tells each with its reason; correct the file, or take it from git"
     return [Check("shared", False, detail, hint)]
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def _csv(file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
             for name in ("caused_by", "inferred_causes"):
                 row[name] = " ".join(row[name])
             row["verified"] = "true" if row["verified"] else "false"
-            rows.writerow(cell(each) if type(each) is str else each for each in row.values())
+            rows.writerow(cell(value) if type(value) is str else value for value in row.values())
 
     try:
         rows.writerow(COLUMNS)
@@ -184,51 +185,15 @@ def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
             yield file
         return
     path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    _remove_abandoned(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with _create_locked(temporary) as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            temporary.replace(path)
+        temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)  # the name that the user gave
         raise
-
-
-def _create_locked(temporary: Path) -> IO[bytes]:
-    """Creates a temporary file, locked while it is open, so that others see its use."""
-    while True:
-        file = temporary.open("xb")
-        try:
-            _lock(file, waits=True)
-            if temporary.exists():
-                return file
-        except OSError:  # a filesystem without locks: no other export removes it either
-            return file
-        file.close()  # another export removed it as abandoned before it was locked
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Removes the temporary files of killed exports: their locks are free."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
-    try:
-        found = [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
-    except OSError:
-        return
-    for temporary in found:
-        try:
-            with temporary.open("rb") as file:
-                _lock(file, waits=False)
-                temporary.unlink()
-        except OSError:  # in use, gone by now, or another user's
-            continue
-
-
-def _lock(file: IO[bytes], *, waits: bool) -> None:
-    from fcntl import LOCK_EX, LOCK_NB, flock
-
-    flock(file.fileno(), LOCK_EX if waits else LOCK_EX | LOCK_NB)

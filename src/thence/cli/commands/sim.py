@@ -1,16 +1,19 @@
-"""The group `sim`: makes and runs simulations, and shows their runs."""
+"""The group `sim`: makes simulations, runs them, and plays runs again."""
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.commands.sim_again import branch_command, replay_command, resume_command
 from thence.cli.commands.sim_runs import list_command, root_option, show_command
 from thence.cli.groups import Commands, help_with, json_option, verbosity_options
-from thence.cli.output import current
+from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
-    pass
+    from thence.sim.orchestrator import SimulationOrchestrator
+    from thence.sim.waits import OnWait
 
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
@@ -29,10 +32,8 @@ def sim_command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (resume_command, replay_command, branch_command):
+for command in (list_command, show_command):
     sim_command.add_command(command)
-sim_command.add_command(list_command)
-sim_command.add_command(show_command)
 
 
 @sim_command.command("run", **help_with("thence sim run spatial_trade_network --seed 3 --turns 20"))
@@ -66,8 +67,7 @@ def run_command(
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
     folder of its own; Ctrl-C ends it in good order.
     """
-    from thence.cli.shared.progress import progress
-    from thence.cli.shared.run_progress import play, report_end, with_changes
+    from thence.cli.shared.progress import play, progress, report_end, with_changes
     from thence.sim.config import SimulationConfig
 
     out = current()
@@ -123,8 +123,6 @@ def new_command(project_name: str, is_json: bool) -> None:
 
     In the new folder NAME are an agent, an engine, a scenario, and a test that passes.
     """
-    from pathlib import Path
-
     from thence.sim.new_project import FILES, is_project_name, make_project
 
     out = current()
@@ -137,3 +135,161 @@ def new_command(project_name: str, is_json: bool) -> None:
         return
     out.write(f"made {project_name} with {', '.join(FILES)}")
     out.notice(f"next: thence sim run {project_name}/scenario.yaml")
+
+
+@sim_command.command("resume", **help_with("thence sim resume my-run"))
+@click.argument("run")
+@click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
+@json_option
+@verbosity_options
+def resume_command(run: str, turns: int | None, is_json: bool) -> int:
+    """Play a run on where a kill, Ctrl-C or a failure ended it.
+
+    RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
+    be as it was recorded. Answers that were recorded are not asked for again. Nothing is done for a
+    run that is completed, unless --turns is given.
+    """
+    from thence.cli.shared.locate import find_log
+    from thence.sim.again import resume
+    from thence.sim.recorded.run import RecordedRun
+
+    out = current()
+    folder = find_log(out, run)
+    with RecordedRun(folder) as recorded:
+        result = recorded.result
+    if turns is None and result.get("status") == "completed":
+        if is_json:
+            out.json(result)
+        else:
+            reason = result.get("reason", "its end was reached")
+            out.write(f"run {recorded.run_id} is completed: {reason}; nothing is left to play")
+            out.write(f"next: thence sim resume {run} --turns NUMBER")
+        return 0
+    return _played(
+        out,
+        is_json,
+        lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait),
+    )
+
+
+@sim_command.command("replay", **help_with("thence sim replay my-run"))
+@click.argument("run")
+@json_option
+@verbosity_options
+def replay_command(run: str, is_json: bool) -> int:
+    """Play a run again in memory, and compare all its events.
+
+    RUN is a run's id or its folder. Nothing is written, and nothing outside is asked. Exit code 1
+    if an event differs; the first one is named.
+    """
+    import msgspec
+
+    from thence.cli.exit_codes import FAILED
+    from thence.cli.shared.locate import find_log
+    from thence.cli.shared.progress import send_records_to_stderr, turns_played
+    from thence.sim.again import replay
+
+    out = current()
+    folder = find_log(out, run)
+    with turns_played(out) as (on_turn, on_wait):
+        send_records_to_stderr(out, names_waits=on_wait is None)
+        replayed = replay(folder, on_turn=on_turn, on_wait=on_wait)
+    if is_json:
+        out.json(msgspec.structs.asdict(replayed))
+    elif not replayed.step:
+        out.write(
+            f"the same: {replayed.turns} turns, {replayed.events} events, content {replayed.sha256}"
+        )
+    else:
+        out.write(f"not the same: the first difference is at {replayed.step}")
+        out.write(f"  {replayed.difference}")
+    return FAILED if replayed.step else 0
+
+
+@sim_command.command(
+    "branch", **help_with("thence sim branch my-run --at 12 --set place.Mill.price_grain=9.5")
+)
+@click.argument("run")
+@click.option("--at", type=click.IntRange(min=0), required=True, help="The last turn in common.")
+@click.option(
+    "--set",
+    "values",
+    metavar="SUBJECT=VALUE",
+    multiple=True,
+    help="A variable's value at the end of that turn, such as agent.ada.money=5.",
+)
+@click.option(
+    "--decide",
+    "decisions",
+    metavar="STEP=ACTION",
+    multiple=True,
+    help="Another decision, an action as JSON, or null for none.",
+)
+@click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
+@root_option
+@json_option
+@verbosity_options
+def branch_command(
+    run: str,
+    at: int,
+    values: tuple[str, ...],
+    decisions: tuple[str, ...],
+    turns: int | None,
+    root: str | None,
+    is_json: bool,
+) -> int:
+    """Play a run on from one of its turns, with something changed.
+
+    RUN is a run's id or its folder. The new run has a folder of its own, and records its parent and
+    the changes. `thence diff RUN NEW-RUN` shows what came of them.
+    """
+    from thence.cli.shared.locate import find_log
+    from thence.sim.again import branch
+
+    out = current()
+    changes = _pairs("--set", values), _pairs("--decide", decisions)
+    folder = find_log(out, run)
+    return _played(
+        out,
+        is_json,
+        lambda show, wait: branch(
+            folder,
+            at,
+            set=changes[0],
+            decide=changes[1],
+            output_root=root,
+            max_turns=turns,
+            on_turn=show,
+            on_wait=wait,
+        ),
+    )
+
+
+def _played(
+    out: Output,
+    is_json: bool,
+    make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
+) -> int:
+    """Plays the run that `make` returns, and reports its end; returns the exit code."""
+    from thence.cli.shared.progress import play_to_end, progress, report_end
+
+    with progress(out) as display:
+        result = play_to_end(out, make, display)
+    return report_end(out, result, is_json=is_json)
+
+
+def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, object]:
+    """Returns NAME=VALUE pairs; a value is JSON, or else a text as it stands."""
+    pairs: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+        try:
+            pairs[name] = json.loads(value)
+        except ValueError:
+            if option == "--decide":
+                reason = f"{value!r} is no JSON; write '{{\"action_type\": …}}' or null"
+                raise click.BadParameter(reason, param_hint=option) from None
+            pairs[name] = value
+    return pairs

@@ -1,24 +1,36 @@
-"""The progress of long work, on stderr: a bar on a terminal.
+"""The progress of long work on stderr, that of a run which is played here above all.
 
-Without a terminal a run writes a line at times, and the reading of a log writes nothing.
+A terminal shows a bar. Elsewhere a run writes a line at times, and the reading of a log nothing.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thence.cli.output import Output, plain
-from thence.cli.shared.run_progress import RunDisplay
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from thence.sim.result import RunWait, TurnProgress
-    from thence.sim.state import State
+    from thence.sim.config import SimulationConfig
+    from thence.sim.orchestrator import SimulationOrchestrator
+    from thence.sim.result import RunResult, RunWait, TurnProgress
+    from thence.sim.waits import OnWait
     from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10
+
+
+class RunDisplay(NamedTuple):
+    """The functions that show a run: after each turn, and while it waits for a component.
+
+    Without `wait`, a component that gives no answer is named by a log record. It is called in
+    another thread than the run's.
+    """
+
+    turn: Callable[["TurnProgress"], None]
+    wait: "Callable[[RunWait | None], None] | None" = None
 
 
 def is_drawn(out: Output) -> bool:
@@ -30,12 +42,12 @@ def is_drawn(out: Output) -> bool:
 def progress(out: Output) -> Iterator[RunDisplay]:
     """Yields the display of a run."""
     if out.is_quiet:
-        yield RunDisplay(lambda turn, state: None)
+        yield RunDisplay(lambda turn: None)
     elif is_drawn(out):
         with bar(out) as display:
             yield display
     else:
-        yield RunDisplay(lambda turn, state: write_line(out, turn))
+        yield RunDisplay(lambda turn: write_line(out, turn))
 
 
 def write_line(out: Output, turn: "TurnProgress") -> None:
@@ -48,8 +60,8 @@ def write_line(out: Output, turn: "TurnProgress") -> None:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Returns the counts of the decisions, actions and changes that are recorded so far."""
     kinds = {"DECISION": "decisions", "ACTION": "actions", "STATE": "changes"}
-    found = [f"{counts[kind]:,} {noun}" for kind, noun in kinds.items() if counts.get(kind)]
-    return ", ".join(found) or f"{sum(counts.values()):,} events"
+    texts = [f"{counts[kind]:,} {noun}" for kind, noun in kinds.items() if counts.get(kind)]
+    return ", ".join(texts) or f"{sum(counts.values()):,} events"
 
 
 def waiting_text(waiting: "RunWait") -> str:
@@ -125,9 +137,8 @@ def bar(out: Output) -> Iterator[RunDisplay]:
     def line() -> "RenderableType":
         return Text(plain(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
 
-    def show(turn: "TurnProgress", state: "State") -> None:
+    def show(turn: "TurnProgress") -> None:
         nonlocal waiting_for
-        del state
         waiting_for = None
         counts = counts_text(turn.counts)
         drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
@@ -172,7 +183,7 @@ def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
 def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
     """Yields the function to call with the lines that were taken and brought so far."""
     if not is_drawn(out):
-        yield lambda shown: None
+        yield lambda exchanged: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -182,9 +193,127 @@ def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
     with Progress(text, BarColumn(bar_width=24), TimeElapsedColumn(), console=console) as drawn:
         task = drawn.add_task("", total=None, taken=0)
 
-        def show(shown: "RoundProgress") -> None:
-            drawn.update(
-                task, taken=shown.taken, completed=shown.brought, total=shown.to_bring or None
-            )
+        def show(exchanged: "RoundProgress") -> None:
+            total = exchanged.to_bring or None
+            drawn.update(task, taken=exchanged.taken, completed=exchanged.brought, total=total)
 
         yield show
+
+
+def play(
+    out: Output, config: "SimulationConfig", display: RunDisplay, settings: Mapping[str, Any]
+) -> "RunResult":
+    """Runs a scenario to its end, in a new folder under the output root.
+
+    `settings` are arguments of the orchestrator; for None the scenario's value is used.
+    After Ctrl-C the log is drained and the status of the result is `interrupted`.
+    """
+    from thence.sim.orchestrator import SimulationOrchestrator
+
+    return play_to_end(
+        out,
+        lambda on_turn, on_wait: SimulationOrchestrator(
+            config, on_turn=on_turn, on_wait=on_wait, **settings
+        ),
+        display,
+    )
+
+
+def play_to_end(
+    out: Output,
+    make: "Callable[[Callable[[TurnProgress], None], OnWait | None], SimulationOrchestrator]",
+    display: RunDisplay,
+) -> "RunResult":
+    """Plays the run that `make` returns for the functions `on_turn` and `on_wait`."""
+    from thence.sim.result import RunResult
+
+    send_records_to_stderr(out, names_waits=display.wait is None)
+    orchestrator = make(display.turn, display.wait)
+    result = orchestrator.run()
+    assert isinstance(result, RunResult), "no event loop runs in a command"
+    if out.is_debug and orchestrator.failure is not None:
+        from thence.cli.failure import show_traceback
+
+        show_traceback(orchestrator.failure, out)
+    return result
+
+
+def report_end(out: Output, result: "RunResult", *, is_json: bool) -> int:
+    """Writes the result of a run, and its failure if it failed; returns the exit code."""
+    if is_json:
+        out.json(result.to_dict())
+    else:
+        out.write(
+            f"run {result.run_id} {result.status}: {result.turns} turns, {result.events} events,"
+            f" {result.output_dir}"
+        )
+    return report_failure(out, result)
+
+
+def report_failure(out: Output, result: "RunResult") -> int:
+    """Reports the failure of a run, if it failed, and returns the exit code."""
+    from thence.cli.exit_codes import FAILED, INTERRUPTED
+
+    if result.dropped:
+        out.notice(f"{result.dropped} events were dropped, for which the queue had no room")
+    if result.failed and result.status != "completed":
+        out.notice(f"{result.failed} events could not be written")
+    if result.status == "interrupted":
+        out.notice("interrupted; what happened until then is in the log")
+        return INTERRUPTED
+    if result.status == "completed" and result.failed:
+        out.warn(
+            f"thence: the log of run {result.run_id} is not complete",
+            f"  why:  {result.failed} events could not be written to {result.output_dir}",
+            "  next: make room on the disk, and run it again",
+        )
+        return FAILED
+    if result.status == "completed":
+        return 0
+    lines = (
+        f"thence: run {result.run_id} failed",
+        f"  why:  {result.error or result.reason}",
+        f"  next: thence why @last-error --log {result.output_dir}",
+    )
+    out.warn(*lines)
+    return FAILED
+
+
+def with_changes(
+    config: "SimulationConfig", *, seed: int | None, max_turns: int | None
+) -> "SimulationConfig":
+    """Returns a scenario with another seed or number of turns, also in its config.json."""
+    import msgspec
+
+    settings = {"seed": seed, "max_turns": max_turns}
+    changes = {name: value for name, value in settings.items() if value is not None}
+    section = {**config.given.get("simulation", {}), **changes}
+    return msgspec.structs.replace(
+        config,
+        simulation=msgspec.structs.replace(config.simulation, **changes),
+        given={**config.given, "simulation": section},
+    )
+
+
+def send_records_to_stderr(out: Output, *, names_waits: bool) -> None:
+    """Writes log records of the simulation as lines on stderr: warnings, with -v all.
+
+    With `names_waits` those of components that give no answer are among them.
+    """
+    import logging
+
+    import structlog
+
+    def write(_: object, level: str, record: Mapping[str, Any]) -> str:
+        if record["event"] == "still_waiting" and not names_waits:
+            raise structlog.DropEvent
+        facts = "".join(f" {key}={value}" for key, value in record.items() if key != "event")
+        out.warn(f"{level}: {record['event']}{facts}")
+        raise structlog.DropEvent
+
+    lowest = logging.INFO if out.is_verbose else logging.WARNING
+    structlog.configure(
+        processors=[write],
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )

@@ -1,1 +1,0 @@
-"""The command `demo`, with its tours."""
