@@ -203,6 +203,16 @@ class Appender:
             self._relay = Relay(*where, self.notice, self._report)
         return self._relay.take(lines, self._answers.held, now_s=wall_ns() / 1e9)
 
+    def recover(self, timeout_s: float) -> None:
+        """Mends the end of the log as the first append does, and appends nothing of its own."""
+        writer = SegmentWriter(
+            self._disk, self._folder, self._vocabulary, self.notice, self._report
+        )
+        outcome = writer.write((), timeout_s)
+        writer.close()
+        if outcome.error is not None:
+            raise outcome.error
+
     def repair(self, timeout_s: float) -> None:
         """Heals what verify finds in the log's bytes."""
         from thence.log.check.repair import repair  # needed once in a log's life

@@ -379,6 +379,14 @@ class Log:
         """Makes the index again; returns how many events it holds. Raises ReadFailed."""
         return self.answers.rebuild()
 
+    def recover(self, timeout_s: float = 30) -> None:
+        """Mends the torn end that a killed writer left, as the next append would.
+
+        A whole event that lacks only its newline is read from then on. Raises LogBusy, LogFull,
+        LogReadOnly, AppendFailed, OutcomeUnknown.
+        """
+        self._appender.recover(timeout_s)
+
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
 

@@ -209,6 +209,17 @@ def test_replay_names_the_first_difference(tmp_path):
     assert "says" in again.difference
 
 
+def test_whole_event_that_lacks_only_its_newline_is_not_played_anew(tmp_path):
+    whole = toy_run(tmp_path, [], "whole").run()
+    killed(lambda: toy_run(tmp_path, [], "run", on_turn=at_turn(3)).run())
+    log = tmp_path / "run" / "events.jsonl"
+    log.write_bytes(log.read_bytes().removesuffix(b"\n"))
+    resume(tmp_path / "run", agents=[Counter("ada", model([1, 2, 3]))], engine=Adder()).run()
+    steps = [event[1] for event in told(tmp_path / "run")]
+    assert len(steps) == len(set(steps))
+    assert steps == [event[1] for event in told(whole.output_dir)]
+
+
 def test_replay_names_the_causes_that_are_new_and_those_that_are_gone(tmp_path):
     class Reader(Adder):
         def __init__(self, read):

@@ -81,6 +81,7 @@ def resume(
         config, settings = _settings(run, max_turns)
         _check_objects(run, agents, engine, validator)
         components = make_components(config, agents, engine, validator)
+        run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
         _check_turns(run, max_turns, _turns(events))
         found = _checkpoint(run.folder, events, components)
