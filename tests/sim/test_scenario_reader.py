@@ -157,6 +157,7 @@ def test_section_that_nothing_reads_is_unknown(problems, key):
          "says no condition"),
         ("name: small", r'name: "small\n"', 2, "simulation.name", r"'small\n' is no name"),
         ("name: small", r'name: "\uD800"', 2, "simulation.name", r"'\ud800' is half a character"),
+        ("max_turns: 5", r'"\uD800": 1', 3, r"simulation.\ud800", r"'\ud800' is half a character"),
         ("name: small", f"name: {'x' * 101}", 2, "simulation.name", f"'{'x' * 59} is no name"),
         ("name: small", "name: 3", 2, "simulation.name", "should be a string, not 3"),
         ("name: small", "name: ../up", 2, "simulation.name", "'../up' is no name"),

@@ -483,7 +483,7 @@ def _key_of(path: KeyPath) -> str:
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
+    return text.removeprefix(".").encode(errors="backslashreplace").decode()
 
 
 def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
