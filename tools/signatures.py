@@ -89,15 +89,15 @@ def _quoted(node: ast.AST) -> str:
 
 
 class _Types(ast.NodeTransformer):
-    """Takes quotes and modules from a type, but not from the texts of a Literal."""
+    """Takes quotes and modules from a type, but not from what a Literal or Annotated says."""
 
     def __init__(self, names: Names, module: ModuleType) -> None:
         self._names = names
         self._module = module
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        is_literal = isinstance(node.value, ast.Name) and node.value.id == "Literal"
-        return node if is_literal else self.generic_visit(node)
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        return node if name in ("Literal", "Annotated") else self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         is_quoted = isinstance(node.value, str)

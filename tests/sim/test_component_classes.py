@@ -1,5 +1,7 @@
 """A type in a scenario names a shipped class, an entry point, a module's or a file's."""
 
+from pathlib import Path
+
 import pytest
 from tests.sim.toys import lines
 
@@ -10,6 +12,9 @@ from thence.sim.components.trader import Trader
 from thence.sim.run_components import make_components
 
 FILE = """
+from collections.abc import Iterable
+from pathlib import Path
+
 from thence.sim import Action, BaseAgent, BaseEngine
 
 class Greeter(BaseAgent):
@@ -26,6 +31,12 @@ class Free(BaseAgent):
     def __init__(self, name, **anything):
         super().__init__(name)
         self.anything = anything
+
+class Reader(BaseAgent):
+    def __init__(self, name, *, book: Path | None = None, pages: Iterable[str] = (),
+                 odd: list[int] | tuple[str, ...] = ()):
+        super().__init__(name)
+        self.book, self.pages, self.odd = book, pages, odd
 """
 
 
@@ -57,6 +68,19 @@ def test_class_that_takes_anything_takes_any_key(tmp_path):
     path = scenario(tmp_path, "{name: ada, type: './greeter.py:Free', colour: red}")
     (ada,) = make_components(SimulationConfig.from_file(path)).agents
     assert ada.anything == {"colour": "red"}
+
+
+def test_annotations_beside_those_of_json_are_read(tmp_path):
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Reader', book: a.txt, odd: [1]}")
+    (ada,) = make_components(SimulationConfig.from_file(path)).agents
+    assert (ada.book, ada.pages, ada.odd) == (Path("a.txt"), (), [1])
+    path = scenario(tmp_path, "{name: ada, type: './greeter.py:Reader', book: 3, pages: ab}")
+    with pytest.raises(ScenarioError) as caught:
+        SimulationConfig.from_file(path)
+    assert [problem["message"] for problem in caught.value.problems] == [
+        "should be a Path, not 3",
+        "should be a list, not 'ab'",
+    ]
 
 
 def test_class_that_refuses_its_parameters_is_a_problem_of_the_scenario(tmp_path):

@@ -51,3 +51,16 @@ def test_slow_packages_are_loaded_only_when_needed():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"structlog", "pydantic", "ruamel.yaml", "click", "rich"} & set(loaded)
+
+
+@pytest.mark.promise("P7")
+def test_scenario_is_read_without_the_models_of_the_server():
+    program = "import sys, thence.sim as sim; sim.SimulationConfig.from_file('fishery')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"{program}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "ruamel.yaml" in loaded
+    assert "pydantic" not in loaded

@@ -133,9 +133,33 @@ def test_section_that_nothing_reads_is_unknown(problems, key):
     ("old", "new", "line", "key", "message"),
     [
         ("max_turns: 5", "max_turns: five", 3, "simulation.max_turns",
-         "should be a valid integer, not 'five'"),
+         "should be an integer, at least 1, not 'five'"),
         ("max_turns: 5", "max_turns: 0", 3, "simulation.max_turns",
-         "should be greater than or equal to 1, not 0"),
+         "should be an integer, at least 1, not 0"),
+        ("max_turns: 5", "max_turns: true", 3, "simulation.max_turns",
+         "should be an integer, at least 1, not True"),
+        ("max_turns: 5", "max_turns: '3'", 3, "simulation.max_turns",
+         "should be an integer, at least 1, not '3'"),
+        ("max_turns: 5", "max_turns: 3.0", 3, "simulation.max_turns",
+         "should be an integer, at least 1, not 3.0"),
+        ("max_turns: 5", "timeout_s: true", 3, "simulation.timeout_s",
+         "should be a number, above 0 and at most 86400, not True"),
+        ("max_turns: 5", "timeout_s: .nan", 3, "simulation.timeout_s",
+         "should be a number, above 0 and at most 86400, not nan"),
+        ("max_turns: 5", "threads: 1001", 3, "simulation.threads",
+         "should be an integer, at least 0 and at most 1000, not 1001"),
+        ("max_turns: 5", "termination: {}", 3, "simulation.termination",
+         "should be a list, not {}"),
+        ("max_turns: 5", "termination: [{variable: season, equals: [1]}]", 3,
+         "simulation.termination[0].equals",
+         "should be true or false, an integer, a number, a string or null, not [1]"),
+        ("max_turns: 5", "termination: [{variable: season}]", 3, "simulation.termination[0]",
+         "says no condition"),
+        ("name: small", r'name: "small\n"', 2, "simulation.name", r"'small\n' is no name"),
+        ("name: small", r'name: "\uD800"', 2, "simulation.name", r"'\ud800' is half a character"),
+        ("max_turns: 5", r'"\uD800": 1', 3, r"simulation.\ud800", r"'\ud800' is half a character"),
+        ("name: small", f"name: {'x' * 101}", 2, "simulation.name", f"'{'x' * 59} is no name"),
+        ("name: small", "name: 3", 2, "simulation.name", "should be a string, not 3"),
         ("name: small", "name: ../up", 2, "simulation.name", "'../up' is no name"),
         ("name: small", "seed: 1", 1, "simulation.name", "this key is missing"),
         ("type: float", "type: flot", 8, "state_variables.agent_vars[0].type",
@@ -153,6 +177,17 @@ def test_section_that_nothing_reads_is_unknown(problems, key):
          "the name 'money' stands twice"),
         ("{name: Abbey}", "{name: Mill}", 13, "spatial.places[1].name",
          "the name 'Mill' stands twice"),
+        ("min: 0", "min: '0'", 8, "state_variables.agent_vars[0].min",
+         "should be a number, not '0'"),
+        ("default: 3", "default: null", 8, "state_variables.agent_vars[0].default",
+         "money needs a float, not None"),
+        ("[dry, wet]", "[dry, 2]", 6, "state_variables.global_vars[0].choices[1]",
+         "should be a string, not 2"),
+        ("[Mill, Abbey]", "[Mill]", 15, "spatial.roads[0].between",
+         "should be a list of 2, not ['Mill']"),
+        ("[Mill, Abbey]", "[Mill, 3]", 15, "spatial.roads[0].between[1]",
+         "should be a string, not 3"),
+        ("{name: Abbey}", "Abbey", 13, "spatial.places[1]", "should be a map, not 'Abbey'"),
         ("[Mill, Abbey]", "[Mill, Aby]", 15, "spatial.roads[0].between[1]",
          "there is no place 'Aby'"),
         ("initial_location: Mill", "initial_location: Mil", 17, "agents[0].initial_location",
@@ -164,6 +199,11 @@ def test_section_that_nothing_reads_is_unknown(problems, key):
         ("name: ada", "name: '-'", 17, "agents[0].name", "a name can't be just '-'"),
         ("name: ada", "name: a da", 17, "agents[0].name", "'a da' is no name"),
         ("goods: [grain]", "goods: grain", 17, "agents[0].goods", "should be a list, not 'grain'"),
+        ("goods: [grain]", "goods: [1]", 17, "agents[0].goods[0]", "should be a string, not 1"),
+        ("goods: [grain]", "goods: [], lot: true", 17, "agents[0].lot",
+         "should be an integer, not True"),
+        ("goods: [grain]", "goods: [], margin: null", 17, "agents[0].margin",
+         "should be a number, not None"),
         ("goods: [grain], ", "", 17, "agents[0].goods", "this key is missing"),
         ("type: trader", "type: tradr", 17, "agents[0].type", "there is no agent type 'tradr'"),
         ("type: trader", "type: nowhere:X", 17, "agents[0].type",
@@ -177,11 +217,34 @@ def test_section_that_nothing_reads_is_unknown(problems, key):
          "there is no validator type 'trade'"),
         ("agents:", "events: {mode: slow}\nagents:", 16, "events.mode",
          "should be 'async' or 'sync', not 'slow'"),
+        ("agents:", "events: null\nagents:", 16, "events", "should be a map, not None"),
+        ("agents:", "validator: {retries: 11}\nagents:", 16, "validator.retries",
+         "should be an integer, at least 0 and at most 10, not 11"),
+        ("agents:", "engine: {type: trade_network, markets: [{makes: '1'}]}\nagents:", 16,
+         "engine.markets[0].makes", "should be an integer, not '1'"),
     ],
 )  # fmt: skip
 @pytest.mark.promise("O8")
 def test_wrong_value_is_told_with_its_line(problems, old, new, line, key, message):
     assert (line, key, message) in [short(problem) for problem in problems(old, new)]
+
+
+def test_entry_that_does_not_fit_leaves_the_others_their_lines(problems):
+    text = GOOD.replace("type: float", "type: flot").replace("type: str}", "type: str, max: 1}")
+    assert [short(problem)[:2] for problem in problems(text=text)] == [
+        (8, "state_variables.agent_vars[0].type"),
+        (9, "state_variables.agent_vars[1].max"),
+    ]
+
+
+def test_integer_is_a_number_and_null_is_none(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    text = GOOD.replace("goods:", "margin: 1, timeout_s: null, count: null, goods:")
+    path.write_text(text.replace("max: 10", "max: null"))
+    read = SimulationConfig.from_file(path)
+    assert (read.agents[0].name, read.agents[0].timeout_s) == ("ada", None)
+    money = read.state_variables.agent_vars[0]
+    assert (money.minimum, money.maximum, type(money.minimum)) == (0.0, None, float)
 
 
 def test_type_that_does_not_exist_is_told_with_the_nearest(problems):

@@ -28,7 +28,7 @@ from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
 from thence.sim.recorded.run import RecordedRun, open_run
 from thence.sim.recorded.table import Table
 from thence.sim.result import RunResult, RunWait, TurnProgress
-from thence.sim.settings import (
+from thence.sim.scenario import (
     AgentSettings,
     ComponentSettings,
     EventSettings,

@@ -28,7 +28,7 @@ from thence.sim.recorded.run import RecordedRun
 from thence.sim.result import TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
-from thence.sim.settings import EventSettings, RunSettings
+from thence.sim.scenario import EventSettings, RunSettings
 from thence.sim.simulation import Simulation
 from thence.sim.stored_steps import StoredSteps
 from thence.sim.validator import BaseValidator

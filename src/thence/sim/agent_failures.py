@@ -10,7 +10,7 @@ from thence.sim.actions import Action
 from thence.sim.agents import BaseAgent, Decision
 from thence.sim.concurrency import Fault, Part, TimeoutOf, mark_error
 from thence.sim.config import SimulationConfig
-from thence.sim.settings import AgentErrorPolicy
+from thence.sim.scenario import AgentErrorPolicy
 from thence.sim.views import Observation
 
 # an error's text in an event, which names the component's problem and is no transcript

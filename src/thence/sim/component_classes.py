@@ -7,15 +7,14 @@ A type is a shipped name, an entry point of the groups `thence.agents`, `thence.
 import importlib
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+import msgspec
 
 Kind = Literal["agents", "engines", "validators"]
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
@@ -81,41 +80,74 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     return found
 
 
-def build(kind: Kind, cls: type, params: Mapping[str, Any], **given: object) -> Any:
-    """Makes a component with checked parameters; `given` are name and config."""
-    import json
+def build(cls: type, params: Mapping[str, Any], **framework: object) -> Any:
+    """Makes a component with checked parameters; `framework` are its name and config.
 
-    model = params_model(cls)
-    checked = model.model_validate_json(json.dumps(dict(params), default=repr))
-    values = {name: getattr(checked, name) for name in checked.model_fields_set}
+    Raises msgspec.ValidationError for a parameter that does not fit.
+    """
+    struct = params_struct(cls)
+    checked = converted(dict(params), struct)
+    values = {
+        name: getattr(checked, name) if name in struct.__struct_fields__ else value
+        for name, value in params.items()
+    }
     accepted = inspect.signature(cls).parameters
-    return cls(**{name: given[name] for name in given if name in accepted}, **values)
+    return cls(**{name: framework[name] for name in framework if name in accepted}, **values)
 
 
 @cache
-def params_model(cls: type) -> "type[BaseModel]":
-    """Returns a pydantic model of the keyword parameters of a class."""
-    from pydantic import ConfigDict, create_model
+def params_struct(cls: type) -> type[msgspec.Struct]:
+    """Returns a Struct of the keyword parameters of a class.
 
-    parameters = inspect.signature(cls).parameters.values()
+    A parameter whose annotation msgspec can't check, a union of two lists for example, takes any
+    value.
+    """
     try:
         hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
     except NameError:
         hints = {}
-    fields: dict[str, Any] = {}
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     is_open = False
-    for parameter in parameters:
+    for parameter in inspect.signature(cls).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             is_open = True
         elif (
             parameter.name not in _FRAMEWORK_PARAMETERS
             and parameter.kind is not parameter.VAR_POSITIONAL
         ):
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (hints.get(parameter.name, Any), default)
-    extra: Literal["allow", "forbid"] = "allow" if is_open else "forbid"
-    config = ConfigDict(extra=extra, strict=True, arbitrary_types_allowed=True)
-    return create_model(cls.__name__, __config__=config, **fields)
+            field = (parameter.name, _checkable(hints.get(parameter.name, Any)))
+            is_required = parameter.default is parameter.empty
+            fields.append(field if is_required else (*field, msgspec.UNSET))
+    return msgspec.defstruct(cls.__name__, fields, kw_only=True, forbid_unknown_fields=not is_open)
+
+
+def converted(value: object, kind: Any) -> Any:
+    """Returns a value of a scenario as one of a type; raises msgspec.ValidationError."""
+    return msgspec.convert(value, kind, str_keys=True, dec_hook=_path)
+
+
+def _path(kind: Any, value: object) -> object:
+    """Returns the path that a text names: msgspec knows no annotation Path."""
+    if not isinstance(kind, type):
+        raise ValueError(f"Expected `{kind}`")
+    if isinstance(value, str) and issubclass(kind, PurePath):
+        return kind(value)
+    if not isinstance(value, kind):
+        raise ValueError(f"Expected `{kind.__name__}`")
+    return value
+
+
+def _checkable(hint: Any) -> Any:
+    """Returns an annotation as msgspec can check it; Any if it can't."""
+    if typing.get_origin(hint) is Iterable:  # of which msgspec holds a text for one
+        return Sequence[typing.get_args(hint)]  # type: ignore[misc]
+    try:
+        converted(None, hint)
+    except msgspec.ValidationError:
+        return hint
+    except (TypeError, NameError):
+        return Any
+    return hint
 
 
 def _base(kind: Kind) -> type:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from thence.sim.settings import (
+from thence.sim.scenario import (
     AgentSettings,
     ComponentSettings,
     EventSettings,

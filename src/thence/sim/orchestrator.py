@@ -26,7 +26,7 @@ from thence.sim.result import RunResult, Status, TurnProgress
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
 from thence.sim.run_settings import event_settings, read_config, run_config, with_changes, writer_of
-from thence.sim.settings import AgentErrorPolicy
+from thence.sim.scenario import AgentErrorPolicy
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.validator import BaseValidator

@@ -88,7 +88,7 @@ def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: st
 
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
-        return build(kind, cls, params, name=name, config=config)
+        return build(cls, params, name=name, config=config)
     except (ComponentNotFound, ValueError, TypeError) as error:
         place = str(config.source or "given as a mapping")
         problem = {"file": place, "line": 0, "key": name, "message": str(error), "hint": ""}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from thence.sim.config import SimulationConfig
-from thence.sim.settings import EventSettings
+from thence.sim.scenario import EventSettings
 from thence.sim.verbosity import VerbosityLevel, level_of
 from thence.sim.writer import EventWriter, WriteMode
 

@@ -21,7 +21,7 @@ from thence.sim.roster import Roster
 from thence.sim.run_components import Components, component_states, restore_components
 from thence.sim.run_events import Record
 from thence.sim.run_pieces import Emit
-from thence.sim.settings import TerminationSettings
+from thence.sim.scenario import TerminationSettings
 from thence.sim.state import State, StateHistory
 from thence.sim.stored_steps import StoredSteps
 from thence.sim.turn import Participants, Turn

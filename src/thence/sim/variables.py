@@ -8,7 +8,7 @@ changes the variable contains its scope and name.
 import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -17,6 +17,8 @@ from thence.core.nearest import nearest
 from thence.errors import ThenceError
 
 GLOBAL = "global"
+# \Z, for $ would let a line's end pass
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=100)]
 Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
 IMMUTABLE = frozenset((float, int, bool, str))
 NO_NAMES: Mapping[str, int] = {}
@@ -32,23 +34,34 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+# the fields whose keys in a scenario have other names
+_KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+
+
 class _NoNumber:
     """Stands for the types whose values are always checked at length."""
 
 
-class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+class Declaration(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_KEYS
+):
     """One variable as a scenario declares it, without an owner.
 
     `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
-    `choices` are the values of a categorical variable.
+    `choices` are the values of a categorical variable. A missing default is the smallest value of
+    the type.
     """
 
-    name: str
+    name: Name
     kind: Kind
-    default: object
+    default: object = msgspec.UNSET
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.default is msgspec.UNSET:
+            force_setattr(self, "default", self._smallest())
 
     def fault(self, value: object) -> str:
         """Returns the reason why this variable can't hold a value; "" if it can."""
@@ -66,6 +79,19 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         if self.minimum is not None and value < self.minimum:
             value = self.minimum
         return int(value) if self.kind == "int" else float(value)
+
+    def _smallest(self) -> object:
+        lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
+        values: dict[str, object] = {
+            "float": float(lowest),
+            "int": int(lowest),
+            "bool": False,
+            "categorical": self.choices[0] if self.choices else "",
+            "str": "",
+            "list": [],
+            "dict": {},
+        }
+        return values[self.kind]
 
     def _fault_of_bounds(self, value: object) -> str:
         if isinstance(value, list | tuple):

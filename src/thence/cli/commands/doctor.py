@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thence.inspection.health import Check
 
 PYTHON_MIN = (3, 11)
-PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml", "pydantic")
+PACKAGES = ("msgspec", "click", "rich", "structlog", "ruamel.yaml")
 _REINSTALL = "install thence anew: pip install --force-reinstall thence"
 _NAME_COLUMNS = 10
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from thence.sim.config import SimulationConfig
-from thence.sim.settings import SpatialSettings
+from thence.sim.scenario import SpatialSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
