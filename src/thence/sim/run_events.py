@@ -158,7 +158,8 @@ class Record(Pieces):
         accepted.event_id = write(
             accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
         )
-        self._effective.append(accepted.event_id)
+        if not self.writes_states:  # else it is not applied yet, and its STATEs name it
+            self._effective.append(accepted.event_id)
         return (accepted.event_id,)
 
     def provenance(self, causes: Iterable[str]) -> Ids:
