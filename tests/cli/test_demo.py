@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import environment, on_terminal, thence
+from tests.cli.installed import THENCE, environment, on_terminal, thence
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -29,10 +29,15 @@ def test_demo_ends_with_what_to_type_next(played):
     assert places == sorted(places)
 
 
+def columns(line):
+    """Returns the width of a line, wherever this checkout lies: commands name the program."""
+    return len(line.replace(str(THENCE), ".venv/bin/thence"))
+
+
 def test_no_line_of_the_demo_is_wider_than_80_columns(played):
     _, ended = played
     for line in (*ended.lines, *ended.err.splitlines()):
-        assert len(line) <= 80, line
+        assert columns(line) <= 80, line
     assert "\x1b" not in ended.out + ended.err
 
 
@@ -110,7 +115,7 @@ def test_demo_names_the_run_where_it_would_not_be_found(tmp_path):
     ended = thence("demo", cwd=tmp_path, env={"THENCE_LOG": str(tmp_path / "other")})
     (run,) = (tmp_path / "output").iterdir()
     assert ended.out.count(f"--log output/{run.name}") == 3
-    assert max(map(len, ended.lines)) <= 80
+    assert max(map(columns, ended.lines)) <= 80
 
 
 def test_progress_is_drawn_on_a_terminal(tmp_path):
@@ -119,7 +124,7 @@ def test_progress_is_drawn_on_a_terminal(tmp_path):
     assert "40/40" in shown
     assert "What to type next" in shown
     text = ESCAPES.sub("", shown).replace("\r\n", "\n")
-    assert max(len(line) for part in text.split("\r") for line in part.split("\n")) <= 80
+    assert max(columns(line) for part in text.split("\r") for line in part.split("\n")) <= 80
 
 
 def test_colour_is_left_out_where_it_is_not_wanted(tmp_path):

@@ -176,7 +176,7 @@ def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_pat
     folder = tmp_path / "run"
     with EventWriter(folder, "run") as writer:
         writer.emit(create_milestone_event("run", 1, "turn_start"))
-    name = "events_2025-01-01_10-00-00.jsonl"
+    name = "events_2025-01-01_10-00.jsonl"
     with serving(tmp_path) as server:
         assert server.json("/simulations/run")["damage"] == []
         (folder / name).write_bytes((folder / "events.jsonl").read_bytes())

@@ -6,6 +6,7 @@ the target has the merge, and the next look at the board warns the user how to f
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ from thence.work.vcs.repository import Repository, is_ancestor, tip
 from thence.work.vcs.worktrees import discard
 
 _RECORDS = "merge-*.json"
+# tries to remove a tree, five seconds long
+_REMOVALS_MAX = 100
+_PAUSE_S = 0.05
 
 
 class Unfinished(NamedTuple):
@@ -90,8 +94,13 @@ def end_merge(repo: Repository, record: Path) -> None:
     before = unfinished(record)
     if before is not None:
         _restore(repo, record, before)
-    shutil.rmtree(tree_of(record), ignore_errors=True)  # git does not remove a partial worktree
-    discard(repo, tree_of(record))
+    tree = tree_of(record)
+    for _ in range(_REMOVALS_MAX):
+        shutil.rmtree(tree, ignore_errors=True)  # git does not remove a partial worktree
+        if not tree.exists():
+            break
+        time.sleep(_PAUSE_S)  # the git of a killed merge still writes there
+    discard(repo, tree)
     record.unlink(missing_ok=True)
 
 
