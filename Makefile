@@ -66,8 +66,11 @@ UNTRACED := tests/log/test_many_hands_signals.py tests/log/test_notice.py tests/
 	tests/sim/test_event_filter.py tests/cli/test_doctor.py tests/crash/test_full_disks.py
 TRACED := $(TESTS) --tier=person $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=
 
+# tests of these rooms that go through an open log
+THROUGH_LOG := test_masking.py test_queries.py test_redacted_lines.py test_redactions.py
+
 coverage: setup-dev ## a person's tests of core, log, index and merge, with the branches they reach: 95 %
-	@$(TRACED) $(addprefix tests/,$(ROOMS)) $(ARGS)
+	@$(TRACED) $(addprefix tests/,$(ROOMS) $(THROUGH_LOG)) $(ARGS)
 	@$(VENV)/coverage report --fail-under=95 \
 		--include='$(subst $(SPACE),$(COMMA),$(patsubst %,*/thence/%/*,$(ROOMS)))'
 
