@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
+from weakref import finalize
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, event_id_of
@@ -82,6 +83,7 @@ class HeldLines:
             disk.make_folder(own_folder(folder) / SYNC_FOLDER)
         self._path = own_folder(folder) / SYNC_FOLDER / _NAME
         self._db = opened(self._path)
+        finalize(self, self._db.close).atexit = False  # of who forgets `close`
         self.differences = HeldDifferences(self._db)
         self.parked = ParkedLines(self._db)
         self.notices = HeldNotices(self._db, vocabulary)
