@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34553, 217),
+    "inner": (34327, 190),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -20,7 +20,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "answers": 7,
     "cli": 53,
     "context": 3,
-    "core": 124,
+    "core": 122,
     "index": 120,
     "inspection": 3,
     "log": 126,
@@ -29,7 +29,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "replica": 2,
     "server": 186,
     "signing": 3,
-    "sim": 82,
+    "sim": 84,
     "steps": 5,
     "sync": 95,
     "work": 699,
