@@ -31,6 +31,7 @@ PRIVATE = {
     "PageQuery": "the keywords of `query`, as a page of the reference has them",
     "Call": "thence makes views of it",
     "Disk": "stands for a disk in the tests of thence itself",
+    "Field": "only thence itself declares types of events",
     "Filter": "what an EventFilter is made into for the log",
     "HasId": "any event",
     "Ledger": "thence makes views of it",
