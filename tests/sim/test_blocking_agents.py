@@ -19,7 +19,7 @@ from thence.replica import new_id
 from thence.sim import SimulationOrchestrator
 from thence.sim.calls import COMPARISON, SLOW_S, Caller, Part, Waits, Watch
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay_input import StoredSteps
+from thence.sim.replay_input import RecordedSteps
 
 pytestmark = pytest.mark.promise("O9a")
 WAIT_S = 30
@@ -159,7 +159,7 @@ def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
         config(turns=1), agents=agents, engine=Adder(), output_root=tmp_path
     ).run()
     with RecordedRun(result.output_dir) as run:
-        stored = StoredSteps(run.log.read())
+        stored = RecordedSteps(run.log.read())
     waits, may_end, named = Waits(), threading.Event(), []
     again = Members(
         new_id(),

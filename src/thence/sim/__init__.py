@@ -7,8 +7,8 @@ from thence.sim.agents import (
     Decision,
     Observation,
     Owned,
-    Reads,
     RecordedState,
+    RecordedView,
     Rejection,
     Verdict,
 )
@@ -50,6 +50,8 @@ from thence.sim.state import Declaration, State
 from thence.sim.table import Table
 from thence.sim.writer import EventWriter, WriteMode
 
+Reads = RecordedView  # the name of earlier versions
+
 __all__ = [
     "Action",
     "ActionEvent",
@@ -74,6 +76,7 @@ __all__ = [
     "Reads",
     "RecordedRun",
     "RecordedState",
+    "RecordedView",
     "Rejection",
     "Replay",
     "RoadSettings",

@@ -120,7 +120,7 @@ class Owned:
 
     __slots__ = ("_names", "_scope", "_view")
 
-    def __init__(self, view: "Reads", scope: str) -> None:
+    def __init__(self, view: "RecordedView", scope: str) -> None:
         self._view = view
         self._scope = scope
         self._names = view.ledger.table.by_scope.get(scope, NO_NAMES)
@@ -144,7 +144,7 @@ class Owned:
         self._view.set_within(self._scope, name, value)
 
 
-class Reads:
+class RecordedView:
     """A view that records the provenance of each variable read.
 
     `reads` holds the provenance of what was read, by the index of the variable.
@@ -259,7 +259,7 @@ class Reads:
         return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
 
 
-class Observation(Reads):
+class Observation(RecordedView):
     """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
     `rejections` are the agent's refused actions of this turn, at a further attempt.
@@ -309,7 +309,7 @@ class Observed(dict[str, Observation]):
         return found
 
 
-class RecordedState(Reads):
+class RecordedState(RecordedView):
     """The state at one moment of a turn, as a validator or engine reads it."""
 
     __slots__ = ()

@@ -21,7 +21,7 @@ from thence.sim.agents import Accepted, Action, Verdict
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Lineage
-from thence.sim.replay_input import Alterations, StoredSteps
+from thence.sim.replay_input import Alterations, RecordedSteps
 from thence.sim.state import Variable, own_copy
 
 Emit = Callable[[Sequence[Members]], object]
@@ -29,14 +29,14 @@ Emit = Callable[[Sequence[Members]], object]
 _EFFECTIVE_MAX = 4_096
 
 
-class Pieces:
+class EventBuffer:
     """The events of a run that are built and not passed on to `emit` yet.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
     again.
     """
 
-    def __init__(self, simulation_id: str, emit: Emit, stored: StoredSteps | None) -> None:
+    def __init__(self, simulation_id: str, emit: Emit, stored: RecordedSteps | None) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
         self.counts: dict[str, int] = {}
@@ -139,7 +139,7 @@ NOBODY = "-"
 PROVENANCE_MAX = 8
 
 
-class Record(Pieces):
+class RunRecorder(EventBuffer):
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
@@ -152,7 +152,7 @@ class Record(Pieces):
         emit: Emit,
         alter: Mapping[str, object],
         level: VerbosityLevel = VerbosityLevel.DETAIL,
-        stored: StoredSteps | None = None,
+        stored: RecordedSteps | None = None,
     ) -> None:
         super().__init__(simulation_id, emit, stored)
         self.turn_id = ""

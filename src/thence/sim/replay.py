@@ -25,7 +25,7 @@ from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
 from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay_input import PlayedAgain, StoredSteps
+from thence.sim.replay_input import RecordedSteps, ReplayInput
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
@@ -89,11 +89,11 @@ def resume(
             validator=components.validator,
             on_turn=on_turn,
             on_wait=on_wait,
-            again=PlayedAgain(
+            again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
                 altered=_altered(run),
                 folder=run.folder,
-                stored=StoredSteps(events, None if found is None else found.event_id),
+                stored=RecordedSteps(events, None if found is None else found.event_id),
                 failures=_failures(events),
                 checkpoint=found,
             ),
@@ -130,7 +130,7 @@ def replay(
         found = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
         )
-        stored = StoredSteps(events[: _place_of_turn(events, turns)])
+        stored = RecordedSteps(events[: _place_of_turn(events, turns)])
         stored.set_aside(_is_aside)
         simulation = Simulation(
             config,
@@ -194,7 +194,7 @@ def branch(
             run_id=run_id,
             on_turn=on_turn,
             on_wait=on_wait,
-            again=PlayedAgain(
+            again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
                 altered=altered,
                 parent={"run_id": run.run_id, "turn": at},
@@ -227,10 +227,10 @@ async def _play(
     on_wait: OnWait | None,
 ) -> None:
     with simulation.watched(on_wait):
-        while simulation.record.turn < turns and not simulation.reason:
+        while simulation.recorder.turn < turns and not simulation.reason:
             await simulation.play_turn()
             if on_turn is not None:
-                on_turn(simulation.record.turn, turns)
+                on_turn(simulation.recorder.turn, turns)
 
 
 def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:

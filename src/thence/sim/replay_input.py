@@ -34,7 +34,7 @@ _LOST_EVENTS = (
 )
 
 
-class StoredSteps:
+class RecordedSteps:
     """Recorded events of a run; each stands for the event that is built again at its step.
 
     Those up to the event with the id `behind` are not built again. Events without a step, and what
@@ -245,7 +245,7 @@ class Alterations:
         return found
 
 
-class PlayedAgain(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a run that is played again takes from the recorded one.
 
     `folder` is the run's own where it is resumed; then `checkpoint` is where it begins, and
@@ -257,6 +257,6 @@ class PlayedAgain(msgspec.Struct, frozen=True, kw_only=True):
     altered: Mapping[str, Any]
     folder: Path | None = None
     parent: Mapping[str, Any] | None = None
-    stored: StoredSteps | None = None
+    stored: RecordedSteps | None = None
     failures: Mapping[str, Mapping[str, Any]] = {}
     checkpoint: Checkpoint | None = None

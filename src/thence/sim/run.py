@@ -15,14 +15,14 @@ import msgspec
 
 from thence.errors import RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
-from thence.sim.calls import OnWait, Part, take_mark
+from thence.sim.calls import ComponentRef, OnWait, take_mark
 from thence.sim.checkpoints import with_causes, write_checkpoint
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes
-from thence.sim.replay_input import PlayedAgain
+from thence.sim.replay_input import ReplayInput
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
 from thence.sim.scenario import AgentErrorPolicy, EventSettings
@@ -112,7 +112,7 @@ class SimulationOrchestrator:
         timeout_s: float | None = None,
         threads: int | None = None,
         checkpoint_interval: int | None = None,
-        again: PlayedAgain | None = None,
+        again: ReplayInput | None = None,
     ) -> None:
         scenario = read_config(config)
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
@@ -125,7 +125,7 @@ class SimulationOrchestrator:
         )
         self._components = make_components(self.config, agents, engine, validator)
         name = self.config.simulation.name
-        self._again = again or PlayedAgain(outcomes={}, altered={})
+        self._again = again or ReplayInput(outcomes={}, altered={})
         root = Path(settings.output_root)
         self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
         self.run_id: str = self.output_dir.name
@@ -259,7 +259,7 @@ class SimulationOrchestrator:
         try:
             if self._again.checkpoint is not None and not simulation.history:
                 await simulation.restore(self._again.checkpoint)
-                simulation.record.checkpointed()
+                simulation.recorder.checkpointed()
             await simulation.play_turn()
             if self._again.folder is not None:  # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
@@ -288,7 +288,7 @@ class SimulationOrchestrator:
         """
         interval = self.config.simulation.checkpoint_interval
         lost = self.event_writer.failed_count
-        if not interval or (simulation.record.turn % interval and lost == self._lost_before):
+        if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         checkpoint = simulation.checkpoint()
         if checkpoint is None:
@@ -304,7 +304,7 @@ class SimulationOrchestrator:
         except (ThenceError, OSError) as error:
             _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
         else:
-            simulation.record.checkpointed()
+            simulation.recorder.checkpointed()
             self._lost_before = lost
 
     def _interrupt(self, simulation: Simulation, reason: str) -> None:
@@ -314,15 +314,15 @@ class SimulationOrchestrator:
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
         self.failure = error
-        part = take_mark(error) or Part("the run")
-        line = _error_line(error, part.component)
+        component = take_mark(error) or ComponentRef("the run")
+        line = _error_line(error, component.name)
         facts = {
             "error": line,
             "exception": type(error).__name__,
             "message": _message(error),
-            "component": part.component,
+            "component": component.name,
         }
-        simulation.record.failure(facts, part.causes(), part.agent)
+        simulation.recorder.failure(facts, component.causes(), component.agent)
         simulation.end(f"failed: {line}")
         self.event_writer.close()
         self._set_result(simulation, "failed", "a component failed", line)
@@ -355,9 +355,9 @@ class SimulationOrchestrator:
             self._on_turn(
                 TurnProgress(
                     run_id=self.run_id,
-                    turn=simulation.record.turn,
+                    turn=simulation.recorder.turn,
                     max_turns=self.config.simulation.max_turns,
-                    counts=dict(simulation.record.counts),
+                    counts=dict(simulation.recorder.counts),
                 )
             )
 
@@ -418,8 +418,8 @@ def _message(error: Exception) -> str:
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Warns of alterations that no event of a complete run took."""
-    if status == "completed" and simulation.record.alterations.unmet:
-        _warn("alteration_not_met", steps=sorted(simulation.record.alterations.unmet))
+    if status == "completed" and simulation.recorder.alterations.unmet:
+        _warn("alteration_not_met", steps=sorted(simulation.recorder.alterations.unmet))
 
 
 def _warn(event: str, **facts: object) -> None:
