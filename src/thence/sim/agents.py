@@ -169,8 +169,8 @@ class RecordedView:
     @property
     def causes(self) -> dict[str, None]:
         """The causes of what depends on all that was read; at MILESTONE the turn's start."""
-        found = {cause: None for ids in self.reads.values() for cause in ids}
-        return found or dict.fromkeys(self.ledger.around)
+        causes = {cause: None for ids in self.reads.values() for cause in ids}
+        return causes or dict.fromkeys(self.ledger.around)
 
     def value(self, index: int) -> Any:
         """Returns the value of the variable with an index."""
@@ -223,17 +223,17 @@ class RecordedView:
         """
         outcomes = self.ledger.outcomes
         key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
-        found = outcomes.known(key)
-        if found is None:
+        outcome = outcomes.known(key)
+        if outcome is None:
             try:
                 value = call()
             except Exception as error:  # door: a failure is an outcome too
-                found = outcomes.record(key, error=_named(error))
-                raise _failed(found) from error
-            found = outcomes.record(key, value)
-        if found.error is not None:
-            raise _failed(found)
-        return found.value
+                outcome = outcomes.record(key, error=_named(error))
+                raise _failed(outcome) from error
+            outcome = outcomes.record(key, value)
+        if outcome.error is not None:
+            raise _failed(outcome)
+        return outcome.value
 
     async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
         """Returns what `call` answers once it is awaited, as `outcome` does.
@@ -242,17 +242,17 @@ class RecordedView:
         """
         outcomes = self.ledger.outcomes
         key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
-        found = outcomes.known(key)
-        if found is None:
+        outcome = outcomes.known(key)
+        if outcome is None:
             try:
                 value = await call()
             except Exception as error:  # door: a failure is an outcome too
-                found = outcomes.record(key, error=_named(error))
-                raise _failed(found) from error
-            found = outcomes.record(key, value)
-        if found.error is not None:
-            raise _failed(found)
-        return found.value
+                outcome = outcomes.record(key, error=_named(error))
+                raise _failed(outcome) from error
+            outcome = outcomes.record(key, value)
+        if outcome.error is not None:
+            raise _failed(outcome)
+        return outcome.value
 
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
@@ -305,8 +305,8 @@ class Observed(dict[str, Observation]):
         self.make = make
 
     def __missing__(self, name: str) -> Observation:
-        found = self[name] = self.make(name)
-        return found
+        observation = self[name] = self.make(name)
+        return observation
 
 
 class RecordedState(RecordedView):

@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from thence.errors import ThenceError
+from thence.sim.writer import logger
 
 LOOK_EVERY_S = 0.5
 NAMED_AFTER_S = 2.0
@@ -99,24 +100,24 @@ class Waits:
         An async method that blocks the loop's thread keeps all others waiting: it comes first.
         """
         pending = [*self._pending]  # one step, in which no other thread changes it
-        found = [*pending, *self._on_loop_thread()]
+        waits = [*pending, *self._on_loop_thread()]
         end_s = monotonic() - time_s
-        old = [wait for wait in found if wait.since_s <= end_s]
+        old = [wait for wait in waits if wait.since_s <= end_s]
         old.sort(key=lambda wait: (not _runs_now(wait), wait.since_s))
         return old
 
     def _on_loop_thread(self) -> list[Wait]:
         """Returns the wait for the call on the loop's thread, since it was seen first."""
-        asked = self.asked
-        if asked is None:
+        calls = self.asked
+        if calls is None:
             return []
-        place = len(asked.answers)
+        place = len(calls.answers)
         seen = self._seen
-        if seen is None or seen[0] is not asked or seen[1] != place:
-            if place >= asked.count:
+        if seen is None or seen[0] is not calls or seen[1] != place:
+            if place >= calls.count:
                 return []
-            wait = Wait(asked.component_of(place), monotonic())
-            self._seen = seen = (asked, place, wait)
+            wait = Wait(calls.component_of(place), monotonic())
+            self._seen = seen = (calls, place, wait)
         return [seen[2]]
 
 
@@ -202,15 +203,11 @@ def _runs_now(wait: Wait) -> bool:
 
 
 def _record(wait: Wait, component: str) -> None:
-    from thence.sim.writer import logger
-
     waited_s = round(monotonic() - wait.since_s)
     logger().warning("still_waiting", component=component, waited_s=waited_s)
 
 
 def _record_failed_callback(error: Exception) -> None:
-    from thence.sim.writer import logger
-
     logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
 

@@ -86,8 +86,8 @@ def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
         content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if sha256(content).hexdigest().encode() == digest:
             try:
-                found = _decode(content)
+                checkpoint = _decode(content)
             except msgspec.MsgspecError:
                 continue
-            if found.version == VERSION:
-                yield found
+            if checkpoint.version == VERSION:
+                yield checkpoint

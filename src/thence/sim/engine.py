@@ -14,6 +14,7 @@ from thence.sim.ledger import Ids, Ledger
 from thence.sim.recorder import NOBODY, RunRecorder
 from thence.sim.roster import Roster, RosterChange
 from thence.sim.state import IMMUTABLE, State, own_copy
+from thence.sim.writer import logger
 
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
@@ -137,9 +138,9 @@ class View(RecordedView):
                 cause="this view is that of an action",
                 hint="do it in apply_engine_rules",
             )
-        asked = self._roster.ask(change, self.turn)
-        if asked is not None:
-            self._scope.roster += (asked,)
+        new_change = self._roster.ask(change, self.turn)
+        if new_change is not None:
+            self._scope.roster += (new_change,)
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
@@ -192,8 +193,8 @@ class View(RecordedView):
         """Returns what names the causes of an error in a call; its action's event is written."""
 
         def causes() -> Iterable[str]:
-            found = scope.causes()
-            return self._recorder.write(self._accepted, found) if self._accepted else found
+            own = scope.causes()
+            return self._recorder.write(self._accepted, own) if self._accepted else own
 
         return causes
 
@@ -275,7 +276,7 @@ class Writes:
     ) -> None:
         self._ledger = ledger
         self._recorder = recorder
-        self._accepted = {id(each.action): each for each in accepted}
+        self._accepted = {id(applied.action): applied for applied in accepted}
         self._reach = reach
         self._state = state
 
@@ -296,7 +297,7 @@ class Writes:
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""
         write = self._recorder.write
-        return tuple([cause for each in self._accepted.values() for cause in write(each)[:1]])
+        return tuple([ids[0] for action in self._accepted.values() if (ids := write(action))])
 
 
 def record_returned(
@@ -325,8 +326,6 @@ def record_returned(
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    from thence.sim.writer import logger
-
     logger().warning(
         "state_changed_outside_view",
         turn=turn,

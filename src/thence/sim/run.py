@@ -28,7 +28,7 @@ from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_
 from thence.sim.scenario import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
-from thence.sim.writer import EventWriter, WriteMode
+from thence.sim.writer import EventWriter, WriteMode, logger
 
 Status = Literal["completed", "failed", "interrupted"]
 
@@ -144,7 +144,7 @@ class SimulationOrchestrator:
             settings,
             self.run_id,
             parent=self._again.parent,
-            given_as_objects=[kind for kind, each in objects.items() if each is not None],
+            given_as_objects=[kind for kind, component in objects.items() if component is not None],
         )
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
@@ -423,26 +423,24 @@ def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
 
 
 def _warn(event: str, **facts: object) -> None:
-    from thence.sim.writer import logger
-
     logger().warning(event, **facts)
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
-def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
     """Returns a scenario from a configuration, a mapping, a path or a name."""
-    if isinstance(given, SimulationConfig):
-        return given
-    if isinstance(given, Mapping):
-        return SimulationConfig.from_mapping(given)
-    return SimulationConfig.from_file(given)
+    if isinstance(scenario, SimulationConfig):
+        return scenario
+    if isinstance(scenario, Mapping):
+        return SimulationConfig.from_mapping(scenario)
+    return SimulationConfig.from_file(scenario)
 
 
-def with_changes(settings: _S, **given: Any) -> _S:
+def with_changes(settings: _S, **values: Any) -> _S:
     """Returns settings with the given values that are not None."""
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in values.items() if value is not None}
     return msgspec.structs.replace(settings, **changes)
 
 
@@ -477,7 +475,7 @@ def run_config(
     that the scenario did not make.
     """
     source = str(config.source) if config.source else None
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "run_id": run_id,
         "source": source,
         "simulation": msgspec.to_builtins(config.simulation),
@@ -485,10 +483,10 @@ def run_config(
         "scenario": dict(config.given),
     }
     if given_as_objects:
-        found["given_as_objects"] = list(given_as_objects)
+        content["given_as_objects"] = list(given_as_objects)
     if parent is not None:
-        found["parent"] = dict(parent)
-    return found
+        content["parent"] = dict(parent)
+    return content
 
 
 def writer_of(folder: Path, settings: EventSettings) -> EventWriter:

@@ -119,7 +119,7 @@ class Simulation:
             return None
         places: dict[Ids, int] = {}
         provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
-        found = Checkpoint(
+        checkpoint = Checkpoint(
             turn=self.recorder.turn,
             event_id=self.recorder.last_end_id,
             start_id=self.recorder.start_id,
@@ -133,20 +133,20 @@ class Simulation:
             components=states,
             roster=roster,
         )
-        return found if is_whole(found) else None
+        return checkpoint if is_whole(checkpoint) else None
 
-    async def restore(self, found: Checkpoint) -> None:
+    async def restore(self, checkpoint: Checkpoint) -> None:
         """Begins behind the turn of a checkpoint, instead of before the first one."""
         await self._start()
-        self.recorder.restore(found)
-        self._ledger.values[:] = found.values
-        self._ledger.provenance[:] = [found.causes[place] for place in found.provenance]
-        self._context.memory.update(found.memory)
-        self._context.roster.restore(found.roster)
-        self._reads = found.turn_causes
-        restore_components(self.components, found.components)
+        self.recorder.restore(checkpoint)
+        self._ledger.values[:] = checkpoint.values
+        self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
+        self._context.memory.update(checkpoint.memory)
+        self._context.roster.restore(checkpoint.roster)
+        self._reads = checkpoint.turn_causes
+        restore_components(self.components, checkpoint.components)
         self.history.clear()
-        self.history.append(self._ledger.state(found.turn), found.turn)
+        self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
     def _pass_on(self, piece: Sequence[Members]) -> None:
         """Passes events on, once the outcomes that they depend on are kept."""
@@ -156,14 +156,14 @@ class Simulation:
 
     def _set_values(self) -> bool:
         """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        wanted = self.recorder.values_to_set()
-        for variable in self._ledger.table if wanted else ():
-            if variable.subject in wanted:
-                index, new = variable.index, variable.converted(wanted[variable.subject])
+        values = self.recorder.values_to_set()
+        for variable in self._ledger.table if values else ():
+            if variable.subject in values:
+                index, new = variable.index, variable.converted(values[variable.subject])
                 cause = self.recorder.set_value(variable, self._ledger.values[index], new)
                 self._ledger.values[index] = new
                 self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
-        return bool(wanted)
+        return bool(values)
 
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
@@ -178,10 +178,12 @@ class Simulation:
 
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])
-        given = State(table, table.defaults()).replace(self.config.initial_values())
+        initial = State(table, table.defaults()).replace(self.config.initial_values())
         engine = self.components.engine
         component = ComponentRef("the engine, initializing")
-        first_state = await self._caller.ask_one(component, lambda: engine.initialize_state(given))
+        first_state = await self._caller.ask_one(
+            component, lambda: engine.initialize_state(initial)
+        )
         if not isinstance(first_state, State):
             raise ThenceError(
                 "could not take over the first state",

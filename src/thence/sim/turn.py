@@ -88,7 +88,7 @@ def actions_of(
         except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
             failure = CallFailure("raised", error)
     if failure is None:
-        wrong = [each for each in actions if not _is_action(each)]
+        wrong = [action for action in actions if not _is_action(action)]
         if not wrong:
             return cast(Sequence[Action], actions)
         failure = CallFailure("nonsense", _no_decision(wrong[0], component))
@@ -283,33 +283,33 @@ class Turn:
         # an observation that nothing looks at again ends with its call, and leaves its memory
         # to the next one
         observation = self._observed.make if self._accepts_all else self._observed.__getitem__
-        known = self._recorded_failures(agents, attempt) if failures.known_failures else {}
-        asked = [agent for agent in agents if agent.name not in known] if known else agents
+        recorded = self._recorded_failures(agents, attempt) if failures.known_failures else {}
+        called = [agent for agent in agents if agent.name not in recorded] if recorded else agents
         answers: list[Decision | CallFailure] = await self._context.caller.ask(
-            ((agent.decide_action, (observation(agent.name),)) for agent in asked),
-            lambda place: self._component_of_agent(asked[place].name),
-            len(asked),
-            timeout_of=failures.timeouts(asked),
+            ((agent.decide_action, (observation(agent.name),)) for agent in called),
+            lambda place: self._component_of_agent(called[place].name),
+            len(called),
+            timeout_of=failures.timeouts(called),
             collects=failures.collects,
         )
-        if not known:
+        if not recorded:
             return answers
         rest = iter(answers)
-        return [known.get(agent.name) or next(rest) for agent in agents]
+        return [recorded.get(agent.name) or next(rest) for agent in agents]
 
     def _recorded_failures(
         self, agents: Sequence[BaseAgent], attempt: int
     ) -> dict[str, CallFailure]:
         known_failures = self._context.failures.known_failures
-        known = {}
+        failures_by_name = {}
         for agent in agents:
             name = agent.name
             facts = known_failures.get(self._recorder.failure_step(name, attempt))
             if facts is not None:
-                known[name] = recorded_failure(
+                failures_by_name[name] = recorded_failure(
                     facts, self._component_of_agent(name), self._observed[name]
                 )
-        return known
+        return failures_by_name
 
     def _actions(self, name: str, answer: Decision) -> Sequence[Action] | CallFailure:
         if type(answer) is Action and type(answer.payload) is dict:
@@ -347,17 +347,17 @@ class Turn:
         """Keeps the decisions that were not written before their actions were applied."""
         for agent in self._agents:
             if agent.remembers and (accepted := self._accepted.get(agent.name)):
-                self._remember(agent.name, [each.event_id for each in accepted])
+                self._remember(agent.name, [applied.event_id for applied in accepted])
 
     def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Proposal]:
         """Records an agent's decisions; without any, its inaction has causes."""
         recorder = self._recorder
         causes = self._decision_causes(name) if recorder.writes_decisions else ()
         proposals = []
-        found: Iterable[tuple[int, Action]] = enumerate(actions)
+        by_ordinal: Iterable[tuple[int, Action]] = enumerate(actions)
         if recorder.alterations:
-            found = recorder.altered_actions(name, attempt, actions)
-        for ordinal, answer in found:
+            by_ordinal = recorder.altered_actions(name, attempt, actions)
+        for ordinal, answer in by_ordinal:
             action = _of_agent(answer, name)
             decided = recorder.decision(action, attempt, ordinal, causes)
             if decided is not None:
@@ -416,13 +416,13 @@ class Turn:
 
     def _accept(self, proposal: Proposal, causes: Ids) -> None:
         action = proposal.action
-        found = self._recorder.accept(
+        result = self._recorder.accept(
             action, proposal.attempt, proposal.ordinal, proposal.decided, causes
         )
-        if isinstance(found, Accepted):
-            self._accepted.setdefault(action.agent_id, []).append(found)
+        if isinstance(result, Accepted):
+            self._accepted.setdefault(action.agent_id, []).append(result)
         else:
-            self._inaction.setdefault(action.agent_id, []).extend(found)
+            self._inaction.setdefault(action.agent_id, []).extend(result)
 
     def _reject(self, proposal: Proposal, verdict: Verdict, causes: Ids) -> Rejection:
         action = proposal.action
@@ -449,7 +449,7 @@ class Turn:
         state = RecordedState(self._ledger, self.number)
         reach = self._context.roster.reach
         writes = Writes(self._ledger, self._recorder, accepted, reach, state)
-        actions = [each.action for each in accepted]
+        actions = [applied.action for applied in accepted]
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
         component = ComponentRef(
@@ -458,8 +458,8 @@ class Turn:
         call = partial(engine.apply_actions, state, actions, writes)
         result = await self._context.caller.ask_one(component, call)
         if self._recorder.writes_decisions:
-            for each in accepted:
-                self._recorder.write(each)
+            for applied in accepted:
+                self._recorder.write(applied)
             if not self._recorder.writes_actions:
                 self._remember_written()
         self._record_returned(before, result, "apply")
@@ -491,7 +491,7 @@ class Turn:
 
     def _all_ids(self) -> Ids:
         """Returns the ids of the events that represent the actions of the turn."""
-        return tuple([each.event_id for each in self._all_accepted if each.event_id])
+        return tuple([applied.event_id for applied in self._all_accepted if applied.event_id])
 
 
 def _takes_all(validator: BaseValidator) -> bool:
