@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34453, 189),
+    "inner": (34552, 190),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -19,7 +19,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "__init__": 1,
     "answers": 7,
     "cli": 53,
-    "context": 3,
+    "context": 1,
     "core": 103,
     "index": 121,
     "inspection": 3,
