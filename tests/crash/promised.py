@@ -71,7 +71,7 @@ class Run:
     def is_poisoned(self) -> bool:
         """Whether a failed sync could not be made good, so that the opening writes no more."""
         opened = self.log or (self.writer._log if self.writer else None)
-        return opened is not None and opened._appender.writer.is_poisoned
+        return opened is not None and opened._writer.is_poisoned
 
     @property
     def has_failed_sync(self) -> bool:

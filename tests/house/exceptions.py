@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34312, 190),
+    "inner": (34552, 190),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -18,16 +18,15 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 NAMED_BY_NOTHING: dict[str, int] = {
     "__init__": 1,
     "answers": 7,
-    "appender": 1,
     "cli": 53,
-    "context": 3,
-    "core": 122,
-    "index": 120,
+    "context": 1,
+    "core": 103,
+    "index": 121,
     "inspection": 3,
     "log": 126,
     "merge": 10,
     "redact_settings": 15,
-    "replica": 4,
+    "replica": 2,
     "server": 186,
     "signing": 3,
     "sim": 1,

@@ -127,8 +127,8 @@ class EventWriter:
         if self.verbosity >= VerbosityLevel.DECISION:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
-        self._append = self._log.for_host(draft_of, wait_s)
-        self._append_members = self._log.for_host(draft_of_members, wait_s)
+        self._append = self._log.host_appender(draft_of, wait_s)
+        self._append_members = self._log.host_appender(draft_of_members, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._forwarding = CauseForwarding()
