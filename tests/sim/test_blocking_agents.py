@@ -17,7 +17,7 @@ from thence.core.values.codec import Members
 from thence.errors import RunDiverged
 from thence.replica import new_id
 from thence.sim import SimulationOrchestrator
-from thence.sim.calls import COMPARISON, SLOW_S, Caller, Part, Waits, Watch
+from thence.sim.calls import COMPARISON, SLOW_S, Caller, ComponentRef, Waits, Watch
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay_input import RecordedSteps
 
@@ -120,7 +120,7 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
         with Watch(waits, lambda: (3, 50), on_wait):
             await Caller(waits=waits).ask(
                 [(waits_async if kind == "awaited" else waits_here, ())],
-                lambda place: Part("agent ada"),
+                lambda place: ComponentRef("agent ada"),
                 1,
                 timeout_of=(lambda place: 2 * WAIT_S) if kind == "in a thread" else None,
             )
@@ -177,7 +177,9 @@ def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
 
     async def asks():
         with Watch(waits, lambda: (1, 1), on_wait):
-            await Caller(waits=waits).ask_one(Part("the engine"), lambda: stored.take(again))
+            await Caller(waits=waits).ask_one(
+                ComponentRef("the engine"), lambda: stored.take(again)
+            )
 
     with pytest.raises(RunDiverged):
         asyncio.run(asks())
@@ -218,7 +220,9 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 
     names = ["agent ada", "agent bob"]
     asyncio.run(
-        Caller(waits=waits).ask([(awaits, ()), (blocks, ())], lambda place: Part(names[place]), 2)
+        Caller(waits=waits).ask(
+            [(awaits, ()), (blocks, ())], lambda place: ComponentRef(names[place]), 2
+        )
     )
     assert [wait.component for wait in seen] == ["agent bob", "agent ada"]
 

@@ -301,7 +301,7 @@ class SimulationOrchestrator:
                 raise ThenceError("could not write the checkpoint", cause="its turn has no end")
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
-        except (ThenceError, OSError) as error:
+        except ThenceError as error:
             _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
         else:
             simulation.recorder.checkpointed()
@@ -346,7 +346,7 @@ class SimulationOrchestrator:
         )
         try:
             write_result(self.output_dir, self.result.to_dict())
-        except OSError as failure:
+        except ThenceError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
 
