@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34539, 217),
+    "inner": (33618, 208),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -22,7 +22,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "cli": 53,
     "context": 3,
     "core": 124,
-    "index": 120,
+    "index": 27,
     "inspection": 3,
     "log": 126,
     "merge": 10,
