@@ -256,7 +256,7 @@ def test_glob_stands_for_the_types_and_actors_that_it_matches(tmp_path):
     with index_of(folder) as index:
         assert count(index, Filter(types=("order.*",))) == 6
         assert count(index, Filter(types=("order?", "note"))) == 6
-        assert count(index, Filter(types=("order.[p-r]*",), actors=("bot*",))) == 3
+        assert count(index, Filter(types=("order.p*",), actors=("bot*",))) == 3
         assert count(index, Filter(actors=("*1",))) == 4
         assert count(index, Filter(actors=("nobody*",))) == 0
 

@@ -1,6 +1,6 @@
 """The matches of `where`, found by reading the candidates that the columns leave.
 
-`core.query.comparison` decides what matches. Most lines are excluded by their bytes alone; of the
+`core.query.where` decides what matches. Most lines are excluded by their bytes alone; of the
 others the members are decoded, seldom the header. A page behind a cursor reads on from there.
 """
 
@@ -11,8 +11,8 @@ from itertools import accumulate, islice
 from typing import Any
 
 from thence.core.event import Event, Header, decoded
-from thence.core.query.comparison import Comparison
 from thence.core.query.filter import Filter
+from thence.core.query.where import Condition
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.file.database import Index
@@ -21,8 +21,6 @@ from thence.index.plan.scan import Scan
 from thence.index.tables.lines import Extent
 from thence.index.tables.segments import Stale
 
-# a host may compose these from several members
-_WORDS = ("stream", "subject", "actor")
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
 
@@ -31,29 +29,17 @@ Candidate = tuple[Any, ...]
 _CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
 
 
-def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
-    """Returns a function that reports whether all comparisons hold for an event's line."""
-    needles = [needle for comparison in comparisons for needle in _needles(comparison)]
+def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
+    """Returns a function that reports whether all conditions hold for an event's line."""
+    needles = [needle for condition in conditions for needle in condition.needles()]
 
     def holds(line: bytes) -> bool:
         if needles and b"\\" not in line and any(needle not in line for needle in needles):
             return False
         candidate = _Candidate(line, vocabulary)
-        return all(comparison.matches(candidate) for comparison in comparisons)
+        return all(condition.matches(candidate) for condition in conditions)
 
     return holds
-
-
-def _needles(comparison: Comparison) -> Iterator[bytes]:
-    """Yields the bytes that every matching line without escapes must contain."""
-    word, *rest = comparison.path
-    if word in _WORDS:
-        return
-    names = [name for name in (rest if word == "payload" else (word, *rest)) if str(name) == name]
-    if names:
-        yield f'"{names[-1]}"'.encode()
-    if comparison.op in ("=", "~") and isinstance(comparison.value, str):
-        yield comparison.value.encode()
 
 
 class _Candidate(Event):

@@ -7,11 +7,10 @@ zones that overlap it, and counted by them.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple
 
-from thence.core.query.filter import Filter
+from thence.core.query.filter import Filter, is_named, is_pattern
 from thence.index.file.lookup import NODE_NAME
 from thence.index.tables.zones import (
     Span,
@@ -30,7 +29,6 @@ Ids = tuple[int, ...]
 SORTED_MAX = 10_000
 # the names whose rows are merged in order, each from its own part of an index
 MERGED_NAMES_MAX = 24
-_GLOB = frozenset("*?[")
 # the index in which a column's names have their events in total order
 _INDEXES = {"type": "types", "stream": "streams", "subject": "subjects", "actor": "actors"}
 _KEY = f"lamport, stamp, {NODE_NAME} AS node_name, event_id AS key_id"
@@ -95,16 +93,13 @@ def _ids(connection: sqlite3.Connection, column: str, names: Sequence[str]) -> I
 
     A type or an actor may be a glob, which stands for all names of its column that match.
     """
-    ids: dict[int, None] = {}
-    for name in names:
-        if column in ("type", "actor") and not _GLOB.isdisjoint(name):
-            sql = f"SELECT id, text FROM names WHERE id IN (SELECT {column} FROM counts)"
-            rows = connection.execute(sql).fetchall()
-            ids.update((row[0], None) for row in rows if row[1] and fnmatchcase(row[1], name))
-        else:
-            rows = connection.execute("SELECT id FROM names WHERE text = ?", (name,)).fetchall()
-            ids.update((row[0], None) for row in rows)
-    return tuple(ids)
+    if column in ("type", "actor") and any(map(is_pattern, names)):
+        sql = f"SELECT id, text FROM names WHERE id IN (SELECT {column} FROM counts)"
+        rows = connection.execute(sql).fetchall()
+        return tuple(row[0] for row in rows if is_named(row[1], names))
+    number = "SELECT id FROM names WHERE text = ?"
+    rows = [connection.execute(number, (name,)).fetchone() for name in dict.fromkeys(names)]
+    return tuple(row[0] for row in rows if row is not None)
 
 
 def _listed(ids: Ids) -> str:
