@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34427, 189),
+    "inner": (33492, 180),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -21,7 +21,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "cli": 53,
     "context": 1,
     "core": 88,
-    "index": 121,
+    "index": 27,
     "inspection": 3,
     "log": 126,
     "merge": 10,
