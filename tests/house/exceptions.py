@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34539, 217),
+    "inner": (34425, 214),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -23,8 +23,8 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "context": 3,
     "core": 124,
     "index": 120,
-    "inspection": 3,
-    "log": 126,
+    "inspection": 2,
+    "log": 107,
     "merge": 10,
     "redact_settings": 15,
     "replica": 4,
