@@ -110,7 +110,7 @@ def task_rows(place: Path) -> dict[str, float]:
         new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
 
         def draft() -> list[Draft]:
-            return log._appender.drafted(new)
+            return log._drafted(new)
 
         programs = {
             "1,000 bare tasks that wait, their loop wakes them": lambda: Bare().run(),
@@ -182,13 +182,13 @@ def _steps(
     loop: asyncio.AbstractEventLoop,
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:
-    callers, queue = log._appender.committer.callers, deque[Draft | Waiting]()
+    callers, queue = log._committer.callers, deque[Draft | Waiting]()
     new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
     drafted: list[list[Draft]] = []
     items: list[Draft | Waiting] = []
 
     def draft() -> None:
-        drafted.extend(log._appender.drafted(new) for _ in range(TASKS))
+        drafted.extend(log._drafted(new) for _ in range(TASKS))
 
     def wait() -> None:
         for drafts in drafted:
@@ -216,7 +216,7 @@ def _steps(
     written: list[Outcome] = []
     timed(
         "numbered, summed up, written",
-        lambda: written.extend(log._appender.writer.write(drafts)[0]),
+        lambda: written.extend(log._writer.write(drafts)[0]),
     )
     timed("each is given its line", lambda: answer(items, written, None))
     timed("each takes its line and returns an event", result)

@@ -37,7 +37,6 @@ PRIVATE = {
     "Project": "`EventStore.at` and `ErrorStore.at` find it",
     "Record": "thence makes views of it",
     "Relayed": "what taking in other clones' lines came to, for the commands of work",
-    "Turn": "only the orchestrator calls `run_turn`",
     "VariableTable": "the orchestrator makes it",
 }
 

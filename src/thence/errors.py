@@ -33,6 +33,7 @@
     ├── VocabularyMismatch             the log was made for another host
     ├── WriterClosed                   the log or writer was closed before this call
     ├── LogBusy                        another process holds the append lock
+    ├── FileBusy                       another process holds the lock of a file outside a log
     ├── LogReadOnly                    this opening can't write
     ├── ReadFailed                     the disk didn't return what the log holds
     ├── HeadsMoved                     a guard's events have changed, nothing was appended
@@ -320,6 +321,12 @@ class WriterClosed(ThenceError):
 
 class LogBusy(ThenceError):
     """Error: another process held the append lock for the whole wait; nothing was appended."""
+
+    recoverable = True
+
+
+class FileBusy(ThenceError):
+    """Error: another process held the lock of a file outside a log; nothing was done."""
 
     recoverable = True
 

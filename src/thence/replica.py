@@ -1,39 +1,69 @@
 """The open log of one folder: the only object that a host holds.
 
 A `Log` appends events durably, reads them back, and finds their causes. It is safe from threads,
-and after a fork the child has an opening of its own. Events enter by one path (`thence.appender`).
-Reading takes no lock of the log; a large log gets an index (`thence.answers`). A host imports its
-functions for ids, times and the disk from here.
+and after a fork the child has an opening of its own. New events enter by one path, whatever
+function appends them: their causes are checked and completed, they are drafted, get their
+conditions and are committed; an error that leaves the outcome unknown gets a retry. Reading takes
+no lock of the log; a large log gets an index (`thence.answers`). A host imports its functions for
+ids, times and the disk from here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.appender import Appender, E, Encode, LogOptions, Take
+from thence.context import Origin, StrictCauses, current_causes
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.new_event import CAUSE_VARIABLE, Cause, Causes, NewEvent, PassedCause, id_of
+from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
+from thence.core.values.new_event import (
+    CAUSE_VARIABLE,
+    Cause,
+    Causes,
+    NewEvent,
+    PassedCause,
+    cause_ids,
+    id_of,
+)
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.read.opening import check_bounds, is_synced, opened_vocabulary
+from thence.errors import OutcomeUnknown
+from thence.failures import ends_in_hand
+from thence.log.read.opening import (
+    check_bounds,
+    is_synced,
+    known_id,
+    known_info,
+    opened_vocabulary,
+    prepare,
+)
+from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
-from thence.log.storage.disk import Durability, durability_on, variable
-from thence.log.storage.process_state import CLOSE_S
+from thence.log.storage.disk import Durability, durability_on, variable, wall_ns
+from thence.log.storage.disk_errors import poisoned_error
+from thence.log.storage.process_state import CLOSE_S, new_nonce
 from thence.log.storage.process_state import new_id as new_id
 from thence.log.storage.process_state import now as now
 from thence.log.storage.process_state import watch_forks as watch_forks
 from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.storage.segment import current_path
+from thence.log.write.append_conditions import Condition
+from thence.log.write.batch import Waiting
+from thence.log.write.committer import Committer
 from thence.log.write.committer import OnFull as OnFull
+from thence.log.write.drafting import Drafting, join
+from thence.log.write.notice import NoticeMaker
 from thence.log.write.notice import guarded as guarded
 from thence.log.write.notice import warn as warn
-from thence.log.write.writer import Report
-from thence.redact_settings import RedactSettings
+from thence.log.write.retrying import with_retry
+from thence.log.write.writer import Report, SegmentWriter
+from thence.redact_settings import RedactSettings, read_redact_settings
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
@@ -41,8 +71,36 @@ if TYPE_CHECKING:
     from thence.index.plan.page import Page, PageQuery
     from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed, Verification
+    from thence.log.write.relaying import Relay
 
 QUEUE_EVENTS_MAX = 10_000
+T = TypeVar("T")
+E = TypeVar("E")
+Ids = tuple[str, ...]
+# takes an event, the causes that it names, and those of them that lie in other logs
+HostEncoder = Callable[[E, Ids, Ids], Draft]
+# takes events with their causes, and returns those that were dropped
+HostAppender = Callable[[Sequence[tuple[E, Ids]]], list[E]]
+
+
+class LogOptions(TypedDict, total=False):
+    """The options of a host for its log.
+
+    A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
+    facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
+    With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
+    settings of masking, where the host has read them. `strict_causes` is for events that the host
+    does not encode.
+    """
+
+    max_queue_size: int
+    on_full: OnFull
+    max_file_size: int
+    report: Report
+    context: Mapping[str, Any]
+    nonces: bool
+    redact: RedactSettings
+    strict_causes: bool
 
 
 def open_log(
@@ -52,6 +110,7 @@ def open_log(
     max_queue_size: int = QUEUE_EVENTS_MAX,
     on_full: OnFull = "block",
     max_file_size: int = FILE_BYTES_MAX,
+    strict_causes: bool = False,
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
@@ -59,7 +118,10 @@ def open_log(
     At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
     `on_full="drop"` drops, counts and reports. A file that has reached `max_file_size` bytes is
     rotated. The cause that THENCE_CAUSE names (see `environment`) is around all appends, as a
-    `because` block would be. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
+    `because` block would be. With `strict_causes` a cause is refused by InvalidEvent that neither
+    the log nor its queue has, nor an event of the same append; each that this opening has not
+    written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
+    are missing. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
     InvalidEvent for a bound below 1, and AppendFailed for a new log.
     """
     return open_host_log(
@@ -69,6 +131,7 @@ def open_log(
         max_queue_size=max_queue_size,
         on_full=on_full,
         max_file_size=max_file_size,
+        strict_causes=strict_causes,
     )
 
 
@@ -80,8 +143,8 @@ def open_host_log(
     **options: Unpack[LogOptions],
 ) -> "Log":
     """Opens the log like `open_log`, with a host's further options."""
-    found = opened_vocabulary(disk, path, vocabulary, create)
-    return Log(Path(path), found, received=variable(CAUSE_VARIABLE), disk=disk, **options)
+    words = opened_vocabulary(disk, path, vocabulary, create)
+    return Log(Path(path), words, received=variable(CAUSE_VARIABLE), disk=disk, **options)
 
 
 class Log:
@@ -103,31 +166,37 @@ class Log:
         received: str | None = None,
         nonces: bool = False,
         redact: RedactSettings | None = None,
+        strict_causes: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size)
         self._disk, self.folder, self.vocabulary = disk, folder, vocabulary
+        self._report = guarded(report or warn)
+        self._has_nonces = nonces or is_synced(disk, folder)
+        self.redact_settings = redact or read_redact_settings(folder)
         self.answers = Answers(disk, folder, vocabulary)
-        self._appender = Appender(
-            disk,
-            folder,
-            vocabulary,
-            self.answers,
-            max_queue_size=max_queue_size,
-            on_full=on_full,
-            max_file_size=max_file_size,
-            report=guarded(report or warn),
-            context=context or {},
-            received=received,
-            has_nonces=nonces or is_synced(disk, folder),
-            redact=redact,
+        self._notice = NoticeMaker(vocabulary, context or {}, partial(known_id, disk, folder))
+        self._where = (disk, folder, vocabulary)
+        self._writer = SegmentWriter(*self._where, self._notice, self._report, max_file_size)
+        self._committer = Committer(
+            self._writer, self._notice, max_queue_size, on_full, self._report
         )
-        self._closing = finalize(self, self._appender.close, CLOSE_S)
+        self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces)
+        self._origin = Origin(
+            received, self._writer.numbers.witness, partial(known_info, disk, folder)
+        )
+        self._strict = (
+            StrictCauses(folder, self.answers.holds, max_queue_size) if strict_causes else None
+        )
+        self._is_prepared = self._is_ready = False
+        self._relay: Relay | None = None
+        watch_forks(self._committer)
+        self._closing = finalize(self, self._committer.close, CLOSE_S)
 
     @property
     def log_id(self) -> str | None:
         """The id of the log, which stays when its folder moves; None while it has none."""
-        return self._appender.origin.log_id
+        return self._origin.log_id
 
     @property
     def current_file(self) -> Path:
@@ -137,32 +206,33 @@ class Log:
     @property
     def current_size(self) -> int:
         """The size of `current_file` in bytes, as far as this process has seen it."""
-        return self._appender.current_size
+        return self._writer.current_size
 
     @property
     def dropped_count(self) -> int:
         """The number of emitted events that a full queue dropped."""
-        return self._appender.committer.drops.count
+        return self._committer.drops.count
 
     @property
     def failed_count(self) -> int:
         """The number of emitted events that the disk refused for good."""
-        return self._appender.committer.failed_count
+        return self._committer.failed_count
 
     @property
     def received_causes(self) -> tuple[str, ...]:
         """The cause that THENCE_CAUSE handed on, if there is one."""
-        return self._appender.origin.causes
+        return self._origin.causes
 
     @property
     def redactions(self) -> "Redactions":
         """The redactions of this log, for those who take lines back."""
-        return self._appender.redactions()
+        from thence.log.check.redacting import Redactions
 
-    @property
-    def redact_settings(self) -> RedactSettings:
-        """The settings of `[redact]` that are in force for this log."""
-        return self._appender.redact
+        def record(kind: str, facts: Mapping[str, Any], causes: Sequence[str]) -> Event:
+            self._prepare()
+            return self._committed([self._notice(kind, facts, causes)], None, WAIT_S, self._last)
+
+        return Redactions(*self._where, record, self.answers.renew)
 
     @property
     def durability(self) -> Durability:
@@ -193,7 +263,7 @@ class Log:
         HeadsMoved, IdReused (it was not appended), BadSettings, OutcomeUnknown, WriterClosed.
         """
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        return self._appender.append(new, guard, timeout_s)
+        return self._append(new, guard, timeout_s)
 
     def append_many(
         self,
@@ -209,7 +279,12 @@ class Log:
         if an event that it watches for has come in. Raises what `append` raises; when that is
         LogFull or AppendFailed, the first of them may stand, whole.
         """
-        return self._appender.append_many(map(NewEvent.of, events), guard, timeout_s)
+        drafts, places = self._drafted_together(tuple(map(NewEvent.of, events)))
+
+        def chosen(lines: Sequence[bytes]) -> list[Event]:
+            return [Event(lines[place][:-1], None, self.vocabulary) for place in places]
+
+        return self._committed(drafts, Condition.of(guard, None), timeout_s, chosen)
 
     async def append_async(
         self,
@@ -226,13 +301,26 @@ class Log:
         """Does what `append` does for a task, without holding up its event loop.
 
         Tasks that append at once share a sync. A cancelled one leaves its event to be written.
+        Raises what `append` raises, such as OutcomeUnknown.
         """
+        import asyncio
+
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        return await self._appender.append_async(new, guard)
+        drafts = self._drafted(new)
+        future = asyncio.get_running_loop().create_future()
+        waiting = Waiting(drafts, Condition.of(guard, new.event_id), future)
+        self._committer.join(waiting)
+        try:
+            await future
+            return self._done(drafts, self._last(waiting.result()))
+        except OutcomeUnknown as unknown:
+            raise with_retry(unknown, self._writer, drafts, self._last) from unknown.__cause__
+        finally:
+            self._committer.callers.leave()
 
     def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
         """Does what `append` does, for a NewEvent."""
-        return self._appender.append(NewEvent.of(new), None, timeout_s)
+        return self._append(NewEvent.of(new), None, timeout_s)
 
     def emit(
         self,
@@ -251,27 +339,64 @@ class Log:
         """
         event_id = new_id()
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
-        self._appender.emit(new)
+        for draft in self._drafted(new):
+            if self._committer.put(draft) and self._strict is not None:
+                self._strict.note((draft.event_id,))
         return event_id
 
-    def for_host(self, encode: Encode[E], timeout_s: float | None = None) -> Take[E]:
-        """Returns a function that takes events which their host encodes, with ids of all causes.
+    def host_appender(
+        self, encode: HostEncoder[E], timeout_s: float | None = None
+    ) -> HostAppender[E]:
+        """Returns a function that appends events which their host encodes, with ids of all causes.
 
-        With a timeout it appends the events, without one it emits them; it returns those dropped.
+        With a timeout the events are durable, written in one piece, when the function returns;
+        without one they are queued. It returns the events that a full queue dropped. A NewEvent
+        for each would cost a seventh (decision 0031). Queueing an event reads and makes no file:
+        the opening has prepared the log. Raises BadSettings.
         """
-        return self._appender.for_host(encode, timeout_s)
+        put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
+        self._origin.warn_malformed()
+        if masking := self.redact_settings.masking:
+            encode = masking.encoding(encode, self.vocabulary)
+
+        def draft(event: E, causes: Ids) -> list[Draft]:
+            notices: list[Draft] = []
+            if len(causes) > CAUSES_MAX:
+                notices, causes = join(causes, self._notice.joined)
+            item = encode(event, causes, external(causes) if causes else ())
+            return [*notices, with_nonce(item, new_nonce()) if has_nonces else item]
+
+        def take(pairs: Sequence[tuple[E, Ids]]) -> list[E]:
+            drafts = [draft(event, causes) for event, causes in pairs]  # or none at all is queued
+            if timeout_s is not None:
+                self._committed([*chain(*drafts)], None, timeout_s, self._last)
+                return []
+            return [
+                event
+                for (event, _), items in zip(pairs, drafts, strict=True)
+                if not [put(item) for item in items][-1]
+            ]
+
+        return take
 
     def start(self) -> None:
         """Starts the thread that writes what is emitted; the first `emit` does it too."""
-        self._appender.committer.start()
+        self._committer.start()
 
     def flush(self, timeout_s: float = 30) -> None:
         """Returns when everything emitted before is durable; raises what prevents it."""
-        self._appender.flush(timeout_s)
+        self._committer.append_all((), timeout_s)
+        if self._committer.failed_count:
+            raise poisoned_error(current_path(self.folder))
 
     def relay(self, lines: Iterable[bytes]) -> "Relayed":
         """Appends lines from elsewhere, without newlines, each once; they are durable then."""
-        return self._appender.relay(lines)
+        from thence.log.write.relaying import Relay
+
+        self._prepare()
+        if self._relay is None:
+            self._relay = Relay(*self._where, self._notice, self._report)
+        return self._relay.take(lines, self.answers.held, now_s=wall_ns() / 1e9)
 
     def environment(self, event: Cause) -> dict[str, str]:
         """Returns the variable by which another process names an event as cause of its own.
@@ -283,13 +408,12 @@ class Log:
         from thence.log.read.reader import durable_event
 
         self.flush()
-        self._appender.prepare()
-        found = durable_event(self._disk, self.folder, self.vocabulary, id_of(event))
-        return self._appender.origin.environment(found)
+        self._prepare()
+        return self._origin.environment(durable_event(*self._where, id_of(event)))
 
     def handed_on(self, event: Event) -> PassedCause | None:
         """Returns an event of this log as another log names it; None while the log has no id."""
-        return self._appender.origin.handed_on(event)
+        return self._origin.handed_on(event)
 
     def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`.
@@ -385,7 +509,11 @@ class Log:
         A whole event that lacks only its newline is read from then on. Raises LogBusy, LogFull,
         LogReadOnly, AppendFailed, OutcomeUnknown.
         """
-        self._appender.recover(timeout_s)
+        writer = SegmentWriter(*self._where, self._notice, self._report)
+        outcome = writer.write((), timeout_s)
+        writer.close()
+        if outcome.error is not None:
+            raise outcome.error
 
     def repair(self, timeout_s: float = 30) -> "Verification":
         """Heals what verify finds in the log's bytes, and returns what it finds then.
@@ -394,17 +522,130 @@ class Log:
         to `.thence/quarantine/`, and a notice records each region. No event is changed. Raises
         what `append` raises.
         """
-        self._appender.repair(timeout_s)
+        from thence.log.check.repair import repair  # needed once in a log's life
+
+        self._prepare()
+        self.flush(timeout_s)
+        writer = SegmentWriter(*self._where, self._notice, self._report)
+        repair(*self._where, writer, self._notice, timeout_s)
         return self.verify()
 
     def close(self, timeout_s: float = CLOSE_S) -> bool:
         """Writes what was emitted, then closes; True if durable within `timeout_s` seconds."""
         self._closing.detach()
         self.answers.close()
-        return self._appender.close(timeout_s)
+        return self._committer.close(timeout_s)
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _append(self, new: NewEvent, guard: "Unchanged | None", timeout_s: float) -> Event:
+        drafts = self._drafted(new)
+        condition = Condition.of(guard, new.event_id)
+        return self._committed(drafts, condition, timeout_s, self._last)
+
+    def _prepare(self) -> None:
+        """Makes `.thence/` where an older or foreign log lacks it."""
+        if not self._is_prepared:
+            prepare(self._disk, self.folder, self.vocabulary)
+            self._origin.warn_malformed()
+            self._is_prepared = True
+
+    def _make_ready(self) -> None:
+        """Readies the log for appends; raises BadSettings, so that nothing goes in unmasked."""
+        self._drafting.masking = self.redact_settings.masking
+        self._prepare()
+        self._is_ready = True
+
+    def _done(self, drafts: Sequence[Draft], result: T) -> T:
+        """Notes events that are durable or queued, where causes are strict; returns the result."""
+        if self._strict is not None:
+            self._strict.note(draft.event_id for draft in drafts)
+        return result
+
+    def _drafted(
+        self,
+        new: NewEvent,
+        heads: tuple[str, ...] | None = None,
+        together: Collection[str | None] = (),
+    ) -> list[Draft]:
+        """Returns the draft of an event, behind the notices that its causes need.
+
+        `heads` are those of what it is about, where they are known and to be named, `together` the
+        ids of the events of the same append.
+        """
+        if self.vocabulary.adds_subject_heads and heads is None:
+            return self._drafted_together((new,))[0]
+        if not self._is_ready:
+            self._make_ready()
+        causes, ends = self._causes(new), ends_in_hand()
+        if ends:
+            causes = (*causes, *[end.event_id for end in ends])
+        if heads:
+            causes = (*causes, *heads)
+        external = self._origin.external(causes, ends) if causes else ()
+        if self._strict is not None:
+            elsewhere = {text.partition("@")[0] for text in external}
+            self._strict.check({*causes}.difference(elsewhere, together))
+        return self._drafting.draft(new, causes, external)
+
+    def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
+        """Drafts events of one append; returns at which place each stands too."""
+        heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
+        together = {new.event_id for new in events}
+        drafts: list[Draft] = []
+        places: list[int] = []
+        for new in events:
+            about = self._drafting.subject(new) if heads else None
+            drafts += self._drafted(new, heads[about] if about else (), together)
+            places.append(len(drafts) - 1)
+            if about:
+                heads[about] = (drafts[-1].event_id,)
+        return drafts, places
+
+    def _causes(self, new: NewEvent) -> tuple[str, ...]:
+        """Returns the causes that an event names, the event that it ends, and context causes."""
+        around = current_causes() or self._origin.causes
+        if new.ends is not None:
+            around = (new.ends, *around)
+        named = new.caused_by
+        return around if named is None else (*cause_ids(named, self.answers.holds), *around)
+
+    def _heads_of(self, events: Sequence[NewEvent]) -> dict[str, tuple[str, ...]]:
+        """Returns the heads of what events are about; what decides something names no remark."""
+        remarks = self.vocabulary.remark_types
+        but = remarks if any(new.event_type not in remarks for new in events) else ()
+        abouts = list(map(self._drafting.subject, events))
+        pairs = zip(abouts, events, strict=True)
+        aliases = {alias: about for about, new in pairs if about for alias in new.aliases}
+        heads_by_subject = self.answers.heads_of(set(filter(None, abouts)), but, aliases)
+        for head in chain.from_iterable(heads_by_subject.values()):
+            if head.is_foreign:  # it may stand far back, from before such clocks counted
+                self._writer.numbers.witness(head.lamport_clock)
+        return {
+            about: tuple([head.event_id for head in heads])
+            for about, heads in heads_by_subject.items()
+        }
+
+    def _committed(
+        self,
+        drafts: Sequence[Draft],
+        condition: Condition | None,
+        timeout_s: float,
+        shape: Callable[[list[bytes]], T],
+    ) -> T:
+        """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
+        try:
+            if condition is None and len(drafts) == 1:
+                lines = [self._committer.append(drafts[0], timeout_s)]
+            else:
+                lines = self._committer.append_all(drafts, timeout_s, condition)
+            return self._done(drafts, shape(lines))
+        except OutcomeUnknown as unknown:
+            raise with_retry(unknown, self._writer, drafts, shape) from unknown.__cause__
+
+    def _last(self, lines: Sequence[bytes]) -> Event:
+        return Event(lines[-1][:-1], None, self.vocabulary)

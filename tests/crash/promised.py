@@ -28,7 +28,7 @@ from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.storage.segment import FILE_BYTES_MAX
 from thence.replica import Log
-from thence.sim.builders import create_action_event
+from thence.sim.events import create_action_event
 from thence.sim.writer import EventWriter, WriteMode
 
 CLOSE_S = 0.1
@@ -71,7 +71,7 @@ class Run:
     def is_poisoned(self) -> bool:
         """Whether a failed sync could not be made good, so that the opening writes no more."""
         opened = self.log or (self.writer._log if self.writer else None)
-        return opened is not None and opened._appender.writer.is_poisoned
+        return opened is not None and opened._writer.is_poisoned
 
     @property
     def has_failed_sync(self) -> bool:

@@ -58,7 +58,7 @@ def nothing(folder: Path) -> None:
 def some(folder: Path) -> None:
     """Leave a log of three events in two files."""
     with Log(folder, PLAIN, max_file_size=700, report=silent, disk=HASTY_DISK) as log:
-        log._appender.prepare()
+        log._prepare()
         for number in (-1, -2, -3):
             log.append("before", {"n": number, "text": "x" * 100})
 

@@ -240,7 +240,7 @@ def unrefused(run: Run, good: list[dict[str, Any]]) -> list[str]:
 
 def counts(run: Run, served: Counter[str], good: list[dict[str, Any]]) -> list[str]:
     """Check what close answered and what was counted against what is there."""
-    opened = run.log._appender.committer if run.log else run.writer
+    opened = run.log._committer if run.log else run.writer
     if opened is None:
         return []
     found = []

@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34425, 214),
+    "inner": (34438, 187),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -18,19 +18,18 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 NAMED_BY_NOTHING: dict[str, int] = {
     "__init__": 1,
     "answers": 7,
-    "appender": 1,
     "cli": 53,
-    "context": 3,
-    "core": 124,
-    "index": 120,
+    "context": 1,
+    "core": 103,
+    "index": 121,
     "inspection": 2,
     "log": 107,
     "merge": 10,
     "redact_settings": 15,
-    "replica": 4,
+    "replica": 2,
     "server": 186,
     "signing": 3,
-    "sim": 82,
+    "sim": 84,
     "steps": 5,
     "sync": 95,
     "work": 699,

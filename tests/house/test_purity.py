@@ -12,6 +12,7 @@ from tests.house.tree import Module, modules, parsed
 
 ROOMS = {"core", "log", "inspection", "answers", "replica", "context", "steps"}
 DISK = "src/thence/log/storage/disk.py"
+FILES = "thence.files"  # for files outside a log
 DISK_MODULES = {"os", "fcntl", "mmap", "shutil", "tempfile", "io", "glob", "subprocess"}
 DISK_CALLS = {"open", "io.open"}
 PATH_METHODS = {
@@ -56,7 +57,7 @@ def touches_disk(module: Module) -> list[str]:
     found = [
         f"{module.path}: imports {name}"
         for _, name, _ in imports(module)
-        if name.split(".")[0] in DISK_MODULES
+        if name.split(".")[0] in DISK_MODULES or name == FILES
     ]
     for line, on, name in calls(module):
         is_path = name in PATH_METHODS and "disk" not in on.lower()
@@ -111,6 +112,7 @@ def test_disk_is_found_wherever_it_hides():
         "import os",
         "from os import path",
         "import os.path",
+        "from thence.files import replace_file",
         "open('a')",
         "Path('a').read_text()",
         "def f(p):\n    p.unlink()",

@@ -7,7 +7,6 @@ from tests.events import drafted, event_of, new_id
 from tests.log.errors import raised
 from tests.log.faults import FailingDisk
 
-from thence.appender import with_retry
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.read import reader
@@ -15,6 +14,7 @@ from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import DiskError
 from thence.log.write.notice import NoticeMaker, warn
+from thence.log.write.retrying import with_retry
 from thence.log.write.writer import SegmentWriter
 
 

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from tests.sim.toys import Adder, Doer, add, always, config, played
 
-from thence.sim.actions import Verdict
-from thence.sim.concurrency import CONCURRENT_MAX
-from thence.sim.validator import BaseValidator
+from thence.sim.agents import BaseValidator, Verdict
+from thence.sim.calls import CONCURRENT_MAX
 
 pytestmark = pytest.mark.promise("O9")
 

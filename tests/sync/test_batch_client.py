@@ -23,7 +23,8 @@ def certified(folder: Path) -> tuple[str, str, str]:
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     made = [openssl, "req", "-x509", *key, "-days", "2"]
     named = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
-    authority = ["-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem"]
+    signing = ["-addext", "keyUsage=critical,keyCertSign"]  # Python 3.13 refuses one without
+    authority = ["-subj", "/CN=test authority", *signing, "-keyout", "ca.key", "-out", "ca.pem"]
     signed = ["-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"]
     for argv in (authority, [*signed, *named, "-CA", "ca.pem", "-CAkey", "ca.key"]):
         subprocess.run([*made, *argv], cwd=folder, check=True, capture_output=True)

@@ -1,6 +1,6 @@
 """The condition of a log, checked by its small files and the ends of its large ones.
 
-Nothing is written. `thence.log.check.verify` reads every line; this reads a few.
+Nothing is written. Of a large log a few lines are read; `thence.log.check.verify` reads every one.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from thence.core.sentences.event_sentences import short_id
 from thence.core.values.codec import LINE_BYTES_MAX, BadLine, parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.inspection.health import Check, checked, clock
+from thence.log.check.verify import verify
 from thence.log.crash.sessions import session_records
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk, monotonic_ns, pause, wall_ns
@@ -23,6 +24,7 @@ _LOOKS = 3
 _PAUSE_S = 0.01
 _TAIL_BYTES_MAX = 2 * LINE_BYTES_MAX
 _UNTOLD = ".untold"
+_READ_WHOLE_BYTES_MAX = 4 * 1024 * 1024
 
 
 def log_checks(disk: Disk, folder: Path) -> list[Check]:
@@ -37,6 +39,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
         ("openings", lambda: _openings(disk, folder)),
         ("lock", lambda: lock(disk, folder)),
         ("clock", examined.clock),
+        ("causes", examined.causes),
     ]
     return [checked(name, look) for name, look in checks]
 
@@ -88,6 +91,21 @@ class ExaminedLog:
     def clock(self) -> Check:
         """Compares the wall clock with the newest event."""
         return clock(wall_ns(), self._newest.timestamp if self._newest else "")
+
+    def causes(self) -> Check:
+        """Counts the causes that no event of a small log has; they are no damage."""
+        sizes = (self._disk.path_id(str(path)) for path in segments(self._disk, self._folder))
+        if sum(state[1] for state in sizes if state) > _READ_WHOLE_BYTES_MAX:
+            return Check(
+                "causes", True, "not looked up in a log of this size: `thence verify` does"
+            )
+        findings = verify(self._disk, self._folder, self._vocabulary).findings
+        missing = [finding for finding in findings if finding.code == "cause_missing"]
+        if not missing:
+            return Check("causes", True, "all that are named are here, or in a log that is named")
+        count = sum(finding.count for finding in missing)
+        detail = f"{count:,} that no event here has: {missing[0].reason}; `thence verify` tells all"
+        return Check("causes", True, detail)
 
     def _settled(self, path: Path) -> tuple[bytes, bytes]:
         """Reads a segment's end; retries while a writer may be in the middle of a line."""

@@ -14,7 +14,7 @@ from thence.sim.scenario import (
     SpatialSettings,
     VariableSettings,
 )
-from thence.sim.variables import VariableTable
+from thence.sim.state import VariableTable
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ any details. All are frozen. The own fields of a typed event are stored in the f
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from enum import IntEnum
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -17,12 +18,42 @@ from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
 from thence.core.values.codec import Members
-from thence.core.values.new_event import cause_ids
+from thence.core.values.new_event import Causes, cause_ids
 from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
 from thence.sim.schemas import MILESTONES, STATUSES
-from thence.sim.verbosity import VerbosityLevel
+
+
+class VerbosityLevel(IntEnum):
+    """The level up to which events are written; each level includes those before it.
+
+    SYSTEM events are written at DETAIL, but rejections, retries and changes of the agents from
+    DECISION up, and failures and notices of the log itself always.
+    """
+
+    MILESTONE = 1
+    DECISION = 2
+    ACTION = 3
+    STATE = 4
+    DETAIL = 5
+
+
+def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
+    """Returns the level with a name, in any case; raises ValueError for another name."""
+    try:
+        if isinstance(verbosity, str):
+            return VerbosityLevel[verbosity.upper()]
+        return VerbosityLevel(verbosity)
+    except (KeyError, ValueError) as error:
+        names = ", ".join(level.name for level in VerbosityLevel)
+        raise InvalidEvent(
+            "could not set the verbosity",
+            place=repr(verbosity),
+            cause="it is no level",
+            hint=f"use one of {names}",
+        ) from error
+
 
 DESCRIPTION_CHARACTERS_MAX = 500
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
@@ -390,3 +421,151 @@ def _arguments(event_class: type[Event], members: dict[str, Any]) -> dict[str, A
     if others := {k: v for k, v in details.items() if k not in event_class.fields}:
         arguments["extra" if event_class is SystemEvent else "details"] = others
     return arguments
+
+
+def create_milestone_event(
+    simulation_id: str,
+    turn_number: int,
+    milestone_type: str,
+    *,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> MilestoneEvent:
+    """Returns a milestone event, for a point in a run, with a new id and the present time."""
+    return MilestoneEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        milestone_type=milestone_type,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_decision_event(
+    simulation_id: str,
+    turn_number: int,
+    agent_id: str,
+    decision_type: str,
+    old_value: Any = None,
+    new_value: Any = None,
+    *,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> DecisionEvent:
+    """Returns a decision event, for an agent's choice, with a new id and the present time."""
+    return DecisionEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        agent_id=agent_id,
+        decision_type=decision_type,
+        old_value=old_value,
+        new_value=new_value,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_action_event(
+    simulation_id: str,
+    turn_number: int,
+    agent_id: str,
+    action_type: str,
+    action_payload: dict[str, Any] | None = None,
+    *,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> ActionEvent:
+    """Returns an action event, for an agent's action, with a new id and the present time."""
+    return ActionEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        agent_id=agent_id,
+        action_type=action_type,
+        action_payload=action_payload or {},
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_state_event(
+    simulation_id: str,
+    turn_number: int,
+    variable_name: str,
+    old_value: Any = None,
+    new_value: Any = None,
+    scope: str = "global",
+    *,
+    agent_id: str | None = None,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> StateEvent:
+    """Returns a state event, for a changed variable, with a new id and the present time."""
+    return StateEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        variable_name=variable_name,
+        old_value=old_value,
+        new_value=new_value,
+        scope=scope,
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_detail_event(
+    simulation_id: str,
+    turn_number: int,
+    calculation_type: str,
+    intermediate_values: dict[str, Any] | None = None,
+    *,
+    agent_id: str | None = None,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> DetailEvent:
+    """Returns a detail event, for a calculation, with a new id and the present time."""
+    return DetailEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        calculation_type=calculation_type,
+        intermediate_values=intermediate_values or {},
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )
+
+
+def create_system_event(
+    simulation_id: str,
+    turn_number: int,
+    error_type: str,
+    status: str,
+    retry_count: int = 0,
+    *,
+    agent_id: str | None = None,
+    caused_by: Causes = None,
+    description: str | None = None,
+    step: str | None = None,
+) -> SystemEvent:
+    """Returns a system event, for an error or retry, with a new id and the present time."""
+    return SystemEvent(
+        simulation_id=simulation_id,
+        turn_number=turn_number,
+        error_type=error_type,
+        status=status,
+        retry_count=retry_count,
+        agent_id=agent_id,
+        caused_by=caused_by,  # type: ignore[arg-type]
+        description=description,
+        step=step,
+    )

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thence.sim.outcomes import Outcomes
-from thence.sim.state import State
-from thence.sim.variables import VariableTable
+from thence.sim.state import State, VariableTable
 
 _DEPTH_MAX = 4
 _ANCESTORS_MAX = 128

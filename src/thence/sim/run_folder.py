@@ -15,7 +15,6 @@ import msgspec
 
 from thence.core.values.payload import is_plain, repair
 from thence.errors import RunGoesOn, RunIdTaken, ThenceError
-from thence.sim.result import RunResult
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
@@ -75,9 +74,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     replace_file(folder / "config.json", text.encode() + b"\n")
 
 
-def write_result(folder: Path, result: RunResult) -> None:
+def write_result(folder: Path, content: dict[str, Any]) -> None:
     """Replaces the result.json of a run, as `replace_file` does; what JSON lacks is repaired."""
-    content = result.to_dict()
     try:
         data = msgspec.json.encode(content if is_plain(content) else repair(content)[0])
     except UnicodeEncodeError:  # of a lone surrogate, for which `is_plain` doesn't search

@@ -10,24 +10,20 @@ from typing import Any
 
 from thence.core.values.codec import Members
 from thence.errors import ThenceError
-from thence.sim.agent_failures import policy_of
+from thence.sim.agents import RecordedState
+from thence.sim.calls import Caller, OnWait, Part, Waits, Watch, mark_error
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.concurrency import Caller, Part, mark_error
 from thence.sim.config import SimulationConfig
-from thence.sim.events import Event, event_of
+from thence.sim.events import Event, VerbosityLevel, event_of
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Outcomes
+from thence.sim.recorder import Emit, Record
+from thence.sim.replay_input import StoredSteps
 from thence.sim.roster import Roster
 from thence.sim.run_components import Components, component_states, restore_components
-from thence.sim.run_events import Record
-from thence.sim.run_pieces import Emit
 from thence.sim.scenario import TerminationSettings
 from thence.sim.state import State, StateHistory
-from thence.sim.stored_steps import StoredSteps
-from thence.sim.turn import Participants, Turn
-from thence.sim.verbosity import VerbosityLevel
-from thence.sim.views import RecordedState
-from thence.sim.waits import OnWait, Waits, Watch
+from thence.sim.turn import Participants, Turn, policy_of
 
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
@@ -103,9 +99,8 @@ class Simulation:
         if self.record.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
             self.record.forget_covers()  # where a resume may begin, which knows none
         self.record.begin_turn(self._reads)
-        state = await self.components.engine.run_turn(
-            Turn(self._participants, self._ledger, self.record)
-        )
+        turn = Turn(self._participants, self._ledger, self.record)
+        state = await self.components.engine.run_turn(turn.play)
         if self.record.alterations and self._set_values():
             state = self._ledger.state(self.record.turn)
         self.record.end_turn()

@@ -7,38 +7,143 @@ the agent, and of the validator that refused it. A refused decision itself chang
 its rejection names it.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, cast
 
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.actions import Accepted, Action, Rejection, Verdict
-from thence.sim.agent_failures import FailurePolicy, actions_of, failure_facts, known_fault
-from thence.sim.agents import BaseAgent, Decision
-from thence.sim.concurrency import Caller, Fault, Part, mark_error
-from thence.sim.engine_views import Call, View, Writes, record_returned
+from thence.sim.agents import (
+    Accepted,
+    Action,
+    BaseAgent,
+    BaseValidator,
+    Decision,
+    Observation,
+    Observed,
+    RecordedState,
+    Rejection,
+    UnrecordedObservation,
+    Verdict,
+)
+from thence.sim.calls import Caller, Fault, Part, TimeoutOf, mark_error
+from thence.sim.config import SimulationConfig
+from thence.sim.engine import BaseEngine, Call, View, Writes, record_returned
 from thence.sim.ledger import Ids, Ledger
+from thence.sim.recorder import Record
 from thence.sim.roster import Roster, RosterChange
-from thence.sim.run_events import Record
+from thence.sim.scenario import AgentErrorPolicy
 from thence.sim.state import State
-from thence.sim.validator import BaseValidator
-from thence.sim.views import Observation, Observed, RecordedState, UnrecordedObservation
+
+# an error's text in an event, which names the component's problem and is no transcript
+_ERROR_CHARACTERS_MAX = 1_000
+
+
+class FailurePolicy(msgspec.Struct, frozen=True):
+    """The policy for agents that raise, hang or return nonsense; timeouts are in seconds.
+
+    `known_failures` are the facts of recorded failures by their step. An agent is not called
+    where such a failure stands: the same one is recorded.
+    """
+
+    on_agent_error: AgentErrorPolicy = "fail"
+    timeout_s: float | None = None
+    agent_timeouts_s: Mapping[str, float] = {}
+    known_failures: Mapping[str, Mapping[str, Any]] = {}
+
+    @property
+    def collects(self) -> bool:
+        """True if the run goes on after a failure of an agent."""
+        return self.on_agent_error != "fail"
+
+    def timeouts(self, agents: Sequence[BaseAgent]) -> TimeoutOf | None:
+        """Returns the function of the timeout by an agent's index, None if none has one."""
+        if self.timeout_s is None and not self.agent_timeouts_s:
+            return None
+        return lambda place: self.agent_timeouts_s.get(agents[place].name, self.timeout_s)
+
+
+def policy_of(
+    config: SimulationConfig, known_failures: Mapping[str, Mapping[str, Any]]
+) -> FailurePolicy:
+    """Returns the policy that a scenario sets."""
+    settings = config.simulation
+    timeouts_s = {agent.name: agent.timeout_s for agent in config.agents if agent.timeout_s}
+    return FailurePolicy(settings.on_agent_error, settings.timeout_s, timeouts_s, known_failures)
+
+
+def actions_of(answer: Decision, part: Part, *, collects: bool) -> Sequence[Action] | Fault:
+    """Returns an agent's answer as a list.
+
+    For an answer of another type a Fault is returned with `collects`, else its error is raised.
+    """
+    fault = None
+    actions: Sequence[object] = (answer,)
+    if isinstance(answer, Iterable):
+        try:
+            actions = tuple(answer)
+        except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
+            fault = Fault("raised", error)
+    if fault is None:
+        wrong = [each for each in actions if not _is_action(each)]
+        if not wrong:
+            return cast(Sequence[Action], actions)
+        fault = Fault("nonsense", _no_decision(wrong[0], part))
+    mark_error(fault.error, part)
+    if not collects:
+        raise fault.error
+    return fault
+
+
+def known_fault(facts: Mapping[str, Any], part: Part, observation: Observation) -> Fault:
+    """Returns the fault of a recorded failure; what the agent had read is read again."""
+    table = observation.ledger.table
+    for subject in facts.get("reads", ()):
+        scope, _, name = subject.rpartition("/")
+        observation.value(table.index(scope, name))
+    error = ThenceError("could not get a decision", place="again", cause=facts["error"])
+    mark_error(error, part)
+    return Fault(facts["kind"], error)
+
+
+def failure_facts(
+    fault: Fault, policy: AgentErrorPolicy, observation: Observation
+) -> dict[str, object]:
+    """Returns the facts of a new failure; `reads` names the variables that the agent had read."""
+    table = observation.ledger.table
+    return {
+        "kind": fault.kind,
+        "error": _text(fault.error),
+        "policy": policy,
+        "reads": [table[index].subject for index in observation.reads],
+    }
+
+
+def _text(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception:  # door: a user's error whose own text can't be read
+        text = ""
+    if not isinstance(error, ThenceError):
+        text = f"{type(error).__name__}: {text}"
+    return text[:_ERROR_CHARACTERS_MAX]
+
+
+def _no_decision(answer: object, part: Part) -> ThenceError:
+    return ThenceError(
+        "could not take the decision",
+        place=f"of {part.component}",
+        cause=f"it returned {answer!r:.60}",
+        hint="decide_action returns an Action with a map as payload, a list, or None",
+    )
+
+
+def _is_action(answer: object) -> bool:
+    return isinstance(answer, Action) and isinstance(answer.payload, Mapping)
+
 
 _ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
-
-
-class Rules(Protocol):
-    """The part of an engine that a turn uses."""
-
-    def apply_actions(
-        self, state: RecordedState, actions: Sequence[Action], writes: Writes, /
-    ) -> State | Awaitable[State | None] | None:
-        """Applies the actions of the turn."""
-
-    def apply_engine_rules(self, view: View, /) -> State | Awaitable[State | None] | None:
-        """Applies the rules of the world."""
 
 
 class Participants(msgspec.Struct, frozen=True):
@@ -88,7 +193,7 @@ class Turn:
             and not record.alterations
         )
 
-    async def play(self, rules: Rules) -> State:
+    async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
         agents: Sequence[BaseAgent] = self._begin()
         self._ledger.around = () if self._record.writes_decisions else (self._record.turn_id,)
@@ -98,8 +203,8 @@ class Turn:
                 break
             agents = [agent for agent in agents if agent.name in refused_names]
         self._ledger.around = ()
-        await self._apply(rules)
-        await self._apply_rules(rules)
+        await self._apply(engine)
+        await self._apply_rules(engine)
         self._participants.roster.end_turn()
         return self._ledger.state(self.number)
 
@@ -325,7 +430,7 @@ class Turn:
             self._notices.setdefault(name, []).append(retried_id)
         self._observed[name].rejections += tuple(rejections)
 
-    async def _apply(self, rules: Rules) -> None:
+    async def _apply(self, engine: BaseEngine) -> None:
         """Lets the engine apply the accepted actions, in the order of the agents."""
         accepted = self._all_accepted
         if self._accepted:
@@ -338,7 +443,7 @@ class Turn:
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
         part = Part("the engine, applying actions", lambda: (*writes.all_ids(), *state.causes))
-        call = partial(rules.apply_actions, state, actions, writes)
+        call = partial(engine.apply_actions, state, actions, writes)
         result = await self._participants.caller.ask_one(part, call)
         if self._record.writes_decisions:
             for each in accepted:
@@ -357,14 +462,14 @@ class Turn:
         for indices, all_causes in causes_of.items():
             self._record.add_causes(self._ledger.provenance, indices, all_causes)
 
-    async def _apply_rules(self, rules: Rules) -> None:
+    async def _apply_rules(self, engine: BaseEngine) -> None:
         call = Call("rules")
         roster = self._participants.roster
         view = View(self._ledger, self._record, call, roster=roster)
         before = self._ledger.state(self.number)
         part = Part("the engine, applying its rules", call.causes)
         caller = self._participants.caller
-        result = await caller.ask_one(part, partial(rules.apply_engine_rules, view))
+        result = await caller.ask_one(part, partial(engine.apply_engine_rules, view))
         view.close()
         self._record_returned(before, result, "rules")
 

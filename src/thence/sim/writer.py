@@ -10,7 +10,8 @@ recorded in the event.
 """
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
@@ -28,7 +29,6 @@ from thence.core.values.payload import (
     repair,
     shorten,
 )
-from thence.core.values.unwritten_causes import Lending
 from thence.core.values.vocabulary import SIM
 from thence.errors import EventTooLarge, InvalidEvent, ThenceError, WriterClosed
 from thence.replica import (
@@ -41,9 +41,7 @@ from thence.replica import (
     open_host_log,
     watch_forks,
 )
-from thence.sim.events import Event, SystemEvent, event_of
-from thence.sim.log_messages import Records
-from thence.sim.verbosity import VerbosityLevel, level_of
+from thence.sim.events import Event, SystemEvent, VerbosityLevel, event_of, level_of
 
 STOP_S = 10.0
 _APPEND_S = 30.0
@@ -113,8 +111,8 @@ class EventWriter:
         if self.verbosity >= VerbosityLevel.DECISION:
             self._system_events |= _REFUSALS | _ROSTER_CHANGES
         wait_s = _APPEND_S if self.mode is WriteMode.SYNC else None
-        self._append = self._log.for_host(draft_of, wait_s)
-        self._append_members = self._log.for_host(draft_of_members, wait_s)
+        self._append = self._log.host_appender(draft_of, wait_s)
+        self._append_members = self._log.host_appender(draft_of_members, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
         self._lending = Lending()
@@ -415,3 +413,114 @@ def _draft(
             **members,
         )
     )
+
+
+_LEVELS = {
+    "started": "info",
+    "stopped": "info",
+    "rotated": "info",
+    "resumed": "info",
+    "dropped": "warning",
+    "remaining": "warning",
+    "unproven": "warning",
+    "clock_ignored": "warning",
+    "suspect": "error",
+    "refused": "error",
+    "lost": "error",
+    "failed": "error",
+}
+
+
+class Records:
+    """The log records of one writer; each carries its mode and simulation_id."""
+
+    def __init__(self, mode: str, simulation_id: str) -> None:
+        import structlog  # noqa: F401 not first in a thread: a fork amid it would bind the child
+
+        self._common = {"mode": mode, "simulation_id": simulation_id}
+
+    def __call__(self, word: str, facts: Mapping[str, Any]) -> None:
+        """Writes one record, such as ("rotated", {"file": …})."""
+        members = {key: _short(value) for key, value in facts.items()}
+        getattr(logger(), _LEVELS[word])(f"event_writer_{word}", **members, **self._common)
+
+
+def logger() -> Any:
+    """Returns the current logger for records of a simulation."""
+    import structlog
+
+    if structlog.is_configured():
+        return structlog.get_logger("thence.sim")
+    return structlog.wrap_logger(
+        logging.getLogger("thence.sim"),
+        processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _short(value: object) -> object:
+    """Returns a short value for a record: an error as text, the first ten of many ids."""
+    if isinstance(value, BaseException):
+        return str(value)
+    if isinstance(value, list) and len(value) > 10:
+        return [*value[:10], f"and {len(value) - 10} more"]
+    return value
+
+
+REMEMBERED_MAX = 65_536
+_STEPS_MAX = 4_096
+
+
+class Lending:
+    """The causes of the last 65,536 unwritten events; not safe across threads."""
+
+    def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
+        self._remembered_max = remembered_max
+        self._lent: dict[str, tuple[str, ...]] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no event has lent anything, so that causes stay as they are."""
+        return not self._lent
+
+    def lend(self, event_id: str, causes: Iterable[str]) -> None:
+        """Records an unwritten event with the causes that it would have named."""
+        _put(self._lent, event_id, self.resolve(causes), self._remembered_max)
+
+    def note_written(self, event_id: str, causes: tuple[str, ...]) -> None:
+        """Records the direct causes of a written event, for reducing sets of causes."""
+        _put(self._named, event_id, causes, self._remembered_max)
+
+    def resolve(self, causes: Iterable[str]) -> tuple[str, ...]:
+        """Returns the written events to name, each once, in the order first met.
+
+        More than 32 are reduced to those that are causes of no other one of them.
+        """
+        found: dict[str, None] = {}
+        for cause in causes:
+            for written in self._lent.get(cause, (cause,)):
+                found[written] = None
+        if len(found) <= CAUSES_MAX:
+            return tuple(found)
+        return tuple(self._without_implied(found))
+
+    def _without_implied(self, found: dict[str, None]) -> dict[str, None]:
+        """Drops members that are causes of other members; searches at most 4,096 events."""
+        kept = dict(found)
+        seen: set[str] = set()
+        stack = sorted(found)
+        oldest = stack[0]
+        while stack and len(seen) < _STEPS_MAX:
+            for cause in self._named.get(stack.pop(), ()):
+                kept.pop(cause, None)
+                if cause not in seen and cause >= oldest:
+                    seen.add(cause)
+                    stack.append(cause)
+        return kept
+
+
+def _put(memory: dict[str, tuple[str, ...]], key: str, value: tuple[str, ...], limit: int) -> None:
+    memory[key] = value
+    if len(memory) > limit:
+        del memory[next(iter(memory))]

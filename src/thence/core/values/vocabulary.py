@@ -27,7 +27,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     type of its own, `log.<kind>`. `log_key` is the member of a notice that names the log, for
     the hosts whose every event is about something; `notice_members` stand in all notices.
     `is_folder_stream` means that a log is one stream with its folder's name.
-    `names_heads` means that an event names, beside other causes, the heads of its subject;
+    `adds_subject_heads` means that an event names, beside other causes, the heads of its subject;
     events of `remark_types` decide nothing, and are no heads for one that decides something.
     `identifying` are the members at the top of a payload whose texts are never masked.
     """
@@ -45,7 +45,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
     notice_members: Mapping[str, str] = msgspec.field(default_factory=dict)
     log_key: str | None = None
     is_folder_stream: bool = False
-    names_heads: bool = False
+    adds_subject_heads: bool = False
     remark_types: frozenset[str] = frozenset()
     identifying: frozenset[str] = frozenset()
     sentences: Mapping[str, Callable[[Event], str]] = msgspec.field(default_factory=dict)
@@ -264,7 +264,7 @@ WORK = Vocabulary(
     mark="aggregate_id",
     notice_members={"team_slug": "local", "aggregate_type": "Log", "actor": "thence"},
     log_key="aggregate_id",
-    names_heads=True,
+    adds_subject_heads=True,
     remark_types=frozenset(("ErrorLogged", "HistoryAdded")),
     identifying=frozenset(
         (

@@ -17,23 +17,20 @@ from thence.core.diff.content import VOLATILE
 from thence.core.event import Event
 from thence.core.values.vocabulary import SIM
 from thence.errors import RunDiverged, ScenarioError, ThenceError
-from thence.sim.agents import BaseAgent
+from thence.sim.agents import BaseAgent, BaseValidator
+from thence.sim.calls import OnWait
 from thence.sim.checkpoints import Checkpoint, read_checkpoints
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
-from thence.sim.orchestrator import SimulationOrchestrator
+from thence.sim.events import level_of
 from thence.sim.outcomes import Outcomes, read_outcomes
-from thence.sim.played_again import PlayedAgain
-from thence.sim.recorded.run import RecordedRun
-from thence.sim.result import TurnProgress
+from thence.sim.recorded import RecordedRun
+from thence.sim.replay_input import PlayedAgain, StoredSteps
+from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
 from thence.sim.scenario import EventSettings, RunSettings
 from thence.sim.simulation import Simulation
-from thence.sim.stored_steps import StoredSteps
-from thence.sim.validator import BaseValidator
-from thence.sim.verbosity import level_of
-from thence.sim.waits import OnWait
 
 OnTurn = Callable[[TurnProgress], None]
 
@@ -366,7 +363,7 @@ def _changes(
 
 
 def _warn_of_memory(folder: Path, components: Components) -> None:
-    from thence.sim.log_messages import logger
+    from thence.sim.writer import logger
 
     names = [
         agent.name

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.unwritten_causes import Lending
+from thence.sim.writer import Lending
 
 
 def back(start, graph):

@@ -9,30 +9,70 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
 from thence.errors import RunDiverged, ThenceError
-from thence.sim.agents import BaseAgent
+from thence.sim.agents import BaseAgent, BaseValidator
+from thence.sim.calls import OnWait, Part, take_mark
 from thence.sim.checkpoints import with_causes, write_checkpoint
-from thence.sim.concurrency import Part, take_mark
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes
-from thence.sim.played_again import PlayedAgain
-from thence.sim.result import RunResult, Status, TurnProgress
+from thence.sim.replay_input import PlayedAgain
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
-from thence.sim.run_settings import event_settings, read_config, run_config, with_changes, writer_of
-from thence.sim.scenario import AgentErrorPolicy
+from thence.sim.scenario import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
-from thence.sim.validator import BaseValidator
-from thence.sim.verbosity import VerbosityLevel
-from thence.sim.waits import OnWait
-from thence.sim.writer import WriteMode
+from thence.sim.writer import EventWriter, WriteMode
+
+Status = Literal["completed", "failed", "interrupted"]
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a run, as result.json holds it.
+
+    `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
+    count events without a line. `reason` is the reason of the end, `error` the failure, if any.
+    `final_state` is scope → name → value after the last complete turn. `altered` is step →
+    change for an altered run, else empty.
+    """
+
+    run_id: str
+    status: Status
+    turns: int
+    reason: str
+    events: int
+    dropped: int
+    failed: int
+    output_dir: Path
+    final_state: Mapping[str, Mapping[str, Any]]
+    error: str | None = None
+    altered: Mapping[str, Any] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the result as JSON values; `altered` is a member only of an altered run."""
+        members: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        if not self.altered:
+            del members["altered"]
+        return members
+
+
+class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a run, reported after each turn.
+
+    `counts` are the events so far by event_type, including those that the verbosity leaves out.
+    """
+
+    run_id: str
+    turn: int
+    max_turns: int
+    counts: Mapping[str, int]
+
 
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
@@ -305,7 +345,7 @@ class SimulationOrchestrator:
             altered=self._altered,
         )
         try:
-            write_result(self.output_dir, self.result)
+            write_result(self.output_dir, self.result.to_dict())
         except OSError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
@@ -383,6 +423,82 @@ def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
 
 
 def _warn(event: str, **facts: object) -> None:
-    from thence.sim.log_messages import logger
+    from thence.sim.writer import logger
 
     logger().warning(event, **facts)
+
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+    """Returns a scenario from a configuration, a mapping, a path or a name."""
+    if isinstance(given, SimulationConfig):
+        return given
+    if isinstance(given, Mapping):
+        return SimulationConfig.from_mapping(given)
+    return SimulationConfig.from_file(given)
+
+
+def with_changes(settings: _S, **given: Any) -> _S:
+    """Returns settings with the given values that are not None."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **changes)
+
+
+def event_settings(
+    scenario: EventSettings,
+    output_root: str | Path | None,
+    verbosity: VerbosityLevel | str | None,
+    mode: WriteMode | str | None,
+    **others: object,
+) -> EventSettings:
+    """Returns the settings of a scenario's events with what the caller gave, if not None."""
+    return with_changes(
+        scenario,
+        output_root=None if output_root is None else str(output_root),
+        verbosity=None if verbosity is None else level_of(verbosity).name,
+        mode=None if mode is None else WriteMode(mode).value,
+        **others,
+    )
+
+
+def run_config(
+    config: SimulationConfig,
+    settings: EventSettings,
+    run_id: str,
+    *,
+    parent: Mapping[str, Any] | None,
+    given_as_objects: Sequence[str],
+) -> dict[str, Any]:
+    """Returns the content of config.json: the scenario as given, and the settings in force.
+
+    `parent` is the run that this one branches from; `given_as_objects` are the kinds of components
+    that the scenario did not make.
+    """
+    source = str(config.source) if config.source else None
+    found: dict[str, Any] = {
+        "run_id": run_id,
+        "source": source,
+        "simulation": msgspec.to_builtins(config.simulation),
+        "events": msgspec.to_builtins(settings),
+        "scenario": dict(config.given),
+    }
+    if given_as_objects:
+        found["given_as_objects"] = list(given_as_objects)
+    if parent is not None:
+        found["parent"] = dict(parent)
+    return found
+
+
+def writer_of(folder: Path, settings: EventSettings) -> EventWriter:
+    """Returns the writer of a run's events, whose id is the name of its folder."""
+    return EventWriter(
+        folder,
+        folder.name,
+        verbosity=level_of(settings.verbosity),
+        max_queue_size=settings.max_queue_size,
+        max_file_size=settings.max_file_size,
+        mode=settings.mode,
+        on_full=settings.on_full,
+    )

@@ -15,6 +15,7 @@ from thence.errors import ExtraMissing
 if TYPE_CHECKING:
     import pandas
 
+
 Kind = Literal["none", "bool", "int", "float", "str", "time", "ids", "json"]
 Values = Sequence[Any]
 

@@ -1,24 +1,320 @@
-"""Calls of components, async or not, in any mix.
+"""Calls of components, async or not, in any mix, and the waits for their answers.
 
 A call runs on the thread of the event loop, unless its component blocks: one that took over
 `SLOW_S` in a call, or has a timeout, is called in a daemon thread. Answers come back in the
 order of the calls, whatever thread they were made in.
+
+A watching thread looks twice a second, so that it names a component also while that component
+blocks the thread of the event loop. A call costs the loop nothing for it: the place of the call
+that goes on is the number of answers so far.
 """
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+import sys
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from time import perf_counter
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from threading import Event, Lock, Thread, current_thread, get_ident
+from time import monotonic, perf_counter
 from types import GeneratorType
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
 from thence.errors import ThenceError
-from thence.sim.waits import LoopCalls, Waits
-from thence.sim.worker_threads import CallEnd, WorkerThreads, taken_whole
+
+LOOK_EVERY_S = 0.5
+NAMED_AFTER_S = 2.0
+RECORDED_AFTER_S = 10.0
+_WATCH_THREAD = "thence-waits"
+_JOIN_S = 1.0
+# the code that runs within a component's call and is not the component's
+_COMPARING = "thence.sim.replay_input"
+COMPARISON = "the comparison with the recorded events"
+
+
+class RunWait(msgspec.Struct, frozen=True, kw_only=True):
+    """The component that has kept a run waiting for longest, in `turn`; 0 is before the first.
+
+    `others` counts further components that the run waits for, `waited_s` are seconds.
+    """
+
+    turn: int
+    max_turns: int
+    component: str
+    waited_s: float
+    others: int
+
+
+# called in the watching thread: with what the run waits for, and with None when that has ended
+OnWait = Callable[[RunWait | None], None]
+ComponentOf = Callable[[int], str]
+
+
+class Wait(msgspec.Struct, eq=False):
+    """The wait for the answer of one call; `task` is the one that awaits it, if any."""
+
+    component: str
+    since_s: float
+    task: "asyncio.Task[Any] | None" = None
+    is_recorded: bool = False
+
+
+class LoopCalls(msgspec.Struct, frozen=True, eq=False):
+    """Calls that are made one after another on the loop's thread; `answers` grows with them."""
+
+    component_of: ComponentOf
+    count: int
+    answers: Sequence[object]
+
+
+class Waits:
+    """The waits of one run; only the loop's thread begins and ends them, any thread may look.
+
+    `asked` is what the loop's thread is calling now, None between such calls.
+    """
+
+    def __init__(self) -> None:
+        self.asked: LoopCalls | None = None
+        self._pending: dict[Wait, None] = {}
+        self._seen: tuple[LoopCalls, int, Wait] | None = None
+
+    @contextmanager
+    def waiting_for(self, component: str) -> Iterator[Wait]:
+        """Counts the block as a wait for a component."""
+        wait = Wait(component, monotonic())
+        self._pending[wait] = None
+        try:
+            yield wait
+        finally:
+            del self._pending[wait]
+
+    def longer_than(self, time_s: float) -> list[Wait]:
+        """Returns the waits that have lasted so long, the oldest first.
+
+        An async method that blocks the loop's thread keeps all others waiting: it comes first.
+        """
+        pending = [*self._pending]  # one step, in which no other thread changes it
+        found = [*pending, *self._on_loop_thread()]
+        end_s = monotonic() - time_s
+        old = [wait for wait in found if wait.since_s <= end_s]
+        old.sort(key=lambda wait: (not _runs_now(wait), wait.since_s))
+        return old
+
+    def _on_loop_thread(self) -> list[Wait]:
+        """Returns the wait for the call on the loop's thread, since it was seen first."""
+        asked = self.asked
+        if asked is None:
+            return []
+        place = len(asked.answers)
+        seen = self._seen
+        if seen is None or seen[0] is not asked or seen[1] != place:
+            if place >= asked.count:
+                return []
+            wait = Wait(asked.component_of(place), monotonic())
+            self._seen = seen = (asked, place, wait)
+        return [seen[2]]
+
+
+class Watch:
+    """The thread that reports waits, by a log record and by `on_wait`; entered in the run's loop.
+
+    It wakes the loop too: a signal whose handler in C ran before the loop slept, or in another
+    thread, would else not be handled before something else wakes the loop.
+    """
+
+    def __init__(
+        self,
+        waits: Waits,
+        turn_of: Callable[[], tuple[int, int]],
+        on_wait: OnWait | None = None,
+    ) -> None:
+        self._waits = waits
+        self._turn_of = turn_of
+        self._on_wait = on_wait
+        self._is_named = False
+        self._loop: asyncio.AbstractEventLoop
+        self._loop_thread = 0
+        self._ended = Event()
+        self._thread = Thread(target=self._watch, name=_WATCH_THREAD, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = get_ident()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if current_thread() is not self._thread:
+            self._thread.join(_JOIN_S)  # a daemon, which may hang in writing to a stuck terminal
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_EVERY_S):
+            self._loop.call_soon_threadsafe(lambda: None)
+            for wait in self._waits.longer_than(RECORDED_AFTER_S):
+                if not wait.is_recorded:
+                    wait.is_recorded = True
+                    _record(wait, self._name_of(wait))
+            if self._on_wait is not None:
+                try:
+                    self._name(self._on_wait)
+                except Exception as error:  # door: the host's own callback
+                    self._on_wait = None
+                    _record_failed_callback(error)
+
+    def _name(self, on_wait: OnWait) -> None:
+        waits = self._waits.longer_than(NAMED_AFTER_S)
+        if waits:
+            turn, turns_max = self._turn_of()
+            waited_s = monotonic() - waits[0].since_s
+            on_wait(
+                RunWait(
+                    turn=turn,
+                    max_turns=turns_max,
+                    component=self._name_of(waits[0]),
+                    waited_s=waited_s,
+                    others=0 if _runs_now(waits[0]) else len(waits) - 1,
+                )
+            )
+        elif self._is_named:
+            on_wait(None)
+        self._is_named = bool(waits)
+
+    def _name_of(self, wait: Wait) -> str:
+        """Returns the component of a wait, or the comparison where that keeps it waiting."""
+        frame = sys._current_frames().get(self._loop_thread)
+        while frame is not None:
+            if frame.f_globals.get("__name__") == _COMPARING:
+                return COMPARISON
+            frame = frame.f_back
+        return wait.component
+
+
+def _runs_now(wait: Wait) -> bool:
+    """Reports whether an awaited call runs on the loop's thread at this moment."""
+    task = wait.task
+    return task is not None and asyncio.current_task(task.get_loop()) is task
+
+
+def _record(wait: Wait, component: str) -> None:
+    from thence.sim.writer import logger
+
+    waited_s = round(monotonic() - wait.since_s)
+    logger().warning("still_waiting", component=component, waited_s=waited_s)
+
+
+def _record_failed_callback(error: Exception) -> None:
+    from thence.sim.writer import logger
+
+    logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
+
+
+_COMPONENT_THREAD = "thence-component"
+
+
+class CallEnd(msgspec.Struct, frozen=True):
+    """The end of a call in a thread: its answer or its error, and the time that it took."""
+
+    answer: Any
+    error: BaseException | None
+    time_s: float
+
+
+def taken_whole(answer: Any) -> Any:
+    """Returns the values of a generator, any other answer as it is.
+
+    A generator's values run its component's code, which may block, hang or raise: they are taken
+    within the call, where that is provided for.
+    """
+    if type(answer) is GeneratorType:
+        is_awaited = answer.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE
+        return answer if is_awaited else tuple(answer)
+    return answer
+
+
+class _Job(msgspec.Struct, frozen=True):
+    context: Context
+    call: Callable[..., object]
+    arguments: tuple[object, ...]
+    future: "Future[CallEnd]"
+
+    def work(self) -> CallEnd:
+        started_s = perf_counter()
+        try:
+            answer, error = self.context.run(self._answer), None
+        except BaseException as raised:  # door: it is raised where the call's answer is awaited
+            answer, error = None, raised
+        return CallEnd(answer, error, perf_counter() - started_s)
+
+    def _answer(self) -> object:
+        return taken_whole(self.call(*self.arguments))
+
+
+_Jobs = SimpleQueue[_Job | None]
+
+
+class _Idle:
+    """The idle threads, each represented by the queue of its jobs."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._queues: list[_Jobs] = []
+        self._is_closed = False
+
+    def take(self) -> _Jobs | None:
+        with self._lock:
+            return self._queues.pop() if self._queues else None
+
+    def put(self, queue: _Jobs) -> None:
+        with self._lock:
+            self._queues.append(queue)
+            if self._is_closed:
+                queue.put(None)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            for queue in self._queues:
+                queue.put(None)
+
+
+class WorkerThreads:
+    """The threads of one run; idle ones end with the object, a hanging one with the program.
+
+    The caller of `start` bounds their number.
+    """
+
+    def __init__(self) -> None:
+        self._idle = _Idle()
+        weakref.finalize(self, self._idle.close).atexit = False
+
+    def start(self, call: Callable[..., object], arguments: tuple[object, ...]) -> Future[CallEnd]:
+        """Starts a call in an idle thread or a new one, with the caller's context variables."""
+        future: Future[CallEnd] = Future()
+        future.set_running_or_notify_cancel()
+        queue = self._idle.take()
+        if queue is None:
+            queue = SimpleQueue()
+            Thread(
+                target=_work, args=(queue, self._idle), name=_COMPONENT_THREAD, daemon=True
+            ).start()
+        queue.put(_Job(copy_context(), call, arguments, future))
+        return future
+
+
+def _work(queue: _Jobs, idle: _Idle) -> None:
+    while (job := queue.get()) is not None:
+        end, future = job.work(), job.future
+        del job
+        idle.put(queue)
+        future.set_result(end)
+        del end, future
+
 
 T = TypeVar("T")
 CONCURRENT_MAX = 64

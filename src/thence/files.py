@@ -1,0 +1,118 @@
+"""The lock of a file outside every log, which ends with its holder, and a file's replacement.
+
+Inside a log `thence.log.storage.disk` makes all calls, so that each can be made to fail. A lock
+is `flock`, never `lockf`, whose locks vanish when any descriptor of the file closes. A failed
+call raises a ThenceError; neither function makes a folder.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+
+from thence.errors import FileBusy, ThenceError
+
+REPLACE_WAIT_S = 30.0
+_PAUSE_MIN_S = 0.001
+_PAUSE_MAX_S = 0.05
+_HINTS = (
+    ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, then try again"),
+    ((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to write there"),
+    ((errno.ELOOP,), "see where the link leads (ls -l), then remove it"),
+    ((errno.ENOENT, errno.ENOTDIR), "make the folder, then try again"),
+)
+
+
+def file_lock(
+    path: Path,
+    wait_s: float = 0.0,
+    pause: Callable[[float], object] = time.sleep,
+    mode: int = 0o666,
+) -> FileIO:
+    """Locks a file and returns it open; the lock ends when it is closed, or with the process.
+
+    The file is made if it is missing, with a mode that the umask narrows. A process that inherits
+    the descriptor holds the lock too. The wait is in seconds; `pause` sleeps for as many, and
+    ends the wait by returning True, as the `wait` of a threading.Event does. If somebody removes
+    or replaces the file, the lock is taken again on the one at the path. A symbolic link is
+    refused. Raises FileBusy, and ThenceError if the file can't be locked at all.
+    """
+    end_s = time.monotonic() + wait_s
+    pause_s = _PAUSE_MIN_S
+    with _failures("could not lock", path):
+        while (file := _locked(path, mode)) is None:
+            if time.monotonic() >= end_s or pause(pause_s) is True:
+                raise FileBusy(
+                    "could not lock",
+                    place=path,
+                    cause=f"another process has held it for {wait_s:g} s"
+                    if wait_s
+                    else "it is held",
+                    hint="wait for that process or end it, then try again",
+                )
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+        return file
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replaces a file, or makes it: after a crash it has the old content or the new, on the device.
+
+    Processes that replace it at once take turns, by a lock of the draft beside it, `.NAME.part`,
+    which the next replacement uses if this process is killed. The umask narrows the mode. A
+    symbolic link is refused. Raises ThenceError, and FileBusy after 30 s.
+    """
+    draft = path.with_name(f".{path.name}.part")
+    with _failures("could not replace", path), file_lock(draft, REPLACE_WAIT_S, mode=mode) as file:
+        try:
+            if path.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            file.truncate(0)  # of a process that was killed
+            remaining = memoryview(data)
+            while remaining:
+                remaining = remaining[file.write(remaining) :]
+            os.fsync(file.fileno())
+            os.rename(draft, path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _locked(path: Path, mode: int) -> FileIO | None:
+    """Returns the file at the path with its lock, None while somebody else has that."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        file = FileIO(os.open(path, flags, mode), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
+                    return file
+        except BlockingIOError:
+            file.close()
+            return None
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+@contextmanager
+def _failures(operation: str, path: Path) -> Iterator[None]:
+    """Raises an OSError of the enclosed block as a ThenceError."""
+    try:
+        yield
+    except OSError as error:
+        hint = next((hint for errnos, hint in _HINTS if error.errno in errnos), "check the device")
+        raise ThenceError(
+            operation, place=path, cause=error.strerror or error, hint=hint
+        ) from error

@@ -1,0 +1,199 @@
+"""Files outside a log: their lock, which ends with its holder, and their replacement."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from thence.errors import FileBusy, ThenceError
+from thence.files import file_lock, replace_file
+
+HOLDER = """
+import sys
+from pathlib import Path
+from thence.files import file_lock
+file = file_lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+# stops between the writing and the renaming
+REPLACER = """
+import os, sys, time
+from pathlib import Path
+from thence.files import replace_file
+def stop(*_):
+    print("written", flush=True)
+    time.sleep(600)
+os.rename = stop
+replace_file(Path(sys.argv[1]), b"new" * 1000)
+"""
+ADDER = """
+import sys
+from pathlib import Path
+from thence.files import file_lock, replace_file
+path = Path(sys.argv[1])
+for _ in range(50):
+    with file_lock(path.with_name("lock"), 60):
+        replace_file(path, str(int(path.read_bytes()) + 1).encode())
+"""
+
+
+def started(program: str, path: Path) -> subprocess.Popen[str]:
+    """Starts a program and returns once it has printed its first line."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, path], stdin=pipe, stdout=pipe, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_lock_is_refused_while_another_process_holds_it_and_free_after_its_death(tmp_path):
+    path = tmp_path / "lock"
+    holder = started(HOLDER, path)
+    try:
+        with pytest.raises(FileBusy) as refusal:
+            file_lock(path)
+        assert refusal.value.place == str(path)
+        assert refusal.value.hint
+        assert refusal.value.recoverable
+    finally:
+        ended(holder)
+    file_lock(path).close()
+
+
+def test_waiter_gets_the_lock_when_the_holder_lets_it_go(tmp_path):
+    path = tmp_path / "lock"
+    first = file_lock(path)
+    waits, locked = Event(), Event()
+
+    def wait_for_it() -> None:
+        with file_lock(path, 60, lambda delay_s: waits.set()):
+            locked.set()
+
+    waiter = Thread(target=wait_for_it)
+    waiter.start()
+    assert waits.wait(60)
+    assert not locked.is_set()
+    first.close()
+    waiter.join(60)
+    assert locked.is_set()
+
+
+def test_wait_ends_when_its_signal_is_set(tmp_path):
+    stop = Event()
+    stop.set()
+    with file_lock(tmp_path / "lock"), pytest.raises(FileBusy):
+        file_lock(tmp_path / "lock", 600, stop.wait)
+
+
+def test_removed_lock_file_is_locked_again_at_its_path(tmp_path):
+    path = tmp_path / "lock"
+    with file_lock(path):
+        path.unlink()
+        with file_lock(path) as file:
+            assert os.path.samestat(os.fstat(file.fileno()), path.stat())
+
+
+def test_two_processes_that_count_by_the_lock_lose_no_number(tmp_path):
+    path = tmp_path / "number"
+    replace_file(path, b"0")
+    adders = [subprocess.Popen([sys.executable, "-c", ADDER, path]) for _ in range(2)]
+    assert [adder.wait(120) for adder in adders] == [0, 0]
+    assert path.read_bytes() == b"100"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["lock", "number"]
+
+
+def test_kill_before_the_renaming_leaves_the_old_file_and_the_next_takes_the_draft(tmp_path):
+    path = tmp_path / "settings"
+    replace_file(path, b"old")
+    ended(started(REPLACER, path))
+    assert path.read_bytes() == b"old"
+    assert (tmp_path / ".settings.part").stat().st_size == 3000
+    replace_file(path, b"other")
+    assert path.read_bytes() == b"other"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_threads_that_replace_at_once_leave_one_whole_content(tmp_path):
+    path = tmp_path / "settings"
+    contents = [letter * 300_000 for letter in (b"a", b"b", b"c", b"d")]
+    threads = [Thread(target=replace_file, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_is_made_with_the_mode_asked_for(tmp_path):
+    replace_file(tmp_path / "key", b"secret", 0o600)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
+def test_symbolic_link_is_refused_and_what_it_names_stays(tmp_path, call):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with pytest.raises(ThenceError) as refusal:
+        call(link)
+    error = refusal.value
+    assert (error.place, bool(error.cause), "ls -l" in error.hint) == (str(link), True, True)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
+def test_folder_in_its_place_is_refused(tmp_path, call):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(ThenceError) as refusal:
+        call(folder)
+    assert refusal.value.place == str(folder)
+    assert refusal.value.cause
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
+def test_folder_that_is_missing_or_takes_nothing_is_told_with_a_remedy(tmp_path, call):
+    with pytest.raises(ThenceError) as refusal:
+        call(tmp_path / "missing" / "file")
+    assert "make the folder" in refusal.value.hint
+    with pytest.raises(ThenceError) as refusal:
+        call(Path("/proc/self/file"))  # root may write in any folder with read-only bits
+    assert refusal.value.cause
+    assert refusal.value.hint
+
+
+def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / "settings"
+    replace_file(path, b"old")
+    program = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from thence.errors import ThenceError\n"
+        "from thence.files import replace_file\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "try:\n    replace_file(Path(sys.argv[1]), bytes(1000))\n"
+        "except ThenceError as error:\n    sys.exit(error.hint)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=False
+    )
+    assert "free some space" in result.stderr
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
