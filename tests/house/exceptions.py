@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33492, 180),
+    "inner": (33378, 177),
     "work": (19308, 136),
     "team": (13161, 103),
 }
@@ -22,8 +22,8 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "context": 1,
     "core": 88,
     "index": 27,
-    "inspection": 3,
-    "log": 126,
+    "inspection": 2,
+    "log": 107,
     "merge": 10,
     "replica": 2,
     "server": 186,
