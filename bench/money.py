@@ -12,13 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from thence.sim.actions import Action
-from thence.sim.agents import BaseAgent
-from thence.sim.engine import BaseEngine
-from thence.sim.engine_views import View
-from thence.sim.orchestrator import SimulationOrchestrator
-from thence.sim.result import RunResult
-from thence.sim.views import Observation
+from thence.sim.agents import Action, BaseAgent, Observation
+from thence.sim.engine import BaseEngine, View
+from thence.sim.run import RunResult, SimulationOrchestrator
 
 SEED = 1
 

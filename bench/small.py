@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.load import Client, processor_s, served
 from thence.log.storage.segment import current_path
-from thence.sim.orchestrator import SimulationOrchestrator
+from thence.sim.run import SimulationOrchestrator
 
 SCENARIO = "spatial_trade_network"
 # of about 72 events each

@@ -30,7 +30,7 @@ from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
-    from thence.core.query.comparison import Comparison
+    from thence.core.query.where import Condition
     from thence.index.file.build_costs import Builds
     from thence.index.file.database import Index
     from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
@@ -329,7 +329,7 @@ class Answers:
                 warn(hint, stacklevel=3)  # where `Log.query` is called
         return page
 
-    def unknown_key(self, where: "Sequence[Comparison]") -> str | None:
+    def unknown_key(self, where: "Sequence[Condition]") -> str | None:
         """Returns a message about a key in a filter's `where` that no event has, and the nearest.
 
         The last 10,000 events are searched, or those in 4 MiB. None if each key is known.

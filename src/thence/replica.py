@@ -340,8 +340,8 @@ class Log:
         event_id = new_id()
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         for draft in self._drafted(new):
-            if self._committer.put(draft):
-                self._done((draft,), None)
+            if self._committer.put(draft) and self._strict is not None:
+                self._strict.note((draft.event_id,))
         return event_id
 
     def host_appender(

@@ -5,22 +5,28 @@ import json
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.events import event_of, line_of, texts
+from tests.events import drafted, event_of, json_values, line_of, new_id, stamped, texts
 
-from thence.core.query.comparison import OPERATORS, Comparison
 from thence.core.query.where import (
     COMPARISONS_MAX,
+    DEPTH_MAX,
+    OPERATORS,
     PATH_NAMES_MAX,
     WHERE_CHARACTERS_MAX,
+    Combination,
+    Comparison,
     parse,
 )
+from thence.core.values.codec import parse as parse_line
+from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import InvalidFilter
 
 blanks = st.text(" \t\n\r", max_size=2)
 bare = st.from_regex(r"[a-zA-Zéß_$][\w/:@+*-]{0,8}", fullmatch=True).filter(
     lambda word: (
         word.isprintable()
-        and word.lower() not in ("and", "true", "false", "null", "none", "nil", "undefined")
+        and word.lower()
+        not in ("and", "or", "not", "true", "false", "null", "none", "nil", "undefined")
         and word.lower() not in ("nan", "inf", "infinity")
     )
 )
@@ -32,7 +38,7 @@ paths = st.tuples(
 
 
 def is_bare(text: str) -> bool:
-    return text.isascii() and text.isidentifier() and text != "and"
+    return text.isascii() and text.isidentifier() and text not in ("and", "or", "not")
 
 
 @st.composite
@@ -62,14 +68,77 @@ def test_comparison_is_read_from_every_form_of_it(data):
     forms = [data.draw(written(comparison)) for comparison in drawn]
     joint = data.draw(st.sampled_from((" and ", "\nand\t", "  and  ")))
     read = parse(joint.join(forms) + data.draw(blanks))
-    assert [(each.path, each.op, each.value) for each in read] == drawn
-    assert [type(each.value) for each in read] == [type(value) for _, _, value in drawn]
+    assert [(one.path, one.op, one.value) for one in read] == drawn
+    assert [type(one.value) for one in read] == [type(value) for _, _, value in drawn]
+
+
+def trees_of(operands):
+    several = st.lists(operands, min_size=2, max_size=3).map(tuple)
+    return st.builds(Combination, st.sampled_from(("and", "or")), several) | st.builds(
+        Combination, st.just("not"), st.tuples(operands)
+    )
+
+
+counts = st.builds(Comparison, st.just(("n",)), st.sampled_from((">", "<", "=")), st.integers(0, 4))
+conditions = st.recursive(counts, trees_of, max_leaves=8)
+BINDS = {"or": 0, "and": 1, "not": 2}
+
+
+def written_tree(condition, outer, parentheses):
+    """Writes a condition with the parentheses that it needs, and `parentheses` others."""
+    if isinstance(condition, Comparison):
+        text, binds = f"n {condition.op} {condition.value}", 3
+    else:
+        binds = BINDS[condition.op]
+        inner = [written_tree(one, binds, parentheses) for one in condition.conditions]
+        text = f"not {inner[0]}" if condition.op == "not" else f" {condition.op} ".join(inner)
+    pairs = parentheses + (binds < outer)
+    return "(" * pairs + text + ")" * pairs
+
+
+@given(conditions, st.integers(0, 2), st.integers(0, 4))
+def test_not_binds_more_than_and_which_binds_more_than_or(condition, parentheses, number):
+    event = event_of(line_of({"n": number}))
+    read = parse(written_tree(condition, 0, parentheses))
+    assert all(one.matches(event) for one in read) is judged_tree(condition, number)
+    comparisons = [one for top in read for one in top.comparisons()]
+    assert comparisons == list(condition.comparisons())
+
+
+def judged_tree(condition, number):
+    """Judges a condition by Python's own operators."""
+    if isinstance(condition, Comparison):
+        op = "==" if condition.op == "=" else condition.op
+        return eval(f"{number} {op} {condition.value}")
+    inner = [judged_tree(one, number) for one in condition.conditions]
+    return {"and": all(inner), "or": any(inner), "not": not inner[0]}[condition.op]
+
+
+@given(conditions, st.integers(0, 4))
+def test_every_line_that_matches_holds_the_needles(condition, number):
+    line = line_of({"n": number})
+    if condition.matches(event_of(line)):
+        assert all(needle in line for needle in condition.needles())
+
+
+def test_only_joint_conditions_have_needles():
+    def needles(text):
+        return [needle for condition in parse(text) for needle in condition.needles()]
+
+    assert needles("type = a and (b = c and d > 1)") == [b'"type"', b"a", b'"b"', b"c", b'"d"']
+    assert needles("a = b or c = d") == needles("not a = b") == []
+    assert needles("a = b and (c = d or not e = f)") == [b'"a"', b"b"]
+
+
+def test_words_next_to_parentheses_need_no_blank():
+    assert parse("not(a=1)or(b=x)and(c=f(x))") == parse('not (a = 1) or b = x and c = "f(x)"')
 
 
 signs = st.lists(
     st.sampled_from(
-        [*OPERATORS, "and", "or", "a", "payload.b", '"', "\\", '"x"', "[0]", "[", ".", "(", " ",
-         "1e400", "NaN", "-0", "9" * 30, "\x00", "\u202e", "\ud800", "'", "“", "==", "é", "\\u00"]
+        [*OPERATORS, "and", "or", "a", "not", ")", "payload.b", '"', "\\", '"x"', "[0]",
+         "[", ".", "(", " ", "1e400", "NaN", "-0", "9" * 30, "\x00", "\u202e", "\ud800", "'", "“",
+         "==", "é", "\\u00"]
     ),
     max_size=12,
 ).map("".join)  # fmt: skip
@@ -80,6 +149,8 @@ signs = st.lists(
 @example("a" + "[0]" * 3_000 + " = 1")
 @example("a." * 4_000)
 @example("(" * 9_000)
+@example("not " * 2_000)
+@example("(" * DEPTH_MAX + "a = 1" + ")" * DEPTH_MAX)
 @example('a = "' + "\\" * 9_000)
 @example('a = "' + "x\\u0041" * 1_200 + '"')
 @example(" and ".join(["a = 1"] * 1_300))
@@ -91,7 +162,7 @@ def test_any_text_is_read_or_refused_with_its_column(text):
     refused = refusal(text)
     if refused is None:
         event = event_of(line_of({"a": 1, "é": "x"}))
-        assert {each.matches(event) for each in parse(text)} <= {True, False}
+        assert {condition.matches(event) for condition in parse(text)} <= {True, False}
         return
     assert refused.key == "where"
     assert 1 <= refused.column <= len(text) + 1
@@ -165,14 +236,25 @@ def test_word_behind_contains_is_a_text_whatever_it_looks_like(word):
         ("note LIKE x", 6, "'LIKE' is no operator", "the nearest known word is ~"),
         ("unit price = 3", 6, "'price' is no operator", "= != < <= > >= ~"),
         ("a ><= 3", 3, "'><=' is no operator", ""),
-        ("a = 1 or b = 2", 7, "'or' joins nothing", "word is and; there is no or"),
+        ("a = 1 || b = 2", 7, "'||' joins nothing", "the nearest known word is or"),
+        ("a = 1 OR b = 2", 7, "'OR' joins nothing", "the nearest known word is or"),
+        ("NOT a = 1", 5, "'a' is no operator", "the nearest known word is not"),
+        ("!a = 1", 1, "'!' begins no name", "the nearest known word is not"),
+        ("a = 1 or", 9, "a comparison is missing", ""),
+        ("a = or", 5, "a value is missing", ""),
+        ("not = 1", 5, "'=' begins no name", ""),
+        ("or = 1", 1, "missing before 'or'", 'a name that is "or"'),
+        ("(a = 1", 1, "never closed", "close it"),
+        ("a = 1)", 6, "closes nothing", "quotes"),
+        ("(a = 1 b = 2)", 8, "'b' joins nothing", ""),
+        ("a = (1 or 2)", 5, "a parenthesis begins no value", '"'),
+        ("()", 2, "')' begins no name", ""),
         ("a = 1 && b = 2", 7, "'&&' joins nothing", "the nearest known word is and"),
         ("a = 1 AND b = 2", 7, "'AND' joins nothing", "the nearest known word is and"),
         ('a = 1 "b"', 7, "'\"' joins nothing", "and"),
         ("a = 1 and", 10, "a comparison is missing", ""),
         ("and = 1", 1, "missing before 'and'", "quotes"),
         ("a = 1 and and b = 2", 11, "missing before 'and'", ""),
-        ("(a = 1)", 1, "'(' begins no name", ""),
         (".a = 1", 1, "'.' begins no name", ""),
         ("a. = 1", 3, "' ' begins no name", ""),
         ("a.", 3, "the end begins no name", ""),
@@ -223,7 +305,9 @@ def test_limits_are_told_at_the_place_where_they_are_passed():
     path = ".".join("a" * PATH_NAMES_MAX)
     assert parse(f"{path} = 1")[0].path == ("a",) * PATH_NAMES_MAX
     for text, column in (
-        (" and ".join(["a = 1"] * (COMPARISONS_MAX + 1)), COMPARISONS_MAX * 10 - 3),
+        (" and ".join(["a = 1"] * (COMPARISONS_MAX + 1)), COMPARISONS_MAX * 10 + 1),
+        ("(" * (DEPTH_MAX + 1) + "a = 1" + ")" * (DEPTH_MAX + 1), DEPTH_MAX + 1),
+        ("not " * (DEPTH_MAX + 1) + "a = 1", DEPTH_MAX * 4 + 1),
         (f"{path}.a = 1", 2 * PATH_NAMES_MAX),
         (f"{path}[0] = 1", 2 * PATH_NAMES_MAX),
         ("a = " + "1" * WHERE_CHARACTERS_MAX, WHERE_CHARACTERS_MAX + 1),
@@ -231,3 +315,273 @@ def test_limits_are_told_at_the_place_where_they_are_passed():
         with pytest.raises(InvalidFilter) as caught:
             parse(text)
         assert caught.value.column == column
+
+
+NAMES = ("a", "b", "c", "0", "actor", "payload", "unit price")
+steps = st.sampled_from(NAMES) | st.integers(-3, 3)
+shallow_paths = st.tuples(st.sampled_from(NAMES), st.lists(steps, max_size=3)).map(
+    lambda pair: (pair[0], *pair[1])
+)
+leaves = st.sampled_from(
+    [None, True, False, 0, 1, 2, -1, 1.0, 0.5, 2**63, 1e300, "", "a", "ab", "1", "b", "é"]
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner),
+    max_leaves=10,
+)
+
+
+def found_in(value, path):
+    """Walks a path by recursion; a list of at most one value is found."""
+    if not path:
+        return [value]
+    step, *rest = path
+    if isinstance(step, str):
+        return found_in(value[step], rest) if isinstance(value, dict) and step in value else []
+    try:
+        return found_in(value[step], rest) if isinstance(value, list) else []
+    except IndexError:
+        return []
+
+
+def kind(value):
+    """Names the kind of a JSON value by how it is written."""
+    text = json.dumps(value)
+    return {"t": "bool", "f": "bool", "n": "null", '"': "text", "[": "list", "{": "map"}.get(
+        text[0], "number"
+    )
+
+
+def expected(line, path, op, value):
+    """Judges a plain event's line, read anew by the standard library."""
+    members = json.loads(line)
+    payload = members.get("payload", {})
+    words = {name: members.get(name) for name in ("actor", "subject", "stream")}
+    root = {**payload, **members, "payload": payload} | words
+    for name in [name for name, held in words.items() if held is None]:
+        del root[name]  # a payload's own "actor" is reached by payload.actor alone
+    for here in found_in(root, list(path)):
+        same = kind(here) == kind(value)
+        if op == "~":
+            if kind(here) == "text":
+                return kind(value) == "text" and here.find(value) >= 0
+            return kind(here) == "list" and any(
+                kind(item) == kind(value) and item == value for item in here
+            )
+        if op in ("=", "!="):
+            return (same and here == value) is (op == "=")
+        if not same or kind(here) not in ("number", "text"):
+            return False
+        return {"<": here < value, "<=": here <= value, ">": here > value, ">=": here >= value}[op]
+    return False
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), trees, max_size=5),
+    st.none() | st.sampled_from(["a", "ada"]),
+    shallow_paths,
+    st.sampled_from(OPERATORS),
+    leaves | texts,
+)
+def test_judgement_is_that_of_a_plain_reading(payload, actor, path, op, value):
+    members = {key: held for key, held in (("payload", payload), ("actor", actor)) if held}
+    line = stamped(drafted(new_id(), "noted", members), 1, 1)
+    event = event_of(line)
+    assert Comparison(path, op, value).matches(event) is expected(line, path, op, value)
+
+
+@given(json_values, st.sampled_from(OPERATORS), leaves)
+def test_any_stored_value_compares_with_any_other(held, op, value):
+    line = line_of({"a": held})
+    assert Comparison(("a",), op, value).matches(event_of(line)) is expected(
+        line, ("a",), op, value
+    )
+
+
+def judged(where, payload=None, vocabulary=PLAIN, **members):
+    """Judges an event that another tool wrote."""
+    line = {"event_id": "x", "event_type": "STATE", **members}
+    if payload is not None:
+        line[vocabulary.payload_key] = payload
+    event = parse_line(json.dumps(line).encode(), vocabulary)
+    return all(condition.matches(event) for condition in parse(where))
+
+
+@pytest.mark.parametrize(
+    ("where", "matches"),
+    [
+        ("amount = 12", True),
+        ("amount = 12.0", True),
+        ('amount = "12"', False),
+        ('amount != "12"', True),
+        ("ok = true", True),
+        ("ok = 1", False),
+        ("ok != 1", True),
+        ("ok < true", False),
+        ("nothing = null", True),
+        ("nothing != null", False),
+        ("amount != null", True),
+        ("nothing <= null", False),
+        ("missing = null", False),
+        ("missing != null", False),
+        ("missing != 3", False),
+        ("note < o", True),
+        ("note < 5", False),
+        ("note ~ stock", True),
+        ("note ~ Stock", False),
+        ('note ~ ""', True),
+        ("amount ~ 1", False),
+        ("tags ~ urgent", True),
+        ("tags ~ urg", False),
+        ("tags != urgent", True),
+        ("tags = urgent", False),
+        ("tags[0] = urgent", True),
+        ("tags[-1] = late", True),
+        ("tags[-2] = urgent", True),
+        ("tags[2] = late", False),
+        ("tags[-3] = urgent", False),
+        ("tags.0 = urgent", False),
+        ("by.0 = zero", True),
+        ("by[0] = zero", False),
+        ("note[0] = n", False),
+        ("amount.x != 1", False),
+        ('"unit price" = 3', True),
+        ('payload."unit price" = 3', True),
+    ],
+)
+def test_corners_of_comparing(where, matches):
+    payload = {
+        "amount": 12,
+        "ok": True,
+        "nothing": None,
+        "note": "no stock",
+        "tags": ["urgent", "late"],
+        "by": {"0": "zero"},
+        "unit price": 3,
+    }
+    assert judged(where, payload) is matches
+
+
+def test_first_name_is_a_common_word_then_a_member_then_a_name_in_the_payload():
+    payload = {"actor": "ben", "event_type": "y", "step": 3, "subject": "inside"}
+    assert judged("actor = ada and payload.actor = ben", payload, actor="ada")
+    assert judged("event_type = STATE and payload.event_type = y", payload)
+    assert judged("step = 3", payload)
+    assert judged("step = 5.a", payload, step="5.a")
+    assert not judged("subject = inside", payload)
+    assert judged("made_up = 4", payload, made_up=4)
+
+
+def test_common_words_mean_the_same_in_a_simulation():
+    members = {"simulation_id": "run", "agent_id": "ada", "turn_number": 3, "timestamp": ""}
+    payload = {"scope": "global", "variable_name": "grain", "new_value": 4, "actor": "ben"}
+    for where in (
+        "stream = run and actor = ada and subject = global/grain",
+        "payload.scope = global and details.scope = global and scope = global",
+        "agent_id = ada and simulation_id = run and turn_number >= 3",
+        "new_value > 3 and payload.actor = ben",
+    ):
+        assert judged(where, payload, SIM, **members), where
+
+
+def test_numbers_of_foreign_lines_compare_exactly():
+    event = event_of(b'{"event_id":"x","event_type":"y","payload":{"a":%d,"b":1e400}}' % 10**400)
+    for where, matches in (
+        ("a > 1e308", True),
+        ("a = 18446744073709551615", False),
+        ("b > 5", False),
+        ("b = \"1e400\"", True),
+    ):  # fmt: skip
+        assert all(condition.matches(event) for condition in parse(where)) is matches, where
+
+
+def test_large_integers_are_not_rounded():
+    event = event_of(line_of({"a": 2**53 + 1}))
+    assert parse(f"a = {2**53 + 1}")[0].matches(event)
+    assert not parse(f"a = {2**53}")[0].matches(event)
+    assert not parse(f"a = {2.0**53!r}")[0].matches(event)
+
+
+EXAMPLE = 'write such as: payload.amount > 10 and note ~ "no stock"'
+KNOWN_OPERATORS = "the operators are = != < <= > >= ~"
+ESCAPES = r"a backslash is written \\, a quote \", a line break \n, others as \u001b"
+LONG = "x" * 40
+CUT = "x" * 39 + "…"
+MANY = " and ".join(["a = 1"] * (COMPARISONS_MAX + 1))
+ONES = "1" * WHERE_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "hint"),
+    [
+        ("", "a comparison is missing here", EXAMPLE),
+        ("a", "an operator is missing here", KNOWN_OPERATORS),
+        ("a =", "a value is missing here", 'an empty text is written ""'),
+        ("a == 1", "'==' is no operator", "the nearest known word is ="),
+        ("a b 1", "'b' is no operator", KNOWN_OPERATORS),
+        ("a = 1 || b", "'||' joins nothing", "the nearest known word is or"),
+        ("a = 1 && b", "'&&' joins nothing", "the nearest known word is and"),
+        ('a = 1 "b"', "'\"' joins nothing", "the nearest known word is and"),
+        (
+            "and = 1",
+            "a comparison is missing before 'and'",
+            'put a comparison before it; a name that is "and" stands in quotes',
+        ),
+        ("(a) = 1", "an operator is missing here", KNOWN_OPERATORS),
+        ("a.", "the end begins no name", EXAMPLE),
+        (
+            "a[x] = 1",
+            "a bracket holds the number of an element",
+            "write [0] for the first element, [-1] for the last",
+        ),
+        ('a = "x', "this quote is never closed", 'end the text with "'),
+        ('a = "x\\q"', "'\\\\q' is no escape", ESCAPES),
+        ('a = "x"y', "'y' follows the quote", "leave a space between them"),
+        ('a = x"y"', "a quote begins inside a word", "put the whole text in quotes"),
+        ("a = 'x'", "' is no quote here", 'a text stands between two "'),
+        (
+            "a = x\x1by",
+            "the character '\\x1b' can't be seen",
+            'put the text in quotes, such as "\\u00a0"',
+        ),
+        (
+            "a = True",
+            "'True' is no value",
+            'the nearest known word is true; the text is written "True"',
+        ),
+        (
+            "a = undefined",
+            "'undefined' is no value",
+            'the nearest known word is null; the text is written "undefined"',
+        ),
+        (
+            "a = NaN",
+            "'NaN' is no number of JSON",
+            'write a number as in JSON, such as 0.5 or 12; the text is written "NaN"',
+        ),
+        ("a = 1e400", "'1e400' is larger than any number", 'the text is written "1e400"'),
+        (
+            "a = 18446744073709551616",
+            "'18446744073709551616' needs more than 64 bits",
+            'the text is written "18446744073709551616"',
+        ),
+        ('a = "\\ud800"', "a lone surrogate is no character", "leave it out"),
+        (f"a {LONG} 1", f"'{LONG}' is no operator", KNOWN_OPERATORS),
+        (f"a {LONG}x 1", f"'{CUT}' is no operator", KNOWN_OPERATORS),
+        (
+            f"a = {'9' * 41}",
+            f"'{'9' * 39}…' needs more than 64 bits",
+            f'the text is written "{"9" * 39}…"',
+        ),
+        ("a." * PATH_NAMES_MAX + "a = 1", "the path has more than 64 names", EXAMPLE),
+        (f"a = {ONES}", "it is longer than 10,000 characters", EXAMPLE),
+        (MANY, "there are more than 100 comparisons", EXAMPLE),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_text_that_means_nothing_is_refused_in_these_words(text, cause, hint):
+    with pytest.raises(InvalidFilter) as caught:
+        parse(text)
+    assert (caught.value.cause, caught.value.hint) == (cause, hint)
+    assert caught.value.operation == "could not read the filter's"

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import Disk
 from thence.replica import Log
-from thence.sim.builders import create_action_event
-from thence.sim.events import ActionEvent
+from thence.sim.events import ActionEvent, create_action_event
 from thence.sim.writer import EventWriter, WriteMode
 
 EVENTS_MAX = 100_000

@@ -28,7 +28,7 @@ from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk_errors import DENIED_ERRNOS, FULL_ERRNOS
 from thence.log.storage.segment import FILE_BYTES_MAX
 from thence.replica import Log
-from thence.sim.builders import create_action_event
+from thence.sim.events import create_action_event
 from thence.sim.writer import EventWriter, WriteMode
 
 CLOSE_S = 0.1

@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34547, 217),
+    "inner": (34427, 189),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -20,15 +20,15 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "answers": 7,
     "cli": 53,
     "context": 1,
-    "core": 109,
-    "index": 120,
+    "core": 88,
+    "index": 121,
     "inspection": 3,
     "log": 126,
     "merge": 10,
     "replica": 2,
     "server": 186,
     "signing": 3,
-    "sim": 82,
+    "sim": 1,
     "steps": 5,
     "sync": 95,
     "work": 699,

@@ -8,7 +8,8 @@ from tests.events import NODE, OTHER_NODE, drafted, new_id, stamped
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.core.query.filter import Comparison, Filter
+from thence.core.query.filter import Filter
+from thence.core.query.where import Comparison
 from thence.core.values.vocabulary import PLAIN
 from thence.log.read.reader import events
 from thence.log.storage.disk import OS_DISK
@@ -53,8 +54,8 @@ def lines(draw: st.DrawFn, count_max: int = 30) -> list[bytes]:
 
 
 def _some(values: list[str] | list[str | None]) -> st.SearchStrategy[tuple[str, ...]]:
-    known = [value for value in values if value]
-    return st.just(()) | st.lists(st.sampled_from([*known, "nobody"]), max_size=3).map(tuple)
+    names = [*filter(None, values), "nobody", "c.*", "?", "*n", "a*"]
+    return st.just(()) | st.lists(st.sampled_from(names), max_size=3).map(tuple)
 
 
 _times = st.none() | st.integers(-1, 10).map(lambda second: _BEGIN_US + second * 1_000_000)

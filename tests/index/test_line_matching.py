@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.events import event_of, line_of, payloads, scalars, texts
 
 from thence.core.event import Event
-from thence.core.query.comparison import OPERATORS, Comparison
+from thence.core.query.where import OPERATORS, Comparison
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.index.plan.matching import judge

@@ -9,7 +9,7 @@ from tests.sim.toys import SCENARIO, Adder, Doer, add, config, lines
 
 from thence.errors import RunDiverged, RunGoesOn, ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
-from thence.sim.actions import Action
+from thence.sim.agents import Action
 
 pytestmark = pytest.mark.promise("O11")
 TURNS = 7

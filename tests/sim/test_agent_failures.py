@@ -8,9 +8,8 @@ from tests.sim.toys import Adder, Doer, add, always, causes, config, lines, play
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim import SimulationOrchestrator
-from thence.sim.actions import Verdict
+from thence.sim.agents import BaseValidator, Verdict
 from thence.sim.simulation import Components, Simulation, one_by_one
-from thence.sim.validator import BaseValidator
 
 pytestmark = pytest.mark.promise("O9a")
 TIMEOUT_S = 0.2

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from tests.sim.toys import Adder, Doer, add, always, config, played
 
-from thence.sim.actions import Verdict
-from thence.sim.concurrency import CONCURRENT_MAX
-from thence.sim.validator import BaseValidator
+from thence.sim.agents import BaseValidator, Verdict
+from thence.sim.calls import CONCURRENT_MAX
 
 pytestmark = pytest.mark.promise("O9")
 
@@ -66,7 +65,7 @@ def test_async_validator_and_engine_mix_with_sync_agents():
     agents = [Doer("ada", always(add())), Doer("ben", awaited(add()))]
     events, simulation = played(config(turns=9), agents, AsyncEngine(), AsyncValidator())
     assert simulation.reason == "rich"
-    assert simulation.record.turn == 2
+    assert simulation.recorder.turn == 2
     assert simulation.history[0].world["sum"] == 5
     assert {
         "1.apply0.ada.agent/ada/x",

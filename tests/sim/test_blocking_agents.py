@@ -17,10 +17,9 @@ from thence.core.values.codec import Members
 from thence.errors import RunDiverged
 from thence.replica import new_id
 from thence.sim import SimulationOrchestrator
-from thence.sim.concurrency import SLOW_S, Caller, Part
-from thence.sim.recorded.run import RecordedRun
-from thence.sim.stored_steps import StoredSteps
-from thence.sim.waits import COMPARISON, Waits, Watch
+from thence.sim.calls import COMPARISON, SLOW_S, Caller, ComponentRef, Waits, Watch
+from thence.sim.recorded import RecordedRun
+from thence.sim.replay_input import RecordedSteps
 
 pytestmark = pytest.mark.promise("O9a")
 WAIT_S = 30
@@ -80,8 +79,7 @@ def test_threads_change_no_event(threads):
 
 
 def test_blocking_validator_is_never_entered_twice_at_a_time():
-    from thence.sim.actions import Verdict
-    from thence.sim.validator import BaseValidator
+    from thence.sim.agents import BaseValidator, Verdict
 
     inside = threading.Lock()
     threads = set()
@@ -100,9 +98,9 @@ def test_blocking_validator_is_never_entered_twice_at_a_time():
 
 @pytest.mark.parametrize("kind", ["called", "awaited", "in a thread"])
 def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, caplog, kind):
-    monkeypatch.setattr("thence.sim.waits.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("thence.sim.waits.NAMED_AFTER_S", 0.03)
-    monkeypatch.setattr("thence.sim.waits.RECORDED_AFTER_S", 0.06)
+    monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.03)
+    monkeypatch.setattr("thence.sim.calls.RECORDED_AFTER_S", 0.06)
     is_recorded = threading.Event()
     waits = Waits()
     named = []
@@ -122,7 +120,7 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
         with Watch(waits, lambda: (3, 50), on_wait):
             await Caller(waits=waits).ask(
                 [(waits_async if kind == "awaited" else waits_here, ())],
-                lambda place: Part("agent ada"),
+                lambda place: ComponentRef("agent ada"),
                 1,
                 timeout_of=(lambda place: 2 * WAIT_S) if kind == "in a thread" else None,
             )
@@ -154,14 +152,14 @@ class Hanging(Mapping):
 def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
     monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("thence.sim.waits.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("thence.sim.waits.NAMED_AFTER_S", 0.03)
+    monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.03)
     agents = [Doer("ada", always(add()))]
     result = SimulationOrchestrator(
         config(turns=1), agents=agents, engine=Adder(), output_root=tmp_path
     ).run()
     with RecordedRun(result.output_dir) as run:
-        stored = StoredSteps(run.log.read())
+        stored = RecordedSteps(run.log.read())
     waits, may_end, named = Waits(), threading.Event(), []
     again = Members(
         new_id(),
@@ -179,7 +177,9 @@ def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
 
     async def asks():
         with Watch(waits, lambda: (1, 1), on_wait):
-            await Caller(waits=waits).ask_one(Part("the engine"), lambda: stored.take(again))
+            await Caller(waits=waits).ask_one(
+                ComponentRef("the engine"), lambda: stored.take(again)
+            )
 
     with pytest.raises(RunDiverged):
         asyncio.run(asks())
@@ -187,9 +187,9 @@ def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
 
 
 def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
-    monkeypatch.setattr("thence.sim.waits.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("thence.sim.waits.NAMED_AFTER_S", 0.0)
-    monkeypatch.setattr("thence.sim.waits.RECORDED_AFTER_S", 0.1)
+    monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.0)
+    monkeypatch.setattr("thence.sim.calls.RECORDED_AFTER_S", 0.1)
     waits, named = Waits(), []
 
     def on_wait(waiting):
@@ -220,7 +220,9 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 
     names = ["agent ada", "agent bob"]
     asyncio.run(
-        Caller(waits=waits).ask([(awaits, ()), (blocks, ())], lambda place: Part(names[place]), 2)
+        Caller(waits=waits).ask(
+            [(awaits, ()), (blocks, ())], lambda place: ComponentRef(names[place]), 2
+        )
     )
     assert [wait.component for wait in seen] == ["agent bob", "agent ada"]
 

@@ -5,9 +5,8 @@ import structlog
 from tests.sim.toys import Adder, Doer, add, always, causes, config, played
 
 from thence.errors import ThenceError
-from thence.sim.actions import Action, Verdict
+from thence.sim.agents import Action, BaseValidator, Verdict
 from thence.sim.engine import BaseEngine
-from thence.sim.validator import BaseValidator
 
 pytestmark = pytest.mark.promise("O6")
 

@@ -5,7 +5,7 @@ from tests.sim import ring
 from tests.sim.test_again import at_turn, killed, told
 
 from thence.sim import VerbosityLevel, replay, resume
-from thence.sim.recorded.run import RecordedRun
+from thence.sim.recorded import RecordedRun
 
 pytestmark = pytest.mark.promise("O11")
 LINES_MAX = 700  # 7,846 where each wide provenance had notices of its own

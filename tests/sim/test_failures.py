@@ -6,8 +6,7 @@ from tests.sim.toys import Adder, Doer, add, always, config, lines
 
 from thence.errors import ThenceError
 from thence.sim import SimulationOrchestrator
-from thence.sim.actions import Verdict
-from thence.sim.validator import BaseValidator
+from thence.sim.agents import BaseValidator, Verdict
 
 pytestmark = pytest.mark.promise("O4")
 

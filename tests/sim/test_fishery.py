@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.sim.truth import Run
 
-from thence.sim.components.fishing_ground import FishingGround
+from thence.sim.components.fishery import FishingGround
 from thence.sim.config import SimulationConfig
 from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation

@@ -15,7 +15,7 @@ from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config, lines
 
 from thence.errors import ThenceError
 from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
-from thence.sim.validator import BaseValidator
+from thence.sim.agents import BaseValidator
 
 
 def orchestrator(tmp_path, agents=None, turns=3, **given):

@@ -4,8 +4,7 @@ import pytest
 from tests.sim.toys import Adder, Doer, add, always, config
 
 from thence.sim import SimulationOrchestrator, open_run
-from thence.sim.state import State, StateHistory
-from thence.sim.variables import VariableTable
+from thence.sim.state import State, StateHistory, VariableTable
 
 pytestmark = pytest.mark.promise("O14")
 

@@ -8,8 +8,7 @@ import pytest
 from tests.sim.toys import SCENARIO
 from tests.sim.truth import Run, played
 
-from thence.sim.components.trade_markets import Market, Network
-from thence.sim.components.trade_order import StandingOrder, parse
+from thence.sim.components.traders import Market, Network, StandingOrder, parse
 from thence.sim.config import SimulationConfig
 from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation

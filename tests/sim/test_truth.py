@@ -8,7 +8,7 @@ from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_
 
 from thence.core.values.codec import CAUSES_MAX
 from thence.sim.config import SimulationConfig
-from thence.sim.verbosity import VerbosityLevel
+from thence.sim.events import VerbosityLevel
 
 RUNS = 4
 SAMPLES = 200

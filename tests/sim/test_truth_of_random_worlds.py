@@ -11,12 +11,11 @@ import random
 import pytest
 from tests.sim.toys import Doer, add, config
 
-from thence.sim.actions import Action, Verdict
+from thence.sim.agents import Action, BaseValidator, Verdict
 from thence.sim.engine import BaseEngine
+from thence.sim.events import VerbosityLevel
 from thence.sim.run_components import Components
 from thence.sim.simulation import Simulation, one_by_one
-from thence.sim.validator import BaseValidator
-from thence.sim.verbosity import VerbosityLevel
 
 AGENTS = ("ada", "ben", "cleo")
 WORLD = ("a", "b", "c", "d")

@@ -3,8 +3,7 @@
 import pytest
 
 from thence.errors import ThenceError
-from thence.sim.state import State
-from thence.sim.variables import Declaration, VariableTable
+from thence.sim.state import Declaration, State, VariableTable
 
 
 def declared(kind, **bounds):

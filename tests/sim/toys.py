@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thence.sim.actions import Action
-from thence.sim.agents import BaseAgent
+from thence.sim.agents import Action, BaseAgent, BaseValidator
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event
 from thence.sim.run_components import Components
 from thence.sim.simulation import Simulation, one_by_one
-from thence.sim.validator import BaseValidator
 
 SCENARIO = "spatial_trade_network"
 

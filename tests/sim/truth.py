@@ -13,10 +13,9 @@ from statistics import median
 import msgspec
 
 from thence.sim.config import SimulationConfig
-from thence.sim.events import Event
+from thence.sim.events import Event, VerbosityLevel
 from thence.sim.run_components import make_components
 from thence.sim.simulation import Simulation, one_by_one
-from thence.sim.verbosity import VerbosityLevel
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8

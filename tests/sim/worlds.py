@@ -19,14 +19,12 @@ from tests.sim.test_again import told
 from tests.sim.toys import config
 
 from thence.sim import SimulationOrchestrator, replay, resume
-from thence.sim.actions import Action, Verdict
-from thence.sim.again import content_hash
-from thence.sim.agents import BaseAgent
+from thence.sim.agents import Action, BaseAgent, BaseValidator, Verdict
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
-from thence.sim.recorded.run import RecordedRun
-from thence.sim.validator import BaseValidator
-from thence.sim.verbosity import VerbosityLevel
+from thence.sim.events import VerbosityLevel
+from thence.sim.recorded import RecordedRun
+from thence.sim.replay import content_hash
 
 TOP = 9
 WORLD = ("a", "b", "c")

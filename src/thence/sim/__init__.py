@@ -1,19 +1,20 @@
 """Turn-based simulations whose events name their causes."""
 
-from thence.sim.actions import Action, Rejection, Verdict
-from thence.sim.again import Replay, branch, replay, resume
-from thence.sim.agents import BaseAgent, Decision
-from thence.sim.builders import (
-    create_action_event,
-    create_decision_event,
-    create_detail_event,
-    create_milestone_event,
-    create_state_event,
-    create_system_event,
+from thence.sim.agents import (
+    Action,
+    BaseAgent,
+    BaseValidator,
+    Decision,
+    Observation,
+    Owned,
+    RecordedState,
+    RecordedView,
+    Rejection,
+    Verdict,
 )
+from thence.sim.calls import RunWait
 from thence.sim.config import SimulationConfig
-from thence.sim.engine import BaseEngine
-from thence.sim.engine_views import View, Writes
+from thence.sim.engine import BaseEngine, View, Writes
 from thence.sim.event_filter import EventFilter
 from thence.sim.events import (
     ActionEvent,
@@ -23,11 +24,17 @@ from thence.sim.events import (
     MilestoneEvent,
     StateEvent,
     SystemEvent,
+    VerbosityLevel,
+    create_action_event,
+    create_decision_event,
+    create_detail_event,
+    create_milestone_event,
+    create_state_event,
+    create_system_event,
 )
-from thence.sim.orchestrator import Orchestrator, SimulationOrchestrator
-from thence.sim.recorded.run import RecordedRun, open_run
-from thence.sim.recorded.table import Table
-from thence.sim.result import RunResult, RunWait, TurnProgress
+from thence.sim.recorded import RecordedRun, open_run
+from thence.sim.replay import Replay, branch, replay, resume
+from thence.sim.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
 from thence.sim.scenario import (
     AgentSettings,
     ComponentSettings,
@@ -39,12 +46,11 @@ from thence.sim.scenario import (
     TerminationSettings,
     VariableSettings,
 )
-from thence.sim.state import State
-from thence.sim.validator import BaseValidator
-from thence.sim.variables import Declaration
-from thence.sim.verbosity import VerbosityLevel
-from thence.sim.views import Observation, Owned, Reads, RecordedState
+from thence.sim.state import Declaration, State
+from thence.sim.table import Table
 from thence.sim.writer import EventWriter, WriteMode
+
+Reads = RecordedView  # the name of earlier versions
 
 __all__ = [
     "Action",
@@ -70,6 +76,7 @@ __all__ = [
     "Reads",
     "RecordedRun",
     "RecordedState",
+    "RecordedView",
     "Rejection",
     "Replay",
     "RoadSettings",

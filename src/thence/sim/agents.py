@@ -1,9 +1,335 @@
-"""The base of every agent."""
+"""What agents and validators see, decide and judge: their bases, actions, recorded views.
 
-from collections.abc import Awaitable, Sequence
+Only accesses through a view are recorded: a value kept on an engine, or passed from one rule to
+another in a Python variable, has no causes. Read it again where it is used.
 
-from thence.sim.actions import Action
-from thence.sim.views import Observation
+Random numbers drawn for one purpose change no draw for another; nothing depends on `hash()`.
+"""
+
+import copy
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from thence.errors import OutcomeFailed, ThenceError
+from thence.sim.config import SimulationConfig
+from thence.sim.ledger import Ids, Ledger
+from thence.sim.outcomes import RecordedOutcome
+from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
+from thence.sim.streams import stream
+
+
+class Action(msgspec.Struct, frozen=True):
+    """One action that an agent decided.
+
+    `payload` is the input of the engine, as JSON values. `decision` is the decision in words
+    (new_value of the DECISION) and defaults to the payload; `instead_of` is its old_value.
+    """
+
+    action_type: str
+    payload: Mapping[str, object] = {}
+    decision: object = None
+    decision_type: str = ""
+    instead_of: object = None
+    agent_id: str = ""
+
+    @property
+    def new_value(self) -> object:
+        """The new_value of the DECISION."""
+        return dict(self.payload) if self.decision is None else self.decision
+
+    def frozen_payload(self) -> dict[str, object]:
+        """Returns a copy of the payload, which its owner may change before it is written."""
+        values = dict(self.payload)
+        if IMMUTABLE.issuperset(map(type, values.values())):
+            return values
+        try:
+            return copy.deepcopy(values)
+        except Exception:  # door: a payload may hold anything; what JSON can't hold is repaired
+            return values
+
+
+class Accepted(msgspec.Struct, eq=False, gc=False):
+    """An action that the validator accepted, and the event that represents it.
+
+    `causes` are what that event names. Until it is written, `event_id` is empty.
+    """
+
+    action: Action
+    attempt: int
+    ordinal: int
+    causes: tuple[str, ...]
+    event_id: str = ""
+
+    @property
+    def phase(self) -> str:
+        """The phase of the changes of the action."""
+        if not (self.ordinal or self.attempt):
+            return "apply0"
+        return f"apply{self.ordinal}-{self.attempt}" if self.attempt else f"apply{self.ordinal}"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The validity of an action; `reason` and `facts` go to the agent and the log."""
+
+    is_valid: bool = True
+    reason: str = ""
+    facts: Mapping[str, object] = {}
+
+    @classmethod
+    def accept(cls) -> "Verdict":
+        """Returns the verdict that lets an action happen."""
+        return cls()
+
+    @classmethod
+    def reject(cls, reason: str, **facts: object) -> "Verdict":
+        """Returns the verdict that refuses an action; facts help the agent to do better."""
+        return cls(False, reason, facts)
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """A refused action, as its agent sees it at the next attempt of the turn."""
+
+    action: Action
+    verdict: Verdict
+    event_id: str = ""
+
+
+def as_action(step: str, value: object) -> Action:
+    """Returns the action that a step is altered to, given as one, or as a map of its members.
+
+    Raises ThenceError for anything else.
+    """
+    if isinstance(value, Action):
+        return value
+    try:
+        return msgspec.convert(value, Action)
+    except msgspec.ValidationError as error:
+        raise ThenceError(
+            "could not alter the decision",
+            place=f"at {step}",
+            cause=error,
+            hint='give an action, such as {"action_type": "give", "payload": {"to": "ben"}}',
+        ) from error
+
+
+class Owned:
+    """The variables of one owner in one view: `owned["money"]`."""
+
+    __slots__ = ("_names", "_scope", "_view")
+
+    def __init__(self, view: "RecordedView", scope: str) -> None:
+        self._view = view
+        self._scope = scope
+        self._names = view.ledger.table.by_scope.get(scope, NO_NAMES)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            index = self._names[name]
+        except KeyError:
+            raise self._view.ledger.table.unknown(self._scope, name) from None
+        return self._view.value(index)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        try:
+            index = self._names[name]
+        except KeyError:
+            raise self._view.ledger.table.unknown(self._scope, name) from None
+        self._view.put(index, value)
+
+    def set_within(self, name: str, value: float) -> None:
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
+        self._view.set_within(self._scope, name, value)
+
+
+class RecordedView:
+    """A view that records the provenance of each variable read.
+
+    `reads` holds the provenance of what was read, by the index of the variable.
+    """
+
+    __slots__ = ("agent_id", "ledger", "reads", "turn")
+
+    phase = "decide"
+    """The phase of a turn in which this view reads, as steps name it."""
+
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str = "-") -> None:
+        self.turn = turn
+        self.agent_id = agent_id
+        self.reads: dict[int, Ids] = {}
+        self.ledger = ledger
+
+    @property
+    def facts(self) -> Any:
+        """The engine's facts that never change, such as a map; they are no causes."""
+        return self.ledger.facts
+
+    @property
+    def causes(self) -> dict[str, None]:
+        """The causes of what depends on all that was read; at MILESTONE the turn's start."""
+        causes = {cause: None for ids in self.reads.values() for cause in ids}
+        return causes or dict.fromkeys(self.ledger.around)
+
+    def value(self, index: int) -> Any:
+        """Returns the value of the variable with an index."""
+        ledger = self.ledger
+        self.reads[index] = ledger.provenance[index]
+        value = ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
+
+    def put(self, index: int, value: object) -> None:
+        """Raises TypeError: only the view of an engine can change a variable."""
+        subject = self.ledger.table[index].subject
+        raise TypeError(f"{subject} can't be set here; an engine changes variables")
+
+    def get(self, scope: str, name: str) -> Any:
+        """Returns a variable's value; ThenceError if there is no such variable."""
+        return self.value(self.ledger.table.index(scope, name))
+
+    def set(self, scope: str, name: str, value: object) -> None:
+        """Sets a variable; raises ThenceError if it can't hold the value.
+
+        Raises TypeError where nothing can be set: only the view of an engine changes variables.
+        """
+        self.put(self.ledger.table.index(scope, name), value)
+
+    def set_within(self, scope: str, name: str, value: float) -> None:
+        """Sets a variable to the number within its bounds that is nearest to `value`."""
+        index = self.ledger.table.index(scope, name)
+        self.put(index, self.ledger.table[index].declaration.nearest(value))
+
+    def agent(self, name: str) -> Owned:
+        """Returns the variables of an agent."""
+        return Owned(self, f"agent/{name}")
+
+    def place(self, name: str) -> Owned:
+        """Returns the variables of a place."""
+        return Owned(self, f"place/{name}")
+
+    @property
+    def world(self) -> Owned:
+        """The global variables."""
+        return Owned(self, GLOBAL)
+
+    def outcome(self, request: object, call: Callable[[], object]) -> Any:
+        """Returns what `call` answers, a JSON value, and records it under `request`.
+
+        When the run is resumed, replayed or branched, the recorded answer is returned and nothing
+        is called. State and seed must determine `request`, a JSON value, such as a model's name
+        and the messages to it. Raises OutcomeFailed where the call raises an error, and where the
+        recorded one did; InvalidEvent for values that JSON can't hold.
+        """
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        outcome = outcomes.known(key)
+        if outcome is None:
+            try:
+                value = call()
+            except Exception as error:  # door: a failure is an outcome too
+                outcome = outcomes.record(key, error=_named(error))
+                raise _failed(outcome) from error
+            outcome = outcomes.record(key, value)
+        if outcome.error is not None:
+            raise _failed(outcome)
+        return outcome.value
+
+    async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
+        """Returns what `call` answers once it is awaited, as `outcome` does.
+
+        Raises OutcomeFailed and InvalidEvent as `outcome` does.
+        """
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        outcome = outcomes.known(key)
+        if outcome is None:
+            try:
+                value = await call()
+            except Exception as error:  # door: a failure is an outcome too
+                outcome = outcomes.record(key, error=_named(error))
+                raise _failed(outcome) from error
+            outcome = outcomes.record(key, value)
+        if outcome.error is not None:
+            raise _failed(outcome)
+        return outcome.value
+
+    def random(self, purpose: str) -> random.Random:
+        """Returns the stream of random numbers for one purpose of this turn."""
+        return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
+
+
+class Observation(RecordedView):
+    """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
+
+    `rejections` are the agent's refused actions of this turn, at a further attempt.
+    """
+
+    __slots__ = ("_own", "rejections")
+
+    def __init__(self, ledger: Ledger, turn: int, agent_id: str) -> None:
+        super().__init__(ledger, turn, agent_id)
+        self._own = ledger.table.by_scope.get(f"agent/{agent_id}", NO_NAMES)
+        self.rejections: tuple[Rejection, ...] = ()
+
+    def copy(self) -> "Observation":
+        """Returns an observation with the same reads, which reads of the original don't change."""
+        twin = Observation(self.ledger, self.turn, self.agent_id)
+        twin.reads = self.reads.copy()
+        twin.rejections = self.rejections
+        return twin
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.value(self._own[name])
+        except KeyError:
+            raise self.ledger.table.unknown(f"agent/{self.agent_id}", name) from None
+
+
+class UnrecordedObservation(Observation):
+    """An observation at MILESTONE, where nothing names what an agent read."""
+
+    __slots__ = ()
+
+    def value(self, index: int) -> Any:
+        """Returns the value of the variable with an index."""
+        value = self.ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
+
+
+class Observed(dict[str, Observation]):
+    """The agents' observations of one turn by name, made when they are first asked for."""
+
+    def __init__(self, make: Callable[[str], Observation]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, name: str) -> Observation:
+        observation = self[name] = self.make(name)
+        return observation
+
+
+class RecordedState(RecordedView):
+    """The state at one moment of a turn, as a validator or engine reads it."""
+
+    __slots__ = ()
+
+    phase = "look"
+
+    def replace(self, changes: Mapping[tuple[str, str], object]) -> State:
+        """Returns a frozen state with other values, by (scope, name)."""
+        return self.ledger.state(self.turn).replace(changes)
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _failed(outcome: RecordedOutcome) -> OutcomeFailed:
+    return OutcomeFailed(
+        "could not learn from outside", place=f"at {outcome.step}", cause=outcome.error or ""
+    )
+
 
 Decision = Action | Sequence[Action] | None
 
@@ -30,3 +356,21 @@ class BaseAgent:
         `observation.rejections`.
         """
         raise NotImplementedError(f"{type(self).__name__} decides nothing")
+
+
+class BaseValidator:
+    """The base of every validator, which judges actions; it accepts all of them.
+
+    Keyword parameters of a child's `__init__` are the keys that `validator` in the scenario
+    may have besides `type` and `retries`.
+    """
+
+    def __init__(self, config: SimulationConfig | None = None) -> None:
+        self.config = config
+
+    def validate_action(self, action: Action, state: RecordedState) -> Verdict | Awaitable[Verdict]:
+        """Returns the verdict on an action in this state; the method may be `async`.
+
+        Every variable read is a cause of the ACTION or of the rejection.
+        """
+        return Verdict.accept()

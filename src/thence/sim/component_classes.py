@@ -19,26 +19,26 @@ import msgspec
 Kind = Literal["agents", "engines", "validators"]
 SHIPPED: Mapping[Kind, Mapping[str, str]] = {
     "agents": {
-        "careful_fisher": "thence.sim.components.fishers:CarefulFisher",
-        "following_fisher": "thence.sim.components.fishers:FollowingFisher",
-        "greedy_fisher": "thence.sim.components.fishers:GreedyFisher",
-        "trader": "thence.sim.components.trader:Trader",
+        "careful_fisher": "thence.sim.components.fishery:CarefulFisher",
+        "following_fisher": "thence.sim.components.fishery:FollowingFisher",
+        "greedy_fisher": "thence.sim.components.fishery:GreedyFisher",
+        "trader": "thence.sim.components.traders:Trader",
     },
     "engines": {
         "base": "thence.sim.engine:BaseEngine",
         "fishery": "thence.sim.components.fishery:Fishery",
-        "trade_network": "thence.sim.components.trade_network:TradeNetwork",
+        "trade_network": "thence.sim.components.traders:TradeNetwork",
     },
     "validators": {
-        "base": "thence.sim.validator:BaseValidator",
-        "fishing_quota": "thence.sim.components.fishing_quota:FishingQuota",
-        "trade_inspector": "thence.sim.components.trade_inspector:TradeInspector",
+        "base": "thence.sim.agents:BaseValidator",
+        "fishing_quota": "thence.sim.components.fishery:FishingQuota",
+        "trade_inspector": "thence.sim.components.traders:TradeInspector",
     },
 }
 _BASES: Mapping[Kind, str] = {
     "agents": "thence.sim.agents:BaseAgent",
     "engines": "thence.sim.engine:BaseEngine",
-    "validators": "thence.sim.validator:BaseValidator",
+    "validators": "thence.sim.agents:BaseValidator",
 }
 _FRAMEWORK_PARAMETERS = ("self", "name", "config")
 
@@ -61,6 +61,9 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
     if ":" not in target:  # the look-up reads the metadata of every installed package
         target = _entry_points(kind).get(type_) or type_
     location, colon, name = target.partition(":")
+    if location.startswith("thence.sim."):  # a stored run may name a module of an earlier version
+        paths = (path.split(":") for path in (_BASES[kind], *SHIPPED[kind].values()))
+        location = next((module for module, class_name in paths if class_name == name), location)
     if not colon:
         raise ComponentNotFound(f"there is no {kind[:-1]} type {type_!r}")
     try:
@@ -71,13 +74,13 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
         )
     except Exception as error:  # door: a user's module may raise anything when imported
         raise ComponentNotFound(f"{location} can't be imported: {error}") from error
-    found = getattr(module, name, None)
-    if not isinstance(found, type):
+    component = getattr(module, name, None)
+    if not isinstance(component, type):
         raise ComponentNotFound(f"{location} has no class {name}")
     base = _base(kind)
-    if not issubclass(found, base):
+    if not issubclass(component, base):
         raise ComponentNotFound(f"{name} is not a {base.__name__}")
-    return found
+    return component
 
 
 def build(cls: type, params: Mapping[str, Any], **framework: object) -> Any:

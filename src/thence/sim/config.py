@@ -14,7 +14,7 @@ from thence.sim.scenario import (
     SpatialSettings,
     VariableSettings,
 )
-from thence.sim.variables import VariableTable
+from thence.sim.state import VariableTable
 
 
 class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_mapping(
-        cls, given: Mapping[str, Any], source: Path | None = None
+        cls, mapping: Mapping[str, Any], source: Path | None = None
     ) -> "SimulationConfig":
         """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
 
@@ -51,7 +51,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         from thence.sim.scenario_reader import read_mapping
 
-        return read_mapping(given, cls, source)
+        return read_mapping(mapping, cls, source)
 
     def table(self, agents: Iterable[str]) -> VariableTable:
         """Returns the variables of a run of this scenario with these agents."""

@@ -1,15 +1,337 @@
-"""The base of every engine."""
+"""The base of every engine, and the views through which it changes the state."""
 
 import inspect
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType, TracebackType
 from typing import Any, final
 
-from thence.sim.actions import Action
+from thence.errors import ThenceError
+from thence.sim.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
+from thence.sim.calls import ComponentRef, mark_error
 from thence.sim.config import SimulationConfig
-from thence.sim.engine_views import View, Writes
-from thence.sim.state import State
-from thence.sim.turn import Turn
-from thence.sim.views import RecordedState
+from thence.sim.ledger import Ids, Ledger
+from thence.sim.recorder import NOBODY, RunRecorder
+from thence.sim.roster import Roster, RosterChange
+from thence.sim.state import IMMUTABLE, State, own_copy
+from thence.sim.writer import logger
+
+Details = tuple[tuple[int, str, Mapping[str, object]], ...]
+
+
+class WriteScope:
+    """The reads and writes of one call, or of one rule in it.
+
+    `inherited` are the provenances of what was read around it, looked at when they are needed.
+    """
+
+    __slots__ = ("details", "inherited", "may_change", "phase", "reads", "roster", "writes")
+
+    def __init__(
+        self,
+        phase: str,
+        inherited: Iterable[Iterable[Ids]] = (),
+        may_change: Iterable[int] = (),
+    ) -> None:
+        self.phase = phase
+        self.inherited = inherited
+        self.may_change = may_change
+        self.reads: dict[int, Ids] = {}
+        self.writes: dict[int, object] = {}
+        self.details: Details = ()
+        self.roster: tuple[RosterChange, ...] = ()
+
+    def causes(self) -> dict[str, None]:
+        """Returns the causes of a write of this call."""
+        causes: dict[str, None] = {}
+        for provenances in (*self.inherited, self.reads.values()):
+            for ids in provenances:
+                for cause in ids:
+                    causes[cause] = None
+        return causes
+
+
+class View(RecordedView):
+    """The state as an engine changes it; each changed variable becomes one STATE.
+
+    A STATE names the ACTION that it belongs to, and all reads of its call, or of its rule:
+    each read may have decided the written value.
+    """
+
+    __slots__ = ("_accepted", "_outer", "_recorder", "_roster", "_scope")
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorder: RunRecorder,
+        scope: WriteScope,
+        agent_id: str = NOBODY,
+        accepted: Accepted | None = None,
+        roster: Roster | None = None,
+    ) -> None:
+        super().__init__(ledger, recorder.turn, agent_id)
+        self._roster = roster
+        self._recorder = recorder
+        self._accepted = accepted
+        self._scope = scope
+        self._outer: tuple[WriteScope, ...] = ()
+
+    @property
+    def phase(self) -> str:  # type: ignore[override]
+        """The phase of the call, or of the rule in it."""
+        return self._scope.phase
+
+    def value(self, index: int) -> Any:
+        """Returns the value of a variable, with the writes of this call so far."""
+        scope = self._scope
+        if index in scope.writes:
+            return own_copy(scope.writes[index])
+        for outer in self._outer:
+            if index in outer.writes:
+                return own_copy(outer.writes[index])
+        ledger = self.ledger
+        scope.reads[index] = ledger.provenance[index]
+        value = ledger.values[index]
+        return value if type(value) in IMMUTABLE else own_copy(value)
+
+    def put(self, index: int, value: object) -> None:
+        """Sets the variable with an index; raises ThenceError if it can't hold the value."""
+        self._scope.writes[index] = self.ledger.table.converted(index, value)
+
+    def explain(
+        self, scope: str, name: str, calculation: str, values: Mapping[str, object]
+    ) -> None:
+        """Records, as a DETAIL, the calculation of a variable's value."""
+        index = self.ledger.table.index(scope, name)
+        self._scope.details += ((index, calculation, values),)
+
+    def add_agent(
+        self, agent: BaseAgent, initial: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        """Adds an agent, which decides from the next turn on; `initial` are its first values.
+
+        Its variables exist after this turn. Raises ThenceError for a name that was used before,
+        and, as the three methods below, outside `apply_engine_rules`.
+        """
+        self._ask(RosterChange("added", agent.name, agent, initial))
+
+    def remove_agent(self, name: str) -> None:
+        """Removes an agent from the next turn on; its variables stay."""
+        self._ask(RosterChange("removed", name))
+
+    def pause(self, name: str, until: int | None = None) -> None:
+        """Lets an agent do nothing from the next turn on, until it decides again in turn `until`.
+
+        Without `until` it is paused until `resume`.
+        """
+        self._ask(RosterChange("paused", name, until=until))
+
+    def resume(self, name: str) -> None:
+        """Lets a paused agent decide again from the next turn on."""
+        self._ask(RosterChange("resumed", name))
+
+    def _ask(self, change: RosterChange) -> None:
+        if self._roster is None:
+            raise ThenceError(
+                f"could not have an agent {change.kind}",
+                place=f"agent {change.name}",
+                cause="this view is that of an action",
+                hint="do it in apply_engine_rules",
+            )
+        new_change = self._roster.ask(change, self.turn)
+        if new_change is not None:
+            self._scope.roster += (new_change,)
+
+    @contextmanager
+    def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
+        """Limits reads to one rule: its writes depend on them and on no other rule's reads.
+
+        `may_change` lists variables, by (scope, name), that the rule writes for some values of
+        its reads only; when it does not write them, they depend on these reads too.
+        """
+        indices = [self.ledger.table.index(*variable) for variable in may_change]
+        outer = self._scope
+        scope = WriteScope(name, [[tuple(outer.causes())]], indices)
+        self._outer = (outer, *self._outer)
+        self._scope = scope
+        try:
+            yield
+        except Exception as error:
+            agent = None if self.agent_id == NOBODY else self.agent_id
+            component = ComponentRef(
+                f"the engine, applying its rule {name},", self._causes_of(scope), agent
+            )
+            mark_error(error, component)
+            raise
+        finally:
+            self._scope, self._outer = outer, self._outer[1:]
+        self._close(scope)
+
+    def close(self) -> None:
+        """Records all changes of the outermost call; only the framework calls it."""
+        self._close(self._scope)
+
+    def __enter__(self) -> "View":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._close(self._scope)
+        elif isinstance(error, Exception):
+            agent = None if self.agent_id == NOBODY else self.agent_id
+            mark_error(
+                error,
+                ComponentRef("the engine, applying actions", self._causes_of(self._scope), agent),
+            )
+
+    def _causes_of(self, scope: WriteScope) -> Callable[[], Iterable[str]]:
+        """Returns what names the causes of an error in a call; its action's event is written."""
+
+        def causes() -> Iterable[str]:
+            own = scope.causes()
+            return self._recorder.write(self._accepted, own) if self._accepted else own
+
+        return causes
+
+    def _close(self, scope: WriteScope) -> None:
+        ledger, recorder = self.ledger, self._recorder
+        if not recorder.writes_decisions:
+            writes = scope.writes
+            if recorder.alterations:
+                writes = {n: self._altered(n, value, scope.phase) for n, value in writes.items()}
+            for index, value in writes.items():
+                ledger.values[index] = value
+            return
+        causes: Iterable[str] = scope.causes()
+        for change in scope.roster:
+            change.causes = recorder.roster_change(change.kind, change.name, change.facts, causes)
+        if self._accepted is not None:
+            named = recorder.write(self._accepted, () if recorder.writes_states else causes)
+            causes = dict.fromkeys((*named, *causes)) if recorder.writes_states else named
+        for index, calculation, values in scope.details:
+            step = recorder.state_step(
+                f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
+            )
+            recorder.detail(calculation, values, step, causes)
+        write = self._write if recorder.writes_states else self._set
+        for index in sorted(scope.writes):
+            write(index, scope.writes[index], scope.phase, causes)
+        unchanged = [index for index in scope.may_change if index not in scope.writes]
+        recorder.add_causes(ledger.provenance, unchanged, causes)
+
+    def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
+        """Sets a variable; a STATE records its change."""
+        ledger, recorder = self.ledger, self._recorder
+        variable, old = ledger.table[index], ledger.values[index]
+        step = recorder.state_step(phase, self.agent_id, variable)
+        if value != old:
+            value = recorder.alterations.value(step, value)
+        if value == old:
+            ledger.provenance[index] = recorder.provenance(causes)
+            return
+        all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
+        event_id = recorder.state(variable, old, value, step, all_causes)
+        ledger.values[index] = value
+        ledger.provenance[index] = (event_id,)
+
+    def _set(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
+        """Sets a variable where no STATE is written; its action represents the change.
+
+        A rule's change is represented by the causes that its STATE would have.
+        """
+        ledger, recorder = self.ledger, self._recorder
+        value = self._altered(index, value, phase)
+        if self._accepted is None and value != ledger.values[index]:
+            causes = recorder.with_turn(causes)
+        ledger.values[index] = value
+        ledger.provenance[index] = recorder.provenance(causes)
+
+    def _altered(self, index: int, value: object, phase: str) -> object:
+        """Returns the value to set: the given one, or that of an altered STATE."""
+        alterations = self._recorder.alterations
+        if not alterations:
+            return value
+        step = self._recorder.state_step(phase, self.agent_id, self.ledger.table[index])
+        return value if value == self.ledger.values[index] else alterations.value(step, value)
+
+
+class Writes:
+    """The source of an engine's views, one for each action that the engine applies.
+
+    `accepted` are the actions of the turn, `state` is what the engine reads beside its views.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        recorder: RunRecorder,
+        accepted: Iterable[Accepted],
+        reach: Mapping[str, tuple[int, ...]],
+        state: RecordedState,
+    ) -> None:
+        self._ledger = ledger
+        self._recorder = recorder
+        self._accepted = {id(applied.action): applied for applied in accepted}
+        self._reach = reach
+        self._state = state
+
+    def action(self, action: Action) -> View:
+        """Returns the view for one action of this turn, to be used in a `with`.
+
+        A change in the view has that ACTION as a cause; if the action is not one of the
+        engine's actions of this turn, all of those are causes.
+        """
+        accepted = self._accepted.get(id(action))
+        phase = "apply" if accepted is None else accepted.phase
+        all_ids = () if accepted else (self.all_ids(),)
+        agent = action.agent_id or NOBODY
+        inherited = (all_ids, self._state.reads.values())
+        scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
+        return View(self._ledger, self._recorder, scope, agent, accepted)
+
+    def all_ids(self) -> tuple[str, ...]:
+        """Returns the ids of all actions of the turn, which are written by then."""
+        write = self._recorder.write
+        return tuple([ids[0] for action in self._accepted.values() if (ids := write(action))])
+
+
+def record_returned(
+    ledger: Ledger, recorder: RunRecorder, states: tuple[State, State], phase: str, all_ids: Ids
+) -> None:
+    """Records changes that an engine made outside a view, as effects of all actions.
+
+    `states` are the one before the call, and the one that the engine returned.
+    """
+    before, result = states
+    if not isinstance(result, State):
+        raise ThenceError(
+            "could not take over the state",
+            place=f"of turn {recorder.turn}",
+            cause=f"the engine returned {type(result).__name__}, not a State or None",
+            hint="change variables through the view, or return state.replace(…)",
+        )
+    values = zip(before.values(), ledger.values, result.values(), strict=True)
+    changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
+    if not changed:
+        return
+    _warn_of_unrecorded(ledger, recorder.turn, changed)
+    scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
+    scope.writes.update({index: result.values()[index] for index in changed})
+    View(ledger, recorder, scope).close()
+
+
+def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
+    logger().warning(
+        "state_changed_outside_view",
+        turn=turn,
+        variables=[ledger.table[index].subject for index in changed],
+        hint="change variables through the view, so that their causes are known",
+    )
 
 
 class BaseEngine:
@@ -72,9 +394,9 @@ class BaseEngine:
         return None
 
     @final
-    async def run_turn(self, turn: Turn) -> State:
+    async def run_turn(self, play: Callable[["BaseEngine"], Awaitable[State]]) -> State:
         """Plays one turn, writes its events and returns the state after it."""
-        return await turn.play(self)
+        return await play(self)
 
     async def _apply_each(self, actions: Sequence[Action], writes: Writes) -> None:
         for action in actions:

@@ -6,11 +6,10 @@ from typing import Any
 import msgspec
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim.agents import BaseAgent
+from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.roster import check_name
-from thence.sim.validator import BaseValidator
 
 
 class Components(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from thence.sim.variables import Declaration, Name
+from thence.sim.state import Declaration, Name
 
 AgentErrorPolicy = Literal["fail", "skip", "pause"]
 VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]

@@ -36,7 +36,7 @@ from thence.sim.scenario import (
     TerminationSettings,
     ValidatorEntry,
 )
-from thence.sim.variables import Declaration, Name
+from thence.sim.state import Declaration, Name
 from thence.yaml import BYTES_MAX, reader
 
 C = TypeVar("C")

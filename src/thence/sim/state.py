@@ -1,10 +1,261 @@
-"""The frozen state of a simulation after a turn."""
+"""The variables of a simulation, each with a fixed index, and their frozen state after a turn.
 
+A variable belongs to a scope: `global`, `place/<name>` or `agent/<name>`. Its index is its
+position in the list of variables and never changes during a run; the `step` of an event that
+changes the variable contains its scope and name.
+"""
+
+import copy
+import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, overload
 
-from thence.sim.variables import GLOBAL, VariableTable, own_copy
+import msgspec
+from msgspec.structs import force_setattr
+
+from thence.core.nearest import nearest
+from thence.errors import ThenceError
+
+GLOBAL = "global"
+# \Z, for $ would let a line's end pass
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=100)]
+Kind = Literal["float", "int", "bool", "categorical", "str", "list", "dict"]
+IMMUTABLE = frozenset((float, int, bool, str))
+NO_NAMES: Mapping[str, int] = {}
+_NUMBERS: Mapping[str, type] = {"int": int, "float": float}
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "float": (float, int),
+    "int": (int,),
+    "bool": (bool,),
+    "categorical": (str,),
+    "str": (str,),
+    "list": (list, tuple),
+    "dict": (Mapping,),
+}
+
+
+# the fields whose keys in a scenario have other names
+_KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+
+
+class _NoNumber:
+    """Stands for the types whose values are always checked at length."""
+
+
+class Declaration(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_KEYS
+):
+    """One variable as a scenario declares it, without an owner.
+
+    `minimum` and `maximum` bound a float or int and the length of a list, inclusive;
+    `choices` are the values of a categorical variable. A missing default is the smallest value of
+    the type.
+    """
+
+    name: Name
+    kind: Kind
+    default: object = msgspec.UNSET
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.default is msgspec.UNSET:
+            force_setattr(self, "default", self._smallest())
+
+    def fault(self, value: object) -> str:
+        """Returns the reason why this variable can't hold a value; "" if it can."""
+        expected = _PYTHON_TYPES[self.kind]
+        if not isinstance(value, expected) or (isinstance(value, bool) and self.kind != "bool"):
+            return f"needs {_article(self.kind)}, not {value!r}"
+        if self.kind == "categorical" and value not in self.choices:
+            return f"knows no {value!r}, only {', '.join(self.choices)}"
+        return self._fault_of_bounds(value)
+
+    def nearest(self, value: float) -> float:
+        """Returns the number within the bounds that is nearest to `value`."""
+        if self.maximum is not None and value > self.maximum:
+            value = self.maximum
+        if self.minimum is not None and value < self.minimum:
+            value = self.minimum
+        return int(value) if self.kind == "int" else float(value)
+
+    def _smallest(self) -> object:
+        lowest = self.minimum if self.minimum is not None and math.isfinite(self.minimum) else 0
+        values: dict[str, object] = {
+            "float": float(lowest),
+            "int": int(lowest),
+            "bool": False,
+            "categorical": self.choices[0] if self.choices else "",
+            "str": "",
+            "list": [],
+            "dict": {},
+        }
+        return values[self.kind]
+
+    def _fault_of_bounds(self, value: object) -> str:
+        if isinstance(value, list | tuple):
+            size: float = len(value)
+        elif self.kind in ("float", "int") and isinstance(value, int | float):
+            size = value
+        else:
+            return ""
+        if self.minimum is not None and not size >= self.minimum:
+            return f"can't be {value!r}, its minimum is {self.minimum:g}"
+        if self.maximum is not None and not size <= self.maximum:
+            return f"can't be {value!r}, its maximum is {self.maximum:g}"
+        return ""
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """One variable of one owner."""
+
+    index: int
+    scope: str
+    declaration: Declaration
+    subject: str = ""
+    """The subject of its STATE events: scope and name."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "subject", f"{self.scope}/{self.declaration.name}")
+
+    def converted(self, value: object) -> object:
+        """Returns the value to store: floats as float, lists and maps as copies.
+
+        Raises ThenceError if the variable can't hold it.
+        """
+        fault = self.declaration.fault(value)
+        if fault:
+            raise ThenceError(
+                "could not set",
+                place=self.subject,
+                cause=f"it {fault}",
+                hint="keep the value within the bounds of state_variables",
+            )
+        if self.declaration.kind == "float":
+            return float(value)  # type: ignore[arg-type]
+        return own_copy(value)
+
+
+class VariableTable:
+    """All variables of a run, found by index or by scope and name.
+
+    A scope is added with all its variables; their indices follow those of earlier scopes.
+    `by_scope` has the index of each variable by scope and name.
+    """
+
+    def __init__(
+        self,
+        *,
+        global_vars: Iterable[Declaration] = (),
+        place_vars: Iterable[Declaration] = (),
+        agent_vars: Iterable[Declaration] = (),
+        places: Iterable[str] = (),
+        agents: Iterable[str] = (),
+    ) -> None:
+        per_place, self._per_agent = tuple(place_vars), tuple(agent_vars)
+        self._variables: list[Variable] = []
+        self.by_scope: dict[str, dict[str, int]] = {}
+        self._fast: list[tuple[type, float, float]] = []
+        self._add(GLOBAL, tuple(global_vars))
+        for name in places:
+            self._add(f"place/{name}", per_place)
+        for name in agents:
+            self.add_agent(name)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __iter__(self) -> Iterator[Variable]:
+        return iter(self._variables)
+
+    def __getitem__(self, index: int) -> Variable:
+        return self._variables[index]
+
+    def add_agent(self, name: str) -> None:
+        """Adds the variables of an agent."""
+        self._add(f"agent/{name}", self._per_agent)
+
+    def agent_values(self, name: str, initial: Mapping[str, object]) -> dict[str, object]:
+        """Returns the first values of an agent that is not added yet, by variable.
+
+        Raises ThenceError for a variable that is not declared, or can't hold its value.
+        """
+        scope = f"agent/{name}"
+        variables = [Variable(-1, scope, declaration) for declaration in self._per_agent]
+        declared = {variable.declaration.name: variable for variable in variables}
+        for unknown in initial.keys() - declared.keys():
+            raise self.unknown(scope, unknown)
+        return {
+            name: variable.converted(initial.get(name, variable.declaration.default))
+            for name, variable in declared.items()
+        }
+
+    def names(self, scope: str) -> Mapping[str, int]:
+        """Returns the index of each variable of one owner by name; {} for an unknown owner."""
+        return self.by_scope.get(scope, NO_NAMES)
+
+    def index(self, scope: str, name: str) -> int:
+        """Returns the index of a variable; ThenceError, with the nearest name, if it is unknown."""
+        try:
+            return self.by_scope[scope][name]
+        except KeyError:
+            raise self.unknown(scope, name) from None
+
+    def of_scope(self, scope: str) -> tuple[int, ...]:
+        """Returns the indices of all variables of one owner."""
+        return tuple(self.names(scope).values())
+
+    def scopes(self) -> tuple[str, ...]:
+        """Returns the owners of variables, in the order of the indices."""
+        return tuple(scope for scope, names in self.by_scope.items() if names)
+
+    def defaults(self) -> tuple[object, ...]:
+        """Returns each variable's default, in the order of the indices."""
+        return tuple(variable.converted(variable.declaration.default) for variable in self)
+
+    def converted(self, index: int, value: object) -> object:
+        """Returns the value to store in a variable, as `Variable.converted` does.
+
+        Numbers of the declared type within the bounds, the most common values, take a short way.
+        """
+        kind, minimum, maximum = self._fast[index]
+        if type(value) is kind and minimum <= value <= maximum:  # type: ignore[operator]
+            return value
+        return self._variables[index].converted(value)
+
+    def unknown(self, scope: str, name: str) -> ThenceError:
+        """Returns the error for a variable that is not declared, with the nearest name."""
+        near = nearest(f"{scope}/{name}", (variable.subject for variable in self), likeness=0)
+        return ThenceError(
+            "could not find the variable",
+            place=f"{scope}/{name}",
+            cause="the scenario declares no such one",
+            hint=f"the nearest is {near[0]}" if near else "declare it in state_variables",
+        )
+
+    def _add(self, scope: str, declarations: Iterable[Declaration]) -> None:
+        names = self.by_scope[scope] = {}
+        for declaration in declarations:
+            names[declaration.name] = index = len(self._variables)
+            self._variables.append(Variable(index, scope, declaration))
+            kind = _NUMBERS.get(declaration.kind, _NoNumber)
+            low = -math.inf if declaration.minimum is None else declaration.minimum
+            high = math.inf if declaration.maximum is None else declaration.maximum
+            self._fast.append((kind, low, high))
+
+
+def own_copy(value: object) -> object:
+    """Returns a value that shares no list or map with `value`."""
+    if type(value) in IMMUTABLE:
+        return value
+    return copy.deepcopy(value) if isinstance(value, list | tuple | Mapping) else value
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind == "int" else f"a {kind}"
+
 
 # the last states are kept as far as they hold so many values, two at least
 _HISTORY_VALUES_MAX = 1_000_000
@@ -45,7 +296,7 @@ class StateHistory(Sequence["State"]):
     def __getitem__(self, place: slice) -> list["State"]: ...
     def __getitem__(self, place: int | slice) -> "State | list[State]":
         if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(self._count))]
+            return [self[number] for number in range(*place.indices(self._count))]
         number = place + self._count if place < 0 else place
         kept_from = self._count - len(self._kept)
         if 0 <= number < kept_from:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.query.answer import Why
     from thence.core.values.vocabulary import Vocabulary
-    from thence.sim.result import RunResult
+    from thence.sim.run import RunResult
 
 SCENARIO = "spatial_trade_network"
 # the reasons of a trade by which the trade is chosen

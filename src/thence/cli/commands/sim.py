@@ -12,8 +12,8 @@ from thence.cli.groups import Commands, help_with, json_option, verbosity_option
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
-    from thence.sim.orchestrator import SimulationOrchestrator
-    from thence.sim.waits import OnWait
+    from thence.sim.calls import OnWait
+    from thence.sim.run import SimulationOrchestrator
 
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
@@ -150,8 +150,8 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
     run that is completed, unless --turns is given.
     """
     from thence.cli.shared.locate import find_log
-    from thence.sim.again import resume
-    from thence.sim.recorded.run import RecordedRun
+    from thence.sim.recorded import RecordedRun
+    from thence.sim.replay import resume
 
     out = current()
     folder = find_log(out, run)
@@ -187,7 +187,7 @@ def replay_command(run: str, is_json: bool) -> int:
     from thence.cli.exit_codes import FAILED
     from thence.cli.shared.locate import find_log
     from thence.cli.shared.progress import send_records_to_stderr, turns_played
-    from thence.sim.again import replay
+    from thence.sim.replay import replay
 
     out = current()
     folder = find_log(out, run)
@@ -244,7 +244,7 @@ def branch_command(
     the changes. `thence diff RUN NEW-RUN` shows what came of them.
     """
     from thence.cli.shared.locate import find_log
-    from thence.sim.again import branch
+    from thence.sim.replay import branch
 
     out = current()
     changes = _pairs("--set", values), _pairs("--decide", decisions)

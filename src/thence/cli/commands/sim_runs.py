@@ -19,7 +19,7 @@ from thence.errors import InvalidFilter, NotRecorded
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
-from thence.sim.recorded.run import RecordedRun, open_run, read_object
+from thence.sim.recorded import RecordedRun, open_run, read_object
 
 if TYPE_CHECKING:
     from thence.cli.shared.sparklines import Course
@@ -199,7 +199,7 @@ def drawn_variables(
     import warnings
 
     from thence.cli.shared.sparklines import courses
-    from thence.sim.recorded.variable_rows import rank
+    from thence.sim.recorded import rank
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

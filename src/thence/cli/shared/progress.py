@@ -13,10 +13,9 @@ from thence.cli.output import Output, plain
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from thence.sim.calls import OnWait, RunWait
     from thence.sim.config import SimulationConfig
-    from thence.sim.orchestrator import SimulationOrchestrator
-    from thence.sim.result import RunResult, RunWait, TurnProgress
-    from thence.sim.waits import OnWait
+    from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
     from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10
@@ -208,7 +207,7 @@ def play(
     `settings` are arguments of the orchestrator; for None the scenario's value is used.
     After Ctrl-C the log is drained and the status of the result is `interrupted`.
     """
-    from thence.sim.orchestrator import SimulationOrchestrator
+    from thence.sim.run import SimulationOrchestrator
 
     return play_to_end(
         out,
@@ -225,7 +224,7 @@ def play_to_end(
     display: RunDisplay,
 ) -> "RunResult":
     """Plays the run that `make` returns for the functions `on_turn` and `on_wait`."""
-    from thence.sim.result import RunResult
+    from thence.sim.run import RunResult
 
     send_records_to_stderr(out, names_waits=display.wait is None)
     orchestrator = make(display.turn, display.wait)

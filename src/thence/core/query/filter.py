@@ -6,6 +6,7 @@ slow and obvious; tests compare the index with it.
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,8 +14,7 @@ import msgspec
 
 from thence.core.clock import microseconds, moment, span
 from thence.core.nearest import did_you_mean, nearest
-from thence.core.query.comparison import Comparison, FilteredEvent
-from thence.core.query.where import COMPARISONS_MAX, parse
+from thence.core.query.where import COMPARISONS_MAX, Condition, FilteredEvent, parse
 from thence.core.values.payload import is_utf8
 from thence.errors import InvalidFilter
 
@@ -35,15 +35,16 @@ class UnknownKey(NamedTuple):
         return f"{has} a key `{self.path}`{near}"
 
 
-def unknown_key(where: Sequence[Comparison], events: Iterable[FilteredEvent]) -> UnknownKey | None:
+def unknown_key(where: Sequence[Condition], events: Iterable[FilteredEvent]) -> UnknownKey | None:
     """Returns the first key that none of the events has, None if each occurs.
 
     For a path such as payload.amont.cents it is the part up to the unknown name.
     """
-    deepest = [0] * len(where)
-    names: list[dict[str, None]] = [{} for _ in where]
+    comparisons = [one for condition in where for one in condition.comparisons()]
+    deepest = [0] * len(comparisons)
+    names: list[dict[str, None]] = [{} for _ in comparisons]
     for event in events:
-        for place, comparison in enumerate(where):
+        for place, comparison in enumerate(comparisons):
             if deepest[place] == len(comparison.path):
                 continue
             depth, beside = comparison.reaches(event)
@@ -51,7 +52,7 @@ def unknown_key(where: Sequence[Comparison], events: Iterable[FilteredEvent]) ->
                 deepest[place], names[place] = depth, {}
             if depth == deepest[place] and len(names[place]) < _NAMES_MAX:
                 names[place].update(dict.fromkeys(beside))
-    for comparison, depth, beside in zip(where, deepest, names, strict=True):
+    for comparison, depth, beside in zip(comparisons, deepest, names, strict=True):
         if depth < len(comparison.path):
             before = ".".join(map(str, comparison.path[:depth]))
             near = _nearest(str(comparison.path[depth]), beside)
@@ -60,11 +61,11 @@ def unknown_key(where: Sequence[Comparison], events: Iterable[FilteredEvent]) ->
     return None
 
 
-def _nearest(asked: str, names: Iterable[str]) -> list[str]:
-    """Returns the names most similar to `asked`, and those that contain it."""
-    others = [name for name in names if name != asked]
-    near = nearest(asked, others, NEAREST_MAX)
-    near += [name for name in others if asked.lower() in name.lower()]
+def _nearest(unknown: str, names: Iterable[str]) -> list[str]:
+    """Returns the names most similar to an unknown one, and those that contain it."""
+    others = [name for name in names if name != unknown]
+    near = nearest(unknown, others, NEAREST_MAX)
+    near += [name for name in others if unknown.lower() in name.lower()]
     return list(dict.fromkeys(near))[:NEAREST_MAX]
 
 
@@ -81,7 +82,8 @@ Turns = int | str | Sequence[int | str | None] | None
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """The conditions that an event must meet to be shown, all that are given.
 
-    Any of the names in one part will do; an empty part asks for nothing. Times are
+    Any of the names in one part will do; an empty part asks for nothing. Types and actors may be
+    patterns, as `is_named` reads them. Times are
     microseconds since 1970 UTC, turns are counted from 0; both ends are inclusive, None is
     open.
     """
@@ -94,7 +96,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
     turn_first: int | None = None
     turn_last: int | None = None
-    where: tuple[Comparison, ...] = ()
+    where: tuple[Condition, ...] = ()
 
     @classmethod
     def of(
@@ -126,7 +128,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             until=last_moment("until", until),
             turn_first=first,
             turn_last=last,
-            where=_comparisons(where),
+            where=_conditions(where),
         )
         if made.since is not None and made.until is not None and made.since > made.until:
             raise invalid("until", "it is earlier than since", "exchange the two")
@@ -134,9 +136,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     def matches(self, event: FilteredEvent) -> bool:
         """Returns whether an event is asked for; an event that lacks what a part names is not."""
-        if self.types and event.event_type not in self.types:
+        if self.types and not is_named(event.event_type, self.types):
             return False
-        if self.actors and event.actor not in self.actors:
+        if self.actors and not is_named(event.actor, self.actors):
             return False
         if self.subjects and event.subject not in self.subjects:
             return False
@@ -150,7 +152,22 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             time = microseconds(event.timestamp)
             if time is None or not _is_within(time, self.since, self.until):
                 return False
-        return all(comparison.matches(event) for comparison in self.where)
+        return all(condition.matches(event) for condition in self.where)
+
+
+def is_pattern(name: str) -> bool:
+    """Reports whether a name of a filter stands for all that fit it: it holds a * or a ?."""
+    return "*" in name or "?" in name
+
+
+def is_named(name: str | None, names: Collection[str]) -> bool:
+    """Reports whether a name is one of several, or fits one that is a pattern.
+
+    In a pattern * stands for any characters, ? for one; capitals count.
+    """
+    if not name or name in names:
+        return name in names
+    return any(is_pattern(one) and fnmatchcase(name, one.replace("[", "[[]")) for one in names)
 
 
 def _is_within(value: int, first: int | None, last: int | None) -> bool:
@@ -177,14 +194,17 @@ def names(key: str, given: Names) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _comparisons(given: Names) -> tuple[Comparison, ...]:
-    found: list[Comparison] = []
-    for text in names("where", given):
-        found += parse(text)
-        if len(found) > COMPARISONS_MAX:
+def _conditions(texts: Names) -> tuple[Condition, ...]:
+    conditions: list[Condition] = []
+    comparisons = 0
+    for text in names("where", texts):
+        parsed = parse(text)
+        conditions += parsed
+        comparisons += sum(1 for condition in parsed for _ in condition.comparisons())
+        if comparisons > COMPARISONS_MAX:
             cause = f"there are more than {COMPARISONS_MAX} comparisons in all"
             raise invalid("where", cause, "ask in several steps")
-    return tuple(found)
+    return tuple(conditions)
 
 
 def first_moment(key: str, given: Time) -> int | None:

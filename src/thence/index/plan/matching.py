@@ -3,7 +3,7 @@
 All candidates are read for a first page, a batch at a time, and the answer is cached: if the
 log has grown, only the events that arrived since then are read.
 
-`core.query.comparison` decides what matches. Most lines are excluded by their bytes alone; of the
+`core.query.where` decides what matches. Most lines are excluded by their bytes alone; of the
 others the members are decoded, seldom the header.
 """
 
@@ -16,8 +16,8 @@ from itertools import accumulate, islice
 from typing import Any
 
 from thence.core.event import Event, Header, decoded
-from thence.core.query.comparison import Comparison
 from thence.core.query.filter import Filter
+from thence.core.query.where import Condition
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.file.database import Index
@@ -29,8 +29,6 @@ from thence.index.tables.places import STRIDE
 from thence.index.tables.segment_snapshot import Stale
 from thence.index.tables.selection import NUMBER_MAX, Selection
 
-# a host may compose these from several members
-_WORDS = ("stream", "subject", "actor")
 BATCH_EVENTS = 1_000
 BATCH_BYTES = 4 * 1024 * 1024
 
@@ -43,29 +41,17 @@ _ARRIVED = """
 """
 
 
-def judge(comparisons: Sequence[Comparison], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
-    """Returns a function that reports whether all comparisons hold for an event's line."""
-    needles = [needle for comparison in comparisons for needle in _needles(comparison)]
+def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
+    """Returns a function that reports whether all conditions hold for an event's line."""
+    needles = [needle for condition in conditions for needle in condition.needles()]
 
     def holds(line: bytes) -> bool:
         if needles and b"\\" not in line and any(needle not in line for needle in needles):
             return False
         candidate = _Candidate(line, vocabulary)
-        return all(comparison.matches(candidate) for comparison in comparisons)
+        return all(condition.matches(candidate) for condition in conditions)
 
     return holds
-
-
-def _needles(comparison: Comparison) -> Iterator[bytes]:
-    """Yields the bytes that every matching line without escapes must contain."""
-    word, *rest = comparison.path
-    if word in _WORDS:
-        return
-    names = [name for name in (rest if word == "payload" else (word, *rest)) if str(name) == name]
-    if names:
-        yield f'"{names[-1]}"'.encode()
-    if comparison.op in ("=", "~") and isinstance(comparison.value, str):
-        yield comparison.value.encode()
 
 
 class _Candidate(Event):

@@ -3,7 +3,7 @@
 import sqlite3
 from typing import NamedTuple
 
-from thence.core.query.filter import Filter
+from thence.core.query.filter import Filter, is_named, is_pattern
 
 NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
 
@@ -57,7 +57,7 @@ def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | Non
         "subject": filter.subjects,
         "stream": filter.streams,
     }
-    ids = {column: _ids(connection, names) for column, names in named.items() if names}
+    ids = {column: _ids(connection, column, names) for column, names in named.items() if names}
     if not all(ids.values()):
         return None
     bounds = {
@@ -72,8 +72,17 @@ def selection(connection: sqlite3.Connection, filter: Filter) -> Selection | Non
     return Selection(ids, spans)
 
 
-def _ids(connection: sqlite3.Connection, names: tuple[str, ...]) -> Ids:
+_NAMED = {
+    "type": "SELECT id, text FROM names WHERE id IN (SELECT type FROM counts_by_type_and_actor)",
+    "actor": "SELECT id, text FROM names WHERE id IN (SELECT actor FROM counts_by_type_and_actor)",
+}
+
+
+def _ids(connection: sqlite3.Connection, column: str, names: tuple[str, ...]) -> Ids:
     """Returns the numbers of those names that are in the index, each once."""
+    if column in _NAMED and any(map(is_pattern, names)):
+        known = connection.execute(_NAMED[column])
+        return tuple(number for number, text in known if is_named(text, names))
     number = "SELECT id FROM names WHERE text = ?"
     rows = [connection.execute(number, (name,)).fetchone() for name in dict.fromkeys(names)]
     return tuple(row[0] for row in rows if row is not None)

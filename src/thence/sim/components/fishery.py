@@ -1,17 +1,176 @@
-"""The engine of a fishery: fishers go out, catch, earn; the fish that are left grow.
+"""A fishery: fishers of three kinds share one stock of fish, which a quota may protect.
 
-Each rule writes one variable and reads only what matters to it. Hours stay as they are until a
-fisher decides on others.
+Each rule of the engine writes one variable and reads only what matters to it. Hours stay as they
+are until a fisher decides on others. Fishers decide only by their observation and read no more
+than they need; a refused one goes out for as long as the refusal allows.
 """
 
-from collections.abc import Iterable
+import asyncio
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from thence.sim.actions import Action
-from thence.sim.components.fishing_ground import FishingGround
+from thence.sim.agents import Action, BaseAgent, BaseValidator, Observation, RecordedState, Verdict
 from thence.sim.config import SimulationConfig
-from thence.sim.engine import BaseEngine
-from thence.sim.engine_views import View
-from thence.sim.views import RecordedState
+from thence.sim.engine import BaseEngine, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FishingGround:
+    """The water that all fishers share; fish and catches are in tons, `hours` by turn.
+
+    The stock grows by `growth` of itself a turn while it is small, and not beyond `capacity`
+    (logistic growth). An hour catches the share `catchability` of the stock, costs `hour_cost`,
+    and a ton sells for `price`. One of the `fishers` takes an equal part of the stock at most.
+    """
+
+    capacity: float
+    growth: float
+    catchability: float
+    price: float
+    hour_cost: float
+    fishers: int
+
+    def grown(self, fish: float) -> float:
+        """Returns the stock after a turn in which nothing was caught."""
+        return fish + self.surplus(fish)
+
+    def surplus(self, fish: float) -> float:
+        """Returns the growth of a turn, which can be caught without shrinking the stock."""
+        return self.growth * fish * (1 - fish / self.capacity)
+
+    def catch(self, fish: float, hours: float, luck: float = 1.0) -> float:
+        """Returns the tons that a fisher catches; `luck` is 1.0 on an average day."""
+        share = min(self.catchability * hours * luck, 1 / self.fishers)
+        return round(fish * share, 2)
+
+    def gain(self, catch: float, hours: float) -> float:
+        """Returns what a catch earns after its costs, negative for a loss."""
+        return round(catch * self.price - hours * self.hour_cost, 2)
+
+
+_DAY = 12.0  # hours, at most
+
+
+class GreedyFisher(BaseAgent):
+    """An agent that stays out longer after each turn that paid, by `step`, and else shorter."""
+
+    remembers = False
+
+    def __init__(self, name: str, *, step: float = 0.08) -> None:
+        super().__init__(name)
+        self.step = step
+
+    def decide_action(self, observation: Observation) -> Action | None:
+        """Returns its hours, by its own last catch."""
+        if observation.rejections:
+            return _allowed_trip(observation)
+        hours: float = observation["hours"]
+        ground: FishingGround = observation.facts
+        if observation.turn == 1:
+            return _trip(hours, "to begin")
+        if ground.gain(observation["catch"], hours) > 0:
+            return _trip(hours * (1 + self.step), "for fishing pays")
+        return _trip(hours * (1 - self.step), "for fishing does not pay")
+
+
+class CarefulFisher(BaseAgent):
+    """An agent that looks for fish, and takes its part of what they grow by, times `caution`.
+
+    It sees the stock up to the share `error` too large or too small, and stays ashore while less
+    than `reserve` of the capacity is left.
+    """
+
+    remembers = False
+
+    def __init__(
+        self, name: str, *, caution: float = 0.9, reserve: float = 0.2, error: float = 0.1
+    ) -> None:
+        super().__init__(name)
+        self.caution = caution
+        self.reserve = reserve
+        self.error = error
+
+    def decide_action(self, observation: Observation) -> Action | None:
+        """Returns its hours, by the fish that it sees."""
+        if observation.rejections:
+            return _allowed_trip(observation)
+        ground: FishingGround = observation.facts
+        blur = 1 + self.error * observation.random("look").uniform(-1, 1)
+        seen = min(observation.world["fish"] * blur, ground.capacity)
+        if seen < self.reserve * ground.capacity:
+            return _trip(0.0, f"for only {seen:.0f} tons are left")
+        part = self.caution * ground.surplus(seen) / ground.fishers
+        return _trip(part / (ground.catchability * seen), f"for about {seen:.0f} tons are there")
+
+
+class FollowingFisher(BaseAgent):
+    """An agent that does as its `neighbours` did: each turn it comes nearer to their hours.
+
+    It asks them as one asks a service, and is therefore an `async` agent.
+    """
+
+    remembers = False
+
+    def __init__(self, name: str, *, neighbours: Sequence[str], pace: float = 0.5) -> None:
+        super().__init__(name)
+        if not neighbours:
+            raise ValueError(f"{name} has no neighbours to follow")
+        self.neighbours = tuple(neighbours)
+        self.pace = pace
+
+    async def decide_action(self, observation: Observation) -> Action | None:
+        """Returns its hours, by the last ones of its neighbours."""
+        if observation.rejections:
+            return _allowed_trip(observation)
+        hours: float = observation["hours"]
+        answers = await asyncio.gather(*(_ask(observation, name) for name in self.neighbours))
+        mean = sum(answers) / len(answers)
+        return _trip(hours + self.pace * (mean - hours), f"for the others were out {mean:.1f}")
+
+
+async def _ask(observation: Observation, name: str) -> float:
+    await asyncio.sleep(0)
+    hours: float = observation.agent(name)["hours"]
+    return hours
+
+
+def _allowed_trip(observation: Observation) -> Action | None:
+    """Returns the longest trip that the last refusal allows, None if it names none."""
+    at_most = observation.rejections[-1].verdict.facts.get("hours_max")
+    return _trip(at_most, "for that is allowed") if isinstance(at_most, float) else None
+
+
+def _trip(hours: float, reason: str) -> Action:
+    hours = math.floor(min(max(hours, 0.0), _DAY) * 100) / 100
+    text = f"go out for {hours} hours, {reason}" if hours else f"stay ashore, {reason}"
+    return Action("fish", {"hours": hours}, decision=text, decision_type="effort")
+
+
+class FishingQuota(BaseValidator):
+    """A validator that refuses trips which would bring more than `quota` tons on an average day.
+
+    Without a quota it accepts every trip, and reads nothing.
+    """
+
+    def __init__(self, config: SimulationConfig, *, quota: float | None = None) -> None:
+        super().__init__(config)
+        self.quota = quota
+
+    def validate_action(self, action: Action, state: RecordedState) -> Verdict:
+        """Returns a rejection with `hours_max`, or accepts."""
+        hours = action.payload.get("hours")
+        if self.quota is None or not isinstance(hours, int | float):
+            return Verdict.accept()
+        ground: FishingGround = state.facts
+        fish: float = state.world["fish"]
+        catch = ground.catch(fish, hours)
+        if catch <= self.quota:
+            return Verdict.accept()
+        hours_max = math.floor(100 * self.quota / (ground.catchability * fish)) / 100
+        return Verdict.reject(
+            f"{hours} hours bring {catch} tons, the quota is {self.quota}", hours_max=hours_max
+        )
 
 
 class Fishery(BaseEngine):

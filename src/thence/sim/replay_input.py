@@ -1,6 +1,7 @@
-"""The events that a run has written already, by step, while it is played again."""
+"""What a run that is played again takes from the recorded one, and what it alters of it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -11,7 +12,10 @@ from thence.core.values.codec import Members
 from thence.core.values.payload import repair
 from thence.core.values.vocabulary import SIM
 from thence.errors import RunDiverged
+from thence.sim.agents import Action, as_action
+from thence.sim.checkpoints import Checkpoint
 from thence.sim.ledger import Ids
+from thence.sim.outcomes import Key, RecordedOutcome
 
 # what an earlier attempt wrote about its end is no part of what is played again
 _ENDS = frozenset(("simulation_end",))
@@ -30,7 +34,7 @@ _LOST_EVENTS = (
 )
 
 
-class StoredSteps:
+class RecordedSteps:
     """Recorded events of a run; each stands for the event that is built again at its step.
 
     Those up to the event with the id `behind` are not built again. Events without a step, and what
@@ -184,10 +188,75 @@ def _is_of_the_end(event: Event) -> bool:
 def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
     """Returns details as JSON holds them, without what differs from run to run."""
     repaired, _ = repair(dict(details))
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(repaired))
-    return {name: value for name, value in found.items() if name not in VOLATILE}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(repaired))
+    return {name: value for name, value in plain.items() if name not in VOLATILE}
 
 
 def _short(details: Mapping[str, Any]) -> str:
     text = msgspec.json.encode(details).decode()
     return text if len(text) <= _CHARACTERS_SHOWN else text[: _CHARACTERS_SHOWN - 1] + "…"
+
+
+class Alterations:
+    """The alterations of a run, by step; false if there are none.
+
+    A DECISION or ACTION is mapped to None, which leaves it out, a DECISION to another action too,
+    a STATE to another value. `unmet` are the steps that did not occur so far.
+    """
+
+    def __init__(self, by_step: Mapping[str, object]) -> None:
+        self._by_step = by_step
+        self.unmet = set(by_step)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_step)
+
+    def leave_out(self, step: str) -> bool:
+        """Reports whether the event at a step is left out."""
+        self.unmet.discard(step)
+        return step in self._by_step and self._by_step[step] is None
+
+    def value(self, step: str, value: object) -> object:
+        """Returns the value of a STATE: its own, or the altered one."""
+        self.unmet.discard(step)
+        return self._by_step.get(step, value)
+
+    def actions(self, prefix: str, own: Sequence[Action]) -> list[tuple[int, Action]]:
+        """Returns an agent's actions by ordinal, altered ones in place of its own.
+
+        `prefix` is the step of its decisions without the ordinal.
+        """
+        actions = dict(enumerate(own))
+        for step, value in self._by_step.items():
+            ordinal = step.removeprefix(prefix)
+            if ordinal != step and ordinal.isdecimal() and value is not None:
+                self.unmet.discard(step)
+                actions[int(ordinal)] = as_action(step, value)
+        return sorted(actions.items())
+
+    def values_to_set(self, prefix: str) -> dict[str, object]:
+        """Returns the values that are set, by subject; `prefix` is their steps without it."""
+        values = {
+            step.removeprefix(prefix): value
+            for step, value in self._by_step.items()
+            if step.startswith(prefix)
+        }
+        self.unmet.difference_update(prefix + subject for subject in values)
+        return values
+
+
+class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run that is played again takes from the recorded one.
+
+    `folder` is the run's own where it is resumed; then `checkpoint` is where it begins, and
+    `stored` are the events behind. Else `parent` holds the run_id and turn that it branches from.
+    `altered` is what the run alters, `failures` the facts of agents' failures, both by step.
+    """
+
+    outcomes: Mapping[Key, RecordedOutcome]
+    altered: Mapping[str, Any]
+    folder: Path | None = None
+    parent: Mapping[str, Any] | None = None
+    stored: RecordedSteps | None = None
+    failures: Mapping[str, Mapping[str, Any]] = {}
+    checkpoint: Checkpoint | None = None

@@ -1,4 +1,4 @@
-"""Causes that unwritten events lend: no line names what was never written."""
+"""Causes that unwritten events forward: no line names what was never written."""
 
 import random
 from itertools import pairwise
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.unwritten_causes import Lending
+from thence.sim.writer import CauseForwarding
 
 
 def back(start, graph):
@@ -39,14 +39,14 @@ def run_of(chance):
 @given(st.integers(0, 2**32))
 def test_written_events_name_written_ones_and_reach_what_they_would_have_reached(seed):
     wanted, is_written = run_of(random.Random(seed))
-    lending = Lending()
+    forwarding = CauseForwarding()
     named = {}
     for event, causes in wanted.items():
         if not is_written[event]:
-            lending.lend(event, causes)
+            forwarding.forward(event, causes)
             continue
-        named[event] = lending.resolve(causes)
-        lending.note_written(event, named[event])
+        named[event] = forwarding.resolve(causes)
+        forwarding.note_written(event, named[event])
         assert all(is_written[cause] for cause in named[event])
         assert len(set(named[event])) == len(named[event])
     for event, causes in named.items():
@@ -59,45 +59,43 @@ def test_written_events_name_written_ones_and_reach_what_they_would_have_reached
 
 
 def test_nothing_lent_leaves_causes_as_they_are():
-    lending = Lending()
-    assert lending.is_empty
-    assert lending.resolve(["b", "a", "b"]) == ("b", "a")
-    lending.lend("x", ())
-    assert not lending.is_empty
-    assert lending.resolve(["x"]) == ()
+    forwarding = CauseForwarding()
+    assert forwarding.resolve(["b", "a", "b"]) == ("b", "a")
+    forwarding.forward("x", ())
+    assert forwarding.resolve(["x"]) == ()
 
 
 def test_oldest_are_forgotten_beyond_the_limit():
-    lending = Lending(remembered_max=2)
+    forwarding = CauseForwarding(remembered_max=2)
     for name in ("a", "b", "c"):
-        lending.lend(name, [f"cause of {name}"])
-    assert lending.resolve(["b", "c"]) == ("cause of b", "cause of c")
+        forwarding.forward(name, [f"cause of {name}"])
+    assert forwarding.resolve(["b", "c"]) == ("cause of b", "cause of c")
 
 
 def test_many_causes_are_cut_down_to_those_that_no_other_implies():
-    lending = Lending()
+    forwarding = CauseForwarding()
     chain = [f"{number:04}" for number in range(50)]
     for before, event in pairwise(chain):
-        lending.note_written(event, (before,))
-    assert lending.resolve(chain) == (chain[-1],)
-    assert lending.resolve(chain[:CAUSES_MAX]) == tuple(chain[:CAUSES_MAX])
+        forwarding.note_written(event, (before,))
+    assert forwarding.resolve(chain) == (chain[-1],)
+    assert forwarding.resolve(chain[:CAUSES_MAX]) == tuple(chain[:CAUSES_MAX])
     apart = [f"a{number:04}" for number in range(40)]
-    assert lending.resolve([*chain, *apart]) == (chain[-1], *apart)
+    assert forwarding.resolve([*chain, *apart]) == (chain[-1], *apart)
 
 
 def test_as_many_are_remembered_as_told():
-    lending = Lending(remembered_max=2)
+    forwarding = CauseForwarding(remembered_max=2)
     for name in ("a", "b", "c"):
-        lending.lend(name, [f"cause of {name}"])
-    assert lending.resolve(["a"]) == ("a",)
+        forwarding.forward(name, [f"cause of {name}"])
+    assert forwarding.resolve(["a"]) == ("a",)
     for name in ("d", "e", "f"):
-        lending.note_written(name, ())
-    assert lending.resolve(["b", "c"]) == ("cause of b", "cause of c")
+        forwarding.note_written(name, ())
+    assert forwarding.resolve(["b", "c"]) == ("cause of b", "cause of c")
 
 
 def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
     many = tuple(f"{number:04}" for number in range(CAUSES_MAX))
-    implied = Lending(remembered_max=2)
+    implied = CauseForwarding(remembered_max=2)
     implied.note_written("a", many[:1])
     implied.note_written("b", ())
     assert implied.resolve([*many, "a"]) == (*many[1:], "a")
@@ -106,22 +104,22 @@ def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
 
 
 def test_causes_behind_the_oldest_one_named_are_not_looked_at():
-    lending = Lending()
+    forwarding = CauseForwarding()
     named = [f"b{number:04}" for number in range(CAUSES_MAX + 1)]
-    lending.note_written("a", (named[0],))
-    lending.note_written(named[1], ("a",))
-    assert lending.resolve(named) == tuple(named)
-    lending.note_written("c", (named[0],))
-    lending.note_written(named[1], ("c",))
-    assert lending.resolve(named) == tuple(named[1:])
+    forwarding.note_written("a", (named[0],))
+    forwarding.note_written(named[1], ("a",))
+    assert forwarding.resolve(named) == tuple(named)
+    forwarding.note_written("c", (named[0],))
+    forwarding.note_written(named[1], ("c",))
+    assert forwarding.resolve(named) == tuple(named[1:])
 
 
 def test_search_for_implied_causes_ends_after_four_thousand_steps():
-    lending = Lending()
+    forwarding = CauseForwarding()
     chain = [f"{number:06}" for number in range(6_000)]
     for before, event in pairwise(chain):
-        lending.note_written(event, (before,))
+        forwarding.note_written(event, (before,))
     apart = [f"a{number:04}" for number in range(CAUSES_MAX)]
     near, far = chain[-4_000], chain[0]
-    assert far in lending.resolve([far, chain[-1], *apart])
-    assert near not in lending.resolve([near, chain[-1], *apart])
+    assert far in forwarding.resolve([far, chain[-1], *apart])
+    assert near not in forwarding.resolve([near, chain[-1], *apart])

@@ -10,24 +10,136 @@ event is written once its action is applied, and names what the application read
 turns name turns alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from thence.sim.actions import Accepted, Action, Verdict
-from thence.sim.alterations import Alterations
+from thence.core.values.codec import CAUSES_MAX, Members
+from thence.core.values.vocabulary import SIM
+from thence.replica import new_id, now
+from thence.sim.agents import Accepted, Action, Verdict
 from thence.sim.checkpoints import Checkpoint
-from thence.sim.ledger import Ids
-from thence.sim.run_pieces import Emit, Pieces
-from thence.sim.stored_steps import StoredSteps
-from thence.sim.variables import Variable, own_copy
-from thence.sim.verbosity import VerbosityLevel
+from thence.sim.events import VerbosityLevel
+from thence.sim.ledger import Ids, Lineage
+from thence.sim.replay_input import Alterations, RecordedSteps
+from thence.sim.state import Variable, own_copy
+
+Emit = Callable[[Sequence[Members]], object]
+# so many of the last effective events are covered besides the ids that ask for a cover
+_EFFECTIVE_MAX = 4_096
+
+
+class EventBuffer:
+    """The events of a run that are built and not passed on to `emit` yet.
+
+    `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
+    again.
+    """
+
+    def __init__(self, simulation_id: str, emit: Emit, stored: RecordedSteps | None) -> None:
+        self.simulation_id = simulation_id
+        self.turn = 0
+        self.counts: dict[str, int] = {}
+        self.lineage = Lineage("")
+        self._emit = emit
+        self._stored = stored
+        self._ready: list[Members] = []
+        self._cover_id = ""
+        self._covered: set[str] = set()
+        self._effective: deque[str] = deque(maxlen=_EFFECTIVE_MAX)
+
+    def flush(self) -> None:
+        """Passes on what was built so far; raises RunDiverged if recorded events did not come."""
+        if self._ready:
+            if self._stored:
+                self._stored.check_done(self._ready)
+            ready, self._ready = self._ready, []
+            self._emit(ready)
+
+    def forget_covers(self) -> None:
+        """Starts a new chain of covers, as a run that is resumed here does."""
+        self._cover_id = ""
+        self._covered.clear()
+        self._effective.clear()
+
+    def cover(self, ids: Ids) -> str:
+        """Returns the id of a notice that stands for many causes.
+
+        The last such notice serves again if it covers all of them. Else a new one names that one,
+        the causes, and the effective events since: what is wide rests on most of them anyway, and
+        a notice for each wide set would outnumber the events
+        (docs/decisions/0047-one-chain-of-covers.md).
+        """
+        if not self._covered.issuperset(ids):
+            new_ids = dict.fromkeys((*ids, *self._effective))
+            names = [event_id for event_id in new_ids if event_id not in self._covered]
+            self._covered.update(names)
+            self._effective.clear()
+            if self._cover_id:
+                names.insert(0, self._cover_id)
+            while len(names) > CAUSES_MAX:
+                starts = range(0, len(names), CAUSES_MAX)
+                names = [self._notice(names[start : start + CAUSES_MAX]) for start in starts]
+            self._cover_id = self._notice(names)
+            self._covered.add(self._cover_id)
+        return self._cover_id
+
+    def uncovered(self, ids: Ids, provenance: Ids) -> Ids:
+        """Returns the ids without those that a cover in a provenance stands for."""
+        if self._cover_id not in provenance:
+            return ids
+        return tuple([event_id for event_id in ids if event_id not in self._covered])
+
+    def _begin_turn(self) -> None:
+        self.turn += 1
+        self.lineage.drop_older()
+
+    def _notice(self, causes: Iterable[str]) -> str:
+        named = tuple(causes)
+        _, members = SIM.notice("joined", {"count": len(named)}, {})
+        return self._add("SYSTEM", None, named, None, members["details"])
+
+    def _add(
+        self,
+        event_type: str,
+        agent: str | None,
+        causes: Ids,
+        step: str | None,
+        details: Mapping[str, Any],
+        **members: Any,
+    ) -> str:
+        if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
+            causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
+        event = Members(
+            new_id(),
+            event_type,
+            1,
+            now(),
+            causes,
+            simulation_id=self.simulation_id,
+            turn_number=self.turn,
+            agent_id=agent,
+            step=step,
+            details=details,
+            **members,
+        )
+        event_id = event.event_id
+        if self._stored is not None and (stored_id := self._stored.take(event)):
+            event_id = stored_id
+        else:
+            self._ready.append(event)
+        if event_type != "MILESTONE":
+            self.lineage.add(event_id, causes)
+        self.counts[event_type] = self.counts.get(event_type, 0) + 1
+        return event_id
+
 
 NOBODY = "-"
 # wider provenances are represented by a cover; all of today's figures of truth were measured with 8
 PROVENANCE_MAX = 8
 
 
-class Record(Pieces):
+class RunRecorder(EventBuffer):
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
@@ -40,7 +152,7 @@ class Record(Pieces):
         emit: Emit,
         alter: Mapping[str, object],
         level: VerbosityLevel = VerbosityLevel.DETAIL,
-        stored: StoredSteps | None = None,
+        stored: RecordedSteps | None = None,
     ) -> None:
         super().__init__(simulation_id, emit, stored)
         self.turn_id = ""
@@ -55,14 +167,14 @@ class Record(Pieces):
         self.last_end_id = self.start_id
         self.turn_has_causes = False
 
-    def restore(self, found: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
         self._ready.clear()
-        self.turn = found.turn
-        self.start_id = self.lineage.start_id = found.start_id
-        self.last_end_id = found.event_id
-        self.turn_has_causes = found.turn_has_causes
-        self.lineage.restore(found.lineage)
+        self.turn = checkpoint.turn
+        self.start_id = self.lineage.start_id = checkpoint.start_id
+        self.last_end_id = checkpoint.event_id
+        self.turn_has_causes = checkpoint.turn_has_causes
+        self.lineage.restore(checkpoint.lineage)
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
@@ -141,19 +253,20 @@ class Record(Pieces):
             self.write(accepted)
         return accepted
 
-    def write(self, accepted: Accepted, more: Iterable[str] = ()) -> Ids:
+    def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
         """Writes the event that represents an action, once, and returns what its effects name.
 
-        `more` are the causes of what its application read; those that came too late to be named
+        `causes` are the causes of what its application read; those that came too late to be named
         are returned with the event's id.
         """
         if not self.writes_decisions:
             return ()
         event_id = accepted.event_id
         if event_id:
-            later = [each for each in more if each not in accepted.causes and each != event_id]
+            earlier = {event_id, *accepted.causes}
+            later = [cause for cause in causes if cause not in earlier]
             return (event_id, *later)
-        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *more)))
+        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *causes)))
         write = self._action if self.writes_actions else self._decision
         accepted.event_id = write(
             accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
@@ -339,8 +452,8 @@ class Record(Pieces):
         step = self._step(_phase("act", attempt), agent, ordinal)
         return self._add("ACTION", agent, causes, step, details)
 
-    def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
-        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **more)
+    def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
+        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
 
     def _system(
         self,

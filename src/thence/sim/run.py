@@ -9,30 +9,70 @@ import traceback
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
 from thence.errors import RunDiverged, ThenceError
-from thence.sim.agents import BaseAgent
+from thence.sim.agents import BaseAgent, BaseValidator
+from thence.sim.calls import ComponentRef, OnWait, take_mark
 from thence.sim.checkpoints import with_causes, write_checkpoint
-from thence.sim.concurrency import Part, take_mark
 from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
+from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes
-from thence.sim.played_again import PlayedAgain
-from thence.sim.result import RunResult, Status, TurnProgress
+from thence.sim.replay_input import ReplayInput
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
-from thence.sim.run_settings import event_settings, read_config, run_config, with_changes, writer_of
-from thence.sim.scenario import AgentErrorPolicy
+from thence.sim.scenario import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
-from thence.sim.validator import BaseValidator
-from thence.sim.verbosity import VerbosityLevel
-from thence.sim.waits import OnWait
-from thence.sim.writer import WriteMode
+from thence.sim.writer import EventWriter, WriteMode, logger
+
+Status = Literal["completed", "failed", "interrupted"]
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a run, as result.json holds it.
+
+    `turns` counts complete turns, `events` the lines in the run's files; `dropped` and `failed`
+    count events without a line. `reason` is the reason of the end, `error` the failure, if any.
+    `final_state` is scope → name → value after the last complete turn. `altered` is step →
+    change for an altered run, else empty.
+    """
+
+    run_id: str
+    status: Status
+    turns: int
+    reason: str
+    events: int
+    dropped: int
+    failed: int
+    output_dir: Path
+    final_state: Mapping[str, Mapping[str, Any]]
+    error: str | None = None
+    altered: Mapping[str, Any] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the result as JSON values; `altered` is a member only of an altered run."""
+        members: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        if not self.altered:
+            del members["altered"]
+        return members
+
+
+class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a run, reported after each turn.
+
+    `counts` are the events so far by event_type, including those that the verbosity leaves out.
+    """
+
+    run_id: str
+    turn: int
+    max_turns: int
+    counts: Mapping[str, int]
+
 
 _INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
@@ -72,7 +112,7 @@ class SimulationOrchestrator:
         timeout_s: float | None = None,
         threads: int | None = None,
         checkpoint_interval: int | None = None,
-        again: PlayedAgain | None = None,
+        again: ReplayInput | None = None,
     ) -> None:
         scenario = read_config(config)
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
@@ -85,7 +125,7 @@ class SimulationOrchestrator:
         )
         self._components = make_components(self.config, agents, engine, validator)
         name = self.config.simulation.name
-        self._again = again or PlayedAgain(outcomes={}, altered={})
+        self._again = again or ReplayInput(outcomes={}, altered={})
         root = Path(settings.output_root)
         self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
         self.run_id: str = self.output_dir.name
@@ -104,7 +144,7 @@ class SimulationOrchestrator:
             settings,
             self.run_id,
             parent=self._again.parent,
-            given_as_objects=[kind for kind, each in objects.items() if each is not None],
+            given_as_objects=[kind for kind, component in objects.items() if component is not None],
         )
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
@@ -219,7 +259,7 @@ class SimulationOrchestrator:
         try:
             if self._again.checkpoint is not None and not simulation.history:
                 await simulation.restore(self._again.checkpoint)
-                simulation.record.checkpointed()
+                simulation.recorder.checkpointed()
             await simulation.play_turn()
             if self._again.folder is not None:  # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
@@ -248,7 +288,7 @@ class SimulationOrchestrator:
         """
         interval = self.config.simulation.checkpoint_interval
         lost = self.event_writer.failed_count
-        if not interval or (simulation.record.turn % interval and lost == self._lost_before):
+        if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         checkpoint = simulation.checkpoint()
         if checkpoint is None:
@@ -261,10 +301,10 @@ class SimulationOrchestrator:
                 raise ThenceError("could not write the checkpoint", cause="its turn has no end")
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
-        except (ThenceError, OSError) as error:
+        except ThenceError as error:
             _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
         else:
-            simulation.record.checkpointed()
+            simulation.recorder.checkpointed()
             self._lost_before = lost
 
     def _interrupt(self, simulation: Simulation, reason: str) -> None:
@@ -274,15 +314,15 @@ class SimulationOrchestrator:
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
         self.failure = error
-        part = take_mark(error) or Part("the run")
-        line = _error_line(error, part.component)
+        component = take_mark(error) or ComponentRef("the run")
+        line = _error_line(error, component.name)
         facts = {
             "error": line,
             "exception": type(error).__name__,
             "message": _message(error),
-            "component": part.component,
+            "component": component.name,
         }
-        simulation.record.failure(facts, part.causes(), part.agent)
+        simulation.recorder.failure(facts, component.causes(), component.agent)
         simulation.end(f"failed: {line}")
         self.event_writer.close()
         self._set_result(simulation, "failed", "a component failed", line)
@@ -305,8 +345,8 @@ class SimulationOrchestrator:
             altered=self._altered,
         )
         try:
-            write_result(self.output_dir, self.result)
-        except OSError as failure:
+            write_result(self.output_dir, self.result.to_dict())
+        except ThenceError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
 
@@ -315,9 +355,9 @@ class SimulationOrchestrator:
             self._on_turn(
                 TurnProgress(
                     run_id=self.run_id,
-                    turn=simulation.record.turn,
+                    turn=simulation.recorder.turn,
                     max_turns=self.config.simulation.max_turns,
-                    counts=dict(simulation.record.counts),
+                    counts=dict(simulation.recorder.counts),
                 )
             )
 
@@ -378,11 +418,85 @@ def _message(error: Exception) -> str:
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Warns of alterations that no event of a complete run took."""
-    if status == "completed" and simulation.record.alterations.unmet:
-        _warn("alteration_not_met", steps=sorted(simulation.record.alterations.unmet))
+    if status == "completed" and simulation.recorder.alterations.unmet:
+        _warn("alteration_not_met", steps=sorted(simulation.recorder.alterations.unmet))
 
 
 def _warn(event: str, **facts: object) -> None:
-    from thence.sim.log_messages import logger
-
     logger().warning(event, **facts)
+
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+    """Returns a scenario from a configuration, a mapping, a path or a name."""
+    if isinstance(scenario, SimulationConfig):
+        return scenario
+    if isinstance(scenario, Mapping):
+        return SimulationConfig.from_mapping(scenario)
+    return SimulationConfig.from_file(scenario)
+
+
+def with_changes(settings: _S, **values: Any) -> _S:
+    """Returns settings with the given values that are not None."""
+    changes = {name: value for name, value in values.items() if value is not None}
+    return msgspec.structs.replace(settings, **changes)
+
+
+def event_settings(
+    scenario: EventSettings,
+    output_root: str | Path | None,
+    verbosity: VerbosityLevel | str | None,
+    mode: WriteMode | str | None,
+    **others: object,
+) -> EventSettings:
+    """Returns the settings of a scenario's events with what the caller gave, if not None."""
+    return with_changes(
+        scenario,
+        output_root=None if output_root is None else str(output_root),
+        verbosity=None if verbosity is None else level_of(verbosity).name,
+        mode=None if mode is None else WriteMode(mode).value,
+        **others,
+    )
+
+
+def run_config(
+    config: SimulationConfig,
+    settings: EventSettings,
+    run_id: str,
+    *,
+    parent: Mapping[str, Any] | None,
+    given_as_objects: Sequence[str],
+) -> dict[str, Any]:
+    """Returns the content of config.json: the scenario as given, and the settings in force.
+
+    `parent` is the run that this one branches from; `given_as_objects` are the kinds of components
+    that the scenario did not make.
+    """
+    source = str(config.source) if config.source else None
+    content: dict[str, Any] = {
+        "run_id": run_id,
+        "source": source,
+        "simulation": msgspec.to_builtins(config.simulation),
+        "events": msgspec.to_builtins(settings),
+        "scenario": dict(config.given),
+    }
+    if given_as_objects:
+        content["given_as_objects"] = list(given_as_objects)
+    if parent is not None:
+        content["parent"] = dict(parent)
+    return content
+
+
+def writer_of(folder: Path, settings: EventSettings) -> EventWriter:
+    """Returns the writer of a run's events, whose id is the name of its folder."""
+    return EventWriter(
+        folder,
+        folder.name,
+        verbosity=level_of(settings.verbosity),
+        max_queue_size=settings.max_queue_size,
+        max_file_size=settings.max_file_size,
+        mode=settings.mode,
+        on_full=settings.on_full,
+    )

@@ -1,0 +1,415 @@
+"""A run that is read back from its folder: its settings, its result, its tables."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from thence.core.event import Event
+from thence.core.nearest import nearest
+from thence.core.query.filter import Names, names
+from thence.core.sentences.table import INTEGER_MAX
+from thence.errors import InvalidFilter, NotALog, NotRecorded
+from thence.replica import Log, open_log
+from thence.sim.events import TYPED, VerbosityLevel, level_of
+from thence.sim.state import GLOBAL
+from thence.sim.table import Kind, Table, Values, joined, kind_of
+
+Key = tuple[str, str]
+# a page of events is in memory at once
+_PAGE_EVENTS = 1_000
+_PAGE_EVENTS_MAX = 10_000
+_PAGE_BYTES = 8 * 1024 * 1024
+
+
+def open_run(path: str | Path) -> "RecordedRun":
+    """Opens the run in a folder for reading, while it grows as well as after its end.
+
+    Raises NotALog where there is no run of a simulation, ReadFailed.
+    """
+    return RecordedRun(path)
+
+
+class RecordedRun:
+    """The run in a folder, read back; nothing is appended. Close it, or use `with`.
+
+    `config` is the content of config.json, {} where there is none. `log` is the open log, with
+    `query`, `why` and `effects`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.folder = Path(path)
+        self.log: Log = open_log(self.folder, create=False)
+        if self.log.vocabulary.name != "sim":
+            kind = self.log.vocabulary.name
+            self.log.close()
+            raise NotALog(
+                "could not open the run",
+                place=self.folder,
+                cause=f"it is a {kind} log, no simulation's run",
+                hint="`thence sim list` lists the runs, `thence log` the events of any log",
+            )
+        self.config = read_object(self.folder / "config.json")
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run: the name that its folder got."""
+        return str(self.config.get("run_id") or self.folder.resolve().name)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The content of result.json; {} until the run's end, and after a kill."""
+        return read_object(self.folder / "result.json")
+
+    @property
+    def verbosity(self) -> VerbosityLevel | None:
+        """The verbosity of the run; None where config.json does not hold it."""
+        events = self.config.get("events")
+        try:
+            return level_of(events["verbosity"]) if isinstance(events, dict) else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def events(self, type: Names = None) -> Table:
+        """Returns the table of all events, or of those of one type or several.
+
+        A row is an event, in total order, with event_id, event_type, turn, step, agent,
+        timestamp, caused_by, and the details as columns of their own: variable, scope, old and
+        new of a STATE; decision_type, old and new of a DECISION; action_type and the members of
+        the payload of an ACTION. Raises NotRecorded for a type that the verbosity left out.
+        """
+        types = names("type", type)
+        for event_type in types:
+            self._check_recorded(event_type)
+        table = event_table(partial(self._read, types), types)
+        if not len(table):
+            self._warn_unknown(types)
+        return table
+
+    def variables(self, scope: Names = None, name: Names = None) -> Table:
+        """Returns the table of the variables' values after each complete turn.
+
+        A row is a turn, from 0, before the first; the columns are `turn` and
+        `<scope>/<name>` for each variable. `scope` and `name` choose among these, each one
+        text or several, `*` for any characters. Until result.json is written, only variables
+        that have changed are known. Warns if events with changes are missing. Raises
+        NotRecorded if the run's verbosity left out STATE events, InvalidFilter if no variable
+        fits.
+        """
+        scopes, chosen = names("scope", scope), names("name", name)
+        self._check_recorded("STATE")
+        count = self.log.query(type=VARIABLE_TYPES, limit=1).total
+        read: Callable[[], Iterator[Event]] = lambda: islice(  # noqa: E731
+            self._read(VARIABLE_TYPES), count
+        )
+        final_state = self.result.get("final_state")
+        final_state = final_state if isinstance(final_state, dict) else {}
+        history = read_history(read(), final_state)
+        if not history.initial and self.verbosity is None:
+            raise self._not_recorded("STATE", "the log holds none")
+        if history.gaps:
+            text = f"{history.gaps:,} changes follow on others that the log lacks, the first at"
+            text += f" {history.first_gap}; until there a variable stands at its last known value"
+            warnings.warn(text, stacklevel=2)
+
+        def selects(scope: str, name: str) -> bool:
+            return _fits(scope, scopes) and _fits(name, chosen)
+
+        keys = list(history.initial)
+        if (scopes or chosen) and not any(selects(*key) for key in keys):
+            raise _no_variable(scopes, chosen, keys)
+        return variable_table(read, history, selects)
+
+    def close(self) -> None:
+        """Closes the run's log."""
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self, types: Sequence[str]) -> Iterator[Event]:
+        """Yields the events of some types, of all without any, a page in memory at once."""
+        cursor, limit = None, _PAGE_EVENTS
+        while True:
+            page = self.log.query(type=types, limit=limit, cursor=cursor)
+            yield from page.events
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            size = sum(len(event.line) for event in page.events)
+            limit = max(1, min(_PAGE_EVENTS_MAX, _PAGE_BYTES * len(page) // max(1, size)))
+
+    def _check_recorded(self, event_type: str) -> None:
+        """Raises NotRecorded for a type above the run's verbosity; SYSTEM comes at any."""
+        written, typed = self.verbosity, TYPED.get(event_type)
+        if written is None or typed is None or event_type == "SYSTEM":
+            return
+        if typed.level > written:
+            raise self._not_recorded(event_type, f"it ran with verbosity {written.name}")
+
+    def _not_recorded(self, event_type: str, cause: str) -> NotRecorded:
+        return NotRecorded(
+            f"could not read {event_type} events of the run",
+            place=self.folder,
+            cause=cause,
+            hint=f"run it anew: thence sim run SCENARIO --verbosity {event_type}",
+        )
+
+    def _warn_unknown(self, types: Sequence[str]) -> None:
+        for event_type in types:
+            if event_type not in TYPED:
+                near = nearest(event_type, TYPED)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=3)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object that the run wrote; {} where there is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _fits(text: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(
+        text == pattern or fnmatchcase(text, pattern) for pattern in patterns
+    )
+
+
+def _no_variable(
+    scopes: Sequence[str], chosen: Sequence[str], keys: Sequence[Key]
+) -> InvalidFilter:
+    key, patterns, place = ("scope", scopes, 0)
+    if (scopes and any(_fits(scope, scopes) for scope, _ in keys)) or not scopes:
+        key, patterns, place = ("name", chosen, 1)
+    near = nearest(patterns[0], dict.fromkeys(variable[place] for variable in keys), likeness=0)
+    return InvalidFilter(
+        "could not choose variables",
+        key=key,
+        cause=f"no variable of the run has the {key} {', '.join(patterns)}",
+        hint=f"the nearest is {near[0]}" if near else "the run has no variables",
+    )
+
+
+COMMON: Mapping[str, Kind] = {
+    "event_id": "str",
+    "event_type": "str",
+    "turn": "int",
+    "step": "str",
+    "agent": "str",
+    "timestamp": "time",
+    "caused_by": "ids",
+}
+# the most columns of details; other members of such events stand together in the column "rest"
+COLUMNS_MAX = 1_000
+_REST = "rest"
+# the members of details that are maps of a user's own, and stand flat
+_SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
+_NAMES = {"variable_name": "variable", "old_value": "old", "new_value": "new"}
+_RENAMED = ("STATE", "DECISION")
+_ORDER = {"STATE": ("variable", "scope", "old", "new")}
+
+
+def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Table:
+    """Returns the table of the events that `read` yields, each time anew.
+
+    The columns of the given types that thence knows are there without any such event, too.
+    """
+    kinds: dict[str, Kind] = {
+        name: "none" for event_type in types for name in fixed_columns(event_type)
+    }
+    length = 0
+    for event in read():
+        length += 1
+        for name, value in flat_members(event):
+            if name in kinds:
+                kinds[name] = joined(kinds[name], kind_of(value))
+            elif len(kinds) < COLUMNS_MAX:
+                kinds[name] = kind_of(value)
+            else:
+                kinds[_REST] = "json"
+    kinds = {**COMMON, **kinds}
+
+    def rows() -> Iterator[Values]:
+        for event in read():
+            yield _row(event, kinds)
+
+    return Table(kinds, rows, length)
+
+
+def fixed_columns(event_type: str) -> tuple[str, ...]:
+    """Returns the columns that each event of a type has in its details."""
+    if event_type not in TYPED:
+        return ()
+    spread, is_renamed = _SPREAD.get(event_type), event_type in _RENAMED
+    names = [name for name in TYPED[event_type].fields if name != spread]
+    return _ORDER.get(event_type) or tuple(
+        _NAMES.get(name, name) if is_renamed else name for name in names
+    )
+
+
+def flat_members(event: Event) -> Iterator[tuple[str, Any]]:
+    """Yields the columns of an event's details with their values.
+
+    A member of a user's own map whose name another column has is named with its map:
+    `action_payload.step`.
+    """
+    kind = event.event_type
+    fixed = fixed_columns(kind)
+    spread, is_renamed = _SPREAD.get(kind), kind in _RENAMED
+    for key, value in event.payload.items():
+        name = _NAMES.get(key, key) if is_renamed else key
+        if name in fixed:
+            yield name, value
+        elif key == spread and isinstance(value, dict):
+            for inner, item in value.items():
+                is_taken = inner in COMMON or inner in fixed or inner == _REST
+                yield f"{spread}.{inner}" if is_taken else inner, item
+        else:
+            yield f"details.{name}" if name in COMMON or name == _REST else name, value
+
+
+def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
+    header = event.header
+    row = dict.fromkeys(columns)
+    row["event_id"] = header.event_id
+    row["event_type"] = header.event_type
+    turn = header.turn_number
+    row["turn"] = None if turn is None else max(-INTEGER_MAX, min(turn, INTEGER_MAX))
+    row["step"] = header.step
+    row["agent"] = header.agent_id
+    row["timestamp"] = header.timestamp
+    row["caused_by"] = header.caused_by
+    rest: dict[str, Any] = {}
+    for name, value in flat_members(event):
+        (row if name in columns else rest)[name] = value
+    if rest and _REST in columns:
+        row[_REST] = rest
+    return list(row.values())
+
+
+Selects = Callable[[str, str], bool]
+VARIABLE_TYPES = ("MILESTONE", "STATE")
+_TURN: Mapping[str, Kind] = {"turn": "int"}
+
+
+class Change(NamedTuple):
+    """A change of a variable, by scope and name."""
+
+    key: Key
+    old: Any
+    new: Any
+
+
+class History(NamedTuple):
+    """All that the STATE events of a run tell of its variables.
+
+    `initial` are the values before the first turn; `gaps` counts the changes whose old value is
+    not the last new one, since events between them are missing, `first_gap` names one's step.
+    """
+
+    initial: dict[Key, Any]
+    kinds: dict[Key, Kind]
+    turns: int
+    gaps: int
+    first_gap: str
+
+
+def read_history(events: Iterator[Event], final_state: Mapping[str, Any]) -> History:
+    """Reads the history of all variables; `final_state` is that of result.json, or empty."""
+    initial: dict[Key, Any] = {}
+    current: dict[Key, Any] = {}
+    kinds: dict[Key, Kind] = {}
+    turns = gaps = 0
+    first_gap = ""
+    for event, item in moments(events):
+        if not isinstance(item, Change):
+            turns += 1
+            continue
+        key, old, new = item
+        if key not in initial:
+            initial[key], kinds[key] = old, kind_of(old)
+        elif current[key] != old:
+            gaps += 1
+            first_gap = first_gap or event.step or event.event_id
+        current[key] = new
+        kinds[key] = joined(kinds[key], kind_of(new))
+    return History(*_in_order(initial, kinds, final_state), turns, gaps, first_gap)
+
+
+def variable_table(
+    read: Callable[[], Iterator[Event]], history: History, selects: Selects
+) -> Table:
+    """Returns the table of the variables that `selects` takes, by scope and name."""
+    keys = [key for key in history.initial if selects(*key)]
+    kinds: dict[str, Kind] = {**_TURN, **{"/".join(key): history.kinds[key] for key in keys}}
+
+    def rows() -> Iterator[Values]:
+        values = {key: history.initial[key] for key in keys}
+        for _, item in moments(read()):
+            if not isinstance(item, Change):
+                yield (item, *values.values())
+            elif item.key in values:
+                values[item.key] = item.new
+
+    return Table(kinds, rows, history.turns)
+
+
+def moments(events: Iterator[Event]) -> Iterator[tuple[Event, Change | int]]:
+    """Yields each change, and each turn's number after its last change, with an event of it.
+
+    The first turn is 0, before the first one that is played. A last turn that has begun, but
+    not ended, is left out: its changes are not complete.
+    """
+    turn, is_begun, last = 0, False, None
+    for event in events:
+        number = event.turn_number
+        if number is None:
+            continue
+        number = min(number, INTEGER_MAX)  # another tool may write any
+        if number > turn:
+            yield last or event, turn
+            turn, is_begun = number, False
+        last = event
+        details = event.payload
+        if event.event_type == "MILESTONE":
+            milestone = details.get("milestone_type")
+            is_begun = milestone == "turn_start" or (is_begun and milestone != "turn_end")
+            continue
+        scope, name = details.get("scope", GLOBAL), details.get("variable_name")
+        if isinstance(scope, str) and isinstance(name, str):
+            yield event, Change((scope, name), details.get("old_value"), details.get("new_value"))
+    if last is not None and not is_begun:
+        yield last, turn
+
+
+def _in_order(
+    initial: dict[Key, Any], kinds: dict[Key, Kind], final_state: Mapping[str, Any]
+) -> tuple[dict[Key, Any], dict[Key, Kind]]:
+    """Returns values and kinds in the order of the scenario, with what never changed.
+
+    Without a final state the scenario's order is not known: then globals come first, then places.
+    """
+    final = {
+        (scope, name): value
+        for scope, variables in final_state.items()
+        if isinstance(variables, Mapping)
+        for name, value in variables.items()
+    }
+    others = sorted((key for key in initial if key not in final), key=lambda key: rank(key[0]))
+    values = {key: initial.get(key, final.get(key)) for key in (*final, *others)}
+    return values, {key: kinds.get(key) or kind_of(value) for key, value in values.items()}
+
+
+def rank(scope: str) -> int:
+    """Returns the place of a scope: globals, then places, then agents."""
+    return 0 if scope == GLOBAL else 1 if scope.startswith("place/") else 2

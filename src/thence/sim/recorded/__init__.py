@@ -1,1 +1,0 @@
-"""Runs that are read back from their folders."""
