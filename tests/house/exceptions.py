@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34427, 189),
+    "inner": (34382, 188),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -20,7 +20,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "answers": 7,
     "cli": 53,
     "context": 1,
-    "core": 88,
+    "core": 86,
     "index": 121,
     "inspection": 3,
     "log": 126,
