@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from thence.errors import OutcomeFailed, ThenceError
-from thence.sim.config import SimulationConfig
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.outcomes import RecordedOutcome
+from thence.sim.outcomes import Key, RecordedOutcome
+from thence.sim.scenario import SimulationConfig
 from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
 from thence.sim.streams import stream
 
@@ -221,38 +221,37 @@ class RecordedView:
         and the messages to it. Raises OutcomeFailed where the call raises an error, and where the
         recorded one did; InvalidEvent for values that JSON can't hold.
         """
-        outcomes = self.ledger.outcomes
-        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
-        outcome = outcomes.known(key)
+        key, outcome = self._recorded(request)
         if outcome is None:
             try:
                 value = call()
             except Exception as error:  # door: a failure is an outcome too
-                outcome = outcomes.record(key, error=_named(error))
-                raise _failed(outcome) from error
-            outcome = outcomes.record(key, value)
-        if outcome.error is not None:
-            raise _failed(outcome)
-        return outcome.value
+                raise self._failure(key, error) from error
+            outcome = self.ledger.outcomes.record(key, value)
+        return _value_of(outcome)
 
     async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
         """Returns what `call` answers once it is awaited, as `outcome` does.
 
         Raises OutcomeFailed and InvalidEvent as `outcome` does.
         """
-        outcomes = self.ledger.outcomes
-        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
-        outcome = outcomes.known(key)
+        key, outcome = self._recorded(request)
         if outcome is None:
             try:
                 value = await call()
             except Exception as error:  # door: a failure is an outcome too
-                outcome = outcomes.record(key, error=_named(error))
-                raise _failed(outcome) from error
-            outcome = outcomes.record(key, value)
-        if outcome.error is not None:
-            raise _failed(outcome)
-        return outcome.value
+                raise self._failure(key, error) from error
+            outcome = self.ledger.outcomes.record(key, value)
+        return _value_of(outcome)
+
+    def _recorded(self, request: object) -> tuple[Key, RecordedOutcome | None]:
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        return key, outcomes.known(key)
+
+    def _failure(self, key: Key, error: Exception) -> OutcomeFailed:
+        """Records the failure of a call and returns the error for it."""
+        return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
@@ -321,8 +320,10 @@ class RecordedState(RecordedView):
         return self.ledger.state(self.turn).replace(changes)
 
 
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _value_of(outcome: RecordedOutcome) -> Any:
+    if outcome.error is not None:
+        raise _failed(outcome)
+    return outcome.value
 
 
 def _failed(outcome: RecordedOutcome) -> OutcomeFailed:

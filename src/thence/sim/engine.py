@@ -9,10 +9,10 @@ from typing import Any, final
 from thence.errors import ThenceError
 from thence.sim.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
 from thence.sim.calls import ComponentRef, mark_error
-from thence.sim.config import SimulationConfig
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.recorder import NOBODY, RunRecorder
 from thence.sim.roster import Roster, RosterChange
+from thence.sim.scenario import SimulationConfig
 from thence.sim.state import IMMUTABLE, State, own_copy
 from thence.sim.writer import logger
 

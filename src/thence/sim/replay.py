@@ -20,7 +20,6 @@ from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import OnWait
 from thence.sim.checkpoints import Checkpoint, read_checkpoints
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
 from thence.sim.outcomes import Outcomes, read_outcomes
@@ -29,7 +28,8 @@ from thence.sim.replay_input import RecordedSteps, ReplayInput
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
-from thence.sim.scenario import EventSettings, RunSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import EventSettings, RunSettings
 from thence.sim.simulation import Simulation
 from thence.sim.writer import logger
 

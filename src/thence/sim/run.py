@@ -17,7 +17,6 @@ from thence.errors import RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import ComponentRef, OnWait, take_mark
 from thence.sim.checkpoints import with_causes, write_checkpoint
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
@@ -25,7 +24,8 @@ from thence.sim.outcomes import Outcomes
 from thence.sim.replay_input import ReplayInput
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
-from thence.sim.scenario import AgentErrorPolicy, EventSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
 from thence.sim.writer import EventWriter, WriteMode, logger

@@ -7,9 +7,9 @@ import msgspec
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.roster import check_name
+from thence.sim.scenario import SimulationConfig
 
 
 class Components(msgspec.Struct, frozen=True):

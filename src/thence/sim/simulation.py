@@ -13,7 +13,6 @@ from thence.errors import ThenceError
 from thence.sim.agents import RecordedState
 from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, VerbosityLevel, event_of
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Outcomes
@@ -21,7 +20,8 @@ from thence.sim.recorder import Emit, RunRecorder
 from thence.sim.replay_input import RecordedSteps
 from thence.sim.roster import Roster
 from thence.sim.run_components import Components, component_states, restore_components
-from thence.sim.scenario import TerminationSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.state import State, StateHistory
 from thence.sim.turn import Turn, TurnContext, policy_of
 

@@ -28,12 +28,12 @@ from thence.sim.agents import (
     Verdict,
 )
 from thence.sim.calls import Caller, CallFailure, ComponentRef, TimeoutOf, mark_error
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine, View, Writes, WriteScope, record_returned
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.recorder import RunRecorder
 from thence.sim.roster import Roster, RosterChange
-from thence.sim.scenario import AgentErrorPolicy
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import AgentErrorPolicy
 from thence.sim.state import State
 
 # an error's text in an event, which names the component's problem and is no transcript

@@ -64,10 +64,12 @@ def _recovered(facts: _Facts) -> str:
 
 
 def _gap(facts: _Facts) -> str:
-    end = "of an earlier writer {} lost when it ended"
-    if facts.number("count") is None:
-        return "an unknown number of queued events " + end.format("may have been")
-    return f"up to {facts.count('count', 'queued event')} {end.format(facts.verb('count'))}"
+    if facts.number("count") is not None:  # older versions counted
+        events = facts.count("count", "queued event")
+        return f"up to {events} of an earlier writer {facts.verb('count')} lost when it ended"
+    last, node = facts.number("durable_seq"), facts.text("node_id", " of node ")
+    behind = "" if last is None else f"; its last durable event is {last:,}{node}"
+    return f"events that an earlier writer had queued may have been lost when it ended{behind}"
 
 
 def _torn(facts: _Facts) -> str:
