@@ -10,7 +10,7 @@ from thence.core.values.codec import parse
 from thence.core.values.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, WORK
 
 ID = "01KAG0QV3J0000000144SGTKJP"
-GAP = "an unknown number of queued events of an earlier writer may have been lost when it ended"
+GAP = "events that an earlier writer had queued may have been lost when it ended"
 
 
 def said(event_type, details, **members):

@@ -26,12 +26,13 @@ def _recovered(facts: Mapping[str, Any]) -> str:
 
 
 def _gap(facts: Mapping[str, Any]) -> str:
-    number = facts.get("count")
-    end = "of an earlier writer {} lost when it ended"
-    if not _is_number(number):
-        return "an unknown number of queued events " + end.format("may have been")
-    events, were = _counted(number, "queued event")
-    return f"up to {events} {end.format(were)}"
+    if _is_number(facts.get("count")):  # older versions counted
+        events, were = _counted(facts.get("count"), "queued event")
+        return f"up to {events} of an earlier writer {were} lost when it ended"
+    last = facts.get("durable_seq")
+    node = f" of node {shown(facts['node_id'])}" if facts.get("node_id") else ""
+    behind = f"; its last durable event is {last:,}{node}" if _is_number(last) else ""
+    return f"events that an earlier writer had queued may have been lost when it ended{behind}"
 
 
 def _torn(facts: Mapping[str, Any]) -> str:
