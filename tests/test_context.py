@@ -11,6 +11,8 @@ import pytest
 import thence
 from thence.context import current_blocks, current_causes
 from thence.errors import InvalidEvent
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK
 
 A, B = "0" * 25 + "A", "0" * 25 + "B"
 
@@ -279,3 +281,101 @@ def test_block_decorates_functions_and_is_entered_once_at_a_time(log):
     with (block := thence.because(B)), pytest.raises(InvalidEvent, match="entered already"), block:
         pass
     assert log.append("t").caused_by == ()
+
+
+@pytest.fixture
+def strict(tmp_path):
+    with thence.open(tmp_path / "strict", strict_causes=True) as opened:
+        yield opened
+
+
+@contextmanager
+def nothing_written(log):
+    """Holds the append lock, so that what is emitted meanwhile stays queued."""
+    lock = AppendLock(OS_DISK, log.folder / ".thence" / "lock")
+    lock.acquire()
+    yield
+    lock.close()
+
+
+STRICT_DOORS = {
+    "append": lambda log: log.append("t", caused_by=A),
+    "append_many": lambda log: log.append_many([{"event_type": "t", "caused_by": A}]),
+    "append_async": lambda log: asyncio.run(log.append_async("t", caused_by=A)),
+    "emit": lambda log: log.emit("t", caused_by=A),
+    "because": lambda log: thence.because(A)(log.append)("t"),
+    "step": lambda log: thence.because(A)(thence.step("t", log=log)(lambda: None))(),
+}
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("door", STRICT_DOORS)
+def test_strict_log_refuses_a_cause_that_is_nowhere_and_appends_nothing(door, strict):
+    with pytest.raises(InvalidEvent) as refusal:
+        STRICT_DOORS[door](strict)
+    assert A in refusal.value.cause
+    assert (refusal.value.place, bool(refusal.value.hint)) == ("field caused_by", True)
+    strict.flush()
+    assert strict.events() == []
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("door", STRICT_DOORS)
+def test_log_that_is_not_strict_takes_it_and_verify_tells_that_it_is_missing(door, log):
+    STRICT_DOORS[door](log)
+    log.flush()
+    (finding,) = log.verify().findings
+    assert (finding.code, finding.severity) == ("cause_missing", "noted")
+    assert A in finding.reason
+
+
+def test_strict_log_takes_what_is_queued_in_it_and_what_other_processes_have_appended(strict):
+    strict.append("ready")
+    with ThreadPoolExecutor(1) as pool, nothing_written(strict):
+        first = strict.emit("first")
+        second = pool.submit(strict.emit, "second", caused_by=first).result()
+    with thence.open(strict.folder) as other:
+        foreign = other.append("elsewhere")
+    third = strict.append("third", caused_by=[foreign, second])
+    assert third.caused_by == (foreign.event_id, second)
+    assert not strict.verify().findings
+
+
+def test_strict_log_does_not_take_what_its_full_queue_dropped(tmp_path):
+    with thence.open(tmp_path, strict_causes=True, max_queue_size=1, on_full="drop") as strict:
+        strict.append("ready")
+        with nothing_written(strict):
+            ids = [strict.emit("t") for _ in range(20_000)]
+        assert strict.dropped_count
+        strict.flush()
+        held = {event.event_id for event in strict.read()}
+        dropped = next(event_id for event_id in ids if event_id not in held)
+        with pytest.raises(InvalidEvent, match=dropped):
+            strict.append("effect", caused_by=dropped)
+
+
+def test_strict_log_looks_up_what_it_appended_long_ago(tmp_path):
+    with thence.open(tmp_path, strict_causes=True, max_queue_size=1) as strict:
+        first = strict.append("first")
+        for _ in range(30):
+            strict.append_many([{"event_type": "t"}] * 1_000)
+        assert first.event_id not in strict._strict._newer | strict._strict._older
+        assert strict.append("last", caused_by=first).caused_by == (first.event_id,)
+
+
+def test_events_of_one_strict_append_name_each_other(strict):
+    ids = [thence.replica.new_id() for _ in range(2)]
+    strict.append_many(
+        [thence.NewEvent("a", event_id=ids[0]), thence.NewEvent("b", caused_by=ids[0])]
+    )
+    assert not strict.verify().findings
+
+
+def test_strict_log_takes_causes_that_other_logs_hold_and_hand_on(strict, log, monkeypatch):
+    with thence.step("outer", log=log) as outer:
+        assert strict.append("inner").external_causes
+    handed_on = log.environment(outer)
+    monkeypatch.setenv("THENCE_CAUSE", handed_on["THENCE_CAUSE"])
+    with thence.open(strict.folder, strict_causes=True) as received:
+        assert received.append("t").caused_by == (outer.event_id,)
+        assert not received.verify().findings

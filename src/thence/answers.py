@@ -31,8 +31,8 @@ from thence.log.storage.segment import own_folder, segments
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.query.where import Condition
-    from thence.index.file.build_costs import Builds
     from thence.index.file.database import Index
+    from thence.index.file.keeper import Builds
     from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
     from thence.log.storage.findings import Verification
     from thence.log.write.relaying import Held, Number

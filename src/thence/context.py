@@ -12,8 +12,9 @@ left: the leaving may happen in another context.
 import contextlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -33,6 +34,8 @@ from thence.log.write.notice import warn
 # inspect.CO_GENERATOR and inspect.CO_ASYNC_GENERATOR
 _GENERATOR_FLAGS = 0x20 | 0x200
 _CONTEXTLIB = vars(contextlib)
+# more than a batch holds that the committer has in hand beside the queue
+_IN_HAND_EVENTS_MAX = 10_000
 
 
 class CauseScope:
@@ -117,14 +120,14 @@ def current_causes() -> tuple[str, ...]:
         return ()
     if blocks[-1].frame is None and not blocks[-1].is_left:
         return blocks[-1].causes
-    return next((found.causes for found in _counting()), ())
+    return next((block.causes for block in _counting()), ())
 
 
 def current_step() -> "OpenStep | None":
     """Returns the innermost open step around the caller, None if there is none."""
     if not _blocks.get():
         return None
-    return next((found.step for found in _counting() if found.step is not None), None)
+    return next((block.step for block in _counting() if block.step is not None), None)
 
 
 def because(*causes: Causes) -> "Because":
@@ -194,6 +197,40 @@ class OpenStep(NamedTuple):
     outer: "OpenStep | None"
     process: int
     begun_ns: int
+
+
+class StrictCauses:
+    """The refusal of causes that a log does not hold.
+
+    The ids of the events that the opening has appended or queued last are kept, at least as many
+    as its queue and a batch in hand have. They are safe from threads and signal handlers without
+    a lock: at worst an id is forgotten early, and then looked up by `holds`.
+    """
+
+    def __init__(self, folder: Path, holds: Callable[[str], bool], queue_events_max: int) -> None:
+        self._folder = folder
+        self._holds = holds
+        self._kept_min = queue_events_max + _IN_HAND_EVENTS_MAX
+        self._newer: set[str] = set()
+        self._older: set[str] = set()
+
+    def note(self, event_ids: Iterable[str]) -> None:
+        """Notes events that are durable or queued."""
+        self._newer.update(event_ids)
+        if len(self._newer) > self._kept_min:
+            self._older, self._newer = self._newer, set()
+
+    def check(self, causes: Iterable[str]) -> None:
+        """Raises InvalidEvent for the first of these ids that no event has."""
+        for cause in causes:
+            if cause in self._newer or cause in self._older or self._holds(cause):
+                continue
+            raise InvalidEvent(
+                "could not name a cause",
+                place="field caused_by",
+                cause=f"no event of {self._folder} has the id {cause}",
+                hint="append that event first, or open the log without strict_causes",
+            )
 
 
 class Origin:

@@ -8,16 +8,16 @@ no lock of the log; a large log gets an index (`thence.answers`). A host imports
 ids, times and the disk from here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.context import Origin, current_causes
+from thence.context import Origin, StrictCauses, current_causes
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
@@ -32,7 +32,7 @@ from thence.core.values.new_event import (
 )
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
+from thence.errors import OutcomeUnknown
 from thence.failures import ends_in_hand
 from thence.log.read.opening import (
     check_bounds,
@@ -46,7 +46,7 @@ from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import OS_DISK as OS_DISK
 from thence.log.storage.disk import Disk as Disk
 from thence.log.storage.disk import Durability, durability_on, variable, wall_ns
-from thence.log.storage.disk_errors import poisoned_error, retry_error
+from thence.log.storage.disk_errors import poisoned_error
 from thence.log.storage.process_state import CLOSE_S, new_nonce
 from thence.log.storage.process_state import new_id as new_id
 from thence.log.storage.process_state import now as now
@@ -61,6 +61,7 @@ from thence.log.write.drafting import Drafting, join
 from thence.log.write.notice import NoticeMaker
 from thence.log.write.notice import guarded as guarded
 from thence.log.write.notice import warn as warn
+from thence.log.write.retrying import with_retry
 from thence.log.write.writer import Report, SegmentWriter
 from thence.redact_settings import RedactSettings, read_redact_settings
 
@@ -80,8 +81,6 @@ Ids = tuple[str, ...]
 HostEncoder = Callable[[E, Ids, Ids], Draft]
 # takes events with their causes, and returns those that were dropped
 HostAppender = Callable[[Sequence[tuple[E, Ids]]], list[E]]
-# the errors of an append that was refused while it waited in the queue
-_NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 
 
 class LogOptions(TypedDict, total=False):
@@ -90,7 +89,8 @@ class LogOptions(TypedDict, total=False):
     A file that has reached `max_file_size` bytes is rotated. `report` is called with a word and
     facts when events are dropped, refused, lost or resumed; `context` holds members for notices.
     With `nonces`, and in each log that is synced, events get the member `nonce`. `redact` are the
-    settings of masking, where the host has read them.
+    settings of masking, where the host has read them. `strict_causes` is for events that the host
+    does not encode.
     """
 
     max_queue_size: int
@@ -100,6 +100,7 @@ class LogOptions(TypedDict, total=False):
     context: Mapping[str, Any]
     nonces: bool
     redact: RedactSettings
+    strict_causes: bool
 
 
 def open_log(
@@ -109,6 +110,7 @@ def open_log(
     max_queue_size: int = QUEUE_EVENTS_MAX,
     on_full: OnFull = "block",
     max_file_size: int = FILE_BYTES_MAX,
+    strict_causes: bool = False,
 ) -> "Log":
     """Opens the log in a folder, made if missing and `create` is true.
 
@@ -116,7 +118,10 @@ def open_log(
     At most `max_queue_size` emitted events wait for the disk; then `emit` blocks, or with
     `on_full="drop"` drops, counts and reports. A file that has reached `max_file_size` bytes is
     rotated. The cause that THENCE_CAUSE names (see `environment`) is around all appends, as a
-    `because` block would be. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
+    `because` block would be. With `strict_causes` a cause is refused by InvalidEvent that neither
+    the log nor its queue has, nor an event of the same append; each that this opening has not
+    written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
+    are missing. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
     InvalidEvent for a bound below 1, and AppendFailed for a new log.
     """
     return open_host_log(
@@ -126,6 +131,7 @@ def open_log(
         max_queue_size=max_queue_size,
         on_full=on_full,
         max_file_size=max_file_size,
+        strict_causes=strict_causes,
     )
 
 
@@ -160,6 +166,7 @@ class Log:
         received: str | None = None,
         nonces: bool = False,
         redact: RedactSettings | None = None,
+        strict_causes: bool = False,
         disk: Disk = OS_DISK,
     ) -> None:
         check_bounds(folder, on_full, max_queue_size, max_file_size)
@@ -177,6 +184,9 @@ class Log:
         self._drafting = Drafting(vocabulary, self._notice, folder, self._has_nonces)
         self._origin = Origin(
             received, self._writer.numbers.witness, partial(known_info, disk, folder)
+        )
+        self._strict = (
+            StrictCauses(folder, self.answers.holds, max_queue_size) if strict_causes else None
         )
         self._is_prepared = self._is_ready = False
         self._relay: Relay | None = None
@@ -302,7 +312,7 @@ class Log:
         self._committer.join(waiting)
         try:
             await future
-            return self._last(waiting.result())
+            return self._done(drafts, self._last(waiting.result()))
         except OutcomeUnknown as unknown:
             raise with_retry(unknown, self._writer, drafts, self._last) from unknown.__cause__
         finally:
@@ -330,7 +340,8 @@ class Log:
         event_id = new_id()
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         for draft in self._drafted(new):
-            self._committer.put(draft)
+            if self._committer.put(draft) and self._strict is not None:
+                self._strict.note((draft.event_id,))
         return event_id
 
     def host_appender(
@@ -451,7 +462,7 @@ class Log:
         """
         return self.answers.find(text)
 
-    def query(self, **asked: "Unpack[PageQuery]") -> "Page":
+    def query(self, **keys: "Unpack[PageQuery]") -> "Page":
         """Returns a page of the events that match a filter, in total order.
 
         type, actor, subject, stream, since, until, turn and where are a filter, as
@@ -459,7 +470,7 @@ class Log:
         `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
         Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
         """
-        return self.answers.warned(**asked)
+        return self.answers.warned(**keys)
 
     def why(self, event: Cause) -> "Why":
         """Returns the causes of an event, or of what `find` takes; raises what `find` raises.
@@ -477,12 +488,12 @@ class Log:
         """Returns the first events that neither caused an event nor were caused by it."""
         return self.answers.concurrent_with(event, limit)
 
-    def common_cause(self, a: Cause, b: Cause, *more: Cause) -> Event | None:
+    def common_cause(self, a: Cause, b: Cause, *others: Cause) -> Event | None:
         """Returns the latest event that all of these go back to, None if they share none.
 
         An event and its effect have the event in common. Raises EventNotFound.
         """
-        return self.answers.common_cause(a, b, *more)
+        return self.answers.common_cause(a, b, *others)
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
@@ -549,10 +560,22 @@ class Log:
         self._prepare()
         self._is_ready = True
 
-    def _drafted(self, new: NewEvent, heads: tuple[str, ...] | None = None) -> list[Draft]:
+    def _done(self, drafts: Sequence[Draft], result: T) -> T:
+        """Notes events that are durable or queued, where causes are strict; returns the result."""
+        if self._strict is not None:
+            self._strict.note(draft.event_id for draft in drafts)
+        return result
+
+    def _drafted(
+        self,
+        new: NewEvent,
+        heads: tuple[str, ...] | None = None,
+        together: Collection[str | None] = (),
+    ) -> list[Draft]:
         """Returns the draft of an event, behind the notices that its causes need.
 
-        `heads` are those of what it is about, where they are known and to be named.
+        `heads` are those of what it is about, where they are known and to be named, `together` the
+        ids of the events of the same append.
         """
         if self.vocabulary.adds_subject_heads and heads is None:
             return self._drafted_together((new,))[0]
@@ -564,16 +587,20 @@ class Log:
         if heads:
             causes = (*causes, *heads)
         external = self._origin.external(causes, ends) if causes else ()
+        if self._strict is not None:
+            elsewhere = {text.partition("@")[0] for text in external}
+            self._strict.check({*causes}.difference(elsewhere, together))
         return self._drafting.draft(new, causes, external)
 
     def _drafted_together(self, events: Sequence[NewEvent]) -> tuple[list[Draft], list[int]]:
         """Drafts events of one append; returns at which place each stands too."""
         heads = self._heads_of(events) if self.vocabulary.adds_subject_heads else {}
+        together = {new.event_id for new in events}
         drafts: list[Draft] = []
         places: list[int] = []
         for new in events:
             about = self._drafting.subject(new) if heads else None
-            drafts += self._drafted(new, heads[about] if about else ())
+            drafts += self._drafted(new, heads[about] if about else (), together)
             places.append(len(drafts) - 1)
             if about:
                 heads[about] = (drafts[-1].event_id,)
@@ -613,51 +640,12 @@ class Log:
         """Commits drafts, in one piece, and returns the caller's conversion of their lines."""
         try:
             if condition is None and len(drafts) == 1:
-                return shape([self._committer.append(drafts[0], timeout_s)])
-            return shape(self._committer.append_all(drafts, timeout_s, condition))
+                lines = [self._committer.append(drafts[0], timeout_s)]
+            else:
+                lines = self._committer.append_all(drafts, timeout_s, condition)
+            return self._done(drafts, shape(lines))
         except OutcomeUnknown as unknown:
             raise with_retry(unknown, self._writer, drafts, shape) from unknown.__cause__
 
     def _last(self, lines: Sequence[bytes]) -> Event:
         return Event(lines[-1][:-1], None, self.vocabulary)
-
-
-def _retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
-    """Returns the lines of events once each is on the device exactly once; uses a new writer.
-
-    Events that are in the log are synced, the others are appended with new numbers. Raises
-    OutcomeUnknown when the retry fails too.
-    """
-    successor = writer.successor()
-    waiting = Waiting(drafts)
-    named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
-    try:
-        waiting.outcomes, error = successor.write(drafts, WAIT_S, named)
-        successor.sync(waiting.outcomes)
-    finally:
-        successor.close()
-    if error is not None:
-        raise retry_error(writer.folder, error) from error
-    return waiting.result()
-
-
-def with_retry(
-    unknown: OutcomeUnknown,
-    writer: SegmentWriter,
-    drafts: Sequence[Draft],
-    shape: Callable[[list[bytes]], object],
-) -> OutcomeUnknown:
-    """Adds the retry to an error, which it returns; `shape` turns the lines into a result."""
-    again = unknown.resume or (lambda: _retry(writer, drafts))
-
-    def resume() -> object:
-        try:
-            try:
-                return shape(cast(list[bytes], again()))
-            except _NOT_APPENDED:
-                return shape(_retry(writer, drafts))
-        except OutcomeUnknown as another:
-            raise with_retry(another, writer, drafts, shape) from another.__cause__
-
-    unknown.resume = resume
-    return unknown

@@ -19,7 +19,17 @@ from thence.cli.commands.doctor import PACKAGES
 
 ON_MACHINE = ["python", "platform", "packages"]
 ON_FOLDER = ["filesystem", "space", "file_limit", "writable", "locks", "sync", "links"]
-ON_LOG = ["log", "segments", "tail", "quarantine", "identity", "openings", "lock", "clock"]
+ON_LOG = [
+    "log",
+    "segments",
+    "tail",
+    "quarantine",
+    "identity",
+    "openings",
+    "lock",
+    "clock",
+    "causes",
+]
 HOLD = """
 import fcntl, sys
 lock = open(sys.argv[1], "a")
@@ -99,7 +109,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
     assert max(map(len, fine.lines)) <= 80
     for name in ON_MACHINE + ON_FOLDER + ON_LOG:
         assert len(re.findall(rf"^ok      {name:<10}  \S", fine.out, re.MULTILINE)) == 1
-    assert fine.lines[-1] == "ok: 18 checks, on the log orders; `thence verify` reads every line"
+    assert fine.lines[-1] == "ok: 19 checks, on the log orders; `thence verify` reads every line"
     with (tmp_path / "orders" / "events.jsonl").open("ab") as file:
         file.write(b'{"event_id":"torn')
     torn = thence("doctor", "--log", "orders", cwd=tmp_path)
@@ -108,7 +118,7 @@ def test_text_is_a_line_a_check_with_a_hint_under_each_that_fails(tmp_path, orde
         "\nnot ok  tail        the last line of events.jsonl is unfinished, 17 bytes\n" in torn.out
     )
     assert "\n                    next: the next append moves it aside" in torn.out
-    assert torn.lines[-1].startswith("not ok: 1 of 18 checks, on the log orders; ")
+    assert torn.lines[-1].startswith("not ok: 1 of 19 checks, on the log orders; ")
 
 
 def test_folder_without_a_log_is_looked_at(tmp_path):
@@ -306,7 +316,7 @@ def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (1, ["openings"])
     detail = by_name(ended)["openings"]["detail"]
-    assert detail.startswith("0 open for appending, 1 ended without closing; up to ")
+    assert detail.startswith("0 open for appending, 1 ended without closing; what 1 of them had")
     assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
 
 
@@ -396,3 +406,17 @@ def test_doctor_looks_while_others_write(tmp_path, orders):
     assert writer.returncode == 0
     assert thence("verify", "--log", "orders", cwd=tmp_path).code == 0
     assert not [name for name in os.listdir(tmp_path / "orders" / ".thence") if "doctor" in name]
+
+
+def test_causes_that_no_event_has_are_counted_and_are_no_damage(tmp_path, orders):
+    assert "all that are named are here" in by_name(doctor(tmp_path))["causes"]["detail"]
+    with package.open(tmp_path / "orders") as log:
+        effect = log.append("effect", caused_by=["0" * 26, "0" * 25 + "1"])
+    ended = doctor(tmp_path)
+    assert ended.code == 0
+    detail = by_name(ended)["causes"]["detail"]
+    assert detail.startswith("2 that no event here has")
+    assert effect.event_id in detail
+    with package.open(tmp_path / "orders") as log:
+        log.append_many([{"event_type": "large", "payload": {"text": "x" * 500_000}}] * 9)
+    assert "thence verify" in by_name(doctor(tmp_path))["causes"]["detail"]

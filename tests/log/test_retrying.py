@@ -14,8 +14,8 @@ from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import DiskError
 from thence.log.write.notice import NoticeMaker, warn
+from thence.log.write.retrying import with_retry
 from thence.log.write.writer import SegmentWriter
-from thence.replica import with_retry
 
 
 def writer_of(folder, disk=OS_DISK):

@@ -69,6 +69,15 @@ def test_one_number_in_two_features_and_projects_are_different_packages():
     assert board.conflicts == ()
 
 
+@pytest.mark.parametrize("aggregate_type", ["Feature", "FeatureSpec"])
+def test_line_of_another_tool_is_about_the_feature_that_it_is_filed_under(aggregate_type):
+    members = {"aggregate_type": aggregate_type, "aggregate_id": SLUG, "feature_slug": None}
+    line = work_event("FeatureCreated", {"feature_number": "28"}, **members)
+    board = fold([line])
+    assert list(board.features) == [SLUG]
+    assert board.passed_over == ()
+
+
 def test_events_under_another_id_of_the_project_belong_to_it():
     clone = planned()
     claim = {"wp_id": "WP01", "previous_status": "planned", "new_status": "doing"}

@@ -1,6 +1,6 @@
 """The condition of a log, checked by its small files and the ends of its large ones.
 
-Nothing is written. `thence.log.check.verify` reads every line; this reads a few.
+Nothing is written. Of a large log a few lines are read; `thence.log.check.verify` reads every one.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from thence.core.sentences.event_sentences import short_id
 from thence.core.values.codec import LINE_BYTES_MAX, BadLine, parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.inspection.health import Check, checked, clock
-from thence.log.crash.openings import openings
+from thence.log.check.verify import verify
+from thence.log.crash.sessions import session_records
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.storage.identity import is_own, known_node_id, read_info
@@ -23,20 +24,22 @@ _LOOKS = 3
 _PAUSE_S = 0.01
 _TAIL_BYTES_MAX = 2 * LINE_BYTES_MAX
 _UNTOLD = ".untold"
+_READ_WHOLE_BYTES_MAX = 4 * 1024 * 1024
 
 
 def log_checks(disk: Disk, folder: Path) -> list[Check]:
     """Checks a log as it is, while other processes may write to it."""
-    opening = ExaminedLog(disk, folder)
+    examined = ExaminedLog(disk, folder)
     checks: list[tuple[str, Callable[[], Check]]] = [
-        ("log", opening.log),
+        ("log", examined.log),
         ("segments", lambda: _segments(disk, folder)),
-        ("tail", opening.tail),
+        ("tail", examined.tail),
         ("quarantine", lambda: _quarantine(disk, folder)),
         ("identity", lambda: _identity(disk, folder)),
         ("openings", lambda: _openings(disk, folder)),
         ("lock", lambda: lock(disk, folder)),
-        ("clock", opening.clock),
+        ("clock", examined.clock),
+        ("causes", examined.causes),
     ]
     return [checked(name, look) for name, look in checks]
 
@@ -89,6 +92,21 @@ class ExaminedLog:
         """Compares the wall clock with the newest event."""
         return clock(wall_ns(), self._newest.timestamp if self._newest else "")
 
+    def causes(self) -> Check:
+        """Counts the causes that no event of a small log has; they are no damage."""
+        sizes = (self._disk.path_id(str(path)) for path in segments(self._disk, self._folder))
+        if sum(state[1] for state in sizes if state) > _READ_WHOLE_BYTES_MAX:
+            return Check(
+                "causes", True, "not looked up in a log of this size: `thence verify` does"
+            )
+        findings = verify(self._disk, self._folder, self._vocabulary).findings
+        missing = [finding for finding in findings if finding.code == "cause_missing"]
+        if not missing:
+            return Check("causes", True, "all that are named are here, or in a log that is named")
+        count = sum(finding.count for finding in missing)
+        detail = f"{count:,} that no event here has: {missing[0].reason}; `thence verify` tells all"
+        return Check("causes", True, detail)
+
     def _settled(self, path: Path) -> tuple[bytes, bytes]:
         """Reads a segment's end; retries while a writer may be in the middle of a line."""
         for look in range(_LOOKS):
@@ -134,18 +152,15 @@ def lock(disk: Disk, folder: Path) -> Check:
 
 
 def _openings(disk: Disk, folder: Path) -> Check:
-    own = [opening for opening in openings(disk, folder) if not opening.is_copy]
-    dead = [opening for opening in own if opening.is_dead]
+    own = [session for session in session_records(disk, folder) if not session.is_copy]
+    dead = [session for session in own if session.is_dead]
     detail = f"{len(own) - len(dead):,} open for appending"
     if dead:
         detail += f", {len(dead):,} ended without closing"
-    queued = sum(max(opening.accepted - opening.committed, 0) for opening in dead)
-    if not all(opening.is_whole for opening in dead):
-        detail += "; how many queued events were lost is unknown"
-    elif queued:
-        detail += f"; up to {queued:,} queued events were lost"
-    else:
+    losers = sum(session.has_queue or not session.is_whole for session in dead)
+    if not losers:
         return Check("openings", True, detail)
+    detail += f"; what {losers:,} of them had queued may be lost"
     return Check("openings", False, detail, "the next append reports it in the log")
 
 

@@ -30,7 +30,7 @@ from thence.work.board.state import (
 )
 
 _LOG = "Log"  # the aggregate type of a log's own notices
-_FEATURE_TYPES = ("FeatureFold", "FeatureSpec")
+_FEATURE_TYPES = ("Feature", "FeatureSpec")
 
 
 def fold(

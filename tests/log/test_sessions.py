@@ -1,0 +1,340 @@
+"""The file of a writer session: one for each that appends, needed by nobody, gone at its end."""
+
+import errno
+import os
+import random
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.log.kills import appended, session_of, told
+from tests.log.processes import WAIT_S, in_child, started
+
+import thence
+from thence.core.values.vocabulary import PLAIN
+from thence.errors import WriterClosed
+from thence.log.crash.sessions import RECORD_BYTES, WriterSession, session_records
+from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
+from thence.replica import Log
+
+
+def files(folder):
+    place = folder / ".thence/open"
+    return sorted(place.iterdir()) if place.exists() else []
+
+
+def held_by(folder):
+    """List the open files of this process in a folder of sessions."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except FileNotFoundError:
+            continue
+    return [path for path in found if path.startswith(f"{folder}/.thence/open")]
+
+
+@contextmanager
+def held_lock(folder):
+    """Hold the append lock, so that nothing is written."""
+    log_lock = AppendLock(OS_DISK, folder / ".thence/lock")
+    log_lock.acquire()
+    try:
+        yield
+    finally:
+        log_lock.release()
+        log_lock.close()
+
+
+def test_file_is_there_from_the_first_emit_or_append_to_the_close(tmp_path):
+    with thence.open(tmp_path) as log:
+        assert list(log.read()) == []
+        assert files(tmp_path) == []
+        log.emit("t")
+        (path,) = files(tmp_path)
+        assert path.stat().st_size == RECORD_BYTES
+        assert session_of(tmp_path).is_held
+        log.append("t")
+        assert files(tmp_path) == [path]
+    assert files(tmp_path) == []
+    with thence.open(tmp_path) as log:
+        log.append("t")
+        assert len(files(tmp_path)) == 1
+
+
+def test_there_is_no_bound_of_sessions(tmp_path):
+    logs = [thence.open(tmp_path) for _ in range(60)]
+    for log in logs:
+        log.emit("t")
+        log.append("t")
+    assert [session.is_held for session in session_records(OS_DISK, tmp_path)] == [True] * 60
+    for log in logs:
+        assert log.close()
+    assert files(tmp_path) == []
+    assert [event.seq for event in thence.open(tmp_path).read()] == list(range(1, 121))
+
+
+def test_queue_is_marked_while_it_may_hold_events_and_no_longer(tmp_path):
+    with thence.open(tmp_path) as log:
+        for count in (1, 3, 700):
+            with held_lock(tmp_path):
+                for _ in range(count):
+                    log.emit("t")
+                assert session_of(tmp_path).has_queue
+            log.flush()
+            assert not session_of(tmp_path).has_queue
+        log.append("t")
+        assert not session_of(tmp_path).has_queue
+
+
+def test_event_that_is_queued_while_the_queue_is_drained_marks_it_again(tmp_path):
+    """A drain may come between the first look of a thread that emits and its event in the queue."""
+    session = WriterSession(OS_DISK, tmp_path)
+    session.mark_queued()
+    session.drain([])
+    assert session.mark <= session.drained
+    session.mark_queued()
+    session.drain(["an event"])
+    session.save()
+    assert session_of(tmp_path).has_queue
+    session.drain([])
+    session.save()
+    assert not session_of(tmp_path).has_queue
+    session.end()
+
+
+def test_writer_that_waits_for_nobody_goes_on_while_another_thread_makes_the_file(tmp_path):
+    """The other thread may be amid a signal handler that waits for this one."""
+    is_making, goes_on = threading.Event(), threading.Event()
+
+    class Slow(Disk):
+        def rename(self, old, new):
+            is_making.set()
+            assert goes_on.wait(WAIT_S)
+            super().rename(old, new)
+
+    session = WriterSession(Slow(), tmp_path)
+    (tmp_path / ".thence").mkdir()
+    maker = threading.Thread(target=session.mark_queued)
+    maker.start()
+    assert is_making.wait(WAIT_S)
+    session.begin(may_wait=False)
+    session.drain([])
+    session.save()
+    assert [path.suffix for path in files(tmp_path)] == [".new"]
+    goes_on.set()
+    maker.join()
+    assert session_of(tmp_path).has_queue
+    session.end()
+
+
+def test_forked_child_has_a_file_of_its_own_and_leaves_that_of_its_parent(tmp_path):
+    with thence.open(tmp_path) as log:
+        log.emit("t")
+        log.flush()
+        (parents,) = files(tmp_path)
+
+        def child():
+            assert held_by(tmp_path) == []
+            log.emit("t")
+            log.flush()
+            assert sum(session.is_held for session in session_records(OS_DISK, tmp_path)) == 2
+            log.close()
+            assert files(tmp_path) == [parents]
+
+        in_child(child)
+        log.emit("t")
+        log.flush()
+        assert session_of(tmp_path).is_held
+        assert not session_of(tmp_path).has_queue
+    assert told(tmp_path) == []
+
+
+def test_parent_that_dies_is_told_though_its_children_live(tmp_path):
+    code = """
+import os, signal, sys, thence
+log = thence.open(sys.argv[1])
+log.append("t")
+log._committer._lead.acquire()
+for _ in range(20):
+    log.emit("lost")
+if os.fork():
+    os.kill(os.getpid(), signal.SIGKILL)
+log.append("of the child")
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+    process = started(code, tmp_path)
+    assert process.stdout.readline() == "ready\n"
+    process.wait(WAIT_S)  # the child may be quicker than its parent's death
+    appended(tmp_path)
+    (facts,) = told(tmp_path)
+    assert (facts["count"], facts["durable_seq"]) == (None, 1)
+    process.stdin.write("\n")
+    process.communicate()
+    appended(tmp_path)
+    assert len(told(tmp_path)) == 1
+
+
+MIXED = """
+import os, random, sys, threading
+import thence
+log = thence.open(sys.argv[1], max_queue_size=500)
+chance = random.Random(int(sys.argv[2]))
+noted = [os.open(f"{sys.argv[1]}.{n}", os.O_RDWR | os.O_CREAT) for n in range(3)]
+
+def work(place):
+    number = 0
+    while True:
+        log.emit("t", {"by": place})
+        number += 1
+        os.pwrite(noted[place], b"%12d" % number, 0)
+        if chance.random() < 0.05:
+            log.append_many([{"event_type": "between"}] * 3)
+
+for place in range(3):
+    threading.Thread(target=work, args=(place,), daemon=True).start()
+while not os.fstat(noted[0]).st_size:
+    pass
+print(flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.promise("W12")
+def test_emits_among_appends_are_never_lost_untold(tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for number in range(6):
+        folder = tmp_path / str(number)
+        process = started(MIXED, folder, chance.randrange(2**32))
+        assert process.stdout.readline() == "\n", process.communicate()[1]
+        threading.Event().wait(chance.random() * 0.2)  # the kill comes at any moment
+        process.kill()
+        process.communicate()
+        appended(folder)
+        kept = [e.payload["by"] for e in thence.open(folder).read() if e.event_type == "t"]
+        emitted = [int(Path(f"{folder}.{place}").read_bytes() or 0) for place in range(3)]
+        lost = sum(max(0, emitted[place] - kept.count(place)) for place in range(3))
+        assert bool(lost) <= len(told(folder)) <= 1
+
+
+def test_emit_beside_close_is_written_or_refused_and_leaves_nothing(tmp_path):
+    for number in range(60):
+        folder = tmp_path / str(number)
+        log = thence.open(folder)
+        log.emit("first")
+        taken, raised = [], []
+        ready = threading.Barrier(4)
+
+        def emit(log=log, ready=ready, taken=taken, raised=raised):
+            ready.wait()
+            try:
+                while True:
+                    taken.append(log.emit("t"))
+            except WriterClosed:
+                return
+            except BaseException as error:
+                raised.append(error)
+
+        threads = [threading.Thread(target=emit) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        assert log.close()
+        for thread in threads:
+            thread.join()
+        assert raised == []
+        assert files(folder) == []
+        assert held_by(folder) == []
+        there = {event.event_id for event in thence.open(folder).read()}
+        assert there >= set(taken)
+
+
+def test_first_emit_that_close_overtakes_is_written_by_who_emits(tmp_path):
+    class Overtaken(Disk):
+        log = None
+
+        def open_lock(self, path):
+            if path.parent.name == "open" and (log := self.log):
+                self.log = None
+                assert log.close()
+            return super().open_lock(path)
+
+    disk = Overtaken()
+    disk.log = log = Log(tmp_path, PLAIN, disk=disk)
+    log.emit("t")
+    assert [event.event_type for event in log.read()] == ["t"]
+    assert files(tmp_path) == []
+    assert held_by(tmp_path) == []
+    with pytest.raises(WriterClosed):
+        log.emit("late")
+
+
+class Refusing(Disk):
+    """A disk that refuses one call on the file of a session."""
+
+    def __init__(self, call: str, code: int) -> None:
+        self.call = call
+        self.code = code
+
+    def refuse(self, call: str, is_meant: bool) -> None:
+        if call == self.call and is_meant:
+            raise DiskError(self.code, os.strerror(self.code))
+
+    def open_lock(self, path):
+        self.refuse("open_lock", path.parent.name == "open")
+        return super().open_lock(path)
+
+    def make_folder(self, folder):
+        self.refuse("make_folder", folder.name == "open")
+        super().make_folder(folder)
+
+    def write_at(self, descriptor, offset, data):
+        self.refuse("write_at", True)
+        return super().write_at(descriptor, offset, data)
+
+    def rename(self, old, new):
+        self.refuse("rename", new.parent.name == "open")
+        super().rename(old, new)
+
+    def unlink(self, path):
+        self.refuse("unlink", path.parent.name == "open")
+        super().unlink(path)
+
+    def links(self, descriptor):
+        self.refuse("links", True)
+        return super().links(descriptor)
+
+
+@pytest.mark.parametrize(
+    "call", ["open_lock", "make_folder", "write_at", "rename", "unlink", "links"]
+)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_without_its_file_appending_goes_on(tmp_path, call, code):
+    disk = Refusing(call, code)
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+        for _ in range(30):
+            log.emit("t")
+        log.append("t")
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+        log.append("t")
+    appended(tmp_path)
+    events = list(thence.open(tmp_path).read())
+    assert [event.event_type for event in events] == [*["t"] * 32, "next"]
+    assert files(tmp_path) == []
+
+
+def test_file_that_was_refused_is_made_when_the_disk_is_well_again(tmp_path):
+    disk = Refusing("write_at", errno.ENOSPC)
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+        log.emit("t")
+        assert files(tmp_path) == []
+        disk.call = ""
+        log.flush()
+        log.emit("t")
+        assert len(files(tmp_path)) == 1

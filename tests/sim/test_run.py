@@ -1,0 +1,535 @@
+"""A run leaves a folder, a result and a log that is whole, however it ends."""
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config, lines
+
+from thence.errors import ThenceError
+from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
+from thence.sim.agents import BaseValidator
+
+
+def orchestrator(tmp_path, agents=None, turns=3, **given):
+    agents = [Doer("ada", always(add()))] if agents is None else agents
+    given.setdefault("verbosity", "DETAIL")
+    given.setdefault("engine", Adder())
+    return SimulationOrchestrator(config(turns=turns), output_root=tmp_path, agents=agents, **given)
+
+
+def milestones(folder):
+    return [
+        each["details"]["milestone_type"]
+        for each in lines(folder)
+        if each["event_type"] == "MILESTONE"
+    ]
+
+
+@pytest.mark.promise("O1")
+class TestRun:
+    def test_run_blocks_in_plain_code(self, tmp_path):
+        result = orchestrator(tmp_path).run()
+        assert (result.status, result.turns, result.reason) == (
+            "completed",
+            3,
+            "max_turns 3 reached",
+        )
+        assert result.final_state["agent/ada"] == {"x": 3}
+
+    def test_run_is_awaited_inside_a_loop(self, tmp_path):
+        async def inside():
+            return await orchestrator(tmp_path).run()
+
+        assert asyncio.run(inside()).status == "completed"
+
+    def test_run_async_is_always_a_coroutine(self, tmp_path):
+        assert asyncio.run(orchestrator(tmp_path).run_async()).turns == 3
+
+    def test_step_plays_one_turn_at_a_time(self, tmp_path):
+        run = orchestrator(tmp_path, turns=2)
+        assert run.step() is True
+        assert [state.agent("ada")["x"] for state in run.history] == [0, 1]
+        assert run.result is None
+        assert run.step() is False
+        assert run.result.turns == 2
+        assert run.step() is False
+
+    def test_run_that_is_left_is_closed_in_good_order(self, tmp_path):
+        with orchestrator(tmp_path) as run:
+            run.step()
+        assert (run.result.status, run.result.turns) == ("interrupted", 1)
+        assert run.result.reason == lines(run.output_dir)[-1]["description"]
+        run.close()
+        assert json.loads((run.output_dir / "result.json").read_text())["turns"] == 1
+
+    def test_closing_a_run_that_never_began_leaves_no_result(self, tmp_path):
+        run = orchestrator(tmp_path)
+        run.close()
+        assert run.result is None
+
+    def test_step_is_awaited_inside_a_loop(self, tmp_path):
+        async def inside():
+            run = orchestrator(tmp_path, turns=1)
+            return await run.step(), run.result.status
+
+        assert asyncio.run(inside()) == (False, "completed")
+
+    def test_run_goes_on_after_steps(self, tmp_path):
+        run = orchestrator(tmp_path)
+        run.step()
+        assert run.run().turns == 3
+        assert len(run.history) == 4
+
+    def test_run_happens_once(self, tmp_path):
+        run = orchestrator(tmp_path)
+        run.run()
+        with pytest.raises(ThenceError, match="this run has ended"):
+            run.run()
+
+    def test_attributes_are_there_before_the_run(self, tmp_path):
+        run = orchestrator(tmp_path)
+        assert run.output_dir == tmp_path / run.run_id
+        assert [agent.name for agent in run.agents] == ["ada"]
+        assert isinstance(run.engine, Adder)
+        assert isinstance(run.validator, BaseValidator)
+        assert run.event_writer.mode is WriteMode.ASYNC
+        assert run.history == []
+        run.run()
+
+    def test_runs_beside_each_other_are_independent(self, tmp_path):
+        def one(number):
+            run = orchestrator(tmp_path, [Doer("ada", always(add(number)))], turns=20)
+            return number, run.run()
+
+        with ThreadPoolExecutor(4) as pool:
+            for number, result in pool.map(one, range(1, 9)):
+                assert result.final_state["agent/ada"]["x"] == 20 * number
+                ids = {line["simulation_id"] for line in lines(result.output_dir)}
+                assert ids == {result.run_id}
+
+    def test_runs_of_one_loop_mix(self, tmp_path):
+        async def both():
+            first, second = orchestrator(tmp_path), orchestrator(tmp_path, turns=5)
+            return await asyncio.gather(first.run_async(), second.run_async())
+
+        assert [result.turns for result in asyncio.run(both())] == [3, 5]
+
+    def test_short_name_is_the_same_class(self):
+        assert Orchestrator is SimulationOrchestrator
+
+    def test_progress_is_told_after_each_turn(self, tmp_path):
+        told = []
+        orchestrator(tmp_path, on_turn=told.append).run()
+        assert [progress.turn for progress in told] == [1, 2, 3]
+        assert told[-1].counts["ACTION"] == 3
+        assert told[-1].max_turns == 3
+
+    def test_alteration_leaves_out_or_replaces(self, tmp_path):
+        left_out = orchestrator(tmp_path).run(alter={"2.decide.ada.0": None})
+        assert left_out.final_state["agent/ada"]["x"] == 2
+        replaced = orchestrator(tmp_path).run(alter={"1.apply0.ada.agent/ada/x": 10})
+        assert replaced.final_state["agent/ada"]["x"] == 12
+
+    def test_altered_run_says_so_in_its_files_while_it_runs_and_after(self, tmp_path):
+        alter = {"2.decide.ada.0": None, "1.apply0.ada.agent/ada/x": 10}
+        told = []
+        run = orchestrator(tmp_path, on_turn=lambda turn: told.append(held(run)))
+        result = run.run(alter=alter)
+        assert told == [alter] * 3
+        assert held(run) == result.altered == result.to_dict()["altered"] == alter
+        assert json.loads((run.output_dir / "result.json").read_text())["altered"] == alter
+
+    def test_run_as_it_would_have_gone_is_not_altered(self, tmp_path):
+        run = orchestrator(tmp_path)
+        result = run.run(alter={})
+        assert result.altered == {}
+        assert "altered" not in result.to_dict()
+        assert held(run) is None
+
+
+def held(run):
+    """What config.json says of an alteration."""
+    return json.loads((run.output_dir / "config.json").read_text()).get("altered")
+
+
+@pytest.mark.promise("O2")
+def test_shipped_scenario_leaves_its_files(tmp_path):
+    result = SimulationOrchestrator(SCENARIO, output_root=tmp_path).run()
+    folder = result.output_dir
+    assert result.status == "completed"
+    assert (folder / "checkpoints").is_dir()
+    assert json.loads((folder / "result.json").read_text()) == result.to_dict()
+    assert json.loads((folder / "config.json").read_text())["run_id"] == result.run_id
+    assert len(lines(folder)) == result.events > 2000
+
+
+@pytest.mark.promise("O3")
+class TestRunFolder:
+    def test_run_id_has_name_and_time(self, tmp_path):
+        run = orchestrator(tmp_path)
+        run.run()
+        assert re.fullmatch(r"toy-\d{8}T\d{6}Z-[a-z0-9]{6}", run.run_id)
+
+    def test_concurrent_starts_have_folders_of_their_own(self, tmp_path):
+        with ThreadPoolExecutor(8) as pool:
+            runs = list(pool.map(lambda _: orchestrator(tmp_path), range(40)))
+        assert len({run.run_id for run in runs}) == 40
+        assert len(list(tmp_path.iterdir())) == 40
+        for run in runs:
+            run.event_writer.close()
+
+    def test_given_run_id_that_is_taken_is_refused(self, tmp_path):
+        orchestrator(tmp_path, run_id="mine").run()
+        with pytest.raises(ThenceError, match="it is there already"):
+            orchestrator(tmp_path, run_id="mine")
+
+    @pytest.mark.parametrize("run_id", ["..", "../x", "/tmp/x", "a/b", "", ".hidden", "x\n", "ü"])
+    def test_run_id_never_leaves_the_output_root(self, tmp_path, run_id):
+        root = tmp_path / "root"
+        with pytest.raises(ThenceError, match="a run id has letters"):
+            orchestrator(root, run_id=run_id)
+        assert [path.name for path in tmp_path.iterdir()] in ([], ["root"])
+
+    def test_output_root_that_is_no_folder_is_told(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ThenceError, match="make a run folder"):
+            orchestrator(tmp_path / "file")
+
+
+@pytest.mark.promise("O4")
+class TestMilestones:
+    def test_milestones_stand_in_order(self, tmp_path):
+        folder = orchestrator(tmp_path, turns=2).run().output_dir
+        turn = ["turn_start", "turn_end"]
+        assert milestones(folder) == ["simulation_start", *turn, *turn, "simulation_end"]
+        events = {each["event_id"]: each for each in lines(folder)}
+        ends = [each for each in events.values() if "ends" in each]
+        assert [events[each["ends"]]["step"] for each in ends] == [
+            "1.turn_start.-.0",
+            "2.turn_start.-.0",
+            "0.start.-.0",
+        ]
+
+    def test_failing_agent_ends_the_run_and_the_file_in_good_order(self, tmp_path):
+        def answer(seen):
+            return 1 / (seen.turn - 2) and add()
+
+        run = orchestrator(tmp_path, [Doer("ada", answer)], verbosity="MILESTONE")
+        result = run.run()
+        assert (result.status, result.turns) == ("failed", 1)
+        assert result.error.startswith("agent ada failed: ZeroDivisionError: division by zero")
+        notice, end = lines(result.output_dir)[-2:]
+        assert notice["details"]["error_type"] == "run_failed"
+        assert notice["details"]["error"] == result.error
+        assert end["details"]["milestone_type"] == "simulation_end"
+        assert end["description"] == f"failed: {result.error}"
+        assert milestones(result.output_dir)[-2:] == ["turn_start", "simulation_end"]
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "initialize_state",
+            "apply_actions",
+            "apply_action",
+            "apply_engine_rules",
+            "check_termination",
+        ],
+    )
+    def test_failing_engine_ends_the_run(self, tmp_path, method):
+        def fail(*arguments):
+            raise RuntimeError("no")
+
+        engine = Adder()
+        setattr(engine, method, fail)
+        result = orchestrator(tmp_path, engine=engine).run()
+        assert result.status == "failed"
+        assert "the engine" in result.error
+        assert "RuntimeError: no" in result.error
+        assert milestones(result.output_dir)[-1] == "simulation_end"
+
+    def test_failing_validator_ends_the_run(self, tmp_path):
+        class Broken(BaseValidator):
+            def validate_action(self, action, state):
+                raise KeyError("x")
+
+        result = orchestrator(tmp_path, validator=Broken()).run()
+        assert result.error.startswith("the validator failed: KeyError: 'x'")
+
+    @pytest.mark.parametrize("answer", [True, None])
+    def test_answer_that_is_no_verdict_ends_the_run_and_says_so(self, tmp_path, answer):
+        validator = BaseValidator()
+        validator.validate_action = lambda action, state: answer
+        result = orchestrator(tmp_path, validator=validator).run()
+        assert f"could not take the verdict of the validator: it returned {answer}" in result.error
+
+    def test_value_out_of_bounds_ends_the_run_and_says_so(self, tmp_path):
+        run = orchestrator(tmp_path, [Doer("ada", lambda seen: add("many"))])
+        assert "TypeError" in run.run().error
+
+    @pytest.mark.parametrize("answer", ["sell", ["sell"], 3, {"a": 1}, Action("add", None)])
+    def test_answer_that_is_no_action_ends_the_run_and_says_so(self, tmp_path, answer):
+        result = orchestrator(tmp_path, [Doer("ada", always(answer))]).run()
+        assert "could not take the decision of agent ada: it returned" in result.error
+
+    def test_payload_that_json_cannot_hold_is_repaired_and_the_run_goes_on(self, tmp_path):
+        odd = Action("add", {"amount": 1, "why": {"b", "a"}, "odds": float("nan")})
+        result = orchestrator(tmp_path, [Doer("ada", always(odd))]).run()
+        assert (result.status, result.failed) == ("completed", 0)
+        (action, *_) = [each for each in lines(result.output_dir) if each["event_type"] == "ACTION"]
+        assert action["details"]["action_payload"]["why"] == ["a", "b"]
+        assert len(action["repairs"]) == 2
+
+
+@pytest.mark.promise("O8")
+class TestSettings:
+    def test_constructor_wins_over_the_scenario(self, tmp_path):
+        given = config(events={"verbosity": "STATE", "mode": "sync", "max_queue_size": 7})
+        run = SimulationOrchestrator(
+            given, output_root=tmp_path, agents=[], verbosity=VerbosityLevel.MILESTONE
+        )
+        assert run.event_writer.verbosity is VerbosityLevel.MILESTONE
+        assert run.event_writer.mode is WriteMode.SYNC
+        run.run()
+        held = json.loads((run.output_dir / "config.json").read_text())["events"]
+        assert (held["verbosity"], held["mode"], held["max_queue_size"]) == ("MILESTONE", "sync", 7)
+
+    def test_scenario_says_where_and_how_to_rotate(self, tmp_path):
+        given = config(
+            turns=40,
+            events={"output_root": str(tmp_path / "here"), "max_file_size": 4000, "mode": "sync"},
+        )
+        run = SimulationOrchestrator(given, agents=[Doer("ada", always(add()))], engine=Adder())
+        result = run.run()
+        assert result.output_dir.parent == tmp_path / "here"
+        assert len(list(result.output_dir.glob("events_*.jsonl"))) > 1
+        assert len(lines(result.output_dir)) == result.events
+
+    def test_seed_and_turns_are_those_of_the_constructor(self, tmp_path):
+        run = orchestrator(tmp_path, seed=5, max_turns=2)
+        assert run.run().turns == 2
+        held = json.loads((run.output_dir / "config.json").read_text())["simulation"]
+        assert (held["seed"], held["max_turns"]) == (5, 2)
+
+    def test_unknown_verbosity_is_refused(self, tmp_path):
+        with pytest.raises(ThenceError, match="it is no level"):
+            orchestrator(tmp_path, verbosity="LOUD")
+
+
+class TestInterruption:
+    PROGRAM = """
+        import sys, time
+        from tests.sim.toys import Adder, Doer, add, config
+        from thence.sim import SimulationOrchestrator
+
+        def answer(seen):
+            print(seen.turn, flush=True)
+            time.sleep(0.02)
+            return add()
+
+        run = SimulationOrchestrator(
+            config(turns=100_000), output_root=sys.argv[1], agents=[Doer("ada", answer)],
+            engine=Adder(), verbosity="DETAIL",
+        )
+        result = run.run()
+        print(result.status, result.turns, result.events, flush=True)
+        """
+
+    @pytest.mark.promise("O4")
+    def test_ctrl_c_drains_the_log_and_leaves_a_result(self, tmp_path):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(self.PROGRAM), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        ) as program:
+            while program.stdout.readline().strip() != "3":
+                assert program.poll() is None
+            program.send_signal(signal.SIGINT)
+            rest = program.stdout.read().splitlines()
+        assert program.returncode == 0
+        status, turns, events = rest[-1].split()
+        assert status == "interrupted"
+        (folder,) = tmp_path.iterdir()
+        held = json.loads((folder / "result.json").read_text())
+        assert (held["status"], held["turns"]) == ("interrupted", int(turns))
+        assert len(lines(folder)) == int(events)
+        assert lines(folder)[-1]["description"] == "interrupted"
+
+    @pytest.mark.promise("O4")
+    def test_cancelled_task_drains_the_log_and_is_cancelled(self, tmp_path):
+        is_waiting = asyncio.Event()
+
+        async def waits(seen):
+            if seen.turn == 3:
+                is_waiting.set()
+                await asyncio.Event().wait()
+            return add()
+
+        run = orchestrator(tmp_path, [Doer("ada", waits)], turns=9)
+
+        async def cancel():
+            task = asyncio.create_task(run.run_async())
+            await is_waiting.wait()
+            task.cancel()
+            await task
+
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(cancel())
+        assert (run.result.status, run.result.turns) == ("interrupted", 2)
+        assert milestones(run.output_dir)[-2:] == ["turn_start", "simulation_end"]
+
+
+TURNS = 12
+
+
+def written(folder, verbosity, mode="async"):
+    given = {"verbosity": verbosity, "mode": mode, "on_full": "block"}
+    with SimulationOrchestrator(SCENARIO, output_root=folder, **given) as run:
+        for _ in range(TURNS):
+            run.step()
+    return lines(run.output_dir)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The events of one seed, written at each verbosity."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {level.name: written(folder, level) for level in VerbosityLevel}
+
+
+def told(events):
+    """What is compared between runs: notices aside."""
+    return {
+        (each["event_type"], each["step"], repr(each["details"]))
+        for each in events
+        if "step" in each
+    }
+
+
+@pytest.mark.promise("O7")
+def test_higher_verbosity_is_a_superset(files):
+    names = [level.name for level in VerbosityLevel]
+    for lower, higher in itertools.pairwise(names):
+        assert told(files[lower]) < told(files[higher])
+
+
+@pytest.mark.promise("O7")
+def test_same_seed_gives_the_same_events(files, tmp_path):
+    assert told(written(tmp_path, "STATE", "sync")) == told(files["STATE"])
+
+
+@pytest.mark.promise("O5")
+def test_each_step_is_written_once(files):
+    for events in files.values():
+        steps = [each["step"] for each in events if "step" in each]
+        assert len(steps) == len(set(steps))
+
+
+@pytest.mark.promise("O6")
+@pytest.mark.parametrize("verbosity", [level.name for level in VerbosityLevel])
+def test_every_cause_is_in_the_file_and_earlier(files, verbosity):
+    seen = set()
+    for event in files[verbosity]:
+        assert set(event.get("caused_by", ())) <= seen
+        is_notice = "step" not in event
+        assert event.get("caused_by") or is_notice or event["step"] == "0.start.-.0"
+        seen.add(event["event_id"])
+
+
+@pytest.mark.promise("O6")
+@pytest.mark.parametrize("verbosity", [level.name for level in VerbosityLevel][1:])
+def test_chains_run_through_many_turns(files, verbosity):
+    events = {each["event_id"]: each for each in files[verbosity]}
+    depth = {}
+    for event_id, event in events.items():
+        own = [
+            depth[cause]
+            for cause in event.get("caused_by", ())
+            if events[cause]["event_type"] in ("DECISION", "ACTION", "STATE", "SYSTEM")
+        ]
+        turns = max(own, default=frozenset(), key=len)
+        depth[event_id] = turns | {event["turn_number"]}
+    assert max(map(len, depth.values())) >= TURNS - 2
+
+
+@pytest.mark.promise("O4")
+def test_simulation_id_is_the_run_id(files):
+    for events in files.values():
+        assert len({each["simulation_id"] for each in events}) == 1
+
+
+@pytest.mark.promise("O5")
+def test_turn_tells_each_decision_action_and_change_once(tmp_path):
+    class Overriding(Adder):
+        def apply_actions(self, state, actions, writes):
+            super().apply_actions(state, actions, writes)
+
+        def apply_engine_rules(self, view):
+            with view.rule("sum"):
+                view.world["sum"] = view.agent("ada")["x"] + view.agent("ben")["x"]
+
+    agents = [Doer("ada", always(add())), Doer("ben", always([add(1), add(2)]))]
+    run = SimulationOrchestrator(
+        config(turns=1),
+        output_root=tmp_path,
+        agents=agents,
+        engine=Overriding(),
+        verbosity="STATE",
+    )
+    found = [
+        (each["event_type"], each["step"], each["details"].get("old_value"),
+         each["details"].get("new_value"))
+        for each in lines(run.run().output_dir)
+        if each["event_type"] in ("ACTION", "STATE")
+    ]  # fmt: skip
+    assert found == [
+        ("ACTION", "1.act.ada.0", None, None),
+        ("ACTION", "1.act.ben.0", None, None),
+        ("ACTION", "1.act.ben.1", None, None),
+        ("STATE", "1.apply0.ada.agent/ada/x", 0, 1),
+        ("STATE", "1.apply0.ben.agent/ben/x", 0, 1),
+        ("STATE", "1.apply1.ben.agent/ben/x", 1, 3),
+        ("STATE", "1.sum.-.global/sum", 0, 4),
+    ]
+
+
+def door(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "thence.sim", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.promise("O2")
+def test_shipped_scenario_runs_and_leaves_its_files(tmp_path):
+    ended = door(tmp_path, SCENARIO)
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (tmp_path / "output").iterdir()
+    assert {path.name for path in folder.iterdir()} >= {
+        "config.json",
+        "events.jsonl",
+        "result.json",
+        "checkpoints",
+    }
+    assert f"run {folder.name} completed: 40 turns" in ended.stdout + ended.stderr
+
+
+def test_bad_scenario_is_a_usage_error_without_a_traceback(tmp_path):
+    (tmp_path / "bad.yaml").write_text("simulation: {name: x, turns: 3}\n")
+    ended = door(tmp_path, "bad.yaml")
+    assert ended.returncode == 2
+    assert "max_turns" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "output").exists()

@@ -1,0 +1,143 @@
+"""The trade network is a real economy: goods are kept, prices answer, trades have causes."""
+
+import asyncio
+import random
+from itertools import pairwise
+
+import pytest
+from tests.sim.toys import SCENARIO
+from tests.sim.truth import Run, played
+
+from thence.sim.components.traders import Market, Network, StandingOrder, parse
+from thence.sim.run_components import make_components
+from thence.sim.scenario import SimulationConfig
+from thence.sim.simulation import Simulation
+
+
+@pytest.fixture(scope="module")
+def given():
+    return SimulationConfig.from_file(SCENARIO)
+
+
+@pytest.fixture(scope="module", params=["shipped seed", "fresh seed"])
+def run(given, request):
+    is_fresh = request.param == "fresh seed"
+    seed = random.SystemRandom().getrandbits(32) if is_fresh else given.simulation.seed
+    print(f"seed {seed}")
+    return Run(given, seed)
+
+
+@pytest.mark.promise("O2")
+class TestEconomy:
+    def test_real_trades_happen_from_early_turns_on(self, run):
+        bought = [
+            each
+            for each in run.events
+            if each.event_type == "STATE" and each.variable_name == "filled" and each.new_value
+        ]
+        assert len([each for each in bought if each.turn_number <= 5]) >= 8
+        assert len([each for each in bought if each.turn_number > 30]) >= 20
+
+    def test_traders_are_refused_and_ask_for_less(self, run):
+        kinds = [each.error_type for each in run.events if each.event_type == "SYSTEM"]
+        assert {"action_rejected", "action_retried"} <= set(kinds)
+
+    def test_what_a_trader_gets_is_what_it_pays_for(self, given):
+        simulation = Simulation(given, make_components(given), lambda event: None)
+        asyncio.run(simulation.run())
+        settled = 0
+        for before, after in pairwise(simulation.history):
+            for trader in given.agents:
+                was, now = before.agent(trader.name), after.agent(trader.name)
+                order = parse(now["order"])
+                if order.is_trade:
+                    sign = 1 if order.verb == "buy" else -1
+                    price = before.place(order.place)[f"price_{order.good}"]
+                    assert now[order.good] - was[order.good] == sign * now["filled"]
+                    assert was["money"] - now["money"] == pytest.approx(
+                        sign * now["filled"] * price
+                    )
+                    settled += now["filled"]
+        assert settled > 300
+
+    def test_prices_answer_to_supply(self, given):
+        market = Market(place="A", good="grain", base_price=4.0, makes=1)
+        prices = [market.price(stock) for stock in (0, 10, 20, 60)]
+        assert prices == sorted(prices, reverse=True)
+        assert prices[0] == 8.0
+        assert prices[2] == 4.0
+
+    def test_most_late_trades_have_a_chain_of_causes_over_several_turns(self, run):
+        trades = [
+            each for each in run.events if each.event_type == "ACTION" and each.action_type == "buy"
+        ]
+        late = trades[-20:]
+        assert sum(self.is_of_many(run, trade) for trade in late) > len(late) / 2
+
+    def is_of_many(self, run, trade):
+        """Tell whether more than one trader acted on the way to a trade, in more than 3 turns."""
+        cone = [run.by_id[event_id] for event_id in run.cone(trade)]
+        actions = [each for each in cone if each.event_type == "ACTION"]
+        turns = {each.turn_number for each in actions}
+        return len({each.agent_id for each in actions}) > 1 and len(turns) > 3
+
+    def test_decisions_read_well(self, run):
+        words = {each.new_value.split()[0] for each in run.events if each.event_type == "DECISION"}
+        assert {"buy", "sell", "travel", "restock"} <= words
+
+    def test_every_trader_ends_with_money(self, given, run):
+        last = {}
+        for each in run.events:
+            if each.event_type == "STATE" and each.variable_name == "money":
+                last[each.scope] = each.new_value
+        assert len(last) == len(given.agents)
+        assert min(last.values()) > 0
+
+
+def test_same_seed_plays_the_same_run(given):
+    first, second = played(given), played(given)
+    assert [(e.step, e.details) for e in first] == [(e.step, e.details) for e in second]
+
+
+def test_other_seed_plays_another_run(given):
+    first, second = Run(given, 1).events, Run(given, 2).events
+    assert [e.details for e in first] != [e.details for e in second]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        StandingOrder("buy", "Mill", 3, "grain"),
+        StandingOrder("sell", "Mill", 12, "ore"),
+        StandingOrder("restock", "Abbey", 8),
+        StandingOrder("travel", "Ember", until=12),
+        StandingOrder("rest", "Ember", until=4),
+    ],
+)
+def test_order_reads_back_as_it_was(order):
+    assert parse(order.text) == order
+
+
+@pytest.mark.parametrize("text", ["", "buy", "steal 3 grain at Mill", "buy x grain at Mill"])
+def test_text_that_is_no_order_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse(text)
+
+
+def test_traveller_is_on_the_road_until_the_turn_before_arrival():
+    order = StandingOrder("travel", "Ember", until=5)
+    assert [order.whereabouts(turn) for turn in (2, 3, 4)] == ["road", "road", "Ember"]
+
+
+def test_distance_is_along_the_shortest_way(given):
+    network = Network(given.spatial)
+    assert network.distance("Harbour", "Abbey") == 2
+    assert network.distance("Abbey", "Harbour") == 2
+    assert network.distance("Harbour", "Harbour") == 0
+
+
+def test_places_without_a_way_between_have_no_distance():
+    given = SimulationConfig.from_mapping(
+        {"simulation": {"name": "x"}, "spatial": {"places": [{"name": "A"}, {"name": "B"}]}}
+    )
+    assert Network(given.spatial).distance("A", "B") is None
