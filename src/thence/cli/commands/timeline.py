@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappush, heappushpop
 from html import escape
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,19 +13,16 @@ from thence.cli.groups import help_with, json_option, log_option, verbosity_opti
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current, plain
 from thence.cli.shared.opened import open_for_reading
 from thence.cli.shared.pages import OptionValue, filter_options, keys, refuse_unknown_names
-from thence.cli.shared.render import counted
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.query.filter import Filter
-from thence.core.sentences.wording import clipped, duration
+from thence.core.sentences.event_sentences import clipped, duration
 
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.values.vocabulary import Vocabulary
 
 SPANS_MAX = 200
-_NAME_COLUMNS_MAX = 40
-_BAR_COLUMNS_MIN = 10
-_BEGIN_WORDS = (".begun", ".started")
+_NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
 _COLOURS = {"ended": "green", "failed": "red", "cancelled": "yellow", "open": "cyan"}
 
 
@@ -40,9 +38,9 @@ class Span(NamedTuple):
         """Returns "ended", "failed", "cancelled" or "open"."""
         if self.end is None:
             return "open"
-        is_cancelled = self.end.event_type.endswith((".cancelled", ".canceled"))
-        word = "failed" if vocabulary.is_error(self.end) else "ended"
-        return "cancelled" if is_cancelled else word
+        if self.end.event_type.endswith((".cancelled", ".canceled")):
+            return "cancelled"
+        return "failed" if vocabulary.is_error(self.end) else "ended"
 
 
 class Spans(NamedTuple):
@@ -75,10 +73,10 @@ class Spans(NamedTuple):
 def timeline_command(
     limit: int, picture: Path | None, log: str | None, is_json: bool, **conditions: OptionValue
 ) -> None:
-    """Show what lasted as bars: steps, turns, whatever one event began and another ended.
+    """Show what lasted as bars, in a terminal or a picture.
 
-    A line is a step whose begin fits every option that is given, below the one that it was
-    a part of. What no event has ended is open: its bar goes on to the last event.
+    A line is a step, or else what one event began and another ended, whose begin fits every
+    option that is given. What no event has ended is open: its bar goes on to the last event.
     """
     out = current()
     begin_filter = Filter.of(**keys(conditions))
@@ -93,7 +91,7 @@ def timeline_command(
         replace_file(picture, drawn_svg(spans, depths, replica.vocabulary).encode())
     if is_json:
         out.json(_json(spans, depths, replica.vocabulary))
-    elif picture is None:
+    elif picture is None and spans.latest:
         out.write(*_lines(out, spans, depths, replica.vocabulary))
     if not spans.total:
         out.notice("nothing lasted")
@@ -108,66 +106,54 @@ def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> S
     """
     latest: list[tuple[int, int, Span]] = []
     begins: dict[str, tuple[int, Event]] = {}
-    early_ends: dict[str, tuple[int, Event]] = {}
+    ends: dict[str, tuple[int, Event]] = {}
     total = until_us = 0
 
-    def add(begin: "tuple[int, Event]", end: "tuple[int, Event] | None") -> None:
+    def keep(begin_us: int, begin: "Event", end_us: int | None, end: "Event | None") -> None:
         nonlocal total
-        total += 1
-        # the clocks of two machines may differ, but nothing lasts less than no time
-        end_us = None if end is None else max(begin[0], end[0])
-        span = Span(begin[0], end_us, begin[1], end[1] if end else None)
-        keep = heappush if len(latest) < limit else heappushpop
-        keep(latest, (span.begin_us, total, span))
+        if begin_filter.matches(begin):
+            total += 1
+            push = heappush if len(latest) < limit else heappushpop
+            push(latest, (begin_us, total, Span(begin_us, end_us, begin, end)))
 
     for event in events:
         time = microseconds(event.timestamp)
         if time is None:
             continue
         until_us = max(until_us, time)
-        if event.begins and begin_filter.matches(event):
-            end = early_ends.pop(event.event_id, None)
-            if end is None:
-                begins[event.event_id] = (time, event)
-            else:
-                add((time, event), end)
+        if event.begins:
+            begins[event.event_id] = time, event
         if event.ends is not None:
-            begin = begins.pop(event.ends, None)
-            if begin is None:
-                early_ends[event.ends] = (time, event)
-            else:
-                add(begin, (time, event))
-    for begin in begins.values():
-        add(begin, None)
+            ends[event.ends] = time, event
+        for begin_id in {event.event_id, event.ends or ""} & begins.keys() & ends.keys():
+            begin_us, begin = begins.pop(begin_id)
+            end_us, end = ends.pop(begin_id)
+            # the clocks of two machines may differ, but nothing lasts less than no time
+            keep(begin_us, begin, max(begin_us, end_us), end)
+    for begin_us, begin in begins.values():
+        keep(begin_us, begin, None, None)
     return Spans(tuple(span for *_, span in sorted(latest)), total, until_us)
 
 
 def depths_of(spans: Sequence[Span]) -> dict[str, int]:
     """Returns how many others each span is inside of: those that caused it and had not ended."""
     depths: dict[str, int] = {}
-    by_id = {span.begin.event_id: span for span in spans}
+    ends_us = {span.begin.event_id: span.end_us or inf for span in spans}
     for span in spans:
-        around = [by_id[cause] for cause in span.begin.caused_by if cause in by_id]
-        inside = [
-            depths.get(outer.begin.event_id, 0) + 1
-            for outer in around
-            if outer.end_us is None or outer.end_us >= span.begin_us
-        ]
-        depths[span.begin.event_id] = max(inside, default=0)
+        around = [id for id in span.begin.caused_by if ends_us.get(id, -1) >= span.begin_us]
+        depths[span.begin.event_id] = max((depths.get(id, 0) + 1 for id in around), default=0)
     return depths
 
 
 def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
     """Returns the name of a span: its type without the word for the begin, and its subject."""
-    word = next((end for end in _BEGIN_WORDS if begin.event_type.endswith(end)), None)
-    if word is None:
+    name, _, word = begin.event_type.rpartition(".")
+    if word not in ("begun", "started"):
         return vocabulary.in_columns(begin) or begin.event_type
-    return " ".join(filter(None, (begin.event_type.removesuffix(word), begin.subject)))
+    return f"{name} {begin.subject}" if begin.subject else name
 
 
-def _json(
-    spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary"
-) -> dict[str, object]:
+def _json(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> dict[str, object]:
     rows = [
         {
             "event_id": span.begin.event_id,
@@ -193,12 +179,10 @@ def _lines(
     out: Output, spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary"
 ) -> list[Line]:
     """Returns a line for each span: name, duration, and the bar where it lay in time."""
-    if not spans.latest:
-        return []
     width = out.columns or WIDTH_COLUMNS
     names = [
-        "  " * depths[span.begin.event_id] + plain(name_of(span.begin, vocabulary))
-        for span in spans.latest
+        "  " * depth + plain(name_of(span.begin, vocabulary))
+        for span, depth in zip(spans.latest, depths.values(), strict=True)
     ]
     lengths = [_length(span, spans.until_us) for span in spans.latest]
     name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
@@ -208,14 +192,13 @@ def _lines(
     scale = columns / max(last - first, 1)
     bar, arrow = ("━", "▶") if out.has_blocks else ("=", ">")
     margin = " " * (name_columns + length_columns + 4)
-    begin_text, end_text = (timestamp_at(us)[11:23] for us in (first, last))
-    room = columns - len(begin_text) - len(end_text)
+    begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
+    room = columns - len(begin_text + end_text)
     lines: list[Line] = [f"{timestamp_at(first)[:10]}", margin + begin_text + " " * room + end_text]
     for span, name, length in zip(spans.latest, names, lengths, strict=True):
         begin = min(int((span.begin_us - first) * scale), columns - 1)
         end = min(int(((span.end_us or last) - first) * scale), columns)
-        drawn = bar * max(end - begin, 1)
-        drawn = drawn if span.end_us is not None else drawn[:-1] + arrow
+        drawn = bar * (max(end - begin, 1) - 1) + (arrow if span.end_us is None else bar)
         head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
         colour = _COLOURS[span.outcome(vocabulary)]
         lines.append((head + " " * begin, Painted(drawn, fg=colour)))
@@ -224,7 +207,7 @@ def _lines(
 
 def _ends(spans: Spans) -> tuple[int, int]:
     """Returns the first and the last microsecond that a picture of spans shows."""
-    ends = [spans.until_us if span.end_us is None else span.end_us for span in spans.latest]
+    ends = (spans.until_us if span.end_us is None else span.end_us for span in spans.latest)
     return min((span.begin_us for span in spans.latest), default=0), max(ends, default=0)
 
 
@@ -233,7 +216,8 @@ def drawn_svg(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary")
     first, last = _ends(spans)
     scale = _SVG_BARS / max(last - first, 1)
     bottom = _SVG_ROW * (len(spans.latest) + 3)
-    parts = [_SVG_HEAD.format(height=bottom)]
+    day = timestamp_at(first)[:10]
+    parts = [_SVG_HEAD.format(height=bottom), f'<text x="10" y="{_SVG_ROW}">{day}</text>']
     for tick in range(5):
         x = _SVG_NAMES + _SVG_BARS * tick // 4
         time = timestamp_at(first + (last - first) * tick // 4)[11:23]
