@@ -15,7 +15,7 @@ from tests.tiers import examples
 
 import thence
 from thence.core.values.vocabulary import SIM
-from thence.errors import RunDiverged, RunGoesOn, ThenceError
+from thence.errors import OutcomeFailed, RunDiverged, RunGoesOn, ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.agents import Action
 from thence.sim.new_project import make_project
@@ -388,3 +388,28 @@ def test_run_replay_and_resumed_run_are_the_same_in_any_world(tmp_path, part):
         root = tmp_path / str(seed)
         root.mkdir()
         assert not faults(seed, root), f"world {seed}"
+
+
+def test_awaited_answer_is_recorded_and_so_is_its_failure(tmp_path):
+    asked = []
+
+    async def model(turn):
+        asked.append(turn)
+        if turn == 2:
+            raise OSError("no line")
+        return {"amount": turn}
+
+    async def answer(seen):
+        try:
+            reply = await seen.outcome_async({"turn": seen.turn}, lambda: model(seen.turn))
+        except OutcomeFailed:
+            return None
+        return add(reply["amount"])
+
+    components = {"agents": [Doer("ada", answer)], "engine": Adder()}
+    run = SimulationOrchestrator(
+        config(turns=3), output_root=tmp_path, verbosity="STATE", **components
+    )
+    assert run.run().final_state["agent/ada"] == {"x": 4}
+    assert replay(run.output_dir, **components).step == ""
+    assert asked == [1, 2, 3]

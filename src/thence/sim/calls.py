@@ -361,16 +361,17 @@ class Caller:
         self._waits.asked = LoopCalls(lambda place: component.name, 1, ())
         try:
             answer = call()
+            if not inspect.isawaitable(answer):
+                return answer
+            self._waits.asked = None
+            with self._waits.waiting_for(component.name) as wait:
+                wait.task = asyncio.current_task()
+                return await cast(Awaitable[T], answer)
         except Exception as error:
             mark_error(error, component)
             raise
         finally:
             self._waits.asked = None
-        if not inspect.isawaitable(answer):
-            return answer
-        with marking_errors(component), self._waits.waiting_for(component.name) as wait:
-            wait.task = asyncio.current_task()
-            return await cast(Awaitable[T], answer)
 
     async def ask(
         self,
@@ -399,7 +400,7 @@ class Caller:
             for place, (call, arguments) in enumerate(calls):
                 timeout_s = timeout_of(place) if timeout_of else None
                 if self._is_for_thread(call, timeout_s):
-                    wait = _Wait(component_at(place), timeout_s, self._waits)
+                    wait = _Pending(component_at(place), timeout_s, self._waits)
                     threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
                     answers.append(None)
                     before_s = perf_counter()
@@ -412,7 +413,7 @@ class Caller:
                         raise
                     answer = CallFailure("raised", error)
                 if answer is not None and _is_awaitable(answer):
-                    wait = _Wait(component_at(place), timeout_s, self._waits)
+                    wait = _Pending(component_at(place), timeout_s, self._waits)
                     threaded[place] = _await_within(limit, answer, wait)
                 answers.append(answer)
                 after_s = perf_counter()
@@ -440,7 +441,7 @@ class Caller:
         limit: asyncio.Semaphore,
         call: Callable[..., object],
         arguments: tuple[object, ...],
-        wait: "_Wait",
+        wait: "_Pending",
     ) -> object:
         async with slots:
             answer = await self._answer_of_thread(call, arguments, wait)
@@ -449,7 +450,7 @@ class Caller:
         return answer
 
     async def _answer_of_thread(
-        self, call: Callable[..., object], arguments: tuple[object, ...], wait: "_Wait"
+        self, call: Callable[..., object], arguments: tuple[object, ...], wait: "_Pending"
     ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
@@ -476,7 +477,7 @@ class Caller:
         return outcome.answer
 
 
-class _Wait(msgspec.Struct, frozen=True):
+class _Pending(msgspec.Struct, frozen=True):
     """The terms on which one call's answer is waited for."""
 
     component: ComponentRef
@@ -524,7 +525,7 @@ async def _fill_in(
 
 
 async def _await_within(
-    limit: asyncio.Semaphore, pending: Awaitable[object], wait: _Wait
+    limit: asyncio.Semaphore, pending: Awaitable[object], wait: _Pending
 ) -> object:
     async with limit:
         try:
@@ -560,16 +561,6 @@ def mark_error(error: Exception, component: ComponentRef) -> None:
     if _MARK not in error.__dict__:
         error.add_note(component.name)
         error.__dict__[_MARK] = component
-
-
-@contextmanager
-def marking_errors(component: ComponentRef) -> Iterator[None]:
-    """Marks any error of the block with a component."""
-    try:
-        yield
-    except Exception as error:
-        mark_error(error, component)
-        raise
 
 
 def take_mark(error: BaseException) -> ComponentRef | None:

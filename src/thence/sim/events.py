@@ -217,10 +217,10 @@ class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
 class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
 
-    level: ClassVar[int] = VerbosityLevel.MILESTONE
-    fields: ClassVar[Mapping[str, Field]] = {"milestone_type": _MILESTONE}
-    needs_agent: ClassVar[bool | None] = False
-    kind: ClassVar[str] = "MILESTONE"
+    level = VerbosityLevel.MILESTONE
+    fields = {"milestone_type": _MILESTONE}
+    needs_agent = False
+    kind = "MILESTONE"
     event_type: str = "MILESTONE"
     milestone_type: str = ""
 
@@ -231,14 +231,10 @@ class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
 class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A choice that an agent made."""
 
-    level: ClassVar[int] = VerbosityLevel.DECISION
-    fields: ClassVar[Mapping[str, Field]] = {
-        "decision_type": _TEXT,
-        "old_value": _ANY,
-        "new_value": _ANY,
-    }
-    needs_agent: ClassVar[bool | None] = True
-    kind: ClassVar[str] = "DECISION"
+    level = VerbosityLevel.DECISION
+    fields = {"decision_type": _TEXT, "old_value": _ANY, "new_value": _ANY}
+    needs_agent = True
+    kind = "DECISION"
     event_type: str = "DECISION"
     decision_type: str = ""
     old_value: Any = None
@@ -251,10 +247,10 @@ class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
 class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An action that an agent took, after a validator had accepted it."""
 
-    level: ClassVar[int] = VerbosityLevel.ACTION
-    fields: ClassVar[Mapping[str, Field]] = {"action_type": _TEXT, "action_payload": _MAP}
-    needs_agent: ClassVar[bool | None] = True
-    kind: ClassVar[str] = "ACTION"
+    level = VerbosityLevel.ACTION
+    fields = {"action_type": _TEXT, "action_payload": _MAP}
+    needs_agent = True
+    kind = "ACTION"
     event_type: str = "ACTION"
     action_type: str = ""
     action_payload: dict[str, Any] = {}
@@ -266,14 +262,9 @@ class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
 class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A variable that changed. `scope` is its owner: `global`, `agent/<name>` or `place/<name>`."""
 
-    level: ClassVar[int] = VerbosityLevel.STATE
-    fields: ClassVar[Mapping[str, Field]] = {
-        "variable_name": _TEXT,
-        "old_value": _ANY,
-        "new_value": _ANY,
-        "scope": _TEXT,
-    }
-    kind: ClassVar[str] = "STATE"
+    level = VerbosityLevel.STATE
+    fields = {"variable_name": _TEXT, "old_value": _ANY, "new_value": _ANY, "scope": _TEXT}
+    kind = "STATE"
     event_type: str = "STATE"
     variable_name: str = ""
     old_value: Any = None
@@ -287,12 +278,9 @@ class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
 class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """The calculation of a value."""
 
-    level: ClassVar[int] = VerbosityLevel.DETAIL
-    fields: ClassVar[Mapping[str, Field]] = {
-        "calculation_type": _TEXT,
-        "intermediate_values": _MAP,
-    }
-    kind: ClassVar[str] = "DETAIL"
+    level = VerbosityLevel.DETAIL
+    fields = {"calculation_type": _TEXT, "intermediate_values": _MAP}
+    kind = "DETAIL"
     event_type: str = "DETAIL"
     calculation_type: str = ""
     intermediate_values: dict[str, Any] = {}
@@ -301,14 +289,10 @@ class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
 class SystemEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An occurrence in the run itself, such as an error. `extra` adds facts to details."""
 
-    level: ClassVar[int] = VerbosityLevel.DETAIL
-    fields: ClassVar[Mapping[str, Field]] = {
-        "error_type": _TEXT,
-        "status": _STATUS,
-        "retry_count": _COUNT,
-    }
-    is_open: ClassVar[bool] = True
-    kind: ClassVar[str] = "SYSTEM"
+    level = VerbosityLevel.DETAIL
+    fields = {"error_type": _TEXT, "status": _STATUS, "retry_count": _COUNT}
+    is_open = True
+    kind = "SYSTEM"
     event_type: str = "SYSTEM"
     error_type: str = ""
     status: str = ""
