@@ -183,9 +183,10 @@ def find_file(path: str | Path) -> Path:
             if file.name in (shipped.stem, shipped.name):
                 return shipped
     message = "this is a folder" if file.is_dir() else "there is no such file"
-    names = [shipped.stem for shipped in shipped_files()]
-    problems = Problems(Source(str(path)))
-    raise problems.fault(0, message, _nearest(file.stem, names, "shipped scenario"))
+    names = sorted(shipped.stem for shipped in shipped_files())
+    near = nearest(file.stem, names)
+    hint = f"the nearest shipped scenario is {near[0]}" if near else f"shipped: {', '.join(names)}"
+    raise Problems(Source(str(path))).fault(0, message, hint)
 
 
 def shipped_files() -> list[Path]:

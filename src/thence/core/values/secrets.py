@@ -263,7 +263,7 @@ class Masking:
 
 def _places(
     members: dict[str, Any],
-    shown: Callable[[str], str],
+    name_in_path: Callable[[str], str],
     left_out: Collection[str],
     left_out_at: Collection[str] = ("",),
 ) -> Iterator[_Place]:
@@ -291,7 +291,7 @@ def _places(
             if keys != old:
                 keys = _renamed(value, dict(zip(old, keys, strict=True)))
             waiting += [
-                (value, key, before + shown(key), above + name, name)
+                (value, key, before + name_in_path(key), above + name, name)
                 for key, name in zip(reversed(keys), reversed(old), strict=True)
             ]
 
