@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from thence.core.clock import (
     CLOCK_MAX,
     LamportClock,
+    dated,
+    length_us,
     microseconds,
     moment,
     span,
@@ -211,3 +213,35 @@ def test_first_moment_of_1970_is_0_and_earlier_ones_are_negative():
 def test_what_is_no_time_is_none(text):
     assert microseconds(text) is None
     assert span(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("1h", "2026-11-20T06:13:00.000001Z"),
+        ("-5m", "2026-11-20T07:08:00.000001Z"),
+        (" 90s ", "2026-11-20T07:11:30.000001Z"),
+        ("2d", "2026-11-18T07:13:00.000001Z"),
+        ("1w", "2026-11-13T07:13:00.000001Z"),
+        ("0s", "2026-11-20T07:13:00.000001Z"),
+        ("99999w", "1970-01-01T00:00:00.000000Z"),
+        ("today", "2026-11-20"),
+        ("yesterday", "2026-11-19"),
+        ("2026-11-20", "2026-11-20"),
+        ("--1h", "--1h"),
+        ("-yesterday", "-yesterday"),
+        ("1y", "1y"),
+        ("100000s", "100000s"),
+        ("٣h", "٣h"),
+    ],
+)
+def test_time_from_now_on_is_written_as_one_of_the_calendar(text, written):
+    now_us = microseconds("2026-11-20T07:13:00.000001Z")
+    assert now_us is not None
+    assert dated(text, now_us) == written
+
+
+def test_length_of_time_has_one_unit():
+    assert length_us("30s") == 30 * SECOND
+    assert length_us("5m") == 300 * SECOND
+    assert [length_us(text) for text in ("", "5", "m", "1h30m", "-1h", "1.5h")] == [None] * 6

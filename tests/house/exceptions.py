@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33276, 175),
+    "inner": (33541, 176),
     "work": (19308, 136),
     "team": (13161, 103),
 }
@@ -17,7 +17,7 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
     "answers": 7,
-    "cli": 53,
+    "cli": 52,
     "context": 1,
     "core": 46,
     "index": 27,
