@@ -9,21 +9,19 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33617, 181),
+    "inner": (33862, 182),
     "work": (19772, 139),
-    "team": (13161, 103),
+    "team": (13104, 103),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
     "__init__": 1,
-    "answers": 7,
     "cli": 53,
     "context": 1,
-    "core": 103,
-    "index": 27,
+    "core": 84,
     "inspection": 3,
-    "log": 126,
+    "log": 123,
     "merge": 10,
     "redact_settings": 15,
     "replica": 2,

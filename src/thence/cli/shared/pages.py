@@ -21,7 +21,6 @@ _F = TypeVar("_F", bound=Callable[..., object])
 HELD_EVENTS_MAX = 1_000
 HELD_BYTES = 4 * 1024 * 1024
 FIRST_EVENTS = 32
-_ALL = 2**62
 
 # the value of an option: several texts where the option may be repeated
 OptionValue = str | tuple[str, ...] | None
@@ -79,11 +78,10 @@ def pages(
     """Yields the events that match, in pages as large as memory should hold.
 
     At most `limit` events are yielded, those after the cursor or from the offset on. Events that
-    are appended meanwhile are left out. At least one page is yielded, even an empty one. A small
-    log is read completely for each query: its answer is one page.
+    are appended meanwhile are left out. At least one page is yielded, even an empty one.
     """
     remaining = limit
-    size = FIRST_EVENTS if replica.answers.index() is not None else _ALL
+    size = FIRST_EVENTS
     while True:
         count = size if remaining is None else min(size, remaining)
         page = replica.answers.query(**keys(conditions), limit=count, cursor=cursor, offset=offset)

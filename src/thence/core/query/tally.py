@@ -20,7 +20,8 @@ class Tally:
     """The number of events of each type, actor and node, the most frequent first.
 
     Events without an actor are in no `by_actor`, unverified ones in no `nodes`. `first` and
-    `last` are those of the total order, None where there are no events.
+    `last` are those of the total order, None where there are no events. `groups` are those that
+    were asked for, by time, then the most frequent first.
     """
 
     events: int
@@ -30,6 +31,20 @@ class Tally:
     nodes: Mapping[str, int]
     first: Event | None
     last: Event | None
+    groups: "tuple[Group, ...]" = ()
+
+
+class Group(NamedTuple):
+    """The number of events with one name, within one span of time.
+
+    `name` is None for events without one, and where names are not told apart. `begin_us` is the
+    first microsecond of the span since 1970 UTC, None for events without a time, and where times
+    are not told apart.
+    """
+
+    name: str | None
+    begin_us: int | None
+    events: int
 
 
 def count_events(events: Iterable[Event]) -> Tally:

@@ -332,22 +332,6 @@ def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
     return [content for content in whole if isinstance(content, Event)]
 
 
-def events_after(
-    disk: Disk, folder: Path, vocabulary: Vocabulary, after: Position | str | None
-) -> Iterator[Event]:
-    """Yields the events behind a position, or behind the event of an id.
-
-    Raises EventNotFound when the log ends without that event.
-    """
-    found = events(disk, folder, vocabulary)
-    if isinstance(after, Position):
-        yield from (event for event in found if not after.holds(event))
-        return
-    if after is not None and not any(event.event_id == after for event in found):
-        raise not_found(folder, after)
-    yield from found
-
-
 def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
     """Returns the position behind all events of the log; few of them are decoded."""
     own: list[tuple[str, int]] = []
