@@ -1,9 +1,10 @@
-"""Order, causes, lookups and pages by plain, obvious algorithms: what the index must answer.
+"""Order, causes, lookups, pages and counts by plain algorithms: what the index must answer.
 
 All functions are pure: events in, events out, in any input order.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -28,11 +29,16 @@ from thence.core.query.lookup import (
     not_found,
     subject_named,
 )
+from thence.core.query.tally import Tally, descending
+from thence.core.values.codec import BadLine, has_valid_crc, numbers
+from thence.core.values.embedded_events import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.plan.page import Page, PageBounds, PageRequest, key_of
 from thence.log.read.reader import events as read_events
+from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import Disk
+from thence.log.storage.segment import CURRENT
 
 Neighbours = Callable[[Event], Iterable[Event]]
 
@@ -309,3 +315,59 @@ def events_after(
     if after is not None and not any(event.event_id == after for event in found):
         raise not_found(folder, after)
     yield from found
+
+
+def count_events(events: Iterable[Event]) -> Tally:
+    """Counts events, in any order."""
+    types: Counter[str] = Counter()
+    actors: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
+    unverified = 0
+    first: Event | None = None
+    last: Event | None = None
+    for event in events:
+        types[event.event_type] += 1
+        if event.is_foreign:
+            unverified += 1
+        else:
+            nodes[event.node_id] += 1
+        actor = event.actor
+        if actor:
+            actors[actor] += 1
+        key = total_order_key(event)
+        if first is None or last is None:
+            first = last = event
+        elif key > total_order_key(last):
+            last = event
+        elif key < total_order_key(first):
+            first = event
+    return Tally(
+        types.total(),
+        unverified,
+        descending(types),
+        descending(actors),
+        descending(nodes),
+        first,
+        last,
+    )
+
+
+def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
+    """Returns the position behind all events of the log; few of them are decoded."""
+    own: list[tuple[str, int]] = []
+    foreign: list[str] = []
+    for name, line, is_whole in raw_lines(disk, folder):
+        found = numbers(line)
+        if not is_whole and name == CURRENT:
+            continue
+        if found is not None and has_valid_crc(line):
+            own.append(found[:2])
+            continue
+        for _, _, event in pieces(line, vocabulary):
+            if isinstance(event, BadLine):
+                continue
+            if event.is_foreign:
+                foreign.append(event.event_id)
+            else:
+                own.append((event.node_id, event.seq))
+    return Position().with_numbers(own, foreign)

@@ -109,11 +109,7 @@ class Answers:
         """Returns the position behind all that is there."""
         from thence.index.plan import arrivals
 
-        position = arrivals.position(self.index())
-        if position is not None:
-            return position
-        with reading(self._folder):
-            return reader.position(self._disk, self._folder, self._vocabulary)
+        return arrivals.position(self.index())
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""

@@ -316,7 +316,7 @@ def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
     ended = doctor(tmp_path)
     assert (ended.code, failing(ended)) == (1, ["openings"])
     detail = by_name(ended)["openings"]["detail"]
-    assert detail.startswith("0 open for appending, 1 ended without closing; up to ")
+    assert detail.startswith("0 open for appending, 1 ended without closing; what 1 of them had")
     assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
 
 

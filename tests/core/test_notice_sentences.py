@@ -5,6 +5,7 @@ from tests.events import event_of, line_of
 
 from thence.core.values.vocabulary import PLAIN
 
+GAP = "events that an earlier writer had queued may have been lost when it ended"
 SHRUNK = "the log ends before what it had made durable: it was cut or restored"
 
 
@@ -13,13 +14,13 @@ SHRUNK = "the log ends before what it had made durable: it was cut or restored"
     [
         (
             "gap",
-            {"count": 12, "is_exact": False, "reason": "killed", "process": 7},
-            "up to 12 queued events of an earlier writer were lost when it ended",
+            {"count": None, "reason": "killed", "node_id": "ab", "durable_seq": 1200},
+            f"{GAP}; its last durable event is 1,200 of node ab",
         ),
         (
             "gap",
-            {"count": 1, "is_exact": True},
-            "up to 1 queued event of an earlier writer was lost when it ended",
+            {"count": 12, "reason": "killed"},
+            "up to 12 queued events of an earlier writer were lost when it ended",
         ),
         (
             "recovered",

@@ -28,7 +28,6 @@ from tests.crash.scenes import HASTY_DISK, SCENES, Scene
 
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.errors import ThenceError
-from thence.log.crash.openings import STEP_MAX
 from thence.log.write import committer
 from thence.replica import Log
 
@@ -187,13 +186,12 @@ def notices(good: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 def mistold(run: Run, good: list[dict[str, Any]]) -> list[str]:
     """Check what the log tells of itself: only what a failing disk can bring about.
 
-    Where an opening had no file or left no mark, the end is unknown; a reservation may stand.
+    Where a session had no file or left no mark, the end is unknown; its queue may be marked still.
     """
     found = [
         f"a notice tells of {kind}, {facts}"
         for kind, facts in notices(good)
-        if kind not in KINDS
-        and not (kind == "gap" and run.disk.failed and (facts["count"] or 0) <= STEP_MAX)
+        if kind not in KINDS and not (kind == "gap" and run.disk.failed)
     ]
     recovered = [members for members in good if (notice(members) or [""])[0] == "recovered"]
     return found + unreported(run.folder, recovered)

@@ -21,7 +21,7 @@ from tests.crash.simulated_disk import SimulatedDisk
 from thence.core.event import Event
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, LogReadOnly, OutcomeUnknown
-from thence.log.crash.openings import OpeningFile
+from thence.log.crash.sessions import WriterSession
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.identity import known_node_id, read_info
 from thence.log.storage.segment import FILE_BYTES_MAX, current_path
@@ -201,7 +201,7 @@ def settled(disk: SimulatedDisk) -> Image:
 def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int = 10) -> Image:
     """A disk with a log of so many events, closed in order, and bytes behind them.
 
-    The bytes are those of an opening that was killed.
+    The bytes are those of a session that was killed.
     """
     disk = SimulatedDisk(home())
     with opened(disk, limit) as log:
@@ -211,7 +211,7 @@ def log_of(count: int, tail: bytes = b"", limit: int = FILE_BYTES_MAX, size: int
     disk.write(descriptor, tail)
     disk.close(descriptor)
     if tail:
-        killed = OpeningFile(disk, FOLDER)
+        killed = WriterSession(disk, FOLDER)
         killed.begin()
         killed.is_unsynced = True
         killed.end()

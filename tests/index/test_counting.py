@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from tests.events import drafted, stamped
 from tests.index.asked import filters, matching, read, write
 from tests.index.logs import add, index_of
+from tests.plain_order import count_events
 from tests.tiers import examples
 
 import thence
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.core.query.tally import Group, count_events, find_end
+from thence.core.query.tally import Group, find_end
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index.file import lookup

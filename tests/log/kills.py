@@ -8,7 +8,7 @@ from tests.log.processes import started
 
 import thence
 from thence.core.event import Event
-from thence.log.crash.openings import Opening, OpeningFile, openings
+from thence.log.crash.sessions import SessionRecord, WriterSession, session_records
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import known_node_id
 from thence.log.storage.numbering import Numbering
@@ -104,7 +104,7 @@ def appended(folder: Path) -> Event:
 
 
 def filled(folder: Path, count: int = 60) -> bytes:
-    """Make a log of 60 events, have an opening end uncleanly, return its lines."""
+    """Make a log of 60 events, have a session end uncleanly, return its lines."""
     with thence.open(folder) as log:
         for number in range(count):
             log.emit("t", {"n": number, "text": "x" * 300})
@@ -113,26 +113,26 @@ def filled(folder: Path, count: int = 60) -> bytes:
 
 
 def unclean(folder: Path, durable: Path | None = None, offset: int = 0) -> None:
-    """Leave what an opening leaves that dies with nothing queued.
+    """Leave what a session leaves that dies with nothing queued.
 
     It had noted how far a segment is durable, if one is given.
     """
-    opening = OpeningFile(OS_DISK, folder)
-    opening.begin()
+    session = WriterSession(OS_DISK, folder)
+    session.begin()
     if durable is not None:
         numbers = Numbering(OS_DISK, folder)
         numbers.node_id = known_node_id(OS_DISK, folder)
         descriptor = OS_DISK.open_read(durable)
-        opening.durable(numbers, OS_DISK.file_id(descriptor)[0], offset, descriptor)
+        session.durable(numbers, OS_DISK.file_id(descriptor)[0], offset, descriptor)
         OS_DISK.close(descriptor)
-    opening.is_unsynced = True
-    opening.end()
+    session.is_unsynced = True
+    session.end()
 
 
-def opening_of(folder: Path) -> Opening:
-    """Read what the only opening of a log says."""
-    (found,) = openings(OS_DISK, folder)
-    return found
+def session_of(folder: Path) -> SessionRecord:
+    """Read what the only session of a log says."""
+    (record,) = session_records(OS_DISK, folder)
+    return record
 
 
 def closed_at(folder: Path, seq: int) -> None:

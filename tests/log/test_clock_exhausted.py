@@ -7,7 +7,7 @@ import thence
 from thence.core.clock import CLOCK_MAX, LamportClock
 from thence.core.values.codec import stamper
 from thence.errors import ClockExhausted
-from thence.log.crash.close_marks import leave_mark
+from thence.log.crash.sessions import leave_mark
 from thence.log.storage.disk import OS_DISK
 
 OTHER = "0123456789ab"

@@ -19,7 +19,7 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
-from tests.log.kills import opening_of
+from tests.log.kills import session_of
 
 import thence
 from thence.core.values.vocabulary import PLAIN
@@ -33,7 +33,6 @@ from thence.log.write.batch import (
     answer,
     conditions_of,
     drafts_of,
-    emitted_drafts,
     split,
     take_batch,
 )
@@ -84,33 +83,28 @@ def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
     assert [e.event_id for e in log.read() if e.event_type == "t"] == ids[:2]
 
 
-def test_batch_under_way_is_announced_with_what_was_emitted_of_it(tmp_path):
+def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
     disk = WatchedDisk()
     committer = committer_of(tmp_path, disk)
-    found = []
+    records = []
 
     def look():
-        found.append(opening_of(tmp_path))
-        if len(found) == 1:  # what comes during the first sync is the next batch
+        records.append(session_of(tmp_path))
+        if len(records) == 1:  # what comes during the first sync is the next batch
             committer.join(Waiting((made(),)))
             committer.put(made())
             committer.put(made())
 
     disk.before["sync_data"] = look
     committer.put(made())
-    until(lambda: len(found) >= 2)
+    until(lambda: len(records) >= 2)
+    assert all(record.has_queue for record in records)
     committer.append_all((), WAIT_S)
     path = tmp_path / "events.jsonl"
-    size = path.read_bytes().index(b"\n") + 1
-    batch = found[1].batch
-    assert (batch.first, batch.events, batch.emitted) == (2, 3, 2)
-    assert (batch.inode, batch.offset) == (path.stat().st_ino, size)
-    assert found[1].committed == 1
-    assert found[1].accepted >= 3
-    now = opening_of(tmp_path)
-    assert (now.accepted, now.committed) == (3, 3)
-    assert (now.durable.seq, now.durable.offset) == (4, path.stat().st_size)
-    assert now.durable.inode == path.stat().st_ino
+    record = session_of(tmp_path)
+    assert not record.has_queue
+    assert (record.durable.seq, record.durable.offset) == (4, path.stat().st_size)
+    assert record.durable.inode == path.stat().st_ino
     assert committer.close(WAIT_S)
 
 
@@ -129,8 +123,7 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
     if ends_by == "append":
         before = log.append_many([{"event_type": "t"}] * 2)[0].event_id
     if ends_by != "close":
-        opening = opening_of(tmp_path)
-        assert opening.accepted == opening.committed > 0
+        assert not session_of(tmp_path).has_queue
     assert log.close()
     (notice,) = [e.payload for e in log.read() if e.event_type == "log.events_dropped"]
     assert notice == {"count": 2, "after_event_id": kept, "before_event_id": before}
@@ -322,7 +315,6 @@ def test_items_are_parted_behind_those_that_are_written_whole():
         (queued, []),
     ]
     assert drafts_of(queued) == [three, one, two, one]
-    assert emitted_drafts(queued) == [three, one]
     assert pair.tail == one.tail + two.tail
 
 

@@ -1,6 +1,7 @@
 """What each question to a reader returns, member for member."""
 
 import pytest
+from tests import plain_order
 from tests.events import NODE, OTHER_NODE, line_of
 
 from thence.core.values.codec import BadLine
@@ -122,7 +123,7 @@ def test_position_counts_what_is_served(tmp_path):
     expected = Position().with_numbers(
         [(NODE, 1), (NODE, 2), (NODE, 3), (NODE, 4), (OTHER_NODE, 5), (NODE, 7)], ["theirs"]
     )
-    assert reader.position(OS_DISK, tmp_path, PLAIN) == expected
+    assert plain_order.position(OS_DISK, tmp_path, PLAIN) == expected
     assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
 
 

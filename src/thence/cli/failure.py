@@ -19,9 +19,8 @@ from thence.errors import (
     NotAProject,
     NotAServer,
     OutcomeUnknown,
-    PlanningError,
+    ProblemsError,
     Refused,
-    ScenarioError,
     ThenceError,
 )
 
@@ -30,12 +29,11 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (NotALog, NOT_FOUND),
     (NotAProject, NOT_FOUND),
     (NotAServer, NOT_FOUND),
-    (PlanningError, MISUSED),
+    (ProblemsError, MISUSED),
     (BadSettings, MISUSED),
     (AmbiguousId, MISUSED),
     (InvalidFilter, MISUSED),
     (InvalidCursor, MISUSED),
-    (ScenarioError, MISUSED),
     (CyclicDependencyError, DAMAGED),
     (OutcomeUnknown, UNKNOWN),
 )
@@ -80,7 +78,7 @@ def report_error(error: Exception, out: Output) -> int:
         out.give_up_stdout()
     if out.is_debug:
         show_traceback(error, out)
-    if isinstance(error, (ScenarioError, PlanningError)) and len(error.problems) > 1:
+    if isinstance(error, ProblemsError) and len(error.problems) > 1:
         out.warn(*map(problem_line, error.problems))
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
     out.warn(*lines)

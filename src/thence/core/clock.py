@@ -72,8 +72,8 @@ def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
         nonlocal last
         ns = wall_ns()
         millisecond = ns // 1_000_000
-        known, text = last
-        if known != millisecond:
+        previous, text = last
+        if previous != millisecond:
             text = _millisecond(millisecond)
             last = (millisecond, text)
         return text + _ENDINGS[ns // 1000 - millisecond * 1000]
@@ -116,8 +116,8 @@ def microseconds(text: str) -> int | None:
             return moment(datetime.fromisoformat(text))
         except ValueError:  # no such day or hour, or a leap second
             pass
-    found = span(text)
-    return None if found is None else found[0]
+    microsecond_span = span(text)
+    return None if microsecond_span is None else microsecond_span[0]
 
 
 def moment(when: datetime) -> int:
@@ -131,10 +131,10 @@ def span(text: str) -> tuple[int, int] | None:
     A date means its whole day, a time without seconds its minute, and so on down to the single
     microsecond. None for a text that is no time.
     """
-    found = _ANY.fullmatch(text)
-    if found is None:
+    match = _ANY.fullmatch(text)
+    if match is None:
         return None
-    part = found.groupdict()
+    part = match.groupdict()
     try:
         day = date(int(part["year"]), int(part["month"]), int(part["day"])).toordinal()
     except ValueError:

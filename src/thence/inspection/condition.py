@@ -12,7 +12,7 @@ from thence.core.values.codec import LINE_BYTES_MAX, BadLine, parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.inspection.health import Check, checked, clock
 from thence.log.check.verify import verify
-from thence.log.crash.openings import openings
+from thence.log.crash.sessions import session_records
 from thence.log.read.opening import opened_vocabulary
 from thence.log.storage.disk import Disk, monotonic_ns, pause, wall_ns
 from thence.log.storage.identity import is_own, known_node_id, read_info
@@ -29,17 +29,17 @@ _READ_WHOLE_BYTES_MAX = 4 * 1024 * 1024
 
 def log_checks(disk: Disk, folder: Path) -> list[Check]:
     """Checks a log as it is, while other processes may write to it."""
-    opening = ExaminedLog(disk, folder)
+    examined = ExaminedLog(disk, folder)
     checks: list[tuple[str, Callable[[], Check]]] = [
-        ("log", opening.log),
+        ("log", examined.log),
         ("segments", lambda: _segments(disk, folder)),
-        ("tail", opening.tail),
+        ("tail", examined.tail),
         ("quarantine", lambda: _quarantine(disk, folder)),
         ("identity", lambda: _identity(disk, folder)),
         ("openings", lambda: _openings(disk, folder)),
         ("lock", lambda: lock(disk, folder)),
-        ("clock", opening.clock),
-        ("causes", opening.causes),
+        ("clock", examined.clock),
+        ("causes", examined.causes),
     ]
     return [checked(name, look) for name, look in checks]
 
@@ -152,18 +152,15 @@ def lock(disk: Disk, folder: Path) -> Check:
 
 
 def _openings(disk: Disk, folder: Path) -> Check:
-    own = [opening for opening in openings(disk, folder) if not opening.is_copy]
-    dead = [opening for opening in own if opening.is_dead]
+    own = [session for session in session_records(disk, folder) if not session.is_copy]
+    dead = [session for session in own if session.is_dead]
     detail = f"{len(own) - len(dead):,} open for appending"
     if dead:
         detail += f", {len(dead):,} ended without closing"
-    queued = sum(max(opening.accepted - opening.committed, 0) for opening in dead)
-    if not all(opening.is_whole for opening in dead):
-        detail += "; how many queued events were lost is unknown"
-    elif queued:
-        detail += f"; up to {queued:,} queued events were lost"
-    else:
+    losers = sum(session.has_queue or not session.is_whole for session in dead)
+    if not losers:
         return Check("openings", True, detail)
+    detail += f"; what {losers:,} of them had queued may be lost"
     return Check("openings", False, detail, "the next append reports it in the log")
 
 

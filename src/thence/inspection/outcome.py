@@ -10,7 +10,7 @@ from typing import Literal
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM
-from thence.log.crash.openings import openings
+from thence.log.crash.sessions import session_records
 from thence.log.storage.disk import Disk
 from thence.log.storage.segment import own_folder, segments
 from thence.log.storage.tail_recovery import lines_backwards
@@ -31,18 +31,18 @@ def outcome(disk: Disk, folder: Path) -> Outcome:
     """Returns the outcome of a run by its log, where there is no result.json.
 
     If the last event, without the log's notices, ends the simulation, it decides the outcome.
-    Else the run is running while a living process holds an opening of the log. It was killed
-    if a process left an opening behind, or if a simulation began it, which would have recorded
+    Else the run is running while a living process has the log open for appending. It was killed
+    if a process left its session behind, or if a simulation began it, which would have recorded
     its end. It is interrupted if nothing of it is known: a folder without the log's own files.
     Else its writer has closed it: it is completed. Raises DiskError.
     """
-    found = list(openings(disk, folder))
+    sessions = list(session_records(disk, folder))
     last = _last(disk, folder)
     if last is not None and last.payload.get("milestone_type") == "simulation_end":
         return _CUT_SHORT.get((last.description or "").partition(":")[0], "completed")
-    if any(opening.is_held for opening in found):
+    if any(session.is_held for session in sessions):
         return "running"
-    if found or _is_there(disk, folder / "config.json"):
+    if sessions or _is_there(disk, folder / "config.json"):
         return "killed"
     return "completed" if _is_there(disk, own_folder(folder) / "log.json") else "interrupted"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from thence.core.ids import NOISE_CHARACTERS, is_ulid
 from thence.core.query.tally import LogEnd
 from thence.core.values.vocabulary import SIM, Vocabulary
-from thence.log.crash.openings import openings
+from thence.log.crash.sessions import session_records
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import is_own, known_node_id
@@ -25,7 +25,7 @@ def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:
     try:
         if not is_own(disk, folder) or not disk.is_folder(own_folder(folder) / "open"):
             return None
-        held = [opening.name for opening in openings(disk, folder) if opening.is_held]
+        held = [record.name for record in session_records(disk, folder) if record.is_held]
     except DiskError:
         return None
     return frozenset(name.partition(".")[0][-NOISE_CHARACTERS:] for name in held)

@@ -74,10 +74,10 @@ def state_machine_merge(
         priority = {state: -rank for rank, state in enumerate(priority)}
     ordered = totally_ordered(events)
     _check_one_subject(ordered)
-    known = [(event, event.payload) for event in ordered]
-    holding = [(event, payload[state_key]) for event, payload in known if state_key in payload]
-    if known and not holding:
-        raise _no_state(state_key, {key for _, payload in known for key in payload})
+    payloads = [(event, event.payload) for event in ordered]
+    holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
+    if payloads and not holding:
+        raise _no_state(state_key, {key for _, payload in payloads for key in payload})
     winner: tuple[int, Event] | None = None
     for event, state in holding:
         if not isinstance(state, str) or state not in priority:

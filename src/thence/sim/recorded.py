@@ -83,8 +83,8 @@ class RecordedRun:
         the payload of an ACTION. Raises NotRecorded for a type that the verbosity left out.
         """
         types = names("type", type)
-        for each in types:
-            self._check_recorded(each)
+        for event_type in types:
+            self._check_recorded(event_type)
         table = event_table(partial(self._read, types), types)
         if not len(table):
             self._warn_unknown(types)
@@ -119,9 +119,9 @@ class RecordedRun:
         def selects(scope: str, name: str) -> bool:
             return _fits(scope, scopes) and _fits(name, chosen)
 
-        known = list(history.initial)
-        if (scopes or chosen) and not any(selects(*key) for key in known):
-            raise _no_variable(scopes, chosen, known)
+        keys = list(history.initial)
+        if (scopes or chosen) and not any(selects(*key) for key in keys):
+            raise _no_variable(scopes, chosen, keys)
         return variable_table(read, history, selects)
 
     def close(self) -> None:
@@ -163,37 +163,39 @@ class RecordedRun:
         )
 
     def _warn_unknown(self, types: Sequence[str]) -> None:
-        for each in types:
-            if each not in TYPED:
-                near = nearest(each, TYPED)
-                more = f"; did you mean {near[0]}?" if near else ""
-                warnings.warn(f"the run holds no event of type {each}{more}", stacklevel=3)
+        for event_type in types:
+            if event_type not in TYPED:
+                near = nearest(event_type, TYPED)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=3)
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Reads a JSON object that the run wrote; {} where there is none."""
     try:
-        found = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _fits(text: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(text == each or fnmatchcase(text, each) for each in patterns)
+    return not patterns or any(
+        text == pattern or fnmatchcase(text, pattern) for pattern in patterns
+    )
 
 
 def _no_variable(
-    scopes: Sequence[str], chosen: Sequence[str], known: Sequence[Key]
+    scopes: Sequence[str], chosen: Sequence[str], keys: Sequence[Key]
 ) -> InvalidFilter:
-    key, asked, place = ("scope", scopes, 0)
-    if (scopes and any(_fits(scope, scopes) for scope, _ in known)) or not scopes:
-        key, asked, place = ("name", chosen, 1)
-    near = nearest(asked[0], dict.fromkeys(each[place] for each in known), likeness=0)
+    key, patterns, place = ("scope", scopes, 0)
+    if (scopes and any(_fits(scope, scopes) for scope, _ in keys)) or not scopes:
+        key, patterns, place = ("name", chosen, 1)
+    near = nearest(patterns[0], dict.fromkeys(variable[place] for variable in keys), likeness=0)
     return InvalidFilter(
         "could not choose variables",
         key=key,
-        cause=f"no variable of the run has the {key} {', '.join(asked)}",
+        cause=f"no variable of the run has the {key} {', '.join(patterns)}",
         hint=f"the nearest is {near[0]}" if near else "the run has no variables",
     )
 
@@ -222,7 +224,9 @@ def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Ta
 
     The columns of the given types that thence knows are there without any such event, too.
     """
-    kinds: dict[str, Kind] = {name: "none" for each in types for name in fixed_columns(each)}
+    kinds: dict[str, Kind] = {
+        name: "none" for event_type in types for name in fixed_columns(event_type)
+    }
     length = 0
     for event in read():
         length += 1

@@ -246,7 +246,7 @@ def _write_end(
 
 def _begin_text(event: "Event", last: "Event") -> str:
     """Returns the begin of a step relative to the last event; "" without a valid time."""
-    from thence.core.sentences.wording import duration
+    from thence.core.sentences.event_sentences import duration
 
     if event is last:
         return ", the last event"

@@ -14,7 +14,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import descending
-from thence.core.sentences.wording import clipped
+from thence.core.sentences.event_sentences import clipped
 from thence.errors import InvalidFilter, NotRecorded
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK

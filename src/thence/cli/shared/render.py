@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thence.cli.output import Line, Painted, plain
-from thence.core.sentences.wording import clipped
+from thence.core.sentences.event_sentences import clipped
 
 if TYPE_CHECKING:
     from thence.core.event import Event

@@ -1,10 +1,9 @@
-"""One pass over the events of a log, which keeps few of them: their counts, the log's end.
+"""The counts of a log's events and the log's end, which one pass over all events can find.
 
 A step is begun by one event and ended by another, which names the first. A process that was
 killed in between leaves the step open, which shows what the process was doing.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -45,41 +44,6 @@ class Group(NamedTuple):
     name: str | None
     begin_us: int | None
     events: int
-
-
-def count_events(events: Iterable[Event]) -> Tally:
-    """Counts events, in any order."""
-    types: Counter[str] = Counter()
-    actors: Counter[str] = Counter()
-    nodes: Counter[str] = Counter()
-    unverified = 0
-    first: Event | None = None
-    last: Event | None = None
-    for event in events:
-        types[event.event_type] += 1
-        if event.is_foreign:
-            unverified += 1
-        else:
-            nodes[event.node_id] += 1
-        actor = event.actor
-        if actor:
-            actors[actor] += 1
-        key = total_order_key(event)
-        if first is None or last is None:
-            first = last = event
-        elif key > total_order_key(last):
-            last = event
-        elif key < total_order_key(first):
-            first = event
-    return Tally(
-        types.total(),
-        unverified,
-        descending(types),
-        descending(actors),
-        descending(nodes),
-        first,
-        last,
-    )
 
 
 def descending(counts: Mapping[str, int]) -> dict[str, int]:

@@ -126,8 +126,8 @@ def repair(value: Any, path: str = "") -> tuple[Any, list[Repair]]:
     repairs: list[Repair] = []
     repaired = _Repair(repairs).value(value, path, ())
     if len(repairs) > REPAIRS_MAX:
-        more = len(repairs) - REPAIRS_MAX
-        repairs[REPAIRS_MAX:] = [{"path": path, "was": f"{more} more repairs"}]
+        surplus = len(repairs) - REPAIRS_MAX
+        repairs[REPAIRS_MAX:] = [{"path": path, "was": f"{surplus} more repairs"}]
     return repaired, repairs
 
 
@@ -211,15 +211,15 @@ def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[
     if isinstance(value, Mapping):
         cut_map: dict[str, Any] = {}
         for key, item in value.items():
-            cut_map[key], more = shorten(item, characters_max, f"{path}.{key}" if path else key)
-            repairs += more
+            cut_map[key], cuts = shorten(item, characters_max, f"{path}.{key}" if path else key)
+            repairs += cuts
         return cut_map, repairs
     if isinstance(value, list):
         cut_list: list[Any] = []
         for position, item in enumerate(value):
-            cut, more = shorten(item, characters_max, f"{path}[{position}]")
+            cut, cuts = shorten(item, characters_max, f"{path}[{position}]")
             cut_list.append(cut)
-            repairs += more
+            repairs += cuts
         return cut_list, repairs
     return value, []
 

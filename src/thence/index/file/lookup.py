@@ -113,9 +113,11 @@ def find(
     by_subject: bool = True,
     by_type: bool = False,
 ) -> Event:
-    """Returns the event that a text names, by the rules of `core.query.lookup.named`.
+    """Returns the event that a text names. Raises EventNotFound, AmbiguousId.
 
-    Raises EventNotFound, AmbiguousId.
+    It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
+    else, `by_subject`, the latest event on the subject of that name, of which the last parts
+    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type.
     """
 
     def work(connection: sqlite3.Connection) -> Event:
@@ -273,7 +275,7 @@ def _latest_of_type(connection: sqlite3.Connection, text: str) -> int | None:
 
 
 def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
-    """Returns the first event that names a missing cause, as `core.query.lookup.namer_of`."""
+    """Returns the first event that names a missing cause whose id begins with a text, if any."""
     if not is_utf8(text) or len(text) < PREFIX_CHARACTERS_MIN:
         return None
     sql = (

@@ -36,6 +36,8 @@ _CLOCK = "SELECT max(lamport) FROM events"
 _RUNS = "SELECT text, first, last FROM number_runs JOIN names ON id = node ORDER BY node, first"
 # lines of other tools have no number
 _STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
+# numbers that the index can't hold stand at its bound
+_BEYOND = f"SELECT DISTINCT number FROM zones WHERE seq_last = {INTEGER_MAX}"
 _OTHER_LINES = "SELECT segment, offset, length, event_id FROM other_lines"
 # the events of a position that are looked up at once
 _UNREAD_EVENTS = 512
@@ -172,14 +174,15 @@ def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: 
 def _in_zone(
     connection: sqlite3.Connection, first: int, last: int, ranges: Sequence[tuple[int, int, int]]
 ) -> list[int]:
-    """Returns the arrivals in a zone whose events have some numbers of some nodes."""
+    """Returns the first arrivals in a zone whose events have some numbers, all for no ranges."""
     numbers = [f"node = {node} AND seq BETWEEN {least} AND {most}" for node, least, most in ranges]
-    condition = " OR ".join(numbers) if len(numbers) <= _RANGES_MAX else "TRUE"
+    condition = " OR ".join(numbers) if 0 < len(numbers) <= _RANGES_MAX else "TRUE"
     sql = (
         f"SELECT arrival FROM events WHERE arrival BETWEEN {first} AND {last} AND ({condition})"
         " ORDER BY arrival LIMIT :limit"
     )
-    return [row[0] for row in connection.execute(sql, {"limit": _UNREAD_EVENTS})]
+    limit = _UNREAD_EVENTS if numbers else -1
+    return [row[0] for row in connection.execute(sql, {"limit": limit})]
 
 
 def _unread_numbers(
@@ -205,6 +208,14 @@ def _unread_numbers(
                 yield node_id, last, last
 
 
+def _bare(runs: Intervals) -> Intervals:
+    """Returns runs without the bound of the index, which may stand for any larger number."""
+    first, last = runs[-1]
+    if last < INTEGER_MAX:
+        return runs
+    return runs[:-1] if first == last else (*runs[:-1], (first, last - 1))
+
+
 def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
     runs: dict[str, Intervals] = {}
     for node_id, first, last in connection.execute(_RUNS):
@@ -212,19 +223,16 @@ def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
     return runs
 
 
-def position(index: Index) -> Position | None:
-    """Returns the position behind all that is there; None where the index can't tell it.
+def position(index: Index) -> Position:
+    """Returns the position behind all that is there. Raises ReadFailed."""
 
-    Raises ReadFailed.
-    """
-
-    def work(connection: sqlite3.Connection) -> Position | None:
-        runs = _runs(connection)
-        if any(run[-1][1] == INTEGER_MAX for run in runs.values()):
-            return None
+    def work(connection: sqlite3.Connection) -> Position:
+        runs = {node_id: _bare(own) for node_id, own in _runs(connection).items()}
         strangers = connection.execute(_STRANGERS).fetchall()
         # an escape may stand for half a character, and of other lines nothing is known
         doubtful = [arrival for arrival, event_id in strangers if "\\" in event_id]
+        for (number,) in connection.execute(_BEYOND).fetchall():
+            doubtful += _in_zone(connection, *zone_arrivals(number), [])
         events = events_at(index, connection, doubtful)
         events += index.fetch(connection, connection.execute(_OTHER_LINES).fetchall())
         ids = [event_id for _, event_id in strangers if "\\" not in event_id]

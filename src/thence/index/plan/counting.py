@@ -1,7 +1,7 @@
 """Counts of the events that match a filter, by type, actor, node, subject or time; the log's end.
 
-Without a filter the counts of types, actors and nodes are those of the tables; else the events
-that match are gone through once.
+The counts of types and actors, by node too, stand in a table; for other filters the events that
+match are gone through once.
 """
 
 import json
@@ -16,26 +16,17 @@ from thence.core.query.tally import Group, LogEnd, Tally, descending
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, in_total_order, last_arrival
 from thence.index.plan.matching import matching
-from thence.index.plan.scan import Scan, scan_of, selection, sources
+from thence.index.plan.scan import Scan, Selection, has_counts, scan_of, selection, sources
 from thence.index.tables.zones import zone_arrivals
 
 By = Literal["type", "actor", "subject"]
 
 _SECOND_US = 1_000_000
 _ARRIVALS_TOGETHER = 10_000
-_TABLES = "SELECT type, actor, NULL, events FROM counts"
-_NODES = "SELECT NULL, NULL, node, sum(events) FROM zones GROUP BY node"
-_STRANGERS = """
-    SELECT node, count(*) FROM events INDEXED BY strangers WHERE seq = 0 GROUP BY node
+_SUBJECTS = """
+    SELECT subject, count(*) FROM events INDEXED BY subjects
+    WHERE subject IS NOT NULL GROUP BY subject
 """
-_ALL_BY = {
-    "type": "SELECT type, sum(events) FROM counts GROUP BY type",
-    "actor": "SELECT actor, sum(events) FROM counts GROUP BY actor",
-    "subject": """
-        SELECT subject, count(*) FROM events INDEXED BY subjects
-        WHERE subject IS NOT NULL GROUP BY subject
-    """,
-}
 # the first microsecond of the span in which an event lies, before 1970 too
 _BEGIN = "time - (time % :per + :per) % :per"
 _ZONE_TIMES = """
@@ -49,8 +40,9 @@ _LAST_OF_PROCESS = f"""
     ORDER BY arrival DESC LIMIT 1
 """
 
-# numbers of type, actor and node, with the number of events; None where it is not told
-_Row = tuple[int | None, int | None, int | None, int]
+# numbers of type, actor and node, with the number of events; node -1 is another tool
+_Row = tuple[int, int, int, int]
+_Counts = Counter[tuple[int | None, int | None]]
 
 
 def tally(index: Index, filter: Filter, by: By | None = None, per_s: int | None = None) -> Tally:
@@ -64,19 +56,23 @@ def tally(index: Index, filter: Filter, by: By | None = None, per_s: int | None 
         scan = None if selected is None else scan_of(connection, selected, descending=False)
         if selected is None or scan is None:
             return Tally(0, 0, {}, {}, {}, None, None)
-        is_all = not selected.columns and not filter.where
         parts = sources(connection, selected)
         arrivals: list[int] = []
         if filter.where:
             arrivals = list(matching(index, connection, scan, filter))
             parts = list(_parts_of(arrivals))
-        rows = _whole(connection) if is_all else _counted(connection, parts)
+        is_in_table = not filter.where and has_counts(selected)
+        rows = _from_table(connection, selected) if is_in_table else _counted(connection, parts)
         ends = _ends(connection, scan, arrivals if filter.where else None)
         first, last = events_at(index, connection, ends) or (None, None)
         groups: tuple[Group, ...] = ()
         if by is not None or per_s is not None:
-            grouped = _groups_of_all if is_all else _groups
-            groups = grouped(connection, parts, by, per_s)
+            counts = None
+            if not filter.where:
+                counts = _at_hand(connection, selected, rows if is_in_table else [], by, per_s)
+            if counts is None:
+                counts = _group_counts(connection, parts, by, per_s)
+            groups = _groups(connection, counts)
         return Tally(*_named(connection, rows), first, last, groups)
 
     return index.answer(work)
@@ -88,23 +84,17 @@ def _parts_of(arrivals: Sequence[int]) -> Iterator[str]:
         yield f"(SELECT events.* FROM json_each('{values}') CROSS JOIN events ON arrival = value)"
 
 
-def _whole(connection: sqlite3.Connection) -> list[_Row]:
-    """Returns the counts of all events by the tables: of types with actors, then of nodes."""
-    rows = connection.execute(_TABLES).fetchall()
-    strangers = dict(connection.execute(_STRANGERS).fetchall())
-    for *_, node, count in connection.execute(_NODES):
-        rows.append((None, None, node, count - strangers.get(node, 0)))
-    return rows
+def _from_table(connection: sqlite3.Connection, selected: Selection) -> list[_Row]:
+    where = " AND ".join(["events > 0", *map(selected.condition, selected.names)])
+    return connection.execute(
+        f"SELECT type, actor, node, events FROM counts WHERE {where}"
+    ).fetchall()
 
 
 def _counted(connection: sqlite3.Connection, parts: Sequence[str]) -> list[_Row]:
-    rows: list[_Row] = []
-    for part in parts:
-        sql = f"SELECT type, actor, CASE seq WHEN 0 THEN NULL ELSE node END, count(*) FROM {part}"
-        counts = connection.execute(f"{sql} GROUP BY 1, 2, 3").fetchall()
-        for type_, actor, node, count in counts:
-            rows += [(type_, actor or 0, None, count), (None, None, node, count)]
-    return rows
+    sql = "SELECT type, ifnull(actor, 0), CASE seq WHEN 0 THEN -1 ELSE node END, count(*)"
+    queries = (f"{sql} FROM {part} GROUP BY 1, 2, 3" for part in parts)
+    return [row for query in queries for row in connection.execute(query)]
 
 
 def _named(
@@ -113,19 +103,17 @@ def _named(
     """Returns the numbers of all and of unverified events, and the counts by name."""
     types, actors, nodes = Counter[int](), Counter[int](), Counter[int]()
     for type_, actor, node, count in rows:
-        if type_ is not None:
-            types[type_] += count
-            actors[actor or 0] += count
-        elif node is not None:
-            nodes[node] += count
+        types[type_] += count
+        actors[actor] += count
+        nodes[node] += count
     del actors[0]
+    unverified = nodes.pop(-1, 0)
     names = _texts(connection, {*types, *actors, *nodes})
     by_name = [
-        descending({names[number]: count for number, count in counter.items() if count})
+        descending({names[number]: count for number, count in counter.items()})
         for counter in (types, actors, nodes)
     ]
-    events = types.total()
-    return events, events - nodes.total(), by_name[0], by_name[1], by_name[2]
+    return types.total(), unverified, by_name[0], by_name[1], by_name[2]
 
 
 def _texts(connection: sqlite3.Connection, ids: set[int]) -> dict[int, str]:
@@ -143,40 +131,45 @@ def _ends(connection: sqlite3.Connection, scan: Scan, arrivals: Sequence[int] | 
     return ends
 
 
-def _groups(
+def _group_counts(
     connection: sqlite3.Connection, parts: Sequence[str], by: By | None, per_s: int | None
-) -> tuple[Group, ...]:
-    per_us = (per_s or 0) * _SECOND_US
+) -> _Counts:
+    """Counts events by name and span, each looked at."""
     begin = "NULL" if per_s is None else _BEGIN
-    counts: Counter[tuple[int | None, int | None]] = Counter()
+    counts: _Counts = Counter()
     for part in parts:
         sql = f"SELECT {by or 'NULL'}, {begin}, count(*) FROM {part} GROUP BY 1, 2"
-        for name, begin_us, count in connection.execute(sql, {"per": per_us}):
+        for name, begin_us, count in connection.execute(sql, {"per": (per_s or 0) * _SECOND_US}):
             counts[name or None, begin_us] += count
-    return _sorted_groups(connection, counts)
+    return counts
 
 
-def _groups_of_all(
-    connection: sqlite3.Connection, parts: Sequence[str], by: By | None, per_s: int | None
-) -> tuple[Group, ...]:
-    """Returns the groups of all events: without looking at them, if tables or an index can tell."""
+def _at_hand(
+    connection: sqlite3.Connection,
+    selected: Selection,
+    rows: Sequence[_Row],
+    by: By | None,
+    per_s: int | None,
+) -> _Counts | None:
+    """Returns the counts that a table or an index holds, None where there are none."""
+    counts: _Counts = Counter()
+    if per_s is None and by in ("type", "actor") and rows:
+        for type_, actor, _, count in rows:
+            counts[(type_ if by == "type" else actor) or None, None] += count
+        return counts
+    if selected.columns or (by is not None and per_s is not None) or by in ("type", "actor"):
+        return None
     if per_s is not None:
-        if by is not None:
-            return _groups(connection, parts, by, per_s)
-        return _sorted_groups(connection, _by_zones(connection, per_s * _SECOND_US))
-    counts: Counter[tuple[int | None, int | None]] = Counter()
-    for name, count in connection.execute(_ALL_BY[by or "type"]):
+        return _by_zones(connection, per_s * _SECOND_US)
+    for name, count in connection.execute(_SUBJECTS):
         counts[name or None, None] += count
-    total = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0]
-    counts[None, None] += total - counts.total()
-    return _sorted_groups(connection, counts)
+    counts[None, None] += sum(row[-1] for row in rows) - counts.total()
+    return counts
 
 
-def _by_zones(
-    connection: sqlite3.Connection, per_us: int
-) -> "Counter[tuple[int | None, int | None]]":
+def _by_zones(connection: sqlite3.Connection, per_us: int) -> _Counts:
     """Counts all events by span of time, one by one only in zones that lie in several spans."""
-    counts: Counter[tuple[int | None, int | None]] = Counter()
+    counts: _Counts = Counter()
     for number, events, times, first, last in connection.execute(_ZONE_TIMES).fetchall():
         counts[None, None] += events - times
         if not times:
@@ -195,9 +188,7 @@ def _by_zones(
     return counts
 
 
-def _sorted_groups(
-    connection: sqlite3.Connection, counts: "Counter[tuple[int | None, int | None]]"
-) -> tuple[Group, ...]:
+def _groups(connection: sqlite3.Connection, counts: _Counts) -> tuple[Group, ...]:
     names = _texts(connection, {name for name, _ in counts if name is not None})
     groups = [
         Group(None if name is None else names[name], begin_us, count)

@@ -208,12 +208,15 @@ def _errors(
     types = {entry.event_type for entry in indexed}
     if not has_signs and not any(name.endswith(ERROR_ENDINGS) for name in types):
         return []
+    failure, error_type, escape = ERROR_SIGNS  # one by one: a loop takes four times as long
     return [
         at
-        for at, line in enumerate(lines)
+        for at, (line, entry) in enumerate(zip(lines, indexed, strict=True))
         if (
-            indexed[at].event_type.endswith(ERROR_ENDINGS)
-            or any(sign in line for sign in ERROR_SIGNS)
+            failure in line
+            or error_type in line
+            or escape in line
+            or entry.event_type.endswith(ERROR_ENDINGS)
         )
         and vocabulary.is_error(Event(line, None, vocabulary))
     ]

@@ -73,10 +73,11 @@ CREATE TABLE open_steps (arrival INTEGER PRIMARY KEY);
 -- what is ended and was begun by no event that is here (yet)
 CREATE TABLE ended_steps (event_id TEXT PRIMARY KEY) WITHOUT ROWID;
 
--- how many events there are of each type and actor; actor 0: none, or the empty one
+-- how many events there are of each type, actor and node; actor 0: none, or the empty one;
+-- node -1: another tool's lines
 CREATE TABLE counts (
-    type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
-    PRIMARY KEY (type, actor)
+    type INTEGER NOT NULL, actor INTEGER NOT NULL, node INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (type, actor, node)
 ) WITHOUT ROWID;
 
 -- 8,192 arrivals each, from number * 8192 + 1 on, by node: how many events there are, how many

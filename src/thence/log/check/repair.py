@@ -16,7 +16,7 @@ from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ThenceError
 from thence.log.check.rewriting import Edit, opened, rewrite
-from thence.log.crash.damage_record import DamageRecord
+from thence.log.crash.damage import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import Disk

@@ -21,9 +21,8 @@ from thence.core.values.codec import BadLine, Essence, decode_essence, have_vali
 from thence.core.values.digests import same_event_key
 from thence.core.values.new_event import parse_cause
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.crash.damage_record import DamageRecord
-from thence.log.crash.opening_report import durable_seq
-from thence.log.crash.openings import openings
+from thence.log.crash.damage import DamageRecord
+from thence.log.crash.sessions import durable_seq, session_records
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
 from thence.log.storage.disk import Disk
 from thence.log.storage.disowned import Disowned
@@ -108,7 +107,7 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     """Reads the whole log and returns its findings, in file order, holes last."""
     node_id = known_node_id(disk, folder)
     # before a line is read: another process may be writing
-    durable = durable_seq(disk, folder, node_id, list(openings(disk, folder)))
+    durable = durable_seq(disk, folder, node_id, list(session_records(disk, folder)))
     disowned = Disowned(disk, folder)
     check = _Check(vocabulary, known_node_ids(disk, folder), node_id, durable, disowned)
     for block in blocks(disk, folder):

@@ -74,9 +74,9 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Own(msgspec.Struct, frozen=True):
-    """The identity under which an opening writes.
+    """The identity under which a session writes.
 
-    `is_known` means that the log had an identity before, `is_new` that this opening has
+    `is_known` means that the log had an identity before, `is_new` that this session has
     given it another one, `is_copy` that the log's folder is a copy.
     """
 
@@ -87,7 +87,7 @@ class Own(msgspec.Struct, frozen=True):
 
     @property
     def previous_node(self) -> str:
-        """The node before this one, if this opening has changed the node."""
+        """The node before this one, if this session has changed the node."""
         return self.identity.earlier[-1] if self.is_new and self.identity.earlier else ""
 
     def change(self) -> dict[str, str | None]:

@@ -17,7 +17,6 @@ from thence.log.storage.disk import monotonic_ns, noise_bits, noise_texts, on_fo
 CLOSE_S = 10.0
 _NONCES = 256
 _WORKER_END_PRIORITY = 100
-_LATE = ("hashlib", "thence.log.crash.unclean")
 
 
 class Forked(Protocol):
@@ -59,13 +58,12 @@ class _Process:
 
 
 def _import_late() -> None:
-    """Imports the modules that the log otherwise imports late.
+    """Imports what the log otherwise imports late.
 
     A child that is forked while another thread imports a module would wait for that import
     for ever.
     """
-    for name in _LATE:
-        import_module(name)
+    import_module("hashlib")
 
 
 on_fork(_import_late, _Process.forget)

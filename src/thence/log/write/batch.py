@@ -262,13 +262,6 @@ def drafts_of(items: list[Item]) -> list[Draft]:
     return drafts
 
 
-def emitted_drafts(items: list[Item]) -> list[Draft]:
-    """Returns the events among the items for which no caller waits, in order."""
-    if set(map(type, items)) == _DRAFTS_ALONE:
-        return cast(list[Draft], items)
-    return [item for item in items if not isinstance(item, Waiting)]
-
-
 def conditions_of(items: Iterable[Item], index: int) -> dict[int, Condition]:
     """Returns the conditions by their event's index; `index` is that of the first event."""
     conditions: dict[int, Condition] = {}

@@ -66,7 +66,7 @@ class Committer:
         self._bound = bound
         self._on_full = on_full
         self._report = report
-        self._opening = writer.opening
+        self._session = writer.session
         self._begin()
 
     def _begin(self) -> None:
@@ -120,8 +120,7 @@ class Committer:
         if self.drops.gap is not None:
             self._queue_gap(draft.event_id)
         self._last = draft
-        self._opening.accept()
-        queue.append(draft)
+        self._enqueue(draft)
         if self._is_sleeping or self._thread is None or self._has_ended:
             self._wake()
         if self.callers.left < self.callers.came and not waiting & _AWAITED_MASK:
@@ -129,6 +128,15 @@ class Committer:
         elif waiting >= _YIELD_FROM and not waiting & _YIELD_MASK:
             yield_processor()
         return True
+
+    def _enqueue(self, draft: Draft) -> None:
+        """Queues an event that nobody waits for, under the session's mark that some are queued."""
+        session = self._session
+        if session.mark <= session.drained:
+            session.mark_queued()
+        self._queue.append(draft)
+        if session.mark <= session.drained:  # the queue was drained in between
+            session.mark_queued()
 
     def append(self, draft: Draft, timeout_s: float) -> bytes:
         """Returns the event's line once it is on the device, with all queued before it.
@@ -175,8 +183,7 @@ class Committer:
         """
         if self._is_closed:
             raise batch.closed_error(self._writer.folder)
-        # in a signal handler, during a commit or an emit of this very thread
-        if self._leader == thread or self._opening.is_interrupted():
+        if self._leader == thread:  # in a signal handler, during a commit of this very thread
             raise batch.interrupted_error(self._writer.folder)
         return not self._leader and self._has_nothing_before()
 
@@ -319,22 +326,20 @@ class Committer:
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers waiting callers, returns the refused items to keep."""
         notices = self._refused.notices(self._notice)
-        own = len(batch.emitted_drafts(items))
         drafts = notices + batch.drafts_of(items)
         conditions = batch.conditions_of(items, len(notices))
         if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
             conditions[len(notices)] = Condition(is_named=True)
-        outcomes, error = self._writer.write(drafts, timeout_s, conditions, own)
+        outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if error is None:
-            self._opening.commit(own, is_idle=not self._queue)
+            self._session.drain(self._queue)
         if outcomes:
             try:
                 self._writer.sync(outcomes)
             except OutcomeUnknown as unknown:
-                self._opening.commit(-own if error is None else 0)
                 outcomes, error = [], unknown
         else:
-            self._opening.save()
+            self._session.save()
         if notices and len(outcomes) >= len(notices):
             self._report("resumed", {"count": self._refused.count})
             self._refused = RefusedEvents()
@@ -347,8 +352,6 @@ class Committer:
     def _refuse(self, items: list[Item], outcomes: list[Outcome], error: ThenceError) -> list[Item]:
         """Splits the items of a failed batch: written, answered by the error, kept for a retry."""
         done, rest = batch.split(items, len(outcomes))
-        self._opening.commit(len(batch.emitted_drafts(done)), is_idle=True)
-        self._opening.save()
         # a signal handler may raise a ThenceError after all items were written
         batch.answer(done, outcomes, error if outcomes and not rest else None)
         waiting = [item for item in rest if isinstance(item, Waiting)]
@@ -365,14 +368,15 @@ class Committer:
             self._report("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
         if self._writer.is_poisoned:
             self._lose(kept, error)
-            return []
+            kept = []
+        if not kept:
+            self._session.drain(self._queue)
+            self._session.save()
         return kept
 
     def _lose(self, items: list[Item], error: ThenceError | None) -> None:
         lost = [draft.event_id for draft in batch.drafts_of(items)]
         if lost:
-            self._opening.commit(len(lost), is_idle=True)
-            self._opening.save()
             self.failed_count += len(lost)
             self._report("lost", {"event_ids": lost, "error": error})
 
@@ -393,5 +397,4 @@ class Committer:
 
     def _queue_gap(self, before_event_id: str | None) -> None:
         for notice in self.drops.close_gap(before_event_id):
-            self._opening.accept()
-            self._queue.append(notice)
+            self._enqueue(notice)

@@ -10,7 +10,7 @@ from typing import Any
 from thence.core.values.codec import Draft, Members, draft
 from thence.core.values.payload import printable, repair
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.crash.damage_record import OPENING_SOURCE
+from thence.log.crash.damage import OPENING_SOURCE
 from thence.log.storage.process_state import new_id, now
 from thence.log.write.writer import Report
 
@@ -35,20 +35,20 @@ class NoticeMaker:
         self._log_id = log_id
 
     def __call__(
-        self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = (), opening: str = ""
+        self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = (), session: str = ""
     ) -> Draft:
         """Returns the draft of a notice of a kind, such as "recovered".
 
-        A notice about the end of an opening names the opening as its source, so that it is
-        counted once.
+        A notice about the end of a writer session names the session as its source, so that it
+        is written once.
         """
         payload, _ = repair(facts)  # a path or an error's text need be no UTF-8
         context = self._context
         if self._vocabulary.log_key and (log_id := self._log_id()):
             context = {self._vocabulary.log_key: log_id, **context}
         event_type, members = self._vocabulary.notice(kind, payload, context)
-        if opening:
-            members |= {"source": OPENING_SOURCE, "source_id": opening}
+        if session:
+            members |= {"source": OPENING_SOURCE, "source_id": session}
         return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
 
     def joined(self, causes: Sequence[str]) -> Draft:

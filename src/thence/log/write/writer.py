@@ -16,8 +16,8 @@ from typing import Any
 from thence.core.values.codec import Draft
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown, ThenceError
-from thence.log.crash.opening_report import OpeningReport
-from thence.log.crash.openings import OpeningFile
+from thence.log.crash.damage import SessionReport
+from thence.log.crash.sessions import WriterSession
 from thence.log.storage.append_lock import WAIT_S, AppendLock
 from thence.log.storage.disk import NOWHERE, READ_BYTES, Disk, FileId, wall_ns, warnings
 from thence.log.storage.disk_errors import DiskError, append_error, poisoned_error, sync_error
@@ -69,7 +69,7 @@ class SegmentWriter:
         suspect: FileId = NOWHERE,
     ) -> None:
         self._arguments = (disk, folder, vocabulary, notice, report, file_bytes_max)
-        self.opening = OpeningFile(disk, folder)
+        self.session = WriterSession(disk, folder)
         self._disk = disk
         self.folder = folder
         self._path = current_path(folder)
@@ -87,7 +87,7 @@ class SegmentWriter:
         self._left = (NOWHERE, 0)  # the file that `close` closed, with its size
         self._is_whole = False
         self._has_reported_recoveries = False
-        self._opening_report = OpeningReport(disk, folder, vocabulary, self.opening)
+        self._session_report = SessionReport(disk, folder, vocabulary, self.session)
         self.numbers = Numbering(disk, folder)
         self._identity = NOWHERE  # the file of the identity under which is written
         self._poison: OutcomeUnknown | None = None
@@ -109,7 +109,6 @@ class SegmentWriter:
         drafts: Sequence[Draft],
         timeout_s: float = WAIT_S,
         conditions: Mapping[int, Condition] = NO_CONDITIONS,
-        emitted: int = 0,
     ) -> WriteOutcome:
         """Writes a batch in order and returns the outcomes; not synced yet.
 
@@ -123,7 +122,6 @@ class SegmentWriter:
             try:
                 self._lock.acquire(timeout_s)
                 self._prepare_end()
-                self.opening.emitted = emitted
                 if conditions:
                     self._write_some(drafts, conditions, outcomes)
                 else:
@@ -149,7 +147,7 @@ class SegmentWriter:
             return
         try:
             self._disk.sync_data(descriptor)
-            self.opening.durable(self.numbers, file, size, descriptor)
+            self.session.durable(self.numbers, file, size, descriptor)
         except DiskError as error:
             self._save(written, error)
 
@@ -159,7 +157,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Closes the files; a later write opens them again."""
-        self.opening.end()
+        self.session.end()
         self._lock.close()
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
@@ -168,7 +166,7 @@ class SegmentWriter:
 
     def after_fork(self) -> None:
         """Closes the parent's files in a child and makes the lock anew, unlocking nothing."""
-        self.opening.after_fork()
+        self.session.after_fork()
         self.close()
         self._is_whole = False
 
@@ -190,29 +188,29 @@ class SegmentWriter:
         descriptor = self._require_open()
         if self._size and self._disk.read_at(descriptor, self._size - 1, 1) != b"\n":
             where = (self._disk, descriptor, self._path, self._size, self._vocabulary)
-            if recover_tail(*where, self._opening_report.tail_seq(self.numbers)):
+            if recover_tail(*where, self._session_report.tail_seq(self.numbers)):
                 self._has_reported_recoveries = False
                 self._sync_under_lock()
             _, self._size = self._disk.file_id(self._require_open())
-        if not self._opening_report.is_finished:
-            self._write_opening_notices()
+        if not self._session_report.is_finished:
+            self._write_session_notices()
         if not self._has_reported_recoveries:
             self._write_recovery_notices()
         self._is_whole = True
 
-    def _write_opening_notices(self) -> None:
-        """Writes the notices about openings that ended uncleanly."""
+    def _write_session_notices(self) -> None:
+        """Writes the notices about sessions that ended uncleanly."""
         renamed = ""
-        for kind, facts, opening in self._opening_report.notices(self.numbers):
+        for kind, facts, session in self._session_report.notices(self.numbers):
             if self._size >= self._file_bytes_max:
                 self._rotate()
                 renamed = renamed or self._pending_reports[-1][1]["file"]
             if renamed and facts.get("file") == CURRENT:
                 facts["file"] = renamed
-            self._write_all([self._notice(kind, facts, opening=opening)], [])
-        if self._opening_report.has_notices:
+            self._write_all([self._notice(kind, facts, session=session)], [])
+        if self._session_report.has_notices:
             self._sync_under_lock()
-        self._opening_report.finish()
+        self._session_report.finish()
 
     def _write_recovery_notices(self) -> None:
         if found := dict(unreported(self._disk, self.folder)):
@@ -227,12 +225,12 @@ class SegmentWriter:
             self._disk.close_quietly(descriptor)
         known = known_node_id(self._disk, self.folder)
         if not known or known != self.numbers.node_id:  # the first time, or another log is here now
-            self.numbers.begin(*self._opening_report.begin())
+            self.numbers.begin(*self._session_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
             self._left = (NOWHERE, 0)
         self._identity = identity_file(self._disk, self.folder)
         self._descriptor = self._disk.open_append(self._path)
-        self.opening.begin()
+        self.session.begin(may_wait=False)
         self._is_whole = self._has_reported_recoveries = False
         file, size = self._disk.file_id(self._descriptor)
         if size == 0:
@@ -253,7 +251,7 @@ class SegmentWriter:
         if offset == 0:
             self.numbers.read_older(is_ours)
         self._file, self._size = file, size
-        self.opening.found(size)
+        self.session.limit(size)
 
     def _write_some(
         self,
@@ -285,7 +283,6 @@ class SegmentWriter:
                 self._rotate()
             if self.numbers.seq != seq:  # the first time, or a notice took the number
                 stamped = self.numbers.stamp(drafts[len(drafts) - left :])
-                self.opening.announce(self.numbers, left, self._file, self._size)
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
             stamped, left, seq = stamped[count:], left - count, self.numbers.seq
@@ -294,7 +291,7 @@ class SegmentWriter:
         descriptor = self._require_open()
         data = b"".join(stamped)
         start = self._size
-        self._is_whole, self.opening.is_unsynced = False, True
+        self._is_whole, self.session.is_unsynced = False, True
         written = 0
         try:
             while written < len(data):
@@ -368,7 +365,7 @@ class SegmentWriter:
 
     def _set_aside(self, error: DiskError) -> None:
         """Renames the segment whose sync failed as an older one and copies its unsafe end."""
-        suspect, start = self._require_open(), self.opening.durable_offset(self._file)
+        suspect, start = self._require_open(), self.session.durable_offset(self._file)
         self._suspect = self._file
         with self._poisoning(error):
             name, self._descriptor = begin_next(self._disk, self.folder, wall_ns())
@@ -383,7 +380,7 @@ class SegmentWriter:
             self._write_lines(self.numbers.stamp([self._notice("segment_suspect", facts)]), [])
             self._suspect = self._file  # the new segment is in doubt if this sync fails too
             self._disk.sync_data(self._require_open())
-        self.opening.durable(self.numbers, self._file, self._size, self._require_open())
+        self.session.durable(self.numbers, self._file, self._size, self._require_open())
         self._suspect = NOWHERE
         self._pending_reports.append(("suspect", {**facts, "error": error}))
 

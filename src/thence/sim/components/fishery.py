@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from thence.sim.agents import Action, BaseAgent, BaseValidator, Observation, RecordedState, Verdict
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine, View
+from thence.sim.scenario import SimulationConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

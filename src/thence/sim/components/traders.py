@@ -24,9 +24,9 @@ from thence.sim.agents import (
     Rejection,
     Verdict,
 )
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine, View
-from thence.sim.scenario import SpatialSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import SpatialSettings
 from thence.sim.state import State
 
 ON_THE_ROAD = "road"

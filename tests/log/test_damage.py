@@ -1,0 +1,576 @@
+"""The damage of a log: what a session finds of it, what is told of it, and what that excuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, stamped
+from tests.log.committers import append_notice
+from tests.log.kills import appended, filled, told, unclean, zeroed
+
+import thence
+from thence.core.values.vocabulary import PLAIN, SIM
+from thence.log.crash.damage import (
+    TORN_NOTICES_MAX,
+    DamageRecord,
+    DamageScan,
+    Region,
+    SegmentTail,
+    findings,
+    lines_from,
+    loss,
+    scope,
+)
+from thence.log.crash.sessions import DurablePosition, SessionRecord, segment_id
+from thence.log.storage.disk import OS_DISK
+from thence.log.storage.identity import Identity, Own
+from thence.log.storage.segment import CURRENT
+from thence.replica import Log
+
+OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
+NEWER = "events_2026-01-02_00-00-00-000000.jsonl"
+BAD = b'{"event_id":"half\n'
+SELF = Own(Identity(NODE, "", 0), is_known=True, is_new=False, is_copy=False)
+
+
+def own(seq):
+    return line_of(seq=seq, lamport_clock=seq)
+
+
+def notice_line(kind, facts, seq, node_id=NODE):
+    made = drafted(f"told{seq}", f"log.{kind}", {"payload": facts})
+    return stamped(made, seq, seq, node_id)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / ".thence").mkdir()
+    (tmp_path / "events.jsonl").write_bytes(b"")
+    return tmp_path
+
+
+def written(folder, *lines, name="events.jsonl"):
+    path = folder / name
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def scanned(folder, *tails, seq, who=SELF):
+    scan = DamageScan(OS_DISK, folder, who, seq)
+    return scan.regions([SegmentTail(folder / name, start) for name, start in tails])
+
+
+def durable(path, offset):
+    """Return a session that had noted how far a segment is on the device."""
+    inode, generation, _ = segment_id(OS_DISK, path)
+    place = DurablePosition(inode=inode, generation=generation, offset=offset)
+    return SessionRecord("x", path, is_held=False, is_whole=True, durable=place)
+
+
+def found_in(folder, seq):
+    return findings(OS_DISK, folder, SELF, PLAIN, seq, [])
+
+
+def test_region_reaches_over_all_bad_lines_up_to_the_next_good_one(folder):
+    lines = [own(1), BAD, b"\n", b"\0\0\0\n", own(5), BAD, own(6), own(7)]
+    written(folder, *lines)
+    at = len(lines[0])
+    later = sum(map(len, lines[:5]))
+    assert scanned(folder, ("events.jsonl", 0), seq=7) == [
+        Region("events.jsonl", at, len(BAD) + 1 + 3, "not_json", 2, 4),
+        Region("events.jsonl", later, len(BAD) - 1, "not_json"),
+    ]
+
+
+def test_regions_with_no_own_event_between_miss_the_same_numbers(folder):
+    theirs = line_of(node_id=OTHER_NODE, seq=9)
+    lines = [own(1), BAD, theirs, BAD, own(4)]
+    written(folder, *lines)
+    found = scanned(folder, ("events.jsonl", 0), seq=4)
+    assert [(region.first_seq, region.last_seq) for region in found] == [(2, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "start", "seq", "numbers"),
+    [
+        ([own(3), BAD], 0, 3, (0, 0)),
+        ([own(3), BAD], 0, 4, (4, 4)),
+        ([own(3), BAD], 0, 9, (4, 9)),
+        ([BAD, own(3)], 0, 3, (1, 2)),
+        ([BAD, own(1)], 0, 1, (0, 0)),
+        ([own(3), own(4), BAD, own(7)], 1, 7, (5, 6)),
+        ([BAD], 0, 0, (0, 0)),
+        ([BAD], 0, 2, (1, 2)),
+    ],
+    ids=["none", "one", "to the end", "from the first", "at the start", "behind", "new", "alone"],
+)
+def test_numbers_missing_are_those_between_the_own_events_around(
+    folder, lines, start, seq, numbers
+):
+    written(folder, *lines)
+    offset = sum(map(len, lines[:start]))
+    (region,) = scanned(folder, ("events.jsonl", offset), seq=seq)
+    assert (region.first_seq, region.last_seq) == numbers
+
+
+def test_last_own_event_is_looked_for_in_older_segments_too(folder):
+    written(folder, own(1), own(5), line_of(node_id=OTHER_NODE, seq=8), name=OLDER)
+    written(folder, BAD, own(9), name=NEWER)
+    written(folder, own(20))
+    (region,) = scanned(folder, (NEWER, 0), seq=20)
+    assert (region.file, region.first_seq, region.last_seq) == (NEWER, 6, 8)
+
+
+def test_bytes_that_no_crash_leaves_are_no_region(folder):
+    joined = own(4)[:-1] + own(5)[:-1] + b" " + own(6)
+    written(folder, own(1), own(2)[:-1] + b"\r\n", b"\xef\xbb\xbf" + own(3), joined)
+    assert scanned(folder, ("events.jsonl", 0), seq=6) == []
+
+
+def test_zeros_between_two_events_are_a_region(folder):
+    written(folder, own(1)[:-1], b"\0" * 9, own(3))
+    region = Region("events.jsonl", len(own(1)) - 1, 9, "lines_joined", 2, 2)
+    assert scanned(folder, ("events.jsonl", 0), seq=3) == [region]
+
+
+def test_region_tells_only_what_it_knows():
+    region = Region("a", 5, 7, "not_json")
+    facts = {"file": "a", "offset": 5, "bytes": 7, "reason": "not_json"}
+    assert region.facts() == facts
+    assert region._replace(first_seq=3, last_seq=4).facts() == facts | {
+        "first_seq": 3,
+        "last_seq": 4,
+    }
+    assert region._replace(regions=1).facts() == facts
+    assert region._replace(regions=2).facts() == facts | {"regions": 2}
+
+
+def test_scope_begins_where_the_newest_segment_known_was_durable(folder):
+    older = written(folder, own(1), name=OLDER)
+    newer = written(folder, own(2), own(3), name=NEWER)
+    current = written(folder, own(4))
+    found = []
+
+    def begins(path, offset):
+        found.append(durable(path, offset))
+        return scope(OS_DISK, folder, found)
+
+    assert scope(OS_DISK, folder, found) == [(current, 0)]
+    assert begins(older, 3) == [(older, 3), (newer, 0), (current, 0)]
+    assert begins(newer, len(own(2))) == [(newer, len(own(2))), (current, 0)]
+    size = current.stat().st_size
+    assert begins(current, size) == [(current, size)]
+    assert begins(current, size - 1) == [(current, size)]
+    found = [durable(current, size + 1)]  # more than there is: it is read whole
+    assert scope(OS_DISK, folder, found) == [(current, 0)]
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 3])
+def test_regions_beyond_the_hundredth_are_one_for_each_segment(folder, more):
+    count = TORN_NOTICES_MAX + more
+    # only every other region has own numbers missing beside it
+    seqs = [1 + n + n // 2 for n in range(count + 1)]
+    lines = [line for seq in seqs for line in (own(seq), BAD)][:-1]
+    path = written(folder, *lines)
+    torn = [notice.facts for notice in found_in(folder, seqs[-1])]
+    assert len(torn) == min(count, TORN_NOTICES_MAX + 1)
+    if more < 2:
+        assert all("regions" not in facts for facts in torn)
+        return
+    offset = sum(map(len, lines[: 2 * TORN_NOTICES_MAX + 1]))
+    end = path.stat().st_size - len(lines[-1]) - 1
+    assert torn[-1] == {
+        "file": "events.jsonl",
+        "offset": offset,
+        "bytes": end - offset,
+        "reason": "not_json",
+        "first_seq": seqs[TORN_NOTICES_MAX + 1] + 1,
+        "last_seq": seqs[TORN_NOTICES_MAX + 1] + 1,
+        "regions": more,
+    }
+
+
+def test_region_that_a_notice_behind_it_tells_of_is_not_told_again(folder):
+    filler = own(2) * 9_000  # the notice stands some blocks behind what it tells of
+    facts = {"file": "events.jsonl", "offset": len(own(1)), "bytes": len(BAD)}
+    written(folder, own(1), BAD, filler, notice_line("torn", facts, 3), BAD, own(4))
+    offsets = [notice.facts["offset"] for notice in found_in(folder, 4)]
+    assert offsets == [(folder / "events.jsonl").read_bytes().rindex(BAD)]
+    theirs = notice_line("torn", facts, 3, OTHER_NODE)
+    written(folder, own(1), BAD, own(2), theirs, own(3))
+    assert [notice.facts["offset"] for notice in found_in(folder, 3)] == [len(own(1))]
+
+
+def test_lines_are_found_with_their_offsets_from_any_line_on(folder):
+    path = written(folder, b"one\n", b"\n", b"three\n", b"half")
+    assert list(lines_from(OS_DISK, path, 0))[:2] == [(0, b"one"), (5, b"three")]
+    assert next(lines_from(OS_DISK, path, 4)) == (5, b"three")
+
+
+def test_only_a_session_that_had_events_queued_lost_any():
+    dead = SessionRecord("x", Path("x"), is_held=False)
+    assert loss(dead) == {"count": None, "reason": "unknown end"}
+    assert loss(dead._replace(is_whole=True)) == {}
+    queued = dead._replace(is_whole=True, has_queue=True)
+    assert loss(queued) == {"count": None, "reason": "killed"}
+    place = DurablePosition(node=int(NODE, 16), seq=7)
+    assert loss(queued._replace(durable=place)) == {
+        "count": None,
+        "reason": "killed",
+        "node_id": NODE,
+        "durable_seq": 7,
+    }
+
+
+def notice(kind, facts, node_id=NODE):
+    return event_of(stamped(drafted("01A", f"log.{kind}", {"payload": facts}), 5, 5, node_id))
+
+
+def region(offset=100, size=20, file=CURRENT):
+    return {"file": file, "offset": offset, "bytes": size}
+
+
+def told_by(*events, own=(NODE,), file=CURRENT, offset=10_000, older=None):
+    record = DamageRecord(PLAIN, own)
+    for event in events:
+        record.add(event, file, offset, older)
+    return record
+
+
+@pytest.mark.parametrize("kind", ["torn", "segment_suspect"])
+def test_told_region_holds_what_lies_in_it_with_its_newline_or_without(kind):
+    record = told_by(notice(kind, region()))
+    assert record.holds(CURRENT, 100, 20)
+    assert record.holds(CURRENT, 105, 3)
+    assert record.holds(CURRENT, 99, 22)
+    assert not record.holds(CURRENT, 98, 10)
+    assert not record.holds(CURRENT, 100, 22)
+    assert not record.holds(CURRENT, 110, 12)
+    assert not record.holds(NEWER, 100, 20)
+
+
+@pytest.mark.parametrize("kind", ["recovered", "gap", "node_changed", "joined", "write_failed"])
+def test_other_notices_tell_no_region(kind):
+    assert not told_by(notice(kind, region())).holds(CURRENT, 100, 20)
+
+
+def test_what_is_no_notice_tells_nothing():
+    facts = {**region(), "first_seq": 2, "last_seq": 3}
+    spoken = event_of(stamped(drafted("01A", "torn", {"payload": facts}), 5, 5))
+    record = told_by(spoken)
+    assert not record.holds(CURRENT, 100, 20)
+    assert record.numbers == {}
+
+
+def test_several_regions_of_a_segment_are_told_side_by_side():
+    record = told_by(notice("torn", region(100, 20)), notice("torn", region(300, 5)))
+    assert record.holds(CURRENT, 300, 5)
+    assert record.holds(CURRENT, 100, 20)
+    assert not record.holds(CURRENT, 200, 1)
+    assert not record.holds(CURRENT, 100, 205)
+
+
+def test_only_what_this_log_wrote_itself_is_believed():
+    facts = {**region(), "first_seq": 2, "last_seq": 3}
+    strange = notice("torn", facts, OTHER_NODE)
+    assert not told_by(strange).holds(CURRENT, 100, 20)
+    assert told_by(strange).numbers == {}
+    foreign = event_of(b'{"event_id":"x","event_type":"log.torn","payload":{"file":"events.jsonl",'
+                       b'"offset":100,"bytes":20}}')  # fmt: skip
+    assert foreign.is_foreign
+    assert not told_by(foreign).holds(CURRENT, 100, 20)
+    assert not told_by(foreign, own=()).holds(CURRENT, 100, 20)
+    assert told_by(strange, own=(NODE, OTHER_NODE)).holds(CURRENT, 100, 20)
+    # nobody knows who wrote here
+    record = told_by(strange, own=())
+    assert record.holds(CURRENT, 100, 20)
+    assert record.numbers == {OTHER_NODE: [(2, 3)]}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"file": CURRENT, "offset": 100},
+        {"file": CURRENT, "bytes": 20},
+        {"offset": 100, "bytes": 20},
+        {"file": 7, "offset": 100, "bytes": 20},
+        {"file": CURRENT, "offset": "100", "bytes": 20},
+        {"file": CURRENT, "offset": 100, "bytes": True},
+        {"file": CURRENT, "offset": -1, "bytes": 2_000},
+        {"file": CURRENT, "offset": 100.0, "bytes": 20},
+    ],
+)
+def test_region_without_a_place_is_none(facts):
+    record = told_by(notice("torn", facts))
+    assert not record.holds(CURRENT, 100, 1)
+
+
+def test_region_at_the_beginning_of_a_file_counts():
+    record = told_by(notice("torn", region(0, 0)))
+    assert record.holds(CURRENT, 0, 0)
+    assert record.holds(CURRENT, 0, 1)
+    assert not record.holds(CURRENT, 0, 2)
+
+
+def test_current_segment_of_a_notice_is_the_one_it_stands_in_or_the_one_before():
+    within = told_by(notice("torn", region(100, 20)), file=NEWER, offset=120, older=OLDER)
+    assert within.holds(NEWER, 100, 20)
+    assert not within.holds(OLDER, 100, 20)
+    before = told_by(notice("torn", region(100, 20)), file=NEWER, offset=119, older=OLDER)
+    assert before.holds(OLDER, 100, 20)
+    assert not before.holds(NEWER, 100, 20)
+    nothing_before = told_by(notice("torn", region(100, 20)), file=NEWER, offset=0)
+    assert nothing_before.holds(NEWER, 100, 20)
+
+
+def test_region_of_a_named_segment_is_of_that_one():
+    record = told_by(notice("torn", region(file=OLDER)), file=NEWER, older=CURRENT)
+    assert record.holds(OLDER, 100, 20)
+    assert not record.holds(NEWER, 100, 20)
+    assert not record.holds(CURRENT, 100, 20)
+
+
+def test_segment_written_anew_has_its_regions_no_more():
+    first = notice("torn", region())
+    anew = notice("recovered", {"file": CURRENT, "rewritten": True})
+    assert not told_by(first, anew).holds(CURRENT, 100, 20)
+    assert told_by(first, anew, first).holds(CURRENT, 100, 20)
+    # under the name that it has by now
+    record = DamageRecord(PLAIN, (NODE,))
+    record.add(first, NEWER, 10_000, None)
+    record.add(anew, NEWER, 10_000, None)
+    assert not record.holds(NEWER, 100, 20)
+    older = notice("torn", region(file=OLDER))
+    assert not told_by(older, notice("recovered", {"file": OLDER, "rewritten": True})).holds(
+        OLDER, 100, 20
+    )
+
+
+@pytest.mark.parametrize("word", [False, 1, None, "true"])
+def test_segment_that_was_not_written_anew_keeps_its_regions(word):
+    record = told_by(
+        notice("torn", region()), notice("recovered", {"file": CURRENT, "rewritten": word})
+    )
+    assert record.holds(CURRENT, 100, 20)
+
+
+def test_nothing_is_lost_when_an_unknown_segment_was_written_anew():
+    anew = notice("recovered", {"file": OLDER, "rewritten": True})
+    assert told_by(notice("torn", region()), anew).holds(CURRENT, 100, 20)
+
+
+def test_numbers_are_told_by_node_in_the_order_heard():
+    record = told_by(
+        notice("torn", {"first_seq": 4, "last_seq": 6}),
+        notice("recovered", {"first_seq": 1, "last_seq": 1}),
+        notice("torn", {"first_seq": 9, "last_seq": 9}, OTHER_NODE),
+        own=(NODE, OTHER_NODE),
+    )
+    assert record.numbers == {NODE: [(4, 6), (1, 1)], OTHER_NODE: [(9, 9)]}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"first_seq": 4},
+        {"last_seq": 4},
+        {"first_seq": 0, "last_seq": 4},
+        {"first_seq": "4", "last_seq": 6},
+        {"first_seq": 4, "last_seq": -6},
+        {"first_seq": True, "last_seq": True},
+    ],
+)
+def test_numbers_without_an_end_are_none(facts):
+    assert told_by(notice("torn", facts)).numbers == {}
+
+
+@pytest.mark.parametrize("kind", ["segment_suspect", "gap", "node_changed"])
+def test_numbers_of_other_notices_are_not_heard(kind):
+    assert told_by(notice(kind, {"first_seq": 4, "last_seq": 6})).numbers == {}
+
+
+def test_types_that_may_be_notices_are_known_by_the_vocabulary():
+    plain, sim = DamageRecord(PLAIN, ()), DamageRecord(SIM, ())
+    assert plain.may_be_notice(["noted", "log.gap"])
+    assert not plain.may_be_notice(["noted", "catalog.gap", "SYSTEM"])
+    assert not plain.may_be_notice([])
+    assert sim.may_be_notice(["ACTION", "SYSTEM"])
+    assert not sim.may_be_notice(["ACTION", "log.gap"])
+
+
+def test_notice_of_a_simulation_is_heard_by_its_error_type():
+    details = {"error_type": "log_torn", "status": "warning", "retry_count": 0, **region()}
+    members = {"simulation_id": "s", "turn_number": 1, "details": details}
+    event = event_of(stamped(drafted("01A", "SYSTEM", members), 5, 5))
+    event.vocabulary = SIM
+    record = DamageRecord(SIM, (NODE,))
+    record.add(event, CURRENT, 10_000, None)
+    assert record.holds(CURRENT, 100, 20)
+
+
+def test_page_of_zeros_inside_is_told_once_with_the_numbers_missing_there(tmp_path):
+    data = filled(tmp_path)
+    zeroed(tmp_path, 4096, 4096)
+    start = data.rindex(b"\n", 0, 4096) + 1
+    end = data.index(b"\n", 8192)
+    first = data[:start].count(b"\n") + 1
+    last = data[:end].count(b"\n") + 1
+    for _ in range(3):
+        appended(tmp_path)
+        unclean(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert facts == {
+        "file": "events.jsonl",
+        "offset": start,
+        "bytes": end - start,
+        "reason": "bad_checksum",
+        "first_seq": first,
+        "last_seq": last,
+    }
+    after = (tmp_path / "events.jsonl").read_bytes()
+    assert after[: len(data)] == data[:4096] + b"\0" * 4096 + data[8192:]
+
+
+def test_first_event_of_all_is_told_when_it_is_torn(tmp_path):
+    appended(tmp_path)
+    size = (tmp_path / "events.jsonl").stat().st_size
+    zeroed(tmp_path, 0, size - 1)
+    unclean(tmp_path)
+    appended(tmp_path)
+    assert [(facts["offset"], facts["bytes"]) for facts in told(tmp_path, "torn")] == [
+        (0, size - 1)
+    ]
+    assert told(tmp_path) == []
+
+
+def test_zeros_before_an_event_that_is_whole_are_told_and_no_damage(tmp_path):
+    lines = filled(tmp_path).splitlines(keepends=True)
+    start, length = sum(map(len, lines[:20])), len(lines[20])
+    zeroed(tmp_path, start, length)  # the newline too
+    appended(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, "stray_bytes")
+    assert (facts["first_seq"], facts["last_seq"]) == (21, 21)
+    found = thence.open(tmp_path).verify()
+    assert [finding.code for finding in found.findings] == ["region_told", "events_told"]
+    assert found.ok
+
+
+def test_zeros_between_two_events_that_are_whole_are_told_and_no_damage(tmp_path):
+    lines = filled(tmp_path).splitlines(keepends=True)
+    start, length = sum(map(len, lines[:20])) - 1, len(lines[20]) + 1
+    zeroed(tmp_path, start, length)  # both newlines too
+    for _ in range(2):
+        appended(tmp_path)
+        unclean(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, "lines_joined")
+    assert (facts["first_seq"], facts["last_seq"]) == (21, 21)
+    found = thence.open(tmp_path).verify()
+    assert [finding.code for finding in found.findings] == ["region_told", "events_told"]
+    assert found.ok
+
+
+def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):
+    lines = filled(tmp_path).splitlines(keepends=True)
+    for number in (0, 3, 4, 9, 59):
+        lines[number] = b"#" + lines[number][1:]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    appended(tmp_path)
+    found = [(f["first_seq"], f["last_seq"]) for f in told(tmp_path, "torn")]
+    assert found == [(1, 1), (4, 5), (10, 10), (60, 60)]
+    assert [event.seq for event in thence.open(tmp_path).read()][-1] == 65
+
+
+def test_what_is_durable_is_not_read_again(tmp_path):
+    data = filled(tmp_path)
+    appended(tmp_path)
+    half = data.index(b"\n", len(data) // 2) + 1
+    unclean(tmp_path, tmp_path / "events.jsonl", half)
+    zeroed(tmp_path, half - 20, 5)
+    zeroed(tmp_path, half + 20, 5)
+    appended(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert facts["offset"] == half
+
+
+def test_newer_segments_than_the_one_known_to_be_durable_are_read_too(tmp_path):
+    data = filled(tmp_path)
+    older = tmp_path / "events_2026-01-01_00-00-00-000000.jsonl"
+    oldest = tmp_path / "events_2025-01-01_00-00-00-000000.jsonl"
+    (tmp_path / "events.jsonl").rename(older)
+    for path in (oldest, tmp_path / "events.jsonl"):
+        shutil.copy(older, path)
+    unclean(tmp_path, older, data.index(b"\n", 9000) + 1)
+    for path in (oldest, older, tmp_path / "events.jsonl"):
+        spoilt = bytearray(path.read_bytes())
+        spoilt[100] = spoilt[10_100] = 0
+        path.write_bytes(spoilt)
+    appended(tmp_path)
+    found = [(facts["file"], facts["offset"] < 200) for facts in told(tmp_path, "torn")]
+    assert found == [(older.name, False), ("events.jsonl", True), ("events.jsonl", False)]
+
+
+def test_many_regions_are_joined_behind_the_hundredth(tmp_path):
+    lines = filled(tmp_path, 500).splitlines(keepends=True)
+    for number in range(1, 500, 2):
+        lines[number] = b"#" + lines[number][1:]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    appended(tmp_path)
+    facts = told(tmp_path, "torn")
+    assert len(facts) == TORN_NOTICES_MAX + 1
+    assert facts[-1]["regions"] == 250 - TORN_NOTICES_MAX
+    assert (facts[-2]["last_seq"], facts[-1]["first_seq"], facts[-1]["last_seq"]) == (200, 202, 500)
+    unclean(tmp_path)
+    appended(tmp_path)
+    assert len(told(tmp_path, "torn")) == TORN_NOTICES_MAX + 1
+
+
+def test_region_in_a_segment_that_is_full_is_told_under_its_new_name(tmp_path):
+    lines = filled(tmp_path).splitlines(keepends=True)
+    for number in range(5):
+        lines[number * 2] = b"#" + lines[number * 2][1:]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(lines))
+    size = (tmp_path / "events.jsonl").stat().st_size
+    with Log(tmp_path, PLAIN, max_file_size=size + 600) as log:
+        log.append("next")
+    regions = set()
+    for path in tmp_path.glob("events*.jsonl"):
+        for _, line in lines_from(OS_DISK, path, 0):
+            if b'"log.torn"' in line:
+                facts = json.loads(line)["payload"]
+                file = path.name if facts["file"] == "events.jsonl" else facts["file"]
+                regions.add((file, (tmp_path / file).read_bytes()[facts["offset"]]))
+    assert len({file for file, _ in regions}) == 1
+    assert {byte for _, byte in regions} == {ord("#")}
+    unclean(tmp_path)
+    appended(tmp_path)
+    assert len(told(tmp_path, "torn")) == 5
+
+
+def test_region_of_a_suspect_segment_is_not_told_again(tmp_path):
+    data = filled(tmp_path)
+    facts = {"file": "events.jsonl", "offset": 0, "bytes": 9000}
+    append_notice(tmp_path, "segment_suspect", facts)
+    zeroed(tmp_path, 4096, 10)
+    zeroed(tmp_path, data.index(b"\n", 12_000) + 30, 10)
+    unclean(tmp_path)
+    appended(tmp_path)
+    (facts,) = told(tmp_path, "torn")
+    assert facts["offset"] > 12_000
+
+
+def test_sim_log_tells_in_its_own_words(tmp_path):
+    with thence.open(tmp_path, "sim") as log:
+        for _ in range(3):
+            log.append("t", {"text": "x" * 50}, stream="run")
+    unclean(tmp_path)
+    zeroed(tmp_path, 20, 10)
+    for _ in range(2):
+        with thence.open(tmp_path) as log:
+            log.append("t", stream="run")
+        unclean(tmp_path)
+    found = [e for e in thence.open(tmp_path).read() if e.event_type == "SYSTEM"]
+    assert [event.payload["error_type"] for event in found] == ["log_torn"]
+    assert (found[0].payload["first_seq"], found[0].payload["last_seq"]) == (1, 1)
