@@ -38,6 +38,7 @@ TABLE = {
     "stats": ("commands.stats", "Count the events of a log: by name, per time."),
     "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
     "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
+    "timeline": ("commands.timeline", "Show what lasted as bars, in a terminal or a picture."),
     "verify": (
         "commands.verify",
         "Check every line of a log; without --repair nothing is changed.",

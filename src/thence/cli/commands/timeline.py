@@ -1,0 +1,251 @@
+"""The command `timeline`: shows what lasted as bars, in a terminal or a picture."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappush, heappushpop
+from html import escape
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current, plain
+from thence.cli.shared.opened import open_for_reading
+from thence.cli.shared.pages import OptionValue, filter_options, keys, refuse_unknown_names
+from thence.core.clock import microseconds, timestamp_at
+from thence.core.query.filter import Filter
+from thence.core.sentences.event_sentences import clipped, duration
+
+if TYPE_CHECKING:
+    from thence.core.event import Event
+    from thence.core.values.vocabulary import Vocabulary
+
+SPANS_MAX = 200
+_NAME_COLUMNS_MAX, _BAR_COLUMNS_MIN = 40, 10
+_COLOURS = {"ended": "green", "failed": "red", "cancelled": "yellow", "open": "cyan"}
+
+
+class Span(NamedTuple):
+    """What lasted: its begin and its end, None while it is open, in microseconds since 1970."""
+
+    begin_us: int
+    end_us: int | None
+    begin: "Event"
+    end: "Event | None"
+
+    def outcome(self, vocabulary: "Vocabulary") -> str:
+        """Returns "ended", "failed", "cancelled" or "open"."""
+        if self.end is None:
+            return "open"
+        if self.end.event_type.endswith((".cancelled", ".canceled")):
+            return "cancelled"
+        return "failed" if vocabulary.is_error(self.end) else "ended"
+
+
+class Spans(NamedTuple):
+    """The latest spans by their begin, the number of all, and the time of the last event."""
+
+    latest: tuple[Span, ...]
+    total: int
+    until_us: int
+
+
+@click.command("timeline", **help_with("thence timeline --subject order/881 --svg order.svg"))
+@filter_options
+@click.option(
+    "--limit",
+    type=click.IntRange(1, SPANS_MAX),
+    default=SPANS_MAX,
+    metavar="N",
+    help=f"The last N that began, {SPANS_MAX} at most.",
+)
+@click.option(
+    "--svg",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a picture instead, to this file.",
+)
+@log_option
+@json_option
+@verbosity_options
+def timeline_command(
+    limit: int, picture: Path | None, log: str | None, is_json: bool, **conditions: OptionValue
+) -> None:
+    """Show what lasted as bars, in a terminal or a picture.
+
+    A line is a step, or else what one event began and another ended, whose begin fits every
+    option that is given. What no event has ended is open: its bar goes on to the last event.
+    """
+    out = current()
+    begin_filter = Filter.of(**keys(conditions))
+    with open_for_reading(out, log) as replica:
+        spans = find_spans(replica.read(), begin_filter, limit)
+        if not spans.total:
+            refuse_unknown_names(replica, conditions)
+    depths = depths_of(spans.latest)
+    if picture is not None:
+        from thence.files import replace_file
+
+        replace_file(picture, drawn_svg(spans, depths, replica.vocabulary).encode())
+    if is_json:
+        out.json(_json(spans, depths, replica.vocabulary))
+    elif picture is None and spans.latest:
+        out.write(*_lines(out, spans, depths, replica.vocabulary))
+    if not spans.total:
+        out.notice("nothing lasted")
+    elif len(spans.latest) < spans.total:
+        out.notice(f"the last {len(spans.latest)} of {spans.total:,}; --until shows earlier ones")
+
+
+def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> Spans:
+    """Reads events once, in arrival order, and pairs begins with ends as `find_end` does.
+
+    Of the ended spans only the latest are kept. Events whose time can't be read are left out.
+    """
+    latest: list[tuple[int, int, Span]] = []
+    begins: dict[str, tuple[int, Event]] = {}
+    ends: dict[str, tuple[int, Event]] = {}
+    total = until_us = 0
+
+    def keep(begin_us: int, begin: "Event", end_us: int | None, end: "Event | None") -> None:
+        nonlocal total
+        if begin_filter.matches(begin):
+            total += 1
+            push = heappush if len(latest) < limit else heappushpop
+            push(latest, (begin_us, total, Span(begin_us, end_us, begin, end)))
+
+    for event in events:
+        time = microseconds(event.timestamp)
+        if time is None:
+            continue
+        until_us = max(until_us, time)
+        if event.begins:
+            begins[event.event_id] = time, event
+        if event.ends is not None:
+            ends[event.ends] = time, event
+        for begin_id in {event.event_id, event.ends or ""} & begins.keys() & ends.keys():
+            begin_us, begin = begins.pop(begin_id)
+            end_us, end = ends.pop(begin_id)
+            # the clocks of two machines may differ, but nothing lasts less than no time
+            keep(begin_us, begin, max(begin_us, end_us), end)
+    for begin_us, begin in begins.values():
+        keep(begin_us, begin, None, None)
+    return Spans(tuple(span for *_, span in sorted(latest)), total, until_us)
+
+
+def depths_of(spans: Sequence[Span]) -> dict[str, int]:
+    """Returns how many others each span is inside of: those that caused it and had not ended."""
+    depths: dict[str, int] = {}
+    ends_us = {span.begin.event_id: span.end_us or inf for span in spans}
+    for span in spans:
+        around = [id for id in span.begin.caused_by if ends_us.get(id, -1) >= span.begin_us]
+        depths[span.begin.event_id] = max((depths.get(id, 0) + 1 for id in around), default=0)
+    return depths
+
+
+def name_of(begin: "Event", vocabulary: "Vocabulary") -> str:
+    """Returns the name of a span: its type without the word for the begin, and its subject."""
+    name, _, word = begin.event_type.rpartition(".")
+    if word not in ("begun", "started"):
+        return vocabulary.in_columns(begin) or begin.event_type
+    return f"{name} {begin.subject}" if begin.subject else name
+
+
+def _json(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> dict[str, object]:
+    rows = [
+        {
+            "event_id": span.begin.event_id,
+            "name": name_of(span.begin, vocabulary),
+            "actor": span.begin.actor,
+            "begin": timestamp_at(span.begin_us),
+            "end": None if span.end_us is None else timestamp_at(span.end_us),
+            "duration_s": None if span.end_us is None else (span.end_us - span.begin_us) / 1e6,
+            "outcome": span.outcome(vocabulary),
+            "depth": depths[span.begin.event_id],
+        }
+        for span in spans.latest
+    ]
+    return {"total": spans.total, "until": timestamp_at(spans.until_us), "spans": rows}
+
+
+def _length(span: Span, until_us: int) -> str:
+    text = duration(((span.end_us or until_us) - span.begin_us) / 1e6)
+    return text if span.end_us is not None else f"open {text}"
+
+
+def _lines(
+    out: Output, spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary"
+) -> list[Line]:
+    """Returns a line for each span: name, duration, and the bar where it lay in time."""
+    width = out.columns or WIDTH_COLUMNS
+    names = [
+        "  " * depth + plain(name_of(span.begin, vocabulary))
+        for span, depth in zip(spans.latest, depths.values(), strict=True)
+    ]
+    lengths = [_length(span, spans.until_us) for span in spans.latest]
+    name_columns = min(max(map(len, names)), _NAME_COLUMNS_MAX, max(width // 3, 8))
+    length_columns = max(map(len, lengths))
+    columns = max(width - name_columns - length_columns - 4, _BAR_COLUMNS_MIN)
+    first, last = _ends(spans)
+    scale = columns / max(last - first, 1)
+    bar, arrow = ("━", "▶") if out.has_blocks else ("=", ">")
+    margin = " " * (name_columns + length_columns + 4)
+    begin_text, end_text = timestamp_at(first)[11:23], timestamp_at(last)[11:23]
+    room = columns - len(begin_text + end_text)
+    lines: list[Line] = [f"{timestamp_at(first)[:10]}", margin + begin_text + " " * room + end_text]
+    for span, name, length in zip(spans.latest, names, lengths, strict=True):
+        begin = min(int((span.begin_us - first) * scale), columns - 1)
+        end = min(int(((span.end_us or last) - first) * scale), columns)
+        drawn = bar * (max(end - begin, 1) - 1) + (arrow if span.end_us is None else bar)
+        head = f"{clipped(name, name_columns):{name_columns}}  {length:>{length_columns}}  "
+        colour = _COLOURS[span.outcome(vocabulary)]
+        lines.append((head + " " * begin, Painted(drawn, fg=colour)))
+    return lines
+
+
+def _ends(spans: Spans) -> tuple[int, int]:
+    """Returns the first and the last microsecond that a picture of spans shows."""
+    ends = (spans.until_us if span.end_us is None else span.end_us for span in spans.latest)
+    return min((span.begin_us for span in spans.latest), default=0), max(ends, default=0)
+
+
+def drawn_svg(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary") -> str:
+    """Returns the picture of spans as SVG, whose bars tell their times to who points at them."""
+    first, last = _ends(spans)
+    scale = _SVG_BARS / max(last - first, 1)
+    bottom = _SVG_ROW * (len(spans.latest) + 3)
+    day = timestamp_at(first)[:10]
+    parts = [_SVG_HEAD.format(height=bottom), f'<text x="10" y="{_SVG_ROW}">{day}</text>']
+    for tick in range(5):
+        x = _SVG_NAMES + _SVG_BARS * tick // 4
+        time = timestamp_at(first + (last - first) * tick // 4)[11:23]
+        parts.append(f'<path class="tick" d="M{x} {_SVG_ROW * 1.5:g}V{bottom - _SVG_ROW}"/>')
+        parts.append(f'<text class="time" x="{x}" y="{_SVG_ROW}">{time}</text>')
+    for number, span in enumerate(spans.latest):
+        outcome, length = span.outcome(vocabulary), _length(span, spans.until_us)
+        name = plain(name_of(span.begin, vocabulary))
+        depth = min(depths[span.begin.event_id], _SVG_DEPTH_MAX)
+        y = _SVG_ROW * (number + 2)
+        x_begin = _SVG_NAMES + (span.begin_us - first) * scale
+        bar = max(((last if span.end_us is None else span.end_us) - span.begin_us) * scale, 2)
+        title = f"{name}: {outcome}, {length}, from {timestamp_at(span.begin_us)}"
+        label = clipped(name, _NAME_COLUMNS_MAX - 6 - 2 * depth)
+        parts.append(
+            f'<g><title>{escape(title)}</title><text x="{10 + 12 * depth}" y="{y + 14}">'
+            f'{escape(label)}</text><text class="length" x="{_SVG_NAMES - 8}" y="{y + 14}">'
+            f'{length}</text><rect class="{outcome}" x="{x_begin:.2f}" y="{y + 3}"'
+            f' width="{bar:.2f}" height="14" rx="2"/></g>'
+        )
+    return "\n".join((*parts, "</svg>\n"))
+
+
+_SVG_ROW, _SVG_NAMES, _SVG_BARS, _SVG_DEPTH_MAX = 20, 330, 620, 8
+_SVG_HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 {height}" font-size="12"
+ font-family="system-ui, sans-serif"><style>
+ .ended {{ fill: #2e9e5b }} .failed {{ fill: #d33c3c }} .cancelled {{ fill: #d9a11e }}
+ .open {{ fill: #3b82c4; stroke: #1d4f80; stroke-dasharray: 4 3 }}
+ .tick {{ stroke: #ddd }} .time {{ fill: #666; text-anchor: middle }}
+ .length {{ fill: #666; text-anchor: end }}</style>
+<rect width="1000" height="{height}" fill="#fff"/>"""

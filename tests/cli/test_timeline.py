@@ -1,0 +1,124 @@
+"""What lasted, as bars."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+from tests.cli.installed import is_three_lines
+from tests.cli.warm import warm
+
+import thence as package
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def timeline(cwd, *arguments, log="orders"):
+    return warm("timeline", "--log", log, *arguments, cwd=cwd)
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """A step with one inside that failed, of order/881, and one of order/882 that is open."""
+    with package.open(tmp_path / "orders") as log:
+        with (
+            package.step("ship", log=log, subject="order/881", actor="ada"),
+            pytest.raises(ValueError, match="no card"),
+            package.step("pay <now>", log=log),
+        ):
+            raise ValueError("no card")
+        package.step("watch", log=log, subject="order/882").__enter__()
+        log.append("note")
+    return tmp_path
+
+
+@pytest.mark.promise("A1e")
+def test_each_that_lasted_is_told_with_its_outcome_its_length_and_what_it_was_part_of(shipped):
+    told = timeline(shipped, "--json").json
+    assert told["total"] == 3
+    spans = {span["name"]: span for span in told["spans"]}
+    assert {name: (span["outcome"], span["depth"]) for name, span in spans.items()} == {
+        "ship order/881": ("ended", 0),
+        "pay <now> order/881": ("failed", 1),
+        "watch order/882": ("open", 0),
+    }
+    ship, pay, watch = spans.values()
+    assert ship["begin"] <= pay["begin"] <= pay["end"] <= ship["end"] <= watch["begin"]
+    assert (watch["end"], watch["duration_s"]) == (None, None)
+    assert 0 <= pay["duration_s"] <= ship["duration_s"]
+
+
+def test_filter_is_that_of_the_begin(shipped):
+    for arguments, names in (
+        (["--subject", "order/882"], ["watch order/882"]),
+        (["--type", "pay*"], ["pay <now> order/881"]),
+        (["--limit", "1"], ["watch order/882"]),
+    ):
+        told = timeline(shipped, *arguments, "--json").json
+        assert [span["name"] for span in told["spans"]] == names
+    assert "the last 1 of 3" in timeline(shipped, "--limit", "1").err
+    unknown = timeline(shipped, "--subject", "order/99")
+    assert unknown.code == 4
+    assert is_three_lines(unknown.err)
+    assert "nothing lasted" in timeline(shipped, "--type", "note").err
+
+
+def written(folder, rows):
+    """Writes events of another tool: id, type, second, and the members of begin and end."""
+    lines = [
+        {"event_id": event_id, "event_type": kind,
+         "timestamp": f"2026-11-20T08:00:{second:02d}Z", **members}
+        for event_id, kind, second, members in rows
+    ]  # fmt: skip
+    folder.mkdir()
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "events.jsonl").write_text(text)
+
+
+BEGIN = {"begins": True}
+
+
+def test_bars_stand_where_they_lay_in_time(tmp_path):
+    rows = [
+        ("a", "a.begun", 0, BEGIN),
+        ("b", "b.begun", 20, BEGIN | {"caused_by": ["a"]}),
+        ("d", "b.ended", 30, {"ends": "b"}),
+        ("e", "a.ended", 40, {"ends": "a"}),
+        ("f", "c.begun", 30, BEGIN),
+    ]
+    written(tmp_path / "orders", rows)
+    lines = timeline(tmp_path).lines
+    width = 80 - len("  b") - len("open 10 s") - 4
+    assert lines[0] == "2026-11-20"
+    assert lines[1] == " " * (80 - width) + "08:00:00.000" + " " * (width - 24) + "08:00:40.000"
+    bars = {line[:3]: (line[16:].find("━"), line.count("━")) for line in lines[2:]}
+    assert bars["a  "] == (0, width)
+    assert bars["  b"] == (width // 2, width * 3 // 4 - width // 2)
+    assert bars["c  "] == (width * 3 // 4, width - width * 3 // 4 - 1)
+    assert lines[4].endswith("▶")
+
+
+def test_end_that_arrives_before_its_begin_ends_it(tmp_path):
+    rows = [("b", "a.ended", 5, {"ends": "a"}), ("a", "a.begun", 2, BEGIN)]
+    written(tmp_path / "orders", rows)
+    (span,) = timeline(tmp_path, "--json").json["spans"]
+    assert (span["outcome"], span["duration_s"]) == ("ended", 3.0)
+
+
+def test_picture_has_a_bar_for_each_and_escapes_what_the_log_says(shipped):
+    ended = timeline(shipped, "--svg", "order.svg", "-q")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    picture = ElementTree.parse(shipped / "order.svg").getroot()
+    bars = [bar.get("class") for bar in picture.iter(f"{SVG}rect")]
+    assert bars == [None, "ended", "failed", "open"]
+    titles = [title.text for title in picture.iter(f"{SVG}title")]
+    assert titles[1].startswith("pay <now> order/881: failed, ")
+    gone = timeline(shipped, "--svg", "gone/order.svg")
+    assert gone.code == 1
+    assert is_three_lines(gone.err)
+
+
+def test_log_of_nothing_that_lasted_says_so(tmp_path, orders):
+    ended = timeline(tmp_path)
+    assert (ended.code, ended.out, ended.err) == (0, "", "nothing lasted\n")
+    told = timeline(tmp_path, "--json").json
+    assert (told["total"], told["spans"]) == (0, [])
