@@ -1,7 +1,5 @@
-"""What an opened log answers: the same by reading it whole and by its index."""
+"""What an opened log answers: the same by an index in memory and by one in a file."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,22 +111,6 @@ def test_threads_that_ask_at_once_share_an_index(log):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(log.why, events))
     assert [len(why.chain) for why in found] == list(range(1, 32))
-
-
-def test_small_log_is_answered_without_sqlite(tmp_path):
-    source = """
-import sys
-import thence
-
-with thence.open(sys.argv[1]) as log:
-    first = log.append("a")
-    log.why(log.append("b", caused_by=[first]))
-    log.heads("c")
-print("sqlite3" in sys.modules)
-"""
-    given = [sys.executable, "-c", source, str(tmp_path)]
-    ran = subprocess.run(given, capture_output=True, text=True, check=False)
-    assert (ran.stdout, ran.stderr) == ("False\n", "")
 
 
 @settings(deadline=None, max_examples=examples(40))

@@ -1,12 +1,12 @@
 """The reading side of one open log: its events, and the queries about them.
 
-Queries of a small log read all of it. A large one, or one that has an index already, is
-queried by its index, which is brought up to date first; the answers are the same. Reading takes
-no lock of the log, and for a small log it writes nothing.
+Every question is answered by an index, which is brought up to date first: a large log's index is
+a file, a small one's is kept in memory, as long as it has no file. Reading takes no lock of the
+log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -16,8 +16,8 @@ from weakref import finalize
 
 from thence.core.event import Event
 from thence.core.ids import is_ulid
-from thence.core.order import heads_of, totally_ordered
-from thence.core.query.lookup import among, last_failure, named, named_by
+from thence.core.order import totally_ordered
+from thence.core.query.lookup import last_failure, named_by
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
@@ -30,14 +30,16 @@ from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
+    from thence.core.query.tally import LogEnd, Tally
     from thence.core.query.where import Condition
     from thence.index.file.database import Index
     from thence.index.file.keeper import Builds
+    from thence.index.plan.counting import By
     from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
     from thence.log.storage.findings import Verification
     from thence.log.write.relaying import Held, Number
 
-# a log of fewer bytes, about 12,000 events, is read whole unless it has an index already
+# a log of fewer bytes, about 12,000 events, has its index in memory, unless it has one in a file
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
 _REST_EVENTS = 10_000
@@ -62,22 +64,37 @@ class Answers:
         self._folder = folder
         self._vocabulary = vocabulary
         self._opened: dict[Path, Index] = {}
+        self._in_memory: dict[Path, Index] = {}
         finalize(self, _close, self._opened)
+        finalize(self, _close, self._in_memory)
 
     def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`."""
-        behind = after if after is None or isinstance(after, Position) else id_of(after)
-        with reading(self._folder):
-            yield from reader.events_after(self._disk, self._folder, self._vocabulary, behind)
+        from thence.index.plan import arrivals
+
+        if isinstance(after, Position):
+            yield from arrivals.unread(self.index(), after)
+        elif after is not None:
+            yield from arrivals.behind(self.index(), id_of(after))
+        elif self._has_index():
+            yield from arrivals.behind(self.index(), None)
+        else:
+            with reading(self._folder):
+                yield from reader.events(self._disk, self._folder, self._vocabulary)
 
     def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
         """Yields the events of `read`, and continues as the log grows, until `stop` is set."""
-        from thence.log.read.follower import follow
+        from thence.index.plan import arrivals
+        from thence.log.read.follower import Follower
 
-        behind = after if after is None or isinstance(after, Position) else id_of(after)
-        where = (self._disk, self._folder, self._vocabulary)
-        with reading(self._folder):
-            yield from follow(*where, behind, stop or Signal(), sync)
+        stop = stop or Signal()
+        follower = Follower(self._disk, self._folder, self._vocabulary, sync)
+        with closing(follower), reading(self._folder):
+            if after is None:
+                yield from follower.follow(stop)
+            else:
+                begin = after if isinstance(after, Position) else id_of(after)
+                yield from arrivals.follow(self.index(), follower, begin, stop)
 
     def arrived(self) -> list[Event]:
         """Returns all events in arrival order."""
@@ -90,8 +107,9 @@ class Answers:
 
     def position(self) -> Position:
         """Returns the position behind all that is there."""
-        with reading(self._folder):
-            return reader.position(self._disk, self._folder, self._vocabulary)
+        from thence.index.plan import arrivals
+
+        return arrivals.position(self.index())
 
     def heads(self, subject: str) -> tuple[Event, ...]:
         """Returns the events on a subject that caused no other event on it, in total order."""
@@ -103,15 +121,14 @@ class Answers:
         but: Collection[str] = (),
         aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> dict[str, tuple[Event, ...]]:
-        """Returns the heads of several subjects, as `core.order.heads_of` does.
+        """Returns the heads of several subjects.
 
-        A small log is read once for all of them.
+        Events of the types in `but` don't count as events on a subject. `aliases` maps other names
+        to the subjects that they mean: what is on either is on one.
         """
-        index = self.index()
-        if index is None:
-            return heads_of(subjects, self.read(), but, aliases)
         from thence.index.graph import causality
 
+        index = self.index()
         names = {subject: [subject] for subject in subjects}
         for alias, subject in aliases.items():
             names[subject].append(alias)
@@ -119,27 +136,22 @@ class Answers:
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        index = self.index()
-        if index is None:
-            return among(self.read(), event_id, self._folder)
         from thence.index.file import lookup
 
-        return lookup.get(index, event_id)
+        return lookup.get(self.index(), event_id)
 
     def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
         """Returns what the log holds of ids and numbers; it is read whole without an index."""
         from thence.log.write.relaying import Held, read_whole
 
         with suppress(ReadFailed):  # the index can't be used
-            index = self.index()
-            if index is not None:
-                from thence.index.file import lookup
+            from thence.index.file import lookup
 
-                count, events, taken = lookup.held(index, ids, numbers)
-                lines: dict[str, list[Event]] = {}
-                for event in events:
-                    lines.setdefault(event.event_id, []).append(event)
-                return Held(count, lines, taken)
+            count, events, taken = lookup.held(self.index(), ids, numbers)
+            lines: dict[str, list[Event]] = {}
+            for event in events:
+                lines.setdefault(event.event_id, []).append(event)
+            return Held(count, lines, taken)
         with reading(self._folder):
             return read_whole(self._disk, self._folder, self._vocabulary)(ids, numbers)
 
@@ -153,13 +165,10 @@ class Answers:
 
     def find(self, text: str, *, by_subject: bool = True, by_type: bool = False) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
-        index = self.index()
-        words = {"by_subject": by_subject, "by_type": by_type}
-        if index is None:
-            return named(text, self.events(), self._vocabulary, self._folder, **words)
         from thence.index.file import lookup
 
-        return lookup.find(index, text, self._vocabulary, **words)
+        words = {"by_subject": by_subject, "by_type": by_type}
+        return lookup.find(self.index(), text, **words)
 
     def named(self, event: Cause) -> Cause:
         """Returns an event or id unchanged, or the event that `to_explain` finds for a text."""
@@ -183,51 +192,28 @@ class Answers:
 
     def why(self, event: Cause) -> "Why":
         """Returns the causes of an event; raises EventNotFound."""
-        index = self.index()
-        if index is None:
-            from thence.core.query.answer import why
-
-            return why(*self._among_all(event), self._vocabulary)
         from thence.index.graph import causality
 
-        return causality.why(index, id_of(event), self._vocabulary)
+        return causality.why(self.index(), id_of(event), self._vocabulary)
 
     def effects(self, event: Cause) -> "Effects":
         """Returns the effects of an event; raises EventNotFound."""
-        index = self.index()
-        if index is None:
-            from thence.core.query.answer import effects
-
-            return effects(*self._among_all(event), self._vocabulary)
         from thence.index.graph import causality
 
-        return causality.effects(index, id_of(event), self._vocabulary)
+        return causality.effects(self.index(), id_of(event), self._vocabulary)
 
     def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
         """Returns events neither causing an event nor caused by it; raises EventNotFound."""
-        index = self.index()
-        if index is None:
-            from thence.core.query.answer import concurrent
-
-            return concurrent(*self._among_all(event), limit)
         from thence.index.graph import causality
 
-        return causality.concurrent(index, id_of(event), limit)
+        return causality.concurrent(self.index(), id_of(event), limit)
 
     def common_cause(self, *named: Cause) -> Event | None:
         """Returns the latest common cause of some events; raises EventNotFound."""
-        index = self.index()
-        if index is None:
-            from thence.core.query.answer import common_causes
+        from thence.index.graph import causality
 
-            events = self.events()
-            chosen = [among(events, id_of(event), self._folder) for event in named]
-            found = common_causes(chosen, events)
-        else:
-            from thence.index.graph import causality
-
-            found = causality.common_causes(index, [id_of(event) for event in named])
-        return found[-1] if found else None
+        events = causality.common_causes(self.index(), [id_of(event) for event in named])
+        return events[-1] if events else None
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""
@@ -236,26 +222,31 @@ class Answers:
         with reading(self._folder):
             return verify(self._disk, self._folder, self._vocabulary)
 
-    def index(self) -> "Index | None":
-        """Returns the index that answers queries of this log, None while the log is read.
+    def index(self) -> "Index":
+        """Returns the index that answers queries of this log.
 
-        A log is queried by its index if it has one, or from 4 MiB on.
+        It is a file if the log has one, or from 4 MiB on; else it is kept in memory.
         """
-        index = self._opened.get(self._folder)
-        if index is None and self._is_indexed():
-            index = self.indexed()
-        return index
+        if self._folder in self._opened or self._is_indexed():
+            return self.indexed()
+        return self._open(self._in_memory, is_in_memory=True)
 
     def indexed(self) -> "Index":
-        """Returns the index of this log, also of a small one; its first query builds it."""
+        """Returns the index in a file, of a small log too; its first query builds it."""
+        index = self._open(self._opened)
+        _close(self._in_memory)
+        return index
+
+    def _open(self, opened: "dict[Path, Index]", is_in_memory: bool = False) -> "Index":
         from thence.index.file.database import Index
 
-        index = self._opened.get(self._folder)
-        if index is not None:
-            return index
-        made = Index(self._disk, self._folder, self._vocabulary, cache_folder(), self._builds)
-        # of threads that come at once one makes the index of all, without a lock to fork with
-        return self._opened.setdefault(self._folder, made)
+        index = opened.get(self._folder)
+        if index is None:
+            where = (self._disk, self._folder, self._vocabulary)
+            new = Index(*where, cache_folder(), self._builds, is_in_memory=is_in_memory)
+            # of threads that come at once one makes the index of all, without a lock to fork with
+            index = opened.setdefault(self._folder, new)
+        return index
 
     def lacks_index(self) -> bool:
         """Reports whether the next query will build an index from nothing, which takes seconds."""
@@ -292,7 +283,6 @@ class Answers:
 
         from thence.core.clock import dated
         from thence.core.query.filter import Filter, refuse_unknown
-        from thence.index.plan import page as listing
         from thence.index.plan import query
         from thence.index.plan.page import PageQuery
 
@@ -309,11 +299,7 @@ class Answers:
         }
         info = known_info(self._disk, self._folder)
         log_id = info.log_id if info else ""
-        index = self.index()
-        if index is None:
-            page = listing.page_of_events(self.read(), filter, log_id, **paging)
-        else:
-            page = query.page(index, filter, log_id, **paging)
+        page = query.page(self.index(), filter, log_id, **paging)
         if limit is not None or page.next_cursor is None:
             return page
 
@@ -322,13 +308,40 @@ class Answers:
 
         return replace(page, rest=rest)
 
-    def warned(self, **asked: "Unpack[PageQuery]") -> "Page":
+    def stats(
+        self,
+        *,
+        by: "By | None" = None,
+        per_s: int | None = None,
+        **keys: "Unpack[Keys]",
+    ) -> "Tally":
+        """Counts the events that match, by type, actor and node; raises InvalidFilter.
+
+        The groups of the answer are by type, actor or subject, by spans of `per_s` seconds, or by
+        both; there are none without `by` and `per_s`.
+        """
+        from thence.core.query.filter import Filter, refuse_unknown
+        from thence.index.plan import counting
+        from thence.index.plan.page import Keys
+
+        refuse_unknown(keys, Keys.__annotations__)
+        return counting.tally(self.index(), Filter.of(**keys), by, per_s)
+
+    def end(self) -> "LogEnd":
+        """Returns the last event of the log, and the steps that are open; raises ReadFailed."""
+        from thence.core.query.tally import find_end
+        from thence.index.plan import counting
+
+        end = counting.log_end(self.index())
+        return find_end(self.read()) if end is None else end
+
+    def warned(self, **words: "Unpack[PageQuery]") -> "Page":
         """Returns the page of `query`; without a match warns of an unknown key in `where`."""
-        page = self.query(**asked)
-        if not page.total and asked.get("where"):
+        page = self.query(**words)
+        if not page.total and words.get("where"):
             from thence.core.query.filter import Filter
 
-            hint = self.unknown_key(Filter.of(where=asked["where"]).where)
+            hint = self.unknown_key(Filter.of(where=words["where"]).where)
             if hint is not None:
                 warn(hint, stacklevel=3)  # where `Log.query` is called
         return page
@@ -340,35 +353,32 @@ class Answers:
         """
         from thence.core.query.filter import unknown_key
 
-        found = None
+        unknown = None
         for limit in _LOOKED_THROUGH if where else ():
             page = self.query(limit=limit, descending=True)
-            found = unknown_key(where, page) if page.events else None
+            unknown = unknown_key(where, page) if page.events else None
             read_bytes = sum(len(event.line) for event in page)
-            if found is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
+            if unknown is None or not page.has_more or read_bytes > _LOOKED_THROUGH_BYTES:
                 break
-        return found and found.message(None if not page.has_more else len(page))
+        return unknown and unknown.message(None if not page.has_more else len(page))
 
     def close(self) -> None:
         """Closes the index, if one was opened; a later query opens it again."""
         _close(self._opened)
+        _close(self._in_memory)
 
     def _is_indexed(self) -> bool:
         if self._has_index():
             return True
         with reading(self._folder):
             paths = segments(self._disk, self._folder)
-            sizes = (self._disk.path_id(str(path)) for path in paths)
-            return sum(there[1] for there in sizes if there) >= INDEXED_BYTES_MIN
+            path_ids = (self._disk.path_id(str(path)) for path in paths)
+            return sum(path_id[1] for path_id in path_ids if path_id) >= INDEXED_BYTES_MIN
 
     def _has_index(self) -> bool:
         with reading(self._folder):
             path = own_folder(self._folder) / "index.db"
             return self._disk.path_id(str(path)) is not None
-
-    def _among_all(self, event: Cause) -> tuple[Event, list[Event]]:
-        events = self.events()
-        return among(events, id_of(event), self._folder), events
 
 
 def _close(opened: "dict[Path, Index]") -> None:

@@ -1,9 +1,10 @@
 """The answers to why something happened, with what followed from it."""
 
 from tests.events import drafted, event_of, stamped
+from tests.plain_order import concurrent, effects, why
 
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.query.answer import MissingCause, concurrent, effects, reasons, why
+from thence.core.query.answer import MissingCause, reasons
 from thence.core.values.vocabulary import PLAIN
 
 

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of
+from tests.plain_order import common_causes, concurrent_with, downstream, upstream
 
-from thence.core.order import (
-    causes_of,
-    downstream,
-    is_concurrent,
-    topological_sort,
-    totally_ordered,
-    upstream,
-)
-from thence.core.query.answer import common_causes, concurrent_with
+from thence.core.order import causes_of, is_concurrent, topological_sort, totally_ordered
 
 NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}
 

@@ -2,8 +2,9 @@
 
 import pytest
 from tests.events import drafted, event_of, stamped
+from tests.plain_order import among, named
 
-from thence.core.query.lookup import among, last_failure, named
+from thence.core.query.lookup import last_failure
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 

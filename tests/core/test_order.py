@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import causal_graphs, drafted, event_of, line_of, stamped, ulids
+from tests.plain_order import chain, downstream, heads, upstream
 
-from thence.core.order import (
-    chain,
-    downstream,
-    heads,
-    topological_sort,
-    total_order_key,
-    totally_ordered,
-    upstream,
-)
+from thence.core.order import topological_sort, total_order_key, totally_ordered
 from thence.errors import CyclicDependencyError
 
 

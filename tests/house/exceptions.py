@@ -9,20 +9,18 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33832, 177),
+    "inner": (34035, 178),
     "work": (19308, 136),
-    "team": (13161, 103),
+    "team": (13104, 103),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "answers": 7,
     "cli": 52,
     "context": 1,
-    "core": 46,
-    "index": 27,
+    "core": 27,
     "inspection": 2,
-    "log": 107,
+    "log": 103,
     "server": 186,
     "sim": 1,
     "sync": 95,

@@ -79,9 +79,9 @@ def told(index: Index) -> dict[str, Any]:
             "types and actors": {
                 (type_, actor): count
                 for type_, actor, count in rows(
-                    "SELECT one.text, other.text, events FROM counts"
+                    "SELECT one.text, other.text, sum(events) FROM counts"
                     " JOIN names one ON one.id = type JOIN names other ON other.id = actor"
-                    " WHERE events"
+                    " WHERE events GROUP BY type, actor"
                 )
             },
             "bad": rows("SELECT coalesce(sum(bad_lines), 0) FROM segments")[0][0],

@@ -9,14 +9,13 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import plain_order
 from tests.events import drafted, line_of, stamped
 from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals, indexed
+from tests.plain_order import named
 from tests.tiers import examples
 
 from thence.core import order
-from thence.core.query import answer
-from thence.core.query import answer as concurrency
-from thence.core.query.lookup import named
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index.file import lookup
@@ -69,10 +68,10 @@ def test_cones_of_the_index_are_those_of_core(batches):
             event_id = event.event_id
             for limit, depth in ((10_000, None), (10_000, 0), (10_000, 2), (3, None), (2, 1)):
                 found = cone(index, event_id, "upstream", depth, limit)
-                assert found == order.upstream(event, known, limit, depth)
+                assert found == plain_order.upstream(event, known, limit, depth)
                 found = cone(index, event_id, "downstream", depth, limit)
-                assert found == order.downstream(event, events, limit, depth)
-                causes, is_cut = order.upstream(event, known, limit, depth)
+                assert found == plain_order.downstream(event, events, limit, depth)
+                causes, is_cut = plain_order.upstream(event, known, limit, depth)
                 around = causality.causality(index, event_id, depth, limit)
                 assert around.event == event
                 assert around.upstream == tuple(cause.line for cause, _ in causes)
@@ -87,11 +86,13 @@ def test_why_and_effects_of_the_index_are_those_of_core(batches):
         known = {event.event_id: event for event in events}
         for event in events:
             event_id = event.event_id
-            assert causality.why(index, event_id, PLAIN) == answer.why(event, events, PLAIN)
-            assert causality.effects(index, event_id, PLAIN) == answer.effects(event, events, PLAIN)
+            assert causality.why(index, event_id, PLAIN) == plain_order.why(event, events, PLAIN)
+            assert causality.effects(index, event_id, PLAIN) == plain_order.effects(
+                event, events, PLAIN
+            )
             for limit in (1, 2, 10_000):
                 found = chain(index, event_id, limit)
-                assert found == order.chain(event, known, limit)
+                assert found == plain_order.chain(event, known, limit)
 
 
 @on_disk
@@ -101,7 +102,7 @@ def test_what_is_concurrent_by_the_index_is_so_in_core(batches):
         for event in events:
             for limit in (0, 2, 10_000):
                 found = causality.concurrent(index, event.event_id, limit)
-                assert found == answer.concurrent(event, events, limit)
+                assert found == plain_order.concurrent(event, events, limit)
 
 
 @on_disk
@@ -113,7 +114,7 @@ def test_common_causes_of_the_index_are_those_of_core(batches, data):
         some = st.lists(st.sampled_from(events), min_size=1, max_size=4)
         for chosen in [*([a, b] for a in events for b in events), data.draw(some)]:
             found = causality.common_causes(index, [event.event_id for event in chosen])
-            assert found == concurrency.common_causes(chosen, events)
+            assert found == plain_order.common_causes(chosen, events)
 
 
 @on_disk
@@ -122,7 +123,7 @@ def test_heads_of_the_index_are_those_of_core(batches):
     with world(batches) as (index, events):
         subjects = ("nobody's", "\ud800", *filter(None, SUBJECTS))
         for subject, but in product(subjects, ((), TYPES[:1], ("no type", *TYPES[1:]))):
-            assert causality.heads(index, subject, but) == order.heads(subject, events, but)
+            assert causality.heads(index, subject, but) == plain_order.heads(subject, events, but)
 
 
 def test_event_that_led_to_another_by_way_of_other_subjects_is_no_head():
@@ -156,7 +157,7 @@ def test_what_a_text_names_by_the_index_is_what_it_names_in_core(batches, data):
             texts += [event.event_id, event.event_id[:size], event.event_id[:size].lower()]
         for text, by_type in product(texts, (False, True)):
             words = {"by_type": by_type}
-            found = asked(lambda text=text, words=words: lookup.find(index, text, PLAIN, **words))
+            found = asked(lambda text=text, words=words: lookup.find(index, text, **words))
             assert found == asked(
                 lambda text=text, words=words: named(text, events, PLAIN, index.folder, **words)
             )
@@ -171,7 +172,7 @@ def test_ids_of_other_tools_are_found_by_their_beginning_whatever_they_hold():
     batch = [f'{{"event_id":"{event_id}"}}\n'.encode() for event_id in ids]
     with world([batch]) as (index, events):
         for text in (*ids, "order:\U0010ffff"[:7], "éééééé", "Order:"):
-            found = asked(lambda text=text: lookup.find(index, text, PLAIN))
+            found = asked(lambda text=text: lookup.find(index, text))
             assert found == asked(lambda text=text: named(text, events, PLAIN, index.folder))
 
 
@@ -211,9 +212,9 @@ def test_walks_through_many_layers_find_what_core_finds(reach, causes):
         known = {event.event_id: event for event in events}
         for event in (events[0], events[1_700], events[-1]):
             event_id = event.event_id
-            assert cone(index, event_id, "upstream") == order.upstream(event, known)
+            assert cone(index, event_id, "upstream") == plain_order.upstream(event, known)
             found = cone(index, event_id, "downstream")
-            assert found == order.downstream(event, events)
-            assert chain(index, event_id) == order.chain(event, known)
+            assert found == plain_order.downstream(event, events)
+            assert chain(index, event_id) == plain_order.chain(event, known)
             found = causality.concurrent(index, event_id)
-            assert found == answer.concurrent(event, events, 10_000)
+            assert found == plain_order.concurrent(event, events, 10_000)

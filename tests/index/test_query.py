@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.events import OTHER_NODE, line_of
 from tests.index.asked import filters, lines, matching, read, write
 from tests.log.processes import ran
+from tests.plain_order import page_of_events
 from tests.tiers import examples
 
 from thence.core.event import Event
@@ -18,7 +19,7 @@ from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidCursor, InvalidFilter
 from thence.index.file.database import Index
-from thence.index.plan.page import Page, page_of_events
+from thence.index.plan.page import Page
 from thence.index.plan.query import count, page, page_of_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log

@@ -11,7 +11,7 @@ from tests.log.processes import descriptors
 
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import OutcomeUnknown
-from thence.log.read.follower import Follower, follow
+from thence.log.read.follower import Follower
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.disk_errors import DiskError
 
@@ -294,8 +294,9 @@ def test_failed_sync_is_the_cause_of_what_is_raised(tmp_path):
         assert caught.value.__cause__ is broken
 
 
-def followed(tmp_path, disk, after, stop, is_durable=False):
-    return list(follow(disk, tmp_path, PLAIN, after, stop, is_durable))
+def followed(tmp_path, disk, stop, is_durable=False):
+    with Follower(disk, tmp_path, PLAIN, is_durable) as follower:
+        return list(follower.follow(stop))
 
 
 class Stopped(Looks):
@@ -316,8 +317,8 @@ def test_follow_serves_what_comes_between_its_looks_until_it_is_stopped(tmp_path
             return super().wait(timeout)
 
     stop = Growing(3)
-    assert told(followed(tmp_path, disk, None, stop)) == [1, 2, 3]
+    assert told(followed(tmp_path, disk, stop)) == [1, 2, 3]
     assert stop.asked == [0.03] * 4
     assert disk.taken("sync_data") == []
-    assert told(followed(tmp_path, disk, None, Stopped(0), is_durable=True)) == [1, 2, 3]
+    assert told(followed(tmp_path, disk, Stopped(0), is_durable=True)) == [1, 2, 3]
     assert len(disk.taken("sync_data")) == 1

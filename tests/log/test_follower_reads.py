@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import plain_order
 from tests.events import line_of
 from tests.log.processes import descriptors
 from tests.tiers import examples
@@ -47,7 +48,7 @@ def test_what_is_followed_and_what_is_held_is_what_is_read(tmp_path_factory, seg
         # of two contents of one id a reader serves one of them always, a follower the first
         assert [event.event_id for event in followed] == [event.event_id for event in expected]
         assert list(follower.events()) == []
-    assert reader.position(OS_DISK, folder, PLAIN) == Position().after(expected)
+    assert plain_order.position(OS_DISK, folder, PLAIN) == Position().after(expected)
     with Follower(OS_DISK, folder, PLAIN) as follower:
         follower.skip_to_last(count)
         assert {event.event_id for event in follower.events()} <= {

@@ -1,12 +1,12 @@
 """What each question to a reader returns, member for member."""
 
 import pytest
-from tests.events import NODE, OTHER_NODE, event_of, line_of
+from tests import plain_order
+from tests.events import NODE, OTHER_NODE, line_of
 
 from thence.core.values.codec import BadLine
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN, SIM
-from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.reader import Block
 from thence.log.storage.disk import OS_DISK
@@ -115,25 +115,6 @@ def test_too_long_line_says_how_long_a_line_may_be(tmp_path):
     )
 
 
-def test_events_behind_an_event_or_a_position_come(tmp_path):
-    lines = [own(seq) for seq in range(1, 6)]
-    written(tmp_path, *lines)
-    events = [event_of(line) for line in lines]
-
-    def after(what):
-        return [event.seq for event in reader.events_after(OS_DISK, tmp_path, PLAIN, what)]
-
-    assert after(None) == [1, 2, 3, 4, 5]
-    assert after(events[0].event_id) == [2, 3, 4, 5]
-    assert after(events[2].event_id) == [4, 5]
-    assert after(events[4].event_id) == []
-    assert after(Position().after(events[1:3])) == [1, 4, 5]
-    with pytest.raises(EventNotFound) as caught:
-        after("nobody")
-    assert caught.value.place == "nobody"
-    assert str(tmp_path) in str(caught.value.cause)
-
-
 def test_position_counts_what_is_served(tmp_path):
     written(tmp_path, b"bad\n", own(1), own(2)[:-1], own(3), FOREIGN, name=OLDEST)
     written(tmp_path, own(4)[:-1], name=OLDER)
@@ -142,7 +123,7 @@ def test_position_counts_what_is_served(tmp_path):
     expected = Position().with_numbers(
         [(NODE, 1), (NODE, 2), (NODE, 3), (NODE, 4), (OTHER_NODE, 5), (NODE, 7)], ["theirs"]
     )
-    assert reader.position(OS_DISK, tmp_path, PLAIN) == expected
+    assert plain_order.position(OS_DISK, tmp_path, PLAIN) == expected
     assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
 
 

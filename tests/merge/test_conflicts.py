@@ -15,9 +15,10 @@ from tests.merge.histories import (
     on,
 )
 from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
+from tests.plain_order import heads
 
 from thence.core.event import Event
-from thence.core.order import heads, is_concurrent, totally_ordered
+from thence.core.order import is_concurrent, totally_ordered
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.merge import find_conflicts
 from thence.merge.conflicts import judged

@@ -4,12 +4,11 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.plain_order import downstream, upstream, why
 from tests.server.conftest import Shop
 from tests.server.runs import foreign, lines, stored
 from tests.server.serving import serving
 
-from thence.core.order import downstream, upstream
-from thence.core.query.answer import why
 from thence.core.values.vocabulary import SIM
 
 

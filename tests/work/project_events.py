@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tests.events import drafted, new_id, stamped
+from tests.plain_order import heads
 
 from thence.core.event import Event
-from thence.core.order import heads
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import WORK
 

@@ -17,7 +17,7 @@ from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
 from thence.cli.shared.because import answer_lines
 from thence.cli.shared.opened import program
 from thence.cli.shared.render import bars, counted, wrapped
-from thence.core.query.answer import reasons, why
+from thence.core.query.answer import reasons
 from thence.core.query.tally import descending
 from thence.core.sentences.event_sentences import short_id
 from thence.replica import open_log
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.query.answer import Why
     from thence.core.values.vocabulary import Vocabulary
+    from thence.replica import Log
     from thence.sim.run import RunResult
 
 SCENARIO = "spatial_trade_network"
@@ -71,10 +72,10 @@ def _lines(result: "RunResult", is_newest_found: bool) -> Iterator[Line]:
     with open_log(result.output_dir, create=False) as log:
         events = log.events()
         vocabulary = log.vocabulary
+        answer = _late_trade(log, events)
     yield from _happened(events)
     yield from _recorded(events)
     yield from _files(result.output_dir)
-    answer = _late_trade(events, vocabulary)
     if answer is not None:
         yield from _why(answer, vocabulary)
         yield from _next(answer.event, "" if is_newest_found else str(result.output_dir))
@@ -131,7 +132,7 @@ def _files(folder: Path) -> Iterator[Line]:
         yield f"    {name:12}  {(folder / name).stat().st_size:>9,} bytes  {meaning}"
 
 
-def _late_trade(events: Sequence["Event"], vocabulary: "Vocabulary") -> "Why | None":
+def _late_trade(log: "Log", events: Sequence["Event"]) -> "Why | None":
     """Chooses the late trade whose reasons name most prices, and answers why it happened."""
     begin = _turns(events) * _LATE
 
@@ -141,7 +142,7 @@ def _late_trade(events: Sequence["Event"], vocabulary: "Vocabulary") -> "Why | N
         return prices, answer.event.event_id
 
     late = [e for e in events if _is_trade(e) and (e.turn_number or 0) >= begin]
-    return max((why(trade, events, vocabulary) for trade in late), key=weight, default=None)
+    return max((log.why(trade) for trade in late), key=weight, default=None)
 
 
 def _is_trade(event: "Event") -> bool:

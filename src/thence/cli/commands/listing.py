@@ -179,8 +179,6 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
 
 def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":
     """Returns the causes of an event that the log holds, by their ids."""
-    if replica.answers.index() is None:
-        return {e.event_id: e for e in replica.read() if e.event_id in event.caused_by}
     causes = {}
     for cause in event.caused_by:
         with suppress(EventNotFound):
@@ -216,12 +214,11 @@ def last_command(log: str | None, is_json: bool) -> None:
 
 def _read_end(replica: "Log") -> "tuple[LogEnd, Mapping[str, str]]":
     """Returns the end of a log, and which of its open steps belong to ended processes."""
-    from thence.core.query.tally import find_end
     from thence.inspection.writers import ended_writers, living_writers
     from thence.log.storage.disk import OS_DISK
 
     before = living_writers(OS_DISK, replica.folder)
-    end = find_end(replica.read())
+    end = replica.answers.end()
     after = living_writers(OS_DISK, replica.folder) if end.still_open else None
     if before is None or after is None:
         return end, {}
@@ -275,7 +272,7 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     """Make the index of a log again from its lines.
 
     It is never needed: an index that is missing, damaged or old is made again by whoever
-    asks. A small log is read without one, until it has one.
+    asks. A small log's is kept in memory, until it has one in a file.
     """
     from thence.cli.shared.locate import find_log
     from thence.cli.shared.opened import segment_sizes

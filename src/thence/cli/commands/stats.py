@@ -1,9 +1,9 @@
 """The command `stats`: counts the events of a log, by name and per time."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from thence.core.event import Event
     from thence.core.query.tally import Tally
+    from thence.index.plan.counting import By
 
 NAMES_SHOWN_MAX = 20
 PERIODS_MAX = 500
@@ -26,9 +27,7 @@ COURSE_COLUMNS_MAX = 60
 
 @click.command("stats", **help_with("thence stats --type 'order.*' --by actor --per 1h"))
 @filter_options
-@click.option(
-    "--by", type=click.Choice(("actor", "type", "subject", "stream")), help="Count by this alone."
-)
+@click.option("--by", type=click.Choice(("actor", "type", "subject")), help="Count by this alone.")
 @click.option("--per", metavar="TIME", help="Count per 30s, 5m, 1h, 1d or 1w, in UTC.")
 @log_option
 @json_option
@@ -42,31 +41,27 @@ def stats_command(
     Lines that are passed over because they are damaged, and events that nothing verifies, are
     reported.
     """
-    from thence.core.query.filter import Filter
-    from thence.core.query.tally import count_events
-
     out = current()
-    per_us = None if per is None else _per_us(per)
-    event_filter = Filter.of(**keys(conditions))
+    per_s = None if per is None else _per_s(per)
     with open_for_reading(out, log) as replica:
-        events = filter(event_filter.matches, replica.read())
-        tally = count_groups(events, by, per_us) if by or per_us else count_events(events)
+        tally = replica.answers.stats(by=cast("By | None", by), per_s=per_s, **keys(conditions))
         if not tally.events:
             refuse_unknown_names(replica, conditions)
-    if isinstance(tally, Groups):
-        (_groups_json if is_json else _write_groups)(out, tally, per)
+    if by or per_s:
+        groups = _groups_of(tally, by, per_s)
+        (_groups_json if is_json else _write_groups)(out, groups, per)
     else:
         (_tally_json if is_json else _write_tally)(out, tally, replica.folder)
 
 
-def _per_us(per: str) -> int:
+def _per_s(per: str) -> int:
     from thence.core.clock import length_us
 
     length = length_us(per)
     if not length:
         cause = f"--per takes a length of time such as 30s, 5m, 1h, 1d or 1w, not '{per}'"
         raise click.UsageError(cause, click.get_current_context())
-    return length
+    return length // 1_000_000
 
 
 class Groups(NamedTuple):
@@ -89,20 +84,14 @@ class Groups(NamedTuple):
         return descending(sum(self.periods.values(), Counter()))
 
 
-def count_groups(events: "Iterable[Event]", by: str | None, per_us: int | None) -> Groups:
-    """Counts events, but those that lack the name or a time that can be read."""
-    from thence.core.clock import microseconds
-
-    member = "event_type" if by == "type" else by
+def _groups_of(tally: "Tally", by: str | None, per_s: int | None) -> Groups:
+    """Returns the counts, without events that lack the name or a time that can be read."""
     periods: dict[int, Counter[str]] = {}
-    for event in events:
-        name = getattr(event, member) if member else ""
-        time = microseconds(event.timestamp) if per_us else 0
-        if name is not None and time is not None:
-            begin = time // per_us * per_us if per_us else 0
-            periods.setdefault(begin, Counter())[name] += 1
-    if periods and per_us:
-        begins = range(min(periods), max(periods) + 1, per_us)
+    for group in tally.groups:
+        if (by is None or group.name is not None) and (not per_s or group.begin_us is not None):
+            periods.setdefault(group.begin_us or 0, Counter())[group.name or ""] += group.events
+    if periods and per_s:
+        begins = range(min(periods), max(periods) + 1, per_s * 1_000_000)
         if len(begins) > PERIODS_MAX:
             cause = f"--per makes {len(begins):,} periods of these events, more than {PERIODS_MAX}"
             hint = "name a longer one, or --since and --until"

@@ -28,8 +28,21 @@ def open_for_reading(out: Output, log: str | None, *, by_index: bool = True) -> 
     for a command that asks no index, by reading the log.
     """
     with open_log(find_log(out, log), create=False) as replica:
+        if by_index and replica.answers.lacks_index():
+            _build_index(out, replica)
         _note_passed_over(out, replica, log, by_index)
         yield replica
+
+
+def _build_index(out: Output, replica: Log) -> None:
+    """Builds the index of a large log that has none, with its progress on a terminal."""
+    from thence.cli.shared.progress import bytes_read
+    from thence.log.storage.segment import segments
+
+    paths = segments(OS_DISK, replica.folder)
+    path_ids = filter(None, (OS_DISK.path_id(str(path)) for path in paths))
+    with bytes_read(out, sum(size for _, size in path_ids)) as show:
+        replica.answers.indexed().refresh(on_read=show)
 
 
 def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False) -> Event:
@@ -101,13 +114,12 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
         return
     from thence.log.storage.segment import strays
 
-    index = replica.answers.index() if by_index else None
-    if index is None:
-        damaged, torn = _count_passed_over(replica)
-    else:
+    if by_index:
         from thence.index.plan.overview import passed_over
 
-        damaged, torn = passed_over(index)
+        damaged, torn = passed_over(replica.answers.index())
+    else:
+        damaged, torn = _count_passed_over(replica)
     if damaged:
         verb = "line is" if damaged == 1 else "lines are"
         verify_command = command("verify", log)

@@ -14,6 +14,7 @@ from thence.cli.output import Output
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.values.vocabulary import Vocabulary
+    from thence.index.plan.counting import By
     from thence.index.plan.page import Keys, Page
     from thence.replica import Log
 
@@ -22,7 +23,6 @@ _F = TypeVar("_F", bound=Callable[..., object])
 HELD_EVENTS_MAX = 1_000
 HELD_BYTES = 4 * 1024 * 1024
 FIRST_EVENTS = 32
-_ALL = 2**62
 
 # the value of an option: several texts where the option may be repeated
 OptionValue = str | tuple[str, ...] | None
@@ -87,17 +87,20 @@ def refuse_unknown_names(replica: "Log", conditions: Conditions) -> None:
     key, name = unknown[0]
     near = nearest(name, names_of(replica, key))
     nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
+    lists = "`thence log` lists all events"
     raise EventNotFound(
         "could not find an event",
         cause=f"no event has the {key} {shown(name)}{nearest_text}",
-        hint=f"`thence stats --by {key}` lists all that there are",
+        hint=lists if key == "stream" else f"`thence stats --by {key}` lists all that there are",
     )
 
 
 def names_of(replica: "Log", key: str) -> Mapping[str, int]:
     """Returns the types, actors, subjects or streams of a log, each with its number of events."""
-    member = "event_type" if key == "type" else key
-    return Counter(filter(None, (getattr(event, member) for event in replica.read())))
+    if key == "stream":
+        return Counter(event.stream for event in replica.read() if event.stream)
+    groups = replica.answers.stats(by=cast("By", key)).groups
+    return {group.name: group.events for group in groups if group.name}
 
 
 _NAMES = ("type", "actor", "subject", "stream")
@@ -149,11 +152,10 @@ def pages(
     """Yields the events that match, in pages as large as memory should hold.
 
     At most `limit` events are yielded, those after the cursor. Events that are appended
-    meanwhile are left out. At least one page is yielded, even an empty one. A small
-    log is read completely for each query: its answer is one page.
+    meanwhile are left out. At least one page is yielded, even an empty one.
     """
     remaining = limit
-    size = FIRST_EVENTS if replica.answers.index() is not None else _ALL
+    size = FIRST_EVENTS
     while True:
         count = size if remaining is None else min(size, remaining)
         page = replica.answers.query(

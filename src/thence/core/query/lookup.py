@@ -1,6 +1,6 @@
 """The lookup of an event by a text: its id, an id's prefix, "@last", a subject, or a type."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Literal
 
@@ -18,51 +18,6 @@ _NEAR_MAX = 3
 _UNDECIDED = ("begun", "started", "cancelled", "canceled")
 
 
-def named(
-    text: str,
-    events: Sequence[Event],
-    vocabulary: Vocabulary,
-    place: object,
-    *,
-    by_subject: bool = True,
-    by_type: bool = False,
-) -> Event:
-    """Returns the event that a text names, among the events of a log in total order.
-
-    It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
-    else, `by_subject`, the latest event on the subject of that name, of which the last parts
-    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type. Raises
-    EventNotFound, AmbiguousId.
-    """
-    if text == "@last":
-        found = list(events[-1:])
-    elif text == "@last-error":
-        found = [event for event in events if vocabulary.is_error(event)][-1:]
-    else:
-        begun = (text, text.upper())
-        found = [event for event in events if event.event_id.startswith(begun)]
-        for event in found:
-            if event.event_id == text:
-                return event
-        if by_subject and (not found or len(text) < PREFIX_CHARACTERS_MIN):
-            latest = {event.subject: event for event in events if event.subject}
-            subject = subject_named(text, latest)
-            if subject is not None:
-                return latest[subject]
-            for event in reversed(events if by_type else ()):
-                if event.event_type == text:
-                    return event
-            if not found:
-                raise not_found(place, text, latest, namer_of(text, events), by_type=by_type)
-        if found:
-            beginnings(text)
-    if not found:
-        raise not_found(place, text)
-    if len(found) > 1:
-        raise ambiguous(text, len(found), found[0].event_id)
-    return found[0]
-
-
 def subject_named(text: str, subjects: Collection[str]) -> str | None:
     """Returns the subject that a text names completely or by its last parts, else None.
 
@@ -70,15 +25,15 @@ def subject_named(text: str, subjects: Collection[str]) -> str | None:
     """
     if not text or text in subjects:
         return text or None
-    found = [subject for subject in subjects if subject.endswith(f"/{text}")]
-    if len(found) > 1:
+    endings = [subject for subject in subjects if subject.endswith(f"/{text}")]
+    if len(endings) > 1:
         raise AmbiguousId(
             "could not look up",
             place=text,
-            cause=f"{len(found)} subjects end with it",
-            hint=f"name one of them: {', '.join(found[:_NEAR_MAX])}",
+            cause=f"{len(endings)} subjects end with it",
+            hint=f"name one of them: {', '.join(endings[:_NEAR_MAX])}",
         )
-    return found[0] if found else None
+    return endings[0] if endings else None
 
 
 def named_by(text: str, event: Event) -> Literal["id", "subject", "type"]:
@@ -107,16 +62,6 @@ def last_failure(events: Iterable[Event], vocabulary: Vocabulary) -> Event | Non
     return None
 
 
-def namer_of(text: str, events: Iterable[Event]) -> Event | None:
-    """Returns the first event that names a cause whose id begins with a text, else None."""
-    if len(text) < PREFIX_CHARACTERS_MIN:
-        return None
-    for event in events:
-        if any(cause_id.startswith((text, text.upper())) for cause_id in event.caused_by):
-            return event
-    return None
-
-
 def beginnings(text: str) -> tuple[str, str]:
     """Returns the possible prefixes of an id for a text; raises AmbiguousId if it is too short."""
     if len(text) < PREFIX_CHARACTERS_MIN:
@@ -127,14 +72,6 @@ def beginnings(text: str) -> tuple[str, str]:
             hint="give more of the id",
         )
     return text, text.upper()
-
-
-def among(events: Iterable[Event], event_id: str, place: object) -> Event:
-    """Returns the event of an id; raises EventNotFound."""
-    for event in events:
-        if event.event_id == event_id:
-            return event
-    raise not_found(place, event_id)
 
 
 def not_found(
@@ -181,10 +118,12 @@ _PLACES = {"@last": "is there yet", "@last-error": "reports an error"}
 
 def _near(text: str, subjects: Iterable[str]) -> list[str]:
     """Returns the subjects most similar to a text, in their shortest valid form."""
-    short = ("/".join(each.split("/")[-2:]) for each in islice(subjects, SUBJECTS_COMPARED_MAX))
-    known = list(dict.fromkeys(short))
-    near = [name for name in known if text.lower() in name.lower()]
-    return list(dict.fromkeys(near + nearest(text, known, _NEAR_MAX)))[:_NEAR_MAX]
+    short = (
+        "/".join(subject.split("/")[-2:]) for subject in islice(subjects, SUBJECTS_COMPARED_MAX)
+    )
+    names = list(dict.fromkeys(short))
+    near = [name for name in names if text.lower() in name.lower()]
+    return list(dict.fromkeys(near + nearest(text, names, _NEAR_MAX)))[:_NEAR_MAX]
 
 
 def ambiguous(text: str, count: int, first_id: str) -> AmbiguousId:

@@ -1,10 +1,9 @@
-"""One pass over the events of a log, which keeps few of them: their counts, the log's end.
+"""The counts of a log's events and the log's end, which one pass over all events can find.
 
 A step is begun by one event and ended by another, which names the first. A process that was
 killed in between leaves the step open, which shows what the process was doing.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,7 +19,8 @@ class Tally:
     """The number of events of each type, actor and node, the most frequent first.
 
     Events without an actor are in no `by_actor`, unverified ones in no `nodes`. `first` and
-    `last` are those of the total order, None where there are no events.
+    `last` are those of the total order, None where there are no events. `groups` are those that
+    were asked for, by time, then the most frequent first.
     """
 
     events: int
@@ -30,41 +30,20 @@ class Tally:
     nodes: Mapping[str, int]
     first: Event | None
     last: Event | None
+    groups: "tuple[Group, ...]" = ()
 
 
-def count_events(events: Iterable[Event]) -> Tally:
-    """Counts events, in any order."""
-    types: Counter[str] = Counter()
-    actors: Counter[str] = Counter()
-    nodes: Counter[str] = Counter()
-    unverified = 0
-    first: Event | None = None
-    last: Event | None = None
-    for event in events:
-        types[event.event_type] += 1
-        if event.is_foreign:
-            unverified += 1
-        else:
-            nodes[event.node_id] += 1
-        actor = event.actor
-        if actor:
-            actors[actor] += 1
-        key = total_order_key(event)
-        if first is None or last is None:
-            first = last = event
-        elif key > total_order_key(last):
-            last = event
-        elif key < total_order_key(first):
-            first = event
-    return Tally(
-        types.total(),
-        unverified,
-        descending(types),
-        descending(actors),
-        descending(nodes),
-        first,
-        last,
-    )
+class Group(NamedTuple):
+    """The number of events with one name, within one span of time.
+
+    `name` is None for events without one, and where names are not told apart. `begin_us` is the
+    first microsecond of the span since 1970 UTC, None for events without a time, and where times
+    are not told apart.
+    """
+
+    name: str | None
+    begin_us: int | None
+    events: int
 
 
 def descending(counts: Mapping[str, int]) -> dict[str, int]:

@@ -18,6 +18,11 @@ from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]
 
+# the last parts of types that report an error, and the bytes, one of which each other line of an
+# error holds: any text may stand as escapes of its characters
+ERROR_ENDINGS = (".failed", ".error")
+ERROR_SIGNS = (b'"failure"', b'"error_type"', b"\\u")
+
 
 class Vocabulary(msgspec.Struct, frozen=True):
     """The vocabulary of one host.
@@ -104,7 +109,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
         payload = event.payload
         if payload.get("status") == "failure" or payload.get("error_type"):
             return True
-        return event.event_type.endswith((".failed", ".error"))
+        return event.event_type.endswith(ERROR_ENDINGS)
 
     def notice(
         self, kind: str, facts: Mapping[str, Any], context: Mapping[str, Any]

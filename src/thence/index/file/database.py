@@ -49,7 +49,8 @@ class Index:
     """The index of one log, to be closed. Safe from threads and after a fork.
 
     `cache` is the user's cache folder, for the index of a log that can't be written to.
-    Without such a folder, or if it can't be written either, the index is kept in memory. The
+    Without such a folder, or if it can't be written either, the index is kept in memory, as it
+    is at once with `is_in_memory`. The
     cost of building is added to `builds`.
 
     One thread at a time holds the keeper's lock. A thread that reads an index in a file does
@@ -64,6 +65,8 @@ class Index:
         vocabulary: Vocabulary,
         cache: Path | None = None,
         builds: Builds | None = None,
+        *,
+        is_in_memory: bool = False,
     ) -> None:
         self._disk = disk
         self.folder = folder
@@ -72,25 +75,30 @@ class Index:
         self._mutex = RLock()  # never held while waiting for the keeper's lock
         self._begun = self._ended = 0
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
+        if is_in_memory:
+            self._keeper.stay_in_memory()
         self._idle: list[_Reader] = []
         self._borrowed_count = 0
         _OpenIndexes.indexes.add(self)
         finalize(self, _release, self._keeper, self._idle)
 
-    def refresh(self, timeout_s: float = WAIT_S) -> None:
+    def refresh(
+        self, timeout_s: float = WAIT_S, on_read: Callable[[int], None] | None = None
+    ) -> None:
         """Brings the index up to date with the log.
 
         A refresh by another process is awaited while it makes progress; without progress for
-        `timeout_s` seconds the index is kept elsewhere. Raises ReadFailed where the log can't
-        be read.
+        `timeout_s` seconds the index is kept elsewhere. While one is built, `on_read` is called
+        repeatedly with the number of bytes read so far. Raises ReadFailed where the log can't be
+        read.
         """
-        wanted = self._begun + 1  # the next refresh to begin sees all present events
+        needed = self._begun + 1  # the next refresh to begin sees all present events
         with self._keeper_lock:
-            if self._ended >= wanted:
+            if self._ended >= needed:
                 return
             self._begun = number = self._begun + 1
             with reading(self.folder):
-                self._keeper.refresh(timeout_s)
+                self._keeper.refresh(timeout_s, on_read)
             self._ended = max(self._ended, number)  # a signal handler may have refreshed too
 
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> None:

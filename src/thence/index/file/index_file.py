@@ -68,8 +68,8 @@ class IndexFile:
 
     def files(self) -> Files:
         """Returns the identities of the present files."""
-        found = [self._disk.path_id(path) for path in self._paths]
-        database, wal, shared = (there and there[0] for there in found)
+        path_ids = [self._disk.path_id(path) for path in self._paths]
+        database, wal, shared = (path_id and path_id[0] for path_id in path_ids)
         return database, wal, shared
 
     @contextmanager
@@ -165,8 +165,8 @@ class IndexFile:
                 delay_s = min(delay_s * 2, _PAUSE_MAX_S)
 
     def _is_current(self, descriptor: int) -> bool:
-        there = self._disk.path_id(str(self._lock_path))
-        return there is not None and there[0] == self._disk.file_id(descriptor)[0]
+        path_id = self._disk.path_id(str(self._lock_path))
+        return path_id is not None and path_id[0] == self._disk.file_id(descriptor)[0]
 
     def _read_manifest(self) -> Manifest:
         text = self._disk.read_at(self._descriptor, 0, _MANIFEST_BYTES)

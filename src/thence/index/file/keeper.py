@@ -117,8 +117,18 @@ class Keeper:
         """True if a refresh has opened the index, and nothing has closed it since."""
         return self._writer is not None
 
-    def refresh(self, timeout_s: float) -> None:
-        """Brings the index up to date with the log."""
+    def refresh(self, timeout_s: float, on_read: Callable[[int], None] | None = None) -> None:
+        """Brings the index up to date with the log.
+
+        While one is built, `on_read` gets the number of bytes read so far.
+        """
+        self._on_read = on_read or _nothing
+        try:
+            self._refresh(timeout_s)
+        finally:
+            self._on_read = _nothing
+
+    def _refresh(self, timeout_s: float) -> None:
         with reading(self._folder):
             if self._seen is not None and self._is_fresh():
                 return
@@ -134,11 +144,7 @@ class Keeper:
     def rebuild(self, on_read: Callable[[int], None] | None) -> None:
         """Rebuilds the index; `on_read` gets the number of bytes read so far."""
         self.invalidate()
-        self._on_read = on_read or _nothing
-        try:
-            self.refresh(WAIT_S)
-        finally:
-            self._on_read = _nothing
+        self.refresh(WAIT_S, on_read)
 
     def recheck(self) -> None:
         """Makes the next refresh check everything."""

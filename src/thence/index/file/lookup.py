@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import compress, islice
+from itertools import compress
 from typing import TypeVar
 
 import msgspec
@@ -18,16 +18,12 @@ from thence.core.query.lookup import (
     subject_named,
 )
 from thence.core.values.payload import is_utf8
-from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
 from thence.index.tables.builder import taken_numbers
 from thence.index.tables.lines import Extent
 
 T = TypeVar("T")
 
-# the number of events read at once in a search from the latest event back
-_READ_EVENTS_MIN = 64
-_READ_EVENTS_MAX = 4_096
 _TOGETHER_MIN = 64
 
 # the name of an event's node as it takes part in the total order
@@ -113,21 +109,20 @@ def contested(index: Index, limit: int) -> list[str]:
 def find(
     index: Index,
     text: str,
-    vocabulary: Vocabulary,
     *,
     by_subject: bool = True,
     by_type: bool = False,
 ) -> Event:
-    """Returns the event that a text names, by the rules of `core.query.lookup.named`.
+    """Returns the event that a text names. Raises EventNotFound, AmbiguousId.
 
-    Raises EventNotFound, AmbiguousId. "@last-error" reads the events from the last one back.
+    It is an id, an unambiguous prefix of at least 6 characters, "@last", or "@last-error";
+    else, `by_subject`, the latest event on the subject of that name, of which the last parts
+    are enough: WP01 for 028-sync/WP01; else, `by_type`, the latest event of that type.
     """
 
     def work(connection: sqlite3.Connection) -> Event:
-        if text == "@last-error":
-            return _last_error(index, connection, vocabulary)
-        if text == "@last":
-            arrival = last_arrival(connection)
+        if text in ("@last", "@last-error"):
+            arrival = last_arrival(connection) if text == "@last" else _last_error(connection)
         else:
             arrival = _arrival_by_prefix(index, connection, text, by_subject, by_type)
         if arrival is None:
@@ -280,7 +275,7 @@ def _latest_of_type(connection: sqlite3.Connection, text: str) -> int | None:
 
 
 def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
-    """Returns the first event that names a missing cause, as `core.query.lookup.namer_of`."""
+    """Returns the first event that names a missing cause whose id begins with a text, if any."""
     if not is_utf8(text) or len(text) < PREFIX_CHARACTERS_MIN:
         return None
     sql = (
@@ -291,6 +286,15 @@ def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event 
     return None if row is None else event_at(index, connection, row[0])
 
 
+def _last_error(connection: sqlite3.Connection) -> int | None:
+    sql = (
+        "SELECT arrival FROM errors CROSS JOIN events USING (arrival)"
+        f" ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
+    )
+    row = connection.execute(sql).fetchone()
+    return None if row is None else int(row[0])
+
+
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     sql = (
@@ -299,14 +303,3 @@ def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> l
     )
     rows = connection.execute(sql, {"ending": ending, "limit": limit})
     return [text for (text,) in rows]
-
-
-def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabulary) -> Event:
-    rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER_DESCENDING}")
-    number = _READ_EVENTS_MIN
-    while some := [arrival for (arrival,) in islice(rows, number)]:
-        for event in events_at(index, connection, some):
-            if vocabulary.is_error(event):
-                return event
-        number = min(2 * number, _READ_EVENTS_MAX)
-    raise not_found(index.folder, "@last-error")

@@ -1,17 +1,23 @@
-"""Events of an index in arrival order.
+"""Events of an index in arrival order: between two, behind one, or behind a position.
 
 An id keeps the arrival of its first line, even if another of its lines is served.
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from threading import Event as Signal
 from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.payload import is_utf8
+from thence.core.values.position import Intervals, Position
 from thence.index.file.database import Index
-from thence.index.file.lookup import arrival_of
+from thence.index.file.lookup import arrival_of, events_at
 from thence.index.tables.lines import Extent
+from thence.index.tables.rows import INTEGER_MAX
+from thence.index.tables.zones import zone_arrivals, zones_of_numbers
+from thence.log.read.follower import Follower
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
@@ -22,8 +28,21 @@ _BETWEEN = """
 """
 # one id at a time: SQLite's JSON cuts a text at its first NUL
 _ARRIVED = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
+_COUNT = "SELECT value FROM meta WHERE key = 'events'"
 _NEWEST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
 _CLOCK = "SELECT max(lamport) FROM events"
+
+
+_RUNS = "SELECT text, first, last FROM number_runs JOIN names ON id = node ORDER BY node, first"
+# lines of other tools have no number
+_STRANGERS = "SELECT arrival, event_id FROM events INDEXED BY strangers WHERE seq = 0"
+# numbers that the index can't hold stand at its bound
+_BEYOND = f"SELECT DISTINCT number FROM zones WHERE seq_last = {INTEGER_MAX}"
+_OTHER_LINES = "SELECT segment, offset, length, event_id FROM other_lines"
+# the events of a position that are looked up at once
+_UNREAD_EVENTS = 512
+# more ranges of numbers than this within a zone are compared by reading its events
+_RANGES_MAX = 100
 
 
 class Arrived(NamedTuple):
@@ -95,3 +114,167 @@ def newest(index: Index) -> Newest:
         return Newest(row[0], clock) if row else Newest(None, 0)
 
     return index.answer(work)
+
+
+def behind(index: Index, event_id: str | None, until: str | None = None) -> Iterator[Event]:
+    """Yields the events that arrived behind one, all for None, up to and with `until`.
+
+    Without `until` those that come meanwhile too. Raises EventNotFound, ReadFailed.
+    """
+
+    def work(connection: sqlite3.Connection) -> Arrived:
+        first = arrival_of(index, connection, event_id) if event_id is not None else 0
+        return batch(index, connection, first, _last(index, connection, until))
+
+    while events := index.answer(work).events:
+        yield from events
+        event_id = events[-1].event_id
+
+
+def _last(index: Index, connection: sqlite3.Connection, until: str | None) -> int:
+    if until is not None:
+        return arrival_of(index, connection, until)
+    return int(connection.execute(_COUNT).fetchone()[0])
+
+
+def unread(index: Index, position: Position, until: str | None = None) -> Iterator[Event]:
+    """Yields the events behind a position, in arrival order, as `behind` does.
+
+    Only zones that may hold numbers behind the position are searched. Raises ReadFailed.
+    """
+    last_id: str | None = None
+
+    def work(connection: sqlite3.Connection) -> list[Event]:
+        after = arrival_of(index, connection, last_id) if last_id is not None else 0
+        last = _last(index, connection, until)
+        arrivals = _unread_arrivals(connection, position, after)
+        return events_at(index, connection, [arrival for arrival in arrivals if arrival <= last])
+
+    while events := index.answer(work):
+        yield from (event for event in events if not position.holds(event))
+        last_id = events[-1].event_id
+
+
+def _unread_arrivals(connection: sqlite3.Connection, position: Position, after: int) -> list[int]:
+    """Returns the arrivals behind one of the first events that a position may not hold."""
+    zones = zones_of_numbers(connection, _unread_numbers(connection, position))
+    strangers = sorted(
+        arrival
+        for arrival, event_id in connection.execute(_STRANGERS)
+        if arrival > after and event_id not in position.foreign
+    )
+    arrivals: list[int] = []
+    for number, ranges in zones.items():
+        first, last = zone_arrivals(number)
+        if last > after and len(arrivals) < _UNREAD_EVENTS:
+            arrivals += _in_zone(connection, max(first, after + 1), last, ranges)
+    return sorted({*arrivals, *strangers})[:_UNREAD_EVENTS]
+
+
+def _in_zone(
+    connection: sqlite3.Connection, first: int, last: int, ranges: Sequence[tuple[int, int, int]]
+) -> list[int]:
+    """Returns the first arrivals in a zone whose events have some numbers, all for no ranges."""
+    numbers = [f"node = {node} AND seq BETWEEN {least} AND {most}" for node, least, most in ranges]
+    condition = " OR ".join(numbers) if 0 < len(numbers) <= _RANGES_MAX else "TRUE"
+    sql = (
+        f"SELECT arrival FROM events WHERE arrival BETWEEN {first} AND {last} AND ({condition})"
+        " ORDER BY arrival LIMIT :limit"
+    )
+    limit = _UNREAD_EVENTS if numbers else -1
+    return [row[0] for row in connection.execute(sql, {"limit": limit})]
+
+
+def _unread_numbers(
+    connection: sqlite3.Connection, position: Position
+) -> Iterator[tuple[str, int, int]]:
+    """Yields the numbers that lines of the log have and a position does not hold, as ranges."""
+    for node_id, runs in _runs(connection).items():
+        held = position.intervals.get(node_id, ())
+        at = 0
+        for first, last in runs:
+            begin = first
+            while at < len(held) and held[at][1] < begin:
+                at += 1
+            step = at
+            while step < len(held) and held[step][0] <= last:
+                if held[step][0] > begin:
+                    yield node_id, begin, held[step][0] - 1
+                begin = max(begin, held[step][1] + 1)
+                step += 1
+            if begin <= last:
+                yield node_id, begin, last
+            elif last == INTEGER_MAX:  # the index has no larger number, the log may
+                yield node_id, last, last
+
+
+def _bare(runs: Intervals) -> Intervals:
+    """Returns runs without the bound of the index, which may stand for any larger number."""
+    first, last = runs[-1]
+    if last < INTEGER_MAX:
+        return runs
+    return runs[:-1] if first == last else (*runs[:-1], (first, last - 1))
+
+
+def _runs(connection: sqlite3.Connection) -> Mapping[str, Intervals]:
+    runs: dict[str, Intervals] = {}
+    for node_id, first, last in connection.execute(_RUNS):
+        runs[node_id] = (*runs.get(node_id, ()), (first, last))
+    return runs
+
+
+def position(index: Index) -> Position:
+    """Returns the position behind all that is there. Raises ReadFailed."""
+
+    def work(connection: sqlite3.Connection) -> Position:
+        runs = {node_id: _bare(own) for node_id, own in _runs(connection).items()}
+        strangers = connection.execute(_STRANGERS).fetchall()
+        # an escape may stand for half a character, and of other lines nothing is known
+        doubtful = [arrival for arrival, event_id in strangers if "\\" in event_id]
+        for (number,) in connection.execute(_BEYOND).fetchall():
+            doubtful += _in_zone(connection, *zone_arrivals(number), [])
+        events = events_at(index, connection, doubtful)
+        events += index.fetch(connection, connection.execute(_OTHER_LINES).fetchall())
+        ids = [event_id for _, event_id in strangers if "\\" not in event_id]
+        return Position(runs, frozenset(ids)).after(events)
+
+    return index.answer(work)
+
+
+def _present(index: Index, after: Position | str, until: str) -> Iterator[Event]:
+    if isinstance(after, Position):
+        return unread(index, after, until)
+    return behind(index, after, until)
+
+
+def follow(
+    index: Index, follower: Follower, after: Position | str, stop: Signal
+) -> Iterator[Event]:
+    """Yields the events behind a position or an event's id, until `stop` is set.
+
+    The index has those that are there; the follower, which has served none, finds those that
+    come. Raises EventNotFound, OutcomeUnknown, ReadFailed.
+    """
+    follower.skip_to_last(0)  # before the index reads, so that it has all events in between
+    follower.sync()
+    until, clock = newest(index)
+    if isinstance(after, str):
+        index.answer(lambda connection: arrival_of(index, connection, after))
+    if until is not None:
+        for event in _present(index, after, until):
+            if stop.is_set():
+                return
+            yield event
+    while not stop.is_set():
+        events = follower.events()
+        while some := list(islice(events, _UNREAD_EVENTS)):
+            # a clock that is larger than all before proves that an event is new
+            doubtful = [event.event_id for event in some if event.lamport_clock <= clock]
+            seen = known(index, doubtful, until) if doubtful and until is not None else set()
+            for event in some:
+                if stop.is_set():
+                    return
+                is_held = isinstance(after, Position) and after.holds(event)
+                if event.event_id not in seen and not is_held:
+                    yield event
+        follower.wait(stop)

@@ -16,7 +16,7 @@ from thence.core.query.where import Condition
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.index.file.database import Index
-from thence.index.plan.page import Wanted
+from thence.index.plan.page import PageRequest
 from thence.index.plan.scan import Scan
 from thence.index.tables.lines import Extent
 from thence.index.tables.segments import Stale
@@ -70,26 +70,26 @@ class _Candidate(Event):
 
 def count_matching(index: Index, connection: sqlite3.Connection, scan: Scan, filter: Filter) -> int:
     """Counts all matches of a selection."""
-    return sum(1 for _ in _matching(index, connection, scan, filter))
+    return sum(1 for _ in matching(index, connection, scan, filter))
 
 
 def matching_page(
-    index: Index, connection: sqlite3.Connection, scan: Scan, filter: Filter, wanted: Wanted
+    index: Index, connection: sqlite3.Connection, scan: Scan, filter: Filter, request: PageRequest
 ) -> tuple[list[int], int]:
     """Returns the arrivals of the matches on a page, and the number of all matches.
 
     All candidates are read for a first page, for a later one those up to its end.
     """
-    matches = _matching(index, connection, scan, filter)
-    if wanted.mark is not None:
-        total = wanted.mark.total
-        return list(islice(matches, wanted.room(total))), total
-    total = sum(1 for _ in islice(matches, wanted.offset))
-    arrivals = list(islice(matches, wanted.limit))
+    matches = matching(index, connection, scan, filter)
+    if request.mark is not None:
+        total = request.mark.total
+        return list(islice(matches, request.room(total))), total
+    total = sum(1 for _ in islice(matches, request.offset))
+    arrivals = list(islice(matches, request.limit))
     return arrivals, total + len(arrivals) + sum(1 for _ in matches)
 
 
-def _matching(
+def matching(
     index: Index, connection: sqlite3.Connection, scan: Scan, filter: Filter
 ) -> Iterator[int]:
     """Yields the arrivals of the candidates for which `where` holds, in order."""

@@ -7,8 +7,7 @@ event is gone.
 """
 
 from base64 import b64decode, urlsafe_b64encode
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict, Unpack
 from zlib import crc32
@@ -76,8 +75,8 @@ def read_cursor(cursor: str, question: bytes) -> CursorContent:
 
 def question_of(filter: Filter, descending: bool, log_id: str) -> bytes:
     """Returns the digest of a query of a log, which its cursors carry."""
-    asked = msgspec.msgpack.encode((log_id, descending, filter))
-    return blake2b(asked, digest_size=_DIGEST_BYTES).digest()
+    question = msgspec.msgpack.encode((log_id, descending, filter))
+    return blake2b(question, digest_size=_DIGEST_BYTES).digest()
 
 
 def key_of(event: Event) -> Key:
@@ -114,17 +113,17 @@ def frame(events: Sequence[Event], keys: Sequence[str] = ()) -> "pandas.DataFram
         hint = "pip install 'thence[tables]'"
         raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
     rows = [row_of(event) for event in events]
-    made = pandas.DataFrame.from_records(rows, columns=COLUMNS)
-    made = made.astype(dict.fromkeys(_TEXTS, "string"))
+    table = pandas.DataFrame.from_records(rows, columns=COLUMNS)
+    table = table.astype(dict.fromkeys(_TEXTS, "string"))
     times = [microseconds(event.timestamp) for event in events]
-    made["timestamp"] = pandas.to_datetime(pandas.array(times, "Int64"), unit="us", utc=True)
-    made["turn"] = pandas.array([row.turn for row in rows], "Int64")
-    made["payload"] = [event.payload for event in events]
+    table["timestamp"] = pandas.to_datetime(pandas.array(times, "Int64"), unit="us", utc=True)
+    table["turn"] = pandas.array([row.turn for row in rows], "Int64")
+    table["payload"] = [event.payload for event in events]
     values = [payload_values(event, keys) for event in events]
     for place, key in enumerate(keys):
         column = pandas.Series([row[place] for row in values], dtype="object")
-        made[key] = column.convert_dtypes()
-    return made
+        table[key] = column.convert_dtypes()
+    return table
 
 
 LIMIT_EVENTS = 1_000
@@ -217,7 +216,7 @@ class PageOfLines(NamedTuple):
     next_cursor: str | None
 
 
-class Wanted(NamedTuple):
+class PageRequest(NamedTuple):
     """The request for one page of an answer.
 
     `mark` is the end of the page before; None for a page whose offset counts from the
@@ -231,7 +230,7 @@ class Wanted(NamedTuple):
     descending: bool
 
     @classmethod
-    def of(cls, filter: Filter, log_id: str, **paging: Unpack[PageBounds]) -> "Wanted":
+    def of(cls, filter: Filter, log_id: str, **paging: Unpack[PageBounds]) -> "PageRequest":
         """Returns the request for the page that `paging` names.
 
         Raises InvalidFilter, InvalidCursor.
@@ -291,30 +290,3 @@ def _check(key: str, value: int, least: int) -> None:
 def _unfit(key: str, cause: str) -> InvalidFilter:
     hint = f"leave {key} out, or pass an integer that fits"
     return InvalidFilter("could not read the filter", key=key, cause=cause, hint=hint)
-
-
-def page_of_events(
-    events: Iterable[Event],
-    filter: Filter,
-    log_id: str = "",
-    **paging: Unpack[PageBounds],
-) -> Page:
-    """Returns a page of the events that match, as `index.plan.query.page` does.
-
-    The events come in arrival order, each once, as `log.read.reader.events` yields them. Raises
-    InvalidFilter, InvalidCursor.
-    """
-    wanted = Wanted.of(filter, log_id, **paging)
-    arrived = list(events)
-    snapshot = wanted.mark.snapshot if wanted.mark else len(arrived)
-    found = [event for event in arrived[:snapshot] if filter.matches(event)]
-    found.sort(key=lambda event: event.order_key)
-    begin = wanted.offset
-    if wanted.mark is not None:
-        begin = bisect_right(found, wanted.mark.last, key=key_of)
-        if wanted.descending:  # the mark's own event, if still in the log, comes before `begin`
-            begin = len(found) - bisect_left(found, wanted.mark.last, key=key_of)
-    if wanted.descending:
-        found.reverse()
-    total = wanted.mark.total if wanted.mark else len(found)
-    return wanted.page(found[begin : begin + wanted.room(total)], snapshot, total)

@@ -12,7 +12,7 @@ from thence.core.query.filter import Filter
 from thence.index.file.database import Index
 from thence.index.file.lookup import events_at, lines_at
 from thence.index.plan.matching import count_matching, matching_page
-from thence.index.plan.page import Page, PageBounds, PageOfLines, Wanted
+from thence.index.plan.page import Page, PageBounds, PageOfLines, PageRequest
 from thence.index.plan.scan import Key, Scan, scan_of, selection, total
 
 
@@ -36,12 +36,12 @@ def page(
     the cursor; then it holds only events that had arrived at the first page. `log_id` is part
     of the cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
     """
-    wanted = Wanted.of(filter, log_id, **paging)
+    request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> Page:
-        answer = _answer(index, connection, filter, wanted)
+        answer = _answer(index, connection, filter, request)
         events = events_at(index, connection, answer.arrivals)
-        return wanted.page(events, answer.snapshot, answer.total)
+        return request.page(events, answer.snapshot, answer.total)
 
     return index.answer(work)
 
@@ -53,13 +53,13 @@ def page_of_lines(
     **paging: Unpack[PageBounds],
 ) -> PageOfLines:
     """Returns the page of `page` with the stored line of each event, not decoded."""
-    wanted = Wanted.of(filter, log_id, **paging)
+    request = PageRequest.of(filter, log_id, **paging)
 
     def work(connection: sqlite3.Connection) -> PageOfLines:
-        answer = _answer(index, connection, filter, wanted)
+        answer = _answer(index, connection, filter, request)
         lines = lines_at(index, connection, answer.arrivals)
         last = _key_of(connection, answer.arrivals[-1]) if answer.arrivals else None
-        return wanted.page_of_lines(lines, last, answer.snapshot, answer.total)
+        return request.page_of_lines(lines, last, answer.snapshot, answer.total)
 
     return index.answer(work)
 
@@ -80,31 +80,31 @@ def count(index: Index, filter: Filter) -> int:
 
 
 def _answer(
-    index: Index, connection: sqlite3.Connection, filter: Filter, wanted: Wanted
+    index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
 ) -> PageRows:
     row = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
     snapshot = int(row[0])
     selected = selection(connection, filter)
-    scan = None if selected is None else scan_of(connection, selected, wanted.descending)
+    scan = None if selected is None else scan_of(connection, selected, request.descending)
     if selected is None or scan is None:
         return PageRows([], snapshot, 0)
-    if wanted.mark is not None:
-        scan = scan._replace(behind=wanted.mark.last)
-        if wanted.mark.snapshot < snapshot:
-            scan = scan._replace(snapshot=wanted.mark.snapshot)
+    if request.mark is not None:
+        scan = scan._replace(behind=request.mark.last)
+        if request.mark.snapshot < snapshot:
+            scan = scan._replace(snapshot=request.mark.snapshot)
     if filter.where:
-        arrivals, matches = matching_page(index, connection, scan, filter, wanted)
+        arrivals, matches = matching_page(index, connection, scan, filter, request)
         return PageRows(arrivals, snapshot, matches)
-    matches = wanted.mark.total if wanted.mark else total(connection, selected)
-    if wanted.offset >= matches:
+    matches = request.mark.total if request.mark else total(connection, selected)
+    if request.offset >= matches:
         return PageRows([], snapshot, matches)
-    return PageRows(_arrivals(connection, scan, wanted, matches), snapshot, matches)
+    return PageRows(_arrivals(connection, scan, request, matches), snapshot, matches)
 
 
 def _arrivals(
-    connection: sqlite3.Connection, scan: Scan, wanted: Wanted, matches: int
+    connection: sqlite3.Connection, scan: Scan, request: PageRequest, matches: int
 ) -> list[int]:
-    rows = scan.rows(connection, "arrival", wanted.room(matches), wanted.offset)
+    rows = scan.rows(connection, "arrival", request.room(matches), request.offset)
     return [row[0] for row in rows]
 
 

@@ -161,7 +161,7 @@ class Scan(NamedTuple):
         values: Mapping[str, object] = MappingProxyType({}),
     ) -> int:
         """Returns the number of events, those with further conditions."""
-        parts = [" AND ".join([part, *conditions]) for part in self._parts()]
+        parts = [" AND ".join([part, *conditions]) for part in self.parts()]
         sql = f"SELECT {' + '.join(f'(SELECT count(*) FROM {part})' for part in parts)}"
         return int(connection.execute(sql, {**self._values(), **values}).fetchone()[0])
 
@@ -173,9 +173,9 @@ class Scan(NamedTuple):
         return {"lamport": lamport, "stamp": stamp, "node": node, "event_id": event_id}
 
     def _union(self, columns: str) -> str:
-        return " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in self._parts())
+        return " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in self.parts())
 
-    def _parts(self) -> list[str]:
+    def parts(self) -> list[str]:
         """Returns table and conditions of queries that together find each event once."""
         conditions = self._bounds()
         if self.snapshot is not None:
@@ -250,7 +250,7 @@ def total(connection: sqlite3.Connection, selection: Selection) -> int:
     if not selection.columns:
         row = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
         return int(row[0])
-    if not spans and {"type", "actor"}.issuperset(names) and 0 not in names.get("actor", ()):
+    if has_counts(selection):
         conditions = {column: selection.condition(column) for column in names}
         return count_of(connection, conditions)
     if len(selection.columns) == 1:
@@ -259,29 +259,45 @@ def total(connection: sqlite3.Connection, selection: Selection) -> int:
             return sum(_count_in_zone(connection, selection, zone) for zone in zones)
         (column,) = names
         return _size_up_to(connection, selection, column, NUMBER_MAX)
-    return _total_of_several(connection, selection)
+    parts = sources(connection, selection)
+    if not parts:
+        return 0
+    sql = f"SELECT {' + '.join(f'(SELECT count(*) FROM {part})' for part in parts)}"
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def has_counts(selection: Selection) -> bool:
+    """Reports whether the table of counts holds all that a selection asks for.
+
+    There an empty actor is counted together with a missing one.
+    """
+    names = selection.names
+    is_held = {"type", "actor"}.issuperset(names) and not selection.spans
+    return is_held and 0 not in names.get("actor", ())
 
 
 def _count_in_zone(connection: sqlite3.Connection, selection: Selection, zone: ZoneCount) -> int:
     if zone.events is not None:
         return zone.events
-    return _count_between(connection, selection, *zone_arrivals(zone.number))
+    part = _between(selection, *zone_arrivals(zone.number))
+    return int(connection.execute(f"SELECT count(*) FROM {part}").fetchone()[0])
 
 
-def _count_between(
-    connection: sqlite3.Connection, selection: Selection, first: int, last: int
-) -> int:
-    """Counts the events of a selection in a range of arrivals, each looked at."""
+def _between(selection: Selection, first: int, last: int) -> str:
+    """Returns table and conditions for the events of a selection in a range of arrivals."""
     conditions = [f"arrival BETWEEN {first} AND {last}", *selection.rest()]
-    sql = f"SELECT count(*) FROM events NOT INDEXED WHERE {' AND '.join(conditions)}"
-    return int(connection.execute(sql).fetchone()[0])
+    return f"events NOT INDEXED WHERE {' AND '.join(conditions)}"
 
 
-def _total_of_several(connection: sqlite3.Connection, selection: Selection) -> int:
-    """Counts by the column with the fewest candidates, or in the arrivals that a span can have."""
+def sources(connection: sqlite3.Connection, selection: Selection) -> list[str]:
+    """Returns table and conditions of queries that together find each event once, in no order.
+
+    The events are found by the names with the fewest events, or in the arrivals that a span of
+    times or turns can have.
+    """
     scan = scan_of(connection, selection, descending=False)
     if scan is None:
-        return 0
+        return []
     first, last = 1, NUMBER_MAX
     for column, span in selection.spans.items():
         zones = overlapping(connection, column, span)
@@ -291,5 +307,5 @@ def _total_of_several(connection: sqlite3.Connection, selection: Selection) -> i
         size = _size_up_to(connection, selection, scan.lead, last - first + 1)
         # rows one behind the other are read about three times as fast as single ones
         if last - first >= 3 * size:
-            return scan.count(connection)
-    return _count_between(connection, selection, first, last)
+            return scan.parts()
+    return [_between(selection, first, last)]

@@ -60,7 +60,7 @@ def build(
     for statement in statements("schema.sql"):
         connection.execute(statement)
     connection.execute("INSERT INTO names VALUES (0, '')")
-    connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0)")
+    connection.execute("INSERT INTO meta VALUES ('commits', 0), ('events', 0), ('steps', 1)")
     builder = Builder(disk, folder, vocabulary, connection)
     builder.catch_up(present(disk, folder), {}, on_read)
     connection.execute("BEGIN")
@@ -170,12 +170,13 @@ class Builder:
         add_numbers(self._db, columns[NODE], columns[SEQ])
         repeated = self._repeated(columns[EVENT_ID])
         if not repeated:
-            self._insert(columns, [entry.caused_by for entry in entries])
+            self._insert(columns, entries, block_rows.errors)
             return
         fresh = [at for at in range(len(entries)) if at not in repeated]
         if fresh:
             parts = [[column[at] for at in fresh] for column in columns]
-            self._insert(parts, [entries[at].caused_by for at in fresh])
+            errors = [place for place, at in enumerate(fresh) if at in block_rows.errors]
+            self._insert(parts, [entries[at] for at in fresh], errors)
         rows: list[Row] = list(zip(*columns, strict=True))
         for at in repeated:
             self._serve_better_line(entries[at], rows[at])
@@ -193,8 +194,13 @@ class Builder:
             seen.add(event_id)
         return repeated
 
-    def _insert(self, columns: Sequence[Sequence[Any]], named: Sequence[tuple[str, ...]]) -> None:
-        """Adds events whose ids are new; `named` are their causes."""
+    def _insert(
+        self,
+        columns: Sequence[Sequence[Any]],
+        entries: Sequence[IndexedMembers],
+        errors: Sequence[int],
+    ) -> None:
+        """Adds events whose ids are new; `errors` are the positions of those that failed."""
         ids = columns[EVENT_ID]
         first = self.events + 1
         arrivals = range(first, first + len(ids))
@@ -205,9 +211,31 @@ class Builder:
         if len(self._recent) >= RECENT_EVENTS:
             self._earlier, self._recent = self._recent, {}
         self._recent.update(zip(ids, arrivals, strict=True))
-        self._link(arrivals, named)
+        self._link(arrivals, [entry.caused_by for entry in entries])
         if self._has_waiting:
             self._end_waiting(ids)
+        if errors:
+            rows = [(first + at,) for at in errors]
+            self._db.executemany("INSERT INTO errors VALUES (?)", rows)
+        steps = [entry for entry in entries if entry.begins or entry.ends is not None]
+        if steps:
+            self._note_steps(steps)
+
+    def _note_steps(self, entries: Sequence[IndexedMembers]) -> None:
+        """Records which steps are open: begins by these or earlier events, and ended by none."""
+        ended = {entry.ends for entry in entries if entry.ends is not None}
+        begins = [entry.event_id for entry in entries if entry.begins]
+        arrivals = self._arrivals_of({*ended, *begins})
+        early = {
+            row[0]
+            for row in self._by_ids("SELECT event_id, 0 FROM ended_steps WHERE event_id", begins)
+        }
+        fresh = [(arrivals[event_id],) for event_id in begins if event_id not in early]
+        self._db.executemany("INSERT INTO open_steps VALUES (?)", fresh)
+        over = [(arrivals[event_id],) for event_id in ended if event_id in arrivals]
+        self._db.executemany("DELETE FROM open_steps WHERE arrival = ?", over)
+        later = [(event_id,) for event_id in sorted(ended) if event_id not in arrivals]
+        self._db.executemany("INSERT OR IGNORE INTO ended_steps VALUES (?)", later)
 
     def _link(self, arrivals: Sequence[int], named: Sequence[tuple[str, ...]]) -> None:
         """Records links to causes; a cause that is not indexed yet goes into `waiting`."""
@@ -298,6 +326,11 @@ class Builder:
         self._db.execute(f"UPDATE events SET {assigned} WHERE arrival = ?", [*row, arrival])
         self._tallies.add(arrival, [[value] for value in row])
         self._link([arrival], [entry.caused_by])
+        self._db.execute("DELETE FROM errors WHERE arrival = :child", child)
+        if self._vocabulary.is_error(ours):
+            self._db.execute("INSERT INTO errors VALUES (:child)", child)
+        if any(event.begins or event.ends is not None for event in (ours, theirs)):
+            self._db.execute("UPDATE meta SET value = 0 WHERE key = 'steps'")
 
 
 def add_numbers(

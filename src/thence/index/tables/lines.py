@@ -7,10 +7,9 @@ from pathlib import Path
 from thence.core.event import Event
 from thence.core.values.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.segments import Stale
-from thence.log.storage.disk import Disk, FileId
+from thence.index.tables.segments import Stale, open_segment
+from thence.log.storage.disk import Disk
 from thence.log.storage.outranked import Ranking
-from thence.log.storage.segment import CURRENT, older_names
 
 # segment, offset, length of an event as in the rows of the index; an event_id behind them is
 # compared
@@ -55,20 +54,20 @@ class LineReader:
     def events(self, extents: Iterable[Extent], vocabulary: Vocabulary) -> Iterator[Event]:
         """Yields the events of the extents."""
         for part, data, lines in self._read(extents):
-            found = parsed(data, lines, vocabulary) if _are_ours(part, lines) else None
-            if found is None:
-                found = [
+            events = parsed(data, lines, vocabulary) if _are_ours(part, lines) else None
+            if events is None:
+                events = [
                     _event(extent, line, vocabulary)
                     for extent, line in zip(part, lines, strict=True)
                 ]
-            yield from found
+            yield from events
 
     def _read(self, extents: Iterable[Extent]) -> Iterator[tuple[list[Extent], bytes, list[bytes]]]:
         """Yields groups of near extents, each with all its bytes and its lines."""
         for part in _groups(extents):
             segment, first = part[0][:2]
             data = self.line(segment, first, part[-1][1] + part[-1][2] - first)
-            lines = [data[each[1] - first : each[1] - first + each[2]] for each in part]
+            lines = [data[extent[1] - first : extent[1] - first + extent[2]] for extent in part]
             yield part, data, lines
 
     def close(self) -> None:
@@ -77,40 +76,15 @@ class LineReader:
             self._disk.close_quietly(self._descriptors.popitem()[1])
 
     def _descriptor(self, segment: int) -> int:
-        known = self._descriptors.get(segment)
-        if known is None:
+        descriptor = self._descriptors.get(segment)
+        if descriptor is None:
             row = self._db.execute(
                 "SELECT name, device, inode FROM segments WHERE id = :id", {"id": segment}
             ).fetchone()
-            known = self._descriptors[segment] = self._open(row[0], (row[1], row[2]))
-        return known
-
-    def _open(self, name: str, file: FileId) -> int:
-        """Opens a segment, by another name if it was rotated since."""
-        found = self._open_if_same(name, file)
-        if found is None:
-            for other in (*reversed(older_names(self._disk, self._folder)), CURRENT):
-                found = self._open_if_same(other, file)
-                if found is not None:
-                    break
-        if found is None:
-            raise Stale("a segment is gone")
-        return found
-
-    def _open_if_same(self, name: str, file: FileId) -> int | None:
-        there = self._disk.path_id(str(self._folder / name))
-        if there is None or there[0] != file:
-            return None
-        descriptor = self._disk.open_existing(self._folder / name)
-        if descriptor is None:
-            return None
-        is_it = False
-        try:
-            is_it = self._disk.file_id(descriptor)[0] == file
-        finally:
-            if not is_it:
-                self._disk.close_quietly(descriptor)
-        return descriptor if is_it else None
+            descriptor = self._descriptors[segment] = open_segment(
+                self._disk, self._folder, row[0], (row[1], row[2])
+            )[1]
+        return descriptor
 
 
 def _are_ours(extents: Sequence[Extent], lines: Sequence[bytes]) -> bool:

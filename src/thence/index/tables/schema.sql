@@ -1,7 +1,8 @@
 -- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
--- schema, log_id, vocabulary; events: how many there are; commits: how often it was written to
+-- schema, log_id, vocabulary; events: how many there are; commits: how often it was written to;
+-- steps: 0 if a line that begins or ends a step was replaced, so that what is open must be read
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
@@ -63,10 +64,20 @@ CREATE TABLE waiting (
     parent_id TEXT NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent_id, child)
 ) WITHOUT ROWID;
 
--- how many events there are of each type and actor; actor 0: none, or the empty one
+-- the events that record a failure
+CREATE TABLE errors (arrival INTEGER PRIMARY KEY);
+
+-- the events that begin something which no event ends
+CREATE TABLE open_steps (arrival INTEGER PRIMARY KEY);
+
+-- what is ended and was begun by no event that is here (yet)
+CREATE TABLE ended_steps (event_id TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- how many events there are of each type, actor and node; actor 0: none, or the empty one;
+-- node -1: another tool's lines
 CREATE TABLE counts (
-    type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
-    PRIMARY KEY (type, actor)
+    type INTEGER NOT NULL, actor INTEGER NOT NULL, node INTEGER NOT NULL, events INTEGER NOT NULL,
+    PRIMARY KEY (type, actor, node)
 ) WITHOUT ROWID;
 
 -- 8,192 arrivals each, from number * 8192 + 1 on, by node: how many events there are, how many

@@ -71,6 +71,29 @@ def present(disk: Disk, folder: Path) -> tuple[PresentSegment, ...]:
     return tuple(segments)
 
 
+def open_segment(disk: Disk, folder: Path, name: str, file: FileId) -> tuple[str, int]:
+    """Opens a segment, under another name if it was rotated; returns its name and descriptor.
+
+    Raises Stale if the file is gone.
+    """
+    for candidate in (name, *reversed(older_names(disk, folder)), CURRENT):
+        path_id = disk.path_id(str(folder / candidate))
+        descriptor = None
+        if path_id is not None and path_id[0] == file:
+            descriptor = disk.open_existing(folder / candidate)
+        if descriptor is None:
+            continue
+        is_it = False
+        try:
+            is_it = disk.file_id(descriptor)[0] == file
+        finally:
+            if not is_it:
+                disk.close_quietly(descriptor)
+        if is_it:
+            return candidate, descriptor
+    raise Stale("a segment is gone")
+
+
 def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
     """Returns the snapshots of all segments, by their number."""
     rows = connection.execute(
@@ -133,11 +156,9 @@ def _is_unchanged(disk: Disk, path: Path, snapshot: SegmentSnapshot, now: FileSt
         now.size > snapshot.read_bytes and not snapshot.was_ended
     ):
         return False
-    descriptor = disk.open_read(path)
+    _, descriptor = open_segment(disk, path.parent, path.name, now.file)
     try:
         file, size = disk.file_id(descriptor)
-        if file != now.file:  # the file was replaced just now
-            return False
         last_at = snapshot.read_bytes - len(snapshot.last_bytes)
         if disk.read_at(descriptor, last_at, len(snapshot.last_bytes)) != snapshot.last_bytes:
             return False
@@ -166,7 +187,7 @@ class Intake:
     """One open segment with its reading position. Close it.
 
     `read_bytes` is the offset up to which the segment has been read. Raises Stale where the segment
-    has another name by now.
+    is gone.
     """
 
     def __init__(
@@ -178,19 +199,14 @@ class Intake:
         connection: sqlite3.Connection,
     ) -> None:
         self._disk = disk
-        self._path = folder / segment.name
-        self._segment = segment
-        descriptor = disk.open_existing(self._path)
-        if descriptor is None:
-            raise Stale("a segment has another name by now")
-        self._descriptor = descriptor
+        name, self._descriptor = open_segment(disk, folder, segment.name, segment.state.file)
+        self._path = folder / name
+        self._segment = segment._replace(name=name)
         self.read_bytes = snapshot.read_bytes if snapshot else 0
         self._last = snapshot.last_bytes if snapshot else b""
         self._checksum = snapshot.checksum if snapshot else 0
         try:
-            self._cursor = Cursor(disk, segment.name, self._descriptor, self.read_bytes)
-            if self._cursor.file != segment.state.file:
-                raise Stale("a segment has another name by now")
+            self._cursor = Cursor(disk, name, self._descriptor, self.read_bytes)
             self.id = snapshot.id if snapshot else self._begin(connection)
         except BaseException:
             disk.close_quietly(self._descriptor)

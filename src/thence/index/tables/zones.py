@@ -6,8 +6,10 @@ arrivals that a node's numbers can have.
 """
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from thence.index.tables.rows import ACTOR, LAMPORT, NODE, NULL, SEQ, TIME, TURN, TYPE
@@ -31,7 +33,7 @@ _ADD = f"""
     times = times + excluded.times, turns = turns + excluded.turns, {_WIDENED}
 """
 _ADD_COUNTS = """
-    INSERT INTO counts VALUES (?, ?, ?)
+    INSERT INTO counts VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET events = events + excluded.events
 """
 # the zones that overlap a span; `events` is None where one holds other events too
@@ -42,6 +44,12 @@ _OVERLAPPING = """
         sum({column}s), min(lamport_first), max(lamport_last)
     FROM zones GROUP BY number
     HAVING min({column}_first) <= :last AND max({column}_last) >= :first
+"""
+
+
+_NUMBERS = """
+    SELECT number, node, text, seq_first, seq_last FROM zones JOIN names ON id = node
+    ORDER BY number
 """
 
 
@@ -63,7 +71,7 @@ class Tallies:
 
     def __init__(self) -> None:
         self._zones: dict[tuple[int, float], Zone] = {}
-        self._counts: Counter[tuple[int, float]] = Counter()
+        self._counts: Counter[tuple[int, float, float]] = Counter()
 
     def add(self, first: int, columns: Sequence[Sequence[Any]], sign: int = 1) -> None:
         """Counts events that arrived from `first` on, in columns of `rows.COLUMNS`.
@@ -71,8 +79,9 @@ class Tallies:
         The sign -1 takes them back; bounds stay.
         """
         actors = [0 if actor is NULL or actor is None else actor for actor in columns[ACTOR]]
-        pairs = zip(columns[TYPE], actors, strict=True)
-        (self._counts.update if sign > 0 else self._counts.subtract)(pairs)
+        nodes = [node if seq else -1 for node, seq in zip(columns[NODE], columns[SEQ], strict=True)]
+        names = zip(columns[TYPE], actors, nodes, strict=True)
+        (self._counts.update if sign > 0 else self._counts.subtract)(names)
         size, begin = len(actors), 0
         while begin < size:
             number = (first + begin - 1) >> ZONE_BITS
@@ -109,7 +118,7 @@ class Tallies:
     def write(self, connection: sqlite3.Connection) -> None:
         """Adds the changes to the tables."""
         connection.executemany(_ADD, [(*key, *zone) for key, zone in self._zones.items()])
-        counts = [(*pair, count) for pair, count in self._counts.items() if count]
+        counts = [(*names, count) for names, count in self._counts.items() if count]
         connection.executemany(_ADD_COUNTS, counts)
         self._zones.clear()
         self._counts.clear()
@@ -149,18 +158,20 @@ def zones_of_numbers(
 ) -> dict[int, list[tuple[int, int, int]]]:
     """Returns the zones that may hold events with some numbers: node_id, first and last seq.
 
-    Each comes with those numbers, by the number of the node's name.
+    The numbers of a node come in order. Each zone comes with those numbers, by the number of the
+    node's name.
     """
-    sql = (
-        "SELECT number, node FROM zones WHERE node = (SELECT id FROM names WHERE text = :node)"
-        " AND seq_last >= :first AND seq_first <= :last"
-    )
-    zones: dict[int, list[tuple[int, int, int]]] = {}
+    by_node: dict[str, list[Span]] = {}
     for node_id, first, last in ranges:
-        rows = connection.execute(sql, {"node": node_id, "first": first, "last": last})
-        for number, node in rows:
-            zones.setdefault(number, []).append((node, first, last))
-    return dict(sorted(zones.items()))
+        by_node.setdefault(node_id, []).append((first, last))
+    zones: dict[int, list[tuple[int, int, int]]] = {}
+    for number, node, node_id, seq_first, seq_last in connection.execute(_NUMBERS):
+        own = by_node.get(node_id, [])
+        begin = bisect_left(own, seq_first, key=itemgetter(1))
+        end = bisect_right(own, seq_last, key=itemgetter(0))
+        if begin < end:
+            zones.setdefault(number, []).extend((node, *span) for span in own[begin:end])
+    return zones
 
 
 def count_of(connection: sqlite3.Connection, names: Mapping[str, str]) -> int:

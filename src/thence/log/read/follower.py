@@ -11,9 +11,7 @@ from pathlib import Path
 from threading import Event as Signal
 
 from thence.core.event import Event
-from thence.core.query.lookup import not_found
 from thence.core.values.codec import BadLine, parse
-from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.reader import Cursor, Line, lines_of
@@ -113,6 +111,15 @@ class Follower:
                 return True
         return False
 
+    def follow(self, stop: Signal) -> Iterator[Event]:
+        """Yields the events of `events` as they come, until `stop` is set."""
+        while not stop.is_set():
+            for event in self.events():
+                if stop.is_set():
+                    return
+                yield event
+            self.wait(stop)
+
     def skip_to_last(self, count: int) -> None:
         """Skips all but the last `count` events; for a follower that has served none."""
         # opened before the older ones are listed, so that a rotation in between hides nothing
@@ -135,6 +142,14 @@ class Follower:
                 break
             if there is not None:  # else the segment was deleted in between
                 self._finished[there[0]] = (path.name, b"")
+
+    def sync(self) -> None:
+        """Returns when all that was skipped is on the device, for a durable follower.
+
+        Older segments were synced before they got their names. Raises OutcomeUnknown.
+        """
+        if self._is_durable and self._cursor is not None:
+            self._sync(self._cursor, self._cursor.size)
 
     def forget(self) -> None:
         """Forgets the ids served so far; its caller recognises repeated ids itself."""
@@ -249,31 +264,3 @@ class Follower:
             return False
         self._finished[cursor.file] = (cursor.name, beginning)
         return True
-
-
-def follow(
-    disk: Disk,
-    folder: Path,
-    vocabulary: Vocabulary,
-    after: Position | str | None,
-    stop: Signal,
-    is_durable: bool,
-) -> Iterator[Event]:
-    """Yields the events of `Follower` behind a position or an event's id, until `stop` is set.
-
-    Raises EventNotFound when the log ends, as it is now, without the event.
-    """
-    position = after if isinstance(after, Position) else Position()
-    wanted = after if isinstance(after, str) else None
-    with Follower(disk, folder, vocabulary, is_durable) as follower:
-        while not stop.is_set():
-            for event in follower.events():
-                if stop.is_set():
-                    return
-                if wanted is None and not position.holds(event):
-                    yield event
-                elif event.event_id == wanted:
-                    wanted = None
-            if wanted is not None:
-                raise not_found(folder, wanted)
-            follower.wait(stop)

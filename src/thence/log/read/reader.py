@@ -21,15 +21,12 @@ from thence.core.values.codec import (
     BadLine,
     event_id_of,
     grouped,
-    has_valid_crc,
     have_valid_crcs,
     is_framed,
-    numbers,
     parse,
     parsed,
 )
 from thence.core.values.embedded_events import pieces
-from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
@@ -330,43 +327,6 @@ def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
             return [event for part in parts for event in _events_of(part, vocabulary)]
     whole = (line.content for line in lines_of(block, vocabulary) if line.is_whole)
     return [content for content in whole if isinstance(content, Event)]
-
-
-def events_after(
-    disk: Disk, folder: Path, vocabulary: Vocabulary, after: Position | str | None
-) -> Iterator[Event]:
-    """Yields the events behind a position, or behind the event of an id.
-
-    Raises EventNotFound when the log ends without that event.
-    """
-    found = events(disk, folder, vocabulary)
-    if isinstance(after, Position):
-        yield from (event for event in found if not after.holds(event))
-        return
-    if after is not None and not any(event.event_id == after for event in found):
-        raise not_found(folder, after)
-    yield from found
-
-
-def position(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Position:
-    """Returns the position behind all events of the log; few of them are decoded."""
-    own: list[tuple[str, int]] = []
-    foreign: list[str] = []
-    for name, line, is_whole in raw_lines(disk, folder):
-        found = numbers(line)
-        if not is_whole and name == CURRENT:
-            continue
-        if found is not None and has_valid_crc(line):
-            own.append(found[:2])
-            continue
-        for _, _, event in pieces(line, vocabulary):
-            if isinstance(event, BadLine):
-                continue
-            if event.is_foreign:
-                foreign.append(event.event_id)
-            else:
-                own.append((event.node_id, event.seq))
-    return Position().with_numbers(own, foreign)
 
 
 def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Event]:

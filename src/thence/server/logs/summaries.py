@@ -13,15 +13,13 @@ from typing import Any
 
 import msgspec
 
-from thence.core.clock import microseconds
 from thence.core.event import Event
-from thence.core.query.tally import count_events
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.file.database import Index
 from thence.index.plan.overview import BadBytes, overview
-from thence.log.read.reader import Cursor, blocks, lines_of
+from thence.log.read.reader import Cursor, lines_of
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import CURRENT, current_path, segments, strays
@@ -59,11 +57,9 @@ class LogFacts(msgspec.Struct, frozen=True):
     damage: tuple[BadBytes, ...]
 
 
-def summarize(log: OpenLog, index: Index | None) -> LogFacts:
-    """Returns the summary of a log, by its lines if there is no index; raises ReadFailed."""
+def summarize(log: OpenLog, index: Index) -> LogFacts:
+    """Returns the summary of a log by its index; raises ReadFailed."""
     with reading(log.folder):
-        if index is None:
-            return _summarize_lines(log)
         counts = overview(index, DAMAGE_LISTED_MAX)
         tail = list(_tail(log.folder, log.vocabulary, counts.read_bytes.get(CURRENT, 0)))
         stray_files = list(_strays(log.folder))
@@ -103,59 +99,6 @@ def _strays(folder: Path) -> Iterator[BadBytes]:
         status = OS_DISK.path_id(str(path))
         reason = "its name is no segment's: nothing in it is read"
         yield BadBytes(path.name, 0, status[1] if status else 0, "file_passed_over", reason)
-
-
-def _summarize_lines(log: OpenLog) -> LogFacts:
-    """Reads a log from its first byte to its last."""
-    reading_pass = _Pass(log)
-    counts = count_events(reading_pass.events())
-    first, start = counts.first, reading_pass.earliest
-    return LogFacts(
-        events=counts.events,
-        unverified=counts.unverified,
-        turns=reading_pass.turns,
-        by_type=dict(counts.by_type),
-        by_actor=dict(counts.by_actor),
-        start_time=start[1] if start else (first.timestamp or None) if first else None,
-        first=_moment(first),
-        last=_moment(counts.last),
-        damaged_lines=reading_pass.damaged,
-        damage=tuple(reading_pass.damage),
-    )
-
-
-class _Pass:
-    """One pass over the lines of a log: beside the events the damage, turns and earliest time."""
-
-    def __init__(self, log: OpenLog) -> None:
-        self._log = log
-        self.turns = 0
-        self.earliest: tuple[int, str] | None = None
-        self.damaged = 0
-        self.damage: list[BadBytes] = []
-        for stray in _strays(log.folder):
-            self._add_damage(stray)
-
-    def events(self) -> Iterator[Event]:
-        """Yields the events, each id once, by its first line."""
-        ids: set[str] = set()
-        for block in blocks(OS_DISK, self._log.folder):
-            for line in lines_of(block, self._log.vocabulary):
-                event = line.content
-                if isinstance(event, BadLine):
-                    self._add_damage(BadBytes(line.file, line.offset, line.length, *event))
-                elif line.is_whole and event.event_id not in ids:
-                    ids.add(event.event_id)
-                    self.turns = max(self.turns, event.turn_number or 0)
-                    time = microseconds(event.timestamp)
-                    if time is not None and (self.earliest is None or time < self.earliest[0]):
-                        self.earliest = (time, event.timestamp)
-                    yield event
-
-    def _add_damage(self, damage: BadBytes) -> None:
-        self.damaged += 1
-        if len(self.damage) < DAMAGE_LISTED_MAX:
-            self.damage.append(damage)
 
 
 def _moment(event: Event | None) -> EventMoment | None:

@@ -1,0 +1,137 @@
+"""Counts and the end of a log by its index are those of a plain reading."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.events import drafted, stamped
+from tests.index.asked import filters, matching, read, write
+from tests.index.logs import add, index_of
+from tests.plain_order import count_events
+from tests.tiers import examples
+
+import thence
+from thence.core.clock import microseconds
+from thence.core.event import Event
+from thence.core.query.filter import Filter
+from thence.core.query.tally import Group, find_end
+from thence.core.values.vocabulary import PLAIN
+from thence.errors import EventNotFound
+from thence.index.file import lookup
+from thence.index.plan.counting import log_end, tally
+from thence.index.tables import zones
+
+from tests.index.asked import lines as random_lines  # isort: skip
+
+
+def groups_of(events: list[Event], by: str | None, per_s: int | None) -> set[Group]:
+    """Returns the groups of events, each event looked at."""
+
+    def key(event: Event) -> tuple[str | None, int | None]:
+        names = {"type": event.event_type, "actor": event.actor, "subject": event.subject}
+        time = microseconds(event.timestamp)
+        per_us = (per_s or 0) * 1_000_000
+        begin = None if time is None or not per_us else time // per_us * per_us
+        return names.get(by or "") or None, begin
+
+    return {Group(*keys, count) for keys, count in Counter(map(key, events)).items()}
+
+
+@pytest.mark.promise("Q2")
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    drawn=st.lists(random_lines(12), min_size=1, max_size=3),
+    filter=st.just(Filter()) | filters,
+    by=st.sampled_from(["type", "actor", "subject", None]),
+    per_s=st.sampled_from([None, 1, 3, 3_600]),
+    bits=st.integers(0, 3),
+)
+def test_counts_are_those_of_a_reading(drawn, filter, by, per_s, bits):
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zones, "ZONE_BITS", bits)
+        folder = Path(name)
+        with index_of(folder) as index:
+            for some in drawn:
+                write(folder, some)
+                events = matching(read(folder), filter)
+                counts = tally(index, filter, by, per_s)
+                expected = count_events(events)
+                assert counts.groups == () or by or per_s
+                assert thence_equal(counts) == thence_equal(expected)
+                if by is not None or per_s is not None:
+                    assert len(counts.groups) == len(set(counts.groups))
+                    assert set(counts.groups) == groups_of(events, by, per_s)
+
+
+def thence_equal(counts: object) -> list[object]:
+    names = ("events", "unverified", "by_type", "by_actor", "nodes", "first", "last")
+    return [getattr(counts, name) for name in names]
+
+
+STEPS = [f"{number:026}" for number in range(8)]
+
+
+@st.composite
+def step_lines(draw: st.DrawFn) -> bytes:
+    members: dict[str, object] = {}
+    if draw(st.booleans()):
+        members["begins"] = True
+    if draw(st.booleans()):
+        members["ends"] = draw(st.sampled_from([*STEPS, "elsewhere"]))
+    if draw(st.booleans()):
+        members["payload"] = draw(
+            st.sampled_from([{"status": "failure"}, {"error_type": "e"}, {"error_type": ""}, {}])
+        )
+    kind = draw(st.sampled_from(["a", "a.failed", "b.error", "c.cancelled"]))
+    item = drafted(draw(st.sampled_from(STEPS)), kind, members)
+    return stamped(item, draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(batches=st.lists(st.lists(step_lines(), max_size=6), min_size=1, max_size=4))
+def test_open_steps_and_the_last_error_are_those_of_a_reading(batches):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with index_of(folder) as index:
+            for batch in batches:
+                add(folder, batch)
+                events = read(folder)
+                end = log_end(index)
+                assert end is None or end == find_end(events)
+                errors = [event for event in matching(events, Filter()) if PLAIN.is_error(event)]
+                try:
+                    error = lookup.find(index, "@last-error")
+                except EventNotFound:
+                    error = None
+                assert error == (errors[-1] if errors else None)
+
+
+def test_failure_that_is_written_with_escapes_is_the_last_error(tmp_path):
+    line = b'{"event_id":"%s","event_type":"x","payload":{"%s":"%s"}}\n'
+    add(
+        tmp_path,
+        [
+            line % (b"a", b"status", b"f\\u0061ilure"),
+            line % (b"b", b"error\\u005ftype", b"e"),
+            line % (b"c", b"note", b"\\u0061"),
+        ],
+    )
+    with index_of(tmp_path) as index:
+        assert lookup.find(index, "@last-error").event_id == "b"
+
+
+@pytest.mark.promise("A7")
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_log_tells_its_counts_and_its_end(tmp_path, is_indexed):
+    with thence.open(tmp_path) as log:
+        log.append("order.placed", subject="o/1", actor="ada")
+        log.append("order.paid", subject="o/1", actor="ben")
+        if is_indexed:
+            log.rebuild()
+        counts = log.answers.stats(by="subject", type="order.p*")
+        assert (counts.events, counts.by_actor) == (2, {"ada": 1, "ben": 1})
+        assert counts.groups == (Group("o/1", None, 2),)
+        assert log.answers.end() == find_end(log.read())
