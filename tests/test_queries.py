@@ -200,3 +200,16 @@ def test_key_that_only_older_events_have_is_looked_for_among_the_last_10_000(log
     log.append_many([{"event_type": "new"}] * 9_500)
     with pytest.warns(UserWarning, match="none of the last 10,000 events has a key `rare`"):
         assert log.query(type="gone", where="rare = 1").total == 0
+
+
+def test_last_events_are_asked_for_in_order(tmp_path):
+    with thence.open(tmp_path) as log:
+        ids = [log.append("noted", {"n": n}).event_id for n in range(5)]
+        page = log.query(last=2)
+        assert [event.event_id for event in page] == ids[3:]
+        assert (page.total, page.has_more, page.next_cursor) == (5, False, None)
+        page = log.query(last=9, where="n < 2", since="1h", descending=True)
+        assert [event.event_id for event in page] == ids[1::-1]
+        for bound in ({"limit": 3}, {"offset": 1}, {"cursor": "x"}):
+            with pytest.raises(thence.InvalidFilter, match="last"):
+                log.query(last=2, **bound)

@@ -273,20 +273,28 @@ class Answers:
         offset: int = 0,
         cursor: str | None = None,
         descending: bool = False,
+        last: int | None = None,
         **keys: "Unpack[Keys]",
     ) -> "Page":
         """Returns a page of the events that match; raises InvalidFilter, InvalidCursor.
 
-        A page has 1,000 events at most if no limit is given.
+        A page has 1,000 events at most if no limit is given; `last` are the last events, in order.
         """
         from msgspec.structs import replace
 
         from thence.core.clock import dated
-        from thence.core.query.filter import Filter, refuse_unknown
+        from thence.core.query.filter import Filter, invalid, refuse_unknown
         from thence.index.plan import query
         from thence.index.plan.page import PageQuery
 
         refuse_unknown(keys, PageQuery.__annotations__)
+        if last is not None:
+            if limit is not None or offset or cursor is not None:
+                cause = "it goes with no limit, offset or cursor"
+                raise invalid("last", cause, "leave one of them out")
+            page = self.query(limit=last, descending=True, **keys)
+            events = page.events if descending else page.events[::-1]
+            return replace(page, events=events, has_more=False, next_cursor=None)
         for key in ("since", "until"):
             if isinstance(text := keys.get(key), str):
                 keys[key] = dated(text, wall_ns() // 1_000)

@@ -467,7 +467,8 @@ class Log:
 
         type, actor, subject, stream, since, until, turn and where are a filter, as
         docs/reference/filters.md describes. `limit` (1,000) and `offset` (0) choose the page, or
-        `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
+        `cursor`, the `next_cursor` of the page before; `descending` begins at the end. `last` are
+        the last events instead. since and until also take 1h and yesterday, in UTC.
         Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
         """
         return self.answers.warned(**keys)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from thence.core.values.payload import printable
 from thence.settings import Settings
 
 WIDTH_COLUMNS = 80
@@ -37,21 +38,12 @@ _CONTROL = re.compile(
 )
 
 
-def plain(text: str) -> str:
-    """Escapes what controls a terminal: control characters, direction marks, newlines."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
-
-
 def drawn(line: Line) -> str:
     """Returns a line for a terminal: its texts escaped, in our colours."""
     if isinstance(line, str):
-        return plain(line)
+        return printable(line)
     if isinstance(line, Painted):
-        return click.style(plain(line.text), **line.style)
+        return click.style(printable(line.text), **line.style)
     return "".join(map(drawn, line))
 
 

@@ -6,6 +6,7 @@ import click
 
 from thence.cli.groups import help_with, json_option, log_argument, verbosity_options
 from thence.cli.output import Output, current
+from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -94,7 +95,6 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
 
 def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.cli.output import plain
     from thence.cli.shared.render import counted
     from thence.core.query.tally import descending
     from thence.core.sentences.event_sentences import clipped
@@ -110,11 +110,11 @@ def _write_types(out: Output, result: "Difference") -> None:
             total[name] = total.get(name, 0) + count
     names = list(descending(total))
     shown = names if out.is_verbose else names[:SHOWN_MAX]
-    columns = max(len(clipped(plain(name), NAME_COLUMNS_MAX)) for name in shown)
+    columns = max(len(clipped(printable(name), NAME_COLUMNS_MAX)) for name in shown)
     out.write()
     for name in shown:
         text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        out.write(f"  {clipped(plain(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
+        out.write(f"  {clipped(printable(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
     if len(shown) < len(names):
         out.write(f"  {counted(len(names) - len(shown), 'more type')}; -v shows all")
     _note_missing_types(out, result, tallies)

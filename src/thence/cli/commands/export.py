@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, verbosity_options
-from thence.cli.output import current, plain
+from thence.cli.output import current
 from thence.cli.shared.pages import OptionValue, filter_options, pages, report_none
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
+from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from thence.sim.table import Kind
@@ -180,7 +181,9 @@ def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":
 def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:
     """Returns the function for texts in CSV; on a terminal control characters are escaped."""
     is_terminal = output is None and sys.stdout.isatty()
-    return lambda text: (str if is_raw else escape_formula)(plain(text) if is_terminal else text)
+    return lambda text: (str if is_raw else escape_formula)(
+        printable(text) if is_terminal else text
+    )
 
 
 @contextmanager

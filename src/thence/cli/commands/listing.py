@@ -91,8 +91,8 @@ def log_command(
         show = event_printer(out, replica.vocabulary, is_json)
         listed = 0
         if last is not None:
-            page = replica.answers.query(**keys(conditions), limit=last, descending=True)
-            show(page.events if is_descending else page.events[::-1])
+            page = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
+            show(page.events)
             listed = len(page.events)
         else:
             bounds = limit or None, cursor, is_descending

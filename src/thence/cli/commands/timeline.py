@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, verbosity_options
-from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current, plain
+from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
 from thence.cli.shared.opened import open_for_reading
 from thence.cli.shared.pages import OptionValue, filter_options, keys, refuse_unknown_names
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import clipped, duration
+from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -181,7 +182,7 @@ def _lines(
     """Returns a line for each span: name, duration, and the bar where it lay in time."""
     width = out.columns or WIDTH_COLUMNS
     names = [
-        "  " * depth + plain(name_of(span.begin, vocabulary))
+        "  " * depth + printable(name_of(span.begin, vocabulary))
         for span, depth in zip(spans.latest, depths.values(), strict=True)
     ]
     lengths = [_length(span, spans.until_us) for span in spans.latest]
@@ -225,7 +226,7 @@ def drawn_svg(spans: Spans, depths: Mapping[str, int], vocabulary: "Vocabulary")
         parts.append(f'<text class="time" x="{x}" y="{_SVG_ROW}">{time}</text>')
     for number, span in enumerate(spans.latest):
         outcome, length = span.outcome(vocabulary), _length(span, spans.until_us)
-        name = plain(name_of(span.begin, vocabulary))
+        name = printable(name_of(span.begin, vocabulary))
         depth = min(depths[span.begin.event_id], _SVG_DEPTH_MAX)
         y = _SVG_ROW * (number + 2)
         x_begin = _SVG_NAMES + (span.begin_us - first) * scale

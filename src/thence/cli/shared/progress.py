@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thence.cli.output import Output, plain
+from thence.cli.output import Output
+from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -105,7 +106,7 @@ def turns_played(
         line_text = waiting_text(waiting) if waiting else turn_text
 
     def line() -> Text:
-        return Text(plain(line_text))
+        return Text(printable(line_text))
 
     with Live(console=console, get_renderable=line, refresh_per_second=10, transient=True):
         yield show, wait
@@ -134,7 +135,7 @@ def bar(out: Output) -> Iterator[RunDisplay]:
     waiting_for: RunWait | None = None
 
     def line() -> "RenderableType":
-        return Text(plain(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
+        return Text(printable(waiting_text(waiting_for))) if waiting_for else drawn.get_renderable()
 
     def show(turn: "TurnProgress") -> None:
         nonlocal waiting_for

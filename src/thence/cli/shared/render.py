@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from thence.cli.output import Line, Painted, plain
+from thence.cli.output import Line, Painted
 from thence.core.sentences.event_sentences import clipped
+from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -32,7 +33,7 @@ _INDENT = 2
 def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
     """Breaks a paragraph into lines; `first` and `rest` are the indents of the lines."""
     return textwrap.wrap(
-        plain(text),
+        printable(text),
         width,
         initial_indent=first,
         subsequent_indent=" " * len(first) if rest is None else rest,
@@ -52,7 +53,7 @@ def bars(
 
     A name of any length and content takes one line.
     """
-    names = [clipped(plain(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
+    names = [clipped(printable(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
     longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")
     lines = []
@@ -118,13 +119,13 @@ class LineRenderer:
     def line(self, event: "Event") -> Line:
         """Returns one event's line."""
         gap = self._gap
-        time = plain(event.timestamp[self._time].replace("T", " ").rstrip("Z"))
+        time = printable(event.timestamp[self._time].replace("T", " ").rstrip("Z"))
         turn = "" if event.turn_number is None else str(event.turn_number)
-        kind = plain(clipped(event.event_type, self._type))
+        kind = printable(clipped(event.event_type, self._type))
         head = f"{time:{self._time.stop - self._time.start}}{gap}"
         head += f"{turn:>{self._turn}}{gap}" if self._turn else ""
         column = f"{kind:{self._type}}{gap}"
-        actor = plain(clipped(event.actor or "", self._who))
+        actor = printable(clipped(event.actor or "", self._who))
         who = f"{actor:{self._who}}{gap}" if self._who else ""
         sentence = self._sentence(event, self._width and self._width - len(head + column + who))
         colour = COLOURS.get(event.event_type)
@@ -136,8 +137,8 @@ class LineRenderer:
 
         kind = self._vocabulary
         is_type_cut = len(event.event_type) > self._type
-        text = plain(kind.summary(event) if is_type_cut else kind.in_columns(event))
-        short = f"[{short_id(plain(event.event_id))}]"
+        text = printable(kind.summary(event) if is_type_cut else kind.in_columns(event))
+        short = f"[{short_id(printable(event.event_id))}]"
         if room is not None:
             text = clipped(text, max(room - len(short) - 1, _SENTENCE_COLUMNS_MIN))
         return f"{text} {short}" if text else short
@@ -167,18 +168,18 @@ def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width:
 def _tree(value: Mapping[str, Any], depth: int) -> Iterator[str]:
     """Yields a map as indented lines, with inner maps below their names."""
     indent = "  " * depth
-    digits = max((len(plain(key)) for key in value), default=0)
+    digits = max((len(printable(key)) for key in value), default=0)
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
-            yield f"{indent}{plain(key)}"
+            yield f"{indent}{printable(key)}"
             yield from _tree(item, depth + 1)
         else:
-            yield f"{indent}{plain(key):{digits}}  {_value(item)}"
+            yield f"{indent}{printable(key):{digits}}  {_value(item)}"
 
 
 def _value(value: object) -> str:
     if isinstance(value, str):
-        return plain(value)
+        return printable(value)
     import msgspec
 
-    return plain(msgspec.json.encode(value).decode())
+    return printable(msgspec.json.encode(value).decode())

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from thence.cli.output import plain
 from thence.core.sentences.event_sentences import clipped
 from thence.core.sentences.table import INTEGER_MAX
+from thence.core.values.payload import printable
 
 # the most points that are kept of a variable, each the last value of some turns
 POINTS_MAX = 60
@@ -61,7 +61,7 @@ def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[st
 
 def course_lines(found: Sequence[Course], width: int, *, has_blocks: bool) -> list[str]:
     """Returns a line for each course, as wide as the terminal: name, blocks, first, last, range."""
-    names = [clipped(plain(course.variable), _NAME_COLUMNS_MAX) for course in found]
+    names = [clipped(printable(course.variable), _NAME_COLUMNS_MAX) for course in found]
     longest = max(map(len, names), default=0)
     tails = [_tail(course) for course in found]
     numbers = [len(tail) for tail, each in zip(tails, found, strict=True) if _is_drawn(each)]
@@ -109,4 +109,4 @@ def _text(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return clipped(plain(msgspec.json.encode(value).decode()), _TEXT_CHARACTERS_MAX)
+    return clipped(printable(msgspec.json.encode(value).decode()), _TEXT_CHARACTERS_MAX)

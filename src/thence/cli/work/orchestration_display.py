@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
-from thence.cli.output import Output, plain
+from thence.cli.output import Output
 from thence.cli.shared.progress import is_drawn
+from thence.core.values.payload import printable
 from thence.work.board.state import LANES
 from thence.work.orchestrate.orchestrator import Orchestrator
 from thence.work.orchestrate.progress import ProgressNote
@@ -119,14 +120,14 @@ def _live_display(out: Output) -> Iterator[Display]:
 
         def report(progress_note: ProgressNote) -> None:
             with undisturbed():
-                console.print(Text(plain(line(progress_note))))
+                console.print(Text(printable(line(progress_note))))
 
         def turn(orchestrator: Orchestrator) -> None:
             nonlocal drawn_s
             now_s = time.monotonic()
             if now_s - drawn_s >= DRAWN_EVERY_S:
                 drawn_s = now_s
-                head, *rest = map(plain, board(orchestrator, now_s))
+                head, *rest = map(printable, board(orchestrator, now_s))
                 # the empty last line takes what the user types, so that the board does not wrap
                 cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
                 with undisturbed():

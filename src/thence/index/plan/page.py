@@ -152,7 +152,9 @@ class PageBounds(TypedDict, total=False):
 
 
 class PageQuery(Keys, PageBounds, total=False):
-    """A filter and a page of its answer, as `Log.query` takes them."""
+    """A filter and a page of its answer, or the last events of it, as `Log.query` takes them."""
+
+    last: int
 
 
 class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
