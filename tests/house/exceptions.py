@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34438, 187),
+    "inner": (34458, 187),
     "work": (19772, 139),
     "team": (13161, 103),
 }
@@ -23,7 +23,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "core": 103,
     "index": 121,
     "inspection": 2,
-    "log": 107,
+    "log": 105,
     "merge": 10,
     "redact_settings": 15,
     "replica": 2,
