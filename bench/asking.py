@@ -14,7 +14,7 @@ from bench.indexing import Growing
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
-from thence.index.file.lookup import events_at, get, lines_at, place_of
+from thence.index.file.lookup import arrival_of, events_at, get, lines_at
 from thence.index.graph import links
 from thence.index.graph.causality import common_causes, concurrent
 from thence.index.plan.query import count, page
@@ -140,8 +140,8 @@ def cones(index: Index) -> dict[str, Question]:
 
     def cone(read: Callable[..., object], index: Index, chance: random.Random) -> object:
         def work(connection: sqlite3.Connection) -> object:
-            place = place_of(index, connection, chance.choice(middle))
-            distances, _ = links.cone(connection, place, "upstream", None, CONE_EVENTS)
+            arrival = arrival_of(index, connection, chance.choice(middle))
+            distances, _ = links.cone(connection, arrival, "upstream", None, CONE_EVENTS)
             return read(index, connection, distances)
 
         return index.answer(work)
@@ -163,8 +163,8 @@ def cone_parts_ms(index: Index) -> dict[str, float]:
 def _cone_parts(index: Index, event_id: str, connection: sqlite3.Connection) -> dict[str, float]:
     """Takes the steps of one cone; in s."""
     start = time.perf_counter()
-    place = place_of(index, connection, event_id)
-    distances, _ = links.cone(connection, place, "upstream", None, CONE_EVENTS)
+    arrival = arrival_of(index, connection, event_id)
+    distances, _ = links.cone(connection, arrival, "upstream", None, CONE_EVENTS)
     walked = time.perf_counter()
     lines_at(index, connection, distances)
     found = time.perf_counter()
@@ -228,7 +228,7 @@ def _page(filter: Callable[[random.Random], Filter], most: int) -> Question:
 
 def _column(index: Index, column: str) -> list[str]:
     """Returns a column of every hundredth event."""
-    sql = f"SELECT {column} FROM events WHERE arrival % 100 = 0 ORDER BY place"
+    sql = f"SELECT {column} FROM events WHERE arrival % 100 = 0 ORDER BY arrival"
     return [value for (value,) in index.answer(lambda db: db.execute(sql).fetchall())]
 
 

@@ -1,6 +1,7 @@
 """What whoever goes on reading a log of 1,000,000 events pays beyond what is new."""
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -60,3 +61,43 @@ def durations_ms(folder: Path, is_indexed: bool) -> dict[str, float]:
             "the first 5 of read()": lambda: list(islice(log.read(), 5)),
         }
         return {name: median_ms(log, other, work) for name, work in ways.items()}
+
+
+def asked_ms(folder: Path) -> dict[str, tuple[float, float]]:
+    """Returns the milliseconds of the daily questions to a warm index, and the most they may be."""
+    with thence.open(folder) as log:
+        log.answers.indexed().refresh()
+        questions: dict[str, tuple[Callable[[], object], float]] = {
+            "counts, by type and by actor": (log.answers.stats, 50),
+            "counts of one type by actor": (
+                lambda: log.answers.stats(by="actor", type=_TYPES[0]),
+                50,
+            ),
+            "counts by subject": (lambda: log.answers.stats(by="subject"), 500),
+            "counts per hour": (lambda: log.answers.stats(per_s=3600), 500),
+            "the last event, and what is open": (log.answers.end, 50),
+            "@last-error": (lambda: log.query(type=_TYPES[0], descending=True, limit=1), 50),
+            "heads of a subject": (lambda: log.heads("order/7"), 50),
+        }
+        return {name: (_best_ms(work), most) for name, (work, most) in questions.items()}
+
+
+def _best_ms(work: Callable[[], object]) -> float:
+    durations = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        durations.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(durations)
+
+
+def rows(place: Path, row: Callable[[str, str, str, bool], None]) -> None:
+    """A7: what going on and the daily questions cost at 1,000,000 events."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        log = Path(folder) / "log"
+        written(log)
+        for words, is_indexed in (("one read of the tail", False), ("indexed", True)):
+            for name, ms in durations_ms(log, is_indexed).items():
+                row(f"{name}, {words}", f"{ms:.1f} ms", "10 ms", ms <= 10)
+        for name, (ms, most) in asked_ms(log).items():
+            row(name, f"{ms:.1f} ms", f"{most:g} ms", ms <= most)

@@ -12,12 +12,18 @@ from zlib import crc32
 
 from bench.rounds import per_second
 from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
-from thence.core.values.indexed_members import entries
 from thence.core.values.vocabulary import PLAIN
 from thence.index.file.database import Index
-from thence.index.tables.loading import load
-from thence.index.tables.places import statements
-from thence.index.tables.rows import LINES_TOGETHER, BlockRows, Names, Times, columns_of
+from thence.index.tables.builder import build
+from thence.index.tables.rows import (
+    LINES_TOGETHER,
+    BlockRows,
+    Names,
+    Times,
+    columns_of,
+    entries,
+    statements,
+)
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.process_state import new_id, now
@@ -123,7 +129,6 @@ def _database(
     connection = sqlite3.connect(path, isolation_level=None, factory=factory)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-    connection.execute("BEGIN")
     return connection
 
 
@@ -133,8 +138,7 @@ def rebuilt(folder: Path) -> float:
     connection = _database(folder / "rebuilt.db")
 
     def work() -> None:
-        load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
-        connection.execute("COMMIT")
+        build(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
 
     found = per_second(EVENTS, work)
     connection.close()
@@ -145,7 +149,7 @@ def executed(folder: Path) -> float:
     """Puts the same rows, prepared, into the same tables, indexes behind; events a second."""
     Growing(folder).grow(EVENTS)
     connection = _database(folder / "rebuilt.db")
-    load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
+    build(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
     rows = _rows(connection)
     connection.close()
     connection = _database(folder / "executed.db")
@@ -155,11 +159,12 @@ def executed(folder: Path) -> float:
 
 
 def _rows(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    tables = ("names", "events", "causes", "counts_by_type_and_actor")
+    tables = ("names", "events", "causes", "counts")
     return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
 
 def _execute(connection: sqlite3.Connection, rows: Mapping[str, list[tuple[Any, ...]]]) -> None:
+    connection.execute("BEGIN")
     for statement in statements("schema.sql"):
         connection.execute(statement)
     for name, those in rows.items():
@@ -180,8 +185,7 @@ def rebuild_us(folder: Path) -> dict[str, float]:
     connection = _database(folder / "rebuilt.db", Timed)
     assert isinstance(connection, Timed)
     start = time.process_time()
-    load(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
-    connection.execute("COMMIT")
+    build(OS_DISK, folder, PLAIN, connection, lambda read_bytes: None)
     whole = time.process_time() - start
     for name, kind in _KINDS.items():
         seconds[name] = connection.seconds[kind]
@@ -260,7 +264,7 @@ def warm_ms(folder: Path) -> float:
         index.refresh()
     start = time.perf_counter()
     with Index(OS_DISK, folder, PLAIN) as index:
-        index.answer(lambda db: db.execute("SELECT max(place) FROM events").fetchone())
+        index.answer(lambda db: db.execute("SELECT max(arrival) FROM events").fetchone())
         return (time.perf_counter() - start) * 1e3
 
 

@@ -26,16 +26,17 @@ MYPY = pytest.mark.xdist_group("mypy of a user's program")
 PRIVATE = {
     "Accepted": "thence makes views of it",
     "Members": "only a log's own parts make it",
-    "PlayedAgain": "`resume` and `branch` make it",
+    "ReplayInput": "`resume` and `branch` make it",
     "Roster": "the orchestrator makes it",
     "PageQuery": "the keywords of `query`, as a page of the reference has them",
-    "Call": "thence makes views of it",
+    "WriteScope": "thence makes views of it",
     "Disk": "stands for a disk in the tests of thence itself",
+    "Field": "only thence itself declares types of events",
     "Filter": "what an EventFilter is made into for the log",
     "HasId": "any event",
     "Ledger": "thence makes views of it",
     "Project": "`EventStore.at` and `ErrorStore.at` find it",
-    "Record": "thence makes views of it",
+    "RunRecorder": "thence makes views of it",
     "Relayed": "what taking in other clones' lines came to, for the commands of work",
     "VariableTable": "the orchestrator makes it",
 }
@@ -195,11 +196,11 @@ def test_components_are_typed_by_what_sim_exports_alone(judged):
     program = """\
 from collections.abc import Sequence
 from thence.sim import (
-    Action, BaseAgent, BaseEngine, BaseValidator, Decision, Observation, Owned, Reads,
+    Action, BaseAgent, BaseEngine, BaseValidator, Decision, Observation, Owned, RecordedView,
     RecordedState, Rejection, SimulationConfig, State, Verdict, View, Writes,
 )
 
-def wealth(seen: Reads, name: str) -> float:
+def wealth(seen: RecordedView, name: str) -> float:
     owned: Owned = seen.agent(name)
     return float(owned["money"])
 

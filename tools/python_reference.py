@@ -118,11 +118,11 @@ def _error(kind: type) -> Iterator[str]:
 
 
 def _class(name: str, kind: type, names: Names) -> Iterator[str]:
-    bases = [base.__name__ for base in kind.__bases__ if names.is_exported(base)]
+    base = next((base for base in kind.__mro__[1:] if names.is_exported(base)), None)
     if is_value(kind) or (names.is_exported(kind) and is_made_by_users(kind, names)):
         yield _code([class_signature(name, kind, names)])
-    if bases:
-        yield f"Has all that [{bases[0]}](#{_anchor(names.path_of(kind.__bases__[0]))}) has.\n"
+    if base is not None:
+        yield f"Has all that [{base.__name__}](#{_anchor(names.path_of(base))}) has.\n"
     yield f"{_prose(kind)}\n"
     if issubclass(kind, Enum):
         yield "One of " + ", ".join(f"`{each.name}`" for each in kind) + ".\n"

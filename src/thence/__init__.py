@@ -97,9 +97,9 @@ if not TYPE_CHECKING:
             return import_module("thence.errors")
         if name in __all__:
             module = import_module(_MODULES.get(name, "thence.errors"))
-            found = getattr(module, "open_log" if name == "open" else name)
-            globals()[name] = found
-            return found
+            value = getattr(module, "open_log" if name == "open" else name)
+            globals()[name] = value
+            return value
         from thence.core.nearest import did_you_mean
 
         unknown = f"module {__name__!r} has no attribute {name!r}"

@@ -24,15 +24,15 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ReadFailed
 from thence.log.read import reader
 from thence.log.read.opening import known_info
-from thence.log.storage.disk import Disk, cache_folder
+from thence.log.storage.disk import Disk, cache_folder, wall_ns
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.query.where import Condition
-    from thence.index.file.build_costs import Builds
     from thence.index.file.database import Index
+    from thence.index.file.keeper import Builds
     from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
     from thence.log.storage.findings import Verification
     from thence.log.write.relaying import Held, Number
@@ -290,12 +290,16 @@ class Answers:
         """
         from msgspec.structs import replace
 
+        from thence.core.clock import dated
         from thence.core.query.filter import Filter, refuse_unknown
         from thence.index.plan import page as listing
         from thence.index.plan import query
         from thence.index.plan.page import PageQuery
 
         refuse_unknown(keys, PageQuery.__annotations__)
+        for key in ("since", "until"):
+            if isinstance(text := keys.get(key), str):
+                keys[key] = dated(text, wall_ns() // 1_000)
         filter = Filter.of(**keys)
         paging: PageBounds = {
             "limit": LIMIT_EVENTS if limit is None else limit,

@@ -1,51 +1,4 @@
-"""The errors that thence raises, as one tree.
-
-    ThenceError
-    ├── InvalidEvent (ValueError)      the event can't be stored as it is
-    │   └── EventTooLarge              its line would pass 1 MiB
-    ├── InvalidFilter (ValueError)     a filter can't be read; its key and column
-    ├── InvalidCursor (ValueError)     a cursor is none, or belongs to another question
-    ├── ScenarioError (ValueError)     a scenario file has problems, each with its line
-    ├── CyclicDependencyError (ValueError)  events name each other as causes in a circle
-    ├── WorkError                      a command on work packages could not be done
-    │   ├── NotAProject                the folder belongs to no project
-    │   ├── PlanningError (ValueError) planning files or names have problems, each with its line
-    │   ├── Refused                    a guard does not let this be done; its code and remedy
-    │   └── GitFailed                  git did not do what it was asked
-    ├── SyncError                      lines could not be exchanged with a server; all are kept
-    │   ├── NotLoggedIn                no login for this server, or it has expired
-    │   ├── SyncRefused                the server refuses this user, team or log
-    │   ├── ServerUnreachable          no answer: no connection, or none in time
-    │   ├── ServerBusy                 the server answers later; after how many seconds
-    │   ├── BadAnswer                  the answer is not that of a server of thence
-    │   ├── CursorUnknown              the server has another history than before
-    │   └── BatchRefused               a batch holds something that the server can't take
-    ├── RedactionRefused               an event can't be taken back, or not by this user
-    ├── NotAServer                     the folder holds no database of a team's server
-    ├── ServerExists (FileExistsError) the folder holds one already
-    ├── AccountRefused (ValueError)    a user or team can't be made or changed in this way
-    ├── RunIdTaken (FileExistsError)   a run of this id has a folder already
-    ├── EventNotFound (LookupError)    no event has this id
-    ├── AmbiguousId (LookupError)      more than one event begins with this prefix
-    ├── NotALog                        the path holds no log
-    ├── NotRecorded                    the run's verbosity left out what is asked for
-    ├── BadSettings (ValueError)       a file of settings can't be used, nothing was appended
-    ├── VocabularyMismatch             the log was made for another host
-    ├── WriterClosed                   the log or writer was closed before this call
-    ├── LogBusy                        another process holds the append lock
-    ├── FileBusy                       another process holds the lock of a file outside a log
-    ├── LogReadOnly                    this opening can't write
-    ├── ReadFailed                     the disk didn't return what the log holds
-    ├── HeadsMoved                     a guard's events have changed, nothing was appended
-    ├── IdReused                       the event_id stands for another event already
-    ├── ClockExhausted                 the log's clock can't grow any more, nothing was appended
-    ├── AppendFailed                   the write failed, nothing was appended
-    │   └── LogFull                    the disk took no more, nothing was appended
-    ├── OutcomeUnknown                 the event may be there or not
-    ├── ProgramFailed                  a program under test did not do what the test asks
-    ├── ExtraMissing (ImportError)     a package is not installed that an extra brings
-    ├── PortTaken                      no port that was asked for is free
-    └── UnsupportedPlatform            this operating system can't keep the promise
+"""The errors that thence raises; each class says of which kind it is.
 
 Each error has the operation that was tried (`operation`), its object (`place`), the reason of
 the failure (`cause`), the next thing to do (`hint`), and whether a retry can help
@@ -54,6 +7,15 @@ the failure (`cause`), the next thing to do (`hint`), and whether a retry can he
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict, Unpack
+
+
+class Words(TypedDict, total=False):
+    """What an error says beside the operation that was tried."""
+
+    place: object
+    cause: object
+    hint: str
 
 
 class ThenceError(Exception):
@@ -118,8 +80,8 @@ class InvalidCursor(ThenceError, ValueError):
     """Error: a text is no cursor, or the cursor of another question or log."""
 
 
-class ScenarioError(ThenceError, ValueError):
-    """Error: a scenario can't be used; `problems` lists each reason.
+class ProblemsError(ThenceError, ValueError):
+    """The base of errors with several reasons; `problems` lists each.
 
     A problem is a mapping `{file, line, key, message, hint}`; line counts from 1 and is 0
     where no line is known.
@@ -129,13 +91,15 @@ class ScenarioError(ThenceError, ValueError):
         self,
         operation: str,
         *,
-        place: object = "",
-        cause: object = "",
-        hint: str = "",
         problems: Sequence[Mapping[str, object]] = (),
+        **words: Unpack[Words],
     ) -> None:
-        super().__init__(operation, place=place, cause=cause, hint=hint)
+        super().__init__(operation, **words)
         self.problems = tuple(problems)
+
+
+class ScenarioError(ProblemsError):
+    """Error: a scenario can't be used."""
 
 
 class WorkError(ThenceError):
@@ -146,20 +110,8 @@ class NotAProject(WorkError):
     """Error: neither a folder nor one above it holds a project of work packages."""
 
 
-class PlanningError(WorkError, ValueError):
-    """Error: planning files or names can't be used; `problems` is as in ScenarioError."""
-
-    def __init__(
-        self,
-        operation: str,
-        *,
-        place: object = "",
-        cause: object = "",
-        hint: str = "",
-        problems: Sequence[Mapping[str, object]] = (),
-    ) -> None:
-        super().__init__(operation, place=place, cause=cause, hint=hint)
-        self.problems = tuple(problems)
+class PlanningError(WorkError, ProblemsError):
+    """Error: planning files or names can't be used."""
 
 
 class Refused(WorkError):
@@ -168,16 +120,8 @@ class Refused(WorkError):
     `guard` is the guard's stable code, such as "subtasks_open"; the hint is the remedy.
     """
 
-    def __init__(
-        self,
-        operation: str,
-        *,
-        guard: str = "",
-        place: object = "",
-        cause: object = "",
-        hint: str = "",
-    ) -> None:
-        super().__init__(operation, place=place, cause=cause, hint=hint)
+    def __init__(self, operation: str, *, guard: str = "", **words: Unpack[Words]) -> None:
+        super().__init__(operation, **words)
         self.guard = guard
 
 
@@ -222,15 +166,9 @@ class ServerBusy(SyncError):
     recoverable = True
 
     def __init__(
-        self,
-        operation: str,
-        *,
-        place: object = "",
-        cause: object = "",
-        hint: str = "",
-        retry_after_s: float = 0.0,
+        self, operation: str, *, retry_after_s: float = 0.0, **words: Unpack[Words]
     ) -> None:
-        super().__init__(operation, place=place, cause=cause, hint=hint)
+        super().__init__(operation, **words)
         self.retry_after_s = retry_after_s
 
 
@@ -246,15 +184,9 @@ class BatchRefused(SyncError):
     """Error: the server refused a batch as a whole; `bad` maps ids of its lines to reasons."""
 
     def __init__(
-        self,
-        operation: str,
-        *,
-        place: object = "",
-        cause: object = "",
-        hint: str = "",
-        bad: Mapping[str, str] | None = None,
+        self, operation: str, *, bad: Mapping[str, str] | None = None, **words: Unpack[Words]
     ) -> None:
-        super().__init__(operation, place=place, cause=cause, hint=hint)
+        super().__init__(operation, **words)
         self.bad = bad or {}
 
 

@@ -14,27 +14,50 @@ import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import msgspec
 
 from thence.errors import BadSettings
 from thence.log.storage.disk import config_folder
 from thence.log.storage.segment import own_folder
 
 if TYPE_CHECKING:  # the rules are loaded where they are needed: their patterns take a while
-    from thence.core.values.masking import Masking
-    from thence.core.values.secret_rules import SecretRules
+    from thence.core.values.secrets import Masking, SecretRules
 
 USER_FILE = "settings.toml"
 PROJECT_FILE = ".kittify/thence.toml"
 FILE_BYTES_MAX = 64 * 1024
 RULES_MAX = 100
 PATTERN_CHARACTERS_MAX = 500
-_DOING = "could not use the settings in"
-_NAME = re.compile(r"[0-9A-Za-z_.-]{1,100}", re.ASCII)
-_SECTION = "redact"
-_KEYS = ("rules", "paths", "defaults")
-_RULE_KEYS = frozenset(("name", "pattern"))
 _UNREACHED = frozenset((errno.ENOENT, errno.ENOTDIR))
+_HINT = (
+    'write [redact] and, of these, what you need: paths = ["card.number"], defaults = true, '
+    'rules = [{name = "our-token", pattern = "tok_[0-9a-f]{32}"}]'
+)
+_PATTERN_SHOWN = re.compile(r" matching regex .*", re.DOTALL)
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_.-]{1,100}\Z")]
+_Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=PATTERN_CHARACTERS_MAX)]
+# a member's name, or the names of a path joined by dots
+_Member = Annotated[
+    str, msgspec.Meta(pattern=r"^(?=.{1,100}\Z)[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*\Z")
+]
+_Few = msgspec.Meta(max_length=RULES_MAX)
+
+
+class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+    name: _Name
+    pattern: _Pattern
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True):
+    rules: Annotated[tuple[_Rule, ...], _Few] = ()
+    paths: Annotated[tuple[_Member, ...], _Few] = ()
+    defaults: bool = True
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    redact: _Section | None = None
 
 
 class _Redact(NamedTuple):
@@ -49,8 +72,8 @@ class _Redact(NamedTuple):
 class RedactSettings:
     """The settings in force for a log, or the error that keeps them from being used."""
 
-    def __init__(self, found: Sequence[_Redact] = (), error: BadSettings | None = None) -> None:
-        self._found = tuple(found)
+    def __init__(self, files: Sequence[_Redact] = (), error: BadSettings | None = None) -> None:
+        self._files = tuple(files)
         self._error = error
 
     @cached_property
@@ -58,11 +81,11 @@ class RedactSettings:
         """The masking of what is appended, None without `[redact]`; raises BadSettings."""
         if self._error is not None:
             raise self._error
-        if not self._found:
+        if not self._files:
             return None
-        from thence.core.values.masking import Masking
+        from thence.core.values.secrets import Masking
 
-        return Masking(self._rules(any(each.has_defaults for each in self._found)))
+        return Masking(self._rules(any(file.has_defaults for file in self._files)))
 
     @cached_property
     def parking(self) -> "SecretRules":
@@ -72,14 +95,14 @@ class RedactSettings:
         """
         if self._error is not None:
             raise self._error
-        own = [each for each in self._found if not each.is_projects]
-        return self._rules(not own or any(each.has_defaults for each in self._found))
+        own = [file for file in self._files if not file.is_projects]
+        return self._rules(not own or any(file.has_defaults for file in self._files))
 
     def _rules(self, has_defaults: bool) -> "SecretRules":
-        from thence.core.values.secret_rules import SecretRules
+        from thence.core.values.secrets import SecretRules
 
-        rules = dict.fromkeys(rule for each in self._found for rule in each.rules)
-        members = dict.fromkeys(name for each in self._found for name in each.members)
+        rules = dict.fromkeys(rule for file in self._files for rule in file.rules)
+        members = dict.fromkeys(name for file in self._files for name in file.members)
         return SecretRules(tuple(rules), tuple(members), has_defaults)
 
 
@@ -90,10 +113,10 @@ def read_redact_settings(folder: Path, trees: Sequence[Path] = ()) -> RedactSett
     belongs to by its own path.
     """
     try:
-        found = [_redact(*each) for each in _files(folder, trees)]
+        files = [_redact(*file) for file in _files(folder, trees)]
     except BadSettings as error:
         return RedactSettings(error=error)
-    return RedactSettings([each for each in found if each is not None])
+    return RedactSettings([file for file in files if file is not None])
 
 
 def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, bool]]:
@@ -140,9 +163,9 @@ def _read_in_tree(tree: Path) -> bytes | None:
     """Reads a project's file, which somebody else may have made; no link is followed."""
     path = tree / PROJECT_FILE
     try:
-        for each in (path.parent, path):
-            if stat.S_ISLNK(os.lstat(each).st_mode):
-                raise _failure(each, "it is a symbolic link, and none is followed there")
+        for part in (path.parent, path):
+            if stat.S_ISLNK(os.lstat(part).st_mode):
+                raise _failure(part, "it is a symbolic link, and none is followed there")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         folder = os.open(path.parent, flags | os.O_DIRECTORY)
         try:
@@ -168,81 +191,44 @@ def _content(descriptor: int, path: Path) -> bytes:
 
 def _redact(path: Path, data: bytes, is_projects: bool) -> _Redact | None:
     """Returns what a file says under `[redact]`, None if it says nothing."""
-    import tomllib  # few have settings
+    import msgspec.toml  # few have settings, and it imports tomllib
 
     try:
-        settings = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        section = msgspec.toml.decode(data, type=_File).redact
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$.")
+        where = f"{place.removesuffix('`')}: " if place else ""
+        problem = _PATTERN_SHOWN.sub(" of letters, digits, _ - and single dots alone", problem)
+        raise _failure(path, f"{where}{problem}", _HINT) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _failure(path, f"it is no TOML: {error}") from None
-    for key in settings:
-        if key != _SECTION:
-            raise _failure(path, f"{key:.80} is no setting", "the only one is [redact]")
-    section = settings.get(_SECTION)
     if section is None:
         return None
-    if not isinstance(section, dict):
-        raise _failure(path, "redact is no table", "write [redact]")
-    for key in section:
-        if key not in _KEYS:
-            hint = f"under [redact] stand {', '.join(_KEYS)}"
-            raise _failure(path, f"redact.{key:.80} is no setting", hint)
-    has_defaults = section.get("defaults", True)
-    if not isinstance(has_defaults, bool):
-        raise _failure(path, "redact.defaults is neither true nor false")
-    rules = tuple(_rule(path, *each) for each in enumerate(_list(path, section, "rules")))
-    members = tuple(_member(path, *each) for each in enumerate(_list(path, section, "paths")))
-    return _Redact(rules, members, has_defaults, is_projects)
+    rules = tuple(_rule(path, *numbered) for numbered in enumerate(section.rules))
+    return _Redact(rules, section.paths, section.defaults, is_projects)
 
 
-def _list(path: Path, section: dict[str, Any], key: str) -> list[Any]:
-    found = section.get(key, [])
-    if not isinstance(found, list) or len(found) > RULES_MAX:
-        raise _failure(path, f"redact.{key} is no list of up to {RULES_MAX}")
-    return found
-
-
-def _rule(path: Path, at: int, rule: Any) -> tuple[str, re.Pattern[str]]:
+def _rule(path: Path, number: int, rule: _Rule) -> tuple[str, re.Pattern[str]]:
     from thence.core.values.secret_forms import RULES
 
-    where = f"redact.rules[{at}]"
-    if not isinstance(rule, dict) or rule.keys() != _RULE_KEYS:
-        hint = """write {name = "our-token", pattern = "tok_[0-9a-f]{32}"}"""
-        raise _failure(path, f"{where} does not have a name and a pattern alone", hint)
-    name, pattern = rule["name"], rule["pattern"]
-    if (
-        not isinstance(name, str)
-        or not _NAME.fullmatch(name)
-        or name in {each.name for each in RULES}
-    ):
-        hint = "name it by letters, digits, . _ and -, and not as a built-in rule"
-        raise _failure(path, f"{where}.name is no name of a rule", hint)
-    if not isinstance(pattern, str) or not 0 < len(pattern) <= PATTERN_CHARACTERS_MAX:
-        cause = (
-            f"{where}.pattern, of {name}, is no text of 1 to {PATTERN_CHARACTERS_MAX} characters"
-        )
-        raise _failure(path, cause)
+    where = f"redact.rules[{number}], {rule.name},"
+    if any(rule.name == built_in.name for built_in in RULES):
+        raise _failure(path, f"{where} has the name of a built-in rule", "choose another name")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = re.compile(pattern)
+            pattern = re.compile(rule.pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        cause = f"{where}.pattern, of {name}, does not compile: {error}"
+        cause = f"{where} does not compile: {error}"
         raise _failure(path, cause, "write a regular expression of Python") from None
-    if made.search(""):
-        raise _failure(path, f"{where}.pattern, of {name}, matches an empty text")
-    return name, made
-
-
-def _member(path: Path, at: int, name: Any) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or "" in name.split("."):
-        hint = "write a member's name, or the names of a path joined by dots: card.number"
-        raise _failure(path, f"redact.paths[{at}] is no member's name", hint)
-    return name
+    if pattern.search(""):
+        raise _failure(path, f"{where} matches an empty text")
+    return rule.name, pattern
 
 
 def _failure(path: Path, cause: object, hint: str = "") -> BadSettings:
     return BadSettings(
-        _DOING,
+        "could not use the settings in",
         place=path,
         cause=cause,
         hint=f"{hint or 'correct it'}; until then nothing is appended or brought to a server",

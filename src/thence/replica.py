@@ -462,7 +462,7 @@ class Log:
         """
         return self.answers.find(text)
 
-    def query(self, **asked: "Unpack[PageQuery]") -> "Page":
+    def query(self, **keys: "Unpack[PageQuery]") -> "Page":
         """Returns a page of the events that match a filter, in total order.
 
         type, actor, subject, stream, since, until, turn and where are a filter, as
@@ -470,7 +470,7 @@ class Log:
         `cursor`, the `next_cursor` of the page before; `descending` begins at the end.
         Raises InvalidFilter, InvalidCursor, ReadFailed; warns of a `where` key that no event has.
         """
-        return self.answers.warned(**asked)
+        return self.answers.warned(**keys)
 
     def why(self, event: Cause) -> "Why":
         """Returns the causes of an event, or of what `find` takes; raises what `find` raises.
@@ -488,12 +488,12 @@ class Log:
         """Returns the first events that neither caused an event nor were caused by it."""
         return self.answers.concurrent_with(event, limit)
 
-    def common_cause(self, a: Cause, b: Cause, *more: Cause) -> Event | None:
+    def common_cause(self, a: Cause, b: Cause, *others: Cause) -> Event | None:
         """Returns the latest event that all of these go back to, None if they share none.
 
         An event and its effect have the event in common. Raises EventNotFound.
         """
-        return self.answers.common_cause(a, b, *more)
+        return self.answers.common_cause(a, b, *others)
 
     def verify(self) -> "Verification":
         """Checks every line of the log and changes nothing. Raises ReadFailed."""

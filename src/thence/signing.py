@@ -49,14 +49,14 @@ def is_signed(seal: Seal) -> bool:
 
 def user_folder() -> Path:
     """Returns this user's config folder, which may be missing yet; raises SyncError without one."""
-    found = config_folder()
-    if found is None:
+    folder = config_folder()
+    if folder is None:
         raise SyncError(
             "could not find your config folder",
             cause="neither HOME nor XDG_CONFIG_HOME is set",
             hint="set HOME, then try again",
         )
-    return found
+    return folder
 
 
 def known_key(folder: Path | None = None) -> SigningKey | None:
@@ -87,9 +87,9 @@ def known_key(folder: Path | None = None) -> SigningKey | None:
 
 def own_key(folder: Path | None = None) -> SigningKey:
     """Returns the key in a config folder, made if it is missing; raises SyncError."""
-    found = known_key(folder)
-    if found is not None:
-        return found
+    key = known_key(folder)
+    if key is not None:
+        return key
     path = _key_path(folder)
     draft = path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
@@ -105,10 +105,10 @@ def own_key(folder: Path | None = None) -> SigningKey:
         draft.unlink()
     except OSError as error:
         raise _failure(path, error.strerror or str(error)) from error
-    made = known_key(folder)
-    if made is None:
+    new_key = known_key(folder)
+    if new_key is None:
         raise _failure(path, "it was removed as it was made")
-    return made
+    return new_key
 
 
 def _key_path(folder: Path | None) -> Path:

@@ -53,8 +53,8 @@ class TakenStep(Event):
 
     __slots__ = ("_end",)
 
-    def __init__(self, begun: Event) -> None:
-        super().__init__(begun.line, begun.header, begun.vocabulary)
+    def __init__(self, event: Event) -> None:
+        super().__init__(event.line, event.header, event.vocabulary)
         self._end: Event | ThenceError | None = None
 
     @property
@@ -127,11 +127,11 @@ class Step:
         # looked up here: the thread has not the frames of this task
         outer, causes = current_step(), current_causes()
         step, cancelled = await _in_thread(lambda: self._begin(outer, causes))
-        begun = self._enter(step, sys._getframe(1))
+        taken = self._enter(step, sys._getframe(1))
         if cancelled is not None:
             await self.__aexit__(type(cancelled), cancelled, None)
             raise cancelled
-        return begun
+        return taken
 
     async def __aexit__(
         self, _: object, error: BaseException | None, traceback: TracebackType | None
@@ -196,15 +196,15 @@ class Step:
         words = (subject, actor, stream)
         around = None if causes is None else CauseScope(causes, outer)
         try:
-            begun = log.append_event(
+            event = log.append_event(
                 NewEvent(f"{self._name}.begun", self._payload, *words, begins=True)
             )
         finally:
             if around is not None:
                 around.leave()
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
-        cause = log.handed_on(begun)
-        return OpenStep(log, begun, words, cause, inner, outer, process_id(), monotonic_ns())
+        cause = log.handed_on(event)
+        return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
 
     def _found_log(self, outer: OpenStep | None) -> StepLog:
         log = self._log
@@ -213,11 +213,11 @@ class Step:
                 hint = "pass log=, what thence.open(path) returned, here or to a step around it"
                 raise _refused(self._name, "no log is known here", hint)
             return outer.log
-        found: object = log if isinstance(log, StepLog) or not callable(log) else log()
-        if not isinstance(found, StepLog):
+        log_of_step: object = log if isinstance(log, StepLog) or not callable(log) else log()
+        if not isinstance(log_of_step, StepLog):
             hint = "pass what thence.open(path) returned, or a function that returns it"
-            raise _refused(self._name, f"log={found!r:.80} is no open log", hint)
-        return found
+            raise _refused(self._name, f"log={log_of_step!r:.80} is no open log", hint)
+        return log_of_step
 
     def _enter(self, step: OpenStep, frame: FrameType) -> TakenStep:
         self._step = step
@@ -236,16 +236,16 @@ class Step:
             return None
         word, payload = _outcome(error)
         payload["duration_s"] = (monotonic_ns() - step.begun_ns) // 1_000 / 1_000_000
-        begun = step.begun.event_id
+        begin_id = step.begun.event_id
         try:
-            with because(begun):
+            with because(begin_id):
                 ended = step.log.append_event(
                     NewEvent(
                         f"{self._name}.{word}",
                         payload,
                         *step.words,
-                        caused_by=(begun, *step.inner),
-                        ends=begun,
+                        caused_by=(begin_id, *step.inner),
+                        ends=begin_id,
                     )
                 )
         except ThenceError as failure:
@@ -253,7 +253,7 @@ class Step:
             if error is None:
                 raise
             # the error of the body is raised; the end that could not be logged is reported here
-            warn("step_not_ended", {"event_id": begun, "error": failure})
+            warn("step_not_ended", {"event_id": begin_id, "error": failure})
             return None
         taken._end = ended
         if step.outer is not None and step.outer.log is step.log:

@@ -43,10 +43,10 @@ def _scanner(base: Any) -> Any:
     class BoundedScanner(base):  # type: ignore[misc]
         """The scanner of ruamel.yaml, which counts."""
 
-        def fetch_flow_collection_start(self, *given: Any, **named: Any) -> None:
+        def fetch_flow_collection_start(self, *positional: Any, **named: Any) -> None:
             if len(self.flow_context) >= DEPTH_MAX:
                 raise ScannerError(None, None, _TOO_DEEP, self.reader.get_mark())
-            super().fetch_flow_collection_start(*given, **named)
+            super().fetch_flow_collection_start(*positional, **named)
 
     return BoundedScanner
 

@@ -29,6 +29,8 @@ EXIT_CODES = {
     "InvalidCursor": 2,
     "ExtraMissing": 1,
     "PortTaken": 1,
+    "FileBusy": 1,
+    "ProblemsError": 2,
     "ScenarioError": 2,
     "PlanningError": 2,
     "NotAProject": 4,

@@ -70,7 +70,7 @@ def test_what_has_no_body_of_a_user_can_not_be_taken_back(log):
     ("text", "said"),
     [
         ("[redact\n", "it is no TOML"),
-        ("[redact]\nrule = []\n", "redact.rule is no setting"),
+        ("[redact]\nrule = []\n", "unknown field `rule`"),
         ('[redact]\nrules = [{name = "own", pattern = "("}]\n', "does not compile"),
     ],
 )

@@ -4,10 +4,16 @@ import pytest
 from tests.events import drafted, event_of, stamped
 
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import SENTENCE_CHARACTERS_MAX, short_id
-from thence.core.sentences.wording import shown
+from thence.core.sentences.event_sentences import (
+    SENTENCE_CHARACTERS_MAX,
+    duration,
+    short_id,
+    shown,
+    type_words,
+)
+from thence.core.sentences.notice_sentences import NOTICE_ERROR_TYPES
 from thence.core.values.codec import parse
-from thence.core.values.vocabulary import NOTICE_ERROR_TYPES, PLAIN, SIM, WORK
+from thence.core.values.vocabulary import PLAIN, SIM, WORK
 
 ID = "01KAG0QV3J0000000144SGTKJP"
 GAP = "events that an earlier writer had queued may have been lost when it ended"
@@ -363,3 +369,38 @@ def test_values_are_shown_as_a_reader_would_write_them():
     assert shown({"a": {"b": None}, "c": (1, 2)}) == "a b nothing, c 1, 2"
     assert shown([]) == shown({}) == ""
     assert shown(list("x" * 40)) == ", ".join("x" * 40)[:63] + "…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, "0 ms"),
+        (0.0204, "20.4 ms"),
+        (0.9999, "1 s"),
+        (1.5, "1.5 s"),
+        (59.99, "60 s"),
+        (60, "1 min 0 s"),
+        (3_725, "1 h 2 min"),
+        (86_400 * 400, "400 d 0 h"),
+    ],
+)
+def test_spans_are_told_in_two_units(seconds, told):
+    assert duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("event_type", "kind", "words"),
+    [
+        ("order.placed", "order", "placed"),
+        ("order.placed", "customer", "order placed"),
+        ("order", "order", "order"),
+        ("LLMCallFailed", "", "LLM call failed"),
+        ("TOOL_CALL", "", "tool call"),
+        ("a.b.begun", "", "a b began"),
+        ("cancelled", "", "cancelled"),
+        ("cancelled", "order", "was cancelled"),
+        ("...", "", ""),
+    ],
+)
+def test_type_is_written_as_words(event_type, kind, words):
+    assert type_words(event_type, kind) == words

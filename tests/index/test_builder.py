@@ -9,6 +9,8 @@ from tests.events import drafted, line_of, stamped
 from tests.index.logs import add, fits, index_of, rotate, told
 from tests.tiers import examples
 
+from thence.index.tables.builder import RECENT_EVENTS
+
 IDS = [f"{number:026}" for number in range(12)]
 NODES = [digit * 12 for digit in "12a"]
 ODD_TEXTS = ["", "x", "a\x00b", "\U0010ffff", "\ufeff", "Zoë"]
@@ -76,17 +78,7 @@ def test_batches_of_any_lines_in_any_order_give_what_reading_the_log_gives(
             assert told(index) == followed
 
 
-def test_late_events_that_fill_the_gap_between_two_are_given_room(tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    add(folder, [line_of(lamport_clock=1), line_of(lamport_clock=1000)])
-    with index_of(folder) as index:
-        for clock in range(60, 1, -1):
-            add(folder, [line_of(lamport_clock=clock)])
-            index.refresh()
-        fits(index, folder)
-
-
-def test_more_late_events_than_a_gap_holds_come_at_once(tmp_path: Path) -> None:
+def test_many_late_events_come_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     ends = [line_of(event_id=IDS[0], lamport_clock=1), line_of(lamport_clock=9_000, causes=IDS[:1])]
     add(folder, ends)
@@ -96,7 +88,7 @@ def test_more_late_events_than_a_gap_holds_come_at_once(tmp_path: Path) -> None:
         fits(index, folder)
 
 
-def test_lines_with_and_without_clocks_keep_their_order_when_places_run_out(tmp_path: Path) -> None:
+def test_lines_with_and_without_clocks_keep_their_order(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     line = b'{"event_id":"%s%04d","event_type":"x","node_id":"n","lamport_clock":%d}\n'
     with index_of(folder) as index:
@@ -146,3 +138,25 @@ def test_the_first_thousand_bad_lines_are_kept_and_all_are_counted(tmp_path: Pat
         assert index.answer(lambda db: db.execute(counted).fetchone()) == (1_000, 1_401)
         index.rebuild()
         assert index.answer(lambda db: db.execute(counted).fetchone()) == (1_000, 1_401)
+
+
+def test_causes_are_found_however_long_before_they_were_read(tmp_path: Path) -> None:
+    events = 3 * RECENT_EVENTS
+    distances = (1, RECENT_EVENTS - 1, 3 * RECENT_EVENTS // 2, 5 * RECENT_EVENTS // 2)
+    ids = [f"{number:026}" for number in range(events)]
+    named = [[ids[at - back] for back in distances if back <= at] for at in range(events)]
+    add(
+        tmp_path,
+        (
+            stamped(drafted(event_id, "noted", {}, causes), at, at)
+            for at, (event_id, causes) in enumerate(zip(ids, named, strict=True), 1)
+        ),
+    )
+    with index_of(tmp_path) as index:
+        index.refresh()
+        links = index.answer(lambda db: db.execute("SELECT child, parent FROM causes").fetchall())
+        waiting = index.answer(lambda db: db.execute("SELECT count(*) FROM waiting").fetchone())
+    expected = {(at, at - back) for at in range(events + 1) for back in distances if at > back}
+    assert set(links) == expected
+    assert len(links) == len(expected)
+    assert waiting == (0,)

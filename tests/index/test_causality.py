@@ -20,7 +20,7 @@ from thence.core.query.lookup import named
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 from thence.index.file import lookup
-from thence.index.file.lookup import events_at, place_of
+from thence.index.file.lookup import arrival_of, events_at
 from thence.index.graph import causality, links
 from thence.log.read.reader import events as read
 from thence.log.storage.disk import OS_DISK
@@ -41,8 +41,8 @@ def cone(index, event_id, direction, depth=None, limit=order.CONE_EVENTS_MAX):
     """Return the causes or effects that a walk finds, as `order.upstream` returns them."""
 
     def work(connection):
-        place = place_of(index, connection, event_id)
-        distances, is_cut = links.cone(connection, place, direction, depth, limit)
+        arrival = arrival_of(index, connection, event_id)
+        distances, is_cut = links.cone(connection, arrival, direction, depth, limit)
         found = events_at(index, connection, distances)
         return tuple(zip(found, distances.values(), strict=True)), is_cut
 
@@ -53,8 +53,8 @@ def chain(index, event_id, limit=order.CHAIN_EVENTS_MAX):
     """Return the chain of causes that a walk finds, as `order.chain` returns it."""
 
     def work(connection):
-        place = place_of(index, connection, event_id)
-        found = links.chain(connection, place, order.MILESTONE, limit)
+        arrival = arrival_of(index, connection, event_id)
+        found = links.chain(connection, arrival, order.MILESTONE, limit)
         return tuple(events_at(index, connection, found))
 
     return index.answer(work)

@@ -259,7 +259,7 @@ def test_a_line_that_is_not_where_it_was_is_looked_for_anew(log: Log) -> None:
     """The segment changes between the look at it and the reading of its lines."""
     for number in range(3):
         log.append("a", {"n": number})
-    find = "SELECT segment, offset, length, event_id FROM events ORDER BY place"
+    find = "SELECT segment, offset, length, event_id FROM events ORDER BY lamport"
     asked = 0
     with index_of(log.folder) as index:
 
@@ -279,7 +279,7 @@ def test_lines_come_without_being_decoded_and_are_checked(log: Log) -> None:
     for number in range(3):
         log.append("a", {"n": number})
     add(log.folder, [b'{"event_id":"x","event_type":"y"}\n'])
-    find = "SELECT segment, offset, length, event_id FROM events ORDER BY place"
+    find = "SELECT segment, offset, length, event_id FROM events ORDER BY lamport"
     with index_of(log.folder) as index:
         assert index.answer(lambda db: index.lines(db, db.execute(find))) == written(log)
         with index.reading() as connection:

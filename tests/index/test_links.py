@@ -1,4 +1,4 @@
-"""Links read ahead are those that asking for each place gives."""
+"""Links read ahead are those that asking for each arrival gives."""
 
 import random
 import sqlite3
@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from thence.index.graph.links import ENDS, Direction, Prefetch, cone, neighbours
-from thence.index.tables.places import STRIDE, statements
+from thence.index.tables.rows import statements
 
 LENGTH = 5_000
 
@@ -25,7 +25,7 @@ def links() -> Iterator[sqlite3.Connection]:
 
 def name(connection: sqlite3.Connection, pairs: list[tuple[int, int]]) -> None:
     """Notes causes by the numbers of child and parent."""
-    rows = [(child * STRIDE, parent * STRIDE) for child, parent in pairs]
+    rows = [(child, parent) for child, parent in pairs]
     connection.executemany("INSERT OR IGNORE INTO causes VALUES (?, ?)", rows)
 
 
@@ -37,7 +37,7 @@ def asked(connection: sqlite3.Connection) -> list[str]:
 
 
 @pytest.mark.parametrize("direction", list(ENDS))
-def test_links_of_places_near_and_far_are_those_asked_for_one_by_one(links, direction: Direction):
+def test_links_of_arrivals_near_and_far_are_those_asked_for_one_by_one(links, direction: Direction):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -49,8 +49,8 @@ def test_links_of_places_near_and_far_are_those_asked_for_one_by_one(links, dire
     prefetch = Prefetch(links, direction)
     at = 1 if direction == "downstream" else 2_000
     for _ in range(3_000):
-        places = sorted({max(at + chance.randint(-2, 2), 1) * STRIDE for _ in range(3)})
-        assert set(prefetch.neighbours(places)) == neighbours(links, places, direction)
+        arrivals = sorted({max(at + chance.randint(-2, 2), 1) for _ in range(3)})
+        assert set(prefetch.neighbours(arrivals)) == neighbours(links, arrivals, direction)
         at += 1 if direction == "downstream" else -1
         if not 0 < at < 2_000 or chance.random() < 0.05:
             at = chance.randint(1, 2_000)
@@ -60,7 +60,7 @@ def test_links_of_places_near_and_far_are_those_asked_for_one_by_one(links, dire
 def test_long_line_of_causes_takes_few_questions(links, direction: Direction, start: int):
     name(links, [(at, at - 1) for at in range(2, LENGTH + 1)])
     told = asked(links)
-    found, is_cut = cone(links, start * STRIDE, direction, None, LENGTH)
+    found, is_cut = cone(links, start, direction, None, LENGTH)
     assert (len(found), max(found.values()), is_cut) == (LENGTH - 1, LENGTH - 1, False)
     assert len(told) < 20
 
@@ -70,10 +70,10 @@ def test_line_that_leaps_is_read_little_ahead(links):
     stays = [(at, at - 1) for at in range(2, 20 * leap) if at % leap]
     name(links, stays + [(at * leap, at * leap - leap) for at in range(2, 20)])
     told = asked(links)
-    found, _ = cone(links, 19 * leap * STRIDE, "upstream", 18, LENGTH)
-    assert [place // STRIDE for place in found] == [at * leap for at in range(18, 0, -1)]
+    found, _ = cone(links, 19 * leap, "upstream", 18, LENGTH)
+    assert [*found] == [at * leap for at in range(18, 0, -1)]
     widths = [
-        (int(last) - int(first)) // STRIDE + 1
+        int(last) - int(first) + 1
         for first, last in (text.split(" BETWEEN ")[1].split()[:3:2] for text in told)
     ]
     assert len(widths) == 18

@@ -2,13 +2,14 @@
 
 import pytest
 import structlog
-from tests.sim.toys import Adder, Doer, add, always, causes, config, played
+from tests.sim import ring
+from tests.sim.toys import Adder, Doer, add, always, at_turn, causes, config, killed, played, told
 
 from thence.errors import ThenceError
+from thence.sim import VerbosityLevel, replay, resume
 from thence.sim.agents import Action, BaseValidator, Verdict
 from thence.sim.engine import BaseEngine
-
-pytestmark = pytest.mark.promise("O6")
+from thence.sim.recorded import RecordedRun
 
 
 def watching(name, of):
@@ -16,6 +17,7 @@ def watching(name, of):
     return Doer(name, lambda seen: add() if seen.agent(of)["x"] > 1 else None)
 
 
+@pytest.mark.promise("O6")
 def test_decision_names_its_turn_and_what_the_agent_read():
     ada = Doer("ada", always(add()))
     ben = watching("ben", of="ada")
@@ -24,12 +26,14 @@ def test_decision_names_its_turn_and_what_the_agent_read():
     assert causes(events, "3.decide.ada.0") == {"3.turn_start.-.0"}
 
 
+@pytest.mark.promise("O6")
 def test_decision_on_what_never_changed_names_the_start():
     ben = Doer("ben", lambda seen: add() if seen["x"] == 0 else None)
     events, _ = played(config(turns=1), [ben])
     assert causes(events, "1.decide.ben.0") == {"1.turn_start.-.0", "0.start.-.0"}
 
 
+@pytest.mark.promise("O6")
 def test_action_names_its_decision_and_what_the_validator_read():
     class Careful(BaseValidator):
         def validate_action(self, action, state):
@@ -39,11 +43,13 @@ def test_action_names_its_decision_and_what_the_validator_read():
     assert causes(events, "2.act.ada.0") == {"2.decide.ada.0", "1.apply0.ada.agent/ada/x"}
 
 
+@pytest.mark.promise("O6")
 def test_state_names_its_action_and_what_its_call_read():
     events, _ = played(config(turns=2), [Doer("ada", always(add()))])
     assert causes(events, "2.apply0.ada.agent/ada/x") == {"2.act.ada.0", "1.apply0.ada.agent/ada/x"}
 
 
+@pytest.mark.promise("O6")
 def test_rule_names_what_it_read_and_not_what_another_rule_read():
     class Two(Adder):
         def apply_engine_rules(self, view):
@@ -61,6 +67,7 @@ def test_rule_names_what_it_read_and_not_what_another_rule_read():
     assert causes(events, "1.copy.-.global/copy") == {"1.apply0.ben.agent/ben/x"}
 
 
+@pytest.mark.promise("O6")
 def test_state_names_whose_old_value_it_tells():
     class Overwriting(BaseEngine):
         def apply_engine_rules(self, view):
@@ -72,6 +79,7 @@ def test_state_names_whose_old_value_it_tells():
     assert causes(events, "2.clock.-.global/sum") == {"1.clock.-.global/sum"}
 
 
+@pytest.mark.promise("O6")
 def test_rule_that_leaves_a_value_as_it_is_lends_its_causes():
     class Capped(Adder):
         def apply_engine_rules(self, view):
@@ -84,6 +92,7 @@ def test_rule_that_leaves_a_value_as_it_is_lends_its_causes():
     assert causes(events, "4.decide.ben.0") == {"4.turn_start.-.0", "3.apply0.ada.agent/ada/x"}
 
 
+@pytest.mark.promise("O6")
 def test_rule_that_may_write_lends_its_causes_when_it_does_not():
     class Alarm(Adder):
         def apply_engine_rules(self, view):
@@ -96,6 +105,7 @@ def test_rule_that_may_write_lends_its_causes_when_it_does_not():
     assert causes(events, "2.decide.ben.0") == {"2.turn_start.-.0", "1.apply0.ada.agent/ada/x"}
 
 
+@pytest.mark.promise("O6")
 def test_silent_agent_leaves_behind_why_it_was_silent():
     ada = Doer("ada", always(add()))
     ben = Doer("ben", lambda seen: None if seen.agent("ada")["x"] else add())
@@ -126,6 +136,7 @@ def effects(events, step):
 
 
 @pytest.mark.promise("O6")
+@pytest.mark.promise("O6")
 def test_refused_agent_leaves_behind_what_it_and_the_validator_read():
     class Summing(Adder):
         def apply_engine_rules(self, view):
@@ -145,6 +156,7 @@ def test_refused_agent_leaves_behind_what_it_and_the_validator_read():
 
 
 @pytest.mark.promise("O6")
+@pytest.mark.promise("O6")
 @pytest.mark.parametrize("remembers", [True, False])
 def test_refused_decision_has_no_effect_but_its_rejection(remembers):
     ben = Doer("ben", always(add()), remembers=remembers)
@@ -154,6 +166,7 @@ def test_refused_decision_has_no_effect_but_its_rejection(remembers):
     assert effects(events, "1.decide.cleo.0") > {"1.act.cleo.0", "1.apply0.cleo.agent/cleo/x"}
 
 
+@pytest.mark.promise("O6")
 @pytest.mark.promise("O6")
 def test_refused_decision_causes_what_came_of_asking_again():
     class Small(BaseValidator):
@@ -174,6 +187,7 @@ def test_refused_decision_causes_what_came_of_asking_again():
     }
 
 
+@pytest.mark.promise("O6")
 @pytest.mark.promise("O5")
 def test_retry_names_the_rejection_and_its_decision_names_the_retry():
     class Small(BaseValidator):
@@ -193,6 +207,7 @@ def test_retry_names_the_rejection_and_its_decision_names_the_retry():
     assert simulation.history[-1].agent("ada")["x"] == 1
 
 
+@pytest.mark.promise("O6")
 def test_agent_that_remembers_names_its_earlier_decision():
     memory = []
 
@@ -206,6 +221,7 @@ def test_agent_that_remembers_names_its_earlier_decision():
     assert "1.decide.ada.0" in causes(events, "2.decide.ada.0")
 
 
+@pytest.mark.promise("O6")
 def test_change_outside_a_view_is_put_down_to_all_actions_with_a_warning():
     class Rough(BaseEngine):
         def apply_actions(self, state, actions, writes):
@@ -219,6 +235,7 @@ def test_change_outside_a_view_is_put_down_to_all_actions_with_a_warning():
     assert [record["event"] for record in told] == ["state_changed_outside_view"]
 
 
+@pytest.mark.promise("O6")
 def test_turn_that_depends_on_a_value_names_it():
     given = config(
         turns=9,
@@ -234,11 +251,13 @@ def test_turn_that_depends_on_a_value_names_it():
     assert causes(events, "2.end.-.0") == {"2.turn_end.-.0", "2.apply0.ada.agent/ada/x"}
 
 
+@pytest.mark.promise("O6")
 def test_only_the_start_has_no_cause():
     events, _ = played(config(turns=3), [Doer("ada", always(add()))])
     assert [step for step, event in events.items() if not event.caused_by] == ["0.start.-.0"]
 
 
+@pytest.mark.promise("O6")
 def test_action_that_the_engine_made_itself_is_put_down_to_all_of_the_turn():
     class Inventive(Adder):
         def apply_actions(self, state, actions, writes):
@@ -250,6 +269,7 @@ def test_action_that_the_engine_made_itself_is_put_down_to_all_of_the_turn():
     assert causes(events, "1.apply.-.global/sum") == {"1.act.ada.0", "1.act.ben.0"}
 
 
+@pytest.mark.promise("O6")
 def test_engine_that_returns_something_else_is_told_what_to_return():
     class Wrong(BaseEngine):
         def apply_actions(self, state, actions, writes):
@@ -259,6 +279,7 @@ def test_engine_that_returns_something_else_is_told_what_to_return():
         played(config(turns=1), [], Wrong())
 
 
+@pytest.mark.promise("O6")
 @pytest.mark.parametrize("reach", [[("agent/dov", "x")], ["dov"], ("dov", "cleo"), "dov"])
 def test_silent_agent_leaves_why_on_all_that_its_action_might_have_changed(reach):
     class Reaching(Adder):
@@ -276,6 +297,7 @@ def test_silent_agent_leaves_why_on_all_that_its_action_might_have_changed(reach
     assert "1.rules.-.global/sum" in causes(events, "3.decide.dov.0")
 
 
+@pytest.mark.promise("O6")
 def test_reach_that_names_nobody_is_refused():
     class Reaching(Adder):
         def reach(self, agent):
@@ -285,6 +307,7 @@ def test_reach_that_names_nobody_is_refused():
         played(config(), [Doer("ada", always(add())), Doer("ben", always(add()))], Reaching())
 
 
+@pytest.mark.promise("O6")
 def test_silence_is_a_cause_of_what_others_do_in_the_same_turn():
     cleo = Doer("cleo", lambda seen: None if seen.world["sum"] else add())
     dov = Doer("dov", always(add()))
@@ -299,6 +322,7 @@ def test_silence_is_a_cause_of_what_others_do_in_the_same_turn():
     assert "2.decide.cleo.0" not in events
 
 
+@pytest.mark.promise("O6")
 def test_state_that_an_engine_reads_for_all_actions_is_a_cause_of_all_changes():
     class Weather(Adder):
         def apply_actions(self, state, actions, writes):
@@ -310,3 +334,65 @@ def test_state_that_an_engine_reads_for_all_actions_is_a_cause_of_all_changes():
     agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
     events, _ = played(config(turns=2), agents, Weather())
     assert "1.apply0.ben.agent/ben/x" in causes(events, "2.apply0.ada.agent/ada/x")
+
+
+LINES_MAX = 700  # 7,846 where each wide provenance had notices of its own
+# median and 95th percentile of a STATE's causes then
+CONES_THEN = {False: (32, 539), True: (37.5, 562)}
+WIDER_MAX = 1.2
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["own", "reach"])
+def of_actions(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("ring")
+    return request.param, ring.orchestrator(root, "ACTION", request.param).run()
+
+
+@pytest.mark.promise("O11")
+def test_run_of_people_who_read_their_neighbours_writes_few_notices(of_actions):
+    _, result = of_actions
+    assert result.status == "completed"
+    assert result.events <= LINES_MAX
+
+
+@pytest.mark.promise("O11")
+def test_its_replay_is_the_same(of_actions):
+    reaches, result = of_actions
+    again = replay(result.output_dir, **ring.components(reaches))
+    assert (again.step, again.turns) == ("", ring.TURNS)
+
+
+@pytest.mark.promise("O11")
+@pytest.mark.parametrize("level", [level.name for level in VerbosityLevel])
+def test_replay_is_the_same_at_every_verbosity(tmp_path, level):
+    result = ring.orchestrator(tmp_path, level, reaches=True).run()
+    again = replay(result.output_dir, **ring.components(reaches=True))
+    assert (again.step, again.turns) == ("", ring.TURNS)
+
+
+@pytest.mark.promise("O11")
+@pytest.mark.parametrize("turn", [1, 4, 5, 6, 13, 20, 31, 39])
+def test_run_that_was_killed_goes_on_to_the_same_state_and_hash(tmp_path, of_actions, turn):
+    reaches, whole = of_actions
+    settings = {"run_id": "killed", "on_turn": at_turn(turn)}
+    killed(lambda: ring.orchestrator(tmp_path, "ACTION", reaches, **settings).run())
+    result = resume(tmp_path / "killed", **ring.components(reaches)).run()
+    assert result.final_state == whole.final_state
+    assert told(tmp_path / "killed") == told(whole.output_dir)
+    hashes = {
+        replay(folder, **ring.components(reaches)).sha256
+        for folder in (whole.output_dir, result.output_dir)
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.promise("O11")
+@pytest.mark.promise("O6")
+@pytest.mark.parametrize("reaches", [False, True], ids=["own", "reach"])
+def test_cones_stay_narrow(tmp_path, reaches):
+    result = ring.orchestrator(tmp_path, "STATE", reaches).run()
+    with RecordedRun(result.output_dir) as run:
+        sizes = ring.cone_sizes(list(run.log.read()))
+    now = sizes[len(sizes) // 2], sizes[len(sizes) * 95 // 100]
+    for size, then in zip(now, CONES_THEN[reaches], strict=True):
+        assert size <= WIDER_MAX * then

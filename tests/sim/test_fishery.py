@@ -8,8 +8,8 @@ import pytest
 from tests.sim.truth import Run
 
 from thence.sim.components.fishery import FishingGround
-from thence.sim.config import SimulationConfig
 from thence.sim.run_components import make_components
+from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation
 
 QUOTA = 11.0

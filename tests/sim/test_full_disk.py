@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.sim.test_again import killed
-from tests.sim.toys import SCENARIO, Adder, Doer, add, config, lines
+from tests.sim.toys import SCENARIO, Adder, Doer, add, config, killed, lines
 from tests.sim.written import action, notices
 
 import thence

@@ -1,12 +1,14 @@
 """A scenario is read whole, or every problem of it is told with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
-from tests.sim.toys import SCENARIO
+from tests.sim.toys import SCENARIO, Doer, config, played
 
 from thence.errors import ScenarioError
-from thence.sim.config import SimulationConfig
+from thence.sim import SimulationConfig, SimulationOrchestrator, replay
+from thence.sim.component_classes import component_class
 
 GOOD = """\
 simulation:
@@ -306,6 +308,12 @@ def test_missing_file_is_told_with_the_nearest_shipped_scenario():
     assert caught.value.problems[0]["hint"] == f"the nearest shipped scenario is {SCENARIO}"
 
 
+def test_missing_file_like_none_is_told_with_all_shipped_scenarios():
+    with pytest.raises(ScenarioError, match="there is no such file") as caught:
+        SimulationConfig.from_file("nope")
+    assert caught.value.problems[0]["hint"] == "shipped: fishery, spatial_trade_network"
+
+
 def test_folder_is_no_scenario(tmp_path):
     with pytest.raises(ScenarioError, match="this is a folder"):
         SimulationConfig.from_file(tmp_path)
@@ -326,3 +334,47 @@ def test_anchors_and_other_yaml_are_plain_values(tmp_path):
     read = SimulationConfig.from_file(path)
     assert (read.simulation.seed, read.agents[0].name) == (16, "small")
     assert type(read.given["simulation"]["name"]) is str
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scenario.md"
+
+
+def blocks(language):
+    text = PAGE.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_example_of_the_page_runs(tmp_path):
+    (scenario,) = blocks("yaml")
+    agents, *_ = blocks("python")
+    (tmp_path / "agents.py").write_text(agents)
+    path = tmp_path / "market.yaml"
+    path.write_text(scenario)
+    read = SimulationConfig.from_file(path)
+    assert [agent.name for agent in read.agents] == ["ada-1", "ada-2", "ada-3"]
+    result = SimulationOrchestrator(path, output_root=tmp_path / "out").run()
+    assert (result.status, result.turns, result.error) == ("completed", 40, None)
+
+
+def test_engine_of_the_page_pauses_an_agent(tmp_path):
+    (tmp_path / "mine.py").write_text(blocks("python")[1])
+    decided = []
+    given = config(turns=6, agent_vars=[{"name": "tired", "type": "int", "default": 6}])
+    mine = component_class("engines", "./mine.py:Mine", tmp_path)
+    played(given, [Doer("ada", lambda seen: decided.append(seen.turn))], mine())
+    assert decided == [1, 4, 5, 6]
+
+
+@pytest.mark.promise("O11")
+def test_agent_of_the_page_that_asks_is_replayed_without_asking(tmp_path):
+    (tmp_path / "mine.py").write_text(blocks("python")[2])
+    asking = component_class("agents", "./mine.py:Asking", tmp_path)
+    given = config(turns=3, agent_vars=[{"name": "money", "type": "int"}])
+    made = SimulationOrchestrator(
+        given, agents=[asking("ada")], output_root=tmp_path / "out", checkpoint_interval=1
+    )
+    folder = made.run().output_dir
+    assert len((folder / "outcomes.jsonl").read_bytes().splitlines()) == 3
+    assert len(list((folder / "checkpoints").glob("turn-*.json"))) == 2
+    again = replay(folder, agents=[asking("ada")])
+    assert (again.turns, again.step) == (3, "")

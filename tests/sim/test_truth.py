@@ -1,22 +1,26 @@
 """Causes are true: what is no cause changes nothing, what is named as one mostly does."""
 
+import asyncio
 import os
 import random
 
 import pytest
+from tests.sim.toys import Doer, add, config
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
 from thence.core.values.codec import CAUSES_MAX
-from thence.sim.config import SimulationConfig
+from thence.sim.agents import Action, BaseValidator, Verdict
+from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
+from thence.sim.run_components import Components
+from thence.sim.scenario import SimulationConfig
+from thence.sim.simulation import Simulation, one_by_one
 
 RUNS = 4
 SAMPLES = 200
 SHARE_MIN = 0.80
 CAUSES_MEDIAN_MAX = 4
 LOWER_SAMPLES = 40
-
-pytestmark = [pytest.mark.promise("O6"), pytest.mark.xdist_group("truth")]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +39,8 @@ def runs(request: pytest.FixtureRequest, seed: int) -> list[Run]:
     return [Run(config, rng.getrandbits(32)) for _ in range(RUNS)]
 
 
+@pytest.mark.promise("O6")
+@pytest.mark.xdist_group("truth")
 def test_what_is_no_cause_of_an_effect_never_changes_it(runs, seed):
     rng = random.Random(f"outside {seed}")
     wrong = [each for run in runs for each in sampled_outsiders(run, rng, SAMPLES // RUNS)]
@@ -42,6 +48,8 @@ def test_what_is_no_cause_of_an_effect_never_changes_it(runs, seed):
     assert not wrong, f"THENCE_TEST_SEED={seed}: " + "; ".join(told)
 
 
+@pytest.mark.promise("O6")
+@pytest.mark.xdist_group("truth")
 def test_most_direct_causes_change_their_effect_when_altered(runs, seed, record_property):
     rng = random.Random(f"direct {seed}")
     idle = [each for run in runs for each in sampled_causes(run, rng, SAMPLES // RUNS)]
@@ -51,10 +59,14 @@ def test_most_direct_causes_change_their_effect_when_altered(runs, seed, record_
     assert share >= SHARE_MIN, f"THENCE_TEST_SEED={seed}: {share:.1%}"
 
 
+@pytest.mark.promise("O6")
+@pytest.mark.xdist_group("truth")
 def test_median_event_names_few_causes(runs):
     assert max(causes_named(run) for run in runs) <= CAUSES_MEDIAN_MAX
 
 
+@pytest.mark.promise("O6")
+@pytest.mark.xdist_group("truth")
 @pytest.mark.parametrize("verbosity", ["ACTION", "DECISION"])
 @pytest.mark.parametrize("scenario", SHIPPED)
 def test_causes_are_as_true_and_as_few_where_no_state_is_written(scenario, verbosity, seed):
@@ -69,6 +81,8 @@ def test_causes_are_as_true_and_as_few_where_no_state_is_written(scenario, verbo
     assert max(len(event.caused_by) for event in run.events) <= CAUSES_MAX
 
 
+@pytest.mark.promise("O6")
+@pytest.mark.xdist_group("truth")
 def test_samples_are_not_vacuous(runs):
     for run in runs:
         effect = run.events[-2]
@@ -76,3 +90,174 @@ def test_samples_are_not_vacuous(runs):
         assert outside > 100, "the cone of an effect is not simply all that went before"
         assert inside > 1
         assert len(run.direct_pairs) > len(run.events) / 2
+
+
+AGENTS = ("ada", "ben", "cleo")
+WORLD = ("a", "b", "c", "d")
+OWN = ("x", "y")
+TURNS = 6
+TOP = 9
+WORLD_SAMPLES = 40
+
+
+class Habit:
+    """A fixed way to walk through variables: which are read depends on what was read."""
+
+    def __init__(self, rng, own=None):
+        self.own = own
+        subjects = [("global", name) for name in WORLD]
+        subjects += [(f"agent/{agent}", name) for agent in AGENTS for name in OWN]
+        self.steps = [(rng.choice(subjects), rng.randint(2, 3)) for _ in range(4)]
+        self.start = rng.randint(0, TOP)
+
+    def value(self, view):
+        """Returns a number made of what it read; about half of the variables are skipped."""
+        total = self.start
+        for (scope, name), divisor in self.steps:
+            if total % divisor:
+                total += view.get(scope, name) + 1
+            else:
+                total += 1
+        return total % (TOP + 1)
+
+
+def agent_of(name, rng):
+    habit, kind = Habit(rng), rng.choice(["plain", "several", "remembers"])
+    memory = [0]
+
+    def answer(seen):
+        value = habit.value(seen)
+        if kind == "remembers":
+            value, memory[0] = (value + memory[0]) % (TOP + 1), value
+        if seen.rejections:
+            value += 1 + seen.rejections[-1].verdict.facts["read"]
+        if value % 3 == 0:
+            return None
+        if kind == "several" and value % 2:
+            return [add(value), Action("skip", {"amount": value})]
+        return add(value)
+
+    return Doer(name, answer, remembers=kind == "remembers")
+
+
+class RandomValidator(BaseValidator):
+    def __init__(self, rng):
+        super().__init__()
+        self.habit = Habit(rng)
+
+    def validate_action(self, action, state):
+        read = self.habit.value(state)
+        return Verdict((read + action.payload["amount"]) % 3 != 0, "unlucky", {"read": read})
+
+
+class RandomEngine(BaseEngine):
+    """Rules write on conditions, and say what they may change; actions change own variables."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.acting = {name: Habit(rng) for name in AGENTS}
+        self.rules = [
+            (f"rule{number}", Habit(rng), rng.sample(WORLD, 2), rng.randint(2, 4))
+            for number in range(4)
+        ]
+        self.ending = Habit(rng) if rng.random() < 0.3 else None
+
+    def apply_action(self, view, action):
+        own, value = view.agent(action.agent_id), self.acting[action.agent_id].value(view)
+        if value % 2:
+            own["x"] = (value + action.payload["amount"]) % (TOP + 1)
+        if action.action_type == "add" and value % 3:
+            own["y"] = value
+
+    def apply_engine_rules(self, view):
+        for name, habit, (first, second), divisor in self.rules:
+            with view.rule(name, may_change=[("global", first), ("global", second)]):
+                value = habit.value(view)
+                if value % divisor:
+                    view.world[first] = value
+                    if value % 2:
+                        view.world[second] = (value + view.world[second]) % (TOP + 1)
+
+    def check_termination(self, state):
+        return "ended" if self.ending and self.ending.value(state) == state.turn else None
+
+
+def played(seed, alter=None, verbosity=VerbosityLevel.DETAIL):
+    rng = random.Random(f"world {seed}")
+    number = {"type": "int", "min": 0, "max": TOP}
+    given = config(
+        turns=TURNS,
+        global_vars=[{"name": name, **number} for name in WORLD],
+        agent_vars=[{"name": name, **number} for name in OWN],
+        validator={"retries": rng.randint(0, 2)},
+    )
+    agents = tuple(agent_of(name, rng) for name in AGENTS)
+    events = []
+    parts = Components(agents, RandomEngine(rng), RandomValidator(rng))
+    asyncio.run(
+        Simulation(given, parts, one_by_one(events.append), alter=alter, verbosity=verbosity).run()
+    )
+    return events
+
+
+def cone(events, effect):
+    by_id = {event.event_id: event for event in events}
+    found, open_ends = set(), list(effect.caused_by)
+    while open_ends:
+        event_id = open_ends.pop()
+        if event_id not in found:
+            found.add(event_id)
+            open_ends += by_id[event_id].caused_by
+    return found
+
+
+def wrong_causes(seed, verbosity):
+    """Alters events of one world; returns what changed without having them as causes."""
+    rng = random.Random(f"samples {seed}")
+    events = played(seed, verbosity=verbosity)
+    alterable = [each for each in events if each.event_type in ("STATE", "DECISION", "ACTION")]
+    wrong = []
+    for event in rng.sample(alterable, min(WORLD_SAMPLES, len(alterable))):
+        is_state = event.event_type == "STATE"
+        value = (
+            rng.choice([v for v in range(TOP + 1) if v != event.new_value]) if is_state else None
+        )
+        altered = {each.step: each.details for each in played(seed, {event.step: value}, verbosity)}
+        for effect in events:
+            is_changed = effect is not event and altered.get(effect.step) != effect.details
+            if effect.step and is_changed and event.event_id not in cone(events, effect):
+                wrong.append((event.step, value, effect.step))
+    return wrong
+
+
+@pytest.mark.promise("O6")
+@pytest.mark.parametrize("verbosity", ["DETAIL", "STATE", "ACTION", "DECISION"])
+def test_nothing_changes_without_a_cause_in_any_world(verbosity):
+    first = random.SystemRandom().getrandbits(32)
+    for seed in range(first, first + 15):
+        wrong = wrong_causes(seed, VerbosityLevel[verbosity])
+        assert not wrong, f"world {seed}: altered event, value, changed event: {wrong[:5]}"
+
+
+@pytest.mark.promise("O6")
+def test_refused_decision_is_named_by_its_rejection_alone_in_any_world():
+    first = random.SystemRandom().getrandbits(32)
+    for seed in range(first, first + 40):
+        events = played(seed)
+        kinds = {each.event_id: getattr(each, "error_type", "") for each in events}
+        rejections = [each for each in events if kinds[each.event_id] == "action_rejected"]
+        rejected, refused = ({r.event_id for r in rejections}, {r.caused_by[0] for r in rejections})
+        for event in events:
+            if refused.intersection(event.caused_by):
+                assert kinds[event.event_id] == "action_rejected", f"world {seed}: {event.step}"
+            if rejected.intersection(event.caused_by):
+                assert kinds[event.event_id] == "action_retried", f"world {seed}: {event.step}"
+
+
+@pytest.mark.promise("O6")
+def test_worlds_are_lively():
+    kinds = [each.event_type for seed in range(20) for each in played(seed)]
+    steps = [each.step for seed in range(20) for each in played(seed)]
+    assert min(kinds.count(kind) for kind in ("STATE", "DECISION", "ACTION", "SYSTEM")) > 100
+    assert any(".decide2." in step for step in steps)
+    assert any(step.endswith("end.-.0") and not step.startswith(f"{TURNS}.") for step in steps)

@@ -2,26 +2,41 @@
 
 import asyncio
 import json
+import multiprocessing
+import random
+from itertools import pairwise
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.test_payload import wild_values
 from tests.disks import CountingDisk, GatedDisk
+from tests.events import stamped
+from tests.log.faults import WAIT_S
+from tests.log.hands import ended_well, forked, in_threads
 from tests.sim.written import action, lines, notices, numbers
 
 import thence
+from thence.core.event import Event as StoredEvent
+from thence.core.values.codec import CAUSES_MAX, parse
+from thence.core.values.vocabulary import SIM
 from thence.errors import VocabularyMismatch, WriterClosed
 from thence.sim import (
     Event,
     EventWriter,
     VerbosityLevel,
     WriteMode,
+    create_action_event,
     create_decision_event,
     create_milestone_event,
     create_state_event,
     create_system_event,
 )
+from thence.sim.writer import CauseForwarding, draft_of
 
 
 @pytest.mark.promise("W1")
@@ -44,10 +59,10 @@ def test_it_shows_what_it_was_given(tmp_path: Path) -> None:
     with EventWriter(tmp_path, "run") as writer:
         assert writer.output_dir == tmp_path
         assert (writer.max_queue_size, writer.max_file_size) == (10_000, 500 * 1024 * 1024)
-    given = (VerbosityLevel.STATE, 7, 4096)
-    with EventWriter(str(tmp_path), "run", *given) as writer:
+    settings = (VerbosityLevel.STATE, 7, 4096)
+    with EventWriter(str(tmp_path), "run", *settings) as writer:
         assert writer.output_dir == tmp_path
-        assert (writer.verbosity, writer.max_queue_size, writer.max_file_size) == given
+        assert (writer.verbosity, writer.max_queue_size, writer.max_file_size) == settings
 
 
 @pytest.mark.promise("W1", "E4")
@@ -55,16 +70,16 @@ def test_it_shows_what_it_was_given(tmp_path: Path) -> None:
 def test_verbosity_is_a_level_or_its_name_in_any_case(
     tmp_path: Path, level: VerbosityLevel
 ) -> None:
-    for given in (level, level.name, level.name.lower(), level.name.title(), int(level)):
-        with EventWriter(tmp_path, "run", given) as writer:
+    for spelling in (level, level.name, level.name.lower(), level.name.title(), int(level)):
+        with EventWriter(tmp_path, "run", spelling) as writer:
             assert writer.verbosity is level
 
 
 @pytest.mark.promise("W1", "E4")
-@pytest.mark.parametrize("given", ["LOUD", "", "4", 9])
-def test_verbosity_that_is_none_is_refused(tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize("spelling", ["LOUD", "", "4", 9])
+def test_verbosity_that_is_none_is_refused(tmp_path: Path, spelling: str) -> None:
     with pytest.raises(ValueError, match="verbosity"):
-        EventWriter(tmp_path, "run", given)
+        EventWriter(tmp_path, "run", spelling)
     assert not (tmp_path / "events.jsonl").exists()
 
 
@@ -349,3 +364,221 @@ def test_a_plain_log_is_not_taken_for_a_simulation(tmp_path: Path) -> None:
         log.append("order.placed")
     with pytest.raises(VocabularyMismatch):
         EventWriter(tmp_path, "run")
+
+
+def opened(folder: Path, mode: str) -> EventWriter:
+    return EventWriter(folder, "run", mode=mode, max_file_size=40_000)
+
+
+def emit(writer: EventWriter, hand: str, count: int) -> None:
+    for n in range(count):
+        assert writer.emit(create_action_event("run", n, hand, "move"))
+
+
+def in_process(folder: Path, mode: str, hand: str, count: int, start: Barrier) -> None:
+    start.wait(WAIT_S)
+    with opened(folder, mode) as writer:
+        emit(writer, hand, count)
+
+
+async def emit_in_tasks(writer: EventWriter, tasks: int, count: int) -> None:
+    async def work(hand: str) -> None:
+        for n in range(count):
+            assert writer.emit(create_action_event("run", n, hand, "move"))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(work(f"task {n}") for n in range(tasks)))
+
+
+@pytest.mark.promise("W3", "W4", "W9")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.xdist_group("heavy")
+@pytest.mark.parametrize(("mode", "count"), [("sync", 60), ("async", 400)])
+def test_all_hands_at_once_lose_and_double_nothing(tmp_path: Path, mode: str, count: int) -> None:
+    spawning = multiprocessing.get_context("spawn")
+    start = spawning.Barrier(3)
+    spawned = [
+        spawning.Process(target=in_process, args=(tmp_path, mode, f"spawned {n}", count, start))
+        for n in range(2)
+    ]
+    for process in spawned:
+        process.start()
+    start.wait(WAIT_S)
+    with opened(tmp_path, mode) as writer:
+        threads = in_threads(lambda hand: emit(writer, hand, count), [f"t {n}" for n in range(4)])
+
+        def work(hand: str) -> None:
+            emit(writer, hand, count)
+            assert writer.close(WAIT_S)
+
+        children = [
+            forked(lambda: work("forked 0")),
+            forked(lambda: work("forked 1")),
+        ]
+        asyncio.run(emit_in_tasks(writer, 50, 4))
+        for thread in threads:
+            thread.join(WAIT_S)
+            assert not thread.is_alive()
+        assert all(map(ended_well, children))
+        assert (writer.dropped_count, writer.failed_count) == (0, 0)
+    for process in spawned:
+        process.join(WAIT_S)
+        assert process.exitcode == 0
+    hands = {f"{kind} {n}": count for kind in ("forked", "spawned") for n in range(2)}
+    hands |= {f"t {n}": count for n in range(4)} | {f"task {n}": 4 for n in range(50)}
+    found: dict[str, list[int]] = {}
+    for line in lines(tmp_path):
+        found.setdefault(line["agent_id"], []).append(line["turn_number"])  # type: ignore[arg-type,call-overload]
+    assert found == {hand: list(range(many)) for hand, many in hands.items()}
+    for key in ("seq", "lamport_clock"):
+        assert [line[key] for line in lines(tmp_path)] == list(range(1, sum(hands.values()) + 1))
+    assert len(list(tmp_path.glob("events_*.jsonl"))) > 2
+    with thence.open(tmp_path) as log:
+        assert log.verify().findings == ()
+
+
+def test_event_that_needed_no_repair_names_none(tmp_path):
+    event = create_action_event("run", 1, "ada", "sell", {"goods": ["salt", 3]})
+    with EventWriter(tmp_path, "run", mode="sync") as writer:
+        assert writer.emit(event)
+    assert "repairs" not in json.loads((tmp_path / "events.jsonl").read_bytes())
+
+
+@pytest.mark.promise("W10")
+def test_type_that_is_too_long_or_moves_the_cursor_is_cut_and_listed(tmp_path):
+    with EventWriter(tmp_path, "run", mode="sync") as writer:
+        for event_type in ("a\nb", "x" * 300, "Order Placed!"):
+            assert writer.emit(Event(event_type=event_type))
+    told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_bytes().splitlines()]
+    assert [line["event_type"] for line in told] == ["a\\nb", "x" * 200, "Order Placed!"]
+    assert [line.get("repairs") for line in told] == [
+        [{"path": "event_type", "was": "3 characters"}],
+        [{"path": "event_type", "was": "300 characters"}],
+        None,
+    ]
+
+
+@pytest.mark.promise("W10")
+@given(st.dictionaries(st.text(max_size=4) | st.integers(), wild_values, max_size=4))
+def test_whatever_an_action_holds_becomes_a_line(payload):
+    event = create_action_event("run", 1, "ada", "act", payload)
+    line = stamped(draft_of(event, ()), 1, 1)
+    read = parse(line[:-1], SIM)
+    assert isinstance(read, StoredEvent)
+    assert read.event_id == event.event_id
+    assert read.payload["action_type"] == "act"
+    assert read.members.get("repairs", "something") not in ((), None)
+
+
+def back(start, graph):
+    """Find everything that can be reached from some events."""
+    found, stack = set(), list(start)
+    while stack:
+        event = stack.pop()
+        if event not in found:
+            found.add(event)
+            stack += graph[event]
+    return found
+
+
+def run_of(chance):
+    """Make events in order: what each would name, and whether it is written."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    is_written = {}
+    share_written = chance.choice([0.2, 0.5, 0.95])
+    for number in range(chance.randrange(1, 120)):
+        earlier = list(wanted)
+        count = min(len(earlier), chance.choice([0, 1, 3, 60]))
+        wanted[f"{number:04}"] = tuple(chance.sample(earlier, count))
+        is_written[f"{number:04}"] = chance.random() < share_written
+    return wanted, is_written
+
+
+@pytest.mark.promise("O6")
+@given(st.integers(0, 2**32))
+def test_written_events_name_written_ones_and_reach_what_they_would_have_reached(seed):
+    wanted, is_written = run_of(random.Random(seed))
+    forwarding = CauseForwarding()
+    named = {}
+    for event, causes in wanted.items():
+        if not is_written[event]:
+            forwarding.forward(event, causes)
+            continue
+        named[event] = forwarding.resolve(causes)
+        forwarding.note_written(event, named[event])
+        assert all(is_written[cause] for cause in named[event])
+        assert len(set(named[event])) == len(named[event])
+    for event, causes in named.items():
+        reached = {cause for cause in back([event], wanted) if is_written[cause]}
+        assert back([event], named) == reached
+        if len(causes) > CAUSES_MAX:  # nothing that another one implies is left among so many
+            for cause in causes:
+                others = back([other for other in causes if other != cause], named)
+                assert cause not in others
+
+
+def test_nothing_lent_leaves_causes_as_they_are():
+    forwarding = CauseForwarding()
+    assert forwarding.resolve(["b", "a", "b"]) == ("b", "a")
+    forwarding.forward("x", ())
+    assert forwarding.resolve(["x"]) == ()
+
+
+def test_oldest_are_forgotten_beyond_the_limit():
+    forwarding = CauseForwarding(remembered_max=2)
+    for name in ("a", "b", "c"):
+        forwarding.forward(name, [f"cause of {name}"])
+    assert forwarding.resolve(["b", "c"]) == ("cause of b", "cause of c")
+
+
+def test_many_causes_are_cut_down_to_those_that_no_other_implies():
+    forwarding = CauseForwarding()
+    chain = [f"{number:04}" for number in range(50)]
+    for before, event in pairwise(chain):
+        forwarding.note_written(event, (before,))
+    assert forwarding.resolve(chain) == (chain[-1],)
+    assert forwarding.resolve(chain[:CAUSES_MAX]) == tuple(chain[:CAUSES_MAX])
+    apart = [f"a{number:04}" for number in range(40)]
+    assert forwarding.resolve([*chain, *apart]) == (chain[-1], *apart)
+
+
+def test_as_many_are_remembered_as_told():
+    forwarding = CauseForwarding(remembered_max=2)
+    for name in ("a", "b", "c"):
+        forwarding.forward(name, [f"cause of {name}"])
+    assert forwarding.resolve(["a"]) == ("a",)
+    for name in ("d", "e", "f"):
+        forwarding.note_written(name, ())
+    assert forwarding.resolve(["b", "c"]) == ("cause of b", "cause of c")
+
+
+def test_direct_causes_of_the_oldest_written_events_are_forgotten_too():
+    many = tuple(f"{number:04}" for number in range(CAUSES_MAX))
+    implied = CauseForwarding(remembered_max=2)
+    implied.note_written("a", many[:1])
+    implied.note_written("b", ())
+    assert implied.resolve([*many, "a"]) == (*many[1:], "a")
+    implied.note_written("c", ())
+    assert implied.resolve([*many, "a"]) == (*many, "a")
+
+
+def test_causes_behind_the_oldest_one_named_are_not_looked_at():
+    forwarding = CauseForwarding()
+    named = [f"b{number:04}" for number in range(CAUSES_MAX + 1)]
+    forwarding.note_written("a", (named[0],))
+    forwarding.note_written(named[1], ("a",))
+    assert forwarding.resolve(named) == tuple(named)
+    forwarding.note_written("c", (named[0],))
+    forwarding.note_written(named[1], ("c",))
+    assert forwarding.resolve(named) == tuple(named[1:])
+
+
+def test_search_for_implied_causes_ends_after_four_thousand_steps():
+    forwarding = CauseForwarding()
+    chain = [f"{number:06}" for number in range(6_000)]
+    for before, event in pairwise(chain):
+        forwarding.note_written(event, (before,))
+    apart = [f"a{number:04}" for number in range(CAUSES_MAX)]
+    near, far = chain[-4_000], chain[0]
+    assert far in forwarding.resolve([far, chain[-1], *apart])
+    assert near not in forwarding.resolve([near, chain[-1], *apart])

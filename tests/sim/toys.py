@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from thence.sim.agents import Action, BaseAgent, BaseValidator
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event
 from thence.sim.run_components import Components
+from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, one_by_one
 
 SCENARIO = "spatial_trade_network"
@@ -91,3 +93,55 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     """Returns the events in the files of a run, oldest first."""
     files = [*sorted(folder.glob("events_*.jsonl")), folder / "events.jsonl"]
     return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+
+
+def killed(run):
+    """Plays a run in a child process, which kills itself when `run` says so; returns nothing."""
+    child = os.fork()
+    if not child:
+        try:
+            run()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), "the run was killed"
+
+
+def at_turn(turn):
+    """Returns a function for on_turn that kills the process after a turn."""
+
+    def on_turn(progress):
+        if progress.turn == turn:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return on_turn
+
+
+def told(folder):
+    """Returns the events of a run in order, notices aside, with causes as steps."""
+    events = lines(folder)
+    steps = {each["event_id"]: each.get("step", "notice") for each in events}
+    behind = {each["event_id"]: each for each in events if "step" not in each}
+
+    def named(causes):
+        steps_of, waiting, seen = set(), list(causes), set(causes)
+        while waiting:
+            cause = waiting.pop()
+            if cause in behind:
+                waiting += set(behind[cause]["caused_by"]) - seen
+                seen.update(behind[cause]["caused_by"])
+            else:
+                steps_of.add(steps[cause])
+        return sorted(steps_of)
+
+    return [
+        (
+            each["event_type"],
+            each["step"],
+            each.get("agent_id"),
+            each["details"],
+            named(each.get("caused_by", ())),
+        )
+        for each in events
+        if "step" in each
+    ]

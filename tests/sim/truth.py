@@ -12,9 +12,9 @@ from statistics import median
 
 import msgspec
 
-from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, VerbosityLevel
 from thence.sim.run_components import make_components
+from thence.sim.scenario import SimulationConfig
 from thence.sim.simulation import Simulation, one_by_one
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")

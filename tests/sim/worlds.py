@@ -14,17 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.sim.test_again import killed as died
-from tests.sim.test_again import told
-from tests.sim.toys import config
+from tests.sim.toys import config, told
+from tests.sim.toys import killed as died
 
 from thence.sim import SimulationOrchestrator, replay, resume
 from thence.sim.agents import Action, BaseAgent, BaseValidator, Verdict
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay import content_hash
+from thence.sim.scenario import SimulationConfig
 
 TOP = 9
 WORLD = ("a", "b", "c")

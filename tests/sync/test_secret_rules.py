@@ -11,7 +11,7 @@ from tests.sync.test_engine import stored
 
 import thence
 from thence.core.values.secret_forms import RULES
-from thence.core.values.secret_rules import secret_in
+from thence.core.values.secrets import SecretRules
 from thence.errors import BadSettings
 from thence.sync.engine import SyncEngine
 
@@ -36,6 +36,9 @@ HARMLESS = (
     "monkey=0123456789abcdef",
     "eyJ alone",
 )
+
+
+secret_in = SecretRules().found_in
 
 
 def line(**payload: object) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from tests.server.team.team_server import PASSWORD, team_server
 
 import thence
-from thence.core.values.secret_rules import FoundSecret
+from thence.core.values.secrets import FoundSecret
 from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
 from thence.sync.credentials import CredentialStore

@@ -80,7 +80,6 @@ def test_worktree_whose_making_was_killed_is_made_by_the_next(top):
 
 
 def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
-    note = tmp_path / "home/merge.json"
     begin_work(top)
     before, repo = patches(top), repository(top)
     seed = random.randrange(2**32)
@@ -92,8 +91,8 @@ def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
         change = {"board": partial(as_board, b"%d" % number)}
         killed(partial(commit_files, repo, change, "Tell"), chance.uniform(0.0, LATEST_S))
         commit_files(repo, change, "Tell")
-        killed(partial(merge, repo, "main", [name], note), chance.uniform(0.0, LATEST_S))
-        assert merge(repo, "main", [name], note).status == "done"
+        killed(partial(merge, repo, "main", [name]), chance.uniform(0.0, LATEST_S))
+        assert merge(repo, "main", [name]).conflict is None
         assert (top / f"files/{number}").read_bytes() == b"1\n", f"seed {seed}"
         assert (top / "board").read_bytes() == b"%d" % number, f"seed {seed}"
         assert patches(top) == before, f"seed {seed}"

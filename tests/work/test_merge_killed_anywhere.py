@@ -10,7 +10,6 @@ from tests.work.test_merging import THREE, left_of, project, subjects
 
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import repository
-from thence.work.vcs.unfinished_merge import recover_merges
 
 COMMANDS_MAX = 60
 # counts the commands of git, and kills all when it has come to one: before it or behind it
@@ -28,10 +27,7 @@ def test_merge_killed_at_each_of_its_git_commands_is_completed_by_the_next(
     tmp_path, monkeypatch, target, behind
 ):
     packages = {name: THREE[name] for name in ("wp1", "wp3")}
-    top, note = (
-        project(tmp_path / "top", packages, target),
-        tmp_path / "top/.git/thence/merge-x.json",
-    )
+    top = project(tmp_path / "top", packages, target)
     begin_work(top)
     repo, before, begin = repository(top), patches(top), git(top, "rev-parse", target)
     program, told = tmp_path / "bin/git", tmp_path / "told"
@@ -44,18 +40,17 @@ def test_merge_killed_at_each_of_its_git_commands_is_completed_by_the_next(
         program.chmod(0o755)
         with monkeypatch.context() as patch:
             patch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-            is_killed = killed(lambda: merge(repo, target, list(packages), note))
+            is_killed = killed(lambda: merge(repo, target, list(packages)))
         if not is_killed:
             break
         at = f"killed at {told.read_text().splitlines()[-1]}"
-        list(recover_merges(repo))
         assert patches(top) == before, at
         assert git(top, "status", "--porcelain") == "MM mine", at
-        assert merge(repo, target, list(packages), note).status == "done", at
+        assert merge(repo, target, list(packages)).conflict is None, at
         assert subjects(top, target)[:2] == [f"Merge {n} into {target}" for n in ("wp3", "wp1")]
         assert len(subjects(top, target)) == 3, at
         assert patches(top) == before, at
-        assert not left_of(top, note), at
+        assert not left_of(top), at
         git(top, "reset" if target == "main" else "branch", *RESET[target], begin)
         begin_work(top)
     assert 10 < number < COMMANDS_MAX - 1

@@ -1,6 +1,9 @@
 """Packages are merged into their target all at once, past the user's own working trees."""
 
+import os
+import shutil
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,6 @@ from tests.work.repositories import (
     commit,
     content,
     git,
-    hook,
     make_repository,
     patches,
     write,
@@ -18,10 +20,8 @@ from tests.work.repositories import (
 
 from thence.errors import GitFailed
 from thence.work.vcs import merging
-from thence.work.vcs.merging import merge, resume
+from thence.work.vcs.merging import merge, plan
 from thence.work.vcs.repository import branches, repository
-from thence.work.vcs.trial_merges import plan
-from thence.work.vcs.unfinished_merge import tree_of, unfinished
 from thence.work.vcs.worktrees import make
 
 TARGET = "028-sync"
@@ -32,7 +32,7 @@ from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import repository
 
 print("begun", flush=True)
-merge(repository(Path(sys.argv[1])), sys.argv[2], sys.argv[4:], Path(sys.argv[3]))
+merge(repository(Path(sys.argv[1])), sys.argv[2], sys.argv[3:])
 """
 
 
@@ -52,32 +52,45 @@ THREE = {"wp1": {"one ö": "1\n"}, "wp2": {"a/two": "2\n"}, "wp3": {"shared": "t
 FIGHT = {"wp1": {"one": "1\n"}, "wp2": {"shared": "two\n"}, "wp3": {"shared": "three\n"}}
 
 
+@contextmanager
+def git_that_first(monkeypatch, folder: Path, words: str, script: str):
+    """Have a script run before each git command that holds some words."""
+    program = folder / "bin/git"
+    program.parent.mkdir()
+    own = shutil.which("git")
+    program.write_text(
+        f'#!/bin/sh\nPATH={Path(own).parent}:$PATH\ncase "$*" in *"{words}"*) ({script});; esac\n'
+        f'exec {own} "$@"\n'
+    )
+    program.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+        yield
+
+
 # what somebody else commits meanwhile; a hook has git's variables for its own repository
 COMMITS = "unset $(git rev-parse --local-env-vars); git -C %s commit -q --allow-empty -m Theirs"
 
 
-def left_of(top: Path, note: Path) -> list[Path]:
-    """Return what is left of a merge that has ended: nothing."""
-    places = (note, tree_of(note), top / ".git/worktrees")
-    locks = [path for path in (top / ".git").rglob("*.lock") if path.parent.name != "thence"]
-    return [path for path in places if path.exists()] + locks
-
-
-@pytest.fixture
-def note(tmp_path) -> Path:
-    return tmp_path / "home/merge.json"
+def left_of(top: Path) -> list[Path]:
+    """Return the lock files that are left of a merge that has ended: none."""
+    return [path for path in (top / ".git").rglob("*.lock") if path.parent.name != "thence"]
 
 
 def subjects(top: Path, branch: str) -> list[str]:
     return git(top, "log", "--first-parent", "--format=%s", branch).splitlines()
 
 
-def test_target_that_is_nowhere_checked_out_gets_a_merge_of_each(tmp_path, note):
+def test_target_that_is_nowhere_checked_out_gets_a_merge_of_each(tmp_path):
     top = project(tmp_path / "top", THREE, TARGET)
     before = patches(top), git(top, "rev-parse", "HEAD")
-    outcome = merge(repository(top), TARGET, list(THREE), note)
-    assert (outcome.status, outcome.merged) == ("done", ("wp1", "wp2", "wp3"))
-    assert outcome.commit == branches(repository(top))[TARGET]
+    merged = merge(repository(top), TARGET, list(THREE))
+    assert [(step.branch, step.status) for step in merged.steps] == [
+        ("wp1", "clean"),
+        ("wp2", "clean"),
+        ("wp3", "clean"),
+    ]
+    assert merged.end == branches(repository(top))[TARGET]
     assert subjects(top, TARGET) == [
         *(f"Merge {name} into {TARGET}" for name in ("wp3", "wp2", "wp1")),
         "Begin",
@@ -86,45 +99,44 @@ def test_target_that_is_nowhere_checked_out_gets_a_merge_of_each(tmp_path, note)
     assert content(top, "shared", TARGET) == b"three\n"
     assert content(top, "one ö", TARGET) == b"1\n"
     assert (patches(top), git(top, "rev-parse", "HEAD")) == before
-    assert not note.exists()
 
 
-def test_target_that_is_checked_out_gets_files_beside_the_user_s_work(tmp_path, note):
+def test_target_that_is_checked_out_gets_files_beside_the_user_s_work(tmp_path):
     top = project(tmp_path / "top", THREE)
     write(top, {"mine": "2\n", "new": "1\n", "a/kept": "2\n", "untracked": "1\n"})
     git(top, "add", "mine", "new")
     write(top, {"mine": "3\n"})
     before = patches(top), git(top, "status", "--porcelain")
-    merge(repository(top), "main", list(THREE), note)
+    merge(repository(top), "main", list(THREE))
     assert (patches(top), git(top, "status", "--porcelain")) == before
     assert (top / "shared").read_text() == "three\n"
     assert (top / "a/two").read_text() == "2\n"
 
 
-def test_target_in_a_linked_worktree_is_merged_there(tmp_path, note):
+def test_target_in_a_linked_worktree_is_merged_there(tmp_path):
     top = project(tmp_path / "top", THREE, TARGET)
     git(top, "worktree", "add", "--quiet", tmp_path / "target ö", TARGET)
-    merge(repository(top), TARGET, list(THREE), note)
+    merge(repository(top), TARGET, list(THREE))
     assert (tmp_path / "target ö/shared").read_text() == "three\n"
     assert git(tmp_path / "target ö", "status", "--porcelain") == ""
     assert (top / "shared").read_text() == "one\n"
 
 
-def test_target_checked_out_twice_is_refused_and_nothing_changes(tmp_path, note):
+def test_target_checked_out_twice_is_refused_and_nothing_changes(tmp_path):
     top = project(tmp_path / "top", THREE, TARGET)
     for tree in ("first", "second"):
         git(top, "worktree", "add", "--quiet", "--force", tmp_path / tree, TARGET)
     with pytest.raises(GitFailed, match=r"checked out in .*first and in .*second"):
-        merge(repository(top), TARGET, list(THREE), note)
+        merge(repository(top), TARGET, list(THREE))
     assert len(subjects(top, TARGET)) == 1
-    assert not note.exists()
 
 
-def test_target_that_somebody_moves_meanwhile_gets_the_merge_on_top(tmp_path, note, monkeypatch):
+def test_target_that_somebody_moves_meanwhile_gets_the_merge_on_top(tmp_path, monkeypatch):
     top = project(tmp_path / "top", THREE)
     theirs = tmp_path / "theirs"
-    hook(top, "pre-merge-commit", f"[ -e {theirs} ] || {{ touch {theirs}; {COMMITS % top}; }}")
-    assert merge(repository(top), "main", list(THREE), note).status == "done"
+    moves = f"[ -e {theirs} ] || {{ touch {theirs}; {COMMITS % top}; }}"
+    with git_that_first(monkeypatch, tmp_path, "merge --ff-only", moves):
+        assert merge(repository(top), "main", list(THREE)).conflict is None
     assert subjects(top, "main") == [
         *(f"Merge {name} into main" for name in ("wp3", "wp2", "wp1")),
         "Theirs",
@@ -134,25 +146,27 @@ def test_target_that_somebody_moves_meanwhile_gets_the_merge_on_top(tmp_path, no
     assert git(top, "status", "--porcelain") == ""
 
 
-def test_target_that_moves_again_and_again_is_told_as_passing(tmp_path, note, monkeypatch):
+def test_target_that_moves_again_and_again_is_told_as_passing(tmp_path, monkeypatch):
     monkeypatch.setattr(merging, "ATTEMPTS_MAX", 2)
     top = project(tmp_path / "top", {"wp1": THREE["wp1"]})
-    hook(top, "pre-merge-commit", COMMITS % top)
-    with pytest.raises(GitFailed, match="moved it 2 times meanwhile") as caught:
-        merge(repository(top), "main", ["wp1"], note)
+    with (
+        git_that_first(monkeypatch, tmp_path, "merge --ff-only", COMMITS % top),
+        pytest.raises(GitFailed, match="moved it 2 times meanwhile") as caught,
+    ):
+        merge(repository(top), "main", ["wp1"])
     assert caught.value.recoverable
     assert subjects(top, "main") == ["Theirs", "Theirs", "Begin"]
-    assert not left_of(top, note)
+    assert not left_of(top)
 
 
-def test_what_is_merged_already_is_not_merged_again(tmp_path, note):
+def test_what_is_merged_already_is_not_merged_again(tmp_path):
     top = project(tmp_path / "top", THREE)
-    merge(repository(top), "main", ["wp1"], note)
-    outcome = merge(repository(top), "main", list(THREE), note)
-    assert outcome.merged == ("wp1", "wp2", "wp3")
+    merge(repository(top), "main", ["wp1"])
+    merged = merge(repository(top), "main", list(THREE))
+    assert [step.status for step in merged.steps] == ["merged", "clean", "clean"]
     assert len(subjects(top, "main")) == 4
-    again = merge(repository(top), "main", list(THREE), note)
-    assert (again.status, again.commit) == ("done", outcome.commit)
+    again = merge(repository(top), "main", list(THREE))
+    assert (again.begin, again.end, again.conflict) == (merged.end, merged.end, None)
 
 
 def test_plan_tells_all_and_changes_nothing(tmp_path):
@@ -170,17 +184,16 @@ def test_plan_tells_all_and_changes_nothing(tmp_path):
     assert (branches(repository(top)), git(top, "status", "--porcelain")) == before
 
 
-def test_branch_that_is_missing_is_told_before_anything_is_merged(tmp_path, note):
+def test_branch_that_is_missing_is_told_before_anything_is_merged(tmp_path):
     top = project(tmp_path / "top", THREE)
     for names, target in ((["wp1", "wp9"], "main"), (["wp1"], "nowhere")):
         with pytest.raises(GitFailed, match=r"there is no branch (wp9|nowhere)"):
-            merge(repository(top), target, names, note)
+            merge(repository(top), target, names)
     assert len(subjects(top, "main")) == 1
-    assert not note.exists()
 
 
 @pytest.mark.parametrize("how", ["half done", "staged", "untracked"])
-def test_work_of_the_user_that_is_in_the_way_is_told_and_nothing_changes(tmp_path, note, how):
+def test_work_of_the_user_that_is_in_the_way_is_told_and_nothing_changes(tmp_path, how):
     top = project(tmp_path / "top", THREE)
     name = "one ö" if how == "untracked" else "shared"
     write(top, {name: "mine\n"})
@@ -188,18 +201,17 @@ def test_work_of_the_user_that_is_in_the_way_is_told_and_nothing_changes(tmp_pat
         git(top, "add", name)
     before = patches(top), branches(repository(top))
     with pytest.raises(GitFailed, match="could not bring the merge into") as caught:
-        merge(repository(top), "main", list(THREE), note)
-    assert not left_of(top, note)
+        merge(repository(top), "main", list(THREE))
+    assert not left_of(top)
     assert name.split()[0] in caught.value.cause
     assert caught.value.hint
     assert (patches(top), branches(repository(top))) == before
     assert (top / name).read_text() == "mine\n"
     assert not (top / "a/two").exists()
-    assert not note.exists()
 
 
 @pytest.mark.parametrize("is_linked", [False, True])
-def test_operation_of_the_user_is_told_as_passing(tmp_path, note, is_linked):
+def test_operation_of_the_user_is_told_as_passing(tmp_path, is_linked):
     top = project(tmp_path / "top", FIGHT)
     if is_linked:
         git(top, "checkout", "--quiet", "-b", "other")
@@ -209,31 +221,31 @@ def test_operation_of_the_user_is_told_as_passing(tmp_path, note, is_linked):
     for command in ("merge", "rebase"):
         git(folder, command, "wp2", check=False)
         with pytest.raises(GitFailed, match=f"a {command} is under way in {tmp_path}") as caught:
-            merge(repository(top), "main", ["wp1"], note)
+            merge(repository(top), "main", ["wp1"])
         assert caught.value.recoverable
         git(folder, command, "--abort")
-    assert merge(repository(top), "main", ["wp1"], note).status == "done"
+    assert merge(repository(top), "main", ["wp1"]).conflict is None
 
 
-def test_histories_without_a_common_commit_are_told(tmp_path, note):
+def test_histories_without_a_common_commit_are_told(tmp_path):
     top = project(tmp_path / "top", {})
     git(top, "checkout", "--quiet", "--orphan", "stranger")
     git(top, "commit", "--quiet", "--message", "From elsewhere")
     git(top, "checkout", "--quiet", "main")
     with pytest.raises(GitFailed, match="unrelated histories"):
-        merge(repository(top), "main", ["stranger"], note)
+        merge(repository(top), "main", ["stranger"])
 
 
-def test_bare_repository_is_merged_in(tmp_path, note):
+def test_bare_repository_is_merged_in(tmp_path):
     top = project(tmp_path / "top", THREE)
     git(top, "clone", "--quiet", "--bare", ".", tmp_path / "b.git")
     git(tmp_path / "b.git", "config", "user.name", "Ada")
     git(tmp_path / "b.git", "config", "user.email", "ada@example.org")
-    merge(repository(tmp_path / "b.git"), "main", list(THREE), note)
+    merge(repository(tmp_path / "b.git"), "main", list(THREE))
     assert content(tmp_path / "b.git", "shared") == b"three\n"
 
 
-def test_submodule_moves_with_the_merge_and_its_files_stay(tmp_path, note):
+def test_submodule_moves_with_the_merge_and_its_files_stay(tmp_path):
     part = make_repository(tmp_path / "part")
     top = project(tmp_path / "top", {})
     git(top, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", part, "part")
@@ -244,37 +256,29 @@ def test_submodule_moves_with_the_merge_and_its_files_stay(tmp_path, note):
     tree = make(repository(top), "wp1", tmp_path / "wp1", "main").path
     git(tree, "update-index", "--cacheinfo", f"160000,{later},part")
     git(tree, "commit", "--quiet", "--message", "Use it")
-    merge(repository(top), "main", ["wp1"], note)
+    merge(repository(top), "main", ["wp1"])
     assert git(top, "rev-parse", "main:part") == later
     assert git(top, "status", "--porcelain") == " M part"
     assert not (top / "part/new").exists()
 
 
-def test_note_that_can_not_be_read_is_told_with_its_place(tmp_path, note):
-    write(tmp_path, {"home/merge.json": "{"})
-    with pytest.raises(GitFailed) as caught:
-        unfinished(note)
-    assert caught.value.place == str(note)
-
-
 def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_user_s_work(
-    tmp_path, note
+    tmp_path,
 ):
     packages = {f"wp{n}": {f"files {n}/{m}": "1\n" for m in range(40)} for n in range(3)}
     top = project(tmp_path / "top", packages)
     begin_work(top)
     before, begin = patches(top), git(top, "rev-parse", "main")
     for trial in range(10):
-        process = started(MERGE, top, "main", note, *packages)
+        process = started(MERGE, top, "main", *packages)
         process.stdout.readline()
         signal.sigtimedwait([], 0.02 + trial * 0.006)
         process.kill()
         process.communicate()
-        assert merge(repository(top), "main", list(packages), note).status == "done"
+        assert merge(repository(top), "main", list(packages)).conflict is None
         assert len(subjects(top, "main")) == 4
         assert patches(top) == before
         assert git(top, "status", "--porcelain") == "MM mine"
-        assert not note.exists()
         git(top, "reset", "--quiet", "--keep", begin)
         begin_work(top)
 
@@ -300,39 +304,35 @@ def changed_over(tmp_path) -> Path:
     return top
 
 
-def test_day_files_that_the_target_tracks_no_more_stay_out_of_merges(changed_over, note):
+def test_day_files_that_the_target_tracks_no_more_stay_out_of_merges(changed_over):
     names = ["wp1", "wp2"]
-    assert plan(repository(changed_over), "main", names).conflict is None
-    refused = merge(repository(changed_over), "main", names, note, opens=False)
-    assert (refused.status, refused.conflict and refused.conflict.files) == ("conflict", (DAY,))
-    outcome = merge(repository(changed_over), "main", names, note, drops_day_files=True)
-    assert (outcome.status, outcome.merged) == ("done", ("wp1", "wp2"))
+    refused = merge(repository(changed_over), "main", names)
+    assert refused.conflict is not None
+    assert refused.conflict.files == (DAY,)
+    merged = merge(repository(changed_over), "main", names, drops_day_files=True)
+    assert [step.status for step in merged.steps] == ["clean", "clean"]
     listed = git(changed_over, "ls-tree", "-r", "--name-only", "main").splitlines()
     assert listed == ["README.md", "one", "shared"]
     assert git(changed_over, "rev-parse", "main^2", "main^1^2") == git(
         changed_over, "rev-parse", "wp2", "wp1"
     )
     assert subjects(changed_over, "main")[:2] == ["Merge wp2 into main", "Merge wp1 into main"]
-    assert left_of(changed_over, note) == []
+    assert left_of(changed_over) == []
 
 
-def test_conflict_beside_day_files_is_resolved_and_they_stay_out(changed_over, note):
-    names = ["wp3", "wp2"]
-    outcome = merge(repository(changed_over), "main", names, note, drops_day_files=True)
-    assert (outcome.status, outcome.conflict and outcome.conflict.files) == (
-        "conflict",
-        ("shared",),
-    )
-    tree = tree_of(note)
-    write(tree, {"shared": "both\n"})
-    git(tree, "add", "shared")
-    resumed = resume(repository(changed_over), note, drops_day_files=True)
-    assert (resumed.status, content(changed_over, "shared")) == ("done", b"both\n")
-    assert git(changed_over, "ls-tree", "-r", "--name-only", "main") == "README.md\nshared"
+def test_conflict_beside_day_files_is_told_without_them(changed_over):
+    merged = merge(repository(changed_over), "main", ["wp3", "wp2"], drops_day_files=True)
+    assert merged.conflict is not None
+    assert (merged.conflict.branch, merged.conflict.files) == ("wp3", ("shared",))
+    assert subjects(changed_over, "main")[0] == "Change over"
 
 
-def test_hook_that_refuses_a_merge_without_day_files_is_told(changed_over, note):
-    hook(changed_over, "pre-commit", "echo no such merge >&2; exit 1")
-    with pytest.raises(GitFailed, match="no such merge"):
-        merge(repository(changed_over), "main", ["wp1"], note, drops_day_files=True)
-    assert left_of(changed_over, note) == []
+def test_conflict_changes_nothing_and_is_told(tmp_path):
+    top = project(tmp_path / "top", {**FIGHT, "wp4": {"four": "4\n"}})
+    begin_work(top)
+    before = patches(top), branches(repository(top))
+    merged = merge(repository(top), "main", [*FIGHT, "wp4"])
+    assert merged.conflict is not None
+    assert (merged.conflict.branch, merged.conflict.files) == ("wp3", ("shared",))
+    assert (patches(top), branches(repository(top))) == before
+    assert not left_of(top)

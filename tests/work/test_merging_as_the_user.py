@@ -15,62 +15,34 @@ NAMES = list(THREE)
 
 
 @pytest.fixture
-def note(tmp_path) -> Path:
-    return tmp_path / "home/merge.json"
-
-
-@pytest.fixture
 def top(tmp_path) -> Path:
     return project(tmp_path / "top", THREE)
 
 
-def test_hooks_run_once_for_each_merge_and_once_for_the_move(top, note, tmp_path):
+def test_hooks_run_for_the_move_and_none_for_the_merge_commits(top, tmp_path):
     told = tmp_path / "told"
     for name in ("pre-merge-commit", "commit-msg", "post-merge", "pre-commit", "pre-push"):
         hook(top, name, f"echo {name} >> {told}")
-    merge(repository(top), "main", NAMES, note)
-    assert sorted(told.read_text().split()) == sorted(
-        [*["pre-merge-commit", "commit-msg", "post-merge"] * 3, "post-merge"]
-    )
+    merge(repository(top), "main", NAMES)
+    assert told.read_text().split() == ["post-merge"]
 
 
-def test_hook_that_changes_files_beside_a_merge_is_heeded_as_far_as_git_does(top, note):
-    hook(top, "pre-merge-commit", "echo formatted > shared; git add shared")
-    hook(top, "commit-msg", 'echo "Checked-by: hook" >> "$1"')
-    merge(repository(top), "main", NAMES, note)
-    assert content(top, "shared") == b"three\n"  # git commits the merge that the hook has seen
-    assert git(top, "log", "--format=%B", "--first-parent", "-3").count("Checked-by") == 3
-    assert git(top, "status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("name", ["pre-merge-commit", "commit-msg"])
-def test_hook_that_refuses_a_merge_is_told_in_its_words(top, note, name):
-    begin_work(top)
-    before = patches(top)
-    hook(top, name, "echo this is no time to merge >&2; exit 1")
-    with pytest.raises(GitFailed, match="this is no time to merge") as caught:
-        merge(repository(top), "main", NAMES, note)
-    assert "hook" in caught.value.hint
-    assert (len(subjects(top, "main")), patches(top)) == (1, before)
-    assert not left_of(top, note)
-
-
-def test_hook_has_the_locale_and_the_patterns_of_its_user(top, note, tmp_path, monkeypatch):
+def test_hook_has_the_locale_and_the_patterns_of_its_user(top, tmp_path, monkeypatch):
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     told = tmp_path / "told"
-    hook(top, "pre-merge-commit", f'git ls-files "*ared" >> {told}; echo "$LC_ALL" >> {told}')
-    merge(repository(top), "main", ["wp1"], note)
+    hook(top, "post-merge", f'git ls-files "*ared" >> {told}; echo "$LC_ALL" >> {told}')
+    merge(repository(top), "main", ["wp1"])
     assert told.read_text() == "shared\nC.UTF-8\n"
 
 
-def test_what_a_hook_of_a_merge_leaves_running_is_not_waited_for(top, note):
+def test_what_a_hook_of_a_merge_leaves_running_is_not_waited_for(top):
     hook(top, "post-merge", "sleep 60 &")
     begin = time.monotonic()
-    assert merge(repository(top), "main", NAMES, note).status == "done"
+    assert merge(repository(top), "main", NAMES).conflict is None
     assert time.monotonic() - begin < 20
 
 
-def test_merges_are_signed_where_the_user_signs(top, note, tmp_path):
+def test_merges_are_signed_where_the_user_signs(top, tmp_path):
     gpg = tmp_path / "gpg"
     gpg.write_text(
         '#!/bin/sh\ncat >/dev/null\necho "[GNUPG:] SIG_CREATED " >&2\n'
@@ -79,28 +51,28 @@ def test_merges_are_signed_where_the_user_signs(top, note, tmp_path):
     gpg.chmod(0o755)
     git(top, "config", "commit.gpgSign", "true")
     git(top, "config", "gpg.program", gpg)
-    merge(repository(top), "main", NAMES, note)
+    merge(repository(top), "main", NAMES)
     for number in range(3):
         assert "gpgsig" in git(top, "cat-file", "commit", f"main~{number}")
     git(top, "reset", "--quiet", "--hard", "main~3")
     gpg.write_text("#!/bin/sh\necho no secret key >&2; exit 2\n")
     with pytest.raises(GitFailed, match="gpg failed to sign"):
-        merge(repository(top), "main", NAMES, note)
-    assert not left_of(top, note)
+        merge(repository(top), "main", NAMES)
+    assert not left_of(top)
 
 
-def test_merges_are_by_whom_git_knows_and_by_nobody_else(top, note):
+def test_merges_are_by_whom_git_knows_and_by_nobody_else(top):
     git(top, "config", "user.name", "Ö")
     git(top, "config", "user.email", "o@b.c")
-    merge(repository(top), "main", ["wp1"], note)
+    merge(repository(top), "main", ["wp1"])
     assert git(top, "log", "-1", "--format=%an %ce") == "Ö o@b.c"
     git(top, "config", "user.name", "")
     with pytest.raises(GitFailed, match="empty ident name") as caught:
-        merge(repository(top), "main", ["wp2"], note)
+        merge(repository(top), "main", ["wp2"])
     assert "user.name" in caught.value.hint
 
 
-def test_settings_of_the_user_for_merges_lead_to_the_same(top, note):
+def test_settings_of_the_user_for_merges_lead_to_the_same(top):
     for name, value in (
         ("merge.ff", "only"),
         ("merge.autoStash", "true"),
@@ -110,25 +82,12 @@ def test_settings_of_the_user_for_merges_lead_to_the_same(top, note):
         git(top, "config", name, value)
     begin_work(top)
     before = patches(top)
-    merge(repository(top), "main", NAMES, note)
+    merge(repository(top), "main", NAMES)
     assert (len(subjects(top, "main")), patches(top)) == (4, before)
 
 
-def test_refusal_that_comes_behind_the_files_puts_them_back(top, note):
-    begin_work(top)
-    before = patches(top)
-    refuses = '[ "$1" = prepared ] && grep -q " HEAD$" && [ -d .git ] && [ -e a/two ] && exit 1'
-    hook(top, "reference-transaction", f"{refuses}; exit 0")
-    with pytest.raises(GitFailed, match="aborted by hook"):
-        merge(repository(top), "main", NAMES, note)
-    assert patches(top) == before
-    assert git(top, "status", "--porcelain") == "MM mine"
-    assert len(subjects(top, "main")) == 1
-    assert not left_of(top, note)
-
-
 @pytest.mark.parametrize("name", ["pre-push", "update", "reference-transaction"])
-def test_rule_that_protects_a_branch_which_is_nowhere_checked_out_is_told(tmp_path, note, name):
+def test_rule_that_protects_a_branch_which_is_nowhere_checked_out_is_told(tmp_path, name):
     top = project(tmp_path / "top", THREE, "release")
     before = git(top, "rev-parse", "release")
     words = f"{name} says: release is protected"
@@ -137,28 +96,28 @@ def test_rule_that_protects_a_branch_which_is_nowhere_checked_out_is_told(tmp_pa
     else:
         hook(top, name, f'echo "{words}" >&2; exit 1')
     with pytest.raises(GitFailed, match=words):
-        merge(repository(top), "release", NAMES, note)
+        merge(repository(top), "release", NAMES)
     assert git(top, "rev-parse", "release") == before
-    assert not left_of(top, note)
+    assert not left_of(top)
 
 
-def test_dirty_files_are_in_the_way_only_if_the_merge_changes_them(top, note):
+def test_dirty_files_are_in_the_way_only_if_the_merge_changes_them(top):
     write(top, {"mine": "dirty\n", "a/kept": "dirty\n", "untracked": "mine\n"})
     (top / "README.md").unlink()
     before = git(top, "status", "--porcelain")
-    merge(repository(top), "main", NAMES, note)
+    merge(repository(top), "main", NAMES)
     assert git(top, "status", "--porcelain") == before
     git(top, "reset", "--quiet", "--keep", "main~3")
     write(top, {"shared": "dirty\n"})
     before = git(top, "status", "--porcelain")
     with pytest.raises(GitFailed, match="shared") as caught:
-        merge(repository(top), "main", NAMES, note)
+        merge(repository(top), "main", NAMES)
     assert "commit your changes" in caught.value.hint
     assert git(top, "status", "--porcelain") == before
-    assert not left_of(top, note)
+    assert not left_of(top)
 
 
-def test_sparse_checkout_stays_sparse(top, note):
+def test_sparse_checkout_stays_sparse(top):
     git(top, "sparse-checkout", "set", "a")
     assert not (top / "other/file").exists()
     git(top, "checkout", "--quiet", "-b", "wp5")
@@ -167,7 +126,7 @@ def test_sparse_checkout_stays_sparse(top, note):
     git(top, "commit", "--quiet", "--message", "Elsewhere")
     git(top, "checkout", "--quiet", "main")
     git(top, "sparse-checkout", "reapply")
-    merge(repository(top), "main", [*NAMES, "wp5"], note)
+    merge(repository(top), "main", [*NAMES, "wp5"])
     assert content(top, "other/file") == b"1\n"
     assert not (top / "other/file").exists()
     assert (top / "a/two").exists()
@@ -175,7 +134,7 @@ def test_sparse_checkout_stays_sparse(top, note):
 
 
 @pytest.mark.parametrize("how", ["rebase", "cherry-pick", "revert", "am", "merge"])
-def test_operation_of_the_user_in_the_target_s_checkout_stays_as_it_is(top, note, tmp_path, how):
+def test_operation_of_the_user_in_the_target_s_checkout_stays_as_it_is(top, tmp_path, how):
     commit(top, {"shared": "four\n"})
     if how == "am":
         patch = git(top, "format-patch", "--stdout", "-1", "wp3")
@@ -187,15 +146,15 @@ def test_operation_of_the_user_in_the_target_s_checkout_stays_as_it_is(top, note
         git(top, how, "wp3", check=False)
     before = git(top, "status"), git(top, "rev-parse", "main")
     with pytest.raises(GitFailed, match=f"a (cherry-pick or )?{how} is under way in") as caught:
-        merge(repository(top), "main", ["wp1"], note)
+        merge(repository(top), "main", ["wp1"])
     assert caught.value.recoverable
     assert (git(top, "status"), git(top, "rev-parse", "main")) == before
-    assert not left_of(top, note)
+    assert not left_of(top)
 
 
-def test_git_that_is_killed_when_it_has_moved_the_target_has_merged_all(top, note):
+def test_git_that_is_killed_when_it_has_moved_the_target_has_merged_all(top):
     hook(top, "post-merge", "[ -d .git ] && kill -9 $PPID")
-    assert merge(repository(top), "main", NAMES, note).status == "done"
+    assert merge(repository(top), "main", NAMES).conflict is None
     assert len(subjects(top, "main")) == 4
     assert git(top, "status", "--porcelain") == ""
-    assert not left_of(top, note)
+    assert not left_of(top)

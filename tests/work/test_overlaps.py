@@ -9,9 +9,9 @@ from tests.work.repositories import commit, git, make_repository
 
 from thence.work.vcs import overlaps as module
 from thence.work.vcs.git import Git
+from thence.work.vcs.merging import merged_tree
 from thence.work.vcs.overlaps import EVERY_S, Forecast, Memory, Overlap, overlaps, sentence
 from thence.work.vcs.repository import repository
-from thence.work.vcs.trial_merges import merged_tree
 
 LINES = "".join(f"{number}\n" for number in range(30))
 FILES = {"a": LINES, "b": LINES, "folder/one": "1\n", "folder/two": "2\n", "ö ü\n.md": LINES}

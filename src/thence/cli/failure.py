@@ -19,9 +19,8 @@ from thence.errors import (
     NotAProject,
     NotAServer,
     OutcomeUnknown,
-    PlanningError,
+    ProblemsError,
     Refused,
-    ScenarioError,
     ThenceError,
 )
 
@@ -30,12 +29,11 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (NotALog, NOT_FOUND),
     (NotAProject, NOT_FOUND),
     (NotAServer, NOT_FOUND),
-    (PlanningError, MISUSED),
+    (ProblemsError, MISUSED),
     (BadSettings, MISUSED),
     (AmbiguousId, MISUSED),
     (InvalidFilter, MISUSED),
     (InvalidCursor, MISUSED),
-    (ScenarioError, MISUSED),
     (CyclicDependencyError, DAMAGED),
     (OutcomeUnknown, UNKNOWN),
 )
@@ -80,7 +78,7 @@ def report_error(error: Exception, out: Output) -> int:
         out.give_up_stdout()
     if out.is_debug:
         show_traceback(error, out)
-    if isinstance(error, (ScenarioError, PlanningError)) and len(error.problems) > 1:
+    if isinstance(error, ProblemsError) and len(error.problems) > 1:
         out.warn(*map(problem_line, error.problems))
     lines = [f"thence: {failure.message}", f"  why:  {failure.cause}", f"  next: {failure.hint}"]
     out.warn(*lines)
@@ -131,8 +129,13 @@ def _misuse(error: click.ClickException) -> Failure:
     text = error.format_message()
     message, _, suggestion = text.partition(_SUGGESTION)
     if isinstance(error, click.NoSuchOption):
+        from thence.core.nearest import TYPO_LIKENESS, nearest
+
         message = f"No such option '{error.option_name}'"
-        suggestion = f"'{error.possibilities[0]}'?" if error.possibilities else ""
+        names = [option.removeprefix("--") for option in error.possibilities or ()]
+        name = error.option_name.removeprefix("--")
+        near = nearest(name, names, likeness=TYPO_LIKENESS)
+        suggestion = f"'--{near[0]}'?" if near else ""
     path = context.command_path if context else "thence"
     hint = f"`{path} --help` tells all of it"
     if suggestion:

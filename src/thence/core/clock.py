@@ -72,8 +72,8 @@ def timestamps(wall_ns: Callable[[], int]) -> Callable[[], str]:
         nonlocal last
         ns = wall_ns()
         millisecond = ns // 1_000_000
-        known, text = last
-        if known != millisecond:
+        previous, text = last
+        if previous != millisecond:
             text = _millisecond(millisecond)
             last = (millisecond, text)
         return text + _ENDINGS[ns // 1000 - millisecond * 1000]
@@ -116,8 +116,8 @@ def microseconds(text: str) -> int | None:
             return moment(datetime.fromisoformat(text))
         except ValueError:  # no such day or hour, or a leap second
             pass
-    found = span(text)
-    return None if found is None else found[0]
+    microsecond_span = span(text)
+    return None if microsecond_span is None else microsecond_span[0]
 
 
 def moment(when: datetime) -> int:
@@ -131,10 +131,10 @@ def span(text: str) -> tuple[int, int] | None:
     A date means its whole day, a time without seconds its minute, and so on down to the single
     microsecond. None for a text that is no time.
     """
-    found = _ANY.fullmatch(text)
-    if found is None:
+    match = _ANY.fullmatch(text)
+    if match is None:
         return None
-    part = found.groupdict()
+    part = match.groupdict()
     try:
         day = date(int(part["year"]), int(part["month"]), int(part["day"])).toordinal()
     except ValueError:
@@ -151,6 +151,37 @@ def span(text: str) -> tuple[int, int] | None:
     if part["second"] is None:
         return begin, begin + _MINUTE_US - 1
     return begin, begin + int(10 ** (_FRACTION_DIGITS - len(digits))) - 1
+
+
+_LENGTH = re.compile(r"([0-9]{1,5})([smhdw])")
+_UNITS_US = {"s": _SECOND_US, "m": _MINUTE_US, "h": 60 * _MINUTE_US, "d": _DAY_US, "w": 7 * _DAY_US}
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+
+
+def length_us(text: str) -> int | None:
+    """Returns the microseconds of a length such as 90s, 5m, 1h, 2d or 1w; None for other text."""
+    match = _LENGTH.fullmatch(text)
+    return None if match is None else int(match[1]) * _UNITS_US[match[2]]
+
+
+def dated(text: str, now_us: int) -> str:
+    """Writes a time that is told from now on as one of the calendar, in UTC.
+
+    1h and -1h are an hour ago, yesterday is a date; any other text is returned unchanged. No
+    time is before 1970.
+    """
+    text = text.strip()
+    days = _DAYS_AGO.get(text)
+    length = length_us(text.removeprefix("-")) if days is None else days * _DAY_US
+    if length is None:
+        return text
+    timestamp = timestamp_at(max(0, now_us - length))
+    return timestamp if days is None else timestamp[:10]
+
+
+def timestamp_at(us: int) -> str:
+    """Writes a microsecond since 1970 as timestamps are written."""
+    return timestamp_of(_EPOCH + us * _MICROSECOND)
 
 
 def _offset_us(zone: str | None) -> int | None:

@@ -183,8 +183,8 @@ class Event:
     @property
     def members(self) -> dict[str, Any]:
         """All members of the line, in the line's order, as the caller's own dict."""
-        found: dict[str, Any] = decoded(self.line)
-        return found
+        own_members: dict[str, Any] = decoded(self.line)
+        return own_members
 
     @property
     def payload(self) -> dict[str, Any]:

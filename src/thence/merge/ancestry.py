@@ -71,7 +71,7 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
         for event, subject in zip(ordered, subjects, strict=True)
         if not (event.header.seq or event.header.caused_by)
     }
-    found: dict[str, tuple[str, ...]] = {}
+    beside: dict[str, tuple[str, ...]] = {}
     ends = {subject: _Ends() for subject in silent}
     for event, subject in zip(ordered, subjects, strict=True):
         if subject is None or subject not in ends:
@@ -79,9 +79,9 @@ def in_turn(ordered: Sequence[Event], subjects: Sequence[str | None]) -> dict[st
         header = event.header
         before = ends[subject].before(header)
         if before and not (header.seq or header.caused_by):
-            found[header.event_id] = before
-        ends[subject].add(header, header.caused_by or found.get(header.event_id, ()))
-    return found
+            beside[header.event_id] = before
+        ends[subject].add(header, header.caused_by or beside.get(header.event_id, ()))
+    return beside
 
 
 def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> CausalHistory:
@@ -101,8 +101,8 @@ def history(headers: Sequence[Header], beside: Mapping[str, Sequence[str]]) -> C
         if held and max(held) >= place:
             is_forward = False
     ranks = range(len(headers))
-    found = CausalHistory(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
-    return msgspec.structs.replace(found, lacks_causes=_handed_on(found))
+    events = CausalHistory(ranks, causes, lacks) if is_forward else _sorted(causes, lacks)
+    return msgspec.structs.replace(events, lacks_causes=_handed_on(events))
 
 
 def _is_elsewhere(header: Header, places: Mapping[str, int]) -> bool:
@@ -135,19 +135,19 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
 
     R. Tarjan, "Depth-first search and linear graph algorithms", 1972, without recursion.
     """
-    found: dict[int, int] = {}
+    entered: dict[int, int] = {}
     lowest: dict[int, int] = {}
     closed: set[int] = set()
     waiting: list[int] = []
     for start in range(len(causes)):
-        stack = [] if start in found else [(start, iter(causes[start]))]
+        stack = [] if start in entered else [(start, iter(causes[start]))]
         while stack:
             place, rest = stack[-1]
-            if place not in found:
-                found[place] = lowest[place] = len(found)
+            if place not in entered:
+                entered[place] = lowest[place] = len(entered)
                 waiting.append(place)
             for cause in rest:
-                if cause not in found:
+                if cause not in entered:
                     stack.append((cause, iter(causes[cause])))
                     break
                 if cause not in closed:
@@ -157,7 +157,7 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
                 if stack:
                     above = stack[-1][0]
                     lowest[above] = min(lowest[above], lowest[place])
-                if lowest[place] == found[place]:
+                if lowest[place] == entered[place]:
                     circle = [waiting.pop()]
                     while circle[-1] != place:
                         circle.append(waiting.pop())
@@ -165,13 +165,13 @@ def _circles(causes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
                     yield sorted(circle)
 
 
-def _handed_on(found: CausalHistory) -> list[bool]:
+def _handed_on(events: CausalHistory) -> list[bool]:
     """Returns for each event whether it or any of its causes lacks a cause."""
-    lacks = list(found.lacks_causes)
+    lacks = list(events.lacks_causes)
     if not any(lacks):
         return lacks
-    for _ in range(1 + found.has_cycles):
-        for place, causes in enumerate(found.causes):
+    for _ in range(1 + events.has_cycles):
+        for place, causes in enumerate(events.causes):
             lacks[place] = lacks[place] or any(map(lacks.__getitem__, causes))
     return lacks
 
@@ -184,7 +184,7 @@ def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
     # events before the first chosen one have no chosen cause, except in a cycle
     first, behind = 0 if events.has_cycles else min(chosen), max(chosen) + 1
     masks = [0] * len(events.causes)
-    found = [0] * len(chosen)
+    chosen_masks = [0] * len(chosen)
     for _ in range(1 + events.has_cycles):
         for place in range(first, behind):
             mask = 0
@@ -192,7 +192,7 @@ def seen(events: CausalHistory, chosen: Sequence[int]) -> list[int]:
                 mask |= masks[cause]
             number = numbers.get(place)
             if number is not None:
-                found[number] = mask
+                chosen_masks[number] = mask
                 mask |= 1 << number
             masks[place] = mask
-    return found
+    return chosen_masks

@@ -189,12 +189,16 @@ def judged(
             for cluster in reversed(list(_clusters(written, numbers))):
                 if _is_in_dispute(slot, written, cluster):
                     standing = [
-                        each for each in choices if written.events[each[0]].event_id not in beaten
+                        choice
+                        for choice in choices
+                        if written.events[choice[0]].event_id not in beaten
                     ]
                     conflict, lost = _settled(subject, slot, written, cluster, standing)
                     conflicts.append(conflict)
                     beaten.update(lost)
-    conflicts.sort(key=lambda each: (each.subject, each.slot, each.events[0].order_key))
+    conflicts.sort(
+        key=lambda conflict: (conflict.subject, conflict.slot, conflict.events[0].order_key)
+    )
     return Judgement(tuple(conflicts), heads, frozenset(beaten))
 
 
@@ -227,7 +231,7 @@ def _by_slot(
     events: Sequence[Event], slot_of: SlotOf
 ) -> Iterable[tuple[Slot, list[int], list[_Choice]]]:
     """Returns the slots that were written, each with the numbers of its events and its choices."""
-    found: dict[str, tuple[Slot, list[int], list[_Choice]]] = {}
+    by_name: dict[str, tuple[Slot, list[int], list[_Choice]]] = {}
     chosen_slots: dict[int, Slot | None] = {}
     for number, event in enumerate(events):
         slot, chosen = slot_of(event), -1
@@ -238,13 +242,13 @@ def _by_slot(
             slot = chosen_slots[number] = None if slot is CHOICE else slot
         if slot is None:
             continue
-        entry = found.get(slot.name)
+        entry = by_name.get(slot.name)
         if entry is None:
-            entry = found[slot.name] = (slot, [], [])
+            entry = by_name[slot.name] = (slot, [], [])
         entry[1].append(number)
         if chosen >= 0:
             entry[2].append((number, chosen))
-    return [entry for entry in found.values() if not entry[0].is_merged]
+    return [entry for entry in by_name.values() if not entry[0].is_merged]
 
 
 class _Cluster(msgspec.Struct, frozen=True):

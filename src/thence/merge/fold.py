@@ -35,13 +35,13 @@ def merge_gset(events: Iterable[Event], key: str = "tags") -> set[Hashable]:
 
     A list within a list becomes a tuple. A map can't be a member of a set and is passed over.
     """
-    found: set[Hashable] = set()
+    members: set[Hashable] = set()
     for event in events:
         held = event.payload.get(key)
         for item in map(_member, held if isinstance(held, list) else (held,)):
             if item is not None and _is_hashable(item):
-                found.add(item)
-    return found
+                members.add(item)
+    return members
 
 
 def merge_counter(events: Iterable[Event], key: str = "delta") -> int:

@@ -74,10 +74,10 @@ def state_machine_merge(
         priority = {state: -rank for rank, state in enumerate(priority)}
     ordered = totally_ordered(events)
     _check_one_subject(ordered)
-    known = [(event, event.payload) for event in ordered]
-    holding = [(event, payload[state_key]) for event, payload in known if state_key in payload]
-    if known and not holding:
-        raise _no_state(state_key, {key for _, payload in known for key in payload})
+    payloads = [(event, event.payload) for event in ordered]
+    holding = [(event, payload[state_key]) for event, payload in payloads if state_key in payload]
+    if payloads and not holding:
+        raise _no_state(state_key, {key for _, payload in payloads for key in payload})
     winner: tuple[int, Event] | None = None
     for event, state in holding:
         if not isinstance(state, str) or state not in priority:
@@ -139,10 +139,6 @@ LAST_WRITER = Policy("last_writer", settle=_last)
 SEND_BACK_BEATS_DONE = Policy("send_back_beats_done", settle=_sent_back)
 TAGS_MERGE = Policy("tags_merge", merge=merge_gset)
 COUNTERS_MERGE = Policy("counters_merge", merge=merge_counter)
-POLICIES: Mapping[str, Policy] = {
-    policy.name: policy
-    for policy in (LAST_WRITER, SEND_BACK_BEATS_DONE, TAGS_MERGE, COUNTERS_MERGE)
-}
 
 TAGS = Slot("tags", lambda event: event.event_id, (TAGS_MERGE,))
 COUNTERS = Slot("delta", lambda event: event.event_id, (COUNTERS_MERGE,))

@@ -7,13 +7,12 @@ from thence.sim.agents import (
     Decision,
     Observation,
     Owned,
-    Reads,
     RecordedState,
+    RecordedView,
     Rejection,
     Verdict,
 )
 from thence.sim.calls import RunWait
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine, View, Writes
 from thence.sim.event_filter import EventFilter
 from thence.sim.events import (
@@ -35,7 +34,8 @@ from thence.sim.events import (
 from thence.sim.recorded import RecordedRun, open_run
 from thence.sim.replay import Replay, branch, replay, resume
 from thence.sim.run import Orchestrator, RunResult, SimulationOrchestrator, TurnProgress
-from thence.sim.scenario import (
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import (
     AgentSettings,
     ComponentSettings,
     EventSettings,
@@ -49,6 +49,8 @@ from thence.sim.scenario import (
 from thence.sim.state import Declaration, State
 from thence.sim.table import Table
 from thence.sim.writer import EventWriter, WriteMode
+
+Reads = RecordedView  # the name of earlier versions
 
 __all__ = [
     "Action",
@@ -74,6 +76,7 @@ __all__ = [
     "Reads",
     "RecordedRun",
     "RecordedState",
+    "RecordedView",
     "Rejection",
     "Replay",
     "RoadSettings",

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from thence.errors import OutcomeFailed, ThenceError
-from thence.sim.config import SimulationConfig
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.outcomes import RecordedOutcome
+from thence.sim.outcomes import Key, RecordedOutcome
+from thence.sim.scenario import SimulationConfig
 from thence.sim.state import GLOBAL, IMMUTABLE, NO_NAMES, State, own_copy
 from thence.sim.streams import stream
 
@@ -120,7 +120,7 @@ class Owned:
 
     __slots__ = ("_names", "_scope", "_view")
 
-    def __init__(self, view: "Reads", scope: str) -> None:
+    def __init__(self, view: "RecordedView", scope: str) -> None:
         self._view = view
         self._scope = scope
         self._names = view.ledger.table.by_scope.get(scope, NO_NAMES)
@@ -144,7 +144,7 @@ class Owned:
         self._view.set_within(self._scope, name, value)
 
 
-class Reads:
+class RecordedView:
     """A view that records the provenance of each variable read.
 
     `reads` holds the provenance of what was read, by the index of the variable.
@@ -169,8 +169,8 @@ class Reads:
     @property
     def causes(self) -> dict[str, None]:
         """The causes of what depends on all that was read; at MILESTONE the turn's start."""
-        found = {cause: None for ids in self.reads.values() for cause in ids}
-        return found or dict.fromkeys(self.ledger.around)
+        causes = {cause: None for ids in self.reads.values() for cause in ids}
+        return causes or dict.fromkeys(self.ledger.around)
 
     def value(self, index: int) -> Any:
         """Returns the value of the variable with an index."""
@@ -221,45 +221,44 @@ class Reads:
         and the messages to it. Raises OutcomeFailed where the call raises an error, and where the
         recorded one did; InvalidEvent for values that JSON can't hold.
         """
-        outcomes = self.ledger.outcomes
-        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
-        found = outcomes.known(key)
-        if found is None:
+        key, outcome = self._recorded(request)
+        if outcome is None:
             try:
                 value = call()
             except Exception as error:  # door: a failure is an outcome too
-                found = outcomes.record(key, error=_named(error))
-                raise _failed(found) from error
-            found = outcomes.record(key, value)
-        if found.error is not None:
-            raise _failed(found)
-        return found.value
+                raise self._failure(key, error) from error
+            outcome = self.ledger.outcomes.record(key, value)
+        return _value_of(outcome)
 
     async def outcome_async(self, request: object, call: Callable[[], Awaitable[object]]) -> Any:
         """Returns what `call` answers once it is awaited, as `outcome` does.
 
         Raises OutcomeFailed and InvalidEvent as `outcome` does.
         """
-        outcomes = self.ledger.outcomes
-        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
-        found = outcomes.known(key)
-        if found is None:
+        key, outcome = self._recorded(request)
+        if outcome is None:
             try:
                 value = await call()
             except Exception as error:  # door: a failure is an outcome too
-                found = outcomes.record(key, error=_named(error))
-                raise _failed(found) from error
-            found = outcomes.record(key, value)
-        if found.error is not None:
-            raise _failed(found)
-        return found.value
+                raise self._failure(key, error) from error
+            outcome = self.ledger.outcomes.record(key, value)
+        return _value_of(outcome)
+
+    def _recorded(self, request: object) -> tuple[Key, RecordedOutcome | None]:
+        outcomes = self.ledger.outcomes
+        key = outcomes.key(f"{self.turn}.{self.phase}.{self.agent_id}", request)
+        return key, outcomes.known(key)
+
+    def _failure(self, key: Key, error: Exception) -> OutcomeFailed:
+        """Records the failure of a call and returns the error for it."""
+        return _failed(self.ledger.outcomes.record(key, error=f"{type(error).__name__}: {error}"))
 
     def random(self, purpose: str) -> random.Random:
         """Returns the stream of random numbers for one purpose of this turn."""
         return stream(self.ledger.seed, self.agent_id, self.turn, purpose)
 
 
-class Observation(Reads):
+class Observation(RecordedView):
     """The state as an agent sees it when it decides; `observation["money"]` is its own variable.
 
     `rejections` are the agent's refused actions of this turn, at a further attempt.
@@ -305,11 +304,11 @@ class Observed(dict[str, Observation]):
         self.make = make
 
     def __missing__(self, name: str) -> Observation:
-        found = self[name] = self.make(name)
-        return found
+        observation = self[name] = self.make(name)
+        return observation
 
 
-class RecordedState(Reads):
+class RecordedState(RecordedView):
     """The state at one moment of a turn, as a validator or engine reads it."""
 
     __slots__ = ()
@@ -321,8 +320,10 @@ class RecordedState(Reads):
         return self.ledger.state(self.turn).replace(changes)
 
 
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _value_of(outcome: RecordedOutcome) -> Any:
+    if outcome.error is not None:
+        raise _failed(outcome)
+    return outcome.value
 
 
 def _failed(outcome: RecordedOutcome) -> OutcomeFailed:

@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from thence.errors import ThenceError
+from thence.sim.writer import logger
 
 LOOK_EVERY_S = 0.5
 NAMED_AFTER_S = 2.0
@@ -35,6 +36,16 @@ _JOIN_S = 1.0
 # the code that runs within a component's call and is not the component's
 _COMPARING = "thence.sim.replay_input"
 COMPARISON = "the comparison with the recorded events"
+_COMPONENT_THREAD = "thence-component"
+T = TypeVar("T")
+CONCURRENT_MAX = 64
+THREADS_MAX = 32
+SLOW_S = 0.005
+# so many quick calls one after another bring a component back to the loop's thread
+QUICK_CALLS = 20
+_MARK = "_thence_fault"
+Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
+TimeoutOf = Callable[[int], float | None]
 
 
 class RunWait(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,24 +110,24 @@ class Waits:
         An async method that blocks the loop's thread keeps all others waiting: it comes first.
         """
         pending = [*self._pending]  # one step, in which no other thread changes it
-        found = [*pending, *self._on_loop_thread()]
+        waits = [*pending, *self._on_loop_thread()]
         end_s = monotonic() - time_s
-        old = [wait for wait in found if wait.since_s <= end_s]
+        old = [wait for wait in waits if wait.since_s <= end_s]
         old.sort(key=lambda wait: (not _runs_now(wait), wait.since_s))
         return old
 
     def _on_loop_thread(self) -> list[Wait]:
         """Returns the wait for the call on the loop's thread, since it was seen first."""
-        asked = self.asked
-        if asked is None:
+        calls = self.asked
+        if calls is None:
             return []
-        place = len(asked.answers)
+        place = len(calls.answers)
         seen = self._seen
-        if seen is None or seen[0] is not asked or seen[1] != place:
-            if place >= asked.count:
+        if seen is None or seen[0] is not calls or seen[1] != place:
+            if place >= calls.count:
                 return []
-            wait = Wait(asked.component_of(place), monotonic())
-            self._seen = seen = (asked, place, wait)
+            wait = Wait(calls.component_of(place), monotonic())
+            self._seen = seen = (calls, place, wait)
         return [seen[2]]
 
 
@@ -202,19 +213,12 @@ def _runs_now(wait: Wait) -> bool:
 
 
 def _record(wait: Wait, component: str) -> None:
-    from thence.sim.writer import logger
-
     waited_s = round(monotonic() - wait.since_s)
     logger().warning("still_waiting", component=component, waited_s=waited_s)
 
 
 def _record_failed_callback(error: Exception) -> None:
-    from thence.sim.writer import logger
-
     logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
-
-
-_COMPONENT_THREAD = "thence-component"
 
 
 class CallEnd(msgspec.Struct, frozen=True):
@@ -286,6 +290,7 @@ class _Idle:
 class WorkerThreads:
     """The threads of one run; idle ones end with the object, a hanging one with the program.
 
+    They are daemons, for the standard library's pool waits for its threads when the program ends.
     The caller of `start` bounds their number.
     """
 
@@ -316,27 +321,15 @@ def _work(queue: _Jobs, idle: _Idle) -> None:
         del end, future
 
 
-T = TypeVar("T")
-CONCURRENT_MAX = 64
-THREADS_MAX = 32
-SLOW_S = 0.005
-# so many quick calls one after another bring a component back to the loop's thread
-QUICK_CALLS = 20
-_MARK = "_thence_fault"
+class ComponentRef(msgspec.Struct, frozen=True):
+    """A component that is called, maybe for an agent, with the ids of the causes of the call."""
 
-Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
-TimeoutOf = Callable[[int], float | None]
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A part of a run: a call of a component, maybe for an agent, with the ids of its causes."""
-
-    component: str
+    name: str
     causes: Callable[[], Iterable[str]] = tuple
     agent: str | None = None
 
 
-class Fault(msgspec.Struct, frozen=True):
+class CallFailure(msgspec.Struct, frozen=True):
     """A call without a usable answer."""
 
     kind: Literal["raised", "timed_out", "nonsense"]
@@ -359,26 +352,27 @@ class Caller:
         self._quick_calls: dict[int, tuple[object, int]] = {}
         self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
 
-    async def ask_one(self, part: Part, call: Callable[[], T | Awaitable[T]]) -> T:
-        """Returns the result of a call, awaited if needed; an error is marked with the part."""
-        self._waits.asked = LoopCalls(lambda place: part.component, 1, ())
+    async def ask_one(self, component: ComponentRef, call: Callable[[], T | Awaitable[T]]) -> T:
+        """Returns the result of a call, awaited if needed; errors are marked with the component."""
+        self._waits.asked = LoopCalls(lambda place: component.name, 1, ())
         try:
             answer = call()
+            if not inspect.isawaitable(answer):
+                return answer
+            self._waits.asked = None
+            with self._waits.waiting_for(component.name) as wait:
+                wait.task = asyncio.current_task()
+                return await cast(Awaitable[T], answer)
         except Exception as error:
-            mark_error(error, part)
+            mark_error(error, component)
             raise
         finally:
             self._waits.asked = None
-        if not inspect.isawaitable(answer):
-            return answer
-        with marking_errors(part), self._waits.waiting_for(part.component) as wait:
-            wait.task = asyncio.current_task()
-            return await cast(Awaitable[T], answer)
 
     async def ask(
         self,
         calls: Calls,
-        part_of: Callable[[int], Part],
+        component_at: Callable[[int], ComponentRef],
         count: int,
         *,
         timeout_of: TimeoutOf | None = None,
@@ -388,21 +382,21 @@ class Caller:
         """Returns the answers of `count` calls, in their order; awaitables run concurrently.
 
         At most `CONCURRENT_MAX` run at a time. With `collects` an error, or a call that took
-        longer than its timeout in seconds, is a Fault in the list. Else the error is raised,
-        marked with the part of its call: at once on the loop's thread, the others in the order of
-        the calls when all have ended.
+        longer than its timeout in seconds, is a CallFailure in the list. Else the error is raised,
+        marked with the component of its call: at once on the loop's thread, the others in the order
+        of the calls when all have ended.
         """
         answers: list[Any] = []
         threaded: dict[int, Coroutine[Any, Any, Any]] = {}
         slots = asyncio.Semaphore(max(1, threads_max or self._threads_max))
         limit = asyncio.Semaphore(CONCURRENT_MAX)
-        self._waits.asked = LoopCalls(lambda place: part_of(place).component, count, answers)
+        self._waits.asked = LoopCalls(lambda place: component_at(place).name, count, answers)
         before_s = perf_counter()
         try:
             for place, (call, arguments) in enumerate(calls):
                 timeout_s = timeout_of(place) if timeout_of else None
                 if self._is_for_thread(call, timeout_s):
-                    wait = _Wait(part_of(place), timeout_s, self._waits)
+                    wait = _Pending(component_at(place), timeout_s, self._waits)
                     threaded[place] = self._in_thread(slots, limit, call, arguments, wait)
                     answers.append(None)
                     before_s = perf_counter()
@@ -410,12 +404,12 @@ class Caller:
                 try:
                     answer = taken_whole(call(*arguments))
                 except Exception as error:  # door: a policy decides on what an agent raises
-                    mark_error(error, part_of(place))
+                    mark_error(error, component_at(place))
                     if not collects:
                         raise
-                    answer = Fault("raised", error)
+                    answer = CallFailure("raised", error)
                 if answer is not None and _is_awaitable(answer):
-                    wait = _Wait(part_of(place), timeout_s, self._waits)
+                    wait = _Pending(component_at(place), timeout_s, self._waits)
                     threaded[place] = _await_within(limit, answer, wait)
                 answers.append(answer)
                 after_s = perf_counter()
@@ -443,7 +437,7 @@ class Caller:
         limit: asyncio.Semaphore,
         call: Callable[..., object],
         arguments: tuple[object, ...],
-        wait: "_Wait",
+        wait: "_Pending",
     ) -> object:
         async with slots:
             answer = await self._answer_of_thread(call, arguments, wait)
@@ -452,19 +446,19 @@ class Caller:
         return answer
 
     async def _answer_of_thread(
-        self, call: Callable[..., object], arguments: tuple[object, ...], wait: "_Wait"
+        self, call: Callable[..., object], arguments: tuple[object, ...], wait: "_Pending"
     ) -> object:
         """Returns the answer of a call in a thread; the component's abandoned call ends first."""
         component = _component_of(call)
         key = id(component)
         if (abandoned := self._abandoned.get(key)) is not None:
             if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
-                return wait.fault()
+                return wait.failure()
             del self._abandoned[key]
         future = self._threads.start(call, arguments)
         if not await wait.until_done(asyncio.wrap_future(future)):
             self._abandoned[key] = (component, future)
-            return wait.fault()
+            return wait.failure()
         outcome = future.result()
         if key in self._quick_calls:
             count = self._quick_calls[key][1] + 1 if outcome.time_s < SLOW_S else 0
@@ -472,23 +466,23 @@ class Caller:
             if count >= QUICK_CALLS:
                 del self._quick_calls[key]
         if isinstance(outcome.error, Exception):
-            mark_error(outcome.error, wait.part)
-            return Fault("raised", outcome.error)
+            mark_error(outcome.error, wait.component)
+            return CallFailure("raised", outcome.error)
         if outcome.error is not None:
             raise outcome.error
         return outcome.answer
 
 
-class _Wait(msgspec.Struct, frozen=True):
+class _Pending(msgspec.Struct, frozen=True):
     """The terms on which one call's answer is waited for."""
 
-    part: Part
+    component: ComponentRef
     timeout_s: float | None
     waits: Waits
 
     async def until_done(self, future: "asyncio.Future[Any]") -> bool:
         """Waits for a future; without a result in time it is cancelled and False returned."""
-        with self.waits.waiting_for(self.part.component) as wait:
+        with self.waits.waiting_for(self.component.name) as wait:
             wait.task = future if isinstance(future, asyncio.Task) else None
             try:
                 await asyncio.wait({future}, timeout=self.timeout_s)
@@ -499,16 +493,16 @@ class _Wait(msgspec.Struct, frozen=True):
                     future.add_done_callback(_take_error)
         return is_done
 
-    def fault(self) -> Fault:
-        """Returns the fault of a call that was not answered in time."""
+    def failure(self) -> CallFailure:
+        """Returns the failure of a call that was not answered in time."""
         error = ThenceError(
             "could not get an answer",
-            place=f"of {self.part.component}",
+            place=f"of {self.component.name}",
             cause=f"it gave none within {self.timeout_s:g} s",
             hint="raise timeout_s, or let the run go on with on_agent_error: skip",
         )
-        mark_error(error, self.part)
-        return Fault("timed_out", error)
+        mark_error(error, self.component)
+        return CallFailure("timed_out", error)
 
 
 async def _fill_in(
@@ -520,26 +514,26 @@ async def _fill_in(
     outcomes = await asyncio.gather(*awaited, return_exceptions=True)
     for place, outcome in zip(places, outcomes, strict=True):
         if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
-            raise outcome  # an error is what the component returned: one that it raised is a Fault
-        if isinstance(outcome, Fault) and not collects:
+            raise outcome  # an error that the component raised is a CallFailure
+        if isinstance(outcome, CallFailure) and not collects:
             raise outcome.error
         answers[place] = outcome
 
 
 async def _await_within(
-    limit: asyncio.Semaphore, pending: Awaitable[object], wait: _Wait
+    limit: asyncio.Semaphore, pending: Awaitable[object], wait: _Pending
 ) -> object:
     async with limit:
         try:
             if wait.timeout_s is None:
-                with wait.waits.waiting_for(wait.part.component) as counted:
+                with wait.waits.waiting_for(wait.component.name) as counted:
                     counted.task = asyncio.current_task()
                     return await pending
             task = asyncio.ensure_future(pending)
-            return task.result() if await wait.until_done(task) else wait.fault()
+            return task.result() if await wait.until_done(task) else wait.failure()
         except Exception as error:  # door: a policy decides on what an agent raises
-            mark_error(error, wait.part)
-            return Fault("raised", error)
+            mark_error(error, wait.component)
+            return CallFailure("raised", error)
 
 
 def _take_error(future: "asyncio.Future[Any]") -> None:
@@ -558,27 +552,17 @@ def _is_awaitable(answer: object) -> bool:
     )
 
 
-def mark_error(error: Exception, part: Part) -> None:
-    """Marks an error with the part that raised it; the first, innermost mark stays."""
+def mark_error(error: Exception, component: ComponentRef) -> None:
+    """Marks an error with the component that raised it; the first, innermost mark stays."""
     if _MARK not in error.__dict__:
-        error.add_note(part.component)
-        error.__dict__[_MARK] = part
+        error.add_note(component.name)
+        error.__dict__[_MARK] = component
 
 
-@contextmanager
-def marking_errors(part: Part) -> Iterator[None]:
-    """Marks any error of the block with a part."""
-    try:
-        yield
-    except Exception as error:
-        mark_error(error, part)
-        raise
-
-
-def take_mark(error: BaseException) -> Part | None:
-    """Removes and returns the part that an error is marked with; None without a mark."""
-    part: Part | None = error.__dict__.pop(_MARK, None)
-    return part
+def take_mark(error: BaseException) -> ComponentRef | None:
+    """Removes and returns the component that an error is marked with; None without a mark."""
+    component: ComponentRef | None = error.__dict__.pop(_MARK, None)
+    return component
 
 
 def _close_coroutines(answers: Iterable[object]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from thence.files import replace_file
 from thence.sim.ledger import Ids
-from thence.sim.run_folder import replace_file
 
 FOLDER = "checkpoints"
 VERSION = 1
@@ -66,7 +66,7 @@ def with_causes(checkpoint: Checkpoint, written: Callable[[Ids], Ids]) -> Checkp
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint into the folder of its run and returns the file; raises OSError.
+    """Writes a checkpoint into the folder of its run and returns the file; raises ThenceError.
 
     The file is complete or absent: its last line is the SHA-256 of the lines before.
     """
@@ -86,8 +86,8 @@ def read_checkpoints(folder: Path) -> Iterator[Checkpoint]:
         content, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if sha256(content).hexdigest().encode() == digest:
             try:
-                found = _decode(content)
+                checkpoint = _decode(content)
             except msgspec.MsgspecError:
                 continue
-            if found.version == VERSION:
-                yield found
+            if checkpoint.version == VERSION:
+                yield checkpoint

@@ -74,13 +74,13 @@ def component_class(kind: Kind, type_: str, folder: Path | None) -> type:
         )
     except Exception as error:  # door: a user's module may raise anything when imported
         raise ComponentNotFound(f"{location} can't be imported: {error}") from error
-    found = getattr(module, name, None)
-    if not isinstance(found, type):
+    component = getattr(module, name, None)
+    if not isinstance(component, type):
         raise ComponentNotFound(f"{location} has no class {name}")
     base = _base(kind)
-    if not issubclass(found, base):
+    if not issubclass(component, base):
         raise ComponentNotFound(f"{name} is not a {base.__name__}")
-    return found
+    return component
 
 
 def build(cls: type, params: Mapping[str, Any], **framework: object) -> Any:

@@ -7,18 +7,19 @@ from types import MappingProxyType, TracebackType
 from typing import Any, final
 
 from thence.errors import ThenceError
-from thence.sim.agents import Accepted, Action, BaseAgent, Reads, RecordedState
-from thence.sim.calls import Part, mark_error
-from thence.sim.config import SimulationConfig
+from thence.sim.agents import Accepted, Action, BaseAgent, RecordedState, RecordedView
+from thence.sim.calls import ComponentRef, mark_error
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.recorder import NOBODY, Record
+from thence.sim.recorder import NOBODY, RunRecorder
 from thence.sim.roster import Roster, RosterChange
+from thence.sim.scenario import SimulationConfig
 from thence.sim.state import IMMUTABLE, State, own_copy
+from thence.sim.writer import logger
 
 Details = tuple[tuple[int, str, Mapping[str, object]], ...]
 
 
-class Call:
+class WriteScope:
     """The reads and writes of one call, or of one rule in it.
 
     `inherited` are the provenances of what was read around it, looked at when they are needed.
@@ -43,66 +44,66 @@ class Call:
     def causes(self) -> dict[str, None]:
         """Returns the causes of a write of this call."""
         causes: dict[str, None] = {}
-        for part in (*self.inherited, self.reads.values()):
-            for ids in part:
+        for provenances in (*self.inherited, self.reads.values()):
+            for ids in provenances:
                 for cause in ids:
                     causes[cause] = None
         return causes
 
 
-class View(Reads):
+class View(RecordedView):
     """The state as an engine changes it; each changed variable becomes one STATE.
 
     A STATE names the ACTION that it belongs to, and all reads of its call, or of its rule:
     each read may have decided the written value.
     """
 
-    __slots__ = ("_accepted", "_call", "_outer", "_record", "_roster")
+    __slots__ = ("_accepted", "_outer", "_recorder", "_roster", "_scope")
 
     def __init__(
         self,
         ledger: Ledger,
-        record: Record,
-        call: Call,
+        recorder: RunRecorder,
+        scope: WriteScope,
         agent_id: str = NOBODY,
         accepted: Accepted | None = None,
         roster: Roster | None = None,
     ) -> None:
-        super().__init__(ledger, record.turn, agent_id)
+        super().__init__(ledger, recorder.turn, agent_id)
         self._roster = roster
-        self._record = record
+        self._recorder = recorder
         self._accepted = accepted
-        self._call = call
-        self._outer: tuple[Call, ...] = ()
+        self._scope = scope
+        self._outer: tuple[WriteScope, ...] = ()
 
     @property
     def phase(self) -> str:  # type: ignore[override]
         """The phase of the call, or of the rule in it."""
-        return self._call.phase
+        return self._scope.phase
 
     def value(self, index: int) -> Any:
         """Returns the value of a variable, with the writes of this call so far."""
-        call = self._call
-        if index in call.writes:
-            return own_copy(call.writes[index])
+        scope = self._scope
+        if index in scope.writes:
+            return own_copy(scope.writes[index])
         for outer in self._outer:
             if index in outer.writes:
                 return own_copy(outer.writes[index])
         ledger = self.ledger
-        call.reads[index] = ledger.provenance[index]
+        scope.reads[index] = ledger.provenance[index]
         value = ledger.values[index]
         return value if type(value) in IMMUTABLE else own_copy(value)
 
     def put(self, index: int, value: object) -> None:
         """Sets the variable with an index; raises ThenceError if it can't hold the value."""
-        self._call.writes[index] = self.ledger.table.converted(index, value)
+        self._scope.writes[index] = self.ledger.table.converted(index, value)
 
     def explain(
         self, scope: str, name: str, calculation: str, values: Mapping[str, object]
     ) -> None:
         """Records, as a DETAIL, the calculation of a variable's value."""
         index = self.ledger.table.index(scope, name)
-        self._call.details += ((index, calculation, values),)
+        self._scope.details += ((index, calculation, values),)
 
     def add_agent(
         self, agent: BaseAgent, initial: Mapping[str, object] = MappingProxyType({})
@@ -137,9 +138,9 @@ class View(Reads):
                 cause="this view is that of an action",
                 hint="do it in apply_engine_rules",
             )
-        asked = self._roster.ask(change, self.turn)
-        if asked is not None:
-            self._call.roster += (asked,)
+        new_change = self._roster.ask(change, self.turn)
+        if new_change is not None:
+            self._scope.roster += (new_change,)
 
     @contextmanager
     def rule(self, name: str, may_change: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
@@ -149,24 +150,26 @@ class View(Reads):
         its reads only; when it does not write them, they depend on these reads too.
         """
         indices = [self.ledger.table.index(*variable) for variable in may_change]
-        outer = self._call
-        call = Call(name, [[tuple(outer.causes())]], indices)
+        outer = self._scope
+        scope = WriteScope(name, [[tuple(outer.causes())]], indices)
         self._outer = (outer, *self._outer)
-        self._call = call
+        self._scope = scope
         try:
             yield
         except Exception as error:
             agent = None if self.agent_id == NOBODY else self.agent_id
-            part = Part(f"the engine, applying its rule {name},", self._causes_of(call), agent)
-            mark_error(error, part)
+            component = ComponentRef(
+                f"the engine, applying its rule {name},", self._causes_of(scope), agent
+            )
+            mark_error(error, component)
             raise
         finally:
-            self._call, self._outer = outer, self._outer[1:]
-        self._close(call)
+            self._scope, self._outer = outer, self._outer[1:]
+        self._close(scope)
 
     def close(self) -> None:
         """Records all changes of the outermost call; only the framework calls it."""
-        self._close(self._call)
+        self._close(self._scope)
 
     def __enter__(self) -> "View":
         return self
@@ -178,60 +181,61 @@ class View(Reads):
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            self._close(self._call)
+            self._close(self._scope)
         elif isinstance(error, Exception):
             agent = None if self.agent_id == NOBODY else self.agent_id
             mark_error(
-                error, Part("the engine, applying actions", self._causes_of(self._call), agent)
+                error,
+                ComponentRef("the engine, applying actions", self._causes_of(self._scope), agent),
             )
 
-    def _causes_of(self, call: Call) -> Callable[[], Iterable[str]]:
+    def _causes_of(self, scope: WriteScope) -> Callable[[], Iterable[str]]:
         """Returns what names the causes of an error in a call; its action's event is written."""
 
         def causes() -> Iterable[str]:
-            found = call.causes()
-            return self._record.write(self._accepted, found) if self._accepted else found
+            own = scope.causes()
+            return self._recorder.write(self._accepted, own) if self._accepted else own
 
         return causes
 
-    def _close(self, call: Call) -> None:
-        ledger, record = self.ledger, self._record
-        if not record.writes_decisions:
-            writes = call.writes
-            if record.alterations:
-                writes = {n: self._altered(n, value, call.phase) for n, value in writes.items()}
+    def _close(self, scope: WriteScope) -> None:
+        ledger, recorder = self.ledger, self._recorder
+        if not recorder.writes_decisions:
+            writes = scope.writes
+            if recorder.alterations:
+                writes = {n: self._altered(n, value, scope.phase) for n, value in writes.items()}
             for index, value in writes.items():
                 ledger.values[index] = value
             return
-        causes: Iterable[str] = call.causes()
-        for change in call.roster:
-            change.causes = record.roster_change(change.kind, change.name, change.facts, causes)
+        causes: Iterable[str] = scope.causes()
+        for change in scope.roster:
+            change.causes = recorder.roster_change(change.kind, change.name, change.facts, causes)
         if self._accepted is not None:
-            named = record.write(self._accepted, () if record.writes_states else causes)
-            causes = dict.fromkeys((*named, *causes)) if record.writes_states else named
-        for index, calculation, values in call.details:
-            step = record.state_step(
-                f"{call.phase}-{calculation}", self.agent_id, ledger.table[index]
+            named = recorder.write(self._accepted, () if recorder.writes_states else causes)
+            causes = dict.fromkeys((*named, *causes)) if recorder.writes_states else named
+        for index, calculation, values in scope.details:
+            step = recorder.state_step(
+                f"{scope.phase}-{calculation}", self.agent_id, ledger.table[index]
             )
-            record.detail(calculation, values, step, causes)
-        write = self._write if record.writes_states else self._set
-        for index in sorted(call.writes):
-            write(index, call.writes[index], call.phase, causes)
-        unchanged = [index for index in call.may_change if index not in call.writes]
-        record.add_causes(ledger.provenance, unchanged, causes)
+            recorder.detail(calculation, values, step, causes)
+        write = self._write if recorder.writes_states else self._set
+        for index in sorted(scope.writes):
+            write(index, scope.writes[index], scope.phase, causes)
+        unchanged = [index for index in scope.may_change if index not in scope.writes]
+        recorder.add_causes(ledger.provenance, unchanged, causes)
 
     def _write(self, index: int, value: object, phase: str, causes: Iterable[str]) -> None:
         """Sets a variable; a STATE records its change."""
-        ledger, record = self.ledger, self._record
+        ledger, recorder = self.ledger, self._recorder
         variable, old = ledger.table[index], ledger.values[index]
-        step = record.state_step(phase, self.agent_id, variable)
+        step = recorder.state_step(phase, self.agent_id, variable)
         if value != old:
-            value = record.alterations.value(step, value)
+            value = recorder.alterations.value(step, value)
         if value == old:
-            ledger.provenance[index] = record.provenance(causes)
+            ledger.provenance[index] = recorder.provenance(causes)
             return
-        all_causes = record.lineage.join(tuple(causes), ledger.provenance[index])
-        event_id = record.state(variable, old, value, step, all_causes)
+        all_causes = recorder.lineage.join(tuple(causes), ledger.provenance[index])
+        event_id = recorder.state(variable, old, value, step, all_causes)
         ledger.values[index] = value
         ledger.provenance[index] = (event_id,)
 
@@ -240,19 +244,19 @@ class View(Reads):
 
         A rule's change is represented by the causes that its STATE would have.
         """
-        ledger, record = self.ledger, self._record
+        ledger, recorder = self.ledger, self._recorder
         value = self._altered(index, value, phase)
         if self._accepted is None and value != ledger.values[index]:
-            causes = record.with_turn(causes)
+            causes = recorder.with_turn(causes)
         ledger.values[index] = value
-        ledger.provenance[index] = record.provenance(causes)
+        ledger.provenance[index] = recorder.provenance(causes)
 
     def _altered(self, index: int, value: object, phase: str) -> object:
         """Returns the value to set: the given one, or that of an altered STATE."""
-        alterations = self._record.alterations
+        alterations = self._recorder.alterations
         if not alterations:
             return value
-        step = self._record.state_step(phase, self.agent_id, self.ledger.table[index])
+        step = self._recorder.state_step(phase, self.agent_id, self.ledger.table[index])
         return value if value == self.ledger.values[index] else alterations.value(step, value)
 
 
@@ -265,14 +269,14 @@ class Writes:
     def __init__(
         self,
         ledger: Ledger,
-        record: Record,
+        recorder: RunRecorder,
         accepted: Iterable[Accepted],
         reach: Mapping[str, tuple[int, ...]],
         state: RecordedState,
     ) -> None:
         self._ledger = ledger
-        self._record = record
-        self._accepted = {id(each.action): each for each in accepted}
+        self._recorder = recorder
+        self._accepted = {id(applied.action): applied for applied in accepted}
         self._reach = reach
         self._state = state
 
@@ -287,17 +291,17 @@ class Writes:
         all_ids = () if accepted else (self.all_ids(),)
         agent = action.agent_id or NOBODY
         inherited = (all_ids, self._state.reads.values())
-        call = Call(phase, inherited, self._reach.get(agent, ()))
-        return View(self._ledger, self._record, call, agent, accepted)
+        scope = WriteScope(phase, inherited, self._reach.get(agent, ()))
+        return View(self._ledger, self._recorder, scope, agent, accepted)
 
     def all_ids(self) -> tuple[str, ...]:
         """Returns the ids of all actions of the turn, which are written by then."""
-        write = self._record.write
-        return tuple([cause for each in self._accepted.values() for cause in write(each)[:1]])
+        write = self._recorder.write
+        return tuple([ids[0] for action in self._accepted.values() if (ids := write(action))])
 
 
 def record_returned(
-    ledger: Ledger, record: Record, states: tuple[State, State], phase: str, all_ids: Ids
+    ledger: Ledger, recorder: RunRecorder, states: tuple[State, State], phase: str, all_ids: Ids
 ) -> None:
     """Records changes that an engine made outside a view, as effects of all actions.
 
@@ -307,7 +311,7 @@ def record_returned(
     if not isinstance(result, State):
         raise ThenceError(
             "could not take over the state",
-            place=f"of turn {record.turn}",
+            place=f"of turn {recorder.turn}",
             cause=f"the engine returned {type(result).__name__}, not a State or None",
             hint="change variables through the view, or return state.replace(…)",
         )
@@ -315,15 +319,13 @@ def record_returned(
     changed = [index for index, (was, now, new) in enumerate(values) if new not in (was, now)]
     if not changed:
         return
-    _warn_of_unrecorded(ledger, record.turn, changed)
-    call = Call(f"{phase}-unrecorded", [[all_ids]])
-    call.writes.update({index: result.values()[index] for index in changed})
-    View(ledger, record, call).close()
+    _warn_of_unrecorded(ledger, recorder.turn, changed)
+    scope = WriteScope(f"{phase}-unrecorded", [[all_ids]])
+    scope.writes.update({index: result.values()[index] for index in changed})
+    View(ledger, recorder, scope).close()
 
 
 def _warn_of_unrecorded(ledger: Ledger, turn: int, changed: Sequence[int]) -> None:
-    from thence.sim.writer import logger
-
     logger().warning(
         "state_changed_outside_view",
         turn=turn,

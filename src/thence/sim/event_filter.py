@@ -42,9 +42,9 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
 
     def __post_init__(self) -> None:
         for field in ("event_types", "agent_ids"):
-            given = getattr(self, field)
-            if given is not None:
-                force_setattr(self, field, names(field, given))
+            value = getattr(self, field)
+            if value is not None:
+                force_setattr(self, field, names(field, value))
         _check_within("limit", self.limit, 1, LIMIT_MAX)
         _check_within("offset", self.offset, 0, OFFSET_MAX)
         _ = self.filter  # raises for a value that can't be read
@@ -101,11 +101,11 @@ def _members_of(event: Event | Mapping[str, Any]) -> _Members:
     )
 
 
-def _turn(field: str, given: int | None) -> int | None:
-    return None if given is None else turn(field, given)
+def _turn(field: str, value: int | None) -> int | None:
+    return None if value is None else turn(field, value)
 
 
 def _check_within(field: str, value: object, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
-        wanted = f"an integer from {least}" + (f" to {most:,}" if most == LIMIT_MAX else "")
-        raise invalid(field, f"{shown(value)} is not {wanted}", f"pass {wanted} as {field}")
+        wording = f"an integer from {least}" + (f" to {most:,}" if most == LIMIT_MAX else "")
+        raise invalid(field, f"{shown(value)} is not {wording}", f"pass {wording} as {field}")

@@ -7,11 +7,11 @@ any details. All are frozen. The own fields of a typed event are stored in the f
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import IntEnum
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -22,7 +22,10 @@ from thence.core.values.new_event import Causes, cause_ids
 from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
-from thence.sim.schemas import MILESTONES, STATUSES
+
+DESCRIPTION_CHARACTERS_MAX = 500
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+_E = TypeVar("_E", bound="Event")
 
 
 class VerbosityLevel(IntEnum):
@@ -55,10 +58,36 @@ def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
         ) from error
 
 
-DESCRIPTION_CHARACTERS_MAX = 500
-_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+class Field(NamedTuple):
+    """A member of a typed event's details: its JSON Schema, what it holds in words, its check.
 
-_E = TypeVar("_E", bound="Event")
+    A value of the type `quick` that is not empty needs no check.
+    """
+
+    schema: Mapping[str, Any]
+    wording: str
+    quick: type | None
+    holds: Callable[[Any], object]
+
+
+def _one_of(*choices: str) -> Field:
+    wording = f"one of {', '.join(sorted(choices))}"
+    return Field({"enum": list(choices)}, wording, None, lambda value: value in choices)
+
+
+_TEXT = Field({"type": "string", "minLength": 1}, "a text that is not empty", str, lambda _: False)
+_MAP = Field({"type": "object"}, "a map", dict, lambda value: isinstance(value, Mapping))
+_COUNT = Field(
+    {"type": "integer", "minimum": 0},
+    "an integer from 0",
+    None,
+    lambda value: type(value) is int and value >= 0,
+)
+_ANY = Field({}, "any value", None, lambda _: True)
+_MILESTONE = _one_of(
+    "turn_start", "turn_end", "phase_transition", "simulation_start", "simulation_end"
+)
+_STATUS = _one_of("success", "failure", "retry", "warning")
 
 
 class _StoredCause(msgspec.Struct, frozen=True):
@@ -77,7 +106,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """
 
     level: ClassVar[int] = 0
-    fields: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[Mapping[str, Field]] = {}
 
     event_type: str = ""
     simulation_id: str = ""
@@ -108,12 +137,12 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the event as plain data, without absent members."""
-        found = {name: getattr(self, name) for name in _DICT_FIELDS}
-        found["caused_by"] = list(self.caused_by)
-        found["details"] = dict(self.details)
+        members = {name: getattr(self, name) for name in _DICT_FIELDS}
+        members["caused_by"] = list(self.caused_by)
+        members["details"] = dict(self.details)
         return {
             name: value
-            for name, value in found.items()
+            for name, value in members.items()
             if value is not None and value is not False and value != []
         }
 
@@ -146,153 +175,131 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the constructor's arguments: a typed event makes its details itself."""
         derived = ("details", "data") if self.fields else ()
-        given = {n: getattr(self, n) for n in self.__struct_fields__ if n not in derived}
-        return partial(type(self), **given), ()
+        arguments = {n: getattr(self, n) for n in self.__struct_fields__ if n not in derived}
+        return partial(type(self), **arguments), ()
 
 
-class MilestoneEvent(Event, kw_only=True, frozen=True, gc=False):
-    """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
+class TypedEvent(Event, kw_only=True, frozen=True, gc=False):
+    """An event whose details hold the members of `fields`; with `is_open` also those of `extra`.
 
-    level: ClassVar[int] = VerbosityLevel.MILESTONE
-    fields: ClassVar[tuple[str, ...]] = ("milestone_type",)
-    event_type: str = "MILESTONE"
-    milestone_type: str = ""
+    `needs_agent` is True where it must have an agent, False where it must have none.
+    """
+
+    kind: ClassVar[str]
+    needs_agent: ClassVar[bool | None] = None
+    is_open: ClassVar[bool] = False
+    extra: ClassVar[dict[str, Any]] = {}
+    _checks: ClassVar[tuple[tuple[str, type | None, Callable[[Any], object]], ...]]
+
+    def __init_subclass__(cls) -> None:
+        fields = cls.fields.items()
+        cls._checks = tuple((name, field.quick, field.holds) for name, field in fields)
 
     def __post_init__(self) -> None:
-        if self.milestone_type not in MILESTONES:
-            raise wrong_value("milestone_type", self.milestone_type, _one_of(MILESTONES))
-        if self.agent_id is not None:
-            raise wrong_value("agent_id", self.agent_id, "absent from a milestone")
-        _fill_in(self, {"milestone_type": self.milestone_type}, "MILESTONE")
+        agent_id, needs_agent = self.agent_id, self.needs_agent
+        if needs_agent is not None and (
+            type(agent_id) is not str or not agent_id if needs_agent else agent_id is not None
+        ):
+            wording = _TEXT.wording if needs_agent else "absent from a milestone"
+            raise wrong_value("agent_id", agent_id, wording)
+        details: dict[str, Any] = {}
+        for name, quick, holds in self._checks:  # costs 0.2 µs more than checks written out
+            details[name] = value = getattr(self, name)
+            if (type(value) is not quick or not value) and not holds(value):
+                raise wrong_value(name, value, self.fields[name].wording)
+        if self.is_open:
+            details |= self.extra
+        _fill_in(self, details, self.kind)
+
+
+class MilestoneEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
+    """A point in a run: the start or end of the run, a turn, a phase. It has no agent."""
+
+    level = VerbosityLevel.MILESTONE
+    fields = {"milestone_type": _MILESTONE}
+    needs_agent = False
+    kind = "MILESTONE"
+    event_type: str = "MILESTONE"
+    milestone_type: str = ""
 
     def is_plain(self) -> bool:
         return True
 
 
-class DecisionEvent(Event, kw_only=True, frozen=True, gc=False):
+class DecisionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A choice that an agent made."""
 
-    level: ClassVar[int] = VerbosityLevel.DECISION
-    fields: ClassVar[tuple[str, ...]] = ("decision_type", "old_value", "new_value")
+    level = VerbosityLevel.DECISION
+    fields = {"decision_type": _TEXT, "old_value": _ANY, "new_value": _ANY}
+    needs_agent = True
+    kind = "DECISION"
     event_type: str = "DECISION"
     decision_type: str = ""
     old_value: Any = None
     new_value: Any = None
 
-    def __post_init__(self) -> None:
-        _need_texts(self.agent_id, self.decision_type, ("agent_id", "decision_type"))
-        details = {
-            "decision_type": self.decision_type,
-            "old_value": self.old_value,
-            "new_value": self.new_value,
-        }
-        _fill_in(self, details, "DECISION")
-
     def is_plain(self) -> bool:
         return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
-class ActionEvent(Event, kw_only=True, frozen=True, gc=False):
+class ActionEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An action that an agent took, after a validator had accepted it."""
 
-    level: ClassVar[int] = VerbosityLevel.ACTION
-    fields: ClassVar[tuple[str, ...]] = ("action_type", "action_payload")
+    level = VerbosityLevel.ACTION
+    fields = {"action_type": _TEXT, "action_payload": _MAP}
+    needs_agent = True
+    kind = "ACTION"
     event_type: str = "ACTION"
     action_type: str = ""
     action_payload: dict[str, Any] = {}
-
-    def __post_init__(self) -> None:
-        agent_id, action_type, payload = self.agent_id, self.action_type, self.action_payload
-        if not (agent_id and action_type and type(agent_id) is type(action_type) is str):
-            _need_texts(agent_id, action_type, ("agent_id", "action_type"))
-        if type(payload) is not dict and not isinstance(payload, Mapping):
-            raise wrong_value("action_payload", payload, "a map of names to values")
-        details = {"action_type": action_type, "action_payload": payload}
-        _fill_in(self, details, "ACTION")
 
     def is_plain(self) -> bool:
         return is_plain(self.action_payload)
 
 
-class StateEvent(Event, kw_only=True, frozen=True, gc=False):
+class StateEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """A variable that changed. `scope` is its owner: `global`, `agent/<name>` or `place/<name>`."""
 
-    level: ClassVar[int] = VerbosityLevel.STATE
-    fields: ClassVar[tuple[str, ...]] = ("variable_name", "old_value", "new_value", "scope")
+    level = VerbosityLevel.STATE
+    fields = {"variable_name": _TEXT, "old_value": _ANY, "new_value": _ANY, "scope": _TEXT}
+    kind = "STATE"
     event_type: str = "STATE"
     variable_name: str = ""
     old_value: Any = None
     new_value: Any = None
     scope: str = "global"
 
-    def __post_init__(self) -> None:
-        _need_texts(self.variable_name, self.scope, ("variable_name", "scope"))
-        details = {
-            "variable_name": self.variable_name,
-            "old_value": self.old_value,
-            "new_value": self.new_value,
-            "scope": self.scope,
-        }
-        _fill_in(self, details, "STATE")
-
     def is_plain(self) -> bool:
         return is_scalar(self.old_value) and is_scalar(self.new_value)
 
 
-class DetailEvent(Event, kw_only=True, frozen=True, gc=False):
+class DetailEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """The calculation of a value."""
 
-    level: ClassVar[int] = VerbosityLevel.DETAIL
-    fields: ClassVar[tuple[str, ...]] = ("calculation_type", "intermediate_values")
+    level = VerbosityLevel.DETAIL
+    fields = {"calculation_type": _TEXT, "intermediate_values": _MAP}
+    kind = "DETAIL"
     event_type: str = "DETAIL"
     calculation_type: str = ""
     intermediate_values: dict[str, Any] = {}
 
-    def __post_init__(self) -> None:
-        _need_texts(self.calculation_type, "-", ("calculation_type", ""))
-        if not isinstance(self.intermediate_values, Mapping):
-            raise wrong_value("intermediate_values", self.intermediate_values, "a map")
-        details = {
-            "calculation_type": self.calculation_type,
-            "intermediate_values": self.intermediate_values,
-        }
-        _fill_in(self, details, "DETAIL")
 
-
-class SystemEvent(Event, kw_only=True, frozen=True, gc=False):
+class SystemEvent(TypedEvent, kw_only=True, frozen=True, gc=False):
     """An occurrence in the run itself, such as an error. `extra` adds facts to details."""
 
-    level: ClassVar[int] = VerbosityLevel.DETAIL
-    fields: ClassVar[tuple[str, ...]] = ("error_type", "status", "retry_count")
+    level = VerbosityLevel.DETAIL
+    fields = {"error_type": _TEXT, "status": _STATUS, "retry_count": _COUNT}
+    is_open = True
+    kind = "SYSTEM"
     event_type: str = "SYSTEM"
     error_type: str = ""
     status: str = ""
     retry_count: int = 0
-    extra: dict[str, Any] = {}
-
-    def __post_init__(self) -> None:
-        _need_texts(self.error_type, "-", ("error_type", ""))
-        if self.status not in STATUSES:
-            raise wrong_value("status", self.status, _one_of(STATUSES))
-        if type(self.retry_count) is not int or self.retry_count < 0:
-            raise wrong_value("retry_count", self.retry_count, "an integer from 0")
-        details = {
-            "error_type": self.error_type,
-            "status": self.status,
-            "retry_count": self.retry_count,
-            **self.extra,
-        }
-        _fill_in(self, details, "SYSTEM")
+    extra: dict[str, Any] = {}  # type: ignore[misc]
 
 
-TYPED: Mapping[str, type[Event]] = {
-    "MILESTONE": MilestoneEvent,
-    "DECISION": DecisionEvent,
-    "ACTION": ActionEvent,
-    "STATE": StateEvent,
-    "DETAIL": DetailEvent,
-    "SYSTEM": SystemEvent,
-}
+_CLASSES = (MilestoneEvent, DecisionEvent, ActionEvent, StateEvent, DetailEvent, SystemEvent)
+TYPED: Mapping[str, type[TypedEvent]] = {event_class.kind: event_class for event_class in _CLASSES}
 
 
 def event_of(members: Members) -> Event:
@@ -300,7 +307,7 @@ def event_of(members: Members) -> Event:
     details = dict(members.details or {})
     event_class = TYPED[members.event_type]
     own = {name: details.pop(name) for name in event_class.fields}
-    if event_class is SystemEvent:
+    if event_class.is_open:
         own["extra"] = details
     return event_class(
         simulation_id=members.simulation_id or "",
@@ -333,13 +340,13 @@ _DICT_FIELDS = (
 )
 
 
-def wrong_value(field: str, value: object, wanted: str) -> InvalidEvent:
+def wrong_value(field: str, value: object, wording: str) -> InvalidEvent:
     """Returns the error for a field with a wrong value."""
     return InvalidEvent(
         "could not make the event",
         place=f"field {field}",
-        cause=f"{value!r:.80} is not {wanted}",
-        hint=f"pass {wanted} as {field}",
+        cause=f"{value!r:.80} is not {wording}",
+        hint=f"pass {wording} as {field}",
     )
 
 
@@ -352,9 +359,9 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
         raise wrong_value("event_type", event.event_type, event_type)
     if type(event.simulation_id) is not str:
         raise wrong_value("simulation_id", event.simulation_id, "a text")
-    given = event.data or event.details
-    if given and given is not details and given != details:
-        _refuse_details(event, given)
+    passed = event.data or event.details
+    if passed and passed is not details and passed != details:
+        _refuse_details(event, passed)
     force_setattr(event, "details", details)
     if event.caused_by != ():
         force_setattr(event, "caused_by", tuple(dict.fromkeys(cause_ids(event.caused_by))))
@@ -362,12 +369,12 @@ def _fill_in(event: Event, details: dict[str, Any], event_type: str) -> None:
         force_setattr(event, "event_id", new_id())
         force_setattr(event, "timestamp", now())
     else:
-        _check_given(event)
+        _check_id_and_time(event)
     if event.description is not None:
         _cut_description(event, event.description)
 
 
-def _check_given(event: Event) -> None:
+def _check_id_and_time(event: Event) -> None:
     """Checks an id or a time that the caller gave, and fills in the other."""
     event_id = event.event_id or new_id()
     if not isinstance(event_id, str) or not _ID.fullmatch(event_id):
@@ -376,12 +383,12 @@ def _check_given(event: Event) -> None:
     force_setattr(event, "timestamp", _timestamp(event.timestamp) if event.timestamp else now())
 
 
-def _refuse_details(event: Event, given: Any) -> None:
-    own = ", ".join((*event.fields, *(("extra",) if isinstance(event, SystemEvent) else ())))
+def _refuse_details(event: Event, details: Any) -> None:
+    own = ", ".join((*event.fields, *(["extra"] if event.event_type == SystemEvent.kind else [])))
     raise InvalidEvent(
         "could not make the event",
         place="field details",
-        cause=f"{event.event_type} has no place for {given!r:.80}",
+        cause=f"{event.event_type} has no place for {details!r:.80}",
         hint=f"pass {own}, or build a base Event, which takes any details",
     )
 
@@ -400,17 +407,6 @@ def _cut_description(event: Event, description: str) -> None:
         force_setattr(event, "description", description[:DESCRIPTION_CHARACTERS_MAX])
         cut = {"path": "description", "was": f"{len(description)} characters"}
         force_setattr(event, "repairs", (*event.repairs, cut))
-
-
-def _need_texts(first: Any, second: Any, fields: tuple[str, str]) -> None:
-    if type(first) is not str or not first:
-        raise wrong_value(fields[0], first, "a text that is not empty")
-    if type(second) is not str or not second:
-        raise wrong_value(fields[1], second, "a text that is not empty")
-
-
-def _one_of(choices: Iterable[str]) -> str:
-    return f"one of {', '.join(sorted(choices))}"
 
 
 def _arguments(event_class: type[Event], members: dict[str, Any]) -> dict[str, Any]:

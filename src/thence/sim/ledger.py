@@ -55,9 +55,9 @@ class Lineage:
                 del unique[implied]
         return tuple(unique)
 
-    def join(self, ids: Ids, more: Iterable[str]) -> Ids:
-        """Returns all the ids, then those of `more` that are no causes of the former."""
-        new = [event_id for event_id in more if event_id not in ids]
+    def join(self, ids: Ids, other_ids: Iterable[str]) -> Ids:
+        """Returns all the ids, then those of `other_ids` that are no causes of the former."""
+        new = [event_id for event_id in other_ids if event_id not in ids]
         if not new:
             return ids
         implied = self.ancestors(ids)
@@ -65,19 +65,19 @@ class Lineage:
 
     def ancestors(self, ids: Iterable[str]) -> set[str]:
         """Returns the run's start and causes of events, some steps back, of two turns."""
-        found: set[str] = set()
+        ancestors: set[str] = set()
         generation: Iterable[str] = ids
         recent, older = self._recent, self._older
         for _ in range(_DEPTH_MAX):
             parents: set[str] = set()
             for event_id in generation:
                 parents.update(recent.get(event_id) or older.get(event_id, ()))
-            generation = parents - found
-            found |= parents
-            if not generation or len(found) > _ANCESTORS_MAX:
+            generation = parents - ancestors
+            ancestors |= parents
+            if not generation or len(ancestors) > _ANCESTORS_MAX:
                 break
-        found.add(self.start_id)
-        return found
+        ancestors.add(self.start_id)
+        return ancestors
 
 
 class Ledger:

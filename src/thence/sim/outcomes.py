@@ -39,15 +39,15 @@ _decode = msgspec.json.Decoder(RecordedOutcome).decode
 class Outcomes:
     """The outcomes of one run; safe from threads.
 
-    New ones are appended to `file`, if one is given; `known` are those of an earlier process, or,
-    with `copies`, of another run: what is taken from there is appended too. Unless `may_ask`, what
-    is not known is an error.
+    New ones are appended to `file`, if one is given; `recorded` are those of an earlier process,
+    or, with `copies`, of another run: what is taken from there is appended too. Unless `may_ask`,
+    what is not known is an error.
     """
 
     def __init__(
         self,
         file: Path | None = None,
-        known: Mapping[Key, RecordedOutcome] | None = None,
+        recorded: Mapping[Key, RecordedOutcome] | None = None,
         *,
         copies: bool = False,
         may_ask: bool = True,
@@ -55,7 +55,7 @@ class Outcomes:
         self._file = file
         self._copies = copies
         self._may_ask = may_ask
-        self._known = known or {}
+        self._known = recorded or {}
         self._counts: dict[tuple[str, str], int] = {}
         self._lock = Lock()
         self._opened: int | None = None
@@ -80,8 +80,8 @@ class Outcomes:
 
         Raises RunDiverged where nothing is recorded and nothing may be asked.
         """
-        found = self._known.get(key)
-        if found is None and not self._may_ask:
+        outcome = self._known.get(key)
+        if outcome is None and not self._may_ask:
             error = RunDiverged(
                 "could not play the run again as it was recorded",
                 place=f"at {key[0]}",
@@ -90,9 +90,9 @@ class Outcomes:
             )
             error.step = key[0]
             raise error
-        if found is not None and self._copies:
-            self._keep(found)
-        return found
+        if outcome is not None and self._copies:
+            self._keep(outcome)
+        return outcome
 
     def record(self, key: Key, value: object = None, error: str | None = None) -> RecordedOutcome:
         """Records an outcome and returns it, its value as JSON gives it back.
@@ -147,7 +147,8 @@ class Outcomes:
 
 def read_outcomes(folder: Path) -> dict[Key, RecordedOutcome]:
     """Returns the recorded outcomes of the run in a folder, by key; a torn line is left out."""
-    return {(each.step, each.request, each.occurrence): each for each in _read(folder / FILE)}
+    outcomes = _read(folder / FILE)
+    return {(entry.step, entry.request, entry.occurrence): entry for entry in outcomes}
 
 
 def _read(path: Path) -> Iterator[RecordedOutcome]:

@@ -1,4 +1,8 @@
-"""A run that is read back from its folder: its settings, its result, its tables."""
+"""A run that is read back from its folder: its settings, its result, its tables.
+
+The values of variables come from the STATE events: a variable has the old value of its first change
+until then, and the new one of each change from its turn on.
+"""
 
 import json
 import warnings
@@ -24,6 +28,26 @@ Key = tuple[str, str]
 _PAGE_EVENTS = 1_000
 _PAGE_EVENTS_MAX = 10_000
 _PAGE_BYTES = 8 * 1024 * 1024
+COMMON: Mapping[str, Kind] = {
+    "event_id": "str",
+    "event_type": "str",
+    "turn": "int",
+    "step": "str",
+    "agent": "str",
+    "timestamp": "time",
+    "caused_by": "ids",
+}
+# the most columns of details; other members of such events stand together in the column "rest"
+COLUMNS_MAX = 1_000
+_REST = "rest"
+# the members of details that are maps of a user's own, and stand flat
+_SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
+_NAMES = {"variable_name": "variable", "old_value": "old", "new_value": "new"}
+_RENAMED = ("STATE", "DECISION")
+_ORDER = {"STATE": ("variable", "scope", "old", "new")}
+Selects = Callable[[str, str], bool]
+VARIABLE_TYPES = ("MILESTONE", "STATE")
+_TURN: Mapping[str, Kind] = {"turn": "int"}
 
 
 def open_run(path: str | Path) -> "RecordedRun":
@@ -83,8 +107,8 @@ class RecordedRun:
         the payload of an ACTION. Raises NotRecorded for a type that the verbosity left out.
         """
         types = names("type", type)
-        for each in types:
-            self._check_recorded(each)
+        for event_type in types:
+            self._check_recorded(event_type)
         table = event_table(partial(self._read, types), types)
         if not len(table):
             self._warn_unknown(types)
@@ -119,9 +143,9 @@ class RecordedRun:
         def selects(scope: str, name: str) -> bool:
             return _fits(scope, scopes) and _fits(name, chosen)
 
-        known = list(history.initial)
-        if (scopes or chosen) and not any(selects(*key) for key in known):
-            raise _no_variable(scopes, chosen, known)
+        keys = list(history.initial)
+        if (scopes or chosen) and not any(selects(*key) for key in keys):
+            raise _no_variable(scopes, chosen, keys)
         return variable_table(read, history, selects)
 
     def close(self) -> None:
@@ -163,58 +187,41 @@ class RecordedRun:
         )
 
     def _warn_unknown(self, types: Sequence[str]) -> None:
-        for each in types:
-            if each not in TYPED:
-                near = nearest(each, TYPED)
-                more = f"; did you mean {near[0]}?" if near else ""
-                warnings.warn(f"the run holds no event of type {each}{more}", stacklevel=3)
+        for event_type in types:
+            if event_type not in TYPED:
+                near = nearest(event_type, TYPED)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                warnings.warn(f"the run holds no event of type {event_type}{hint}", stacklevel=3)
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Reads a JSON object that the run wrote; {} where there is none."""
     try:
-        found = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _fits(text: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(text == each or fnmatchcase(text, each) for each in patterns)
-
-
-def _no_variable(
-    scopes: Sequence[str], chosen: Sequence[str], known: Sequence[Key]
-) -> InvalidFilter:
-    key, asked, place = ("scope", scopes, 0)
-    if (scopes and any(_fits(scope, scopes) for scope, _ in known)) or not scopes:
-        key, asked, place = ("name", chosen, 1)
-    near = nearest(asked[0], dict.fromkeys(each[place] for each in known), likeness=0)
-    return InvalidFilter(
-        "could not choose variables",
-        key=key,
-        cause=f"no variable of the run has the {key} {', '.join(asked)}",
-        hint=f"the nearest is {near[0]}" if near else "the run has no variables",
+    return not patterns or any(
+        text == pattern or fnmatchcase(text, pattern) for pattern in patterns
     )
 
 
-COMMON: Mapping[str, Kind] = {
-    "event_id": "str",
-    "event_type": "str",
-    "turn": "int",
-    "step": "str",
-    "agent": "str",
-    "timestamp": "time",
-    "caused_by": "ids",
-}
-# the most columns of details; other members of such events stand together in the column "rest"
-COLUMNS_MAX = 1_000
-_REST = "rest"
-# the members of details that are maps of a user's own, and stand flat
-_SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
-_NAMES = {"variable_name": "variable", "old_value": "old", "new_value": "new"}
-_RENAMED = ("STATE", "DECISION")
-_ORDER = {"STATE": ("variable", "scope", "old", "new")}
+def _no_variable(
+    scopes: Sequence[str], chosen: Sequence[str], keys: Sequence[Key]
+) -> InvalidFilter:
+    key, patterns, place = ("scope", scopes, 0)
+    if (scopes and any(_fits(scope, scopes) for scope, _ in keys)) or not scopes:
+        key, patterns, place = ("name", chosen, 1)
+    near = nearest(patterns[0], dict.fromkeys(variable[place] for variable in keys), likeness=0)
+    return InvalidFilter(
+        "could not choose variables",
+        key=key,
+        cause=f"no variable of the run has the {key} {', '.join(patterns)}",
+        hint=f"the nearest is {near[0]}" if near else "the run has no variables",
+    )
 
 
 def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Table:
@@ -222,7 +229,9 @@ def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Ta
 
     The columns of the given types that thence knows are there without any such event, too.
     """
-    kinds: dict[str, Kind] = {name: "none" for each in types for name in fixed_columns(each)}
+    kinds: dict[str, Kind] = {
+        name: "none" for event_type in types for name in fixed_columns(event_type)
+    }
     length = 0
     for event in read():
         length += 1
@@ -291,11 +300,6 @@ def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
     if rest and _REST in columns:
         row[_REST] = rest
     return list(row.values())
-
-
-Selects = Callable[[str, str], bool]
-VARIABLE_TYPES = ("MILESTONE", "STATE")
-_TURN: Mapping[str, Kind] = {"turn": "int"}
 
 
 class Change(NamedTuple):

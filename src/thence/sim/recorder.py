@@ -21,22 +21,25 @@ from thence.sim.agents import Accepted, Action, Verdict
 from thence.sim.checkpoints import Checkpoint
 from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Lineage
-from thence.sim.replay_input import Alterations, StoredSteps
+from thence.sim.replay_input import Alterations, RecordedSteps
 from thence.sim.state import Variable, own_copy
 
 Emit = Callable[[Sequence[Members]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
+NOBODY = "-"
+# wider provenances are represented by a cover; all of today's figures of truth were measured with 8
+PROVENANCE_MAX = 8
 
 
-class Pieces:
+class EventBuffer:
     """The events of a run that are built and not passed on to `emit` yet.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
     again.
     """
 
-    def __init__(self, simulation_id: str, emit: Emit, stored: StoredSteps | None) -> None:
+    def __init__(self, simulation_id: str, emit: Emit, stored: RecordedSteps | None) -> None:
         self.simulation_id = simulation_id
         self.turn = 0
         self.counts: dict[str, int] = {}
@@ -106,7 +109,7 @@ class Pieces:
         causes: Ids,
         step: str | None,
         details: Mapping[str, Any],
-        **more: Any,
+        **members: Any,
     ) -> str:
         if len(causes) > CAUSES_MAX:  # the first, such as the decision of an action, stays
             causes = (causes[0], self.cover(self.lineage.prune(causes[1:])))
@@ -121,7 +124,7 @@ class Pieces:
             agent_id=agent,
             step=step,
             details=details,
-            **more,
+            **members,
         )
         event_id = event.event_id
         if self._stored is not None and (stored_id := self._stored.take(event)):
@@ -134,12 +137,7 @@ class Pieces:
         return event_id
 
 
-NOBODY = "-"
-# wider provenances are represented by a cover; all of today's figures of truth were measured with 8
-PROVENANCE_MAX = 8
-
-
-class Record(Pieces):
+class RunRecorder(EventBuffer):
     """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
 
     `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
@@ -152,7 +150,7 @@ class Record(Pieces):
         emit: Emit,
         alter: Mapping[str, object],
         level: VerbosityLevel = VerbosityLevel.DETAIL,
-        stored: StoredSteps | None = None,
+        stored: RecordedSteps | None = None,
     ) -> None:
         super().__init__(simulation_id, emit, stored)
         self.turn_id = ""
@@ -167,14 +165,14 @@ class Record(Pieces):
         self.last_end_id = self.start_id
         self.turn_has_causes = False
 
-    def restore(self, found: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on behind a checkpoint of the same run, whose simulation_start is in the log."""
         self._ready.clear()
-        self.turn = found.turn
-        self.start_id = self.lineage.start_id = found.start_id
-        self.last_end_id = found.event_id
-        self.turn_has_causes = found.turn_has_causes
-        self.lineage.restore(found.lineage)
+        self.turn = checkpoint.turn
+        self.start_id = self.lineage.start_id = checkpoint.start_id
+        self.last_end_id = checkpoint.event_id
+        self.turn_has_causes = checkpoint.turn_has_causes
+        self.lineage.restore(checkpoint.lineage)
 
     def begin_turn(self, causes: Iterable[str]) -> None:
         """Starts the next turn; `causes` decided that the run goes on."""
@@ -253,19 +251,20 @@ class Record(Pieces):
             self.write(accepted)
         return accepted
 
-    def write(self, accepted: Accepted, more: Iterable[str] = ()) -> Ids:
+    def write(self, accepted: Accepted, causes: Iterable[str] = ()) -> Ids:
         """Writes the event that represents an action, once, and returns what its effects name.
 
-        `more` are the causes of what its application read; those that came too late to be named
+        `causes` are the causes of what its application read; those that came too late to be named
         are returned with the event's id.
         """
         if not self.writes_decisions:
             return ()
         event_id = accepted.event_id
         if event_id:
-            later = [each for each in more if each not in accepted.causes and each != event_id]
+            earlier = {event_id, *accepted.causes}
+            later = [cause for cause in causes if cause not in earlier]
             return (event_id, *later)
-        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *more)))
+        accepted.causes = tuple(dict.fromkeys((*accepted.causes, *causes)))
         write = self._action if self.writes_actions else self._decision
         accepted.event_id = write(
             accepted.action, accepted.attempt, accepted.ordinal, accepted.causes
@@ -451,8 +450,8 @@ class Record(Pieces):
         step = self._step(_phase("act", attempt), agent, ordinal)
         return self._add("ACTION", agent, causes, step, details)
 
-    def _milestone(self, kind: str, step: str, causes: Ids, **more: Any) -> str:
-        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **more)
+    def _milestone(self, kind: str, step: str, causes: Ids, **members: Any) -> str:
+        return self._add("MILESTONE", None, causes, step, {"milestone_type": kind}, **members)
 
     def _system(
         self,

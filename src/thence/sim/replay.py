@@ -20,17 +20,18 @@ from thence.errors import RunDiverged, ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.calls import OnWait
 from thence.sim.checkpoints import Checkpoint, read_checkpoints
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
 from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay_input import PlayedAgain, StoredSteps
+from thence.sim.replay_input import RecordedSteps, ReplayInput
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
-from thence.sim.scenario import EventSettings, RunSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import EventSettings, RunSettings
 from thence.sim.simulation import Simulation
+from thence.sim.writer import logger
 
 OnTurn = Callable[[TurnProgress], None]
 
@@ -81,7 +82,7 @@ def resume(
         run.log.recover()  # what the next append would keep of a torn end counts too
         events = list(run.log.read())
         _check_turns(run, max_turns, _turns(events))
-        found = _checkpoint(run.folder, events, components)
+        checkpoint = _checkpoint(run.folder, events, components)
         orchestrator = SimulationOrchestrator(
             config,
             agents=components.agents,
@@ -89,13 +90,13 @@ def resume(
             validator=components.validator,
             on_turn=on_turn,
             on_wait=on_wait,
-            again=PlayedAgain(
+            again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
                 altered=_altered(run),
                 folder=run.folder,
-                stored=StoredSteps(events, None if found is None else found.event_id),
+                stored=RecordedSteps(events, None if checkpoint is None else checkpoint.event_id),
                 failures=_failures(events),
-                checkpoint=found,
+                checkpoint=checkpoint,
             ),
             **msgspec.structs.asdict(settings),
         )
@@ -127,10 +128,10 @@ def replay(
         events = list(run.log.read())
         turns = _turns(events)
         compared = [e for e in events if (e.turn_number or 0) <= turns and not _is_aside(e)]
-        found = Replay(
+        outcome = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
         )
-        stored = StoredSteps(events[: _place_of_turn(events, turns)])
+        stored = RecordedSteps(events[: _place_of_turn(events, turns)])
         stored.set_aside(_is_aside)
         simulation = Simulation(
             config,
@@ -139,7 +140,7 @@ def replay(
             simulation_id=run.run_id,
             alter=_altered(run),
             verbosity=level_of(settings.verbosity),
-            outcomes=Outcomes(known=read_outcomes(run.folder), may_ask=False),
+            outcomes=Outcomes(recorded=read_outcomes(run.folder), may_ask=False),
             stored=stored,
             known_failures=_failures(events),
         )
@@ -147,8 +148,8 @@ def replay(
         asyncio.run(_play(simulation, turns, on_turn, on_wait))
         stored.check_all_done()
     except RunDiverged as error:
-        return msgspec.structs.replace(found, step=error.step, difference=str(error.cause))
-    return found
+        return msgspec.structs.replace(outcome, step=error.step, difference=str(error.cause))
+    return outcome
 
 
 def branch(
@@ -194,7 +195,7 @@ def branch(
             run_id=run_id,
             on_turn=on_turn,
             on_wait=on_wait,
-            again=PlayedAgain(
+            again=ReplayInput(
                 outcomes=read_outcomes(run.folder),
                 altered=altered,
                 parent={"run_id": run.run_id, "turn": at},
@@ -213,7 +214,7 @@ def content_hash(events: Sequence[Event]) -> str:
     steps = {event.event_id: event.step or "" for event in events}
     digest = sha256()
     for event in events:
-        details = {name: each for name, each in event.payload.items() if name not in VOLATILE}
+        details = {name: value for name, value in event.payload.items() if name not in VOLATILE}
         causes = sorted(steps.get(cause, "") for cause in event.caused_by)
         content = [event.event_type, event.step, event.actor, details, causes]
         digest.update(msgspec.json.encode(content, order="deterministic") + b"\n")
@@ -227,10 +228,10 @@ async def _play(
     on_wait: OnWait | None,
 ) -> None:
     with simulation.watched(on_wait):
-        while simulation.record.turn < turns and not simulation.reason:
+        while simulation.recorder.turn < turns and not simulation.reason:
             await simulation.play_turn()
             if on_turn is not None:
-                on_turn(simulation.record.turn, turns)
+                on_turn(simulation.recorder.turn, turns)
 
 
 def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
@@ -258,10 +259,10 @@ def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig
 
 def _check_objects(run: RecordedRun, agents: object, engine: object, validator: object) -> None:
     """Raises ThenceError if components are missing that the run was given as objects."""
-    given = {"agents": agents, "engine": engine, "validator": validator}
+    objects = {"agents": agents, "engine": engine, "validator": validator}
     recorded = run.config.get("given_as_objects")
     names = recorded if isinstance(recorded, list) else []
-    missing = [kind for kind in given if kind in names and given[kind] is None]
+    missing = [kind for kind in objects if kind in names and objects[kind] is None]
     if missing:
         raise ThenceError(
             "could not play again",
@@ -289,8 +290,8 @@ def _check_turns(run: RecordedRun, max_turns: int | None, turns: int) -> None:
 
 
 def _altered(run: RecordedRun) -> dict[str, Any]:
-    found = run.config.get("altered")
-    return dict(found) if isinstance(found, dict) else {}
+    altered = run.config.get("altered")
+    return dict(altered) if isinstance(altered, dict) else {}
 
 
 def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -> Checkpoint | None:
@@ -299,7 +300,8 @@ def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -
         _warn_of_memory(folder, components)
         return None
     ids = {event.event_id for event in events if _milestone(event) == "turn_end"}
-    return next((each for each in read_checkpoints(folder) if each.event_id in ids), None)
+    checkpoints = read_checkpoints(folder)
+    return next((newest for newest in checkpoints if newest.event_id in ids), None)
 
 
 def _place_of_turn(events: Sequence[Event], turn: int) -> int:
@@ -344,11 +346,11 @@ def _changes(
 ) -> dict[str, Any]:
     """Returns the changes of a branch by step; raises ThenceError for one that can't be."""
     table = config.table([agent.name for agent in components.agents])
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for subject, value in set.items():
         scope, _, name = subject.replace(".", "/").rpartition("/")
         variable = table[table.index(scope, name)]
-        found[f"{at}.set.-.{variable.subject}"] = variable.converted(value)
+        changes[f"{at}.set.-.{variable.subject}"] = variable.converted(value)
     for step, action in decide.items():
         turn, _, rest = step.partition(".")
         if not (turn.isdecimal() and rest.startswith("decide")) or int(turn) <= at:
@@ -358,13 +360,11 @@ def _changes(
                 cause=f"it is no step of a decision behind turn {at}",
                 hint=f"name one such as {at + 1}.decide.ada.0; thence log --type DECISION has them",
             )
-        found[step] = action
-    return found
+        changes[step] = action
+    return changes
 
 
 def _warn_of_memory(folder: Path, components: Components) -> None:
-    from thence.sim.writer import logger
-
     names = [
         agent.name
         for agent in components.agents

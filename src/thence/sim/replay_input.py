@@ -34,7 +34,7 @@ _LOST_EVENTS = (
 )
 
 
-class StoredSteps:
+class RecordedSteps:
     """Recorded events of a run; each stands for the event that is built again at its step.
 
     Those up to the event with the id `behind` are not built again. Events without a step, and what
@@ -188,8 +188,8 @@ def _is_of_the_end(event: Event) -> bool:
 def _plain(details: Mapping[str, Any]) -> dict[str, Any]:
     """Returns details as JSON holds them, without what differs from run to run."""
     repaired, _ = repair(dict(details))
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(repaired))
-    return {name: value for name, value in found.items() if name not in VOLATILE}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(repaired))
+    return {name: value for name, value in plain.items() if name not in VOLATILE}
 
 
 def _short(details: Mapping[str, Any]) -> str:
@@ -226,26 +226,26 @@ class Alterations:
 
         `prefix` is the step of its decisions without the ordinal.
         """
-        found = dict(enumerate(own))
+        actions = dict(enumerate(own))
         for step, value in self._by_step.items():
             ordinal = step.removeprefix(prefix)
             if ordinal != step and ordinal.isdecimal() and value is not None:
                 self.unmet.discard(step)
-                found[int(ordinal)] = as_action(step, value)
-        return sorted(found.items())
+                actions[int(ordinal)] = as_action(step, value)
+        return sorted(actions.items())
 
     def values_to_set(self, prefix: str) -> dict[str, object]:
         """Returns the values that are set, by subject; `prefix` is their steps without it."""
-        found = {
+        values = {
             step.removeprefix(prefix): value
             for step, value in self._by_step.items()
             if step.startswith(prefix)
         }
-        self.unmet.difference_update(prefix + subject for subject in found)
-        return found
+        self.unmet.difference_update(prefix + subject for subject in values)
+        return values
 
 
-class PlayedAgain(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayInput(msgspec.Struct, frozen=True, kw_only=True):
     """What a run that is played again takes from the recorded one.
 
     `folder` is the run's own where it is resumed; then `checkpoint` is where it begins, and
@@ -257,6 +257,6 @@ class PlayedAgain(msgspec.Struct, frozen=True, kw_only=True):
     altered: Mapping[str, Any]
     folder: Path | None = None
     parent: Mapping[str, Any] | None = None
-    stored: StoredSteps | None = None
+    stored: RecordedSteps | None = None
     failures: Mapping[str, Mapping[str, Any]] = {}
     checkpoint: Checkpoint | None = None

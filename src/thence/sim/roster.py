@@ -144,8 +144,8 @@ class Roster:
 
     def end_turn(self) -> None:
         """Makes the changes that were asked for in this turn."""
-        asked, self._asked = self._asked, []
-        for change in asked:
+        changes, self._asked = self._asked, []
+        for change in changes:
             name = change.name
             self._active = None
             if change.kind == "added":
@@ -159,7 +159,7 @@ class Roster:
                 self._paused[name] = Pause(change.until, change.causes)
             else:
                 self._resume(change)
-        if any(change.kind == "added" for change in asked):
+        if any(change.kind == "added" for change in changes):
             self.reach.update({name: self._reach_of(name) for name in self._agents})
 
     def content(self) -> dict[str, Any]:

@@ -15,22 +15,24 @@ import msgspec
 
 from thence.errors import RunDiverged, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
-from thence.sim.calls import OnWait, Part, take_mark
+from thence.sim.calls import ComponentRef, OnWait, take_mark
 from thence.sim.checkpoints import with_causes, write_checkpoint
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes
-from thence.sim.replay_input import PlayedAgain
+from thence.sim.replay_input import ReplayInput
 from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
-from thence.sim.scenario import AgentErrorPolicy, EventSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
-from thence.sim.writer import EventWriter, WriteMode
+from thence.sim.writer import EventWriter, WriteMode, logger
 
 Status = Literal["completed", "failed", "interrupted"]
+_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +76,6 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int]
 
 
-_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
-
-
 class SimulationOrchestrator:
     """One run of a scenario, which may be given as configuration, mapping, path or name.
 
@@ -112,7 +111,7 @@ class SimulationOrchestrator:
         timeout_s: float | None = None,
         threads: int | None = None,
         checkpoint_interval: int | None = None,
-        again: PlayedAgain | None = None,
+        again: ReplayInput | None = None,
     ) -> None:
         scenario = read_config(config)
         calls = {"on_agent_error": on_agent_error, "timeout_s": timeout_s, "threads": threads}
@@ -125,7 +124,7 @@ class SimulationOrchestrator:
         )
         self._components = make_components(self.config, agents, engine, validator)
         name = self.config.simulation.name
-        self._again = again or PlayedAgain(outcomes={}, altered={})
+        self._again = again or ReplayInput(outcomes={}, altered={})
         root = Path(settings.output_root)
         self.output_dir = self._again.folder or make_run_folder(root, name, run_id)
         self.run_id: str = self.output_dir.name
@@ -144,7 +143,7 @@ class SimulationOrchestrator:
             settings,
             self.run_id,
             parent=self._again.parent,
-            given_as_objects=[kind for kind, each in objects.items() if each is not None],
+            given_as_objects=[kind for kind, component in objects.items() if component is not None],
         )
         if self._again.folder is None:
             write_config(self.output_dir, self._run_config)
@@ -259,7 +258,7 @@ class SimulationOrchestrator:
         try:
             if self._again.checkpoint is not None and not simulation.history:
                 await simulation.restore(self._again.checkpoint)
-                simulation.record.checkpointed()
+                simulation.recorder.checkpointed()
             await simulation.play_turn()
             if self._again.folder is not None:  # the result of an earlier end holds no more
                 (self.output_dir / "result.json").unlink(missing_ok=True)
@@ -288,7 +287,7 @@ class SimulationOrchestrator:
         """
         interval = self.config.simulation.checkpoint_interval
         lost = self.event_writer.failed_count
-        if not interval or (simulation.record.turn % interval and lost == self._lost_before):
+        if not interval or (simulation.recorder.turn % interval and lost == self._lost_before):
             return
         checkpoint = simulation.checkpoint()
         if checkpoint is None:
@@ -301,10 +300,10 @@ class SimulationOrchestrator:
                 raise ThenceError("could not write the checkpoint", cause="its turn has no end")
             checkpoint = with_causes(checkpoint, written)
             write_checkpoint(self.output_dir, checkpoint)
-        except (ThenceError, OSError) as error:
+        except ThenceError as error:
             _warn("checkpoint_not_written", turn=checkpoint.turn, cause=str(error))
         else:
-            simulation.record.checkpointed()
+            simulation.recorder.checkpointed()
             self._lost_before = lost
 
     def _interrupt(self, simulation: Simulation, reason: str) -> None:
@@ -314,15 +313,15 @@ class SimulationOrchestrator:
 
     def _fail(self, simulation: Simulation, error: Exception) -> None:
         self.failure = error
-        part = take_mark(error) or Part("the run")
-        line = _error_line(error, part.component)
+        component = take_mark(error) or ComponentRef("the run")
+        line = _error_line(error, component.name)
         facts = {
             "error": line,
             "exception": type(error).__name__,
             "message": _message(error),
-            "component": part.component,
+            "component": component.name,
         }
-        simulation.record.failure(facts, part.causes(), part.agent)
+        simulation.recorder.failure(facts, component.causes(), component.agent)
         simulation.end(f"failed: {line}")
         self.event_writer.close()
         self._set_result(simulation, "failed", "a component failed", line)
@@ -346,7 +345,7 @@ class SimulationOrchestrator:
         )
         try:
             write_result(self.output_dir, self.result.to_dict())
-        except OSError as failure:
+        except ThenceError as failure:
             _warn("result_not_written", folder=str(self.output_dir), cause=str(failure))
         self._hold.release()
 
@@ -355,9 +354,9 @@ class SimulationOrchestrator:
             self._on_turn(
                 TurnProgress(
                     run_id=self.run_id,
-                    turn=simulation.record.turn,
+                    turn=simulation.recorder.turn,
                     max_turns=self.config.simulation.max_turns,
-                    counts=dict(simulation.record.counts),
+                    counts=dict(simulation.recorder.counts),
                 )
             )
 
@@ -418,31 +417,26 @@ def _message(error: Exception) -> str:
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
     """Warns of alterations that no event of a complete run took."""
-    if status == "completed" and simulation.record.alterations.unmet:
-        _warn("alteration_not_met", steps=sorted(simulation.record.alterations.unmet))
+    if status == "completed" and simulation.recorder.alterations.unmet:
+        _warn("alteration_not_met", steps=sorted(simulation.recorder.alterations.unmet))
 
 
 def _warn(event: str, **facts: object) -> None:
-    from thence.sim.writer import logger
-
     logger().warning(event, **facts)
 
 
-_S = TypeVar("_S", bound=msgspec.Struct)
-
-
-def read_config(given: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
+def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:
     """Returns a scenario from a configuration, a mapping, a path or a name."""
-    if isinstance(given, SimulationConfig):
-        return given
-    if isinstance(given, Mapping):
-        return SimulationConfig.from_mapping(given)
-    return SimulationConfig.from_file(given)
+    if isinstance(scenario, SimulationConfig):
+        return scenario
+    if isinstance(scenario, Mapping):
+        return SimulationConfig.from_mapping(scenario)
+    return SimulationConfig.from_file(scenario)
 
 
-def with_changes(settings: _S, **given: Any) -> _S:
+def with_changes(settings: _S, **values: Any) -> _S:
     """Returns settings with the given values that are not None."""
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in values.items() if value is not None}
     return msgspec.structs.replace(settings, **changes)
 
 
@@ -477,7 +471,7 @@ def run_config(
     that the scenario did not make.
     """
     source = str(config.source) if config.source else None
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "run_id": run_id,
         "source": source,
         "simulation": msgspec.to_builtins(config.simulation),
@@ -485,10 +479,10 @@ def run_config(
         "scenario": dict(config.given),
     }
     if given_as_objects:
-        found["given_as_objects"] = list(given_as_objects)
+        content["given_as_objects"] = list(given_as_objects)
     if parent is not None:
-        found["parent"] = dict(parent)
-    return found
+        content["parent"] = dict(parent)
+    return content
 
 
 def writer_of(folder: Path, settings: EventSettings) -> EventWriter:

@@ -7,9 +7,10 @@ import msgspec
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import BaseAgent, BaseValidator
-from thence.sim.config import SimulationConfig
+from thence.sim.component_classes import ComponentNotFound, build, component_class
 from thence.sim.engine import BaseEngine
 from thence.sim.roster import check_name
+from thence.sim.scenario import SimulationConfig
 
 
 class Components(msgspec.Struct, frozen=True):
@@ -83,8 +84,6 @@ def _named(components: Components) -> list[tuple[str, object]]:
 
 
 def _make(config: SimulationConfig, kind: Any, type_: str, params: Any, name: str) -> Any:
-    from thence.sim.component_classes import ComponentNotFound, build, component_class
-
     try:
         cls = component_class(kind, type_, config.source.parent if config.source else None)
         return build(cls, params, name=name, config=config)

@@ -1,8 +1,6 @@
 """The folder of a run: made for one run, never outside the output root."""
 
-import fcntl
 import json
-import os
 import re
 import secrets
 import weakref
@@ -14,7 +12,8 @@ from typing import Any
 import msgspec
 
 from thence.core.values.payload import is_plain, repair
-from thence.errors import RunGoesOn, RunIdTaken, ThenceError
+from thence.errors import FileBusy, RunGoesOn, RunIdTaken, ThenceError
+from thence.files import file_lock, replace_file
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
@@ -52,20 +51,16 @@ class RunHold:
 
     def __init__(self, folder: Path) -> None:
         (folder / "checkpoints").mkdir(exist_ok=True)  # a copy may lack the empty folder
-        descriptor = os.open(folder / "checkpoints", os.O_RDONLY | os.O_CLOEXEC)
-        self.release = weakref.finalize(self, os.close, descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.release()
+            lock = file_lock(folder / "checkpoints" / ".lock")
+        except FileBusy as error:
             raise RunGoesOn(
                 "could not play on",
                 place=folder,
                 cause="the run goes on in another process",
                 hint="wait for its end, or stop it",
             ) from error
-        except OSError:  # a file system without locks
-            return
+        self.release = weakref.finalize(self, lock.close)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -81,20 +76,6 @@ def write_result(folder: Path, content: dict[str, Any]) -> None:
     except UnicodeEncodeError:  # of a lone surrogate, for which `is_plain` doesn't search
         data = msgspec.json.encode(repair(content)[0])
     replace_file(folder / "result.json", msgspec.json.format(data, indent=2) + b"\n")
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Replaces a file atomically: a reader finds the old content or the new one; raises OSError."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def count_events(folder: Path) -> int:

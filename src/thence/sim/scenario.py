@@ -1,133 +1,642 @@
-"""The sections of a scenario, whose types say what a file may hold."""
+"""A scenario as one frozen value, read with all checks: it is whole, or all problems are raised.
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+Each value is checked on its own, so that a misfit hides no other. What entries say of each other,
+by names above all, is checked for the entries that fit.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
 
-from thence.sim.state import Declaration, Name
+from thence.core.nearest import nearest
+from thence.errors import ScenarioError
+from thence.sim.component_classes import (
+    ComponentNotFound,
+    Kind,
+    component_class,
+    converted,
+    known_types,
+    params_struct,
+)
+from thence.sim.scenario_sections import (
+    AgentEntry,
+    AgentSettings,
+    ComponentSettings,
+    EngineEntry,
+    EventSettings,
+    PlaceSettings,
+    RoadSettings,
+    RunSettings,
+    Sections,
+    SpatialSettings,
+    TerminationSettings,
+    ValidatorEntry,
+    VariableSettings,
+)
+from thence.sim.state import Declaration, Name, VariableTable
+from thence.yaml import BYTES_MAX, reader
 
-AgentErrorPolicy = Literal["fail", "skip", "pause"]
-VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]
-TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
-
-
-class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition that ends a run: a variable is above, below or equal to a value."""
-
-    variable: Name
-    scope: str = "global"
-    above: float | None = None
-    below: float | None = None
-    equals: bool | int | float | str | None = None
-
-
-class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The section `simulation`.
-
-    `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
-    call.
-    """
-
-    name: Name
-    max_turns: Annotated[int, Meta(ge=1)] = 100
-    seed: int = 0
-    termination: tuple[TerminationSettings, ...] = ()
-    checkpoint_interval: Annotated[int, Meta(ge=0)] = 10
-    on_agent_error: AgentErrorPolicy = "fail"
-    timeout_s: TimeoutSeconds | None = None
-    threads: Annotated[int, Meta(ge=0, le=1_000)] = 32
-
-
-class EventSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The section `events`; sizes are in bytes and events."""
-
-    verbosity: VerbosityName = "ACTION"
-    mode: Literal["async", "sync"] = "async"
-    max_file_size: Annotated[int, Meta(ge=1)] = 500 * 1024 * 1024
-    max_queue_size: Annotated[int, Meta(ge=1)] = 10_000
-    on_full: Literal["drop", "block"] = "block"
-    output_root: str = "output"
+S = TypeVar("S", bound=msgspec.Struct)
+KeyPath = tuple[str | int, ...]
+_TYPES_WITH_BOUNDS = ("float", "int", "list")
+_LISTS = (list, tuple, set, frozenset, Sequence)
+_WORDS: Mapping[type, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    types.NoneType: "null",
+}
 
 
-class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The section `state_variables`."""
-
-    global_vars: tuple[Declaration, ...] = ()
-    place_vars: tuple[Declaration, ...] = ()
-    agent_vars: tuple[Declaration, ...] = ()
-
-
-class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine or validator: its type, with the parameters of that type."""
-
-    type: str
-    params: Mapping[str, Any] = {}
-
-
-class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent; `initial` are values of its variables before the first turn."""
-
-    name: str
-    type: str
-    initial: Mapping[str, Any] = {}
-    params: Mapping[str, Any] = {}
-    timeout_s: float | None = None
-
-
-class PlaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One place; `initial` are values of its variables before the first turn."""
-
-    name: Name
-    initial: Mapping[str, Any] = {}
-
-
-class RoadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A way between two places that takes some turns in both directions."""
-
-    between: tuple[str, str]
-    turns: Annotated[int, Meta(ge=1)] = 1
-
-
-class SpatialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The section `spatial`."""
-
-    places: tuple[PlaceSettings, ...] = ()
-    roads: tuple[RoadSettings, ...] = ()
-
-
-class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of `agents`, for `count` of them; its other keys are those of the type."""
-
-    name: Name
-    type: str
-    count: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    initial_location: str | None = None
-    initial: Mapping[str, Any] = {}
-    timeout_s: TimeoutSeconds | None = None
-
-
-class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """The section `engine`; its other keys are those of the type."""
-
-    type: str = "base"
-
-
-class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """The section `validator`; its other keys are those of the type."""
-
-    type: str = "base"
-    retries: Annotated[int, Meta(ge=0, le=10)] = 0
-
-
-class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A scenario as its file holds it."""
+class SimulationConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete scenario; `given` is its input, and `source` its file, if any."""
 
     simulation: RunSettings
     events: EventSettings = EventSettings()
     state_variables: VariableSettings = VariableSettings()
-    agents: tuple[AgentEntry, ...] = ()
-    engine: EngineEntry = EngineEntry()
-    validator: ValidatorEntry = ValidatorEntry()
+    agents: tuple[AgentSettings, ...] = ()
+    engine: ComponentSettings = ComponentSettings(type="base")
+    validator: ComponentSettings = ComponentSettings(type="base")
+    retries: int = 0
     spatial: SpatialSettings = SpatialSettings()
+    given: Mapping[str, Any] = {}
+    source: Path | None = None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "SimulationConfig":
+        """Reads a scenario from a YAML file, or a shipped one by its bare name.
+
+        Raises ScenarioError, whose `problems` list everything that is wrong.
+        """
+        file = find_file(path)
+        raw, lines = parse_file(file)
+        return cls(**_Reader(raw, lines, file).sections())
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[str, Any], source: Path | None = None
+    ) -> "SimulationConfig":
+        """Reads a scenario from a mapping; raises ScenarioError as `from_file` does.
+
+        `source` is the file that it comes from, beside which its components lie.
+        """
+        return cls(**_Reader(dict(mapping), Source(), source).sections())
+
+    def table(self, agents: Iterable[str]) -> VariableTable:
+        """Returns the variables of a run of this scenario with these agents."""
+        declared = self.state_variables
+        return VariableTable(
+            global_vars=declared.global_vars,
+            place_vars=declared.place_vars,
+            agent_vars=declared.agent_vars,
+            places=[place.name for place in self.spatial.places],
+            agents=agents,
+        )
+
+    def initial_values(self) -> dict[tuple[str, str], Any]:
+        """Returns the initial values of agents and places, by (scope, name)."""
+        owners = [(f"place/{place.name}", place.initial) for place in self.spatial.places]
+        owners += [(f"agent/{agent.name}", agent.initial) for agent in self.agents]
+        return {(scope, name): value for scope, values in owners for name, value in values.items()}
+
+
+class Source:
+    """The positions of a scenario's values: the file's name, the line of each path."""
+
+    def __init__(self, file: str = "", lines: Mapping[KeyPath, int] | None = None) -> None:
+        self.file = file
+        self._lines = lines or {}
+
+    def line(self, path: KeyPath) -> int:
+        """Returns the line of a value, or of the nearest value around it; 0 if unknown."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self._lines:
+                return self._lines[path[:end]]
+        return 0
+
+
+class Problems:
+    """The problems of a scenario, each with its line, key and a hint, raised all at once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._problems: list[dict[str, Any]] = []
+
+    def add(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Records a problem with the value at a path."""
+        self._add(self._source.line(path), _key_of(path), message, hint)
+
+    def fault(self, line: int, message: str, hint: str) -> ScenarioError:
+        """Returns the error for a problem behind which nothing can be read."""
+        self._add(line, "", message, hint)
+        return self._error()
+
+    def has(self, *path: str | int) -> bool:
+        """Reports whether the value at a path, or one inside it, has a problem."""
+        key = _key_of(path)
+        return any(
+            problem["key"] == key or problem["key"].startswith((f"{key}.", f"{key}["))
+            for problem in self._problems
+        )
+
+    def raise_any(self) -> None:
+        """Raises a ScenarioError if there is any problem."""
+        if self._problems:
+            raise self._error()
+
+    def _add(self, line: int, key: str, message: str, hint: str) -> None:
+        file = self._source.file
+        problem = {"file": file, "line": line, "key": key, "message": message, "hint": hint}
+        if problem not in self._problems:
+            self._problems.append(problem)
+
+    def _error(self) -> ScenarioError:
+        problems = sorted(self._problems, key=lambda problem: int(problem["line"]))
+        first = problems[0]
+        line = f"line {first['line']}: " if first["line"] else ""
+        key = f"{first['key']}: " if first["key"] else ""
+        others = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        return ScenarioError(
+            "could not read the scenario",
+            place=self._source.file or "given as a mapping",
+            cause=f"{line}{key}{first['message']}{others}",
+            hint=first["hint"],
+            problems=problems,
+        )
+
+
+def find_file(path: str | Path) -> Path:
+    """Finds the file of a path, or of a shipped scenario's bare name."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    if file.name == str(path):
+        for shipped in shipped_files():
+            if file.name in (shipped.stem, shipped.name):
+                return shipped
+    message = "this is a folder" if file.is_dir() else "there is no such file"
+    names = sorted(shipped.stem for shipped in shipped_files())
+    near = nearest(file.stem, names)
+    hint = f"the nearest shipped scenario is {near[0]}" if near else f"shipped: {', '.join(names)}"
+    raise Problems(Source(str(path))).fault(0, message, hint)
+
+
+def shipped_files() -> list[Path]:
+    """Returns the scenarios that come with thence: in the wheel, or in a source checkout."""
+    package = Path(str(files("thence")))
+    folders = (package / "scenarios", package.parents[1] / "scenarios")
+    return next((sorted(folder.glob("*.yaml")) for folder in folders if folder.is_dir()), [])
+
+
+def parse_file(path: Path) -> tuple[dict[str, Any], Source]:
+    """Returns the content of a YAML file, with the line of each value.
+
+    Raises ScenarioError, with line and column, for a file that is not YAML.
+    """
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    problems = Problems(Source(str(path)))
+    try:
+        with path.open("rb") as file:
+            data = file.read(BYTES_MAX + 1)
+        if len(data) > BYTES_MAX:
+            raise ValueError(f"it has more than {BYTES_MAX} bytes")
+        node = reader("rt").load(data.decode())
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        message = (error.problem or error.context or "is not YAML").splitlines()[0]
+        where = f"not YAML at column {column}: {message}"
+        raise problems.fault(line, where, "correct the YAML there") from error
+    # the YAML reader fails with look-ups and asserts for some files
+    except (YAMLError, ValueError, LookupError, AssertionError, OSError) as error:
+        hint = "a scenario is a YAML file in UTF-8"
+        raise problems.fault(0, f"can't be read: {error}", hint) from error
+    lines: dict[KeyPath, int] = {}
+    data = _plain_value(node, (), lines)
+    if not isinstance(data, dict):
+        raise problems.fault(1, "a scenario is a map of sections", "begin with simulation:")
+    return data, Source(str(path), lines)
+
+
+class _Shapes:
+    """The check of values against types; `fitting` returns the entries that fit, with paths."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._fitting: dict[type, list[tuple[KeyPath, Any]]] = {}
+
+    def fitting(self, kind: type[S]) -> list[tuple[KeyPath, S]]:
+        return self._fitting.get(kind, [])
+
+    def check(
+        self, kind: Any, value: object, path: KeyPath = (), other_keys: Iterable[str] = ()
+    ) -> bool:
+        """Records each misfit of a value and what it holds, and reports whether all fits.
+
+        `other_keys` are allowed beside those of the type.
+        """
+        kind = _without_none(kind) if value is not None else kind
+        keys = _keys_of(kind)
+        if keys is not None and isinstance(value, dict):
+            fits = self._check_keys(kind, keys, value, path, other_keys)
+        else:
+            inner = _inner_values(kind, value)
+            fits = sum(not self.check(of, part, (*path, key)) for key, of, part in inner) == 0
+        if not fits:
+            return False
+        try:
+            result = converted(value, kind)
+        except msgspec.ValidationError:
+            if kind is Name and isinstance(value, str):
+                hint = "names have letters, digits, '_' and '-' only, 100 at most"
+                self._problems.add(path, f"{value!r:.60} is no name", hint)
+            else:
+                self._problems.add(path, f"should be {_expected(kind)}, not {value!r:.60}")
+            return False
+        if keys is not None:
+            self._fitting.setdefault(kind, []).append((path, result))
+        return True
+
+    def _check_keys(
+        self,
+        kind: Any,
+        keys: Mapping[str, tuple[Any, bool]],
+        value: Mapping[str, Any],
+        path: KeyPath,
+        other_keys: Iterable[str],
+    ) -> bool:
+        fits = True
+        for key, (of, is_required) in keys.items():
+            if key in value:
+                fits = self.check(of, value[key], (*path, key)) and fits
+            elif is_required:
+                self._problems.add((*path, key), "this key is missing", "add it")
+                fits = False
+        for key in value if _is_closed(kind) else ():
+            if key in keys:
+                continue
+            hint = _nearest(key, [*keys, *other_keys])
+            self._problems.add((*path, key), "this key is not known", hint)
+            fits = False
+        return fits
+
+
+class _Reader:
+    """The reading of one scenario; every check records problems, then all are raised."""
+
+    def __init__(self, raw: dict[str, Any], source: Source, file: Path | None) -> None:
+        self._raw = raw
+        self._file = file
+        self._problems = Problems(source)
+        self._shapes = _Shapes(self._problems)
+        self._data: dict[str, Any] = self._plain(raw, ())
+
+    def sections(self) -> dict[str, Any]:
+        """Returns the sections of SimulationConfig, by keyword; raises ScenarioError."""
+        self._problems.raise_any()
+        self._shapes.check(Sections, self._data)
+        self._check_components()
+        self._check_declarations()
+        self._check_places()
+        self._check_agents()
+        self._check_termination()
+        self._problems.raise_any()
+        sections: Sections = converted(self._data, Sections)
+        return {
+            "simulation": sections.simulation,
+            "events": sections.events,
+            "state_variables": sections.state_variables,
+            "agents": tuple(
+                agent
+                for index, entry in enumerate(sections.agents)
+                for agent in _agents(entry, self._data["agents"][index])
+            ),
+            "engine": _component(sections.engine, self._data.get("engine", {})),
+            "validator": _component(sections.validator, self._data.get("validator", {})),
+            "retries": sections.validator.retries,
+            "spatial": sections.spatial,
+            "given": self._raw,
+            "source": self._file,
+        }
+
+    def _plain(self, value: object, path: KeyPath) -> Any:
+        """Returns maps, lists and scalars as JSON has them, anything else as its `repr`."""
+        if isinstance(value, Mapping):
+            return {
+                str(key): self._plain(part, (*path, self._plain(str(key), (*path, str(key)))))
+                for key, part in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self._plain(item, (*path, index)) for index, item in enumerate(value)]
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                half = value[error.start : error.end]
+                self._problems.add(path, f"{half!r} is half a character", "write it whole")
+        return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+    def _check_components(self) -> None:
+        """Checks the keys of components against their parameters, even if other keys are wrong."""
+        data = self._data
+        agents = data.get("agents")
+        for index, entry in enumerate(agents if isinstance(agents, list) else ()):
+            self._check_component("agents", entry, ("agents", index), AgentEntry)
+        self._check_component("engines", data.get("engine"), ("engine",), EngineEntry)
+        self._check_component("validators", data.get("validator"), ("validator",), ValidatorEntry)
+
+    def _check_component(
+        self, kind: Kind, entry: object, path: KeyPath, common: type[msgspec.Struct]
+    ) -> None:
+        if not isinstance(entry, dict):
+            return
+        type_ = entry.get("type", "" if kind == "agents" else "base")
+        if not isinstance(type_, str) or not type_:
+            return
+        try:
+            cls = component_class(kind, type_, self._file.parent if self._file else None)
+        except ComponentNotFound as error:
+            hint = _nearest(type_, known_types(kind), f"{kind[:-1]} type")
+            if ":" in type_:
+                hint = "write package.module:Class, or ./file.py:Class beside the scenario"
+            self._problems.add((*path, "type"), str(error), hint)
+            return
+        common_keys = common.__struct_fields__
+        self._shapes.check(params_struct(cls), _params(entry, common), path, common_keys)
+
+    def _check_declarations(self) -> None:
+        declarations = self._shapes.fitting(Declaration)
+        self._check_unique((path, declaration.name) for path, declaration in declarations)
+        for path, declaration in declarations:
+            self._check_declaration(path, declaration)
+
+    def _check_declaration(self, path: KeyPath, declaration: Declaration) -> None:
+        add = self._problems.add
+        lowest, highest = declaration.minimum, declaration.maximum
+        if lowest is not None and highest is not None and lowest > highest:
+            add((*path, "min"), f"{lowest:g} is above max {highest:g}", "swap min and max")
+        for name, bound in (("min", lowest), ("max", highest)):
+            if bound is not None and declaration.kind not in _TYPES_WITH_BOUNDS:
+                add((*path, name), f"a {declaration.kind} variable has no bounds", "leave it out")
+        raw: Any = self._data
+        for key in path:
+            raw = raw[key]
+        if (declaration.kind == "categorical") != bool(declaration.choices):
+            add(
+                (*path, "choices" if "choices" in raw else "type"),
+                "a categorical variable, and no other, has choices",
+                "list at least one under choices",
+            )
+        fault = declaration.fault(declaration.default)
+        if fault and "default" in raw:
+            add((*path, "default"), f"{declaration.name} {fault}")
+
+    def _check_places(self) -> None:
+        places = self._shapes.fitting(PlaceSettings)
+        names = [place.name for _, place in places]
+        self._check_unique((path, place.name) for path, place in places)
+        declarations = self._declarations("place_vars")
+        for path, place in places:
+            self._check_initial((*path, "initial"), place.initial, declarations)
+        for path, road in self._shapes.fitting(RoadSettings):
+            for end, name in enumerate(road.between):
+                self._check_place((*path, "between", end), name, names)
+
+    def _check_place(self, path: KeyPath, name: str, places: Sequence[str]) -> None:
+        if name not in places and not self._problems.has("spatial"):
+            self._problems.add(path, f"there is no place {name!r}", _nearest(name, places, "place"))
+
+    def _check_agents(self) -> None:
+        places = [place.name for _, place in self._shapes.fitting(PlaceSettings)]
+        entries = self._shapes.fitting(AgentEntry)
+        self._check_unique((path, name) for path, entry in entries for name in _names(entry))
+        declarations = self._declarations("agent_vars")
+        for path, entry in entries:
+            if entry.initial_location is not None:
+                self._check_place((*path, "initial_location"), entry.initial_location, places)
+            self._check_initial((*path, "initial"), _initial(entry), declarations)
+
+    def _check_initial(
+        self, path: KeyPath, initial: Mapping[str, Any], declarations: Mapping[str, Declaration]
+    ) -> None:
+        for name, value in initial.items():
+            if name in declarations:
+                fault = declarations[name].fault(value)
+                if fault:
+                    self._problems.add((*path, name), f"{name} {fault}")
+            elif not self._problems.has("state_variables"):
+                hint = _nearest(name, list(declarations), "variable")
+                self._problems.add((*path, name), f"there is no variable {name!r}", hint)
+
+    def _declarations(self, section: str) -> dict[str, Declaration]:
+        return {
+            declaration.name: declaration
+            for path, declaration in self._shapes.fitting(Declaration)
+            if path[1] == section
+        }
+
+    def _check_termination(self) -> None:
+        agents = [name for _, entry in self._shapes.fitting(AgentEntry) for name in _names(entry)]
+        places = [place.name for _, place in self._shapes.fitting(PlaceSettings)]
+        sections = ("global_vars", "place_vars", "agent_vars")
+        declarations = {section: self._declarations(section) for section in sections}
+        scopes = [("global", "global_vars")]
+        scopes += [(f"place/{name}", "place_vars") for name in places]
+        scopes += [(f"agent/{name}", "agent_vars") for name in agents]
+        subjects = [
+            f"{scope}/{name}" for scope, section in scopes for name in declarations[section]
+        ]
+        for path, entry in self._shapes.fitting(TerminationSettings):
+            if entry.above is None and entry.below is None and entry.equals is None:
+                self._problems.add(path, "says no condition", "add above, below or equals")
+            subject = f"{entry.scope}/{entry.variable}"
+            if subject in subjects or self._is_open(entry, agents):
+                continue
+            hint = _nearest(subject, subjects, "variable")
+            self._problems.add((*path, "variable"), f"there is no variable {subject}", hint)
+
+    def _is_open(self, entry: TerminationSettings, agents: Sequence[str]) -> bool:
+        """Reports whether a variable may exist: the sections that declare it are not all read.
+
+        The agents may come as objects, not from the scenario.
+        """
+        room = {"place": "spatial", "agent": "agents"}.get(entry.scope.split("/")[0])
+        if self._problems.has("state_variables") or (room and self._problems.has(room)):
+            return True
+        is_of_agent = entry.scope.startswith("agent/") and not agents
+        return is_of_agent and entry.variable in self._declarations("agent_vars")
+
+    def _check_unique(self, names: Iterable[tuple[KeyPath, str]]) -> None:
+        """Records names that occur twice, and the name "-", which steps use for no agent."""
+        names_so_far: set[tuple[KeyPath, str]] = set()
+        for path, name in names:
+            if (path[:-1], name) in names_so_far:
+                self._problems.add((*path, "name"), f"the name {name!r} stands twice")
+            if name == "-":
+                self._problems.add((*path, "name"), "a name can't be just '-'")
+            names_so_far.add((path[:-1], name))
+
+
+def _agents(entry: AgentEntry, raw: Mapping[str, Any]) -> Iterator[AgentSettings]:
+    for name in _names(entry):
+        yield AgentSettings(
+            name=name,
+            type=entry.type,
+            initial=_initial(entry),
+            params=_params(raw, AgentEntry),
+            timeout_s=entry.timeout_s,
+        )
+
+
+def _names(entry: AgentEntry) -> list[str]:
+    """Returns the names of an entry's agents: `ada`, or `ada-1`, `ada-2` … with a count."""
+    if entry.count is None:
+        return [entry.name]
+    return [f"{entry.name}-{number}" for number in range(1, entry.count + 1)]
+
+
+def _initial(entry: AgentEntry) -> Mapping[str, Any]:
+    if entry.initial_location is None:
+        return entry.initial
+    return {**entry.initial, "location": entry.initial_location}
+
+
+def _component(entry: EngineEntry | ValidatorEntry, raw: Mapping[str, Any]) -> ComponentSettings:
+    return ComponentSettings(type=entry.type, params=_params(raw, type(entry)))
+
+
+def _params(raw: Mapping[str, Any], common: type[msgspec.Struct]) -> dict[str, Any]:
+    """Returns the keys of an entry that are parameters of its type."""
+    return {key: value for key, value in raw.items() if key not in common.__struct_fields__}
+
+
+def _key_of(path: KeyPath) -> str:
+    """Returns a path as text: `agents[2].goods`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".").encode(errors="backslashreplace").decode()
+
+
+def _nearest(name: str, names: Sequence[str], word: str = "known") -> str:
+    """Returns a hint with the nearest of these names."""
+    near = nearest(name, names, likeness=0)
+    return f"the nearest {word} is {near[0]}" if near else f"none is {word} here"
+
+
+def _keys_of(kind: Any) -> Mapping[str, tuple[Any, bool]] | None:
+    """Returns the type of each key of a Struct or dataclass, with whether it is required."""
+    return _keys_of_class(kind) if isinstance(kind, type) else None
+
+
+@cache
+def _keys_of_class(kind: type) -> Mapping[str, tuple[Any, bool]] | None:
+    if issubclass(kind, msgspec.Struct):
+        fields = msgspec.structs.fields(kind)
+        return {field.encode_name: (field.type, field.required) for field in fields}
+    if not dataclasses.is_dataclass(kind):
+        return None
+    hints = typing.get_type_hints(kind)
+    missing = dataclasses.MISSING
+    return {
+        field.name: (hints[field.name], field.default is field.default_factory is missing)
+        for field in dataclasses.fields(kind)
+        if field.init
+    }
+
+
+def _is_closed(kind: type) -> bool:
+    """Reports whether a type refuses unknown keys, as dataclasses do here."""
+    config = getattr(kind, "__struct_config__", None)
+    return config is None or bool(config.forbid_unknown_fields)
+
+
+def _inner_values(kind: Any, value: object) -> Iterator[tuple[str | int, Any, object]]:
+    """Yields what a list or map holds, with its key and type; nothing where a type is open."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(value, list) and origin in _LISTS:
+        if origin is tuple and arguments[-1] is not ...:
+            if len(arguments) != len(value):
+                return
+        else:
+            arguments = arguments[:1] * len(value)
+        yield from zip(range(len(value)), arguments, value, strict=True)
+    elif isinstance(value, dict) and origin in (dict, Mapping):
+        for key, part in value.items():
+            yield key, arguments[1], part
+
+
+def _without_none(kind: Any) -> Any:
+    """Returns the one type beside None in a union; any other type as it is."""
+    if not _is_union(kind):
+        return kind
+    members = [member for member in typing.get_args(kind) if member is not types.NoneType]
+    return members[0] if len(members) == 1 else kind
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
+def _expected(kind: Any) -> str:
+    """Returns what a value should be, in words: `an integer, at least 1`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        bounds = [
+            f"{word} {bound}"
+            for word, member in (("above", "gt"), ("at least", "ge"), ("at most", "le"))
+            if (bound := getattr(arguments[1], member)) is not None
+        ]
+        return ", ".join(filter(None, [_expected(arguments[0]), " and ".join(bounds)]))
+    if origin is Literal or _is_union(kind):
+        words = [repr(part) if origin is Literal else _expected(part) for part in arguments]
+        return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    of = origin or kind
+    if origin is tuple and arguments[-1] is not ...:
+        return f"a list of {len(arguments)}"
+    if of in _LISTS:
+        return "a list"
+    if of in (dict, Mapping) or _keys_of(of) is not None:
+        return "a map"
+    return _WORDS.get(of, f"a {getattr(of, '__name__', of)}")
+
+
+def _plain_value(node: Any, path: KeyPath, lines: dict[Any, int]) -> Any:
+    """Returns plain dicts, lists and scalars, and records the line of each."""
+    if isinstance(node, dict):
+        for key in node:
+            lines[*path, str(key)] = _line_of(node, "key", key)
+        return {
+            str(key): _plain_value(value, (*path, str(key)), lines) for key, value in node.items()
+        }
+    if isinstance(node, list):
+        for index in range(len(node)):
+            lines[*path, index] = _line_of(node, "item", index)
+        return [_plain_value(value, (*path, index), lines) for index, value in enumerate(node)]
+    return _scalar(node)
+
+
+def _line_of(node: Any, kind: Literal["key", "item"], at: object) -> int:
+    """Returns the line of a key or item; that of the whole map or list if it is not recorded."""
+    try:
+        return int(getattr(node.lc, kind)(at)[0]) + 1
+    except (AttributeError, KeyError, TypeError):
+        return int(node.lc.line) + 1
+
+
+def _scalar(node: Any) -> Any:
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return bool(node) if type(node).__name__ == "ScalarBoolean" else str(node)

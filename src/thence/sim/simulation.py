@@ -11,19 +11,19 @@ from typing import Any
 from thence.core.values.codec import Members
 from thence.errors import ThenceError
 from thence.sim.agents import RecordedState
-from thence.sim.calls import Caller, OnWait, Part, Waits, Watch, mark_error
+from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.config import SimulationConfig
 from thence.sim.events import Event, VerbosityLevel, event_of
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Outcomes
-from thence.sim.recorder import Emit, Record
-from thence.sim.replay_input import StoredSteps
+from thence.sim.recorder import Emit, RunRecorder
+from thence.sim.replay_input import RecordedSteps
 from thence.sim.roster import Roster
 from thence.sim.run_components import Components, component_states, restore_components
-from thence.sim.scenario import TerminationSettings
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import TerminationSettings
 from thence.sim.state import State, StateHistory
-from thence.sim.turn import Participants, Turn, policy_of
+from thence.sim.turn import Turn, TurnContext, policy_of
 
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
@@ -57,7 +57,7 @@ class Simulation:
         alter: Mapping[str, object] | None = None,
         verbosity: VerbosityLevel = VerbosityLevel.DETAIL,
         outcomes: Outcomes | None = None,
-        stored: StoredSteps | None = None,
+        stored: RecordedSteps | None = None,
         known_failures: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._known_failures = known_failures or {}
@@ -67,18 +67,18 @@ class Simulation:
         self._emit = emit
         self._waits = Waits()
         self._caller = Caller(config.simulation.threads, self._waits)
-        self.record = Record(simulation_id, self._pass_on, alter or {}, verbosity, stored)
+        self.recorder = RunRecorder(simulation_id, self._pass_on, alter or {}, verbosity, stored)
         self.history = StateHistory()
         self.reason = ""
         self._reads: Ids = ()
         self._is_ended = False
         self._ledger: Ledger
-        self._participants: Participants
+        self._context: TurnContext
 
     async def run(self, turns_max: int | None = None) -> State:
         """Plays until the run is over, or up to turn `turns_max`; returns the last state."""
         with self.watched():
-            while not self.reason and (turns_max is None or self.record.turn < turns_max):
+            while not self.reason and (turns_max is None or self.recorder.turn < turns_max):
                 await self.play_turn()
         if self.reason:
             self.end(f"completed: {self.reason}")
@@ -90,20 +90,20 @@ class Simulation:
         `on_wait` is called in a thread of the watch, see there.
         """
         turns_max = self.config.simulation.max_turns
-        return Watch(self._waits, lambda: (self.record.turn, turns_max), on_wait)
+        return Watch(self._waits, lambda: (self.recorder.turn, turns_max), on_wait)
 
     async def play_turn(self) -> State:
         """Plays the next turn and checks whether it was the last."""
         if not self.history:
             await self._start()
-        if self.record.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
-            self.record.forget_covers()  # where a resume may begin, which knows none
-        self.record.begin_turn(self._reads)
-        turn = Turn(self._participants, self._ledger, self.record)
+        if self.recorder.turn % (self.config.simulation.checkpoint_interval or COVER_TURNS) == 0:
+            self.recorder.forget_covers()  # where a resume may begin, which knows none
+        self.recorder.begin_turn(self._reads)
+        turn = Turn(self._context, self._ledger, self.recorder)
         state = await self.components.engine.run_turn(turn.play)
-        if self.record.alterations and self._set_values():
-            state = self._ledger.state(self.record.turn)
-        self.record.end_turn()
+        if self.recorder.alterations and self._set_values():
+            state = self._ledger.state(self.recorder.turn)
+        self.recorder.end_turn()
         self.history.append(state)
         await self._check_termination()
         return state
@@ -113,40 +113,40 @@ class Simulation:
 
         Neither is there one if an agent remembers and has no get_state, or was added by the engine.
         """
-        roster = self._participants.roster.content()
+        roster = self._context.roster.content()
         states = component_states(self.components)
         if states is None or roster["added"]:
             return None
         places: dict[Ids, int] = {}
         provenance = [places.setdefault(ids, len(places)) for ids in self._ledger.provenance]
-        found = Checkpoint(
-            turn=self.record.turn,
-            event_id=self.record.last_end_id,
-            start_id=self.record.start_id,
+        checkpoint = Checkpoint(
+            turn=self.recorder.turn,
+            event_id=self.recorder.last_end_id,
+            start_id=self.recorder.start_id,
             values=tuple(self._ledger.values),
             causes=tuple(places),
             provenance=tuple(provenance),
-            lineage=self.record.lineage.recent,
-            memory=self._participants.memory,
+            lineage=self.recorder.lineage.recent,
+            memory=self._context.memory,
             turn_causes=self._reads,
-            turn_has_causes=self.record.turn_has_causes,
+            turn_has_causes=self.recorder.turn_has_causes,
             components=states,
             roster=roster,
         )
-        return found if is_whole(found) else None
+        return checkpoint if is_whole(checkpoint) else None
 
-    async def restore(self, found: Checkpoint) -> None:
+    async def restore(self, checkpoint: Checkpoint) -> None:
         """Begins behind the turn of a checkpoint, instead of before the first one."""
         await self._start()
-        self.record.restore(found)
-        self._ledger.values[:] = found.values
-        self._ledger.provenance[:] = [found.causes[place] for place in found.provenance]
-        self._participants.memory.update(found.memory)
-        self._participants.roster.restore(found.roster)
-        self._reads = found.turn_causes
-        restore_components(self.components, found.components)
+        self.recorder.restore(checkpoint)
+        self._ledger.values[:] = checkpoint.values
+        self._ledger.provenance[:] = [checkpoint.causes[place] for place in checkpoint.provenance]
+        self._context.memory.update(checkpoint.memory)
+        self._context.roster.restore(checkpoint.roster)
+        self._reads = checkpoint.turn_causes
+        restore_components(self.components, checkpoint.components)
         self.history.clear()
-        self.history.append(self._ledger.state(found.turn), found.turn)
+        self.history.append(self._ledger.state(checkpoint.turn), checkpoint.turn)
 
     def _pass_on(self, piece: Sequence[Members]) -> None:
         """Passes events on, once the outcomes that they depend on are kept."""
@@ -156,39 +156,41 @@ class Simulation:
 
     def _set_values(self) -> bool:
         """Sets the values that `alter` sets at the end of this turn; reports whether it did."""
-        wanted = self.record.values_to_set()
-        for variable in self._ledger.table if wanted else ():
-            if variable.subject in wanted:
-                index, new = variable.index, variable.converted(wanted[variable.subject])
-                cause = self.record.set_value(variable, self._ledger.values[index], new)
+        values = self.recorder.values_to_set()
+        for variable in self._ledger.table if values else ():
+            if variable.subject in values:
+                index, new = variable.index, variable.converted(values[variable.subject])
+                cause = self.recorder.set_value(variable, self._ledger.values[index], new)
                 self._ledger.values[index] = new
-                self._ledger.provenance[index] = cause if self.record.writes_decisions else ()
-        return bool(wanted)
+                self._ledger.provenance[index] = cause if self.recorder.writes_decisions else ()
+        return bool(values)
 
     def end(self, outcome: str) -> None:
         """Records the end of the run, once."""
         if not self._is_ended:
             self._is_ended = True
-            self.record.end_run(outcome, self._reads)
+            self.recorder.end_run(outcome, self._reads)
 
     @property
     def roster(self) -> Roster:
         """The agents of the run, once it has begun."""
-        return self._participants.roster
+        return self._context.roster
 
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])
-        given = State(table, table.defaults()).replace(self.config.initial_values())
+        initial = State(table, table.defaults()).replace(self.config.initial_values())
         engine = self.components.engine
-        part = Part("the engine, initializing")
-        first_state = await self._caller.ask_one(part, lambda: engine.initialize_state(given))
+        component = ComponentRef("the engine, initializing")
+        first_state = await self._caller.ask_one(
+            component, lambda: engine.initialize_state(initial)
+        )
         if not isinstance(first_state, State):
             raise ThenceError(
                 "could not take over the first state",
                 cause=f"initialize_state of the engine returned {first_state!r:.80}, not a State",
                 hint="return the state that it was given, or state.replace({…})",
             )
-        start = (self.record.start_id,) if self.record.writes_decisions else ()
+        start = (self.recorder.start_id,) if self.recorder.writes_decisions else ()
         self._ledger = Ledger(
             table,
             first_state,
@@ -197,7 +199,7 @@ class Simulation:
             self.outcomes,
             self.config.simulation.seed,
         )
-        self._participants = Participants(
+        self._context = TurnContext(
             roster=Roster(self.components.agents, self._ledger, self._reach),
             validator=self.components.validator,
             retries=self.config.retries,
@@ -205,7 +207,7 @@ class Simulation:
             caller=self._caller,
             failures=policy_of(self.config, self._known_failures),
         )
-        if self.record.alterations:
+        if self.recorder.alterations:
             self._set_values()
         self.history.append(self._ledger.state(0))
 
@@ -232,22 +234,22 @@ class Simulation:
     async def _check_termination(self) -> None:
         """Checks the engine, then the scenario; their reads are causes of the next turn."""
         settings = self.config.simulation
-        state = RecordedState(self._ledger, self.record.turn)
+        state = RecordedState(self._ledger, self.recorder.turn)
         engine = self.components.engine
-        part = Part("the engine, checking termination", lambda: state.causes)
-        reason: Any = await self._caller.ask_one(part, lambda: engine.check_termination(state))
+        component = ComponentRef("the engine, checking termination", lambda: state.causes)
+        reason: Any = await self._caller.ask_one(component, lambda: engine.check_termination(state))
         if reason is not None and not isinstance(reason, str):
             error = ThenceError(
                 "could not take the reason to end",
-                place=f"of turn {self.record.turn}",
+                place=f"of turn {self.recorder.turn}",
                 cause=f"check_termination of the engine returned {reason!r:.80}",
                 hint="return the reason as text, or None to go on",
             )
-            mark_error(error, part)
+            mark_error(error, component)
             raise error
         for condition in settings.termination:
             reason = reason or _reason_of(condition, state)
-        if not reason and self.record.turn >= settings.max_turns:
+        if not reason and self.recorder.turn >= settings.max_turns:
             reason = f"max_turns {settings.max_turns} reached"
         self._reads = tuple(state.causes)
         self.reason = reason or ""

@@ -37,6 +37,8 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 # the fields whose keys in a scenario have other names
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+# the last states are kept as far as they hold so many values, two at least
+_HISTORY_VALUES_MAX = 1_000_000
 
 
 class _NoNumber:
@@ -183,7 +185,8 @@ class VariableTable:
         Raises ThenceError for a variable that is not declared, or can't hold its value.
         """
         scope = f"agent/{name}"
-        declared = {each.name: Variable(-1, scope, each) for each in self._per_agent}
+        variables = [Variable(-1, scope, declaration) for declaration in self._per_agent]
+        declared = {variable.declaration.name: variable for variable in variables}
         for unknown in initial.keys() - declared.keys():
             raise self.unknown(scope, unknown)
         return {
@@ -226,7 +229,7 @@ class VariableTable:
 
     def unknown(self, scope: str, name: str) -> ThenceError:
         """Returns the error for a variable that is not declared, with the nearest name."""
-        near = nearest(f"{scope}/{name}", (each.subject for each in self), likeness=0)
+        near = nearest(f"{scope}/{name}", (variable.subject for variable in self), likeness=0)
         return ThenceError(
             "could not find the variable",
             place=f"{scope}/{name}",
@@ -254,10 +257,6 @@ def own_copy(value: object) -> object:
 
 def _article(kind: str) -> str:
     return f"an {kind}" if kind == "int" else f"a {kind}"
-
-
-# the last states are kept as far as they hold so many values, two at least
-_HISTORY_VALUES_MAX = 1_000_000
 
 
 class StateHistory(Sequence["State"]):
@@ -295,7 +294,7 @@ class StateHistory(Sequence["State"]):
     def __getitem__(self, place: slice) -> list["State"]: ...
     def __getitem__(self, place: int | slice) -> "State | list[State]":
         if isinstance(place, slice):
-            return [self[each] for each in range(*place.indices(self._count))]
+            return [self[number] for number in range(*place.indices(self._count))]
         number = place + self._count if place < 0 else place
         kept_from = self._count - len(self._kept)
         if 0 <= number < kept_from:

@@ -83,13 +83,13 @@ class Table:
         except ImportError as error:
             hint = "pip install 'thence[tables]'"
             raise ExtraMissing("could not make a data frame", cause=error, hint=hint) from error
-        found: list[list[Any]] = [[] for _ in self.columns]
+        columns: list[list[Any]] = [[] for _ in self.columns]
         for row in self._values():
-            for column, value in zip(found, row, strict=True):
+            for column, value in zip(columns, row, strict=True):
                 column.append(value)
         arrays = {
             name: _pandas_array(pandas, kind, values)
-            for name, kind, values in zip(self.columns, self._kinds, found, strict=True)
+            for name, kind, values in zip(self.columns, self._kinds, columns, strict=True)
         }
         return pandas.DataFrame(arrays, columns=list(self.columns), copy=False)
 

@@ -27,13 +27,13 @@ from thence.sim.agents import (
     UnrecordedObservation,
     Verdict,
 )
-from thence.sim.calls import Caller, Fault, Part, TimeoutOf, mark_error
-from thence.sim.config import SimulationConfig
-from thence.sim.engine import BaseEngine, Call, View, Writes, record_returned
+from thence.sim.calls import Caller, CallFailure, ComponentRef, TimeoutOf, mark_error
+from thence.sim.engine import BaseEngine, View, Writes, WriteScope, record_returned
 from thence.sim.ledger import Ids, Ledger
-from thence.sim.recorder import Record
+from thence.sim.recorder import RunRecorder
 from thence.sim.roster import Roster, RosterChange
-from thence.sim.scenario import AgentErrorPolicy
+from thence.sim.scenario import SimulationConfig
+from thence.sim.scenario_sections import AgentErrorPolicy
 from thence.sim.state import State
 
 # an error's text in an event, which names the component's problem and is no transcript
@@ -73,48 +73,52 @@ def policy_of(
     return FailurePolicy(settings.on_agent_error, settings.timeout_s, timeouts_s, known_failures)
 
 
-def actions_of(answer: Decision, part: Part, *, collects: bool) -> Sequence[Action] | Fault:
+def actions_of(
+    answer: Decision, component: ComponentRef, *, collects: bool
+) -> Sequence[Action] | CallFailure:
     """Returns an agent's answer as a list.
 
-    For an answer of another type a Fault is returned with `collects`, else its error is raised.
+    With `collects` a CallFailure is returned for an answer of another type, else its error raised.
     """
-    fault = None
+    failure = None
     actions: Sequence[object] = (answer,)
     if isinstance(answer, Iterable):
         try:
             actions = tuple(answer)
         except Exception as error:  # door: a lazy answer, such as a generator, runs agent's code
-            fault = Fault("raised", error)
-    if fault is None:
-        wrong = [each for each in actions if not _is_action(each)]
+            failure = CallFailure("raised", error)
+    if failure is None:
+        wrong = [action for action in actions if not _is_action(action)]
         if not wrong:
             return cast(Sequence[Action], actions)
-        fault = Fault("nonsense", _no_decision(wrong[0], part))
-    mark_error(fault.error, part)
+        failure = CallFailure("nonsense", _no_decision(wrong[0], component))
+    mark_error(failure.error, component)
     if not collects:
-        raise fault.error
-    return fault
+        raise failure.error
+    return failure
 
 
-def known_fault(facts: Mapping[str, Any], part: Part, observation: Observation) -> Fault:
-    """Returns the fault of a recorded failure; what the agent had read is read again."""
+def recorded_failure(
+    facts: Mapping[str, Any], component: ComponentRef, observation: Observation
+) -> CallFailure:
+    """Returns a recorded failure; what the agent had read is read again."""
     table = observation.ledger.table
     for subject in facts.get("reads", ()):
         scope, _, name = subject.rpartition("/")
         observation.value(table.index(scope, name))
     error = ThenceError("could not get a decision", place="again", cause=facts["error"])
-    mark_error(error, part)
-    return Fault(facts["kind"], error)
+    mark_error(error, component)
+    return CallFailure(facts["kind"], error)
 
 
 def failure_facts(
-    fault: Fault, policy: AgentErrorPolicy, observation: Observation
+    failure: CallFailure, policy: AgentErrorPolicy, observation: Observation
 ) -> dict[str, object]:
     """Returns the facts of a new failure; `reads` names the variables that the agent had read."""
     table = observation.ledger.table
     return {
-        "kind": fault.kind,
-        "error": _text(fault.error),
+        "kind": failure.kind,
+        "error": _text(failure.error),
         "policy": policy,
         "reads": [table[index].subject for index in observation.reads],
     }
@@ -130,10 +134,10 @@ def _text(error: Exception) -> str:
     return text[:_ERROR_CHARACTERS_MAX]
 
 
-def _no_decision(answer: object, part: Part) -> ThenceError:
+def _no_decision(answer: object, component: ComponentRef) -> ThenceError:
     return ThenceError(
         "could not take the decision",
-        place=f"of {part.component}",
+        place=f"of {component.name}",
         cause=f"it returned {answer!r:.60}",
         hint="decide_action returns an Action with a map as payload, a list, or None",
     )
@@ -146,8 +150,8 @@ def _is_action(answer: object) -> bool:
 _ACCEPTED: tuple[Verdict, Ids] = (Verdict.accept(), ())
 
 
-class Participants(msgspec.Struct, frozen=True):
-    """The participants of every turn.
+class TurnContext(msgspec.Struct, frozen=True):
+    """What every turn needs: the agents, the validator, the policy of failures, the caller.
 
     `memory` are the causes that a remembering agent's next decision names.
     """
@@ -175,29 +179,29 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
 class Turn:
     """The current turn of a run."""
 
-    def __init__(self, participants: Participants, ledger: Ledger, record: Record) -> None:
-        self.number = record.turn
-        self._participants = participants
+    def __init__(self, context: TurnContext, ledger: Ledger, recorder: RunRecorder) -> None:
+        self.number = recorder.turn
+        self._context = context
         self._ledger = ledger
-        self._record = record
-        observation = Observation if record.writes_decisions else UnrecordedObservation
-        self._observed = Observed(partial(observation, ledger, record.turn))
+        self._recorder = recorder
+        observation = Observation if recorder.writes_decisions else UnrecordedObservation
+        self._observed = Observed(partial(observation, ledger, recorder.turn))
         self._accepted: dict[str, list[Accepted]] = {}
         self._all_accepted: list[Accepted] = []
         self._inaction: dict[str, list[str]] = {}
         self._notices: dict[str, list[str]] = {}
         self._agents: tuple[BaseAgent, ...] = ()
         self._accepts_all = (
-            _takes_all(participants.validator)
-            and not record.writes_decisions
-            and not record.alterations
+            _takes_all(context.validator)
+            and not recorder.writes_decisions
+            and not recorder.alterations
         )
 
     async def play(self, engine: BaseEngine) -> State:
         """Plays the turn and returns the state after it."""
         agents: Sequence[BaseAgent] = self._begin()
-        self._ledger.around = () if self._record.writes_decisions else (self._record.turn_id,)
-        for attempt in range(self._participants.retries + 1):
+        self._ledger.around = () if self._recorder.writes_decisions else (self._recorder.turn_id,)
+        for attempt in range(self._context.retries + 1):
             refused_names = await self._attempt(agents, attempt)
             if not refused_names:
                 break
@@ -205,15 +209,15 @@ class Turn:
         self._ledger.around = ()
         await self._apply(engine)
         await self._apply_rules(engine)
-        self._participants.roster.end_turn()
+        self._context.roster.end_turn()
         return self._ledger.state(self.number)
 
     def _begin(self) -> tuple[BaseAgent, ...]:
         """Ends the pauses that are due; returns the agents that take part."""
-        roster, record = self._participants.roster, self._record
+        roster, recorder = self._context.roster, self._recorder
 
         def resumed(change: RosterChange, causes: Ids) -> Ids:
-            return record.roster_change(change.kind, change.name, change.facts, causes)
+            return recorder.roster_change(change.kind, change.name, change.facts, causes)
 
         roster.end_pauses(self.number, resumed)
         for name, ids in roster.absent:
@@ -232,8 +236,8 @@ class Turn:
         proposals: list[Proposal] = []
         for agent, answer in zip(agents, answers, strict=True):
             name = agent.name
-            actions = answer if isinstance(answer, Fault) else self._actions(name, answer)
-            if isinstance(actions, Fault):
+            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            if isinstance(actions, CallFailure):
                 self._fail(name, actions, attempt)
             else:
                 proposals += self._decide(name, actions, attempt)
@@ -248,117 +252,123 @@ class Turn:
                 self._accept(proposal, causes)
             else:
                 rejections.setdefault(name, []).append(self._reject(proposal, verdict, causes))
-        if self._record.writes_decisions:
+        if self._recorder.writes_decisions:
             for agent in agents:
                 if agent.remembers:
                     self._remember(agent.name, remembered.get(agent.name))
-        if attempt < self._participants.retries:
+        if attempt < self._context.retries:
             for name, refused in rejections.items():
                 self._start_retry(name, refused, attempt)
         return set(rejections)
 
-    def _accept_all(self, agents: Sequence[BaseAgent], answers: Sequence[Decision | Fault]) -> None:
+    def _accept_all(
+        self, agents: Sequence[BaseAgent], answers: Sequence[Decision | CallFailure]
+    ) -> None:
         """Accepts every action where no event names it: nothing is built for its decision."""
         accepted = self._all_accepted
         for agent, answer in zip(agents, answers, strict=True):
             if answer is None:
                 continue
             name = agent.name
-            actions = answer if isinstance(answer, Fault) else self._actions(name, answer)
-            if isinstance(actions, Fault):
+            actions = answer if isinstance(answer, CallFailure) else self._actions(name, answer)
+            if isinstance(actions, CallFailure):
                 self._fail(name, actions, 0)
                 continue
             for ordinal, action in enumerate(actions):
                 accepted.append(Accepted(_of_agent(action, name), 0, ordinal, ()))
 
-    async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | Fault]:
+    async def _ask(self, agents: Sequence[BaseAgent], attempt: int) -> list[Decision | CallFailure]:
         """Returns each agent's answer; where a failure is known, the agent is not called."""
-        failures = self._participants.failures
+        failures = self._context.failures
         # an observation that nothing looks at again ends with its call, and leaves its memory
         # to the next one
         observation = self._observed.make if self._accepts_all else self._observed.__getitem__
-        known = self._known_faults(agents, attempt) if failures.known_failures else {}
-        asked = [agent for agent in agents if agent.name not in known] if known else agents
-        answers: list[Decision | Fault] = await self._participants.caller.ask(
-            ((agent.decide_action, (observation(agent.name),)) for agent in asked),
-            lambda place: self._part_of(asked[place].name),
-            len(asked),
-            timeout_of=failures.timeouts(asked),
+        recorded = self._recorded_failures(agents, attempt) if failures.known_failures else {}
+        called = [agent for agent in agents if agent.name not in recorded] if recorded else agents
+        answers: list[Decision | CallFailure] = await self._context.caller.ask(
+            ((agent.decide_action, (observation(agent.name),)) for agent in called),
+            lambda place: self._component_of_agent(called[place].name),
+            len(called),
+            timeout_of=failures.timeouts(called),
             collects=failures.collects,
         )
-        if not known:
+        if not recorded:
             return answers
         rest = iter(answers)
-        return [known.get(agent.name) or next(rest) for agent in agents]
+        return [recorded.get(agent.name) or next(rest) for agent in agents]
 
-    def _known_faults(self, agents: Sequence[BaseAgent], attempt: int) -> dict[str, Fault]:
-        known_failures = self._participants.failures.known_failures
-        known = {}
+    def _recorded_failures(
+        self, agents: Sequence[BaseAgent], attempt: int
+    ) -> dict[str, CallFailure]:
+        known_failures = self._context.failures.known_failures
+        failures_by_name = {}
         for agent in agents:
             name = agent.name
-            facts = known_failures.get(self._record.failure_step(name, attempt))
+            facts = known_failures.get(self._recorder.failure_step(name, attempt))
             if facts is not None:
-                known[name] = known_fault(facts, self._part_of(name), self._observed[name])
-        return known
+                failures_by_name[name] = recorded_failure(
+                    facts, self._component_of_agent(name), self._observed[name]
+                )
+        return failures_by_name
 
-    def _actions(self, name: str, answer: Decision) -> Sequence[Action] | Fault:
+    def _actions(self, name: str, answer: Decision) -> Sequence[Action] | CallFailure:
         if type(answer) is Action and type(answer.payload) is dict:
             return (answer,)
         if answer is None:
             return ()
-        collects = self._participants.failures.collects
-        return actions_of(answer, self._part_of(name), collects=collects)
+        collects = self._context.failures.collects
+        return actions_of(answer, self._component_of_agent(name), collects=collects)
 
-    def _fail(self, name: str, fault: Fault, attempt: int) -> None:
+    def _fail(self, name: str, failure: CallFailure, attempt: int) -> None:
         """Records an agent's failure; its inaction and its next decision depend on it."""
-        if fault.kind == "timed_out":  # the abandoned call goes on to read, maybe
+        if failure.kind == "timed_out":  # the abandoned call goes on to read, maybe
             self._observed[name] = self._observed[name].copy()
-        failures, record = self._participants.failures, self._record
-        facts = failures.known_failures.get(record.failure_step(name, attempt))
+        failures, recorder = self._context.failures, self._recorder
+        facts = failures.known_failures.get(recorder.failure_step(name, attempt))
         if facts is None:
-            facts = failure_facts(fault, failures.on_agent_error, self._observed[name])
-        failed_id = record.agent_failure(name, attempt, facts, self._decision_causes(name))
-        if record.writes_decisions:
+            facts = failure_facts(failure, failures.on_agent_error, self._observed[name])
+        failed_id = recorder.agent_failure(name, attempt, facts, self._decision_causes(name))
+        if recorder.writes_decisions:
             self._inaction.setdefault(name, []).append(failed_id)
             self._notices.setdefault(name, []).append(failed_id)
         if facts["policy"] == "pause":
-            causes = (failed_id,) if record.writes_decisions else ()
-            self._participants.roster.ask(RosterChange("paused", name, causes=causes), self.number)
+            causes = (failed_id,) if recorder.writes_decisions else ()
+            self._context.roster.ask(RosterChange("paused", name, causes=causes), self.number)
 
-    def _part_of(self, name: str) -> Part:
-        return Part(f"agent {name}", partial(self._decision_causes, name), name)
+    def _component_of_agent(self, name: str) -> ComponentRef:
+        return ComponentRef(f"agent {name}", partial(self._decision_causes, name), name)
 
     def _remember(self, name: str, decisions: Iterable[str] | None) -> None:
         """Keeps what a remembering agent's next decision names: its decisions, or why none."""
         causes = decisions or self._decision_causes(name)
-        self._participants.memory[name] = self._record.provenance(causes)
+        self._context.memory[name] = self._recorder.provenance(causes)
 
     def _remember_written(self) -> None:
         """Keeps the decisions that were not written before their actions were applied."""
         for agent in self._agents:
             if agent.remembers and (accepted := self._accepted.get(agent.name)):
-                self._remember(agent.name, [each.event_id for each in accepted])
+                self._remember(agent.name, [applied.event_id for applied in accepted])
 
     def _decide(self, name: str, actions: Sequence[Action], attempt: int) -> list[Proposal]:
         """Records an agent's decisions; without any, its inaction has causes."""
-        record = self._record
-        causes = self._decision_causes(name) if record.writes_decisions else ()
+        recorder = self._recorder
+        causes = self._decision_causes(name) if recorder.writes_decisions else ()
         proposals = []
-        found: Iterable[tuple[int, Action]] = enumerate(actions)
-        if record.alterations:
-            found = record.altered_actions(name, attempt, actions)
-        for ordinal, answer in found:
+        by_ordinal: Iterable[tuple[int, Action]] = enumerate(actions)
+        if recorder.alterations:
+            by_ordinal = recorder.altered_actions(name, attempt, actions)
+        for ordinal, answer in by_ordinal:
             action = _of_agent(answer, name)
-            decided = record.decision(action, attempt, ordinal, causes)
+            decided = recorder.decision(action, attempt, ordinal, causes)
             if decided is not None:
                 proposals.append(Proposal(action, attempt, ordinal, decided))
-        if not proposals and record.writes_decisions:
+        if not proposals and recorder.writes_decisions:
             self._inaction.setdefault(name, []).extend(self._observed_causes(name))
         return proposals
 
     def _observed_causes(self, name: str) -> Ids:
         """Returns the causes of an agent's reads in this turn, and of its memory."""
-        observed, memory = self._observed[name].causes, self._participants.memory
+        observed, memory = self._observed[name].causes, self._context.memory
         return (*observed, *memory[name]) if name in memory else tuple(observed)
 
     def _decision_causes(self, name: str) -> Ids:
@@ -368,7 +378,7 @@ class Turn:
 
     async def _judge(self, proposals: Sequence[Proposal]) -> list[tuple[Verdict, Ids]]:
         """Returns each proposal's verdict with the causes of the validator's reads."""
-        validator = self._participants.validator
+        validator = self._context.validator
         judge = validator.validate_action
         if _takes_all(validator):
             return [_ACCEPTED] * len(proposals)
@@ -377,26 +387,26 @@ class Turn:
             for proposal in proposals
         ]
 
-        def part_of(place: int) -> Part:
+        def component_at(place: int) -> ComponentRef:
             proposal, state = proposals[place], states[place]
             causes = partial(self._verdict_causes, proposal, state)
-            return Part("the validator", causes, proposal.action.agent_id)
+            return ComponentRef("the validator", causes, proposal.action.agent_id)
 
         calls = [
             (judge, (proposal.action, state))
             for proposal, state in zip(proposals, states, strict=True)
         ]
-        timeout_s = self._participants.failures.timeout_s
-        verdicts = await self._participants.caller.ask(
+        timeout_s = self._context.failures.timeout_s
+        verdicts = await self._context.caller.ask(
             calls,
-            part_of,
+            component_at,
             len(calls),
             timeout_of=None if timeout_s is None else lambda place: timeout_s,
             threads_max=1,  # one object judges all: its calls follow each other
         )
         for place, verdict in enumerate(verdicts):
             if not isinstance(verdict, Verdict):
-                raise _no_verdict(verdict, part_of(place))
+                raise _no_verdict(verdict, component_at(place))
         return [
             (verdict, tuple(state.causes)) for verdict, state in zip(verdicts, states, strict=True)
         ]
@@ -406,17 +416,17 @@ class Turn:
 
     def _accept(self, proposal: Proposal, causes: Ids) -> None:
         action = proposal.action
-        found = self._record.accept(
+        result = self._recorder.accept(
             action, proposal.attempt, proposal.ordinal, proposal.decided, causes
         )
-        if isinstance(found, Accepted):
-            self._accepted.setdefault(action.agent_id, []).append(found)
+        if isinstance(result, Accepted):
+            self._accepted.setdefault(action.agent_id, []).append(result)
         else:
-            self._inaction.setdefault(action.agent_id, []).extend(found)
+            self._inaction.setdefault(action.agent_id, []).extend(result)
 
     def _reject(self, proposal: Proposal, verdict: Verdict, causes: Ids) -> Rejection:
         action = proposal.action
-        rejection_id = self._record.rejection(
+        rejection_id = self._recorder.rejection(
             action, proposal.attempt, proposal.ordinal, verdict, proposal.decided, causes
         )
         inaction = self._inaction.setdefault(action.agent_id, [])
@@ -426,7 +436,7 @@ class Turn:
     def _start_retry(self, name: str, rejections: Sequence[Rejection], attempt: int) -> None:
         """Starts the next attempt of an agent, whose decisions will name the rejections."""
         all_causes = [rejection.event_id for rejection in rejections]
-        if retried_id := self._record.retry(name, attempt + 1, all_causes):
+        if retried_id := self._recorder.retry(name, attempt + 1, all_causes):
             self._notices.setdefault(name, []).append(retried_id)
         self._observed[name].rejections += tuple(rejections)
 
@@ -437,49 +447,51 @@ class Turn:
             for agent in self._agents:
                 accepted += self._accepted.get(agent.name, ())
         state = RecordedState(self._ledger, self.number)
-        reach = self._participants.roster.reach
-        writes = Writes(self._ledger, self._record, accepted, reach, state)
-        actions = [each.action for each in accepted]
+        reach = self._context.roster.reach
+        writes = Writes(self._ledger, self._recorder, accepted, reach, state)
+        actions = [applied.action for applied in accepted]
         before = self._ledger.state(self.number)
         self._record_inaction()  # others' actions may read variables of an inactive agent
-        part = Part("the engine, applying actions", lambda: (*writes.all_ids(), *state.causes))
+        component = ComponentRef(
+            "the engine, applying actions", lambda: (*writes.all_ids(), *state.causes)
+        )
         call = partial(engine.apply_actions, state, actions, writes)
-        result = await self._participants.caller.ask_one(part, call)
-        if self._record.writes_decisions:
-            for each in accepted:
-                self._record.write(each)
-            if not self._record.writes_actions:
+        result = await self._context.caller.ask_one(component, call)
+        if self._recorder.writes_decisions:
+            for applied in accepted:
+                self._recorder.write(applied)
+            if not self._recorder.writes_actions:
                 self._remember_written()
         self._record_returned(before, result, "apply")
         self._record_inaction()  # and the agent might have changed them later
 
     def _record_inaction(self) -> None:
         """Adds the causes of inaction to what agents might have changed, once for each reach."""
-        reach = self._participants.roster.reach
+        reach = self._context.roster.reach
         causes_of: dict[tuple[int, ...], dict[str, None]] = {}
         for name, causes in self._inaction.items():
             causes_of.setdefault(reach.get(name, ()), {}).update(dict.fromkeys(causes))
         for indices, all_causes in causes_of.items():
-            self._record.add_causes(self._ledger.provenance, indices, all_causes)
+            self._recorder.add_causes(self._ledger.provenance, indices, all_causes)
 
     async def _apply_rules(self, engine: BaseEngine) -> None:
-        call = Call("rules")
-        roster = self._participants.roster
-        view = View(self._ledger, self._record, call, roster=roster)
+        call = WriteScope("rules")
+        roster = self._context.roster
+        view = View(self._ledger, self._recorder, call, roster=roster)
         before = self._ledger.state(self.number)
-        part = Part("the engine, applying its rules", call.causes)
-        caller = self._participants.caller
-        result = await caller.ask_one(part, partial(engine.apply_engine_rules, view))
+        component = ComponentRef("the engine, applying its rules", call.causes)
+        caller = self._context.caller
+        result = await caller.ask_one(component, partial(engine.apply_engine_rules, view))
         view.close()
         self._record_returned(before, result, "rules")
 
     def _record_returned(self, before: State, result: State | None, phase: str) -> None:
         if result is not None:
-            record_returned(self._ledger, self._record, (before, result), phase, self._all_ids())
+            record_returned(self._ledger, self._recorder, (before, result), phase, self._all_ids())
 
     def _all_ids(self) -> Ids:
         """Returns the ids of the events that represent the actions of the turn."""
-        return tuple([each.event_id for each in self._all_accepted if each.event_id])
+        return tuple([applied.event_id for applied in self._all_accepted if applied.event_id])
 
 
 def _takes_all(validator: BaseValidator) -> bool:
@@ -491,12 +503,12 @@ def _of_agent(action: Action, name: str) -> Action:
     return action if action.agent_id == name else msgspec.structs.replace(action, agent_id=name)
 
 
-def _no_verdict(verdict: object, part: Part) -> ThenceError:
+def _no_verdict(verdict: object, component: ComponentRef) -> ThenceError:
     error = ThenceError(
         "could not take the verdict",
         place="of the validator",
         cause=f"it returned {verdict!r:.60}",
         hint="validate_action returns Verdict.accept() or Verdict.reject(reason)",
     )
-    mark_error(error, part)
+    mark_error(error, component)
     return error

@@ -56,6 +56,22 @@ _LAST_CUT_CHARACTERS = 10_000
 # the types of most events; a set look-up costs a tenth of the full check
 _NEVER_RESERVED = frozenset(("ACTION", "DECISION", "DETAIL", "MILESTONE", "STATE"))
 _MEMBERS = ("ends", "simulation_id", "agent_id", "description", "step", "details")
+REMEMBERED_MAX = 65_536
+_STEPS_MAX = 4_096
+_LEVELS = {
+    "started": "info",
+    "stopped": "info",
+    "rotated": "info",
+    "resumed": "info",
+    "dropped": "warning",
+    "remaining": "warning",
+    "unproven": "warning",
+    "clock_ignored": "warning",
+    "suspect": "error",
+    "refused": "error",
+    "lost": "error",
+    "failed": "error",
+}
 
 
 class WriteMode(StrEnum):
@@ -115,9 +131,9 @@ class EventWriter:
         self._append_members = self._log.host_appender(draft_of_members, wait_s)
         # an effect must not name a cause of the same part that a full queue has dropped
         self._part_events = _PART_EVENTS if on_full == "block" else 1
-        self._lending = Lending()
-        self._lending_lock = RLock()
-        self._has_lent = False
+        self._forwarding = CauseForwarding()
+        self._forwarding_lock = RLock()
+        self._has_forwarded = False
         self._failed_count = 0
         self._is_started = False
         self._is_stopped = False
@@ -163,12 +179,12 @@ class EventWriter:
             causes += context_causes
         if event.level > self._level and not self._is_always_written(event):
             SIM.refuse_reserved(event.event_type, event.details)
-            self._lend(event.event_id, causes)
+            self._forward(event.event_id, causes)
             return True
         self._context["turn_number"] = event.turn_number
         if not event.simulation_id:
             event = _with_simulation_id(event, self.simulation_id)
-        if self._has_lent or len(causes) > CAUSES_MAX:
+        if self._has_forwarded or len(causes) > CAUSES_MAX:
             causes = self._resolve_causes(event.event_id, causes)
         try:
             is_accepted = not self._append([(event, causes)])
@@ -179,7 +195,7 @@ class EventWriter:
             self._records("failed", {"event_id": event.event_id, "error": error})
             is_accepted = False
         if not is_accepted:
-            self._lend(event.event_id, causes)
+            self._forward(event.event_id, causes)
         return is_accepted
 
     def emit_piece(self, piece: Sequence[Members]) -> None:
@@ -193,7 +209,7 @@ class EventWriter:
             for members in part:
                 causes = members.caused_by
                 causes += around or (() if causes else inherited)
-                if self._has_lent:  # many causes stay as they are, so that a replay finds them
+                if self._has_forwarded:  # many causes stay as they are, so that a replay finds them
                     causes = self._resolve_causes(members.event_id, causes)
                 pairs.append((members, causes))
             self._context["turn_number"] = part[-1].turn_number
@@ -216,7 +232,7 @@ class EventWriter:
         refused_ids = {members.event_id for members in refused}
         for members, causes in pairs if refused_ids else ():
             if members.event_id in refused_ids:
-                self._lend(members.event_id, causes)
+                self._forward(members.event_id, causes)
 
     async def start(self) -> None:
         """Starts the thread of ASYNC mode, as the first emit does; does nothing in SYNC."""
@@ -253,18 +269,18 @@ class EventWriter:
         The event is made durable first. An event that was not written is replaced by the last
         one of the causes that it would have named. Raises EventNotFound if there is none.
         """
-        with self._lending_lock:
-            written = self._lending.resolve((id_of(event),))
+        with self._forwarding_lock:
+            written = self._forwarding.resolve((id_of(event),))
         return self._log.environment(max(written, default=event))
 
     def written_causes(self, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the written events that an effect of these causes names in their place."""
-        with self._lending_lock:
-            return self._lending.resolve(causes)
+        with self._forwarding_lock:
+            return self._forwarding.resolve(causes)
 
     def after_fork(self) -> None:
         """Makes the lock and the counter that a forked child must have of its own."""
-        self._lending_lock = RLock()
+        self._forwarding_lock = RLock()
         self._failed_count = 0
 
     def __enter__(self) -> "EventWriter":
@@ -296,16 +312,16 @@ class EventWriter:
         facts = {"file": str(self.current_file), "verbosity": self.verbosity.name}
         self._records("started", facts)
 
-    def _lend(self, event_id: str, causes: tuple[str, ...]) -> None:
-        with self._lending_lock:
-            self._lending.lend(event_id, causes)
-            self._has_lent = True
+    def _forward(self, event_id: str, causes: tuple[str, ...]) -> None:
+        with self._forwarding_lock:
+            self._forwarding.forward(event_id, causes)
+            self._has_forwarded = True
 
     def _resolve_causes(self, event_id: str, causes: tuple[str, ...]) -> tuple[str, ...]:
         """Returns the written events that replace an event's causes, and records them."""
-        with self._lending_lock:
-            written = self._lending.resolve(causes)
-            self._lending.note_written(event_id, written)
+        with self._forwarding_lock:
+            written = self._forwarding.resolve(causes)
+            self._forwarding.note_written(event_id, written)
         return written
 
 
@@ -415,22 +431,6 @@ def _draft(
     )
 
 
-_LEVELS = {
-    "started": "info",
-    "stopped": "info",
-    "rotated": "info",
-    "resumed": "info",
-    "dropped": "warning",
-    "remaining": "warning",
-    "unproven": "warning",
-    "clock_ignored": "warning",
-    "suspect": "error",
-    "refused": "error",
-    "lost": "error",
-    "failed": "error",
-}
-
-
 class Records:
     """The log records of one writer; each carries its mode and simulation_id."""
 
@@ -446,7 +446,11 @@ class Records:
 
 
 def logger() -> Any:
-    """Returns the current logger for records of a simulation."""
+    """Returns the current logger for records of a simulation.
+
+    Where a program has configured structlog, its configuration is used. Else the records go to the
+    standard library's logger `thence.sim`, which writes warnings to stderr and nothing to stdout.
+    """
     import structlog
 
     if structlog.is_configured():
@@ -467,26 +471,23 @@ def _short(value: object) -> object:
     return value
 
 
-REMEMBERED_MAX = 65_536
-_STEPS_MAX = 4_096
+class CauseForwarding:
+    """The causes of the last 65,536 unwritten events; not safe across threads.
 
-
-class Lending:
-    """The causes of the last 65,536 unwritten events; not safe across threads."""
+    An event that was filtered, dropped or refused must not be named in a line. An effect of such
+    an event names the event's causes instead, and so on back to written events. The direct causes
+    of written events are remembered too, so that a set of causes can be reduced to those that no
+    other member already implies.
+    """
 
     def __init__(self, remembered_max: int = REMEMBERED_MAX) -> None:
         self._remembered_max = remembered_max
-        self._lent: dict[str, tuple[str, ...]] = {}
+        self._forwarded: dict[str, tuple[str, ...]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
-    @property
-    def is_empty(self) -> bool:
-        """True if no event has lent anything, so that causes stay as they are."""
-        return not self._lent
-
-    def lend(self, event_id: str, causes: Iterable[str]) -> None:
+    def forward(self, event_id: str, causes: Iterable[str]) -> None:
         """Records an unwritten event with the causes that it would have named."""
-        _put(self._lent, event_id, self.resolve(causes), self._remembered_max)
+        _put(self._forwarded, event_id, self.resolve(causes), self._remembered_max)
 
     def note_written(self, event_id: str, causes: tuple[str, ...]) -> None:
         """Records the direct causes of a written event, for reducing sets of causes."""
@@ -497,19 +498,19 @@ class Lending:
 
         More than 32 are reduced to those that are causes of no other one of them.
         """
-        found: dict[str, None] = {}
+        written_ids: dict[str, None] = {}
         for cause in causes:
-            for written in self._lent.get(cause, (cause,)):
-                found[written] = None
-        if len(found) <= CAUSES_MAX:
-            return tuple(found)
-        return tuple(self._without_implied(found))
+            for written in self._forwarded.get(cause, (cause,)):
+                written_ids[written] = None
+        if len(written_ids) <= CAUSES_MAX:
+            return tuple(written_ids)
+        return tuple(self._without_implied(written_ids))
 
-    def _without_implied(self, found: dict[str, None]) -> dict[str, None]:
+    def _without_implied(self, ids: dict[str, None]) -> dict[str, None]:
         """Drops members that are causes of other members; searches at most 4,096 events."""
-        kept = dict(found)
+        kept = dict(ids)
         seen: set[str] = set()
-        stack = sorted(found)
+        stack = sorted(ids)
         oldest = stack[0]
         while stack and len(seen) < _STEPS_MAX:
             for cause in self._named.get(stack.pop(), ()):

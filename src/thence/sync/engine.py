@@ -15,7 +15,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
-from thence.core.values.secret_rules import FoundSecret
+from thence.core.values.secrets import FoundSecret
 from thence.core.wire.blocks import Place, by_node, split_digests
 from thence.core.wire.messages import (
     PAGE_EVENTS_MAX,

@@ -1,4 +1,4 @@
-"""A merge that meets a conflict is opened for the user, gone on with, or given up."""
+"""A merge that meets a conflict changes nothing, and says where to resolve it."""
 
 import json
 from pathlib import Path
@@ -35,38 +35,32 @@ def test_dry_run_tells_the_conflict_and_changes_nothing(project):
     assert (git(project, "for-each-ref"), lanes(project)) == before
 
 
-def test_conflict_is_resolved_and_the_merge_gone_on_with(project):
+def test_conflict_changes_nothing_and_is_resolved_in_the_worktree_of_its_package(project):
     ended, told = work(project, "merge")
     assert (ended.code, told["error"]["code"]) == (1, "git_failed")
     assert "shared.txt" in told["error"]["cause"]
-    assert "--resume" in told["error"]["hint"]
     assert lanes(project) == {"WP01": "doing", "WP02": "planned", "WP03": "doing"}
     assert (project / "shared.txt").read_text() == "as it was\n"
     assert git(project, "status", "--porcelain") == ""
-    private = Path(told["error"]["hint"].removeprefix("resolve it in ").partition(",")[0])
-    ended, told = work(project, "merge", "--resume")
-    assert ended.code == 1, "the file still has conflicts"
-    (private / "shared.txt").write_text("as both have it\n")
-    git(private, "add", "shared.txt")
-    told = done(project, "merge", "--resume")
-    assert told["moved"] == ["WP01", "WP03"]
-    assert not private.exists()
+    done(project, "merge", "WP01")
+    worktree = project / f".worktrees/{SLUG}-WP03"
+    hint = work(project, "merge")[1]["error"]["hint"]
+    assert hint.startswith(f"in {worktree}: git merge main")
+    git(worktree, "merge", "main", check=False)
+    commit(worktree, {"shared.txt": "as both have it\n"})
+    told = done(project, "merge")
+    assert told["moved"] == ["WP03"]
     assert lanes(project)["WP03"] == "for_review"
     assert git(project, "status", "--porcelain") == ""
     assert done(project, "accept")["accepted"] == ["WP01", "WP03"]
     assert (project / "shared.txt").read_text() == "as both have it\n"
 
 
-def test_merge_is_given_up_and_the_target_stands_where_it_stood(project):
-    before = git(project, "rev-parse", "main")
-    assert work(project, "merge")[0].code == 1
-    told = done(project, "merge", "--abort")
-    assert told["commit"] == git(project, "rev-parse", "main")
-    assert (project / "shared.txt").read_text() == "as it was\n"
-    assert git(project, "merge-base", "--is-ancestor", before, "main", check=False) == ""
-    assert git(project, "branch", "--list", f"{SLUG}-WP0[13]").count(SLUG) == 2
-    ended, told = work(project, "merge", "--abort")
-    assert (ended.code, told["error"]["cause"]) == (1, "there is no merge to abort")
+@pytest.mark.parametrize("option", ["--resume", "--abort"])
+def test_option_of_the_version_before_says_what_to_do_instead(project, option):
+    ended, told = work(project, "merge", option)
+    assert (ended.code, told["error"]["code"]) == (2, "usage")
+    assert "merge the target into the package's branch in its worktree" in told["error"]["message"]
 
 
 def test_work_of_the_users_in_the_way_is_told_and_left(project):

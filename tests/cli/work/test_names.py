@@ -43,8 +43,6 @@ _NO_ID = "this is no package's id"
                 (("add-history", "WP01", "a note"), "7"),
                 (("gate", "WP01", "CI_CHECK"), "7"),
                 (("merge",), "7"),
-                (("merge", "--resume"), "7"),
-                (("merge", "--abort"), "7"),
                 (("accept",), ""),
                 (("add", "x"), ""),
                 (("next",), ""),

@@ -86,7 +86,7 @@ def _lines(result: "RunResult", is_newest_found: bool) -> Iterator[Line]:
 def _run(out: Output) -> "RunResult":
     """Plays the scenario with its progress."""
     from thence.cli.shared.progress import play, progress
-    from thence.sim.config import SimulationConfig
+    from thence.sim.scenario import SimulationConfig
 
     with progress(out) as display:
         settings = {"output_root": out.settings.root}

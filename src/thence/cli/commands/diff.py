@@ -97,7 +97,7 @@ def _write_types(out: Output, result: "Difference") -> None:
     from thence.cli.output import plain
     from thence.cli.shared.render import counted
     from thence.core.query.tally import descending
-    from thence.core.sentences.wording import clipped
+    from thence.core.sentences.event_sentences import clipped
 
     tallies = {
         "changed": _types(result.a, [x for x, _ in result.changed]),
@@ -210,7 +210,7 @@ def _value(value: object) -> str:
     """Returns a JSON value as text, cut where it is long."""
     import msgspec
 
-    from thence.core.sentences.wording import clipped
+    from thence.core.sentences.event_sentences import clipped
 
     if value is msgspec.UNSET:
         return "nothing"

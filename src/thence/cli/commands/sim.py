@@ -68,7 +68,7 @@ def run_command(
     folder of its own; Ctrl-C ends it in good order.
     """
     from thence.cli.shared.progress import play, progress, report_end, with_changes
-    from thence.sim.config import SimulationConfig
+    from thence.sim.scenario import SimulationConfig
 
     out = current()
     config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
@@ -93,7 +93,7 @@ def validate_command(scenario: str, is_json: bool) -> int:
     from thence.cli.failure import problem_line
     from thence.cli.shared.render import counted
     from thence.errors import ScenarioError
-    from thence.sim.config import SimulationConfig
+    from thence.sim.scenario import SimulationConfig
 
     out = current()
     problems: tuple[dict[str, object], ...] = ()

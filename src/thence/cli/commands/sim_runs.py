@@ -14,7 +14,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import descending
-from thence.core.sentences.wording import clipped
+from thence.core.sentences.event_sentences import clipped
 from thence.errors import InvalidFilter, NotRecorded
 from thence.inspection.outcome import outcome
 from thence.log.storage.disk import OS_DISK
@@ -250,9 +250,9 @@ def summary_lines(
     if facts["first"]:
         head.append(f"  {facts['first']} to {facts['last']}")
     block = "▇" if out.has_blocks else "#"
-    lines = ["", "by type", *bars(facts["by_type"], block)]
+    lines = ["", "by type", *bars(facts["by_type"], block=block)]
     if facts["by_actor"]:
-        lines += ["", "by agent", *bars(facts["by_actor"], block)]
+        lines += ["", "by agent", *bars(facts["by_actor"], block=block)]
     lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
     if facts["notices"]:

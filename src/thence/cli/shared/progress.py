@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from thence.sim.calls import OnWait, RunWait
-    from thence.sim.config import SimulationConfig
     from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
+    from thence.sim.scenario import SimulationConfig
     from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from thence.cli.output import plain
+from thence.core.sentences.event_sentences import clipped
 from thence.core.sentences.table import INTEGER_MAX
-from thence.core.sentences.wording import clipped
 
 # the most points that are kept of a variable, each the last value of some turns
 POINTS_MAX = 60

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from thence.core.event import Event
+from thence.core.sentences.event_sentences import fields, shown, spoken, work_subject_shown
 from thence.core.sentences.notice_sentences import NOTICE_SENTENCES_SIM
-from thence.core.sentences.wording import fields, shown, spoken, work_subject_shown
 
 _OID_SHOWN = 12
 

@@ -8,121 +8,142 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thence.core.event import Event
-from thence.core.sentences.wording import fields, shown
+from thence.core.sentences.event_sentences import fields, shown
 
 _SHRUNK = frozenset(("node_id", "first_seq", "last_seq", "file", "offset", "bytes"))
 # members that every notice of a simulation has because of its format
 _FORM = frozenset(("error_type", "status", "retry_count"))
 
 
-def _recovered(facts: Mapping[str, Any]) -> str:
-    if facts.get("rewritten"):
-        healed = _count(facts.get("healed"), "place")
-        gone = _count(facts.get("bytes"), "byte")
-        return f"a repair wrote {_file(facts)} anew: {healed} healed, {gone} taken out"
-    to = f" to {shown(facts['quarantine'])}" if facts.get("quarantine") else ""
-    bytes_, were = _counted(facts.get("bytes"), "byte")
-    return f"{bytes_} that are no whole event {were} moved from {_place(facts)}{to}{_gone(facts)}"
+class _Facts:
+    """The facts of a notice, each as a part of its sentence; empty where one is missing."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
+        offset = self.number("offset")
+        self.file = self.text("file") or "a file of the log"
+        self.place = self.file if offset is None else f"byte {offset:,} of {self.file}"
+        self.why = self.text("reason", ": ")
+
+    def number(self, name: str) -> int | None:
+        value = self.facts.get(name)
+        return value if type(value) is int and value >= 0 else None
+
+    def text(self, name: str, before: str = "", behind: str = "") -> str:
+        value = self.facts.get(name)
+        return f"{before}{shown(value)}{behind}" if value else ""
+
+    def count(self, name: str, noun: str) -> str:
+        """Returns a number with its noun; `some` for an unknown one."""
+        number = self.number(name)
+        if number is None:
+            return f"some {noun}s"
+        return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+    def verb(self, name: str, one: str = "was", many: str = "were") -> str:
+        """Returns the verb that matches a number."""
+        return one if self.number(name) == 1 else many
+
+    def span(self, first: str, last: str, before: str, behind: str = "") -> str:
+        """Returns two numbers as a span."""
+        begin, end = self.number(first), self.number(last)
+        return "" if begin is None or end is None else f"{before}{begin:,} to {end:,}{behind}"
+
+    @property
+    def gone(self) -> str:
+        return self.span("first_seq", "last_seq", "; own events ", " are missing there")
 
 
-def _gap(facts: Mapping[str, Any]) -> str:
-    if _is_number(facts.get("count")):  # older versions counted
-        events, were = _counted(facts.get("count"), "queued event")
-        return f"up to {events} of an earlier writer {were} lost when it ended"
-    last = facts.get("durable_seq")
-    node = f" of node {shown(facts['node_id'])}" if facts.get("node_id") else ""
-    behind = f"; its last durable event is {last:,}{node}" if _is_number(last) else ""
+def _recovered(facts: _Facts) -> str:
+    size = facts.count("bytes", "byte")
+    if facts.facts.get("rewritten"):
+        healed = facts.count("healed", "place")
+        return f"a repair wrote {facts.file} anew: {healed} healed, {size} taken out"
+    were, to = facts.verb("bytes"), facts.text("quarantine", " to ")
+    return f"{size} that are no whole event {were} moved from {facts.place}{to}{facts.gone}"
+
+
+def _gap(facts: _Facts) -> str:
+    if facts.number("count") is not None:  # older versions counted
+        events = facts.count("count", "queued event")
+        return f"up to {events} of an earlier writer {facts.verb('count')} lost when it ended"
+    last, node = facts.number("durable_seq"), facts.text("node_id", " of node ")
+    behind = "" if last is None else f"; its last durable event is {last:,}{node}"
     return f"events that an earlier writer had queued may have been lost when it ended{behind}"
 
 
-def _torn(facts: Mapping[str, Any]) -> str:
-    regions = facts.get("regions")
-    several = f" in {_count(regions, 'region')}" if _is_number(regions) else ""
-    why = f" ({shown(facts['reason'])})" if facts.get("reason") else ""
-    bytes_, are = _counted(facts.get("bytes"), "byte", "is", "are")
-    return f"{bytes_} at {_place(facts)} {are} damaged{several}{why}{_gone(facts)}"
+def _torn(facts: _Facts) -> str:
+    damaged = f"{facts.verb('bytes', 'is', 'are')} damaged"
+    several = "" if facts.number("regions") is None else f" in {facts.count('regions', 'region')}"
+    why = facts.text("reason", " (", ")")
+    return f"{facts.count('bytes', 'byte')} at {facts.place} {damaged}{several}{why}{facts.gone}"
 
 
-def _joined(facts: Mapping[str, Any]) -> str:
-    return f"stands for {_count(facts.get('count'), 'cause')} of the next event"
-
-
-def _node_changed(facts: Mapping[str, Any]) -> str:
-    old, new = facts.get("old_node_id"), facts.get("new_node_id")
-    before = f" from {shown(old)}" if old else ""
-    behind = f" to {shown(new)}" if new else ""
-    return f"the log's node changed{before}{behind}{_why(facts)}"
-
-
-def _segment_suspect(facts: Mapping[str, Any]) -> str:
-    bytes_ = _count(facts.get("bytes"), "byte")
-    return f"the device failed to keep {bytes_} at {_place(facts)}; a newer file holds them again"
-
-
-def _events_dropped(facts: Mapping[str, Any]) -> str:
-    events, were = _counted(facts.get("count"), "event")
-    return f"{events} {were} dropped because the queue was full"
-
-
-def _write_failed(facts: Mapping[str, Any]) -> str:
-    return f"{_count(facts.get('count'), 'event')} could not be written{_why(facts)}"
-
-
-def _shrunk(facts: Mapping[str, Any]) -> str:
-    first, last = facts.get("first_seq"), facts.get("last_seq")
-    gone: list[str] = []
-    if _is_number(first) and _is_number(last):
-        node = f" of node {shown(facts['node_id'])}" if facts.get("node_id") else ""
-        gone.append(f"events {first:,} to {last:,}{node}")
-    if _is_number(facts.get("bytes")):
-        gone.append(f"{_count(facts.get('bytes'), 'byte')} behind {_place(facts)}")
+def _shrunk(facts: _Facts) -> str:
+    gone = [facts.span("first_seq", "last_seq", "events ", facts.text("node_id", " of node "))]
+    if facts.number("bytes") is not None:
+        gone.append(f"{facts.count('bytes', 'byte')} behind {facts.place}")
+    gone = list(filter(None, gone))
     lost = f"; {' and '.join(gone)} are gone" if gone else ""
-    more = fields(facts, _SHRUNK | _FORM, ())
-    detail = f" ({more})" if more else ""
+    others = fields(facts.facts, _SHRUNK | _FORM, ())
+    detail = f" ({others})" if others else ""
     return f"the log ends before what it had made durable: it was cut or restored{lost}{detail}"
 
 
-def _claimed(facts: Mapping[str, Any]) -> str:
-    lines, were = _counted(facts.get("count"), "line")
-    node = f" {shown(facts['node_id'])}" if facts.get("node_id") else ""
-    return f"{lines} under this log's node{node} {were} brought, which this log did not write"
+def _claimed(facts: _Facts) -> str:
+    node, were = facts.text("node_id", " "), facts.verb("count")
+    lines = f"{facts.count('count', 'line')} under this log's node{node}"
+    return f"{lines} {were} brought, which this log did not write"
 
 
-def _seal(facts: Mapping[str, Any]) -> str:
-    first, last = facts.get("from"), facts.get("to")
-    lines = f"lines {first:,} to {last:,}" if _is_number(first) and _is_number(last) else "lines"
-    node = f" of node {shown(facts['node_id'])}" if facts.get("node_id") else ""
-    return f"{lines}{node} were signed"
-
-
-def _redacted(facts: Mapping[str, Any]) -> str:
-    event = f"event {shown(facts['event_id'])}" if facts.get("event_id") else "an event"
-    return f"what {event} said was taken back{_why(facts)}"
-
-
-_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+_SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
     "recovered": _recovered,
     "gap": _gap,
     "torn": _torn,
-    "joined": _joined,
-    "node_changed": _node_changed,
-    "segment_suspect": _segment_suspect,
-    "events_dropped": _events_dropped,
-    "write_failed": _write_failed,
+    "joined": lambda facts: f"stands for {facts.count('count', 'cause')} of the next event",
+    "node_changed": lambda facts: (
+        f"the log's node changed{facts.text('old_node_id', ' from ')}"
+        f"{facts.text('new_node_id', ' to ')}{facts.why}"
+    ),
+    "segment_suspect": lambda facts: (
+        f"the device failed to keep {facts.count('bytes', 'byte')} at {facts.place}; a newer file "
+        "holds them again"
+    ),
+    "events_dropped": lambda facts: (
+        f"{facts.count('count', 'event')} {facts.verb('count')} dropped because the queue was full"
+    ),
+    "write_failed": lambda facts: (
+        f"{facts.count('count', 'event')} could not be written{facts.why}"
+    ),
     "shrunk": _shrunk,
     "claimed": _claimed,
-    "seal": _seal,
-    "redacted": _redacted,
+    "seal": lambda facts: (
+        f"{facts.span('from', 'to', 'lines ') or 'lines'}{facts.text('node_id', ' of node ')} "
+        "were signed"
+    ),
+    "redacted": lambda facts: (
+        f"what {facts.text('event_id', 'event ') or 'an event'} said was taken back{facts.why}"
+    ),
 }
-_SIM_NAMES = {
+# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
+NOTICE_ERROR_TYPES: Mapping[str, str] = {
+    "recovered": "log_recovered",
+    "gap": "log_gap",
+    "torn": "log_torn",
+    "node_changed": "log_node_changed",
+    "segment_suspect": "log_segment_suspect",
     "joined": "causes_joined",
+    "shrunk": "log_shrunk",
     "events_dropped": "events_dropped",
     "write_failed": "write_failed",
+    "claimed": "log_claimed",
+    "seal": "log_seal",
+    "redacted": "log_redacted",
 }
 
 
-def _of_event(write: Callable[[Mapping[str, Any]], str]) -> Callable[[Event], str]:
-    return lambda event: write(event.payload)
+def _of_event(write: Callable[[_Facts], str]) -> Callable[[Event], str]:
+    return lambda event: write(_Facts(event.payload))
 
 
 # by event type in a plain log and in work, by error_type in a simulation
@@ -130,40 +151,5 @@ NOTICE_SENTENCES: Mapping[str, Callable[[Event], str]] = {
     f"log.{kind}": _of_event(write) for kind, write in _SENTENCES.items()
 }
 NOTICE_SENTENCES_SIM: Mapping[str, Callable[[Event], str]] = {
-    _SIM_NAMES.get(kind, f"log_{kind}"): _of_event(write) for kind, write in _SENTENCES.items()
+    NOTICE_ERROR_TYPES[kind]: _of_event(write) for kind, write in _SENTENCES.items()
 }
-
-
-def _is_number(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _count(number: object, noun: str) -> str:
-    return _counted(number, noun)[0]
-
-
-def _counted(number: object, noun: str, one: str = "was", many: str = "were") -> tuple[str, str]:
-    """Returns a number with its noun, and the matching verb; `some` for an unknown number."""
-    if not isinstance(number, int) or not _is_number(number):
-        return f"some {noun}s", many
-    return (f"1 {noun}", one) if number == 1 else (f"{number:,} {noun}s", many)
-
-
-def _why(facts: Mapping[str, Any]) -> str:
-    return f": {shown(facts['reason'])}" if facts.get("reason") else ""
-
-
-def _file(facts: Mapping[str, Any]) -> str:
-    return shown(facts["file"]) if facts.get("file") else "a file of the log"
-
-
-def _place(facts: Mapping[str, Any]) -> str:
-    offset = facts.get("offset")
-    return f"byte {offset:,} of {_file(facts)}" if _is_number(offset) else _file(facts)
-
-
-def _gone(facts: Mapping[str, Any]) -> str:
-    first, last = facts.get("first_seq"), facts.get("last_seq")
-    if not (_is_number(first) and _is_number(last)):
-        return ""
-    return f"; own events {first:,} to {last:,} are missing there"

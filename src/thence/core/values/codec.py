@@ -250,8 +250,8 @@ def numbers(line: bytes) -> tuple[str, int, int] | None:
     The search is anchored at the line's start: a payload may hold such members too. The
     checksum is not checked.
     """
-    found = _NUMBERS.match(line)
-    return (found[1].decode(), int(found[2]), int(found[3])) if found else None
+    own = _NUMBERS.match(line)
+    return (own[1].decode(), int(own[2]), int(own[3])) if own else None
 
 
 def is_ours(line: bytes) -> bool:
@@ -316,9 +316,9 @@ def _header(line: bytes) -> Header:
     try:
         return decode_header(line)
     except msgspec.ValidationError:
-        found = decode_essence(line)
-        known = {name: getattr(found, name) for name in found.__struct_fields__}
-        return msgspec.structs.replace(_lenient_header(decoded(line)), **known)
+        essence = decode_essence(line)
+        fields = {name: getattr(essence, name) for name in essence.__struct_fields__}
+        return msgspec.structs.replace(_lenient_header(decoded(line)), **fields)
 
 
 def is_too_deep(line: bytes) -> bool:
@@ -354,24 +354,24 @@ def _foreign(line: bytes, vocabulary: Vocabulary) -> Event | BadLine:
 
 def _lenient_header(members: dict[str, Any]) -> Header:
     """Returns a header of another tool's members with correct types; drops the others."""
-    known: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for alias, name in _ALIASES.items():
         if alias in members:
             members = {name: members[alias], **members}
     for name, its_type in _lenient_fields():
         if name in members:
             try:
-                known[name] = msgspec.convert(members[name], its_type)
+                fields[name] = msgspec.convert(members[name], its_type)
             except msgspec.ValidationError:
                 continue
-    if not 1 <= known.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
-        known["lamport_clock"] = 0
-    return Header(**({"event_type": "unknown"} | known))
+    if not 1 <= fields.get("lamport_clock", 0) <= FOREIGN_CLOCK_MAX:
+        fields["lamport_clock"] = 0
+    return Header(**({"event_type": "unknown"} | fields))
 
 
 @cache
 def _lenient_fields() -> tuple[tuple[str, Any], ...]:
-    return tuple((each.name, each.type) for each in msgspec.structs.fields(Header))
+    return tuple((field.name, field.type) for field in msgspec.structs.fields(Header))
 
 
 class Numbered(Protocol):
@@ -402,15 +402,15 @@ def taken(data: bytes, lines: Sequence[bytes], decode: Callable[[bytes], T]) -> 
     try:
         if not data.isascii():
             data.decode()  # the decoder does not check the texts that it skips
-        found = list(map(decode, lines))
+        headers = list(map(decode, lines))
     except (ValueError, RecursionError):
         return None
     if _may_be_deep(data, lines) and any(map(is_too_deep, lines)):
         return None
-    clocks = [each.lamport_clock for each in found]
-    if min([each.seq for each in found]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
+    clocks = [header.lamport_clock for header in headers]
+    if min([header.seq for header in headers]) < 1 or min(clocks) < 1 or max(clocks) > CLOCK_MAX:
         return None
-    return found
+    return headers
 
 
 def parsed(data: bytes, lines: Sequence[bytes], vocabulary: Vocabulary) -> list[Event] | None:

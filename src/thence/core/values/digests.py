@@ -104,10 +104,10 @@ def redacted(line: bytes) -> bytes:
     skipped = BODY_MEMBERS | {"crc"}
     head = b",".join(text for key, text in members.items() if key not in skipped)
     data = b'{%b,"%b":"%b"' % (head, BODY_DIGEST.encode(), body.hex().encode())
-    found = b'%b,"crc":"%08x"}' % (data, crc32(data))
-    if len(found) >= LINE_BYTES_MAX:
+    stripped = b'%b,"crc":"%08x"}' % (data, crc32(data))
+    if len(stripped) >= LINE_BYTES_MAX:
         raise _refused(line, "it leaves no room for the digest of its body")
-    return found
+    return stripped
 
 
 def same_event_key(event: Event) -> bytes:
@@ -139,11 +139,11 @@ def same_line_key(event: Event) -> bytes:
 
 def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
     """Returns head, B, seq and clock of a line in our own order, None for any other."""
-    found = _USUAL.match(line)
-    if found is None:
+    usual = _USUAL.match(line)
+    if usual is None:
         return None
-    before, seq, clock, more, description, last, key = found.groups()
-    begin, end = found.end(), len(line) - CRC_BYTES
+    before, seq, clock, middle, description, last, key = usual.groups()
+    begin, end = usual.end(), len(line) - CRC_BYTES
     stop = begin
     if key is not None:
         content = _decode_content(line)
@@ -155,7 +155,7 @@ def _usual(line: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
         return None  # another member stands behind
     rest = line[begin:end].removeprefix(b",")
     body = b",".join(part for part in (description, rest) if part)
-    return before + more + last, sha256(b"thence body 1\n" + body).digest(), seq, clock
+    return before + middle + last, sha256(b"thence body 1\n" + body).digest(), seq, clock
 
 
 def _by_members(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -165,16 +165,16 @@ def _by_members(line: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     if missing:
         raise _refused(line, f"it has no {' and no '.join(sorted(missing))}")
     body = [text for key, text in members.items() if key in BODY_MEMBERS]
-    given = members.get(BODY_DIGEST)
-    if given is None:
+    digest_text = members.get(BODY_DIGEST)
+    if digest_text is None:
         digest = sha256(b"thence body 1\n" + b",".join(body)).digest()
     else:
-        found = _HEX_TEXT.fullmatch(given.partition(b":")[2])
-        if found is None:
+        match = _HEX_TEXT.fullmatch(digest_text.partition(b":")[2])
+        if match is None:
             raise _refused(line, f"its {BODY_DIGEST} is no SHA-256 in 64 hex digits")
         if body:
             raise _refused(line, f"it has a body beside {BODY_DIGEST}")
-        digest = bytes.fromhex(found[1].decode())
+        digest = bytes.fromhex(match[1].decode())
     skipped = BODY_MEMBERS | _NUMBERS | {BODY_DIGEST, "crc"}
     head = b",".join(text for key, text in members.items() if key not in skipped)
     seq, clock = (members[name].partition(b":")[2] for name in ("seq", "lamport_clock"))

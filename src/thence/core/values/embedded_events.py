@@ -50,9 +50,9 @@ def pieces(line: bytes, vocabulary: Vocabulary) -> list[Piece]:
     content = parse(line, vocabulary)
     if isinstance(content, Event):
         return [Piece(0, line, content)]
-    found = list(_taken_apart(line, vocabulary))
-    if any(isinstance(piece.content, Event) for piece in found):
-        return found
+    parts = list(_taken_apart(line, vocabulary))
+    if any(isinstance(piece.content, Event) for piece in parts):
+        return parts
     return [Piece(0, line, content)]
 
 
@@ -75,11 +75,11 @@ def _taken_apart(line: bytes, vocabulary: Vocabulary) -> Iterator[Piece]:
 
 def _event_near(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
     """Finds the event that begins at an offset, or behind one byte that replaced a newline."""
-    found = _event_at(line, start, vocabulary)
+    event = _event_at(line, start, vocabulary)
     is_inner = line[start : start + 1] in _BEFORE_INNER
-    if found is None and not is_inner and line.startswith(LINE_START, start + 1):
-        found = _event_at(line, start + 1, vocabulary)
-    return found
+    if event is None and not is_inner and line.startswith(LINE_START, start + 1):
+        event = _event_at(line, start + 1, vocabulary)
+    return event
 
 
 def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
@@ -88,9 +88,9 @@ def _event_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | None:
     start = blanks.end() if blanks else start
     if start == len(line):
         return None
-    found = _verified_at(line, start, vocabulary)
-    if found is not None:
-        return found
+    verified = _verified_at(line, start, vocabulary)
+    if verified is not None:
+        return verified
     data = line[start:].rstrip(_BLANKS)
     whole = parse(data, vocabulary)
     if isinstance(whole, Event):
@@ -104,11 +104,11 @@ def _verified_at(line: bytes, start: int, vocabulary: Vocabulary) -> Piece | Non
         return None
     checksum = 0
     summed = start
-    for found in _CRC.finditer(line, start):
-        checksum = crc32(line[summed : found.start()], checksum)
-        summed = found.start()
-        if found[0] == b',"crc":"%08x"}' % checksum:
-            data = line[start : found.start() + CRC_BYTES]
+    for match in _CRC.finditer(line, start):
+        checksum = crc32(line[summed : match.start()], checksum)
+        summed = match.start()
+        if match[0] == b',"crc":"%08x"}' % checksum:
+            data = line[start : match.start() + CRC_BYTES]
             content = parse(data, vocabulary)
             if isinstance(content, Event):
                 return Piece(start, data, content)

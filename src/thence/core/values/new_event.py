@@ -50,9 +50,9 @@ class Unchanged(msgspec.Struct, frozen=True):
 
         That is so for an event of this node that is held along with all numbers below it.
         """
-        known = self.since.intervals.get(node_id, ())
+        held = self.since.intervals.get(node_id, ())
         is_own = event.node_id == node_id and event.seq > 0
-        return is_own and bool(known) and known[0][0] == 1 and known[0][1] >= event.seq
+        return is_own and bool(held) and held[0][0] == 1 and held[0][1] >= event.seq
 
 
 CAUSE_VARIABLE = "THENCE_CAUSE"
@@ -129,10 +129,10 @@ class PassedCause(NamedTuple):
 
 def parse_cause(text: str) -> PassedCause | None:
     """Reads a cause from its text; None if the text is no cause."""
-    found = _FORM.fullmatch(text)
-    if found is None or int(found["clock"]) > CLOCK_MAX:
+    match = _FORM.fullmatch(text)
+    if match is None or int(match["clock"]) > CLOCK_MAX:
         return None
-    return PassedCause(found["event_id"], int(found["clock"]), found["log_id"])
+    return PassedCause(match["event_id"], int(match["clock"]), match["log_id"])
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):

@@ -28,11 +28,11 @@ class Position(msgspec.Struct, frozen=True):
         """Reports whether an event is among those read."""
         if event.is_foreign:
             return event.event_id in self.foreign
-        known = self.intervals.get(event.node_id, ())
-        at = bisect_right(known, (event.seq, event.seq)) - 1
-        inside = at >= 0 and known[at][0] <= event.seq <= known[at][1]
-        begun = at + 1 < len(known) and known[at + 1][0] == event.seq
-        return inside or begun
+        own = self.intervals.get(event.node_id, ())
+        at = bisect_right(own, (event.seq, event.seq)) - 1
+        inside = at >= 0 and own[at][0] <= event.seq <= own[at][1]
+        is_next_start = at + 1 < len(own) and own[at + 1][0] == event.seq
+        return inside or is_next_start
 
     def after(self, events: Iterable[Event]) -> "Position":
         """Returns the position of a reader of these events too, in any order."""
@@ -49,16 +49,16 @@ class Position(msgspec.Struct, frozen=True):
         self, numbers: Iterable[tuple[str, int]], foreign: Iterable[str] = ()
     ) -> "Position":
         """Returns the position with more events added, as (node_id, seq), in any order."""
-        found: dict[str, list[tuple[int, int]]] = {
-            node_id: list(known) for node_id, known in self.intervals.items()
+        by_node: dict[str, list[tuple[int, int]]] = {
+            node_id: list(ranges) for node_id, ranges in self.intervals.items()
         }
         for node_id, seq in numbers:
-            known = found.setdefault(node_id, [])
-            if known and known[-1][1] + 1 == seq:
-                known[-1] = (known[-1][0], seq)
+            ranges = by_node.setdefault(node_id, [])
+            if ranges and ranges[-1][1] + 1 == seq:
+                ranges[-1] = (ranges[-1][0], seq)
             else:
-                known.append((seq, seq))
-        joined = {node_id: _joined(known) for node_id, known in found.items()}
+                ranges.append((seq, seq))
+        joined = {node_id: _joined(ranges) for node_id, ranges in by_node.items()}
         return Position(joined, self.foreign.union(foreign))
 
 

@@ -107,15 +107,15 @@ _ESCAPE = re.compile(rb"\\.")
 def possible_rules(line: bytes) -> Sequence[SecretRule]:
     """Returns the rules that a line may match, by its bytes: few lines need to be decoded."""
     lowered = line.lower()
-    found = _MARKS.findall(lowered)
+    marks = _MARKS.findall(lowered)
     if b"\\u" in line:  # letters may stand there as numbers
         return RULES
-    if not found:
+    if not marks:
         return ()
     if b"\\" in line:
         line = _ESCAPE.sub(b"  ", line)
         lowered = line.lower()
-    rules = {id(rule): rule for rule in map(_BY_MARK.__getitem__, found)}
+    rules = {id(rule): rule for rule in map(_BY_MARK.__getitem__, marks)}
     return [
         rule for rule in rules.values() if rule.raw.search(lowered if rule.is_any_case else line)
     ]
@@ -133,11 +133,11 @@ def spans_of(rule: SecretRule, text: str) -> Iterator[Span]:
     Of what is assigned to a name the value is the secret.
     """
     at = 0
-    while found := rule.pattern.search(text, at):
-        begin, rest = found.start(), rule.rest.match(text, found.end())
-        if rule.name == ASSIGNMENT and (separator := _SEPARATOR.search(found[0])):
+    while secret := rule.pattern.search(text, at):
+        begin, rest = secret.start(), rule.rest.match(text, secret.end())
+        if rule.name == ASSIGNMENT and (separator := _SEPARATOR.search(secret[0])):
             begin += separator.end()
             quote = separator[1]
-            rest = (quote and _QUOTED[quote].match(text, found.end())) or rest
-        at = rest.end() if rest else found.end()
+            rest = (quote and _QUOTED[quote].match(text, secret.end())) or rest
+        at = rest.end() if rest else secret.end()
         yield begin, at

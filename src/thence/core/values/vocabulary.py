@@ -13,6 +13,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import brief, in_columns, sentence, short_id, summary
 from thence.core.sentences.host_sentences import SIM_SENTENCES, WORK_SENTENCES
+from thence.core.sentences.notice_sentences import NOTICE_ERROR_TYPES, NOTICE_SENTENCES
 from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]
@@ -57,19 +58,23 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     def sentence(self, event: Event) -> str:
         """Returns one sentence on what happened, ending in the event's short id."""
-        return sentence(event, self.sentences)
+        return sentence(event, self._write(event))
 
     def brief(self, event: Event) -> str:
         """Returns a shorter sentence with the short id, for an event among its effects."""
-        return f"{brief(event, self.sentences)} [{short_id(event.event_id)}]"
+        return f"{brief(event, self._write(event))} [{short_id(event.event_id)}]"
 
     def summary(self, event: Event) -> str:
         """Returns one sentence on what happened, without the short id."""
-        return summary(event, self.sentences)
+        return summary(event, self._write(event))
 
     def in_columns(self, event: Event) -> str:
         """Returns what happened, without turn, type and actor, which columns beside it show."""
-        return in_columns(event, self.sentences)
+        return in_columns(event, self._write(event))
+
+    def _write(self, event: Event) -> Callable[[Event], str] | None:
+        kind = event.event_type
+        return self.sentences.get(kind) or NOTICE_SENTENCES.get(kind)
 
     def members(
         self,
@@ -144,21 +149,6 @@ class Vocabulary(msgspec.Struct, frozen=True):
         )
 
 
-# The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.
-NOTICE_ERROR_TYPES: Mapping[str, str] = {
-    "recovered": "log_recovered",
-    "gap": "log_gap",
-    "torn": "log_torn",
-    "node_changed": "log_node_changed",
-    "segment_suspect": "log_segment_suspect",
-    "joined": "causes_joined",
-    "shrunk": "log_shrunk",
-    "events_dropped": "events_dropped",
-    "write_failed": "write_failed",
-    "claimed": "log_claimed",
-    "seal": "log_seal",
-    "redacted": "log_redacted",
-}
 _ERROR_TYPES = frozenset((*NOTICE_ERROR_TYPES.values(), "run_failed"))
 
 

@@ -15,12 +15,10 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.file.build_costs import Builds
 from thence.index.file.index_file import Files, IndexFile
-from thence.index.file.keeper import WAIT_S, Keeper, open_database
-from thence.index.file.match_cache import MatchCache
+from thence.index.file.keeper import WAIT_S, Builds, Keeper, open_database
 from thence.index.tables.lines import Extent, LineReader
-from thence.index.tables.segment_snapshot import Stale
+from thence.index.tables.segments import Stale
 from thence.log.storage.disk import Disk, on_fork
 from thence.log.storage.disk_errors import reading
 
@@ -52,7 +50,7 @@ class Index:
 
     `cache` is the user's cache folder, for the index of a log that can't be written to.
     Without such a folder, or if it can't be written either, the index is kept in memory. The
-    cost of building is added to `builds`; slow answers are stored in `match_cache`.
+    cost of building is added to `builds`.
 
     One thread at a time holds the keeper's lock. A thread that reads an index in a file does
     not wait for the lock. Threads that want a refresh while another holds the lock share the
@@ -76,7 +74,6 @@ class Index:
         self._keeper = Keeper(disk, folder, vocabulary, cache, builds or Builds())
         self._idle: list[_Reader] = []
         self._borrowed_count = 0
-        self.match_cache = MatchCache()
         _OpenIndexes.indexes.add(self)
         finalize(self, _release, self._keeper, self._idle)
 

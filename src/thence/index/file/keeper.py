@@ -9,16 +9,17 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from operator import add
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.file.build_costs import Builds, Cost
 from thence.index.file.index_file import Busy, Files, IndexFile
-from thence.index.tables.builder import Builder
-from thence.index.tables.loading import load
-from thence.index.tables.segment_snapshot import (
+from thence.index.tables.builder import Builder, build
+from thence.index.tables.segments import (
     PresentSegment,
     SegmentSnapshot,
     Stale,
@@ -33,21 +34,45 @@ from thence.log.storage.disk import (
     FileState,
     durability_on,
     monotonic_ns,
-    noise_bits,
 )
 from thence.log.storage.disk_errors import DiskError, reading
 from thence.log.storage.identity import read_info
 from thence.log.storage.segment import own_folder
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 WAIT_S = 10.0
 BUSY_S = 2.0
 _ATTEMPTS_MAX = 5
 # a caller waits for each checkpoint: more frequent ones are shorter
 _UNCHECKPOINTED_MAX = 64
 _EVENTS_AS_A_COMMIT = 32  # the events whose checkpoint costs as much as that of one commit
-# a log that has grown by more than this, and more than it was, is read anew in bulk
+# a log that has grown by more than this, and more than it was, is read anew
 _GROWTH_BYTES = 32 * 1024 * 1024
+
+
+class Cost(NamedTuple):
+    """The number of index builds, their seconds, and the seconds of catching up.
+
+    `events` counts the events indexed by both.
+    """
+
+    builds: int = 0
+    build_seconds: float = 0.0
+    catch_up_seconds: float = 0.0
+    events: int = 0
+
+
+class Builds:
+    """The sum of the costs of several indexes; safe from threads."""
+
+    def __init__(self) -> None:
+        self._mutex = Lock()
+        self.cost = Cost()
+
+    def add(self, cost: Cost) -> None:
+        """Adds the cost of an index that was built, or that has taken in later events."""
+        with self._mutex:
+            self.cost = Cost(*map(add, self.cost, cost))
 
 
 class Keeper:
@@ -269,46 +294,45 @@ class Keeper:
                 index_file.beat()
             self._on_read(read_bytes)
 
-        connection.execute("BEGIN")
-        load(self._disk, self._folder, self._vocabulary, connection, beat)
-        count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
-        named = {**self._name(), "made": noise_bits(62), "commits": 0, "moves": 0}
-        named["events"] = count
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", named.items())
+        events = build(self._disk, self._folder, self._vocabulary, connection, beat)
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", self._name().items())
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-        self._builds.add(Cost(1, (monotonic_ns() - begin_ns) / 1e9, 0.0, count))
+        self._builds.add(Cost(1, (monotonic_ns() - begin_ns) / 1e9, 0.0, events))
 
     def _catch_up(self, index_file: IndexFile | None) -> None:
         """Adds the events that the index lacks; Stale if the index does not fit the segments."""
-        there = present(self._disk, self._folder)
-        known = snapshots(self.writer)
-        fitting = match_segments(self._disk, self._folder, known, there)
-        if fitting is None or self._has_outgrown(there, known):
+        segments = present(self._disk, self._folder)
+        indexed = snapshots(self.writer)
+        matched = match_segments(self._disk, self._folder, indexed, segments)
+        if matched is None or self._has_outgrown(segments, indexed):
             self._is_distrusted = True
             raise Stale("the segments are others")
-        beat = index_file.beat if index_file is not None else _nothing
+
+        def beat(_: int) -> None:
+            if index_file is not None:
+                index_file.beat()
+
         builder, self._builder = self._builder, None
         if builder is None:
             builder = Builder(self._disk, self._folder, self._vocabulary, self.writer)
-        begin_ns, before = monotonic_ns(), builder.events
-        commits = builder.catch_up(there, fitting, beat)
-        if builder.events > before:
-            seconds = (monotonic_ns() - begin_ns) / 1e9
-            self._builds.add(Cost(0, 0.0, seconds, builder.events - before))
+        begin_ns, before = monotonic_ns(), int(_meta(self.writer)["events"])
+        commits = builder.catch_up(segments, matched, beat)
+        events = builder.events - before
+        if events:
+            self._builds.add(Cost(0, 0.0, (monotonic_ns() - begin_ns) / 1e9, events))
         self._builder = builder
         if index_file is not None:
             if commits:
-                self._record_commits(index_file, commits, builder.events - before)
+                self._record_commits(index_file, commits, events)
             self._state = index_file.state()
-        self._seen = there
+        self._seen = segments
 
     def _has_outgrown(
-        self, there: tuple[PresentSegment, ...], known: list[SegmentSnapshot]
+        self, segments: tuple[PresentSegment, ...], indexed: list[SegmentSnapshot]
     ) -> bool:
         """Reports whether a rebuild is faster than adding to the index."""
-        read_bytes = sum(segment.read_bytes for segment in known)
-        size = sum(segment.state.size for segment in there)
+        read_bytes = sum(snapshot.read_bytes for snapshot in indexed)
+        size = sum(segment.state.size for segment in segments)
         return size - read_bytes > max(_GROWTH_BYTES, read_bytes)
 
     def _record_commits(self, index_file: IndexFile, commits: int, events: int) -> None:

@@ -1,9 +1,9 @@
-"""Lookup of events in an index: by id, by a text that names an event, by place."""
+"""Lookup of events in an index: by id, by a text that names an event, by arrival."""
 
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import compress
+from itertools import compress, islice
 from typing import TypeVar
 
 import msgspec
@@ -20,9 +20,8 @@ from thence.core.query.lookup import (
 from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
+from thence.index.tables.builder import taken_numbers
 from thence.index.tables.lines import Extent
-from thence.index.tables.number_runs import taken_numbers
-from thence.index.tables.places import STRIDE
 
 T = TypeVar("T")
 
@@ -31,25 +30,37 @@ _READ_EVENTS_MIN = 64
 _READ_EVENTS_MAX = 4_096
 _TOGETHER_MIN = 64
 
+# the name of an event's node as it takes part in the total order
+NODE_NAME = "CASE lamport WHEN 0 THEN '' ELSE (SELECT text FROM names WHERE id = node) END"
+# SQLite reads the index in this order, and sorts only events with the same first two values
+TOTAL_ORDER = f"lamport, stamp, {NODE_NAME}, event_id"
+TOTAL_ORDER_DESCENDING = f"lamport DESC, stamp DESC, {NODE_NAME} DESC, event_id DESC"
+
+# all events by the index of that order, which SQLite does not choose by itself
+IN_ORDER = "events INDEXED BY ordered WHERE lamport >= 0"
+
 # SQLite returns lists faster than rows
 _BETWEEN = """
-    SELECT json_group_array(place), json_group_array(segment), json_group_array(offset),
+    SELECT json_group_array(arrival), json_group_array(segment), json_group_array(offset),
         json_group_array(length), json_group_array(event_id)
     FROM (
-        SELECT place, segment, offset, length, event_id
-        FROM events WHERE place BETWEEN :first AND :last ORDER BY place LIMIT :most
+        SELECT arrival, segment, offset, length, event_id
+        FROM events WHERE arrival BETWEEN :first AND :last ORDER BY arrival
     )
 """
 # in bytes: no text contains 0xff, so the upper bound is behind all texts with this prefix
 _BY_PREFIX = """
-    SELECT count(*), min(place) FROM events
-    WHERE event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
+    event_id >= :text AND event_id < :text || CAST(x'ff' AS TEXT)
         OR event_id >= :upper AND event_id < :upper || CAST(x'ff' AS TEXT)
 """
-_NAMER_BY_PREFIX = """
-    SELECT min(child) FROM waiting
-    WHERE parent_id >= :text AND parent_id < :text || CAST(x'ff' AS TEXT)
-        OR parent_id >= :upper AND parent_id < :upper || CAST(x'ff' AS TEXT)
+_NAMERS_BY_PREFIX = _BY_PREFIX.replace("event_id", "parent_id")
+# the numbers of the names in a column, each found by one step in the column's index
+DISTINCT = """
+    WITH RECURSIVE ids (id) AS (
+        SELECT min({column}) FROM events WHERE {column} IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min({column}) FROM events WHERE {column} > id) FROM ids WHERE id IS NOT NULL
+    )
 """
 _numbers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
@@ -58,7 +69,7 @@ _texts = msgspec.json.Decoder(list[str]).decode
 def get(index: Index, event_id: str) -> Event:
     """Returns the event of an id; raises EventNotFound."""
     return index.answer(
-        lambda connection: event_at(index, connection, place_of(index, connection, event_id))
+        lambda connection: event_at(index, connection, arrival_of(index, connection, event_id))
     )
 
 
@@ -70,7 +81,7 @@ def held(
     Returned are the number of the log's events, all differing lines of these ids, and those
     of the numbers that a line has. The cost is that of what is asked for.
     """
-    asked = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
+    values = {"ids": json.dumps([text for text in ids if is_utf8(text)])}
     columns = "segment, offset, length, event_id"
 
     def work(connection: sqlite3.Connection) -> tuple[int, list[Event], set[tuple[str, int]]]:
@@ -80,7 +91,7 @@ def held(
             for table in ("events", "other_lines")
             for extent in connection.execute(
                 f"SELECT {columns} FROM json_each(:ids) CROSS JOIN {table} ON event_id = value",
-                asked,
+                values,
             )
         ]
         events = index.fetch(connection, sorted(extents))
@@ -116,64 +127,82 @@ def find(
         if text == "@last-error":
             return _last_error(index, connection, vocabulary)
         if text == "@last":
-            place = connection.execute("SELECT max(place) FROM events").fetchone()[0]
+            arrival = last_arrival(connection)
         else:
-            place = _place_by_prefix(index, connection, text, by_subject, by_type)
-        if place is None:
+            arrival = _arrival_by_prefix(index, connection, text, by_subject, by_type)
+        if arrival is None:
             raise not_found(index.folder, text)
-        return event_at(index, connection, place)
+        return event_at(index, connection, arrival)
 
     return index.answer(work)
 
 
-def place_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
-    """Returns the place of an event; raises EventNotFound."""
-    return _number_of(index, connection, event_id, "place")
-
-
 def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:
     """Returns the arrival of an event; raises EventNotFound."""
-    return _number_of(index, connection, event_id, "arrival")
-
-
-def _number_of(index: Index, connection: sqlite3.Connection, event_id: str, column: str) -> int:
     if is_utf8(event_id):  # no event's id holds half a surrogate pair
-        sql = f"SELECT {column} FROM events WHERE event_id = :event_id"
-        found = connection.execute(sql, {"event_id": event_id}).fetchone()
-        if found is not None:
-            return int(found[0])
+        sql = "SELECT arrival FROM events WHERE event_id = :event_id"
+        row = connection.execute(sql, {"event_id": event_id}).fetchone()
+        if row is not None:
+            return int(row[0])
     raise not_found(index.folder, event_id)
 
 
-def event_at(index: Index, connection: sqlite3.Connection, place: int) -> Event:
-    """Returns the event at a place."""
-    return events_at(index, connection, [place])[0]
+def last_arrival(connection: sqlite3.Connection, column: str = "", text: str = "") -> int | None:
+    """Returns the arrival of the event that is last in total order, None if there is none.
+
+    Of the events with a name in a column, if one is given.
+    """
+    condition = f"events WHERE {column} = (SELECT id FROM names WHERE text = :text)"
+    source = condition if column else IN_ORDER
+    sql = f"SELECT arrival FROM {source} ORDER BY {TOTAL_ORDER_DESCENDING} LIMIT 1"
+    row = connection.execute(sql, {"text": text}).fetchone()
+    return None if row is None else int(row[0])
 
 
-def events_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[Event]:
-    """Returns the events at places, in the given order; they are read in the log's order."""
-    return _in_order_of(list(places), connection, index.fetch)
+def in_total_order(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[int]:
+    """Returns arrivals in the total order of their events."""
+    sql = (
+        "SELECT arrival FROM json_each(:arrivals) CROSS JOIN events ON arrival = value"
+        f" ORDER BY {TOTAL_ORDER}"
+    )
+    rows = connection.execute(sql, {"arrivals": json.dumps([*arrivals])})
+    return [arrival for (arrival,) in rows]
 
 
-def lines_at(index: Index, connection: sqlite3.Connection, places: Iterable[int]) -> list[bytes]:
-    """Returns the stored lines of the events at places, in the order of `events_at`."""
-    return _in_order_of(list(places), connection, index.lines)
+def event_at(index: Index, connection: sqlite3.Connection, arrival: int) -> Event:
+    """Returns the event of an arrival."""
+    return events_at(index, connection, [arrival])[0]
+
+
+def events_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[Event]:
+    """Returns the events of arrivals, in the given order; they are read in the log's order."""
+    return _in_order_of(list(arrivals), connection, index.fetch)
+
+
+def lines_at(index: Index, connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[bytes]:
+    """Returns the stored lines of the events of arrivals, in the order of `events_at`."""
+    return _in_order_of(list(arrivals), connection, index.lines)
 
 
 def _in_order_of(
-    places: list[int],
+    arrivals: list[int],
     connection: sqlite3.Connection,
     read: Callable[[sqlite3.Connection, list[Extent]], list[T]],
 ) -> list[T]:
-    in_order = sorted(set(places))
-    found = dict(zip(in_order, read(connection, _extents(connection, in_order)), strict=True))
-    return [found[place] for place in places]
+    in_order = sorted(set(arrivals))
+    values = read(connection, _extents(connection, in_order))
+    by_arrival = dict(zip(in_order, values, strict=True))
+    return [by_arrival[arrival] for arrival in arrivals]
 
 
-def ids_at(connection: sqlite3.Connection, places: Iterable[int]) -> list[str]:
-    """Returns the ids of the events at places, in the given order; no line is read."""
-    sql = "SELECT event_id FROM json_each(:places) CROSS JOIN events ON place = value ORDER BY key"
-    return [event_id for (event_id,) in connection.execute(sql, {"places": json.dumps([*places])})]
+def ids_at(connection: sqlite3.Connection, arrivals: Iterable[int]) -> list[str]:
+    """Returns the ids of the events of arrivals, in the given order; no line is read."""
+    sql = (
+        "SELECT event_id FROM json_each(:arrivals) CROSS JOIN events ON arrival = value"
+        " ORDER BY key"
+    )
+    rows = connection.execute(sql, {"arrivals": json.dumps([*arrivals])})
+    return [event_id for (event_id,) in rows]
 
 
 def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
@@ -183,108 +212,101 @@ def present(connection: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
     return {event_id for (event_id,) in rows}
 
 
-def _extents(connection: sqlite3.Connection, places: Sequence[int]) -> list[Extent]:
-    """Returns the extents of the events at places, which are in order."""
-    columns = "segment, offset, length, event_id"
-    if len(places) >= _TOGETHER_MIN and places[-1] - places[0] < 2 * len(places) * STRIDE:
-        # a scan of all places between is faster than single lookups
-        most = 2 * len(places)
-        ends = {"first": places[0], "last": places[-1], "most": most + 1}
+def _extents(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[Extent]:
+    """Returns the extents of the events of arrivals, which are in order."""
+    if len(arrivals) >= _TOGETHER_MIN and arrivals[-1] - arrivals[0] < 2 * len(arrivals):
+        # a scan of all rows between is faster than single lookups
+        ends = {"first": arrivals[0], "last": arrivals[-1]}
         *numbers, ids = connection.execute(_BETWEEN, ends).fetchone()
-        there, segments, offsets, lengths = map(_numbers, numbers)
-        if len(there) <= most:
-            rows = zip(segments, offsets, lengths, _texts(ids), strict=True)
-            return list(compress(rows, map(set(places).__contains__, there)))
+        between, segments, offsets, lengths = map(_numbers, numbers)
+        rows = zip(segments, offsets, lengths, _texts(ids), strict=True)
+        return list(compress(rows, map(set(arrivals).__contains__, between)))
     sql = (
-        f"SELECT {columns} FROM json_each(:places) CROSS JOIN events ON place = value ORDER BY key"
+        "SELECT segment, offset, length, event_id"
+        " FROM json_each(:arrivals) CROSS JOIN events ON arrival = value ORDER BY key"
     )
-    return connection.execute(sql, {"places": json.dumps(places)}).fetchall()
+    return connection.execute(sql, {"arrivals": json.dumps(arrivals)}).fetchall()
 
 
-def _place_by_prefix(
+def _arrival_by_prefix(
     index: Index, connection: sqlite3.Connection, text: str, by_subject: bool, by_type: bool
 ) -> int:
-    """Returns the place of the one event whose id begins with a text, else by subject or type."""
-    number, first = 0, 0
+    """Returns the arrival of the one event whose id begins with a text, else by subject or type."""
+    count = 0
+    values = {"text": text, "upper": text.upper()}
     if is_utf8(text):
-        asked = {"text": text, "upper": text.upper()}
-        sql = "SELECT place FROM events WHERE event_id = :text"
-        exact = connection.execute(sql, asked).fetchone()
+        sql = "SELECT arrival FROM events WHERE event_id = :text"
+        exact = connection.execute(sql, values).fetchone()
         if exact is not None:
             return int(exact[0])
-        number, first = connection.execute(_BY_PREFIX, asked).fetchone()
-    if by_subject and (not number or len(text) < PREFIX_CHARACTERS_MIN):
-        place = _latest_on(connection, text)
-        if place is None and by_type:
-            place = _latest_of_type(connection, text)
-        if place is not None:
-            return place
-        if not number:
+        sql = f"SELECT count(*) FROM events WHERE {_BY_PREFIX}"
+        count = connection.execute(sql, values).fetchone()[0]
+    if by_subject and (not count or len(text) < PREFIX_CHARACTERS_MIN):
+        arrival = _latest_on(connection, text)
+        if arrival is None and by_type:
+            arrival = _latest_of_type(connection, text)
+        if arrival is not None:
+            return arrival
+        if not count:
             subjects = _subjects(connection, SUBJECTS_COMPARED_MAX)
             namer = _namer_of(index, connection, text)
             raise not_found(index.folder, text, subjects, namer, by_type=by_type)
-    if not number:
+    if not count:
         raise not_found(index.folder, text)
     beginnings(text)
-    if number > 1:
-        raise ambiguous(text, number, event_at(index, connection, first).event_id)
+    sql = f"SELECT arrival FROM events WHERE {_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
+    first = int(connection.execute(sql, values).fetchone()[0])
+    if count > 1:
+        raise ambiguous(text, count, event_at(index, connection, first).event_id)
     return first
 
 
 def _latest_on(connection: sqlite3.Connection, text: str) -> int | None:
-    """Returns the place of the latest event on the subject that a text names, None if none is."""
+    """Returns the arrival of the latest event on a subject that a text names, None if none is."""
     if not is_utf8(text) or not text:
         return None
-    sql = (
-        "SELECT (SELECT max(place) FROM events WHERE subject = names.id) FROM names"
-        " WHERE text = :text"
-    )
-    row = connection.execute(sql, {"text": text}).fetchone()
-    if row is None or row[0] is None:
+    arrival = last_arrival(connection, "subject", text)
+    if arrival is None:
         subject = subject_named(text, _subjects(connection, -1, f"/{text}"))
-        if subject is None:
-            return None
-        row = connection.execute(sql, {"text": subject}).fetchone()
-    place: int | None = row[0]
-    return place
+        if subject is not None:
+            arrival = last_arrival(connection, "subject", subject)
+    return arrival
 
 
 def _latest_of_type(connection: sqlite3.Connection, text: str) -> int | None:
     if not is_utf8(text) or not text:
         return None
-    sql = "SELECT max(place) FROM events WHERE type = (SELECT id FROM names WHERE text = :text)"
-    place: int | None = connection.execute(sql, {"text": text}).fetchone()[0]
-    return place
+    return last_arrival(connection, "type", text)
 
 
 def _namer_of(index: Index, connection: sqlite3.Connection, text: str) -> Event | None:
     """Returns the first event that names a missing cause, as `core.query.lookup.namer_of`."""
     if not is_utf8(text) or len(text) < PREFIX_CHARACTERS_MIN:
         return None
-    asked = {"text": text, "upper": text.upper()}
-    place = connection.execute(_NAMER_BY_PREFIX, asked).fetchone()[0]
-    return None if place is None else event_at(index, connection, place)
+    sql = (
+        "SELECT arrival FROM waiting JOIN events ON arrival = child"
+        f" WHERE {_NAMERS_BY_PREFIX} ORDER BY {TOTAL_ORDER} LIMIT 1"
+    )
+    row = connection.execute(sql, {"text": text, "upper": text.upper()}).fetchone()
+    return None if row is None else event_at(index, connection, row[0])
 
 
 def _subjects(connection: sqlite3.Connection, limit: int, ending: str = "") -> list[str]:
     """Returns at most `limit` subjects of the log with an ending, all for -1."""
     sql = (
-        "SELECT text FROM counts_by_subject JOIN names ON names.id = subject"
+        f"{DISTINCT.format(column='subject')} SELECT text FROM ids JOIN names ON names.id = ids.id"
         " WHERE substr(text, -length(:ending)) = :ending OR :ending = '' LIMIT :limit"
     )
-    found = connection.execute(sql, {"ending": ending, "limit": limit})
-    return [text for (text,) in found]
+    rows = connection.execute(sql, {"ending": ending, "limit": limit})
+    return [text for (text,) in rows]
 
 
 def _last_error(index: Index, connection: sqlite3.Connection, vocabulary: Vocabulary) -> Event:
-    behind = "SELECT place FROM events WHERE place < :end ORDER BY place DESC LIMIT :number"
-    end, number = 2**63 - 1, _READ_EVENTS_MIN
-    while True:
-        found = connection.execute(behind, {"end": end, "number": number})
-        places = [place for (place,) in found]
-        if not places:
-            raise not_found(index.folder, "@last-error")
-        for event in events_at(index, connection, places):
+    rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER_DESCENDING}")
+    number = _READ_EVENTS_MIN
+    while some := [arrival for (arrival,) in islice(rows, number)]:
+        for event in events_at(index, connection, some):
             if vocabulary.is_error(event):
                 return event
-        end, number = places[-1], min(2 * number, _READ_EVENTS_MAX)
+        number = min(2 * number, _READ_EVENTS_MAX)
+    raise not_found(index.folder, "@last-error")

@@ -1,13 +1,11 @@
 """Queries of causes and effects by an index, for logs of any size.
 
-Each answer is of the present log. Tests compare the answers with the slow reference in
-`core.order`.
+Each answer is of the present log. Tests compare the answers with a slow reference.
 """
 
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -16,8 +14,15 @@ from thence.core.query.answer import Concurrent, Effects, Why, ends_of
 from thence.core.values.payload import is_utf8
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file.database import Index
-from thence.index.file.lookup import event_at, events_at, ids_at, lines_at, place_of, present
-from thence.index.graph import links, shared_causes
+from thence.index.file.lookup import (
+    arrival_of,
+    event_at,
+    events_at,
+    ids_at,
+    lines_at,
+    present,
+)
+from thence.index.graph import links
 
 
 class CausalityLines(NamedTuple):
@@ -44,11 +49,11 @@ def causality(
     """Returns an event with both its cones, as of one moment; raises EventNotFound."""
 
     def work(connection: sqlite3.Connection) -> CausalityLines:
-        place = place_of(index, connection, event_id)
-        causes, is_cut = links.cone(connection, place, "upstream", depth, limit)
-        effects, is_cut_too = links.cone(connection, place, "downstream", depth, limit)
+        arrival = arrival_of(index, connection, event_id)
+        causes, is_cut = links.cone(connection, arrival, "upstream", depth, limit)
+        effects, is_cut_too = links.cone(connection, arrival, "downstream", depth, limit)
         return CausalityLines(
-            event=event_at(index, connection, place),
+            event=event_at(index, connection, arrival),
             upstream=tuple(lines_at(index, connection, causes)),
             downstream=tuple(lines_at(index, connection, effects)),
             truncated=is_cut or is_cut_too,
@@ -61,13 +66,13 @@ def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
     """Finds the causes of an event; raises EventNotFound."""
 
     def work(connection: sqlite3.Connection) -> Why:
-        place = place_of(index, connection, event_id)
-        line = links.chain(connection, place, MILESTONE, CHAIN_EVENTS_MAX)
-        distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
-        places = list({**distances, **dict.fromkeys(line)})
-        found = dict(zip(places, events_at(index, connection, places), strict=True))
-        steps = tuple(found[link] for link in line)
-        near = tuple((found[cause], distance) for cause, distance in distances.items())
+        arrival = arrival_of(index, connection, event_id)
+        line = links.chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = links.cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        arrivals = list({**distances, **dict.fromkeys(line)})
+        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
+        steps = tuple(events[link] for link in line)
+        near = tuple((events[cause], distance) for cause, distance in distances.items())
         ends = ends_of(steps, near, lambda ids: present(connection, ids))
         return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
 
@@ -81,9 +86,9 @@ def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCa
     """
 
     def work(connection: sqlite3.Connection) -> NamedCauses:
-        place = place_of(index, connection, event_id)
-        line = links.chain(connection, place, MILESTONE, CHAIN_EVENTS_MAX)
-        distances, truncated = links.cone(connection, place, "upstream", None, CONE_EVENTS_MAX)
+        arrival = arrival_of(index, connection, event_id)
+        line = links.chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = links.cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
         causes = zip(ids_at(connection, distances), distances.values(), strict=True)
         steps = tuple(events_at(index, connection, line))
         sentences = tuple(map(vocabulary.sentence, steps))
@@ -96,11 +101,11 @@ def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
     """Finds the effects of an event; raises EventNotFound."""
 
     def work(connection: sqlite3.Connection) -> Effects:
-        place = place_of(index, connection, event_id)
-        distances, truncated = links.cone(connection, place, "downstream", None, CONE_EVENTS_MAX)
-        event, *found = events_at(index, connection, [place, *distances])
-        near = tuple(zip(found, distances.values(), strict=True))
-        return Effects(event, near, tuple(map(vocabulary.sentence, found)), truncated)
+        arrival = arrival_of(index, connection, event_id)
+        distances, truncated = links.cone(connection, arrival, "downstream", None, CONE_EVENTS_MAX)
+        event, *later = events_at(index, connection, [arrival, *distances])
+        near = tuple(zip(later, distances.values(), strict=True))
+        return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
 
     return index.answer(work)
 
@@ -112,10 +117,10 @@ def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Con
     """
 
     def work(connection: sqlite3.Connection) -> Concurrent:
-        place = place_of(index, connection, event_id)
-        others = list(islice(shared_causes.unrelated(connection, place), limit + 1))
-        event, *found = events_at(index, connection, [place, *others[:limit]])
-        return Concurrent(event, tuple(found), len(others) > limit)
+        arrival = arrival_of(index, connection, event_id)
+        others = links.unrelated(connection, arrival, limit + 1)
+        event, *unrelated = events_at(index, connection, [arrival, *others[:limit]])
+        return Concurrent(event, tuple(unrelated), len(others) > limit)
 
     return index.answer(work)
 
@@ -127,8 +132,8 @@ def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
     """
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        places = [place_of(index, connection, event_id) for event_id in event_ids]
-        return tuple(events_at(index, connection, shared_causes.latest_shared(connection, places)))
+        arrivals = [arrival_of(index, connection, event_id) for event_id in event_ids]
+        return tuple(events_at(index, connection, links.latest_shared(connection, arrivals)))
 
     return index.answer(work)
 
@@ -143,18 +148,16 @@ def heads(
     """
     names = [name for name in _names(subject) if is_utf8(name)]
     on_subject = (
-        "SELECT place FROM events"
+        "SELECT arrival FROM events"
         " WHERE subject IN"
         " (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
         " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
-        " ORDER BY place"
     )
-    given = {"names": json.dumps(names), "but": json.dumps(list(but))}
+    values = {"names": json.dumps(names), "but": json.dumps(list(but))}
 
     def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
-        found = connection.execute(on_subject, given)
-        on = [place for (place,) in found]
-        return tuple(events_at(index, connection, links.maximal(connection, on)))
+        arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
+        return tuple(events_at(index, connection, links.maximal(connection, arrivals)))
 
     return index.answer(work)
 

@@ -1,23 +1,23 @@
-"""Walks along the links between causes and effects, by the places of an index.
+"""Walks along the links between causes and effects, by the arrivals of an index.
 
-Places are in total order: a smaller place is earlier. Lines of other tools carry no clock:
-they may come before their causes, and name each other in a cycle. Every walk ends all the
-same, because it visits a place once.
+A cause usually arrives before its effects, but need not: lines of other tools carry no clock, may
+come before their causes, and name each other in a cycle. Every walk ends all the same, because it
+visits an event once.
 
-A long chain of causes leads from one place to the next, usually a near one. One query for each
-link takes longer than reading a hundred links at once. The width of the prefetch doubles while
-most of its links are used, and halves when they are not.
+A long chain of causes leads from one event to the next, usually a near one. One query for each
+link takes longer than reading a hundred links at once.
 """
 
 import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Literal
 
 import msgspec
 
-from thence.index.tables.places import STRIDE
+from thence.index.file.lookup import IN_ORDER, TOTAL_ORDER, TOTAL_ORDER_DESCENDING, in_total_order
 
 Direction = Literal["upstream", "downstream"]
 
@@ -25,7 +25,11 @@ Direction = Literal["upstream", "downstream"]
 ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
 
 _WIDTH_MAX = 1_024
-_LINKS_A_PLACE = 4
+_LINKS_AN_EVENT = 4
+# arrivals whose links a walk to all that can be reached reads together: 2^10
+_WINDOW_BITS = 10
+# steps from at most this many events use the prefetch
+_FEW_EVENTS = 3
 
 # SQLite returns lists faster than rows
 _SOME = """
@@ -39,7 +43,10 @@ _numbers = msgspec.json.Decoder(list[int]).decode
 
 
 class Prefetch:
-    """The prefetched links of a range of places, in one direction."""
+    """The prefetched links of a range of arrivals, in one direction.
+
+    Its width doubles while most of the links are used, and halves when they are not.
+    """
 
     def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
         near, far = ENDS[direction]
@@ -48,175 +55,227 @@ class Prefetch:
         order = "DESC" if direction == "upstream" else "ASC"
         self._one = f"SELECT {far} FROM causes WHERE {near} = ?"
         self._some = _SOME.format(near=near, far=far, order=order)
-        self._known: dict[int, list[int]] = {}
+        self._links: dict[int, list[int]] = {}
         self._first, self._last = 0, -1
         self._width = 1
         self._read = self._used = 0
 
-    def neighbours(self, places: Sequence[int]) -> list[int]:
-        """Returns the places one step away from some places, which are in order."""
-        found: list[int] = []
-        known, first, last = self._known, self._first, self._last
-        for place in reversed(places) if self._sign < 0 else places:
-            if not first <= place <= last:
-                self._fetch(place)
-                known, first, last = self._known, self._first, self._last
-            far = known.get(place)
+    def neighbours(self, arrivals: Sequence[int]) -> list[int]:
+        """Returns the events one step away from some events, which are in order."""
+        neighbours: list[int] = []
+        for arrival in reversed(arrivals) if self._sign < 0 else arrivals:
+            if not self._first <= arrival <= self._last:
+                self._fetch(arrival)
+            far = self._links.get(arrival)
             if far is not None:
-                found += far
-            elif not first <= place <= last:  # the place has more links than the prefetch
-                found += [row[0] for row in self._db.execute(self._one, (place,))]
-        self._used += len(found)
-        return found
+                neighbours += far
+            elif not self._first <= arrival <= self._last:  # it has more links than the prefetch
+                neighbours += [row[0] for row in self._db.execute(self._one, (arrival,))]
+        self._used += len(neighbours)
+        return neighbours
 
-    def _fetch(self, place: int) -> None:
-        """Prefetches the links from a place on."""
+    def _fetch(self, arrival: int) -> None:
+        """Prefetches the links from an event on."""
         is_worth = 2 * self._used >= self._read
         self._width = min(2 * self._width, _WIDTH_MAX) if is_worth else max(self._width // 2, 1)
-        end = place + self._sign * (self._width - 1) * STRIDE
-        self._first, self._last = min(place, end), max(place, end)
-        most = self._width * _LINKS_A_PLACE
+        end = arrival + self._sign * (self._width - 1)
+        self._first, self._last = min(arrival, end), max(arrival, end)
+        most = self._width * _LINKS_AN_EVENT
         row = self._db.execute(self._some, (self._first, self._last, most)).fetchone()
         nears, fars = map(_numbers, row)
         self._read, self._used = len(nears), 0
-        known: defaultdict[int, list[int]] = defaultdict(list)
-        for near, far in zip(nears, fars, strict=True):
-            known[near].append(far)
-        self._known = dict(known)
-        if len(nears) == most:  # the last place may have more links
+        self._links = _grouped(nears, fars)
+        if len(nears) == most:  # the last event may have more links
             cut = nears[-1]
-            del self._known[cut]
+            del self._links[cut]
             if self._sign < 0:
                 self._first = cut + 1
             else:
                 self._last = cut - 1
 
 
-# steps from at most this many places use the prefetch
-_FEW_PLACES = 3
-
-_LOWEST = -(2**63)
-_REACHED = """
-    WITH RECURSIVE reached (place) AS (
-        SELECT causes.{far} FROM json_each(:places) CROSS JOIN causes
-            ON causes.{near} = value AND causes.{far} >= :floor
-        UNION
-        SELECT {far} FROM reached CROSS JOIN causes
-            ON {near} = reached.place AND {far} >= :floor
-    )
-    SELECT place FROM reached
-"""
+def _grouped(nears: Sequence[int], fars: Sequence[int]) -> dict[int, list[int]]:
+    links: defaultdict[int, list[int]] = defaultdict(list)
+    for near, far in zip(nears, fars, strict=True):
+        links[near].append(far)
+    return dict(links)
 
 
 def neighbours(
-    connection: sqlite3.Connection, places: Sequence[int], direction: Direction
+    connection: sqlite3.Connection, arrivals: Collection[int], direction: Direction
 ) -> set[int]:
-    """Returns the places one step away from any of some places."""
+    """Returns the events one step away from any of some events."""
     near, far = ENDS[direction]
     # json_each has a column of the name parent too
     sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
-    rows = connection.execute(sql, (json.dumps(places),)).fetchall()
-    return {place for (place,) in rows}
+    rows = connection.execute(sql, (json.dumps([*arrivals]),)).fetchall()
+    return {arrival for (arrival,) in rows}
 
 
 def cone(
-    connection: sqlite3.Connection, place: int, direction: Direction, depth: int | None, limit: int
+    connection: sqlite3.Connection,
+    arrival: int,
+    direction: Direction,
+    depth: int | None,
+    limit: int,
 ) -> tuple[dict[int, int], bool]:
-    """Returns the distance of each place in a cone, nearest first, and whether it was cut off.
+    """Returns the distance of each event in a cone, nearest first, and whether it was cut off.
 
-    At equal distance the total order decides; `core.order.upstream` defines the rest.
+    At equal distance the total order decides; the plain algorithm in the tests defines the rest.
     """
-    distances = {place: 0}
-    layer = [place]
+    distances = {arrival: 0}
+    layer = [arrival]
     distance = 0
-    is_cut = False
+    is_cut = is_wide = False
     prefetch = Prefetch(connection, direction)
     while layer and distance != depth and not is_cut:
         distance += 1
-        is_narrow = len(layer) <= _FEW_PLACES
-        found = (
-            prefetch.neighbours(layer) if is_narrow else neighbours(connection, layer, direction)
-        )
-        layer = [other for other in found if other not in distances]
-        if len(layer) > 1:
-            layer = sorted(set(layer))
+        is_narrow = len(layer) <= _FEW_EVENTS
+        near = prefetch.neighbours(layer) if is_narrow else neighbours(connection, layer, direction)
+        layer = sorted({other for other in near if other not in distances})
+        is_wide = is_wide or len(layer) > 1
         if len(distances) + len(layer) > limit + 1:
             is_cut = True
-            layer = layer[: limit + 1 - len(distances)]
+            layer = in_total_order(connection, layer)[: limit + 1 - len(distances)]
         for other in layer:
             distances[other] = distance
-    del distances[place]
+    del distances[arrival]
+    if is_wide:
+        distances = {other: distances[other] for other in in_total_order(connection, distances)}
+        distances = dict(sorted(distances.items(), key=lambda item: item[1]))
     return distances, is_cut
 
 
 def reachable(
-    connection: sqlite3.Connection,
-    places: Iterable[int],
-    direction: Direction,
-    floor: int = _LOWEST,
+    connection: sqlite3.Connection, arrivals: Iterable[int], direction: Direction, floor: int = 0
 ) -> set[int]:
-    """Returns all places reachable by steps from some places, none of them below the floor.
+    """Returns all events reachable by steps from some events, none that arrived before `floor`.
 
-    A starting place is included only if a step leads back to it.
+    A starting event is included only if a step leads back to it. The links of many arrivals are
+    read together, and again only where a step leads back to what was walked through.
     """
-    near, far = ENDS[direction]
-    given = {"places": json.dumps(list(places)), "floor": floor}
-    found = connection.execute(_REACHED.format(near=near, far=far), given)
-    return {place for (place,) in found}
+    sql = _SOME.format(near=ENDS[direction][0], far=ENDS[direction][1], order="ASC")
+    sign = -1 if direction == "upstream" else 1
+    pending: defaultdict[int, list[int]] = defaultdict(list)
+    for arrival in arrivals:
+        pending[arrival >> _WINDOW_BITS].append(arrival)
+    windows = [sign * number for number in pending]
+    windows.sort()
+    reached: set[int] = set()
+    while windows:
+        number = sign * heappop(windows)
+        stack = pending.pop(number)
+        first, last = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1
+        links = _grouped(*map(_numbers, connection.execute(sql, (first, last, -1)).fetchone()))
+        while stack:
+            for far in links.get(stack.pop(), ()):
+                if far in reached or far < floor:
+                    continue
+                reached.add(far)
+                if first <= far <= last:
+                    stack.append(far)
+                else:
+                    window = far >> _WINDOW_BITS
+                    if window not in pending:
+                        heappush(windows, sign * window)
+                    pending[window].append(far)
+    return reached
 
 
-def is_forward(connection: sqlite3.Connection) -> bool:
-    """Reports whether every cause comes before its effects, as with correct clocks."""
+def _is_forward(connection: sqlite3.Connection) -> bool:
+    """Reports whether every cause arrived before its effects."""
     backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
     return connection.execute(backward).fetchone() is None
 
 
-def maximal(connection: sqlite3.Connection, places: Sequence[int]) -> list[int]:
-    """Returns those of some places, in total order, that are causes of none of the others.
+def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[int]:
+    """Returns those of some events that are causes of none of the others, in total order.
 
-    One step excludes most places. Where every cause comes before its effects, the rest of the
-    search ends at the first undecided place.
+    One step excludes most events. Where every cause arrived before its effects, the rest of the
+    search ends at the first undecided event.
     """
-    one_step = "SELECT causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
-    found = connection.execute(one_step, {"places": json.dumps(places)})
-    passed = {place for (place,) in found}.intersection(places)
-    open_places = [place for place in places if place not in passed]
-    if not open_places:
-        return []
-    if not is_forward(connection):
-        passed |= reachable(connection, places, "upstream")
-    else:
-        first = min(open_places)
-        later = [place for place in places if place > first]
-        passed |= reachable(connection, later, "upstream", first)
-    return sorted(place for place in open_places if place not in passed)
+    passed = neighbours(connection, arrivals, "upstream").intersection(arrivals)
+    undecided = [arrival for arrival in arrivals if arrival not in passed]
+    if len(undecided) > 1 or (undecided and not _is_forward(connection)):
+        floor = min(undecided) if _is_forward(connection) else 0
+        later = [arrival for arrival in arrivals if arrival > floor]
+        passed |= reachable(connection, later, "upstream", floor)
+    return in_total_order(connection, [arrival for arrival in undecided if arrival not in passed])
 
 
-def chain(connection: sqlite3.Connection, place: int, avoided_type: str, limit: int) -> list[int]:
-    """Returns one chain of causes that ends at a place, as `core.order.chain` does.
+def latest_shared(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[int]:
+    """Returns the latest common causes of some events, in total order.
 
-    The chain passes through an event of the avoided type only where no other cause is named.
+    They caused no other common cause, except one that caused them as well. An event counts among
+    its own causes.
+    """
+    pasts = [reachable(connection, [arrival], "upstream") | {arrival} for arrival in set(arrivals)]
+    shared = set[int].intersection(*pasts)
+    passed = {
+        parent
+        for child, parents in _links_within(connection, shared).items()
+        for parent in parents
+        if parent != child
+    }
+    latest = shared - passed
+    if _is_forward(connection):
+        return in_total_order(connection, latest)
+    rest = shared - latest - reachable(connection, latest, "upstream")
+    while rest:  # what is left leads into a cycle
+        arrival = min(rest)
+        past = reachable(connection, [arrival], "upstream")
+        effects = reachable(connection, [arrival], "downstream") & shared
+        while effects - past:
+            arrival = min(effects - past)
+            past = reachable(connection, [arrival], "upstream")
+            effects = reachable(connection, [arrival], "downstream") & shared
+        latest |= effects
+        rest -= past
+    return in_total_order(connection, latest)
+
+
+def _links_within(connection: sqlite3.Connection, arrivals: set[int]) -> dict[int, list[int]]:
+    """Returns the direct causes of each of some events that has any, all of them."""
+    links: dict[int, list[int]] = {}
+    sql = _SOME.format(near="child", far="parent", order="ASC")
+    for number in sorted({arrival >> _WINDOW_BITS for arrival in arrivals}):
+        window = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1, -1
+        near = _grouped(*map(_numbers, connection.execute(sql, window).fetchone()))
+        links.update((child, near[child]) for child in arrivals.intersection(near))
+    return links
+
+
+def unrelated(connection: sqlite3.Connection, arrival: int, limit: int) -> list[int]:
+    """Returns the first events that are neither causes nor effects of an event, in total order."""
+    related = reachable(connection, [arrival], "upstream") | {arrival}
+    related |= reachable(connection, [arrival], "downstream")
+    others: list[int] = []
+    rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
+    for (other,) in rows:
+        if len(others) == limit:
+            break
+        if other not in related:
+            others.append(other)
+    return others
+
+
+def chain(connection: sqlite3.Connection, arrival: int, avoided_type: str, limit: int) -> list[int]:
+    """Returns one chain of causes that ends at an event, the first cause first.
+
+    The chain follows the cause that is latest in total order, through an event of the avoided
+    type only where no other cause is named.
     """
     back = (
-        "SELECT parent FROM causes JOIN events ON place = parent WHERE child = :child"
-        " ORDER BY type = (SELECT id FROM names WHERE text = :avoided), parent DESC"
+        "SELECT parent FROM causes JOIN events ON arrival = parent WHERE child = :child"
+        " ORDER BY type = (SELECT id FROM names WHERE text = :avoided),"
+        f" {TOTAL_ORDER_DESCENDING}"
     )
-    links = {place: None}
+    links = {arrival: None}
     while len(links) < limit:
-        named = connection.execute(back, {"child": place, "avoided": avoided_type})
-        before = next((cause for (cause,) in named if cause not in links), None)
+        causes = connection.execute(back, {"child": arrival, "avoided": avoided_type})
+        before = next((cause for (cause,) in causes if cause not in links), None)
         if before is None:
             break
         links[before] = None
-        place = before
+        arrival = before
     return list(reversed(links))
-
-
-def causes_within(connection: sqlite3.Connection, places: Collection[int]) -> dict[int, list[int]]:
-    """Returns the direct causes of each of some places, as far as they are among these."""
-    sql = "SELECT child, causes.parent FROM json_each(:places) CROSS JOIN causes ON child = value"
-    found: dict[int, list[int]] = {place: [] for place in places}
-    for child, parent in connection.execute(sql, {"places": json.dumps(list(places))}):
-        if parent in found:
-            found[child].append(parent)
-    return found

@@ -5,7 +5,6 @@ An id keeps the arrival of its first line, even if another of its lines is serve
 
 import sqlite3
 from collections.abc import Collection
-from heapq import merge
 from typing import NamedTuple
 
 from thence.core.event import Event
@@ -13,32 +12,18 @@ from thence.core.values.payload import is_utf8
 from thence.index.file.database import Index
 from thence.index.file.lookup import arrival_of
 from thence.index.tables.lines import Extent
-from thence.index.tables.places import STRIDE
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 256 * 1024
 
-# events at the place of arrival in total order are found by place, the others by an index of
-# their own, so that no query reads more rows than it returns
-_REGULAR = f"""
-    SELECT arrival, length, segment, offset FROM events
-    WHERE place > :after * {STRIDE} AND place <= :until * {STRIDE} AND place = arrival * {STRIDE}
-    ORDER BY place
-"""
-_STRAYS = f"""
-    SELECT arrival, length, segment, offset FROM events INDEXED BY strays
-    WHERE arrival > :after AND arrival <= :until AND place <> arrival * {STRIDE}
-    ORDER BY arrival
+_BETWEEN = """
+    SELECT length, segment, offset, event_id FROM events
+    WHERE arrival > :after AND arrival <= :until ORDER BY arrival
 """
 # one id at a time: SQLite's JSON cuts a text at its first NUL
-_KNOWN = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
-_COUNT = "SELECT value FROM meta WHERE key = 'events'"
-_LAST = f"""
-    SELECT event_id FROM events WHERE place = :last * {STRIDE} AND arrival = :last
-    UNION ALL SELECT event_id FROM events INDEXED BY strays
-    WHERE arrival = :last AND place <> arrival * {STRIDE}
-"""
-_CLOCK = "SELECT lamport FROM events ORDER BY place DESC LIMIT 1"
+_ARRIVED = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
+_NEWEST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
+_CLOCK = "SELECT max(lamport) FROM events"
 
 
 class Arrived(NamedTuple):
@@ -67,20 +52,23 @@ def between(index: Index, after: str | int | None, until: str | None) -> Arrived
         first = max(0, last - after) if isinstance(after, int) else 0
         if isinstance(after, str):
             first = arrival_of(index, connection, after)
-        if first >= last:
-            return Arrived((), False)
-        asked = {"after": first, "until": min(last, first + BATCH_EVENTS)}  # none is left out
-        regular = connection.execute(_REGULAR, asked)
-        strays = connection.execute(_STRAYS, asked)
-        size, extents = 0, list[Extent]()
-        for _, length, segment, offset in merge(regular, strays):
-            size += length
-            if extents and size > BATCH_BYTES:
-                break
-            extents.append((segment, offset, length))
-        return Arrived(tuple(index.fetch(connection, extents)), first + len(extents) < last)
+        return batch(index, connection, first, last)
 
     return index.answer(work)
+
+
+def batch(index: Index, connection: sqlite3.Connection, after: int, last: int) -> Arrived:
+    """Returns the first events behind one arrival, up to another: as many as one batch holds."""
+    if after >= last:
+        return Arrived((), False)
+    bounds = {"after": after, "until": min(last, after + BATCH_EVENTS)}  # none is left out
+    size, extents = 0, list[Extent]()
+    for length, *extent, event_id in connection.execute(_BETWEEN, bounds):
+        size += length
+        if extents and size > BATCH_BYTES:
+            break
+        extents.append((*extent, length, event_id))
+    return Arrived(tuple(index.fetch(connection, extents)), after + len(extents) < last)
 
 
 def known(index: Index, ids: Collection[str], until: str) -> set[str]:
@@ -89,11 +77,11 @@ def known(index: Index, ids: Collection[str], until: str) -> set[str]:
     def work(connection: sqlite3.Connection) -> set[str]:
         last = arrival_of(index, connection, until)
 
-        def is_known(event_id: str) -> bool:
-            asked = {"event_id": event_id, "until": last}
-            return connection.execute(_KNOWN, asked).fetchone() is not None
+        def has_arrived(event_id: str) -> bool:
+            values = {"event_id": event_id, "until": last}
+            return connection.execute(_ARRIVED, values).fetchone() is not None
 
-        return {event_id for event_id in ids if is_utf8(event_id) and is_known(event_id)}
+        return {event_id for event_id in ids if is_utf8(event_id) and has_arrived(event_id)}
 
     return index.answer(work)
 
@@ -102,9 +90,8 @@ def newest(index: Index) -> Newest:
     """Returns the event that arrived last. Raises ReadFailed."""
 
     def work(connection: sqlite3.Connection) -> Newest:
-        count = connection.execute(_COUNT).fetchone()
-        last = connection.execute(_LAST, {"last": count[0]}).fetchone()
-        clock = connection.execute(_CLOCK).fetchone()
-        return Newest(last[0], clock[0]) if last and clock else Newest(None, 0)
+        row = connection.execute(_NEWEST).fetchone()
+        clock = connection.execute(_CLOCK).fetchone()[0]
+        return Newest(row[0], clock) if row else Newest(None, 0)
 
     return index.answer(work)

@@ -1,10 +1,5 @@
 """A page of an answer: some of the events that match a filter, in total order.
 
-The request and the limits of a page are the same for an index and for a plain read of the log.
-
-A page can also be made from all events of a log: tests compare the index with it, and it is
-faster on a small log.
-
 A cursor is the end of a page as a text, passed with the next query. The text is opaque:
 base64url of a mark with its checksum. The mark holds the order key of the page's last event. It
 therefore stays valid when the index is rebuilt, when events come in between, and when that
@@ -25,6 +20,7 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.core.sentences.table import COLUMNS, row_of
 from thence.errors import ExtraMissing, InvalidCursor, InvalidFilter
+from thence.index.plan.scan import NUMBER_MAX, Key
 
 if TYPE_CHECKING:
     import pandas
@@ -34,8 +30,6 @@ _CRC_BYTES = 4
 _DIGEST_BYTES = 8
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# lamport_clock, node_id, timestamp of a line without a clock, event_id: `Event.order_key` in bytes
-Key = tuple[int, bytes, bytes, bytes]
 
 
 class CursorContent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -130,7 +124,6 @@ def frame(events: Sequence[Event]) -> "pandas.DataFrame":
 
 
 LIMIT_EVENTS = 1_000
-NUMBER_MAX = 2**63 - 1
 
 
 class Keys(TypedDict, total=False):

@@ -1,14 +1,12 @@
--- Made behind a bulk build: rows that come in order are faster without.
-CREATE UNIQUE INDEX event_ids ON events (event_id);
-CREATE INDEX types ON events (type);
-CREATE INDEX streams ON events (stream) WHERE stream IS NOT NULL;
-CREATE INDEX subjects ON events (subject) WHERE subject IS NOT NULL;
-CREATE INDEX actors ON events (actor) WHERE actor IS NOT NULL;
-CREATE INDEX turns ON events (turn) WHERE turn IS NOT NULL;
-CREATE INDEX times ON events (time);
+-- Made behind a build from nothing: rows that come in order are faster without.
+-- The total order is lamport, stamp, the node's name, event_id: few events share the first two.
+CREATE INDEX ordered ON events (lamport, stamp);
+CREATE INDEX types ON events (type, lamport, stamp);
+CREATE INDEX streams ON events (stream, lamport, stamp) WHERE stream IS NOT NULL;
+CREATE INDEX subjects ON events (subject, lamport, stamp) WHERE subject IS NOT NULL;
+CREATE INDEX actors ON events (actor, lamport, stamp) WHERE actor IS NOT NULL;
+CREATE INDEX strangers ON events (event_id) WHERE seq = 0;
 CREATE INDEX waiters ON waiting (child);
 CREATE INDEX effects ON causes (parent, child);
--- none where events arrive in total order: then the place determines the arrival (places.STRIDE)
-CREATE INDEX strays ON events (arrival) WHERE place <> arrival * 1024;
--- none where clocks are true: then a cause stands before its effects
+-- none where a cause arrives before its effects
 CREATE INDEX backward ON causes (child) WHERE parent >= child;

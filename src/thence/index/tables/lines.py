@@ -7,7 +7,7 @@ from pathlib import Path
 from thence.core.event import Event
 from thence.core.values.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.segment_snapshot import Stale
+from thence.index.tables.segments import Stale
 from thence.log.storage.disk import Disk, FileId
 from thence.log.storage.outranked import Ranking
 from thence.log.storage.segment import CURRENT, older_names

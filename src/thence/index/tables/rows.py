@@ -1,11 +1,13 @@
 """The rows of an index for the lines of a segment, block by block.
 
-Lines are decoded by `core.values.indexed_members`. Numbers beyond SQLite's range are set to its
-bounds, and text that UTF-8 can't encode is written with escapes: no line can break a build.
+Only the indexed members of a line are decoded, of many lines at once. Numbers beyond SQLite's
+range are set to its bounds, and text that UTF-8 can't encode is written with escapes: no line
+can break a build.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
 from itertools import accumulate
 from math import nan
 from operator import add
@@ -15,10 +17,9 @@ import msgspec
 
 from thence.core.clock import microseconds
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, have_valid_crcs
-from thence.core.values.indexed_members import IndexedMembers, entries, entry_of
+from thence.core.values.codec import BadLine, have_valid_crcs, taken
 from thence.core.values.payload import storable
-from thence.core.values.vocabulary import Vocabulary
+from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary, work_subject
 from thence.log.read.reader import Block, lines_of
 
 INTEGER_MAX = 2**63 - 1
@@ -35,15 +36,112 @@ _NAMELESS: dict[str | None, float] = {None: NULL, "": 0}
 
 _integers = msgspec.json.Decoder(list[int]).decode
 
-# lamport, node and event_id; for a line without a clock 0, no node, timestamp and event_id
-Key = tuple[int, str, str, str]
-# the columns of `events` from event_id to time, and the line's extent
-Row = tuple[str, float, int, int, str | float, float, float, float, float, float, float,
+# the columns of `events` behind the arrival
+COLUMNS = (
+    "event_id", "node", "seq", "lamport", "stamp", "type", "stream", "subject", "actor", "turn",
+    "time", "segment", "offset", "length",
+)  # fmt: skip
+Row = tuple[str, float, int, int, str, float, float, float, float, float, float,
             int, int, int]  # fmt: skip
-
 Columns = tuple[Sequence[Any], ...]
-# columns by their place in a row
-NODE, SEQ, LAMPORT = 1, 2, 3
+# columns by their position in a row
+EVENT_ID, NODE, SEQ, LAMPORT, TYPE, ACTOR, TURN, TIME = 0, 1, 2, 3, 5, 8, 9, 10
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """The indexed members that the events of all hosts have."""
+
+    event_id: str
+    event_type: str
+    seq: int
+    lamport_clock: int
+    timestamp: str = ""
+    node_id: str = ""
+    caused_by: tuple[str, ...] = ()
+    stream: str | None = None
+    actor: str | None = None
+    turn_number: int | None = None
+
+
+class IndexedMembers(_Entry, gc=False):
+    """The members of a plain event that are indexed; `timestamp` orders one without a clock."""
+
+    subject: str | None = None
+
+
+class _Change(msgspec.Struct, gc=False):
+    """The members of a STATE event that make its subject."""
+
+    scope: str | int | float | bool | None = None
+    variable_name: str | int | float | bool | None = None
+
+
+class _SimEntry(_Entry, gc=False):
+    """The members of a simulation's event that are indexed."""
+
+    stream: str | None = msgspec.field(default=None, name="simulation_id")
+    actor: str | None = msgspec.field(default=None, name="agent_id")
+    details: _Change | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """The variable that a STATE event changes, within its scope."""
+        about = self.details
+        if self.event_type != "STATE" or not about or not (about.scope and about.variable_name):
+            return None
+        return f"{about.scope}/{about.variable_name}"
+
+
+class _WorkEntry(_Entry, gc=False):
+    """The members of a work event that are indexed, and those that make its subject."""
+
+    stream: str | None = msgspec.field(default=None, name="feature_slug")
+    project_uuid: str | None = None
+    aggregate_id: str | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """The subject of the event, qualified by project and feature."""
+        if not self.aggregate_id:
+            return None
+        return work_subject(self.project_uuid, self.stream, self.aggregate_id)
+
+
+_DECODE: dict[str, Any] = {
+    PLAIN.name: msgspec.json.Decoder(IndexedMembers).decode,
+    SIM.name: msgspec.json.Decoder(_SimEntry).decode,
+    WORK.name: msgspec.json.Decoder(_WorkEntry).decode,
+}
+_READABLE = {vocabulary.name: vocabulary for vocabulary in (PLAIN, SIM, WORK)}
+
+
+def entries(lines: Sequence[bytes], vocabulary: Vocabulary) -> Sequence[IndexedMembers] | None:
+    """Reads many lines whose checksums fit.
+
+    Returns None if any is no event, or has a member of a wrong type, or if the vocabulary is
+    a program's own.
+    """
+    if _READABLE.get(vocabulary.name) is not vocabulary:
+        return None
+    return taken(b"\n".join(lines), lines, _DECODE[vocabulary.name])
+
+
+def entry_of(event: Event) -> IndexedMembers:
+    """Returns the indexed members of a parsed event."""
+    header = event.header
+    return IndexedMembers(
+        header.event_id,
+        header.event_type,
+        header.seq,
+        header.lamport_clock,
+        header.timestamp,
+        header.node_id,
+        header.caused_by,
+        event.stream,
+        event.actor,
+        header.turn_number,
+        event.subject,
+    )
 
 
 class BadBytesRow(NamedTuple):
@@ -105,16 +203,6 @@ def _storable(entry: IndexedMembers) -> IndexedMembers:
     entry.node_id = storable(entry.node_id)
     entry.caused_by = tuple(map(storable, entry.caused_by))
     return entry
-
-
-def keys_of(found: Sequence[IndexedMembers]) -> list[Key]:
-    """Returns the keys of events in the total order."""
-    return [
-        (entry.lamport_clock, entry.node_id, entry.event_id, "")
-        if entry.lamport_clock
-        else (0, "", entry.timestamp, entry.event_id)
-        for entry in found
-    ]
 
 
 class Names(dict[str | None, float]):
@@ -179,7 +267,7 @@ class _Seconds(dict[str, int | None]):
 
 
 def columns_of(found: BlockRows, segment: int, names: Names, times: Times) -> Columns:
-    """Returns the columns of entries, without place and arrival: those of `Row`."""
+    """Returns the columns of entries, without the arrival: those of `Row`."""
     entries = found.entries
     number = names.__getitem__
     return (
@@ -187,7 +275,7 @@ def columns_of(found: BlockRows, segment: int, names: Names, times: Times) -> Co
         list(map(number, [entry.node_id for entry in entries])),
         _bounded([entry.seq for entry in entries]),
         [entry.lamport_clock for entry in entries],
-        [NULL if entry.lamport_clock else entry.timestamp for entry in entries],
+        ["" if entry.lamport_clock else entry.timestamp for entry in entries],
         list(map(number, [entry.event_type for entry in entries])),
         list(map(number, [entry.stream for entry in entries])),
         list(map(number, [entry.subject for entry in entries])),
@@ -209,3 +297,12 @@ def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:
         NULL if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
         for number in numbers
     ]
+
+
+def statements(script: str, room: str = "thence.index.tables") -> Iterator[str]:
+    """Yields the statements of a script that lies in a room, this one by default."""
+    text = files(room).joinpath(script).read_text("utf-8")
+    bare = "\n".join(line.partition("--")[0].rstrip() for line in text.splitlines())
+    for statement in bare.split(";"):
+        if statement.strip():
+            yield statement.strip()

@@ -1,9 +1,7 @@
 -- The index of one log. It holds no bodies: where events lie, and what they are asked for by.
 -- All of it can be made again from the segments, so nothing here is ever migrated.
 
--- schema, log_id, vocabulary; made: by chance, another one in each index; events: how many there
--- are; commits: how often it was written to; moves: how often events that were there got other
--- places or lines
+-- schema, log_id, vocabulary; events: how many there are; commits: how often it was written to
 CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 -- nodes, types, streams, subjects, actors: each text once; 0 is the empty one
@@ -24,15 +22,14 @@ CREATE TABLE segments (
     bad_lines INTEGER NOT NULL
 );
 
--- place is the total order; arrival the order in the files, 1 to the number of events
+-- arrival is the order in the files, 1 to the number of events: a row never moves
 CREATE TABLE events (
-    place INTEGER PRIMARY KEY,
-    arrival INTEGER NOT NULL,
+    arrival INTEGER PRIMARY KEY,
     event_id TEXT NOT NULL,
     node INTEGER NOT NULL,
     seq INTEGER NOT NULL, -- 0: another tool's line
     lamport INTEGER NOT NULL,
-    stamp TEXT, -- the timestamp of a line without a clock (lamport 0), which orders it
+    stamp TEXT NOT NULL, -- the timestamp of a line without a clock (lamport 0), which orders it
     type INTEGER NOT NULL,
     stream INTEGER,
     subject INTEGER,
@@ -43,6 +40,7 @@ CREATE TABLE events (
     offset INTEGER NOT NULL,
     length INTEGER NOT NULL
 );
+CREATE UNIQUE INDEX event_ids ON events (event_id);
 
 -- lines of an id that differ from the one that is served; few logs have any
 CREATE TABLE other_lines (
@@ -55,7 +53,7 @@ CREATE TABLE number_runs (
     node INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (node, first)
 ) WITHOUT ROWID;
 
--- recorded causes, by the places of both
+-- recorded causes, by the arrivals of both
 CREATE TABLE causes (
     child INTEGER NOT NULL, parent INTEGER NOT NULL, PRIMARY KEY (child, parent)
 ) WITHOUT ROWID;
@@ -66,44 +64,28 @@ CREATE TABLE waiting (
 ) WITHOUT ROWID;
 
 -- how many events there are of each type and actor; actor 0: none, or the empty one
-CREATE TABLE counts_by_type_and_actor (
+CREATE TABLE counts (
     type INTEGER NOT NULL, actor INTEGER NOT NULL, events INTEGER NOT NULL,
     PRIMARY KEY (type, actor)
 ) WITHOUT ROWID;
 
--- how many events there are of each subject
-CREATE TABLE counts_by_subject (subject INTEGER PRIMARY KEY, events INTEGER NOT NULL);
-
--- how many events there are of a turn (turns: 1), and of 1,024 turns from a multiple of that on
-CREATE TABLE counts_by_turn (
-    turns INTEGER NOT NULL, first INTEGER NOT NULL, events INTEGER NOT NULL,
-    PRIMARY KEY (turns, first)
-) WITHOUT ROWID;
-
--- ranges of 2^23 places: how many events each holds, how many have a turn and a time, and values
--- that none of them passes
-CREATE TABLE counts_by_range (
-    number INTEGER PRIMARY KEY,
+-- 8,192 arrivals each, from number * 8192 + 1 on, by node: how many events there are, how many
+-- have a time and a turn, and values that none of them passes
+CREATE TABLE zones (
+    number INTEGER NOT NULL,
+    node INTEGER NOT NULL,
     events INTEGER NOT NULL,
+    lamport_first INTEGER,
+    lamport_last INTEGER,
+    seq_first INTEGER,
+    seq_last INTEGER,
+    times INTEGER NOT NULL,
+    time_first INTEGER,
+    time_last INTEGER,
     turns INTEGER NOT NULL,
     turn_first INTEGER,
     turn_last INTEGER,
-    times INTEGER NOT NULL,
-    time_first INTEGER,
-    time_last INTEGER
-);
-
--- how many events of a type, a stream, an actor a range holds: kinds 0, 1, 2
-CREATE TABLE counts_by_name (
-    number INTEGER NOT NULL, kind INTEGER NOT NULL, name INTEGER NOT NULL, events INTEGER NOT NULL,
-    PRIMARY KEY (number, kind, name)
-) WITHOUT ROWID;
-
--- how many events of two names a range holds: of type and actor (kind 0), of type and stream (1),
--- of stream and actor (2); none without either
-CREATE TABLE counts_by_pair (
-    number INTEGER NOT NULL, kind INTEGER NOT NULL, one INTEGER NOT NULL, other INTEGER NOT NULL,
-    events INTEGER NOT NULL, PRIMARY KEY (number, kind, one, other)
+    PRIMARY KEY (number, node)
 ) WITHOUT ROWID;
 
 -- the first bad lines of the log, reported where an event would be served

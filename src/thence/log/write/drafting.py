@@ -13,7 +13,7 @@ from thence.log.storage.process_state import new_id, new_nonce, now
 from thence.log.write.notice import NoticeMaker
 
 if TYPE_CHECKING:
-    from thence.core.values.masking import Masking
+    from thence.core.values.secrets import Masking
 
 JoinNotice = Callable[[Sequence[str]], Draft]
 

@@ -18,8 +18,8 @@ from thence.core.query.filter import Filter
 from thence.core.values.new_event import id_of
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.file import lookup
-from thence.index.file.build_costs import Builds
 from thence.index.file.database import Index
+from thence.index.file.keeper import Builds
 from thence.index.graph import causality
 from thence.index.graph.causality import CausalityLines, NamedCauses
 from thence.index.plan import query

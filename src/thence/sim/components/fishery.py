@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from thence.sim.agents import Action, BaseAgent, BaseValidator, Observation, RecordedState, Verdict
-from thence.sim.config import SimulationConfig
 from thence.sim.engine import BaseEngine, View
+from thence.sim.scenario import SimulationConfig
+
+_DAY = 12.0  # hours, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +49,6 @@ class FishingGround:
     def gain(self, catch: float, hours: float) -> float:
         """Returns what a catch earns after its costs, negative for a loss."""
         return round(catch * self.price - hours * self.hour_cost, 2)
-
-
-_DAY = 12.0  # hours, at most
 
 
 class GreedyFisher(BaseAgent):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.sentences.wording import shown
+from thence.core.sentences.event_sentences import shown
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import is_send_back
 from thence.work.board.package_numbers import SLOT, names_of

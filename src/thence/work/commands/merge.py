@@ -18,11 +18,9 @@ from thence.work.session.lane_moves import facts_of, move, package_of
 from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
 from thence.work.session.workspaces import newest_branch
-from thence.work.vcs.merging import MergeOutcome, abort, resume
+from thence.work.vcs.merging import MergePlan, MergeStep, plan
 from thence.work.vcs.merging import merge as merge_branches
-from thence.work.vcs.repository import HEADS, Repository, is_ancestor
-from thence.work.vcs.trial_merges import MergePlan, plan
-from thence.work.vcs.unfinished_merge import unfinished
+from thence.work.vcs.repository import HEADS, Repository, checkouts, checkouts_of, is_ancestor
 
 # the merging actor answers for all packages; a merged package needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
@@ -41,9 +39,7 @@ def merge(
 
     Commits that others have pushed on a package's branch, and that were fetched, are merged too.
     All packages are checked first, and nothing is merged if one can't be. Packages in doing go to
-    for_review. A conflict is opened in a private working tree, and raised as GitFailed with its
-    path, for `resume_merge` or `abort_merge`; nothing is merged before that. Raises Refused,
-    PlanningError.
+    for_review. Raises GitFailed for a conflict, Refused, PlanningError.
     """
     session.look()
     found = session.feature(feature)
@@ -57,39 +53,10 @@ def merge(
     facts = _check_packages(session, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
-        return _dry(session, found, plan(session.repo, target, names, tips))
-    record = session.merge_record(found.slug)
-    before = unfinished(record)
-    outcome = merge_branches(session.repo, target, names, record, tips=tips, drops_day_files=drops)
-    earlier = before.names if before else ()  # by a command that was killed before it moved them
-    already = [
-        name
-        for name in dict.fromkeys((*names, *earlier))
-        if name not in outcome.merged and name in tips and _was_merged(session, tips[name], target)
-    ]
-    return _finish(session, found, outcome, [*outcome.merged, *already], facts)
-
-
-def resume_merge(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Continues a merge whose conflict was resolved. Raises GitFailed."""
-    session.look()
-    found = session.feature(feature)
-    record = session.merge_record(found.slug)
-    before = unfinished(record)
-    commits = [oid for _, oid in before.branches] if before else []
-    drops = drops_day_files(session, session.target_of(found), commits)
-    outcome = resume(session.repo, record, drops_day_files=drops)
-    return _finish(session, found, outcome, outcome.merged, {})
-
-
-def abort_merge(session: Session, *, feature: str | None = None) -> CommandResult:
-    """Aborts a merge with an open conflict; the target stays unchanged. Raises GitFailed."""
-    session.look()
-    found = session.feature(feature)
-    at = abort(session.repo, session.merge_record(found.slug))
-    target = session.target_of(found)
-    data = {"feature_slug": found.slug, "target_branch": target, "commit": at}
-    return session.result(data, [f"the merge is given up; {target} is at {at[:12]}"])
+        planned = plan(session.repo, target, names, tips, drops_day_files=drops)
+        return _dry(session, found, planned)
+    merged = merge_branches(session.repo, target, names, tips=tips, drops_day_files=drops)
+    return _finish(session, found, merged, facts)
 
 
 def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
@@ -168,54 +135,44 @@ def _check_packages(
     return found
 
 
-def _dry(session: Session, feature: FeatureState, made: MergePlan) -> CommandResult:
+def _dry(session: Session, feature: FeatureState, planned: MergePlan) -> CommandResult:
     steps = [
         {"branch": step.branch, "status": step.status, "files": list(step.files)}
-        for step in made.steps
+        for step in planned.steps
     ]
     data = {
         "feature_slug": feature.slug,
-        "target_branch": made.target,
+        "target_branch": planned.target,
         "steps": steps,
         "dry_run": True,
     }
-    lines = [f"into {made.target}:"]
-    for step in made.steps:
+    lines = [f"into {planned.target}:"]
+    for step in planned.steps:
         files = f": {', '.join(step.files)}" if step.files else ""
         lines.append(f"  {step.status:<8}  {step.branch}{files}")
     return session.result(data, lines)
 
 
 def _finish(
-    session: Session,
-    feature: FeatureState,
-    outcome: MergeOutcome,
-    merged: Sequence[str],
-    facts: Mapping[str, Facts],
+    session: Session, feature: FeatureState, plan: MergePlan, facts: Mapping[str, Facts]
 ) -> CommandResult:
     """Moves the merged packages to for_review; raises GitFailed for a conflict."""
-    target = session.target_of(feature)
-    merged = list(dict.fromkeys(merged))  # a resumed merge names what it began with again
+    target = plan.target
+    if plan.conflict is not None:
+        raise _conflict(session, feature, plan.conflict, target)
+    merged = [step.branch for step in plan.steps]
     moved = _move_merged(session, feature, merged, facts)
     mirror(session, session.board.features.get(feature.slug, feature))
-    if outcome.conflict is not None:
-        raise GitFailed(
-            "could not merge",
-            place=f"{outcome.conflict.branch} into {target}",
-            cause=f"both changed {', '.join(outcome.conflict.files)}",
-            hint=f"resolve it in {outcome.tree}, git add, then thence work merge --resume"
-            " (or --abort)",
-        )
-    unpushed = _unpushed(session.repo, target, outcome.commit)
+    unpushed = _unpushed(session.repo, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
         "merged": merged,
         "moved": moved,
-        "merge_commit": outcome.commit,
+        "merge_commit": plan.end,
         "not_pushed_to": unpushed[0] if unpushed else None,
     }
-    lines = [f"{name} is merged into {target}" for name in merged] or [f"{target} has it all"]
+    lines = [f"{name} is merged into {target}" for name in merged]
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
     if unpushed:
         lines.append(f"merged here, not pushed to {unpushed[0]}; next: {unpushed[1]}")
@@ -223,28 +180,32 @@ def _finish(
     return session.result(data, lines)
 
 
+def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
+    """Returns the error for a branch that can't be merged, with the place to resolve it."""
+    trees = checkouts_of(checkouts(session.repo), step.branch)
+    wp_id = step.branch.removeprefix(f"{feature.slug}-")
+    place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
+    return GitFailed(
+        "could not merge",
+        place=f"{step.branch} into {target}",
+        cause=f"both changed {', '.join(step.files)}; nothing is merged",
+        hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
+    )
+
+
 def _move_merged(
     session: Session, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
 ) -> list[str]:
     moved = []
     for name in merged:
-        found = named(name)
-        package = feature.packages.get(found[1]) if found else None
+        package_name = named(name)
+        package = feature.packages.get(package_name[1]) if package_name else None
         if package is None or package.lane != DOING:
             continue
-        known = facts.get(package.wp_id) or replace(
-            facts_of(session, feature, package.wp_id), exempt=_EXEMPT
-        )
-        move(session, feature.slug, package.wp_id, FOR_REVIEW, known)
+        move(session, feature.slug, package.wp_id, FOR_REVIEW, facts[package.wp_id])
         moved.append(package.wp_id)
         session.look()
     return moved
-
-
-def _was_merged(session: Session, tip: str, target: str) -> bool:
-    """Reports whether a merge brought a commit to the target, by a command killed since."""
-    out = session.repo.git.run("rev-list", "--merges", "--parents", target, f"^{tip}", "--")
-    return any(tip in line.split()[2:] for line in out.decode().splitlines())
 
 
 def _unpushed(repo: Repository, target: str, commit: str) -> tuple[str, str] | None:

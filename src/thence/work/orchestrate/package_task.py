@@ -205,7 +205,7 @@ class PackageTask:
 
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
-        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
+        session, wp_id = self._host.session, self.task.wp_id
         with held(session.shared_folder / "orchestrate.lock"):
             session.look()
             if tip(session.repo, branch) != commit:
@@ -215,13 +215,11 @@ class PackageTask:
                 return
             self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
-            path, tips = session.merge_record(slug), {branch: commit}
             drops = drops_day_files(session, target, [commit])
-            outcome = merge(
-                session.repo, target, [branch], path, opens=False, tips=tips, drops_day_files=drops
-            )
-            if outcome.conflict is not None:
-                files = ", ".join(outcome.conflict.files)
+            tips = {branch: commit}
+            merged = merge(session.repo, target, [branch], tips=tips, drops_day_files=drops)
+            if merged.conflict is not None:
+                files = ", ".join(merged.conflict.files)
                 self._send_back(
                     f"{branch} and {target} both change {files}: merge {target} into {branch},"
                     " resolve the conflict and commit",

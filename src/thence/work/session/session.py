@@ -36,7 +36,6 @@ from thence.work.session.ticks import TYPES, ticks_by_hand
 from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
-from thence.work.vcs.unfinished_merge import recover_merges
 
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
@@ -149,7 +148,6 @@ class Session:
         self._refs = None
         if self.project.repo is not None:
             finish_commit_if_free(self.main)
-            self.warnings += sorted({*recover_merges(self.project.repo)} - {*self.warnings})
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
@@ -275,10 +273,6 @@ class Session:
         here = self.branch_here()
         meta = self.planning.meta(here, feature.slug)
         return self.branch(meta.target_branch) if meta and meta.target_branch else here
-
-    def merge_record(self, slug: str) -> Path:
-        """Returns the path of the file that records a feature's unfinished merge."""
-        return self.shared_folder / f"merge-{self.project.uuid}-{slug}.json"
 
     @property
     def events_file(self) -> Path:

@@ -1,164 +1,152 @@
-"""Merges of packages' branches into their target, in the given order, all or none.
+"""Merges of packages' branches into their target, in memory, in the given order, all or none.
 
-Each branch gets a merge commit of its own in a private working tree below the git folder, by the
-user's own git: hooks, signing and identity are the user's. When all are merged, the target is moved
-once. A conflict stays open in the private tree until `resume` or `abort`; the user's own working
-trees never see it. A record in the git folder holds the state of an unfinished merge.
+Each branch gets a merge commit of its own by `git merge-tree` and `git commit-tree`, by the user's
+identity and signed where the user signs. Then the target is moved once, by git in the working tree
+that has it checked out, else by a push into the repository itself: staged and unfinished work of
+the user stays, and if a file is changed both by the user and by the move, git changes nothing. A
+conflict changes nothing and is only returned. Hooks run as they do for a forge's merge button:
+post-merge, pre-push and update, none for the merge commits.
 """
 
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_path
-from thence.work.vcs.advancing import forward, free_tree, was_in_the_way
+from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import MERGING, free
+from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, MERGING, locking, ref_locks
 from thence.work.vcs.locks import held
-from thence.work.vcs.repository import Repository, is_ancestor, tip
-from thence.work.vcs.trial_merges import MergeStep, tips_of, words
-from thence.work.vcs.unfinished_merge import (
-    Unfinished,
-    end_merge,
-    tree_of,
-    unfinished,
-    write_record,
+from thence.work.vcs.objects import objects
+from thence.work.vcs.repository import (
+    HEADS,
+    Checkout,
+    Repository,
+    branches,
+    checkouts,
+    checkouts_of,
+    is_ancestor,
+    operation_under_way,
+    rebase_of,
+    tip,
 )
-from thence.work.vcs.worktrees import check_out
 
 ATTEMPTS_MAX = 10
 _PAUSE_MAX_S = 0.1
-_SHOWN_MAX = 5
-_HINT = "see what git says: a hook, signing, or who commits (git config user.name, user.email)"
+_CONFLICTS = 1
+# git's messages when the user's files are in the way, and git has changed nothing
+_REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
+_ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
 
 
-class MergeOutcome(NamedTuple):
-    """The outcome of a merge.
+class MergeStep(NamedTuple):
+    """One branch of a plan, with its commit.
 
-    "done": the target is at `commit` and contains all branches in `merged`. "conflict": the target
-    stays at `commit`, and the merge of `conflict` is open in the private working tree `tree`.
+    "merged": the target contains it already. "clean": it can be merged. "conflict": `files` are
+    the files in conflict.
     """
 
-    status: Literal["done", "conflict"]
-    commit: str
-    merged: tuple[str, ...]
-    conflict: MergeStep | None = None
-    tree: Path | None = None
+    branch: str
+    tip: str
+    status: Literal["merged", "clean", "conflict"]
+    files: tuple[str, ...] = ()
+
+
+class MergePlan(NamedTuple):
+    """The merge of branches into a target, in this order: from the commit `begin` to `end`.
+
+    `end` has all branches but those that conflict. No branch is at it before it is carried out.
+    """
+
+    target: str
+    begin: str
+    end: str
+    steps: tuple[MergeStep, ...]
+
+    @property
+    def conflict(self) -> MergeStep | None:
+        """The first branch that can't be merged, if there is one."""
+        return next((step for step in self.steps if step.status == "conflict"), None)
+
+
+def plan(
+    repo: Repository,
+    target: str,
+    packages: Sequence[str],
+    tips: Mapping[str, str] | None = None,
+    *,
+    drops_day_files: bool = False,
+    is_signed: bool = False,
+) -> MergePlan:
+    """Merges branches into a target one after another, and changes no branch.
+
+    Branches behind a conflict are merged without the one that conflicts. `tips` are the commits to
+    use for branches that may have moved since. With `drops_day_files` day files that the target
+    does not track are left out, whatever a branch did to them. Raises GitFailed if one of the
+    branches is missing, or if git can't sign.
+    """
+    commits = {**branches(repo), **(tips or {})}
+    for name in (target, *packages):
+        if name not in commits:
+            cause, hint = f"there is no branch {name}", "git branch"
+            raise failure(f"could not merge into {target} in", repo.folder, cause, hint)
+    signing = ("-S",) if is_signed else ()
+    git = Git(repo.folder, is_users=True) if is_signed else repo.git
+    at = commits[target]
+    steps: list[MergeStep] = []
+    for name in packages:
+        commit = commits[name]
+        if is_ancestor(repo, commit, at):
+            steps.append(MergeStep(name, commit, "merged"))
+            continue
+        tree, files = merged_tree(repo, at, commit, drops_day_files=drops_day_files)
+        if files:
+            steps.append(MergeStep(name, commit, "conflict", files=files))
+            continue
+        at = commit_tree(git, tree, [at, commit], f"Merge {name} into {target}", more=signing)
+        steps.append(MergeStep(name, commit, "clean"))
+    return MergePlan(target, commits[target], at, tuple(steps))
 
 
 def merge(
     repo: Repository,
     target: str,
     packages: Sequence[str],
-    record: Path,
     *,
-    opens: bool = True,
     tips: Mapping[str, str] | None = None,
     drops_day_files: bool = False,
-) -> MergeOutcome:
-    """Merges branches into a target, in this order, each by a merge commit of its own.
+) -> MergePlan:
+    """Merges branches into a target and moves it, unless one of them conflicts.
 
-    Without `opens` a conflict changes nothing, and is only returned. `tips` are as in
-    `trial_merges.plan`. With `drops_day_files` day files that the target does not track are left
-    out of the merge, whatever a branch did to them.
-
-    Raises GitFailed, with the target and the user's working trees unchanged: if the user's work is
-    in the way, if an operation is under way where the target is checked out, if an earlier merge is
-    open, or if git or a hook refuses.
+    The parameters are those of `plan`. Raises GitFailed, with the target and the user's working
+    trees unchanged: if the user's work is in the way, if an operation is under way where the
+    target is checked out, or if git or a hook refuses.
     """
+    asked = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
+    is_signed = Git(repo.folder, is_users=True).run(*asked).strip() == b"true"
     with held(repo.common / MERGING) as lock:
-        free(repo.common / MERGING)
-        before = unfinished(record)
-        if before is not None and before.conflict is not None:
-            raise failure(
-                f"could not merge into {target} in",
-                repo.folder,
-                f"the merge of {before.conflict} into {before.target} is not finished",
-                f"resolve it in {tree_of(record)} and resume, or abort it",
+        for attempt in range(ATTEMPTS_MAX):
+            time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
+            tree = free_tree(repo, target)
+            planned = plan(
+                repo,
+                target,
+                packages,
+                tips,
+                drops_day_files=drops_day_files,
+                is_signed=is_signed,
             )
-        if before is not None:
-            end_merge(repo, record)
-        known = tips_of(repo, target, packages, tips)
-        branches = tuple((name, known[name]) for name in packages)
-        begun = Unfinished(target, known[target], branches)
-        return _merge(_MergeContext(repo, record, lock, drops_day_files), begun, opens=opens)
-
-
-def resume(repo: Repository, record: Path, *, drops_day_files: bool = False) -> MergeOutcome:
-    """Continues a merge after its conflict was resolved, or after its command was killed.
-
-    A resolved merge that is staged is committed. `drops_day_files` is as in `merge`. Raises
-    GitFailed if files still have conflicts, if something is not committed in the private working
-    tree, or if nothing is unfinished.
-    """
-    with held(repo.common / MERGING) as lock:
-        free(repo.common / MERGING)
-        before = _unfinished(repo, record, "resume")
-        resolved = None if before.conflict is None else _commit_resolved(repo, before, record, lock)
-        end_merge(repo, record)
-        context = _MergeContext(repo, record, lock, drops_day_files)
-        return _merge(context, before._replace(end=None), resolved=resolved)
-
-
-def abort(repo: Repository, record: Path) -> str:
-    """Aborts a merge, its resolved conflicts included, and returns the target's commit.
-
-    Raises GitFailed if nothing is unfinished.
-    """
-    with held(repo.common / MERGING):
-        free(repo.common / MERGING)
-        before = _unfinished(repo, record, "abort")
-        end_merge(repo, record)
-        return tip(repo, before.target) or before.begin
-
-
-class _MergeContext(NamedTuple):
-    """The context of a merge: the repository, its record, the descriptor of the lock MERGING."""
-
-    repo: Repository
-    record: Path
-    lock: int
-    drops_day_files: bool = False
-
-    @property
-    def git(self) -> Git:
-        """The user's git in the private working tree."""
-        return Git(tree_of(self.record), keeps=(self.lock,), is_users=True)
-
-
-def _merge(
-    context: _MergeContext,
-    begun: Unfinished,
-    *,
-    opens: bool = True,
-    resolved: str | None = None,
-) -> MergeOutcome:
-    """Merges, and begins again at the target's new commit if somebody else has moved it meanwhile.
-
-    `resolved` is a commit on top of `begun.begin` in which the first conflict is resolved.
-    """
-    repo, target = context.repo, begun.target
-    for attempt in range(ATTEMPTS_MAX):
-        time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
-        free_tree(repo, target)
-        at = tip(repo, target) or begun.begin
-        if all(is_ancestor(repo, oid, at) for _, oid in begun.branches):
-            return MergeOutcome("done", at, begun.names)
-        start, what = at, begun._replace(begin=at)
-        if resolved is not None and at == begun.begin:
-            start = resolved
-        elif resolved is not None:  # the resolved commit is merged as one branch
-            first = (begun.conflict or "", resolved)
-            rest = [each for each in begun.branches if each[0] != begun.conflict]
-            what = what._replace(branches=(first, *rest))
-        outcome = _try(context, what._replace(conflict=None), start, opens=opens)
-        if outcome is not None:
-            return outcome
+            if planned.conflict is not None or planned.end == planned.begin:
+                return planned
+            error = _forward(repo, tree, planned, lock)
+            at = tip(repo, target)
+            if at is not None and is_ancestor(repo, planned.end, at):
+                return planned
+            if error is not None and at == planned.begin:
+                raise error
     raise failure(
         f"could not move branch {target} in",
         repo.folder,
@@ -168,130 +156,135 @@ def _merge(
     )
 
 
-def _try(
-    context: _MergeContext, what: Unfinished, start: str, *, opens: bool
-) -> MergeOutcome | None:
-    """Merges all on top of a commit and moves the target; returns None if that moved meanwhile."""
-    repo, record, git = context.repo, context.record, context.git
-    write_record(record, what)
-    try:
-        check_out(repo, start, git.folder)
-        conflict = next((step for step in _merge_each(context, what) if step.files), None)
-        if conflict is not None and opens:
-            write_record(record, what._replace(conflict=conflict.branch))
-            return MergeOutcome("conflict", what.begin, (), conflict, git.folder)
-        is_there = conflict is None and _move_target(context, what)
-    except BaseException:
-        with suppress(GitFailed, OSError):  # else the record stays, and the next command does it
-            end_merge(repo, record)
-        raise
-    end = tip(repo, what.target) or what.begin
-    end_merge(repo, record)
-    if conflict is not None:
-        return MergeOutcome("conflict", what.begin, (), conflict)
-    return MergeOutcome("done", end, what.names) if is_there else None
+def merged_tree(
+    repo: Repository, ours: str, theirs: str, *, drops_day_files: bool = False
+) -> tuple[str, tuple[str, ...]]:
+    """Merges two commits and returns the tree, with the files in conflict.
+
+    With conflicts the tree holds conflict markers. Day files that are dropped are no conflict.
+    Only objects are written. Raises GitFailed if git can't merge the commits at all, such as
+    commits without a common history.
+    """
+    arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
+    answer = repo.git.ask(*arguments)
+    if answer.status not in {0, _CONFLICTS} or not answer.out:
+        raise repo.git.failed(answer, arguments, doing="could not merge commits in")
+    tree, *names = os.fsdecode(answer.out).split("\0")
+    tree = tree.strip()
+    files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
+    if not drops_day_files:
+        return tree, files
+    with objects(repo) as store:
+        dropped = dict.fromkeys(_day_files_of(repo, ours, tree))
+        tree = store.put_tree(tree, dropped) or tree
+        store.store()
+    return tree, tuple(name for name in files if name not in dropped)
 
 
-def _merge_each(context: _MergeContext, what: Unfinished) -> Iterator[MergeStep]:
-    """Merges one branch after another in the private tree; a step with files is a conflict."""
-    git = context.git
-    for branch, oid in what.branches:
-        doing, message = (
-            f"could not merge {branch} into {what.target} in",
-            words(branch, what.target),
-        )
-        dropped = _dropped(git, oid) if context.drops_day_files else ()
-        more = ("--no-commit",) if dropped else ()
-        arguments = ("merge", "--no-ff", "--no-squash", "--no-autostash", *more, "-m", message, oid)
-        answer = git.ask(*arguments)
-        is_open = bool(dropped) and _is_open(git)
-        if is_open:
-            git.run("rm", "--quiet", "--force", "--ignore-unmatch", "--", *dropped)
-        files = _unmerged(git) if answer.status else ()
-        if is_open and not files:
-            git.run("commit", "--quiet", "-m", message, doing=doing, hint=_HINT)
-        elif answer.status and not files:
-            raise git.failed(answer, arguments, doing=doing, hint=_HINT)
-        yield MergeStep(branch, oid, "conflict" if files else "clean", files=files)
-        # changes by a hook that are in no commit would prevent the next merge
-        git.run("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
+def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str]) -> str:
+    """Returns the commit to begin at: that of the base, or a merge of several bases.
 
-
-def _dropped(git: Git, oid: str) -> tuple[str, ...]:
-    """Returns the day files that a commit has and HEAD lacks."""
-    listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
-    names = os.fsdecode(git.run(*listing, "HEAD", oid, "--", FOLDER)).split("\0")[:-1]
-    return tuple(name for name in names if name == ATTRIBUTES or is_day_path(name))
-
-
-def _is_open(git: Git) -> bool:
-    return git.commit_of("MERGE_HEAD") is not None
-
-
-def _unmerged(git: Git) -> tuple[str, ...]:
-    out = git.run("diff", "--name-only", "--diff-filter=U", "-z")
-    return tuple(dict.fromkeys(os.fsdecode(out).split("\0")[:-1]))
-
-
-def _move_target(context: _MergeContext, what: Unfinished) -> bool:
-    """Moves the target to the merged commit; reports whether the target contains it now."""
-    repo, record = context.repo, context.record
-    end = context.git.run("rev-parse", "HEAD").decode().strip()
-    write_record(record, what._replace(end=end))
-    try:
-        error = forward(repo, what.target, end, context.lock)
-    except GitFailed as killed:
-        error = killed
-    at = tip(repo, what.target)
-    if at is not None and is_ancestor(repo, end, at):
-        return True
-    if error is not None and at == what.begin:
-        if was_in_the_way(error):
-            write_record(record, what)  # there is nothing to restore
-        raise error
-    return False
-
-
-def _commit_resolved(repo: Repository, before: Unfinished, record: Path, lock: int) -> str | None:
-    """Commits a resolved conflict; returns the commit, None if the user aborted it by git."""
-    doing, tree = f"could not go on with the merge of {before.conflict} in", tree_of(record)
-    if not os.path.isdir(tree):
-        raise failure(doing, tree, "there is no such folder any more", "abort it, then merge again")
-    git = _MergeContext(repo, record, lock).git
-    if _is_open(git):
-        names = _unmerged(git)
-        if names:
+    The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
+    conflict.
+    """
+    names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
+    assert names, "a worktree begins somewhere"
+    tips = [(name, known.get(name) or _commit(repo, name)) for name in names]
+    first, begin = tips[0]
+    for name, commit in tips[1:]:
+        if is_ancestor(repo, commit, begin):
+            continue
+        if is_ancestor(repo, begin, commit):
+            begin = commit
+            continue
+        tree, conflicts = merged_tree(repo, begin, commit)
+        conflicts = tuple(name for name in conflicts if not is_day_path(name))
+        if conflicts:
             raise failure(
-                doing,
-                tree,
-                f"{', '.join(names)} still {'has' if len(names) == 1 else 'have'} conflicts",
-                "resolve them there and git add them, then resume",
+                f"could not merge {first} and {name} to begin at in",
+                repo.folder,
+                f"both change {', '.join(conflicts)}",
+                f"merge one into the other, then try again: git merge {name}",
             )
-        _check_all_is_staged(git, doing)
-        message = words(before.conflict or "", before.target)
-        git.run("commit", "--quiet", "-m", message, doing=doing, hint=_HINT)
-    _check_all_is_staged(git, doing)
-    head = git.run("rev-parse", "HEAD").decode().strip()
-    theirs = dict(before.branches)[before.conflict or ""]
-    return head if is_ancestor(repo, theirs, head) else None
+        begin = commit_tree(repo.git, tree, [begin, commit], f"Merge {name} into {first}")
+    return begin
 
 
-def _unfinished(repo: Repository, record: Path, verb: str) -> Unfinished:
-    before = unfinished(record)
-    if before is None:
-        cause = f"there is no merge to {verb}"
-        raise failure("could not go on with the merge in", repo.folder, cause, "git status")
-    return before
+def free_tree(repo: Repository, branch: str) -> Checkout | None:
+    """Returns the working tree that has a branch checked out, None if none has.
 
-
-def _check_all_is_staged(git: Git, doing: str) -> None:
-    """Raises GitFailed if the private working tree, to be removed, holds unstaged changes."""
-    out = git.run("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
-    lost = [line[3:] for line in os.fsdecode(out).split("\0")[:-1] if line[1] != " "]
-    if lost:
+    Raises a passing GitFailed if the user is in the middle of something with it, and GitFailed if
+    several have it.
+    """
+    operation = f"could not move branch {branch} in"
+    rebased = rebase_of(repo, branch)
+    trees = checkouts_of(checkouts(repo), branch)
+    busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
+    operations = [(os.fspath(path), what) for path, what in busy if what]
+    if rebased is not None:
+        operations.insert(0, (os.fspath(rebased), "rebase"))
+    if operations:
+        where, what = operations[0]
         raise failure(
-            doing,
-            git.folder,
-            f"it holds what is not staged: {', '.join(lost[:_SHOWN_MAX])}",
-            "git add it there or take it away, then resume",
+            operation,
+            repo.folder,
+            f"a {what} is under way in {where}",
+            "end it (git status tells how), then try again",
+            is_passing=True,
         )
+    if len(trees) > 1:
+        both = " and in ".join(os.fspath(tree.path) for tree in trees)
+        cause = f"it is checked out in {both}"
+        raise failure(operation, repo.folder, cause, "git switch another branch in all but one")
+    return trees[0] if trees else None
+
+
+def _forward(
+    repo: Repository, tree: Checkout | None, planned: MergePlan, lock: int
+) -> GitFailed | None:
+    """Moves the target forward by git, with the user's own settings and hooks; returns its error.
+
+    After an error git may have moved it all the same.
+    """
+    target, end = planned.target, planned.end
+    arguments: tuple[str, ...]
+    if tree is None:
+        arguments = ("push", "--quiet", "--no-recurse-submodules", ".", f"{end}:{HEADS}{target}")
+    else:
+        arguments = ("merge", "--ff-only", "--quiet", "--no-squash", "--no-autostash", end)
+    git = Git(tree.path if tree else repo.folder, keeps=(lock,), is_users=True)
+    own = tree.git_dir if tree else repo.git_dir
+    taken = (*ref_locks(repo.common, own, target), own / INDEX_LOCK, own / _ORIG_HEAD_LOCK)
+    try:
+        with held(repo.common / COMMITTING), locking(repo.common / MERGING, *taken):
+            answer = git.ask(*arguments)
+    except GitFailed as killed:
+        return killed
+    if answer.status == 0:
+        return None
+    doing, hint = (
+        f"could not bring the merge into {target} in",
+        "see what refuses it, then merge again",
+    )
+    error = git.failed(answer, arguments, doing=doing, hint=hint)
+    if any(words in error.cause for words in _REFUSALS):
+        error.hint = (
+            "commit your changes of that file or move them away, then merge again"
+            " (where a git was killed, they are what it wrote of the merge)"
+        )
+    return error
+
+
+def _day_files_of(repo: Repository, ours: str, tree: str) -> list[str]:
+    """Returns the day files that a merged tree has and a commit lacks."""
+    listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
+    names = os.fsdecode(repo.git.run(*listing, ours, tree, "--", FOLDER)).split("\0")[:-1]
+    return [name for name in names if name == ATTRIBUTES or is_day_path(name)]
+
+
+def _commit(repo: Repository, name: str) -> str:
+    commit = repo.git.commit_of(name)
+    if commit is None:
+        cause = f"there is no branch or commit {name}"
+        raise failure("could not begin at it in", repo.folder, cause, "git branch --all")
+    return commit

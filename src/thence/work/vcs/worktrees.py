@@ -17,6 +17,7 @@ from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.killed_git import MAKING, locking, making, ref_locks, remove_half_made
 from thence.work.vcs.locks import held
+from thence.work.vcs.merging import base_of
 from thence.work.vcs.repository import (
     HEADS,
     Checkout,
@@ -26,7 +27,6 @@ from thence.work.vcs.repository import (
     is_ancestor,
     operation_under_way,
 )
-from thence.work.vcs.trial_merges import base_of
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20

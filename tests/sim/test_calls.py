@@ -1,4 +1,4 @@
-"""Agents that block run side by side, in threads, and change no event by that."""
+"""Components are called async, in threads or at once, in any mix; what keeps waiting is named."""
 
 import asyncio
 import contextvars
@@ -17,11 +17,138 @@ from thence.core.values.codec import Members
 from thence.errors import RunDiverged
 from thence.replica import new_id
 from thence.sim import SimulationOrchestrator
-from thence.sim.calls import COMPARISON, SLOW_S, Caller, Part, Waits, Watch
+from thence.sim.agents import BaseValidator, Verdict
+from thence.sim.calls import COMPARISON, CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay_input import StoredSteps
+from thence.sim.replay_input import RecordedSteps
 
-pytestmark = pytest.mark.promise("O9a")
+
+async def soon(value):
+    await asyncio.sleep(0)
+    return value
+
+
+def awaited(action):
+    return lambda observation: soon(action)
+
+
+class AsyncValidator(BaseValidator):
+    async def validate_action(self, action, state):
+        return await soon(Verdict(state.agent(action.agent_id)["x"] < 2))
+
+
+class AsyncEngine(Adder):
+    async def initialize_state(self, state):
+        return await soon(state.replace({("global", "sum"): 5}))
+
+    async def apply_action(self, view, action):
+        await asyncio.sleep(0)
+        Adder.apply_action(self, view, action)
+
+    async def apply_engine_rules(self, view):
+        with view.rule("sum"):
+            view.world["sum"] = await soon(view.agent("ada")["x"] + view.agent("ben")["x"])
+
+    async def check_termination(self, state):
+        return await soon("rich" if state.world["sum"] >= 4 else None)
+
+
+class AsyncApplying(Adder):
+    async def apply_actions(self, state, actions, writes):
+        for action in actions:
+            with writes.action(action) as view:
+                view.agent(action.agent_id)["x"] = await soon(action.payload["amount"])
+
+
+@pytest.mark.promise("O9")
+@pytest.mark.parametrize("ada", [always, awaited])
+@pytest.mark.parametrize("ben", [always, awaited])
+def test_async_and_sync_agents_give_the_same_events(ada, ben):
+    agents = [Doer("ada", ada(add())), Doer("ben", ben([add(), add(2)]))]
+    events, simulation = played(config(turns=3), agents)
+    assert simulation.history[-1].agent("ben")["x"] == 9
+    assert [step for step in events if step.startswith("2.decide")] == [
+        "2.decide.ada.0",
+        "2.decide.ben.0",
+        "2.decide.ben.1",
+    ]
+
+
+@pytest.mark.promise("O9")
+def test_async_validator_and_engine_mix_with_sync_agents():
+    agents = [Doer("ada", always(add())), Doer("ben", awaited(add()))]
+    events, simulation = played(config(turns=9), agents, AsyncEngine(), AsyncValidator())
+    assert simulation.reason == "rich"
+    assert simulation.recorder.turn == 2
+    assert simulation.history[0].world["sum"] == 5
+    assert {
+        "1.apply0.ada.agent/ada/x",
+        "2.apply0.ben.agent/ben/x",
+        "2.sum.-.global/sum",
+    } <= events.keys()
+
+
+@pytest.mark.promise("O9")
+def test_engine_may_apply_all_actions_in_a_coroutine():
+    _, simulation = played(config(turns=1), [Doer("ada", awaited(add(7)))], AsyncApplying())
+    assert simulation.history[-1].agent("ada")["x"] == 7
+
+
+@pytest.mark.promise("O9")
+def test_agents_of_one_turn_wait_at_the_same_time():
+    all_here = asyncio.Barrier(20)
+
+    async def meets(observation):
+        async with all_here:
+            return add()
+
+    agents = [Doer(f"a{number}", meets) for number in range(20)]
+    _, simulation = played(config(turns=1), agents)
+    assert simulation.history[-1].agent("a19")["x"] == 1
+
+
+@pytest.mark.promise("O9")
+def test_waiting_is_bounded():
+    waiting, most = 0, 0
+
+    async def counts(observation):
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0)
+        waiting -= 1
+        return add()
+
+    played(config(turns=1), [Doer(f"a{n}", counts) for n in range(3 * CONCURRENT_MAX)])
+    assert most == CONCURRENT_MAX
+
+
+@pytest.mark.promise("O9")
+def test_one_failing_coroutine_is_named_when_all_have_ended():
+    ended = []
+
+    async def fails(observation):
+        raise OSError("gone")
+
+    async def ends(observation):
+        await asyncio.sleep(0)
+        ended.append(observation.agent_id)
+
+    with pytest.raises(OSError, match="gone") as caught:
+        played(config(turns=1), [Doer("ada", fails), Doer("ben", ends)])
+    assert caught.value.__notes__ == ["agent ada"]
+    assert ended == ["ben"]
+
+
+@pytest.mark.promise("O9")
+def test_coroutines_are_given_up_when_another_agent_fails_at_once():
+    def fails(observation):
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        played(config(turns=1), [Doer("ada", awaited(add())), Doer("ben", fails)])
+
+
 WAIT_S = 30
 COUNT = 30
 
@@ -34,6 +161,7 @@ def run_settings(**more):
     return config(simulation={"name": "toy", "max_turns": 3, "seed": 1, **more})
 
 
+@pytest.mark.promise("O9a")
 def test_thirty_blocking_agents_wait_at_the_same_time():
     all_here = threading.Barrier(COUNT)
     main = threading.current_thread()
@@ -55,6 +183,7 @@ def test_thirty_blocking_agents_wait_at_the_same_time():
     assert quick_threads == {main}
 
 
+@pytest.mark.promise("O9a")
 @pytest.mark.parametrize("threads", [0, 1, 32])
 def test_threads_change_no_event(threads):
     draws = contextvars.ContextVar("draws", default="outside")
@@ -78,6 +207,7 @@ def test_threads_change_no_event(threads):
     assert run(run_settings(threads=threads), answer) == quick
 
 
+@pytest.mark.promise("O9a")
 def test_blocking_validator_is_never_entered_twice_at_a_time():
     from thence.sim.agents import BaseValidator, Verdict
 
@@ -96,6 +226,7 @@ def test_blocking_validator_is_never_entered_twice_at_a_time():
     assert len(threads) > 1
 
 
+@pytest.mark.promise("O9a")
 @pytest.mark.parametrize("kind", ["called", "awaited", "in a thread"])
 def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, caplog, kind):
     monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
@@ -120,7 +251,7 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
         with Watch(waits, lambda: (3, 50), on_wait):
             await Caller(waits=waits).ask(
                 [(waits_async if kind == "awaited" else waits_here, ())],
-                lambda place: Part("agent ada"),
+                lambda place: ComponentRef("agent ada"),
                 1,
                 timeout_of=(lambda place: 2 * WAIT_S) if kind == "in a thread" else None,
             )
@@ -149,6 +280,7 @@ class Hanging(Mapping):
         raise KeyError(name)
 
 
+@pytest.mark.promise("O9a")
 def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
     monkeypatch, tmp_path
 ):
@@ -159,7 +291,7 @@ def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
         config(turns=1), agents=agents, engine=Adder(), output_root=tmp_path
     ).run()
     with RecordedRun(result.output_dir) as run:
-        stored = StoredSteps(run.log.read())
+        stored = RecordedSteps(run.log.read())
     waits, may_end, named = Waits(), threading.Event(), []
     again = Members(
         new_id(),
@@ -177,13 +309,16 @@ def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
 
     async def asks():
         with Watch(waits, lambda: (1, 1), on_wait):
-            await Caller(waits=waits).ask_one(Part("the engine"), lambda: stored.take(again))
+            await Caller(waits=waits).ask_one(
+                ComponentRef("the engine"), lambda: stored.take(again)
+            )
 
     with pytest.raises(RunDiverged):
         asyncio.run(asks())
     assert named == [COMPARISON]
 
 
+@pytest.mark.promise("O9a")
 def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
     monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
     monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.0)
@@ -204,6 +339,7 @@ def test_watch_outlives_a_callback_that_raises(monkeypatch, caplog):
     assert "OSError: the terminal is gone" in caplog.text
 
 
+@pytest.mark.promise("O9a")
 def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting():
     waits = Waits()
     seen = []
@@ -218,7 +354,9 @@ def test_async_agent_that_blocks_the_loop_is_named_before_those_it_keeps_waiting
 
     names = ["agent ada", "agent bob"]
     asyncio.run(
-        Caller(waits=waits).ask([(awaits, ()), (blocks, ())], lambda place: Part(names[place]), 2)
+        Caller(waits=waits).ask(
+            [(awaits, ()), (blocks, ())], lambda place: ComponentRef(names[place]), 2
+        )
     )
     assert [wait.component for wait in seen] == ["agent bob", "agent ada"]
 
@@ -244,6 +382,7 @@ print(run.run().status, flush=True)
 """
 
 
+@pytest.mark.promise("O9a")
 @pytest.mark.parametrize("comes", ["from outside", "in the agent's thread"])
 def test_interrupt_ends_a_run_with_a_hanging_thread(tmp_path, comes):
     """A signal that another thread takes does not end the sleep of the loop's own thread."""

@@ -10,8 +10,7 @@ from tests.sync.test_secret_rules import SECRETS
 
 from thence.core.event import decoded
 from thence.core.values.codec import Members, draft
-from thence.core.values.masking import Masking
-from thence.core.values.secret_rules import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, SecretRules
+from thence.core.values.secrets import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, Masking, SecretRules
 from thence.core.values.vocabulary import PLAIN
 
 OWN = SecretRules([("letters", re.compile("z[a-y]+z"))], ["card.number", "pin"])
@@ -33,12 +32,12 @@ VALUES = st.recursive(
 def masked(payload: dict[str, Any], rules: SecretRules = OWN) -> dict[str, Any]:
     """Return the members of an event with this payload, masked."""
     item = draft(Members("A" * 26, "note", 1, "2026-11-20T07:13:00.123456Z", payload=payload))
-    made = Masking(rules).draft(item, PLAIN)
-    found: dict[str, Any] = decoded(made.head + made.tail + b"}")
-    line = made.head + made.tail + b"}"
+    result = Masking(rules).draft(item, PLAIN)
+    line = result.head + result.tail + b"}"
+    members: dict[str, Any] = decoded(line)
     assert rules.found_in(line) is None, "what is masked would be parked"
-    assert Masking(rules).draft(made, PLAIN) == made, "what is masked would be masked again"
-    return found
+    assert Masking(rules).draft(result, PLAIN) == result, "what is masked would be masked again"
+    return members
 
 
 def expected(value: Any, path: str, names: str, listed: list[str]) -> Any:
@@ -54,12 +53,12 @@ def expected(value: Any, path: str, names: str, listed: list[str]) -> Any:
     if isinstance(value, list):
         return [expected(each, f"{path}[{n}]", names, listed) for n, each in enumerate(value)]
     if isinstance(value, dict):
-        made = {}
-        for key, each in value.items():
-            name = "[redacted: letters]" if key == "zaz" else key
-            listed += [f"{path}.(key)"] * (key == "zaz")
-            made[name] = expected(each, f"{path}.{name}", f"{names}.{key}", listed)
-        return made
+        masked_keys = {key: "[redacted: letters]" if key == "zaz" else key for key in value}
+        listed += [f"{path}.(key)"] * ("zaz" in value)
+        return {
+            name: expected(value[key], f"{path}.{name}", f"{names}.{key}", listed)
+            for key, name in masked_keys.items()
+        }
     return value
 
 
@@ -135,3 +134,21 @@ def test_pattern_sees_a_part_of_a_long_text_at_a_time() -> None:
 @given(TEXTS, st.sampled_from([each for some in SECRETS.values() for each in some]), TEXTS)
 def test_what_is_masked_is_not_parked(before: str, secret: str, after: str) -> None:
     masked({"a": before + secret + after, secret: [after]}, SecretRules())
+
+
+def test_secret_is_found_and_masked_however_deep_it_stands() -> None:
+    payload: Any = "zaz"
+    for level in range(200):
+        payload = [payload] if level % 2 else {"a": payload}
+    line = b'{"payload":{"a":%s"zaz"%s}}' % (b'[{"a":' * 450, b"}]" * 450)
+    found = OWN.found_in(line)
+    assert found
+    assert found.rule == "letters"
+    assert "zaz" not in str(masked({"a": payload}))
+
+
+def test_many_keys_that_are_masked_are_all_kept_in_time_that_grows_with_their_number() -> None:
+    payload = {f"z{'ab'[number % 2] * (number + 1)}z": number for number in range(900)}
+    found = masked(payload)["payload"]
+    assert sorted(found.values()) == list(range(900))
+    assert {name.rstrip("_") for name in found} == {"[redacted: letters]"}

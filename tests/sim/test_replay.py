@@ -1,70 +1,27 @@
-"""A run that was killed goes on as if nothing had happened; it can be replayed and branched."""
+"""Runs that are resumed, replayed and branched come to the same events, or say where not."""
 
+import json
 import os
+import random
+import shutil
 import signal
 
 import msgspec
 import pytest
-from tests.sim.toys import SCENARIO, Adder, Doer, add, config, lines
+from tests.cli.warm import warm
+from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, config, killed, told
+from tests.sim.worlds import faults
+from tests.tiers import examples
 
-from thence.errors import RunDiverged, RunGoesOn, ThenceError
+import thence
+from thence.core.values.vocabulary import SIM
+from thence.errors import OutcomeFailed, RunDiverged, RunGoesOn, ThenceError
 from thence.sim import SimulationOrchestrator, branch, replay, resume
 from thence.sim.agents import Action
+from thence.sim.new_project import make_project
 
 pytestmark = pytest.mark.promise("O11")
 TURNS = 7
-
-
-def killed(run):
-    """Plays a run in a child process, which kills itself when `run` says so; returns nothing."""
-    child = os.fork()
-    if not child:
-        try:
-            run()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "the run was killed"
-
-
-def at_turn(turn):
-    """Returns a function for on_turn that kills the process after a turn."""
-
-    def on_turn(progress):
-        if progress.turn == turn:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return on_turn
-
-
-def told(folder):
-    """Returns the events of a run in order, notices aside, with causes as steps."""
-    events = lines(folder)
-    steps = {each["event_id"]: each.get("step", "notice") for each in events}
-    behind = {each["event_id"]: each for each in events if "step" not in each}
-
-    def named(causes):
-        steps_of, waiting, seen = set(), list(causes), set(causes)
-        while waiting:
-            cause = waiting.pop()
-            if cause in behind:
-                waiting += set(behind[cause]["caused_by"]) - seen
-                seen.update(behind[cause]["caused_by"])
-            else:
-                steps_of.add(steps[cause])
-        return sorted(steps_of)
-
-    return [
-        (
-            each["event_type"],
-            each["step"],
-            each.get("agent_id"),
-            each["details"],
-            named(each.get("caused_by", ())),
-        )
-        for each in events
-        if "step" in each
-    ]
 
 
 @pytest.mark.parametrize(
@@ -354,3 +311,105 @@ def test_paused_and_removed_agents_are_so_after_a_resume(tmp_path):
     assert resume(tmp_path / "killed", agents=agents(), engine=Pausing()).run().turns == 6
     assert told(tmp_path / "killed") == expected
     assert "4.decide.ben.0" not in {each[1] for each in expected}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a completed run of four turns, each on the disk when the next begins."""
+    run = SimulationOrchestrator(
+        SCENARIO, output_root=tmp_path, max_turns=4, verbosity="ACTION", mode="sync"
+    )
+    return run.run().output_dir
+
+
+def test_run_that_was_given_more_turns_is_replayed_and_resumed_with_them(folder):
+    assert resume(folder, max_turns=6).run().turns == 6
+    found = replay(folder)
+    assert (found.step, found.turns) == ("", 6)
+    with pytest.raises(ThenceError, match="max_turns 6 reached"):
+        resume(folder)
+
+
+def test_run_killed_in_its_further_turns_is_killed_and_resumed_to_their_end(folder):
+    killed(lambda: resume(folder, max_turns=8, on_turn=at_turn(6)).run())
+    assert warm("sim", "list", "--output-root", folder.parent, cwd=folder).out.startswith("killed")
+    result = resume(folder).run()
+    assert (result.status, result.turns) == ("completed", 8)
+
+
+@pytest.mark.parametrize("turns", [3, 4])
+def test_resume_for_fewer_turns_than_were_played_is_refused(folder, turns):
+    with pytest.raises(ThenceError, match="has played 4 turns already"):
+        resume(folder, max_turns=turns)
+    assert replay(folder).step == ""
+
+
+def test_branch_at_a_turn_after_the_end_is_refused_and_makes_no_run(folder):
+    with pytest.raises(ThenceError, match="has played 4 turns"):
+        branch(folder, 5)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_copy_without_the_folder_of_checkpoints_is_resumed(folder):
+    shutil.rmtree(folder / "checkpoints")
+    assert resume(folder, max_turns=5).run().status == "completed"
+
+
+def test_config_with_a_wrong_list_of_objects_is_played_again(folder):
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "given_as_objects": 3}))
+    assert replay(folder).step == ""
+
+
+def test_run_with_notices_of_many_causes_is_replayed_and_resumed(tmp_path):
+    make_project(tmp_path / "herd")
+
+    def run(root, on_turn=None):
+        scenario = tmp_path / "herd" / "scenario.yaml"
+        given = {"max_turns": 20, "mode": "sync", "run_id": "r", "checkpoint_interval": 5}
+        return SimulationOrchestrator(
+            scenario, output_root=root, on_turn=on_turn, seed=353, **given
+        )
+
+    whole = run(tmp_path / "whole").run()
+    assert replay(whole.output_dir).step == ""
+    killed(lambda: run(tmp_path, at_turn(15)).run())
+    with thence.open(tmp_path / "r") as log:
+        found = [each.turn_number for each in log.read() if SIM.notice_kind(each) == "joined"]
+    assert 11 in found, "the turn behind the checkpoint has one"
+    assert resume(tmp_path / "r").run().final_state == whole.final_state
+    assert replay(tmp_path / "r").sha256 == replay(whole.output_dir).sha256
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_run_replay_and_resumed_run_are_the_same_in_any_world(tmp_path, part):
+    first = random.SystemRandom().getrandbits(32)
+    for seed in range(first, first + examples(50)):
+        root = tmp_path / str(seed)
+        root.mkdir()
+        assert not faults(seed, root), f"world {seed}"
+
+
+def test_awaited_answer_is_recorded_and_so_is_its_failure(tmp_path):
+    asked = []
+
+    async def model(turn):
+        asked.append(turn)
+        if turn == 2:
+            raise OSError("no line")
+        return {"amount": turn}
+
+    async def answer(seen):
+        try:
+            reply = await seen.outcome_async({"turn": seen.turn}, lambda: model(seen.turn))
+        except OutcomeFailed:
+            return None
+        return add(reply["amount"])
+
+    components = {"agents": [Doer("ada", answer)], "engine": Adder()}
+    run = SimulationOrchestrator(
+        config(turns=3), output_root=tmp_path, verbosity="STATE", **components
+    )
+    assert run.run().final_state["agent/ada"] == {"x": 4}
+    assert replay(run.output_dir, **components).step == ""
+    assert asked == [1, 2, 3]

@@ -1,0 +1,133 @@
+"""The sections of a scenario, whose types say what a file may hold."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from thence.sim.state import Declaration, Name
+
+AgentErrorPolicy = Literal["fail", "skip", "pause"]
+VerbosityName = Literal["MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL"]
+TimeoutSeconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class TerminationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition that ends a run: a variable is above, below or equal to a value."""
+
+    variable: Name
+    scope: str = "global"
+    above: float | None = None
+    below: float | None = None
+    equals: bool | int | float | str | None = None
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `simulation`.
+
+    `checkpoint_interval` is in turns, 0 means no checkpoints; `timeout_s` are the seconds of one
+    call.
+    """
+
+    name: Name
+    max_turns: Annotated[int, Meta(ge=1)] = 100
+    seed: int = 0
+    termination: tuple[TerminationSettings, ...] = ()
+    checkpoint_interval: Annotated[int, Meta(ge=0)] = 10
+    on_agent_error: AgentErrorPolicy = "fail"
+    timeout_s: TimeoutSeconds | None = None
+    threads: Annotated[int, Meta(ge=0, le=1_000)] = 32
+
+
+class EventSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `events`; sizes are in bytes and events."""
+
+    verbosity: VerbosityName = "ACTION"
+    mode: Literal["async", "sync"] = "async"
+    max_file_size: Annotated[int, Meta(ge=1)] = 500 * 1024 * 1024
+    max_queue_size: Annotated[int, Meta(ge=1)] = 10_000
+    on_full: Literal["drop", "block"] = "block"
+    output_root: str = "output"
+
+
+class VariableSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `state_variables`."""
+
+    global_vars: tuple[Declaration, ...] = ()
+    place_vars: tuple[Declaration, ...] = ()
+    agent_vars: tuple[Declaration, ...] = ()
+
+
+class ComponentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine or validator: its type, with the parameters of that type."""
+
+    type: str
+    params: Mapping[str, Any] = {}
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent; `initial` are values of its variables before the first turn."""
+
+    name: str
+    type: str
+    initial: Mapping[str, Any] = {}
+    params: Mapping[str, Any] = {}
+    timeout_s: float | None = None
+
+
+class PlaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One place; `initial` are values of its variables before the first turn."""
+
+    name: Name
+    initial: Mapping[str, Any] = {}
+
+
+class RoadSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A way between two places that takes some turns in both directions."""
+
+    between: tuple[str, str]
+    turns: Annotated[int, Meta(ge=1)] = 1
+
+
+class SpatialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The section `spatial`."""
+
+    places: tuple[PlaceSettings, ...] = ()
+    roads: tuple[RoadSettings, ...] = ()
+
+
+class AgentEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of `agents`, for `count` of them; its other keys are those of the type."""
+
+    name: Name
+    type: str
+    count: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    initial_location: str | None = None
+    initial: Mapping[str, Any] = {}
+    timeout_s: TimeoutSeconds | None = None
+
+
+class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `engine`; its other keys are those of the type."""
+
+    type: str = "base"
+
+
+class ValidatorEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `validator`; its other keys are those of the type."""
+
+    type: str = "base"
+    retries: Annotated[int, Meta(ge=0, le=10)] = 0
+
+
+class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A scenario as its file holds it."""
+
+    simulation: RunSettings
+    events: EventSettings = EventSettings()
+    state_variables: VariableSettings = VariableSettings()
+    agents: tuple[AgentEntry, ...] = ()
+    engine: EngineEntry = EngineEntry()
+    validator: ValidatorEntry = ValidatorEntry()
+    spatial: SpatialSettings = SpatialSettings()
