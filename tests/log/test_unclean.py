@@ -148,7 +148,7 @@ def test_writer_killed_in_another_pid_namespace_is_told(tmp_path):
 import os, signal, sys, thence
 log = thence.open(sys.argv[1])
 log.append("t")
-log._committer._lead.acquire()
+log._committer._commits._lock.acquire()
 for _ in range(50):
     log.emit("lost")
 print(os.getpid(), flush=True)
