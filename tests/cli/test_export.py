@@ -103,6 +103,55 @@ def test_parquet_goes_through_a_pipe(tmp_path, orders):
     assert parquet.read_table(tmp_path / "piped").num_rows == 1
 
 
+@pytest.fixture
+def bills(tmp_path):
+    """Events whose payloads have keys of all kinds, in ./bills."""
+    payloads = [
+        {"amount": 12, "paid": True, "customer": {"id": "ada"}, "a.b": 1, "odd": "=1+1"},
+        {"amount": 0.5, "paid": None, "customer": "ben", "a": {"b": 2}, "odd": [1, "x"]},
+        {},
+    ]
+    with package.open(tmp_path / "bills") as log:
+        log.append_many([{"event_type": "bill", "payload": payload} for payload in payloads])
+    return tmp_path
+
+
+KEYS = ("amount", "paid", "customer.id", "a.b", "odd", "gone")
+
+
+def test_keys_of_the_payload_are_columns_of_csv(bills):
+    ended = warm("export", "--log", "bills", "--csv", "--columns", ",".join(KEYS), cwd=bills)
+    table = rows(ended.out)
+    assert tuple(table[0]) == (*COLUMNS, *KEYS)
+    assert [[row[key] for key in KEYS] for row in table] == [
+        ["12", "true", "ada", "1", "'=1+1", ""],
+        ["0.5", "", "", "2", '[1,"x"]', ""],
+        [""] * 6,
+    ]
+
+
+def test_keys_of_the_payload_are_typed_columns_of_parquet_and_of_a_frame(bills):
+    arguments = ["--columns", ",".join(KEYS), "-o", "bills.parquet"]
+    assert warm("export", "--log", "bills", "--parquet", *arguments, cwd=bills).code == 0
+    table = parquet.read_table(bills / "bills.parquet")
+    kinds = [str(table.schema.field(key).type) for key in KEYS]
+    assert kinds == ["double", "bool", "string", "int64", "string", "null"]
+    assert table["amount"].to_pylist() == [12.0, 0.5, None]
+    assert table["odd"].to_pylist() == ['"=1+1"', '[1,"x"]', None]
+    with package.open(bills / "bills") as log:
+        frame = log.query().df(columns=KEYS)
+    assert list(frame.columns) == [*COLUMNS, *KEYS]
+    assert frame["a.b"].dtype == "Int64"
+    assert frame["customer.id"].dtype == "string"
+    assert frame["odd"].tolist()[:2] == ["=1+1", [1, "x"]]
+
+
+def test_limit_is_of_the_first_events(tmp_path, orders):
+    ended = export(tmp_path, "--csv", "--limit", "3")
+    assert [row["event_id"] for row in rows(ended.out)] == orders[:3]
+    assert ended.err == "3 rows\n"
+
+
 def test_filters_are_those_of_query(tmp_path, orders):
     for arguments, found in (
         (["--type", "note", "--type", "order.paid"], [orders[1], orders[3]]),
@@ -146,7 +195,9 @@ def test_device_keeps_its_name(tmp_path, orders):
         ([], "one of --csv and --parquet is needed"),
         (["--csv", "--parquet"], "and no more than one"),
         (["--csv", "--json"], "--json goes with --output"),
-        (["--csv", "--limit", "3"], "no such option '--limit'"),
+        (["--csv", "--limit", "0"], "'--limit'"),
+        (["--csv", "--columns", "a,,b"], "a key is missing beside a comma"),
+        (["--csv", "--columns", "actor"], "'actor' is a column of its own"),
     ],
 )
 def test_wrong_usage_is_told(tmp_path, orders, arguments, told):

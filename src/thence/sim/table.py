@@ -1,10 +1,10 @@
 """A table of a run: rows that are streamed, for pandas, Parquet or a loop."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -100,33 +100,11 @@ class Table:
         thousand rows are in memory at once. Raises ExtraMissing without pyarrow, which
         `pip install 'thence[tables]'` installs, and OSError.
         """
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError as error:
-            hint = "pip install 'thence[tables]'"
-            raise ExtraMissing("could not write Parquet", cause=error, hint=hint) from error
         path = Path(path)
-        types = {
-            "none": pyarrow.null(),
-            "bool": pyarrow.bool_(),
-            "int": pyarrow.int64(),
-            "float": pyarrow.float64(),
-            "time": pyarrow.timestamp("us", tz="UTC"),
-            "ids": pyarrow.list_(pyarrow.string()),
-        }
-        stored = [types.get(kind, pyarrow.string()) for kind in self._kinds]
-        schema = pyarrow.schema(list(zip(self.columns, stored, strict=True)))
         size = max(1, min(_GROUP_ROWS_MAX, _GROUP_CELLS_MAX // max(1, len(self.columns))))
         temporary = path.with_name(f".{path.name}.part")
         try:
-            with parquet.ParquetWriter(temporary, schema) as writer:
-                for group in self._groups(size):
-                    arrays = [
-                        pyarrow.array(_stored(kind, values), type=field.type)
-                        for kind, values, field in zip(self._kinds, group, schema, strict=True)
-                    ]
-                    writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            write_parquet(temporary, self.kinds, self._groups(size))
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -140,6 +118,38 @@ class Table:
         rows = self._values()
         while group := list(islice(rows, size)):
             yield list(zip(*group, strict=True))
+
+
+def write_parquet(
+    file: Path | IO[bytes], kinds: Mapping[str, Kind], groups: Iterable[Sequence[Values]]
+) -> None:
+    """Writes groups of rows, each as its columns; `kinds` are those of a Table by column.
+
+    Raises ExtraMissing without pyarrow, and OSError.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        hint = "pip install 'thence[tables]'"
+        raise ExtraMissing("could not write Parquet", cause=error, hint=hint) from error
+    types = {
+        "none": pyarrow.null(),
+        "bool": pyarrow.bool_(),
+        "int": pyarrow.int64(),
+        "float": pyarrow.float64(),
+        "time": pyarrow.timestamp("us", tz="UTC"),
+        "ids": pyarrow.list_(pyarrow.string()),
+    }
+    stored = [types.get(kind, pyarrow.string()) for kind in kinds.values()]
+    schema = pyarrow.schema(list(zip(kinds, stored, strict=True)))
+    with parquet.ParquetWriter(file, schema) as writer:
+        for group in groups:
+            arrays = [
+                pyarrow.array(_stored(kind, values), type=field.type)
+                for kind, values, field in zip(kinds.values(), group, schema, strict=True)
+            ]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
 
 
 def _stored(kind: Kind, values: Sequence[Any]) -> list[Any]:

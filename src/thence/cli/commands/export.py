@@ -4,24 +4,38 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import current, plain
 from thence.cli.shared.pages import OptionValue, filter_options, pages, report_none
-from thence.core.event import Event
-from thence.core.sentences.table import COLUMNS, row_of
-from thence.errors import ExtraMissing
+from thence.core.sentences.table import COLUMNS, payload_values, row_of
 
-Write = Callable[[Sequence[Event]], None]
+if TYPE_CHECKING:
+    from thence.sim.table import Kind
+
+Rows = list[tuple[Any, ...]]
+# the columns of ids, a list in each row
+_IDS = slice(COLUMNS.index("caused_by"), COLUMNS.index("inferred_causes") + 1)
 # the first characters of a formula in a spreadsheet, unless the text is a number
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def _payload_keys(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    keys = tuple(dict.fromkeys(key.strip() for key in (value or "").split(",")))
+    taken = next((key for key in keys if key in COLUMNS), None)
+    if value is not None and (not all(keys) or taken):
+        cause = f"'{taken}' is a column of its own" if taken else "a key is missing beside a comma"
+        raise click.BadParameter(cause, context, parameter)
+    return keys if value else ()
 
 
 @click.command("export", **help_with("thence export --csv --type order.failed -o failed.csv"))
@@ -40,6 +54,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
     is_flag=True,
     help="With --csv: leave text as it is that a spreadsheet takes for a formula.",
 )
+@click.option(
+    "--columns",
+    "columns",
+    metavar="KEYS",
+    callback=_payload_keys,
+    help="Payload keys that get a column each, such as amount,currency.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N events.")
 @filter_options
 @log_option
 @json_option
@@ -49,16 +71,18 @@ def export_command(
     is_parquet: bool,
     output: Path | None,
     is_raw: bool,
+    columns: tuple[str, ...],
+    limit: int | None,
     log: str | None,
     is_json: bool,
     **conditions: OptionValue,
 ) -> None:
     """Write events as a table, CSV or Parquet.
 
-    A row is an event that fits every option that is given, as in `thence query`, in total
-    order. Events that are appended meanwhile are left out. However many there are, few are held in
-    memory at once. In CSV a text that a spreadsheet takes for a formula stands behind an
-    apostrophe, unless --raw is given.
+    A row is an event that fits every option that is given, as in `thence log`, in total order.
+    Keys of the payload get columns where --columns names them. Events that are appended
+    meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
+    that a spreadsheet takes for a formula stands behind an apostrophe, unless --raw is given.
     """
     from thence.cli.shared.render import counted
     from thence.replica import open_log
@@ -75,32 +99,32 @@ def export_command(
     from thence.cli.shared.locate import find_log
 
     out = current()
-    rows = 0
+    count = 0
     with (
         open_log(find_log(out, log), create=False) as replica,
         _output_file(output) as file,
-        writer_of(form, file, _cell(output, is_raw)) as write,
     ):
-        for page in pages(replica, conditions):
-            write(page.events)
-            rows += len(page.events)
-        if not rows:
+
+        def groups() -> Iterator[Rows]:
+            nonlocal count
+            count = 0
+            for page in pages(replica, conditions, limit):
+                count += len(page.events)
+                yield [(*row_of(event), *payload_values(event, columns)) for event in page.events]
+
+        if form == "csv":
+            _write_csv(file, columns, groups(), _cell(output, is_raw))
+        else:
+            from thence.sim.table import write_parquet
+
+            kinds = _kinds(columns, groups())
+            write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
+        if not count:
             report_none(out, replica, conditions)
     if is_json and output is not None:
-        out.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
+        out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:
-        out.notice(f"{counted(rows, 'row')}" + (f" in {output}" if output else ""))
-
-
-@contextmanager
-def writer_of(form: str, file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
-    """Yields the function that writes events to a file; `form` is "csv" or "parquet".
-
-    The table is complete at the end of the block. `cell` returns the form of a text in CSV.
-    Raises ExtraMissing where pyarrow is missing.
-    """
-    with _parquet(file) if form == "parquet" else _csv(file, cell) as write:
-        yield write
+        out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))
 
 
 def escape_formula(text: str) -> str:
@@ -109,62 +133,48 @@ def escape_formula(text: str) -> str:
     return f"'{text}" if is_formula else text
 
 
-@contextmanager
-def _csv(file: IO[bytes], cell: Callable[[str], str]) -> Iterator[Write]:
-    """Writes RFC 4180 with a header; a member that an event lacks is empty."""
+def _write_csv(
+    file: IO[bytes], columns: Sequence[str], groups: Iterable[Rows], cell: Callable[[str], str]
+) -> None:
+    """Writes RFC 4180 with a header; `cell` returns the form of a text, and None is empty."""
     import csv
     import io
 
     text = io.TextIOWrapper(file, "utf-8", newline="")
-    rows = csv.writer(text)
-
-    def write(events: Sequence[Event]) -> None:
-        for event in events:
-            row = row_of(event)._asdict()
-            for name in ("caused_by", "inferred_causes"):
-                row[name] = " ".join(row[name])
-            row["verified"] = "true" if row["verified"] else "false"
-            rows.writerow(cell(value) if type(value) is str else value for value in row.values())
-
+    table = csv.writer(text)
     try:
-        rows.writerow(COLUMNS)
-        yield write
+        table.writerow([*COLUMNS, *map(cell, columns)])
+        for rows in groups:
+            for row in rows:
+                ids = (" ".join(value) for value in row[_IDS])
+                texts = (*row[: _IDS.start], *ids, *map(_csv_value, row[_IDS.stop :]))
+                table.writerow(cell(value) if type(value) is str else value for value in texts)
     finally:
         text.detach()  # the file is the caller's to close
 
 
-@contextmanager
-def _parquet(file: IO[bytes]) -> Iterator[Write]:
-    """Writes one row group a call; times are UTC, null where one can't be read."""
-    from thence.core.clock import microseconds
+def _csv_value(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    import json
 
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        hint = "pip install 'thence[tables]'"
-        raise ExtraMissing("could not write Parquet", cause=error, hint=hint) from error
-    texts = pyarrow.list_(pyarrow.string())
-    kinds = {
-        "timestamp": pyarrow.timestamp("us", tz="UTC"),
-        "seq": pyarrow.int64(),
-        "lamport_clock": pyarrow.int64(),
-        "turn": pyarrow.int64(),
-        "caused_by": texts,
-        "inferred_causes": texts,
-        "verified": pyarrow.bool_(),
-    }
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+    return json.dumps(value, separators=(",", ":"))
 
-    with parquet.ParquetWriter(file, schema) as table:
 
-        def write(events: Sequence[Event]) -> None:
-            rows = [row_of(event)._asdict() for event in events]
-            for row in rows:
-                row["timestamp"] = microseconds(row["timestamp"])
-            table.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+def _kinds(columns: Sequence[str], groups: Iterable[Rows]) -> "dict[str, Kind]":
+    """Returns the kinds of the columns of a table; those of payload keys by all their values."""
+    from thence.sim.table import joined, kind_of
 
-        yield write
+    kinds: dict[str, Kind] = dict.fromkeys(COLUMNS, "str")
+    kinds |= dict.fromkeys(("seq", "lamport_clock", "turn"), "int")
+    kinds |= {"timestamp": "time", "caused_by": "ids", "inferred_causes": "ids"}
+    kinds["verified"] = "bool"
+    kinds |= dict.fromkeys(columns, "none")
+    for rows in groups if columns else ():
+        for row in rows:
+            for name, value in zip(columns, row[len(COLUMNS) :], strict=True):
+                kinds[name] = joined(kinds[name], kind_of(value))
+    return kinds
 
 
 def _cell(output: Path | None, is_raw: bool) -> Callable[[str], str]:

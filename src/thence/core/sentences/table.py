@@ -64,6 +64,22 @@ def row_of(event: Event) -> Row:
     return Row(*map(_storable, row)) if event.is_foreign else row
 
 
+def payload_values(event: Event, keys: Sequence[str]) -> tuple[Any, ...]:
+    """Returns the values of payload keys, None where there is none.
+
+    A key with dots that the payload lacks leads through maps: customer.id.
+    """
+    payload = event.payload
+    values = (payload[key] if key in payload else _value_at(payload, key) for key in keys)
+    return tuple(map(_storable, values))
+
+
+def _value_at(value: Any, key: str) -> Any:
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def _bounded(number: int | None) -> int | None:
     return None if number is None else max(-INTEGER_MAX, min(number, INTEGER_MAX))
 

@@ -17,7 +17,7 @@ import msgspec
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
-from thence.core.sentences.table import COLUMNS, row_of
+from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.errors import ExtraMissing, InvalidCursor, InvalidFilter
 from thence.index.plan.scan import NUMBER_MAX, Key
 
@@ -100,8 +100,8 @@ def _invalid(cause: str) -> InvalidCursor:
 _TEXTS = ("event_id", "event_type", "node_id", "stream", "subject", "actor", "step", "description")
 
 
-def frame(events: Sequence[Event]) -> "pandas.DataFrame":
-    """Returns a row for each event, with the columns of `core.sentences.table`.
+def frame(events: Sequence[Event], keys: Sequence[str] = ()) -> "pandas.DataFrame":
+    """Returns a row for each event, with the columns of `core.sentences.table` and payload keys.
 
     Text has the type "string", turns are "Int64", timestamps are times in UTC; what is
     missing is NA or NaT. Causes are tuples of ids, payloads dicts, as `Event.payload` is.
@@ -119,6 +119,10 @@ def frame(events: Sequence[Event]) -> "pandas.DataFrame":
     table["timestamp"] = pandas.to_datetime(pandas.array(times, "Int64"), unit="us", utc=True)
     table["turn"] = pandas.array([row.turn for row in rows], "Int64")
     table["payload"] = [event.payload for event in events]
+    values = [payload_values(event, keys) for event in events]
+    for place, key in enumerate(keys):
+        column = pandas.Series([row[place] for row in values], dtype="object")
+        table[key] = column.convert_dtypes()
     return table
 
 
@@ -180,9 +184,11 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
     def _value(self) -> tuple[object, ...]:
         return self.events, self.total, self.has_more, self.next_cursor
 
-    def df(self) -> "pandas.DataFrame":
+    def df(self, columns: Sequence[str] = ()) -> "pandas.DataFrame":
         """Returns the events as a pandas DataFrame, a row each; its columns are those of an export.
 
+        `columns` are keys of the payload that get a column each, NA where an event has none;
+        customer.id is a key in a map.
         Without a limit in the query, it holds all events that match, also those of the pages
         behind this one; else those of this page, with a UserWarning if there are more. Times
         are UTC; an unreadable time is NaT. Raises ExtraMissing without pandas, which
@@ -198,7 +204,7 @@ class Page(msgspec.Struct, frozen=True, eq=False, weakref=True):
 
             text = f"the frame holds {len(events):,} of {self.total:,} events that match; leave"
             warnings.warn(f"{text} limit out of the query for all of them", stacklevel=2)
-        return frame(events)
+        return frame(events, columns)
 
 
 class PageOfLines(NamedTuple):
