@@ -113,7 +113,7 @@ class Committer:
         self._retained = Retained()
 
     def after_fork(self) -> None:
-        """DropCounter the parent's queue and closes its files: the child begins anew."""
+        """Drops the parent's queue and closes its files: the child begins anew."""
         was_open = self._phase == _OPEN
         self._writer.after_fork()
         self._begin()
