@@ -142,6 +142,13 @@ def test_file_is_made_with_the_mode_asked_for(tmp_path):
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
 
 
+def test_draft_that_somebody_left_open_to_others_is_closed_to_them(tmp_path):
+    (tmp_path / ".key.part").touch()
+    (tmp_path / ".key.part").chmod(0o666)
+    replace_file(tmp_path / "key", b"secret", 0o600)
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
 def test_symbolic_link_is_refused_and_what_it_names_stays(tmp_path, call):
     target, link = tmp_path / "target", tmp_path / "link"

@@ -24,7 +24,7 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ReadFailed
 from thence.log.read import reader
 from thence.log.read.opening import known_info
-from thence.log.storage.disk import Disk, cache_folder
+from thence.log.storage.disk import Disk, cache_folder, wall_ns
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
@@ -281,11 +281,15 @@ class Answers:
         """
         from msgspec.structs import replace
 
+        from thence.core.clock import dated
         from thence.core.query.filter import Filter, refuse_unknown
         from thence.index.plan import query
         from thence.index.plan.page import PageQuery
 
         refuse_unknown(keys, PageQuery.__annotations__)
+        for key in ("since", "until"):
+            if isinstance(text := keys.get(key), str):
+                keys[key] = dated(text, wall_ns() // 1_000)
         filter = Filter.of(**keys)
         paging: PageBounds = {
             "limit": LIMIT_EVENTS if limit is None else limit,
@@ -313,8 +317,8 @@ class Answers:
     ) -> "Tally":
         """Counts the events that match, by type, actor and node; raises InvalidFilter.
 
-        The groups of the answer are by type, actor or subject, by spans of `per_s` seconds, or by
-        both; there are none without `by` and `per_s`.
+        The groups of the answer are by type, actor, subject or stream, by spans of `per_s`
+        seconds, or by both; there are none without `by` and `per_s`.
         """
         from thence.core.query.filter import Filter, refuse_unknown
         from thence.index.plan import counting

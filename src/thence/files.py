@@ -8,6 +8,7 @@ call raises a ThenceError; neither function makes a folder.
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,7 +71,9 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
         try:
             if path.is_symlink():
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            file.truncate(0)  # of a process that was killed
+            file.truncate(0)  # of a process that was killed, and may have been more open
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & ~mode:
+                os.fchmod(file.fileno(), mode)
             remaining = memoryview(data)
             while remaining:
                 remaining = remaining[file.write(remaining) :]

@@ -25,8 +25,8 @@ def test_log_as_json_is_the_stored_lines(tmp_path, orders):
     assert warm("log", "--log", "orders", "--json", cwd=tmp_path).lines == stored(tmp_path)
 
 
-def test_log_keeps_to_type_and_limit_and_says_what_it_left_out(tmp_path, orders):
-    ended = warm("log", "--log", "orders", "--limit", "2", cwd=tmp_path)
+def test_log_keeps_to_type_and_last_and_says_what_it_left_out(tmp_path, orders):
+    ended = warm("log", "--log", "orders", "--last", "2", cwd=tmp_path)
     assert [line[-19:-1] for line in ended.lines] == [event_id[:18] for event_id in orders[2:]]
     assert "the last 2 of 4 events" in ended.err
     types = ("--type", "note", "--type", "order.paid")

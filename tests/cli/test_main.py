@@ -6,6 +6,7 @@ import sys
 import click
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.warm import warm
 
 from thence.cli.root import root
 
@@ -66,6 +67,26 @@ def test_unknown_option_names_the_nearest(tmp_path):
     assert ended.code == 2
     assert is_three_lines(ended.err)
     assert "did you mean '--limit'?" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["--verison"], "--version"),
+        (["log", "--desk"], "--desc"),
+        (["wy"], "why"),
+        (["log", "--foo"], None),
+        (["log", "--raw"], None),
+        (["install"], None),
+        (["ls"], None),
+    ],
+)
+def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
+    ended = warm(*arguments, cwd=tmp_path)
+    assert ended.code == 2
+    assert is_three_lines(ended.err)
+    start = f"did you mean '{suggestion}'?" if suggestion else "`thence"
+    assert ended.err.splitlines()[2].startswith(f"  next: {start}")
 
 
 def test_missing_argument_shows_the_usage(tmp_path):

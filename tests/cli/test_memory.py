@@ -70,7 +70,7 @@ def test_large_log_is_listed_in_little_memory(large):
         (("log", "--json"), EVENTS),  # it makes the index too
         (("log", "--type", "order.placed"), EVENTS // 3),
         (("log", "--limit", "20000", "--json"), 20_000),
-        (("query", "--json", "--limit", "10000"), 10_000),
+        (("log", "--last", "10000", "--json"), 10_000),
         (("tail", "-n", str(EVENTS), "--json"), EVENTS),
         (("export", "--csv", "--actor", "worker-3"), EVENTS // 7),
         (("show", "@last"), 10),
@@ -84,11 +84,11 @@ def test_large_log_is_listed_in_little_memory(large):
 
 def test_last_events_of_a_large_log_are_those_and_in_order(large):
     done = subprocess.run(
-        [THENCE, "log", "--limit", "2500", "--json", "--log", large],
+        [THENCE, "log", "--last", "2500", "--json", "--log", large],
         capture_output=True,
         env=environment(),
         check=True,
     )
     stored = (large / "events.jsonl").read_bytes().splitlines()[-2500:]
     assert done.stdout.splitlines() == stored
-    assert b"the last 2500 of 50,000 events" in done.stderr
+    assert b"the last 2,500 of 50,000 events" in done.stderr

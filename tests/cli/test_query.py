@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shlex
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,8 @@ def shown(tmp_path):
 
 def examples():
     """Yields each command of the page's section with what the page shows of its streams."""
-    _, _, section = PAGE.read_text("utf-8").partition("## `thence query`\n")
-    section = section.partition("\n## ")[0]
+    _, _, section = PAGE.read_text("utf-8").partition("## `thence log`\n")
+    section = section.partition("\n## `thence tail`")[0]
     for block in re.findall(r"^```\n(.*?)^```", section, re.DOTALL | re.MULTILINE):
         for example in block.removeprefix("$ ").split("\n$ "):
             words, _, output = example.partition("\n")
@@ -95,7 +96,7 @@ def test_page_shows_what_the_command_says_and_has_an_example_of_each_option(show
         assert re.sub(r"--cursor \S+", "--cursor …", told) == output, words
         assert is_three_lines(ended.err) is (ended.code != 0), words
         options |= {word for word in arguments if word.startswith("--")}
-    keys = "log type actor subject stream since until turn where limit cursor json"
+    keys = "log type actor subject stream since until turn where last desc count limit cursor json"
     assert options == {f"--{key}" for key in keys.split()}
 
 
@@ -103,7 +104,7 @@ def test_json_is_the_stored_lines(tmp_path, orders):
     stored = (tmp_path / "orders" / "events.jsonl").read_text()
     ended = query(tmp_path, "--json")
     assert (ended.code, ended.out, ended.err) == (0, stored, "")
-    ended = query(tmp_path, "--json", "--type", "order.lost")
+    ended = query(tmp_path, "--json", "--until", "2020-01-01")
     assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
 
 
@@ -133,7 +134,8 @@ def test_options_alone_and_combined(tmp_path, orders):
 
 
 def test_nothing_found_is_said_and_is_no_failure(tmp_path, orders):
-    for arguments in (["--until", "2020-01-01"], ["--turn", "1"], ["--stream", "x"]):
+    both = ["--type", "note", "--actor", "ada"]
+    for arguments in (["--until", "2020-01-01"], ["--turn", "1"], both):
         ended = query(tmp_path, *arguments)
         assert (ended.code, ended.out, ended.err) == (0, "", "no events\n")
         assert query(tmp_path, *arguments, "-q").err == ""
@@ -146,12 +148,15 @@ def test_nothing_found_is_said_and_is_no_failure(tmp_path, orders):
         (["--where", "amount >"], "where, column 9"),
         (["--where", "amount > 1e400"], "where, column 10"),
         (["--turn", "3-7"], "turn"),
-        (["--since", "yesterday"], "since"),
+        (["--since", "tomorrow"], "since"),
+        (["--since", "1y"], "since"),
         (["--type", ""], "type"),
         (["--until", "2026-11-20T07:13:00 02:00"], "until"),
         (["--cursor", "nonsense"], "cursor"),
-        (["--limit", "0"], "--limit"),
-        (["--limit", "10001"], "--limit"),
+        (["--limit", "-1"], "--limit"),
+        (["--last", "10001"], "--last"),
+        (["--last", "2", "--limit", "2"], "--last and --limit exclude each other"),
+        (["--count", "--cursor", "x"], "--count"),
     ],
 )
 def test_what_is_no_filter_is_wrong_usage(tmp_path, orders, arguments, told):
@@ -210,3 +215,69 @@ def test_key_is_looked_for_in_a_part_of_a_large_log_alone(tmp_path):
         log.append_many([{"event_type": "n", "payload": {"n": n}} for n in range(10_000)])
     told = query(tmp_path, "--where", "rare = 2").err
     assert "none of the last 10,000 events has a key `rare`" in told
+
+
+@pytest.mark.promise("A1d")
+@pytest.mark.parametrize(
+    ("key", "name", "nearest"),
+    [
+        ("actor", "Ada", "ada"),
+        ("type", "ordr.paid", "order.paid"),
+        ("subject", "order/88", "order/881"),
+        ("stream", "nihgtly", "nightly"),
+    ],
+)
+@pytest.mark.parametrize("command", [["log"], ["log", "--count"], ["query"], ["stats"],
+                                     ["stats", "--by", "type"], ["export", "--csv"]])  # fmt: skip
+def test_name_that_no_event_has_is_told_with_the_nearest(shown, command, key, name, nearest):
+    form = "-q" if "export" in command else "--json"
+    assert warm(*command, "--log", "orders", form, f"--{key}", nearest, cwd=shown).code == 0
+    ended = warm(*command, "--log", "orders", form, f"--{key}", name, cwd=shown)
+    assert ended.code == 4
+    assert is_three_lines(ended.err)
+    assert f"no event has the {key} '{name}'; the nearest is '{nearest}'" in ended.err
+    if form == "--json":
+        assert ended.json["error"]["code"] == "event_not_found"
+
+
+def test_name_like_no_other_is_told_without_a_nearest(tmp_path, orders):
+    ended = query(tmp_path, "--type", "xyzzy*")
+    assert (ended.code, ended.out) == (4, "")
+    assert "no event has the type 'xyzzy*'\n" in ended.err
+    package.open(tmp_path / "empty").close()
+    ended = warm("log", "--log", "empty", "--type", "xyzzy", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "no events\n")
+
+
+def test_last_and_desc_and_count(tmp_path, orders):
+    assert ids(query(tmp_path, "--last", "4")) == [event_id[:18] for event_id in orders]
+    assert ids(query(tmp_path, "--desc")) == [event_id[:18] for event_id in orders[::-1]]
+    last = query(tmp_path, "--last", "2", "--desc", "--json")
+    assert [json.loads(line)["event_id"] for line in last.lines] == orders[:1:-1]
+    first = query(tmp_path, "--desc", "--limit", "3", "--json")
+    again = shlex.split(first.err.partition("next: ")[2])
+    assert "--desc" in again
+    second = warm(*again[again.index("query") :], cwd=tmp_path)
+    assert [json.loads(line)["event_id"] for line in first.lines + second.lines] == orders[::-1]
+    counted = query(tmp_path, "--count", "--type", "order.*", "--json")
+    assert (counted.code, counted.json) == (0, {"events": 3})
+
+
+def test_times_are_told_from_now_on(tmp_path, orders):
+    path = tmp_path / "orders" / "events.jsonl"
+    now = datetime.now(UTC)
+    lines = []
+    for name, ago in (("now", 0), ("hours", 3), ("day", 24), ("weeks", 24 * 15)):
+        time = (now - timedelta(hours=ago)).isoformat()
+        lines.append({"event_id": name, "event_type": "note", "timestamp": time})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def found(*arguments):
+        lines = query(tmp_path, "--json", *arguments).lines
+        return {json.loads(line)["event_id"] for line in lines}
+
+    assert found("--since", "1h") == found("--since", "-60m") == {"now"}
+    assert found("--until", "2w") == {"weeks"}
+    assert found("--since", "25h", "--until", "3600s") == {"hours", "day"}
+    assert "now" not in found("--until", "yesterday")
+    assert "day" in found("--since", "yesterday", "--until", "yesterday")

@@ -1,9 +1,12 @@
+import json
+
 import pytest
+from tests.cli.installed import is_three_lines
 from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 
 import thence as package
-from thence.cli.commands.listing import NAMES_SHOWN_MAX
+from thence.cli.commands.stats import COURSE_COLUMNS_MAX, NAMES_SHOWN_MAX, course
 from thence.sim import Event, EventWriter
 
 
@@ -101,3 +104,68 @@ def test_names_of_any_kind_keep_a_line_each(tmp_path):
     assert max(map(len, lines)) < 80
     assert sum(line.startswith("  a\\nb ") for line in lines) == 2
     assert stats(tmp_path, "--json").json["by_type"] == dict.fromkeys(sorted(names), 1)
+
+
+def test_filter_counts_what_fits(tmp_path, orders):
+    told = stats(tmp_path, "--json", "--type", "order.*", "--where", "not actor = ben").json
+    assert (told["events"], told["by_actor"]) == (2, {"ada": 1})
+    assert (told["first"]["event_id"], told["last"]["event_id"]) == (orders[0], orders[2])
+
+
+@pytest.fixture
+def hours(tmp_path):
+    """Events of three hours in ./orders, none in the second, one without a time."""
+    times = ["08:00:00", "08:59:59.999999", "10:00:00", "10:00:00"]
+    lines = [
+        {"event_id": f"{n}", "event_type": "b" if n == 2 else "a", "actor": "ada",
+         "timestamp": f"2026-11-20T{time}Z"}
+        for n, time in enumerate(times)
+    ]  # fmt: skip
+    lines.append({"event_id": "x", "event_type": "a", "timestamp": "some day"})
+    (tmp_path / "orders").mkdir()
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "orders" / "events.jsonl").write_text(text)
+    return tmp_path
+
+
+def test_events_are_counted_per_hour_with_the_hours_between(hours):
+    told = stats(hours, "--per", "1h", "--json").json
+    assert told["events"] == 4
+    assert [(row["begin"][11:13], row["events"]) for row in told["per"]] == [
+        ("08", 2), ("09", 0), ("10", 2)]  # fmt: skip
+    lines = stats(hours, "--per", "1h").lines
+    assert lines[3:] == [
+        "  2026-11-20 08:00:00  2  " + "▇" * 30,
+        "  2026-11-20 09:00:00  0",
+        "  2026-11-20 10:00:00  2  " + "▇" * 30,
+    ]
+
+
+def test_events_are_counted_by_name_and_time(hours):
+    told = stats(hours, "--per", "1h", "--by", "type", "--json").json
+    assert told["by_type"] == {"a": 3, "b": 1}
+    assert told["per"][2]["by_type"] == {"a": 1, "b": 1}
+    lines = stats(hours, "--per", "1h", "--by", "type").lines
+    assert lines[-2:] == ["  a  3  █ ▄", "  b  1    █"]
+    assert stats(hours, "--by", "actor", "--json").json == {"events": 4, "by_actor": {"ada": 4}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        (["--per", "hour"], "--per takes a length of time"),
+        (["--per", "0s"], "--per takes a length of time"),
+        (["--per", "1s"], "more than 500"),
+        (["--by", "colour"], "'colour' is not one of"),
+    ],
+)
+def test_what_can_not_be_counted_by_is_wrong_usage(hours, arguments, cause):
+    ended = stats(hours, *arguments, "--json")
+    assert ended.code == 2
+    assert is_three_lines(ended.err)
+    assert cause in ended.json["error"]["message"]
+
+
+def test_long_course_shares_blocks():
+    assert course([1, 0, 0, 0, 2, 2], "12") == "1   22"
+    assert course([1] * 600, "12") == "2" * COURSE_COLUMNS_MAX

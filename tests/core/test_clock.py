@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.core.clock import CLOCK_MAX, LamportClock, timestamp_of, timestamps
+from thence.core.clock import (
+    CLOCK_MAX,
+    LamportClock,
+    dated,
+    length_us,
+    microseconds,
+    moment,
+    span,
+    timestamp_of,
+    timestamps,
+)
 from thence.errors import InvalidEvent
 
 
@@ -95,3 +105,143 @@ def test_time_is_written_in_utc_wherever_the_machine_stands(monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m)))
+moments = st.datetimes(
+    datetime.fromisoformat("1000-01-03"), datetime.fromisoformat("9999-12-29"), timezones=zones
+)
+
+
+def counted(when: datetime) -> int:
+    """Counts microseconds by way of days and seconds."""
+    since = when - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+
+
+@given(moments)
+def test_moment_is_read_back_from_every_form_of_it(when):
+    own = timestamp_of(when)
+    whole = when.isoformat(timespec="microseconds")
+    for text in (own, own.lower(), whole, whole.replace("T", " "), whole.replace("T", " ", 1)):
+        assert microseconds(text) == counted(when) == moment(when)
+        assert span(text) == (counted(when), counted(when))
+
+
+@given(moments)
+def test_time_that_is_written_less_exactly_stands_for_all_of_it(when):
+    for timespec, length in (("milliseconds", 1000), ("seconds", SECOND), ("minutes", 60 * SECOND)):
+        text = when.isoformat(timespec=timespec)
+        first, last = span(text)
+        assert last - first == length - 1
+        assert first <= counted(when) <= last
+        assert microseconds(text) == first
+    day = when.replace(tzinfo=UTC)
+    first, last = span(day.date().isoformat())
+    assert last - first == DAY - 1
+    assert first <= counted(day) <= last
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.Z+-]{0,20}"))
+def test_any_text_is_a_time_or_none(text):
+    found = span(text)
+    assert microseconds(text) == (None if found is None else found[0])
+    assert found is None or found[0] <= found[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2026-11-20", "2026-11-20T00:00:00.000000Z"),
+        ("2026-11-20T07:13", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20T07:13:00", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20 07:13:00Z", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20t07:13:00z", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20T07:13:00.5Z", "2026-11-20T07:13:00.500000Z"),
+        ("2026-11-20T07:13:00.123456789Z", "2026-11-20T07:13:00.123456Z"),
+        ("2026-11-20T09:13:00+02:00", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20T09:13:00+0200", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20T09:13:00 +02", "2026-11-20T07:13:00.000000Z"),
+        ("2026-11-20T01:43:00-05:30", "2026-11-20T07:13:00.000000Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ("2016-12-31T23:59:60.250000Z", "2017-01-01T00:00:00.250000Z"),
+        ("9999-12-31T23:59:59.999999-23:59", "9999-12-31T23:59:59.999999-23:59"),
+    ],
+)
+def test_forms_that_mean_one_moment(text, same):
+    assert microseconds(text) == microseconds(same) is not None
+
+
+def test_first_moment_of_1970_is_0_and_earlier_ones_are_negative():
+    assert microseconds("1970-01-01") == 0
+    assert microseconds("1969-12-31T23:59:59.999999Z") == -1
+    assert microseconds("0001-01-01T00:00:00+23:59") < -62_135_596_800 * SECOND
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026",
+        "2026-11",
+        "20261120",
+        "2026-W47-5",
+        "2026-02-29",
+        "2026-13-01",
+        "0000-01-01",
+        "2026-11-20T",
+        "2026-11-20T07",
+        "2026-11-20T24:00:00Z",
+        "2026-11-20T24:00:00.000000Z",
+        "2026-11-20T07:60:00Z",
+        "2026-11-20T07:13:61.000000Z",
+        "2026-11-20T07:13:00,5Z",
+        "2026-11-20T07:13:00.Z",
+        "2026-11-20T07:13:00+24:00",
+        "2026-11-20T07:13:00+02:60",
+        "2026-11-20T07:13:00 02:00",
+        "2026-11-20Z",
+        "٢٠٢٦-11-20",
+        "2026-11-20T07:13:00Z\n",
+        " 2026-11-20",
+        "2026-11-20T07:13:00." + "1" * 31 + "Z",
+    ],
+)
+def test_what_is_no_time_is_none(text):
+    assert microseconds(text) is None
+    assert span(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("1h", "2026-11-20T06:13:00.000001Z"),
+        ("-5m", "2026-11-20T07:08:00.000001Z"),
+        (" 90s ", "2026-11-20T07:11:30.000001Z"),
+        ("2d", "2026-11-18T07:13:00.000001Z"),
+        ("1w", "2026-11-13T07:13:00.000001Z"),
+        ("0s", "2026-11-20T07:13:00.000001Z"),
+        ("99999w", "1970-01-01T00:00:00.000000Z"),
+        ("today", "2026-11-20"),
+        ("yesterday", "2026-11-19"),
+        ("2026-11-20", "2026-11-20"),
+        ("--1h", "--1h"),
+        ("-yesterday", "-yesterday"),
+        ("1y", "1y"),
+        ("100000s", "100000s"),
+        ("٣h", "٣h"),
+    ],
+)
+def test_time_from_now_on_is_written_as_one_of_the_calendar(text, written):
+    now_us = microseconds("2026-11-20T07:13:00.000001Z")
+    assert now_us is not None
+    assert dated(text, now_us) == written
+
+
+def test_length_of_time_has_one_unit():
+    assert length_us("30s") == 30 * SECOND
+    assert length_us("5m") == 300 * SECOND
+    assert [length_us(text) for text in ("", "5", "m", "1h30m", "-1h", "1.5h")] == [None] * 6

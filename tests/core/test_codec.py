@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.events import (
     NODE,
     WHEN,
+    causal_graphs,
     drafted,
     json_values,
     line_of,
@@ -20,10 +21,20 @@ from tests.events import (
     ulids,
 )
 
-from thence.core.event import Event
+from thence.core.clock import CLOCK_MAX
+from thence.core.event import LINE_DEPTH_MAX, Event, decode_header
 from thence.core.ids import LENGTH
 from thence.core.values import codec
-from thence.core.values.codec import BadLine, parse
+from thence.core.values.codec import (
+    BadLine,
+    Members,
+    draft,
+    parse,
+    parsed,
+    stamper,
+    taken,
+    unnumbered,
+)
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent
@@ -217,3 +228,315 @@ def test_no_member_stands_empty_in_a_line():
     line = line_of({"kept": [], "also": {}, "and": None})
     assert json.loads(line)["payload"] == {"kept": [], "also": {}, "and": None}
     assert not json.loads(line).keys() & {"caused_by", "repairs", "begins", "ends"}
+
+
+FOREIGN = b'{"event_id":"theirs","note":1}'
+NUMBERED = HEAD + b',"seq":1,"lamport_clock":1'
+
+
+def nested(levels):
+    """Make a line with a fitting checksum in which lists lie within lists, the event a level."""
+    return sealed(NUMBERED + b',"payload":{"a":' + b"[" * (levels - 2) + b"]" * (levels - 2) + b"}")
+
+
+@given(st.lists(payloads, min_size=1, max_size=5))
+def test_many_lines_are_read_as_each_alone(each):
+    lines = [line_of(payload, seq=n, lamport_clock=n)[:-1] for n, payload in enumerate(each, 1)]
+    assert parsed(b"\n".join(lines), lines, PLAIN) == [parse(line, PLAIN) for line in lines]
+    assert codec.have_valid_crcs(lines)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        FOREIGN,
+        sealed(HEAD + b',"seq":0,"lamport_clock":1'),
+        sealed(HEAD + b',"seq":1,"lamport_clock":0'),
+        sealed(HEAD + b',"seq":1,"lamport_clock":%d' % (CLOCK_MAX + 1)),
+        sealed(NUMBERED + b',"turn_number":"x"'),
+        sealed(NUMBERED + b',"payload":{"a":"\xff"}'),
+        sealed(NUMBERED + b',"payload":{'),
+        nested(LINE_DEPTH_MAX + 1),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_many_lines_are_left_to_be_read_one_by_one_if_one_needs_it(bad, place):
+    lines = [line_of()[:-1], bad] if place else [bad, line_of()[:-1]]
+    found = parsed(b"\n".join(lines), lines, PLAIN)
+    foreign = bad == FOREIGN
+    assert (found is None) or (foreign and found == [])
+
+
+@pytest.mark.parametrize("clock", [1, CLOCK_MAX])
+def test_first_and_last_clock_are_read(clock):
+    line = stamped(drafted(new_id(), "t", {}), 1, clock)[:-1]
+    (alone,) = parsed(line, [line], PLAIN) or []
+    assert alone == parse(line, PLAIN)
+    assert alone.lamport_clock == clock
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_one_changed_line_among_many_is_noticed(place):
+    lines = [line_of({"n": n})[:-1] for n in range(3)]
+    assert codec.have_valid_crcs(lines)
+    lines[place] = lines[place].replace(b'"n":', b'"m":')
+    assert not codec.have_valid_crcs(lines)
+    assert codec.have_valid_crcs([])
+
+
+def test_line_may_be_nested_as_deep_as_told_and_no_deeper():
+    assert isinstance(parse(nested(LINE_DEPTH_MAX), PLAIN), Event)
+    too_deep = "it is nested deeper than 200 levels"
+    assert parse(nested(LINE_DEPTH_MAX + 1), PLAIN) == BadLine("not_an_event", too_deep)
+    flat = sealed(NUMBERED + b',"payload":{"a":[' + b",".join([b"[]"] * 500) + b"]}")
+    assert isinstance(parse(flat, PLAIN), Event)
+    foreign = b'{"event_id":"x","a":' + b"[" * 200 + b"]" * 200 + b"}"
+    assert parse(foreign, PLAIN) == BadLine("not_an_event", too_deep)
+
+
+def test_deep_objects_count_as_deep_lists_do():
+    deep = b'{"a":' * (LINE_DEPTH_MAX - 2) + b"1" + b"}" * (LINE_DEPTH_MAX - 2)
+    assert isinstance(parse(sealed(NUMBERED + b',"payload":' + deep), PLAIN), Event)
+    deeper = b'{"a":' + deep + b"}"
+    assert isinstance(parse(sealed(NUMBERED + b',"payload":' + deeper), PLAIN), BadLine)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (line_of(event_id="a.b:c-d_1")[:-1], b"a.b:c-d_1"),
+        (FOREIGN, b"theirs"),
+        (b'{"note":1,"event_id":"late"}', b"late"),
+        (b'{"event_id":"\\u0061\\u0062"}', b"ab"),
+        (b'{"note":1}', b'{"note":1}'),
+        (b'{"note":"\xff"', b'{"note":"\xff"'),
+        (b"no json", b"no json"),
+    ],
+)
+def test_id_of_a_line_is_read_wherever_it_stands(line, expected):
+    assert codec.event_id_of(line) == expected
+
+
+def test_what_a_log_wrote_is_known_by_what_is_left_of_it():
+    line = line_of({"a": 1})[:-1]
+    for left in (line, line[:-30], line[30:], b"x" + line, line[:20] + b"\0" * 9):
+        assert codec.is_ours(left), left
+    for other in (FOREIGN, b"", b"garbage", line[30:-30], b',"crc":"', b'x"}', line[30:-1]):
+        assert not codec.is_ours(other), other
+
+
+def test_form_of_a_line_is_told_by_its_id_and_checksum():
+    line = line_of({"a": 1})[:-1]
+    assert codec.is_framed(line)
+    short = line_of(event_id="short", event_type="noted")[:-1]
+    assert short[39:40] == b'"', "else it does not look like an id of 26 characters"
+    others = (FOREIGN, line[1:], line[:-1], line_of(event_id="x" * 25)[:-1], b"X" + line[1:], short)
+    for other in others:
+        assert not codec.is_framed(other), other
+
+
+def test_numbers_of_another_tools_line_are_not_guessed():
+    assert codec.numbers(FOREIGN) is None
+
+
+def test_stamper_numbers_many_drafts_in_a_row():
+    lines = stamper(NODE)([drafted(new_id(), "t", {}) for _ in range(3)], 5, 17)
+    assert [codec.numbers(line) for line in lines] == [(NODE, 5, 17), (NODE, 6, 18), (NODE, 7, 19)]
+
+
+def test_draft_reads_as_the_event_that_it_will_be_without_numbers():
+    made = drafted(new_id(), "t", {"agent_id": "ada", "details": {"a": 1}}, ["c"])
+    event = unnumbered(made, SIM)
+    assert (event.event_id, event.event_type, event.caused_by) == (made.event_id, "t", ("c",))
+    assert (event.actor, event.payload, event.seq) == ("ada", {"a": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"x", "the line is no JSON: it was cut, changed, or written by no log"),
+        (b'{"event_id":7}', "the line is JSON without an event_id"),
+        (b'{"event_id":"x","seq":1}', "the bytes don't match the line's checksum"),
+        (b"x" * codec.LINE_BYTES_MAX, "the line is longer than 1048576 bytes"),
+        (
+            sealed(HEAD + b',"seq":0,"lamport_clock":1'),
+            "the checksum fits, seq or lamport_clock doesn't",
+        ),
+    ],
+)
+def test_reason_why_a_line_is_bad_is_told(line, reason):
+    found = parse(line, PLAIN)
+    assert isinstance(found, BadLine)
+    assert found.reason == reason
+
+
+def test_members_of_a_wrong_type_are_told_where_the_checksum_fits():
+    found = parse(sealed(HEAD + b',"seq":"1","lamport_clock":1'), PLAIN)
+    assert isinstance(found, BadLine)
+    assert found.reason.startswith("the checksum fits, the members don't: ")
+    assert "seq" in found.reason
+
+
+def test_line_of_another_tool_may_be_a_byte_short_of_the_limit():
+    start = b'{"event_id":"x","a":"'
+    line = start + b"x" * (codec.LINE_BYTES_MAX - len(start) - 3) + b'"}'
+    assert isinstance(parse(line, PLAIN), Event)
+    longer = line[:-2] + b'x"}'
+    found = parse(longer, PLAIN)
+    assert isinstance(found, BadLine)
+    assert found.code == "too_long"
+
+
+def test_what_stands_late_in_a_cut_line_does_not_make_it_one_of_ours():
+    near, far = b"x" * 390 + b'"seq":', b"x" * 400 + b'"seq":'
+    codes = [found.code for found in (parse(near, PLAIN), parse(far, PLAIN)) if found]
+    assert codes == ["bad_checksum", "not_json"]
+
+
+def test_host_member_of_a_wrong_type_counts_as_absent_and_the_event_is_kept():
+    line = sealed(NUMBERED + b',"turn_number":"x","actor":"ada","caused_by":["c"]')
+    event = parse(line, PLAIN)
+    assert isinstance(event, Event)
+    assert (event.turn_number, event.actor, event.caused_by) == (None, "ada", ("c",))
+    assert (event.seq, event.lamport_clock, event.node_id) == (1, 1, NODE_OF_HEAD)
+    assert event.timestamp == "2026-11-20T07:13:00.123456Z"
+
+
+NODE_OF_HEAD = json.loads(HEAD + b"}")["node_id"]
+
+
+def test_foreign_members_of_a_fitting_type_are_kept():
+    members = {"event_id": "x", "timestamp": "t", "actor": 7, "stream": "s", "caused_by": ["c"]}
+    members["description"] = "d"
+    event = parse(json.dumps(members).encode(), PLAIN)
+    assert isinstance(event, Event)
+    assert (event.event_type, event.timestamp, event.stream) == ("unknown", "t", "s")
+    assert (event.actor, event.caused_by, event.description) == (None, ("c",), "d")
+    typed = parse(b'{"event_id":"x","event_type":"t","node_id":"n","lamport_clock":9}', PLAIN)
+    assert isinstance(typed, Event)
+    assert (typed.event_type, typed.node_id, typed.lamport_clock) == ("t", "n", 9)
+
+
+def refusal(kind, **members):
+    """Draft an event that can't be; return what is told and what to do."""
+    fields = {"event_id": "0" * 26, "event_type": "t", "event_version": 1, "timestamp": WHEN}
+    with pytest.raises(kind) as caught:
+        draft(Members(**(fields | members)))
+    return str(caught.value), caught.value.hint
+
+
+WHEN = "2026-11-20T07:13:00.123456Z"
+SPOILT = "is not in the form of the line"
+
+
+def test_refusal_of_a_draft_says_what_was_refused_and_what_to_do():
+    leave = "leave it out: it is filled in"
+    field = "could not encode the event field"
+    assert refusal(InvalidEvent, event_id="a b") == (f"{field} event_id: 'a b' {SPOILT}", leave)
+    assert refusal(InvalidEvent, timestamp="x") == (f"{field} timestamp: 'x' {SPOILT}", leave)
+    told = refusal(InvalidEvent, caused_by=("a", 1))
+    assert told == (f"{field} caused_by: ('a', 1) {SPOILT}", leave)
+    long = refusal(InvalidEvent, event_id="é" * 200)
+    assert long == (f"{field} event_id: {repr('é' * 200)[:80]} {SPOILT}", leave)
+    told, hint = refusal(InvalidEvent, payload={"a": object()})
+    expected = f"could not encode the event {'0' * 26}: a value of type object is no JSON"
+    assert told == expected
+    assert hint == "pass text, finite numbers, booleans, None, lists and maps"
+
+
+def test_refusal_of_a_long_event_says_how_long_it_is_and_where_to_put_it():
+    told, hint = refusal(EventTooLarge, payload={"a": "x" * codec.LINE_BYTES_MAX})
+    size = codec.LINE_BYTES_MAX + len(json.dumps({"a": ""}, separators=(",", ":")))
+    assert told.startswith(f"could not store the event {'0' * 26}: its 10")
+    assert told.endswith(f"bytes pass the limit of {codec.LINE_BYTES_MAX} for a line")
+    assert int(told.split("its ")[1].split()[0]) > size
+    assert hint == "store the bulk in a file and its path in the event"
+
+
+@pytest.mark.parametrize("event_id", ["a", "x" * 128, "A.b_c:d-1", "0" * 26])
+def test_id_of_another_form_may_be_chosen(event_id):
+    made = drafted(event_id, "t", {})
+    assert json.loads(stamped(made, 1, 1))["event_id"] == event_id
+
+
+@pytest.mark.parametrize("event_id", ["x" * 129, 7, None, "é" * 26, "a/" + "0" * 24])
+def test_id_that_no_command_could_name_is_refused(event_id):
+    with pytest.raises(InvalidEvent):
+        draft(Members(event_id, "t", 1, WHEN))
+
+
+def test_bytes_that_are_no_text_spoil_a_line_wherever_they_stand():
+    for member in (b',"payload":{"a":"\xff"}', b',"actor":"\xff"'):
+        assert isinstance(parse(sealed(NUMBERED + member), PLAIN), BadLine)
+
+
+def test_many_lines_are_read_by_the_words_of_their_host():
+    line = stamped(drafted(new_id(), "t", {"agent_id": "ada", "details": {"n": 1}}), 1, 1)[:-1]
+    for event in (*(parsed(line, [line], SIM) or ()), parse(line, SIM)):
+        assert isinstance(event, Event)
+        assert (event.actor, event.payload) == ("ada", {"n": 1})
+
+
+def test_empty_id_of_another_tool_is_read_as_it_stands():
+    assert codec.event_id_of(b'{"event_id":"","note":"x"}') == b""
+
+
+def headers(lines):
+    return taken(b"\n".join(lines), lines, decode_header)
+
+
+def line_with(members):
+    line = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()[:-1]
+    return b'%b,"crc":"%08x"}' % (line, crc32(line))
+
+
+def numbered(seq=1, clock=1, **members):
+    line = {"event_id": "a", "event_type": "t", "node_id": "n", "seq": seq}
+    return line_with({**line, "lamport_clock": clock, **members})
+
+
+def nest_of(levels, bracket):
+    value = 1
+    for _ in range(levels):
+        value = [value] if bracket == "[" else {"a": value}
+    return value
+
+
+@given(causal_graphs().filter(bool))
+def test_what_is_decoded_is_what_the_parser_reads(events):
+    assert headers([event.line for event in events]) == [event.header for event in events]
+
+
+@given(st.lists(payloads, min_size=1, max_size=3))
+def test_payloads_of_any_text_are_no_hindrance(found):
+    lines = [line_of(payload)[:-1] for payload in found]
+    assert headers(lines) == [parse(line, PLAIN).header for line in lines]
+
+
+@pytest.mark.parametrize("bracket", ["[", "{"])
+@pytest.mark.parametrize("levels", [LINE_DEPTH_MAX - 2, LINE_DEPTH_MAX - 1, LINE_DEPTH_MAX])
+def test_depth_of_a_line_has_the_limit_of_the_parser(bracket, levels):
+    lines = [numbered(), numbered(payload=nest_of(levels, bracket))]
+    is_event = isinstance(parse(lines[1], PLAIN), Event)
+    assert (headers(lines) is not None) == is_event == (levels < LINE_DEPTH_MAX - 1)
+
+
+def test_line_of_many_brackets_side_by_side_is_not_deep():
+    lines = [numbered(payload={"a": [[]] * 2 * LINE_DEPTH_MAX})]
+    assert headers(lines) == [parse(lines[0], PLAIN).header]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        numbered(seq=0),
+        numbered(clock=0),
+        numbered(clock=CLOCK_MAX + 1),
+        numbered(caused_by=[1]),
+        numbered(payload="é").replace("é".encode(), b"\xff"),
+        b"[" * 5_000,
+    ],
+)
+def test_line_that_is_no_event_has_all_left_to_the_parser(line):
+    assert headers([numbered(), line]) is None
+    assert headers([numbered(clock=CLOCK_MAX)]) is not None

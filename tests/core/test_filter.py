@@ -323,6 +323,7 @@ NO_NAME = "leave it out to ask for all"
 TEXTS = "pass a text, or several"
 STEPS = "ask in several steps"
 TIMES = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
+FROM_NOW = "; a command and Python also take 1h and yesterday"
 TURNS = "write a number from 0, such as 5, or a range: 3..7, 3.. or ..7"
 NO_TURN = "is not an integer from 0 to 2^63-1"
 MANY = [f"a = {n} and b = 1" for n in range(51)]
@@ -337,7 +338,7 @@ MANY = [f"a = {n} and b = 1" for n in range(51)]
         ({"stream": [None]}, "None is no text", TEXTS),
         ({"type": ["A"] * (NAMES_MAX + 1)}, "it holds more than 1,000 texts", STEPS),
         ({"where": MANY}, "there are more than 100 comparisons in all", STEPS),
-        ({"since": "yesterday"}, "'yesterday' is no time", TIMES),
+        ({"since": "yesterday"}, "'yesterday' is no time", f"{TIMES}{FROM_NOW}"),
         (
             {"since": "2026-11-20T07:13:00 02:00"},
             "'2026-11-20T07:13:00 02:00' is no time",

@@ -26,6 +26,11 @@ def test_likeness_says_how_far_off_a_name_may_be():
     assert nearest("subjet", NAMES, likeness=0.99) == []
 
 
+def test_only_a_likely_typo_is_suggested():
+    assert did_you_mean("foo", ["log", "follow"]) == ""
+    assert did_you_mean("verison", ["version"]) == "; did you mean version?"
+
+
 def test_long_name_costs_no_more_than_its_beginning():
     assert nearest("s" * 1_000_000, ["s" * 100]) == ["s" * 100]
 

@@ -1,9 +1,23 @@
 """An event before a log has it, as one of many."""
 
+from types import SimpleNamespace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import NODE, OTHER_NODE, drafted, event_of, new_id, stamped, ulids
 from tests.log.errors import raised
 
-from thence.core.values.new_event import NewEvent
+from thence.core.clock import CLOCK_MAX
+from thence.core.values.new_event import (
+    NewEvent,
+    PassedCause,
+    Unchanged,
+    cause_ids,
+    id_of,
+    parse_cause,
+)
+from thence.core.values.position import Position
 from thence.errors import InvalidEvent
 
 KEYS = "actor, caused_by, event_type, payload, stream, subject"
@@ -52,3 +66,139 @@ def test_one_of_many_with_an_unknown_key_is_refused_with_the_nearest(key, meant)
         NewEvent.of({"event_type": "t", key: "x" * 99})
     assert caught.value.cause == f"append takes no {key}{meant}"
     assert caught.value.hint == f"pass mappings with the keys {KEYS}"
+
+
+def made(seq, subject="order/1", event_type="paid", node_id=NODE):
+    members = {"subject": subject} if subject else {}
+    return event_of(stamped(drafted(new_id(), event_type, members), seq, seq, node_id))
+
+
+def test_event_behind_the_position_breaks_a_guard_on_its_subject():
+    known, later = made(1), made(2)
+    guard = Unchanged(Position().after([known]), {"order/1", "order/2"})
+    assert guard.is_broken_by(later)
+    assert guard.is_broken_by(made(2, "order/2", "noted"))
+    assert not guard.is_broken_by(known)
+    assert not guard.is_broken_by(made(2, "order/3"))
+    assert not guard.is_broken_by(made(2, ""))
+
+
+def test_types_narrow_a_guard_to_events_of_these_types_on_its_subjects():
+    guard = Unchanged(Position(), ["order/1"], ["paid", "sent"])
+    assert guard.is_broken_by(made(1))
+    assert not guard.is_broken_by(made(1, event_type="noted"))
+    assert not guard.is_broken_by(made(1, "order/2"))
+
+
+@pytest.mark.parametrize("name", ["subjects", "types"])
+def test_text_in_place_of_a_collection_of_texts_is_refused(name):
+    fields = {"subjects": {"order/1"}, "types": {"paid"}} | {name: "order/1"}
+    with pytest.raises(InvalidEvent) as caught:
+        Unchanged(Position(), **fields)
+    expected = f"could not guard the append field {name}: a text is no collection of texts"
+    assert str(caught.value) == expected
+    assert caught.value.hint == f"pass {name}={{'order/1'}}"
+
+
+def test_all_before_an_event_of_this_node_is_held_along_with_the_numbers_from_1():
+    since = Position().with_numbers([(NODE, 1), (NODE, 2), (NODE, 4), (OTHER_NODE, 2)])
+    guard = Unchanged(since, {"order/1"})
+    assert [guard.reaches_back_to(made(seq), NODE) for seq in (1, 2, 3, 4)] == [True, True, 0, 0]
+    assert not guard.reaches_back_to(made(1, node_id=OTHER_NODE), NODE)
+    assert not guard.reaches_back_to(made(2, node_id=OTHER_NODE), OTHER_NODE)
+    assert not guard.reaches_back_to(event_of(b'{"event_id":"theirs"}'), "")
+    assert not Unchanged(Position(), {"order/1"}).reaches_back_to(made(1), NODE)
+
+
+A, B = "0" * 25 + "A", "0" * 25 + "B"
+EVENT = SimpleNamespace(event_id="other-tool-7")
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize(
+    ("causes", "ids"),
+    [
+        (None, ()),
+        ((), ()),
+        (A, (A,)),
+        (EVENT, ("other-tool-7",)),
+        ([A, EVENT, B], (A, "other-tool-7", B)),
+        (iter([B, A]), (B, A)),
+        ({A: 1}, (A,)),
+        ("held", ("held",)),
+        (["held", A], ("held", A)),
+    ],
+)
+def test_causes_are_events_ids_several_or_none(causes, ids):
+    assert cause_ids(causes, lambda event_id: event_id == "held") == ids
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "held", A.lower(), A[:-1], 7, b"x", [7], [None], [[A]], [""]]
+)
+def test_anything_else_is_refused_by_name(wrong):
+    with pytest.raises(InvalidEvent) as refused:
+        cause_ids(wrong)
+    inner = wrong[0] if isinstance(wrong, list) else wrong
+    assert refused.value.place == "field caused_by"
+    assert repr(inner) in refused.value.cause or wrong == b"x"
+
+
+def test_a_ulid_is_not_looked_up():
+    assert cause_ids([A], lambda event_id: pytest.fail(event_id)) == (A,)
+
+
+@pytest.mark.parametrize("cause", [None, "", 7, object(), b"x", [A]])
+def test_id_of_one_event(cause):
+    assert (id_of(A), id_of(EVENT), id_of("any text")) == (A, "other-tool-7", "any text")
+    with pytest.raises(InvalidEvent, match="neither an event nor"):
+        id_of(cause)
+
+
+@pytest.mark.promise("O6")
+@given(ulids | st.from_regex(r"[a-z_.:-]{1,128}", fullmatch=True), st.integers(0, CLOCK_MAX), ulids)
+def test_handed_cause_is_read_back(event_id, clock, log_id):
+    cause = PassedCause(event_id, clock, log_id)
+    assert parse_cause(cause.text) == cause
+
+
+LOG = "0" * 26
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        f"@1@{LOG}",
+        f"a@1@{LOG[1:]}",
+        f"a@1@{LOG}\n",
+        f"a\n@1@{LOG}",
+        f"a@@{LOG}",
+        f"a@-1@{LOG}",
+        f"a@1.0@{LOG}",
+        f"a@²@{LOG}",
+        f"a@{CLOCK_MAX + 1}@{LOG}",
+        f"a@{'9' * 5000}@{LOG}",
+        f"{'a' * 129}@1@{LOG}",
+        f"é@1@{LOG}",
+        f"\udcff@1@{LOG}",
+        f'"@1@{LOG}',
+        f"a@1@{LOG}@",
+        f"a@1@{LOG.lower()}é",
+    ],
+)
+def test_anything_else_is_no_cause(text):
+    assert parse_cause(text) is None
+
+
+@given(st.text())
+def test_no_text_breaks_it(text):
+    found = parse_cause(text)
+    assert found is None or found.text.startswith(found.event_id)
+
+
+def test_last_clock_there_is_can_be_handed_on():
+    last = PassedCause("x", CLOCK_MAX, "0" * 26)
+    assert parse_cause(last.text) == last
+    assert parse_cause(PassedCause("x", CLOCK_MAX + 1, "0" * 26).text) is None

@@ -2,10 +2,11 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 
-from tests.house.tree import Module, modules, parsed
+from tests.house.tree import ROOT, Module, modules, parsed
 
 ROOMS_WITHOUT_GUESTS = {
     "errors",
@@ -146,3 +147,11 @@ def test_guests_are_found():
         sample("cli/a.py", "if TYPE_CHECKING:\n    from rich.table import Table")
     )
     assert not brings_guests(sample("core/a.py", "import re\nimport msgspec"))
+
+
+def test_measurements_import_what_is_there():
+    # nothing else in a test run reads them, so that a renamed function is found out here
+    names = sorted(path.stem for path in (ROOT / "bench").glob("*.py"))
+    code = f"import importlib\nfor name in {names}: importlib.import_module('bench.' + name)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -256,21 +256,6 @@ class TestMilestones:
         assert "RuntimeError: no" in result.error
         assert milestones(result.output_dir)[-1] == "simulation_end"
 
-    def test_failing_validator_ends_the_run(self, tmp_path):
-        class Broken(BaseValidator):
-            def validate_action(self, action, state):
-                raise KeyError("x")
-
-        result = orchestrator(tmp_path, validator=Broken()).run()
-        assert result.error.startswith("the validator failed: KeyError: 'x'")
-
-    @pytest.mark.parametrize("answer", [True, None])
-    def test_answer_that_is_no_verdict_ends_the_run_and_says_so(self, tmp_path, answer):
-        validator = BaseValidator()
-        validator.validate_action = lambda action, state: answer
-        result = orchestrator(tmp_path, validator=validator).run()
-        assert f"could not take the verdict of the validator: it returned {answer}" in result.error
-
     def test_value_out_of_bounds_ends_the_run_and_says_so(self, tmp_path):
         run = orchestrator(tmp_path, [Doer("ada", lambda seen: add("many"))])
         assert "TypeError" in run.run().error

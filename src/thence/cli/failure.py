@@ -129,8 +129,13 @@ def _misuse(error: click.ClickException) -> Failure:
     text = error.format_message()
     message, _, suggestion = text.partition(_SUGGESTION)
     if isinstance(error, click.NoSuchOption):
+        from thence.core.nearest import TYPO_LIKENESS, nearest
+
         message = f"No such option '{error.option_name}'"
-        suggestion = f"'{error.possibilities[0]}'?" if error.possibilities else ""
+        names = [option.removeprefix("--") for option in error.possibilities or ()]
+        name = error.option_name.removeprefix("--")
+        near = nearest(name, names, likeness=TYPO_LIKENESS)
+        suggestion = f"'--{near[0]}'?" if near else ""
     path = context.command_path if context else "thence"
     hint = f"`{path} --help` tells all of it"
     if suggestion:

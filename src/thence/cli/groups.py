@@ -23,12 +23,12 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Returns the command that the arguments begin with; raises UsageError."""
         name = args[0]
-        known = self.list_commands(ctx)
-        if name in known or name.startswith("-") or ctx.resilient_parsing:
+        names = self.list_commands(ctx)
+        if name in names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        from thence.core.nearest import nearest
+        from thence.core.nearest import TYPO_LIKENESS, nearest
 
-        near = nearest(name, known)
+        near = nearest(name, names, likeness=TYPO_LIKENESS)
         suggestion = f" Did you mean '{near[0]}'?" if near else ""
         raise click.UsageError(f"No such command '{name}'.{suggestion}", ctx)
 

@@ -22,7 +22,7 @@ TABLE = {
     "export": ("commands.export", "Write events as a table, CSV or Parquet."),
     "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
     "log": ("commands.listing", "List events in total order, one line each."),
-    "query": ("commands.listing", "List the events that a filter asks for, a page at a time."),
+    "query": ("commands.listing", "List events in total order, one line each."),
     "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
     "redact": (
         "commands.redact",
@@ -35,7 +35,7 @@ TABLE = {
     "server": ("server.server", "Run the server at which the logs of a team meet."),
     "show": ("commands.listing", "Show all that one event holds."),
     "sim": ("commands.sim", "Run simulations and look at their runs."),
-    "stats": ("commands.listing", "Count the events of a log: by type, by actor, by node."),
+    "stats": ("commands.stats", "Count the events of a log: by name, per time."),
     "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
     "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
     "verify": (

@@ -153,6 +153,37 @@ def span(text: str) -> tuple[int, int] | None:
     return begin, begin + int(10 ** (_FRACTION_DIGITS - len(digits))) - 1
 
 
+_LENGTH = re.compile(r"([0-9]{1,5})([smhdw])")
+_UNITS_US = {"s": _SECOND_US, "m": _MINUTE_US, "h": 60 * _MINUTE_US, "d": _DAY_US, "w": 7 * _DAY_US}
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+
+
+def length_us(text: str) -> int | None:
+    """Returns the microseconds of a length such as 90s, 5m, 1h, 2d or 1w; None for other text."""
+    match = _LENGTH.fullmatch(text)
+    return None if match is None else int(match[1]) * _UNITS_US[match[2]]
+
+
+def dated(text: str, now_us: int) -> str:
+    """Writes a time that is told from now on as one of the calendar, in UTC.
+
+    1h and -1h are an hour ago, yesterday is a date; any other text is returned unchanged. No
+    time is before 1970.
+    """
+    text = text.strip()
+    days = _DAYS_AGO.get(text)
+    length = length_us(text.removeprefix("-")) if days is None else days * _DAY_US
+    if length is None:
+        return text
+    timestamp = timestamp_at(max(0, now_us - length))
+    return timestamp if days is None else timestamp[:10]
+
+
+def timestamp_at(us: int) -> str:
+    """Writes a microsecond since 1970 as timestamps are written."""
+    return timestamp_of(_EPOCH + us * _MICROSECOND)
+
+
 def _offset_us(zone: str | None) -> int | None:
     """Returns a zone's offset from UTC in microseconds; None for an impossible zone."""
     if zone is None or zone in "Zz":

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 _NAME_CHARACTERS_MAX = 100
+# a typo is as alike as this: verison to version, wy to why; --foo is not to --log
+TYPO_LIKENESS = 0.7
 
 
 def nearest(
-    text: str, candidates: Iterable[str], names_max: int = 1, *, likeness: float = 0.6
+    unknown: str, names: Iterable[str], names_max: int = 1, *, likeness: float = 0.6
 ) -> list[str]:
     """Returns the names most like one, whatever their case, the most alike first.
 
@@ -14,12 +16,13 @@ def nearest(
     """
     import difflib  # the import takes 2 ms, needed only for errors
 
-    lowered = text[:_NAME_CHARACTERS_MAX].lower()
-    names = {name.lower(): name for name in candidates}
-    return [names[name] for name in difflib.get_close_matches(lowered, names, names_max, likeness)]
+    lowered = unknown[:_NAME_CHARACTERS_MAX].lower()
+    by_lowered = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(lowered, by_lowered, names_max, likeness)
+    return [by_lowered[name] for name in near]
 
 
-def did_you_mean(text: str, names: Iterable[str]) -> str:
+def did_you_mean(unknown: str, names: Iterable[str]) -> str:
     """Returns the end of a sentence that asks whether another name was meant; empty if none is."""
-    near = nearest(text, names)
+    near = nearest(unknown, names, likeness=TYPO_LIKENESS)
     return f"; did you mean {near[0]}?" if near else ""

@@ -139,10 +139,6 @@ LAST_WRITER = Policy("last_writer", settle=_last)
 SEND_BACK_BEATS_DONE = Policy("send_back_beats_done", settle=_sent_back)
 TAGS_MERGE = Policy("tags_merge", merge=merge_gset)
 COUNTERS_MERGE = Policy("counters_merge", merge=merge_counter)
-POLICIES: Mapping[str, Policy] = {
-    policy.name: policy
-    for policy in (LAST_WRITER, SEND_BACK_BEATS_DONE, TAGS_MERGE, COUNTERS_MERGE)
-}
 
 TAGS = Slot("tags", lambda event: event.event_id, (TAGS_MERGE,))
 COUNTERS = Slot("delta", lambda event: event.event_id, (COUNTERS_MERGE,))

@@ -36,6 +36,16 @@ _JOIN_S = 1.0
 # the code that runs within a component's call and is not the component's
 _COMPARING = "thence.sim.replay_input"
 COMPARISON = "the comparison with the recorded events"
+_COMPONENT_THREAD = "thence-component"
+T = TypeVar("T")
+CONCURRENT_MAX = 64
+THREADS_MAX = 32
+SLOW_S = 0.005
+# so many quick calls one after another bring a component back to the loop's thread
+QUICK_CALLS = 20
+_MARK = "_thence_fault"
+Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
+TimeoutOf = Callable[[int], float | None]
 
 
 class RunWait(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,9 +221,6 @@ def _record_failed_callback(error: Exception) -> None:
     logger().error("on_wait_failed", error=f"{type(error).__name__}: {error}")
 
 
-_COMPONENT_THREAD = "thence-component"
-
-
 class CallEnd(msgspec.Struct, frozen=True):
     """The end of a call in a thread: its answer or its error, and the time that it took."""
 
@@ -283,6 +290,7 @@ class _Idle:
 class WorkerThreads:
     """The threads of one run; idle ones end with the object, a hanging one with the program.
 
+    They are daemons, for the standard library's pool waits for its threads when the program ends.
     The caller of `start` bounds their number.
     """
 
@@ -311,18 +319,6 @@ def _work(queue: _Jobs, idle: _Idle) -> None:
         idle.put(queue)
         future.set_result(end)
         del end, future
-
-
-T = TypeVar("T")
-CONCURRENT_MAX = 64
-THREADS_MAX = 32
-SLOW_S = 0.005
-# so many quick calls one after another bring a component back to the loop's thread
-QUICK_CALLS = 20
-_MARK = "_thence_fault"
-
-Calls = Iterable[tuple[Callable[..., Any], tuple[object, ...]]]
-TimeoutOf = Callable[[int], float | None]
 
 
 class ComponentRef(msgspec.Struct, frozen=True):

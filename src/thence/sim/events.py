@@ -23,6 +23,10 @@ from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent
 from thence.replica import new_id, now
 
+DESCRIPTION_CHARACTERS_MAX = 500
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+_E = TypeVar("_E", bound="Event")
+
 
 class VerbosityLevel(IntEnum):
     """The level up to which events are written; each level includes those before it.
@@ -52,12 +56,6 @@ def level_of(verbosity: VerbosityLevel | str) -> VerbosityLevel:
             cause="it is no level",
             hint=f"use one of {names}",
         ) from error
-
-
-DESCRIPTION_CHARACTERS_MAX = 500
-_ID = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
-
-_E = TypeVar("_E", bound="Event")
 
 
 class Field(NamedTuple):

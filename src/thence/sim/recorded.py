@@ -1,4 +1,8 @@
-"""A run that is read back from its folder: its settings, its result, its tables."""
+"""A run that is read back from its folder: its settings, its result, its tables.
+
+The values of variables come from the STATE events: a variable has the old value of its first change
+until then, and the new one of each change from its turn on.
+"""
 
 import json
 import warnings
@@ -24,6 +28,26 @@ Key = tuple[str, str]
 _PAGE_EVENTS = 1_000
 _PAGE_EVENTS_MAX = 10_000
 _PAGE_BYTES = 8 * 1024 * 1024
+COMMON: Mapping[str, Kind] = {
+    "event_id": "str",
+    "event_type": "str",
+    "turn": "int",
+    "step": "str",
+    "agent": "str",
+    "timestamp": "time",
+    "caused_by": "ids",
+}
+# the most columns of details; other members of such events stand together in the column "rest"
+COLUMNS_MAX = 1_000
+_REST = "rest"
+# the members of details that are maps of a user's own, and stand flat
+_SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
+_NAMES = {"variable_name": "variable", "old_value": "old", "new_value": "new"}
+_RENAMED = ("STATE", "DECISION")
+_ORDER = {"STATE": ("variable", "scope", "old", "new")}
+Selects = Callable[[str, str], bool]
+VARIABLE_TYPES = ("MILESTONE", "STATE")
+_TURN: Mapping[str, Kind] = {"turn": "int"}
 
 
 def open_run(path: str | Path) -> "RecordedRun":
@@ -200,25 +224,6 @@ def _no_variable(
     )
 
 
-COMMON: Mapping[str, Kind] = {
-    "event_id": "str",
-    "event_type": "str",
-    "turn": "int",
-    "step": "str",
-    "agent": "str",
-    "timestamp": "time",
-    "caused_by": "ids",
-}
-# the most columns of details; other members of such events stand together in the column "rest"
-COLUMNS_MAX = 1_000
-_REST = "rest"
-# the members of details that are maps of a user's own, and stand flat
-_SPREAD = {"ACTION": "action_payload", "DETAIL": "intermediate_values"}
-_NAMES = {"variable_name": "variable", "old_value": "old", "new_value": "new"}
-_RENAMED = ("STATE", "DECISION")
-_ORDER = {"STATE": ("variable", "scope", "old", "new")}
-
-
 def event_table(read: Callable[[], Iterator[Event]], types: Iterable[str]) -> Table:
     """Returns the table of the events that `read` yields, each time anew.
 
@@ -295,11 +300,6 @@ def _row(event: Event, columns: Mapping[str, Kind]) -> list[Any]:
     if rest and _REST in columns:
         row[_REST] = rest
     return list(row.values())
-
-
-Selects = Callable[[str, str], bool]
-VARIABLE_TYPES = ("MILESTONE", "STATE")
-_TURN: Mapping[str, Kind] = {"turn": "int"}
 
 
 class Change(NamedTuple):

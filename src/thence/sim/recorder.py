@@ -27,6 +27,9 @@ from thence.sim.state import Variable, own_copy
 Emit = Callable[[Sequence[Members]], object]
 # so many of the last effective events are covered besides the ids that ask for a cover
 _EFFECTIVE_MAX = 4_096
+NOBODY = "-"
+# wider provenances are represented by a cover; all of today's figures of truth were measured with 8
+PROVENANCE_MAX = 8
 
 
 class EventBuffer:
@@ -132,11 +135,6 @@ class EventBuffer:
             self.lineage.add(event_id, causes)
         self.counts[event_type] = self.counts.get(event_type, 0) + 1
         return event_id
-
-
-NOBODY = "-"
-# wider provenances are represented by a cover; all of today's figures of truth were measured with 8
-PROVENANCE_MAX = 8
 
 
 class RunRecorder(EventBuffer):

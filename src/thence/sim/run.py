@@ -31,6 +31,8 @@ from thence.sim.state import State
 from thence.sim.writer import EventWriter, WriteMode, logger
 
 Status = Literal["completed", "failed", "interrupted"]
+_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +74,6 @@ class TurnProgress(msgspec.Struct, frozen=True, kw_only=True):
     turn: int
     max_turns: int
     counts: Mapping[str, int]
-
-
-_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, asyncio.CancelledError)
 
 
 class SimulationOrchestrator:
@@ -424,9 +423,6 @@ def _warn_of_unmet(simulation: Simulation, status: Status) -> None:
 
 def _warn(event: str, **facts: object) -> None:
     logger().warning(event, **facts)
-
-
-_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def read_config(scenario: SimulationConfig | Mapping[str, Any] | str | Path) -> SimulationConfig:

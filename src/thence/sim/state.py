@@ -37,6 +37,8 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 # the fields whose keys in a scenario have other names
 _KEYS = {"kind": "type", "minimum": "min", "maximum": "max"}
+# the last states are kept as far as they hold so many values, two at least
+_HISTORY_VALUES_MAX = 1_000_000
 
 
 class _NoNumber:
@@ -255,10 +257,6 @@ def own_copy(value: object) -> object:
 
 def _article(kind: str) -> str:
     return f"an {kind}" if kind == "int" else f"a {kind}"
-
-
-# the last states are kept as far as they hold so many values, two at least
-_HISTORY_VALUES_MAX = 1_000_000
 
 
 class StateHistory(Sequence["State"]):

@@ -13,7 +13,7 @@ import click
 
 from thence.cli.groups import help_with, json_option, log_option, verbosity_options
 from thence.cli.output import current, plain
-from thence.cli.shared.pages import OptionValue, filter_options, note_unknown_key, pages
+from thence.cli.shared.pages import OptionValue, filter_options, pages, report_none
 from thence.core.event import Event
 from thence.core.sentences.table import COLUMNS, row_of
 from thence.errors import ExtraMissing
@@ -85,7 +85,7 @@ def export_command(
             write(page.events)
             rows += len(page.events)
         if not rows:
-            note_unknown_key(out, replica, conditions)
+            report_none(out, replica, conditions)
     if is_json and output is not None:
         out.json({"rows": rows, "file": str(output), "bytes": output.stat().st_size})
     else:

@@ -1,13 +1,13 @@
-"""The commands that list, sum up and index the events of a log.
+"""The commands that list and index the events of a log.
 
-`log`, `show`, `query`, `last`, `stats` and `rebuild` read; none of them appends.
+`log`, `show`, `query`, `last` and `rebuild` read; none of them appends.
 """
 
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 from datetime import datetime
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,60 +21,128 @@ from thence.cli.shared.pages import (
     OptionValue,
     event_printer,
     filter_options,
-    note_unknown_key,
+    keys,
     pages,
+    refuse_unknown_names,
+    report_none,
 )
-from thence.cli.shared.render import bars, counted, wrapped
+from thence.cli.shared.render import counted, wrapped
 from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.query.tally import LogEnd, Tally
+    from thence.core.query.tally import LogEnd
     from thence.core.values.vocabulary import Vocabulary
-    from thence.index.plan.page import Page
     from thence.replica import Log
 
-LOG_EVENTS = 50
-PAGE_EVENTS = 1000
-PAGE_EVENTS_MAX = 10_000
+# those are held in memory at once
+LAST_EVENTS_MAX = 10_000
 SCREEN_EVENTS = 50
 OPEN_SHOWN_MAX = 20
-NAMES_SHOWN_MAX = 20
 
 
-@click.command("log", **help_with("thence log --type DECISION --limit 20"))
+@click.command(
+    "log", **help_with("thence log --last 20 --type 'order.*'", "thence log --since 1h --count")
+)
+@filter_options
+@click.option(
+    "--last",
+    type=click.IntRange(1, LAST_EVENTS_MAX),
+    metavar="N",
+    help=f"The last N events, {LAST_EVENTS_MAX:,} at most. On a terminal {SCREEN_EVENTS}.",
+)
+@click.option("--desc", "is_descending", is_flag=True, help="The last event first.")
+@click.option("--count", "is_count", is_flag=True, help="Only tell how many there are.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help=f"The last N events, 0 for all. On a terminal {LOG_EVENTS}, else all.",
+    help="A page of N events, and how to go on; 0 for all of them.",
 )
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this type; repeatable.")
+@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
 @log_option
 @json_option
 @verbosity_options
-def log_command(limit: int | None, types: tuple[str, ...], log: str | None, is_json: bool) -> None:
+def log_command(
+    last: int | None,
+    is_descending: bool,
+    is_count: bool,
+    limit: int | None,
+    cursor: str | None,
+    log: str | None,
+    is_json: bool,
+    **conditions: OptionValue,
+) -> None:
     """List events in total order, one line each.
 
-    A line shows time (UTC), turn, type, who, what happened, and the event's short id. With
-    --json the lines are those of the file.
+    A line shows time (UTC), turn, type, who, what happened, and the event's short id. An event
+    is listed when it fits every option that is given; of a repeated one any will do, of
+    --where all. On a terminal the last 50 are shown, else all. With --json the lines are those
+    of the file. `thence query` is another name of it.
     """
     out = current()
-    if limit is None:
-        limit = 0 if is_json or out.columns is None else LOG_EVENTS
-    conditions = {"type": types}
-    listed = 0
+    _check_bounds(last, is_count, limit, cursor)
+    if last is None and limit is None and cursor is None and not is_json and out.columns:
+        last = SCREEN_EVENTS
     with open_for_reading(out, log) as replica:
+        if is_count:
+            _write_count(out, replica, conditions, is_json)
+            return
         show = event_printer(out, replica.vocabulary, is_json)
-        total = replica.query(type=types, limit=1).total if limit else 0
-        for page in pages(replica, conditions, limit or None, offset=max(0, total - limit)):
-            show(page.events)
-            listed += len(page.events)
-            total = page.total
+        listed = 0
+        if last is not None:
+            page = replica.answers.query(**keys(conditions), limit=last, descending=True)
+            show(page.events if is_descending else page.events[::-1])
+            listed = len(page.events)
+        else:
+            bounds = limit or None, cursor, is_descending
+            for page in pages(replica, conditions, *bounds):
+                show(page.events)
+                listed += len(page.events)
+        if not listed:
+            report_none(out, replica, conditions)
+    if last is not None and listed < page.total:
+        out.notice(f"the last {listed:,} of {page.total:,} events; --limit 0 shows all")
+    elif page.next_cursor is not None:
+        words = f"{click.get_current_context().info_name} {_options(conditions)}"
+        words += "--desc " * is_descending + "--json " * is_json + f"--limit {limit}"
+        next_command = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
+        out.notice(f"{listed:,} of {counted(page.total, 'event')}; next: {next_command}")
+
+
+query_command = copy(log_command)
+query_command.epilog = help_with("thence query --where 'amount > 10 and not reason ~ stock'")[
+    "epilog"
+]
+
+
+def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: str | None) -> None:
+    """Raises UsageError for bounds of a page that exclude each other."""
+    bounds = {"--last": last, "--limit": limit, "--cursor": cursor}
+    names = [name for name, bound in bounds.items() if bound is not None]
+    if is_count and names:
+        raise click.UsageError(f"--count tells of all events, without {names[0]}")
+    if last is not None and len(names) > 1:
+        raise click.UsageError(f"--last and {names[1]} exclude each other")
+
+
+def _write_count(out: Output, replica: "Log", conditions: Conditions, is_json: bool) -> None:
+    total = replica.query(**keys(conditions), limit=1).total
     if not total:
-        out.notice("no events" + (f" of type {', '.join(types)}" if types else ""))
-    elif listed < total:
-        out.notice(f"the last {listed} of {total:,} events; --limit 0 shows all")
+        refuse_unknown_names(replica, conditions)
+    if is_json:
+        out.json({"events": total})
+    else:
+        out.write(str(total))
+
+
+def _options(conditions: Conditions) -> str:
+    """Returns conditions as options for a shell."""
+    arguments = ""
+    for key, value in conditions.items():
+        texts = (value,) if isinstance(value, str) else value or ()
+        arguments += "".join(f"--{key} {shlex.quote(text)} " for text in texts)
+    return arguments
 
 
 @click.command("show", **help_with("thence show @last"))
@@ -116,68 +184,6 @@ def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":
         with suppress(EventNotFound):
             causes[cause] = replica.get(cause)
     return causes
-
-
-@click.command(
-    "query",
-    **help_with("thence query --type order.failed --where 'amount > 10 and reason ~ stock'"),
-)
-@filter_options
-@click.option(
-    "--limit",
-    type=click.IntRange(1, PAGE_EVENTS_MAX),
-    metavar="N",
-    help=f"At most N events. On a terminal {SCREEN_EVENTS}, else {PAGE_EVENTS}.",
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
-@log_option
-@json_option
-@verbosity_options
-def query_command(
-    limit: int | None,
-    cursor: str | None,
-    log: str | None,
-    is_json: bool,
-    **conditions: OptionValue,
-) -> None:
-    """List the events that a filter asks for, a page at a time.
-
-    An event is listed when it fits every option that is given; of a repeated one any will
-    do, of --where all. The events stand in total order, as in `thence log`. When there are
-    more, the command for the next page is shown. With --json the lines are those of the file.
-    """
-    out = current()
-    if limit is None:
-        limit = PAGE_EVENTS if is_json or out.columns is None else SCREEN_EVENTS
-    with open_for_reading(out, log) as replica:
-        show = event_printer(out, replica.vocabulary, is_json)
-        listed = 0
-        for page in pages(replica, conditions, limit, cursor=cursor):
-            show(page.events)
-            listed += len(page.events)
-        if not listed:
-            out.notice("no events")
-            note_unknown_key(out, replica, conditions)
-    form = "--json " if is_json else ""
-    _note_next_page(out, page, listed, f"query {_options(conditions)}{form}--limit {limit}", log)
-
-
-def _note_next_page(
-    out: Output, page: "Page", listed: int, arguments: str, log: str | None
-) -> None:
-    """Writes the command for the next page to stderr."""
-    if page.next_cursor is not None:
-        next_command = command(f"{arguments} --cursor {shlex.quote(page.next_cursor)}", log)
-        out.notice(f"{listed:,} of {counted(page.total, 'event')}; next: {next_command}")
-
-
-def _options(conditions: Conditions) -> str:
-    """Returns conditions as options for a shell."""
-    arguments = ""
-    for key, value in conditions.items():
-        values = (value,) if isinstance(value, str) else value or ()
-        arguments += "".join(f"--{key} {shlex.quote(text)} " for text in values)
-    return arguments
 
 
 @click.command("last", **help_with("thence last --log output/my-run"))
@@ -258,82 +264,6 @@ def _begin_text(event: "Event", last: "Event") -> str:
     return f", begun {duration(seconds)} before" if seconds >= 0 else f", begun {event.timestamp}"
 
 
-@click.command("stats", **help_with("thence stats --log output/my-run --json"))
-@log_option
-@json_option
-@verbosity_options
-def stats_command(log: str | None, is_json: bool) -> None:
-    """Count the events of a log: by type, by actor, by node.
-
-    An event is counted once, as `thence log` lists it. Lines that are passed over because
-    they are damaged, and events that nothing verifies, are reported.
-    """
-    from thence.log.storage.disk import OS_DISK
-    from thence.log.storage.segment import strays
-
-    out = current()
-    with open_for_reading(out, log) as replica:
-        tally = replica.answers.stats()
-    sizes = _segment_sizes(replica.folder)
-    if is_json:
-        if tally.unverified:
-            out.notice(f"{tally.unverified:,} of the events are unverified")
-        out.json(
-            {
-                "events": tally.events,
-                "by_type": tally.by_type,
-                "by_actor": tally.by_actor,
-                "nodes": tally.nodes,
-                "first": _event_json(tally.first),
-                "last": _event_json(tally.last),
-                "bytes": sum(sizes),
-                "passed_over": [path.name for path in strays(OS_DISK, replica.folder)],
-            }
-        )
-    else:
-        _write_counts(out, tally, sizes, str(replica.folder))
-
-
-def _segment_sizes(folder: Path) -> list[int]:
-    """Returns the size of each segment of a log in bytes."""
-    from thence.log.storage.disk import OS_DISK
-    from thence.log.storage.segment import segments
-
-    path_ids = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
-    return [path_id[1] for path_id in path_ids if path_id is not None]
-
-
-def _event_json(event: "Event | None") -> dict[str, str] | None:
-    if event is None:
-        return None
-    return {"event_id": event.event_id, "timestamp": event.timestamp}
-
-
-def _write_counts(out: Output, tally: "Tally", sizes: list[int], folder: str) -> None:
-    from thence.core.sentences.event_sentences import short_id
-
-    unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
-    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {folder}")
-    out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
-    for word, event in (("first", tally.first), ("last ", tally.last)):
-        if event is not None:
-            out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
-    _write_bars(out, "type", tally.by_type)
-    _write_bars(out, "actor", tally.by_actor)
-    _write_bars(out, "node", tally.nodes)
-
-
-def _write_bars(out: Output, word: str, counts: Mapping[str, int]) -> None:
-    if not counts:
-        return
-    names = list(counts) if out.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
-    lines = bars({name: counts[name] for name in names})
-    out.write("", f"by {word}", *lines)
-    if len(names) < len(counts):
-        hidden = len(counts) - len(names)
-        out.write(f"  {counted(hidden, f'more {word}')}; -v shows all")
-
-
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_option
 @json_option
@@ -345,12 +275,13 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     asks. A small log's is kept in memory, until it has one in a file.
     """
     from thence.cli.shared.locate import find_log
+    from thence.cli.shared.opened import segment_sizes
     from thence.cli.shared.progress import bytes_read
     from thence.replica import open_log
 
     out = current()
     with open_log(find_log(out, log), create=False) as replica:
-        size = sum(_segment_sizes(replica.folder))
+        size = sum(segment_sizes(replica.folder))
         out.notice(f"reading {counted(size, 'byte')} of {replica.folder}")
         begin = monotonic()
         with bytes_read(out, size) as show:

@@ -250,9 +250,9 @@ def summary_lines(
     if facts["first"]:
         head.append(f"  {facts['first']} to {facts['last']}")
     block = "▇" if out.has_blocks else "#"
-    lines = ["", "by type", *bars(facts["by_type"], block)]
+    lines = ["", "by type", *bars(facts["by_type"], block=block)]
     if facts["by_actor"]:
-        lines += ["", "by agent", *bars(facts["by_actor"], block)]
+        lines += ["", "by agent", *bars(facts["by_actor"], block=block)]
     lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
     if facts["notices"]:

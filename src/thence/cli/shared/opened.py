@@ -8,10 +8,13 @@ from pathlib import Path
 
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log
+from thence.cli.shared.pages import names_of
 from thence.cli.shared.render import counted
 from thence.core.event import Event
+from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.lookup import named_by
 from thence.core.values.codec import BadLine, has_valid_crc, have_valid_crcs, parse
+from thence.errors import EventNotFound
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log, open_log
@@ -47,7 +50,13 @@ def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False
 
     With `to_explain` it is the event that `Log.why` takes.
     """
-    event = replica.answers.to_explain(text) if to_explain else replica.find(text)
+    try:
+        event = replica.answers.to_explain(text) if to_explain else replica.find(text)
+    except EventNotFound as error:
+        if to_explain and not text.startswith("@"):
+            near = nearest(text, names_of(replica, "type"), likeness=TYPO_LIKENESS)
+            error.hint += f"; the nearest type is {near[0]}" if near else ""
+        raise
     kind = named_by(text, event)
     if kind == "type":
         others = replica.query(type=text, limit=1).total - 1
@@ -62,6 +71,14 @@ def find_event(out: Output, replica: Log, text: str, *, to_explain: bool = False
         what = "latest event" if is_latest else "last failure, without a success since,"
         out.notice(f"{text} is a subject: its {what} is {event.event_id}; {note}")
     return event
+
+
+def segment_sizes(folder: Path) -> list[int]:
+    """Returns the size of each segment of a log in bytes."""
+    from thence.log.storage.segment import segments
+
+    path_ids = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
+    return [path_id[1] for path_id in path_ids if path_id is not None]
 
 
 def command(words: str, log: str | None) -> str:

@@ -3,6 +3,7 @@
 Memory holds few events of a long answer at once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -35,13 +36,28 @@ def filter_options(command: _F) -> _F:
     return command
 
 
+def _dated(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Writes a time that is told from now on as one of the calendar."""
+    if value is None:
+        return None
+    from thence.core.clock import dated
+    from thence.log.storage.disk import wall_ns
+
+    return dated(value, wall_ns() // 1_000)
+
+
 def keys(conditions: Conditions) -> "Keys":
     """Returns conditions in the type of `Log.query`, which parses them."""
     return cast("Keys", conditions)
 
 
-def note_unknown_key(out: Output, replica: "Log", conditions: Conditions) -> None:
-    """Reports on stderr a key in --where that no event has."""
+def report_none(out: Output, replica: "Log", conditions: Conditions) -> None:
+    """Reports that no event matches: on stderr, with a key in --where that no event has.
+
+    Raises EventNotFound for a type, actor, subject or stream that no event has.
+    """
+    refuse_unknown_names(replica, conditions)
+    out.notice("no events")
     from thence.core.query.filter import Filter
 
     where = Filter.of(where=conditions.get("where")).where
@@ -50,19 +66,74 @@ def note_unknown_key(out: Output, replica: "Log", conditions: Conditions) -> Non
         out.notice(hint)
 
 
+def refuse_unknown_names(replica: "Log", conditions: Conditions) -> None:
+    """Raises EventNotFound, with the nearest, for a name of a filter that no event has.
+
+    In a log without events no name is unknown.
+    """
+    unknown = [
+        (key, name)
+        for key in _NAMES
+        for name in conditions.get(key) or ()
+        if not replica.query(**keys({key: name}), limit=1).total
+    ]
+    if not unknown or not replica.query(limit=1).total:
+        return
+    from thence.core.nearest import nearest
+    from thence.core.query.filter import shown
+    from thence.errors import EventNotFound
+
+    key, name = unknown[0]
+    near = nearest(name, names_of(replica, key))
+    nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
+    raise EventNotFound(
+        "could not find an event",
+        cause=f"no event has the {key} {shown(name)}{nearest_text}",
+        hint=f"`thence stats --by {key}` lists all that there are",
+    )
+
+
+def names_of(replica: "Log", key: str) -> Mapping[str, int]:
+    """Returns the types, actors, subjects or streams of a log, each with its number of events."""
+    member = "event_type" if key == "type" else key
+    return Counter(filter(None, (getattr(event, member) for event in replica.read())))
+
+
+_NAMES = ("type", "actor", "subject", "stream")
 _OPTIONS = (
-    click.option("--type", multiple=True, metavar="TYPE", help="Of this type; repeatable."),
-    click.option("--actor", multiple=True, metavar="ACTOR", help="Done by this actor; repeatable."),
+    click.option(
+        "--type",
+        multiple=True,
+        metavar="TYPE",
+        help="Of this type, or of those that fit, such as 'order.*'; repeatable.",
+    ),
+    click.option(
+        "--actor",
+        multiple=True,
+        metavar="ACTOR",
+        help="By this one, or 'agent-*'; repeatable.",
+    ),
     click.option("--subject", multiple=True, metavar="SUBJECT", help="About this; repeatable."),
     click.option("--stream", multiple=True, metavar="STREAM", help="In this stream; repeatable."),
-    click.option("--since", metavar="TIME", help="From this time on, such as 2026-11-20T07:13."),
-    click.option("--until", metavar="TIME", help="Up to this time; a date includes its whole day."),
+    click.option(
+        "--since",
+        metavar="TIME",
+        callback=_dated,
+        help="From this time on, in UTC: 1h ago, yesterday, 2026-11-20, 2026-11-20T07:13.",
+    ),
+    click.option(
+        "--until",
+        metavar="TIME",
+        callback=_dated,
+        help="Up to this time, written the same; a date includes its whole day.",
+    ),
     click.option("--turn", metavar="TURNS", help="Of these turns: 5, 3..7, 3.. or ..7."),
     click.option(
         "--where",
         multiple=True,
         metavar="TEXT",
-        help="That say this: PATH OP VALUE, joined by and; OP is one of = != < <= > >= ~.",
+        help="That say this: PATH OP VALUE, joined by and, or, not and parentheses;"
+        " OP is one of = != < <= > >= ~.",
     ),
 )
 
@@ -71,22 +142,23 @@ def pages(
     replica: "Log",
     conditions: Conditions,
     limit: int | None = None,
-    *,
     cursor: str | None = None,
-    offset: int = 0,
+    descending: bool = False,
 ) -> "Iterator[Page]":
     """Yields the events that match, in pages as large as memory should hold.
 
-    At most `limit` events are yielded, those after the cursor or from the offset on. Events that
-    are appended meanwhile are left out. At least one page is yielded, even an empty one.
+    At most `limit` events are yielded, those after the cursor. Events that are appended
+    meanwhile are left out. At least one page is yielded, even an empty one.
     """
     remaining = limit
     size = FIRST_EVENTS
     while True:
         count = size if remaining is None else min(size, remaining)
-        page = replica.answers.query(**keys(conditions), limit=count, cursor=cursor, offset=offset)
+        page = replica.answers.query(
+            **keys(conditions), limit=count, cursor=cursor, descending=descending
+        )
         yield page
-        cursor, offset = page.next_cursor, 0
+        cursor = page.next_cursor
         remaining = None if remaining is None else remaining - len(page.events)
         if cursor is None or remaining == 0:
             return

@@ -45,15 +45,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def bars(numbers: Mapping[str, int], block: str = "▇") -> list[str]:
-    """Returns counts as lines with bars; a name of any length and content takes one line."""
+def bars(
+    numbers: Mapping[str, int], courses: Mapping[str, str] | None = None, *, block: str = "▇"
+) -> list[str]:
+    """Returns counts as lines with bars, or with what `courses` draws of each name.
+
+    A name of any length and content takes one line.
+    """
     names = [clipped(plain(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
     longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")
-    return [
-        f"  {name:{longest}}  {count:>{digits},}  {block * max(1, count * _BAR_COLUMNS // most)}"
-        for name, count in zip(names, numbers.values(), strict=True)
-    ]
+    lines = []
+    for name, (key, count) in zip(names, numbers.items(), strict=True):
+        bar = block * (max(1, count * _BAR_COLUMNS // most) if count else 0)
+        drawn = bar if courses is None else courses[key]
+        lines.append(f"  {name:{longest}}  {count:>{digits},}  {drawn}".rstrip())
+    return lines
 
 
 def numbered(

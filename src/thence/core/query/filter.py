@@ -228,6 +228,8 @@ def _span(key: str, given: str | date) -> tuple[int, int]:
     found = span(given.strip()) if isinstance(given, str) else None
     if found is None:
         hint = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
+        if not (isinstance(given, str) and "T" in given):
+            hint += "; a command and Python also take 1h and yesterday"
         if isinstance(given, str) and span(given.strip().replace(" ", "+")):
             hint += "; in a URL + is written %2B"
         raise invalid(key, f"{shown(given)} is no time", hint)

@@ -124,11 +124,15 @@ def repair(value: Any, path: str = "") -> tuple[Any, list[Repair]]:
     levels its type in angle brackets. After 100 changes the list ends in a count.
     """
     repairs: list[Repair] = []
-    repaired = _Repair(repairs).value(value, path, ())
-    if len(repairs) > REPAIRS_MAX:
-        surplus = len(repairs) - REPAIRS_MAX
-        repairs[REPAIRS_MAX:] = [{"path": path, "was": f"{surplus} more repairs"}]
-    return repaired, repairs
+    return _Repair(repairs).value(value, path, ()), limited(repairs, path)
+
+
+def limited(repairs: list[Repair], path: str = "") -> list[Repair]:
+    """Returns at most 100 entries, and one that counts the others."""
+    surplus = len(repairs) - REPAIRS_MAX
+    if surplus <= 0:
+        return repairs
+    return [*repairs[:REPAIRS_MAX], {"path": path, "was": f"{surplus} more repairs"}]
 
 
 class _Repair:
@@ -208,19 +212,17 @@ def shorten(value: Any, characters_max: int, path: str = "") -> tuple[Any, list[
             return value, []
         return value[:characters_max], [{"path": path, "was": f"{len(value)} characters"}]
     repairs: list[Repair] = []
+
+    def cut(item: Any, place: str) -> Any:
+        shortened, cuts = shorten(item, characters_max, place)
+        repairs.extend(cuts)
+        return shortened
+
     if isinstance(value, Mapping):
-        cut_map: dict[str, Any] = {}
-        for key, item in value.items():
-            cut_map[key], cuts = shorten(item, characters_max, f"{path}.{key}" if path else key)
-            repairs += cuts
-        return cut_map, repairs
+        before = f"{path}." if path else ""
+        return {key: cut(item, f"{before}{key}") for key, item in value.items()}, repairs
     if isinstance(value, list):
-        cut_list: list[Any] = []
-        for position, item in enumerate(value):
-            cut, cuts = shorten(item, characters_max, f"{path}[{position}]")
-            cut_list.append(cut)
-            repairs += cuts
-        return cut_list, repairs
+        return [cut(item, f"{path}[{number}]") for number, item in enumerate(value)], repairs
     return value, []
 
 

@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from msgspec.json import encode as to_json
 
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, Members, draft
-from thence.core.values.payload import REPAIRS_MAX, Repair, shorten
+from thence.core.values.payload import Repair, limited, shorten
 from thence.core.values.secret_forms import (
     ASSIGNMENT,
     RULES,
@@ -223,7 +223,7 @@ class Masking:
         masked = self._mask(content, built_in, vocabulary.identifying)
         if not masked and repairs == before:
             return None
-        return {**members, **content, "repairs": _limited([*repairs, *masked])}
+        return {**members, **content, "repairs": limited([*repairs, *masked])}
 
     def _mask(
         self, content: dict[str, Any], built_in: Sequence[SecretRule], identifying: frozenset[str]
@@ -352,18 +352,10 @@ def _replaced(text: str, spans: Sequence[FoundSpan]) -> str:
     return "".join((*parts, text[at:]))
 
 
-def _limited(repairs: list[Repair]) -> tuple[Repair, ...]:
-    """Returns at most 100 entries, and one that counts the others."""
-    surplus = len(repairs) - REPAIRS_MAX
-    if surplus <= 0:
-        return tuple(repairs)
-    return (*repairs[:REPAIRS_MAX], {"path": "", "was": f"{surplus} more repairs"})
-
-
 def _cut(members: dict[str, Any]) -> dict[str, Any]:
     """Returns the members of an event with its texts cut, or its content if that is not enough."""
     name = next(name for name in _CONTENT if name in members)
     content, cuts = shorten(members[name], _CUT_CHARACTERS, name)
     if len(to_json(content)) > LINE_BYTES_MAX // 2:
         content, cuts = {}, [{"path": name, "was": "longer than a line by its masks"}]
-    return {**members, name: content, "repairs": _limited([*members["repairs"], *cuts])}
+    return {**members, name: content, "repairs": limited([*members["repairs"], *cuts])}

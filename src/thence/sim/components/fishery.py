@@ -14,6 +14,8 @@ from thence.sim.agents import Action, BaseAgent, BaseValidator, Observation, Rec
 from thence.sim.engine import BaseEngine, View
 from thence.sim.scenario import SimulationConfig
 
+_DAY = 12.0  # hours, at most
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FishingGround:
@@ -47,9 +49,6 @@ class FishingGround:
     def gain(self, catch: float, hours: float) -> float:
         """Returns what a catch earns after its costs, negative for a loss."""
         return round(catch * self.price - hours * self.hour_cost, 2)
-
-
-_DAY = 12.0  # hours, at most
 
 
 class GreedyFisher(BaseAgent):

@@ -31,6 +31,10 @@ from thence.sim.state import State
 
 ON_THE_ROAD = "road"
 VERBS = ("buy", "sell", "restock", "travel", "rest")
+_LOW_PROVISIONS = 2
+_FULL_PROVISIONS = 8
+_PURSE = 8.0  # kept back from trade, so that no trader is stranded without provisions
+_STOCK_MAX = 120
 
 
 class StandingOrder(msgspec.Struct, frozen=True):
@@ -174,11 +178,6 @@ class Network:
             for neighbour, road_turns in self._roads[place].items():
                 heapq.heappush(frontier, (turns + road_turns, neighbour))
         return distances
-
-
-_LOW_PROVISIONS = 2
-_FULL_PROVISIONS = 8
-_PURSE = 8.0  # kept back from trade, so that no trader is stranded without provisions
 
 
 class Trader(BaseAgent):
@@ -353,9 +352,6 @@ class TradeInspector(BaseValidator):
                 provisions_needed=turns,
             )
         return Verdict.accept()
-
-
-_STOCK_MAX = 120
 
 
 class TradeNetwork(BaseEngine):

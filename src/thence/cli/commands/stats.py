@@ -1,0 +1,206 @@
+"""The command `stats`: counts the events of a log, by name and per time."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.output import Output, current
+from thence.cli.shared.opened import open_for_reading, segment_sizes
+from thence.cli.shared.pages import OptionValue, filter_options, keys, refuse_unknown_names
+from thence.cli.shared.render import bars, counted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from thence.core.event import Event
+    from thence.core.query.tally import Group, Tally
+    from thence.index.plan.counting import By
+
+NAMES_SHOWN_MAX = 20
+PERIODS_MAX = 500
+COURSE_COLUMNS_MAX = 60
+
+
+@click.command("stats", **help_with("thence stats --type 'order.*' --by actor --per 1h"))
+@filter_options
+@click.option(
+    "--by", type=click.Choice(("actor", "type", "subject", "stream")), help="Count by this alone."
+)
+@click.option("--per", metavar="TIME", help="Count per 30s, 5m, 1h, 1d or 1w, in UTC.")
+@log_option
+@json_option
+@verbosity_options
+def stats_command(
+    by: "By | None", per: str | None, log: str | None, is_json: bool, **conditions: OptionValue
+) -> None:
+    """Count the events of a log: by name, per time.
+
+    An event is counted once, as `thence log` lists it, if it fits every option that is given.
+    Lines that are passed over because they are damaged, and events that nothing verifies, are
+    reported.
+    """
+    out = current()
+    per_us = None if per is None else _per_us(per)
+    with open_for_reading(out, log) as replica:
+        per_s = None if per_us is None else per_us // 1_000_000
+        tally = replica.answers.stats(by=by, per_s=per_s, **keys(conditions))
+        if not tally.events:
+            refuse_unknown_names(replica, conditions)
+    if by or per_us:
+        groups = by_period(tally.groups, by, per_us)
+        (_groups_json if is_json else _write_groups)(out, groups, per)
+    else:
+        (_tally_json if is_json else _write_tally)(out, tally, replica.folder)
+
+
+def _per_us(per: str) -> int:
+    from thence.core.clock import length_us
+
+    length = length_us(per)
+    if not length:
+        cause = f"--per takes a length of time such as 30s, 5m, 1h, 1d or 1w, not '{per}'"
+        raise click.UsageError(cause, click.get_current_context())
+    return length
+
+
+class Groups(NamedTuple):
+    """The number of events by name and per time.
+
+    `periods` maps the first microsecond of each period to its counts by name: those from the
+    first to the last with an event, or 0 alone if nothing is counted per time. Where nothing is
+    counted by name, `by` is None and the name "".
+    """
+
+    events: int
+    by: str | None
+    periods: Mapping[int, Counter[str]]
+
+    @property
+    def names(self) -> dict[str, int]:
+        """The counts of all periods by name, the largest first."""
+        from thence.core.query.tally import descending
+
+        return descending(sum(self.periods.values(), Counter()))
+
+
+def by_period(groups: "Iterable[Group]", by: str | None, per_us: int | None) -> Groups:
+    """Returns groups by period, without events that lack the name or a time that can be read."""
+    periods: dict[int, Counter[str]] = {}
+    for name, begin_us, events in groups:
+        if (name is None and by) or (begin_us is None and per_us):
+            continue
+        periods.setdefault(begin_us or 0, Counter())[name or ""] += events
+    if periods and per_us:
+        begins = range(min(periods), max(periods) + 1, per_us)
+        if len(begins) > PERIODS_MAX:
+            cause = f"--per makes {len(begins):,} periods of these events, more than {PERIODS_MAX}"
+            hint = "name a longer one, or --since and --until"
+            raise click.UsageError(f"{cause}; {hint}", click.get_current_context())
+        periods = {begin: periods.get(begin, Counter()) for begin in begins}
+    return Groups(sum(counts.total() for counts in periods.values()), by, periods)
+
+
+def _groups_json(out: Output, groups: Groups, per: str | None) -> None:
+    from thence.core.clock import timestamp_at
+
+    fields: dict[str, object] = {"events": groups.events}
+    if groups.by:
+        fields[f"by_{groups.by}"] = groups.names
+    if per:
+        fields["per"] = [
+            {"begin": timestamp_at(begin), "events": counts.total()}
+            | ({f"by_{groups.by}": counts} if groups.by else {})
+            for begin, counts in groups.periods.items()
+        ]
+    out.json(fields)
+
+
+def _write_groups(out: Output, groups: Groups, per: str | None) -> None:
+    """Writes bars by name or per time; for both, the course of each name over time."""
+    from thence.cli.shared.sparklines import ASCII_BLOCKS, BLOCKS
+    from thence.core.clock import timestamp_at
+
+    out.write(counted(groups.events, "event"))
+    if not groups.events:
+        return
+    if not per:
+        _write_bars(out, str(groups.by), groups.names)
+        return
+    begins = [timestamp_at(begin)[:19].replace("T", " ") for begin in groups.periods]
+    if groups.by is None:
+        totals = (counts.total() for counts in groups.periods.values())
+        out.write("", f"per {per}", *bars(dict(zip(begins, totals, strict=True))))
+        return
+    out.write(f"{counted(len(begins), 'period')} of {per}, from {begins[0]} to {begins[-1]}")
+    blocks = BLOCKS if out.has_blocks else ASCII_BLOCKS
+    courses = {
+        name: course([counts[name] for counts in groups.periods.values()], blocks)
+        for name in groups.names
+    }
+    _write_bars(out, groups.by, groups.names, courses)
+
+
+def course(counts: list[int], blocks: str) -> str:
+    """Returns counts over time as blocks, a blank for none; of many periods some share a block."""
+    columns = min(COURSE_COLUMNS_MAX, len(counts))
+    edges = [column * len(counts) // columns for column in range(columns + 1)]
+    sums = [sum(counts[begin:end]) for begin, end in pairwise(edges)]
+    top, largest = len(blocks) - 1, max(sums)
+    return "".join(blocks[count * top // largest] if count else " " for count in sums)
+
+
+def _tally_json(out: Output, tally: "Tally", folder: "Path") -> None:
+    from thence.log.storage.disk import OS_DISK
+    from thence.log.storage.segment import strays
+
+    if tally.unverified:
+        out.notice(f"{tally.unverified:,} of the events are unverified")
+    out.json(
+        {
+            "events": tally.events,
+            "by_type": tally.by_type,
+            "by_actor": tally.by_actor,
+            "nodes": tally.nodes,
+            "first": _event_json(tally.first),
+            "last": _event_json(tally.last),
+            "bytes": sum(segment_sizes(folder)),
+            "passed_over": [path.name for path in strays(OS_DISK, folder)],
+        }
+    )
+
+
+def _event_json(event: "Event | None") -> dict[str, str] | None:
+    if event is None:
+        return None
+    return {"event_id": event.event_id, "timestamp": event.timestamp}
+
+
+def _write_tally(out: Output, tally: "Tally", folder: "Path") -> None:
+    from thence.core.sentences.event_sentences import short_id
+
+    sizes = segment_sizes(folder)
+    unverified_text = f", {tally.unverified:,} of them unverified" if tally.unverified else ""
+    out.write(f"{counted(tally.events, 'event')}{unverified_text} in {folder}")
+    out.write(f"  {counted(sum(sizes), 'byte')} in {counted(len(sizes), 'file')}")
+    for word, event in (("first", tally.first), ("last ", tally.last)):
+        if event is not None:
+            out.write(f"  {word}  {event.timestamp}  [{short_id(event.event_id)}]")
+    _write_bars(out, "type", tally.by_type)
+    _write_bars(out, "actor", tally.by_actor)
+    _write_bars(out, "node", tally.nodes)
+
+
+def _write_bars(
+    out: Output, word: str, counts: Mapping[str, int], courses: Mapping[str, str] | None = None
+) -> None:
+    if not counts:
+        return
+    names = list(counts) if out.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
+    out.write("", f"by {word}", *bars({name: counts[name] for name in names}, courses))
+    if len(names) < len(counts):
+        hidden = len(counts) - len(names)
+        out.write(f"  {counted(hidden, f'more {word}')}; -v shows all")
