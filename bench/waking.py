@@ -21,7 +21,7 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     Outcome,
-    Waiting,
+    PendingAppend,
     answer,
     conditions_of,
     drafts_of,
@@ -181,23 +181,23 @@ def _steps(
     loop: asyncio.AbstractEventLoop,
     timed: Callable[[str, Callable[[], object]], object],
 ) -> None:
-    callers, queue = log._committer.callers, deque[Draft | Waiting]()
+    callers, queue = log._committer.callers, deque[Draft | PendingAppend]()
     new = NewEvent("trade.done", PAYLOAD, "order/1", "ada")
     drafted: list[list[Draft]] = []
-    items: list[Draft | Waiting] = []
+    items: list[Draft | PendingAppend] = []
 
     def draft() -> None:
         drafted.extend(log._drafted(new) for _ in range(TASKS))
 
     def wait() -> None:
         for drafts in drafted:
-            waiting = Waiting(drafts, Condition.of(None, None), loop.create_future())
+            waiting = PendingAppend(drafts, Condition.of(None, None), loop.create_future())
             callers.come()
             queue.append(waiting)
 
     def result() -> None:
         for item in items:
-            assert isinstance(item, Waiting)
+            assert isinstance(item, PendingAppend)
             Event(item.result()[-1][:-1], None, log.vocabulary)
             callers.leave()
 

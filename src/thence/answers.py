@@ -325,8 +325,8 @@ class Answers:
     ) -> "Tally":
         """Counts the events that match, by type, actor and node; raises InvalidFilter.
 
-        The groups of the answer are by type, actor or subject, by spans of `per_s` seconds, or by
-        both; there are none without `by` and `per_s`.
+        The groups of the answer are by type, actor, subject or stream, by spans of `per_s`
+        seconds, or by both; there are none without `by` and `per_s`.
         """
         from thence.core.query.filter import Filter, refuse_unknown
         from thence.index.plan import counting

@@ -54,7 +54,7 @@ from thence.log.storage.process_state import watch_forks as watch_forks
 from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.storage.segment import current_path
 from thence.log.write.append_conditions import Condition
-from thence.log.write.batch import Waiting
+from thence.log.write.batch import PendingAppend
 from thence.log.write.committer import Committer
 from thence.log.write.committer import OnFull as OnFull
 from thence.log.write.drafting import Drafting, join
@@ -308,7 +308,7 @@ class Log:
         new = NewEvent(event_type, payload, subject, actor, stream, caused_by, event_id)
         drafts = self._drafted(new)
         future = asyncio.get_running_loop().create_future()
-        waiting = Waiting(drafts, Condition.of(guard, new.event_id), future)
+        waiting = PendingAppend(drafts, Condition.of(guard, new.event_id), future)
         self._committer.join(waiting)
         try:
             await future

@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34044, 178),
+    "inner": (34069, 178),
     "work": (19309, 136),
     "team": (13104, 103),
 }
@@ -20,7 +20,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "context": 1,
     "core": 27,
     "inspection": 2,
-    "log": 103,
+    "log": 101,
     "server": 186,
     "sim": 1,
     "sync": 95,

@@ -32,6 +32,7 @@ def groups_of(events: list[Event], by: str | None, per_s: int | None) -> set[Gro
 
     def key(event: Event) -> tuple[str | None, int | None]:
         names = {"type": event.event_type, "actor": event.actor, "subject": event.subject}
+        names["stream"] = event.stream
         time = microseconds(event.timestamp)
         per_us = (per_s or 0) * 1_000_000
         begin = None if time is None or not per_us else time // per_us * per_us
@@ -45,7 +46,7 @@ def groups_of(events: list[Event], by: str | None, per_s: int | None) -> set[Gro
 @given(
     drawn=st.lists(random_lines(12), min_size=1, max_size=3),
     filter=st.just(Filter()) | filters,
-    by=st.sampled_from(["type", "actor", "subject", None]),
+    by=st.sampled_from(["type", "actor", "subject", "stream", None]),
     per_s=st.sampled_from([None, 1, 3, 3_600]),
     bits=st.integers(0, 3),
 )

@@ -59,10 +59,10 @@ for _ in range(3):
     log.emit("kept")
 log.flush()
 disk.armed = True
-log._committer._lead.acquire()  # so that the two first go out in one batch
+log._committer._commits._lock.acquire()  # so that the two first go out in one batch
 log.emit("first", {"n": 0})
 log.emit("first", {"n": 1})
-log._committer._lead.release()
+log._committer._commits._lock.release()
 assert disk.reached.wait(20)
 
 def work():

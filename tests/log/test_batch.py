@@ -15,8 +15,8 @@ from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     Latch,
-    RefusedEvents,
-    Waiting,
+    PendingAppend,
+    Retained,
     answer,
     conditions_of,
     drafts_of,
@@ -27,9 +27,9 @@ from thence.log.write.batch import (
 items = st.sampled_from(["emitted", "appended", "appended together", "flush"]).map(
     lambda kind: {
         "emitted": lambda: drafted(new_id(), "t", {}),
-        "appended": lambda: Waiting([drafted(new_id(), "t", {})]),
-        "appended together": lambda: Waiting([drafted(new_id(), "t", {}) for _ in range(3)]),
-        "flush": lambda: Waiting(),
+        "appended": lambda: PendingAppend([drafted(new_id(), "t", {})]),
+        "appended together": lambda: PendingAppend([drafted(new_id(), "t", {}) for _ in range(3)]),
+        "flush": lambda: PendingAppend(),
     }[kind]()
 )
 
@@ -50,14 +50,14 @@ def test_those_who_wait_get_their_own_lines_and_let_each_other_go(queue):
     drafts = drafts_of(queue)
     answer(queue, [item.event_id.encode() for item in drafts], None)
     for item in queue:
-        if isinstance(item, Waiting):
+        if isinstance(item, PendingAppend):
             assert item.wait(0)
             assert item.result() == [draft.event_id.encode() for draft in item.drafts]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
 def test_who_has_left_keeps_nobody_behind_waiting(leaves):
-    waiting = [Waiting([drafted(new_id(), "t", {})]) for _ in leaves]
+    waiting = [PendingAppend([drafted(new_id(), "t", {})]) for _ in leaves]
     for item, has_left in zip(waiting, leaves, strict=True):
         assert not (has_left and item.wait(0))
     answer(waiting, [b"line"] * len(waiting), None)
@@ -66,7 +66,7 @@ def test_who_has_left_keeps_nobody_behind_waiting(leaves):
 
 
 def test_who_comes_back_after_leaving_finds_the_answer():
-    first, second = (Waiting([drafted(new_id(), "t", {})]) for _ in range(2))
+    first, second = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
     assert not first.wait(0)
     answer([first, second], [b"1", b"2"], None)
     assert second.wait(0)
@@ -75,7 +75,7 @@ def test_who_comes_back_after_leaving_finds_the_answer():
 
 
 def test_one_who_waits_gets_the_error_even_with_some_of_its_lines_written():
-    waiting = Waiting([drafted(new_id(), "t", {}) for _ in range(2)])
+    waiting = PendingAppend([drafted(new_id(), "t", {}) for _ in range(2)])
     answer([waiting], [b"line"], AppendFailed("could not append"))
     assert waiting.wait(0)
     assert waiting.outcomes == [b"line"]
@@ -87,15 +87,15 @@ def test_conditions_stand_at_the_last_event_of_their_item():
     condition = Condition(is_named=True)
     queue = [
         drafted(new_id(), "t", {}),
-        Waiting([drafted(new_id(), "t", {}) for _ in range(2)], condition),
-        Waiting(),
-        Waiting([drafted(new_id(), "t", {})]),
+        PendingAppend([drafted(new_id(), "t", {}) for _ in range(2)], condition),
+        PendingAppend(),
+        PendingAppend([drafted(new_id(), "t", {})]),
     ]
     assert conditions_of(queue, 5) == {7: condition._replace(span=2)}
 
 
 def test_notice_is_owed_only_when_something_was_refused():
-    refused = RefusedEvents()
+    refused = Retained()
     assert refused.notices(lambda kind, facts: pytest.fail("nothing to tell")) == []
     refused.count, refused.error = 3, InvalidEvent("no")
     made = drafted(new_id(), "t", {})
@@ -109,7 +109,7 @@ def of_threads(count):
     found, all_there = [], Barrier(count)
 
     def make():
-        waiting = Waiting([drafted(new_id(), "t", {})])
+        waiting = PendingAppend([drafted(new_id(), "t", {})])
         assert waiting.thread == get_ident()
         found.append(waiting)
         all_there.wait(WAIT_S)
@@ -173,7 +173,7 @@ def test_nobody_who_comes_late_or_has_left_holds_up_the_others():
 
 
 def test_waits_of_one_thread_are_all_let_go_at_once():
-    first, second = (Waiting([drafted(new_id(), "t", {})]) for _ in range(2))
+    first, second = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
     (other,) = of_threads(1)
     states = []
 
@@ -217,7 +217,7 @@ def test_handler_that_raises_as_the_next_is_let_go_lets_it_go_all_the_same():
 
 
 def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
-    waiting, cause = Waiting(), OSError("as said")
+    waiting, cause = PendingAppend(), OSError("as said")
     shared = AppendFailed("could not append", place="here", hint="try again")
     shared.__cause__ = cause
     answer([waiting], [], shared)
@@ -229,7 +229,7 @@ def test_error_that_several_share_is_raised_as_a_copy_with_its_cause():
 
 
 def test_those_behind_the_last_outcome_get_none():
-    first, last = (Waiting([drafted(new_id(), "t", {})]) for _ in range(2))
+    first, last = (PendingAppend([drafted(new_id(), "t", {})]) for _ in range(2))
     emitted = drafted(new_id(), "t", {})
     answer([first, emitted, last], [b"1"], None)
     assert (first.outcomes, last.outcomes) == ([b"1"], [])
@@ -262,9 +262,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 def test_tasks_of_a_loop_are_answered_with_one_call_and_a_closed_loop_is_passed_over():
     closed_error, one, other = loops = [CountingLoop() for _ in range(3)]
-    thread = Waiting([drafted(new_id(), "t", {})])
+    thread = PendingAppend([drafted(new_id(), "t", {})])
     tasks = [
-        Waiting([drafted(new_id(), "t", {})], None, loop.create_future())
+        PendingAppend([drafted(new_id(), "t", {})], None, loop.create_future())
         for loop in (closed_error, one, one, other)
     ]
     closed_error.close()

@@ -29,7 +29,7 @@ from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
-    Waiting,
+    PendingAppend,
     answer,
     conditions_of,
     drafts_of,
@@ -91,7 +91,7 @@ def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
     def look():
         records.append(session_of(tmp_path))
         if len(records) == 1:  # what comes during the first sync is the next batch
-            committer.join(Waiting((made(),)))
+            committer.join(PendingAppend((made(),)))
             committer.put(made())
             committer.put(made())
 
@@ -305,7 +305,7 @@ def test_turn_ends_when_its_bytes_are_many():
 
 def test_items_are_parted_behind_those_that_are_written_whole():
     one, two, three = items(3)
-    pair, flush = Waiting((one, two)), Waiting()
+    pair, flush = PendingAppend((one, two)), PendingAppend()
     queued = [three, pair, flush, one]
     assert [split(queued, count) for count in range(5)] == [
         ([], queued),
@@ -321,7 +321,13 @@ def test_items_are_parted_behind_those_that_are_written_whole():
 def test_conditions_stand_at_the_last_event_of_those_they_came_with():
     one, two, three = items(3)
     condition = Condition(is_named=True)
-    queued = [one, Waiting((two, three), condition), Waiting(), two, Waiting((one,), condition)]
+    queued = [
+        one,
+        PendingAppend((two, three), condition),
+        PendingAppend(),
+        two,
+        PendingAppend((one,), condition),
+    ]
     pair = condition._replace(span=2)
     assert conditions_of(queued, 0) == {2: pair, 4: condition}
     assert conditions_of(queued, 3) == {5: pair, 7: condition}
@@ -329,7 +335,7 @@ def test_conditions_stand_at_the_last_event_of_those_they_came_with():
 
 def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
     one, two, three = items(3)
-    first, flush, last = Waiting((one, two)), Waiting(), Waiting((three, one))
+    first, flush, last = PendingAppend((one, two)), PendingAppend(), PendingAppend((three, one))
     refused, broken = AppendFailed("refused"), AppendFailed("broken")
     answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
     assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
@@ -346,4 +352,4 @@ def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_b
     answer([first], [b"1", b"2"], None)
     assert first.result() == [b"1", b"2"]
     assert first.wait(WAIT_S)
-    assert not Waiting((one,)).wait(0.01)
+    assert not PendingAppend((one,)).wait(0.01)

@@ -18,7 +18,7 @@ from tests.log.faults import WAIT_S, FillingDisk
 from tests.log.processes import descriptors
 
 from thence.errors import LogFull, WriterClosed
-from thence.log.write.batch import Callers, Waiting
+from thence.log.write.batch import PendingAppend, WaiterCount
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_pa
     assert committer.close(WAIT_S) is True
     late = made("late")
     for use in (
-        lambda: committer.join(Waiting((late,))),
+        lambda: committer.join(PendingAppend((late,))),
         lambda: committer.put(late),
         lambda: committer.append(late, WAIT_S),
     ):
@@ -180,7 +180,7 @@ def test_put_that_close_overtakes_is_written_though_the_thread_has_ended(tmp_pat
 
 
 def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
-    class Overtaken(Callers):
+    class Overtaken(WaiterCount):
         def come(self):
             super().come()
             assert committer.close(WAIT_S) is True
@@ -190,7 +190,7 @@ def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
     committer.put(made("second"))
     committer.append_all((), WAIT_S)
     committer.callers = Overtaken()
-    last = Waiting((made("last"),))
+    last = PendingAppend((made("last"),))
     committer.join(last)
     assert last.wait(0)
     assert len(last.result()) == 1

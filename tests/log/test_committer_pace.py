@@ -23,7 +23,7 @@ from tests.log.processes import lines
 from thence.errors import LogBusy, OutcomeUnknown
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.write.batch import Waiting
+from thence.log.write.batch import PendingAppend
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_thread_that_sleeps_is_woken_by_each_call(tmp_path, disk, call):
             committer.put(made())
             until(lambda: not committer.queued)
         else:
-            item = Waiting([made(), made()] if call == "append_all" else ())
+            item = PendingAppend([made(), made()] if call == "append_all" else ())
             committer.join(item)
             assert item.wait(WAIT_S)
             assert len(item.result()) == len(item.drafts)
@@ -96,7 +96,7 @@ def test_thread_that_falls_asleep_misses_nothing_that_is_queued_meanwhile(
     late = tries = 0
     while tries < (30_000 if late else 5_000):  # the machine itself may stand still once
         tries += 1
-        item, begun = Waiting([made()]), monotonic()
+        item, begun = PendingAppend([made()]), monotonic()
         committer.join(item)
         assert item.wait(WAIT_S)
         committer.callers.leave()
@@ -128,7 +128,7 @@ def test_producer_lets_go_again_and_again_while_somebody_waits(tmp_path, switch_
             break
         disk.arrived.clear()
         disk.gate.clear()
-        item, count = Waiting([made()]), 0
+        item, count = PendingAppend([made()]), 0
         committer.join(item)
         assert disk.arrived.wait(WAIT_S)
         disk.gate.set()
@@ -214,7 +214,7 @@ def test_thread_waits_for_the_lock(tmp_path):
     committer.append(made("zeroth"), WAIT_S)
     lock, _ = lock_of(tmp_path)
     disk.asked = 0
-    item = Waiting([made("first")])
+    item = PendingAppend([made("first")])
     committer.join(item)
     until(lambda: disk.asked >= 20)
     assert not item.wait(0)

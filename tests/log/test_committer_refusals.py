@@ -24,7 +24,7 @@ import thence
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write.batch import Waiting
+from thence.log.write.batch import PendingAppend
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def opened(tmp_path):
 
 def queue(committer, *items):
     for item in items:
-        if isinstance(item, Waiting):
+        if isinstance(item, PendingAppend):
             committer.join(item)
         else:
             committer.put(item)
@@ -84,7 +84,12 @@ def test_broken_batch_is_parted_into_what_is_written_told_and_kept(tmp_path, ope
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b, c, d, e, f, g = map(made, "abcdefg")
-    one, pair, flush, last = Waiting((b,)), Waiting((d, e)), Waiting(), Waiting((g,))
+    one, pair, flush, last = (
+        PendingAppend((b,)),
+        PendingAppend((d, e)),
+        PendingAppend(),
+        PendingAppend((g,)),
+    )
     queue(committer, a, one, c, pair, f, flush, last)
     disk.lines_left = 4
     disk.gate.set()
@@ -119,7 +124,7 @@ def test_refusals_in_a_row_count_each_event_once_and_name_the_last_reason(tmp_pa
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b, c, d = map(made, "abcd")
-    pair = Waiting((b, c))
+    pair = PendingAppend((b, c))
 
     def at_refusal(count):
         if count == 1:  # these come into the second try
@@ -251,7 +256,7 @@ def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_p
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b, c, d = map(made, "abcd")
-    waiting = Waiting((b,))
+    waiting = PendingAppend((b,))
     queue(committer, a, waiting, c)
     disk.syncs_left = 1  # that of the first event
     disk.gate.set()
@@ -280,7 +285,7 @@ def test_sync_that_fails_for_good_loses_the_emitted_and_says_which_by_what(tmp_p
 def test_sync_that_fails_for_good_with_callers_alone_loses_nothing_unsaid(tmp_path, opened):
     disk = FillingDisk()
     committer, reports = opened(disk)
-    one, other, late = (Waiting((draft,)) for draft in map(made, "abc"))
+    one, other, late = (PendingAppend((draft,)) for draft in map(made, "abc"))
     queue(committer, one, other)
     disk.syncs_left = 1
     disk.gate.set()
@@ -317,17 +322,24 @@ class HalvingDisk(GatedDisk):
         super().truncate(descriptor, size)
 
 
+@pytest.mark.parametrize("is_refused_again", [False, True])
 @pytest.mark.parametrize("waits", ["", "b", "c"])
-def test_line_that_may_be_there_or_not_is_there_once_after_the_retry(tmp_path, opened, waits):
+def test_line_that_may_be_there_or_not_is_there_once_after_the_retry(
+    tmp_path, opened, waits, is_refused_again
+):
     disk = HalvingDisk()
     committer, reports = opened(disk)
     for name, draft in zip("abcd", map(made, "abcd"), strict=True):
-        queue(committer, Waiting((draft,)) if name in waits else draft)
+        queue(committer, PendingAppend((draft,)) if name in waits else draft)
     disk.is_halving = True
     disk.gate.set()
     reports.wait_for("refused")
     assert type(reports.all("refused")[0]["error"]) is OutcomeUnknown
-    disk.is_halving = disk.is_full = False
+    disk.is_halving = False
+    if is_refused_again:
+        with pytest.raises(LogFull):
+            try_again(committer)
+    disk.is_full = False
     assert committer.close(WAIT_S)
     found = [event_of(line) for line in lines(tmp_path)]  # a reader would pass over a second one
     names = [event.event_type for event in found if not event.event_type.startswith("log.")]
@@ -383,7 +395,7 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     disk = FillingDisk()
     committer, reports = opened(disk)
     a, b = map(made, "ab")
-    queue(committer, *([Waiting((a,))] if waits else [a]), b)
+    queue(committer, *([PendingAppend((a,))] if waits else [a]), b)
     disk.lines_left = 0
     disk.gate.set()
     reports.wait_for("refused")

@@ -33,7 +33,7 @@ def test_whole_log_is_in_order(tmp_path):
     segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
     checks = looked_at(tmp_path)
     names = ["log", "segments", "tail", "quarantine", "identity", "openings", "lock", "clock"]
-    assert list(checks) == names
+    assert list(checks) == [*names, "causes"]
     assert all(check.ok for check in checks.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl"]
 
@@ -118,8 +118,8 @@ def written(tmp_path):
 def test_each_part_of_a_log_in_order_says_what_is_there(written):
     log_id = read_info(OS_DISK, written).log_id
     (event,) = thence.open(written).read()
-    found = log_checks(OS_DISK, written)
-    assert found[:-1] == [
+    *checks, clock, causes = log_checks(OS_DISK, written)
+    assert checks == [
         Check("log", True, f"plain log {log_id}"),
         Check("segments", True, f"1 with {len(event.line) + 1:,} bytes"),
         Check("tail", True, "the newest line [only-one] is whole"),
@@ -128,7 +128,9 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
         Check("openings", True, "0 open for appending"),
         Check("lock", True, "free"),
     ]
-    assert (found[-1].name, found[-1].ok) == ("clock", True)
+    assert (clock.name, clock.ok) == ("clock", True)
+    told = "all that are named are here, or in a log that is named"
+    assert causes == Check("causes", True, told)
 
 
 def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp_path):
@@ -320,8 +322,9 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
                 raise DiskError("as said")
             return super().open_read(path)
 
-    _, *refused, clock = log_checks(Unreadable(), written)
-    names = ["segments", "tail", "quarantine", "identity", "openings", "lock"]
+    _, *refused, clock, causes = log_checks(Unreadable(), written)
+    refused.append(causes)
+    names = ["segments", "tail", "quarantine", "identity", "openings", "lock", "causes"]
     assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
     assert clock.ok
     (written / ".thence/log.json").write_bytes(b"7")

@@ -5,7 +5,7 @@ from threading import Thread
 
 from tests.log.committers import until, waiting
 
-from thence.log.write.batch import Callers, Latch, WaitQueue
+from thence.log.write.batch import Latch, WaiterCount, WaitQueue
 
 WAIT_S = 60.0
 
@@ -63,7 +63,7 @@ def test_parking_lets_in_in_order_of_arrival():
 
 
 def test_callers_who_come_and_leave_are_counted():
-    callers = Callers()
+    callers = WaiterCount()
     assert (callers.came, callers.left) == (0, 0)
     callers.come()
     callers.come()

@@ -156,7 +156,7 @@ def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
         async def main():
             await log.append_async("first")
             disk.is_filling = True
-            with log._committer._lead:  # so that all of them are one batch
+            with log._committer._commits._lock:  # so that all of them are one batch
                 tasks = [asyncio.create_task(log.append_async("t", {"n": n})) for n in range(30)]
                 await asyncio.sleep(0)
             answers = await asyncio.gather(*tasks, return_exceptions=True)

@@ -158,7 +158,7 @@ def test_parent_that_dies_is_told_though_its_children_live(tmp_path):
 import os, signal, sys, thence
 log = thence.open(sys.argv[1])
 log.append("t")
-log._committer._lead.acquire()
+log._committer._commits._lock.acquire()
 for _ in range(20):
     log.emit("lost")
 if os.fork():

@@ -148,7 +148,7 @@ def test_writer_killed_in_another_pid_namespace_is_told(tmp_path):
 import os, signal, sys, thence
 log = thence.open(sys.argv[1])
 log.append("t")
-log._committer._lead.acquire()
+log._committer._commits._lock.acquire()
 for _ in range(50):
     log.emit("lost")
 print(os.getpid(), flush=True)
@@ -252,11 +252,12 @@ def test_second_kill_before_the_notice_is_durable_leaves_it_to_the_third(tmp_pat
 UNKNOWN = {"count": None, "reason": "unknown end"}
 
 
-@pytest.mark.parametrize("spoil", ["absent", "empty", "short", "random", "zeros"])
+@pytest.mark.parametrize("spoil", ["absent", "empty", "short", "random", "zeros", "older"])
 def test_without_what_its_session_noted_an_end_is_unknown_and_told_once(tmp_path, spoil):
     killed(tmp_path, "before sync")
     (path,) = (tmp_path / ".thence/open").iterdir()
     contents = {"empty": b"", "short": b"x" * 99, "random": bytes(range(256)) * 16}
+    contents["older"] = b"thence-o".ljust(132, b"\1")  # as a version wrote it that counted
     if spoil == "absent":
         path.unlink()
     else:

@@ -29,7 +29,7 @@ from thence.log.read.reader import durable_event
 from thence.log.storage.disk import OS_DISK, Disk, warnings
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import read_info
-from thence.log.write.batch import RefusedEvents
+from thence.log.write.batch import Retained
 from thence.log.write.notice import guarded, warn
 from thence.replica import Log
 
@@ -85,7 +85,7 @@ def test_closed_log_says_so_to_every_use(tmp_path):
 
 
 def test_what_was_refused_at_the_end_without_an_error_says_why():
-    assert said(RefusedEvents().error) == (
+    assert said(Retained().error) == (
         AppendFailed,
         "could not append",
         "",

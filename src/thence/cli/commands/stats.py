@@ -27,7 +27,9 @@ COURSE_COLUMNS_MAX = 60
 
 @click.command("stats", **help_with("thence stats --type 'order.*' --by actor --per 1h"))
 @filter_options
-@click.option("--by", type=click.Choice(("actor", "type", "subject")), help="Count by this alone.")
+@click.option(
+    "--by", type=click.Choice(("actor", "type", "subject", "stream")), help="Count by this alone."
+)
 @click.option("--per", metavar="TIME", help="Count per 30s, 5m, 1h, 1d or 1w, in UTC.")
 @log_option
 @json_option

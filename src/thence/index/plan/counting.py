@@ -19,13 +19,15 @@ from thence.index.plan.matching import matching
 from thence.index.plan.scan import Scan, Selection, has_counts, scan_of, selection, sources
 from thence.index.tables.zones import zone_arrivals
 
-By = Literal["type", "actor", "subject"]
+By = Literal["type", "actor", "subject", "stream"]
 
 _SECOND_US = 1_000_000
+# a longer span would be beyond the integers of SQLite; this one holds all times since 1970
+_SPAN_US_MAX = 2**62
 _ARRIVALS_TOGETHER = 10_000
-_SUBJECTS = """
-    SELECT subject, count(*) FROM events INDEXED BY subjects
-    WHERE subject IS NOT NULL GROUP BY subject
+_ALL_BY = """
+    SELECT {column}, count(*) FROM events INDEXED BY {column}s
+    WHERE {column} IS NOT NULL GROUP BY {column}
 """
 # the first microsecond of the span in which an event lies, before 1970 too
 _BEGIN = "time - (time % :per + :per) % :per"
@@ -135,13 +137,17 @@ def _group_counts(
     connection: sqlite3.Connection, parts: Sequence[str], by: By | None, per_s: int | None
 ) -> _Counts:
     """Counts events by name and span, each looked at."""
-    begin = "NULL" if per_s is None else _BEGIN
+    begin, per_us = ("NULL", 0) if per_s is None else (_BEGIN, _span_us(per_s))
     counts: _Counts = Counter()
     for part in parts:
         sql = f"SELECT {by or 'NULL'}, {begin}, count(*) FROM {part} GROUP BY 1, 2"
-        for name, begin_us, count in connection.execute(sql, {"per": (per_s or 0) * _SECOND_US}):
+        for name, begin_us, count in connection.execute(sql, {"per": per_us}):
             counts[name or None, begin_us] += count
     return counts
+
+
+def _span_us(per_s: int) -> int:
+    return min(per_s * _SECOND_US, _SPAN_US_MAX)
 
 
 def _at_hand(
@@ -160,8 +166,8 @@ def _at_hand(
     if selected.columns or (by is not None and per_s is not None) or by in ("type", "actor"):
         return None
     if per_s is not None:
-        return _by_zones(connection, per_s * _SECOND_US)
-    for name, count in connection.execute(_SUBJECTS):
+        return _by_zones(connection, _span_us(per_s))
+    for name, count in connection.execute(_ALL_BY.format(column=by)):
         counts[name or None, None] += count
     counts[None, None] += sum(row[-1] for row in rows) - counts.total()
     return counts

@@ -48,7 +48,7 @@ class Latch:
         return self._lock.acquire(timeout=-1 if timeout_s is None else max(timeout_s, 0))
 
 
-class Callers:
+class WaiterCount:
     """The callers that wait for an append, counted as they come and leave, without a lock."""
 
     __slots__ = ("_comings", "_leavings", "came", "left")
@@ -98,7 +98,7 @@ class WaitQueue:
 _UNUSED_LATCH = Latch()  # a task waits for its future
 
 
-class Waiting:
+class PendingAppend:
     """Events whose caller waits: a thread on a latch, or a task for its future.
 
     An item without drafts is a flush. Threads are released one after the other: each opens
@@ -134,7 +134,7 @@ class Waiting:
         self.latch = Latch() if future is None else _UNUSED_LATCH
         self.is_open = False
         self.is_gone = True  # until the caller waits: an exception may come in between
-        self.following: Waiting | None = None
+        self.following: PendingAppend | None = None
         self.outcomes: Sequence[Outcome] = ()
         self.error: ThenceError | None = None
 
@@ -180,16 +180,27 @@ class Waiting:
         return lines
 
 
-Item = Draft | Waiting
+Item = Draft | PendingAppend
 _DRAFTS_ALONE = {Draft}
 
 
-class RefusedEvents:
-    """The count of events that the disk refused since the last successful write."""
+class Retained:
+    """What the disk has refused since the last successful write: `count` events, for `error`.
+
+    The first `held` of the batch are kept for a retry. The first of them may be in the file
+    already if `is_first_doubtful`.
+    """
 
     def __init__(self) -> None:
+        self.held = 0
+        self.is_first_doubtful = False
         self.count = 0
         self.error: ThenceError = AppendFailed("could not append", cause="the log was closed")
+
+    def add(self, count: int, error: ThenceError) -> None:
+        """Counts events that were refused by now, with the last reason."""
+        self.count += count
+        self.error = error
 
     def notices(self, notice: Notice) -> list[Draft]:
         """Returns the notice of refused events, none when nothing was refused."""
@@ -198,7 +209,7 @@ class RefusedEvents:
         return [notice("write_failed", {"count": self.count, "reason": str(self.error)})]
 
 
-class Gap:
+class DropRun:
     """A run of dropped events behind an accepted one."""
 
     def __init__(self, after_event_id: str | None) -> None:
@@ -206,32 +217,32 @@ class Gap:
         self.count = 0
 
 
-class Drops:
-    """The number of events one queue dropped, and the gap that no notice reports yet."""
+class DropCounter:
+    """The number of events one queue dropped, and the run of them that no notice reports yet."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
         self._state = RLock()
         self.count = 0
-        self.gap: Gap | None = None
+        self.run: DropRun | None = None
 
     def add(self, last: Draft | None) -> bool:
         """Counts an event dropped behind the last accepted one; True for the very first drop."""
         with self._state:
-            self.gap = self.gap or Gap(last.event_id if last else None)
-            self.gap.count += 1
+            self.run = self.run or DropRun(last.event_id if last else None)
+            self.run.count += 1
             self.count += 1
             return self.count == 1
 
-    def close_gap(self, before_event_id: str | None) -> list[Draft]:
-        """Returns the notice to write at the end of the gap, none if another thread took it."""
+    def end_run(self, before_event_id: str | None) -> list[Draft]:
+        """Returns the notice to write at the end of a run, none if another thread took it."""
         with self._state:
-            gap, self.gap = self.gap, None
-        if gap is None:
+            run, self.run = self.run, None
+        if run is None:
             return []
         facts = {
-            "count": gap.count,
-            "after_event_id": gap.after_event_id,
+            "count": run.count,
+            "after_event_id": run.after_event_id,
             "before_event_id": before_event_id,
         }
         return [self._notice("events_dropped", facts)]
@@ -240,13 +251,13 @@ class Drops:
 def take_batch(queue: deque[Item]) -> list[Item]:
     """Takes all queued items, at most 8,192 events or about 8 MiB."""
     pop = queue.popleft
-    found: list[Item] = []
+    items: list[Item] = []
     size_bytes = 0
-    while queue and len(found) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
+    while queue and len(items) < BATCH_EVENTS_MAX and size_bytes < BATCH_BYTES_MAX:
         some = [pop() for _ in range(min(len(queue), _TAKE_EVENTS))]
         size_bytes += sum([len(item.tail) for item in some])
-        found += some
-    return found
+        items += some
+    return items
 
 
 def drafts_of(items: list[Item]) -> list[Draft]:
@@ -255,7 +266,7 @@ def drafts_of(items: list[Item]) -> list[Draft]:
         return cast(list[Draft], items)
     drafts: list[Draft] = []
     for item in items:
-        if isinstance(item, Waiting):
+        if isinstance(item, PendingAppend):
             drafts += item.drafts
         else:
             drafts.append(item)
@@ -266,7 +277,7 @@ def conditions_of(items: Iterable[Item], index: int) -> dict[int, Condition]:
     """Returns the conditions by their event's index; `index` is that of the first event."""
     conditions: dict[int, Condition] = {}
     for item in items:
-        if isinstance(item, Waiting):
+        if isinstance(item, PendingAppend):
             if item.condition is not None:
                 span = len(item.drafts)
                 conditions[index + span - 1] = item.condition._replace(span=span)
@@ -282,7 +293,7 @@ def split(items: list[Item], count: int) -> tuple[list[Item], list[Item]]:
     A flush belongs to the events that it waits for.
     """
     for position, item in enumerate(items):
-        count -= len(item.drafts) if isinstance(item, Waiting) else 1
+        count -= len(item.drafts) if isinstance(item, PendingAppend) else 1
         if count < 0:
             return items[:position], items[position:]
     return items, []
@@ -293,10 +304,10 @@ def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceErro
     if _DRAFTS_ALONE.issuperset(map(type, items)):
         return
     remaining = iter(outcomes)
-    threads: list[Waiting] = []
-    tasks: list[Waiting] = []
+    threads: list[PendingAppend] = []
+    tasks: list[PendingAppend] = []
     for item in items:
-        if isinstance(item, Waiting):
+        if isinstance(item, PendingAppend):
             item.outcomes = list(islice(remaining, len(item.drafts)))
             item.error = error
             (threads if item.future is None else tasks).append(item)
@@ -313,7 +324,7 @@ def answer(items: Sequence[Item], outcomes: Iterable[Outcome], error: ThenceErro
         _resolve_all(tasks)
 
 
-def _resolve_all(tasks: Sequence[Waiting]) -> None:
+def _resolve_all(tasks: Sequence[PendingAppend]) -> None:
     """Ends the waits of tasks with one call into each of their loops."""
     by_loop: defaultdict[AbstractEventLoop, list[Future[None]]] = defaultdict(list)
     for item in tasks:

@@ -26,13 +26,13 @@ from thence.log.storage.process_state import at_worker_end
 from thence.log.write import batch
 from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
-    Callers,
-    Drops,
+    DropCounter,
     Item,
     Latch,
     Outcome,
-    RefusedEvents,
-    Waiting,
+    PendingAppend,
+    Retained,
+    WaiterCount,
     WaitQueue,
 )
 from thence.log.write.writer import Notice, Report, SegmentWriter
@@ -48,6 +48,31 @@ _YIELD_MASK = 127
 # while a caller waits, a thread that emits without a pause releases the interpreter
 _AWAITED_MASK = 15
 _AWAITED_S = 0.000001
+
+
+# the phases of a queue, in order: it takes events, it only drains them, its files are closed
+_OPEN, _CLOSING, _ENDED = range(3)
+
+
+class CommitLock:
+    """The right to commit, of one thread at a time: `owner` is its number, 0 for none.
+
+    A signal handler that raises leaves no lock taken that a `with` has taken.
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()  # a signal handler that interrupts its owner takes it again
+        self.owner = 0
+
+    def run(self, work: Callable[[], Answer]) -> Answer:
+        """Returns what `work` returns, once no other thread commits."""
+        thread = get_ident()
+        with self._lock:
+            self.owner = thread  # no call between: a handler that appends finds the owner
+            try:
+                return work()
+            finally:
+                self.owner = 0
 
 
 class Committer:
@@ -71,33 +96,38 @@ class Committer:
 
     def _begin(self) -> None:
         """Makes the state that a forked child must have of its own: queue, mutexes, thread."""
-        self.drops = Drops(self._notice)
+        self.drops = DropCounter(self._notice)
         self.failed_count = 0
         self._queue: deque[Item] = deque()
         self._batch: list[Item] = []
-        # a signal handler that interrupts their holder takes them again
-        self._lead = RLock()
-        self._state = RLock()
-        self._leader = 0
+        self._commits = CommitLock()
+        self._state = RLock()  # a signal handler that interrupts its holder takes it again
+        self._phase = _OPEN
+        self._deadline_ns = 0
         self._wakeup = Latch()
         self._wait_queue = WaitQueue()
         self._thread: Thread | None = None
         self._is_sleeping = False
-        self._is_closed = False
-        self._has_ended = False
-        self._deadline_ns = 0
         self._last: Draft | None = None
-        self._held = 0
-        self.callers = Callers()
-        self._doubtful = ""
-        self._refused = RefusedEvents()
+        self.callers = WaiterCount()
+        self._retained = Retained()
 
     def after_fork(self) -> None:
         """Drops the parent's queue and closes its files: the child begins anew."""
-        was_closed = self._is_closed
+        was_open = self._phase == _OPEN
         self._writer.after_fork()
         self._begin()
-        self._is_closed = self._has_ended = was_closed
+        if not was_open:
+            self._advance(_ENDED)
+
+    def _advance(self, phase: int, deadline_ns: int = 0) -> bool:
+        """Goes on to a phase; False if it was reached before."""
+        with self._state:
+            if self._phase >= phase:
+                return False
+            self._deadline_ns = self._deadline_ns or deadline_ns
+            self._phase = phase
+            return True
 
     @property
     def queued(self) -> int:
@@ -111,17 +141,17 @@ class Committer:
 
     def put(self, draft: Draft) -> bool:
         """Queues an event; False if it was dropped. Takes no lock unless the queue is full."""
-        if self._is_closed:
+        if self._phase != _OPEN:
             raise batch.closed_error(self._writer.folder)
         queue = self._queue
         waiting = len(queue)
-        if waiting + self._held >= self._bound and not self._make_room(draft):
+        if waiting + self._retained.held >= self._bound and not self._make_room(draft):
             return False
-        if self.drops.gap is not None:
-            self._queue_gap(draft.event_id)
+        if self.drops.run is not None:
+            self._queue_drop_notice(draft.event_id)
         self._last = draft
         self._enqueue(draft)
-        if self._is_sleeping or self._thread is None or self._has_ended:
+        if self._is_sleeping or self._thread is None or self._phase == _ENDED:
             self._wake()
         if self.callers.left < self.callers.came and not waiting & _AWAITED_MASK:
             pause(_AWAITED_S)
@@ -147,7 +177,7 @@ class Committer:
         line = self._lead_alone(lambda: self._commit_alone(draft, timeout_s))
         if line is not None:
             return line
-        self.join(waiting := Waiting((draft,)))
+        self.join(waiting := PendingAppend((draft,)))
         return self._wait_on(waiting, timeout_s)[0]
 
     def append_all(
@@ -158,52 +188,38 @@ class Committer:
         The condition is that of the last. Without events the call waits for the events queued
         before, and returns no lines.
         """
-        waiting = Waiting(drafts, condition)
+        waiting = PendingAppend(drafts, condition)
         if self._lead_alone(lambda: self._commit_waiting(waiting, timeout_s)):
             return waiting.result()
         self.join(waiting)
         return self._wait_on(waiting, timeout_s)
 
-    def join(self, waiting: Waiting) -> None:
+    def join(self, waiting: PendingAppend) -> None:
         """Queues events whose caller waits; the caller leaves `callers` after the wait."""
-        if self._is_closed:
+        if self._phase != _OPEN:
             raise batch.closed_error(self._writer.folder)
-        if self.drops.gap is not None and waiting.drafts:
-            self._queue_gap(waiting.drafts[0].event_id)
+        if self.drops.run is not None and waiting.drafts:
+            self._queue_drop_notice(waiting.drafts[0].event_id)
         self.callers.come()
         self._queue.append(waiting)
-        if self._is_sleeping or self._thread is None or self._has_ended:
+        if self._is_sleeping or self._thread is None or self._phase == _ENDED:
             self._wake()
-
-    def _may_lead(self, thread: int) -> bool:
-        """Reports whether a thread may commit itself: no thread does, and nothing is queued.
-
-        The committing thread holds `_lead` by a `with`, so that no signal handler leaves it
-        taken.
-        """
-        if self._is_closed:
-            raise batch.closed_error(self._writer.folder)
-        if self._leader == thread:  # in a signal handler, during a commit of this very thread
-            raise batch.interrupted_error(self._writer.folder)
-        return not self._leader and self._has_nothing_before()
 
     def _lead_alone(self, commit: Callable[[], Answer]) -> Answer | None:
         """Commits in the caller's thread if nothing is queued; returns None if something is."""
-        thread = get_ident()
-        if self._may_lead(thread) and not self._leader:  # no call between: the lock is free
-            with self._lead:
-                self._leader = thread
-                try:
-                    if self._has_nothing_before():
-                        return commit()
-                finally:
-                    self._leader = 0
-        return None
+        if self._phase != _OPEN:
+            raise batch.closed_error(self._writer.folder)
+        owner = self._commits.owner
+        if owner == get_ident():  # in a signal handler, during a commit of this very thread
+            raise batch.interrupted_error(self._writer.folder)
+        if owner or not self._has_nothing_before():
+            return None
+        return self._commits.run(lambda: commit() if self._has_nothing_before() else None)
 
     def _has_nothing_before(self) -> bool:
-        return not (self._queue or self._batch or self.drops.gap or self._refused.count)
+        return not (self._queue or self._batch or self.drops.run or self._retained.count)
 
-    def _wait_on(self, waiting: Waiting, timeout_s: float) -> list[bytes]:
+    def _wait_on(self, waiting: PendingAppend, timeout_s: float) -> list[bytes]:
         try:
             if waiting.wait(timeout_s):
                 return waiting.result()
@@ -221,7 +237,7 @@ class Committer:
     def start(self) -> None:
         """Starts the thread if it does not run yet."""
         with self._state:
-            if self._thread is None and not self._has_ended:
+            if self._thread is None and self._phase != _ENDED:
                 thread = Thread(target=self._run, name="thence-committer", daemon=True)
                 try:
                     thread.start()
@@ -236,13 +252,8 @@ class Committer:
         After `timeout_s` seconds it returns False: draining to a slow disk continues in the
         background; events that the disk still refuses are counted as failed, once.
         """
-        with self._state:
-            is_first = not self._is_closed
-            self._is_closed = True
-            if is_first:
-                self._deadline_ns = monotonic_ns() + int(timeout_s * 1e9)
-        if is_first:
-            self._queue_gap(None)
+        if self._advance(_CLOSING, monotonic_ns() + int(timeout_s * 1e9)):
+            self._queue_drop_notice(None)
         thread = self._thread
         if thread is current_thread():  # the garbage collector ran there: the thread drains on
             return False
@@ -252,12 +263,12 @@ class Committer:
             if thread.is_alive():
                 self._report("remaining", {"count": self.queued})
                 return False
-        if not self._has_ended:
+        if self._phase != _ENDED:
             self._run()
         return not self.failed_count
 
     def _wake(self) -> None:
-        if self._has_ended:  # a put came after close: this caller writes the event
+        if self._phase == _ENDED:  # a put came after close: this caller writes the event
             self._run()
         elif self._thread is None:
             self.start()
@@ -267,43 +278,42 @@ class Committer:
         """Drains the queue until closed: in the committer thread, or at the end in the closer's."""
         while True:
             if self._batch:
-                left_s = (self._deadline_ns - monotonic_ns()) / 1e9 if self._is_closed else RETRY_S
-                if left_s <= 0:
+                wait_s = RETRY_S
+                if self._phase != _OPEN:
+                    wait_s = min(wait_s, (self._deadline_ns - monotonic_ns()) / 1e9)
+                if wait_s <= 0:
                     break
-                self._wakeup.wait(min(left_s, RETRY_S))
+                self._wakeup.wait(wait_s)
             elif not self._queue:
-                if self._is_closed:
+                if self._phase != _OPEN:
                     break
                 self._sleep()
                 continue
-            with self._lead:
-                self._leader = get_ident()
-                try:
-                    self._batch += batch.take_batch(self._queue)
-                    self._wait_queue.admit(self._bound - len(self._queue) - self._held)
-                    self._batch = self._commit(self._batch, WAIT_S)
-                    self._held = len(self._batch)
-                finally:
-                    self._leader = 0
-        self._end()
+            self._commits.run(self._commit_queue)
+        self._commits.run(self._end)
+        self._wait_queue.admit(sys.maxsize)
+        if self._queue:
+            self._run()
+
+    def _commit_queue(self) -> None:
+        self._batch += batch.take_batch(self._queue)
+        self._wait_queue.admit(self._bound - len(self._queue) - self._retained.held)
+        self._batch = self._commit(self._batch, WAIT_S)
+        self._retained.held = len(self._batch)
 
     def _sleep(self) -> None:
         self._is_sleeping = True
-        if not self._queue and not self._is_closed and self._wait_queue.is_empty:
+        if not self._queue and self._phase == _OPEN and self._wait_queue.is_empty:
             self._wakeup.wait(_IDLE_S)
         self._is_sleeping = False
         self._wait_queue.admit(self._bound)
 
     def _end(self) -> None:
-        with self._lead:
-            self._lose(self._batch, self._refused.error)
-            self._batch = []
-            self._held = 0
-            self._writer.close()
-            self._has_ended = True
-        self._wait_queue.admit(sys.maxsize)
-        if self._queue:
-            self._run()
+        self._lose(self._batch, self._retained.error)
+        self._batch = []
+        self._retained.held = 0
+        self._writer.close()
+        self._advance(_ENDED)
 
     def _commit_alone(self, draft: Draft, timeout_s: float) -> bytes:
         """Commits one event in the thread of its caller, as `_commit` does many."""
@@ -313,22 +323,21 @@ class Committer:
                 raise error
             self._writer.sync(outcomes)
         except ThenceError as error:
-            self._refused.count = 1
-            self._refused.error = error
+            self._retained.add(1, error)
             raise
         return cast(bytes, outcomes[0])
 
-    def _commit_waiting(self, waiting: Waiting, timeout_s: float) -> bool:
+    def _commit_waiting(self, waiting: PendingAppend, timeout_s: float) -> bool:
         if waiting.drafts:
             self._commit([waiting], timeout_s)
         return True
 
     def _commit(self, items: list[Item], timeout_s: float) -> list[Item]:
         """Writes and syncs items, answers waiting callers, returns the refused items to keep."""
-        notices = self._refused.notices(self._notice)
+        notices = self._retained.notices(self._notice)
         drafts = notices + batch.drafts_of(items)
         conditions = batch.conditions_of(items, len(notices))
-        if items and isinstance(items[0], Draft) and items[0].event_id == self._doubtful:
+        if self._retained.held and self._retained.is_first_doubtful:
             conditions[len(notices)] = Condition(is_named=True)
         outcomes, error = self._writer.write(drafts, timeout_s, conditions)
         if error is None:
@@ -341,8 +350,8 @@ class Committer:
         else:
             self._session.save()
         if notices and len(outcomes) >= len(notices):
-            self._report("resumed", {"count": self._refused.count})
-            self._refused = RefusedEvents()
+            self._report("resumed", {"count": self._retained.count})
+            self._retained.count = 0
         del outcomes[: len(notices)]
         if error is None:
             batch.answer(items, outcomes, None)
@@ -354,16 +363,16 @@ class Committer:
         done, rest = batch.split(items, len(outcomes))
         # a signal handler may raise a ThenceError after all items were written
         batch.answer(done, outcomes, error if outcomes and not rest else None)
-        waiting = [item for item in rest if isinstance(item, Waiting)]
+        waiting = [item for item in rest if isinstance(item, PendingAppend)]
         batch.answer(waiting, outcomes[len(batch.drafts_of(done)) :], error)
-        self._refused.count += sum(len(item.drafts) - len(item.outcomes) for item in waiting)
-        self._refused.error = error
-        kept: list[Item] = [item for item in rest if not isinstance(item, Waiting)]
-        if kept and rest[0] is kept[0] and isinstance(error, OutcomeUnknown):
-            self._doubtful = batch.drafts_of(kept)[0].event_id  # its line may yet be found complete
-        held = max(0, self._held - len(done))
-        self._refused.count += len(kept) - held
-        fresh = batch.drafts_of(kept)[held:]
+        kept: list[Item] = [item for item in rest if not isinstance(item, PendingAppend)]
+        fresh = batch.drafts_of(kept)[max(0, self._retained.held - len(done)) :]
+        unwritten = sum(len(item.drafts) - len(item.outcomes) for item in waiting)
+        self._retained.add(unwritten + len(fresh), error)
+        was_doubtful = self._retained.is_first_doubtful and not done
+        self._retained.is_first_doubtful = kept[:1] == rest[:1] and (
+            was_doubtful or isinstance(error, OutcomeUnknown)
+        )
         if fresh:
             self._report("refused", {"event_ids": [d.event_id for d in fresh], "error": error})
         if self._writer.is_poisoned:
@@ -381,20 +390,20 @@ class Committer:
             self._report("lost", {"event_ids": lost, "error": error})
 
     def _is_full(self) -> bool:
-        return len(self._queue) + self._held >= self._bound and not self._has_ended
+        return len(self._queue) + self._retained.held >= self._bound and self._phase != _ENDED
 
     def _make_room(self, draft: Draft) -> bool:
         """Waits for room, or counts the event as dropped, as `on_full` demands."""
         if self._on_full == "block":
             self._wake()
             self._wait_queue.wait(self._is_full)
-            if self._has_ended:
+            if self._phase == _ENDED:
                 raise batch.closed_error(self._writer.folder)
             return True
         if self.drops.add(self._last):
             self._report("dropped", {"event_id": draft.event_id})
         return False
 
-    def _queue_gap(self, before_event_id: str | None) -> None:
-        for notice in self.drops.close_gap(before_event_id):
+    def _queue_drop_notice(self, before_event_id: str | None) -> None:
+        for notice in self.drops.end_run(before_event_id):
             self._enqueue(notice)

@@ -8,7 +8,7 @@ from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk_errors import retry_error
 from thence.log.write.append_conditions import Condition
-from thence.log.write.batch import Waiting
+from thence.log.write.batch import PendingAppend
 from thence.log.write.writer import SegmentWriter
 
 # the errors of an append that was refused while it waited in the queue
@@ -22,7 +22,7 @@ def _retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
     OutcomeUnknown when the retry fails too.
     """
     successor = writer.successor()
-    waiting = Waiting(drafts)
+    waiting = PendingAppend(drafts)
     named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
     try:
         waiting.outcomes, error = successor.write(drafts, WAIT_S, named)
