@@ -26,6 +26,7 @@ from thence.log.read import reader
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import Disk, cache_folder, wall_ns
 from thence.log.storage.disk_errors import reading
+from thence.log.storage.outranked import outranked_state
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Answers:
         self._vocabulary = vocabulary
         self._opened: dict[Path, Index] = {}
         self._in_memory: dict[Path, Index] = {}
+        self._outranked_state: object = None
         finalize(self, _close, self._opened)
         finalize(self, _close, self._in_memory)
 
@@ -229,6 +231,10 @@ class Answers:
         """
         if self._folder in self._opened or self._is_indexed():
             return self.indexed()
+        state = outranked_state(self._disk, self._folder)
+        if state != self._outranked_state:  # other lines are to be served
+            _close(self._in_memory)
+            self._outranked_state = state
         return self._open(self._in_memory, is_in_memory=True)
 
     def indexed(self) -> "Index":

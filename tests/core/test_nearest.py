@@ -29,6 +29,7 @@ def test_likeness_says_how_far_off_a_name_may_be():
 def test_only_a_likely_typo_is_suggested():
     assert did_you_mean("foo", ["log", "follow"]) == ""
     assert did_you_mean("verison", ["version"]) == "; did you mean version?"
+    assert did_you_mean("Lgo", ["Page", "Log"]) == "; did you mean Log?"
 
 
 def test_long_name_costs_no_more_than_its_beginning():

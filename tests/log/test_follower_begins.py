@@ -11,11 +11,11 @@ from tests.log.test_follower_facts import (
     NotingDisk,
     Stopped,
     add,
-    followed,
     numbered,
     told,
 )
 
+from thence.answers import Answers
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
@@ -101,17 +101,17 @@ def test_older_segment_that_vanishes_brings_back_none_of_those_behind_it(tmp_pat
     assert told(follower.events()) == [3]
 
 
-def test_follow_begins_behind_an_event_and_says_which_it_did_not_find(tmp_path, disk):
+def test_follow_begins_behind_an_event_and_says_which_it_did_not_find(tmp_path):
     lines = numbered(3)
     (tmp_path / CURRENT).write_bytes(b"".join(lines))
     events = [event_of(line) for line in lines]
     for count in range(1, 4):
         after = events[count - 1].event_id
-        assert followed(tmp_path, disk, after, Stopped(0)) == events[count:]
+        assert behind(tmp_path, after) == events[count:]
         position = Position().after(events[:count])
-        assert followed(tmp_path, disk, position, Stopped(0)) == events[count:]
+        assert behind(tmp_path, position) == events[count:]
     gone = new_id()
-    assert raised(lambda: followed(tmp_path, disk, gone, Stopped(0))) == (
+    assert raised(lambda: behind(tmp_path, gone)) == (
         EventNotFound,
         "could not find the event",
         gone,
@@ -119,3 +119,10 @@ def test_follow_begins_behind_an_event_and_says_which_it_did_not_find(tmp_path, 
         "`thence log` lists the events",
     )
     assert descriptors(tmp_path) == []
+
+
+def behind(folder, after):
+    answers = Answers(OS_DISK, folder, PLAIN)
+    events = list(answers.follow(after, Stopped(0), False))
+    answers.close()
+    return events

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 _NAME_CHARACTERS_MAX = 100
-# a typo is as alike as this: verison to version, wy to why; --foo is not to --log
+# a typo is as alike as this: verison to version, wy to why; ls is not to last, with 0.67
 TYPO_LIKENESS = 0.7
 
 
@@ -23,6 +23,12 @@ def nearest(
 
 
 def did_you_mean(unknown: str, names: Iterable[str]) -> str:
-    """Returns the end of a sentence that asks whether another name was meant; empty if none is."""
-    near = nearest(unknown, names, likeness=TYPO_LIKENESS)
+    """Returns the end of a sentence that asks whether another name was meant; empty if none is.
+
+    A name of the same letters is a likely typo too, however short.
+    """
+    candidates = list(names)
+    letters = sorted(unknown[:_NAME_CHARACTERS_MAX].lower())
+    near = nearest(unknown, candidates, likeness=TYPO_LIKENESS)
+    near += [name for name in candidates if sorted(name.lower()) == letters]
     return f"; did you mean {near[0]}?" if near else ""

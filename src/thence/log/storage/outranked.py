@@ -39,6 +39,11 @@ def read_outranked(disk: Disk, folder: Path) -> frozenset[bytes]:
     return read_digests(disk, own_folder(folder) / _NAME)
 
 
+def outranked_state(disk: Disk, folder: Path) -> object:
+    """Returns what changes whenever lines are recorded as outranked, by any process."""
+    return disk.path_id(str(own_folder(folder) / _NAME))
+
+
 def record_outranked(disk: Disk, folder: Path, digests: Iterable[bytes]) -> None:
     """Records digests of lines as outranked, durably. Raises LogBusy, DiskError."""
     add_digests(disk, folder, _NAME, digests)
