@@ -26,9 +26,9 @@ def shipped(tmp_path):
             package.step("pay <now>", log=log),
         ):
             raise ValueError("no card")
-        package.step("watch", log=log, subject="order/882").__enter__()
-        log.append("note")
-    return tmp_path
+        with package.step("watch", log=log, subject="order/882"):
+            log.append("note")
+            yield tmp_path
 
 
 @pytest.mark.promise("A1e")
