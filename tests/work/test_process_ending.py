@@ -55,5 +55,5 @@ def test_group_is_ended_where_nothing_lists_processes(running, tmp_path, monkeyp
 
 def test_nothing_to_end_is_at_once_at_its_end(monkeypatch):
     monkeypatch.setattr(ending.time, "sleep", lambda _: pytest.fail("it has waited"))
-    assert ending.end(2**22 + 1, "0" * 32, 60.0)
-    assert not ending.members(2**22 + 1, "0" * 32) & {os.getpid()}
+    assert ending.end(2**22 + 1, "1" * 32, 60.0)
+    assert not ending.members(2**22 + 1, "1" * 32) & {os.getpid()}

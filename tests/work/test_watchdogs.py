@@ -79,10 +79,10 @@ def test_agent_that_has_lost_its_starter_and_its_watchdog_is_ended_by_the_next_c
 def test_agent_that_has_lost_all_may_take_its_own_claim(tmp_path, monkeypatch):
     claim = claims.take(tmp_path, "it")
     assert claim is not None
-    claims.mark(claim, "0" * 32)
+    claims.mark(claim, "2" * 32)
     os.close(claim)
-    with subprocess.Popen(["sleep", "600"], env={**os.environ, ending.VARIABLE: "0" * 32}) as one:
-        monkeypatch.setenv(ending.VARIABLE, "0" * 32)
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, ending.VARIABLE: "2" * 32}) as one:
+        monkeypatch.setenv(ending.VARIABLE, "2" * 32)
         claim = claims.take(tmp_path, "it")
         assert claim is not None
         os.close(claim)
