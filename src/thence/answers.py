@@ -231,7 +231,8 @@ class Answers:
         """
         if self._folder in self._opened or self._is_indexed():
             return self.indexed()
-        state = outranked_state(self._disk, self._folder)
+        with reading(self._folder):
+            state = outranked_state(self._disk, self._folder)
         if state != self._outranked_state:  # other lines are to be served
             _close(self._in_memory)
             self._outranked_state = state

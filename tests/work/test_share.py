@@ -123,8 +123,9 @@ def begun_before(remote: Path, tmp_path: Path) -> Path:
 
 
 def texts(folder: Path) -> list[str]:
-    lines = warm("log", "--type", "HistoryAdded", "--json", cwd=folder).lines
-    return [json.loads(line)["payload"]["entry_content"] for line in lines]
+    ended = warm("log", "--type", "HistoryAdded", "--json", cwd=folder)
+    payloads = [json.loads(line)["payload"] for line in ended.lines if ended.code == 0]
+    return [payload["entry_content"] for payload in payloads]
 
 
 @pytest.mark.promise("L11")
