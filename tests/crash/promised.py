@@ -74,9 +74,13 @@ class Run:
         return opened is not None and opened._writer.is_poisoned
 
     @property
-    def has_failed_sync(self) -> bool:
-        """Whether a sync failed, so that what stands in a file may still count as failed."""
-        return bool(self.disk.failed["sync_data"])
+    def may_count_too_many(self) -> bool:
+        """Whether what stands in a file may still count as failed.
+
+        It may if a sync failed, or if a write failed and the disk did not tell what it took.
+        """
+        failed = self.disk.failed
+        return bool(failed["sync_data"] or (failed["write"] and failed["file_id"]))
 
     @contextmanager
     def allowed(self, verb: str) -> Iterator[None]:

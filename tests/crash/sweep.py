@@ -259,7 +259,7 @@ def counts(run: Run, served: Counter[str], good: list[dict[str, Any]]) -> list[s
             found.append(f"notices tell of {told} refused, answers {run.answers}")
     elif not len(missing) <= failed <= len(run.queued):
         found.append(f"failed_count is {failed}, {len(missing)} of {len(run.queued)} are missing")
-    elif failed > len(missing) and not run.has_failed_sync:
+    elif failed > len(missing) and not run.may_count_too_many:
         found.append(f"failed_count is {failed}, and {len(missing)} are missing")
     return found
 

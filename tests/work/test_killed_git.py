@@ -14,7 +14,7 @@ from tests.work.repositories import begin_work, commit, git, make_repository, pa
 
 from thence.work.vcs.commits import commit_files
 from thence.work.vcs.killed_git import COMMITTING as LOCK
-from thence.work.vcs.killed_git import MAKING, free, locking, making, remove_half_made
+from thence.work.vcs.killed_git import MAKING, MERGING, free, locking, making, remove_half_made
 from thence.work.vcs.locks import held
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import branches, checkouts, repository
@@ -98,6 +98,21 @@ def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
         assert patches(top) == before, f"seed {seed}"
         assert git(top, "status", "--porcelain") == "MM mine", f"seed {seed}"
         git(top, "commit", "--quiet", "--allow-empty", "--only", "-m", "The user goes on")
+    assert not locked(top)
+
+
+@pytest.mark.parametrize("goes_on", ["merge", "commit"])
+def test_merge_whose_git_was_killed_when_all_was_merged_leaves_nothing_locked(top, goes_on):
+    begin_work(top)
+    repo = repository(top)
+    path = make(repo, "wp1", top / ".worktrees/wp1", "main").path
+    commit(path, {"files/1": "1\n"})
+    merge(repo, "main", ["wp1"])
+    left(top, MERGING, top / ".git/HEAD.lock")
+    if goes_on == "merge":
+        merge(repo, "main", ["wp1"])
+    else:
+        commit_files(repo, {"board": partial(as_board, b"1")}, "Tell")
     assert not locked(top)
 
 

@@ -80,7 +80,8 @@ class Committer:
 
     `bound` is how many events may wait; `on_full` decides what happens to one more. `report` is
     called with a word and facts when events are dropped, refused, lost or resumed, from any
-    thread. `drops` and `failed_count` are exact.
+    thread. `drops` is exact; `failed_count` also has the events of a write of which the disk did
+    not tell what it took.
     """
 
     def __init__(

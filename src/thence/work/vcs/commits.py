@@ -19,7 +19,15 @@ from thence.errors import GitFailed
 from thence.work.day_lines import Splice
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, free, locking, ref_locks
+from thence.work.vcs.killed_git import (
+    COMMITTING,
+    INDEX_LOCK,
+    MERGING,
+    free,
+    free_if_idle,
+    locking,
+    ref_locks,
+)
 from thence.work.vcs.locks import held
 from thence.work.vcs.pending_files import remove_waiting, rewrite, waiting, write_files
 from thence.work.vcs.repository import Repository, operation_under_way
@@ -114,6 +122,7 @@ def finish_commit(repo: Repository, wait_s: float = WAIT_S) -> None:
     record, if somebody else holds the lock of the index.
     """
     free(repo.common / COMMITTING)
+    free_if_idle(repo.common / MERGING)
     path = repo.common / _RECORD
     if not path.exists():
         return

@@ -53,6 +53,12 @@ def free(lock: Path) -> None:
     marker.unlink(missing_ok=True)
 
 
+def free_if_idle(lock: Path) -> None:
+    """Calls `free`, unless somebody holds the lock: then its git may live."""
+    with suppress(GitFailed, OSError), held(lock, wait_s=0.0):
+        free(lock)
+
+
 def ref_locks(common: Path, git_dir: Path, branch: str) -> tuple[Path, ...]:
     """Returns the lock files that moving a branch takes: of its ref, of HEAD, of packed refs."""
     return common / f"refs/heads/{branch}.lock", git_dir / "HEAD.lock", common / "packed-refs.lock"

@@ -18,7 +18,7 @@ from thence.errors import GitFailed
 from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_path
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, MERGING, locking, ref_locks
+from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, MERGING, free, locking, ref_locks
 from thence.work.vcs.locks import held
 from thence.work.vcs.objects import objects
 from thence.work.vcs.repository import (
@@ -128,6 +128,7 @@ def merge(
     asked = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
     is_signed = Git(repo.folder, is_users=True).run(*asked).strip() == b"true"
     with held(repo.common / MERGING) as lock:
+        free(repo.common / MERGING)  # a killed git may have merged it all, and left its locks
         for attempt in range(ATTEMPTS_MAX):
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
             tree = free_tree(repo, target)
