@@ -15,12 +15,14 @@ from thence.work.result import CommandResult
 from thence.work.session.command_commit import drops_day_files
 from thence.work.session.lane_moves import facts_of, move_all, package_of
 from thence.work.session.mirror import mirror
-from thence.work.session.package_code import code_of_packages, push_of
+from thence.work.session.package_code import code_of_packages
+from thence.work.session.package_refs import push_command
 from thence.work.session.session import Session
 from thence.work.session.workspaces import newest_branch
 from thence.work.vcs.merging import MergePlan, MergeStep, plan
 from thence.work.vcs.merging import merge as merge_branches
-from thence.work.vcs.repository import checkouts, checkouts_of
+from thence.work.vcs.refs import REMOTES
+from thence.work.vcs.repository import HEADS, checkouts, checkouts_of, is_ancestor
 
 # the merging actor answers for all packages; a merged package needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
@@ -67,10 +69,10 @@ def merge(
 def _codes(
     session: Session, feature: FeatureState, chosen: Sequence[PackageState]
 ) -> dict[str, CodeState]:
-    """Returns the state of the packages' code before the merge, as far as it is worth a word."""
-    wp_ids = [package.wp_id for package in chosen]
-    codes = code_of_packages(session, [feature], (DOING, FOR_REVIEW))
-    return {wp_id: codes[feature.slug, wp_id] for wp_id in wp_ids if (feature.slug, wp_id) in codes}
+    """Returns the state of the packages' code before the merge, by package."""
+    part = replace(feature, packages={package.wp_id: package for package in chosen})
+    codes = code_of_packages(session, [part], (DOING, FOR_REVIEW))
+    return {wp_id: code for (_, wp_id), code in codes.items()}
 
 
 def _is_brought(code: CodeState) -> bool:
@@ -207,7 +209,7 @@ def _finish(
     names = filter(None, map(named, merged))
     moved = _move_merged(session, feature, [*(name[1] for name in names), *brought], facts)
     mirror(session, session.board.features.get(feature.slug, feature))
-    unpushed = push_of(session.repo, target, plan.end)
+    lacking = _upstream_without(session, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
@@ -218,7 +220,7 @@ def _finish(
         },
         "moved": moved,
         "merge_commit": plan.end,
-        "not_pushed_to": unpushed[0] if unpushed else None,
+        "not_pushed_to": lacking,
     }
     out = [wp_id for wp_id, code in codes.items() if code.kind == "reverted"]
     refused = [*out, *(wp_id for wp_id, code in codes.items() if code.changed_since)]
@@ -229,8 +231,9 @@ def _finish(
     ]
     lines += _notes(codes)
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
-    if unpushed:
-        lines += [f"merged here, not pushed to {unpushed[0]}", f"next: {unpushed[1]}"]
+    if lacking is not None:
+        push = push_command(session.refs, target)
+        lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
     lines += [
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
@@ -264,3 +267,12 @@ def _move_merged(
     for error in refused.values():
         raise error
     return [move.wp_id for move in moves]
+
+
+def _upstream_without(session: Session, target: str, commit: str) -> str | None:
+    """Returns the short name of a branch's upstream, if that lacks a commit."""
+    upstream = session.refs.upstreams.get(HEADS + target)
+    if push_command(session.refs, target) is None or upstream is None:
+        return None
+    is_there = is_ancestor(session.repo, commit, session.refs.commits[upstream])
+    return None if is_there else upstream.removeprefix(REMOTES)

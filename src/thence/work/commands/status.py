@@ -26,8 +26,8 @@ from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
 from thence.work.naming import resolve
 from thence.work.result import CommandResult
-from thence.work.session.package_code import code_of_packages, push_of
-from thence.work.session.package_refs import tip_of
+from thence.work.session.package_code import code_of_packages
+from thence.work.session.package_refs import push_command, tip_of
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
@@ -152,9 +152,7 @@ def _with_push(session: Session, key: tuple[str, str], code: CodeState) -> CodeS
     if code.kind != "local":
         return code
     target = session.target_of(session.board.features[key[0]])
-    tip = session.refs.branches.get(target)
-    push = push_of(session.repo, target, tip) if tip else None
-    return replace(code, push=push[1] if push else None)
+    return replace(code, push=push_command(session.refs, target))
 
 
 def _is_done(board: Board, key: tuple[str, str]) -> bool:

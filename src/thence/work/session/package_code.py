@@ -4,7 +4,6 @@ Git's answers about a commit and a target's tip are cached, so that a repeated s
 the refs while none has moved.
 """
 
-import os
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -45,7 +44,7 @@ from thence.work.vcs.landed import (
     reviewed_of,
 )
 from thence.work.vcs.refs import Refs, refs_of
-from thence.work.vcs.repository import HEADS, Repository, is_ancestor, is_shallow
+from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 
 _Candidate = tuple[str, PackageState, Target]
 
@@ -160,19 +159,6 @@ def code_of_packages(
         )
         for slug, package, target in chosen
     }
-
-
-def push_of(repo: Repository, target: str, commit: str) -> tuple[str, str] | None:
-    """Returns the upstream that lacks a commit of a branch, with the command that pushes it."""
-    form = "%00".join(f"%(upstream{what})" for what in ("", ":short", ":remotename", ":remoteref"))
-    out = repo.git.run("for-each-ref", f"--format={form}", f"{HEADS}{target}")
-    ref, name, remote, theirs = os.fsdecode(out).rstrip("\n").split("\0")
-    if not remote or remote == "." or repo.git.ask("show-ref", "--verify", ref).status:
-        return None
-    if is_ancestor(repo, commit, ref):
-        return None
-    theirs = theirs.removeprefix(HEADS)
-    return name, f"git push {remote} {target if theirs == target else f'{target}:{theirs}'}"
 
 
 class LandingCheck:
