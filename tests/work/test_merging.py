@@ -283,10 +283,6 @@ def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_us
         begin_work(top)
 
 
-DAY = ".kittify/events/2026-01-01.jsonl"
-NEW_DAY = ".kittify/events/2026-01-02.jsonl"
-
-
 def test_conflict_changes_nothing_and_is_told(tmp_path):
     top = project(tmp_path / "top", {**FIGHT, "wp4": {"four": "4\n"}})
     begin_work(top)
