@@ -12,7 +12,6 @@ from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.result import CommandResult
-from thence.work.session.command_commit import drops_day_files
 from thence.work.session.lane_moves import facts_of, move_all, package_of
 from thence.work.session.mirror import mirror
 from thence.work.session.package_code import code_of_packages
@@ -47,10 +46,6 @@ def merge(
     merging = session.feature(feature)
     target = session.target_of(merging)
     wp_ids, tips = [wp_id_of(name) for name in given], _tips(session, merging)
-    wp_ids_chosen = wp_ids or [package.wp_id for package in _chosen(merging, (), tips)]
-    commits = (tips.get(branch_of(merging.slug, wp_id)) for wp_id in wp_ids_chosen)
-    drops = drops_day_files(session, target, filter(None, commits))
-    merging = session.feature(merging.slug)  # with the events of their day files
     chosen = _chosen(merging, wp_ids, tips)
     facts = _check_packages(session, merging, chosen, reason, is_forced)
     codes = _codes(session, merging, chosen)
@@ -60,9 +55,9 @@ def merge(
         if package.wp_id not in codes or not _is_brought(codes[package.wp_id])
     ]
     if is_dry:
-        planned = plan(session.repo, target, names, tips, drops_day_files=drops)
+        planned = plan(session.repo, target, names, tips)
         return _dry(session, merging, planned, codes)
-    merged = merge_branches(session.repo, target, names, tips=tips, drops_day_files=drops)
+    merged = merge_branches(session.repo, target, names, tips=tips)
     return _finish(session, merging, merged, facts, codes)
 
 
