@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.exit_codes import INTERRUPTED
+from thence.cli import INTERRUPTED
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run
 
