@@ -94,7 +94,7 @@ class SegmentWriter:
 
     @property
     def is_poisoned(self) -> bool:
-        """True if a sync failed, so that this opening takes no more appends."""
+        """True if a sync failed, so that this session takes no more appends."""
         return self._poison is not None
 
     @property
@@ -140,7 +140,7 @@ class SegmentWriter:
 
         `written` are the outcomes that the caller will acknowledge. After a failed sync their
         lines are copied to the next segment and synced there. If the copy fails, OutcomeUnknown
-        is raised, and this opening takes no more appends.
+        is raised, and this session takes no more appends.
         """
         descriptor, file, size = self._descriptor, self._file, self._size
         if descriptor is None:
@@ -333,7 +333,7 @@ class SegmentWriter:
 
     @contextmanager
     def _poisoning(self, error: DiskError) -> Iterator[None]:
-        """Ends all appends of this opening if the repair of a failed sync fails too."""
+        """Ends all appends of this session if the repair of a failed sync fails too."""
         try:
             yield
         except BaseException as failure:
