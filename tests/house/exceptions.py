@@ -9,7 +9,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (34062, 176),
+    "inner": (34058, 176),
     "work": (19325, 136),
     "team": (13104, 103),
 }
@@ -20,7 +20,7 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "context": 1,
     "core": 27,
     "inspection": 2,
-    "log": 101,
+    "log": 24,
     "server": 186,
     "sim": 1,
     "sync": 95,

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.log.faults import WAIT_S
+from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import in_child, started
 
 import thence
@@ -163,12 +163,8 @@ def test_folder_deleted_under_an_open_log_is_made_again_and_a_log_that_is_gone_i
 
 
 def test_interrupted_release_gives_the_lock_back_and_passes_the_interruption_on(tmp_path):
-    class Interrupted(Disk):
-        def unlock(self, descriptor):
-            raise KeyboardInterrupt
-
     lock, other = (
-        AppendLock(Interrupted(), tmp_path / "lock"),
+        AppendLock(FailingDisk(unlock=KeyboardInterrupt()), tmp_path / "lock"),
         AppendLock(OS_DISK, tmp_path / "lock"),
     )
     lock.acquire(0)

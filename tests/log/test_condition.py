@@ -7,6 +7,7 @@ import time
 
 import pytest
 from tests.events import drafted, line_of, stamped
+from tests.log.faults import FailingDisk
 from tests.log.processes import in_child, open_files
 
 import thence
@@ -310,19 +311,14 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
 
 
 def test_check_that_the_disk_refuses_bears_its_name(written):
-    class Unreadable(Disk):
-        def path_id(self, path):
-            raise DiskError("as said")
-
-        def names(self, folder):
-            raise DiskError("as said")
-
+    class Unreadable(FailingDisk):
         def open_read(self, path):
             if path.name == "identity.json":
-                raise DiskError("as said")
+                raise error
             return super().open_read(path)
 
-    _, *refused, clock, causes = log_checks(Unreadable(), written)
+    error = DiskError("as said")
+    _, *refused, clock, causes = log_checks(Unreadable(path_id=error, names=error), written)
     refused.append(causes)
     names = ["segments", "tail", "quarantine", "identity", "sessions", "lock", "causes"]
     assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
@@ -337,13 +333,6 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
 @pytest.mark.parametrize("call", ["open_read", "read_at"])
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
 def test_log_that_can_not_be_read_is_no_damage(written, call, number):
-    class Unread(Disk):
-        pass
-
-    def refuse(*_):
-        raise DiskError(number, "as said")
-
-    setattr(Unread, call, refuse)
-    check = looked_at(written, Unread())["log"]
+    check = looked_at(written, FailingDisk(**{call: DiskError(number, "as said")}))["log"]
     assert (check.ok, check.is_damage) == (False, False)
     assert check.detail == f"{written}: as said"

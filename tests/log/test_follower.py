@@ -1,6 +1,5 @@
 """A growing log followed: every event once, in arrival order, whatever happens to its files."""
 
-import errno
 import os
 import random
 import shutil
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from tests import plain_order
 from tests.disks import LyingDisk
 from tests.events import event_of, line_of
-from tests.log.faults import WAIT_S, WatchedDisk
+from tests.log.faults import WAIT_S, SteppingDisk, StruckDisk, WatchedDisk
 from tests.log.processes import descriptors, in_child, started
 from tests.tiers import examples
 
@@ -25,8 +24,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown
 from thence.log.read import reader
 from thence.log.read.follower import Follower
-from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
 
@@ -266,28 +264,7 @@ def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, ca
     for _ in range(6):
         log.append("t")
 
-    class Stepping(WatchedDisk):
-        looks = 0
-
-        def look(self):
-            self.looks += 1
-            if self.looks == call:
-                for _ in range(8):
-                    log.append("t")
-
-        def names(self, folder):
-            self.look()
-            return super().names(folder)
-
-        def path_id(self, path):
-            self.look()
-            return super().path_id(path)
-
-        def open_read(self, path):
-            self.look()
-            return super().open_read(path)
-
-    disk = Stepping()
+    disk = SteppingDisk(call, lambda: [log.append("t") for _ in range(8)])
     with Follower(disk, tmp_path, PLAIN) as follower:
         seqs = [event.seq for event in follower.events()]
         seqs += [event.seq for event in follower.events()]
@@ -413,40 +390,13 @@ def test_disk_that_fails_once_hides_nothing_and_leaves_no_file_open(tmp_path, ca
     with Log(tmp_path, PLAIN, max_file_size=300) as log:
         events = [log.append("t") for _ in range(6)]
 
-    class FailingOnce(Disk):
-        calls = 0
-
-        def _step(self):
-            self.calls += 1
-            if self.calls == call:
-                raise DiskError(errno.EIO, os.strerror(errno.EIO))
-
-        def path_id(self, path):
-            self._step()
-            return super().path_id(path)
-
-        def names(self, folder):
-            self._step()
-            return super().names(folder)
-
-        def open_read(self, path):
-            self._step()
-            return super().open_read(path)
-
-        def file_id(self, descriptor):
-            self._step()
-            return super().file_id(descriptor)
-
-        def read_at(self, descriptor, offset, size):
-            self._step()
-            return super().read_at(descriptor, offset, size)
-
+    looks = ("path_id", "names", "open_read", "file_id", "read_at")
     seen = []
-    with Follower(FailingOnce(), tmp_path, PLAIN) as follower:
+    with Follower(StruckDisk(call, *looks), tmp_path, PLAIN) as follower:
         with suppress(OSError):
             seen.extend(follower.events())
         seen.extend(follower.events())
         assert seen == events
-    with Follower(FailingOnce(), tmp_path, PLAIN) as follower, suppress(OSError):
+    with Follower(StruckDisk(call, *looks), tmp_path, PLAIN) as follower, suppress(OSError):
         follower.skip_to_last(2)
     assert descriptors(tmp_path) == []

@@ -60,13 +60,6 @@ class KeptLockDisk(Disk):
         pass
 
 
-class LinklessDisk(Disk):
-    """Has no hard links."""
-
-    def link(self, old, new):
-        raise error(errno.EPERM)
-
-
 class ToldDisk(Disk):
     """Tells another table of mounts, or of room."""
 
@@ -148,13 +141,6 @@ ELSEWHERE = "keep the log on another filesystem"
 UNTRIED = "locks, syncs and the like were not tried"
 
 
-class RefusedLockDisk(Disk):
-    """Has no locks at all, as a mount without its lock daemon."""
-
-    def try_lock(self, descriptor):
-        raise error(errno.ENOLCK)
-
-
 @pytest.mark.parametrize(
     ("disk", "name", "detail", "hint"),
     [
@@ -176,10 +162,10 @@ class RefusedLockDisk(Disk):
             "a lock that was given back is still held",
             f"{ELSEWHERE}: two writers would not see each other here",
         ),
-        (RefusedLockDisk(), "locks", "No locks available", ELSEWHERE),
+        (FailingDisk(try_lock=error(errno.ENOLCK)), "locks", "No locks available", ELSEWHERE),
         (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
         (
-            LinklessDisk(),
+            FailingDisk(link=error(errno.EPERM)),
             "links",
             "no hard links: Operation not permitted",
             "make new logs on another filesystem; a log that is there needs no links",
@@ -238,14 +224,10 @@ def test_filesystem_is_told_where_it_is_known(tmp_path):
 
 
 def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
-    class Blind(Disk):
-        def filesystem(self, folder):
-            raise DiskError(errno.EACCES, "as said", "/proc")
-
-        def room(self, folder):
-            raise DiskError("as said")
-
-    checks = folder_checks(Blind(), tmp_path)
+    blind = FailingDisk(
+        filesystem=DiskError(errno.EACCES, "as said", "/proc"), room=DiskError("as said")
+    )
+    checks = folder_checks(blind, tmp_path)
     assert checks[:2] == [
         Check("filesystem", False, "as said: /proc", "let this user read it"),
         Check("space", False, "as said", "let this user read it"),

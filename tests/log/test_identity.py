@@ -28,7 +28,6 @@ from thence.log.storage.identity import (
     known_node_id,
     known_node_ids,
     make_info,
-    node_id,
     read_info,
     renew,
 )
@@ -55,8 +54,8 @@ def test_log_says_what_it_is_and_who_writes_it(tmp_path):
 def test_identity_is_made_once(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
     assert known_node_id(OS_DISK, tmp_path) == ""
-    first = node_id(OS_DISK, tmp_path)
-    assert node_id(OS_DISK, tmp_path) == first
+    first = identify(OS_DISK, tmp_path).identity.node_id
+    assert identify(OS_DISK, tmp_path).identity.node_id == first
     made = make_info(OS_DISK, tmp_path, "sim")
     assert made == read_info(OS_DISK, tmp_path)
     assert made.vocabulary == "plain"
@@ -65,7 +64,7 @@ def test_identity_is_made_once(tmp_path):
 
 def test_short_writes_leave_the_identity_whole(tmp_path):
     make_info(ShortDisk(3), tmp_path, "plain")
-    assert node_id(ShortDisk(3), tmp_path) == known_node_id(OS_DISK, tmp_path)
+    assert identify(ShortDisk(3), tmp_path).identity.node_id == known_node_id(OS_DISK, tmp_path)
 
 
 def test_identity_that_could_not_be_written_is_made_later(tmp_path):
@@ -268,7 +267,7 @@ print(log.append("t").node_id)
 
 def test_log_gets_another_node_under_its_append_lock_alone(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
-    first = node_id(OS_DISK, tmp_path)
+    first = identify(OS_DISK, tmp_path).identity.node_id
     assert renew(OS_DISK, tmp_path, "another was faster", NOW_S)
     assert known_node_id(OS_DISK, tmp_path) == first
     held = AppendLock(OS_DISK, tmp_path / ".thence/lock")

@@ -29,7 +29,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogFull
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import node_id
+from thence.log.storage.identity import identify
 from thence.log.storage.segment import older_names
 from thence.replica import Log
 
@@ -80,7 +80,7 @@ def test_threads_tasks_forked_and_spawned_processes_at_once_lose_and_double_noth
 @pytest.mark.promise("W9")
 def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
     thence.open(tmp_path).close()
-    node_id(OS_DISK, tmp_path)
+    identify(OS_DISK, tmp_path)
     disk = GatedDisk()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("t", {"hand": "parent", "n": 0})
@@ -267,13 +267,14 @@ def test_processes_that_open_an_empty_folder_at_once_make_one_log(tmp_path, coun
         assert (process.returncode, problems) == (0, "")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def prepared(tmp_path):
     """Make the log and its identity, so that the next sync is that of an event."""
     thence.open(tmp_path).close()
-    node_id(OS_DISK, tmp_path)
+    identify(OS_DISK, tmp_path)
 
 
+@pytest.mark.usefixtures("prepared")
 @pytest.mark.promise("P1")
 def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(tmp_path):
     disk = CountingDisk()
@@ -290,6 +291,7 @@ def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(t
     assert disk.calls.count("sync") < 1_000 / 5
 
 
+@pytest.mark.usefixtures("prepared")
 def test_half_of_the_tasks_are_cancelled_and_all_events_are_written(tmp_path):
     disk = GatedDisk()
     with Log(tmp_path, PLAIN, disk=disk) as log:
@@ -314,6 +316,7 @@ def test_half_of_the_tasks_are_cancelled_and_all_events_are_written(tmp_path):
     judged(tmp_path, {"task": 41})
 
 
+@pytest.mark.usefixtures("prepared")
 def test_loop_closed_with_events_under_way_harms_no_other_loop(tmp_path):
     disk = GatedDisk()
     with Log(tmp_path, PLAIN, disk=disk) as log:
@@ -339,6 +342,7 @@ def test_loop_closed_with_events_under_way_harms_no_other_loop(tmp_path):
     judged(tmp_path, {"closed": 10, "thread": 1} | {f"other/task {n}": 2 for n in range(10)})
 
 
+@pytest.mark.usefixtures("prepared")
 @pytest.mark.promise("W4")
 def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
     synced = threading.Event()
@@ -362,6 +366,7 @@ def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
     judged(tmp_path, {"task": 1, "blocking": 1})
 
 
+@pytest.mark.usefixtures("prepared")
 def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
     disk = FailingDisk()
     with Log(tmp_path, PLAIN, disk=disk) as log:
@@ -385,6 +390,7 @@ def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
         assert log.verify().findings == ()
 
 
+@pytest.mark.usefixtures("prepared")
 def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
     class Filling(Disk):
         is_filling = False

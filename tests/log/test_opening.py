@@ -133,22 +133,16 @@ def test_log_without_a_folder_of_its_own_is_read_on_a_full_disk_and_says_why_it_
 
 
 def test_disk_that_can_not_read_is_told_as_such(tmp_path):
-    class Unreadable(Disk):
-        def __init__(self, code):
-            self.error = DiskError(code, "as said")
-
-        def read_at(self, descriptor, offset, size):
-            raise self.error
-
     thence.open(tmp_path).append("a")
     for code, hint in ((errno.EIO, "try again"), (errno.EACCES, "right to read")):
-        log = Log(tmp_path, PLAIN, disk=Unreadable(code))
+        disk = FailingDisk(read_at=DiskError(code, "as said"))
+        log = Log(tmp_path, PLAIN, disk=disk)
         for reading in (log.verify, log.events, lambda log=log: log.get("x")):
             with pytest.raises(ReadFailed, match=r"could not read the log .*: as said") as caught:
                 reading()
             assert hint in caught.value.hint
         with pytest.raises(ReadFailed):
-            opened_vocabulary(Unreadable(code), tmp_path, None, create=True)
+            opened_vocabulary(disk, tmp_path, None, create=True)
         assert descriptors(tmp_path) == []
 
 
@@ -252,10 +246,6 @@ def test_what_a_log_says_of_itself_is_read_or_refused_as_reading(tmp_path):
     assert known_info(OS_DISK, tmp_path) is None
     thence.open(tmp_path, "sim")
     assert known_info(OS_DISK, tmp_path).vocabulary == "sim"
-
-    class Broken(Disk):
-        def open_read(self, path):
-            raise DiskError(errno.EIO, "as said")
-
-    found = raised(lambda: known_info(Broken(), tmp_path))
+    broken = FailingDisk(open_read=DiskError(errno.EIO, "as said"))
+    found = raised(lambda: known_info(broken, tmp_path))
     assert found[:4] == (ReadFailed, "could not read the log", str(tmp_path), "as said")

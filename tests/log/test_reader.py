@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import plain_order
 from tests.disks import CountingDisk, LyingDisk
 from tests.events import NODE, OTHER_NODE, causal_graphs, event_of, line_of
-from tests.log.faults import WatchedDisk
+from tests.log.faults import FailingDisk, SteppingDisk, StruckDisk
 from tests.log.processes import descriptors, started
 from tests.tiers import examples
 
@@ -175,28 +175,7 @@ def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp
     for _ in range(6):  # the current file has room for more: a reader must look again
         log.append("t")
 
-    class Stepping(WatchedDisk):
-        looks = 0
-
-        def look(self):
-            self.looks += 1
-            if self.looks == call:
-                for _ in range(8):
-                    log.append("t")
-
-        def names(self, folder):
-            self.look()
-            return super().names(folder)
-
-        def path_id(self, path):
-            self.look()
-            return super().path_id(path)
-
-        def open_read(self, path):
-            self.look()
-            return super().open_read(path)
-
-    disk = Stepping()
+    disk = SteppingDisk(call, lambda: [log.append("t") for _ in range(8)])
     seqs = [event_of(line).seq for _, line, _ in reader.raw_lines(disk, tmp_path)]
     assert disk.looks > call
     assert seqs == list(range(1, len(seqs) + 1))
@@ -248,20 +227,9 @@ def test_reader_beside_a_rotating_writer_loses_nothing(tmp_path):
 @pytest.mark.parametrize("way", [reader.events, reader.all_events])
 @pytest.mark.parametrize("call", ["file_id", "names", "path_id", "open_read", "read_at"])
 def test_reading_that_fails_leaves_no_descriptor(tmp_path, call, way):
-    class Failing(Disk):
-        def __init__(self, struck):
-            self.left = struck
-
-    def failing(disk, *arguments):
-        disk.left -= 1
-        if not disk.left:
-            raise DiskError(errno.EIO, "device error")
-        return getattr(Disk, call)(disk, *arguments)
-
-    setattr(Failing, call, failing)
     written(tmp_path, [[line_of()], [line_of()], [line_of()]])
     for struck in range(1, 100):
-        disk = Failing(struck)
+        disk = StruckDisk(struck, call)
         try:
             assert len(list(way(disk, tmp_path, PLAIN))) == 3
             break
@@ -497,16 +465,14 @@ def test_rotation_while_looking_hides_nothing(tmp_path):
 
 @pytest.mark.parametrize("call", ["open_read", "names", "read_at", "file_id", "close"])
 def test_event_that_can_not_be_looked_for_is_told_and_leaves_no_descriptor(tmp_path, call):
-    class Failing(Disk):
-        pass
+    class Unclosing(Disk):
+        def close(self, descriptor):
+            super().close(descriptor)
+            raise error
 
-    def failing(disk, *arguments):
-        if call == "close":
-            Disk.close(disk, *arguments)
-        raise DiskError(errno.EIO, "device error")
-
-    setattr(Failing, call, failing)
+    error = DiskError(errno.EIO, "device error")
+    disk = Unclosing() if call == "close" else FailingDisk(**{call: error})
     (tmp_path / "events.jsonl").write_bytes(line_of())
     with pytest.raises((ReadFailed, OutcomeUnknown, EventNotFound)):
-        durable(tmp_path, "0" * 26, Failing())
+        durable(tmp_path, "0" * 26, disk)
     assert descriptors(tmp_path) == []

@@ -6,7 +6,15 @@ from itertools import pairwise
 
 import pytest
 from tests.log.committers import StartedThreads
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk, SmallDisk, WatchedDisk
+from tests.log.faults import (
+    WAIT_S,
+    FailingDisk,
+    GatedDisk,
+    ShortDisk,
+    SmallDisk,
+    StruckDisk,
+    WatchedDisk,
+)
 from tests.log.processes import descriptors, lines, ran
 
 import thence
@@ -343,22 +351,12 @@ def test_interrupt_at_the_lock_gives_it_back(tmp_path):
 @pytest.mark.parametrize("files", [1, 3])
 @pytest.mark.parametrize("call", ["read_at", "open_read", "file_id", "names", "open_append"])
 def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path, call, files):
-    class Failing(Disk):
-        left = 0
-
-    def failing(disk, *arguments):
-        disk.left -= 1
-        if disk.left == 0:
-            raise DiskError(errno.EIO, "device error")
-        return getattr(Disk, call)(disk, *arguments)
-
-    setattr(Failing, call, failing)
     for _ in range(files):
         with Log(tmp_path, PLAIN, max_file_size=10) as log:
             log.append("t")
     count = files
     for struck in range(1, 100):
-        disk = Failing()
+        disk = StruckDisk(0, call)
         with Log(tmp_path, PLAIN, disk=disk) as log:
             log.relay(())  # has made what a log needs beside its events
             disk.left = struck

@@ -142,7 +142,7 @@ class Drafting:
         event_id = new_id() if new.event_id is None else new.event_id
         head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
         try:
-            made = Members(*head, new.begins, new.ends, **members)
+            event = Members(*head, new.begins, new.ends, **members)
         except TypeError as error:
             raise InvalidEvent(
                 "could not store the event",
@@ -150,15 +150,15 @@ class Drafting:
                 cause=error,
                 hint="pass members of the host's form, each once",
             ) from error
-        item = draft(made)
+        item = draft(event)
         if self.masking is not None:
             item = self.masking.draft(item, self._vocabulary)
         return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
 
     def subject(self, new: NewEvent) -> str | None:
         """Returns the subject that an event will have, by its host's vocabulary."""
-        made = draft(Members("-", "-", 1, now(), **self._members(new)))
-        return unnumbered(made, self._vocabulary).subject
+        item = draft(Members("-", "-", 1, now(), **self._members(new)))
+        return unnumbered(item, self._vocabulary).subject
 
     def _members(self, new: NewEvent) -> dict[str, Any]:
         stream = new.stream

@@ -81,7 +81,7 @@ class Root:
         return data if len(data) <= bytes_max else b""
 
     def is_safe(self, folder: Path) -> bool:
-        """Reports whether the files of a log's sessions are plain, so that its writers may be read."""
+        """Reports whether a log's session files are plain, so that its writers may be read."""
         sessions = own_folder(folder) / "open"
         if _mode(str(sessions), stat.S_IFDIR) != stat.S_IFDIR:
             return False
