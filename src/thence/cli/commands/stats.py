@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thence.core.event import Event
     from thence.core.query.tally import Tally
-    from thence.index.plan.counting import By
+    from thence.index.overview import By
 
 NAMES_SHOWN_MAX = 20
 PERIODS_MAX = 500

@@ -27,8 +27,8 @@ from thence.replica import Log, open_log
 
 if TYPE_CHECKING:
     from thence.core.values.vocabulary import Vocabulary
-    from thence.index.plan.counting import By
-    from thence.index.plan.page import Keys, Page
+    from thence.index.overview import By
+    from thence.index.page import Keys, Page
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the most events in memory at once, and the bytes that their lines should have
@@ -292,9 +292,9 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if out.is_quiet:
         return
     if by_index:
-        from thence.index.plan.overview import passed_over
+        from thence.index.segments import passed_over
 
-        damaged, torn = passed_over(replica.answers.index())
+        damaged, torn = replica.answers.index().answer(passed_over)
     else:
         damaged, torn = _count_passed_over(replica)
     if damaged:

@@ -17,13 +17,11 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.values.new_event import id_of
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.file import lookup
-from thence.index.file.database import Index
-from thence.index.file.keeper import Builds
-from thence.index.graph import causality
-from thence.index.graph.causality import CausalityLines, NamedCauses
-from thence.index.plan import query
-from thence.index.plan.page import Page, PageBounds, PageOfLines
+from thence.index import causality, lookup, query
+from thence.index.causality import CausalityLines, NamedCauses
+from thence.index.connection import Index
+from thence.index.keeper import Builds
+from thence.index.page import Page, PageBounds, PageOfLines
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
 from thence.server.logs.root import FoundLog

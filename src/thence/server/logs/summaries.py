@@ -17,8 +17,8 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.file.database import Index
-from thence.index.plan.overview import BadBytes, overview
+from thence.index.connection import Index
+from thence.index.overview import BadBytes, overview
 from thence.log.read.reader import Cursor, lines_of
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading
