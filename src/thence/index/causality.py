@@ -352,13 +352,13 @@ def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[i
     One step excludes most events. Where every cause arrived before its effects, the rest of the
     search ends at the first undecided event.
     """
-    passed = neighbours(connection, arrivals, "upstream").intersection(arrivals)
-    undecided = [arrival for arrival in arrivals if arrival not in passed]
+    causes = neighbours(connection, arrivals, "upstream")
+    undecided = [arrival for arrival in arrivals if arrival not in causes]
     if len(undecided) > 1 or (undecided and not _is_forward(connection)):
         floor = min(undecided) if _is_forward(connection) else 0
-        later = [arrival for arrival in arrivals if arrival > floor]
-        passed |= reachable(connection, later, "upstream", floor)
-    return in_total_order(connection, [arrival for arrival in undecided if arrival not in passed])
+        later = [cause for cause in causes if cause > floor]
+        causes |= reachable(connection, later, "upstream", floor)
+    return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])
 
 
 def latest_shared(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[int]:

@@ -69,7 +69,7 @@ def report_none(out: Output, replica: "Log", conditions: Conditions) -> None:
 
     Raises EventNotFound for a type, actor, subject or stream that no event has.
     """
-    refuse_unknown_names(replica, conditions)
+    check_names(out, replica, conditions, 0)
     out.notice("no events")
     from thence.core.query.filter import Filter
 
@@ -79,32 +79,38 @@ def report_none(out: Output, replica: "Log", conditions: Conditions) -> None:
         out.notice(hint)
 
 
-def refuse_unknown_names(replica: "Log", conditions: Conditions) -> None:
-    """Raises EventNotFound, with the nearest, for a name of a filter that no event has.
+def check_names(out: Output, replica: "Log", conditions: Conditions, matches: int) -> None:
+    """Reports each type, actor, subject and stream of a filter that no event has, with the nearest.
 
-    In a log without events no name is unknown.
+    Raises EventNotFound for the first one where nothing matches; in a log without events no name is
+    unknown. What matches was asked for by another name, so that the unknown one is noted on stderr.
+    No index is made for it.
     """
+    if replica.answers.lacks_index():
+        return
+    several = {key: conditions.get(key) or () for key in _NAMES}
     unknown = [
         (key, name)
-        for key in _NAMES
-        for name in conditions.get(key) or ()
+        for key, names in several.items()
+        if len(names) > 1 or not matches
+        for name in names
         if not replica.query(**keys({key: name}), limit=1).total
     ]
-    if not unknown or not replica.query(limit=1).total:
+    if not unknown or not (matches or replica.query(limit=1).total):
         return
     from thence.core.nearest import nearest
     from thence.core.query.filter import shown
     from thence.errors import EventNotFound
 
-    key, name = unknown[0]
-    near = nearest(name, names_of(replica, key))
-    nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
-    lists = "`thence log` lists all events"
-    raise EventNotFound(
-        "could not find an event",
-        cause=f"no event has the {key} {shown(name)}{nearest_text}",
-        hint=lists if key == "stream" else f"`thence stats --by {key}` lists all that there are",
-    )
+    for key, name in unknown:
+        near = nearest(name, names_of(replica, key))
+        nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
+        cause = f"no event has the {key} {shown(name)}{nearest_text}"
+        if not matches:
+            lists = f"`thence stats --by {key}` lists all that there are"
+            hint = "`thence log` lists all events" if key == "stream" else lists
+            raise EventNotFound("could not find an event", cause=cause, hint=hint)
+        out.notice(cause)
 
 
 def names_of(replica: "Log", key: str) -> Mapping[str, int]:
