@@ -67,9 +67,9 @@ def test_tail_shows_the_last_events_that_fit_the_options_of_log(tmp_path, orders
 
 
 def test_following_shows_new_events_that_fit_alone(tmp_path, orders):
-    with following(
-        tmp_path, "-n", "0", "--type", "order.paid", "--log", "orders", "--json"
-    ) as tail:
+    words = ("-n", "1", "--type", "order.paid", "--log", "orders", "--json")
+    with following(tmp_path, *words) as tail:
+        assert json.loads(tail.stdout.readline())["event_type"] == "order.paid"
         with package.open(tmp_path / "orders") as log:
             ids = [log.append(name).event_id for name in ("order.paid", "note", "order.paid")]
         lines = [json.loads(tail.stdout.readline()) for _ in range(2)]
