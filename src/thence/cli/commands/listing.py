@@ -18,6 +18,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
+    check_names,
     command,
     event_printer,
     filter_options,
@@ -25,7 +26,6 @@ from thence.cli.shared.logs import (
     keys,
     open_for_reading,
     pages,
-    refuse_unknown_names,
     report_none,
 )
 from thence.cli.shared.render import counted, wrapped
@@ -99,7 +99,9 @@ def log_command(
             for page in pages(replica, conditions, *bounds):
                 show(page.events)
                 listed += len(page.events)
-        if not listed:
+        if listed:
+            check_names(out, replica, conditions, listed)
+        else:
             report_none(out, replica, conditions)
     if last is not None and listed < page.total:
         out.notice(f"the last {listed:,} of {page.total:,} events; --limit 0 shows all")
@@ -128,8 +130,7 @@ def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: s
 
 def _write_count(out: Output, replica: "Log", conditions: Conditions, is_json: bool) -> None:
     total = replica.query(**keys(conditions), limit=1).total
-    if not total:
-        refuse_unknown_names(replica, conditions)
+    check_names(out, replica, conditions, total)
     if is_json:
         out.json({"events": total})
     else:
