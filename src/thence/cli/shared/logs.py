@@ -279,8 +279,8 @@ def program() -> str:
     program_path = Path(sys.argv[0])
     if program_path.name != "thence" or not program_path.is_file():
         return f"{_shell_path(Path(sys.executable))} -m thence"
-    found = shutil.which("thence")
-    if found is not None and Path(found).resolve() == program_path.resolve():
+    path = shutil.which("thence")
+    if path is not None and Path(path).resolve() == program_path.resolve():
         return "thence"
     return _shell_path(program_path)
 
