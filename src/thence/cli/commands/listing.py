@@ -26,7 +26,7 @@ from thence.cli.shared.logs import (
     keys,
     open_for_reading,
     pages,
-    report_none,
+    report_matches,
 )
 from thence.cli.shared.render import counted, wrapped
 from thence.errors import EventNotFound
@@ -99,10 +99,7 @@ def log_command(
             for page in pages(replica, conditions, *bounds):
                 show(page.events)
                 listed += len(page.events)
-        if listed:
-            check_names(out, replica, conditions, listed)
-        else:
-            report_none(out, replica, conditions)
+        report_matches(out, replica, conditions, listed)
     if last is not None and listed < page.total:
         out.notice(f"the last {listed:,} of {page.total:,} events; --limit 0 shows all")
     elif page.next_cursor is not None:

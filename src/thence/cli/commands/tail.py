@@ -18,11 +18,10 @@ from thence.cli.shared.logs import (
     FIRST_EVENTS,
     Conditions,
     OptionValue,
-    check_names,
     event_printer,
     filter_options,
     keys,
-    report_none,
+    report_matches,
 )
 
 if TYPE_CHECKING:
@@ -90,10 +89,8 @@ def _tail(
             shown_count += len(batch)
         if is_live:
             _follow(out, follower, show, event_filter)
-        elif not shown_count and count:
-            report_none(out, replica, conditions)
-        else:
-            check_names(out, replica, conditions, shown_count or 1)
+        elif count:
+            report_matches(out, replica, conditions, shown_count)
 
 
 def _follow(

@@ -64,12 +64,14 @@ def keys(conditions: Conditions) -> "Keys":
     return cast("Keys", conditions)
 
 
-def report_none(out: Output, replica: "Log", conditions: Conditions) -> None:
-    """Reports that no event matches: on stderr, with a key in --where that no event has.
+def report_matches(out: Output, replica: "Log", conditions: Conditions, matches: int) -> None:
+    """Reports names that no event has, and that nothing matches, with an unknown key in --where.
 
-    Raises EventNotFound for a type, actor, subject or stream that no event has.
+    Raises EventNotFound as `check_names` does.
     """
-    check_names(out, replica, conditions, 0)
+    check_names(out, replica, conditions, matches)
+    if matches:
+        return
     out.notice("no events")
     from thence.core.query.filter import Filter
 
