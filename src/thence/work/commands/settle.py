@@ -31,7 +31,7 @@ def settle(
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        found = session.feature(feature)
+        found = session.feature(feature, given)
         package = package_of(found, wp_id_of(given))
         place = f"{found.slug}/{package.wp_id}"
         if not reason.strip():

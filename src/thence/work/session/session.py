@@ -28,6 +28,7 @@ from thence.work.journal.git_memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.sharing import is_tree
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
+from thence.work.naming import wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project, write_attributes
 from thence.work.result import CommandResult
@@ -233,14 +234,16 @@ class Session:
 
         return board_with(self.board, self.planning, missing, self.project.uuid)
 
-    def feature(self, given: str | None) -> FeatureState:
-        """Returns the command's feature: the given one, that of this worktree, the only one.
+    def feature(self, name: str | None, *packages: str) -> FeatureState:
+        """Returns the command's feature: the named one, that of this worktree, the only one.
 
-        Raises Refused for one that is not there, PlanningError where it is not clear which.
+        Without a name it may be the only one that has the named packages. Raises Refused for one
+        that is not there, PlanningError where it is not clear which.
         """
-        found = choose_feature(given, self.board, self.planning.feature_here(), self.not_imported())
-        self._feature_slug = found.slug
-        return found
+        here, wp_ids = self.planning.feature_here(), [wp_id_of(each) for each in packages]
+        feature = choose_feature(name, self.board, here, self.not_imported(), wp_ids)
+        self._feature_slug = feature.slug
+        return feature
 
     def not_imported(self) -> list[str]:
         """Returns the features that have planning files, and nothing in the log."""
