@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from stat import S_ISREG
+from typing import Any
 
 from thence.errors import HeadsMoved, PlanningError
 from thence.replica import new_id
@@ -10,6 +11,7 @@ from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice, as_it_is, if_missing
 from thence.work.journal.store import WorkEvent
+from thence.work.naming import digits_of
 from thence.work.plan.package_files import (
     READ_FIRST,
     holds,
@@ -95,9 +97,9 @@ def creation_events(
     events = []
     created = found.created_event
     if created is None:
-        payload = {
+        payload: dict[str, Any] = {
             "feature_slug": found.slug,
-            "feature_number": found.slug[:3],
+            "feature_number": digits_of(found.slug),
             "target_branch": branch,
             "wp_count": len(packages),
         }

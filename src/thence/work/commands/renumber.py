@@ -118,10 +118,9 @@ def _package_given(found: FeatureState, given: str) -> PackageState:
 
 
 def _free(session: Session, found: FeatureState, to: str | None) -> str:
-    data = session.planning.read(None, session.planning.path(found.slug, "tasks.md"))
     begun = filter(None, map(named_in, branches(session.repo)))
     known = {
-        *taken_ids(session, found, data),
+        *taken_ids(session, found),
         *(name for slug, name in begun if slug == found.slug),
     }
     new = next_wp_id(known) if to is None else wp_id_of(to)

@@ -14,6 +14,7 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
+from thence.work.naming import digits_of
 from thence.work.project.project import find_project
 
 
@@ -151,7 +152,7 @@ class EventEmitter:
         """Records that a feature has its packages."""
         payload = {
             "feature_slug": feature_slug,
-            "feature_number": feature_slug[:3],
+            "feature_number": digits_of(feature_slug),
             "target_branch": target_branch,
             "wp_count": wp_count,
         }
