@@ -24,8 +24,7 @@ from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN, SIM, WORK
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
 from thence.log.storage.disk import OS_DISK
-from thence.log.write.drafting import Drafting
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.drafting import Drafting, NoticeMaker
 from thence.replica import Log, open_host_log
 from thence.work import EventStore, WorkEvent
 

@@ -29,7 +29,7 @@ from thence.core.values.new_event import (
 )
 from thence.errors import InvalidEvent
 from thence.log.storage.identity import LogInfo
-from thence.log.write.notice import warn
+from thence.log.write.drafting import warn
 
 # inspect.CO_GENERATOR and inspect.CO_ASYNC_GENERATOR
 _GENERATOR_FLAGS = 0x20 | 0x200

@@ -55,13 +55,11 @@ from thence.log.storage.segment import FILE_BYTES_MAX as FILE_BYTES_MAX
 from thence.log.storage.segment import current_path
 from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import PendingAppend
-from thence.log.write.committer import Committer
+from thence.log.write.committer import Committer, with_retry
 from thence.log.write.committer import OnFull as OnFull
-from thence.log.write.drafting import Drafting, join
-from thence.log.write.notice import NoticeMaker
-from thence.log.write.notice import guarded as guarded
-from thence.log.write.notice import warn as warn
-from thence.log.write.retrying import with_retry
+from thence.log.write.drafting import Drafting, NoticeMaker, join
+from thence.log.write.drafting import guarded as guarded
+from thence.log.write.drafting import warn as warn
 from thence.log.write.writer import Report, SegmentWriter
 from thence.redact_settings import RedactSettings, read_redact_settings
 

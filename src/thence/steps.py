@@ -31,7 +31,7 @@ from thence.core.values.new_event import NewEvent, PassedCause
 from thence.errors import InvalidEvent, ThenceError
 from thence.failures import carrying, ends_in_hand, remember_end
 from thence.log.storage.disk import monotonic_ns, process_id
-from thence.log.write.notice import warn
+from thence.log.write.drafting import warn
 
 MESSAGE_CHARACTERS_MAX = 2_000
 _P = ParamSpec("_P")

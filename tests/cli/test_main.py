@@ -273,6 +273,26 @@ def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised,
     assert (done.returncode, done.stderr.strip()) == told
 
 
+def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_process(tmp_path):
+    script = (
+        "import sys, time; from thence.cli import main; from thence.cli.commands import version\n"
+        "class Callback:\n    def __del__(self): raise KeyboardInterrupt\n"
+        "version.version_command.callback = lambda **_: Callback() and None\n"
+        "code = main.main(['version'])\n"
+        "time.sleep(0.1)  # the time that Python takes to end\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.promise("P7")
 @pytest.mark.parametrize(
     "arguments",

@@ -18,7 +18,7 @@ from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.identity import node_id
 from thence.log.write.batch import Latch
 from thence.log.write.committer import Committer, OnFull
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import Notice, Report, SegmentWriter
 from thence.replica import QUEUE_EVENTS_MAX, Log
 

@@ -10,7 +10,7 @@ from thence.errors import HeadsMoved
 from thence.log.storage import disowned
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import known_node_id
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.drafting import NoticeMaker
 
 OWN_EVENTS = 3
 

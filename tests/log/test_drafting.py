@@ -11,8 +11,7 @@ from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidEvent
-from thence.log.write.drafting import Drafting
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.drafting import Drafting, NoticeMaker
 
 WORDS = ("s/1", "ada", None)
 

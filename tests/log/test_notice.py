@@ -15,7 +15,7 @@ from tests.log.processes import ran
 
 import thence
 from thence.core.values.vocabulary import PLAIN, WORK
-from thence.log.write.notice import NoticeMaker, guarded, in_other_thread, warn
+from thence.log.write.drafting import NoticeMaker, guarded, in_other_thread, warn
 
 
 def broken(word, facts):
@@ -118,7 +118,7 @@ def test_record_is_told_at_once_where_no_thread_can_be_started(monkeypatch):
     def refuse(*_):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("thence.log.write.notice.start_new_thread", refuse)
+    monkeypatch.setattr("thence.log.write.drafting.start_new_thread", refuse)
     found = []
     in_other_thread(lambda word, facts: found.append((word, facts)), "torn", {"n": 1})
     assert found == [("torn", {"n": 1})]
@@ -146,7 +146,7 @@ def test_record_has_the_context_of_who_tells_it():
 def test_program_without_logging_sees_the_same_on_stderr_as_one_that_has_not_set_it_up(imported):
     code = f"""
 import sys {imported and ", " + imported}
-from thence.log.write.notice import warn
+from thence.log.write.drafting import warn
 warn("torn", {{"file": "ä"}})
 warn("rotated", {{"file": "b"}})
 warn("resumed", {{"file": "b"}})

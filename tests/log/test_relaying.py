@@ -13,7 +13,7 @@ from thence.core.values.vocabulary import WORK
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.log.storage.segment import own_folder
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.drafting import NoticeMaker
 from thence.log.write.relaying import Relay
 from thence.replica import Log
 

@@ -11,7 +11,7 @@ from thence.errors import LogBusy
 from thence.log.check.repair import repair
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK
-from thence.log.write.notice import NoticeMaker, warn
+from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
 from thence.replica import Log
 

@@ -13,8 +13,8 @@ from thence.log.read import reader
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write.notice import NoticeMaker, warn
-from thence.log.write.retrying import with_retry
+from thence.log.write.committer import with_retry
+from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
 
 

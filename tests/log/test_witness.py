@@ -8,7 +8,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.drafting import NoticeMaker
 from thence.log.write.writer import SegmentWriter
 
 

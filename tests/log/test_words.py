@@ -30,7 +30,7 @@ from thence.log.storage.disk import OS_DISK, Disk, warnings
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import read_info
 from thence.log.write.batch import Retained
-from thence.log.write.notice import guarded, warn
+from thence.log.write.drafting import guarded, warn
 from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "as said")

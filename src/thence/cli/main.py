@@ -26,6 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        import signal
+
+        sys.unraisablehook = sys.__unraisablehook__
+        signal.setitimer(signal.ITIMER_REAL, 0)  # at the end of Python it would kill the process
 
 
 def _interrupt_again(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -10,6 +10,7 @@ producer that computes never releases the interpreter, so each turn must count.
 A batch that the disk refuses is kept and retried each second, within the queue's bound;
 waiting appends get the error at once. When writes succeed again, a notice in the log states
 how many events were refused. After an unrepaired failed sync nothing is written any more.
+The retry of an append whose outcome is unknown makes each event durable exactly once.
 """
 
 import sys
@@ -19,9 +20,10 @@ from threading import RLock, Thread, current_thread, get_ident
 from typing import Literal, TypeVar, cast
 
 from thence.core.values.codec import Draft
-from thence.errors import OutcomeUnknown, ThenceError
+from thence.errors import AppendFailed, LogBusy, LogReadOnly, OutcomeUnknown, ThenceError
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.disk import monotonic_ns, pause, yield_processor
+from thence.log.storage.disk_errors import retry_error
 from thence.log.storage.process_state import at_worker_end
 from thence.log.write import batch
 from thence.log.write.append_conditions import Condition
@@ -49,6 +51,9 @@ _YIELD_MASK = 127
 _AWAITED_MASK = 15
 _AWAITED_S = 0.000001
 
+
+# the errors of an append that was refused while it waited in the queue
+_NOT_APPENDED = (AppendFailed, LogBusy, LogReadOnly)
 
 # the phases of a queue, in order: it takes events, it only drains them, its files are closed
 _OPEN, _CLOSING, _ENDED = range(3)
@@ -408,3 +413,44 @@ class Committer:
     def _queue_drop_notice(self, before_event_id: str | None) -> None:
         for notice in self.drops.end_run(before_event_id):
             self._enqueue(notice)
+
+
+def with_retry(
+    unknown: OutcomeUnknown,
+    writer: SegmentWriter,
+    drafts: Sequence[Draft],
+    shape: Callable[[list[bytes]], object],
+) -> OutcomeUnknown:
+    """Adds the retry to an error, which it returns; `shape` turns the lines into a result."""
+    again = unknown.resume or (lambda: _retry(writer, drafts))
+
+    def resume() -> object:
+        try:
+            try:
+                return shape(cast(list[bytes], again()))
+            except _NOT_APPENDED:
+                return shape(_retry(writer, drafts))
+        except OutcomeUnknown as another:
+            raise with_retry(another, writer, drafts, shape) from another.__cause__
+
+    unknown.resume = resume
+    return unknown
+
+
+def _retry(writer: SegmentWriter, drafts: Sequence[Draft]) -> list[bytes]:
+    """Returns the lines of events once each is on the device exactly once; uses a new writer.
+
+    Events that are in the log are synced, the others are appended with new numbers. Raises
+    OutcomeUnknown when the retry fails too.
+    """
+    successor = writer.successor()
+    waiting = PendingAppend(drafts)
+    named = dict.fromkeys(range(len(drafts)), Condition(is_named=True))
+    try:
+        waiting.outcomes, error = successor.write(drafts, WAIT_S, named)
+        successor.sync(waiting.outcomes)
+    finally:
+        successor.close()
+    if error is not None:
+        raise retry_error(writer.folder, error) from error
+    return waiting.result()

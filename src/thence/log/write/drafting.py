@@ -1,21 +1,73 @@
-"""Drafts of new events: checked, encoded, with their causes gathered."""
+"""Drafts of new events, and of a log's notices about itself; its records for the host program."""
 
-from collections.abc import Callable, Sequence
+import sys
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from pathlib import Path
+from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any
 
 from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered, with_nonce
 from thence.core.values.new_event import NewEvent
-from thence.core.values.payload import TYPE_CHARACTERS_MAX, is_plain, is_type_name, refuse
+from thence.core.values.payload import (
+    TYPE_CHARACTERS_MAX,
+    is_plain,
+    is_type_name,
+    printable,
+    refuse,
+    repair,
+)
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import InvalidEvent
+from thence.log.crash.damage import OPENING_SOURCE
 from thence.log.storage.process_state import new_id, new_nonce, now
-from thence.log.write.notice import NoticeMaker
+from thence.log.write.writer import Report
 
 if TYPE_CHECKING:
     from thence.core.values.secrets import Masking
 
+_LISTED_MAX = 3
+_REPORT_S_MAX = 1.0
 JoinNotice = Callable[[Sequence[str]], Draft]
+
+
+class NoticeMaker:
+    """Drafts a log's notices about itself; `context` holds the opener's own members.
+
+    `log_id` returns the id of the log, None while it has none: some hosts name it in a notice.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        context: Mapping[str, Any],
+        log_id: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._context = context
+        self._log_id = log_id
+
+    def __call__(
+        self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = (), session: str = ""
+    ) -> Draft:
+        """Returns the draft of a notice of a kind, such as "recovered".
+
+        A notice about the end of a writer session names the session as its source, so that it
+        is written once.
+        """
+        payload, _ = repair(facts)  # a path or an error's text need be no UTF-8
+        context = self._context
+        if self._vocabulary.log_key and (log_id := self._log_id()):
+            context = {self._vocabulary.log_key: log_id, **context}
+        event_type, members = self._vocabulary.notice(kind, payload, context)
+        if session:
+            members |= {"source": OPENING_SOURCE, "source_id": session}
+        return draft(Members(new_id(), event_type, 1, now(), tuple(causes), **members))
+
+    def joined(self, causes: Sequence[str]) -> Draft:
+        """Returns the notice that stands for up to 32 causes."""
+        return self("joined", {"count": len(causes)}, causes)
 
 
 def join(causes: tuple[str, ...], notice: JoinNotice) -> tuple[list[Draft], tuple[str, ...]]:
@@ -116,3 +168,86 @@ class Drafting:
         if new.members:
             members.update(new.members)
         return members
+
+
+def guarded(report: Report) -> Report:
+    """Returns a report function that never raises: no log record may stop the writing of events."""
+
+    def attempt(word: str, facts: Mapping[str, Any]) -> None:
+        try:
+            report(word, facts)
+        except Exception as error:  # door: a processor of the user's may raise anything
+            try:
+                _warn("record_failed", {"record": word, "error": repr(error)})
+            except Exception:  # door: out of descriptors, not even logging can be imported
+                return
+
+    return lambda word, facts: in_other_thread(attempt, word, facts)
+
+
+def warn(word: str, facts: Mapping[str, Any]) -> None:
+    """Reports by the standard library's logging, under the name thence."""
+    in_other_thread(_warn, word, facts)
+
+
+def in_other_thread(report: Report, word: str, facts: Mapping[str, Any]) -> None:
+    """Reports in a thread that no signal handler interrupts; waits up to a second for it.
+
+    A handler that raises in the middle of a log record leaves the locks of logging taken for
+    ever. Handlers run in the main thread alone: for the main thread another thread reports.
+    """
+    if get_ident() != main_thread().ident:
+        report(word, facts)
+        return
+    done = allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        try:
+            context.run(report, word, facts)
+        except Exception as error:  # door: raised again in the caller's thread
+            failures.append(error)
+        finally:
+            done.release()
+
+    failures: list[Exception] = []
+    context = copy_context()
+    try:
+        start_new_thread(run, ())
+    except RuntimeError:  # no more threads, or the interpreter is at its end
+        report(word, facts)
+    else:
+        done.acquire(timeout=_REPORT_S_MAX)
+        if failures:
+            raise failures[0]
+
+
+def _warn(word: str, facts: Mapping[str, Any]) -> None:
+    """Reports by logging if it was imported, else writes warnings to stderr as logging would.
+
+    Logging is not imported here: the import is not cheap at the start of a command, and Python
+    fails where logging is imported during a fork.
+    """
+    is_warning = word not in ("rotated", "resumed")
+    if "logging" in sys.modules:
+        import logging
+
+        level = logging.WARNING if is_warning else logging.INFO
+        logging.getLogger("thence").log(level, "%s", _text(word, facts))
+    elif is_warning and sys.stderr is not None:
+        sys.stderr.write(f"{_text(word, facts)}\n")
+
+
+def _text(word: str, facts: Mapping[str, Any]) -> str:
+    """Returns a record as text: the error, if there is one, then the other facts."""
+    error = facts.get("error")
+    text = word if error is None else f"{word}: {error}"
+    rest = ", ".join(f"{name} {_shown(facts[name])}" for name in facts if name != "error")
+    return printable(f"{text} ({rest})" if rest else text)
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    rest = len(value) - _LISTED_MAX
+    return ", ".join(map(str, value[:_LISTED_MAX])) + (f" and {rest} others" if rest > 0 else "")
