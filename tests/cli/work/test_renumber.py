@@ -32,7 +32,7 @@ def planned(tmp_path_factory):
     return there
 
 
-@pytest.fixture(params=["add", "finalize-tasks"])
+@pytest.fixture(params=["finalize-tasks"])
 def clones(request, planned, tmp_path):
     """Two clones that each gave WP03 to a package of its own, and have shared their events."""
     shutil.copytree(planned, tmp_path, symlinks=True, dirs_exist_ok=True)
