@@ -24,9 +24,10 @@ _SLUG = re.compile(SLUG_PATTERN)
 _NUMBERED = re.compile(r"([0-9]{3})-.")
 _NAME = re.compile(rf"(?:[0-9]{{3}}-)?(.+?)(?:-{_ULID})?")
 _WP = re.compile(r"WP[0-9]{2,4}")
-_TWIN = re.compile(r"(WP[0-9]{2,4})~([0-9a-z]{4,26})", re.IGNORECASE)
+# the name of a package whose number was given twice; older versions wrote ~ for the last -
+_DERIVED = re.compile(r"(WP[0-9]{2,4})[-~]([0-9a-z]{4,26})", re.IGNORECASE)
 _GIVEN_WP = re.compile(r"(?:wp)?[ _-]?0*([0-9]{1,4})", re.IGNORECASE)
-_BRANCH = re.compile(rf"([0-9]{{3}}-.+|.+-{_ULID})-(WP[0-9]{{2,4}})")
+_BRANCH = re.compile(rf"([0-9]{{3}}-.+|.+-{_ULID})-(WP[0-9]{{2,4}}(?:-[0-9a-z]{{4,26}})?)")
 _WORD = re.compile(r"[a-z0-9]+")
 # Latin letters that Unicode doesn't take apart into a letter and its accent
 _LETTERS = str.maketrans(
@@ -112,37 +113,49 @@ def resolve(given: str, known: Iterable[str]) -> str:
     raise _unresolved(given, cause, "name one of them" if slugs else "thence work setup-spec TITLE")
 
 
-def wp_id_of(given: str) -> str:
-    """Returns the package id for WP01, wp1, 01 or 1.
+def wp_id_of(name: str) -> str:
+    """Returns the package id for WP01, wp1, 01 or 1, and for WP10-ab12 or WP10~ab12.
 
-    Raises Refused for anything else, and for a package that has no number of its own.
+    Raises Refused for anything else.
     """
-    if is_wp_id(given):
-        return given
-    if twin := twin_of(given):
-        raise Refused(
-            "could not go on with the package",
-            guard="number_given_twice",
-            place=given,
-            cause=f"{twin[0]} was given twice, and this is not the one that has it",
-            hint=f"thence work renumber {given}",
-        )
-    found = _GIVEN_WP.fullmatch(given.strip())
-    if found is None:
+    if is_wp_id(name):
+        return name
+    if derived := _DERIVED.fullmatch(name.strip()):
+        return derived_id(derived[1].upper(), derived[2].lower())
+    match = _GIVEN_WP.fullmatch(name.strip())
+    if match is None:
         raise Refused(
             "could not find the package",
             guard="unknown_package",
-            place=repr(given),
+            place=repr(name),
             cause="this is no package's id",
             hint="ids are WP and two digits, such as WP01",
         )
-    return f"WP{int(found[1]):02}"
+    return f"WP{int(match[1]):02}"
 
 
-def twin_of(name: str) -> tuple[str, str] | None:
-    """Returns the number in a name such as WP10~ab12, and the end of the package's event id."""
-    found = _TWIN.fullmatch(name.strip())
-    return (found[1].upper(), found[2].lower()) if found else None
+def derived_id(number: str, end: str) -> str:
+    """Returns the id of a package whose number another package has, such as WP10-ab12.
+
+    `end` is the end of the id of the event that made the package.
+    """
+    return f"{number}-{end}"
+
+
+def is_derived(wp_id: str) -> bool:
+    """Reports whether a package's id is one such as WP10-ab12."""
+    return _DERIVED.fullmatch(wp_id) is not None
+
+
+def number_in(wp_id: str) -> str:
+    """Returns the number by which events name a package: WP10 for WP10-ab12."""
+    return wp_id.partition("-")[0] if is_derived(wp_id) else wp_id
+
+
+def logged_subject(subject: str) -> str:
+    """Returns the subject that events on a package have, by its number."""
+    scope, slash, wp_id = subject.rpartition("/")
+    return f"{scope}{slash}{number_in(wp_id)}"
 
 
 def next_wp_id(known: Iterable[str]) -> str:

@@ -115,7 +115,7 @@ def _dependencies(
 ) -> tuple[str, ...]:
     dependencies = tuple(map(wp_id_of, after))
     for wp_id in dependencies:
-        if wp_id not in known:
+        if wp_id not in known and wp_id not in found.packages:
             raise Refused(
                 "could not add a package after",
                 guard="unknown_package",

@@ -97,13 +97,6 @@ class EventEmitter:
         }
         return self.emit(WorkEvent("WPCreated", payload, feature_slug))
 
-    def wp_renumbered(
-        self, feature_slug: str, wp_id: str, old_wp_id: str, created_event_id: str
-    ) -> Outcome:
-        """Records the new number of a package whose number was given twice."""
-        payload = {"wp_id": wp_id, "old_wp_id": old_wp_id, "created_event_id": created_event_id}
-        return self.emit(WorkEvent("WPRenumbered", payload, feature_slug, (created_event_id,)))
-
     def wp_assigned(
         self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
     ) -> Outcome:
