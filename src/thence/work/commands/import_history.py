@@ -34,7 +34,7 @@ from thence.work.vcs.locks import held
 from thence.work.vcs.repository import operation_under_way
 
 _SHOWN_MAX = 5
-DAMAGED = 3  # the exit code: parts could not be read
+DAMAGED = 3  # the exit code: parts of planning files could not be read
 _NEXT = "next: thence work publish"
 _UNTYING = "could not untie the day files of"
 _UNTIED = b"Share events by a branch of the board\n\nThence: import\n"
@@ -56,10 +56,10 @@ def import_history(
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
     Lines of day files in the working tree are imported as they are. Lines that can't be read are
-    reported, and left where they are; the exit code is 3 then. Day files that git tracks are untied
-    in one commit, once the lines of every local branch are in the log. A second import brings
-    nothing, and so do features that were begun here. The text names all features and parts with
-    `is_detailed` alone. Raises what the append raises, and GitFailed.
+    reported, and left where they are; the exit code is 3 where they are in planning files. Day
+    files that git tracks are untied in one commit, once the lines of every local branch are in the
+    log. A second import brings nothing, and so do features that were begun here. The text names all
+    features and parts with `is_detailed` alone. Raises what the append raises, and GitFailed.
     """
     with held(session.shared_folder / "import.lock"):
         taken = _day_files(session, is_dry)
@@ -106,7 +106,7 @@ def import_history(
         lines += [f"committed: git tracks {len(tracked)} day file(s) no more", _NEXT]
     elif tracked:
         lines.append(f"would untie {len(tracked)} day file(s) that git tracks")
-    return session.result(data, lines, DAMAGED if unread else 0)
+    return session.result(data, lines, DAMAGED if len(unread) > len(taken.unread) else 0)
 
 
 def _lines(
