@@ -18,7 +18,7 @@ from thence.work.board.state import (
     PackageState,
     Reviewed,
 )
-from thence.work.naming import branch_of
+from thence.work.naming import branch_of, number_in
 
 SHORT = 7  # digits of a commit's id in a sentence
 _WAIVED = ("skipped", "merged")
@@ -239,7 +239,7 @@ def former_number_in_clone(
     feature: FeatureState, package: PackageState, node_id: str | None
 ) -> str | None:
     """Returns the number that is not a package's own under which a clone has its branch."""
-    number = package.renumbered_from or package.wp_id.partition("~")[0]
+    number = package.renumbered_from or number_in(package.wp_id)
     known = package.workspace
     if known is None or known.node_id != node_id or number == package.wp_id:
         return None

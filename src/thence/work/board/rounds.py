@@ -118,8 +118,6 @@ def next_steps(
     where a command needs it.
     """
     wp_id, lane = package.wp_id, package.lane
-    if not package.has_number:
-        return (f"thence work renumber {wp_id}{where}",)
     back = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
     if lane == DONE:
         return _after_done(wp_id, code, where, has_branch=has_branch)

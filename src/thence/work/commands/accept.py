@@ -38,7 +38,7 @@ def accept(
     if landed or no_code:
         _check_one(given)
     session.look()
-    chosen_feature = session.feature(feature)
+    chosen_feature = session.feature(feature, *given)
     slug = chosen_feature.slug
     chosen = _chosen(chosen_feature, [wp_id_of(name) for name in given])
     requests: dict[str, Facts] = {}

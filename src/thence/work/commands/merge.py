@@ -43,7 +43,7 @@ def merge(
     for_review. Raises GitFailed for a conflict, Refused, PlanningError.
     """
     session.look()
-    merging = session.feature(feature)
+    merging = session.feature(feature, *given)
     target = session.target_of(merging)
     wp_ids, tips = [wp_id_of(name) for name in given], _tips(session, merging)
     chosen = _chosen(merging, wp_ids, tips)
