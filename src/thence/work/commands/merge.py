@@ -14,7 +14,7 @@ from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import drops_day_files
-from thence.work.session.lane_moves import facts_of, move, package_of
+from thence.work.session.lane_moves import facts_of, move, package_of, refuse_agents
 from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
 from thence.work.session.workspaces import newest_branch
@@ -41,6 +41,9 @@ def merge(
     All packages are checked first, and nothing is merged if one can't be. Packages in doing go to
     for_review. Raises GitFailed for a conflict, Refused, PlanningError.
     """
+    if not is_dry:
+        place = ", ".join(given) or feature or "a feature"
+        refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
     session.look()
     found = session.feature(feature)
     target = session.target_of(found)

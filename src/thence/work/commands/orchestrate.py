@@ -20,7 +20,14 @@ from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
-from thence.work.session.lane_moves import check_written, facts_of, move, package_of, planned
+from thence.work.session.lane_moves import (
+    check_written,
+    facts_of,
+    move,
+    package_of,
+    planned,
+    refuse_agents,
+)
 from thence.work.session.session import Session
 from thence.work.vcs.locks import held
 
@@ -47,6 +54,7 @@ def orchestrate(
     rejected, so that others need not wait for them. With packages left the exit code is 1. Raises
     PlanningError, Refused, GitFailed, and what the log raises.
     """
+    _refuse_agents(feature)
     session.look()
     check_committer(session)
     found = _feature_begun(session, feature) if is_resumed else session.feature(feature)
@@ -76,12 +84,19 @@ def orchestrate(
             {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
             for wp_id, why in summary.stranded.items()
         ],
+        "unreviewed": [
+            {"wp_id": wp_id, "commits": list(commits)}
+            for wp_id, commits in summary.unreviewed.items()
+        ],
     }
     lines = [f"{found.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
         lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
     if not summary.stranded:
         lines = [f"all of {found.slug} is done"]
+    for wp_id, commits in summary.unreviewed.items():
+        names = ", ".join(commit[:10] for commit in commits)
+        lines.append(f"{wp_id}: {names} came to the target past review")
     code = STRANDED if summary.stranded else 0
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
@@ -117,6 +132,7 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
 
     Branches and worktrees stay as they are. Raises Refused if one does not end.
     """
+    _refuse_agents(feature)
     session.look()
     found = session.feature(feature)
     ended = _end_orchestrators(session.shared_folder / _FOLDER, found.slug)
@@ -141,6 +157,11 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     lines = [_ended_line(len(ended), found.slug)]
     lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
     return session.result(data, lines)
+
+
+def _refuse_agents(feature: str | None) -> None:
+    rule = "begins or ends an orchestration"
+    refuse_agents("could not orchestrate", feature or "a feature", "run_by_an_agent", rule)
 
 
 def _ended_line(count: int, slug: str) -> str:

@@ -21,12 +21,14 @@ from thence.work.journal.claims import is_held
 from thence.work.naming import resolve
 from thence.work.result import CommandResult
 from thence.work.session.package_code import code_of_done
+from thence.work.session.past_review import in_target_before_done
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
 _Forecast = Mapping[str, Sequence[Overlap]]
 _Landed = Mapping[tuple[str, str], CodeState]
+_Early = Mapping[tuple[str, str], str]
 # the sentences on packages that are done, and have not landed
 _SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
@@ -50,11 +52,16 @@ def status(session: Session, feature: str | None) -> CommandResult:
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     forecast = {slug: _forecast(session, each) for slug, each in board.features.items()}
     landed = _landed(session, board)
+    early = _early(session, board)
     steps = {slug: _next_steps(session, each) for slug, each in board.features.items()}
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
     result: dict[str, Any] = as_json(board)
     result["here"] = {
         "landed": [_as_json(key, state) for key, state in landed.items()],
+        "in_target_before_done": [
+            {"feature_slug": slug, "wp_id": wp_id, "target": target}
+            for (slug, wp_id), target in early.items()
+        ],
         "overlaps": [
             {"feature_slug": slug, **each._asdict()}
             for slug, found in forecast.items()
@@ -66,7 +73,7 @@ def status(session: Session, feature: str | None) -> CommandResult:
             for wp_id, step in found.items()
         ],
     }
-    lines = _lines(board, forecast, landed, steps, conflicts)
+    lines = _lines(board, forecast, landed, early, steps, conflicts)
     return session.result(result, list(lines))
 
 
@@ -89,6 +96,13 @@ def _landed(session: Session, board: Board) -> _Landed:
     with suppress(GitFailed):
         return code_of_done(session, board)
     session.warnings.append("where the code of packages is was not looked for: git failed")
+    return {}
+
+
+def _early(session: Session, board: Board) -> _Early:
+    """Returns the targets that have code of packages which are not done, as far as git knows."""
+    with suppress(ThenceError):  # git failed, or a feature has no target
+        return in_target_before_done(session, board)
     return {}
 
 
@@ -129,6 +143,7 @@ def _lines(
     board: Board,
     forecast: _Forecast,
     landed: _Landed,
+    early: _Early,
     steps: Mapping[str, Mapping[str, str]],
     conflicts: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
@@ -138,13 +153,14 @@ def _lines(
     for number, (slug, feature) in enumerate(board.features.items()):
         if number:
             yield ""
-        yield from _feature_lines(feature, landed, steps[slug], conflicts)
+        yield from _feature_lines(feature, landed, early, steps[slug], conflicts)
         yield from (f"  {sentence(each)}" for each in forecast[slug])
 
 
 def _feature_lines(
     feature: FeatureState,
     landed: _Landed,
+    early: _Early,
     steps: Mapping[str, str],
     conflicts: Sequence[tuple[str, str]],
 ) -> Iterator[str]:
@@ -157,6 +173,8 @@ def _feature_lines(
         for package in packages:
             state = landed.get((feature.slug, package.wp_id))
             yield f"  {lane:<10}  {_package_line(package, state)}"
+            if target := early.get((feature.slug, package.wp_id)):
+                yield f"{'':14}its code is in {target}, and it is not done"
             if package.wp_id in steps:
                 yield f"{'':14}next: {steps[package.wp_id]}"
     for subject, result in conflicts:

@@ -7,7 +7,7 @@ agents are processes that are polled several times a second.
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -31,14 +31,21 @@ POLL_S = 0.2
 TROUBLES_MAX = 60
 UNSEEN = (-1, 0)
 GRACE_S, STOP_S_MAX = 3.0, 20.0
+# time beyond the longest try for whoever holds a claim to record how the try ended
+HELD_GRACE_S = 5.0
 
 
 class OrchestrationSummary(NamedTuple):
-    """The end of an orchestration: the packages done, and the reasons of the others."""
+    """The end of an orchestration: the packages done, and the reasons of the others.
+
+    `unreviewed` are commits of packages that somebody else brought to the target while an agent or
+    a gate was at work on them.
+    """
 
     status: str  # completed, stranded
     done: tuple[str, ...]
     stranded: Mapping[str, str]
+    unreviewed: Mapping[str, tuple[str, ...]]
 
 
 class Active:
@@ -87,12 +94,18 @@ class Orchestrator:
         self._session = Session(folder)
         self._failed: dict[tuple[str, str, str], Failed] = {}
         self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
+        self._unreviewed: dict[str, tuple[str, ...]] = {}
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
         self._journal_size = UNSEEN
         self._held: set[str] = set()
         self._has_tried = False
+        # somebody else's claim on which nothing is recorded for so long is not waited for
+        timeouts = [agent.timeout_s for agent in setup.agents.values()]
+        timeouts += [gate.timeout_s for gate in setup.gates]
+        self._held_s_max = max(timeouts) + HELD_GRACE_S
+        self._events_count, self._changed_s = 0, time.monotonic()
         self._blocks = Blockers(
             lambda wp_id, why: self.progress.report("waiting", why, wp_id),
             lambda: len(self._session.appended),
@@ -154,6 +167,9 @@ class Orchestrator:
         if seen == self._journal_size:
             return
         self._session.look()
+        count = sum(event.header.feature_slug == self.slug for event in self._session.events)
+        if count != self._events_count:
+            self._events_count, self._changed_s = count, time.monotonic()
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
         self._blocks.look_again(lanes, len(self._session.events))
         self._plan = planned(self._session, self.feature)
@@ -222,11 +238,11 @@ class Orchestrator:
     def _try(self, task: Task, step: Callable[[PackageTask, int], Run | None]) -> None:
         """Takes a package's claim and does a step with it; a run keeps the claim."""
         package = self.feature.packages[task.wp_id]
-        self._has_tried = True
         lease = take(self._session.project.home, package.subject)
         if lease is None:
             self._held.add(task.wp_id)
             return
+        self._has_tried = True
         self._journal_size = UNSEEN
         package_task = PackageTask(self, task)
         try:
@@ -250,6 +266,10 @@ class Orchestrator:
         an agent can write them.
         """
         return self._gates_passed.get((wp_id, commit), {})
+
+    def landed_past_review(self, wp_id: str, commits: Sequence[str]) -> None:
+        """Records commits of a package that came to the target, and that no run merged."""
+        self._unreviewed[wp_id] = (*self._unreviewed.get(wp_id, ()), *commits)
 
     def failed(self, task: Task) -> None:
         """Records a failed try, and the time of the next one."""
@@ -287,18 +307,25 @@ class Orchestrator:
         if not left:
             if complete(self._session, feature, ACTOR):
                 self.progress.report("completed", f"all {len(feature.packages)} packages are done")
-            return OrchestrationSummary("completed", done, {})
+            return OrchestrationSummary("completed", done, {}, self._unreviewed)
         times = [one.not_before_s for one in self._failed.values()]
         times += self._blocks.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
             return None
+        if self._held and now_s - self._changed_s < self._held_s_max:
+            return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in left}
-        return OrchestrationSummary("stranded", done, stranded)
+        return OrchestrationSummary("stranded", done, stranded, self._unreviewed)
 
     def _why(self, wp_id: str) -> str:
         """Returns the reason that no more work is done on a package."""
         if (why := self._blocks.why(wp_id)) is not None:
             return why
+        if wp_id in self._held:
+            return (
+                "another command holds its claim, and recorded nothing for"
+                f" {self._held_s_max:.0f} s, longer than any try may last"
+            )
         feature = self.feature
         package, round_ = feature.packages[wp_id], self.rounds.get(wp_id)
         open_ones = [

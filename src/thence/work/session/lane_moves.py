@@ -106,6 +106,19 @@ def is_started_by_agent() -> bool:
     return process_ending.VARIABLE in own_variables()
 
 
+def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
+    """Raises Refused if an agent started this process; `rule` is what no agent does."""
+    if is_started_by_agent():
+        raise Refused(
+            operation,
+            guard=guard,
+            place=place,
+            cause=f"this is an agent's environment, and no agent {rule}",
+            hint="leave it to a person and their own shell; `thence work orchestrate` runs the"
+            " gates of the configuration, and merges what has passed review",
+        )
+
+
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
     path = session.project.root / worktree_of(slug, wp_id)
     found = state_of(session.repo, branch_of(slug, wp_id), path, session.refs.trees)
