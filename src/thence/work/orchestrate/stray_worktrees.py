@@ -17,6 +17,7 @@ from thence.work.vcs.repository import (
     Repository,
     current_branch,
     is_ancestor,
+    is_standing,
     operation_under_way,
     rebase_of,
     repository,
@@ -66,7 +67,7 @@ def bring_back(repo: Repository, slug: str, wp_id: str, path: Path) -> StrayedWo
     began. Callers hold the claim of the package. Raises GitFailed, with nothing lost.
     """
     branch = branch_of(slug, wp_id)
-    if not os.path.lexists(path / ".git"):
+    if not is_standing(path):
         return None
     here = repository(path)
     stands_at, git_dir = current_branch(here), git_dir_of(path)

@@ -9,7 +9,7 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
-from thence.work import process_ending
+from thence.work import supervisor
 from thence.work.board.move_attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES
@@ -103,7 +103,7 @@ def facts_of(
 
 def is_started_by_agent() -> bool:
     """Reports whether an agent, or a gate that judges its work, started this process."""
-    return process_ending.VARIABLE in own_variables()
+    return supervisor.VARIABLE in own_variables()
 
 
 def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
