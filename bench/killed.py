@@ -19,9 +19,9 @@ from random import randrange
 import click
 
 from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
-from thence.cli.exit_codes import DAMAGED, INTERRUPTED
+from thence.cli import DAMAGED, INTERRUPTED
 from thence.cli.failure import report_error
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, json_option, verbosity_options
 from thence.cli.output import Output, current
 from thence.cli.shared.render import counted
 from thence.settings import from_environment

@@ -13,7 +13,7 @@ from tests.events import drafted, stamped
 from tests.work.repositories import git
 
 import thence
-from thence.cli.root import root
+from thence.cli.frame import root
 from thence.core.ids import id_source
 from thence.work.project.project import find_project
 

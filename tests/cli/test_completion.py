@@ -90,7 +90,7 @@ def test_other_shells_are_answered_in_their_own_form(tmp_path, shell):
 
 def test_names_complete_without_importing_the_commands(tmp_path):
     script = (
-        "import sys; from thence.cli.root import run; run([])\n"
+        "import sys; from thence.cli.frame import run; run([])\n"
         "print(*(name for name in sys.modules if name.startswith('thence.')), file=sys.stderr)"
     )
     asked = environment(_THENCE_COMPLETE="bash_complete", COMP_WORDS="thence ", COMP_CWORD="1")

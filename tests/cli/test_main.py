@@ -8,7 +8,7 @@ import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.cli.warm import warm
 
-from thence.cli.root import root
+from thence.cli.frame import root
 
 MORE_THAN_A_PIPE_HOLDS = 1024 * 1024
 HEAVY = ("structlog", "ruamel", "pydantic", "rich", "asyncio", "thence.sim")
@@ -121,9 +121,9 @@ def test_error_under_json_is_one_object_on_stdout(tmp_path, orders):
 
 def test_bug_of_ours_is_told_in_three_lines(tmp_path):
     script = (
-        "import sys; from thence.cli import root; from thence.cli.commands import version\n"
-        "version.version_command.callback = lambda **_: 1 / 0\n"
-        "sys.exit(root.run(['version', '--json']))"
+        "import sys; from thence.cli import frame\n"
+        "frame.version_command.callback = lambda **_: 1 / 0\n"
+        "sys.exit(frame.run(['version', '--json']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
@@ -221,7 +221,7 @@ def test_closed_stdout_is_no_failure(tmp_path, orders):
 @pytest.mark.promise("P7")
 def test_windows_is_told_of_wsl(tmp_path):
     script = (
-        "import sys; from thence.cli.root import run\n"
+        "import sys; from thence.cli.frame import run\n"
         "sys.platform = 'win32'; sys.exit(run(['log', '--log', 'orders']))"
     )
     done = subprocess.run(
@@ -256,10 +256,10 @@ def test_ctrl_c_ends_quietly_with_130(tmp_path):
 )
 def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised, told):
     script = (
-        "import sys, time; from thence.cli import main; from thence.cli.commands import version\n"
+        "import sys, time; from thence.cli import frame, main\n"
         f"class Callback:\n    def __del__(self): raise {raised}\n"
         "def work(**_):\n    Callback()\n    time.sleep(60)\n"
-        "version.version_command.callback = work\n"
+        "frame.version_command.callback = work\n"
         "sys.exit(main.main(['version']))"
     )
     done = subprocess.run(

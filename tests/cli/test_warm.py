@@ -7,7 +7,7 @@ import pytest
 from tests.cli.installed import Ended, thence
 from tests.cli.warm import warm
 
-from thence.cli.root import TABLE
+from thence.cli.frame import TABLE
 
 
 def both(*arguments: str, cwd: Path, **env: str) -> Ended:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 from tests.house.tree import ROOT
 
-DOOR = "thence.cli.root"
+DOOR = "thence.cli.frame"
 PAGE = "docs/reference/commands.md"
 SECTION = re.compile(r"^#+ `(thence(?: [a-z][\w-]*)*)`", re.MULTILINE)
 

@@ -11,7 +11,7 @@ import thence.sync
 @pytest.mark.promise("S4")
 def test_commands_of_work_import_no_http():
     program = (
-        "import sys, thence.work, thence.cli.root;"
+        "import sys, thence.work, thence.cli.frame;"
         "print('httpx2' in sys.modules, 'thence.sync.service' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import click
 
-from thence.cli.exit_codes import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
+from thence.cli import DAMAGED, FAILED, MISUSED, NOT_FOUND, UNKNOWN
 from thence.cli.output import Output
 from thence.errors import (
     AmbiguousId,

@@ -7,7 +7,7 @@ unknown, 130 after Ctrl-C. A closed pipe is no error and counts as done.
 
 import sys
 
-from thence.cli.exit_codes import INTERRUPTED
+from thence.cli import INTERRUPTED
 
 _DELAY_S = 0.02
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         import signal
 
         sys.unraisablehook = _interrupt_again
-        from thence.cli.root import run
+        from thence.cli.frame import run
 
         code = run(arguments)
         # All output is written: a Ctrl-C while the interpreter ends needs no traceback.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import current
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ PAYLOAD_BYTES_MAX = 2 * 1024 * 1024
     is_flag=True,
     help="Write THENCE_CAUSE=… instead of the id, for export: what follows is caused by it.",
 )
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def append_command(
     event_type: str,
     pairs: tuple[str, ...],

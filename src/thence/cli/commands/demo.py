@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, verbosity_options
+from thence.cli.commands.causes import answer_lines
+from thence.cli.frame import help_with, verbosity_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
-from thence.cli.shared.because import answer_lines
-from thence.cli.shared.opened import program
+from thence.cli.shared.logs import program
 from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.answer import reasons
 from thence.core.query.tally import descending

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_argument, verbosity_options
+from thence.cli.frame import help_with, log_argument, output_options
 from thence.cli.output import Output, current
+from thence.cli.shared.render import counted, wrapped, write_some
 from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class _Log(NamedTuple):
 @click.command("diff", **help_with("thence diff output/run-of-today output/run-of-yesterday"))
 @log_argument("a")
 @log_argument("b")
-@json_option
-@verbosity_options
+@output_options
 def diff_command(a: str, b: str, is_json: bool) -> int:
     """Show where two logs part, and what came of it.
 
@@ -49,7 +49,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     """
     import gc
 
-    from thence.cli.exit_codes import DAMAGED
+    from thence.cli import DAMAGED
     from thence.core.diff.difference import as_json, difference
 
     out = current()
@@ -66,7 +66,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
 
 
 def _read(out: Output, log: str) -> "tuple[LogSide, Vocabulary]":
-    from thence.cli.shared.opened import open_for_reading
+    from thence.cli.shared.logs import open_for_reading
     from thence.core.diff.alignment import side
 
     with open_for_reading(out, log, by_index=False) as replica:
@@ -74,8 +74,6 @@ def _read(out: Output, log: str) -> "tuple[LogSide, Vocabulary]":
 
 
 def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
-    from thence.cli.shared.render import counted, wrapped
-
     same = len(result.aligned) - len(result.changed)
     if result.first is None:
         out.write(f"A and B say the same: {counted(same, 'event')}.")
@@ -95,7 +93,6 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
 
 def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.cli.shared.render import counted
     from thence.core.query.tally import descending
     from thence.core.sentences.event_sentences import clipped
 
@@ -111,12 +108,13 @@ def _write_types(out: Output, result: "Difference") -> None:
     names = list(descending(total))
     shown = names if out.is_verbose else names[:SHOWN_MAX]
     columns = max(len(clipped(printable(name), NAME_COLUMNS_MAX)) for name in shown)
-    out.write()
-    for name in shown:
+
+    def lines(name: str) -> list[str]:
         text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]
-        out.write(f"  {clipped(printable(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}")
-    if len(shown) < len(names):
-        out.write(f"  {counted(len(names) - len(shown), 'more type')}; -v shows all")
+        return [f"  {clipped(printable(name), NAME_COLUMNS_MAX):{columns}}  {', '.join(text)}"]
+
+    out.write()
+    write_some(out, names, SHOWN_MAX, "type", lines, "  ")
     _note_missing_types(out, result, tallies)
 
 
@@ -141,8 +139,7 @@ def _note_missing_types(
 
 def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> list[str]:
     """Writes the first divergence; returns the commands that show its causes."""
-    from thence.cli.shared.opened import command
-    from thence.cli.shared.render import counted, wrapped
+    from thence.cli.shared.logs import command
 
     out.write("", "first divergence")
     followed, commands = [], []
@@ -162,8 +159,6 @@ def _write_divergence(out: Output, first: "FirstDifference", logs: tuple[_Log, _
 
 def _write_events(out: Output, result: "Difference", logs: tuple[_Log, _Log]) -> None:
     """Writes the first events that differ: those in both logs, then those in one alone."""
-    from thence.cli.shared.render import counted
-
     a, b = result.a.events, result.b.events
     lists: dict[str, list[tuple[Event | None, Event | None]]] = {
         "changed": [(a[x], b[y]) for x, y in result.changed],
@@ -185,25 +180,21 @@ def _write_sides(
     out: Output, logs: tuple[_Log, _Log], events: "tuple[Event | None, Event | None]"
 ) -> None:
     """Writes the sentence of an event in each log that holds it."""
-    from thence.cli.shared.render import wrapped
-
     for log, event in zip(logs, events, strict=True):
         if event is not None:
             out.write(*wrapped(log.vocabulary.sentence(event), out.width, f"  {log.letter}  "))
 
 
 def _write_differing(out: Output, differs: "Sequence[DifferingMember]") -> None:
-    from thence.cli.shared.render import counted, wrapped
-
     if not differs:
         return
-    out.write("", "what differs")
-    shown = differs if out.is_verbose else differs[:SHOWN_MAX]
-    for place in shown:
+
+    def lines(place: "DifferingMember") -> list[str]:
         text = f"{place.path}: {_value(place.a)} in A, {_value(place.b)} in B"
-        out.write(*wrapped(text, out.width, "  ", "    "))
-    if len(shown) < len(differs):
-        out.write(f"  {counted(len(differs) - len(shown), 'more place')}; -v shows all")
+        return wrapped(text, out.width, "  ", "    ")
+
+    out.write("", "what differs")
+    write_some(out, differs, SHOWN_MAX, "place", lines, "  ")
 
 
 def _value(value: object) -> str:
@@ -219,23 +210,21 @@ def _value(value: object) -> str:
 
 def _write_causes(out: Output, first: "FirstDifference", logs: tuple[_Log, _Log]) -> None:
     """Writes the causes that both events name, then those that only one names."""
-    from thence.cli.shared.render import counted, wrapped
-
-    groups = [("both", logs[0], [each for each in first.causes_a if each.is_shared])]
+    groups = [("both", logs[0], [cause for cause in first.causes_a if cause.is_shared])]
     for log, named in zip(logs, (first.causes_a, first.causes_b), strict=True):
-        groups.append((log.letter, log, [each for each in named if not each.is_shared]))
+        groups.append((log.letter, log, [cause for cause in named if not cause.is_shared]))
     if not any(causes for _, _, causes in groups):
         out.write("", "It names no cause: it is a root.")
         return
     out.write("", "its causes")
     for word, log, causes in groups:
-        shown = causes if out.is_verbose else causes[:SHOWN_MAX]
-        for cause in shown:
+        margin = f"  {word:4}  "
+
+        def lines(cause: "CauseOnSide", log: _Log = log, margin: str = margin) -> list[str]:
             text = log.vocabulary.sentence(cause.event) + _state_text(cause)
-            out.write(*wrapped(text, out.width, f"  {word:4}  "))
-        if len(shown) < len(causes):
-            more = counted(len(causes) - len(shown), "more cause")
-            out.write(f"  {word:4}  {more}; -v shows all")
+            return wrapped(text, out.width, margin)
+
+        write_some(out, causes, SHOWN_MAX, "cause", lines, margin)
 
 
 def _state_text(cause: "CauseOnSide") -> str:

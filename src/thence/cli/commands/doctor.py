@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, Painted, current
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ _NAME_COLUMNS = 10
 
 
 @click.command("doctor", **help_with("thence doctor --log output/my-run"))
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def doctor_command(log: str | None, is_json: bool) -> int:
     """Check the machine, the folder, and the state of a log.
 
@@ -29,7 +27,7 @@ def doctor_command(log: str | None, is_json: bool) -> int:
     removed; a log that can only be read is looked at all the same. Exit code 0: all is ok;
     1: a check fails; 3: there is damage. `thence verify` reads every line.
     """
-    from thence.cli.exit_codes import DAMAGED, FAILED
+    from thence.cli import DAMAGED, FAILED
 
     out = current()
     folder, is_log = _folder_to_check(out, log)

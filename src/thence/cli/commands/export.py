@@ -11,9 +11,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import current
-from thence.cli.shared.pages import OptionValue, filter_options, pages, report_none
+from thence.cli.shared.logs import OptionValue, filter_options, pages, report_none
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
 
@@ -64,9 +64,7 @@ def _payload_keys(
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N events.")
 @filter_options
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def export_command(
     is_csv: bool,
     is_parquet: bool,

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.opened import command, find_event, open_for_reading
-from thence.cli.shared.pages import (
+from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
+    command,
     event_printer,
     filter_options,
+    find_event,
     keys,
+    open_for_reading,
     pages,
     refuse_unknown_names,
     report_none,
@@ -60,9 +62,7 @@ OPEN_SHOWN_MAX = 20
     help="A page of N events, and how to go on; 0 for all of them.",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on behind the page that gave this cursor.")
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def log_command(
     last: int | None,
     is_descending: bool,
@@ -147,9 +147,7 @@ def _options(conditions: Conditions) -> str:
 
 @click.command("show", **help_with("thence show @last"))
 @click.argument("event")
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def show_command(event: str, log: str | None, is_json: bool) -> None:
     """Show all that one event holds.
 
@@ -187,9 +185,7 @@ def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":
 
 
 @click.command("last", **help_with("thence last --log output/my-run"))
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def last_command(log: str | None, is_json: bool) -> None:
     """Show the last event, and what was open when the log ended.
 
@@ -265,9 +261,7 @@ def _begin_text(event: "Event", last: "Event") -> str:
 
 
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def rebuild_command(log: str | None, is_json: bool) -> None:
     """Make the index of a log again from its lines.
 
@@ -275,7 +269,7 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
     asks. A small log's is kept in memory, until it has one in a file.
     """
     from thence.cli.shared.locate import find_log
-    from thence.cli.shared.opened import segment_sizes
+    from thence.cli.shared.logs import segment_sizes
     from thence.cli.shared.progress import bytes_read
     from thence.replica import open_log
 

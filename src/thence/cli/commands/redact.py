@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.errors import RedactionRefused, SyncError
 from thence.replica import Log
@@ -30,9 +30,7 @@ _REMAINS = (
 @click.option("--reason", metavar="TEXT", default="", help="Why, in a few words; all will read it.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be taken back.")
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def redact_command(
     event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None, is_json: bool
 ) -> None:
@@ -41,7 +39,7 @@ def redact_command(
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.
     """
-    from thence.cli.shared.opened import find_event, open_for_reading
+    from thence.cli.shared.logs import find_event, open_for_reading
     from thence.signing import known_key, own_key
     from thence.sync.taking_back import check_right, is_taken_back, take_back
     from thence.sync.target import read_target

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli import INTERRUPTED
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import journal_of
 from thence.errors import ExtraMissing, NotALog
@@ -40,8 +40,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     callback=lambda context, option, given: tuple(map(_origin, given)),
     help="Let pages of this origin read the answers; may be given again.",
 )
-@json_option
-@verbosity_options
+@output_options
 def serve_command(
     root: str | None,
     port: int | None,

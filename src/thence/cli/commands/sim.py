@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.sim_runs import list_command, root_option, show_command
-from thence.cli.groups import Commands, help_with, json_option, verbosity_options
+from thence.cli.frame import Commands, help_with, output_options, verbosity_options
 from thence.cli.output import Output, current
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ for command in (list_command, show_command):
     help="async queues events, sync makes each durable before the next.",
 )
 @root_option
-@json_option
-@verbosity_options
+@output_options
 def run_command(
     scenario: str,
     seed: int | None,
@@ -82,14 +81,13 @@ def run_command(
     "validate", **help_with("thence sim validate scenarios/spatial_trade_network.yaml")
 )
 @click.argument("scenario")
-@json_option
-@verbosity_options
+@output_options
 def validate_command(scenario: str, is_json: bool) -> int:
     """Check a scenario without running it.
 
     Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
     """
-    from thence.cli.exit_codes import MISUSED
+    from thence.cli import MISUSED
     from thence.cli.failure import problem_line
     from thence.cli.shared.render import counted
     from thence.errors import ScenarioError
@@ -116,8 +114,7 @@ def validate_command(scenario: str, is_json: bool) -> int:
 
 @sim_command.command("new", **help_with("thence sim new market"))
 @click.argument("project_name", metavar="NAME")
-@json_option
-@verbosity_options
+@output_options
 def new_command(project_name: str, is_json: bool) -> None:
     """Make a folder with a small simulation of your own.
 
@@ -140,8 +137,7 @@ def new_command(project_name: str, is_json: bool) -> None:
 @sim_command.command("resume", **help_with("thence sim resume my-run"))
 @click.argument("run")
 @click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
-@json_option
-@verbosity_options
+@output_options
 def resume_command(run: str, turns: int | None, is_json: bool) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
@@ -174,8 +170,7 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
 
 @sim_command.command("replay", **help_with("thence sim replay my-run"))
 @click.argument("run")
-@json_option
-@verbosity_options
+@output_options
 def replay_command(run: str, is_json: bool) -> int:
     """Play a run again in memory, and compare all its events.
 
@@ -184,16 +179,21 @@ def replay_command(run: str, is_json: bool) -> int:
     """
     import msgspec
 
-    from thence.cli.exit_codes import FAILED
+    from thence.cli import FAILED
     from thence.cli.shared.locate import find_log
-    from thence.cli.shared.progress import send_records_to_stderr, turns_played
+    from thence.cli.shared.progress import progress, send_records_to_stderr
     from thence.sim.replay import replay
+    from thence.sim.run import TurnProgress
 
     out = current()
     folder = find_log(out, run)
-    with turns_played(out) as (on_turn, on_wait):
-        send_records_to_stderr(out, names_waits=on_wait is None)
-        replayed = replay(folder, on_turn=on_turn, on_wait=on_wait)
+    with progress(out) as display:
+
+        def show(turn: int, turns: int) -> None:
+            display.turn(TurnProgress(run_id=folder.name, turn=turn, max_turns=turns, counts={}))
+
+        send_records_to_stderr(out, names_waits=display.wait is None)
+        replayed = replay(folder, on_turn=show, on_wait=display.wait)
     if is_json:
         out.json(msgspec.structs.asdict(replayed))
     elif not replayed.step:
@@ -227,8 +227,7 @@ def replay_command(run: str, is_json: bool) -> int:
 )
 @click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
 @root_option
-@json_option
-@verbosity_options
+@output_options
 def branch_command(
     run: str,
     at: int,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.verify import finding_json
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
@@ -39,8 +39,7 @@ root_option = click.option(
 
 @click.command("list", **help_with("thence sim list --json"))
 @root_option
-@json_option
-@verbosity_options
+@output_options
 def list_command(root: str | None, is_json: bool) -> None:
     """List the runs, the newest first.
 
@@ -71,8 +70,7 @@ def list_command(root: str | None, is_json: bool) -> None:
     metavar="SCOPE/NAME",
     help="A variable to draw; * stands for any characters.",
 )
-@json_option
-@verbosity_options
+@output_options
 def show_command(run: str | None, variables: tuple[str, ...], is_json: bool) -> None:
     """Sum up a run, by default the newest.
 

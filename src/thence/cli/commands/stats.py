@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.opened import open_for_reading, segment_sizes
-from thence.cli.shared.pages import OptionValue, filter_options, keys, refuse_unknown_names
+from thence.cli.shared.logs import (
+    OptionValue,
+    filter_options,
+    keys,
+    open_for_reading,
+    refuse_unknown_names,
+    segment_sizes,
+)
 from thence.cli.shared.render import bars, counted
 
 if TYPE_CHECKING:
@@ -31,9 +37,7 @@ COURSE_COLUMNS_MAX = 60
     "--by", type=click.Choice(("actor", "type", "subject", "stream")), help="Count by this alone."
 )
 @click.option("--per", metavar="TIME", help="Count per 30s, 5m, 1h, 1d or 1w, in UTC.")
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def stats_command(
     by: str | None, per: str | None, log: str | None, is_json: bool, **conditions: OptionValue
 ) -> None:

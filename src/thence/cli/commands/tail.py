@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli import INTERRUPTED
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.pages import FIRST_EVENTS, event_printer
+from thence.cli.shared.logs import FIRST_EVENTS, event_printer
 
 if TYPE_CHECKING:
     from thence.core.event import Event
@@ -37,9 +37,7 @@ TAIL_EVENTS_MAX = 500_000
     help="The last N events; `thence log` lists all.",
 )
 @click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> None:
     """Show the last events in the order of their arrival, and follow.
 

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
-from thence.cli.shared.opened import open_for_reading
-from thence.cli.shared.pages import OptionValue, filter_options, keys, refuse_unknown_names
+from thence.cli.shared.logs import (
+    OptionValue,
+    filter_options,
+    keys,
+    open_for_reading,
+    refuse_unknown_names,
+)
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import clipped, duration
@@ -68,9 +73,7 @@ class Spans(NamedTuple):
     metavar="FILE",
     help="Write a picture instead, to this file.",
 )
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def timeline_command(
     limit: int, picture: Path | None, log: str | None, is_json: bool, **conditions: OptionValue
 ) -> None:

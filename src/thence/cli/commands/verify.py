@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, log_option, verbosity_options
+from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
+from thence.cli.shared.render import counted, wrapped, write_some
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +26,7 @@ PAGE = "docs/reference/findings.md"
 )
 @click.option("--dry-run", "is_dry", is_flag=True, help="With --repair: only show it.")
 @click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")
-@log_option
-@json_option
-@verbosity_options
+@log_options
 def verify_command(
     is_repair: bool, is_dry: bool, is_yes: bool, log: str | None, is_json: bool
 ) -> int:
@@ -38,7 +37,7 @@ def verify_command(
     numbers of other nodes) are noted. A repair changes no event: it frees events of bytes
     around them, and moves bytes that are none to .thence/quarantine/.
     """
-    from thence.cli.exit_codes import DAMAGED
+    from thence.cli import DAMAGED
     from thence.cli.shared.locate import find_log
     from thence.replica import open_log
 
@@ -49,10 +48,10 @@ def verify_command(
     out = current()
     folder = find_log(out, log)
     with open_log(folder, create=False) as replica:
-        found = replica.verify()
-        repairs = tuple(each for each in found.damage if is_repair and each.action is not None)
+        verified = replica.verify()
+        repairs = tuple(x for x in verified.damage if is_repair and x.action is not None)
         is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs, is_json))
-        after = _with_shared_findings(replica.repair() if is_done else found, folder)
+        after = _with_shared_findings(replica.repair() if is_done else verified, folder)
     if is_json:
         fields = {"repairs": list(map(_repair_json, repairs)), "repaired": is_done}
         out.json(_verification_json(after) | (fields if is_repair else {}))
@@ -65,24 +64,24 @@ def verify_command(
     return 0 if after.ok else DAMAGED
 
 
-def _with_shared_findings(found: "Verification", folder: "Path") -> "Verification":
+def _with_shared_findings(verified: "Verification", folder: "Path") -> "Verification":
     """Adds the findings for lines of a project's shared files that its journal passed over."""
     if not (folder / "passed_over.json").exists():
-        return found
+        return verified
     from msgspec.structs import replace
 
     from thence.work.skipped_lines import findings
 
-    return replace(found, findings=(*found.findings, *findings(folder)))
+    return replace(verified, findings=(*verified.findings, *findings(folder)))
 
 
-def _verification_json(found: "Verification") -> dict[str, object]:
+def _verification_json(verified: "Verification") -> dict[str, object]:
     return {
-        "ok": found.ok,
-        "events": found.events,
-        "unverified": found.unverified,
-        "damage": [finding_json(finding) for finding in found.damage],
-        "notes": [finding_json(finding) for finding in found.notes],
+        "ok": verified.ok,
+        "events": verified.events,
+        "unverified": verified.unverified,
+        "damage": [finding_json(finding) for finding in verified.damage],
+        "notes": [finding_json(finding) for finding in verified.notes],
     }
 
 
@@ -102,17 +101,15 @@ def _has_consent(out: Output, repairs: "tuple[Finding, ...]", is_json: bool) -> 
 
 
 def _write_repairs(out: Output, repairs: "tuple[Finding, ...]", is_done: bool) -> None:
-    from thence.cli.shared.render import counted, wrapped
-
     words = ("healed", "moved to quarantine") if is_done else ("to heal", "to quarantine")
-    shown = repairs if out.is_verbose else repairs[:FINDINGS_SHOWN_MAX]
-    for finding in shown:
+
+    def lines(finding: "Finding") -> list[str]:
         word = words[finding.action == "quarantine"]
         size = counted(finding.length, "byte")
         text = f"{word}: {finding.file} at byte {finding.offset:,}, {size} ({finding.code})"
-        out.write(*wrapped(text, out.width, "", "    "))
-    if len(shown) < len(repairs):
-        out.write(f"{counted(len(repairs) - len(shown), 'more repair')}; -v shows all")
+        return wrapped(text, out.width, "", "    ")
+
+    write_some(out, repairs, FINDINGS_SHOWN_MAX, "repair", lines)
     if not repairs:
         out.write("nothing to repair")
 
@@ -133,29 +130,24 @@ def finding_json(finding: "Finding") -> dict[str, object]:
     return fields
 
 
-def _write_result(out: Output, found: "Verification", folder: str) -> None:
-    from thence.cli.shared.render import counted
-
-    _write_findings(out, found.damage, "damage")
-    _write_findings(out, found.notes, "noted")
-    unverified_text = f", {found.unverified:,} of them unverified" if found.unverified else ""
-    events = counted(found.events, "event")
-    if found.ok:
+def _write_result(out: Output, verified: "Verification", folder: str) -> None:
+    _write_findings(out, verified.damage, "damage")
+    _write_findings(out, verified.notes, "noted")
+    unverified_text = f", {verified.unverified:,} of them unverified" if verified.unverified else ""
+    events = counted(verified.events, "event")
+    if verified.ok:
         out.write(f"ok: {events}{unverified_text}, no damage in {folder}")
         return
-    damage = counted(sum(finding.count for finding in found.damage), "finding")
+    damage = counted(sum(finding.count for finding in verified.damage), "finding")
     out.write(f"not ok: {events}{unverified_text}, {damage} of damage in {folder}")
     out.notice(f"what each code means and what to do: {PAGE}")
 
 
 def _write_findings(out: Output, findings: "tuple[Finding, ...]", word: str) -> None:
-    from thence.cli.shared.render import counted, wrapped
-
-    shown = findings if out.is_verbose else findings[:FINDINGS_SHOWN_MAX]
-    for finding in shown:
+    def lines(finding: "Finding") -> list[str]:
         place = f"{finding.file} at byte {finding.offset:,}: " if finding.file else ""
         times = f" ({finding.count:,} times)" if finding.file and finding.count > 1 else ""
         text = f"{word}: {place}{finding.reason}{times} ({finding.code})"
-        out.write(*wrapped(text, out.width, "", "    "))
-    if len(shown) < len(findings):
-        out.write(f"{word}: {counted(len(findings) - len(shown), 'more finding')}; -v shows all")
+        return wrapped(text, out.width, "", "    ")
+
+    write_some(out, findings, FINDINGS_SHOWN_MAX, "finding", lines, f"{word}: ")

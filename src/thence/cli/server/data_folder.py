@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import checked_name
+from thence.cli.frame import checked_name
 from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:

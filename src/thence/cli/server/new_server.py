@@ -4,7 +4,7 @@ import os
 
 import click
 
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
 from thence.cli.server.data_folder import accounts_in, data_option, database_file, team_option
 
@@ -14,8 +14,7 @@ _EPOCH_BYTES = 16
 @click.command("init", **help_with("thence server init", "thence server init --data folder"))
 @data_option
 @team_option
-@json_option
-@verbosity_options
+@output_options
 def init_command(data: str, team: str, is_json: bool) -> None:
     """Make the database of a server, with its first team.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from thence.cli.exit_codes import INTERRUPTED
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli import INTERRUPTED
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
 from thence.errors import NotAServer
@@ -29,8 +29,7 @@ _PORT_MAX = 65_535
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
-@json_option
-@verbosity_options
+@output_options
 def run_command(
     data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None, is_json: bool
 ) -> None:

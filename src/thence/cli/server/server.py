@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import LazyCommands, help_with, verbosity_options
+from thence.cli.frame import LazyCommands, help_with, verbosity_options
 
 # name: (the module of the command, its line in the help)
 TABLE = {

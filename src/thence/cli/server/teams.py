@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import Commands, help_with, json_option, verbosity_options
+from thence.cli.frame import Commands, help_with, output_options, verbosity_options
 from thence.cli.output import current
 from thence.cli.server.data_folder import accounts_in, data_option, keys_in
 
@@ -24,8 +24,7 @@ def team_command(context: click.Context) -> None:
 @team_command.command("add", **help_with("thence server team add docs"))
 @click.argument("name")
 @data_option
-@json_option
-@verbosity_options
+@output_options
 def add_command(name: str, data: str, is_json: bool) -> None:
     """Add a team; its logs are seen by its users alone."""
     out = current()
@@ -39,8 +38,7 @@ def add_command(name: str, data: str, is_json: bool) -> None:
 
 @team_command.command("list", **help_with("thence server team list --json"))
 @data_option
-@json_option
-@verbosity_options
+@output_options
 def list_command(data: str, is_json: bool) -> None:
     """List the teams."""
     out = current()
@@ -58,8 +56,7 @@ def list_command(data: str, is_json: bool) -> None:
 @click.argument("node")
 @click.argument("key")
 @data_option
-@json_option
-@verbosity_options
+@output_options
 def claim_command(team: str, node: str, key: str, data: str, is_json: bool) -> None:
     """Give a node of a team to a key, whoever had it, also while the server runs.
 

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from thence.cli.groups import Commands, checked_name, help_with, json_option, verbosity_options
+from thence.cli.frame import Commands, checked_name, help_with, output_options, verbosity_options
 from thence.cli.output import current
 from thence.cli.server.data_folder import accounts_in, data_option
 
@@ -44,8 +44,7 @@ def user_command(context: click.Context) -> None:
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
 @data_option
-@json_option
-@verbosity_options
+@output_options
 def add_command(
     name: str, role: str, team: str | None, password_stdin: bool, data: str, is_json: bool
 ) -> None:
@@ -87,8 +86,7 @@ def _only(teams: list[str]) -> str:
 
 @user_command.command("list", **help_with("thence server user list --json"))
 @data_option
-@json_option
-@verbosity_options
+@output_options
 def list_command(data: str, is_json: bool) -> None:
     """List the users with their teams and roles."""
     out = current()
@@ -105,8 +103,7 @@ def list_command(data: str, is_json: bool) -> None:
 @user_command.command("remove", **help_with("thence server user remove ada"))
 @click.argument("name")
 @data_option
-@json_option
-@verbosity_options
+@output_options
 def remove_command(name: str, data: str, is_json: bool) -> None:
     """Remove a user from all teams, and end their logins; what they sent stays."""
     out = current()

@@ -4,6 +4,8 @@ The log is named by `--log`, else by THENCE_LOG; else it is this folder if it is
 journal of the project that this folder belongs to, else the newest run under ./output, which is
 noted on stderr. A log is named by its folder, by one of its files, by a project, or by a run's
 id. A log without a name may hold no symbolic link: a clone could choose its target.
+
+`thence doctor` looks for a log when packages are broken: no package is imported but click.
 """
 
 from pathlib import Path
@@ -24,10 +26,10 @@ def is_log(folder: Path) -> bool:
 def runs(root: Path) -> list[Path]:
     """Lists the logs in a folder by the time of their creation, the newest first."""
     try:
-        found = [folder for folder in root.iterdir() if _is_readable_log(folder)]
+        folders = [folder for folder in root.iterdir() if _is_readable_log(folder)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(found, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
+    return sorted(folders, key=lambda folder: (_created_ns(folder), folder.name), reverse=True)
 
 
 def named_log(out: Output, log: str | None) -> str | None:
@@ -51,10 +53,10 @@ def find_log(out: Output, log: str | None, *, create: bool = False) -> Path:
     if journal is not None:
         return journal
     root = Path(out.settings.runs)
-    found = [each for each in runs(root) if not each.is_symlink() and _link_in(each) is None]
-    if found:
-        out.notice(f"log: {found[0]} (the newest run)")
-        return found[0]
+    newest = next((run for run in runs(root) if not run.is_symlink() and not _link_in(run)), None)
+    if newest is not None:
+        out.notice(f"log: {newest} (the newest run)")
+        return newest
     raise NotALog(
         "could not find a log",
         cause=f"this folder is none ({folder.absolute()}), and {root.absolute()} holds no runs",
@@ -86,7 +88,7 @@ def journal_of(folder: Path) -> Path | None:
     Raises PlanningError for a project that can't be used, so that its user learns why.
     """
     path = folder.absolute()
-    if not any((each / ".kittify").is_dir() for each in (path, *path.parents)):
+    if not any((parent / ".kittify").is_dir() for parent in (path, *path.parents)):
         return None
     from thence.work.project.project import find_project
 

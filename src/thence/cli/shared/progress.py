@@ -12,7 +12,7 @@ from thence.cli.output import Output
 from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from thence.sim.calls import OnWait, RunWait
     from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
@@ -38,6 +38,12 @@ def is_drawn(out: Output) -> bool:
     return sys.stderr.isatty() and not out.is_quiet and not out.settings.is_dumb
 
 
+def _console(out: Output) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+
+
 @contextmanager
 def progress(out: Output) -> Iterator[RunDisplay]:
     """Yields the display of a run."""
@@ -54,7 +60,8 @@ def write_line(out: Output, turn: "TurnProgress") -> None:
     """Writes one line at most ten times a run."""
     interval = max(1, -(-turn.max_turns // LINES_MAX))
     if turn.turn % interval == 0 or turn.turn == turn.max_turns:
-        out.notice(f"turn {turn.turn} of {turn.max_turns}: {counts_text(turn.counts)}")
+        counts = f": {counts_text(turn.counts)}" if turn.counts else ""
+        out.notice(f"turn {turn.turn} of {turn.max_turns}{counts}")
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -74,56 +81,16 @@ def waiting_text(waiting: "RunWait") -> str:
 
 
 @contextmanager
-def turns_played(
-    out: Output,
-) -> "Iterator[tuple[Callable[[int, int], None], Callable[[RunWait | None], None] | None]]":
-    """Yields the functions `on_turn` and `on_wait` of a replay.
-
-    A terminal shows one line, which is redrawn; elsewhere `on_turn` writes ten lines.
-    """
-
-    def write(turn: int, turns: int) -> None:
-        interval = max(1, -(-turns // LINES_MAX))
-        if not out.is_quiet and (turn % interval == 0 or turn == turns):
-            out.notice(f"turn {turn} of {turns}")
-
-    if not is_drawn(out):
-        yield write, None
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
-    turn_text = line_text = ""
-
-    def show(turn: int, turns: int) -> None:
-        nonlocal turn_text, line_text
-        turn_text = line_text = f"turn {turn} of {turns}"
-
-    def wait(waiting: "RunWait | None") -> None:
-        nonlocal line_text
-        line_text = waiting_text(waiting) if waiting else turn_text
-
-    def line() -> Text:
-        return Text(printable(line_text))
-
-    with Live(console=console, get_renderable=line, refresh_per_second=10, transient=True):
-        yield show, wait
-
-
-@contextmanager
 def bar(out: Output) -> Iterator[RunDisplay]:
     """Yields a display that draws a bar with the turns and the events so far.
 
     While the run waits for a component, a line that names it stands in place of the bar.
     """
-    from rich.console import Console
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.text import Text
 
-    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    console = _console(out)
     columns = (
         TextColumn("turn"),
         MofNCompleteColumn(),
@@ -140,7 +107,7 @@ def bar(out: Output) -> Iterator[RunDisplay]:
     def show(turn: "TurnProgress") -> None:
         nonlocal waiting_for
         waiting_for = None
-        counts = counts_text(turn.counts)
+        counts = counts_text(turn.counts) if turn.counts else ""
         drawn.update(task, total=turn.max_turns, completed=turn.turn, counts=counts)
 
     def wait(waiting: "RunWait | None") -> None:
@@ -158,17 +125,15 @@ def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
     if not is_drawn(out):
         yield lambda read_bytes: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     columns = (
         TextColumn("{task.description}"),
         DownloadColumn(),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as drawn:
+    with Progress(*columns, console=_console(out), transient=True) as drawn:
         task = drawn.add_task("reading", total=size_bytes)
 
         def show(read_bytes: int) -> None:
@@ -185,12 +150,12 @@ def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
     if not is_drawn(out):
         yield lambda exchanged: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
     text = TextColumn("took {task.fields[taken]:,}, brought {task.completed:,.0f}")
-    with Progress(text, BarColumn(bar_width=24), TimeElapsedColumn(), console=console) as drawn:
+    with Progress(
+        text, BarColumn(bar_width=24), TimeElapsedColumn(), console=_console(out)
+    ) as drawn:
         task = drawn.add_task("", total=None, taken=0)
 
         def show(exchanged: "RoundProgress") -> None:
@@ -252,7 +217,7 @@ def report_end(out: Output, result: "RunResult", *, is_json: bool) -> int:
 
 def report_failure(out: Output, result: "RunResult") -> int:
     """Reports the failure of a run, if it failed, and returns the exit code."""
-    from thence.cli.exit_codes import FAILED, INTERRUPTED
+    from thence.cli import FAILED, INTERRUPTED
 
     if result.dropped:
         out.notice(f"{result.dropped} events were dropped, for which the queue had no room")

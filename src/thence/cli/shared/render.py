@@ -1,16 +1,18 @@
 """The rendering of events as text: one line, a page, a list of sentences."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from thence.cli.output import Line, Painted
+from thence.cli.output import Line, Output, Painted
 from thence.core.sentences.event_sentences import clipped
 from thence.core.values.payload import printable
 
 if TYPE_CHECKING:
     from thence.core.event import Event
     from thence.core.values.vocabulary import Vocabulary
+
+_T = TypeVar("_T")
 
 COLOURS: Mapping[str, str] = {
     "MILESTONE": "blue",
@@ -44,6 +46,22 @@ def wrapped(text: str, width: int, first: str = "", rest: str | None = None) -> 
 def counted(number: int, noun: str) -> str:
     """Returns a number with its noun: 1 event, 2,000 events."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def write_some(
+    out: Output,
+    items: Sequence[_T],
+    most: int,
+    noun: str,
+    lines: Callable[[_T], Iterable[Line]],
+    margin: str = "",
+) -> None:
+    """Writes the lines of the first items, of all with -v, and how many more there are."""
+    shown = items if out.is_verbose else items[:most]
+    for item in shown:
+        out.write(*lines(item))
+    if len(shown) < len(items):
+        out.write(f"{margin}{counted(len(items) - len(shown), f'more {noun}')}; -v shows all")
 
 
 def bars(

@@ -2,15 +2,14 @@
 
 import click
 
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
 from thence.cli.sync.synced_log import find_synced_log, synced_log_option
 
 
 @click.command("disable", **help_with("thence sync disable"))
 @synced_log_option
-@json_option
-@verbosity_options
+@output_options
 def disable_command(log: str | None, is_json: bool) -> None:
     """Turn sync of a log off; target, cursor and events are kept for the next time."""
     import msgspec

@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import checked_name, help_with, json_option, verbosity_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import current
 from thence.cli.sync.synced_log import check_packages, named_for_server, synced_log_option
 from thence.errors import SyncRefused
@@ -22,8 +22,7 @@ from thence.errors import SyncRefused
 @click.option(
     "--switch", "may_switch", is_flag=True, help="Change the target: it gets the whole history."
 )
-@json_option
-@verbosity_options
+@output_options
 def enable_command(
     log: str | None,
     server: str | None,

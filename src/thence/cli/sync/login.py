@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from thence.cli.groups import checked_name, help_with, json_option, verbosity_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.sync.synced_log import check_packages
 
@@ -25,8 +25,7 @@ _PASSWORD_CHARACTERS_MAX = 4_096
     type=click.Path(exists=True, dir_okay=False),
     help="Trust the certificates in this file (PEM) instead of the system's.",
 )
-@json_option
-@verbosity_options
+@output_options
 def login_command(
     url: str, username: str | None, is_piped: bool, ca_file: str | None, is_json: bool
 ) -> None:

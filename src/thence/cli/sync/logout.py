@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import checked_name, help_with, json_option, verbosity_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import current
 from thence.cli.sync.login import note_mended
 from thence.cli.sync.synced_log import check_packages
@@ -12,8 +12,7 @@ from thence.errors import SyncError
 @click.command("logout", **help_with("thence sync logout https://thence.example"))
 @click.argument("url", metavar="[URL]", required=False)
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
-@json_option
-@verbosity_options
+@output_options
 def logout_command(url: str | None, username: str | None, is_json: bool) -> None:
     """End a login at its server, and remove it here.
 

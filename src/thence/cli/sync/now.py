@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import lines_exchanged
 from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
@@ -20,8 +20,7 @@ _ROUNDS_MAX = 5
 
 @click.command("now", **help_with("thence sync now"))
 @synced_log_option
-@json_option
-@verbosity_options
+@output_options
 def now_command(log: str | None, is_json: bool) -> None:
     """Bring what the server lacks, and take what others have brought.
 

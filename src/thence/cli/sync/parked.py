@@ -4,7 +4,7 @@ from contextlib import closing
 
 import click
 
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
 from thence.cli.shared.render import counted
 from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
@@ -27,8 +27,7 @@ from thence.errors import SyncRefused
 )
 @click.argument("event_id", metavar="", required=False)
 @synced_log_option
-@json_option
-@verbosity_options
+@output_options
 def parked_command(
     action: str | None, event_id: str | None, log: str | None, is_json: bool
 ) -> None:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.exit_codes import FAILED
-from thence.cli.groups import help_with, json_option, verbosity_options
+from thence.cli import FAILED
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.render import counted
 from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check", "is_checked", is_flag=True, help="Ask the server; exit 1 if anything differs."
 )
-@json_option
-@verbosity_options
+@output_options
 def status_command(log: str | None, is_checked: bool, is_json: bool) -> int:
     """Show the queue, the connection and the last sync of any process.
 

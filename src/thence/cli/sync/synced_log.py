@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from thence.cli.groups import checked_name
+from thence.cli.frame import checked_name
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.errors import ExtraMissing, NotALog, SyncRefused

@@ -2,7 +2,7 @@
 
 import click
 
-from thence.cli.groups import checked_name
+from thence.cli.frame import checked_name
 from thence.cli.work.command_runner import command, feature_option, run
 
 

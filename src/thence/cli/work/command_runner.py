@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thence.cli.groups import checked_name, help_with, json_option, verbosity_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.core.values.payload import is_utf8
 
@@ -39,8 +39,7 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept i
 
 @click.command
 @actor_option
-@json_option
-@verbosity_options
+@output_options
 def _common(actor: str | None, is_json: bool) -> None:
     """Has the options of all commands."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.groups import checked_name
+from thence.cli.frame import checked_name
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run
 

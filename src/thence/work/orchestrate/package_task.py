@@ -36,7 +36,7 @@ from thence.work.orchestrate.progress import TaskHost
 from thence.work.orchestrate.scheduling import Task
 from thence.work.orchestrate.stray_worktrees import bring_back
 from thence.work.project.agents import GateConfig, argv
-from thence.work.session.command_commit import check_at_target, drops_day_files
+from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, move
 from thence.work.session.mirror import mirror
 from thence.work.session.past_review import commits_come, commits_made
@@ -266,9 +266,8 @@ class PackageTask:
                 return
             self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
-            drops = drops_day_files(session, target, [commit])
             tips = {branch: commit}
-            merged = merge(session.repo, target, [branch], tips=tips, drops_day_files=drops)
+            merged = merge(session.repo, target, [branch], tips=tips)
             if merged.conflict is not None:
                 files = ", ".join(merged.conflict.files)
                 self._send_back(

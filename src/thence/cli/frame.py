@@ -1,0 +1,298 @@
+"""The group `thence` with its commands, each imported when it is called."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from thence.cli.failure import report_error
+from thence.cli.output import Output, current
+from thence.errors import UnsupportedPlatform
+from thence.settings import from_environment
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_F = TypeVar("_F", bound=Callable[..., object])
+_V = TypeVar("_V")
+
+
+class Commands(click.Group):
+    """A group that suggests the nearest name for a command it lacks."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Returns the command that the arguments begin with; raises UsageError."""
+        name = args[0]
+        names = self.list_commands(ctx)
+        if name in names or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from thence.core.nearest import TYPO_LIKENESS, nearest
+
+        near = nearest(name, names, likeness=TYPO_LIKENESS)
+        suggestion = f" Did you mean '{near[0]}'?" if near else ""
+        raise click.UsageError(f"No such command '{name}'.{suggestion}", ctx)
+
+
+class LazyCommands(Commands):
+    """A group that imports a command only when it is called.
+
+    `table` maps each name to a module of `package` and to the command's line in the help. The
+    command is called `<name>_command` in that module, with underscores for hyphens.
+    """
+
+    def __init__(
+        self, *arguments: Any, table: Mapping[str, tuple[str, str]], package: str, **more: Any
+    ) -> None:
+        super().__init__(*arguments, **more)
+        self.table = table
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of the commands."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a command; returns None if there is none with this name."""
+        if cmd_name not in self.table:
+            return None
+        module = import_module(f"{self._package}.{self.table[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Completes options, and names of commands without importing the commands."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in self.table.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+def help_with(*examples: str) -> dict[str, Any]:
+    """Returns the arguments by which a command shows examples in its help, under -h too."""
+    return {
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+        "epilog": "\n  ".join(("\b\nExample:", *examples)),
+    }
+
+
+def verbosity_options(command: _F) -> _F:
+    """Adds -q, -v and --debug to a command; the Output keeps their values."""
+    for names, attribute, text in (
+        (("--debug",), "is_debug", "Show the traceback of an error."),
+        (("-v", "--verbose"), "is_verbose", "Show more."),
+        (("-q", "--quiet"), "is_quiet", "Show nothing but results and errors."),
+    ):
+        command = click.option(
+            *names, attribute, is_flag=True, expose_value=False, callback=_set_flag, help=text
+        )(command)
+    return command
+
+
+def _set_flag(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    out = context.find_object(Output)
+    if value and out is not None:
+        setattr(out, str(parameter.name), True)
+
+
+def checked_name(context: click.Context, parameter: click.Parameter, value: _V) -> _V:
+    """Refuses an empty name, most often an unset variable of a script."""
+    if value == "" or (isinstance(value, tuple) and "" in value):
+        raise click.BadParameter("it names nothing", context, parameter)
+    return value
+
+
+def _required_name(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return checked_name(context, parameter, value) or ""
+
+
+def _complete_path(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
+    """Makes the shell complete the path of a folder or file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+log_option = click.option(
+    "--log",
+    "log",
+    metavar="LOG",
+    callback=checked_name,
+    shell_complete=_complete_path,
+    help="The log: its folder, one of its files, or a run's id. Else THENCE_LOG, this folder"
+    " if it is a log, or the newest run under ./output.",
+)
+
+
+def log_argument(name: str) -> Callable[[_F], _F]:
+    """Adds an argument to a command that names a log as --log does."""
+    return click.argument(
+        name, metavar=name.upper(), callback=_required_name, shell_complete=_complete_path
+    )
+
+
+json_option = click.option(
+    "--json", "is_json", is_flag=True, help="Write JSON to stdout, and nothing else."
+)
+
+
+def output_options(command: _F) -> _F:
+    """Adds --json, -q, -v and --debug to a command."""
+    return json_option(verbosity_options(command))
+
+
+def log_options(command: _F) -> _F:
+    """Adds --log, and the options of all output, to a command that uses a log."""
+    return log_option(output_options(command))
+
+
+# the variable by which the script of a shell asks for completions, which no command answers
+COMPLETING = "_THENCE_COMPLETE"
+# name: (the module of the command, its line in the help)
+TABLE = {
+    "append": ("commands.append", "Append one event, durable when the command ends."),
+    "completion": ("frame", "Write the script that completes thence in a shell."),
+    "demo": ("commands.demo", "Run a simulation of traders, then show what can be asked."),
+    "diff": ("commands.diff", "Show where two logs part, and what came of it."),
+    "doctor": ("commands.doctor", "Check the machine, the folder, and the state of a log."),
+    "effects": ("commands.causes", "Show what followed from an event."),
+    "export": ("commands.export", "Write events as a table, CSV or Parquet."),
+    "last": ("commands.listing", "Show the last event, and what was open when the log ended."),
+    "log": ("commands.listing", "List events in total order, one line each."),
+    "query": ("commands.listing", "List events in total order, one line each."),
+    "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
+    "redact": (
+        "commands.redact",
+        "Take back what an event says: its payload goes, the rest stays.",
+    ),
+    "serve": (
+        "commands.serve",
+        "Answer questions about the logs in a folder over HTTP, on this machine alone.",
+    ),
+    "server": ("server.server", "Run the server at which the logs of a team meet."),
+    "show": ("commands.listing", "Show all that one event holds."),
+    "sim": ("commands.sim", "Run simulations and look at their runs."),
+    "stats": ("commands.stats", "Count the events of a log: by name, per time."),
+    "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
+    "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
+    "timeline": ("commands.timeline", "Show what lasted as bars, in a terminal or a picture."),
+    "verify": (
+        "commands.verify",
+        "Check every line of a log; without --repair nothing is changed.",
+    ),
+    "version": ("frame", "Show the versions of thence and Python."),
+    "why": ("commands.causes", "Show why an event happened."),
+    "work": ("work.group", "Cut features into work packages, and move them to done."),
+}
+
+
+@click.group(
+    "thence",
+    cls=LazyCommands,
+    table=TABLE,
+    package="thence.cli",
+    invoke_without_command=True,
+    **help_with("thence demo", "thence why @last"),
+)
+@click.option("--version", "is_version", is_flag=True, help="Show the version.")
+@verbosity_options
+@click.pass_context
+def root(context: click.Context, is_version: bool) -> None:
+    """Record what many agents did, durably, and ask why."""
+    if is_version:
+        from thence import __version__
+
+        click.echo(f"thence {__version__}")
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
+    elif sys.platform == "win32" and context.invoked_subcommand != "version":
+        raise UnsupportedPlatform(
+            "could not run thence",
+            cause="Windows has no flock and no fdatasync",
+            hint="run it under WSL",
+        )
+
+
+@click.command(
+    "completion",
+    **help_with(
+        'eval "$(thence completion bash)"',
+        "thence completion fish > ~/.config/fish/completions/thence.fish",
+    ),
+)
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@output_options
+def completion_command(shell: str, is_json: bool) -> None:
+    """Write the script that completes thence in a shell.
+
+    Load it at the start of the shell: a line in ~/.bashrc or ~/.zshrc as in the example,
+    a file for fish. Bash needs to be 4.4 or later.
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None, f"click knows {shell}"
+    out = current()
+    script = kind(root, {}, "thence", COMPLETING).source()
+    if is_json:
+        out.json({"shell": shell, "script": script})
+    else:
+        out.line(script.strip("\n").encode())
+
+
+@click.command("version", **help_with("thence version --json"))
+@output_options
+def version_command(is_json: bool) -> None:
+    """Show the versions of thence and Python."""
+    import platform
+
+    from thence import __version__
+
+    out = current()
+    python, system = platform.python_version(), platform.platform()
+    if is_json:
+        out.json({"version": __version__, "python": python, "platform": system})
+    else:
+        out.write(f"thence {__version__} (Python {python}, {system})")
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs a command and returns its exit code; errors are reported in three lines."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # the caller closed it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    out = Output(from_environment(os.environ), given)
+    try:
+        if out.settings.completing is not None:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(root, {}, "thence", COMPLETING, out.settings.completing)
+        colour = False if out.settings.is_colourless else None
+        with root.make_context("thence", given, obj=out, color=colour) as context:
+            code = root.invoke(context)
+        out.flush()
+    except BrokenPipeError:
+        out.give_up_stdout()
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        out.interrupted()
+        raise KeyboardInterrupt from None
+    except Exception as error:  # door: a user gets three lines, never a traceback unasked
+        return report_error(error, out)
+    return code if isinstance(code, int) else 0
