@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from thence.errors import PlanningError, Refused
+from thence.errors import Refused
 from thence.work.board.rounds import next_step, rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
@@ -35,7 +35,6 @@ STRANDED = 1
 _END_S = 15.0
 _FOLDER = "orchestrators"
 _LOOK = "thence work orchestrate, once what keeps it is settled"
-_COUNTED = ("ErrorLogged", "WPStatusChanged")
 
 
 def orchestrate(
@@ -43,31 +42,25 @@ def orchestrate(
     *,
     feature: str | None = None,
     skip: Sequence[str] = (),
-    is_resumed: bool = False,
     report: Callable[[ProgressNote], None],
     turn: Callable[[Orchestrator], None] = lambda _: None,
 ) -> CommandResult:
     """Works a feature off until all packages are done, or none is left that can be.
 
-    The work of an orchestrator that ended is continued. `is_resumed` requires such work, and counts
-    its failures and send-backs; otherwise all counts begin at 0. `skip` names packages to be
-    rejected, so that others need not wait for them. With packages left the exit code is 1. Raises
-    PlanningError, Refused, GitFailed, and what the log raises.
+    The work of an orchestrator that ended is continued; its failures and send-backs do not count.
+    `skip` names packages to be rejected, so that others need not wait for them. With packages left
+    the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
     """
     _refuse_agents(feature)
     session.look()
     check_committer(session)
-    found = _feature_begun(session, feature) if is_resumed else session.feature(feature)
+    found = session.feature(feature)
     setup = read_setup(session.project)
     planned(session, found)  # a file that can't be read is reported at once
-    counted = [each.event_id for each in session.events if each.header.event_type in _COUNTED]
-    forgiven = () if is_resumed else frozenset(counted)
-    for given in skip:
-        _skip(session, found, wp_id_of(given))
+    for name in skip:
+        _skip(session, found, wp_id_of(name))
     with _registered(session.shared_folder / _FOLDER, found.slug):
-        orchestrator = Orchestrator(
-            session.project.here, found.slug, setup, report, turn, forgiven=forgiven
-        )
+        orchestrator = Orchestrator(session.project.here, found.slug, setup, report, turn)
         summary = orchestrator.run()
     packages, rounds = orchestrator.feature.packages, orchestrator.rounds
     steps = {
@@ -168,26 +161,6 @@ def _ended_line(count: int, slug: str) -> str:
     if count == 0:
         return f"no orchestrator of {slug} was running"
     return f"{count} orchestrator{'s' if count > 1 else ''} of {slug} ended"
-
-
-def _feature_begun(session: Session, given: str | None) -> FeatureState:
-    """Returns the feature that an orchestrator has begun; raises PlanningError if none has."""
-    begun = [
-        feature
-        for slug, feature in session.board.features.items()
-        if not feature.is_completed and rounds_of(session.events, slug)
-    ]
-    if given is not None or len(begun) > 1:
-        found = session.feature(given)
-        begun = [each for each in begun if each.slug == found.slug]
-    if not begun:
-        raise PlanningError(
-            "could not resume",
-            place=given or "",
-            cause="no orchestrator has begun it, or it is completed",
-            hint="thence work orchestrate --feature FEATURE",
-        )
-    return begun[0]
 
 
 def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:

@@ -7,7 +7,8 @@ agents are processes that are polled several times a second.
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -80,19 +81,18 @@ class Orchestrator:
         setup: Setup,
         report: Callable[[ProgressNote], None],
         turn: Callable[["Orchestrator"], None] = lambda _: None,
-        *,
-        forgiven: Collection[str] = (),
     ) -> None:
         self.slug = slug
         self.setup = setup
         self.progress = Progress(report)
         self.forecast = Forecast()
         self._turn_ends = turn
-        self._forgiven = forgiven
         self.active: dict[str, Active] = {}
         self._folder = folder
         self._session = Session(folder)
+        # failed tries and send-backs count for this run alone
         self._failed: dict[tuple[str, str, str], Failed] = {}
+        self._changes_requested: Counter[str] = Counter()
         self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
         self._unreviewed: dict[str, tuple[str, ...]] = {}
         self._troubles = 0
@@ -173,7 +173,7 @@ class Orchestrator:
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
         self._blocks.look_again(lanes, len(self._session.events))
         self._plan = planned(self._session, self.feature)
-        self.rounds = rounds_of(self._session.events, self.slug, self._forgiven)
+        self.rounds = rounds_of(self._session.events, self.slug)
         self._journal_size = seen
 
     def _look_ahead(self) -> None:
@@ -225,7 +225,7 @@ class Orchestrator:
             self._plan,
             self.setup,
             running,
-            self._failures(),
+            list(self._failed.values()),
             self._not_ours(feature),
             time.monotonic(),
             approved=[wp_id for wp_id, each in self.rounds.items() if each.is_approved],
@@ -278,14 +278,10 @@ class Orchestrator:
         until_s = time.monotonic() + pause_s(self.setup, count)
         self._failed[key] = Failed(task.wp_id, task.phase, task.agent, count, until_s)
 
-    def _failures(self) -> list[Failed]:
-        """Returns the failed tries in the log, with the times of their next tries."""
-        found = []
-        for wp_id, round_ in self.rounds.items():
-            for (phase, agent), count in round_.failures.items():
-                ours = self._failed.get((wp_id, phase, agent))
-                found.append(Failed(wp_id, phase, agent, count, ours.not_before_s if ours else 0.0))
-        return found
+    def sent_back(self, wp_id: str) -> None:
+        """Records that a package was sent back: its failed tries count no more."""
+        self._changes_requested[wp_id] += 1
+        self._failed = {key: failure for key, failure in self._failed.items() if key[0] != wp_id}
 
     def _not_ours(self, feature: FeatureState) -> set[str]:
         """Returns the packages that no agent may get: people's, others', those given up."""
@@ -295,7 +291,7 @@ class Orchestrator:
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = round_ is None and package.lane != PLANNED and not is_half_told
-            if is_peoples or (round_ is not None and round_.returns > self.setup.send_backs):
+            if is_peoples or self._changes_requested[wp_id] > self.setup.send_backs:
                 kept.add(wp_id)
         return kept
 
@@ -338,8 +334,8 @@ class Orchestrator:
         if round_ is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
-        if round_.returns > self.setup.send_backs:
-            return f"was sent back {round_.returns} times: {round_.feedback}"
+        if (times := self._changes_requested[wp_id]) > self.setup.send_backs:
+            return f"was sent back {times} times: {round_.feedback}"
         return f"all its agents have failed: {round_.feedback or 'see its errors'}"
 
     def _pause(self, error: ThenceError | OSError) -> None:

@@ -94,11 +94,10 @@ class PackageTask:
             session.look()
         self._target_tip = session.refs.branches.get(target)
         with self._acting_as(task.agent):
-            retries = self._round.retries(task.phase)
-            assigned = self._assign(retries)
+            assigned = self._assign()
             made = workspace(session, self._feature, self._package)
         free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
-        number = f", try {retries + 1}" if retries else ""
+        number = f", try {task.retry_count + 1}" if task.retry_count else ""
         self._report("begun", f"{task.phase} by {task.agent}{number}")
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
@@ -127,14 +126,14 @@ class PackageTask:
         self.watch = git_dir_of(made.path) / "logs/HEAD"
         return start(order)
 
-    def _assign(self, retries: int) -> str:
+    def _assign(self) -> str:
         """Claims the package if it is planned, and gives it to the agent, in one piece."""
         task, session, slug = self.task, self._host.session, self._feature.slug
         payload = {
             "wp_id": task.wp_id,
             "agent_id": task.agent,
             "phase": task.phase,
-            "retry_count": retries,
+            "retry_count": task.retry_count,
         }
         tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
         event = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
@@ -340,7 +339,7 @@ class PackageTask:
         """Records that a try was stopped; anybody may go on with the package."""
         if self._gate is None:
             with self._acting_as(ACTOR):
-                comment = "stopped before it ended; thence work orchestrate --resume goes on"
+                comment = "stopped before it ended; thence work orchestrate goes on"
                 self._host.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
 
@@ -351,6 +350,7 @@ class PackageTask:
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, facts)
         self._check_journal()
+        self._host.sent_back(wp_id)
         self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:

@@ -127,3 +127,6 @@ class TaskHost(Protocol):
 
     def failed(self, task: Task) -> None:
         """Records a failed try, and the time of the next one."""
+
+    def sent_back(self, wp_id: str) -> None:
+        """Records that a package was sent back: its failed tries count no more."""
