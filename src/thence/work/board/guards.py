@@ -210,6 +210,18 @@ def _nothing_committed(attempt: Attempt) -> Read:
     )
 
 
+def _closed_by_agent(attempt: Attempt) -> Read:
+    if attempt.to not in (DONE, REJECTED) or not attempt.facts.is_agent:
+        return ()
+    return Refusal(
+        "closed_by_an_agent",
+        f"this is an agent's environment, and no agent moves {attempt.package.wp_id} to"
+        f" {attempt.to}",
+        "leave it to a person and their own shell, or to `thence work orchestrate`",
+        may_be_forced=False,
+    )
+
+
 def _author_approves(attempt: Attempt) -> Read:
     package, facts = attempt.package, attempt.facts
     if attempt.to != DONE or facts.author_may_approve or package.agent != facts.actor:
@@ -349,4 +361,5 @@ VALIDATORS: tuple[Guard, ...] = (
     _landing_unknown,
     _reason_needed,
     _gates_open,
+    _closed_by_agent,
 )

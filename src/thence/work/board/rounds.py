@@ -6,7 +6,7 @@ agent. A review is a HistoryAdded. The feedback of a send-back is the reason of 
 `next_steps` derives from a package's state what a person can do about it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from thence.core.event import Event
@@ -65,31 +65,16 @@ class Round:
         """The phase of the last try."""
         return str(_payload(self.assigned).get("phase") or IMPLEMENTATION)
 
-    def retries(self, phase: str) -> int:
-        """Returns the number of failed tries of a phase."""
-        return sum(count for (each, _), count in self.failures.items() if each == phase)
 
-
-def rounds_of(
-    events: Iterable[Event], slug: str, forgiven: Collection[str] = ()
-) -> dict[str, Round]:
-    """Returns the round of each package of a feature that was ever assigned.
-
-    Failures and send-backs whose ids are `forgiven` do not count; their messages are kept.
-    """
+def rounds_of(events: Iterable[Event], slug: str) -> dict[str, Round]:
+    """Returns the round of each package of a feature that was ever assigned."""
     rounds: dict[str, Round] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
         step = _STEPS.get(event.header.event_type)
         payload = _payload(event)
         wp_id = payload.get("wp_id")
         if step is not None and isinstance(wp_id, str):
-            round_ = rounds.setdefault(wp_id, Round())
-            known, returns = dict(round_.failures), round_.returns
-            step(round_, event, payload)
-            if event.event_id in forgiven:
-                round_.returns = returns
-                if event.header.event_type == "ErrorLogged":
-                    round_.failures = known
+            step(rounds.setdefault(wp_id, Round()), event, payload)
     return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
 
 

@@ -12,7 +12,7 @@ from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.result import CommandResult
-from thence.work.session.lane_moves import facts_of, move_all, package_of
+from thence.work.session.lane_moves import facts_of, move_all, package_of, refuse_agents
 from thence.work.session.mirror import mirror
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.package_refs import push_command
@@ -42,6 +42,9 @@ def merge(
     All packages are checked first, and nothing is merged if one can't be. Packages in doing go to
     for_review. Raises GitFailed for a conflict, Refused, PlanningError.
     """
+    if not is_dry:
+        place = ", ".join(given) or feature or "a feature"
+        refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
     session.look()
     merging = session.feature(feature, *given)
     target = session.target_of(merging)

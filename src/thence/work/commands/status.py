@@ -28,6 +28,7 @@ from thence.work.naming import resolve
 from thence.work.result import CommandResult
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.package_refs import push_command, tip_of
+from thence.work.session.past_review import in_target_before_done
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
@@ -44,12 +45,13 @@ _DONE_SENTENCES: Mapping[str, str] = {
 # those on packages in review
 _REVIEW_SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
-    "landed": "its code is in {target}",
+    "landed": "its code is in {target}, and it is not done",
     "no_code": "{branch} changes nothing",
     "reverted": "{target} does not have its changes, which it had merged",
 }
 _SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
 _Codes = Mapping[tuple[str, str], CodeState]
+_Early = Mapping[tuple[str, str], str]
 
 
 class _FeatureStatus(NamedTuple):
@@ -57,6 +59,7 @@ class _FeatureStatus(NamedTuple):
 
     feature: FeatureState
     codes: Mapping[str, CodeState]
+    early: Mapping[str, str]
     steps: Mapping[str, tuple[str, ...]]
     troubles: Mapping[str, str]
     overlaps: Sequence[Overlap]
@@ -82,11 +85,18 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     codes = _codes(session, board)
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
-    parts = [_feature_status(session, each, codes, conflicts) for each in board.features.values()]
+    early = _early(session, board)
+    parts = [
+        _feature_status(session, each, codes, early, conflicts) for each in board.features.values()
+    ]
     summary = _summary(parts)
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
     data["here"] = {
         "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
+        "in_target_before_done": [
+            {"feature_slug": slug, "wp_id": wp_id, "target": target}
+            for (slug, wp_id), target in early.items()
+        ],
         "overlaps": [
             {"feature_slug": part.feature.slug, **overlap._asdict()}
             for part in parts
@@ -103,7 +113,11 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
 
 
 def _feature_status(
-    session: Session, feature: FeatureState, codes: _Codes, conflicts: Sequence[tuple[str, str]]
+    session: Session,
+    feature: FeatureState,
+    codes: _Codes,
+    early: _Early,
+    conflicts: Sequence[tuple[str, str]],
 ) -> _FeatureStatus:
     rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
@@ -117,6 +131,7 @@ def _feature_status(
     return _FeatureStatus(
         feature,
         of_feature,
+        {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
         steps,
         {wp_id: trouble(package, rounds.get(wp_id)) for wp_id, package in feature.packages.items()},
         _forecast(session, feature),
@@ -145,6 +160,13 @@ def _codes(session: Session, board: Board) -> _Codes:
         return {key: _with_push(session, key, code) for key, code in codes.items()}
     except GitFailed:
         session.warnings.append("where the code of packages is was not looked for: git failed")
+    return {}
+
+
+def _early(session: Session, board: Board) -> _Early:
+    """Returns the targets that have code of packages which are not done, as far as git knows."""
+    with suppress(ThenceError):  # git failed, or a feature has no target
+        return in_target_before_done(session, board)
     return {}
 
 
@@ -271,6 +293,8 @@ def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
         for package in packages:
             wp_id = package.wp_id
             yield f"  {lane:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
+            if lane == DOING and wp_id in part.early:
+                yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
             for number, step in enumerate(part.steps.get(wp_id, ())):
                 yield f"{'':14}{'or' if number else 'next'}: {step}"
     yield from (f"  conflict: {text}" for text in part.conflicts)

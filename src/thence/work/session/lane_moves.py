@@ -9,7 +9,7 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
-from thence.work import process_ending
+from thence.work import supervisor
 from thence.work.board.move_attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
@@ -165,7 +165,20 @@ def facts_of(
 
 def is_started_by_agent() -> bool:
     """Reports whether an agent, or a gate that judges its work, started this process."""
-    return process_ending.VARIABLE in own_variables()
+    return supervisor.VARIABLE in own_variables()
+
+
+def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
+    """Raises Refused if an agent started this process; `rule` is what no agent does."""
+    if is_started_by_agent():
+        raise Refused(
+            operation,
+            guard=guard,
+            place=place,
+            cause=f"this is an agent's environment, and no agent {rule}",
+            hint="leave it to a person and their own shell; `thence work orchestrate` runs the"
+            " gates of the configuration, and merges what has passed review",
+        )
 
 
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:

@@ -117,6 +117,11 @@ def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
             repo.git.run("update-ref", "-d", ref, refs.commits[ref])
 
 
+def base_ref(slug: str, wp_id: str) -> str:
+    """Returns the ref of the commit that a package's branch began at."""
+    return _ref("base", slug, wp_id)
+
+
 def _ref(kind: str, slug: str, wp_id: str) -> str:
     return f"{OURS}{kind}/{slug}/{wp_id}"
 
