@@ -2,7 +2,8 @@
 
 `branch` is a clone with its bare remote, whose board has a branch of its own: a package that was
 renumbered, one whose number was given twice, one that landed. `tree` shares in the working tree,
-and waits with events that the journal could not take. Neither has its worktrees any more.
+and waits with events that the journal could not take: one command takes it over to the board's
+branch. Neither has its worktrees any more.
 """
 
 import json
@@ -10,17 +11,41 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.work.boards import features
+from tests.work.boards import done, features, view_lines
+from tests.work.repositories import git
 
 FOLDER = Path(__file__).parent / "work-v1"
 
 
 @pytest.mark.parametrize("name", ["branch", "tree"])
 def test_project_of_the_first_version_shows_its_board(name, tmp_path):
+    repo, expected = extracted(name, tmp_path)
+    assert as_shown(json.loads(features(repo))) == expected
+
+
+@pytest.mark.promise("L1")
+def test_tracked_day_files_of_the_first_version_are_untied_by_the_command_that_is_named(tmp_path):
+    repo, expected = extracted("tree", tmp_path)
+    git(repo, "config", "user.name", "ada")
+    git(repo, "config", "user.email", "ada@example.org")
+    before = {*view_lines(repo)}
+    assert "`thence work import`" in done(repo, "status").err
+    imported = done(repo, "import", "--json").json
+    assert imported["commit"] == git(repo, "rev-parse", "HEAD")
+    assert git(repo, "ls-files", ".kittify/events") == ""
+    assert ".kittify" not in git(repo, "status", "--porcelain")
+    assert "share: branch" in (repo / ".kittify/config.yaml").read_text()
+    assert before < {*view_lines(repo)}
+    assert "thence work import" not in done(repo, "status").err
+    assert as_shown(json.loads(features(repo))) == expected
+    assert done(repo, "import", "--json").json["commit"] is None
+
+
+def extracted(name, folder):
+    """Return a project of the first version, and the board that it showed."""
     archive = FOLDER / f"{name}.tar.xz"
-    subprocess.run(["tar", "--extract", "--xz", "--file", archive], cwd=tmp_path, check=True)
-    expected = json.loads((FOLDER / f"{name}.json").read_text())
-    assert as_shown(json.loads(features(tmp_path / "project"))) == as_shown(expected)
+    subprocess.run(["tar", "--extract", "--xz", "--file", archive], cwd=folder, check=True)
+    return folder / "project", as_shown(json.loads((FOLDER / f"{name}.json").read_text()))
 
 
 def as_shown(board):

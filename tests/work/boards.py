@@ -15,7 +15,8 @@ echo "$1 is protected: open a pull request" >&2
 exit 1
 """
 PROJECT = "project_uuid: 6dd3fdd0-25a8-4dbb-a1f5-b0a1c5e0a9a1\n"
-# of a project that tracks its day files
+NAMED = {".kittify/config.yaml": PROJECT}
+# of a project that an older version shared by day files, which git tracks
 TREE = {".kittify/config.yaml": f"{PROJECT}share: tree\n"}
 
 
@@ -39,6 +40,15 @@ def clone(source: Path, path: Path, *options: str) -> Path:
     git(path, "config", "user.name", path.name)
     git(path, "config", "user.email", f"{path.name}@example.org")
     return path
+
+
+def on_remote(folder: Path, remote: Path) -> Path:
+    """Give a project a bare remote of its own, which its main follows, and return that."""
+    git(folder.parent, "clone", "--quiet", "--bare", folder, remote)
+    git(folder, "remote", "add", "origin", remote.as_uri())
+    git(folder, "fetch", "--quiet", "origin")
+    git(folder, "branch", "--quiet", "--set-upstream-to=origin/main", "main")
+    return remote
 
 
 def hook(folder: Path, name: str, script: str) -> None:

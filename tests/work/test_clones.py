@@ -1,4 +1,4 @@
-"""Clones that both went on share their events by plain git, whichever way they are joined."""
+"""Clones that both went on unite by `publish` or a plain `git fetch`, whoever was first."""
 
 import json
 import shutil
@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
-from tests.work.boards import TREE
+from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
 from tests.work.repositories import content, git, make_repository
 
 from thence.work.commands.finalize_tasks import finalize_tasks
 from thence.work.commands.init import init
-from thence.work.commands.publish import publish
 from thence.work.commands.setup_spec import setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
@@ -24,15 +23,8 @@ TASKS = "".join(f"## Work Package WP{number:02}: Part {number}\n\n" for number i
 pytestmark = pytest.mark.xdist_group("clones")
 
 
-def clone(source: Path, path: Path) -> Path:
-    git(source.parent, "clone", "--quiet", source, path)
-    git(path, "config", "user.name", path.name)
-    git(path, "config", "user.email", f"{path.name}@example.org")
-    return path
-
-
 def diverge(folder: Path, first: int) -> None:
-    """Append events that move ten packages of its own back and forth, and publish them."""
+    """Append events that move ten packages of its own back and forth."""
     lanes = ("planned", "doing")
     with EventStore.at(folder, actor=folder.name) as store:
         for start in range(0, EVENTS, BATCH):
@@ -47,13 +39,11 @@ def diverge(folder: Path, first: int) -> None:
                 }
                 said.append(WorkEvent("WPStatusChanged", moved, SLUG))
             store.append(*said)
-    with Session(folder, actor=folder.name) as session:
-        publish(session, "main")
 
 
 def planned(path: Path) -> Path:
     """Make a project whose one feature is cut into packages."""
-    origin = make_repository(path, TREE)
+    origin = make_repository(path, NAMED)
     with Session(origin) as session:
         init(session)
     with Session(origin) as session:
@@ -64,34 +54,20 @@ def planned(path: Path) -> Path:
     return origin
 
 
+def two_clones(top: Path) -> tuple[Path, Path, Path]:
+    """Make two clones of one planned project, and return their remote too."""
+    remote = on_remote(planned(top / "origin"), top / "remote.git")
+    done(top / "origin", "publish")
+    return clone(remote, top / "ada"), clone(remote, top / "bob"), remote
+
+
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory) -> tuple[Path, Path]:
-    """Two clones of one project, each with 10,000 events that the other lacks."""
-    top = tmp_path_factory.mktemp("clones")
-    origin = planned(top / "origin")
-    ada, bob = clone(origin, top / "ada"), clone(origin, top / "bob")
+def clones(tmp_path_factory) -> tuple[Path, Path, Path]:
+    """Two clones of one project and their remote, each with 10,000 events that the others lack."""
+    ada, bob, remote = two_clones(tmp_path_factory.mktemp("clones"))
     diverge(ada, 1)
     diverge(bob, 11)
-    return ada, bob
-
-
-def joined(how: str, ours: Path, theirs: Path, path: Path) -> Path:
-    """Clone one side, read its board, then bring the other side's commits in by git."""
-    folder = clone(ours, path)
-    board_of(folder)
-    git(folder, "fetch", "--quiet", theirs, "main:theirs")
-    if how == "merge":
-        git(folder, "merge", "--quiet", "--no-edit", "theirs")
-    elif how == "rebase":
-        git(folder, "rebase", "--quiet", "theirs")
-    elif how == "squash":
-        git(folder, "merge", "--quiet", "--squash", "theirs")
-        git(folder, "commit", "--quiet", "--message", "theirs in one")
-    else:
-        base = git(folder, "merge-base", "main", "theirs")
-        git(folder, "cherry-pick", f"{base}..theirs")
-    assert git(folder, "status", "--porcelain", "--untracked-files=no") == ""
-    return folder
+    return ada, bob, remote
 
 
 def board_of(folder: Path) -> bytes:
@@ -99,16 +75,6 @@ def board_of(folder: Path) -> bytes:
     assert ended.code == 0, ended.err
     board = json.loads(ended.out)
     return json.dumps(board["features"]).encode()
-
-
-@pytest.fixture(scope="module")
-def other_board(clones, tmp_path_factory) -> bytes:
-    """The board where the side that is named second has merged the first, each event once."""
-    ada, bob = clones
-    other = joined("merge", bob, ada, tmp_path_factory.mktemp("other") / "other")
-    board = board_of(other)
-    assert_each_event_once(other)
-    return board
 
 
 def assert_each_event_once(folder: Path) -> None:
@@ -122,19 +88,24 @@ def assert_each_event_once(folder: Path) -> None:
 
 
 @pytest.mark.promise("L11")
-@pytest.mark.parametrize("how", ["merge", "rebase", "cherry-pick", "squash"])
-def test_ten_thousand_events_of_each_side_join_without_a_conflict(
-    clones, other_board, tmp_path, how
-):
-    one = joined(how, *clones, tmp_path / "one")
-    assert board_of(one) == other_board
-    assert_each_event_once(one)
+def test_ten_thousand_events_of_each_side_unite_whoever_published_first(clones):
+    ada, bob, remote = clones
+    done(ada, "publish")
+    done(bob, "publish")
+    git(ada, "fetch", "--quiet")
+    assert board_of(ada) == board_of(bob)
+    for folder in (ada, bob):
+        assert_each_event_once(folder)
+    lines = shared_lines(remote)
+    assert len(lines) == len({*lines})
+    assert sorted(lines) == sorted(line.decode() for line in day_lines(ada))
 
 
 @pytest.mark.promise("L12")
-def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_path):
-    ada, bob = clones
-    folder = joined("merge", ada, bob, tmp_path / "one")
+def test_index_answers_for_what_a_fetch_brought_without_being_told(clones):
+    folder, bob, _ = clones
+    done(bob, "publish")
+    git(folder, "fetch", "--quiet")
     board_of(folder)
     with EventStore.at(folder) as store:
         page = store.query(actor="bob", limit=1)
@@ -143,7 +114,7 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
         assert index is not None, "a log of this size is answered by its index"
         (made,) = store.project.home.rglob("index.db")
         store.close()
-        shutil.copy(ada / ".git" / "HEAD", made)  # another file altogether
+        shutil.copy(folder / ".git" / "HEAD", made)  # another file altogether
         assert store.query(actor="ada", limit=1).total == EVENTS
         store.close()
         made.unlink()
@@ -151,8 +122,8 @@ def test_index_answers_for_what_a_merge_brought_without_being_told(clones, tmp_p
 
 
 @pytest.mark.promise("L11")
-def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
-    origin = make_repository(tmp_path / "origin", TREE)
+def test_feature_that_goes_to_another_branch_is_shown_alike_in_every_clone(tmp_path):
+    origin = make_repository(tmp_path / "origin", NAMED)
     with Session(origin) as session:
         init(session)
     git(origin, "branch", "release")
@@ -172,10 +143,10 @@ def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
     with Session(origin) as session:
         finalize_tasks(session, None)
     assert thence("work", "implement", "WP01", cwd=origin).code == 0
-    with Session(origin) as session:
-        publish(session, "release")
     git(origin, "checkout", "--quiet", "main")
-    other = clone(origin, tmp_path / "other")
+    other = clone(on_remote(origin, tmp_path / "remote.git"), tmp_path / "other")
+    done(origin, "publish")
+    git(other, "fetch", "--quiet")
     git(other, "branch", "release", "origin/release")
     assert board_of(other) == board_of(origin)
     assert b'"doing": [{"wp_id": "WP01"' in board_of(other)
@@ -183,14 +154,12 @@ def test_branch_that_a_feature_goes_to_is_read_in_every_clone(tmp_path):
 
 @pytest.mark.promise("L10")
 def test_package_that_two_clones_took_at_once_is_a_conflict_shown_alike(tmp_path):
-    origin = planned(tmp_path / "origin")
-    ada, bob = clone(origin, tmp_path / "ada"), clone(origin, tmp_path / "bob")
+    ada, bob, _ = two_clones(tmp_path)
     for folder in (ada, bob):
-        ended = thence("work", "implement", "WP01", "--actor", folder.name, cwd=folder)
-        assert ended.code == 0, ended.err
-        assert thence("work", "publish", cwd=folder).code == 0
-    git(ada, "pull", "--quiet", "--no-rebase", "--no-edit", bob, "main")
-    git(bob, "pull", "--quiet", "--no-rebase", "--no-edit", ada, "main")
+        done(folder, "implement", "WP01", "--actor", folder.name)
+    done(ada, "publish")
+    done(bob, "publish")
+    git(ada, "fetch", "--quiet")
     assert board_of(ada) == board_of(bob)
     shown = []
     for folder in (ada, bob):

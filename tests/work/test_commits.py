@@ -185,19 +185,6 @@ def test_a_hook_that_refuses_is_told_in_its_words_and_the_next_commit_brings_it(
     assert waiting(repository(path)) == []
 
 
-def test_lines_are_written_only_if_they_are_committed(path: Path) -> None:
-    commit(path, {"day.jsonl": "1\n"})
-    hook(path, "pre-commit", "exit 1")
-    lines = {"day.jsonl": lambda data: b"1\n2\n", "next.jsonl": lambda data: b"3\n"}
-    with pytest.raises(GitFailed):
-        commit_files(repository(path), {NEW: lambda data: b"WP01\n"}, "New", lines=lines)
-    assert status(path) == f"?? {NEW}"
-    (path / ".git/hooks/pre-commit").unlink()
-    made = commit_files(repository(path), {}, "Lines", lines=lines)
-    assert made is not None
-    assert {*made.paths} == {NEW, "day.jsonl", "next.jsonl"}
-
-
 def test_what_others_commit_amid_is_not_reverted(path: Path) -> None:
     theirs = "echo theirs > theirs; git add theirs; git commit --quiet -m theirs theirs"
     once = "test -e .git/ran && exit 0; touch .git/ran; unset GIT_INDEX_FILE"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.work.boards import clone, on_remote
 from tests.work.existing_projects import (
     DAY,
     FOLDER,
@@ -12,7 +13,7 @@ from tests.work.existing_projects import (
     foreign_line,
     moved,
 )
-from tests.work.repositories import commit, content, git, make_repository, write
+from tests.work.repositories import content, git, make_repository, write
 
 from thence.work.commands.add import add
 from thence.work.commands.finalize_tasks import finalize_tasks
@@ -170,19 +171,13 @@ def test_lines_that_are_committed_are_shown_without_an_import(tmp_path):
 
 def test_clones_that_import_the_same_history_show_one_board(tmp_path):
     ours = existing(tmp_path / "ours")
-    commit(ours, {".kittify/config.yaml": f"{CONFIG}share: tree\n"})
-    git(tmp_path, "clone", "--quiet", ours, "theirs")
-    theirs = tmp_path / "theirs"
-    git(theirs, "config", "user.name", "Bob")
-    git(theirs, "config", "user.email", "bob@example.org")
+    theirs = clone(on_remote(ours, tmp_path / "remote.git"), tmp_path / "theirs")
     boards = []
     for repo in (theirs, ours):
         imported(repo)
         with Session(repo) as session:
-            session.watch("main")
-            publish(session, None)
-    git(ours, "pull", "--quiet", "--no-rebase", "--no-edit", theirs, "main")
-    git(theirs, "pull", "--quiet", "--ff-only", ours, "main")
+            publish(session)
+    git(theirs, "fetch", "--quiet")
     for repo in (ours, theirs):
         with Session(repo) as session:
             boards.append(json.dumps(status(session, None).data["features"]))

@@ -283,50 +283,6 @@ def test_merge_that_is_killed_at_any_moment_is_done_by_the_next_and_keeps_the_us
         begin_work(top)
 
 
-DAY = ".kittify/events/2026-01-01.jsonl"
-NEW_DAY = ".kittify/events/2026-01-02.jsonl"
-
-
-@pytest.fixture
-def changed_over(tmp_path) -> Path:
-    """A repository whose main tracks no day file any more that two packages have changed."""
-    top = make_repository(tmp_path / "top", {DAY: "1\n", "shared": "one\n"})
-    for name, files in {
-        "wp1": {DAY: "1\n2\n", "one": "a file\n"},
-        "wp2": {NEW_DAY: "3\n", DAY: "1\n4\n"},
-        "wp3": {NEW_DAY: "5\n", "shared": "three\n"},
-    }.items():
-        git(top, "checkout", "--quiet", "-b", name, "main")
-        commit(top, files, f"Work on {name}")
-    git(top, "checkout", "--quiet", "main")
-    git(top, "rm", "--quiet", DAY)
-    commit(top, {"shared": "two\n"}, "Change over")
-    return top
-
-
-def test_day_files_that_the_target_tracks_no_more_stay_out_of_merges(changed_over):
-    names = ["wp1", "wp2"]
-    refused = merge(repository(changed_over), "main", names)
-    assert refused.conflict is not None
-    assert refused.conflict.files == (DAY,)
-    merged = merge(repository(changed_over), "main", names, drops_day_files=True)
-    assert [step.status for step in merged.steps] == ["clean", "clean"]
-    listed = git(changed_over, "ls-tree", "-r", "--name-only", "main").splitlines()
-    assert listed == ["README.md", "one", "shared"]
-    assert git(changed_over, "rev-parse", "main^2", "main^1^2") == git(
-        changed_over, "rev-parse", "wp2", "wp1"
-    )
-    assert subjects(changed_over, "main")[:2] == ["Merge wp2 into main", "Merge wp1 into main"]
-    assert left_of(changed_over) == []
-
-
-def test_conflict_beside_day_files_is_told_without_them(changed_over):
-    merged = merge(repository(changed_over), "main", ["wp3", "wp2"], drops_day_files=True)
-    assert merged.conflict is not None
-    assert (merged.conflict.branch, merged.conflict.files) == ("wp3", ("shared",))
-    assert subjects(changed_over, "main")[0] == "Change over"
-
-
 def test_conflict_changes_nothing_and_is_told(tmp_path):
     top = project(tmp_path / "top", {**FIGHT, "wp4": {"four": "4\n"}})
     begin_work(top)

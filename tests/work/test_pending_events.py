@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.installed import thence
-from tests.work.boards import TREE
+from tests.work.boards import NAMED
 from tests.work.repositories import git, make_repository
 
 SLUG = "001-sync"
@@ -26,7 +26,7 @@ TASKS = b"""# Tasks
 
 @pytest.fixture
 def project(tmp_path):
-    folder = make_repository(tmp_path / "sync", TREE)
+    folder = make_repository(tmp_path / "sync", NAMED)
     work(folder, "init")
     with (folder / ".kittify/config.yaml").open("a") as config:
         config.write("mirror: on\n")
@@ -112,7 +112,7 @@ def test_event_whose_commit_would_change_nothing_is_told_later_all_the_same(proj
     assert (moved["actor"], moved["source"]) == ("ada", "recovered")
     assert moved["payload"]["new_status"] == "doing"
     assert [each["wp_id"] for each in told["features"][0]["lanes"]["doing"]] == ["WP01"]
-    work(project, "publish")
+    work(project, "status")
     assert len(events_of(project)) == before + 1, "once"
 
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.work.boards import TREE
+from tests.work.boards import NAMED, on_remote
 from tests.work.repositories import make_repository
 
 from thence.work.commands.init import init
@@ -35,7 +35,7 @@ def write(
             count += 1
             if number == 1 and count % PUBLISH_EVERY == 0:
                 with Session(folder, actor="writer-1") as session:
-                    publish(session, "main")
+                    publish(session)
             time.sleep(0.002)  # a pace at which git gets its turn
 
 
@@ -140,9 +140,10 @@ class Player:
 @pytest.mark.promise("L1")
 def test_every_acknowledged_event_stays_whatever_git_does_beside(tmp_path):
     seed = random.randrange(2**32)
-    folder = make_repository(tmp_path / "sync", TREE)
+    folder = make_repository(tmp_path / "sync", NAMED)
     with Session(folder) as session:
         init(session)
+    on_remote(folder, tmp_path / "remote.git")
     spawned = multiprocessing.get_context("spawn")
     stop = spawned.Event()
     ledgers = [tmp_path / f"ledger-{number}" for number in range(1, WRITERS + 1)]

@@ -20,7 +20,7 @@ from tests.work.boards import (
     view_lines,
     work,
 )
-from tests.work.repositories import content, git, make_repository, write
+from tests.work.repositories import git, make_repository, write
 from tests.work.steps import killed_at, lines_of, reached
 
 from thence.core.event import Event
@@ -103,41 +103,6 @@ def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote
     assert SECRET not in "".join(shared_lines(remote)) + git(remote, "show", f"{BOARD}:BOARD.md")
     assert len(shared_lines(remote)) == len(set(shared_lines(remote))) == 4
     assert published(ada)["commit"] is None
-    assert holding(ada) == []
-
-
-@pytest.mark.promise("S10a")
-def test_tracked_day_files_lose_the_text_by_the_next_commit(remote, tmp_path):
-    ada = clone(remote, tmp_path / "ada")
-    done(ada, "share", "tree")
-    done(ada, "add", "First")
-    secret = noted(ada)
-    done(ada, "publish")
-    git(ada, "push", "--quiet", "origin", "main")
-    bob = clone(remote, tmp_path / "bob")
-    done(bob, "add-history", "WP01", "on")
-    done(bob, "publish")
-    told = take_back(ada, secret)
-    assert any("git tracks" in each for each in told.unreached)
-    assert any("main" in each for each in told.unreached)
-    assert git(ada, "status", "--porcelain") == "", "no uncommitted line in a tracked file"
-    path = f".kittify/events/{view(ada).name}"
-    for _ in range(2):  # then with the whole line, and more, from a clone that knows nothing
-        made = done(ada, "publish", "--json").json
-        assert made["commit"] == git(ada, "rev-parse", "HEAD")
-        shown = content(ada, path)
-        assert shown == view(ada).read_bytes()
-        assert SECRET.encode() not in shown
-        assert shown.splitlines().count(redacted(secret.line)) == 1
-        git(ada, "fetch", "--quiet", bob, "main")
-        git(ada, "merge", "--quiet", "--no-edit", "FETCH_HEAD")
-        with view(ada).open("ab") as day:  # as a merge by union leaves it
-            day.write(secret.line + b"\n")
-        git(ada, "commit", "--quiet", "--all", "--message", "By hand")
-    made = done(ada, "publish", "--json").json
-    assert sorted(view_lines(ada)) == sorted(journal(ada))
-    assert len(view_lines(ada)) == 4
-    assert done(ada, "publish", "--json").json["commit"] is None
     assert holding(ada) == []
 
 

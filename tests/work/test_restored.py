@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tests.cli.installed import thence
 from tests.cli.work.projects import done, planned
-from tests.work.boards import TREE
+from tests.work.boards import NAMED, on_remote, shared_lines
 from tests.work.repositories import git
 
 from thence.work.project.project import find_project
@@ -22,9 +22,9 @@ def log(folder):
 
 @pytest.mark.promise("L4")
 def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
-    repo = planned(tmp_path / "r", files=TREE)
+    repo = planned(tmp_path / "r", files=NAMED)
     done(repo, "finalize-tasks")
-    home = find_project(repo).home
+    remote, home = on_remote(repo, tmp_path / "remote.git"), find_project(repo).home
     whole = (home / "events.jsonl").read_bytes()
     (lost,) = done(repo, "add-history", "WP01", "lost", "--json").json["events"]
     done(repo, "publish")
@@ -32,7 +32,7 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     # in place, as a backup of the file's content does it: the inode tells nothing
     with (home / "events.jsonl").open("r+b") as file:
         file.truncate(len(whole))
-    (home / "taken.json").unlink()
+    (home / "seen.json").unlink()
     shutil.rmtree(home / ".thence" / "index", ignore_errors=True)
 
     ended = done(repo, "status")
@@ -50,12 +50,11 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
     assert (after["node_id"], after["seq"]) == (told["node_id"], 2)
     assert thence("verify", cwd=repo).code == 0
 
-    (home / "taken.json").unlink()
+    (home / "seen.json").unlink()
     done(repo, "status")
     assert identity(home) == told, "what came under an earlier name changes nothing"
     done(repo, "publish")
-    day = next(name for name in git(repo, "ls-files").splitlines() if name.endswith(".jsonl"))
-    lines = [json.loads(line) for line in (repo / day).read_bytes().splitlines()]
+    lines = [json.loads(line) for line in shared_lines(remote)]
     numbers = [(line["node_id"], line["seq"]) for line in lines]
     assert lost in {line["event_id"] for line in lines}
     assert len(set(numbers)) == len(numbers), "no number is given twice"
@@ -64,29 +63,24 @@ def test_event_of_ours_that_the_journal_lacks_gives_it_another_node(tmp_path):
 @pytest.fixture
 def clones(tmp_path):
     """Make two clones: the journal of the first is an old copy, the second has published since."""
-    origin, first, second = tmp_path / "origin.git", tmp_path / "first", tmp_path / "second"
-    planned(first, files=TREE)
+    first, second = tmp_path / "first", tmp_path / "second"
+    planned(first, files=NAMED)
     done(first, "finalize-tasks")
-    git(tmp_path, "clone", "--quiet", "--bare", first, origin)
-    git(first, "remote", "add", "origin", origin)
-    git(first, "fetch", "--quiet", "origin")
-    git(first, "branch", "--quiet", "--set-upstream-to=origin/main", "main")
+    origin = on_remote(first, tmp_path / "origin.git")
     home, backup = find_project(first).home, tmp_path / "backup"
     shutil.copytree(home, backup)
-    begin = git(first, "rev-parse", "HEAD")
     done(first, "mark-status", "T001")
     for number in range(3):
         done(first, "add-history", "WP01", f"note {number}")
     done(first, "publish")
-    git(first, "push", "--quiet", "origin", "main")
     git(tmp_path, "clone", "--quiet", origin, second)
     git(second, "config", "user.name", "Bob")
     git(second, "config", "user.email", "bob@example.org")
     done(second, "status")
     done(second, "add-history", "WP02", "of the other clone")
     done(second, "publish")
-    git(second, "push", "--quiet", "origin", "main")
-    git(first, "reset", "--quiet", "--hard", begin)
+    git(first, "update-ref", "-d", "refs/remotes/origin/thence-board")
+    shutil.rmtree(first / ".kittify/events")
     return first, second, backup
 
 
@@ -112,17 +106,16 @@ def board(folder):
 
 @pytest.mark.promise("L11")
 @pytest.mark.parametrize("in_place", [True, False])
-def test_later_events_of_an_old_copy_come_back_by_git_pull_once_and_in_order(clones, in_place):
+def test_later_events_of_an_old_copy_come_back_by_git_fetch_once_and_in_order(clones, in_place):
     first, second, backup = clones
     restored(first, backup, in_place=in_place)
-    git(first, "pull", "--quiet", "--ff-only")
+    git(first, "fetch", "--quiet")
     was = {line["node_id"] for line in log(first)}
     ended = done(first, "add-history", "WP01", "by the command that finds it")
     assert "of our own that our journal had lost are back" in ended.err
     assert log(first)[-1]["node_id"] not in was
     done(first, "publish")
-    git(first, "push", "--quiet", "origin", "main")
-    git(second, "pull", "--quiet", "--ff-only")
+    git(second, "fetch", "--quiet")
     assert done(first, "status").err == done(second, "status").err == ""
     assert board(first) == board(second)
     lines = log(first)
@@ -145,7 +138,7 @@ def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it_and_told_o
     (mine,) = done(first, "add-history", "WP02", "under a number given before", "--json").json[
         "events"
     ]
-    git(first, "pull", "--quiet", "--ff-only")
+    git(first, "fetch", "--quiet")
     ended = done(first, "status")
     assert "a number that another event of their node has; both are kept" in ended.err
     assert done(first, "status").err == ""
@@ -159,8 +152,7 @@ def test_events_that_bear_the_number_of_a_lost_one_are_kept_beside_it_and_told_o
         "the clock ",
     }
     done(first, "publish")
-    git(first, "push", "--quiet", "origin", "main")
-    git(second, "pull", "--quiet", "--ff-only")
+    git(second, "fetch", "--quiet")
     told = done(second, "status")
     assert "a number that another event of their node has" in told.err
     assert board(first) == board(second)

@@ -4,8 +4,8 @@ import json
 import os
 
 import pytest
-from tests.work.boards import TREE, done, features, tool_line, view, view_lines, work
-from tests.work.repositories import commit, git, make_repository
+from tests.work.boards import done, features, tool_line, view, view_lines, work
+from tests.work.repositories import git, make_repository
 
 from thence.work.session.session import Session
 
@@ -104,41 +104,6 @@ def test_unchanged_view_is_not_read(repo):
     features(repo)
     assert before
     assert day.stat().st_atime_ns == 0
-
-
-def test_tracked_day_files_are_only_read_and_on_no_branch_under_review(tmp_path):
-    repo = make_repository(tmp_path / "repo", TREE)
-    done(repo, "add", "First")
-    tracked = view_lines(repo)
-    assert len(tracked) == 2
-    done(repo, "add-history", "WP01", "on")
-    day = view(repo)
-    assert view_lines(repo) == tracked
-    assert git(repo, "status", "--porcelain") == ""
-    git(repo, "switch", "--quiet", "--create", "theirs")
-    with day.open("a") as file:
-        file.write(tool_line(day, 4) + "\n")
-    done(repo, "status")
-    assert tool_line(day, 4) not in journal(repo), "it is read where it is merged"
-    git(repo, "switch", "--quiet", "main")
-    done(repo, "status")
-    assert tool_line(day, 4) in journal(repo)
-    assert view_lines(repo) == [*tracked, tool_line(day, 4)], "no line of ours is added"
-    done(repo, "publish")
-    assert git(repo, "status", "--porcelain") == ""
-    assert sorted(view_lines(repo)) == sorted(journal(repo))
-
-
-def test_project_whose_day_files_are_tracked_stays_as_it_is(tmp_path):
-    repo = make_repository(tmp_path / "repo", TREE)
-    done(repo, "add", "First")
-    config = (repo / ".kittify/config.yaml").read_text()
-    commit(repo, {".kittify/config.yaml": config.replace("share: tree\n", "")})
-    done(repo, "add-history", "WP01", "on")
-    assert git(repo, "status", "--porcelain") == ""
-    told = done(repo, "publish", "--json").json
-    assert (told["share"], told["branch"]) == ("tree", "main")
-    assert len(view_lines(repo)) == 3
 
 
 def test_link_in_the_place_of_a_day_file_is_not_followed(repo, tmp_path):

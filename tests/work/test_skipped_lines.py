@@ -4,8 +4,8 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import work
 from tests.events import drafted, new_id
-from tests.work.boards import TREE
-from tests.work.repositories import commit, make_repository
+from tests.work.boards import NAMED
+from tests.work.repositories import git, make_repository, write
 
 from thence.core.values.codec import stamper
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
@@ -24,12 +24,19 @@ def line_of(seq, clock):
 
 
 def project(path):
-    repo = make_repository(path, TREE)
+    repo = make_repository(path, NAMED)
     with Session(repo) as session:
         init(session)
     with Session(repo) as session:
         add(session, "First")
     return repo
+
+
+def tracked(repo, files):
+    """Commit day files that git ignores, as another tool may."""
+    write(repo, files)
+    git(repo, "add", "--force", "--", *files)
+    git(repo, "commit", "--quiet", "--message", "By hand")
 
 
 def looked(repo):
@@ -59,7 +66,7 @@ def test_damaged_line_of_a_shared_file_is_reported_until_the_file_is_corrected(t
     repo = project(tmp_path / "r")
     good, bad = line_of(1, 2), line_of(2, 3)
     damaged = bad.replace("000-general", "001-general")
-    commit(repo, {DAY: f"{good}{damaged}<<<<<<< HEAD\n"})
+    tracked(repo, {DAY: f"{good}{damaged}<<<<<<< HEAD\n"})
     assert work(repo, "status").code == 0
     code, ((file, offset, reason), (_, _, marker)) = verified(repo)
     assert (code, file, offset) == (0, DAY, len(good))
@@ -69,7 +76,7 @@ def test_damaged_line_of_a_shared_file_is_reported_until_the_file_is_corrected(t
     assert (code, check["ok"]) == (1, False)
     assert f"{DAY}:2" in check["detail"]
     assert "2 line(s)" in check["detail"]
-    commit(repo, {DAY: good + bad})
+    tracked(repo, {DAY: good + bad})
     assert work(repo, "status").code == 0
     assert verified(repo) == (0, [])
     assert shared(repo) == (0, None)
@@ -80,7 +87,7 @@ def test_parked_line_is_kept_and_taken_in_when_the_bound_has_moved(tmp_path):
     repo = project(tmp_path / "r")
     held, _ = looked(repo)
     parked = line_of(1, len(held) + 1 + CLOCK_AHEAD_MAX + 3)
-    commit(repo, {DAY: parked})
+    tracked(repo, {DAY: parked})
     after, notes = looked(repo)
     assert after == held
     assert any("clock far ahead" in note for note in notes)

@@ -78,15 +78,11 @@ def clones(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.promise("L2", "L7", "L11")
-@pytest.mark.parametrize("share", ["tree", "branch"])
-def test_existing_project_goes_on_in_two_clones_and_another_tool(clones, share):
+def test_existing_project_goes_on_in_two_clones_and_another_tool(clones):
     ada, bob = clones
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    if share == "branch":
-        done(ada, "share", "branch")
-        published(ada)
     pulled(ada)
     pulled(bob)
     assert board(bob) == board(ada)
@@ -98,8 +94,6 @@ def test_existing_project_goes_on_in_two_clones_and_another_tool(clones, share):
         folder = chance.choice([ada, bob])
         git(folder, "fetch", "--quiet")
         board(folder)
-        if share == "tree":
-            pulled(folder)
         if chance.random() < 0.5:
             chance.choice(tools).move(folder, number, before, lane)
         else:
@@ -108,8 +102,6 @@ def test_existing_project_goes_on_in_two_clones_and_another_tool(clones, share):
         assert lanes(board(folder))["WP01"] == lane
         count += 1
         published(folder)
-        if share == "tree":
-            pulled(folder)
     for folder in (ada, bob):
         git(folder, "fetch", "--quiet")
     pulled(ada)
@@ -122,8 +114,7 @@ def test_existing_project_goes_on_in_two_clones_and_another_tool(clones, share):
         assert len(set(view_lines(folder))) == len(view_lines(folder)) == count
         assert git(folder, "status", "--porcelain") in ("", f" M {FOLDER}/tasks/WP01-first.md")
         read_as_before(folder)
-    if share == "branch":
-        assert len(shared_lines(ada.parent / "remote.git")) == count
+    assert len(shared_lines(ada.parent / "remote.git")) == count
 
 
 def read_as_before(folder: Path) -> None:

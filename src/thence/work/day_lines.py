@@ -18,7 +18,6 @@ from thence.work.skipped_lines import SharedFilePosition
 
 FOLDER = ".kittify/events"
 ATTRIBUTES = f"{FOLDER}/.gitattributes"
-ATTRIBUTES_TEXT = b"*.jsonl merge=union -text\n"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # the day of events without a valid timestamp
 _NO_DAY = "1970-01-01"
@@ -42,12 +41,6 @@ def as_it_is(data: bytes | None) -> bytes | None:
 def is_day_file(name: bytes) -> bool:
     """Reports whether a file of the folder is a day file."""
     return _NAME.fullmatch(name) is not None
-
-
-def is_day_path(path: str) -> bool:
-    """Reports whether a path, from the top of the repository, is that of a day file."""
-    folder, _, name = path.rpartition("/")
-    return folder == FOLDER and is_day_file(name.encode("utf-8", "surrogateescape"))
 
 
 def path_of(event: Event) -> str:
@@ -124,22 +117,16 @@ def without_bodies(data: bytes, redactions: RedactedLines) -> bytes:
 def splices(
     events: Sequence[Event],
     redactions: RedactedLines = NO_REDACTIONS,
-    others: Iterable[str] = (),
 ) -> Mapping[str, Splice]:
     """Returns for each day file the function that adds the events that it lacks.
 
-    Bodies that were taken back are removed, in the files `others` too, if they are there.
+    Bodies that were taken back are removed.
     """
-    found = by_file(redactions.of_events(events))
-    paths = dict.fromkeys((*found, *others))
-    return {path: partial(_with_lines, found.get(path, []), redactions) for path in paths}
+    by_path = by_file(redactions.of_events(events))
+    return {path: partial(_with_lines, of_day, redactions) for path, of_day in by_path.items()}
 
 
-def _with_lines(
-    events: Sequence[Event], redactions: RedactedLines, data: bytes | None
-) -> bytes | None:
-    if data is None and not events:
-        return None
+def _with_lines(events: Sequence[Event], redactions: RedactedLines, data: bytes | None) -> bytes:
     data = without_bodies(data or b"", redactions)
     there = lines_in(data)
     held = {event_id_of(line) for line in there}

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.cli.warm import warm
 from tests.cli.work.projects import FOLDER, done, planned, project, refused, work
-from tests.work.boards import TREE
+from tests.work.boards import NAMED, on_remote
 from tests.work.repositories import commit, content, git, make_repository
 
 from thence.work.plan.tasks import parse
@@ -114,13 +114,14 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
 
 
 def test_first_package_brings_along_what_makes_a_clone_the_same_project(tmp_path):
-    repo = make_repository(tmp_path / "r", TREE)
+    repo = make_repository(tmp_path / "r", NAMED)
     assert warm("work", "add", "First", cwd=repo).code == 0
     assert git(repo, "status", "--porcelain") == ""
-    git(tmp_path, "clone", "--quiet", repo, tmp_path / "clone")
+    remote = on_remote(repo, tmp_path / "remote.git")
+    assert warm("work", "publish", cwd=repo).code == 0
+    git(tmp_path, "clone", "--quiet", remote, tmp_path / "clone")
     boards = [
         warm("work", "status", "--json", cwd=each).json for each in (repo, tmp_path / "clone")
     ]
     assert boards[0]["features"] == boards[1]["features"] != []
-    names = git(repo, "ls-files", ".kittify").splitlines()
-    assert {".kittify/config.yaml", ".kittify/events/.gitattributes"} < set(names)
+    assert git(repo, "ls-files", ".kittify") == ".kittify/config.yaml"

@@ -12,7 +12,7 @@ from tests.cli.installed import THENCE, environment, thence
 from tests.cli.warm import warm
 from tests.cli.work.other_git import KILL, with_git
 from tests.cli.work.projects import done, planned
-from tests.work.boards import TREE
+from tests.work.boards import NAMED, on_remote
 from tests.work.repositories import git
 
 from thence.work.journal.claims import claimed
@@ -24,7 +24,7 @@ BRANCH = "001-sync-WP01"
 
 @pytest.fixture(scope="module")
 def finalized(tmp_path_factory):
-    repo = planned(tmp_path_factory.mktemp("claims") / "r", files=TREE)
+    repo = planned(tmp_path_factory.mktemp("claims") / "r", files=NAMED)
     done(repo, "finalize-tasks")
     return repo
 
@@ -161,9 +161,10 @@ def test_claim_of_another_clone_is_shown_and_left_to_it(repo, tmp_path):
     assert implement(repo, tmp_path / "bin", before=KILL) == -9
     subject = "/".join((find_project(repo).uuid, "001-sync", "WP01"))
     with claimed(find_project(repo).home, subject):
+        remote = on_remote(repo, tmp_path / "remote.git")
         done(repo, "publish")
         assert package(repo)[0] == "doing"
-    git(tmp_path, "clone", "--quiet", repo, "clone")
+    git(tmp_path, "clone", "--quiet", remote, "clone")
     lane, shown = package(tmp_path / "clone")
     assert (lane, bool(shown["open_claim"])) == ("doing", True)
     assert done(tmp_path / "clone", "status").err == ""

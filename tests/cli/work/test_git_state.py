@@ -14,7 +14,7 @@ from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.projects import show_lanes
 from tests.cli.work.three_packages import SLUG, done, plan, work
-from tests.work.boards import TREE
+from tests.work.boards import NAMED
 from tests.work.repositories import commit, git
 
 ROUNDS = 4
@@ -22,7 +22,7 @@ ROUNDS = 4
 
 @pytest.fixture
 def project(tmp_path):
-    return plan(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n", **TREE})
+    return plan(tmp_path / "sync é", {"a.txt": "a\n", "b.txt": "b\n", **NAMED})
 
 
 def patches(folder):
@@ -46,9 +46,8 @@ def test_staged_and_half_done_work_stays_through_a_whole_feature(project):
         ("add", "One more"),
         ("merge", "WP01"),
         ("accept", "WP01"),
-        ("publish",),
     ):
-        done(project, *command, *(() if command[0] == "publish" else ("--feature", SLUG)))
+        done(project, *command, "--feature", SLUG)
         assert patches(project) == before, command
     assert (project / "loose.txt").read_text() == "never added\n"
     assert (project / "outbox.py").read_text() == "kept\n"
@@ -77,7 +76,7 @@ def test_operation_of_the_user_is_waited_for_and_the_event_is_kept(project):
     assert added["commit"] is None
     assert git(project, "rev-parse", "main") == tip
     git(project, "merge", "--abort")
-    assert done(project, "publish")["commit"]
+    assert done(project, "add", "Again")["commit"]
     path = next((project / ".kittify" / "events").glob("*.jsonl"))
     assert told["events"][0] in path.read_text()
 

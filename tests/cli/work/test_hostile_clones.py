@@ -20,7 +20,7 @@ from tests.cli.work.hostile_clones import (
     seen,
 )
 from tests.cli.work.projects import FOLDER, done, planned, work
-from tests.work.boards import TREE
+from tests.work.boards import NAMED
 from tests.work.repositories import commit, git, write
 
 import thence
@@ -78,9 +78,8 @@ def days() -> list[str]:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """A project whose packages are cut, and whose events are committed."""
-    repo = planned(tmp_path_factory.mktemp("base") / "r", files=TREE)
+    repo = planned(tmp_path_factory.mktemp("base") / "r", files=NAMED)
     done(repo, "finalize-tasks")
-    done(repo, "publish")
     git(repo, "worktree", "prune")
     return repo
 

@@ -15,8 +15,8 @@ from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
 from tests.cli.work.other_git import with_git
 from tests.cli.work.three_packages import begun, done, logged, plan, refused, work
-from tests.work.boards import TREE
-from tests.work.repositories import commit, content, git
+from tests.work.boards import NAMED, clone, on_remote
+from tests.work.repositories import commit, git
 
 pytestmark = pytest.mark.xdist_group("races")
 KILLS = 6
@@ -26,7 +26,7 @@ LOG = ".kittify/events"
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     """A project with three packages, all planned."""
-    return plan(tmp_path_factory.mktemp("races") / "sync", TREE)
+    return plan(tmp_path_factory.mktemp("races") / "sync", NAMED)
 
 
 @pytest.fixture
@@ -90,29 +90,31 @@ def moves(folder):
 
 @pytest.mark.promise("L10")
 def test_conflict_whose_causes_have_not_all_arrived_waits_for_them(project, tmp_path):
-    git(tmp_path, "clone", "--quiet", project, "other")
-    other = tmp_path / "other"
-    git(other, "config", "user.name", "Bob")
-    git(other, "config", "user.email", "bob@example.org")
+    remote = on_remote(project, tmp_path / "remote.git")
+    done(project, "publish")
+    other = clone(remote, tmp_path / "other")
     back = ("move-task", "WP01", "--to", "rejected", "--reason", "not now")
     lost = done(other, *back)["events"][0]
     done(other, "move-task", "WP01", "--to", "planned", "--reason", "now")
     done(other, "move-task", "WP01", "--to", "doing", "--actor", "ada")
     done(project, "move-task", "WP01", "--to", "doing", "--actor", "ada")
-    for clone in (project, other):
-        done(clone, "publish")
+    done(other, "publish")
+    git(other, "switch", "--quiet", "--detach", "origin/thence-board")
     (name,) = [each for each in git(other, "ls-files", LOG).splitlines() if "jsonl" in each]
     whole = (other / name).read_bytes()
     kept = [line for line in whole.splitlines(True) if f'"event_id":"{lost}"'.encode() not in line]
     assert len(kept) == whole.count(b"\n") - 1
-    commit(other, {name: b"".join(kept)}, "Lose a line")
-    git(project, "pull", "--quiet", "--no-rebase", "--no-edit", other, "main")
+    (other / name).write_bytes(b"".join(kept))
+    git(other, "commit", "--quiet", "--all", "--message", "Lose a line")
+    git(other, "push", "--quiet", "origin", "HEAD:thence-board")
+    git(project, "fetch", "--quiet")
     away = ("move-task", "WP01", "--to", "rejected", "--reason", "not needed")
     refused(project, "conflict_provisional", *away)
     assert work(project, "conflicts")[1]["conflicts"][0]["provisional"]
-    commit(other, {name: whole}, "Find it again")
-    git(project, "pull", "--quiet", "--no-rebase", "--no-edit", other, "main")
-    assert content(project, name).count(lost.encode()) >= 1
+    (other / name).write_bytes(whole)
+    git(other, "commit", "--quiet", "--all", "--message", "Find it again")
+    git(other, "push", "--quiet", "origin", "HEAD:thence-board")
+    git(project, "fetch", "--quiet")
     assert done(project, *away)["overruled"] == []
 
 
@@ -145,7 +147,6 @@ def test_rebase_under_way_keeps_its_branch_and_the_event_comes_with_the_next_com
     assert git(project, "rev-parse", "main") == tip
     assert git(project, "status", "--porcelain") == before
     git(project, "rebase", "--abort")
-    assert done(project, "publish")["commit"]
     path = next((project / LOG).glob("*.jsonl"))
     assert path.read_text().count(told["events"][0]) == 1
 
@@ -175,7 +176,6 @@ def test_move_that_was_killed_and_is_made_again_is_one_move(project, tmp_path):
         assert ended.code == 0 or told["error"]["guard"] == "not_in_lane", f"seed {seed}"
         (moved,) = moves(folder)
         assert moved["payload"]["new_status"] == "doing", f"seed {seed}"
-        done(folder, "publish")
         path = next((folder / LOG).glob("*.jsonl"))
         assert path.read_text().count(moved["event_id"]) >= 1, f"seed {seed}"
         assert warm("verify", cwd=folder).code == 0, f"seed {seed}"

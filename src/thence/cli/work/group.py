@@ -28,7 +28,7 @@ TABLE = {
     "reopen": ("reopen", "Take up again a package that is done."),
     "settle": ("settle", "Choose which side of a conflict stands."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),
-    "share": ("share", "Choose how the project shares its events, and change over."),
+    "share": ("share", "Say what to type instead: events are shared in one way."),
     "status": ("status", "Show the board: every work package in its lane."),
 }
 

@@ -1,27 +1,17 @@
-"""The command `work share`."""
+"""The command `work share` of the version before this one, which says what to type instead."""
 
 import click
 
-from thence.cli.work.command_runner import command, run
+from thence.cli.work.command_runner import command
 
 
-@command("share", "thence work share branch")
-@click.argument("mode", type=click.Choice(("branch", "tree")), metavar="branch|tree")
-@click.option(
-    "--anyway",
-    "is_anyway",
-    is_flag=True,
-    help="To `branch`: though unmerged branches hold changes of day files.",
-)
-def share_command(mode: str, is_anyway: bool) -> int:
-    """Choose how the project shares its events, and change over.
-
-    `branch` is the remote's branch thence-board, to which `thence work publish` brings them.
-    `tree` are day files on your own branches, which git merges line by line. Events shared in
-    one way are still read after the other was chosen.
-    """
-    from thence.work.commands.share import share
-
-    if is_anyway and mode != "branch":
-        raise click.UsageError("--anyway is said of `share branch` alone: nothing stops `tree`")
-    return run(lambda session: share(session, mode, is_anyway=is_anyway))
+@command("share", "thence work publish")
+@click.argument("mode", required=False, metavar="")
+@click.option("--anyway", is_flag=True, hidden=True)
+def share_command(mode: str | None, anyway: bool) -> int:
+    """Say what to type instead: events are shared in one way, by the board's branch."""
+    raise click.UsageError(
+        "there is nothing to choose any more, for events are shared by the board's branch alone:"
+        " type `thence work publish` to share them, and `thence work import`, once, where git"
+        " tracks the day files of a project"
+    )

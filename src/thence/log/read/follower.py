@@ -146,11 +146,11 @@ class Follower:
             if not count:
                 break
         for path in paths:
-            there = self._disk.path_id(str(path))
-            if self._cursor is None or (there is not None and there[0] == self._cursor.file):
+            path_id = self._disk.path_id(str(path))
+            if self._cursor is None or (path_id is not None and path_id[0] == self._cursor.file):
                 break
-            if there is not None:  # else the segment was deleted in between
-                self._finished[there[0]] = (path.name, b"")
+            if path_id is not None:  # else the segment was deleted in between
+                self._finished[path_id[0]] = (path.name, b"")
 
     def sync(self) -> None:
         """Returns when all that was skipped is on the device, for a durable follower.
@@ -214,9 +214,9 @@ class Follower:
             ) from error
 
     def _has_news(self) -> bool:
-        there = self._disk.path_id(str(current_path(self._folder)))
-        if self._cursor is None or (there is not None and there[0] != self._cursor.file):
-            return there is not None
+        current = self._disk.path_id(str(current_path(self._folder)))
+        if self._cursor is None or (current is not None and current[0] != self._cursor.file):
+            return current is not None
         # an unfinished line may have been cut and overwritten to the same size
         return self._cursor.size != self._read_bytes or self._cursor.is_unfinished
 
@@ -245,10 +245,10 @@ class Follower:
         A new segment may get the inode of a deleted one, so a file is identified by its
         beginning too.
         """
-        there = self._disk.path_id(str(path))
-        if there is None or (self._cursor is not None and self._cursor.file == there[0]):
+        path_id = self._disk.path_id(str(path))
+        if path_id is None or (self._cursor is not None and self._cursor.file == path_id[0]):
             return None
-        if path.name != CURRENT and self._finished.get(there[0], ("",))[0] == path.name:
+        if path.name != CURRENT and self._finished.get(path_id[0], ("",))[0] == path.name:
             return None
         descriptor = self._disk.open_existing(path)
         if descriptor is None:  # renamed by a rotation in between: now listed as an older segment

@@ -1,4 +1,7 @@
-"""`thence work import`: imports the history in planning files and day files into the log, once."""
+"""`thence work import`: imports the history in planning files and day files into the log, once.
+
+A project of an older version shared its events by day files that git tracked; they are untied.
+"""
 
 import os
 from collections.abc import Sequence
@@ -7,21 +10,33 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
+from thence.errors import GitFailed
 from thence.inspection.log_folder import redactions_of
 from thence.replica import new_id
-from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
-from thence.work.journal.store import WorkEvent
+from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_file, lines_with_positions
+from thence.work.journal.redacted_views import redact_files
+from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.shared_view import ignore, show_events
+from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
 from thence.work.plan.legacy import ImportedEvent, Unread
+from thence.work.project.options import sharing_by_branch
+from thence.work.project.project_id import CONFIG
 from thence.work.redacted_lines import RedactedLines
 from thence.work.result import CommandResult
 from thence.work.session.lane_moves import check_written
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.git import Git, failure
+from thence.work.vcs.killed_git import COMMITTING
 from thence.work.vcs.locks import held
+from thence.work.vcs.repository import operation_under_way
 
 _SHOWN_MAX = 20
+_NEXT = "next: thence work publish"
+_UNTYING = "could not untie the day files of"
+_UNTIED = b"Share events by a branch of the board\n\nThence: import\n"
 # a feature with an event of these types was begun here: its files hold nothing new
 _BEGUN = ("SpecCreated", "FeatureCreated", "WPCreated")
 _FAR_AHEAD = "its clock is further ahead than any log gets"
@@ -38,11 +53,17 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
     Lines of day files in the working tree are imported as they are. Lines that can't be read are
-    reported, and left where they are. A second import brings nothing, and so do features that were
-    begun here. Raises what the append raises.
+    reported, and left where they are. Day files that git tracks are untied in one commit, once the
+    lines of every local branch are in the log. A second import brings nothing, and so do features
+    that were begun here. Raises what the append raises, and GitFailed.
     """
     with held(session.shared_folder / "import.lock"):
         taken = _day_files(session, is_dry)
+        tracked = _tracked_day_files(session)
+        commit = None
+        if tracked and not is_dry:
+            session.reread(has_all=True)
+            commit = _untie(session, tracked)
         session.look()
         events = session.store.read()
         known = {(event.header.source, event.header.source_id) for event in events}
@@ -66,11 +87,18 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
     data = {
         "features": brought,
         "lines": taken.lines,
+        "untied": tracked,
+        "commit": commit,
         "unread": [each._asdict() for each in unread],
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    return session.result(data, _lines(brought, taken.lines, unread, is_dry))
+    lines = _lines(brought, taken.lines, unread, is_dry)
+    if commit is not None:
+        lines += [f"committed: git tracks {len(tracked)} day file(s) no more", _NEXT]
+    elif tracked:
+        lines.append(f"would untie {len(tracked)} day file(s) that git tracks")
+    return session.result(data, lines)
 
 
 def _lines(
@@ -129,6 +157,74 @@ def _line_positions(
             line = redactions.instead_of(line)
             positions.setdefault(line, (position.file, position.line))
     return positions
+
+
+def _tracked_day_files(session: Session) -> list[str]:
+    """Returns the day files that git tracks, with their attributes and the configuration.
+
+    Empty where git tracks none, and where the project has no repository.
+    """
+    if session.project.repo is None:
+        return []
+    folder = f"{FOLDER}/"
+    names = os.fsdecode(session.main.git.run("ls-files", "-z", "--", folder)).split("\0")
+    days = [name for name in names if is_day_file(os.fsencode(name.removeprefix(folder)))]
+    if not days and not is_tracked(session.project):
+        return []
+    return [*days, *(name for name in names if name == ATTRIBUTES), CONFIG]
+
+
+def _untie(session: Session, paths: Sequence[str]) -> str | None:
+    """Makes git ignore day files that it tracks, in one commit of the branch that is checked out.
+
+    The files stay, and show the journal from then on. Returns the commit, None where HEAD has all
+    of it. Raises GitFailed, with the files and git's index as before, if something is under way or
+    staged there, or if git or a hook refuses.
+    """
+    project, main = session.project, session.main
+    git = Git(main.folder, is_users=True)
+    session.branch_here()
+    with held(main.common / COMMITTING):
+        _check_idle(session, paths)
+        before = project.files.read(CONFIG) if project.files.look(CONFIG) else None
+        ignore(project)
+        project.files.replace(CONFIG, sharing_by_branch(before, project.uuid))
+        days = [f":(literal){path}" for path in paths if path != CONFIG]
+        try:
+            if days:
+                git.run(
+                    "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *days, doing=_UNTYING
+                )
+            git.run("add", "--force", "--", CONFIG, doing=_UNTYING)
+            is_same = git.ask("diff", "--cached", "--quiet", "HEAD", "--").status == 0
+            if not is_same:
+                git.run("commit", "--quiet", "--file=-", stdin=_UNTIED, doing=_UNTYING)
+        except GitFailed:
+            git.ask("reset", "--quiet", "--", *days, CONFIG)
+            if before is not None:
+                project.files.replace(CONFIG, before)
+            raise
+    redact_files(project, redactions_in(project.home, session.events))
+    show_events(project, session.store.replica)
+    return None if is_same else git.commit_of("HEAD")
+
+
+def _check_idle(session: Session, paths: Sequence[str]) -> None:
+    """Raises GitFailed if the commit would hold more than the paths, or can't be made now."""
+    main = session.main
+    operation = operation_under_way(main.git_dir)
+    if operation:
+        raise failure(
+            _UNTYING, main.folder, f"a {operation} is under way there", "end it: git status"
+        )
+    names = os.fsdecode(main.git.run("diff", "--cached", "--name-only", "-z")).split("\0")[:-1]
+    staged = [name for name in names if name not in paths and not name.startswith(f"{FOLDER}/")]
+    if staged:
+        cause, hint = (
+            f"{', '.join(staged[:5])} is staged",
+            "commit or unstage it, then import again",
+        )
+        raise failure(_UNTYING, main.folder, cause, hint)
 
 
 def _new_events(session: Session, slug: str, fresh: list[ImportedEvent]) -> list[WorkEvent]:

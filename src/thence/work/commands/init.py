@@ -4,11 +4,11 @@ from functools import partial
 from uuid import uuid4
 
 from thence.errors import PlanningError
-from thence.work.commands.share import with_share
 from thence.work.day_lines import Splice, with_lines
-from thence.work.project.options import BRANCH, read_options
-from thence.work.project.project import KITTIFY, write_attributes
-from thence.work.project.project_id import CONFIG, with_another_id, with_id
+from thence.work.journal.seen_blobs import is_tracked
+from thence.work.project.options import read_options, sharing_by_branch
+from thence.work.project.project import KITTIFY
+from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import commit
 from thence.work.session.session import Session
@@ -67,10 +67,9 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     }
     if has_new_id:
         changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
-    elif read_options(session.project).share is None and not session.shares_in_tree:
-        changes[CONFIG] = partial(_with_share, uuid=project_uuid)
+    elif read_options(session.project).share is None and not is_tracked(session.project):
+        changes[CONFIG] = partial(sharing_by_branch, uuid=project_uuid)
     branch = session.branch_here()
-    write_attributes(session.repo)
     made = commit(session, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": project_uuid,
@@ -119,12 +118,3 @@ def _newline(data: bytes) -> bytes:
 
 def _section(newline: bytes) -> bytes:
     return _TEXT.encode().replace(b"\n", newline)
-
-
-def _with_share(data: bytes | None, uuid: str) -> bytes:
-    """Returns a configuration with the way of sharing events, so that it need not be detected."""
-    named = with_id(data, uuid)
-    try:
-        return with_share(named, BRANCH)
-    except PlanningError:  # it is no map of one name a line
-        return named

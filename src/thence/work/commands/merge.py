@@ -13,7 +13,6 @@ from thence.work.board.transitions import refusals
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.naming import package_of as named
 from thence.work.result import CommandResult
-from thence.work.session.command_commit import drops_day_files
 from thence.work.session.lane_moves import facts_of, move, package_of
 from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
@@ -45,17 +44,13 @@ def merge(
     found = session.feature(feature)
     target = session.target_of(found)
     wp_ids, tips = [wp_id_of(name) for name in given], _tips(session, found)
-    wp_ids_chosen = wp_ids or [package.wp_id for package in _chosen(found, (), tips)]
-    commits = (tips.get(branch_of(found.slug, wp_id)) for wp_id in wp_ids_chosen)
-    drops = drops_day_files(session, target, filter(None, commits))
-    found = session.feature(found.slug)  # with the events of their day files
     chosen = _chosen(found, wp_ids, tips)
     facts = _check_packages(session, found, chosen, reason, is_forced)
     names = [branch_of(found.slug, package.wp_id) for package in chosen]
     if is_dry:
-        planned = plan(session.repo, target, names, tips, drops_day_files=drops)
+        planned = plan(session.repo, target, names, tips)
         return _dry(session, found, planned)
-    merged = merge_branches(session.repo, target, names, tips=tips, drops_day_files=drops)
+    merged = merge_branches(session.repo, target, names, tips=tips)
     return _finish(session, found, merged, facts)
 
 

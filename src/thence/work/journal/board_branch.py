@@ -25,8 +25,8 @@ from thence.work.day_lines import (
     without_bodies,
 )
 from thence.work.journal.board_page import PAGE, page
+from thence.work.journal.board_remote import Link
 from thence.work.journal.day_files import check_project, project_of, record_commit
-from thence.work.journal.sharing import Link
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE

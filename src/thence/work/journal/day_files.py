@@ -1,9 +1,10 @@
 """The day files by which clones share their journals, read from git's objects.
 
 Tracked files in a working tree are never read, because git replaces them under their readers. The
-sources are the fetched board's branch, and the tips of the default branch and of the features'
-target branches, each blob once: lines of another branch enter only after it is merged into one of
-these. Lines are verified, and witnessed by the journal.
+sources are the fetched board's branch, and, for projects that an older version shared by tracked
+day files, the tips of the default branch and of the features' target branches, each blob once:
+lines of another branch enter after it is merged into one of these, or by `thence work import`.
+Lines are verified, and witnessed by the journal.
 """
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
@@ -16,11 +17,18 @@ from thence.core.values.codec import BadLine
 from thence.errors import PlanningError, ThenceError
 from thence.inspection.log_folder import redactions_of
 from thence.log.storage.findings import Relayed
-from thence.work.day_lines import FOLDER, is_day_file, lines_with_positions
-from thence.work.journal import sharing
+from thence.work.day_lines import lines_with_positions
+from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
+from thence.work.journal.seen_blobs import (
+    SEEN_LOCK,
+    SeenBlobs,
+    is_branch,
+    load_seen,
+    save_seen,
+    tracked_files,
+)
 from thence.work.journal.shared_view import ViewChanges
-from thence.work.journal.sharing import SeenBlobs, board_here, board_ref
 from thence.work.journal.store import EventStore, redactions_in
 from thence.work.project.options import read_options
 from thence.work.project.project import Project
@@ -28,7 +36,7 @@ from thence.work.project.project_id import BOARD_FILE, BoardFile
 from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition, keep, parked, passed_over
 from thence.work.vcs.locks import held
-from thence.work.vcs.objects import Objects, is_file, is_folder, objects
+from thence.work.vcs.objects import Objects, is_file, objects
 from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import Repository
 
@@ -75,11 +83,15 @@ class TakenLines(NamedTuple):
 
 
 class _UnseenLines(NamedTuple):
-    """Lines that were not read before, with their positions, blobs and tips."""
+    """Lines that were not read before, with their positions, blobs and tips.
+
+    `tracking` are the branches among the tips that have day files.
+    """
 
     tips: dict[str, str]
     blobs: dict[str, str]
     lines: dict[bytes, SharedFilePosition]
+    tracking: set[str]
 
 
 def watch_branches(project: Project, branches: set[str]) -> bool:
@@ -87,12 +99,12 @@ def watch_branches(project: Project, branches: set[str]) -> bool:
 
     Reports whether any branch is new, and could be recorded.
     """
-    if branches <= sharing.load_seen(project).branches:
+    if branches <= load_seen(project).branches:
         return False
-    with suppress(OSError), held(project.home / sharing.SEEN_LOCK):
-        seen = sharing.load_seen(project)
+    with suppress(OSError, ThenceError), held(project.home / SEEN_LOCK):
+        seen = load_seen(project)
         seen.branches |= branches
-        sharing.save_seen(project, seen)
+        save_seen(project, seen)
         return True
     return False
 
@@ -102,13 +114,15 @@ def take_in(
     store: EventStore,
     refs: Callable[[], Refs],
     on_moved: Callable[[Moves], None] = lambda moves: None,
+    *,
+    has_all: bool = False,
 ) -> Iterator[TakenLines]:
     """Takes lines that others wrote and shared into the journal. Raises what an append raises.
 
     The `store` opens the journal, if there are new lines; `refs` reads git's refs. `on_moved` gets
-    the branches that moved; their new tips are recorded only after it returns. Yields the result
-    for other tools' lines in the view, then for git's. While no ref has moved only `refs` is
-    called.
+    the branches that moved; their new tips are recorded only after it returns. With `has_all` the
+    day files of every local branch are read. Yields the result for other tools' lines in the view,
+    then for git's. While no ref has moved only `refs` is called.
     """
     if project.repo is None:
         return
@@ -117,17 +131,16 @@ def take_in(
         yield _relay(project, store, written.lines, ())
     written.save()
     _redact(project, store, written.lines)
-    moved = _tips(project, project.repo, refs(), sharing.load_seen(project))
+    moved = _tips(project, project.repo, refs(), load_seen(project), has_all=has_all)
     if not moved:
         return
-    with objects(project.repo) as found, held(project.home / sharing.SEEN_LOCK):
-        seen = sharing.load_seen(project)
+    with objects(project.repo) as found, held(project.home / SEEN_LOCK):
+        seen = load_seen(project)
         unseen = _unseen_lines(project, found, seen, moved)
         if unseen.lines:
-            files = {f"{FOLDER}/{name}" for name in unseen.blobs.values()}
-            yield _relay(project, store, unseen.lines, files)
+            yield _relay(project, store, unseen.lines, {*unseen.blobs.values()})
         on_moved({name: (seen.tips.get(name), at) for name, at in moved.items() if is_branch(name)})
-        sharing.save_seen(project, _with(seen, unseen))
+        save_seen(project, _with(seen, unseen))
 
 
 def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
@@ -139,40 +152,16 @@ def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> No
             redact_files(project, redactions_in(project.home, store.arrived()))
 
 
-def take_commits(project: Project, store: EventStore, commits: Iterable[str]) -> TakenLines:
-    """Takes in the day files of commits that are about to be merged. Raises what an append raises.
-
-    The commits are given by any name that git knows.
-    """
-    if project.repo is None:
-        return TakenLines()
-    with objects(project.repo) as found, held(project.home / sharing.SEEN_LOCK):
-        seen = sharing.load_seen(project)
-        moved = {f"{number}": name for number, name in enumerate(commits)}
-        unseen = _unseen_lines(project, found, seen, moved)
-        if not unseen.lines:
-            return TakenLines()
-        files = {f"{FOLDER}/{name}" for name in unseen.blobs.values()}
-        result = _relay(project, store, unseen.lines, files)
-        sharing.save_seen(project, _with(seen, unseen._replace(tips={})))
-        return result
-
-
 def record_commit(
     project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
 ) -> None:
     """Records the new tip of a branch or ref that got only this clone's own commit."""
-    with suppress(OSError), held(project.home / sharing.SEEN_LOCK):
-        seen = sharing.load_seen(project)
+    with suppress(OSError, ThenceError), held(project.home / SEEN_LOCK):
+        seen = load_seen(project)
         if seen.tips.get(name) == parent:
             seen.tips[name] = oid
             seen.blobs |= set(blobs)
-            sharing.save_seen(project, seen)
-
-
-def is_branch(name: str) -> bool:
-    """Reports whether a name is that of a local branch, not of another ref."""
-    return not name.startswith(sharing.OTHER_REFS)
+            save_seen(project, seen)
 
 
 def project_of(store: Objects, tree: str) -> str | None:
@@ -184,39 +173,39 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _tips(project: Project, repo: Repository, refs: Refs, seen: SeenBlobs) -> dict[str, str]:
+def _tips(
+    project: Project, repo: Repository, refs: Refs, seen: SeenBlobs, *, has_all: bool
+) -> dict[str, str]:
     """Returns the watched refs that have moved, with their commits."""
     options = read_options(project)
-    names = seen.branches | {refs.default or ""}
-    found = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
+    names = {*refs.branches} if has_all else seen.branches | {refs.default or ""}
+    tips = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
     remote = board_here(repo, refs, options, seen.branches)
     if remote is not None:
         ref = board_ref(remote, options.board_branch)
-        found[ref] = refs.commits[ref]
-    return {name: oid for name, oid in found.items() if seen.tips.get(name) != oid}
+        tips[ref] = refs.commits[ref]
+    return {name: oid for name, oid in tips.items() if seen.tips.get(name) != oid}
 
 
 def _unseen_lines(
     project: Project, store: Objects, seen: SeenBlobs, moved: Mapping[str, str]
 ) -> _UnseenLines:
-    unseen = _UnseenLines({}, {}, {})
+    unseen = _UnseenLines({}, {}, {}, set())
     for name, oid in moved.items():
-        found = store.commit(oid)
-        if found is None:
+        commit = store.commit(oid)
+        if commit is None:
             continue
         unseen.tips[name] = oid
         if not is_branch(name):
-            check_project(project, project_of(store, found[1]), name)
-        folder = store.find(found[1], FOLDER)
-        there = store.tree(folder.oid) if folder and is_folder(folder) else {}
-        for file, entry in there.items():
-            if not is_day_file(file) or entry.oid in seen.blobs or entry.oid in unseen.blobs:
-                continue
-            unseen.blobs[entry.oid] = file.decode()
-            for line, place in lines_with_positions(
-                store.blob(entry.oid), f"{FOLDER}/{file.decode()}"
-            ):
-                unseen.lines.setdefault(line, place)
+            check_project(project, project_of(store, commit[1]), name)
+        files = tracked_files(store, commit[1])
+        if files and is_branch(name):
+            unseen.tracking.add(name)
+        for path, blob in files.items():
+            if blob not in seen.blobs and blob not in unseen.blobs:
+                unseen.blobs[blob] = path
+                for line, place in lines_with_positions(store.blob(blob), path):
+                    unseen.lines.setdefault(line, place)
     return unseen
 
 
@@ -264,4 +253,5 @@ def _with(seen: SeenBlobs, unseen: _UnseenLines) -> SeenBlobs:
     blobs = seen.blobs | set(unseen.blobs)
     if len(blobs) > BLOBS_MAX:  # reading a blob again costs time, nothing else
         blobs = set(unseen.blobs)
-    return SeenBlobs({**seen.tips, **unseen.tips}, blobs, seen.branches)
+    tracking = (seen.tracking - unseen.tips.keys()) | unseen.tracking
+    return SeenBlobs({**seen.tips, **unseen.tips}, blobs, seen.branches, tracking)

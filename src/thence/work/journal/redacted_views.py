@@ -1,9 +1,10 @@
 """Copies of lines that were taken back, overwritten where a clone shows and shares its journal.
 
 Day files that git doesn't track, and `.kittify/errors/`, are overwritten in place, with blanks to
-the old length, because other tools append to them; an own file is replaced. Day files that git
-tracks, and the tip of the board's branch, get the redacted line by the next commit of a command.
-Each step may be repeated: after a kill, doing all of it again completes it.
+the old length, because other tools append to them; an own file is replaced. The tip of the
+board's branch gets the redacted line by the next `thence work publish`. Day files that git tracks
+are reported, because `thence work import` unties them. Each step may be repeated: after a kill,
+doing all of it again completes it.
 """
 
 import os
@@ -39,7 +40,7 @@ _REFS_MAX = 1_000
 _SHOWN_MAX = 8
 # types of events that repeat what planning files say
 _PLANNED = frozenset(("FeatureCreated", "SpecCreated", "WPCreated", "SubtaskCompleted"))
-_BY_COMMIT = "the next `thence work publish` there commits it without the text"
+_UNTIED = "`thence work import` there unties it, without the text"
 Edits = Callable[[bytes], Sequence[LineEdit]]
 
 
@@ -86,7 +87,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
                     continue
                 tracked = _tracked(project, files) if tracked is None else tracked
                 if path in tracked:
-                    unreached.append(f"{path} of {files.top}, which git tracks: {_BY_COMMIT}")
+                    unreached.append(f"{path} of {files.top}, which git tracks: {_UNTIED}")
                     continue
                 with held(_lock(project)):
                     count += _overwrite(files, path, lambda data: edits_of(data, redactions))

@@ -1,11 +1,9 @@
 """`.kittify/events/` in the main working tree: a view of the journal that other tools append to.
 
-Where events are shared by the board's branch git ignores these day files. The files are only ever
-appended to, under flock, never renamed or rewritten, because other tools append to them as well;
-`redacted_views` alone overwrites lines in place.
-Lines of other tools are taken into the journal before anything else is read; the journal's new
-events are added behind them. Where day files are tracked they belong to git: nothing is added, and
-the files are read while a branch is checked out whose commits are read too.
+Git ignores these day files. The files are only ever appended to, under flock, never renamed or
+rewritten, because other tools append to them as well; `redacted_views` alone overwrites lines in
+place. Lines of other tools are taken into the journal before anything else is read; the journal's
+new events are added behind them. Day files that git still tracks are neither read nor written here.
 """
 
 import os
@@ -30,14 +28,12 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
-from thence.work.journal import sharing
-from thence.work.journal.sharing import is_tree
+from thence.work.journal.seen_blobs import is_tracked
 from thence.work.project.project import Project
 from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held, take
-from thence.work.vcs.repository import current_branch
 
 _NAME = "view.json"
 LOCK = "view.lock"
@@ -84,7 +80,7 @@ class ViewChanges:
             if name not in files or not files[name].is_like(found)
         }
         self._new = {}
-        if changed and _is_read(project):
+        if changed and not is_tracked(project):
             for name in sorted(changed):
                 self._new[name] = self._read(name, self._files[name])
 
@@ -113,14 +109,6 @@ class ViewChanges:
         return _FileState(*_state_of(found), max(start, end))
 
 
-def _is_read(project: Project) -> bool:
-    """Reports whether lines in the working tree count: a branch under review brings none."""
-    branches = sharing.load_seen(project).targets
-    if project.repo is None or not is_tree(project):
-        return True
-    return current_branch(project.repo._replace(top=project.root)) in branches
-
-
 def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> None:
     """Adds to the view the events of the journal that it lacks.
 
@@ -128,9 +116,9 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
     the journal is read. On an error nothing happens: the next command does it.
     """
     with suppress(OSError, ThenceError):
-        if is_tree(project):
+        if is_tracked(project):
             return
-        ignore(project, is_ignored=True)
+        ignore(project)
         with held(project.home / LOCK):
             view = _load(project.home)
             gone = view.files.keys() - stats_of_days(project.files).keys()
@@ -148,19 +136,15 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
             _save(project.home, view)
 
 
-def ignore(project: Project, *, is_ignored: bool) -> None:
-    """Makes git ignore the view, or see it, in this repository. Raises OSError."""
+def ignore(project: Project) -> None:
+    """Makes git ignore the view in this repository. Raises OSError."""
     assert project.repo is not None
     path = project.repo.common / _EXCLUDE
     data = path.read_bytes() if path.exists() else b""
-    kept = data
-    if is_ignored:
-        kept = with_lines(data, _IGNORED)
-    elif _IGNORED in data.splitlines(keepends=True):
-        kept = b"".join(line for line in data.splitlines(keepends=True) if line != _IGNORED)
-    if kept != data:
+    excluding = with_lines(data, _IGNORED)
+    if excluding != data:
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(kept)
+        path.write_bytes(excluding)
 
 
 def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:

@@ -35,7 +35,7 @@ from thence.work.orchestrate.gate_runs import GateRun
 from thence.work.orchestrate.progress import TaskHost
 from thence.work.orchestrate.scheduling import Task
 from thence.work.project.agents import GateConfig, argv
-from thence.work.session.command_commit import check_at_target, drops_day_files
+from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, move
 from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
@@ -215,9 +215,8 @@ class PackageTask:
                 return
             self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
-            drops = drops_day_files(session, target, [commit])
             tips = {branch: commit}
-            merged = merge(session.repo, target, [branch], tips=tips, drops_day_files=drops)
+            merged = merge(session.repo, target, [branch], tips=tips)
             if merged.conflict is not None:
                 files = ", ".join(merged.conflict.files)
                 self._send_back(

@@ -5,13 +5,15 @@ parsed only if it holds one of them beside the line that `init` writes.
 """
 
 import re
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 
 from thence.errors import PlanningError
+from thence.work.day_lines import with_more
 from thence.work.project.project import Project
-from thence.work.project.project_id import BOARD_BRANCH, CONFIG
+from thence.work.project.project_id import BOARD_BRANCH, CONFIG, with_id
 from thence.work.project.yaml_nodes import Node, YamlFile
 from thence.work.vcs.files import TreeFiles
 
@@ -20,6 +22,8 @@ TREE: Literal["tree"] = "tree"
 _DOING = "could not read the project's configuration in"
 _KEYS = re.compile(rb"^(?:share|mirror|board|rules)[ \t]*:", re.MULTILINE)
 _SHARED = re.compile(rb"^share: branch\r?$", re.MULTILINE)
+_SHARE = re.compile(rb"^share[ \t]*:.*$", re.MULTILINE)
+_SHARE_BRANCH = b"share: branch"
 _TRUTHS = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _NAME = re.compile(
     r"(?![-/.])(?!.*(?:\.\.|//|@\{|\.lock$|[/.]$))[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}"
@@ -29,9 +33,9 @@ _NAME = re.compile(
 class ProjectOptions(msgspec.Struct, frozen=True):
     """The options of a project.
 
-    `share` is the way of sharing events: "branch" (a branch of their own on the remote), "tree"
-    (day files on the user's branches), or None where the file has no such key. `mirror` is whether
-    lanes and ticks are written into planning files; None: where a file has them already.
+    `share` is "branch" (events are shared by a branch of their own), "tree" in a project of an
+    older version, which tracked its day files, or None where the file has no such key. `mirror` is
+    whether lanes and ticks are written into planning files; None: where a file has them already.
     `board_remote` is the remote that has the board's branch, None for the target's upstream or
     origin. With `author_may_approve` False nobody moves to done what they implemented.
     """
@@ -75,6 +79,21 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
     )
     yaml.refuse()
     return found
+
+
+def sharing_by_branch(data: bytes | None, uuid: str) -> bytes:
+    """Returns a configuration that says `share: branch`, so that no command asks for tracked files.
+
+    One that isn't a map of one name a line gets the project's id alone.
+    """
+    named = with_id(data, uuid)
+    changed = _SHARE.sub(_SHARE_BRANCH, named, count=1)
+    if not _SHARE.search(named):
+        changed = with_more(named, [_SHARE_BRANCH])
+    with suppress(PlanningError):
+        if options_of(changed, CONFIG).share == BRANCH:
+            return changed
+    return named
 
 
 def configuration(project: Project) -> bytes | None:

@@ -1,8 +1,8 @@
 """The project of a folder, the project's home, and the project's own files.
 
 The home, with the project's journal, is in the git folder that all worktrees share, where no git
-command looks; without git it is in `.kittify/.thence/`. The project's own files give each clone the
-project's id, and make git merge day files by line.
+command looks; without git it is in `.kittify/.thence/`. The configuration gives each clone the
+project's id.
 """
 
 import os
@@ -14,7 +14,7 @@ from stat import S_ISDIR, S_ISLNK
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
-from thence.work.day_lines import ATTRIBUTES, ATTRIBUTES_TEXT, FOLDER, Splice, with_lines
+from thence.work.day_lines import Splice
 from thence.work.project.adopting import OWN_HOME, adopt, check_home
 from thence.work.project.project_id import (
     CONFIG,
@@ -41,8 +41,6 @@ _DERIVED = (
 )
 # folders by which a project is recognised
 _TRACES = (KITTIFY, "kitty-specs")
-_INFO = "info/attributes"
-_UNION = f"{FOLDER}/*.jsonl merge=union -text"
 
 
 class Project(NamedTuple):
@@ -91,32 +89,13 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ) from error
 
 
-def own_files(project: Project, *, is_tree: bool) -> dict[str, Splice]:
-    """Returns the files of each commit: the project's id, and the attributes of day files."""
+def own_files(project: Project) -> dict[str, Splice]:
+    """Returns the files of each commit: the configuration, with the project's id."""
     try:
         config: bytes | None = project.files.read(CONFIG)
     except OSError:  # the branch that is checked out lacks it
         config = None
-    found: dict[str, Splice] = {
-        CONFIG: lambda data: with_id(config if data is None else data, project.uuid)
-    }
-    if is_tree:
-        found[ATTRIBUTES] = lambda data: with_lines(data, ATTRIBUTES_TEXT)
-    return found
-
-
-def write_attributes(repo: Repository) -> None:
-    """Makes this repository merge day files by line, also on branches without the tracked file.
-
-    Where the repository can't be written, only the tracked file has this effect.
-    """
-    path = repo.common / _INFO
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        known = path.read_bytes() if path.exists() else None
-        wanted = with_lines(known, f"{_UNION}\n".encode())
-        if wanted != known:
-            path.write_bytes(wanted)
+    return {CONFIG: lambda data: with_id(config if data is None else data, project.uuid)}
 
 
 def _project_in(repo: Repository | None, root: Path, here: Path, *, create: bool) -> Project:

@@ -1,24 +1,15 @@
-"""The commit that a command makes, with the project's own files and day files.
+"""The commit that a command makes, with the project's own files."""
 
-Branches of packages may hold day files that the target tracks no more, after `share branch` removed
-them. Before a merge the lines of these files are taken into the journal; the merge then leaves the
-files out.
-"""
-
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import FOLDER, Splice, splices
-from thence.work.journal import day_files, pending_events
-from thence.work.journal.shared_view import stats_of_days
-from thence.work.journal.store import redactions_in
-from thence.work.project.options import BRANCH, options_of
+from thence.work.day_lines import Splice
+from thence.work.journal import pending_events
 from thence.work.project.project import own_files
-from thence.work.project.project_id import CONFIG
 from thence.work.vcs.commits import Commit, commit_files
-from thence.work.vcs.objects import is_file, is_folder, objects
+from thence.work.vcs.objects import is_folder, objects
 from thence.work.vcs.repository import HEADS
 
 if TYPE_CHECKING:
@@ -36,19 +27,16 @@ def commit(
 ) -> Commit | None:
     """Commits planning files on the branch that the main working tree has checked out.
 
-    `by` names the command. Where day files are tracked, the commit adds their missing events. The
-    files `removed` are deleted. Changes that can't be committed now cause a warning and wait for
-    the next commit; so do events that the journal could not take. A `target` that is another branch
-    than the one checked out causes a warning.
+    `by` names the command. The files `removed` are deleted. Changes that can't be committed now
+    cause a warning and wait for the next commit; so do events that the journal could not take. A
+    `target` that is another branch than the one checked out causes a warning.
     """
-    has_lines = session.shares_in_tree
-    lines = _day_files(session) if has_lines else {}
-    changed = {**own_files(session.project, is_tree=has_lines), **changes}
+    changed = {**own_files(session.project), **changes}
     with pending_events.waiting_lines(session.events_file) as waiting:
         pending = pending_events.pending_lines(session.unwritten_events, session.store.actor)
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
         try:
-            made = commit_files(session.main, changed, message, lines=lines, removed=removed)
+            made = commit_files(session.main, changed, message, removed=removed)
         except GitFailed as error:
             if not error.recoverable:
                 raise
@@ -63,18 +51,8 @@ def commit(
     keep_unwritten(session)
     if made is None:
         return None
-    if has_lines:
-        day_files.record_commit(session.project, made.branch, made.parent, made.oid)
     _report(session, made, [path for path in made.edited if path in changes], target)
     return made
-
-
-def _day_files(session: "Session") -> Mapping[str, Splice]:
-    """Returns the functions that bring the journal's events into tracked day files."""
-    events = session.store.read()
-    redactions = redactions_in(session.project.home, events)
-    names = stats_of_days(session.project.files) if redactions.digests else ()
-    return splices(events, redactions, [f"{FOLDER}/{name}" for name in names])
 
 
 def check_committer(session: "Session") -> None:
@@ -136,23 +114,3 @@ def _report(session: "Session", made: Commit, edited: list[str], target: str | N
             f"the planning files are on {made.branch}, and its packages begin at {target}:"
             f" merge {made.branch} into {target}, or open a pull request, before implement"
         )
-
-
-def drops_day_files(session: "Session", target: str, commits: Iterable[str]) -> bool:
-    """Reports whether merges into a target leave out day files, which it does not track then.
-
-    If so, the lines that the commits have in day files are added to the journal and the board.
-    Raises what an append raises.
-    """
-    with objects(session.repo) as store:
-        found = store.commit(HEADS + target)
-        entry = store.find(found[1], CONFIG) if found else None
-        data = store.blob(entry.oid) if entry and is_file(entry) else b""
-    if options_of(data, f"{target}:{CONFIG}").share != BRANCH:
-        return False
-    received = day_files.take_commits(session.project, session.store, commits)
-    session.warnings += [each for each in received.notes() if each not in session.warnings]
-    if received.events:
-        session.events_received += received.events
-        session.reread()
-    return True

@@ -26,10 +26,10 @@ from thence.work.journal.claims import CLAIM_TYPES, claimed, claims_of_branches,
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.git_memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
-from thence.work.journal.sharing import is_tree
+from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.plan.planning_files import Planning
-from thence.work.project.project import find_project, write_attributes
+from thence.work.project.project import find_project
 from thence.work.result import CommandResult
 from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
@@ -40,6 +40,10 @@ from thence.work.vcs.repository import Repository, branch_of, branches, main_of,
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
+_TRACKED = (
+    "git tracks the day files of this project, and no command writes them any more: type"
+    " `thence work import`, which takes in their events and unties them in one commit"
+)
 
 
 def moved_meanwhile(
@@ -121,11 +125,6 @@ class Session:
         """The cache of git's answers about commits."""
         return Memo(self.repo, self.project.home)
 
-    @cached_property
-    def shares_in_tree(self) -> bool:
-        """True if events are shared in day files on the user's branches."""
-        return is_tree(self.project)
-
     @property
     def main(self) -> Repository:
         """The repository as seen from the main working tree; raises GitFailed without git."""
@@ -154,16 +153,21 @@ class Session:
         if self.project.repo and day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
+        if is_tracked(self.project):
+            self.warnings.append(_TRACKED)
         self._append_missing_claims()
         self._append_ticks()
         self._end_open_claims()
         self._warn_of_lost_claims()
         return self.board
 
-    def reread(self) -> Sequence[Event]:
-        """Takes in the events that came since `look`, and returns all events."""
+    def reread(self, *, has_all: bool = False) -> Sequence[Event]:
+        """Takes in the events that came since `look`, and returns all events.
+
+        With `has_all` the day files of every local branch are taken in.
+        """
         self._refs = None
-        self._take_in()
+        self._take_in(has_all=has_all)
         return self._read()
 
     def _read(self) -> list[Event]:
@@ -289,7 +293,6 @@ class Session:
     def watch(self, branch: str) -> None:
         """Makes later looks read the events that others bring to a branch."""
         day_files.watch_branches(self.project, {branch})
-        write_attributes(self.repo)
 
     def result(
         self, data: Mapping[str, Any], lines: Iterable[str], exit_code: int = 0
@@ -344,12 +347,14 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take_in(self) -> None:
+    def _take_in(self, *, has_all: bool = False) -> None:
         if self.project.repo is None or not self.project.uuid:
             return
         try:
             look, recover = (lambda: self.refs), self._append_pending_of_commits
-            for received in day_files.take_in(self.project, self.store, look, recover):
+            for received in day_files.take_in(
+                self.project, self.store, look, recover, has_all=has_all
+            ):
                 self.events_received += received.events
                 self.warnings += [each for each in received.notes() if each not in self.warnings]
             pending_events.recover_file(self.events_file, self._append_pending)

@@ -29,7 +29,7 @@ from thence.work.vcs.killed_git import (
     ref_locks,
 )
 from thence.work.vcs.locks import held
-from thence.work.vcs.pending_files import remove_waiting, rewrite, waiting, write_files
+from thence.work.vcs.pending_files import remove_waiting, waiting, write_files
 from thence.work.vcs.repository import Repository, operation_under_way
 
 ATTEMPTS_MAX = 10
@@ -82,16 +82,14 @@ def commit_files(
     changes: Mapping[str, Splice],
     message: str,
     *,
-    lines: Mapping[str, Splice] | None = None,
     removed: Collection[str] = (),
 ) -> Commit | None:
     """Commits changed files of the working tree `repo.top`, with all waiting files.
 
     `changes` gives for each path, from the top and with "/", a function from the file's present
     bytes (None: no file) to its new bytes (None: unchanged). The function is idempotent: it may be
-    called again on its own result. `lines` are the same for files that are only written if they are
-    committed too, such as tracked day files. The files `removed` are deleted, in the working tree
-    and in the commit.
+    called again on its own result. The files `removed` are deleted, in the working tree and in the
+    commit.
 
     Returns None if HEAD has all changes already. Raises GitFailed, with the files written. The
     error is `recoverable` if the files wait for the next commit: the user is in the middle of an
@@ -109,7 +107,7 @@ def commit_files(
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
                 _check_staged(repo, git, half_staged)
-                made = _attempt(repo, git, [*changes, *removed], lines or {}, message)
+                made = _attempt(repo, git, [*changes, *removed], message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
     raise _waiting_error(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
@@ -157,20 +155,16 @@ def commit_tree(
     return out.decode().strip()
 
 
-def _attempt(
-    repo: Repository, git: Git, own: Sequence[str], lines: Mapping[str, Splice], message: str
-) -> Commit | None:
+def _attempt(repo: Repository, git: Git, own: Sequence[str], message: str) -> Commit | None:
     others = [path for path in waiting(repo) if path not in own]
-    if not (own or others or lines):
+    if not (own or others):
         return None
-    status = _status(git, [*own, *others, *lines])
+    status = _status(git, [*own, *others])
     _check_free(repo, status)
     kept = {*status.half_staged()} - {*own}
-    files = TreeFiles(repo.folder)
-    with _unless_committed(git, status.head, files, lines):
-        wanted = dict.fromkeys((*own, *others, *lines))
-        paths = [each for each in wanted if each not in kept and _is_wanted(repo, status, each)]
-        changed = _commit_paths(repo, git, status, paths, message) if paths else []
+    wanted = dict.fromkeys((*own, *others))
+    paths = [each for each in wanted if each not in kept and _is_wanted(repo, status, each)]
+    changed = _commit_paths(repo, git, status, paths, message) if paths else []
     if asked := {*own, *others}:
         remove_waiting(repo, asked, lambda: _status(git, [*asked]).found)
     if not changed:
@@ -234,26 +228,6 @@ def _recorded(repo: Repository, record: _CommitRecord, branch: str) -> Iterator[
         with suppress(GitFailed):  # the record stays: the next command does it
             _update_index(repo, record, WAIT_S)
             (repo.common / _RECORD).unlink()
-
-
-@contextmanager
-def _unless_committed(
-    git: Git, head: str | None, files: TreeFiles, lines: Mapping[str, Splice]
-) -> Iterator[None]:
-    """Writes files, and restores them if the commit fails."""
-    before = {path: files.read(path) if files.look(path) else None for path in lines}
-    try:
-        for path, splice in lines.items():
-            rewrite(files, path, splice)
-        yield
-    except BaseException:
-        if git.commit_of("HEAD") == head:
-            for path, data in before.items():
-                if data is None:
-                    files.unlink(path)
-                else:
-                    files.replace(path, data)
-        raise
 
 
 def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> None:

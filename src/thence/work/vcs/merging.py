@@ -15,12 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_path
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, MERGING, free, locking, ref_locks
 from thence.work.vcs.locks import held
-from thence.work.vcs.objects import objects
 from thence.work.vcs.repository import (
     HEADS,
     Checkout,
@@ -78,14 +76,12 @@ def plan(
     packages: Sequence[str],
     tips: Mapping[str, str] | None = None,
     *,
-    drops_day_files: bool = False,
     is_signed: bool = False,
 ) -> MergePlan:
     """Merges branches into a target one after another, and changes no branch.
 
     Branches behind a conflict are merged without the one that conflicts. `tips` are the commits to
-    use for branches that may have moved since. With `drops_day_files` day files that the target
-    does not track are left out, whatever a branch did to them. Raises GitFailed if one of the
+    use for branches that may have moved since. Raises GitFailed if one of the
     branches is missing, or if git can't sign.
     """
     commits = {**branches(repo), **(tips or {})}
@@ -102,7 +98,7 @@ def plan(
         if is_ancestor(repo, commit, at):
             steps.append(MergeStep(name, commit, "merged"))
             continue
-        tree, files = merged_tree(repo, at, commit, drops_day_files=drops_day_files)
+        tree, files = merged_tree(repo, at, commit)
         if files:
             steps.append(MergeStep(name, commit, "conflict", files=files))
             continue
@@ -117,7 +113,6 @@ def merge(
     packages: Sequence[str],
     *,
     tips: Mapping[str, str] | None = None,
-    drops_day_files: bool = False,
 ) -> MergePlan:
     """Merges branches into a target and moves it, unless one of them conflicts.
 
@@ -132,14 +127,7 @@ def merge(
         for attempt in range(ATTEMPTS_MAX):
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
             tree = free_tree(repo, target)
-            planned = plan(
-                repo,
-                target,
-                packages,
-                tips,
-                drops_day_files=drops_day_files,
-                is_signed=is_signed,
-            )
+            planned = plan(repo, target, packages, tips, is_signed=is_signed)
             if planned.conflict is not None or planned.end == planned.begin:
                 return planned
             error = _forward(repo, tree, planned, lock)
@@ -157,29 +145,19 @@ def merge(
     )
 
 
-def merged_tree(
-    repo: Repository, ours: str, theirs: str, *, drops_day_files: bool = False
-) -> tuple[str, tuple[str, ...]]:
+def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
     """Merges two commits and returns the tree, with the files in conflict.
 
-    With conflicts the tree holds conflict markers. Day files that are dropped are no conflict.
-    Only objects are written. Raises GitFailed if git can't merge the commits at all, such as
-    commits without a common history.
+    With conflicts the tree holds conflict markers. Only objects are written. Raises GitFailed if
+    git can't merge the commits at all, such as commits without a common history.
     """
     arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
     answer = repo.git.ask(*arguments)
     if answer.status not in {0, _CONFLICTS} or not answer.out:
         raise repo.git.failed(answer, arguments, doing="could not merge commits in")
     tree, *names = os.fsdecode(answer.out).split("\0")
-    tree = tree.strip()
     files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
-    if not drops_day_files:
-        return tree, files
-    with objects(repo) as store:
-        dropped = dict.fromkeys(_day_files_of(repo, ours, tree))
-        tree = store.put_tree(tree, dropped) or tree
-        store.store()
-    return tree, tuple(name for name in files if name not in dropped)
+    return tree.strip(), files
 
 
 def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str]) -> str:
@@ -199,7 +177,6 @@ def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str
             begin = commit
             continue
         tree, conflicts = merged_tree(repo, begin, commit)
-        conflicts = tuple(name for name in conflicts if not is_day_path(name))
         if conflicts:
             raise failure(
                 f"could not merge {first} and {name} to begin at in",
@@ -274,13 +251,6 @@ def _forward(
             " (where a git was killed, they are what it wrote of the merge)"
         )
     return error
-
-
-def _day_files_of(repo: Repository, ours: str, tree: str) -> list[str]:
-    """Returns the day files that a merged tree has and a commit lacks."""
-    listing = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=A")
-    names = os.fsdecode(repo.git.run(*listing, ours, tree, "--", FOLDER)).split("\0")[:-1]
-    return [name for name in names if name == ATTRIBUTES or is_day_path(name)]
 
 
 def _commit(repo: Repository, name: str) -> str:

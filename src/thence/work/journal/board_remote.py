@@ -1,23 +1,12 @@
-"""The way of sharing events: the remote and the refs of the board's branch, or tracked day files.
-
-The options decide whether events go into day files on the user's branches. Without the option a
-project whose day files are tracked keeps tracking them, and any other uses the board's branch. A
-record in the home holds what the clone has read from git's objects in either way.
-"""
+"""The remote that has the board's branch, found by the options, the refs and git's settings."""
 
 import os
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from thence.errors import GitFailed
-from thence.work.day_lines import FOLDER, is_day_file
-from thence.work.project.options import TREE, ProjectOptions, read_options
-from thence.work.project.project import Project
+from thence.work.project.options import ProjectOptions
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.objects import is_folder, objects
 from thence.work.vcs.refs import REMOTES, Refs
 from thence.work.vcs.repository import HEADS, Repository
 
@@ -26,9 +15,6 @@ _TRUE = frozenset(("true", "yes", "on", "1"))
 _SETTINGS_PATTERN = (
     r"^(remote\..*\.(url|fetch)|branch\..*\.remote|commit\.gpgsign|core\.sshcommand|ssh\.variant)$"
 )
-SEEN_LOCK = "taking.lock"
-OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
-_SEEN_FILE = "taken.json"
 
 
 class Link(NamedTuple):
@@ -68,13 +54,13 @@ def board_here(
     Boards of other remotes are not read: one may have been fetched for a review.
     """
     end = f"/{options.board_branch}"
-    there = (ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end))
-    boards = {ref.removeprefix(REMOTES).removesuffix(end) for ref in there}
-    found = options.board_remote or _followed_remote(refs, targets) if boards else None
-    if found is None and boards:
+    tracking = (ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end))
+    boards = {ref.removeprefix(REMOTES).removesuffix(end) for ref in tracking}
+    remote = options.board_remote or _followed_remote(refs, targets) if boards else None
+    if remote is None and boards:
         names = boards if _DEFAULT_REMOTE in boards else os.fsdecode(repo.git.run("remote")).split()
-        found = _only_remote(names)
-    return found if found in boards else None
+        remote = _only_remote(names)
+    return remote if remote in boards else None
 
 
 def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]) -> Link:
@@ -95,9 +81,9 @@ def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iter
         is_signed=settings.get("commit.gpgsign", ["false"])[-1].lower() in _TRUE,
         has_ssh="core.sshcommand" in settings or "ssh.variant" in settings,
     )
-    wanted = {link.refspec, f"+{HEADS}*:{REMOTES}{remote}/*"}
+    sufficient = {link.refspec, f"+{HEADS}*:{REMOTES}{remote}/*"}
     fetched = settings.get(f"remote.{remote}.fetch", [])
-    return link._replace(is_fetched=any(spec in wanted for spec in fetched))
+    return link._replace(is_fetched=any(spec in sufficient for spec in fetched))
 
 
 def _followed_remote(refs: Refs, targets: Iterable[str]) -> str | None:
@@ -115,12 +101,12 @@ def _settings(repo: Repository) -> dict[str, list[str]]:
     answer = Git(repo.folder, is_users=True).ask(
         "config", "--null", "--get-regexp", _SETTINGS_PATTERN
     )
-    found: dict[str, list[str]] = {}
+    settings: dict[str, list[str]] = {}
     for entry in os.fsdecode(answer.out).split("\0"):
         if entry:
-            key, is_given, value = entry.partition("\n")
-            found.setdefault(key, []).append(value if is_given else "true")
-    return found
+            key, has_value, value = entry.partition("\n")
+            settings.setdefault(key, []).append(value if has_value else "true")
+    return settings
 
 
 def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> GitFailed:
@@ -135,53 +121,3 @@ def _no_remote(repo: Repository, remote: str | None, names: Collection[str]) -> 
     return failure(
         "could not publish from", repo.folder, cause, f"{hint}; the events wait in the journal"
     )
-
-
-def is_tree(project: Project) -> bool:
-    """Reports whether day files are tracked, or to be tracked, on the user's branches.
-
-    Without the option, HEAD of the main working tree and the branches whose day files are read are
-    searched, in one process of git. Raises PlanningError for a configuration that can't be read.
-    """
-    chosen = read_options(project).share
-    if chosen is not None or project.repo is None:
-        return chosen == TREE
-    with objects(project.repo._replace(top=project.root)) as store:
-        for name in ("HEAD", *(HEADS + target for target in load_seen(project).targets)):
-            found = store.commit(name)
-            folder = store.find(found[1], FOLDER) if found else None
-            if folder and is_folder(folder) and any(map(is_day_file, store.tree(folder.oid))):
-                return True
-    return False
-
-
-class SeenBlobs(msgspec.Struct):
-    """The blobs that were read, the tips at which they were seen, and the watched `branches`.
-
-    The key of a tip is its branch, or the full name of another ref.
-    """
-
-    tips: dict[str, str] = {}
-    blobs: set[str] = set()
-    branches: set[str] = set()
-
-    @property
-    def targets(self) -> set[str]:
-        """The branches whose day files are read."""
-        return {name for name in self.tips if not name.startswith(OTHER_REFS)} | self.branches
-
-
-def load_seen(project: Project) -> SeenBlobs:
-    """Returns the record; an empty one where it can't be read."""
-    try:
-        return msgspec.json.decode((project.home / _SEEN_FILE).read_bytes(), type=SeenBlobs)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return SeenBlobs()
-
-
-def save_seen(project: Project, seen: SeenBlobs) -> None:
-    """Stores the record. Raises OSError."""
-    path: Path = project.home / _SEEN_FILE
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(seen))
-    draft.replace(path)

@@ -1,0 +1,63 @@
+"""The record, in the home, of the day files that this clone has read from git's objects."""
+
+import msgspec
+
+from thence.files import replace_file
+from thence.work.day_lines import FOLDER, is_day_file
+from thence.work.project.options import TREE, read_options
+from thence.work.project.project import Project
+from thence.work.vcs.objects import Objects, is_folder
+
+SEEN_LOCK = "seen.lock"
+_FILE = "seen.json"
+_OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
+
+
+class SeenBlobs(msgspec.Struct):
+    """The blobs that were read, the tips at which they were seen, and the watched `branches`.
+
+    The key of a tip is its branch, or the full name of another ref. `tracking` are the branches
+    whose tips had day files, as in projects that an older version shared so.
+    """
+
+    tips: dict[str, str] = {}
+    blobs: set[str] = set()
+    branches: set[str] = set()
+    tracking: set[str] = set()
+
+
+def load_seen(project: Project) -> SeenBlobs:
+    """Returns the record; an empty one where it can't be read."""
+    try:
+        return msgspec.json.decode((project.home / _FILE).read_bytes(), type=SeenBlobs)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return SeenBlobs()
+
+
+def save_seen(project: Project, seen: SeenBlobs) -> None:
+    """Stores the record. Raises ThenceError."""
+    replace_file(project.home / _FILE, msgspec.json.encode(seen))
+
+
+def is_branch(name: str) -> bool:
+    """Reports whether the key of a tip is that of a local branch, not of another ref."""
+    return not name.startswith(_OTHER_REFS)
+
+
+def is_tracked(project: Project) -> bool:
+    """Reports whether git tracks the day files, until `thence work import` unties them.
+
+    A configuration that names no way of sharing is that of a project whose branches decide it.
+    Raises PlanningError for a configuration that can't be read.
+    """
+    if project.repo is None:
+        return False
+    share = read_options(project).share
+    return share == TREE or (share is None and bool(load_seen(project).tracking))
+
+
+def tracked_files(store: Objects, tree: str) -> dict[str, str]:
+    """Returns the ids of the day files in a commit's tree by their paths."""
+    folder = store.find(tree, FOLDER)
+    names = store.tree(folder.oid) if folder and is_folder(folder) else {}
+    return {f"{FOLDER}/{name.decode()}": at.oid for name, at in names.items() if is_day_file(name)}
