@@ -16,7 +16,7 @@ from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import descending
 from thence.core.sentences.event_sentences import clipped
 from thence.errors import InvalidFilter, NotRecorded
-from thence.inspection.outcome import outcome
+from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
 from thence.sim.recorded import RecordedRun, open_run, read_object
