@@ -18,13 +18,13 @@ from thence.work.board.state import (
 )
 from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
-from thence.work.naming import resolve
 from thence.work.result import CommandResult
 from thence.work.session.package_code import code_of_done
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
+_NAMED_MAX = 10
 _Forecast = Mapping[str, Sequence[Overlap]]
 _Landed = Mapping[tuple[str, str], CodeState]
 # the sentences on packages that are done, and have not landed
@@ -39,14 +39,15 @@ _SENTENCES: Mapping[str, str] = {
 
 
 def status(session: Session, feature: str | None) -> CommandResult:
-    """Returns the board, of one feature if one is named; packages in planning files are planned.
+    """Returns the board, of one feature if one is named.
 
-    Raises Refused for a feature that is not there.
+    Features of which only planning files are there are named. Raises Refused for a feature that is
+    not on the board.
     """
-    session.look()
-    board = session.with_existing()
+    board = session.look()
+    not_imported = session.not_imported() if feature is None else []
     if feature is not None:
-        slug = resolve(feature, board.features)
+        slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     forecast = {slug: _forecast(session, each) for slug, each in board.features.items()}
     landed = _landed(session, board)
@@ -54,6 +55,7 @@ def status(session: Session, feature: str | None) -> CommandResult:
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
     result: dict[str, Any] = as_json(board)
     result["here"] = {
+        "not_imported": not_imported,
         "landed": [_as_json(key, state) for key, state in landed.items()],
         "overlaps": [
             {"feature_slug": slug, **each._asdict()}
@@ -66,8 +68,13 @@ def status(session: Session, feature: str | None) -> CommandResult:
             for wp_id, step in found.items()
         ],
     }
-    lines = _lines(board, forecast, landed, steps, conflicts)
-    return session.result(result, list(lines))
+    lines = [*_lines(board, forecast, landed, steps, conflicts)]
+    if not_imported:
+        names = ", ".join(not_imported[:_NAMED_MAX])
+        rest = len(not_imported) - _NAMED_MAX
+        more = f" and {rest:,} more" if rest > 0 else ""
+        lines.append(f"not in the log yet: {names}{more}; next: thence work import")
+    return session.result(result, lines)
 
 
 def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
