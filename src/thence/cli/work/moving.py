@@ -1,5 +1,7 @@
 """The commands of `thence work` by which a package goes from lane to lane."""
 
+from collections.abc import Sequence
+
 import click
 
 from thence.cli.work.command_runner import (
@@ -10,14 +12,33 @@ from thence.cli.work.command_runner import (
     reason_option,
     run,
 )
-from thence.errors import Refused
+from thence.core.event import Event
+from thence.core.values.new_event import Unchanged
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
+from thence.merge.conflicts import Conflict
+from thence.work.board.conflict_sides import action_of, person
+from thence.work.board.guards import reason_missing
 from thence.work.board.move_attempt import Facts
-from thence.work.board.state import DOING, PLANNED, FeatureState
-from thence.work.board.transitions import claimable
+from thence.work.board.package_numbers import SLOT
+from thence.work.board.state import DOING, PLANNED, FeatureState, PackageState
+from thence.work.board.transitions import DECIDING_TYPES, claimable
+from thence.work.journal.claims import claim_release, claimed
+from thence.work.journal.store import WorkEvent
+from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
-from thence.work.session.lane_moves import actor_of, check_written, move
+from thence.work.session.command_commit import check_at_target, keep_unwritten
+from thence.work.session.lane_moves import (
+    actor_of,
+    check_written,
+    decide_move,
+    facts_of,
+    move,
+    package_of,
+)
+from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.workspaces import release_reason, workspace
 
 NOTHING_READY = 4  # the exit code of `next`
 
@@ -45,10 +66,8 @@ def implement_command(
     The package goes from planned to doing. Its branch begins at the branches of what it depends
     on, where these are not merged yet, else at the feature's target branch.
     """
-    from thence.work.commands.implement import implement
-
     return run(
-        lambda session: implement(
+        lambda session: _implement(
             session,
             package,
             feature=feature,
@@ -250,10 +269,8 @@ def settle_command(
 
     The sides are what `thence work conflicts` shows. It is one event; both sides stay in the log.
     """
-    from thence.work.commands.settle import settle
-
     return run(
-        lambda session: settle(session, package, winner=winner, reason=reason, feature=feature),
+        lambda session: _settle(session, package, winner=winner, reason=reason, feature=feature),
         entity=package,
     )
 
@@ -316,3 +333,192 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     if left:
         waiting += [f"not in the log yet: {', '.join(left)}", "next: thence work import"]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
+
+
+def _implement(
+    session: Session,
+    given: str,
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    takes_over: bool = False,
+) -> CommandResult:
+    """Moves a package to doing and makes its branch and worktree, on top of its dependencies.
+
+    With `takes_over` a package that somebody else has in doing becomes the actor's. For a package
+    that the actor has already, the worktree is completed or just reported. If the worktree can't be
+    made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
+    """
+    session.look()
+    session.unwritten_events.clear()  # the next look appends the events that this one could not
+    found = session.feature(feature, given)
+    package = package_of(found, wp_id_of(given))
+    with claimed(session.project.home, package.subject):
+        facts = facts_of(session, found, package.wp_id, reason=reason, is_forced=is_forced)
+        is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
+        claim, former = None, None
+        if takes_over and package.lane == DOING and not is_mine:
+            _take_over(session, found, package, facts.actor)
+            former, is_mine = package.agent, True
+        if not is_mine:
+            decide_move(session, found.slug, package.wp_id, DOING, facts)
+            check_at_target(session, found, session.target_of(found))
+            move(session, found.slug, package.wp_id, DOING, facts, begins=True)
+            claim = next((event.event_id for event in session.appended if event.begins), None)
+        try:
+            made = workspace(session, found, package, claim)
+        except GitFailed as error:
+            if not is_mine:
+                reason, who = release_reason(error), session.changed_by()
+                session.append(claim_release(reason, found.slug, package.wp_id, who, claim))
+            raise
+        if session.journal_error is not None and made.is_new:  # making the branch was the claim
+            keep_unwritten(session)
+        elif session.journal_error is None and is_mirrored(session, found):
+            session.look()
+            mirror(session, session.board.features.get(found.slug, found))
+    data = {
+        "feature_slug": found.slug,
+        "wp_id": package.wp_id,
+        "worktree": str(made.path),
+        "branch": made.branch,
+        "base": made.head,
+        "is_new": made.is_new,
+    }
+    lines = [
+        f"{package.wp_id} of {found.slug} is in doing, by {facts.actor}",
+        f"worktree: {made.path}",
+        "work and commit there",
+        f"next: thence work move-task {package.wp_id} --feature {found.slug} --to for_review",
+    ]
+    if former and made.is_new:
+        lines.insert(1, f"what {former} has not pushed of it is not in this branch")
+    return session.result(data, lines)
+
+
+def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
+    payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
+    causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
+    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
+    try:
+        session.append(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
+    except HeadsMoved as error:
+        raise Refused(
+            "could not take over",
+            guard="moved_meanwhile",
+            place=f"{feature.slug}/{package.wp_id}",
+            cause="somebody changed it meanwhile",
+            hint="look at `thence work status`, then try again",
+        ) from error
+    check_written(session)
+
+
+_SETTLING = "could not settle"
+
+
+def _settle(
+    session: Session, given: str, *, winner: str, reason: str, feature: str | None = None
+) -> CommandResult:
+    """Settles the open conflicts on a package for an event, or for the author of one side.
+
+    The board then follows that side, and both sides stay in the log. Raises Refused where there is
+    no conflict, or events of it are missing here, PlanningError for a winner that is no side of it,
+    and what the append raises.
+    """
+    for _ in range(ATTEMPTS_MAX):
+        session.look()
+        found = session.feature(feature, given)
+        package = package_of(found, wp_id_of(given))
+        place = f"{found.slug}/{package.wp_id}"
+        if not reason.strip():
+            raise reason_missing("what was decided otherwise needs a reason").error(
+                _SETTLING, place, is_agent=False
+            )
+        chosen = _winners(_open_conflicts(session, package, place), winner, place)
+        choices = [_choice_event(found.slug, package.wp_id, reason, *each) for each in chosen]
+        guard = session.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
+        try:
+            session.append(*choices, guard=guard)
+        except HeadsMoved:
+            continue
+        check_written(session)
+        return _settled(session, found.slug, package.wp_id, [event for _, event in chosen])
+    raise moved_meanwhile(_SETTLING, place, f"the board changed {ATTEMPTS_MAX} times meanwhile")
+
+
+def _open_conflicts(session: Session, package: PackageState, place: str) -> Sequence[Conflict]:
+    about = [each for each in session.board.conflicts if each.subject == package.subject]
+    found = [each for each in about if each.is_open or each.slot == SLOT]
+    if not found:
+        raise Refused(
+            _SETTLING,
+            guard="no_conflict",
+            place=place,
+            cause="nothing was written on it at once that nobody has gone on from",
+            hint="look at thence work conflicts --all",
+        )
+    if any(each.is_provisional for each in found):
+        raise Refused(
+            _SETTLING,
+            guard="conflict_provisional",
+            place=place,
+            cause="events that led to the conflict are not here yet",
+            hint="get them by `git pull`, then try again",
+        )
+    return found
+
+
+def _winners(
+    conflicts: Sequence[Conflict], winner: str, place: str
+) -> list[tuple[Conflict, Event]]:
+    """Returns the conflicts in which the winner has a side, each with that side's last event."""
+    heads = [event for each in conflicts for event in each.heads]
+    author = next((person(event) for event in heads if event.event_id == winner), winner)
+    found: list[tuple[Conflict, Event]] = []
+    for conflict in conflicts:
+        sides = [event for event in conflict.heads if event.event_id == winner]
+        if conflict.slot == SLOT and not sides:
+            continue  # two packages are declared one by naming an event only
+        sides = sides or [event for event in conflict.heads if person(event) == author]
+        if len(sides) == 1:
+            found.append((conflict, sides[0]))
+    if not found:
+        names = ", ".join(f"{event.event_id} ({action_of(event)})" for event in heads)
+        raise PlanningError(
+            _SETTLING,
+            place=place,
+            cause=f"{winner!r:.80} names no single side of the conflict",
+            hint=f"name one of {names}",
+        )
+    return found
+
+
+def _choice_event(
+    slug: str, wp_id: str, reason: str, conflict: Conflict, winner: Event
+) -> WorkEvent:
+    sides = tuple(event.event_id for event in conflict.events)
+    payload = {
+        "wp_id": wp_id,
+        "events": list(sides),
+        "winner": winner.event_id,
+        "reason": reason,
+    }
+    return WorkEvent("ConflictSettled", payload, slug, sides)
+
+
+def _settled(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -> CommandResult:
+    session.look()
+    feature = session.board.features[slug]
+    mirror(session, feature, is_all=True)
+    package = feature.packages[wp_id]
+    data = {
+        "feature_slug": slug,
+        "wp_id": wp_id,
+        "winners": [event.event_id for event in winners],
+        "lane": package.lane,
+        "agent": package.agent,
+    }
+    whose = f", with {package.agent}" if package.agent else ""
+    lines = [f"{action_of(event)} stands" for event in winners]
+    return session.result(data, [*lines, f"{wp_id} of {slug} is in {package.lane}{whose}"])
