@@ -66,7 +66,7 @@ from thence.redact_settings import RedactSettings, read_redact_settings
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.values.new_event import Unchanged
-    from thence.index.plan.page import Page, PageQuery
+    from thence.index.page import Page, PageQuery
     from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed, Verification
     from thence.log.write.relaying import Relay

@@ -5,7 +5,7 @@ works on every filesystem and costs two stats. Only complete lines are served: a
 one is read again from its start, as recovery may cut and overwrite it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
@@ -56,8 +56,13 @@ class LiveCursor(Cursor):
             self._disk.sync_data(self._descriptor)
             self.synced_bytes = size
 
-    def skip_to_last(self, count: int, vocabulary: Vocabulary) -> int:
-        """Moves before the last `count` events, or to the start; returns how many are missing."""
+    def skip_to_last(
+        self, count: int, vocabulary: Vocabulary, matches: Callable[[Event], bool] | None = None
+    ) -> int:
+        """Moves before the last `count` events, or to the start; returns how many are missing.
+
+        Only events that `matches` accepts are counted.
+        """
         self._offset = self.size
         lines = lines_backwards(self._disk, self._descriptor, 0, self._offset)
         self._offset -= len(next(lines))
@@ -65,7 +70,8 @@ class LiveCursor(Cursor):
             if not count:
                 break
             self._offset -= len(line) + 1
-            count -= not isinstance(parse(line, vocabulary), BadLine)
+            event = parse(line, vocabulary)
+            count -= isinstance(event, Event) and (matches is None or matches(event))
         return count
 
 
@@ -120,8 +126,11 @@ class Follower:
                 yield event
             self.wait(stop)
 
-    def skip_to_last(self, count: int) -> None:
-        """Skips all but the last `count` events; for a follower that has served none."""
+    def skip_to_last(self, count: int, matches: Callable[[Event], bool] | None = None) -> None:
+        """Skips all before the last `count` events, or the last that `matches` accepts.
+
+        It is for a follower that has served none.
+        """
         # opened before the older ones are listed, so that a rotation in between hides nothing
         self._following = self._open_unread(current_path(self._folder))
         names = older_names(self._disk, self._folder)
@@ -133,7 +142,7 @@ class Follower:
             self._following = None
             self.close()
             self._cursor = cursor
-            count = cursor.skip_to_last(count, self._vocabulary)
+            count = cursor.skip_to_last(count, self._vocabulary, matches)
             if not count:
                 break
         for path in paths:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.core.values.payload import is_utf8
 from thence.core.values.position import Intervals, Position
-from thence.index.file.database import Index
-from thence.index.file.lookup import arrival_of, events_at
-from thence.index.tables.lines import Extent
-from thence.index.tables.rows import INTEGER_MAX
-from thence.index.tables.zones import zone_arrivals, zones_of_numbers
+from thence.index.connection import Index
+from thence.index.lines import Extent
+from thence.index.lookup import arrival_of, event_count, events_at
+from thence.index.rows import INTEGER_MAX
+from thence.index.zones import zone_arrivals, zones_of_numbers
 from thence.log.read.follower import Follower
 
 BATCH_EVENTS = 10_000
@@ -28,7 +28,6 @@ _BETWEEN = """
 """
 # one id at a time: SQLite's JSON cuts a text at its first NUL
 _ARRIVED = "SELECT 1 FROM events WHERE event_id = :event_id AND arrival <= :until"
-_COUNT = "SELECT value FROM meta WHERE key = 'events'"
 _NEWEST = "SELECT event_id FROM events ORDER BY arrival DESC LIMIT 1"
 _CLOCK = "SELECT max(lamport) FROM events"
 
@@ -132,9 +131,7 @@ def behind(index: Index, event_id: str | None, until: str | None = None) -> Iter
 
 
 def _last(index: Index, connection: sqlite3.Connection, until: str | None) -> int:
-    if until is not None:
-        return arrival_of(index, connection, until)
-    return int(connection.execute(_COUNT).fetchone()[0])
+    return event_count(connection) if until is None else arrival_of(index, connection, until)
 
 
 def unread(index: Index, position: Position, until: str | None = None) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""Counts of the events that match a filter, by type, actor, node, subject or time; the log's end.
+"""Counts of the events that match a filter, by name and by time; the overview and end of a log.
 
 The counts of types and actors, by node too, stand in a table; for other filters the events that
 match are gone through once.
@@ -7,17 +7,26 @@ match are gone through once.
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
+import msgspec
+
+from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS
 from thence.core.query.filter import Filter
 from thence.core.query.tally import Group, LogEnd, Tally, descending
-from thence.index.file.database import Index
-from thence.index.file.lookup import events_at, in_total_order, last_arrival
-from thence.index.plan.matching import matching
-from thence.index.plan.scan import Scan, Selection, has_counts, scan_of, selection, sources
-from thence.index.tables.zones import zone_arrivals
+from thence.index.connection import Index
+from thence.index.lookup import (
+    TOTAL_ORDER,
+    events_at,
+    in_total_order,
+    last_arrival,
+)
+from thence.index.page import NUMBER_MAX
+from thence.index.query import Scan, Selection, has_counts, matching, scan_of, selection, sources
+from thence.index.segments import passed_over
+from thence.index.zones import zone_arrivals
 
 By = Literal["type", "actor", "subject", "stream"]
 
@@ -237,3 +246,98 @@ def log_end(index: Index) -> LogEnd | None:
         return LogEnd(event, tuple(still_open), seen_last)
 
     return index.answer(work)
+
+
+_EARLIEST = f"SELECT arrival FROM {{source}} ORDER BY time, {TOTAL_ORDER} LIMIT 1"
+_TURNS = "SELECT turn FROM {source} ORDER BY turn DESC LIMIT 1"
+# more zones than this with the same outermost value are as good as all
+_ZONES_MAX = 16
+_DAMAGE = """
+    SELECT segments.name, offset, length, code, reason
+    FROM damage JOIN segments ON segments.id = damage.segment
+    ORDER BY segments.name = 'events.jsonl', segments.name, offset LIMIT :limit
+"""
+
+
+class BadBytes(msgspec.Struct, frozen=True):
+    """A range of bytes in a file that is no event."""
+
+    file: str
+    offset: int
+    length: int
+    code: str
+    reason: str
+
+
+class Overview(NamedTuple):
+    """The counts of a log, the ends of its total order, the first of its bad lines.
+
+    `earliest` is the event with the earliest time, `read_bytes` the bytes read of each segment,
+    by its name.
+    """
+
+    events: int
+    unverified: int
+    turns: int
+    by_type: Mapping[str, int]
+    by_actor: Mapping[str, int]
+    first: Event | None
+    last: Event | None
+    earliest: Event | None
+    bad_lines: int
+    damage: tuple[BadBytes, ...]
+    read_bytes: Mapping[str, int]
+
+
+def overview(index: Index, damage_max: int) -> Overview:
+    """Returns the overview of the present log; raises ReadFailed."""
+
+    def work(connection: sqlite3.Connection) -> Overview:
+        everything = Selection({}, {})
+        counts = _named(connection, _from_table(connection, everything))
+        ends = _ends(connection, Scan(everything, False, 0, NUMBER_MAX, None), None)
+        earliest = _first(connection, _EARLIEST, "time_first", "min") or ends[:1]
+        arrivals = [*ends, *earliest] if ends else []
+        first, last, start = events_at(index, connection, arrivals) or (None, None, None)
+        damage = connection.execute(_DAMAGE, {"limit": damage_max})
+        return Overview(
+            events=counts[0],
+            unverified=counts[1],
+            turns=(_first(connection, _TURNS, "turn_last", "max") or (0,))[0],
+            by_type=counts[2],
+            by_actor=counts[3],
+            first=first,
+            last=last,
+            earliest=start,
+            bad_lines=passed_over(connection)[0],
+            damage=tuple(BadBytes(*row) for row in damage),
+            read_bytes=dict(connection.execute("SELECT name, read_bytes FROM segments")),
+        )
+
+    return index.answer(work)
+
+
+def _first(connection: sqlite3.Connection, sql: str, bound: str, extreme: str) -> Any:
+    """Returns the first row of a query for a column's least or greatest value, None without any.
+
+    Only zones whose bound is the outermost one are searched, unless the bound is that of a line
+    that is not served any more, or many share it.
+    """
+    column, _, _ = bound.partition("_")
+    numbers = connection.execute(
+        f"SELECT DISTINCT number FROM zones WHERE {bound} ="
+        f" (SELECT {extreme}({bound}) FROM zones) LIMIT {_ZONES_MAX + 1}"
+    ).fetchall()
+    ranges = [f"arrival BETWEEN {first} AND {last}" for first, last in map(_arrivals, numbers)]
+    source = f"events WHERE {column} IS NOT NULL"
+    if 0 < len(ranges) <= _ZONES_MAX:
+        near = f"{source} AND ({' OR '.join(ranges)})"
+        exact = connection.execute(
+            f"SELECT {extreme}({column}) = (SELECT {extreme}({bound}) FROM zones) FROM {near}"
+        ).fetchone()
+        source = near if exact[0] else source
+    return connection.execute(sql.format(source=source)).fetchone()
+
+
+def _arrivals(row: tuple[int]) -> tuple[int, int]:
+    return zone_arrivals(*row)

@@ -18,9 +18,9 @@ from thence.core.query.lookup import (
     subject_named,
 )
 from thence.core.values.payload import is_utf8
-from thence.index.file.database import Index
-from thence.index.tables.builder import taken_numbers
-from thence.index.tables.lines import Extent
+from thence.index.builder import taken_numbers
+from thence.index.connection import Index
+from thence.index.lines import Extent
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def held(
     columns = "segment, offset, length, event_id"
 
     def work(connection: sqlite3.Connection) -> tuple[int, list[Event], set[tuple[str, int]]]:
-        count = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0]
+        count = event_count(connection)
         extents = [
             extent
             for table in ("events", "other_lines")
@@ -130,6 +130,11 @@ def find(
         return event_at(index, connection, arrival)
 
     return index.answer(work)
+
+
+def event_count(connection: sqlite3.Connection) -> int:
+    """Returns the number of the log's events, which is the last arrival."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()[0])
 
 
 def arrival_of(index: Index, connection: sqlite3.Connection, event_id: str) -> int:

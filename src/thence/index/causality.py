@@ -1,11 +1,10 @@
-"""Walks along the links between causes and effects, by the arrivals of an index.
+"""Queries of causes and effects by an index, for logs of any size.
 
-A cause usually arrives before its effects, but need not: lines of other tools carry no clock, may
-come before their causes, and name each other in a cycle. Every walk ends all the same, because it
-visits an event once.
-
-A long chain of causes leads from one event to the next, usually a near one. One query for each
-link takes longer than reading a hundred links at once.
+Each answer is of the present log. The walks follow the links between arrivals. A cause usually
+arrives before its effects, but need not: lines of other tools carry no clock, may come before their
+causes, and name each other in a cycle. Every walk ends all the same, because it visits an event
+once. A long chain of causes leads from one event to the next, usually a near one: one query for
+each link takes longer than reading a hundred links at once.
 """
 
 import json
@@ -13,11 +12,170 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from thence.index.file.lookup import IN_ORDER, TOTAL_ORDER, TOTAL_ORDER_DESCENDING, in_total_order
+from thence.core.event import Event
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
+from thence.core.query.answer import Concurrent, Effects, Why, ends_of
+from thence.core.values.payload import is_utf8
+from thence.core.values.vocabulary import Vocabulary
+from thence.index.connection import Index
+from thence.index.lookup import (
+    IN_ORDER,
+    TOTAL_ORDER,
+    TOTAL_ORDER_DESCENDING,
+    arrival_of,
+    event_at,
+    events_at,
+    ids_at,
+    in_total_order,
+    lines_at,
+    present,
+)
+
+
+class CausalityLines(NamedTuple):
+    """An event with its causes and effects, nearest first, as stored bytes."""
+
+    event: Event
+    upstream: tuple[bytes, ...]
+    downstream: tuple[bytes, ...]
+    truncated: bool
+
+
+class NamedCauses(NamedTuple):
+    """The content of `core.query.answer.Why` with ids of causes and distances, nearest first."""
+
+    chain: tuple[Event, ...]
+    causes: tuple[tuple[str, int], ...]
+    sentences: tuple[str, ...]
+    truncated: bool
+
+
+def causality(
+    index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
+) -> CausalityLines:
+    """Returns an event with both its cones, as of one moment; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> CausalityLines:
+        arrival = arrival_of(index, connection, event_id)
+        causes, is_cut = cone(connection, arrival, "upstream", depth, limit)
+        effects, is_cut_too = cone(connection, arrival, "downstream", depth, limit)
+        return CausalityLines(
+            event=event_at(index, connection, arrival),
+            upstream=tuple(lines_at(index, connection, causes)),
+            downstream=tuple(lines_at(index, connection, effects)),
+            truncated=is_cut or is_cut_too,
+        )
+
+    return index.answer(work)
+
+
+def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
+    """Finds the causes of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Why:
+        arrival = arrival_of(index, connection, event_id)
+        line = chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        arrivals = list({**distances, **dict.fromkeys(line)})
+        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
+        steps = tuple(events[link] for link in line)
+        near = tuple((events[cause], distance) for cause, distance in distances.items())
+        ends = ends_of(steps, near, lambda ids: present(connection, ids))
+        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
+
+    return index.answer(work)
+
+
+def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCauses:
+    """Finds the causes like `why`, but reads only the events of the chain.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> NamedCauses:
+        arrival = arrival_of(index, connection, event_id)
+        line = chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        causes = zip(ids_at(connection, distances), distances.values(), strict=True)
+        steps = tuple(events_at(index, connection, line))
+        sentences = tuple(map(vocabulary.sentence, steps))
+        return NamedCauses(steps, tuple(causes), sentences, truncated)
+
+    return index.answer(work)
+
+
+def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
+    """Finds the effects of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Effects:
+        arrival = arrival_of(index, connection, event_id)
+        distances, truncated = cone(connection, arrival, "downstream", None, CONE_EVENTS_MAX)
+        event, *later = events_at(index, connection, [arrival, *distances])
+        near = tuple(zip(later, distances.values(), strict=True))
+        return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
+
+    return index.answer(work)
+
+
+def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Concurrent:
+    """Finds the first events that neither caused an event nor were caused by it.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> Concurrent:
+        arrival = arrival_of(index, connection, event_id)
+        others = unrelated(connection, arrival, limit + 1)
+        event, *beside = events_at(index, connection, [arrival, *others[:limit]])
+        return Concurrent(event, tuple(beside), len(others) > limit)
+
+    return index.answer(work)
+
+
+def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
+    """Returns the latest common causes of some events, in total order.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        arrivals = [arrival_of(index, connection, event_id) for event_id in event_ids]
+        return tuple(events_at(index, connection, latest_shared(connection, arrivals)))
+
+    return index.answer(work)
+
+
+def heads(
+    index: Index, subject: str | Sequence[str], but: Collection[str] = ()
+) -> tuple[Event, ...]:
+    """Returns the events on a subject that caused no other event on it, in total order.
+
+    A subject may have several names. Events of the types in `but` don't count as events on the
+    subject, but links through them do.
+    """
+    names = [name for name in _names(subject) if is_utf8(name)]
+    on_subject = (
+        "SELECT arrival FROM events"
+        " WHERE subject IN"
+        " (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
+        " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
+    )
+    values = {"names": json.dumps(names), "but": json.dumps(list(but))}
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
+        return tuple(events_at(index, connection, maximal(connection, arrivals)))
+
+    return index.answer(work)
+
+
+def _names(subject: str | Sequence[str]) -> Sequence[str]:
+    return (subject,) if isinstance(subject, str) else subject
+
 
 Direction = Literal["upstream", "downstream"]
 
@@ -194,13 +352,13 @@ def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[i
     One step excludes most events. Where every cause arrived before its effects, the rest of the
     search ends at the first undecided event.
     """
-    passed = neighbours(connection, arrivals, "upstream").intersection(arrivals)
-    undecided = [arrival for arrival in arrivals if arrival not in passed]
+    causes = neighbours(connection, arrivals, "upstream")
+    undecided = [arrival for arrival in arrivals if arrival not in causes]
     if len(undecided) > 1 or (undecided and not _is_forward(connection)):
         floor = min(undecided) if _is_forward(connection) else 0
-        later = [arrival for arrival in arrivals if arrival > floor]
-        passed |= reachable(connection, later, "upstream", floor)
-    return in_total_order(connection, [arrival for arrival in undecided if arrival not in passed])
+        later = [cause for cause in causes if cause > floor]
+        causes |= reachable(connection, later, "upstream", floor)
+    return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])
 
 
 def latest_shared(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from thence.core.event import Event
 from thence.core.values.codec import LINE_START, have_valid_crcs, parse, parsed
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.segments import Stale, open_segment
+from thence.index.segments import Stale, open_segment
 from thence.log.storage.disk import Disk
 from thence.log.storage.outranked import Ranking
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.tables.lines import LineReader
-from thence.index.tables.rows import (
+from thence.index.lines import LineReader
+from thence.index.rows import (
     COLUMNS,
     EVENT_ID,
     INTEGER_MAX,
@@ -30,8 +30,8 @@ from thence.index.tables.rows import (
     rows_of,
     statements,
 )
-from thence.index.tables.segments import Intake, PresentSegment, SegmentSnapshot, present
-from thence.index.tables.zones import Tallies
+from thence.index.segments import Intake, PresentSegment, SegmentSnapshot, present
+from thence.index.zones import Tallies
 from thence.log.storage.disk import Disk, FileId
 
 # the events whose arrivals are kept in memory, once or twice as many

@@ -18,8 +18,8 @@ from tests.index.logs import add, fits, in_child, index_of, told
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
 from thence.errors import ReadFailed
-from thence.index.file.database import Index
-from thence.index.plan.query import page_of_lines
+from thence.index.connection import Index
+from thence.index.query import page_of_lines
 from thence.log.storage.disk import OS_DISK, Disk, FileState
 from thence.log.storage.segment import CURRENT
 from thence.replica import Log, open_log
@@ -30,7 +30,7 @@ FOLLOWER = """
 import sys
 from pathlib import Path
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
+from thence.index.connection import Index
 from thence.log.storage.disk import OS_DISK
 index = Index(OS_DISK, Path(sys.argv[1]), PLAIN)
 while True:

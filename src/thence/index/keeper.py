@@ -17,9 +17,9 @@ from urllib.parse import quote_from_bytes
 
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.file.index_file import Busy, Files, IndexFile
-from thence.index.tables.builder import Builder, build
-from thence.index.tables.segments import (
+from thence.index.builder import Builder, build
+from thence.index.index_file import Busy, Files, IndexFile
+from thence.index.segments import (
     PresentSegment,
     SegmentSnapshot,
     Stale,

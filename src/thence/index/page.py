@@ -19,16 +19,19 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter, Names, Time, Turns
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.errors import ExtraMissing, InvalidCursor, InvalidFilter
-from thence.index.plan.scan import NUMBER_MAX, Key
 
 if TYPE_CHECKING:
     import pandas
+
+NUMBER_MAX = 2**63 - 1  # the largest integer of SQLite
+# lamport, node_id, timestamp of a line without a clock, event_id: `Event.order_key` in bytes
+Key = tuple[int, bytes, bytes, bytes]
 
 CURSOR_CHARACTERS_MAX = 8 * 1024
 _CRC_BYTES = 4
 _DIGEST_BYTES = 8
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 
 
 class CursorContent(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -1,18 +1,31 @@
-"""The scan of an index for the events of a filter: which column leads, and between what clocks.
+"""Queries of an index: a page of the events that match a filter, and their number.
 
-An index of a column of names holds the total order within each name, so that a page is found
-without sorting. A span of times or turns has no index: it is searched between the clocks of the
-zones that overlap it, and counted by them.
+The index of a column of names holds the total order within each name: the column with the fewest
+events leads, so that a page is found without sorting, and behind a cursor costs no more in a larger
+log. A span of times or turns has no index: it is searched between the clocks of the zones that
+overlap it. A total comes from the counts, from zones, or from a column's index; an offset is walked
+to. The matches of `where` are found by reading the candidates that the columns leave:
+`core.query.where` decides, and most lines are excluded by their bytes alone.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Unpack
 
+from thence.core.event import Event, Header, decoded
 from thence.core.query.filter import Filter, is_named, is_pattern
-from thence.index.file.lookup import NODE_NAME
-from thence.index.tables.zones import (
+from thence.core.query.where import Condition
+from thence.core.values.codec import parse
+from thence.core.values.vocabulary import PLAIN, Vocabulary
+from thence.index.connection import Index
+from thence.index.lines import Extent
+from thence.index.lookup import NODE_NAME, event_count, events_at, lines_at
+from thence.index.page import NUMBER_MAX, Key, Page, PageBounds, PageOfLines, PageRequest
+from thence.index.segments import Stale
+from thence.index.zones import (
     Span,
     ZoneCount,
     count_of,
@@ -20,9 +33,201 @@ from thence.index.tables.zones import (
     zone_arrivals,
 )
 
-NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
-# lamport, node_id, timestamp of a line without a clock, event_id: `Event.order_key` in bytes
-Key = tuple[int, bytes, bytes, bytes]
+
+class PageRows(NamedTuple):
+    """The arrivals of a page's events, the highest arrival, and the number of all matches."""
+
+    arrivals: list[int]
+    snapshot: int
+    total: int
+
+
+def page(
+    index: Index,
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[PageBounds],
+) -> Page:
+    """Returns a page of the events that match, from the present log.
+
+    The page begins `offset` events behind the first match, or behind the page that returned
+    the cursor; then it holds only events that had arrived at the first page. `log_id` is part
+    of the cursors. Raises InvalidFilter, InvalidCursor, ReadFailed.
+    """
+    request = PageRequest.of(filter, log_id, **paging)
+
+    def work(connection: sqlite3.Connection) -> Page:
+        answer = _answer(index, connection, filter, request)
+        events = events_at(index, connection, answer.arrivals)
+        return request.page(events, answer.snapshot, answer.total)
+
+    return index.answer(work)
+
+
+def page_of_lines(
+    index: Index,
+    filter: Filter,
+    log_id: str = "",
+    **paging: Unpack[PageBounds],
+) -> PageOfLines:
+    """Returns the page of `page` with the stored line of each event, not decoded."""
+    request = PageRequest.of(filter, log_id, **paging)
+
+    def work(connection: sqlite3.Connection) -> PageOfLines:
+        answer = _answer(index, connection, filter, request)
+        lines = lines_at(index, connection, answer.arrivals)
+        last = _key_of(connection, answer.arrivals[-1]) if answer.arrivals else None
+        return request.page_of_lines(lines, last, answer.snapshot, answer.total)
+
+    return index.answer(work)
+
+
+def count(index: Index, filter: Filter) -> int:
+    """Counts the events of the present log that match. Raises ReadFailed."""
+
+    def work(connection: sqlite3.Connection) -> int:
+        selected = selection(connection, filter)
+        if selected is None:
+            return 0
+        if not filter.where:
+            return total(connection, selected)
+        scan = scan_of(connection, selected, descending=False)
+        return 0 if scan is None else sum(1 for _ in matching(index, connection, scan, filter))
+
+    return index.answer(work)
+
+
+def _answer(
+    index: Index, connection: sqlite3.Connection, filter: Filter, request: PageRequest
+) -> PageRows:
+    snapshot = event_count(connection)
+    selected = selection(connection, filter)
+    scan = None if selected is None else scan_of(connection, selected, request.descending)
+    if selected is None or scan is None:
+        return PageRows([], snapshot, 0)
+    if request.mark is not None:
+        scan = scan._replace(behind=request.mark.last)
+        if request.mark.snapshot < snapshot:
+            scan = scan._replace(snapshot=request.mark.snapshot)
+    if filter.where:
+        arrivals, matches = matching_page(index, connection, scan, filter, request)
+        return PageRows(arrivals, snapshot, matches)
+    matches = request.mark.total if request.mark else total(connection, selected)
+    if request.offset >= matches:
+        return PageRows([], snapshot, matches)
+    return PageRows(_arrivals(connection, scan, request, matches), snapshot, matches)
+
+
+def _arrivals(
+    connection: sqlite3.Connection, scan: "Scan", request: PageRequest, matches: int
+) -> list[int]:
+    rows = scan.rows(connection, "arrival", request.room(matches), request.offset)
+    return [row[0] for row in rows]
+
+
+def _key_of(connection: sqlite3.Connection, arrival: int) -> Key:
+    """Returns the key of an event in the total order."""
+    lamport, stamp, event_id, node = connection.execute(
+        "SELECT lamport, stamp, event_id, text FROM events JOIN names ON id = node"
+        " WHERE arrival = :arrival",
+        {"arrival": arrival},
+    ).fetchone()
+    own = (node.encode(), b"") if lamport else (b"", stamp.encode())
+    return (lamport, *own, event_id.encode())
+
+
+BATCH_EVENTS = 1_000
+BATCH_BYTES = 4 * 1024 * 1024
+
+# arrival and extent of a line; the event_id of another tool's line, which has no checksum
+Candidate = tuple[Any, ...]
+_CANDIDATE = "arrival, segment, offset, length, CASE seq WHEN 0 THEN event_id END"
+
+
+def judge(conditions: Sequence[Condition], vocabulary: Vocabulary) -> Callable[[bytes], bool]:
+    """Returns a function that reports whether all conditions hold for an event's line."""
+    needles = [needle for condition in conditions for needle in condition.needles()]
+
+    def holds(line: bytes) -> bool:
+        if needles and b"\\" not in line and any(needle not in line for needle in needles):
+            return False
+        candidate = _Candidate(line, vocabulary)
+        return all(condition.matches(candidate) for condition in conditions)
+
+    return holds
+
+
+class _Candidate(Event):
+    """A candidate whose members are decoded once, and its header only if a comparison needs it."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, line: bytes, vocabulary: Vocabulary) -> None:
+        # not by the class above: this runs for each line that is read
+        self.line, self.vocabulary, self._header = line, vocabulary, None
+        self._members: dict[str, Any] = decoded(line)
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """All members of the line, the same dict at each access."""
+        return self._members
+
+    @property
+    def header(self) -> Header:
+        """The typed members, also of another tool's line."""
+        if self._header is None:
+            event = parse(self.line, PLAIN)
+            if not isinstance(event, Event):
+                raise Stale("a line is no event any more")
+            self._header = event.header
+        return self._header
+
+
+def matching_page(
+    index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter, request: PageRequest
+) -> tuple[list[int], int]:
+    """Returns the arrivals of the matches on a page, and the number of all matches.
+
+    All candidates are read for a first page, for a later one those up to its end.
+    """
+    matches = matching(index, connection, scan, filter)
+    if request.mark is not None:
+        total = request.mark.total
+        return list(islice(matches, request.room(total))), total
+    total = sum(1 for _ in islice(matches, request.offset))
+    arrivals = list(islice(matches, request.limit))
+    return arrivals, total + len(arrivals) + sum(1 for _ in matches)
+
+
+def matching(
+    index: Index, connection: sqlite3.Connection, scan: "Scan", filter: Filter
+) -> Iterator[int]:
+    """Yields the arrivals of the candidates for which `where` holds, in order."""
+    candidates = scan.rows(connection, _CANDIDATE)
+    holds = judge(filter.where, index.vocabulary)
+    while rows := candidates.fetchmany(BATCH_EVENTS):
+        for batch in _batches(rows):
+            lines = index.lines(connection, map(_extent, batch))
+            yield from (row[0] for row, line in zip(batch, lines, strict=True) if holds(line))
+
+
+def _batches(rows: list[Candidate]) -> Iterator[list[Candidate]]:
+    """Yields candidates in batches whose lines fit into `BATCH_BYTES`."""
+    ends = list(accumulate(row[3] for row in rows))
+    first = 0
+    while first < len(rows):
+        before = ends[first - 1] if first else 0
+        end = max(bisect_left(ends, before + BATCH_BYTES), first + 1)
+        yield rows[first:end]
+        first = end
+
+
+def _extent(row: Candidate) -> Extent:
+    _, segment, offset, length, event_id = row[:5]
+    return (segment, offset, length) if event_id is None else (segment, offset, length, event_id)
+
+
+NUMBER_MIN = -(2**63)
 Ids = tuple[int, ...]
 
 # the most rows that are sorted for one page: 10,000 take about 10 ms
@@ -248,8 +453,7 @@ def total(connection: sqlite3.Connection, selection: Selection) -> int:
     """Returns the number of all events of a selection."""
     names, spans = selection.names, selection.spans
     if not selection.columns:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'events'").fetchone()
-        return int(row[0])
+        return event_count(connection)
     if has_counts(selection):
         conditions = {column: selection.condition(column) for column in names}
         return count_of(connection, conditions)

@@ -345,7 +345,7 @@ def _bounded(numbers: Sequence[int | None]) -> Sequence[float]:
     ]
 
 
-def statements(script: str, room: str = "thence.index.tables") -> Iterator[str]:
+def statements(script: str, room: str = "thence.index") -> Iterator[str]:
     """Yields the statements of a script that lies in a room, this one by default."""
     text = get_data(room, script) or b""  # importlib.resources would import zipfile, 10 ms
     bare = "\n".join(line.partition("--")[0].rstrip() for line in text.decode().splitlines())

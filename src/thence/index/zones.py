@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from thence.index.tables.rows import ACTOR, LAMPORT, NODE, NULL, SEQ, TIME, TURN, TYPE
+from thence.index.rows import ACTOR, LAMPORT, NODE, NULL, SEQ, TIME, TURN, TYPE
 
 ZONE_BITS = 13
 ZONE_EVENTS = 1 << ZONE_BITS

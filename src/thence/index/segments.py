@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from thence.index.tables.rows import BadBytesRow
+from thence.index.rows import BadBytesRow
 from thence.log.read.reader import Block, Cursor
 from thence.log.storage.disk import READ_BYTES, Disk, FileId, FileState
 from thence.log.storage.segment import CURRENT, older_names
@@ -104,6 +104,14 @@ def snapshots(connection: sqlite3.Connection) -> list[SegmentSnapshot]:
         SegmentSnapshot(row[0], row[1], FileState((row[2], row[3]), *row[4:6]), *row[6:])
         for row in rows
     ]
+
+
+def passed_over(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Returns the number of damaged lines, and of unfinished ones: 0 or 1."""
+    row = connection.execute(
+        "SELECT total(bad_lines), total(name = 'events.jsonl' AND size > read_bytes) FROM segments"
+    ).fetchone()
+    return int(row[0]), int(row[1])
 
 
 def match_segments(
