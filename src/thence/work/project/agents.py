@@ -75,7 +75,7 @@ class Setup(msgspec.Struct, frozen=True):
     `slots` is the largest number of agents at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
     A package that was sent back more than `send_backs` times gets no agent any more.
-    `environment` are the variables that agents and gates are given beside `environment.BASE`.
+    `environment` are the variables that agents and gates are given beside `agent_process.BASE`.
     With `needs_upstream` a package is done only when its merge has been pushed. Unless
     `author_may_approve` no agent reviews what it has implemented.
     """
