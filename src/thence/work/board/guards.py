@@ -10,10 +10,12 @@ from collections.abc import Callable
 from thence.work.board.gates import open_gates, passing_events
 from thence.work.board.move_attempt import (
     MATRIX,
+    UNSHALLOW,
     Attempt,
     CodeState,
     Refusal,
     can_begin_on,
+    changed_since,
     closing_events,
     former_number_in_clone,
     is_closed,
@@ -31,6 +33,7 @@ from thence.work.board.state import (
 )
 from thence.work.naming import branch_of
 
+_SHALLOW = "this clone is shallow"
 Read = Refusal | tuple[str, ...]
 Guard = Callable[[Attempt], Read]
 
@@ -59,20 +62,19 @@ def _unknown_package(attempt: Attempt) -> Read:
 
 
 def _number_given_twice(attempt: Attempt) -> Read:
-    """Refuses a package without a number, or whose branch in this clone is another package's."""
+    """Refuses a package whose branch in this clone still has another package's name."""
     package, node_id = attempt.package, attempt.facts.node_id
-    message, next_ = "", package.wp_id
-    if not package.has_number:
-        number = package.wp_id.partition("~")[0]
-        message = f"{number} was given twice, and {package.title!r} is not the one that has it"
-    else:
-        for other in attempt.feature.packages.values():
-            was = former_number_in_clone(attempt.feature, other, node_id)
-            if was and package.wp_id in (was, other.wp_id):
-                branch, next_ = branch_of(attempt.feature.slug, was), other.wp_id
-                message = f"the branch {branch} of this clone is that of {next_}, {other.title!r}"
-    hint = f"thence work renumber {next_}"
-    return Refusal("number_given_twice", message, hint, may_be_forced=False) if message else ()
+    for other in attempt.feature.packages.values():
+        number = former_number_in_clone(attempt.feature, other, node_id)
+        if number and package.wp_id in (number, other.wp_id):
+            branch = branch_of(attempt.feature.slug, number)
+            return Refusal(
+                "number_given_twice",
+                f"the branch {branch} of this clone is that of {other.wp_id}, {other.title!r}",
+                "try again when nothing is at work in its worktree: the next command renames it",
+                may_be_forced=False,
+            )
+    return ()
 
 
 def _moved_meanwhile(attempt: Attempt) -> Read:
@@ -248,6 +250,13 @@ def _not_landed(attempt: Attempt) -> Read:
 def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
     """Returns the reason that a package is not done yet, and what to do next."""
     named = f"name the commit that brought it: thence work accept {wp_id} --landed COMMIT"
+    if code.is_shallow:
+        message = f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
+        return message, f"{UNSHALLOW}, then try again"
+    if code.kind == "reverted":
+        message = f"{code.target} does not have the changes of {wp_id}, which it had merged"
+        back = f"thence work move-task {wp_id} --to doing --reason TEXT"
+        return message, f"send it back: {back}, where they were reverted or not taken by mistake"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
         return message, "push it, or accept it as it is: --local"
@@ -259,6 +268,32 @@ def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
         return message, f"thence work merge; or {named}"
     message = f"nothing tells where the code of {wp_id} is: there is no branch {code.branch}"
     return message, f"{named}; or say why it has no code: --no-code REASON"
+
+
+def _changed_since(attempt: Attempt) -> Read:
+    """Refuses code that is not what was handed in for review."""
+    code, wp_id = attempt.facts.code, attempt.package.wp_id
+    if attempt.to != DONE or code is None or code.changed_since is None:
+        return ()
+    return Refusal(
+        "changed_since",
+        f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
+        f"hand it in again: thence work move-task {wp_id} --to doing --reason TEXT,"
+        f" then thence work move-task {wp_id} --to for_review",
+        may_be_forced=not attempt.facts.is_agent,
+    )
+
+
+def _landing_unknown(attempt: Attempt) -> Read:
+    """Refuses to reopen a package of which a shallow clone can't tell whether it has landed."""
+    code, wp_id = attempt.facts.code, attempt.package.wp_id
+    if not attempt.is_reopening or code is None or not code.is_shallow:
+        return ()
+    return Refusal(
+        "landing_unknown",
+        f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}",
+        f"{UNSHALLOW}, then try again",
+    )
 
 
 def _reason_needed(attempt: Attempt) -> Read:
@@ -322,6 +357,8 @@ VALIDATORS: tuple[Guard, ...] = (
     _worktree_dirty,
     _nothing_committed,
     _not_landed,
+    _changed_since,
+    _landing_unknown,
     _reason_needed,
     _gates_open,
     _closed_by_agent,

@@ -37,7 +37,7 @@ def gate(
     is_run = gate_type in gates_run(session.project)
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        state = session.feature(feature)
+        state = session.feature(feature, given)
         package = package_of(state, wp_id_of(given))
         if result == PASSED and gate_type in REVIEWS:
             _refuse_author(session, f"{gate_type} of {state.slug}/{package.wp_id}", package)

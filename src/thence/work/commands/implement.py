@@ -32,7 +32,7 @@ def implement(
     """
     session.look()
     session.unwritten_events.clear()  # the next look appends the events that this one could not
-    found = session.feature(feature)
+    found = session.feature(feature, given)
     package = package_of(found, wp_id_of(given))
     with claimed(session.project.home, package.subject):
         facts = facts_of(session, found, package.wp_id, reason=reason, is_forced=is_forced)
@@ -69,7 +69,8 @@ def implement(
     lines = [
         f"{package.wp_id} of {found.slug} is in doing, by {facts.actor}",
         f"worktree: {made.path}",
-        f"next: work and commit there, then thence work move-task {package.wp_id} --to for_review",
+        "work and commit there",
+        f"next: thence work move-task {package.wp_id} --feature {found.slug} --to for_review",
     ]
     if former and made.is_new:
         lines.insert(1, f"what {former} has not pushed of it is not in this branch")

@@ -68,5 +68,5 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
     ]
     left = session.not_imported()
     if left:
-        waiting.append(f"not in the log yet: {', '.join(left)}; next: thence work import")
+        waiting += [f"not in the log yet: {', '.join(left)}", "next: thence work import"]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thence.errors import Refused
-from thence.work.board.rounds import next_step, rounds_of
+from thence.work.board.rounds import next_steps, rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
@@ -63,7 +63,7 @@ def orchestrate(
         summary = orchestrator.run()
     packages, rounds = orchestrator.feature.packages, orchestrator.rounds
     steps = {
-        wp_id: next_step(orchestrator.feature, packages[wp_id], rounds.get(wp_id)) or _LOOK
+        wp_id: "; or ".join(next_steps(packages[wp_id], rounds.get(wp_id))) or _LOOK
         for wp_id in summary.stranded
     }
     events = [event.event_id for event in session.appended]

@@ -10,7 +10,7 @@ from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.result import CommandResult
-from thence.work.session.package_code import code_of_done
+from thence.work.session.package_code import code_of_packages
 from thence.work.session.package_refs import forget_refs, target_in
 from thence.work.session.session import Session
 from thence.work.vcs.landed import landing_of
@@ -43,7 +43,7 @@ def prune(
     """
     board = session.look()
     slugs = [session.feature(feature).slug] if feature else list(board.features)
-    landed = code_of_done(session, board)
+    landed = code_of_packages(session, board.features.values())
     refs = session.refs
     pruned: list[_LocalPackage] = []
     kept: list[tuple[_LocalPackage, str]] = []

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from thence.work.vcs.repository import Repository
+from thence.work.vcs.repository import Repository, is_shallow
 
 ENTRIES_MAX = 5_000
 _FILE = "memo.json"
@@ -49,8 +49,7 @@ class Memo:
 
     def save(self) -> None:
         """Stores new answers; not of a shallow clone, whose answers change once it is complete."""
-        is_shallow = (self._repo.common / "shallow").exists()
-        if self._is_new and not is_shallow:
+        if self._is_new and not is_shallow(self._repo):
             newest = dict([*self._answers.items()][-ENTRIES_MAX:])
             draft = self._path.with_name(f"{_FILE}.{os.getpid()}")
             with suppress(OSError):

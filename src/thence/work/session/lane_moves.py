@@ -1,6 +1,6 @@
 """Moves of packages on the board: decided on a board, appended if that board still holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -12,17 +12,18 @@ from thence.replica import new_id
 from thence.work import supervisor
 from thence.work.board.move_attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
-from thence.work.board.transitions import DECIDING_TYPES
+from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
 from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.plan.frontmatter import read
-from thence.work.plan.package_files import is_file_of
+from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
 from thence.work.session.package_code import with_code
 from thence.work.session.package_refs import keep_commit
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.ticks import package_of_section
 from thence.work.vcs.git import own_variables
 from thence.work.vcs.worktrees import state_of, uncommitted
 
@@ -43,33 +44,94 @@ def move(
     meanwhile, the board is read again and the move decided again. Raises Refused with the guard
     that refuses the move.
     """
+    moves, refused = move_all(session, slug, to, {wp_id: facts}, also, begins=begins)
+    if refused:
+        raise refused[wp_id]
+    return moves[0]
+
+
+def move_all(
+    session: Session,
+    slug: str,
+    to: str,
+    requests: Mapping[str, Facts],
+    also: Sequence[WorkEvent] = (),
+    *,
+    begins: bool = False,
+    is_strict: bool = True,
+) -> tuple[list[Move], dict[str, Refused]]:
+    """Moves packages of a feature in this order; appends the events of all in one piece.
+
+    Each move is decided on the board after the moves before it. Returns the moves, and the refusals
+    by package; with `is_strict` the first refusal ends the moves. Otherwise as `move`.
+    """
     feature = session.board.features.get(slug)
     if feature is not None:
-        facts = with_code(session, feature, wp_id, to, facts)
+        requests = {
+            wp_id: with_code(session, feature, wp_id, to, facts)
+            for wp_id, facts in requests.items()
+        }
     for _ in range(ATTEMPTS_MAX):
-        found = decide_move(session, slug, wp_id, to, facts)
-        guard = Unchanged(session.position, found.watched, DECIDING_TYPES)
+        board, moves, refused = session.board, list[Move](), dict[str, Refused]()
+        events: list[WorkEvent] = []
+        for wp_id, facts in requests.items():
+            decision = decide(board, slug, wp_id, to, facts)
+            if isinstance(decision, Refusal):
+                refused[wp_id] = _error(decision, slug, wp_id, to, facts)
+                if is_strict:
+                    break
+                continue
+            first = new_id()
+            moves.append(decision)
+            events += _events_of(decision, first, begins)
+            board = after_move(board, decision, first)
+        watched = frozenset(subject for move in moves for subject in move.watched)
         try:
-            session.append(*_events_of(found, begins), *also, guard=guard)
-            if facts.reviewed is not None:
-                keep_commit(session.repo, slug, wp_id, facts.reviewed.commit)
-            return found
+            if moves:
+                guard = Unchanged(session.position, watched, DECIDING_TYPES)
+                session.append(*events, *also, guard=guard)
         except HeadsMoved:
-            facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
+            requests = _as_seen(requests, moves)
             session.look()
+            continue
+        session.board = board
+        _keep_reviewed(session, slug, requests, moves)
+        return moves, refused
+    names = ", ".join(requests)
     raise moved_meanwhile(
-        "could not move", f"{slug}/{wp_id}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
+        "could not move", f"{slug}/{names}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
     )
+
+
+def _as_seen(requests: Mapping[str, Facts], moves: Sequence[Move]) -> dict[str, Facts]:
+    """Returns the requests with the lanes that the packages had on the first attempt."""
+    lanes = {move.wp_id: move.previous for move in moves}
+    return {
+        wp_id: replace(facts, seen_lane=facts.seen_lane or lanes.get(wp_id))
+        for wp_id, facts in requests.items()
+    }
+
+
+def _keep_reviewed(
+    session: Session, slug: str, requests: Mapping[str, Facts], moves: Sequence[Move]
+) -> None:
+    for move in moves:
+        reviewed = requests[move.wp_id].reviewed
+        if reviewed is not None:
+            keep_commit(session.repo, slug, move.wp_id, reviewed.commit)
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
     """Returns the move on the present board; raises Refused if a guard refuses it."""
-    found = decide(session.board, slug, wp_id, to, facts)
-    if isinstance(found, Refusal):
-        lane = to if to in LANES else repr(to)
-        place = f"{slug}/{wp_id} to {lane}"
-        raise found.error("could not move", place, is_agent=facts.is_agent)
-    return found
+    decision = decide(session.board, slug, wp_id, to, facts)
+    if isinstance(decision, Refusal):
+        raise _error(decision, slug, wp_id, to, facts)
+    return decision
+
+
+def _error(refusal: Refusal, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
+    lane = to if to in LANES else repr(to)
+    return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=facts.is_agent)
 
 
 def facts_of(
@@ -153,16 +215,17 @@ def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
-    return {each.wp_id: each for each in packages}
+    return {package_of_section(feature, each) or each.wp_id: each for each in packages}
 
 
 def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
     """Returns path and bytes of a package's file; empty and None if it has none."""
-    branch = session.target_of(feature)
-    for path, _ in session.planning.package_files(branch, feature.slug):
-        if is_file_of(wp_id, path):
-            return path, session.planning.read(branch, path)
-    return "", None
+    branch, package = session.target_of(feature), feature.packages.get(wp_id)
+    if package is None:
+        return "", None
+    paths = (path for path, _ in session.planning.package_files(branch, feature.slug))
+    path = file_of(feature, package, paths, lambda each: session.planning.read(branch, each))
+    return path, session.planning.read(branch, path) if path else None
 
 
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:
@@ -187,20 +250,15 @@ def check_written(session: Session) -> None:
         raise session.journal_error
 
 
-def _events_of(found: Move, begins: bool) -> list[WorkEvent]:
-    first = new_id()
-    more = [
-        WorkEvent(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
-        for each in found.follow_ups
-    ]
+def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
+    """Returns a move's event, whose id is `first`, and its follow-ups."""
+    slug = move.feature_slug
     return [
         WorkEvent(
-            "WPStatusChanged",
-            found.payload,
-            found.feature_slug,
-            found.caused_by,
-            begins=begins,
-            event_id=first,
+            "WPStatusChanged", move.payload, slug, move.caused_by, begins=begins, event_id=first
         ),
-        *more,
+        *(
+            WorkEvent(each.event_type, each.payload, slug, (first, *each.rests_on))
+            for each in move.follow_ups
+        ),
     ]
