@@ -10,7 +10,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
     "inner": (33912, 158),
-    "work": (19877, 132),
+    "work": (19879, 132),
     "team": (13082, 103),
 }
 

@@ -25,7 +25,7 @@ from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import Setup
+from thence.work.project.agents import OrchestratorConfig
 from thence.work.session.lane_moves import check_written, planned
 from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
@@ -100,7 +100,7 @@ class Orchestrator:
         self,
         folder: Path,
         slug: str,
-        setup: Setup,
+        setup: OrchestratorConfig,
         report: Callable[[ProgressNote], None],
         turn: Callable[["Orchestrator"], None] = lambda _: None,
     ) -> None:

@@ -40,7 +40,7 @@ from thence.work.orchestrate.agent_process import (
 )
 from thence.work.orchestrate.scheduling import Task
 from thence.work.orchestrate.stray_worktrees import bring_back
-from thence.work.project.agents import GateConfig, Setup, argv
+from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, move
 from thence.work.session.mirror import mirror
@@ -65,7 +65,7 @@ _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for its
 class TaskHost(Protocol):
     """The session, the feature and the records that the tasks of an orchestration share."""
 
-    setup: Setup
+    setup: OrchestratorConfig
     rounds: dict[str, Round]
 
     @property

@@ -22,7 +22,7 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import BACKOFF_S_MAX, Setup
+from thence.work.project.agents import BACKOFF_S_MAX, OrchestratorConfig
 
 Phase = str  # "implementation" or "review"; phases without an agent have other names
 _NO_PRIORITY = "P:"  # behind every P and a digit
@@ -76,7 +76,7 @@ class DryPlan(NamedTuple):
 def choose(
     feature: FeatureState,
     packages: Mapping[str, PlannedPackage],
-    setup: Setup,
+    setup: OrchestratorConfig,
     running: Sequence[Running],
     failed: Sequence[Failed],
     held: Collection[str],
@@ -112,7 +112,7 @@ def choose(
     return chosen
 
 
-def pause_s(setup: Setup, failures: int) -> float:
+def pause_s(setup: OrchestratorConfig, failures: int) -> float:
     """Returns the pause of an agent after some failures: 5 minutes at most."""
     doublings = min(max(failures - 1, 0), 30)
     return min(setup.backoff_s * 2.0**doublings, BACKOFF_S_MAX)
@@ -121,7 +121,7 @@ def pause_s(setup: Setup, failures: int) -> float:
 def plan(
     feature: FeatureState,
     packages: Mapping[str, PlannedPackage],
-    setup: Setup,
+    setup: OrchestratorConfig,
     *,
     approved: Collection[str] = (),
 ) -> DryPlan:
@@ -152,7 +152,7 @@ class _Open(NamedTuple):
 
 
 def _ready(
-    feature: FeatureState, setup: Setup, approved: Collection[str]
+    feature: FeatureState, setup: OrchestratorConfig, approved: Collection[str]
 ) -> Iterator[tuple[PackageState, Phase]]:
     """Yields the packages that could be begun with enough slots and agents, with their phases."""
     for package in feature.packages.values():
@@ -168,7 +168,7 @@ def _ready(
 
 
 def _agent(
-    setup: Setup, package: PackageState, phase: Phase, failures: Mapping[str, Failed]
+    setup: OrchestratorConfig, package: PackageState, phase: Phase, failures: Mapping[str, Failed]
 ) -> str | None:
     """Returns the next agent: the first that has a try left; None if none has.
 
@@ -251,7 +251,9 @@ def _critical_path(feature: FeatureState) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _merged(feature: FeatureState, setup: Setup, approved: Collection[str]) -> FeatureState:
+def _merged(
+    feature: FeatureState, setup: OrchestratorConfig, approved: Collection[str]
+) -> FeatureState:
     """Returns a feature after the merge of all packages that wait for nothing else."""
     while True:
         done = {
@@ -266,7 +268,7 @@ def _merged(feature: FeatureState, setup: Setup, approved: Collection[str]) -> F
         feature = replace(feature, packages={**feature.packages, **done})
 
 
-def _after(feature: FeatureState, setup: Setup, tasks: Sequence[Task]) -> FeatureState:
+def _after(feature: FeatureState, setup: OrchestratorConfig, tasks: Sequence[Task]) -> FeatureState:
     """Returns a feature after some tasks have succeeded."""
     moved = dict(feature.packages)
     for task in tasks:
