@@ -98,10 +98,10 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     session.look()
     state = session.feature(feature)
     rounds = rounds_of(session.events, state.slug)
-    approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
+    approved = [wp_id for wp_id, round_ in rounds.items() if round_.is_approved]
     dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)
     problems = [
-        f"{each} depends on {needed}, which is no package" for each, needed in dry_plan.unknown
+        f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
     ]
     problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
     problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
