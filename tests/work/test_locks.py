@@ -13,10 +13,11 @@ from thence.work.vcs.locks import held
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import held, naming
 
-with held(Path(sys.argv[1])) as lock:
-    child = subprocess.Popen(["sleep", "60"], pass_fds=(lock,) if sys.argv[2] == "with" else ())
+path = Path(sys.argv[1])
+with held(path), naming(path, path.parent, ()) as note:
+    child = subprocess.Popen(["sleep", "60"], pass_fds=(note,) if sys.argv[2] == "with" else ())
     print(child.pid, flush=True)
     sys.stdin.readline()
 """

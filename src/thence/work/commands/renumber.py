@@ -22,8 +22,7 @@ from thence.work.session.lane_moves import check_written, package_of
 from thence.work.session.package_refs import rename_refs
 from thence.work.session.session import ATTEMPTS_MAX, Session
 from thence.work.vcs.git import failure
-from thence.work.vcs.killed_git import MAKING
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import MAKING, held
 from thence.work.vcs.repository import branches, checkouts
 
 _DEPENDS = re.compile(rb"depend|begins when", re.IGNORECASE)

@@ -41,8 +41,7 @@ from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.git import failure, own_variables
-from thence.work.vcs.killed_git import free_worktree
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import free_worktree, held
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import tip
 from thence.work.vcs.worktrees import git_dir_of
