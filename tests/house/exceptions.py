@@ -10,7 +10,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
     "inner": (33987, 170),
-    "work": (19102, 136),
+    "work": (18976, 135),
     "team": (13089, 103),
 }
 
@@ -24,5 +24,5 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "server": 186,
     "sim": 1,
     "sync": 95,
-    "work": 662,
+    "work": 647,
 }

@@ -29,7 +29,7 @@ from thence.work.session.lane_moves import check_written
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
+from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks
 from thence.work.vcs.repository import operation_under_way
 
 _SHOWN_MAX = 20
@@ -56,7 +56,7 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
     lines of every local branch are in the log. A second import brings nothing, and so do features
     that were begun here. Raises what the append raises, and GitFailed.
     """
-    with held(session.shared_folder / "import.lock"):
+    with held(session.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
         tracked = _tracked_day_files(session)
         commit = None

@@ -33,13 +33,12 @@ from thence.work.project.project_id import BOARD_FILE
 from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Answer, Git, failure, own_variables
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import PUBLISHING, held
 from thence.work.vcs.objects import FILE, Objects, TreeEntry, objects
 from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
 _PAUSE_TRIES_MAX = 8  # longest pause, as a multiple of the duration of the last try
-_LOCK = "publish.lock"
 _NO_BRANCH = "couldn't find remote ref"
 # the messages of a remote whose branch was moved by somebody else meanwhile
 _MOVED = (
@@ -89,7 +88,7 @@ def publish(
     refuses, cannot be reached, or moves ATTEMPTS_MAX times; PlanningError if the branch holds the
     board of another project. The remote is unchanged then.
     """
-    with held(project.home / _LOCK):
+    with held(project.home / PUBLISHING):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             start_s = time.monotonic()
             is_there = _fetch(repo, link)

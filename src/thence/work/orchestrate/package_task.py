@@ -41,7 +41,7 @@ from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.git import failure, own_variables
-from thence.work.vcs.locks import free_worktree, held
+from thence.work.vcs.locks import ORCHESTRATING, free_worktree, held
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import tip
 from thence.work.vcs.worktrees import git_dir_of
@@ -205,7 +205,7 @@ class PackageTask:
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
         session, wp_id = self._host.session, self.task.wp_id
-        with held(session.shared_folder / "orchestrate.lock"):
+        with held(session.repo.common / ORCHESTRATING):
             session.look()
             if tip(session.repo, branch) != commit:
                 return  # newer commits are judged first
