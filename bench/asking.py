@@ -13,11 +13,11 @@ from typing import NamedTuple
 from bench.indexing import Growing
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
-from thence.index.file.lookup import arrival_of, events_at, get, lines_at
-from thence.index.graph import links
-from thence.index.graph.causality import common_causes, concurrent
-from thence.index.plan.query import count, page
+from thence.index import causality
+from thence.index.causality import common_causes, concurrent
+from thence.index.connection import Index
+from thence.index.lookup import arrival_of, events_at, get, lines_at
+from thence.index.query import count, page
 from thence.log.storage.disk import OS_DISK
 
 EVENTS = 1_000_000
@@ -142,7 +142,7 @@ def cones(index: Index) -> dict[str, Question]:
     def cone(read: Callable[..., object], index: Index, chance: random.Random) -> object:
         def work(connection: sqlite3.Connection) -> object:
             arrival = arrival_of(index, connection, chance.choice(middle))
-            distances, _ = links.cone(connection, arrival, "upstream", None, CONE_EVENTS)
+            distances, _ = causality.cone(connection, arrival, "upstream", None, CONE_EVENTS)
             return read(index, connection, distances)
 
         return index.answer(work)
@@ -165,7 +165,7 @@ def _cone_parts(index: Index, event_id: str, connection: sqlite3.Connection) -> 
     """Takes the steps of one cone; in s."""
     start = time.perf_counter()
     arrival = arrival_of(index, connection, event_id)
-    distances, _ = links.cone(connection, arrival, "upstream", None, CONE_EVENTS)
+    distances, _ = causality.cone(connection, arrival, "upstream", None, CONE_EVENTS)
     walked = time.perf_counter()
     lines_at(index, connection, distances)
     found = time.perf_counter()

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.coldstart import PROGRAM
-from thence.core.diff.alignment import ALONE, LogSide, aligned, side
-from thence.core.diff.content import is_same
-from thence.core.diff.difference import difference
+from thence.core.diff import ALONE, LogSide, aligned, difference, is_same, side
 from thence.core.ids import id_source
 from thence.core.values.codec import Members, draft, stamper
 from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary

@@ -13,9 +13,9 @@ from zlib import crc32
 from bench.rounds import per_second
 from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
-from thence.index.tables.builder import build
-from thence.index.tables.rows import (
+from thence.index.builder import build
+from thence.index.connection import Index
+from thence.index.rows import (
     LINES_TOGETHER,
     BlockRows,
     Names,
@@ -47,7 +47,7 @@ _MEMORY = """
 import sys
 from pathlib import Path
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
+from thence.index.connection import Index
 from thence.log.storage.disk import OS_DISK
 with Index(OS_DISK, Path(sys.argv[1]), PLAIN) as index:
     index.refresh()

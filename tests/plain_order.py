@@ -34,7 +34,7 @@ from thence.core.values.codec import BadLine, has_valid_crc, numbers
 from thence.core.values.embedded_events import pieces
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.plan.page import Page, PageBounds, PageRequest, key_of
+from thence.index.page import Page, PageBounds, PageRequest, key_of
 from thence.log.read.reader import events as read_events
 from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import Disk
@@ -280,7 +280,7 @@ def page_of_events(
     log_id: str = "",
     **paging: Unpack[PageBounds],
 ) -> Page:
-    """Returns a page of the events that match, as `index.plan.query.page` does.
+    """Returns a page of the events that match, as `index.query.page` does.
 
     The events come in arrival order, each once, as `log.read.reader.events` yields them. Raises
     InvalidFilter, InvalidCursor.

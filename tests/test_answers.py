@@ -14,7 +14,7 @@ from thence.answers import INDEXED_BYTES_MIN
 from thence.core.query.answer import Concurrent
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index.file.database import Index
+from thence.index.connection import Index
 from thence.log.storage.disk import OS_DISK
 
 

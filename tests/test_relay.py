@@ -20,7 +20,7 @@ from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.seals import Redaction
 from thence.errors import ReadFailed
-from thence.index.file import lookup
+from thence.index import lookup
 from thence.log.storage.disk import OS_DISK
 from thence.log.write.relaying import Held, read_whole
 from thence.replica import Log

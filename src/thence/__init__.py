@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         VocabularyMismatch,
         WriterClosed,
     )
-    from thence.index.plan.page import Page
+    from thence.index.page import Page
     from thence.replica import Log
     from thence.replica import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.event_filter import EventFilter
@@ -73,7 +73,7 @@ _MODULES = {
     "Event": "thence.core.event",
     "NewEvent": "thence.core.values.new_event",
     "Position": "thence.core.values.position",
-    "Page": "thence.index.plan.page",
+    "Page": "thence.index.page",
     "Why": "thence.core.query.answer",
     "Vocabulary": "thence.core.values.vocabulary",
     "EventFilter": "thence.sim.event_filter",

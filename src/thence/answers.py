@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.query.tally import LogEnd, Tally
     from thence.core.query.where import Condition
-    from thence.index.file.database import Index
-    from thence.index.file.keeper import Builds
-    from thence.index.plan.counting import By
-    from thence.index.plan.page import Keys, Page, PageBounds, PageQuery
+    from thence.index.connection import Index
+    from thence.index.keeper import Builds
+    from thence.index.overview import By
+    from thence.index.page import Keys, Page, PageBounds, PageQuery
     from thence.log.storage.findings import Verification
     from thence.log.write.relaying import Held, Number
 
@@ -72,7 +72,7 @@ class Answers:
 
     def read(self, after: After = None) -> Iterator[Event]:
         """Yields each event once, in arrival order: those behind `after`."""
-        from thence.index.plan import arrivals
+        from thence.index import arrivals
 
         if isinstance(after, Position):
             yield from arrivals.unread(self.index(), after)
@@ -86,7 +86,7 @@ class Answers:
 
     def follow(self, after: After, stop: Signal | None, sync: bool) -> Iterator[Event]:
         """Yields the events of `read`, and continues as the log grows, until `stop` is set."""
-        from thence.index.plan import arrivals
+        from thence.index import arrivals
         from thence.log.read.follower import Follower
 
         stop = stop or Signal()
@@ -109,7 +109,7 @@ class Answers:
 
     def position(self) -> Position:
         """Returns the position behind all that is there."""
-        from thence.index.plan import arrivals
+        from thence.index import arrivals
 
         return arrivals.position(self.index())
 
@@ -128,7 +128,7 @@ class Answers:
         Events of the types in `but` don't count as events on a subject. `aliases` maps other names
         to the subjects that they mean: what is on either is on one.
         """
-        from thence.index.graph import causality
+        from thence.index import causality
 
         index = self.index()
         names = {subject: [subject] for subject in subjects}
@@ -138,7 +138,7 @@ class Answers:
 
     def get(self, event_id: str) -> Event:
         """Returns the event of an id; raises EventNotFound."""
-        from thence.index.file import lookup
+        from thence.index import lookup
 
         return lookup.get(self.index(), event_id)
 
@@ -147,7 +147,7 @@ class Answers:
         from thence.log.write.relaying import Held, read_whole
 
         with suppress(ReadFailed):  # the index can't be used
-            from thence.index.file import lookup
+            from thence.index import lookup
 
             count, events, taken = lookup.held(self.index(), ids, numbers)
             lines: dict[str, list[Event]] = {}
@@ -167,7 +167,7 @@ class Answers:
 
     def find(self, text: str, *, by_subject: bool = True, by_type: bool = False) -> Event:
         """Returns the event that a text names; raises EventNotFound, AmbiguousId."""
-        from thence.index.file import lookup
+        from thence.index import lookup
 
         words = {"by_subject": by_subject, "by_type": by_type}
         return lookup.find(self.index(), text, **words)
@@ -194,25 +194,25 @@ class Answers:
 
     def why(self, event: Cause) -> "Why":
         """Returns the causes of an event; raises EventNotFound."""
-        from thence.index.graph import causality
+        from thence.index import causality
 
         return causality.why(self.index(), id_of(event), self._vocabulary)
 
     def effects(self, event: Cause) -> "Effects":
         """Returns the effects of an event; raises EventNotFound."""
-        from thence.index.graph import causality
+        from thence.index import causality
 
         return causality.effects(self.index(), id_of(event), self._vocabulary)
 
     def concurrent_with(self, event: Cause, limit: int) -> "Concurrent":
         """Returns events neither causing an event nor caused by it; raises EventNotFound."""
-        from thence.index.graph import causality
+        from thence.index import causality
 
         return causality.concurrent(self.index(), id_of(event), limit)
 
     def common_cause(self, *named: Cause) -> Event | None:
         """Returns the latest common cause of some events; raises EventNotFound."""
-        from thence.index.graph import causality
+        from thence.index import causality
 
         events = causality.common_causes(self.index(), [id_of(event) for event in named])
         return events[-1] if events else None
@@ -245,7 +245,7 @@ class Answers:
         return index
 
     def _open(self, opened: "dict[Path, Index]", is_in_memory: bool = False) -> "Index":
-        from thence.index.file.database import Index
+        from thence.index.connection import Index
 
         index = opened.get(self._folder)
         if index is None:
@@ -262,7 +262,7 @@ class Answers:
     def rebuild(self, on_read: Callable[[int], None] | None = None) -> int:
         """Rebuilds the index, also of a small log; returns how many events it holds."""
         from thence.core.query.filter import Filter
-        from thence.index.plan.query import count
+        from thence.index.query import count
 
         index = self.indexed()
         index.rebuild(on_read)
@@ -291,8 +291,8 @@ class Answers:
 
         from thence.core.clock import dated
         from thence.core.query.filter import Filter, invalid, refuse_unknown
-        from thence.index.plan import query
-        from thence.index.plan.page import PageQuery
+        from thence.index import query
+        from thence.index.page import PageQuery
 
         refuse_unknown(keys, PageQuery.__annotations__)
         if last is not None:
@@ -336,18 +336,18 @@ class Answers:
         seconds, or by both; there are none without `by` and `per_s`.
         """
         from thence.core.query.filter import Filter, refuse_unknown
-        from thence.index.plan import counting
-        from thence.index.plan.page import Keys
+        from thence.index import overview
+        from thence.index.page import Keys
 
         refuse_unknown(keys, Keys.__annotations__)
-        return counting.tally(self.index(), Filter.of(**keys), by, per_s)
+        return overview.tally(self.index(), Filter.of(**keys), by, per_s)
 
     def end(self) -> "LogEnd":
         """Returns the last event of the log, and the steps that are open; raises ReadFailed."""
         from thence.core.query.tally import find_end
-        from thence.index.plan import counting
+        from thence.index import overview
 
-        end = counting.log_end(self.index())
+        end = overview.log_end(self.index())
         return find_end(self.read()) if end is None else end
 
     def warned(self, **words: "Unpack[PageQuery]") -> "Page":

@@ -202,7 +202,7 @@ class OpenStep(NamedTuple):
 class StrictCauses:
     """The refusal of causes that a log does not hold.
 
-    The ids of the events that the opening has appended or queued last are kept, at least as many
+    The ids of the events that the session has appended or queued last are kept, at least as many
     as its queue and a batch in hand have. They are safe from threads and signal handlers without
     a lock: at worst an id is forgotten early, and then looked up by `holds`.
     """

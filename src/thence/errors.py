@@ -264,7 +264,7 @@ class FileBusy(ThenceError):
 
 
 class LogReadOnly(ThenceError):
-    """Error: this opening of a log can't write: no permission, or an earlier sync failed."""
+    """Error: this session of a log can't write: no permission, or an earlier sync failed."""
 
 
 class ReadFailed(ThenceError):

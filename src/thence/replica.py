@@ -1,7 +1,7 @@
 """The open log of one folder: the only object that a host holds.
 
 A `Log` appends events durably, reads them back, and finds their causes. It is safe from threads,
-and after a fork the child has an opening of its own. New events enter by one path, whatever
+and after a fork the child has a session of its own. New events enter by one path, whatever
 function appends them: their causes are checked and completed, they are drafted, get their
 conditions and are committed; an error that leaves the outcome unknown gets a retry. Reading takes
 no lock of the log; a large log gets an index (`thence.answers`). A host imports its functions for
@@ -66,7 +66,7 @@ from thence.redact_settings import RedactSettings, read_redact_settings
 if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.values.new_event import Unchanged
-    from thence.index.plan.page import Page, PageQuery
+    from thence.index.page import Page, PageQuery
     from thence.log.check.redacting import Redactions
     from thence.log.storage.findings import Relayed, Verification
     from thence.log.write.relaying import Relay
@@ -117,7 +117,7 @@ def open_log(
     `on_full="drop"` drops, counts and reports. A file that has reached `max_file_size` bytes is
     rotated. The cause that THENCE_CAUSE names (see `environment`) is around all appends, as a
     `because` block would be. With `strict_causes` a cause is refused by InvalidEvent that neither
-    the log nor its queue has, nor an event of the same append; each that this opening has not
+    the log nor its queue has, nor an event of the same append; each that this session has not
     written lately is looked up. Without it a ULID is taken as it is, and `verify` tells those that
     are missing. Raises NotALog, VocabularyMismatch, LogReadOnly, ReadFailed,
     InvalidEvent for a bound below 1, and AppendFailed for a new log.
@@ -350,7 +350,7 @@ class Log:
         With a timeout the events are durable, written in one piece, when the function returns;
         without one they are queued. It returns the events that a full queue dropped. A NewEvent
         for each would cost a seventh (decision 0031). Queueing an event reads and makes no file:
-        the opening has prepared the log. Raises BadSettings.
+        the log is prepared. Raises BadSettings.
         """
         put, external, has_nonces = self._committer.put, self._origin.external, self._has_nonces
         self._origin.warn_malformed()

@@ -25,7 +25,7 @@ ON_LOG = [
     "tail",
     "quarantine",
     "identity",
-    "openings",
+    "sessions",
     "lock",
     "clock",
     "causes",
@@ -314,25 +314,25 @@ def test_process_that_died_with_queued_events_is_told(tmp_path, orders):
         died = started(EMIT, tmp_path / "orders", "dies")
         died.communicate()
     ended = doctor(tmp_path)
-    assert (ended.code, failing(ended)) == (1, ["openings"])
-    detail = by_name(ended)["openings"]["detail"]
+    assert (ended.code, failing(ended)) == (1, ["sessions"])
+    detail = by_name(ended)["sessions"]["detail"]
     assert detail.startswith("0 open for appending, 1 ended without closing; what 1 of them had")
     assert noted_by_an_append(tmp_path, "orders") == ["log.gap"]
 
 
 def test_processes_that_have_the_log_open_are_told(tmp_path, orders):
-    assert by_name(doctor(tmp_path))["openings"]["detail"] == "0 open for appending"
+    assert by_name(doctor(tmp_path))["sessions"]["detail"] == "0 open for appending"
     with started(EMIT, tmp_path / "orders", "lives") as writer:
         assert writer.stdout
         writer.stdout.readline()
         checks = by_name(doctor(tmp_path))
-    assert checks["openings"]["detail"] == "1 open for appending"
+    assert checks["sessions"]["detail"] == "1 open for appending"
     assert checks["lock"]["detail"] == "free"
 
 
 def test_opening_of_nonsense_is_told_and_no_damage(tmp_path, orders):
     (tmp_path / "orders" / ".thence" / "open" / "x").write_bytes(b"nonsense")
-    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["openings"])
+    assert (doctor(tmp_path).code, failing(doctor(tmp_path))) == (1, ["sessions"])
     assert thence("append", "note", "--log", "orders", cwd=tmp_path).code == 0
     assert failing(doctor(tmp_path)) == []
 

@@ -275,9 +275,9 @@ def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised,
 
 def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_process(tmp_path):
     script = (
-        "import sys, time; from thence.cli import main; from thence.cli.commands import version\n"
+        "import sys, time; from thence.cli import frame, main\n"
         "class Callback:\n    def __del__(self): raise KeyboardInterrupt\n"
-        "version.version_command.callback = lambda **_: Callback() and None\n"
+        "frame.version_command.callback = lambda **_: Callback() and None\n"
         "code = main.main(['version'])\n"
         "time.sleep(0.1)  # the time that Python takes to end\n"
         "sys.exit(code)"

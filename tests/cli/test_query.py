@@ -240,6 +240,19 @@ def test_name_that_no_event_has_is_told_with_the_nearest(shown, command, key, na
         assert ended.json["error"]["code"] == "event_not_found"
 
 
+@pytest.mark.parametrize(
+    "command", [("log",), ("log", "--count"), ("stats",), ("export", "--csv"), ("tail",)]
+)
+def test_name_that_no_event_has_is_noted_beside_one_that_matches(shown, command):
+    names = ("--type", "order.placed", "--type", "ordr.paid")
+    ended = warm(*command, "--log", "orders", *names, cwd=shown)
+    assert ended.code == 0
+    assert "no event has the type 'ordr.paid'; the nearest is 'order.paid'\n" in ended.err
+    alone = warm(*command, "--log", "orders", "--type", "order.placed", cwd=shown)
+    assert "no event has" not in alone.err
+    assert ended.out == alone.out
+
+
 def test_name_like_no_other_is_told_without_a_nearest(tmp_path, orders):
     ended = query(tmp_path, "--type", "xyzzy*")
     assert (ended.code, ended.out) == (4, "")

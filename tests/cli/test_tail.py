@@ -55,6 +55,27 @@ def test_tail_shows_the_last_events_as_they_arrived(tmp_path, orders):
     assert thence(*asked, cwd=tmp_path).lines == [stored[-1], '{"event_id":"foreign"}']
 
 
+def test_tail_shows_the_last_events_that_fit_the_options_of_log(tmp_path, orders):
+    for options in (["--type", "order.*"], ["--actor", "ada"], ["--where", "amount > 1"]):
+        listed = thence("log", *options, "--log", "orders", "--json", cwd=tmp_path).lines
+        for count in (1, 99):
+            words = ("tail", "-n", count, *options, "--log", "orders", "--json")
+            assert thence(*words, cwd=tmp_path).lines == listed[-count:]
+    ended = thence("tail", "--type", "ordr.paid", "--log", "orders", cwd=tmp_path)
+    assert (ended.code, ended.out) == (4, "")
+    assert "the nearest is 'order.paid'" in ended.err
+
+
+def test_following_shows_new_events_that_fit_alone(tmp_path, orders):
+    words = ("-n", "1", "--type", "order.paid", "--log", "orders", "--json")
+    with following(tmp_path, *words) as tail:
+        assert json.loads(tail.stdout.readline())["event_type"] == "order.paid"
+        with package.open(tmp_path / "orders") as log:
+            ids = [log.append(name).event_id for name in ("order.paid", "note", "order.paid")]
+        lines = [json.loads(tail.stdout.readline()) for _ in range(2)]
+    assert [line["event_id"] for line in lines] == [ids[0], ids[2]]
+
+
 def test_tail_takes_no_more_events_than_memory_should_hold(tmp_path, orders):
     assert len(thence("tail", "-n", TAIL_EVENTS_MAX, "--log", "orders", cwd=tmp_path).lines) == 4
     ended = thence("tail", "-n", TAIL_EVENTS_MAX + 1, "--log", "orders", cwd=tmp_path)

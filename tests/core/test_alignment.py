@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from tests.core.twins import Told, causes_of, log_of, tolds, twins, words
 from tests.events import causal_graphs, event_of, line_of
 
-from thence.core.diff.alignment import ALONE, aligned, side
-from thence.core.diff.difference import difference
+from thence.core.diff import ALONE, aligned, difference, side
 from thence.core.order import totally_ordered
 
 

@@ -17,9 +17,7 @@ from tests.events import (
     stamped,
 )
 
-from thence.core.diff.alignment import side
-from thence.core.diff.content import contrast, is_same
-from thence.core.diff.difference import as_json, difference
+from thence.core.diff import as_json, contrast, difference, is_same, side
 
 
 def foreign(payload, **members):

@@ -19,9 +19,8 @@ from tests.core.twins import (
 from tests.events import drafted, event_of, line_of, new_id, stamped
 from tests.sim.toys import SCENARIO
 
-from thence.core.diff.alignment import ALONE, aligned, side
-from thence.core.diff.difference import Difference, as_json
-from thence.core.diff.difference import difference as of_sides
+from thence.core.diff import ALONE, Difference, aligned, as_json, side
+from thence.core.diff import difference as of_sides
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM

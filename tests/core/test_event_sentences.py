@@ -11,7 +11,7 @@ from thence.core.sentences.event_sentences import (
     shown,
     type_words,
 )
-from thence.core.sentences.notice_sentences import NOTICE_ERROR_TYPES
+from thence.core.sentences.host_sentences import NOTICE_ERROR_TYPES
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, SIM, WORK
 

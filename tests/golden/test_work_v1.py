@@ -49,7 +49,16 @@ def extracted(name, folder):
 
 
 def as_shown(board):
-    """Return a board without ids of last events: what waited is appended under a new id."""
+    """Return a board as this version shows it.
+
+    It is without ids of last events: what waited is appended under a new id. A package whose number
+    was given twice is WP05-p5ft, which was WP05~p5ft, and no conflict.
+    """
     if isinstance(board, dict):
-        return {key: as_shown(value) for key, value in board.items() if key != "last_event"}
-    return [as_shown(item) for item in board] if isinstance(board, list) else board
+        board = {key: as_shown(value) for key, value in board.items() if key != "last_event"}
+        if "conflicts" in board:
+            board["conflicts"] = [c for c in board["conflicts"] if c["rule"] != "first_in_order"]
+        return board
+    if isinstance(board, list):
+        return [as_shown(item) for item in board]
+    return board.replace("~", "-") if isinstance(board, str) else board

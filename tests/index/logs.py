@@ -11,9 +11,9 @@ from typing import Any
 from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.vocabulary import PLAIN, Vocabulary
-from thence.index.file.database import Index
-from thence.index.file.lookup import TOTAL_ORDER
-from thence.index.tables.zones import ZONE_BITS
+from thence.index.connection import Index
+from thence.index.lookup import TOTAL_ORDER
+from thence.index.zones import ZONE_BITS
 from thence.log.read import reader
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import CURRENT

@@ -7,8 +7,8 @@ import pytest
 
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index.file.database import Index
-from thence.index.plan import arrivals
+from thence.index import arrivals
+from thence.index.connection import Index
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -9,7 +9,7 @@ from tests.events import drafted, line_of, stamped
 from tests.index.logs import add, fits, index_of, rotate, told
 from tests.tiers import examples
 
-from thence.index.tables.builder import RECENT_EVENTS
+from thence.index.builder import RECENT_EVENTS
 
 IDS = [f"{number:026}" for number in range(12)]
 NODES = [digit * 12 for digit in "12a"]

@@ -18,9 +18,8 @@ from tests.tiers import examples
 from thence.core import order
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
-from thence.index.file import lookup
-from thence.index.file.lookup import arrival_of, events_at
-from thence.index.graph import causality, links
+from thence.index import causality, lookup
+from thence.index.lookup import arrival_of, events_at
 from thence.log.read.reader import events as read
 from thence.log.storage.disk import OS_DISK
 
@@ -41,7 +40,7 @@ def cone(index, event_id, direction, depth=None, limit=order.CONE_EVENTS_MAX):
 
     def work(connection):
         arrival = arrival_of(index, connection, event_id)
-        distances, is_cut = links.cone(connection, arrival, direction, depth, limit)
+        distances, is_cut = causality.cone(connection, arrival, direction, depth, limit)
         found = events_at(index, connection, distances)
         return tuple(zip(found, distances.values(), strict=True)), is_cut
 
@@ -53,7 +52,7 @@ def chain(index, event_id, limit=order.CHAIN_EVENTS_MAX):
 
     def work(connection):
         arrival = arrival_of(index, connection, event_id)
-        found = links.chain(connection, arrival, order.MILESTONE, limit)
+        found = causality.chain(connection, arrival, order.MILESTONE, limit)
         return tuple(events_at(index, connection, found))
 
     return index.answer(work)

@@ -20,9 +20,8 @@ from thence.core.query.filter import Filter
 from thence.core.query.tally import Group, find_end
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index.file import lookup
-from thence.index.plan.counting import log_end, tally
-from thence.index.tables import zones
+from thence.index import lookup, zones
+from thence.index.overview import log_end, tally
 
 from tests.index.asked import lines as random_lines  # isort: skip
 

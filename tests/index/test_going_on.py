@@ -23,8 +23,7 @@ from thence.core.event import Event
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
-from thence.index.plan import arrivals
-from thence.index.tables import zones
+from thence.index import arrivals, zones
 from thence.log.read import reader
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK, Disk

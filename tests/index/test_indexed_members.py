@@ -10,7 +10,7 @@ from tests.events import drafted, event_of, json_values, new_id, payloads, stamp
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary
-from thence.index.tables.rows import entries, entry_of
+from thence.index.rows import entries, entry_of
 
 MEMBERS = ("event_id", "event_type", "seq", "lamport_clock", "timestamp", "node_id", "caused_by")
 HOSTS = ("stream", "subject", "actor", "turn_number")

@@ -13,8 +13,8 @@ from tests.index.logs import add, fits, in_child, index_of, rotate, told
 from tests.log.processes import descriptors
 
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
-from thence.index.file.keeper import open_database
+from thence.index.connection import Index
+from thence.index.keeper import open_database
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -10,7 +10,7 @@ from thence.core.event import Event
 from thence.core.query.where import OPERATORS, Comparison
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, SIM
-from thence.index.plan.matching import judge
+from thence.index.query import judge
 
 steps = texts | st.integers(-2, 2)
 

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from thence.index.graph.links import ENDS, Direction, Prefetch, cone, neighbours
-from thence.index.tables.rows import statements
+from thence.index.causality import ENDS, Direction, Prefetch, cone, neighbours
+from thence.index.rows import statements
 
 LENGTH = 5_000
 

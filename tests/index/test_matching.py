@@ -14,9 +14,9 @@ from tests.tiers import examples
 
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
-from thence.index.file.keeper import Builds
-from thence.index.plan.query import count, page
+from thence.index.connection import Index
+from thence.index.keeper import Builds
+from thence.index.query import count, page
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
-from thence.index.plan.overview import passed_over
+from thence.index.connection import Index
+from thence.index.segments import passed_over
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 
 def counts(folder: Path) -> tuple[int, int]:
     with Index(OS_DISK, folder, PLAIN) as index:
-        return passed_over(index)
+        return index.answer(passed_over)
 
 
 def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):

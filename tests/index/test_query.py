@@ -18,9 +18,9 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import InvalidCursor, InvalidFilter
-from thence.index.file.database import Index
-from thence.index.plan.page import Page
-from thence.index.plan.query import count, page, page_of_lines
+from thence.index.connection import Index
+from thence.index.page import Page
+from thence.index.query import count, page, page_of_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 

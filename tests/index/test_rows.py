@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from thence.core.clock import microseconds
 from thence.core.values.payload import storable
-from thence.index.tables.rows import NULL, Times
+from thence.index.rows import NULL, Times
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
 

@@ -16,11 +16,10 @@ from tests.index.logs import add, fits, index_of
 from tests.tiers import examples
 
 from thence.core.query.filter import Filter
-from thence.index.file.database import Index
-from thence.index.plan import scan
-from thence.index.plan.query import count, page
-from thence.index.tables import zones
-from thence.index.tables.zones import ZONE_EVENTS
+from thence.index import query, zones
+from thence.index.connection import Index
+from thence.index.query import count, page
+from thence.index.zones import ZONE_EVENTS
 
 EVENTS = 2 * ZONE_EVENTS + 3_000
 EVENTS_A_TURN = 500
@@ -212,8 +211,8 @@ def test_answers_are_those_of_a_reading_whatever_leads(
 ):
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(zones, "ZONE_BITS", bits)
-        patch.setattr(scan, "SORTED_MAX", sorted_max)
-        patch.setattr(scan, "MERGED_NAMES_MAX", merged_max)
+        patch.setattr(query, "SORTED_MAX", sorted_max)
+        patch.setattr(query, "MERGED_NAMES_MAX", merged_max)
         folder = Path(name)
         with index_of(folder) as index:
             for some in drawn:
@@ -228,9 +227,9 @@ def test_answers_are_those_of_a_reading_whatever_leads(
 def plan(index: Index, filter: Filter) -> tuple[str | None, str]:
     """Returns which column leads, and what SQLite makes of the question."""
     with index.reading() as connection:
-        selected = scan.selection(connection, filter)
+        selected = query.selection(connection, filter)
         assert selected is not None
-        whole = scan.scan_of(connection, selected, descending=False)
+        whole = query.scan_of(connection, selected, descending=False)
         assert whole is not None
         sql = f"EXPLAIN QUERY PLAN {whole._union('arrival, lamport')} ORDER BY lamport"
         return whole.lead, "\n".join(row[3] for row in connection.execute(sql))

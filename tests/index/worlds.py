@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.events import causal_graphs, drafted, stamped, ulids
 
 from thence.core.values.vocabulary import PLAIN
-from thence.index.file.database import Index
+from thence.index.connection import Index
 from thence.log.storage.disk import OS_DISK
 
 NODES = ("1" * 12, "2" * 12, "3" * 12)

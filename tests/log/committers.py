@@ -15,7 +15,7 @@ import thence
 from thence.core.values.codec import Draft
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.identity import node_id
+from thence.log.storage.identity import identify
 from thence.log.write.batch import Latch
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import NoticeMaker
@@ -59,7 +59,7 @@ class StartedThreads:
 def prepared(folder: Path) -> None:
     """Make the log and its identity, so that the next sync is that of an event."""
     thence.open(folder)
-    node_id(OS_DISK, folder)
+    identify(OS_DISK, folder)
 
 
 def committer_of(

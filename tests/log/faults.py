@@ -34,29 +34,46 @@ class FailingDisk(Disk):
         if fault is not None:
             raise fault
 
-    def write(self, descriptor: int, data: bytes) -> int:
-        self._check("write")
-        return super().write(descriptor, data)
 
-    def sync_data(self, descriptor: int) -> None:
-        self._check("sync_data")
-        super().sync_data(descriptor)
+class StruckDisk(FailingDisk):
+    """Fails one call, the `nth` of those that have one of some names."""
 
-    def sync_folder(self, folder: Path) -> None:
-        self._check("sync_folder")
-        super().sync_folder(folder)
+    def __init__(self, nth: int, *names: str) -> None:
+        self.left = nth
+        self._names = names
 
-    def truncate(self, descriptor: int, size: int) -> None:
-        self._check("truncate")
-        super().truncate(descriptor, size)
+    def _check(self, name: str) -> None:
+        self.left -= name in self._names
+        if self.left == 0 and name in self._names:
+            raise DiskError(errno.EIO, "device error")
 
-    def rename(self, old: Path, new: Path) -> None:
-        self._check("rename")
-        super().rename(old, new)
 
-    def open_append(self, path: Path) -> int:
-        self._check("open_append")
-        return super().open_append(path)
+class SteppingDisk(FailingDisk):
+    """Does something before the `nth` look at a folder: at a name, a list of them, a file."""
+
+    def __init__(self, nth: int, step: Callable[[], object]) -> None:
+        self.looks = 0
+        self._nth = nth
+        self._step = step
+
+    def _check(self, name: str) -> None:
+        if name in ("names", "path_id", "open_read"):
+            self.looks += 1
+            if self.looks == self._nth:
+                self._step()
+
+
+def _checked(name: str) -> Callable[..., object]:
+    def method(self: FailingDisk, *arguments: object) -> object:
+        self._check(name)
+        return getattr(Disk, name)(self, *arguments)
+
+    return method
+
+
+for _name in vars(Disk):
+    if not _name.startswith("_"):
+        setattr(FailingDisk, _name, _checked(_name))
 
 
 class SmallDisk(Disk):

@@ -1,22 +1,27 @@
-"""What lies in the queue, and how the outcome of a write is handed out."""
+"""What lies in the queue, how the outcome of a write is handed out, and who waits for it."""
 
 import asyncio
 from collections import deque
 from threading import Barrier, Thread, get_ident
+from threading import Event as Signal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import drafted, new_id
+from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S
 
 from thence.errors import AppendFailed, InvalidEvent
 from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
     Latch,
     PendingAppend,
     Retained,
+    WaiterCount,
+    WaitQueue,
     answer,
     conditions_of,
     drafts_of,
@@ -81,17 +86,6 @@ def test_one_who_waits_gets_the_error_even_with_some_of_its_lines_written():
     assert waiting.outcomes == [b"line"]
     with pytest.raises(AppendFailed):
         waiting.result()
-
-
-def test_conditions_stand_at_the_last_event_of_their_item():
-    condition = Condition(is_named=True)
-    queue = [
-        drafted(new_id(), "t", {}),
-        PendingAppend([drafted(new_id(), "t", {}) for _ in range(2)], condition),
-        PendingAppend(),
-        PendingAppend([drafted(new_id(), "t", {})]),
-    ]
-    assert conditions_of(queue, 5) == {7: condition._replace(span=2)}
 
 
 def test_notice_is_owed_only_when_something_was_refused():
@@ -279,3 +273,167 @@ def test_tasks_of_a_loop_are_answered_with_one_call_and_a_closed_loop_is_passed_
     assert tasks[1].future.cancelled()
     one.close()
     other.close()
+
+
+def numbered(count, size=1):
+    return [drafted(f"id{n}", "t", {"payload": {"x": "x" * size}}) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("queued", "count"),
+    [
+        (0, 0),
+        (1, 1),
+        (513, 513),
+        (BATCH_EVENTS_MAX, BATCH_EVENTS_MAX),
+        (BATCH_EVENTS_MAX + 1, BATCH_EVENTS_MAX),
+        (2 * BATCH_EVENTS_MAX, BATCH_EVENTS_MAX),
+    ],
+)
+def test_turn_takes_so_many_events_and_leaves_the_rest(queued, count):
+    (one,) = numbered(1)
+    queue = deque([one] * queued)
+    assert len(take_batch(queue)) == count
+    assert len(queue) == queued - count
+
+
+def test_items_are_parted_behind_those_that_are_written_whole():
+    one, two, three = numbered(3)
+    pair, flush = PendingAppend((one, two)), PendingAppend()
+    queued = [three, pair, flush, one]
+    assert [split(queued, count) for count in range(5)] == [
+        ([], queued),
+        ([three], queued[1:]),
+        ([three], queued[1:]),
+        ([three, pair, flush], [one]),
+        (queued, []),
+    ]
+    assert drafts_of(queued) == [three, one, two, one]
+    assert pair.tail == one.tail + two.tail
+
+
+def test_conditions_stand_at_the_last_event_of_those_they_came_with():
+    one, two, three = numbered(3)
+    condition = Condition(is_named=True)
+    queued = [
+        one,
+        PendingAppend((two, three), condition),
+        PendingAppend(),
+        two,
+        PendingAppend((one,), condition),
+    ]
+    pair = condition._replace(span=2)
+    assert conditions_of(queued, 0) == {2: pair, 4: condition}
+    assert conditions_of(queued, 3) == {5: pair, 7: condition}
+
+
+def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
+    one, two, three = numbered(3)
+    first, flush, last = PendingAppend((one, two)), PendingAppend(), PendingAppend((three, one))
+    refused, broken = AppendFailed("refused"), AppendFailed("broken")
+    answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
+    assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
+        ([b"1", b"2"], broken),
+        ([], broken),
+        ([b"4"], broken),
+    ]
+    with pytest.raises(AppendFailed, match="broken") as caught:
+        flush.result()
+    assert caught.value is not broken  # others of the batch share it
+    answer([first], [b"1", refused], None)
+    with pytest.raises(AppendFailed, match="refused"):
+        first.result()
+    answer([first], [b"1", b"2"], None)
+    assert first.result() == [b"1", b"2"]
+    assert first.wait(WAIT_S)
+    assert not PendingAppend((one,)).wait(0.01)
+
+
+def test_latch_opened_twice_lets_one_through():
+    latch = Latch()
+    assert not latch.wait(0)
+    latch.open()
+    latch.open()
+    assert latch.wait(None)
+    assert not latch.wait(0)
+    assert not latch.wait(-1)
+
+
+def test_latch_opened_before_the_wait_or_during_it_lets_through():
+    latch = Latch()
+    for _ in range(500):
+        thread = Thread(target=latch.open)
+        thread.start()
+        assert latch.wait(WAIT_S)
+        thread.join()
+
+
+def test_parking_lets_in_in_order_of_arrival():
+    wait_queue = WaitQueue()
+    order: list[int] = []
+    threads = []
+    for number in range(5):
+        queued = Signal()
+
+        def park(number=number, queued=queued):
+            def is_full():
+                queued.set()
+                return True
+
+            if number:  # only the first callers find the queue full
+                queued.set()
+            wait_queue.wait(is_full)
+            order.append(number)
+
+        thread = Thread(target=park)
+        thread.start()
+        assert queued.wait(WAIT_S)
+        threads.append(thread)
+        until(lambda: waiting(threads) == threads)
+    wait_queue.admit(0)
+    assert order == []
+    for number, thread in enumerate(threads):
+        wait_queue.admit(1)
+        thread.join(WAIT_S)
+        assert order == list(range(number + 1))
+    assert wait_queue.is_empty
+    wait_queue.wait(lambda: False)
+    wait_queue.admit(7)
+
+
+def test_callers_who_come_and_leave_are_counted():
+    callers = WaiterCount()
+    assert (callers.came, callers.left) == (0, 0)
+    callers.come()
+    callers.come()
+    assert (callers.came, callers.left) == (2, 0)
+    callers.leave()
+    assert (callers.came, callers.left) == (2, 1)
+
+
+def test_parking_with_people_waiting_lets_nobody_pass_them_though_there_is_room():
+    wait_queue = WaitQueue()
+    is_full = True
+    asked: list[bool] = []
+
+    def look():
+        asked.append(is_full)
+        return is_full
+
+    first = Thread(target=wait_queue.wait, args=(look,))
+    first.start()
+    until(lambda: waiting([first]))
+    is_full = False
+    second = Thread(target=wait_queue.wait, args=(look,))
+    second.start()
+    until(lambda: waiting([second]))
+    assert not wait_queue.is_empty
+    assert asked == [True]
+    wait_queue.admit(1)
+    first.join(WAIT_S)
+    assert not first.is_alive()
+    assert second.is_alive()
+    wait_queue.admit(9)
+    second.join(WAIT_S)
+    assert not second.is_alive()
+    assert wait_queue.is_empty

@@ -21,7 +21,7 @@ from tests.log.processes import lines
 
 import thence
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import LogFull, OutcomeUnknown, WriterClosed
+from thence.errors import LogFull, WriterClosed
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
@@ -76,16 +76,6 @@ def test_many_threads_share_syncs_and_keep_their_own_order(tmp_path):
     assert disk.calls.count("sync_data") < 1_200
 
 
-def test_append_that_waits_too_long_in_the_queue_is_unknown_and_written_all_the_same(tmp_path):
-    log, disk, _ = held(tmp_path)
-    with pytest.raises(OutcomeUnknown, match="could not confirm"):
-        log.append("second", timeout_s=0.01)
-    disk.gate.set()
-    log.flush()
-    assert types(tmp_path) == ["first", "second"]
-    log.close()
-
-
 @pytest.mark.promise("W5")
 def test_full_queue_drops_the_newest_counts_them_and_the_log_tells_between_what(tmp_path):
     log, disk, reports = held(tmp_path, max_queue_size=5, on_full="drop")
@@ -133,27 +123,6 @@ def test_each_gap_has_its_own_notice_and_the_counts_add_up(tmp_path):
     for notice in notices:
         for key in ("after_event_id", "before_event_id"):
             assert notice.payload[key] is None or notice.payload[key] in present
-
-
-def test_drops_are_told_before_the_next_append_and_by_close(tmp_path):
-    log, disk, _ = held(tmp_path, max_queue_size=1, on_full="drop")
-    log.emit("kept")
-    log.emit("dropped")
-    disk.gate.set()
-    appended = log.append("next")
-    log.close()
-    assert types(tmp_path) == ["first", "kept", "log.events_dropped", "next"]
-    notice = list(thence.open(tmp_path).read())[2]
-    assert notice.payload["before_event_id"] == appended.event_id
-
-    other = tmp_path / "other"
-    prepared(other)
-    log, disk, _ = held(other, max_queue_size=1, on_full="drop")
-    log.emit("kept")
-    log.emit("dropped")
-    disk.gate.set()
-    log.close()
-    assert types(other) == ["first", "kept", "log.events_dropped"]
 
 
 @pytest.mark.promise("W5")
@@ -220,29 +189,6 @@ def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
     assert len(notices) <= 2
 
 
-@pytest.mark.promise("W10")
-def test_what_is_unwritten_at_the_end_is_counted_once(tmp_path):
-    disk, reports, started = FailingDisk(write=FULL), Reports(), StartedThreads()
-    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
-    ids = [log.emit("t") for _ in range(4)]
-    assert not log.close(timeout_s=0)
-    until(lambda: not started())
-    assert not log.close()
-    assert log.failed_count == 4
-    assert [event_id for facts in reports.all("lost") for event_id in facts["event_ids"]] == ids
-
-
-def test_failed_sync_loses_what_was_queued_and_says_so(tmp_path):
-    disk, reports = FailingDisk(sync_data=DiskError(errno.EIO, "device error")), Reports()
-    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
-    log.emit("t")
-    reports.wait_for("lost")
-    with pytest.raises(Exception, match="earlier sync"):
-        log.append("u")
-    assert log.failed_count == 1
-    assert not log.close()
-
-
 def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path):
     disk, reports = FailingDisk(write=FULL), Reports()
     committer = committer_of(tmp_path, disk, reports, bound=4)
@@ -270,12 +216,13 @@ def test_close_on_a_slow_disk_returns_false_and_drains_on(tmp_path):
     for _ in range(5):
         log.emit("t")
     assert log.close(timeout_s=0.01) is False
-    assert reports.all("remaining")[0]["count"] >= 5
+    assert reports.all("remaining") == [{"count": 6}]
     with pytest.raises(WriterClosed):
         log.emit("late")
     disk.gate.set()
     assert log.close(WAIT_S) is True
     assert types(tmp_path) == ["first", *["t"] * 5]
+    assert log.failed_count == 0
 
 
 @pytest.mark.promise("P1")
@@ -290,31 +237,6 @@ def test_log_is_closed_once_and_takes_nothing_after(tmp_path):
             use()
     assert types(tmp_path) == ["a"]
     assert not started()
-
-
-def test_producers_that_wait_are_told_when_the_log_is_closed(tmp_path):
-    log, disk, _ = held(tmp_path, max_queue_size=1)
-    log.emit("second")
-    outcomes: list[str] = []
-    started = Signal()
-
-    def work():
-        started.set()
-        try:
-            log.emit("third")
-            outcomes.append("taken")
-        except WriterClosed:
-            outcomes.append("closed")
-
-    thread = Thread(target=work)
-    thread.start()
-    assert started.wait(WAIT_S)
-    log.close(timeout_s=0.01)
-    disk.gate.set()
-    thread.join(WAIT_S)
-    assert log.close()
-    assert outcomes in (["taken"], ["closed"])
-    assert types(tmp_path) == ["first", "second", "third"][: 3 if outcomes == ["taken"] else 2]
 
 
 def test_collector_that_comes_by_in_the_thread_itself_closes_and_drains(tmp_path):

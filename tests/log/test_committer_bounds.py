@@ -1,13 +1,12 @@
-"""The committer at its bounds: what fits, who waits, what its opening says meanwhile."""
+"""The committer at its bounds and its end: what fits, who waits, what is lost or overtaken."""
 
 import errno
-from collections import deque
 from threading import Event as Signal
 from threading import Semaphore, Thread
 
 import pytest
-from tests.events import drafted
 from tests.log.committers import (
+    NOTICE,
     Reports,
     StartedThreads,
     committer_of,
@@ -18,23 +17,19 @@ from tests.log.committers import (
     until,
     waiting,
 )
-from tests.log.faults import WAIT_S, FailingDisk, WatchedDisk
+from tests.log.errors import raised, said
+from tests.log.faults import WAIT_S, FailingDisk, FillingDisk, WatchedDisk
 from tests.log.kills import session_of
+from tests.log.processes import descriptors
 
 import thence
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import AppendFailed, LogFull, OutcomeUnknown
+from thence.errors import LogFull, WriterClosed
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write.append_conditions import Condition
 from thence.log.write.batch import (
     BATCH_BYTES_MAX,
-    BATCH_EVENTS_MAX,
     PendingAppend,
-    answer,
-    conditions_of,
-    drafts_of,
-    split,
-    take_batch,
+    WaiterCount,
 )
 from thence.replica import Log
 
@@ -71,16 +66,6 @@ def test_producer_waits_from_exactly_the_bound_on(tmp_path):
     assert log.close()
     assert types(tmp_path) == ["first", "t", "t", "t"]
     assert [event.event_id for event in log.read()][1:] == taken
-
-
-def test_event_beyond_exactly_the_bound_is_dropped(tmp_path):
-    log, disk, reports = held(tmp_path, max_queue_size=2, on_full="drop")
-    ids = [log.emit("t") for _ in range(4)]
-    assert log.dropped_count == 2
-    assert reports.all("dropped") == [{"event_id": ids[2]}]
-    disk.gate.set()
-    assert log.close()
-    assert [e.event_id for e in log.read() if e.event_type == "t"] == ids[:2]
 
 
 def test_queue_is_marked_until_what_came_amid_a_batch_is_durable_too(tmp_path):
@@ -127,6 +112,8 @@ def test_gap_is_told_between_the_events_round_it(tmp_path, ends_by):
     assert log.close()
     (notice,) = [e.payload for e in log.read() if e.event_type == "log.events_dropped"]
     assert notice == {"count": 2, "after_event_id": kept, "before_event_id": before}
+    behind = {"emit": ["after"], "append": ["t", "t"], "close": []}[ends_by]
+    assert types(tmp_path) == ["first", "kept", "log.events_dropped", *behind]
 
 
 def test_event_is_dropped_where_what_is_kept_for_a_retry_fills_the_bound(tmp_path):
@@ -252,104 +239,186 @@ def test_append_goes_behind_what_was_refused_and_its_notice_counts_each_once(tmp
     assert events[1].payload["reason"].endswith(": as said")
 
 
-def test_flush_waits_as_long_as_it_is_told_and_says_so(tmp_path):
-    log, disk, _ = held(tmp_path)
-    with pytest.raises(OutcomeUnknown, match=r"it waited 0\.01 s among \d queued"):
-        log.flush(timeout_s=0.01)
+class OvertakenDisk(FillingDisk):
+    """Calls `overtake` once, within the next put that reserves a number for its event."""
+
+    overtake = None
+
+    def write_at(self, descriptor, offset, data):
+        written = super().write_at(descriptor, offset, data)
+        overtake, self.overtake = self.overtake, None
+        if overtake is not None:
+            overtake()
+        return written
+
+
+def refusing(tmp_path, report=None, **options):
+    """Make a committer on a disk that takes nothing any more, once something else was written."""
+    disk, reports = OvertakenDisk(), Reports()
     disk.gate.set()
-    log.flush()
-    assert log.close()
+    committer = committer_of(tmp_path, disk, report or reports, **options)
+    committer.append(made("first"), WAIT_S)
+    disk.lines_left = 0
+    return committer, disk, reports
 
 
-def test_close_tells_how_many_remain_and_drains_them(tmp_path):
-    log, disk, reports = held(tmp_path)
-    for _ in range(3):
-        log.emit("t")
-    assert log.close(timeout_s=0.01) is False
-    assert reports.all("remaining") == [{"count": 4}]
+def is_closed_error(error, folder):
+    return error.kind is WriterClosed and error.place == str(folder) and "closed" in error.cause
+
+
+@pytest.mark.promise("W10")
+def test_what_is_refused_until_the_end_is_lost_with_its_reason(tmp_path):
+    committer, _, reports = refusing(tmp_path)
+    draft = made()
+    committer.put(draft)
+    reports.wait_for("refused")
+    assert committer.close(timeout_s=0) is False
+    until(lambda: not committer.is_running)
+    (lost,) = reports.all("lost")
+    assert lost == {"event_ids": [draft.event_id], "error": lost["error"]}
+    assert said(lost["error"])[::3] == (LogFull, "as said")
+    assert committer.failed_count == 1
+    assert committer.queued == 0
+    assert committer.close(timeout_s=0) is False
+    assert len(reports.all("lost")) == 1
+    assert types(tmp_path) == ["first"]
+
+
+def test_close_has_what_is_refused_tried_again_until_its_time_is_over(tmp_path):
+    committer, disk, reports = refusing(tmp_path)
+    tries = []
+
+    def heal_at_the_second_try_after_the_close(_):
+        tries.append(is_closing)
+        if tries.count(True) == 2:
+            disk.lines_left = None
+
+    is_closing = False
+    disk.at_refusal = heal_at_the_second_try_after_the_close
+    committer.put(made())
+    reports.wait_for("refused")
+    is_closing = True
+    assert committer.close(timeout_s=WAIT_S) is True
+    assert tries.count(True) == 2
+    assert reports.all("lost") == []
+    assert types(tmp_path) == ["first", "log.write_failed", "t"]
+
+
+def test_log_without_a_thread_closes_in_its_callers_and_starts_none_after(tmp_path):
+    committer, disk, _ = refusing(tmp_path)
+    disk.lines_left = None
+    assert descriptors(tmp_path) != []
+    assert committer.close(WAIT_S) is True
+    assert descriptors(tmp_path) == []
+    committer.start()
+    assert not committer.is_running
+    assert committer.close(WAIT_S) is True
+    late = made("late")
+    for use in (
+        lambda: committer.join(PendingAppend((late,))),
+        lambda: committer.put(late),
+        lambda: committer.append(late, WAIT_S),
+    ):
+        assert is_closed_error(raised(use), tmp_path)
+    assert types(tmp_path) == ["first"]
+
+
+def test_close_in_the_thread_itself_leaves_it_to_drain(tmp_path):
+    closings = []
+
+    def report(word, facts):
+        reports(word, facts)
+        if word == "refused":
+            closings.append(committer.close(timeout_s=WAIT_S))
+            disk.lines_left = None
+
+    reports = Reports()
+    committer, disk, _ = refusing(tmp_path, report)
+    committer.put(made())
+    reports.wait_for("resumed")
+    until(lambda: not committer.is_running)
+    assert closings == [False]
+    assert committer.close(WAIT_S) is True
+    assert types(tmp_path) == ["first", "log.write_failed", "t"]
+
+
+def test_producer_that_waits_at_the_end_is_told_that_the_log_is_closed(tmp_path):
+    committer, disk, _ = refusing(tmp_path, bound=1)
+    committer.put(made("kept"))
+    until(lambda: disk.refused >= 2)  # what is tried again counts for the bound
+    found = []
+    producer = Thread(target=lambda: found.append(raised(lambda: committer.put(made("waits")))))
+    producer.start()
+    until(lambda: waiting([producer]))
+    committer.close(timeout_s=0)
+    producer.join(WAIT_S)
+    assert [is_closed_error(error, tmp_path) for error in found] == [True]
+    until(lambda: not committer.is_running)
+    assert committer.failed_count == 1
+    assert types(tmp_path) == ["first"]
+
+
+def test_put_that_close_overtakes_is_written_by_who_put_it(tmp_path):
+    committer, disk, _ = refusing(tmp_path)
+    disk.lines_left = None
+    closings = []
+    disk.overtake = lambda: closings.append(committer.close(WAIT_S))  # as a signal handler may
+    assert committer.put(made("last"))
+    assert closings == [True]
+    assert types(tmp_path) == ["first", "last"]
+    assert committer.queued == 0
+    assert is_closed_error(raised(lambda: committer.put(made("late"))), tmp_path)
+
+
+def test_put_that_close_overtakes_is_written_though_the_thread_has_ended(tmp_path):
+    def overtaking(kind, facts, *rest):
+        if kind == "events_dropped":  # as a signal handler may, when the put reports the gap
+            closings.append(committer.close(WAIT_S))
+        return NOTICE(kind, facts, *rest)
+
+    closings = []
+    committer, disk, _ = refusing(tmp_path, bound=1, on_full="drop", notice=overtaking)
+    disk.lines_left = None
+    disk.gate.clear()
+    disk.arrived.clear()
+    committer.put(made("second"))
+    assert disk.arrived.wait(WAIT_S)
+    assert [committer.put(made(name)) for name in ("third", "dropped")] == [True, False]
     disk.gate.set()
-    assert log.close(timeout_s=WAIT_S) is True
-    assert types(tmp_path) == ["first", "t", "t", "t"]
-    assert log.failed_count == 0
+    until(lambda: not committer.queued)
+    assert committer.put(made("last"))
+    assert closings == [True]
+    assert not committer.is_running
+    assert types(tmp_path) == ["first", "second", "third", "log.events_dropped", "last"]
+    assert committer.queued == 0
 
 
-def items(count, size=1):
-    return [drafted(f"id{n}", "t", {"payload": {"x": "x" * size}}) for n in range(count)]
+def test_append_that_close_overtakes_is_written_by_who_appends(tmp_path):
+    class Overtaken(WaiterCount):
+        def come(self):
+            super().come()
+            assert committer.close(WAIT_S) is True
+
+    committer, disk, _ = refusing(tmp_path)
+    disk.lines_left = None
+    committer.put(made("second"))
+    committer.append_all((), WAIT_S)
+    committer.callers = Overtaken()
+    last = PendingAppend((made("last"),))
+    committer.join(last)
+    assert last.wait(0)
+    assert len(last.result()) == 1
+    assert types(tmp_path) == ["first", "second", "last"]
 
 
-@pytest.mark.parametrize(
-    ("queued", "count"),
-    [
-        (0, 0),
-        (1, 1),
-        (513, 513),
-        (BATCH_EVENTS_MAX, BATCH_EVENTS_MAX),
-        (BATCH_EVENTS_MAX + 1, BATCH_EVENTS_MAX),
-        (2 * BATCH_EVENTS_MAX, BATCH_EVENTS_MAX),
-    ],
-)
-def test_turn_takes_so_many_events_and_leaves_the_rest(queued, count):
-    (one,) = items(1)
-    queue = deque([one] * queued)
-    assert len(take_batch(queue)) == count
-    assert len(queue) == queued - count
-
-
-def test_turn_ends_when_its_bytes_are_many():
-    (large,) = items(1, 20_000)
-    queue = deque([large] * 2_048)
-    found = take_batch(queue)
-    assert BATCH_BYTES_MAX <= sum(len(item.tail) for item in found) < 2 * BATCH_BYTES_MAX
-    assert len(found) + len(queue) == 2_048
-
-
-def test_items_are_parted_behind_those_that_are_written_whole():
-    one, two, three = items(3)
-    pair, flush = PendingAppend((one, two)), PendingAppend()
-    queued = [three, pair, flush, one]
-    assert [split(queued, count) for count in range(5)] == [
-        ([], queued),
-        ([three], queued[1:]),
-        ([three], queued[1:]),
-        ([three, pair, flush], [one]),
-        (queued, []),
-    ]
-    assert drafts_of(queued) == [three, one, two, one]
-    assert pair.tail == one.tail + two.tail
-
-
-def test_conditions_stand_at_the_last_event_of_those_they_came_with():
-    one, two, three = items(3)
-    condition = Condition(is_named=True)
-    queued = [
-        one,
-        PendingAppend((two, three), condition),
-        PendingAppend(),
-        two,
-        PendingAppend((one,), condition),
-    ]
-    pair = condition._replace(span=2)
-    assert conditions_of(queued, 0) == {2: pair, 4: condition}
-    assert conditions_of(queued, 3) == {5: pair, 7: condition}
-
-
-def test_each_who_waits_gets_the_outcomes_of_its_own_events_and_what_ended_the_batch():
-    one, two, three = items(3)
-    first, flush, last = PendingAppend((one, two)), PendingAppend(), PendingAppend((three, one))
-    refused, broken = AppendFailed("refused"), AppendFailed("broken")
-    answer([first, three, flush, last], [b"1", b"2", b"3", b"4"], broken)
-    assert [(item.outcomes, item.error) for item in (first, flush, last)] == [
-        ([b"1", b"2"], broken),
-        ([], broken),
-        ([b"4"], broken),
-    ]
-    with pytest.raises(AppendFailed, match="broken") as caught:
-        flush.result()
-    assert caught.value is not broken  # others of the batch share it
-    answer([first], [b"1", refused], None)
-    with pytest.raises(AppendFailed, match="refused"):
-        first.result()
-    answer([first], [b"1", b"2"], None)
-    assert first.result() == [b"1", b"2"]
-    assert first.wait(WAIT_S)
-    assert not PendingAppend((one,)).wait(0.01)
+def test_ended_log_is_never_full(tmp_path):
+    committer, disk, _ = refusing(tmp_path, bound=1)
+    disk.lines_left = None
+    item = made()
+    assert not committer._is_full()
+    committer._queue.append(item)
+    assert committer._is_full()
+    committer._queue.clear()
+    committer.close(WAIT_S)
+    committer._queue.append(item)
+    assert not committer._is_full()

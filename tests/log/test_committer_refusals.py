@@ -4,7 +4,7 @@ import errno
 from threading import Thread
 
 import pytest
-from tests.events import event_of
+from tests.events import drafted, event_of, new_id
 from tests.log.committers import (
     Reports,
     StartedThreads,
@@ -16,15 +16,21 @@ from tests.log.committers import (
     waiting,
 )
 from tests.log.errors import raised, said
-from tests.log.faults import WAIT_S, FillingDisk, GatedDisk
+from tests.log.faults import WAIT_S, FailingDisk, FillingDisk, GatedDisk
 from tests.log.kills import session_of
 from tests.log.processes import lines
 
 import thence
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, LogBusy, LogFull, LogReadOnly, OutcomeUnknown
-from thence.log.storage.disk import Disk
+from thence.log.read import reader
+from thence.log.read.opening import prepare
+from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.write.batch import PendingAppend
+from thence.log.write.committer import with_retry
+from thence.log.write.drafting import NoticeMaker, warn
+from thence.log.write.writer import SegmentWriter
 
 
 @pytest.fixture(autouse=True)
@@ -407,3 +413,56 @@ def test_log_is_not_searched_for_what_was_refused_whole(tmp_path, opened, waits)
     assert disk.opened == []
     assert len(lines(tmp_path)) == 4 + (not waits)
     assert committer.close(WAIT_S)
+
+
+def writer_of(folder, disk=OS_DISK):
+    prepare(OS_DISK, folder, PLAIN)
+    return SegmentWriter(disk, folder, PLAIN, NoticeMaker(PLAIN, {}), warn, 10**9)
+
+
+def unknown(resume=None):
+    made = OutcomeUnknown("could not confirm", place="here", cause="that", hint="try")
+    made.resume = resume
+    return made
+
+
+def failing(error):
+    def resume():
+        raise error("could not append to", place="here", cause="full", hint="wait")
+
+    return resume
+
+
+def lines_in(folder):
+    return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("resume", [None, *map(failing, (AppendFailed, LogBusy, LogReadOnly))])
+def test_events_that_were_never_written_are_appended_once(tmp_path, resume):
+    drafts = [drafted(new_id(), "noted", {"payload": {"n": n}}) for n in range(3)]
+    retriable = with_retry(unknown(resume), writer_of(tmp_path), drafts, tuple)
+    lines = retriable.retry()
+    assert type(lines) is tuple
+    assert [event_of(line).payload["n"] for line in lines] == [0, 1, 2]
+    assert lines_in(tmp_path) == list(lines)
+    assert retriable.retry() == lines
+    assert lines_in(tmp_path) == list(lines)
+
+
+def test_what_the_queue_found_meanwhile_is_the_result(tmp_path):
+    retriable = with_retry(unknown(lambda: [b"a\n"]), writer_of(tmp_path), [], list)
+    assert retriable.retry() == [b"a\n"]
+
+
+def test_retry_that_fails_says_so_and_can_be_tried_again(tmp_path):
+    disk = FailingDisk(write=DiskError(errno.EIO, "device error"))
+    drafts = [drafted(new_id(), "noted", {})]
+    retriable = with_retry(unknown(), writer_of(tmp_path, disk), drafts, list)
+    kind, _, place, *_ = raised(retriable.retry)
+    assert (kind, place) == (OutcomeUnknown, str(tmp_path))
+    with pytest.raises(OutcomeUnknown) as caught:
+        retriable.retry()
+    disk.faults.clear()
+    (line,) = caught.value.retry()
+    assert lines_in(tmp_path) == [line]

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from tests.events import drafted, line_of, stamped
+from tests.log.faults import FailingDisk
 from tests.log.processes import in_child, open_files
 
 import thence
@@ -32,7 +33,7 @@ def segment(folder, *lines, name="events.jsonl"):
 def test_whole_log_is_in_order(tmp_path):
     segment(tmp_path, line_of(), line_of(seq=2, lamport_clock=2))
     checks = looked_at(tmp_path)
-    names = ["log", "segments", "tail", "quarantine", "identity", "openings", "lock", "clock"]
+    names = ["log", "segments", "tail", "quarantine", "identity", "sessions", "lock", "clock"]
     assert list(checks) == [*names, "causes"]
     assert all(check.ok for check in checks.values())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.jsonl"]
@@ -125,7 +126,7 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
         Check("tail", True, "the newest line [only-one] is whole"),
         Check("quarantine", True, "empty"),
         Check("identity", True, f"node {event.node_id}"),
-        Check("openings", True, "0 open for appending"),
+        Check("sessions", True, "0 open for appending"),
         Check("lock", True, "free"),
     ]
     assert (clock.name, clock.ok) == ("clock", True)
@@ -135,12 +136,12 @@ def test_each_part_of_a_log_in_order_says_what_is_there(written):
 
 def test_log_that_was_only_copied_there_says_what_the_first_append_will_make(tmp_path):
     segment(tmp_path, line_of())
-    told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "openings")]
+    told = [looked_at(tmp_path)[name] for name in ("log", "quarantine", "identity", "sessions")]
     assert [*told, looked_at(tmp_path)["lock"]] == [
         Check("log", True, "plain log without .thence/log.json, which appends make"),
         Check("quarantine", True, "empty"),
         Check("identity", True, "none yet: the first append makes one"),
-        Check("openings", True, "0 open for appending"),
+        Check("sessions", True, "0 open for appending"),
         Check("lock", True, "no lock file yet: the first append makes it"),
     ]
 
@@ -165,8 +166,8 @@ def test_spoilt_file_is_told_with_its_path_and_what_the_next_append_does(written
         "the next append makes a new one, and reports it in the log",
         is_damage=True,
     )
-    assert found["openings"] == Check(
-        "openings",
+    assert found["sessions"] == Check(
+        "sessions",
         False,
         "0 open for appending, 1 ended without closing; what 1 of them had queued may be lost",
         "the next append reports it in the log",
@@ -251,20 +252,20 @@ def test_quarantine_counts_what_is_there_and_what_is_not_told(written):
     )
 
 
-def test_openings_are_counted_and_what_the_dead_may_have_lost(written):
+def test_sessions_are_counted_and_what_the_dead_may_have_lost(written):
     living, *dead = [WriterSession(OS_DISK, written) for _ in range(3)]
     for session in (living, *dead):
         session.begin()
-    assert looked_at(written)["openings"] == Check("openings", True, "3 open for appending")
+    assert looked_at(written)["sessions"] == Check("sessions", True, "3 open for appending")
     for session in dead:
         session.is_unsynced = True
         session.end()
     gone = "1 open for appending, 2 ended without closing"
-    assert looked_at(written)["openings"] == Check("openings", True, gone)
+    assert looked_at(written)["sessions"] == Check("sessions", True, gone)
 
     in_child(WriterSession(OS_DISK, written).mark_queued)
-    assert looked_at(written)["openings"] == Check(
-        "openings",
+    assert looked_at(written)["sessions"] == Check(
+        "sessions",
         False,
         "1 open for appending, 3 ended without closing; what 1 of them had queued may be lost",
         "the next append reports it in the log",
@@ -310,21 +311,16 @@ def test_clock_is_held_against_the_newest_event_of_the_log(tmp_path):
 
 
 def test_check_that_the_disk_refuses_bears_its_name(written):
-    class Unreadable(Disk):
-        def path_id(self, path):
-            raise DiskError("as said")
-
-        def names(self, folder):
-            raise DiskError("as said")
-
+    class Unreadable(FailingDisk):
         def open_read(self, path):
             if path.name == "identity.json":
-                raise DiskError("as said")
+                raise error
             return super().open_read(path)
 
-    _, *refused, clock, causes = log_checks(Unreadable(), written)
+    error = DiskError("as said")
+    _, *refused, clock, causes = log_checks(Unreadable(path_id=error, names=error), written)
     refused.append(causes)
-    names = ["segments", "tail", "quarantine", "identity", "openings", "lock", "causes"]
+    names = ["segments", "tail", "quarantine", "identity", "sessions", "lock", "causes"]
     assert refused == [Check(name, False, "as said", "let this user read it") for name in names]
     assert clock.ok
     (written / ".thence/log.json").write_bytes(b"7")
@@ -337,13 +333,6 @@ def test_check_that_the_disk_refuses_bears_its_name(written):
 @pytest.mark.parametrize("call", ["open_read", "read_at"])
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
 def test_log_that_can_not_be_read_is_no_damage(written, call, number):
-    class Unread(Disk):
-        pass
-
-    def refuse(*_):
-        raise DiskError(number, "as said")
-
-    setattr(Unread, call, refuse)
-    check = looked_at(written, Unread())["log"]
+    check = looked_at(written, FailingDisk(**{call: DiskError(number, "as said")}))["log"]
     assert (check.ok, check.is_damage) == (False, False)
     assert check.detail == f"{written}: as said"

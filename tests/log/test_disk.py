@@ -1,13 +1,36 @@
-"""The operating system as the log sees it."""
+"""The operating system as the log sees it: what is asked for, and what its answers mean."""
 
 import errno
+import logging
 import os
+import resource
+import subprocess
+from pathlib import Path
 
 import pytest
+import structlog
 from tests.log.faults import FailingDisk, ShortDisk
+from tests.log.processes import in_child, open_files
 
-from thence.log.storage.disk import OS_DISK, host_name, machine_id, noise_bits, user_name
+import thence
+from thence.core.values.vocabulary import PLAIN, SIM
+from thence.log.storage.disk import (
+    OS_DISK,
+    READ_BYTES,
+    Disk,
+    cache_folder,
+    durability_on,
+    file_bytes_max,
+    host_name,
+    machine_id,
+    noise_bits,
+    on_fork,
+    user_name,
+    variable,
+)
 from thence.log.storage.disk_errors import DiskError
+from thence.replica import Log
+from thence.sim import EventWriter, MilestoneEvent
 
 
 def test_new_file_is_whole_or_not_there(tmp_path):
@@ -63,3 +86,269 @@ def test_process_knows_its_host_user_and_noise():
     assert user_name() == str(os.getuid())
     assert machine_id() == machine_id()
     assert 0 <= noise_bits(40) < 2**40
+
+
+class ToldDisk(Disk):
+    """Reads what it was told in place of what the system tells of itself."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def read_whole(self, path):
+        return self.data
+
+
+@pytest.fixture
+def no_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_new_files_may_be_read_by_all_and_written_by_their_owner(tmp_path):
+    descriptors = [OS_DISK.open_append(tmp_path / "a"), OS_DISK.open_lock(tmp_path / "b")]
+    OS_DISK.write_new(tmp_path / "c", b"x")
+    for descriptor in descriptors:
+        OS_DISK.close(descriptor)
+    assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.iterdir())] == [0o644] * 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_refused_at_once_by_its_path(tmp_path, kind):
+    path = tmp_path / "it"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    held = open_files()
+    with pytest.raises(OSError, match="it is no regular file") as caught:
+        OS_DISK.open_read(path)
+    assert (caught.value.errno, caught.value.strerror, caught.value.filename) == (
+        errno.EINVAL,
+        "it is no regular file",
+        str(path),
+    )
+    assert open_files() == held
+
+
+@pytest.mark.parametrize("size", [0, READ_BYTES - 1, READ_BYTES, 2 * READ_BYTES + 1])
+def test_file_is_read_whole_whatever_its_size(tmp_path, size):
+    data = os.urandom(size)
+    (tmp_path / "a").write_bytes(data)
+    assert OS_DISK.read_whole(tmp_path / "a") == data
+
+
+def test_access_of_a_file_is_given_to_another(tmp_path):
+    for name, mode in (("a", 0o640), ("b", 0o600)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    source, target = (OS_DISK.open_read(tmp_path / name) for name in "ab")
+    OS_DISK.copy_access(source, target)
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o640
+    for descriptor in (source, target):
+        OS_DISK.close(descriptor)
+
+
+@pytest.mark.parametrize("bits", [1, 7, 8, 9, 40])
+def test_noise_fills_its_bits_and_no_more(bits):
+    drawn = [noise_bits(bits) for _ in range(300)]
+    assert all(0 <= number < 2**bits for number in drawn)
+    assert max(drawn) >= 2 ** (bits - 1)
+    assert {number & 1 for number in drawn} == {0, 1}
+
+
+def test_limit_of_files_is_that_of_this_process_or_none():
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**29, before[1]))
+        assert file_bytes_max() == 2**29
+        if before[1] == resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, before[1]))
+            assert file_bytes_max() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_fork_is_told_before_and_in_the_child_alone():
+    def forking():
+        calls = []
+        on_fork(lambda: calls.append("before"), lambda: calls.append("child"))
+
+        def child():
+            assert calls == ["before", "child"]
+
+        in_child(child)
+        assert calls == ["before"]
+
+    in_child(forking)
+
+
+def test_file_that_has_no_generation_has_none():
+    descriptor = os.open("/dev/null", os.O_RDONLY)
+    assert OS_DISK.generation(descriptor) == 0
+    os.close(descriptor)
+
+
+def test_empty_variable_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("THENCE_TESTED", "")
+    assert variable("THENCE_TESTED") is None
+    monkeypatch.setenv("THENCE_TESTED", "x")
+    assert variable("THENCE_TESTED") == "x"
+
+
+def test_what_can_be_made_again_lies_where_this_user_keeps_such(monkeypatch):
+    monkeypatch.setenv("HOME", "/people/ada")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert cache_folder() == Path("/caches/thence")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path("/people/ada/.cache/thence")
+    monkeypatch.delenv("HOME")
+    assert cache_folder() is None
+
+
+@pytest.mark.parametrize(
+    ("mounts", "kind"),
+    [
+        ([("/", "ext4")], "ext4"),
+        ([("/", "ext4"), ("{}", "nfs4")], "nfs4"),
+        ([("{}", "nfs4"), ("/", "ext4")], "nfs4"),
+        ([("/", "ext4"), ("{}/boX", "xfs")], "xfs"),
+        ([("/", "ext4"), ("{}/bo", "xfs")], "ext4"),
+        ([("/", "ext4"), ("{}/boX/a", "xfs")], "ext4"),
+    ],
+    ids=["root", "inner", "inner first", "itself", "neighbour", "below"],
+)
+def test_mount_that_holds_a_folder_is_found_by_whole_names(tmp_path, mounts, kind):
+    folder = tmp_path / "boX"
+    folder.mkdir()
+    lines = [
+        f"36 35 98:0 / {point.format(tmp_path)} rw shared:1 - {named} dev rw"
+        for point, named in mounts
+    ]
+    assert ToldDisk("\n".join(lines).encode()).filesystem(folder) == kind
+
+
+def test_table_of_mounts_in_another_form_tells_nothing(tmp_path):
+    assert ToldDisk(b"short - \n36 35 / - ext4\n").filesystem(tmp_path) == ""
+
+
+def test_room_is_counted_in_bytes_and_files(tmp_path):
+    free, files = OS_DISK.room(tmp_path)
+    told = subprocess.run(
+        ["df", "--output=avail", "-B1", str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert abs(free - int(told.stdout.split()[-1])) < 2**33
+    assert files is None or files > 0
+
+
+def test_file_is_known_to_have_lost_its_last_name(tmp_path):
+    descriptor = OS_DISK.open_lock(tmp_path / "a")
+    OS_DISK.link(tmp_path / "a", tmp_path / "b")
+    assert OS_DISK.links(descriptor) == 2
+    OS_DISK.unlink(tmp_path / "a")
+    OS_DISK.unlink(tmp_path / "b")
+    assert OS_DISK.links(descriptor) == 0
+    OS_DISK.close(descriptor)
+
+
+def test_folder_is_made_with_its_parents_once_or_twice(tmp_path):
+    for _ in range(2):
+        OS_DISK.make_folder(tmp_path / "a" / "b")
+    assert OS_DISK.names(tmp_path / "a") == ["b"]
+
+
+def test_descriptor_that_is_closed_already_is_let_go_all_the_same(tmp_path):
+    descriptor = OS_DISK.open_append(tmp_path / "a")
+    held = open_files()
+    OS_DISK.close_quietly(descriptor)
+    assert open_files() == held - 1
+    OS_DISK.close_quietly(descriptor)
+
+
+def test_file_opened_for_appending_is_read_and_written_at_its_end_alone(tmp_path):
+    (tmp_path / "a").write_bytes(b"before")
+    descriptor = OS_DISK.open_append(tmp_path / "a")
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    OS_DISK.write_all(descriptor, b" after")
+    assert OS_DISK.read_at(descriptor, 3, 6) == b"ore af"
+    OS_DISK.sync_data(descriptor)
+    OS_DISK.truncate(descriptor, 3)
+    found, size = OS_DISK.file_id(descriptor)
+    stat = (tmp_path / "a").stat()
+    assert (found, size) == ((stat.st_dev, stat.st_ino), 3)
+    OS_DISK.sync_folder(tmp_path)
+    OS_DISK.link(tmp_path / "a", tmp_path / "b")
+    OS_DISK.rename(tmp_path / "a", tmp_path / "c")
+    assert OS_DISK.names(tmp_path) == ["b", "c"]
+    with pytest.raises(DiskError):
+        OS_DISK.sync_folder(tmp_path / "b")
+    OS_DISK.close(descriptor)
+
+
+def test_name_of_a_mount_is_read_with_its_blanks_and_tabs(tmp_path):
+    folder = tmp_path / "a b\tc\\d"
+    folder.mkdir()
+    point = str(folder).replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+    lines = ["1 2 98:0 / / rw - ext4 x rw", f"1 2 98:0 / {point} rw - x\u00e9fs x rw - y"]
+    disk = ToldDisk("\n".join(lines).encode())
+    assert disk.filesystem(folder) == "x\ufffd\ufffdfs"
+    (tmp_path / "by").symlink_to(folder)
+    assert disk.filesystem(tmp_path / "by") == "x\ufffd\ufffdfs"
+    assert ToldDisk(None).filesystem(folder) == ""
+    assert ToldDisk(lines[0].encode()).filesystem(folder) == "ext4"
+
+
+def test_room_of_a_filesystem_that_counts_no_files_is_told_in_bytes_alone():
+    assert OS_DISK.room(Path("/proc"))[1] is None
+
+
+class On(Disk):
+    """A disk of another type."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def filesystem(self, folder):
+        if not self.kind:
+            raise DiskError(13, "hidden")
+        return self.kind
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "9p", "fuse.sshfs"])
+def test_network_filesystem_is_warned_of_once_and_appending_goes_on(tmp_path, kind, caplog):
+    with Log(tmp_path, PLAIN, disk=On(kind)) as log:
+        assert log.durability == "unproven"
+        for _ in range(3):
+            log.append("t")
+        log.emit("t")
+    (record,) = [record for record in caplog.records if "unproven" in record.getMessage()]
+    assert record.levelno == logging.WARNING
+    assert kind in record.getMessage()
+    assert len(list(thence.open(tmp_path).read())) == 4
+
+
+def test_reading_there_warns_of_nothing(tmp_path, caplog):
+    log = Log(tmp_path, SIM, disk=On("nfs"))
+    assert list(log.read()) == []
+    assert caplog.records == []
+
+
+def test_simulation_is_warned_in_its_own_records(tmp_path, caplog):
+    structlog.reset_defaults()  # another test may have left it configured
+    with EventWriter(tmp_path, "run", disk=On("nfs")) as writer:
+        writer.emit(MilestoneEvent(simulation_id="run", milestone_type="turn_start"))
+    assert any("event_writer_unproven" in record.getMessage() for record in caplog.records)
+
+
+def test_other_filesystems_are_not_warned_of(tmp_path, caplog):
+    for kind in ("ext4", "tmpfs", ""):
+        with Log(tmp_path, PLAIN, disk=On(kind)) as log:
+            log.append("t")
+    assert caplog.records == []
+    assert durability_on("ext4") == durability_on("") == "synced"
+    assert durability_on("tmpfs") == "memory"
+
+
+def test_this_machine_is_looked_at(tmp_path):
+    log = thence.open(tmp_path)
+    assert log.durability in ("synced", "unproven", "memory")
+    if os.path.isdir("/proc/self"):
+        assert thence.open(tmp_path, create=False).durability == log.durability

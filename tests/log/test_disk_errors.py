@@ -68,7 +68,7 @@ def test_unknown_outcome_says_what_the_next_try_does():
         "could not sync the events just written to",
         str(PATH),
         "as said",
-        "check the device, then retry(); this opening appends no more",
+        "check the device, then retry(); this session appends no more",
     )
     for refused in (half_line_error, sync_error):
         assert said(refused(PATH, OSError("without a number"))).cause == "without a number"
@@ -100,7 +100,7 @@ def test_opening_whose_sync_failed_for_good_says_so():
         LogReadOnly,
         "could not append to",
         str(PATH),
-        "an earlier sync of it failed, so nothing more is written by this opening",
+        "an earlier sync of it failed, so nothing more is written by this session",
         "check the device, then open the log again",
     )
 

@@ -1,17 +1,26 @@
-"""What a host says of an event is drafted whole, or refused with what is wrong and where."""
+"""Drafts of events and notices, or what is wrong and where; records that stop no event."""
 
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
 from tests.events import event_of, stamped
 from tests.log.errors import raised
+from tests.log.faults import WAIT_S
+from tests.log.processes import ran
 
 import thence
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
-from thence.core.values.vocabulary import PLAIN
+from thence.core.values.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
-from thence.log.write.drafting import Drafting, NoticeMaker
+from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, warn
 
 WORDS = ("s/1", "ada", None)
 
@@ -102,3 +111,156 @@ def test_member_that_no_event_of_the_host_has_is_refused(drafting, members):
     found = raised(lambda: drafting.draft(NewEvent("t", members=members), ()))
     assert (found.kind, found.place) == (InvalidEvent, "field members")
     assert next(iter(members)) in found.cause
+
+
+def broken(word, facts):
+    raise RuntimeError("a processor of the user's")
+
+
+@pytest.mark.parametrize("tell", [broken, warn])
+def test_record_stops_nothing_though_not_even_logging_can_be_imported(tell, monkeypatch):
+    monkeypatch.setitem(sys.modules, "logging", None)  # as in a process out of descriptors
+    with pytest.raises((ImportError, RuntimeError)):
+        tell("rotated", {})
+    guarded(tell)("rotated", {})
+
+
+class Ringing:
+    """A lock that a signal meets when it is taken."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+
+    def acquire(self):
+        self.lock.acquire()
+        signal.raise_signal(signal.SIGUSR1)
+
+    def release(self):
+        self.lock.release()
+
+    __enter__ = acquire
+
+    def __exit__(self, *_):
+        self.release()
+
+
+class Amid(logging.Handler):
+    """A handler of records that a signal meets when it has taken its lock."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def createLock(self):
+        self.lock = Ringing()
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("tell", [warn, guarded(warn)])
+def test_record_that_a_raising_signal_handler_breaks_into_keeps_no_later_one_waiting(tell):
+    def ring(*_):
+        raise KeyboardInterrupt
+
+    def interrupted():
+        tell("torn", {"n": 1})
+        time.sleep(WAIT_S)  # at the latest here the handler is called
+
+    before = signal.signal(signal.SIGUSR1, ring)
+    amid, logger = Amid(), logging.getLogger("thence")
+    logger.addHandler(amid)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        later = threading.Thread(target=tell, args=("torn", {"n": 2}), daemon=True)
+        later.start()
+        later.join(WAIT_S)
+        assert not later.is_alive()
+    finally:
+        logger.removeHandler(amid)
+        signal.signal(signal.SIGUSR1, before)
+    assert sorted(record.getMessage() for record in amid.records) == ["torn (n 1)", "torn (n 2)"]
+
+
+def test_record_waits_only_a_second_for_a_lock_that_who_tells_it_holds(monkeypatch):
+    amid = Amid()
+    logger = logging.getLogger("thence")
+    monkeypatch.setattr(signal, "raise_signal", lambda _: None)
+    logger.addHandler(amid)
+    try:
+        with amid.lock:
+            warn("torn", {"n": 1})
+            assert not amid.records
+        until_s = time.monotonic() + WAIT_S
+        while not amid.records:
+            assert time.monotonic() < until_s
+            time.sleep(0.001)
+    finally:
+        logger.removeHandler(amid)
+
+
+def test_record_is_told_at_once_where_no_thread_can_be_started(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("thence.log.write.drafting.start_new_thread", refuse)
+    found = []
+    in_other_thread(lambda word, facts: found.append((word, facts)), "torn", {"n": 1})
+    assert found == [("torn", {"n": 1})]
+
+
+def test_record_has_the_context_of_who_tells_it():
+    said = ContextVar("said", default="nothing")
+    said.set("something")
+    found = []
+    guarded(lambda word, facts: found.append((word, facts, said.get())))("torn", {"n": 1})
+    assert found == [("torn", {"n": 1}, "something")]
+
+
+@pytest.mark.parametrize("imported", ["", "logging"])
+def test_program_without_logging_sees_the_same_on_stderr_as_one_that_has_not_set_it_up(imported):
+    code = f"""
+import sys {imported and ", " + imported}
+from thence.log.write.drafting import warn
+warn("torn", {{"file": "ä"}})
+warn("rotated", {{"file": "b"}})
+warn("resumed", {{"file": "b"}})
+print("logging" in sys.modules)
+"""
+    done = ran(code)
+    assert done.stderr == "torn (file ä)\n"
+    assert done.stdout.strip() == str(bool(imported))
+
+
+def test_notice_is_an_event_with_its_facts_made_fit_and_its_causes():
+    notice = NoticeMaker(PLAIN, {})
+    told = event_of(stamped(notice("gap", {"count": 3, "file": "\udcff"}, ["a", "b"]), 1, 1))
+    assert (told.event_type, told.payload["count"], told.caused_by) == ("log.gap", 3, ("a", "b"))
+    assert b'"event_version":1,' in told.line
+    joined = event_of(stamped(notice.joined(["a", "b"]), 1, 1))
+    assert (joined.event_type, joined.payload) == ("log.joined", {"count": 2})
+    assert joined.caused_by == ("a", "b")
+
+
+def test_notice_of_a_host_whose_events_are_about_something_is_about_the_log(tmp_path):
+    notice = NoticeMaker(WORK, {}, lambda: "01LOG")
+    told = event_of(stamped(notice("torn", {"count": 1}), 1, 1), WORK)
+    assert told.subject == "-/-/01LOG"
+    assert (told.header.aggregate_type, told.actor) == ("Log", "thence")
+    unnamed = event_of(stamped(NoticeMaker(WORK, {})("torn", {}), 1, 1), WORK)
+    assert unnamed.subject is None
+
+
+def test_log_of_work_names_itself_in_its_notices(tmp_path):
+    with thence.open(tmp_path, "work") as log:
+        log.append("WPCreated", {"wp_id": "WP01"}, subject="WP01")
+    with log.current_file.open("ab") as segment:
+        segment.write(b"torn")
+    with thence.open(tmp_path) as log:
+        log.append("WPCreated", {"wp_id": "WP02"}, subject="WP02")
+        (notice,) = [event for event in log.read() if log.vocabulary.is_notice(event)]
+    info = json.loads((tmp_path / ".thence" / "log.json").read_bytes())
+    assert notice.header.aggregate_id == info["log_id"]

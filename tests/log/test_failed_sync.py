@@ -7,15 +7,22 @@ from pathlib import Path
 from threading import Event as Signal
 
 import pytest
+from tests.crash.crash_states import worst
+from tests.crash.simulated_disk import SimulatedDisk
+from tests.crash.traces import log_of
+from tests.crash.traces import opened as opened_on
+from tests.events import line_of
 from tests.log.committers import until
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk
 
 import thence
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import LogReadOnly, OutcomeUnknown
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.errors import HeadsMoved, LogReadOnly, OutcomeUnknown
+from thence.log.storage.disk import OS_DISK, READ_BYTES, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import older_names
+from thence.log.write.append_conditions import AlreadyStored
+from thence.log.write.writer import are_behind, copy_lines, regions, write_again
 from thence.replica import Log
 
 BROKEN = DiskError(errno.EIO, "device error")
@@ -133,6 +140,7 @@ def test_sync_that_nothing_makes_good_is_unknown_and_this_opening_writes_no_more
         with pytest.raises(OutcomeUnknown, match="device error") as caught:
             log.append("b")
         assert caught.value.recoverable
+        assert caught.value.place == str(tmp_path / "events.jsonl")
         disk.faults.clear()
         for _ in range(2):
             with pytest.raises(LogReadOnly, match="earlier sync"):
@@ -365,3 +373,105 @@ def test_flush_never_returns_when_what_was_emitted_is_lost(tmp_path):
             log.flush()
     assert log.failed_count == 1
     assert not log.close()
+
+
+OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
+
+
+@pytest.fixture
+def open_files(tmp_path):
+    """Open files of such bytes for appending, and close them at the end."""
+    descriptors = []
+
+    def opened_with(name, data=b""):
+        (tmp_path / name).write_bytes(data)
+        descriptors.append(OS_DISK.open_append(tmp_path / name))
+        return descriptors[-1]
+
+    yield opened_with
+    for descriptor in descriptors:
+        OS_DISK.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("data", "start", "copied"),
+    [
+        (b"a\nb\n", 0, b"a\nb\n"),
+        (b"a\nb\nhalf", 2, b"b\n"),
+        (b"half", 0, b""),
+        (b"", 0, b""),
+        (b"x" * (READ_BYTES - 1) + b"\ny\nhalf", 0, b"x" * (READ_BYTES - 1) + b"\ny\n"),
+        (b"x" * READ_BYTES + b"\ny\n", 0, b"x" * READ_BYTES + b"\ny\n"),
+        (b"a\n" + b"x" * (3 * READ_BYTES) + b"\ny\nhalf", 2, b"x" * (3 * READ_BYTES) + b"\ny\n"),
+    ],
+    ids=["whole", "half", "no line", "empty", "block", "over", "long"],
+)
+def test_whole_lines_are_copied_and_the_end_of_the_source_is_told(
+    open_files, tmp_path, data, start, copied
+):
+    source, target = open_files("a", data), open_files("b", b"before\n")
+    assert copy_lines(ShortDisk(700_000), source, start, target) == len(data)
+    assert (tmp_path / "b").read_bytes() == b"before\n" + copied
+
+
+def test_batch_stands_behind_a_file_when_each_of_its_lines_is_in_a_newer_one(open_files, tmp_path):
+    suspect = open_files(OLDER, b"one\ntwo\nthree\n")
+    newer = open_files("events.jsonl", b"two\none\n")
+    (file, _), (last, _) = OS_DISK.file_id(suspect), OS_DISK.file_id(newer)
+    refused = HeadsMoved("could not")
+    assert are_behind(OS_DISK, tmp_path, [b"one\n", refused, b"two\n"], file)
+    assert not are_behind(OS_DISK, tmp_path, [b"one\n", b"three\n"], file)
+    assert not are_behind(OS_DISK, tmp_path, [b"one"], file)
+    assert not are_behind(OS_DISK, tmp_path, [b"one\n"], last)
+    assert are_behind(OS_DISK, tmp_path, [refused], last)
+    assert are_behind(OS_DISK, tmp_path, [b"three\n"], (0, 0))
+
+
+def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_its_last(
+    open_files, tmp_path
+):
+    one, two, three = (line_of({"n": "x" * n}) for n in (1, 20, 300))
+    known = [
+        AlreadyStored(two, OLDER, 900, False),
+        AlreadyStored(one, "events.jsonl", 0, True),
+        AlreadyStored(three, OLDER, 100, False),
+    ]
+    target = open_files("b", b"before\n")
+    assert write_again(ShortDisk(50), target, known) == len(two + one + three)
+    assert (tmp_path / "b").read_bytes() == b"before\n" + two + one + three
+    assert list(regions(known)) == [
+        {"file": OLDER, "offset": 100, "bytes": 800 + len(two)},
+        {"file": "events.jsonl", "offset": 0, "bytes": len(one)},
+    ]
+    assert list(regions([])) == []
+    overlapping = [AlreadyStored(three, OLDER, 100, False), AlreadyStored(one, OLDER, 150, False)]
+    assert list(regions(overlapping)) == [{"file": OLDER, "offset": 100, "bytes": len(three)}]
+
+
+LONG = {"text": "x" * 5_000}  # more than a page
+
+
+def test_event_survives_though_a_later_opening_believed_it_safe():
+    disk = SimulatedDisk(log_of(1))
+    with opened_on(disk) as first, opened_on(disk) as later:
+        first.append("a")
+
+        def step_in(call):
+            if call == "failed":
+                disk.before = None
+                later.append("c")
+
+        disk.before, disk.failing = step_in, 1
+        acknowledged = first.append("b", LONG)
+        left = opened_on(SimulatedDisk(worst(disk.moment())))
+        assert acknowledged.line in {event.line for event in left.read()}
+
+
+def test_numbers_go_on_behind_a_segment_whose_copy_was_cut_short(tmp_path):
+    with thence.open(tmp_path) as log:
+        lines = [log.append("t").line + b"\n" for _ in range(3)]
+    path = tmp_path / "events.jsonl"
+    path.rename(tmp_path / "events_2026-11-20_10-00-00-000000.jsonl")
+    path.write_bytes(lines[1] + lines[2][:50])
+    with thence.open(tmp_path) as log:
+        assert log.append("next").seq == 5  # behind the notice of the recovery

@@ -3,20 +3,26 @@
 import os
 import random
 import shutil
+from contextlib import suppress
 from itertools import islice
 from threading import Event as Signal
 from threading import Thread
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import plain_order
 from tests.disks import LyingDisk
 from tests.events import event_of, line_of
-from tests.log.faults import WAIT_S, WatchedDisk
+from tests.log.faults import WAIT_S, SteppingDisk, StruckDisk, WatchedDisk
 from tests.log.processes import descriptors, in_child, started
+from tests.tiers import examples
 
 import thence
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown
+from thence.log.read import reader
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
@@ -258,28 +264,7 @@ def test_rotation_between_any_two_looks_at_the_folder_loses_nothing(tmp_path, ca
     for _ in range(6):
         log.append("t")
 
-    class Stepping(WatchedDisk):
-        looks = 0
-
-        def look(self):
-            self.looks += 1
-            if self.looks == call:
-                for _ in range(8):
-                    log.append("t")
-
-        def names(self, folder):
-            self.look()
-            return super().names(folder)
-
-        def path_id(self, path):
-            self.look()
-            return super().path_id(path)
-
-        def open_read(self, path):
-            self.look()
-            return super().open_read(path)
-
-    disk = Stepping()
+    disk = SteppingDisk(call, lambda: [log.append("t") for _ in range(8)])
     with Follower(disk, tmp_path, PLAIN) as follower:
         seqs = [event.seq for event in follower.events()]
         seqs += [event.seq for event in follower.events()]
@@ -362,3 +347,56 @@ def test_abandoned_follower_leaves_no_file_open(tmp_path):
             list(islice(stream, taken))
             stream.close()
         assert descriptors(tmp_path) == before
+
+
+parts = st.sampled_from(
+    [
+        line_of(),
+        line_of(seq=2),
+        b'{"event_id":"theirs"}\n',
+        b'{"event_id":"theirs too"}\r\n',
+        b"bad\n",
+        b"\0\0\0",
+        b"\n",
+        line_of(seq=3)[:-1],
+        line_of(seq=4)[:60],
+    ]
+)
+
+
+@settings(max_examples=examples(60))
+@given(st.lists(st.lists(parts, max_size=5).map(b"".join), max_size=4), st.integers(0, 9))
+def test_what_is_followed_and_what_is_held_is_what_is_read(tmp_path_factory, segments, count):
+    folder = tmp_path_factory.mktemp("log")
+    for number, data in enumerate(segments[:-1]):
+        (folder / f"events_2026-11-20_07-13-05-{number:06}.jsonl").write_bytes(data)
+    (folder / "events.jsonl").write_bytes(segments[-1] if segments else b"")
+    expected = list(reader.events(OS_DISK, folder, PLAIN))
+    with Follower(OS_DISK, folder, PLAIN) as follower:
+        followed = list(follower.events())
+        # of two contents of one id a reader serves one of them always, a follower the first
+        assert [event.event_id for event in followed] == [event.event_id for event in expected]
+        assert list(follower.events()) == []
+    assert plain_order.position(OS_DISK, folder, PLAIN) == Position().after(expected)
+    with Follower(OS_DISK, folder, PLAIN) as follower:
+        follower.skip_to_last(count)
+        assert {event.event_id for event in follower.events()} <= {
+            event.event_id for event in expected
+        }
+
+
+@pytest.mark.parametrize("call", range(1, 40))
+def test_disk_that_fails_once_hides_nothing_and_leaves_no_file_open(tmp_path, call):
+    with Log(tmp_path, PLAIN, max_file_size=300) as log:
+        events = [log.append("t") for _ in range(6)]
+
+    looks = ("path_id", "names", "open_read", "file_id", "read_at")
+    seen = []
+    with Follower(StruckDisk(call, *looks), tmp_path, PLAIN) as follower:
+        with suppress(OSError):
+            seen.extend(follower.events())
+        seen.extend(follower.events())
+        assert seen == events
+    with Follower(StruckDisk(call, *looks), tmp_path, PLAIN) as follower, suppress(OSError):
+        follower.skip_to_last(2)
+    assert descriptors(tmp_path) == []

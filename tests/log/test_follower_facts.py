@@ -1,19 +1,15 @@
-"""A follower call by call: what it asks of the disk, when it waits, what it syncs."""
+"""A follower call by call: what it asks of the disk, waits for and syncs, where it begins."""
 
-import errno
 import os
 from threading import Event as Signal
 
 import pytest
 from tests.events import line_of
-from tests.log.faults import FailingDisk
 from tests.log.processes import descriptors
 
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import OutcomeUnknown
-from thence.log.read.follower import Follower
-from thence.log.storage.disk import READ_BYTES, Disk
-from thence.log.storage.disk_errors import DiskError
+from thence.log.read.follower import Follower, LiveCursor
+from thence.log.storage.disk import OS_DISK, READ_BYTES, Disk
 
 OLDEST = "events_2026-11-18_07-13-05-000000.jsonl"
 OLDER = "events_2026-11-19_07-13-05-000000.jsonl"
@@ -224,34 +220,6 @@ def test_file_that_comes_back_under_another_name_is_not_read_twice(tmp_path, dis
     assert len(descriptors(tmp_path)) == 1
 
 
-def test_segment_that_can_not_be_looked_at_is_closed_and_the_error_is_the_systems(tmp_path):
-    class Failing(Disk):
-        def file_id(self, descriptor):
-            raise broken
-
-    broken = DiskError(errno.EIO, "as said")
-    (tmp_path / CURRENT).write_bytes(line_of())
-    with pytest.raises(OSError, match="as said") as caught:
-        list(Follower(Failing(), tmp_path, PLAIN).events())
-    assert caught.value is broken
-    assert descriptors(tmp_path) == []
-
-
-@pytest.mark.parametrize("has_current", [False, True])
-def test_folder_that_can_not_be_listed_leaves_no_file_open(tmp_path, has_current):
-    class Failing(Disk):
-        def names(self, folder):
-            raise broken
-
-    broken = DiskError(errno.EIO, "as said")
-    if has_current:
-        (tmp_path / CURRENT).write_bytes(line_of())
-    with pytest.raises(OSError, match="as said") as caught:
-        list(Follower(Failing(), tmp_path, PLAIN).events())
-    assert caught.value is broken
-    assert descriptors(tmp_path) == []
-
-
 def test_follower_syncs_only_when_asked_and_what_it_has_not_synced(tmp_path, disk, follower):
     path = tmp_path / CURRENT
     lines = numbered(4)
@@ -285,15 +253,6 @@ def test_file_cut_in_place_is_read_and_synced_from_its_start(tmp_path, disk):
         assert len(disk.taken("sync_data")) == 1
 
 
-def test_failed_sync_is_the_cause_of_what_is_raised(tmp_path):
-    (tmp_path / CURRENT).write_bytes(line_of())
-    broken = DiskError(errno.EIO, "as said")
-    with Follower(FailingDisk(sync_data=broken), tmp_path, PLAIN, True) as follower:
-        with pytest.raises(OutcomeUnknown) as caught:
-            list(follower.events())
-        assert caught.value.__cause__ is broken
-
-
 def followed(tmp_path, disk, stop, is_durable=False):
     with Follower(disk, tmp_path, PLAIN, is_durable) as follower:
         return list(follower.follow(stop))
@@ -322,3 +281,57 @@ def test_follow_serves_what_comes_between_its_looks_until_it_is_stopped(tmp_path
     assert disk.taken("sync_data") == []
     assert told(followed(tmp_path, disk, Stopped(0), is_durable=True)) == [1, 2, 3]
     assert len(disk.taken("sync_data")) == 1
+
+
+@pytest.mark.parametrize("count", range(7))
+def test_cursor_goes_to_the_last_events_and_says_how_many_are_missing(tmp_path, count):
+    lines = numbered(3)
+    foreign = b'{"event_id":"theirs"}\n'
+    parts = [lines[0], b"bad\n", lines[1], foreign, b"\n", lines[2], b"bad too\n", b'{"event']
+    path = tmp_path / CURRENT
+    path.write_bytes(b"".join(parts))
+    cursor = LiveCursor(OS_DISK, CURRENT, OS_DISK.open_read(path))
+    missing = cursor.skip_to_last(count, PLAIN)
+    assert missing == max(0, count - 4)
+    assert type(missing) is int
+    begin = {0: 7, 1: 5, 2: 3, 3: 2}.get(count, 0)
+    (block,) = cursor.blocks() if count else [None]
+    if block is not None:
+        assert (block.offset, block.data + b"\n") == (
+            len(b"".join(parts[:begin])),
+            b"".join(parts[begin:7]),
+        )
+    cursor.close()
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_follower_begins_in_the_older_segments_where_there_is_no_current_one(
+    tmp_path, follower, count
+):
+    lines = numbered(4)
+    (tmp_path / OLDEST).write_bytes(lines[0])
+    (tmp_path / OLDER).write_bytes(b"".join(lines[1:3]))
+    follower.skip_to_last(count)
+    assert told(follower.events()) == [1, 2, 3][3 - count :]
+    (tmp_path / CURRENT).write_bytes(lines[3])
+    assert told(follower.events()) == [4]
+
+
+def test_segment_that_vanishes_as_the_follower_begins_is_passed_over(tmp_path, disk, follower):
+    first, second, third = numbered(3)
+    (tmp_path / OLDER).write_bytes(first)
+    (tmp_path / CURRENT).write_bytes(second)
+    disk.before["names"] = (tmp_path / OLDER).unlink
+    follower.skip_to_last(0)
+    assert list(follower.events()) == []
+    add(tmp_path / CURRENT, third)
+    assert told(follower.events()) == [3]
+
+
+def test_older_segment_that_vanishes_brings_back_none_of_those_behind_it(tmp_path, disk, follower):
+    lines = numbered(3)
+    for name, line in zip((OLDEST, OLDER, CURRENT), lines, strict=True):
+        (tmp_path / name).write_bytes(line)
+    disk.before["names"] = (tmp_path / OLDEST).unlink
+    follower.skip_to_last(1)
+    assert told(follower.events()) == [3]

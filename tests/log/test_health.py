@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,20 @@ from tests.log.faults import FailingDisk
 from tests.log.processes import open_files
 
 from thence.errors import NotALog
-from thence.inspection.health import Check, checked, clock, file_limit, folder_checks
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.inspection.health import (
+    ROOM_BYTES_MIN,
+    ROOM_FILES_MIN,
+    Check,
+    checked,
+    clock,
+    file_limit,
+    folder_checks,
+)
+from thence.log.storage.disk import OS_DISK, Disk, pause
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import FILE_BYTES_MAX
 
 TRIED = ("writable", "locks", "sync", "links")
-NOON_NS = 1_795_000_000_000_000_000  # 2026-11-18
-DAY_NS = 86_400 * 10**9
 
 
 def error(number):
@@ -53,13 +60,6 @@ class KeptLockDisk(Disk):
         pass
 
 
-class LinklessDisk(Disk):
-    """Has no hard links."""
-
-    def link(self, old, new):
-        raise error(errno.EPERM)
-
-
 class ToldDisk(Disk):
     """Tells another table of mounts, or of room."""
 
@@ -73,38 +73,16 @@ class ToldDisk(Disk):
         return self.free, self.files
 
 
-class MountsDisk(Disk):
-    """Has a table of mounts of its own."""
-
-    def __init__(self, *mounts):
-        self.lines = [f"36 35 98:0 / {point} rw shared:1 - {kind} x rw" for point, kind in mounts]
-
-    def read_whole(self, path):
-        assert str(path) == "/proc/self/mountinfo"
-        return "\n".join(self.lines).encode()
-
-
 def test_folder_that_is_fit_is_found_so(tmp_path):
     checks = found(OS_DISK, tmp_path)
     assert list(checks) == ["filesystem", "space", "file_limit", *TRIED]
     assert all(checks[name].ok for name in TRIED)
+    assert [checks[name].detail for name in ("writable", "locks", "links")] == [
+        "files can be made and written",
+        "flock keeps a second writer out",
+        "hard links work",
+    ]
     assert checks["sync"].detail.startswith("fdatasync takes ")
-
-
-@pytest.mark.parametrize(
-    ("disk", "name", "told"),
-    [
-        (OneLockDisk(True), "locks", "locked twice"),
-        (OneLockDisk(False), "locks", "can't be locked"),
-        (KeptLockDisk(), "locks", "still held"),
-        (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error"),
-        (LinklessDisk(), "links", "no hard links: Operation not permitted"),
-    ],
-)
-def test_what_a_filesystem_lacks_is_told_and_the_rest_is_tried(tmp_path, disk, name, told):
-    checks = found(disk, tmp_path)
-    assert told in checks[name].detail
-    assert [check.name for check in checks.values() if not check.ok] == [name]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
@@ -132,58 +110,6 @@ def test_small_file_is_made_in_the_own_folder_of_a_log(tmp_path):
     assert set(made) == {tmp_path / ".thence"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "ok", "told"),
-    [
-        ("ext4", True, "ext4"),
-        ("", True, "doesn't report"),
-        ("tmpfs", True, "in memory"),
-        ("nfs4", False, "durability is unproven"),
-        ("fuse.sshfs", False, "durability is unproven"),
-    ],
-)
-def test_filesystem_over_the_network_is_unproven(tmp_path, kind, ok, told):
-    check = found(ToldDisk(kind), tmp_path)["filesystem"]
-    assert (check.ok, told in check.detail) == (ok, True)
-
-
-@pytest.mark.parametrize(
-    ("free", "files", "ok"),
-    [(2**40, 2**20, True), (2**40, None, True), (2**20, 2**20, False), (2**40, 3, False)],
-)
-def test_room_is_told_in_bytes_and_files(tmp_path, free, files, ok):
-    check = found(ToldDisk(free=free, files=files), tmp_path)["space"]
-    assert check.ok is ok
-    assert f"{free:,} bytes free" in check.detail
-
-
-@pytest.mark.parametrize(
-    ("limit", "ok"),
-    [(None, True), (2**40, True), (FILE_BYTES_MAX, False), (0, False)],
-)
-def test_files_must_be_allowed_to_grow_as_large_as_a_segment(limit, ok):
-    assert file_limit(limit).ok is ok
-
-
-@pytest.mark.parametrize(
-    ("wall_ns", "newest", "ok", "told"),
-    [
-        (NOON_NS, "", True, "it is 2026-11-18"),
-        (NOON_NS, "2020-01-01T00:00:00.000000Z", True, "it is 2026-11-18"),
-        (NOON_NS, "noon", True, "it is 2026-11-18"),
-        (NOON_NS, "2026-11-19T00:00:00", True, "it is 2026-11-18"),
-        (NOON_NS, "2026-11-19T00:00:00.000000Z", True, "which is to come"),
-        (NOON_NS, "2028-01-01T00:00:00.000000Z", False, "which is to come"),
-        (NOON_NS - 900 * DAY_NS, "", False, "that is past"),
-        (0, "2026-11-19T00:00:00.000000Z", False, "that is past"),
-    ],
-)
-def test_clock_is_compared_with_the_newest_event(wall_ns, newest, ok, told):
-    check = clock(wall_ns, newest)
-    assert (check.ok, bool(check.hint)) == (ok, not ok)
-    assert told in check.detail
-
-
 def test_error_while_looking_is_what_is_found():
     def refused():
         raise DiskError(errno.EACCES, os.strerror(errno.EACCES), "events.jsonl")
@@ -202,18 +128,6 @@ def test_error_while_looking_is_what_is_found():
     assert checked("log", broken).is_damage
 
 
-def test_innermost_mount_tells_the_filesystem_of_a_folder(tmp_path):
-    inside = tmp_path / "a b" / "c"
-    inside.mkdir(parents=True)
-    point = str(tmp_path / "a b").replace(" ", "\\040")
-    disk = MountsDisk(("/", "ext4"), (point, "tmpfs"), (point, "nfs4"), (f"{point}/cc", "xfs"))
-    assert disk.filesystem(inside) == "nfs4"
-    assert disk.filesystem(tmp_path) == "ext4"
-    (tmp_path / "by").symlink_to(inside)
-    assert disk.filesystem(tmp_path / "by") == "nfs4"
-    assert MountsDisk().filesystem(tmp_path) == ""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of Linux alone")
 @pytest.mark.parametrize("folder", ["/", "/proc", "/dev/shm", "."])
 def test_filesystem_is_what_df_says(folder):
@@ -221,3 +135,248 @@ def test_filesystem_is_what_df_says(folder):
         ["df", "--output=fstype", folder], capture_output=True, text=True, check=True
     )
     assert OS_DISK.filesystem(Path(folder)) == told.stdout.split()[-1]
+
+
+ELSEWHERE = "keep the log on another filesystem"
+UNTRIED = "locks, syncs and the like were not tried"
+
+
+@pytest.mark.parametrize(
+    ("disk", "name", "detail", "hint"),
+    [
+        (
+            OneLockDisk(True),
+            "locks",
+            "one file was locked twice",
+            f"{ELSEWHERE}: two writers would not see each other here",
+        ),
+        (
+            OneLockDisk(False),
+            "locks",
+            "a file that nobody has can't be locked",
+            f"{ELSEWHERE}: two writers would not see each other here",
+        ),
+        (
+            KeptLockDisk(),
+            "locks",
+            "a lock that was given back is still held",
+            f"{ELSEWHERE}: two writers would not see each other here",
+        ),
+        (FailingDisk(try_lock=error(errno.ENOLCK)), "locks", "No locks available", ELSEWHERE),
+        (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
+        (
+            FailingDisk(link=error(errno.EPERM)),
+            "links",
+            "no hard links: Operation not permitted",
+            "make new logs on another filesystem; a log that is there needs no links",
+        ),
+        (
+            FailingDisk(write=error(errno.EDQUOT)),
+            "writable",
+            f"Disk quota exceeded; {UNTRIED}",
+            "make room, or raise what limits this user (quota, ulimit -f)",
+        ),
+        (
+            FailingDisk(open_append=error(errno.EROFS)),
+            "writable",
+            f"Read-only file system; {UNTRIED}",
+            "let this user write there; reading needs it not",
+        ),
+        (
+            ToldDisk("nfs4"),
+            "filesystem",
+            "nfs4, a filesystem over the network: durability is unproven there",
+            "keep the log on a local disk",
+        ),
+        (
+            ToldDisk("fuse.sshfs"),
+            "filesystem",
+            "fuse.sshfs, a filesystem over the network: durability is unproven there",
+            "keep the log on a local disk",
+        ),
+    ],
+    ids=[
+        "twice",
+        "never",
+        "kept",
+        "none",
+        "sync",
+        "links",
+        "full",
+        "denied",
+        "network",
+        "fuse",
+    ],
+)
+def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, hint):
+    checks = found(disk, tmp_path)
+    assert checks[name] == Check(name, False, detail, hint)
+    assert [check.name for check in checks.values() if not check.ok] == [name]
+
+
+def test_filesystem_is_told_where_it_is_known(tmp_path):
+    kinds = [folder_checks(ToldDisk(kind), tmp_path)[0] for kind in ("ext4", "", "tmpfs")]
+    assert kinds == [
+        Check("filesystem", True, "ext4"),
+        Check("filesystem", True, "this system doesn't report its type"),
+        Check("filesystem", True, "tmpfs: in memory, nothing in it survives the machine's end"),
+    ]
+
+
+def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
+    blind = FailingDisk(
+        filesystem=DiskError(errno.EACCES, "as said", "/proc"), room=DiskError("as said")
+    )
+    checks = folder_checks(blind, tmp_path)
+    assert checks[:2] == [
+        Check("filesystem", False, "as said: /proc", "let this user read it"),
+        Check("space", False, "as said", "let this user read it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "check"),
+    [
+        (ROOM_BYTES_MIN, None, Check("space", True, "104,857,600 bytes free")),
+        (ROOM_BYTES_MIN, ROOM_FILES_MIN, Check("space", True, "104,857,600 bytes free")),
+        (
+            ROOM_BYTES_MIN - 1,
+            ROOM_FILES_MIN,
+            Check(
+                "space",
+                False,
+                "104,857,599 bytes free",
+                "make room: less than 104,857,600 bytes are soon written",
+            ),
+        ),
+        (
+            2**40,
+            ROOM_FILES_MIN - 1,
+            Check(
+                "space",
+                False,
+                "1,099,511,627,776 bytes free, but for 99 files only",
+                "delete some files",
+            ),
+        ),
+    ],
+    ids=["uncounted", "least", "bytes", "files"],
+)
+def test_room_is_enough_from_its_limits_on(tmp_path, free, files, check):
+    assert found(ToldDisk(free=free, files=files), tmp_path)["space"] == check
+
+
+def test_files_may_grow_by_one_event_more_than_a_log_lets_them():
+    assert FILE_BYTES_MAX == 524_288_000
+    enough = FILE_BYTES_MAX + 1024 * 1024
+    assert not file_limit(0).ok
+    assert [file_limit(limit) for limit in (None, enough, enough - 1)] == [
+        Check("file_limit", True, "files may grow as large as they like"),
+        Check("file_limit", True, "files may grow to 525,336,576 bytes"),
+        Check(
+            "file_limit",
+            False,
+            "files may grow to 525,336,575 bytes only; a log's grow to 524,288,000",
+            "raise it (ulimit -f), or set max_file_size lower",
+        ),
+    ]
+
+
+NOON = "it is 2026-11-20 12:00:00 UTC"
+NOON_NS = 1_795_176_000_000_000_000
+SET = "set the machine's clock"
+YEAR_NS = 1_735_689_600_000_000_000  # 2025 begins
+
+
+@pytest.mark.parametrize(
+    ("wall_ns", "newest", "check"),
+    [
+        (NOON_NS, "2026-11-20T12:00:00.000000Z", Check("clock", True, NOON)),
+        (
+            NOON_NS,
+            "2026-11-20T12:00:00.000001Z",
+            Check(
+                "clock",
+                True,
+                f"{NOON}; the newest event is of 2026-11-20T12:00:00.000001Z, which is to come",
+            ),
+        ),
+        (
+            NOON_NS,
+            "2027-11-20T12:00:00.000000Z",
+            Check(
+                "clock",
+                True,
+                f"{NOON}; the newest event is of 2027-11-20T12:00:00.000000Z, which is to come",
+            ),
+        ),
+        (
+            NOON_NS,
+            "2027-11-20T12:00:01.000000Z",
+            Check(
+                "clock",
+                False,
+                f"{NOON}; the newest event is of 2027-11-20T12:00:01.000000Z, which is to come",
+                "set the machine's clock; the order of events does not depend on it",
+            ),
+        ),
+        (NOON_NS, "", Check("clock", True, NOON)),
+        (NOON_NS, "noon", Check("clock", True, NOON)),
+        (NOON_NS, "2026-11-21T00:00:00", Check("clock", True, NOON)),
+        (0, "", Check("clock", False, "it is 1970-01-01 00:00:00 UTC: that is past", SET)),
+        (YEAR_NS, "", Check("clock", True, "it is 2025-01-01 00:00:00 UTC")),
+        (
+            YEAR_NS - 10**9,
+            "",
+            Check(
+                "clock",
+                False,
+                "it is 2024-12-31 23:59:59 UTC: that is past",
+                "set the machine's clock",
+            ),
+        ),
+    ],
+)
+def test_clock_is_sane_up_to_a_year_before_the_newest_event(wall_ns, newest, check):
+    assert clock(wall_ns, newest) == check
+
+
+def test_sync_is_timed_five_times_and_told_in_microseconds(tmp_path):
+    class SlowDisk(Disk):
+        syncs = 0
+
+        def sync_data(self, descriptor):
+            self.syncs += 1
+            pause(0.02)
+
+    disk = SlowDisk()
+    (taken,) = re.findall(
+        r"^fdatasync takes ([\d,]+) µs \(of 5\)$", found(disk, tmp_path)["sync"][2]
+    )
+    assert 20_000 <= int(taken.replace(",", "")) < 2_000_000
+    assert disk.syncs == 5
+
+
+def test_files_that_are_there_must_open_and_the_small_one_is_named_after_the_process(tmp_path):
+    opened, linked = [], []
+
+    class NotingDisk(Disk):
+        def open_append(self, path):
+            opened.append(path)
+            return super().open_append(path)
+
+        def link(self, old, new):
+            linked.append((old, new))
+            super().link(old, new)
+
+    own = tmp_path / ".thence"
+    own.mkdir()
+    for path in (tmp_path / "events.jsonl", own / "lock"):
+        path.write_bytes(b"as it was")
+    found(NotingDisk(), tmp_path)
+    assert opened[:2] == [tmp_path / "events.jsonl", own / "lock"]
+    assert [path.read_bytes() for path in opened[:2]] == [b"as it was"] * 2
+    small = opened[2]
+    assert opened[2:] == [small] * 2
+    assert re.fullmatch(rf"\.doctor\.{os.getpid()}\.[0-9a-f]{{8}}", small.name)
+    assert linked == [(small, own / f"{small.name}.link")]

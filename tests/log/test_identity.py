@@ -1,4 +1,4 @@
-"""Who a log is: made once, whoever comes first."""
+"""The identity of a log: made once, whoever comes first; new, moved and spoilt told apart."""
 
 import errno
 import json
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from threading import Thread
 
+import msgspec
 import pytest
 from tests.log.faults import WAIT_S, FailingDisk, ShortDisk
 from tests.log.processes import started
@@ -16,14 +17,17 @@ from thence.core.ids import is_ulid
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, NotALog
 from thence.log.storage.append_lock import AppendLock
-from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk import OS_DISK, machine_id
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import (
+    EARLIER_MAX,
+    Identity,
+    Own,
     identify,
+    is_own,
     known_node_id,
     known_node_ids,
     make_info,
-    node_id,
     read_info,
     renew,
 )
@@ -50,8 +54,8 @@ def test_log_says_what_it_is_and_who_writes_it(tmp_path):
 def test_identity_is_made_once(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
     assert known_node_id(OS_DISK, tmp_path) == ""
-    first = node_id(OS_DISK, tmp_path)
-    assert node_id(OS_DISK, tmp_path) == first
+    first = identify(OS_DISK, tmp_path).identity.node_id
+    assert identify(OS_DISK, tmp_path).identity.node_id == first
     made = make_info(OS_DISK, tmp_path, "sim")
     assert made == read_info(OS_DISK, tmp_path)
     assert made.vocabulary == "plain"
@@ -60,7 +64,7 @@ def test_identity_is_made_once(tmp_path):
 
 def test_short_writes_leave_the_identity_whole(tmp_path):
     make_info(ShortDisk(3), tmp_path, "plain")
-    assert node_id(ShortDisk(3), tmp_path) == known_node_id(OS_DISK, tmp_path)
+    assert identify(ShortDisk(3), tmp_path).identity.node_id == known_node_id(OS_DISK, tmp_path)
 
 
 def test_identity_that_could_not_be_written_is_made_later(tmp_path):
@@ -135,6 +139,7 @@ def test_spoilt_identity_gives_way_to_a_new_one_and_is_told(original, text):
     old = known_node_id(OS_DISK, original)
     (original / ".thence/identity.json").write_bytes(text)
     assert known_node_id(OS_DISK, original) == ""
+    assert is_own(OS_DISK, original) is False
     with thence.open(original) as log:
         event = log.append("next")
     assert (event.seq, event.lamport_clock) == (2, 5)
@@ -239,14 +244,6 @@ def test_copies_of_copies_keep_all_ids_as_their_own(original, tmp_path):
     assert clocks == list(range(1, 10))
 
 
-def test_log_of_a_later_format_is_refused(tmp_path):
-    thence.open(tmp_path)
-    path = tmp_path / ".thence/log.json"
-    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":2'))
-    with pytest.raises(NotALog, match="format is 2"):
-        thence.open(tmp_path)
-
-
 def test_processes_that_open_a_new_log_at_once_agree(tmp_path):
     code = """
 import sys, thence
@@ -270,7 +267,7 @@ print(log.append("t").node_id)
 
 def test_log_gets_another_node_under_its_append_lock_alone(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
-    first = node_id(OS_DISK, tmp_path)
+    first = identify(OS_DISK, tmp_path).identity.node_id
     assert renew(OS_DISK, tmp_path, "another was faster", NOW_S)
     assert known_node_id(OS_DISK, tmp_path) == first
     held = AppendLock(OS_DISK, tmp_path / ".thence/lock")
@@ -286,3 +283,80 @@ def test_log_gets_another_node_under_its_append_lock_alone(tmp_path):
     assert not renewing.is_alive()
     assert known_node_id(OS_DISK, tmp_path) not in ("", first)
     assert known_node_ids(OS_DISK, tmp_path) == {first, known_node_id(OS_DISK, tmp_path)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / ".thence").mkdir()
+    return tmp_path
+
+
+def page_of(folder):
+    return folder / ".thence/identity.json"
+
+
+def rewritten(folder, **changes):
+    """Change what the file says and keep the file itself, so that its inode stays."""
+    path = page_of(folder)
+    told = msgspec.json.decode(path.read_bytes(), type=Identity)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(told, **changes)))
+    return told
+
+
+def flags(own):
+    return [own.is_known, own.is_new, own.is_copy]
+
+
+def test_first_opening_makes_a_node_and_the_next_goes_on_under_it(folder):
+    assert (is_own(OS_DISK, folder), known_node_id(OS_DISK, folder)) == (None, "")
+    assert known_node_ids(OS_DISK, folder) == frozenset()
+    first = identify(OS_DISK, folder)
+    assert [type(flag) for flag in flags(first)] == [bool] * 3
+    assert flags(first) == [False, True, False]
+    assert (first.identity.earlier, first.identity.reason, first.previous_node) == ((), "", "")
+    assert first.identity.machine_id == machine_id()
+    assert first.identity.inode == page_of(folder).stat().st_ino
+    again = identify(OS_DISK, folder)
+    assert again.identity == first.identity
+    assert flags(again) == [True, False, False]
+    assert is_own(OS_DISK, folder) is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"machine_id": "another"}, "on another machine" if machine_id() else ""),
+        ({"machine_id": ""}, ""),
+        ({"generation": 0}, ""),
+        ({"generation": 1}, "copied or restored"),
+        ({"inode": 1}, "copied or restored"),
+        ({"inode": 1, "machine_id": "another"}, "copied or restored"),
+    ],
+    ids=["elsewhere", "unknown machine", "no generation", "reused", "copied", "both"],
+)
+def test_node_changes_with_the_file_or_the_machine_as_far_as_they_are_known(
+    folder, changes, reason
+):
+    identify(OS_DISK, folder)
+    told = rewritten(folder, **changes)
+    assert is_own(OS_DISK, folder) is (not reason)
+    own = identify(OS_DISK, folder)
+    assert own.identity.reason == reason
+    assert flags(own) == [True, bool(reason), reason == "copied or restored"]
+    assert own.identity.earlier == ((told.node_id,) if reason else ())
+
+
+def test_nodes_before_are_kept_up_to_the_limit_the_newest_last(folder):
+    identify(OS_DISK, folder)
+    earlier = tuple(f"{n:012x}" for n in range(EARLIER_MAX))
+    told = rewritten(folder, inode=1, earlier=earlier)
+    own = identify(OS_DISK, folder)
+    assert own.identity.earlier == (*earlier[1:], told.node_id)
+    assert len(own.identity.earlier) == EARLIER_MAX == 1_000
+
+
+def test_own_says_who_came_before_only_when_it_has_changed():
+    identity = Identity("new", "", 1, earlier=("first", "second"))
+    assert Own(identity, True, True, False).previous_node == "second"
+    assert Own(identity, True, False, False).previous_node == ""
+    assert Own(Identity("new", "", 1), False, True, False).previous_node == ""

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import multiprocessing
+import threading
 from collections import Counter
 
 import pytest
-from tests.log.faults import WAIT_S, GatedDisk
+from tests.disks import CountingDisk
+from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 from tests.log.hands import (
     append,
     append_in_tasks,
@@ -17,15 +19,17 @@ from tests.log.hands import (
     judged,
     opened,
 )
-from tests.log.processes import ran, started
+from tests.log.processes import lines, ran, started
 
 import thence
+from thence.core.values.codec import numbers
 from thence.core.values.new_event import Unchanged
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import HeadsMoved
-from thence.log.storage.disk import OS_DISK
-from thence.log.storage.identity import node_id
+from thence.errors import HeadsMoved, LogFull
+from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk_errors import DiskError
+from thence.log.storage.identity import identify
 from thence.log.storage.segment import older_names
 from thence.replica import Log
 
@@ -76,7 +80,7 @@ def test_threads_tasks_forked_and_spawned_processes_at_once_lose_and_double_noth
 @pytest.mark.promise("W9")
 def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
     thence.open(tmp_path).close()
-    node_id(OS_DISK, tmp_path)
+    identify(OS_DISK, tmp_path)
     disk = GatedDisk()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("t", {"hand": "parent", "n": 0})
@@ -261,3 +265,224 @@ def test_processes_that_open_an_empty_folder_at_once_make_one_log(tmp_path, coun
     for process in processes:
         _, problems = process.communicate()
         assert (process.returncode, problems) == (0, "")
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Make the log and its identity, so that the next sync is that of an event."""
+    thence.open(tmp_path).close()
+    identify(OS_DISK, tmp_path)
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.promise("P1")
+def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(tmp_path):
+    disk = CountingDisk()
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+        loops = in_threads(
+            lambda hand: asyncio.run(append_in_tasks(log, hand, 50, 10)), ["loop 0", "loop 1"]
+        )
+        others = in_threads(lambda hand: append(log, hand, 60), ["thread 0", "thread 1"])
+        for thread in loops + others:
+            thread.join(WAIT_S * 2)
+            assert not thread.is_alive()
+    hands = {f"loop {n}/task {task}": 10 for n in range(2) for task in range(50)}
+    judged(tmp_path, hands | {"thread 0": 60, "thread 1": 60})
+    assert disk.calls.count("sync") < 1_000 / 5
+
+
+@pytest.mark.usefixtures("prepared")
+def test_half_of_the_tasks_are_cancelled_and_all_events_are_written(tmp_path):
+    disk = GatedDisk()
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+
+        async def main():
+            tasks = [
+                asyncio.create_task(log.append_async("t", {"hand": "task", "n": n}))
+                for n in range(40)
+            ]
+            await asyncio.to_thread(disk.arrived.wait, WAIT_S)
+            for task in tasks[::2]:
+                task.cancel()
+            answers = await asyncio.gather(*tasks[::2], return_exceptions=True)
+            assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
+            disk.gate.set()
+            events = await asyncio.gather(*tasks[1::2])
+            assert [event.payload["n"] for event in events] == list(range(1, 40, 2))
+            later = await log.append_async("t", {"hand": "task", "n": 40})
+            assert later.seq == 41
+
+        asyncio.run(main())
+    judged(tmp_path, {"task": 41})
+
+
+@pytest.mark.usefixtures("prepared")
+def test_loop_closed_with_events_under_way_harms_no_other_loop(tmp_path):
+    disk = GatedDisk()
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+        closing = asyncio.new_event_loop()
+        begun = [
+            closing.create_task(log.append_async("t", {"hand": "closed", "n": n}))
+            for n in range(10)
+        ]
+        closing.run_until_complete(asyncio.sleep(0))  # each task is queued now
+        assert disk.arrived.wait(WAIT_S)
+        (other,) = in_threads(
+            lambda hand: asyncio.run(append_in_tasks(log, hand, 10, 2)), ["other"]
+        )
+        (waiting,) = in_threads(lambda hand: append(log, hand, 1), ["thread"])
+        for task in begun:
+            task.cancel()
+        closing.run_until_complete(asyncio.gather(*begun, return_exceptions=True))
+        closing.close()
+        disk.gate.set()
+        for thread in (other, waiting):
+            thread.join(WAIT_S)
+            assert not thread.is_alive()
+    judged(tmp_path, {"closed": 10, "thread": 1} | {f"other/task {n}": 2 for n in range(10)})
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.promise("W4")
+def test_events_of_tasks_are_durable_while_their_loop_is_blocked(tmp_path):
+    synced = threading.Event()
+
+    class Telling(Disk):
+        def sync_data(self, descriptor):
+            super().sync_data(descriptor)
+            synced.set()
+
+    with Log(tmp_path, PLAIN, disk=Telling()) as log:
+
+        async def main():
+            task = asyncio.create_task(log.append_async("t", {"hand": "task", "n": 0}))
+            await asyncio.sleep(0)
+            assert synced.wait(WAIT_S)  # the loop stands still
+            assert not task.done()
+            assert log.append("t", {"hand": "blocking", "n": 0}).seq == 2  # in the blocked loop
+            return await task
+
+        assert asyncio.run(main()).seq == 1
+    judged(tmp_path, {"task": 1, "blocking": 1})
+
+
+@pytest.mark.usefixtures("prepared")
+def test_full_disk_is_told_to_exactly_the_tasks_that_it_refused(tmp_path):
+    disk = FailingDisk()
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+
+        async def main():
+            before = await asyncio.gather(*(log.append_async("t", {"n": n}) for n in range(20)))
+            disk.faults["write"] = DiskError(28, "No space left on device")
+            refused = await asyncio.gather(
+                *(log.append_async("t", {"n": n}) for n in range(20, 40)), return_exceptions=True
+            )
+            disk.faults.clear()
+            after = await asyncio.gather(*(log.append_async("t", {"n": n}) for n in range(40, 60)))
+            return before, refused, after
+
+        before, refused, after = asyncio.run(main())
+        assert all(isinstance(answer, LogFull) for answer in refused)
+        there = [event for event in log.read() if event.event_type == "t"]
+        assert there == [*before, *after]
+        told = [event.payload["count"] for event in log.read() if event.event_type != "t"]
+        assert told == [20]
+        assert log.verify().findings == ()
+
+
+@pytest.mark.usefixtures("prepared")
+def test_disk_that_fills_up_amid_a_batch_refuses_the_rest_of_it(tmp_path):
+    class Filling(Disk):
+        is_filling = False
+
+        def write(self, descriptor, data):
+            if self.is_filling:
+                self.is_filling = False
+                written = super().write(descriptor, data[: len(data) * 2 // 3])
+                self.fault = DiskError(28, "No space left on device")
+                return written
+            if self.fault:
+                raise self.fault
+            return super().write(descriptor, data)
+
+    Filling.fault = None
+    disk = Filling()
+    with Log(tmp_path, PLAIN, disk=disk) as log:
+
+        async def main():
+            await log.append_async("first")
+            disk.is_filling = True
+            with log._committer._commits._lock:  # so that all of them are one batch
+                tasks = [asyncio.create_task(log.append_async("t", {"n": n})) for n in range(30)]
+                await asyncio.sleep(0)
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            disk.fault = None
+            await log.append_async("last")
+            return answers
+
+        answers = asyncio.run(main())
+        there = [event for event in log.read() if event.event_type == "t"]
+        assert 0 < len(there) < 30
+        assert answers[: len(there)] == there
+        assert all(isinstance(answer, LogFull) for answer in answers[len(there) :])
+        assert log.verify().findings == ()
+
+
+TEN_THOUSAND = """
+import sys, thence
+from thence.core.values.vocabulary import PLAIN
+from thence.replica import Log
+folder, name, count, limit = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+with Log(thence.open(folder).folder, PLAIN, max_file_size=limit) as log:
+    print(flush=True)
+    sys.stdin.readline()
+    for n in range(count):
+        if n % 100:
+            log.emit("worked", {"who": name, "n": n})
+        else:
+            log.append("worked", {"who": name, "n": n})
+"""
+
+
+def race(folder, count, limit):
+    """Let two processes append at once; return the lines they left."""
+    thence.open(folder)
+    writers = [started(TEN_THOUSAND, folder, name, count, limit) for name in "ab"]
+    for writer in writers:
+        writer.stdout.readline()
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, problems = writer.communicate()
+        assert writer.returncode == 0, problems
+        assert not problems
+    found = lines(folder)
+    stamps = [numbers(line) for line in found]
+    assert len({stamp[0] for stamp in stamps}) == 1
+    assert [stamp[1] for stamp in stamps] == list(range(1, 2 * count + 1))
+    assert [stamp[2] for stamp in stamps] == list(range(1, 2 * count + 1))
+    assert thence.open(folder).verify().findings == ()
+    told = [(event.payload["who"], event.payload["n"]) for event in thence.open(folder).read()]
+    for name in "ab":
+        assert [n for who, n in told if who == name] == list(range(count))
+    return found
+
+
+@pytest.mark.promise("W9")
+@pytest.mark.xdist_group("heavy")
+def test_two_processes_append_ten_thousand_times_each_without_a_gap(tmp_path):
+    race(tmp_path, 10_000, 500 * 1024 * 1024)
+    assert older_names(OS_DISK, tmp_path) == []
+
+
+@pytest.mark.promise("W8", "W9")
+@pytest.mark.xdist_group("heavy")
+def test_two_processes_that_rotate_at_once_lose_and_double_nothing(tmp_path):
+    limit = 20_000
+    found = race(tmp_path, 1_000, limit)
+    names = older_names(OS_DISK, tmp_path)
+    assert len(names) >= sum(map(len, found)) // (2 * limit)
+    longest = max(map(len, found)) + 1
+    for name in names:
+        assert limit <= (tmp_path / name).stat().st_size < limit + longest

@@ -1,11 +1,19 @@
-"""The next numbers of a log: what was read, written and heard from elsewhere."""
+"""The next numbers of a log: what was read, written and witnessed, and what when none is left."""
 
 import pytest
-from tests.events import NODE, OTHER_NODE, drafted, line_of
+from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id
 
-from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers
+import thence
+from thence.core.clock import CLOCK_MAX, LamportClock
+from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.core.values.vocabulary import PLAIN
+from thence.errors import ClockExhausted
+from thence.log.crash.sessions import leave_mark
+from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, Numbering, relayed
+from thence.log.write.drafting import NoticeMaker
+from thence.log.write.writer import SegmentWriter
 
 OLDEST = "events_2026-01-01_00-00-00-000000.jsonl"
 OLDER = "events_2026-01-02_00-00-00-000000.jsonl"
@@ -56,28 +64,6 @@ def test_new_node_numbers_anew_and_keeps_the_clock(tmp_path):
     assert numbering.previous_node == ""
 
 
-def test_clock_from_elsewhere_is_passed(tmp_path):
-    numbering = begun(tmp_path)
-    numbering.count(3)
-    numbering.witness(2)
-    assert next_of(numbering) == [(NODE, 4, 4)]
-    for clock in (9, 40, 12):
-        numbering.witness(clock)
-    assert next_of(numbering) == [(NODE, 4, 41)]
-    assert next_of(numbering) == [(NODE, 4, 41)]
-    assert numbering.rejected_clocks == []
-
-
-def test_clock_too_far_ahead_is_not_believed(tmp_path):
-    numbering = begun(tmp_path)
-    numbering.count(3)
-    numbering.witness(3 + CLOCK_AHEAD_MAX + 1)
-    assert next_of(numbering) == [(NODE, 4, 4)]
-    assert numbering.rejected_clocks == [3 + CLOCK_AHEAD_MAX + 1]
-    numbering.witness(3 + CLOCK_AHEAD_MAX)
-    assert next_of(numbering) == [(NODE, 4, 4 + CLOCK_AHEAD_MAX)]
-
-
 def test_each_clock_is_measured_by_the_own_one_alone(tmp_path):
     numbering = begun(tmp_path)
     numbering.witness(CLOCK_AHEAD_MAX + 5)
@@ -101,11 +87,6 @@ def test_first_event_of_a_node_is_one_of_it(tmp_path):
     numbering = begun(tmp_path)
     file_of(tmp_path, "a", line_of())
     assert read(numbering, tmp_path / "a") is True
-
-
-def test_numbering_that_has_not_begun_has_no_node_and_no_number(tmp_path):
-    numbering = Numbering(OS_DISK, tmp_path)
-    assert (numbering.node_id, numbering.previous_node, numbering.seq) == ("", "", 0)
 
 
 def test_lines_of_another_node_give_the_clock_alone(tmp_path):
@@ -223,3 +204,156 @@ def test_line_that_is_relayed_without_numbers_counts_for_none(tmp_path):
     assert numbering.stamp([foreign, foreign]) == [b"{}\n"] * 2
     numbering.count(2)
     assert next_of(numbering) == [(NODE, 1, 2)]
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def writer(tmp_path, told):
+    prepare(OS_DISK, tmp_path, PLAIN)
+
+    def tell(word, facts):
+        told.append((word, dict(facts)))
+
+    made = SegmentWriter(OS_DISK, tmp_path, PLAIN, NoticeMaker(PLAIN, {}), tell)
+    yield made
+    made.close()
+
+
+def clocks(writer, count=2):
+    lines, error = writer.write([drafted(new_id(), "t", {}) for _ in range(count)])
+    assert error is None
+    return [event_of(line).lamport_clock for line in lines]
+
+
+@pytest.mark.promise("L5")
+def test_what_is_written_has_a_larger_clock_than_what_was_witnessed(writer, told):
+    assert clocks(writer) == [1, 2]
+    for clock in (7, 40, 9):
+        writer.numbers.witness(clock)
+    assert clocks(writer) == [41, 42]
+    writer.numbers.witness(5)
+    assert clocks(writer) == [43, 44]
+    assert told == []
+
+
+def test_witnessed_before_the_first_event_and_kept_by_the_next_opening(writer, tmp_path):
+    writer.numbers.witness(10)
+    assert clocks(writer, 1) == [11]
+    other = SegmentWriter(OS_DISK, tmp_path, PLAIN, NoticeMaker(PLAIN, {}), lambda *_: None)
+    assert clocks(other, 1) == [12]
+    other.close()
+    assert clocks(writer, 1) == [13]
+
+
+@pytest.mark.parametrize("clock", [CLOCK_AHEAD_MAX + 4, CLOCK_MAX])
+def test_clock_that_is_too_far_ahead_is_told_and_left_aside(writer, told, clock):
+    clocks(writer)
+    writer.numbers.witness(clock)
+    writer.numbers.witness(6)
+    assert clocks(writer, 1) == [7]
+    assert told == [("clock_ignored", {"lamport_clock": clock})]
+    writer.numbers.witness(CLOCK_AHEAD_MAX + 3)  # three events stand there
+    assert clocks(writer, 1) == [CLOCK_AHEAD_MAX + 4]
+
+
+OTHER = "0123456789ab"
+AHEAD = 2**40
+
+
+def ended_at(folder, clock):
+    """Make a log whose last event has this clock."""
+    with thence.open(folder) as log:
+        first = log.append("first")
+    made = stamper(first.node_id)([drafted(new_id(), "last", {})], 2, clock)[0]
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(made)
+    leave_mark(OS_DISK, folder, first.node_id, 2)  # as a clean close does
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_append_is_refused_when_no_clock_is_left_and_what_stands_is_read(tmp_path, left):
+    ended_at(tmp_path, CLOCK_MAX - left)
+    with thence.open(tmp_path) as log:
+        for number in range(left):
+            assert log.append("t").lamport_clock == CLOCK_MAX - left + number + 1
+        for _ in range(2):
+            with pytest.raises(ClockExhausted) as raised:
+                log.append("over")
+        assert raised.value.hint
+        with pytest.raises(ClockExhausted):
+            log.append_many([{"event_type": "over"}, {"event_type": "over"}])
+        assert [event.event_type for event in log.read()] == ["first", "last", *["t"] * left]
+        assert log.verify().ok
+
+
+def test_batch_that_does_not_fit_is_refused_whole(tmp_path):
+    ended_at(tmp_path, CLOCK_MAX - 2)
+    with thence.open(tmp_path) as log:
+        with pytest.raises(ClockExhausted):
+            log.append_many([{"event_type": "over"}] * 3)
+        # a notice of the refusal comes before it
+        assert log.append("fits").lamport_clock == CLOCK_MAX
+
+
+def test_clock_of_its_own_ends_at_the_same_place():
+    clock = LamportClock(CLOCK_MAX - 1)
+    assert clock.tick() == CLOCK_MAX
+    for call in (clock.tick, lambda: clock.update(3)):
+        with pytest.raises(ClockExhausted):
+            call()
+
+
+def test_received_clocks_move_a_log_on_by_its_events_however_often_they_come(tmp_path):
+    with thence.open(tmp_path) as log:
+        log.append("a")
+        made = drafted(new_id(), "b", {})
+        near, far = (stamper(OTHER)([made], 1, AHEAD + n)[0][:-1] for n in (2, 3))
+        first = log.relay([far])
+        assert [event.line for event in first.parked] == [far]
+        second = log.relay([near])
+        assert [event.line for event in second.taken] == [near]
+        assert log.append("c").lamport_clock == AHEAD + 3
+        # once more by as much: the log's own clock is no measure
+        further = stamper(OTHER)([drafted(new_id(), "d", {})], 2, 2 * AHEAD)[0][:-1]
+        third = log.relay([further])
+        assert [event.line for event in third.parked] == [further]
+
+
+def test_events_that_are_taken_in_count_and_a_parked_line_is_taken_later(tmp_path):
+    lines = [
+        stamper(OTHER)([drafted(new_id(), "t", {})], n, clock)[0][:-1]
+        for n, clock in enumerate((AHEAD + 1, AHEAD + 2, AHEAD + 4), 1)
+    ]
+    with thence.open(tmp_path) as log:
+        log.append("a")
+        assert len(log.relay(lines).taken) == 3
+        late = stamper(OTHER)([drafted(new_id(), "t", {})], 9, AHEAD + 7)[0][:-1]
+        assert log.relay([late]).parked
+        log.append_many([{"event_type": "t"}] * 2)
+        assert log.relay([late]).taken
+
+
+def test_cause_from_elsewhere_beyond_the_bound_is_named_and_not_witnessed(tmp_path, monkeypatch):
+    for clock, received in ((AHEAD, AHEAD + 1), (CLOCK_MAX, 1)):
+        cause = new_id()
+        monkeypatch.setenv("THENCE_CAUSE", f"{cause}@{clock}@{new_id()}")
+        with thence.open(tmp_path / str(clock)) as log:
+            event = log.append("t")
+        assert event.caused_by == (cause,)
+        assert len(event.external_causes) == 1
+        assert event.lamport_clock == received
+
+
+def test_cause_from_elsewhere_may_be_ahead_by_the_events_of_the_log_not_by_its_clock(
+    tmp_path, monkeypatch
+):
+    with thence.open(tmp_path) as log:
+        log.append_many([{"event_type": "t"}] * 3)
+    for clock, received in ((AHEAD + 3, AHEAD + 4), (2 * AHEAD, AHEAD + 5)):
+        monkeypatch.setenv("THENCE_CAUSE", f"{new_id()}@{clock}@{new_id()}")
+        with thence.open(tmp_path) as log:
+            assert log.append("t").lamport_clock == received

@@ -19,7 +19,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import node_id
+from thence.log.storage.identity import identify
 from thence.log.storage.process_state import at_worker_end, new_id, now
 from thence.replica import Log
 
@@ -53,7 +53,7 @@ def test_parent_and_child_both_append(tmp_path):
 @pytest.mark.promise("P1")
 def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(tmp_path):
     thence.open(tmp_path)
-    node_id(OS_DISK, tmp_path)
+    identify(OS_DISK, tmp_path)
     disk = GatedDisk()
     log = Log(tmp_path, PLAIN, disk=disk)
     log.emit("busy")

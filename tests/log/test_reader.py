@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.events import causal_graphs, event_of, line_of
-from tests.log.faults import WatchedDisk
+from tests import plain_order
+from tests.disks import CountingDisk, LyingDisk
+from tests.events import NODE, OTHER_NODE, causal_graphs, event_of, line_of
+from tests.log.faults import FailingDisk, SteppingDisk, StruckDisk
 from tests.log.processes import descriptors, started
 from tests.tiers import examples
 
 import thence
 from thence.core.order import totally_ordered
-from thence.core.values.vocabulary import PLAIN
+from thence.core.values.codec import BadLine
+from thence.core.values.position import Position
+from thence.core.values.vocabulary import PLAIN, SIM
+from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
 from thence.log.read import reader
+from thence.log.read.reader import Block, durable_event
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
@@ -114,6 +120,8 @@ def test_line_too_long_for_an_event_is_measured_and_not_kept(tmp_path):
     ]
     assert [getattr(line.content, "code", "") for line in found] == ["", "too_long", "", "too_long"]
     assert [line.is_whole for line in found] == [True, True, True, False]
+    assert [line.file for line in found] == ["events.jsonl"] * 4
+    assert found[1].content == BadLine("too_long", "more than 1048576 bytes without a newline")
     assert max(len(line.data) for line in found) == reader.OVERLONG_BYTES
     assert [event.line + b"\n" for event in read(tmp_path)] == [before, after]
 
@@ -167,28 +175,7 @@ def test_rotation_between_any_two_looks_at_the_folder_keeps_events_and_order(tmp
     for _ in range(6):  # the current file has room for more: a reader must look again
         log.append("t")
 
-    class Stepping(WatchedDisk):
-        looks = 0
-
-        def look(self):
-            self.looks += 1
-            if self.looks == call:
-                for _ in range(8):
-                    log.append("t")
-
-        def names(self, folder):
-            self.look()
-            return super().names(folder)
-
-        def path_id(self, path):
-            self.look()
-            return super().path_id(path)
-
-        def open_read(self, path):
-            self.look()
-            return super().open_read(path)
-
-    disk = Stepping()
+    disk = SteppingDisk(call, lambda: [log.append("t") for _ in range(8)])
     seqs = [event_of(line).seq for _, line, _ in reader.raw_lines(disk, tmp_path)]
     assert disk.looks > call
     assert seqs == list(range(1, len(seqs) + 1))
@@ -240,20 +227,9 @@ def test_reader_beside_a_rotating_writer_loses_nothing(tmp_path):
 @pytest.mark.parametrize("way", [reader.events, reader.all_events])
 @pytest.mark.parametrize("call", ["file_id", "names", "path_id", "open_read", "read_at"])
 def test_reading_that_fails_leaves_no_descriptor(tmp_path, call, way):
-    class Failing(Disk):
-        def __init__(self, struck):
-            self.left = struck
-
-    def failing(disk, *arguments):
-        disk.left -= 1
-        if not disk.left:
-            raise DiskError(errno.EIO, "device error")
-        return getattr(Disk, call)(disk, *arguments)
-
-    setattr(Failing, call, failing)
     written(tmp_path, [[line_of()], [line_of()], [line_of()]])
     for struck in range(1, 100):
-        disk = Failing(struck)
+        disk = StruckDisk(struck, call)
         try:
             assert len(list(way(disk, tmp_path, PLAIN))) == 3
             break
@@ -273,3 +249,230 @@ def test_an_id_that_is_no_text_in_utf_8_is_read_like_any_other(tmp_path):
     odd = b'{"n":1e400,"event_id":"\\ud800","event_type":"x"}\n'
     first, second = read(written(tmp_path, [[odd, odd, line_of()]]))
     assert (first.event_id, second.event_type) == ("\ud800", "noted")
+
+
+CURRENT = "events.jsonl"
+OLDEST = "events_2026-11-20_07-13-05-000000.jsonl"
+OLDER = "events_2026-11-20_07-13-05-000001.jsonl"
+FOREIGN = b'{"event_id":"theirs","event_type":"a"}\n'
+
+
+def stand(folder, *lines, name=CURRENT):
+    (folder / name).write_bytes(b"".join(lines))
+
+
+def own(seq, node_id=NODE):
+    return line_of(seq=seq, lamport_clock=seq, node_id=node_id)
+
+
+def lines_read(folder):
+    return [event.line + b"\n" for event in reader.events(OS_DISK, folder, PLAIN)]
+
+
+def test_raw_lines_come_with_their_file_and_whether_they_are_whole(tmp_path):
+    stand(tmp_path, b"a\n", b"\n", b"b\nhalf", name=OLDEST)
+    stand(tmp_path, b"c\n", b"rest")
+    assert list(reader.raw_lines(OS_DISK, tmp_path)) == [
+        (OLDEST, b"a", True),
+        (OLDEST, b"b", True),
+        (OLDEST, b"half", False),
+        (CURRENT, b"c", True),
+        (CURRENT, b"rest", False),
+    ]
+
+
+def test_blocks_of_one_segment_begin_where_they_are_asked_to(tmp_path):
+    stand(tmp_path, b"first\n", b"second\n", b"rest", name=OLDEST)
+    path = tmp_path / OLDEST
+    assert list(reader.blocks_of(OS_DISK, path)) == [Block(OLDEST, 0, b"first\nsecond")]
+    assert list(reader.blocks_of(OS_DISK, path, 6)) == [Block(OLDEST, 6, b"second")]
+    assert list(reader.blocks_of(OS_DISK, path, 13)) == []
+
+
+def test_rest_of_the_current_segment_is_one_line_that_is_not_whole(tmp_path):
+    half = own(1)[:-1]
+    stand(tmp_path, own(2), half)
+    *_, line = reader.lines(OS_DISK, tmp_path, SIM)
+    assert (line.file, line.offset, line.data, line.is_whole, line.length) == (
+        CURRENT,
+        len(own(2)),
+        half,
+        False,
+        len(half),
+    )
+    assert line.content.line == half
+    assert line.content.vocabulary is SIM
+
+
+def test_bytes_of_a_line_are_kept_with_what_they_are(tmp_path):
+    whole = own(1)[:-1]
+    stand(tmp_path, b"\xef\xbb\xbf", whole, b"\n")
+    mark, event = reader.segment_lines(OS_DISK, tmp_path / CURRENT, SIM)
+    assert (mark.data, mark.offset, mark.length, mark.is_whole) == (b"\xef\xbb\xbf", 0, 3, True)
+    assert mark.content.code == "byte_order_mark"
+    assert (event.data, event.offset, event.length) == (whole, 3, len(whole))
+    assert event.content.vocabulary is SIM
+
+
+@pytest.mark.parametrize("tail", [b"", b"\r", b"\0\0"])
+def test_lost_newline_of_an_older_segment_is_a_place_without_bytes(tmp_path, tail):
+    stand(tmp_path, own(1), own(2)[:-1], tail, name=OLDEST)
+    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
+    size = (tmp_path / OLDEST).stat().st_size
+    lost = found[-1]
+    assert lost.content == BadLine(
+        "newline_lost", "the last line of an older segment lost its newline"
+    )
+    assert (lost.file, lost.offset, lost.data, lost.length) == (OLDEST, size, b"", 0)
+    assert lost.is_whole
+
+
+def test_bad_end_of_an_older_segment_has_lost_no_newline(tmp_path):
+    stand(tmp_path, own(1), b"half a li", name=OLDEST)
+    found = list(reader.segment_lines(OS_DISK, tmp_path / OLDEST, PLAIN))
+    assert [line.length for line in found] == [len(own(1)) - 1, 9]
+    assert found[-1].content.code == "not_json"
+
+
+def test_position_counts_what_is_served(tmp_path):
+    stand(tmp_path, b"bad\n", own(1), own(2)[:-1], own(3), FOREIGN, name=OLDEST)
+    stand(tmp_path, own(4)[:-1], name=OLDER)
+    changed = own(6).replace(b"noted", b"nited")
+    stand(tmp_path, b"\0\0", own(5, OTHER_NODE), b"\n", changed, own(7), own(8)[:-1])
+    expected = Position().with_numbers(
+        [(NODE, 1), (NODE, 2), (NODE, 3), (NODE, 4), (OTHER_NODE, 5), (NODE, 7)], ["theirs"]
+    )
+    assert plain_order.position(OS_DISK, tmp_path, PLAIN) == expected
+    assert Position().after(reader.events(OS_DISK, tmp_path, PLAIN)) == expected
+
+
+def rival_lines(*numbers):
+    return [line_of({"n": n}, event_id="Z" * 26, seq=n) for n in numbers]
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (2, 1, 3)])
+def test_of_several_contents_of_one_id_the_least_is_served_where_the_first_stands(tmp_path, order):
+    lines = rival_lines(*order)
+    before, between = own(8), own(9)
+    stand(tmp_path, before, lines[0], between, *lines[1:])
+    assert lines_read(tmp_path) == [before, min(lines), between]
+
+
+def test_event_whose_id_comes_again_is_served_once_where_it_first_stands(tmp_path):
+    lines = [own(seq) for seq in range(1, 5)]
+    foreign = b'{"event_id":"Z","event_type":"a"}\n'
+    stand(tmp_path, *lines[:2], name=OLDEST)
+    stand(tmp_path, lines[2], foreign, lines[1], name=OLDER)
+    stand(tmp_path, lines[3], foreign, lines[2])
+    assert lines_read(tmp_path) == [lines[0], lines[1], lines[2], foreign, lines[3]]
+
+
+def test_lines_of_ours_are_decoded_alike_alone_and_among_others(tmp_path):
+    lines = [own(1), own(2)]
+    stand(tmp_path, *lines)
+    assert lines_read(tmp_path) == lines
+    stand(tmp_path, *lines, b"bad\n", FOREIGN)
+    assert lines_read(tmp_path) == [*lines, FOREIGN]
+
+
+def test_unfinished_line_is_no_event_though_it_is_whole_but_for_its_newline(tmp_path):
+    stand(tmp_path, own(1)[:-1])
+    assert lines_read(tmp_path) == []
+    (tmp_path / CURRENT).rename(tmp_path / OLDEST)
+    (event,) = reader.events(OS_DISK, tmp_path, PLAIN)
+    assert event.seq == 1
+
+
+def test_cursor_is_closed_once(tmp_path):
+    stand(tmp_path, own(1))
+    closed = []
+
+    class Noting(type(OS_DISK)):
+        def close_quietly(self, descriptor):
+            closed.append(descriptor)
+            super().close_quietly(descriptor)
+
+    disk = Noting()
+    descriptor = disk.open_read(tmp_path / CURRENT)
+    cursor = reader.Cursor(disk, CURRENT, descriptor)
+    assert list(cursor.rest()) == []
+    cursor.close()
+    cursor.close()
+    assert closed == [descriptor]
+
+
+def durable(folder, event_id, disk=OS_DISK):
+    return durable_event(disk, folder, PLAIN, event_id)
+
+
+def test_event_is_found_in_any_segment(tmp_path):
+    with Log(tmp_path, PLAIN, max_file_size=800) as log:
+        events = [log.append("t", {"n": n}) for n in range(12)]
+    assert len(list(tmp_path.glob("*.jsonl"))) >= 3
+    for event in events:
+        assert durable(tmp_path, event.event_id) == event
+    for folder, event_id in ((tmp_path, "0" * 26), (tmp_path / "gone", events[0].event_id)):
+        with pytest.raises(EventNotFound):
+            durable(folder, event_id)
+
+
+def test_event_of_another_process_is_synced(tmp_path):
+    line = line_of()
+    foreign = b'{"event_id":"x y","a":1}\n'
+    (tmp_path / "events.jsonl").write_bytes(line + foreign + line_of()[:-1])
+    disk = CountingDisk()
+    assert durable(tmp_path, event_of(line).event_id, disk) == event_of(line)
+    assert disk.calls == ["sync"]
+    assert durable(tmp_path, "x y", disk) == event_of(foreign)
+    lying = LyingDisk()
+    lying.is_broken = True
+    with pytest.raises(OutcomeUnknown, match="make sure of the event"):
+        durable(tmp_path, "x y", lying)
+
+
+def test_unfinished_and_damaged_lines_are_not_found(tmp_path):
+    whole, unfinished, damaged = line_of(), line_of()[:-1], line_of({"a": 1})
+    damaged = damaged.replace(b'"a":1', b'"a":2')
+    (tmp_path / "events.jsonl").write_bytes(whole + damaged + unfinished)
+    for line in (unfinished, damaged):
+        with pytest.raises(EventNotFound):
+            durable(tmp_path, line[13:39].decode())
+    assert durable(tmp_path, whole[13:39].decode()) == event_of(whole)
+
+
+def test_rotation_while_looking_hides_nothing(tmp_path):
+    log = Log(tmp_path, PLAIN, max_file_size=100)
+    event = log.append("t")
+
+    class Rotating(Disk):
+        has_rotated = False
+
+        def open_read(self, path):
+            if path.name == "events.jsonl" and not self.has_rotated:
+                self.has_rotated = True
+                log.append("t")
+                log.append("t")
+            return super().open_read(path)
+
+        def names(self, folder):
+            if not self.has_rotated:
+                raise DiskError(errno.EIO, "listed before the current file is open")
+            return super().names(folder)
+
+    assert durable(tmp_path, event.event_id, Rotating()) == event
+    log.close()
+
+
+@pytest.mark.parametrize("call", ["open_read", "names", "read_at", "file_id", "close"])
+def test_event_that_can_not_be_looked_for_is_told_and_leaves_no_descriptor(tmp_path, call):
+    class Unclosing(Disk):
+        def close(self, descriptor):
+            super().close(descriptor)
+            raise error
+
+    error = DiskError(errno.EIO, "device error")
+    disk = Unclosing() if call == "close" else FailingDisk(**{call: error})
+    (tmp_path / "events.jsonl").write_bytes(line_of())
+    with pytest.raises((ReadFailed, OutcomeUnknown, EventNotFound)):
+        durable(tmp_path, "0" * 26, disk)
+    assert descriptors(tmp_path) == []

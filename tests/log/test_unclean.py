@@ -89,16 +89,6 @@ for _ in range(100):
     assert os.listdir(tmp_path / ".thence/open") == []
 
 
-def test_the_living_are_not_told(tmp_path):
-    process = started(HELD, tmp_path, "before write", 4, 0, LIMIT)
-    assert process.stdout.readline() == "ready\n"
-    assert session_of(tmp_path).is_held
-    process.kill()
-    process.communicate()
-    appended(tmp_path)
-    assert len(losers(tmp_path)) == 1
-
-
 ROUNDS = 8
 BUSY = """
 import os, sys

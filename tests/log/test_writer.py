@@ -6,7 +6,15 @@ from itertools import pairwise
 
 import pytest
 from tests.log.committers import StartedThreads
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk, ShortDisk, SmallDisk, WatchedDisk
+from tests.log.faults import (
+    WAIT_S,
+    FailingDisk,
+    GatedDisk,
+    ShortDisk,
+    SmallDisk,
+    StruckDisk,
+    WatchedDisk,
+)
 from tests.log.processes import descriptors, lines, ran
 
 import thence
@@ -343,22 +351,12 @@ def test_interrupt_at_the_lock_gives_it_back(tmp_path):
 @pytest.mark.parametrize("files", [1, 3])
 @pytest.mark.parametrize("call", ["read_at", "open_read", "file_id", "names", "open_append"])
 def test_numbers_that_could_not_be_read_are_read_before_the_next_event(tmp_path, call, files):
-    class Failing(Disk):
-        left = 0
-
-    def failing(disk, *arguments):
-        disk.left -= 1
-        if disk.left == 0:
-            raise DiskError(errno.EIO, "device error")
-        return getattr(Disk, call)(disk, *arguments)
-
-    setattr(Failing, call, failing)
     for _ in range(files):
         with Log(tmp_path, PLAIN, max_file_size=10) as log:
             log.append("t")
     count = files
     for struck in range(1, 100):
-        disk = Failing()
+        disk = StruckDisk(0, call)
         with Log(tmp_path, PLAIN, disk=disk) as log:
             log.relay(())  # has made what a log needs beside its events
             disk.left = struck
@@ -397,3 +395,38 @@ def test_file_that_can_not_be_closed_is_closed_all_the_same(tmp_path):
     assert not started()
     assert descriptors(tmp_path) == []
     assert [event.seq for event in thence.open(tmp_path).read()] == [1, 2, 3, 4]
+
+
+@pytest.mark.promise("W8")
+def test_segment_that_is_exactly_full_takes_no_more_from_a_lone_append(tmp_path):
+    told = []
+    with Log(tmp_path, PLAIN) as log:
+        size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
+    limit = size + len(line_of_next(tmp_path))
+    with Log(tmp_path, PLAIN, max_file_size=limit, report=lambda *fact: told.append(fact)) as log:
+        log.append("t", {"n": 0})
+        assert (log.current_size, told) == (limit, [])
+        log.append("t", {"n": 0})
+        (name,) = older_names(OS_DISK, tmp_path)
+        assert (tmp_path / name).stat().st_size == limit
+        assert told == [("rotated", {"file": name})]
+
+
+@pytest.mark.promise("W8")
+def test_segment_that_another_writer_filled_exactly_takes_no_more(tmp_path):
+    with Log(tmp_path, PLAIN) as log:
+        size = sum(len(log.append("t", {"n": 0}).line) + 1 for _ in range(3))
+    limit = size + 2 * len(line_of_next(tmp_path))
+    with Log(tmp_path, PLAIN, max_file_size=limit) as log:
+        log.append("t", {"n": 0})
+        with Log(tmp_path, PLAIN, max_file_size=limit) as other:
+            other.append("t", {"n": 0})
+            assert other.current_size == limit
+        log.append("t", {"n": 0})
+        (name,) = older_names(OS_DISK, tmp_path)
+        assert (tmp_path / name).stat().st_size == limit
+
+
+def line_of_next(folder):
+    """Return a line as long as the next one will be: all numbers have one digit."""
+    return (folder / "events.jsonl").read_bytes().splitlines(keepends=True)[-1]

@@ -15,8 +15,7 @@ from tests.server.conftest import Shop
 from tests.server.runs import make_run, stored
 from tests.server.serving import Serving, serving
 
-from thence.core.diff.alignment import side
-from thence.core.diff.difference import as_json, difference
+from thence.core.diff import as_json, difference, side
 from thence.server.routes.diffs import LOG_BYTES_MAX
 from thence.sim import EventWriter, VerbosityLevel, create_state_event
 

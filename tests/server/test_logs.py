@@ -2,8 +2,10 @@ import shutil
 
 from tests.server.runs import make_large, make_run
 
+from thence.core.query.filter import Filter
 from thence.server.logs.open_logs import Logs
 from thence.server.logs.root import Root
+from thence.server.logs.summaries import Summaries
 
 
 def test_logs_asked_for_last_stay_open(tmp_path) -> None:
@@ -56,6 +58,16 @@ def test_look_at_many_leaves_what_is_open(tmp_path) -> None:
             pass
     with logs.using(root.find("a")) as again:
         assert again is a
+
+
+def test_summary_and_questions_of_a_small_log_share_one_index(tmp_path) -> None:
+    make_run(tmp_path, "run", count=2)
+    found, logs = Root(tmp_path).find("run"), Logs()
+    assert Summaries(logs).of(found).events == 2
+    with logs.using(found) as log:
+        assert log.page(Filter()).total == 2
+    assert logs.builds.cost.builds == 1
+    logs.close()
 
 
 def test_log_that_will_get_its_index_by_the_next_question_is_known(tmp_path) -> None:

@@ -58,10 +58,18 @@ class Clone:
         self.node = node
         self.events = list(events)
 
-    def tell(self, event_type: str, payload: Mapping[str, Any], **members: Any) -> Event:
-        """Write an event behind all heads of its subject, as the log does."""
+    def tell(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        *,
+        causes: Sequence[str] = (),
+        **members: Any,
+    ) -> Event:
+        """Write an event behind its causes and all heads of its subject, as the log does."""
         trial = work_event(event_type, payload, node=self.node, **members)
-        causes = [event.event_id for event in heads(trial.subject or "", self.events)]
+        behind = [event.event_id for event in heads(trial.subject or "", self.events)]
+        causes = list(dict.fromkeys((*causes, *behind)))
         clock = 1 + max((event.lamport_clock for event in self.events), default=0)
         made = work_event(
             event_type, payload, node=self.node, clock=clock, causes=causes, **members

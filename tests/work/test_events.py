@@ -39,7 +39,6 @@ REQUIRED = {
     },
     "FeatureCreated": {
         "feature_slug": "028-sync",
-        "feature_number": "028",
         "target_branch": "main",
         "wp_count": 2,
     },
@@ -72,7 +71,7 @@ OPTIONAL = {
     },
     "WPAssigned": {"retry_count": 0},
     "WPLanded": {"commit": "a" * 40, "reason": ""},
-    "FeatureCreated": {"created_at": "2026-11-20T07:13:00Z"},
+    "FeatureCreated": {"feature_number": "028", "created_at": "2026-11-20T07:13:00Z"},
     "FeatureCompleted": {"completed_at": "2026-11-20T07:13:00.5+01:00", "total_duration": "3.5"},
     "HistoryAdded": {"author": "ada"},
     "ErrorLogged": {"wp_id": "WP01", "stack_trace": "at\nline", "agent_id": "ada"},

@@ -25,6 +25,7 @@ from thence.work.commands.status import status
 from thence.work.session.session import Session
 
 CONFIG = "project_uuid: 00000000-0000-4000-8000-000000000001\n"
+META_OF_GONE = '{"target_branch": "2.x"}'
 BROKEN = "---\nwork_package_id: WP01\nlane: [doing\n---\n"
 
 
@@ -127,7 +128,11 @@ def test_what_could_not_be_read_is_told_with_file_and_line(tmp_path):
         (DAY, 3),
         (DAY, 4),
     ]
-    assert f"not read: {DAY}:4: the line is JSON without an event_id" in result.lines
+    assert result.exit_code == 3
+    assert result.lines[-1] == "not read: 8 parts of 5 files; -v or --json names them"
+    with Session(repo) as session:
+        detailed = import_history(session, None, is_detailed=True)
+    assert f"not read: {DAY}:4: the line is JSON without an event_id" in detailed.lines
     assert lane(repo, SLUG, "WP02") == "doing", "the rest is brought"
     assert lane(repo, "030-log") == "doing"
 
@@ -142,6 +147,59 @@ def test_file_in_the_folder_of_a_lane_is_gone_on_with(tmp_path):
     assert content(repo, path) == SECOND.encode(), "a file without a lane gets none"
     made = git(repo, "ls-tree", "-r", "--name-only", "main", f"{FOLDER}/tasks").splitlines()
     assert [each for each in made if "WP02" in each] == [path]
+
+
+MISSION = "write-surface-coherence-01KVTVZS"
+
+
+def test_mission_without_a_number_keeps_its_slug(tmp_path):
+    folder = f"kitty-specs/{MISSION}"
+    status = {"event_id": "01KVTVZS0000000000000000AA", "at": "2026-01-02T03:04:05Z"}
+    status |= {"wp_id": "WP01", "actor": "ada", "from_lane": "planned", "to_lane": "claimed"}
+    repo = existing(
+        tmp_path / "r",
+        **{
+            f"{folder}/meta.json": '{"mission_type": "research", "target_branch": "main"}',
+            f"{folder}/tasks.md": "## Work Package WP01: First\n",
+            f"{folder}/status.events.jsonl": json.dumps(status) + "\n",
+        },
+    )
+    assert MISSION in imported(repo)["features"]
+    assert lane(repo, MISSION) == "doing"
+    with Session(repo) as session:
+        for name in (MISSION, "write-surface-coherence", "write"):
+            session.look()
+            assert session.feature(name).slug == MISSION
+        feature = session.board.features[MISSION]
+    assert (feature.title, feature.number) == ("write surface coherence", "")
+
+
+def test_folder_that_no_feature_can_be_is_named(tmp_path):
+    odd = "kitty-specs/Not_A_Feature"
+    files = {f"{odd}/{number}/x.md": "x\n" for number in range(3)}
+    repo = existing(tmp_path / "r", **files, **{"kitty-specs/README.md": "# All\n"})
+    with Session(repo) as session:
+        result = import_history(session, None)
+    assert result.exit_code == 3
+    (line,) = (each for each in result.lines if each.startswith("not read: "))
+    assert line.startswith(f"not read: {odd}: the folder is not named like 028-sync")
+
+
+def test_many_features_are_one_line_with_a_count(tmp_path):
+    plans = {
+        f"kitty-specs/0{number}-many/{name}": text
+        for number in range(10, 40)
+        for name, text in (("tasks.md", "## Work Package WP01: A\n"), ("meta.json", META_OF_GONE))
+    }
+    repo = make_repository(tmp_path / "r", plans)
+    with Session(repo) as session:
+        result = import_history(session, None)
+    assert result.lines == ("imported 90 events of 30 features",)
+    with Session(repo) as session:
+        session.look()
+        for feature in session.board.features.values():
+            session.target_of(feature)
+        assert session.warnings == ["2.x, the target of 30 features, is main now"]
 
 
 @pytest.mark.promise("L2")

@@ -70,6 +70,7 @@ def test_number_behind_999_is_refused():
 )
 def test_other_text_is_no_slug(text):
     assert is_slug("028-sync")
+    assert is_slug("sync-of-logs-01KVTVZS")
     assert not is_slug(text)
 
 
@@ -153,7 +154,9 @@ def test_next_package_has_the_number_after_the_highest():
         next_wp_id(["WP99"])
 
 
-@pytest.mark.parametrize("slug", ["028-sync", "004-Old_Name", "030-add-wp01-WP02"])
+@pytest.mark.parametrize(
+    "slug", ["028-sync", "004-Old_Name", "030-add-wp01-WP02", "sync-of-logs-01KVTVZS"]
+)
 def test_branch_and_worktree_lead_back_to_the_package(slug):
     branch, worktree = branch_of(slug, "WP03"), worktree_of(slug, "WP03")
     assert branch == f"{slug}-WP03"

@@ -8,13 +8,16 @@ from hypothesis import strategies as st
 from tests.tiers import examples
 from tests.work.project_events import SLUG, Clone, planned, work_event
 
+from thence.errors import PlanningError
 from thence.merge.fold import canonical
 from thence.work.board.board import as_json, fold
 from thence.work.board.conflict_sides import sentence
 from thence.work.board.move_attempt import Facts, Refusal
-from thence.work.board.transitions import claimable, move
+from thence.work.board.package_numbers import by_number
+from thence.work.board.transitions import move
 from thence.work.journal.board_page import page
 from thence.work.journal.claims import claims_of_branches
+from thence.work.naming import is_derived, number_in
 from thence.work.vcs.overlaps import at_work
 
 TITLES = ("Read", "Draw", "Send")
@@ -26,11 +29,11 @@ def create(clone, wp_id, title, needs=(), **members):
 
 
 def renumber(clone, name, new):
-    """Write a package's new number behind its heads, as the command does."""
+    """Write a package's new number behind its heads, as older versions did."""
     package = fold(clone.events).package(SLUG, name)
     payload = {
         "wp_id": new,
-        "old_wp_id": name.partition("~")[0],
+        "old_wp_id": number_in(name),
         "created_event_id": package.created_event,
     }
     clock = 1 + max(event.lamport_clock for event in clone.events)
@@ -46,7 +49,7 @@ def packages(events):
 
 
 def twins(events):
-    return sorted(wp_id for wp_id in packages(events) if "~" in wp_id)
+    return sorted(filter(is_derived, packages(events)))
 
 
 def given_twice(*titles, needs=((), ())):
@@ -73,15 +76,15 @@ def test_the_first_has_the_number_and_the_second_a_name_of_its_own():
     share(ada, bob)
     (name,) = twins(ada.events)
     made = fold(ada.events).package(SLUG, name).created_event
-    assert name.startswith("WP10~")
+    assert name.startswith("WP10-")
     assert made.lower().endswith(name[5:])
     assert packages(ada.events) == packages(bob.events)
     assert packages(ada.events)["WP10"] == ("Read", "planned")
     assert packages(ada.events)[name] == ("Draw", "for_review")
     (conflict,) = fold(ada.events).conflicts
-    assert conflict.is_open
+    assert not conflict.is_open, "each has a name, and nothing is left to do"
     told = "WP10 was given twice: by user (Read) and by user (Draw)"
-    assert sentence(conflict) == f"{told}; next: thence work renumber {name}"
+    assert sentence(conflict) == f"{told}; user's is {name}"
     # what is told of the number when both are known means the first
     bob.move("WP10", "planned", "rejected")
     assert packages(bob.events)["WP10"] == ("Read", "rejected")
@@ -238,10 +241,10 @@ def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
             package = known[rng.choice(sorted(known))]
             new = rng.choice(("doing", "for_review", "rejected"))
             # no other clone has moved it meanwhile
-            if package.has_number and last[package.title] == package.lane_event:
-                moved = clone.move(package.wp_id, package.lane, new)
+            if last[package.title] == package.lane_event:
+                moved = move_by_name(clone, package.wp_id, package.lane, new)
                 lanes[package.title], last[package.title] = new, moved.event_id
-        elif what < 0.75 and (names := [name for name in known if "~" in name]):
+        elif what < 0.75 and (names := list(filter(is_derived, known))):
             name = rng.choice(names)
             # two new numbers at once: see above
             if renumbered.get(known[name].title) in (None, *(e.event_id for e in clone.events)):
@@ -258,6 +261,14 @@ def test_no_package_is_lost_and_every_order_of_arrival_is_one_board(seed):
     found = fold(clones[0].events).features[SLUG].packages.values()
     assert sorted(each.title for each in found) == sorted(lanes)
     assert {each.title: each.lane for each in found} == lanes
+
+
+def move_by_name(clone, wp_id, before, lane):
+    """Move a package as a command does, which states which one it means."""
+    packages_ = fold(clone.events).features[SLUG].packages
+    payload = {"wp_id": wp_id, "previous_status": before, "new_status": lane}
+    payload, causes = by_number({**payload, "changed_by": clone.node}, packages_)
+    return clone.tell("WPStatusChanged", payload, causes=causes)
 
 
 def branch_made(clone, wp_id):
@@ -298,24 +309,51 @@ def test_no_clone_moves_the_one_on_the_branch_of_the_other(is_renumbered):
         here = Facts(actor=package.agent, node_id=package.workspace.node_id)
         there = Facts(actor=package.agent, node_id=other.workspace.node_id)
         tried = [move(board, SLUG, package.wp_id, "for_review", facts) for facts in (here, there)]
-        told = [each.remedy if isinstance(each, Refusal) else None for each in tried]
-        next_ = f"thence work renumber {name}"
-        if package.wp_id == "WP10":
-            assert told == [None, next_]
-        else:
-            assert told == ([next_, None] if is_renumbered else [next_, next_])
+        told = [each.guard if isinstance(each, Refusal) else None for each in tried]
+        # the branch of the second has its short name until the clone that made it has renamed it
+        refused = "number_given_twice"
+        assert told == ([None, refused] if package.wp_id == "WP10" else [refused, None])
 
 
-def test_nothing_is_told_of_a_package_without_a_number():
+def test_package_without_the_number_goes_its_way_under_its_own_name():
     ada, name = begun_twice()
+    assert {*at_work(fold(ada.events).features[SLUG])} == {"WP10", name}
     ada.move("WP01", "planned", "for_review")
     board = fold(ada.events)
-    assert name in {w for w, p in board.features[SLUG].packages.items() if "WP01" in p.dependencies}
     done = move(board, SLUG, "WP01", "done", Facts(actor="x", is_forced=True, reason="so"))
-    assert not done.follow_ups
-    assert list(at_work(board.features[SLUG])) == ["WP10"]
-    ready = claimable(board, SLUG, Facts(actor="x", node_id="x"))
-    assert name not in [each.wp_id for each in ready]
+    (resolved,) = [each for each in done.follow_ups if each.event_type == "DependencyResolved"]
+    assert resolved.payload["wp_id"] == name
+    payload, causes = by_number(resolved.payload, board.features[SLUG].packages)
+    assert (payload["wp_id"], payload["dependency_wp_id"]) == ("WP10", "WP01")
+    ada.tell("DependencyResolved", payload, causes=causes)
+    found = fold(ada.events).features[SLUG].packages
+    assert (dict(found[name].resolved), dict(found["WP10"].resolved)) == ({"WP01": "completed"}, {})
+
+
+def test_event_that_states_neither_means_the_first_as_in_old_logs():
+    ada, name = begun_twice()
+    board = fold(ada.events).features[SLUG].packages
+    heads = (board["WP10"].created_event, board[name].created_event)
+    note = {"wp_id": "WP10", "entry_type": "note", "entry_content": "of which?"}
+    ada.tell("HistoryAdded", note, causes=heads)
+    found = fold(ada.events).features[SLUG].packages
+    assert [each.text for each in found["WP10"].history] == ["of which?"]
+    ada.tell("HistoryAdded", note, causes=heads[::-1])
+    found = fold(ada.events).features[SLUG].packages
+    assert [each.text for each in found[name].history] == ["of which?"]
+
+
+def test_two_of_one_number_are_no_dependencies_of_one_package():
+    ada, bob = given_twice("Read", "Draw")
+    share(ada, bob)
+    (name,) = twins(ada.events)
+    packages_ = fold(ada.events).features[SLUG].packages
+    with pytest.raises(PlanningError, match="one number"):
+        by_number({"wp_id": "WP11", "dependencies": ["WP10", name]}, packages_)
+    payload, causes = by_number({"wp_id": "WP11", "dependencies": [name]}, packages_)
+    payload = {**payload, "title": "After", "feature_slug": SLUG}
+    ada.tell("WPCreated", payload, causes=causes)
+    assert fold(ada.events).features[SLUG].packages["WP11"].dependencies == (name,)
 
 
 def test_a_branch_of_the_other_begins_nothing():
@@ -336,4 +374,4 @@ def test_readers_of_the_shared_page_are_told():
     ada, name = begun_twice()
     text = page(fold(ada.events)).decode()
     assert f"- `{name}` `" in text
-    assert f"`WP10` was given to several packages, by `user`: `thence work renumber {name}`" in text
+    assert "- `WP10` `" in text

@@ -46,9 +46,9 @@ class LazyCommands(Commands):
     """
 
     def __init__(
-        self, *arguments: Any, table: Mapping[str, tuple[str, str]], package: str, **more: Any
+        self, *arguments: Any, table: Mapping[str, tuple[str, str]], package: str, **settings: Any
     ) -> None:
-        super().__init__(*arguments, **more)
+        super().__init__(*arguments, **settings)
         self.table = table
         self._package = package
 
@@ -274,17 +274,17 @@ def version_command(is_json: bool) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit code; errors are reported in three lines."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # the caller closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    out = Output(from_environment(os.environ), given)
+    out = Output(from_environment(os.environ), words)
     try:
         if out.settings.completing is not None:
             from click.shell_completion import shell_complete
 
             return shell_complete(root, {}, "thence", COMPLETING, out.settings.completing)
         colour = False if out.settings.is_colourless else None
-        with root.make_context("thence", given, obj=out, color=colour) as context:
+        with root.make_context("thence", words, obj=out, color=colour) as context:
             code = root.invoke(context)
         out.flush()
     except BrokenPipeError:

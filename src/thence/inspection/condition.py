@@ -36,7 +36,7 @@ def log_checks(disk: Disk, folder: Path) -> list[Check]:
         ("tail", examined.tail),
         ("quarantine", lambda: _quarantine(disk, folder)),
         ("identity", lambda: _identity(disk, folder)),
-        ("openings", lambda: _openings(disk, folder)),
+        ("sessions", lambda: _sessions(disk, folder)),
         ("lock", lambda: lock(disk, folder)),
         ("clock", examined.clock),
         ("causes", examined.causes),
@@ -151,7 +151,7 @@ def lock(disk: Disk, folder: Path) -> Check:
     return Check("lock", True, "free")
 
 
-def _openings(disk: Disk, folder: Path) -> Check:
+def _sessions(disk: Disk, folder: Path) -> Check:
     own = [session for session in session_records(disk, folder) if not session.is_copy]
     dead = [session for session in own if session.is_dead]
     detail = f"{len(own) - len(dead):,} open for appending"
@@ -159,9 +159,9 @@ def _openings(disk: Disk, folder: Path) -> Check:
         detail += f", {len(dead):,} ended without closing"
     losers = sum(session.has_queue or not session.is_whole for session in dead)
     if not losers:
-        return Check("openings", True, detail)
+        return Check("sessions", True, detail)
     detail += f"; what {losers:,} of them had queued may be lost"
-    return Check("openings", False, detail, "the next append reports it in the log")
+    return Check("sessions", False, detail, "the next append reports it in the log")
 
 
 def _segments(disk: Disk, folder: Path) -> Check:

@@ -15,8 +15,8 @@ IDENTITY = "identity.json"
 
 def has_events(folder: Path) -> bool:
     """Reports whether a segment of the log holds anything; raises OSError."""
-    found = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
-    return any(there is not None and there[1] for there in found)
+    path_ids = (OS_DISK.path_id(str(path)) for path in segments(OS_DISK, folder))
+    return any(path_id is not None and path_id[1] for path_id in path_ids)
 
 
 def next_node_id(folder: Path) -> str | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed, ThenceError
-from thence.index.plan.page import PageOfLines
+from thence.index.page import PageOfLines
 from thence.server.live.feed import Feeds
 from thence.server.live.listener import BACKLOG_BYTES_MAX, Backlog
 from thence.server.logs.open_logs import Logs, OpenLog

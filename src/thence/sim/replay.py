@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from thence.core.diff.content import VOLATILE
+from thence.core.diff import VOLATILE
 from thence.core.event import Event
 from thence.core.values.vocabulary import SIM
 from thence.errors import RunDiverged, ScenarioError, ThenceError

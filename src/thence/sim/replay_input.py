@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from thence.core.diff.content import VOLATILE
+from thence.core.diff import VOLATILE
 from thence.core.event import Event
 from thence.core.values.codec import Members
 from thence.core.values.payload import repair

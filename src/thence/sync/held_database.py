@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thence.index.tables.rows import statements
+from thence.index.rows import statements
 
 _VERSION = 4
 _BUSY_S = 10.0

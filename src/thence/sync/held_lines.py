@@ -17,8 +17,8 @@ from thence.core.values.digests import digests, same_event_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.core.wire.blocks import DIGEST_BYTES, BlockDigest, Place, place_of
 from thence.errors import InvalidEvent, ReadFailed
-from thence.index.tables.lines import Extent, LineReader
-from thence.index.tables.segments import (
+from thence.index.lines import Extent, LineReader
+from thence.index.segments import (
     Intake,
     PresentSegment,
     SegmentSnapshot,

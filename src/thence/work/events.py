@@ -17,12 +17,13 @@ from thence.core.clock import microseconds
 from thence.core.nearest import nearest
 from thence.core.values.payload import refuse
 from thence.errors import InvalidEvent
+from thence.work.naming import SLUG_PATTERN
 
 NO_FEATURE = "-"  # the aggregate_id of an error that belongs to no package and no feature
 
 Text = Annotated[str, Meta(min_length=1)]
 WpId = Annotated[str, Meta(pattern="^WP[0-9]{2,4}$")]
-Slug = Annotated[str, Meta(pattern="^[0-9]{3}(-[a-z0-9]+)+$")]
+Slug = Annotated[str, Meta(pattern=SLUG_PATTERN)]
 SubtaskId = Annotated[str, Meta(pattern="^T[0-9]{3,5}$")]
 GateId = Annotated[str, Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 Oid = Annotated[str, Meta(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
@@ -108,12 +109,12 @@ class ConflictSettled(_Payload, frozen=True):
 
 
 class FeatureCreated(_Payload, frozen=True):
-    """A feature has its packages and the branch that they go to."""
+    """A feature has its packages and the branch that they go to; a mission has no number."""
 
     feature_slug: Slug
-    feature_number: Annotated[str, Meta(pattern="^[0-9]{3}$")]
     target_branch: Text
     wp_count: Count
+    feature_number: Annotated[str, Meta(pattern="^[0-9]{3}$")] | UnsetType = UNSET
     created_at: Moment | UnsetType = UNSET
 
 

@@ -1,8 +1,10 @@
 """The names of features, packages, branches and worktrees.
 
 A feature is `028-sync`: three digits and words in kebab case, ASCII alone, so that the same
-name serves as folder, branch and id on every filesystem. The package `WP01` of the feature has the
-branch `028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. All functions are pure.
+name serves as folder, branch and id on every filesystem. A mission of spec-kitty may be named
+`sync-01KVTVZS`, by words and the first eight characters of its ULID. The package `WP01` of the
+feature has the branch `028-sync-WP01` and the worktree `.worktrees/028-sync-WP01`. All functions
+are pure.
 """
 
 import re
@@ -16,12 +18,16 @@ FEATURES_MAX = 999
 PACKAGES_MAX = 99
 NAME_CHARACTERS_MAX = 50
 WORKTREES = ".worktrees"
-_SLUG = re.compile(r"([0-9]{3})-([a-z0-9]+(?:-[a-z0-9]+)*)")
-_ANY_SLUG = re.compile(r"([0-9]{3})-(.+)")
+_ULID = "[0-9A-HJKMNP-TV-Z]{8}"
+SLUG_PATTERN = f"^(?:[0-9]{{3}}(?:-[a-z0-9]+)+|(?:[a-z0-9]+-)+{_ULID})$"
+_SLUG = re.compile(SLUG_PATTERN)
+_NUMBERED = re.compile(r"([0-9]{3})-.")
+_NAME = re.compile(rf"(?:[0-9]{{3}}-)?(.+?)(?:-{_ULID})?")
 _WP = re.compile(r"WP[0-9]{2,4}")
-_TWIN = re.compile(r"(WP[0-9]{2,4})~([0-9a-z]{4,26})", re.IGNORECASE)
+# the name of a package whose number was given twice; older versions wrote ~ for the last -
+_DERIVED = re.compile(r"(WP[0-9]{2,4})[-~]([0-9a-z]{4,26})", re.IGNORECASE)
 _GIVEN_WP = re.compile(r"(?:wp)?[ _-]?0*([0-9]{1,4})", re.IGNORECASE)
-_BRANCH = re.compile(r"([0-9]{3}-.+)-(WP[0-9]{2,4})")
+_BRANCH = re.compile(rf"([0-9]{{3}}-.+|.+-{_ULID})-(WP[0-9]{{2,4}}(?:-[0-9a-z]{{4,26}})?)")
 _WORD = re.compile(r"[a-z0-9]+")
 # Latin letters that Unicode doesn't take apart into a letter and its accent
 _LETTERS = str.maketrans(
@@ -30,7 +36,7 @@ _LETTERS = str.maketrans(
 
 
 def is_slug(text: str) -> bool:
-    """Reports whether a text is a feature's slug as thence makes them, such as 028-sync."""
+    """Reports whether a text is a feature's slug, such as 028-sync or sync-01KVTVZS."""
     return _SLUG.fullmatch(text) is not None
 
 
@@ -72,10 +78,21 @@ def new_slug(title: str, known: Iterable[str]) -> str:
     return f"{number:03}-{kebab(title)}"
 
 
+def name_of(slug: str) -> str:
+    """Returns the words of a slug: without the number, and without the ULID of a mission."""
+    match = _NAME.fullmatch(slug)
+    return match[1] if match else slug
+
+
+def digits_of(slug: str) -> str | None:
+    """Returns the three digits that a slug begins with; None for a mission without a number."""
+    match = _NUMBERED.match(slug)
+    return match[1] if match else None
+
+
 def number_of(name: str) -> int:
     """Returns the number that a slug, or a branch of a feature, begins with; 0 if none."""
-    found = _ANY_SLUG.match(name)
-    return int(found[1]) if found else 0
+    return int(digits_of(name) or 0)
 
 
 def resolve(given: str, known: Iterable[str]) -> str:
@@ -87,7 +104,7 @@ def resolve(given: str, known: Iterable[str]) -> str:
     slugs = sorted(set(known))
     asked = _folded(given.strip().rstrip("/"))
     for rule in (_is_whole, _is_number, _is_name, _is_beginning):
-        found = [slug for slug in slugs if rule(asked, _folded(slug))]
+        found = [slug for slug in slugs if rule(asked, _folded(slug), _folded(name_of(slug)))]
         if len(found) == 1:
             return found[0]
         if found:
@@ -96,37 +113,49 @@ def resolve(given: str, known: Iterable[str]) -> str:
     raise _unresolved(given, cause, "name one of them" if slugs else "thence work setup-spec TITLE")
 
 
-def wp_id_of(given: str) -> str:
-    """Returns the package id for WP01, wp1, 01 or 1.
+def wp_id_of(name: str) -> str:
+    """Returns the package id for WP01, wp1, 01 or 1, and for WP10-ab12 or WP10~ab12.
 
-    Raises Refused for anything else, and for a package that has no number of its own.
+    Raises Refused for anything else.
     """
-    if is_wp_id(given):
-        return given
-    if twin := twin_of(given):
-        raise Refused(
-            "could not go on with the package",
-            guard="number_given_twice",
-            place=given,
-            cause=f"{twin[0]} was given twice, and this is not the one that has it",
-            hint=f"thence work renumber {given}",
-        )
-    found = _GIVEN_WP.fullmatch(given.strip())
-    if found is None:
+    if is_wp_id(name):
+        return name
+    if derived := _DERIVED.fullmatch(name.strip()):
+        return derived_id(derived[1].upper(), derived[2].lower())
+    match = _GIVEN_WP.fullmatch(name.strip())
+    if match is None:
         raise Refused(
             "could not find the package",
             guard="unknown_package",
-            place=repr(given),
+            place=repr(name),
             cause="this is no package's id",
             hint="ids are WP and two digits, such as WP01",
         )
-    return f"WP{int(found[1]):02}"
+    return f"WP{int(match[1]):02}"
 
 
-def twin_of(name: str) -> tuple[str, str] | None:
-    """Returns the number in a name such as WP10~ab12, and the end of the package's event id."""
-    found = _TWIN.fullmatch(name.strip())
-    return (found[1].upper(), found[2].lower()) if found else None
+def derived_id(number: str, end: str) -> str:
+    """Returns the id of a package whose number another package has, such as WP10-ab12.
+
+    `end` is the end of the id of the event that made the package.
+    """
+    return f"{number}-{end}"
+
+
+def is_derived(wp_id: str) -> bool:
+    """Reports whether a package's id is one such as WP10-ab12."""
+    return _DERIVED.fullmatch(wp_id) is not None
+
+
+def number_in(wp_id: str) -> str:
+    """Returns the number by which events name a package: WP10 for WP10-ab12."""
+    return wp_id.partition("-")[0] if is_derived(wp_id) else wp_id
+
+
+def logged_subject(subject: str) -> str:
+    """Returns the subject that events on a package have, by its number."""
+    scope, slash, wp_id = subject.rpartition("/")
+    return f"{scope}{slash}{number_in(wp_id)}"
 
 
 def next_wp_id(known: Iterable[str]) -> str:
@@ -161,23 +190,20 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _is_whole(asked: str, slug: str) -> bool:
-    return asked == slug
+def _is_whole(text: str, slug: str, name: str) -> bool:
+    return text == slug
 
 
-def _is_number(asked: str, slug: str) -> bool:
-    return asked.isdecimal() and asked.isascii() and int(asked[:9]) == number_of(slug)
+def _is_number(text: str, slug: str, name: str) -> bool:
+    return text.isdecimal() and text.isascii() and int(text[:9]) == number_of(slug) > 0
 
 
-def _is_name(asked: str, slug: str) -> bool:
-    found = _ANY_SLUG.fullmatch(slug)
-    return found is not None and asked == found[2]
+def _is_name(text: str, slug: str, name: str) -> bool:
+    return text == name
 
 
-def _is_beginning(asked: str, slug: str) -> bool:
-    found = _ANY_SLUG.fullmatch(slug)
-    is_long = len(asked) > 1
-    return is_long and (slug.startswith(asked) or bool(found and found[2].startswith(asked)))
+def _is_beginning(text: str, slug: str, name: str) -> bool:
+    return len(text) > 1 and (slug.startswith(text) or name.startswith(text))
 
 
 def _unresolved(given: str, cause: str, hint: str) -> Refused:

@@ -74,4 +74,5 @@ def test_package_that_was_added_says_what_it_owns_and_waits_for(repo):
     done(repo, "add", "First")
     done(repo, "add", "Second", "--owns", "src/a.py", "--after", "WP01")
     added = (content(repo, "kitty-specs/000-general/tasks/WP02-second.md") or b"").decode()
-    assert "# WP02: Second\n\n**Owns**: src/a.py\n\n### Dependencies\n- Depends on WP01\n" in added
+    assert "dependencies: [WP01]\n" in added
+    assert "owns:\n  - src/a.py\n" in added

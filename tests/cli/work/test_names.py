@@ -71,3 +71,15 @@ def test_name_of_nothing_is_a_guard_that_tells_the_names_there_are(
     assert error["message"].endswith(f" {place}")
     assert error["cause"].startswith(cause)
     assert error["hint"]
+
+
+@pytest.mark.promise("P6")
+def test_package_that_only_one_feature_has_needs_no_feature(tmp_path):
+    repo = planned(tmp_path / "r")
+    done(repo, "finalize-tasks")
+    done(repo, "add", "Apart")
+    done(repo, "add-history", "WP02", "it is of the first")
+    error = refused(repo, "add-history", "WP01", "of which?")
+    assert error["cause"] == f"WP01: several features have it, 000-general, {SLUG}"
+    error = refused(repo, "add-history", "WP07", "of none")
+    assert error["cause"] == f"there are 000-general, {SLUG}"

@@ -62,14 +62,14 @@ def append_command(
     members = merge_payload(pairs, payload)
     folder = find_log(out, log, create=True)
     with open_log(folder, create=named_log(out, log) is not None) as replica:
-        found = [replica.answers.find(cause, by_subject=False) for cause in causes]
+        cause_events = [replica.answers.find(cause, by_subject=False) for cause in causes]
         event = replica.append(
             event_type,
             members,
             subject=words["subject"],
             actor=words["actor"] or out.settings.actor,
             stream=words["stream"] or _run_of(replica),
-            caused_by=found,
+            caused_by=cause_events,
         )
         variables = replica.environment(event) if is_env else {}
     if is_json:

@@ -87,11 +87,16 @@ def _lines(result: "RunResult", is_newest_found: bool) -> Iterator[Line]:
 def _run(out: Output) -> "RunResult":
     """Plays the scenario with its progress."""
     from thence.cli.shared.progress import play, progress
-    from thence.sim.scenario import SimulationConfig
+    from thence.sim.run import SimulationOrchestrator
 
     with progress(out) as display:
-        settings = {"output_root": out.settings.root}
-        return play(out, SimulationConfig.from_file(SCENARIO), display, settings)
+        return play(
+            out,
+            lambda show, wait: SimulationOrchestrator(
+                SCENARIO, output_root=out.settings.root, on_turn=show, on_wait=wait
+            ),
+            display,
+        )
 
 
 def _is_found(out: Output, folder: Path) -> bool:

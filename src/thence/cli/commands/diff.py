@@ -12,9 +12,7 @@ from thence.core.values.payload import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from thence.core.diff.alignment import LogSide
-    from thence.core.diff.content import DifferingMember
-    from thence.core.diff.difference import CauseOnSide, Difference, FirstDifference
+    from thence.core.diff import CauseOnSide, Difference, DifferingMember, FirstDifference, LogSide
     from thence.core.event import Event
     from thence.core.values.vocabulary import Vocabulary
 
@@ -50,7 +48,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     import gc
 
     from thence.cli import DAMAGED
-    from thence.core.diff.difference import as_json, difference
+    from thence.core.diff import as_json, difference
 
     out = current()
     gc.disable()  # millions of objects are made here, and none is garbage
@@ -67,7 +65,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
 
 def _read(out: Output, log: str) -> "tuple[LogSide, Vocabulary]":
     from thence.cli.shared.logs import open_for_reading
-    from thence.core.diff.alignment import side
+    from thence.core.diff import side
 
     with open_for_reading(out, log, by_index=False) as replica:
         return side(replica.arrived()), replica.vocabulary
@@ -106,8 +104,8 @@ def _write_types(out: Output, result: "Difference") -> None:
         for name, count in tally.items():
             total[name] = total.get(name, 0) + count
     names = list(descending(total))
-    shown = names if out.is_verbose else names[:SHOWN_MAX]
-    columns = max(len(clipped(printable(name), NAME_COLUMNS_MAX)) for name in shown)
+    listed = names if out.is_verbose else names[:SHOWN_MAX]
+    columns = max(len(clipped(printable(name), NAME_COLUMNS_MAX)) for name in listed)
 
     def lines(name: str) -> list[str]:
         text = [f"{tally[name]:,} {kind}" for kind, tally in tallies.items() if name in tally]

@@ -13,7 +13,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import current
-from thence.cli.shared.logs import OptionValue, filter_options, pages, report_none
+from thence.cli.shared.logs import OptionValue, filter_options, pages, report_matches
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
 
@@ -118,8 +118,7 @@ def export_command(
 
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
-        if not count:
-            report_none(out, replica, conditions)
+        report_matches(out, replica, conditions, count)
     if is_json and output is not None:
         out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:

@@ -18,6 +18,7 @@ from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
+    check_names,
     command,
     event_printer,
     filter_options,
@@ -25,8 +26,7 @@ from thence.cli.shared.logs import (
     keys,
     open_for_reading,
     pages,
-    refuse_unknown_names,
-    report_none,
+    report_matches,
 )
 from thence.cli.shared.render import counted, wrapped
 from thence.errors import EventNotFound
@@ -99,8 +99,7 @@ def log_command(
             for page in pages(replica, conditions, *bounds):
                 show(page.events)
                 listed += len(page.events)
-        if not listed:
-            report_none(out, replica, conditions)
+        report_matches(out, replica, conditions, listed)
     if last is not None and listed < page.total:
         out.notice(f"the last {listed:,} of {page.total:,} events; --limit 0 shows all")
     elif page.next_cursor is not None:
@@ -128,8 +127,7 @@ def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: s
 
 def _write_count(out: Output, replica: "Log", conditions: Conditions, is_json: bool) -> None:
     total = replica.query(**keys(conditions), limit=1).total
-    if not total:
-        refuse_unknown_names(replica, conditions)
+    check_names(out, replica, conditions, total)
     if is_json:
         out.json({"events": total})
     else:

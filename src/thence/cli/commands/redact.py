@@ -47,26 +47,26 @@ def redact_command(
     _check_packages()
     out = current()
     with open_for_reading(out, log) as replica:
-        found = find_event(out, replica, event)
+        stored = find_event(out, replica, event)
         target = read_target(replica.folder)
         enabled = target if target is not None and target.is_enabled else None
-        known = known_key()
+        author = known_key()
         keys = _team_keys(out, enabled) if enabled else None
-        key = known.public_key if known else ""
-        check_right(replica, found, key, keys, is_synced=enabled is not None)
-        is_done = is_taken_back(replica, found)
+        key = author.public_key if author else ""
+        check_right(replica, stored, key, keys, is_synced=enabled is not None)
+        is_done = is_taken_back(replica, stored)
         if not is_done:
-            _ask(out, replica, found, is_sure=is_sure or is_dry)
+            _ask(out, replica, stored, is_sure=is_sure or is_dry)
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
-            lines = take_back(replica, found, reason, own_key(), target=name).lines
+            lines = take_back(replica, stored, reason, own_key(), target=name).lines
             shared, others = _in_project(replica)
             lines, remains = lines + shared, [*others, *remains]
     if is_json:
-        out.json({"event_id": found.event_id, "lines": lines, "remains": remains})
+        out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return
-    _report(out, found, enabled, remains, is_done=is_done, is_dry=is_dry)
+    _report(out, stored, enabled, remains, is_done=is_done, is_dry=is_dry)
 
 
 def _check_packages() -> None:

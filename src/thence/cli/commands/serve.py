@@ -37,7 +37,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+", re.ASCII)
     "origins",
     metavar="ORIGIN",
     multiple=True,
-    callback=lambda context, option, given: tuple(map(_origin, given)),
+    callback=lambda context, option, raw: tuple(map(_origin, raw)),
     help="Let pages of this origin read the answers; may be given again.",
 )
 @output_options
@@ -80,8 +80,8 @@ def _serve(
     else:
         out.write(address)
     out.flush()
-    shown = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
-    out.notice(f"serving {root.absolute()}; try: curl{shown} {address}/{example}")
+    header = ' -H "Authorization: Bearer $THENCE_TOKEN"' if token else ""
+    out.notice(f"serving {root.absolute()}; try: curl{header} {address}/{example}")
     out.notice("Ctrl-C ends it")
     running.serve(listener, root, token, origins)
 
@@ -104,16 +104,16 @@ def _check(root: Path) -> None:
         )
 
 
-def _origin(given: str) -> str:
+def _origin(raw: str) -> str:
     """Returns an origin as browsers send it, in lower case; it is compared literally."""
-    if not _ORIGIN.fullmatch(given):
-        raise click.BadParameter(f"{given!r} is no origin; one is https://page.example:8080")
-    return given.lower()
+    if not _ORIGIN.fullmatch(raw):
+        raise click.BadParameter(f"{raw!r} is no origin; one is https://page.example:8080")
+    return raw.lower()
 
 
-def _token(out: Output, given: str | None) -> str | None:
+def _token(out: Output, raw: str | None) -> str | None:
     """Returns the token to ask for; refuses an empty one, most often an unset variable."""
-    token = given if given is not None else out.settings.token
+    token = raw if raw is not None else out.settings.token
     if token == "":
         raise click.BadParameter("it is empty", param_hint="--token")
     return token

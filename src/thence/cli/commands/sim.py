@@ -66,15 +66,24 @@ def run_command(
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
     folder of its own; Ctrl-C ends it in good order.
     """
-    from thence.cli.shared.progress import play, progress, report_end, with_changes
+    from thence.cli.shared.progress import with_changes
+    from thence.sim.run import SimulationOrchestrator
     from thence.sim.scenario import SimulationConfig
 
     out = current()
     config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
-    settings = {"output_root": root or out.settings.root, "verbosity": verbosity, "mode": mode}
-    with progress(out) as display:
-        result = play(out, config, display, settings)
-    return report_end(out, result, is_json=is_json)
+    return _played(
+        out,
+        is_json,
+        lambda show, wait: SimulationOrchestrator(
+            config,
+            output_root=root or out.settings.root,
+            verbosity=verbosity,
+            mode=mode,
+            on_turn=show,
+            on_wait=wait,
+        ),
+    )
 
 
 @sim_command.command(
@@ -270,10 +279,10 @@ def _played(
     make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
-    from thence.cli.shared.progress import play_to_end, progress, report_end
+    from thence.cli.shared.progress import play, progress, report_end
 
     with progress(out) as display:
-        result = play_to_end(out, make, display)
+        result = play(out, make, display)
     return report_end(out, result, is_json=is_json)
 
 

@@ -11,10 +11,10 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     OptionValue,
+    check_names,
     filter_options,
     keys,
     open_for_reading,
-    refuse_unknown_names,
     segment_sizes,
 )
 from thence.cli.shared.render import bars, counted
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from thence.core.event import Event
     from thence.core.query.tally import Tally
-    from thence.index.plan.counting import By
+    from thence.index.overview import By
 
 NAMES_SHOWN_MAX = 20
 PERIODS_MAX = 500
@@ -51,8 +51,7 @@ def stats_command(
     per_s = None if per is None else _per_s(per)
     with open_for_reading(out, log) as replica:
         tally = replica.answers.stats(by=cast("By | None", by), per_s=per_s, **keys(conditions))
-        if not tally.events:
-            refuse_unknown_names(replica, conditions)
+        check_names(out, replica, conditions, tally.events)
     if by or per_s:
         groups = _groups_of(tally, by, per_s)
         (_groups_json if is_json else _write_groups)(out, groups, per)

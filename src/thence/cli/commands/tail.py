@@ -14,10 +14,19 @@ import click
 from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import FIRST_EVENTS, event_printer
+from thence.cli.shared.logs import (
+    FIRST_EVENTS,
+    Conditions,
+    OptionValue,
+    event_printer,
+    filter_options,
+    keys,
+    report_matches,
+)
 
 if TYPE_CHECKING:
     from thence.core.event import Event
+    from thence.core.query.filter import Filter
     from thence.log.read.follower import Follower
 
 TAIL_EVENTS = 10
@@ -37,51 +46,65 @@ TAIL_EVENTS_MAX = 500_000
     help="The last N events; `thence log` lists all.",
 )
 @click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@filter_options
 @log_options
-def tail_command(count: int, is_live: bool, log: str | None, is_json: bool) -> None:
+def tail_command(
+    count: int, is_live: bool, log: str | None, is_json: bool, **conditions: OptionValue
+) -> None:
     """Show the last events in the order of their arrival, and follow.
 
-    The lines are those of `thence log`; with --json they are those of the file. Following
-    goes on over rotations, and ends when whoever reads the output goes away.
+    An event is shown when it fits every option that is given, as in `thence log`; with --json the
+    lines are those of the file. Following goes on over rotations, and ends when whoever reads the
+    output goes away.
     """
     try:
-        _tail(current(), count, is_live, log, is_json)
+        _tail(current(), count, is_live, log, is_json, conditions)
     except KeyboardInterrupt:
         if is_live:  # the usual end of `tail -f`, which needs no report
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise
 
 
-def _tail(out: Output, count: int, is_live: bool, log: str | None, is_json: bool) -> None:
+def _tail(
+    out: Output, count: int, is_live: bool, log: str | None, is_json: bool, conditions: Conditions
+) -> None:
     from thence.cli.shared.locate import find_log
+    from thence.core.query.filter import Filter
     from thence.log.read.follower import Follower
     from thence.log.storage.disk import OS_DISK
     from thence.replica import open_log
 
+    event_filter = Filter.of(**keys(conditions))
     with (
         open_log(find_log(out, log), create=False) as replica,
         Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
     ):
-        follower.skip_to_last(count)
+        matches = None if event_filter == Filter() else event_filter.matches
+        follower.skip_to_last(count, matches)
         show = event_printer(out, replica.vocabulary, is_json)
-        is_empty = True
-        events = follower.events()
+        shown_count = 0
+        events = filter(matches or (lambda event: True), follower.events())
         while batch := tuple(islice(events, FIRST_EVENTS)):
             show(batch)
-            is_empty = False
+            shown_count += len(batch)
         if is_live:
-            _follow(out, follower, show)
-        elif is_empty and count:
-            out.notice("no events")
+            _follow(out, follower, show, event_filter)
+        elif count:
+            report_matches(out, replica, conditions, shown_count)
 
 
-def _follow(out: Output, follower: "Follower", show: "Callable[[Sequence[Event]], None]") -> None:
+def _follow(
+    out: Output,
+    follower: "Follower",
+    show: "Callable[[Sequence[Event]], None]",
+    event_filter: "Filter",
+) -> None:
     """Shows new events at once, until the reader of the output is gone."""
     out.flush()
     stop = Signal()
     _stop_when_unread(stop)
     while follower.wait(stop):
-        for event in follower.events():
+        for event in filter(event_filter.matches, follower.events()):
             show((event,))
             out.flush()
 

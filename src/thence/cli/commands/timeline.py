@@ -13,10 +13,10 @@ from thence.cli.frame import help_with, log_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
 from thence.cli.shared.logs import (
     OptionValue,
+    check_names,
     filter_options,
     keys,
     open_for_reading,
-    refuse_unknown_names,
 )
 from thence.core.clock import microseconds, timestamp_at
 from thence.core.query.filter import Filter
@@ -86,8 +86,7 @@ def timeline_command(
     begin_filter = Filter.of(**keys(conditions))
     with open_for_reading(out, log) as replica:
         spans = find_spans(replica.read(), begin_filter, limit)
-        if not spans.total:
-            refuse_unknown_names(replica, conditions)
+        check_names(out, replica, conditions, spans.total)
     depths = depths_of(spans.latest)
     if picture is not None:
         from thence.files import replace_file

@@ -27,8 +27,8 @@ from thence.replica import Log, open_log
 
 if TYPE_CHECKING:
     from thence.core.values.vocabulary import Vocabulary
-    from thence.index.plan.counting import By
-    from thence.index.plan.page import Keys, Page
+    from thence.index.overview import By
+    from thence.index.page import Keys, Page
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the most events in memory at once, and the bytes that their lines should have
@@ -64,12 +64,14 @@ def keys(conditions: Conditions) -> "Keys":
     return cast("Keys", conditions)
 
 
-def report_none(out: Output, replica: "Log", conditions: Conditions) -> None:
-    """Reports that no event matches: on stderr, with a key in --where that no event has.
+def report_matches(out: Output, replica: "Log", conditions: Conditions, matches: int) -> None:
+    """Reports names that no event has, and that nothing matches, with an unknown key in --where.
 
-    Raises EventNotFound for a type, actor, subject or stream that no event has.
+    Raises EventNotFound as `check_names` does.
     """
-    refuse_unknown_names(replica, conditions)
+    check_names(out, replica, conditions, matches)
+    if matches:
+        return
     out.notice("no events")
     from thence.core.query.filter import Filter
 
@@ -79,32 +81,38 @@ def report_none(out: Output, replica: "Log", conditions: Conditions) -> None:
         out.notice(hint)
 
 
-def refuse_unknown_names(replica: "Log", conditions: Conditions) -> None:
-    """Raises EventNotFound, with the nearest, for a name of a filter that no event has.
+def check_names(out: Output, replica: "Log", conditions: Conditions, matches: int) -> None:
+    """Reports each type, actor, subject and stream of a filter that no event has, with the nearest.
 
-    In a log without events no name is unknown.
+    Raises EventNotFound for the first one where nothing matches; in a log without events no name is
+    unknown. What matches was asked for by another name, so that the unknown one is noted on stderr.
+    No index is made for it.
     """
+    if replica.answers.lacks_index():
+        return
+    several = {key: conditions.get(key) or () for key in _NAMES}
     unknown = [
         (key, name)
-        for key in _NAMES
-        for name in conditions.get(key) or ()
+        for key, names in several.items()
+        if len(names) > 1 or not matches
+        for name in names
         if not replica.query(**keys({key: name}), limit=1).total
     ]
-    if not unknown or not replica.query(limit=1).total:
+    if not unknown or not (matches or replica.query(limit=1).total):
         return
     from thence.core.nearest import nearest
     from thence.core.query.filter import shown
     from thence.errors import EventNotFound
 
-    key, name = unknown[0]
-    near = nearest(name, names_of(replica, key))
-    nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
-    lists = "`thence log` lists all events"
-    raise EventNotFound(
-        "could not find an event",
-        cause=f"no event has the {key} {shown(name)}{nearest_text}",
-        hint=lists if key == "stream" else f"`thence stats --by {key}` lists all that there are",
-    )
+    for key, name in unknown:
+        near = nearest(name, names_of(replica, key))
+        nearest_text = f"; the nearest is {shown(near[0])}" if near else ""
+        cause = f"no event has the {key} {shown(name)}{nearest_text}"
+        if not matches:
+            lists = f"`thence stats --by {key}` lists all that there are"
+            hint = "`thence log` lists all events" if key == "stream" else lists
+            raise EventNotFound("could not find an event", cause=cause, hint=hint)
+        out.notice(cause)
 
 
 def names_of(replica: "Log", key: str) -> Mapping[str, int]:
@@ -273,8 +281,8 @@ def program() -> str:
     program_path = Path(sys.argv[0])
     if program_path.name != "thence" or not program_path.is_file():
         return f"{_shell_path(Path(sys.executable))} -m thence"
-    found = shutil.which("thence")
-    if found is not None and Path(found).resolve() == program_path.resolve():
+    path = shutil.which("thence")
+    if path is not None and Path(path).resolve() == program_path.resolve():
         return "thence"
     return _shell_path(program_path)
 
@@ -292,9 +300,9 @@ def _note_passed_over(out: Output, replica: Log, log: str | None, by_index: bool
     if out.is_quiet:
         return
     if by_index:
-        from thence.index.plan.overview import passed_over
+        from thence.index.segments import passed_over
 
-        damaged, torn = passed_over(replica.answers.index())
+        damaged, torn = replica.answers.index().answer(passed_over)
     else:
         damaged, torn = _count_passed_over(replica)
     if damaged:

@@ -166,30 +166,14 @@ def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
 
 
 def play(
-    out: Output, config: "SimulationConfig", display: RunDisplay, settings: Mapping[str, Any]
-) -> "RunResult":
-    """Runs a scenario to its end, in a new folder under the output root.
-
-    `settings` are arguments of the orchestrator; for None the scenario's value is used.
-    After Ctrl-C the log is drained and the status of the result is `interrupted`.
-    """
-    from thence.sim.run import SimulationOrchestrator
-
-    return play_to_end(
-        out,
-        lambda on_turn, on_wait: SimulationOrchestrator(
-            config, on_turn=on_turn, on_wait=on_wait, **settings
-        ),
-        display,
-    )
-
-
-def play_to_end(
     out: Output,
     make: "Callable[[Callable[[TurnProgress], None], OnWait | None], SimulationOrchestrator]",
     display: RunDisplay,
 ) -> "RunResult":
-    """Plays the run that `make` returns for the functions `on_turn` and `on_wait`."""
+    """Plays the run that `make` returns for the functions `on_turn` and `on_wait`, to its end.
+
+    After Ctrl-C the log is drained and the status of the result is `interrupted`.
+    """
     from thence.sim.run import RunResult
 
     send_records_to_stderr(out, names_waits=display.wait is None)

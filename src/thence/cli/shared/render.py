@@ -57,11 +57,11 @@ def write_some(
     margin: str = "",
 ) -> None:
     """Writes the lines of the first items, of all with -v, and how many more there are."""
-    shown = items if out.is_verbose else items[:most]
-    for item in shown:
+    some = items if out.is_verbose else items[:most]
+    for item in some:
         out.write(*lines(item))
-    if len(shown) < len(items):
-        out.write(f"{margin}{counted(len(items) - len(shown), f'more {noun}')}; -v shows all")
+    if len(some) < len(items):
+        out.write(f"{margin}{counted(len(items) - len(some), f'more {noun}')}; -v shows all")
 
 
 def bars(
@@ -164,14 +164,14 @@ class LineRenderer:
 
 def page(event: "Event", vocabulary: "Vocabulary", causes: Sequence[str], width: int) -> list[str]:
     """Returns the content of an event as lines; `causes` are the sentences of its causes."""
-    shown = {
+    members = {
         key: value
         for key, value in event.members.items()
         if key not in (vocabulary.payload_key, "caused_by")
     }
-    digits = max(map(len, shown))
+    digits = max(map(len, members))
     lines = [*wrapped(vocabulary.sentence(event), width), ""]
-    lines += [f"  {key:{digits}}  {_value(value)}" for key, value in shown.items()]
+    lines += [f"  {key:{digits}}  {_value(value)}" for key, value in members.items()]
     if causes:
         lines += ["", "caused by"]
         for cause in causes:

@@ -41,11 +41,11 @@ class Course(msgspec.Struct, kw_only=True):
 
 def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[str]) -> list[Course]:
     """Returns the courses of some columns; the rows have a column `turn` and are read once."""
-    found = [Course(variable=column) for column in columns]
+    variables = [Course(variable=column) for column in columns]
     points = min(length, POINTS_MAX)
     for index, row in enumerate(rows):
         is_point = (index + 1) * points // length > index * points // length
-        for course in found:
+        for course in variables:
             value = row[course.variable]
             if index == 0:
                 course.first = value
@@ -56,19 +56,19 @@ def courses(rows: Iterable[Mapping[str, Any]], length: int, columns: Sequence[st
             if is_point:
                 course.turns.append(row["turn"])
                 course.values.append(value)
-    return found
+    return variables
 
 
-def course_lines(found: Sequence[Course], width: int, *, has_blocks: bool) -> list[str]:
+def course_lines(courses: Sequence[Course], width: int, *, has_blocks: bool) -> list[str]:
     """Returns a line for each course, as wide as the terminal: name, blocks, first, last, range."""
-    names = [clipped(printable(course.variable), _NAME_COLUMNS_MAX) for course in found]
+    names = [clipped(printable(course.variable), _NAME_COLUMNS_MAX) for course in courses]
     longest = max(map(len, names), default=0)
-    tails = [_tail(course) for course in found]
-    numbers = [len(tail) for tail, each in zip(tails, found, strict=True) if _is_drawn(each)]
+    tails = [_tail(course) for course in courses]
+    numbers = [len(tail) for tail, course in zip(tails, courses, strict=True) if _is_drawn(course)]
     room = width - longest - max(numbers, default=0) - 6
     blocks = BLOCKS if has_blocks else ASCII_BLOCKS
     lines = []
-    for name, course, tail in zip(names, found, tails, strict=True):
+    for name, course, tail in zip(names, courses, tails, strict=True):
         drawn = _is_drawn(course) and sparkline(course.values, max(room, _BLOCKS_MIN), blocks)
         middle = f"{drawn}  " if drawn else ""
         lines.append(clipped(f"  {name:{longest}}  {middle}{tail}", max(width, _BLOCKS_MIN)))
@@ -80,12 +80,12 @@ def sparkline(values: Sequence[Any], columns: int, blocks: str = BLOCKS) -> str:
     if not values or not all(map(_is_number, values)):
         return ""
     count = min(columns, len(values))
-    shown = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
-    low, high = min(shown), max(shown)
+    heights = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
+    low, high = min(heights), max(heights)
     top, span = len(blocks) - 1, high / 2 - low / 2  # halves: their difference is finite
     if not span:
         return blocks[0] * count
-    return "".join(blocks[round((value / 2 - low / 2) / span * top)] for value in shown)
+    return "".join(blocks[round((value / 2 - low / 2) / span * top)] for value in heights)
 
 
 def _is_number(value: object) -> bool:

@@ -24,7 +24,7 @@ TABLE = {
     "prune": ("prune", "Remove worktrees and branches of packages whose code has landed."),
     "publish": ("publish", "Share events with other clones, and take in theirs."),
     "release": ("release", "Give back a package that you work on."),
-    "renumber": ("renumber", "Give a package whose number was given twice one of its own."),
+    "renumber": ("renumber", "Say what to type instead: a package keeps the name that it got."),
     "reopen": ("reopen", "Take up again a package that is done."),
     "settle": ("settle", "Choose which side of a conflict stands."),
     "setup-spec": ("setup_spec", "Begin a feature: its folder, its spec, its branch."),

@@ -1,20 +1,17 @@
-"""The command `work renumber`."""
+"""The command `work renumber` of the version before this one, which says what to type instead."""
 
 import click
 
-from thence.cli.work.command_runner import command, feature_option, run
+from thence.cli.work.command_runner import command
 
 
-@command("renumber", "thence work renumber WP10~ab12")
-@click.argument("package", metavar="WP~ID")
-@click.option("--to", metavar="WP", help="Its new number; else the next that is free.")
-@feature_option
-def renumber_command(package: str, to: str | None, feature: str | None) -> int:
-    """Give a package whose number was given twice a number of its own.
-
-    Its planning files, its branch and its worktree follow in the clone that has them. Given again,
-    with the old name or the new number, it completes what is still to do here.
-    """
-    from thence.work.commands.renumber import renumber
-
-    return run(lambda session: renumber(session, package, to=to, feature=feature), entity=package)
+@command("renumber", "thence work implement WP10-ab12")
+@click.argument("package", required=False, metavar="")
+@click.option("--to", hidden=True)
+@click.option("--feature", hidden=True)
+def renumber_command(package: str | None, to: str | None, feature: str | None) -> int:
+    """Say what to type instead: a package keeps the name that it got."""
+    raise click.UsageError(
+        "a package whose number was given twice keeps the name that it got: type that name, such"
+        " as `thence work implement WP10-ab12`; see it by `thence work status`"
+    )

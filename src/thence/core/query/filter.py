@@ -119,7 +119,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         of several texts all must hold.
         """
         first, last = _turns(turn)
-        made = cls(
+        filter = cls(
             types=names("type", type),
             actors=names("actor", actor),
             subjects=names("subject", subject),
@@ -130,9 +130,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             turn_last=last,
             where=_conditions(where),
         )
-        if made.since is not None and made.until is not None and made.since > made.until:
+        if filter.since is not None and filter.until is not None and filter.since > filter.until:
             raise invalid("until", "it is earlier than since", "exchange the two")
-        return made
+        return filter
 
     def matches(self, event: FilteredEvent) -> bool:
         """Returns whether an event is asked for; an event that lacks what a part names is not."""
@@ -174,24 +174,24 @@ def _is_within(value: int, first: int | None, last: int | None) -> bool:
     return (first is None or value >= first) and (last is None or value <= last)
 
 
-def names(key: str, given: Names) -> tuple[str, ...]:
+def names(key: str, raw: Names) -> tuple[str, ...]:
     """Reads one text or several, each kept once; raises InvalidFilter naming the key."""
-    if given is None:
+    if raw is None:
         return ()
-    several = (given,) if isinstance(given, str) else given
+    several = (raw,) if isinstance(raw, str) else raw
     try:
-        found = list(islice(several, NAMES_MAX + 1))
+        values = list(islice(several, NAMES_MAX + 1))
     except TypeError as error:
-        raise invalid(key, f"{shown(given)} is no text", "pass a text, or several") from error
-    for name in found:
+        raise invalid(key, f"{shown(raw)} is no text", "pass a text, or several") from error
+    for name in values:
         if not isinstance(name, str):
             raise invalid(key, f"{shown(name)} is no text", "pass a text, or several")
         if not name or not is_utf8(name):
             cause = "a lone surrogate is no character" if name else "an empty text names nothing"
             raise invalid(key, cause, "leave it out to ask for all")
-    if len(found) > NAMES_MAX:
+    if len(values) > NAMES_MAX:
         raise invalid(key, f"it holds more than {NAMES_MAX:,} texts", "ask in several steps")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(values))
 
 
 def _conditions(texts: Names) -> tuple[Condition, ...]:
@@ -207,70 +207,70 @@ def _conditions(texts: Names) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
-def first_moment(key: str, given: Time) -> int | None:
+def first_moment(key: str, raw: Time) -> int | None:
     """Returns the first microsecond of a time; raises InvalidFilter naming the key."""
-    return None if given is None else _span(key, given)[0]
+    return None if raw is None else _span(key, raw)[0]
 
 
-def last_moment(key: str, given: Time) -> int | None:
+def last_moment(key: str, raw: Time) -> int | None:
     """Returns the last microsecond of a time; raises InvalidFilter naming the key."""
-    return None if given is None else _span(key, given)[1]
+    return None if raw is None else _span(key, raw)[1]
 
 
-def _span(key: str, given: str | date) -> tuple[int, int]:
-    if isinstance(given, datetime):
-        if given.utcoffset() is None:
-            cause = f"{given.isoformat()} has no time zone"
+def _span(key: str, raw: str | date) -> tuple[int, int]:
+    if isinstance(raw, datetime):
+        if raw.utcoffset() is None:
+            cause = f"{raw.isoformat()} has no time zone"
             raise invalid(key, cause, "pass an aware datetime, such as datetime.now(timezone.utc)")
-        return moment(given), moment(given)
-    if isinstance(given, date):
-        given = given.isoformat()
-    found = span(given.strip()) if isinstance(given, str) else None
-    if found is None:
+        return moment(raw), moment(raw)
+    if isinstance(raw, date):
+        raw = raw.isoformat()
+    moments = span(raw.strip()) if isinstance(raw, str) else None
+    if moments is None:
         hint = "write it as 2026-11-20, 2026-11-20T07:13:00Z or 2026-11-20T09:13:00+02:00"
-        if not (isinstance(given, str) and "T" in given):
+        if not (isinstance(raw, str) and "T" in raw):
             hint += "; a command and Python also take 1h and yesterday"
-        if isinstance(given, str) and span(given.strip().replace(" ", "+")):
+        if isinstance(raw, str) and span(raw.strip().replace(" ", "+")):
             hint += "; in a URL + is written %2B"
-        raise invalid(key, f"{shown(given)} is no time", hint)
-    return found
+        raise invalid(key, f"{shown(raw)} is no time", hint)
+    return moments
 
 
-def turn(key: str, given: object) -> int:
+def turn(key: str, raw: object) -> int:
     """Reads the number of a turn; raises InvalidFilter naming the key."""
-    if isinstance(given, str):
-        text = given.strip()
+    if isinstance(raw, str):
+        text = raw.strip()
         is_number = text.isascii() and text.isdigit() and len(text) <= _TURN_DIGITS_MAX
-        given = int(text) if is_number else given
-    if type(given) is not int or not 0 <= given <= TURN_MAX:
-        raise invalid(key, f"{shown(given)} is not an integer from 0 to 2^63-1", _TURN_HINT)
-    return given
+        raw = int(text) if is_number else raw
+    if type(raw) is not int or not 0 <= raw <= TURN_MAX:
+        raise invalid(key, f"{shown(raw)} is not an integer from 0 to 2^63-1", _TURN_HINT)
+    return raw
 
 
-def _turns(given: Turns) -> tuple[int | None, int | None]:
+def _turns(raw: Turns) -> tuple[int | None, int | None]:
     """Reads one turn or a range of turns; an end that is left out is open."""
-    if given is None:
+    if raw is None:
         return None, None
-    if isinstance(given, str) and ".." in given:
-        before, _, behind = given.partition("..")
-        given = (before.strip() or None, behind.strip() or None)
-    if not isinstance(given, (tuple, list)):
-        one = turn("turn", given)
+    if isinstance(raw, str) and ".." in raw:
+        before, _, behind = raw.partition("..")
+        raw = (before.strip() or None, behind.strip() or None)
+    if not isinstance(raw, (tuple, list)):
+        one = turn("turn", raw)
         return one, one
-    if len(given) != 2 or given[0] is given[1] is None:
-        raise invalid("turn", f"{shown(given)} is no range", _TURN_HINT)
-    first, last = (None if end is None else turn("turn", end) for end in given)
+    if len(raw) != 2 or raw[0] is raw[1] is None:
+        raise invalid("turn", f"{shown(raw)} is no range", _TURN_HINT)
+    first, last = (None if end is None else turn("turn", end) for end in raw)
     if first is not None and last is not None and first > last:
         raise invalid("turn", f"no turn is from {first} to {last}", "exchange the two")
     return first, last
 
 
-def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
+def refuse_unknown(names: Iterable[str], keys: Collection[str]) -> None:
     """Raises InvalidFilter for a key that no filter has, with the nearest that it has."""
-    for key in given:
-        if key not in known:
-            cause = f"there is no such key{did_you_mean(key, known)}"
-            raise invalid(key, cause, f"the keys are {', '.join(known)}")
+    for key in names:
+        if key not in keys:
+            cause = f"there is no such key{did_you_mean(key, keys)}"
+            raise invalid(key, cause, f"the keys are {', '.join(keys)}")
 
 
 def invalid(key: str, cause: str, hint: str) -> InvalidFilter:

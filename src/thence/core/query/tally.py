@@ -74,7 +74,7 @@ def find_end(events: Iterable[Event]) -> LogEnd:
     memory, with the ids that were ended but not begun so far.
     """
     last: Event | None = None
-    begun: dict[str, Event] = {}
+    begins: dict[str, Event] = {}
     ended_early: set[str] = set()
     seen_last: dict[str, str] = {}
     for event in events:
@@ -82,19 +82,19 @@ def find_end(events: Iterable[Event]) -> LogEnd:
             last = event
         noise = event.event_id[-NOISE_CHARACTERS:]
         if event.begins and event.event_id not in ended_early:
-            begun[event.event_id] = event
+            begins[event.event_id] = event
             seen_last[noise] = event.timestamp
-            if len(seen_last) > 2 * len(begun) + _PROCESSES_MAX:
-                seen_last = _of_open(begun, seen_last)
+            if len(seen_last) > 2 * len(begins) + _PROCESSES_MAX:
+                seen_last = _of_open(begins, seen_last)
         elif noise in seen_last:
             seen_last[noise] = event.timestamp
-        if event.ends is not None and begun.pop(event.ends, None) is None:
+        if event.ends is not None and begins.pop(event.ends, None) is None:
             ended_early.add(event.ends)
-    still_open = tuple(sorted(begun.values(), key=total_order_key))
-    return LogEnd(last, still_open, _of_open(begun, seen_last))
+    still_open = tuple(sorted(begins.values(), key=total_order_key))
+    return LogEnd(last, still_open, _of_open(begins, seen_last))
 
 
-def _of_open(begun: Iterable[str], seen_last: Mapping[str, str]) -> dict[str, str]:
+def _of_open(begins: Iterable[str], seen_last: Mapping[str, str]) -> dict[str, str]:
     return {
-        event_id[-NOISE_CHARACTERS:]: seen_last[event_id[-NOISE_CHARACTERS:]] for event_id in begun
+        event_id[-NOISE_CHARACTERS:]: seen_last[event_id[-NOISE_CHARACTERS:]] for event_id in begins
     }

@@ -12,8 +12,12 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import brief, in_columns, sentence, short_id, summary
-from thence.core.sentences.host_sentences import SIM_SENTENCES, WORK_SENTENCES
-from thence.core.sentences.notice_sentences import NOTICE_ERROR_TYPES, NOTICE_SENTENCES
+from thence.core.sentences.host_sentences import (
+    NOTICE_ERROR_TYPES,
+    NOTICE_SENTENCES,
+    SIM_SENTENCES,
+    WORK_SENTENCES,
+)
 from thence.errors import InvalidEvent
 
 Text = Callable[[Event], str | None]

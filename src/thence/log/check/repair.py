@@ -65,7 +65,7 @@ def repair(
     and the next repair continues.
     """
     try:
-        # read first: damage for which this opening writes a notice now is to be repaired too
+        # read first: damage for which this session writes a notice now is to be repaired too
         recorded = _recorded_damage(disk, folder, vocabulary, known_node_ids(disk, folder))
         # an unfinished last line is recovered first, as by any append
         _check(writer.write([], timeout_s).error)

@@ -1,1 +1,1 @@
-"""The report on openings that ended without closing their log."""
+"""The report on writer sessions that ended without closing their log."""

@@ -10,7 +10,7 @@ Of notices only a verified event that this log itself wrote counts: a line of an
 of another node, is ignored.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -389,16 +389,6 @@ class DamageScan:
 
 def _may_be_torn(code: str, data: bytes) -> bool:
     return code not in _BY_EDITORS or not data.strip(b"\0")
-
-
-def lines_from(disk: Disk, path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yields the complete, non-empty lines of a segment from an offset on, with offsets."""
-    for block in blocks_of(disk, path, offset):
-        at = block.offset
-        for line in block.data.split(b"\n"):
-            if line:
-                yield at, line
-            at += len(line) + 1
 
 
 def _unreported(

@@ -5,7 +5,7 @@ works on every filesystem and costs two stats. Only complete lines are served: a
 one is read again from its start, as recovery may cut and overwrite it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
@@ -56,8 +56,13 @@ class LiveCursor(Cursor):
             self._disk.sync_data(self._descriptor)
             self.synced_bytes = size
 
-    def skip_to_last(self, count: int, vocabulary: Vocabulary) -> int:
-        """Moves before the last `count` events, or to the start; returns how many are missing."""
+    def skip_to_last(
+        self, count: int, vocabulary: Vocabulary, matches: Callable[[Event], bool] | None = None
+    ) -> int:
+        """Moves before the last `count` events, or to the start; returns how many are missing.
+
+        Only events that `matches` accepts are counted.
+        """
         self._offset = self.size
         lines = lines_backwards(self._disk, self._descriptor, 0, self._offset)
         self._offset -= len(next(lines))
@@ -65,7 +70,8 @@ class LiveCursor(Cursor):
             if not count:
                 break
             self._offset -= len(line) + 1
-            count -= not isinstance(parse(line, vocabulary), BadLine)
+            event = parse(line, vocabulary)
+            count -= isinstance(event, Event) and (matches is None or matches(event))
         return count
 
 
@@ -120,8 +126,11 @@ class Follower:
                 yield event
             self.wait(stop)
 
-    def skip_to_last(self, count: int) -> None:
-        """Skips all but the last `count` events; for a follower that has served none."""
+    def skip_to_last(self, count: int, matches: Callable[[Event], bool] | None = None) -> None:
+        """Skips all before the last `count` events, or the last that `matches` accepts.
+
+        It is for a follower that has served none.
+        """
         # opened before the older ones are listed, so that a rotation in between hides nothing
         self._following = self._open_unread(current_path(self._folder))
         names = older_names(self._disk, self._folder)
@@ -133,15 +142,15 @@ class Follower:
             self._following = None
             self.close()
             self._cursor = cursor
-            count = cursor.skip_to_last(count, self._vocabulary)
+            count = cursor.skip_to_last(count, self._vocabulary, matches)
             if not count:
                 break
         for path in paths:
-            there = self._disk.path_id(str(path))
-            if self._cursor is None or (there is not None and there[0] == self._cursor.file):
+            path_id = self._disk.path_id(str(path))
+            if self._cursor is None or (path_id is not None and path_id[0] == self._cursor.file):
                 break
-            if there is not None:  # else the segment was deleted in between
-                self._finished[there[0]] = (path.name, b"")
+            if path_id is not None:  # else the segment was deleted in between
+                self._finished[path_id[0]] = (path.name, b"")
 
     def sync(self) -> None:
         """Returns when all that was skipped is on the device, for a durable follower.
@@ -205,9 +214,9 @@ class Follower:
             ) from error
 
     def _has_news(self) -> bool:
-        there = self._disk.path_id(str(current_path(self._folder)))
-        if self._cursor is None or (there is not None and there[0] != self._cursor.file):
-            return there is not None
+        current = self._disk.path_id(str(current_path(self._folder)))
+        if self._cursor is None or (current is not None and current[0] != self._cursor.file):
+            return current is not None
         # an unfinished line may have been cut and overwritten to the same size
         return self._cursor.size != self._read_bytes or self._cursor.is_unfinished
 
@@ -236,10 +245,10 @@ class Follower:
         A new segment may get the inode of a deleted one, so a file is identified by its
         beginning too.
         """
-        there = self._disk.path_id(str(path))
-        if there is None or (self._cursor is not None and self._cursor.file == there[0]):
+        path_id = self._disk.path_id(str(path))
+        if path_id is None or (self._cursor is not None and self._cursor.file == path_id[0]):
             return None
-        if path.name != CURRENT and self._finished.get(there[0], ("",))[0] == path.name:
+        if path.name != CURRENT and self._finished.get(path_id[0], ("",))[0] == path.name:
             return None
         descriptor = self._disk.open_existing(path)
         if descriptor is None:  # renamed by a rotation in between: now listed as an older segment

@@ -50,11 +50,11 @@ def folder_at(path: str | Path) -> Path:
 
 
 def opened_vocabulary(
-    disk: Disk, path: str | Path, asked: Vocabulary | str | None, create: bool
+    disk: Disk, path: str | Path, named: Vocabulary | str | None, create: bool
 ) -> Vocabulary:
     """Returns the vocabulary of the log in the folder at a path.
 
-    `asked` is the vocabulary that the caller wants, None for the stored one. With `create` a
+    `named` is the vocabulary that the caller names, None for the stored one. With `create` a
     missing log is made, with its folder. Raises NotALog, VocabularyMismatch, LogReadOnly,
     ReadFailed, and AppendFailed when the disk refused the new log.
     """
@@ -66,30 +66,30 @@ def opened_vocabulary(
             cause="Windows has no flock and no fdatasync",
             hint="run thence under WSL",
         )
-    wanted = _wanted_vocabulary(asked)
+    expected = _expected_vocabulary(named)
     with reading(folder):
-        found = _stored_vocabulary(disk, folder)
-        is_missing = found is None and not create and not _is_there(disk, folder)
-    if found is None:
+        stored = _stored_vocabulary(disk, folder)
+        is_missing = stored is None and not create and not _is_there(disk, folder)
+    if stored is None:
         if is_missing:
             raise no_log(folder)
-        found = wanted or PLAIN
-    if wanted is not None and wanted.name != found.name:
+        stored = expected or PLAIN
+    if expected is not None and expected.name != stored.name:
         raise VocabularyMismatch(
             "could not open the log",
             place=folder,
-            cause=f"it was made for {found.name}, not for {wanted.name}",
-            hint=f"open it with vocabulary={found.name!r}, or choose another folder",
+            cause=f"it was made for {stored.name}, not for {expected.name}",
+            hint=f"open it with vocabulary={stored.name!r}, or choose another folder",
         )
     if create:
         try:
-            prepare(disk, folder, wanted or found)
+            prepare(disk, folder, expected or stored)
         except (AppendFailed, LogReadOnly):
             with reading(folder):
                 if not _is_there(disk, folder):
                     raise
             # a log that can only be read; its appends will raise the error
-    return wanted or found
+    return expected or stored
 
 
 def known_info(disk: Disk, folder: Path) -> LogInfo | None:
@@ -140,9 +140,9 @@ def make_durable(disk: Disk, folder: Path) -> None:
     except DiskError as error:  # the parent existed, but can't be read or can't be synced
         if error.errno not in (*DENIED_ERRNOS, errno.EINVAL):
             raise
-    for made in reversed(missing):
-        disk.make_folder(made)
-        disk.sync_folder(made.parent)
+    for new_folder in reversed(missing):
+        disk.make_folder(new_folder)
+        disk.sync_folder(new_folder.parent)
 
 
 def _is_there(disk: Disk, folder: Path) -> bool:
@@ -181,16 +181,16 @@ def no_log(folder: Path) -> NotALog:
     )
 
 
-def _wanted_vocabulary(asked: Vocabulary | str | None) -> Vocabulary | None:
-    if asked is None or isinstance(asked, Vocabulary):
-        return asked
-    if asked not in VOCABULARIES:
+def _expected_vocabulary(named: Vocabulary | str | None) -> Vocabulary | None:
+    if named is None or isinstance(named, Vocabulary):
+        return named
+    if named not in VOCABULARIES:
         raise VocabularyMismatch(
             "could not open the log",
-            cause=f"there is no vocabulary {asked!r}",
+            cause=f"there is no vocabulary {named!r}",
             hint=f"choose one of {', '.join(VOCABULARIES)}, or pass a Vocabulary",
         )
-    return VOCABULARIES[asked]
+    return VOCABULARIES[named]
 
 
 def _stored_vocabulary(disk: Disk, folder: Path) -> Vocabulary | None:

@@ -207,16 +207,16 @@ def _open_next(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) 
 
 def _open_listed(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
     while listed:
-        found = _open_unseen(disk, folder / listed.popleft(), seen)
-        if found is not None:
-            seen.add(found.file)
-            return found
+        cursor = _open_unseen(disk, folder / listed.popleft(), seen)
+        if cursor is not None:
+            seen.add(cursor.file)
+            return cursor
     return None
 
 
 def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
-    there = disk.path_id(str(path))
-    if there is None or there[0] in seen:
+    path_id = disk.path_id(str(path))
+    if path_id is None or path_id[0] in seen:
         return None
     descriptor = disk.open_existing(path)
     if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
@@ -299,12 +299,12 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events that `events` yields; reads each line only once."""
-    found = all_lines(disk, folder, vocabulary)
-    served = {event.header.event_id: event for event in found}
-    if len(served) == len(found):
-        return found
+    events_of_lines = all_lines(disk, folder, vocabulary)
+    served = {event.header.event_id: event for event in events_of_lines}
+    if len(served) == len(events_of_lines):
+        return events_of_lines
     rank = Ranking(disk, folder)
-    for event in found:
+    for event in events_of_lines:
         other = served[event.event_id]
         if other is not event:
             served[event.event_id] = min(other, event, key=rank)
@@ -318,12 +318,12 @@ def all_lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events of a block; lines that are all thence's own are decoded at once."""
-    found = block.data.split(b"\n")
+    lines = block.data.split(b"\n")
     if block.is_whole and not block.length:
-        if have_valid_crcs(found) and (own := parsed(block.data, found, vocabulary)) is not None:
+        if have_valid_crcs(lines) and (own := parsed(block.data, lines, vocabulary)) is not None:
             return own
-        if len(found) > GROUP_LINES:  # lines near others alone are decoded one by one
-            parts = [block._replace(data=data) for data in grouped(found)]
+        if len(lines) > GROUP_LINES:  # lines near others alone are decoded one by one
+            parts = [block._replace(data=data) for data in grouped(lines)]
             return [event for part in parts for event in _events_of(part, vocabulary)]
     whole = (line.content for line in lines_of(block, vocabulary) if line.is_whole)
     return [content for content in whole if isinstance(content, Event)]
@@ -338,8 +338,8 @@ def _contested(disk: Disk, folder: Path, vocabulary: Vocabulary) -> dict[str, Ev
         for line in lines(disk, folder, vocabulary):
             event = line.content
             if isinstance(event, Event) and line.is_whole and event.event_id in repeated:
-                known = contents.setdefault(event.event_id, event)
-                if rank(event) < rank(known):
+                served = contents.setdefault(event.event_id, event)
+                if rank(event) < rank(served):
                     contents[event.event_id] = event
     return contents
 
@@ -348,10 +348,10 @@ def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
     """Returns the ids that more than one line may have; decodes few lines."""
     seen, repeated = set[bytes](), set[bytes]()
     for block in blocks(disk, folder):
-        found = _ids(block, vocabulary)
-        fresh = set(found)
-        if len(fresh) < len(found) or not seen.isdisjoint(fresh):
-            for event_id in found:
+        event_ids = _ids(block, vocabulary)
+        fresh = set(event_ids)
+        if len(fresh) < len(event_ids) or not seen.isdisjoint(fresh):
+            for event_id in event_ids:
                 (repeated if event_id in seen else seen).add(event_id)
         else:
             seen |= fresh
@@ -360,10 +360,12 @@ def _repeated(disk: Disk, folder: Path, vocabulary: Vocabulary) -> set[str]:
 
 def _ids(block: Block, vocabulary: Vocabulary) -> list[bytes]:
     """Returns the ids of a block's lines, by their offset if all lines have thence's form."""
-    found = block.data.split(b"\n")
-    if block.data.count(LINE_START) == len(found) and all(map(is_framed, found)):
-        return [line[13:39] for line in found]
-    return [each.event_id.encode(errors="surrogatepass") for each in _events_of(block, vocabulary)]
+    lines = block.data.split(b"\n")
+    if block.data.count(LINE_START) == len(lines) and all(map(is_framed, lines)):
+        return [line[13:39] for line in lines]
+    return [
+        event.event_id.encode(errors="surrogatepass") for event in _events_of(block, vocabulary)
+    ]
 
 
 def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: str) -> Event:
@@ -383,10 +385,10 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
                 paths = [folder / name for name in older_names(disk, folder)]
             if descriptor is None:
                 continue
-            found = _newest(disk, descriptor, vocabulary, event_id)
-            if found is not None:
+            event = _newest(disk, descriptor, vocabulary, event_id)
+            if event is not None:
                 disk.sync_data(descriptor)
-                return found
+                return event
         except DiskError as error:
             raise OutcomeUnknown(
                 "could not make sure of the event",
@@ -401,11 +403,11 @@ def durable_event(disk: Disk, folder: Path, vocabulary: Vocabulary, event_id: st
 
 
 def _newest(disk: Disk, descriptor: int, vocabulary: Vocabulary, event_id: str) -> Event | None:
-    wanted = event_id.encode("utf-8", "replace")
+    id_bytes = event_id.encode("utf-8", "replace")
     lines = lines_backwards(disk, descriptor, 0, disk.file_id(descriptor)[1])
     next(lines)  # the bytes behind the last newline are no event yet
     for line in lines:
-        if event_id_of(line) == wanted:
+        if event_id_of(line) == id_bytes:
             event = parse(line, vocabulary)
             if not isinstance(event, BadLine):
                 return event

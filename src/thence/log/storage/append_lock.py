@@ -99,5 +99,5 @@ class AppendLock:
         return False
 
     def _is_current(self) -> bool:
-        there = self._disk.path_id(self._path_text)
-        return there is not None and there[0] == self._file
+        current = self._disk.path_id(self._path_text)
+        return current is not None and current[0] == self._file

@@ -120,8 +120,8 @@ class Disk:
 
     def file_id(self, descriptor: int) -> tuple[FileId, int]:
         """Returns the device and inode of an open file, with its size in bytes."""
-        found = system_call(os.fstat, descriptor)
-        return (found.st_dev, found.st_ino), found.st_size
+        status = system_call(os.fstat, descriptor)
+        return (status.st_dev, status.st_ino), status.st_size
 
     def links(self, descriptor: int) -> int:
         """Returns how many names an open file has, 0 once it was unlinked."""
@@ -133,22 +133,22 @@ class Disk:
         The path is a text: a Path would double the cost of the call.
         """
         try:
-            found = system_call(os.stat, path)
+            status = system_call(os.stat, path)
         except DiskError as error:
             if not error.is_absence:
                 raise
             return None
-        return (found.st_dev, found.st_ino), found.st_size
+        return (status.st_dev, status.st_ino), status.st_size
 
     def path_state(self, path: str) -> FileState | None:
         """Returns the present state of the file at a path; None if there is none."""
         try:
-            found = system_call(os.stat, path)
+            status = system_call(os.stat, path)
         except DiskError as error:
             if not error.is_absence:
                 raise
             return None
-        return FileState((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+        return FileState((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
     def rename(self, old: Path, new: Path) -> None:
         """Gives a file another name, and replaces a file that has this name."""
@@ -160,10 +160,10 @@ class Disk:
 
     def copy_access(self, source: int, target: int) -> None:
         """Gives an open file the mode, and where it may the owner, of another."""
-        found = system_call(os.fstat, source)
-        system_call(os.fchmod, target, stat_bits.S_IMODE(found.st_mode))
+        status = system_call(os.fstat, source)
+        system_call(os.fchmod, target, stat_bits.S_IMODE(status.st_mode))
         try:
-            system_call(os.fchown, target, found.st_uid, found.st_gid)
+            system_call(os.fchown, target, status.st_uid, status.st_gid)
         except DiskError as error:
             if error.errno not in DENIED_ERRNOS:
                 raise
@@ -260,21 +260,21 @@ class Disk:
 
     def room(self, folder: Path) -> tuple[int, int | None]:
         """Returns how many bytes and files this user may still add; None: files uncounted."""
-        found = system_call(os.statvfs, folder)
-        return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+        status = system_call(os.statvfs, folder)
+        return status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
 
     def filesystem(self, folder: Path) -> str:
         """Returns the type of the filesystem that a folder lies on; empty if unknown."""
         real_path = os.fsencode(os.path.realpath(folder))
-        found, longest = b"", 0
+        innermost, longest = b"", 0
         for line in (self.read_whole(Path("/proc/self/mountinfo")) or b"").splitlines():
             mounted, kind = (part.split() for part in line.partition(b" - ")[::2])
             if len(mounted) < 5 or not kind:  # a table in another form
                 continue
             point = _OCTAL.sub(_byte, mounted[4]).rstrip(b"/") + b"/"
             if (real_path + b"/").startswith(point) and len(point) >= longest:
-                found, longest = kind[0], len(point)
-        return found.decode("ascii", "replace")
+                innermost, longest = kind[0], len(point)
+        return innermost.decode("ascii", "replace")
 
     def lock_holder(self, descriptor: int) -> str:
         """Returns a text that names the process holding a flock, as far as it is known."""
@@ -333,18 +333,18 @@ def variable(name: str) -> str | None:
 
 def cache_folder() -> Path | None:
     """Returns the folder for this user's cached files; None if it isn't known."""
-    given, home = variable("XDG_CACHE_HOME"), variable("HOME")
-    if given is None and home is None:
+    named, home = variable("XDG_CACHE_HOME"), variable("HOME")
+    if named is None and home is None:
         return None
-    return Path(given) / "thence" if given else Path(home or "", ".cache", "thence")
+    return Path(named) / "thence" if named else Path(home or "", ".cache", "thence")
 
 
 def config_folder() -> Path | None:
     """Returns the folder for this user's settings and logins; None if it isn't known."""
-    given, home = variable("XDG_CONFIG_HOME"), variable("HOME")
-    if given is None and home is None:
+    named, home = variable("XDG_CONFIG_HOME"), variable("HOME")
+    if named is None and home is None:
         return None
-    return Path(given) / "thence" if given else Path(home or "", ".config", "thence")
+    return Path(named) / "thence" if named else Path(home or "", ".config", "thence")
 
 
 def host_name() -> str:

@@ -90,7 +90,7 @@ def sync_error(path: Path, error: OSError) -> OutcomeUnknown:
         "could not sync the events just written to",
         place=path,
         cause=error.strerror or error,
-        hint="check the device, then retry(); this opening appends no more",
+        hint="check the device, then retry(); this session appends no more",
     )
 
 
@@ -109,7 +109,7 @@ def poisoned_error(path: Path) -> LogReadOnly:
     return LogReadOnly(
         "could not append to",
         place=path,
-        cause="an earlier sync of it failed, so nothing more is written by this opening",
+        cause="an earlier sync of it failed, so nothing more is written by this session",
         hint="check the device, then open the log again",
     )
 

@@ -155,9 +155,9 @@ def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
         lock.acquire()
-        known = read_info(disk, folder)
-        if known is not None:
-            return known
+        stored = read_info(disk, folder)
+        if stored is not None:
+            return stored
         disk.rename(path, path.with_name("log.json.spoilt"))
         disk.link(draft, path)
         disk.sync_folder(path.parent)
@@ -169,20 +169,20 @@ def _heal_info(disk: Disk, folder: Path, draft: Path, info: LogInfo) -> LogInfo:
 
 def known_node_id(disk: Disk, folder: Path) -> str:
     """Returns the id under which this log is written, empty if none is known."""
-    known = _read_identity(disk, folder)
-    return known.node_id if known else ""
+    identity = _read_identity(disk, folder)
+    return identity.node_id if identity else ""
 
 
 def identity_file(disk: Disk, folder: Path) -> FileId:
     """Returns which file holds the identity now: another one does when the log has a new node."""
-    found = disk.path_id(str(own_folder(folder) / "identity.json"))
-    return found[0] if found else NOWHERE
+    path_id = disk.path_id(str(own_folder(folder) / "identity.json"))
+    return path_id[0] if path_id else NOWHERE
 
 
 def known_node_ids(disk: Disk, folder: Path) -> frozenset[str]:
     """Returns all ids under which this log was ever written, as far as they are known."""
-    known = _read_identity(disk, folder)
-    return known.node_ids if known else frozenset()
+    identity = _read_identity(disk, folder)
+    return identity.node_ids if identity else frozenset()
 
 
 def is_own(disk: Disk, folder: Path) -> bool | None:
@@ -191,11 +191,11 @@ def is_own(disk: Disk, folder: Path) -> bool | None:
     False in a copy, on another machine, and where the identity can't be read; None if
     nothing was written under this log's identity yet.
     """
-    found = _inode(disk, own_folder(folder) / "identity.json")
-    if found is None:
+    file = _inode(disk, own_folder(folder) / "identity.json")
+    if file is None:
         return None
-    known = _read_identity(disk, folder)
-    return known is not None and not _change(known, found)
+    identity = _read_identity(disk, folder)
+    return identity is not None and not _change(identity, file)
 
 
 def identify(disk: Disk, folder: Path) -> Own:
@@ -205,19 +205,19 @@ def identify(disk: Disk, folder: Path) -> Own:
     so that two processes make one identity. A file that can't be read is made anew.
     """
     path = own_folder(folder) / "identity.json"
-    found = _inode(disk, path)
-    if found is None:
+    file = _inode(disk, path)
+    if file is None:
         return Own(_make_identity(disk, path), is_known=False, is_new=True, is_copy=False)
-    known = _read_identity(disk, folder)
-    if known is None:
-        made = _make_identity(disk, path, reason=_SPOILT)
-        return Own(made, is_known=True, is_new=True, is_copy=False)
-    reason = _change(known, found)
+    previous = _read_identity(disk, folder)
+    if previous is None:
+        identity = _make_identity(disk, path, reason=_SPOILT)
+        return Own(identity, is_known=True, is_new=True, is_copy=False)
+    reason = _change(previous, file)
     if not reason:
-        return Own(known, is_known=True, is_new=False, is_copy=False)
-    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
-    made = _make_identity(disk, path, earlier, reason)
-    return Own(made, is_known=True, is_new=True, is_copy=reason == _COPIED)
+        return Own(previous, is_known=True, is_new=False, is_copy=False)
+    earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
+    identity = _make_identity(disk, path, earlier, reason)
+    return Own(identity, is_known=True, is_new=True, is_copy=reason == _COPIED)
 
 
 def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | int]) -> Own:
@@ -225,16 +225,11 @@ def renew_shrunk(disk: Disk, folder: Path, own: Own, facts: Mapping[str, str | i
 
     Call it under the append lock. Raises DiskError.
     """
-    known = own.identity
-    earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+    previous = own.identity
+    earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
     path = own_folder(folder) / "identity.json"
-    made = _make_identity(disk, path, earlier, _SHRUNK, facts)
-    return Own(made, is_known=True, is_new=True, is_copy=False)
-
-
-def node_id(disk: Disk, folder: Path) -> str:
-    """Returns the id under which this log is written from now on, as `identify` finds it."""
-    return identify(disk, folder).identity.node_id
+    identity = _make_identity(disk, path, earlier, _SHRUNK, facts)
+    return Own(identity, is_known=True, is_new=True, is_copy=False)
 
 
 def renew(disk: Disk, folder: Path, node_id: str, now_s: float, *, is_forced: bool = False) -> bool:
@@ -248,12 +243,12 @@ def renew(disk: Disk, folder: Path, node_id: str, now_s: float, *, is_forced: bo
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
         lock.acquire()
-        known = _read_identity(disk, folder)
-        if known is None or known.node_id != node_id:
+        previous = _read_identity(disk, folder)
+        if previous is None or previous.node_id != node_id:
             return True
-        if abs(now_s - known.renewed_s) < _RENEWAL_S and not is_forced:
+        if abs(now_s - previous.renewed_s) < _RENEWAL_S and not is_forced:
             return False
-        earlier = (*known.earlier, known.node_id)[-EARLIER_MAX:]
+        earlier = (*previous.earlier, previous.node_id)[-EARLIER_MAX:]
         path = own_folder(folder) / "identity.json"
         _make_identity(disk, path, earlier, _TWICE, renewed_s=int(now_s))
         return True
@@ -262,12 +257,12 @@ def renew(disk: Disk, folder: Path, node_id: str, now_s: float, *, is_forced: bo
         lock.close()
 
 
-def _change(known: Identity, found: tuple[int, int]) -> str:
+def _change(identity: Identity, file: tuple[int, int]) -> str:
     """Returns the reason why a log needs another node, empty if it needs none."""
-    if found[0] != known.inode or 0 != known.generation != found[1]:
+    if file[0] != identity.inode or 0 != identity.generation != file[1]:
         return _COPIED
     machine = machine_id()
-    return _ELSEWHERE if "" != known.machine_id != machine != "" else ""
+    return _ELSEWHERE if "" != identity.machine_id != machine != "" else ""
 
 
 def _make_identity(
@@ -286,8 +281,8 @@ def _make_identity(
     descriptor = disk.open_append(draft)
     try:
         (_, inode), _ = disk.file_id(descriptor)
-        made = (digest[:12], machine_id(), inode, disk.generation(descriptor))
-        identity = Identity(*made, earlier, reason, shrunk, renewed_s)
+        members = (digest[:12], machine_id(), inode, disk.generation(descriptor))
+        identity = Identity(*members, earlier, reason, shrunk, renewed_s)
         disk.truncate(descriptor, 0)
         disk.write_all(descriptor, msgspec.json.encode(identity) + b"\n")
         disk.sync_data(descriptor)

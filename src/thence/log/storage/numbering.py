@@ -107,8 +107,8 @@ class Numbering:
                 clocks.append(0)
             else:
                 lines.append(draft.tail)
-                known = numbers(draft.tail)
-                clocks.append(known[2] if known else foreign_clock(draft.tail[:-1]) or 1)
+                stamp = numbers(draft.tail)
+                clocks.append(stamp[2] if stamp else foreign_clock(draft.tail[:-1]) or 1)
                 clock = max(clock, clocks[-1])
         self._uncounted = clocks
         return lines
@@ -133,13 +133,13 @@ class Numbering:
         """Takes over the numbers between two offsets; False if no line is of this node."""
         node_id = self.previous_node or self.node_id
         disowned = Disowned(self._disk, self._folder)
-        found = last_numbers(self._disk, descriptor, start, end, node_id, disowned)
-        if found is None:
+        highest = last_numbers(self._disk, descriptor, start, end, node_id, disowned)
+        if highest is None:
             return False
         if not self.previous_node:
-            self.seq = max(self.seq, found.seq)
-        self._lamport_clock = max(self._lamport_clock, found.lamport_clock)
-        return found.seq > 0
+            self.seq = max(self.seq, highest.seq)
+        self._lamport_clock = max(self._lamport_clock, highest.lamport_clock)
+        return highest.seq > 0
 
     def read_older(self, is_known: bool) -> None:
         """Takes over the numbers of the older segments, back to the last event of this node.

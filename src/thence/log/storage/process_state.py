@@ -44,8 +44,8 @@ class _Process:
     @classmethod
     def ids(cls) -> Callable[[], str]:
         with cls.making:
-            made = cls.source or id_source(wall_ns(), monotonic_ns, noise_bits(40))
-            cls.source = cls.source or made  # a signal handler may have come first
+            source = cls.source or id_source(wall_ns(), monotonic_ns, noise_bits(40))
+            cls.source = cls.source or source  # a signal handler may have come first
             return cls.source
 
     @classmethod
@@ -102,9 +102,9 @@ def at_worker_end(log: Drained) -> None:
 
 
 def _drain(log: ref[Drained]) -> None:
-    found = log()
-    if found is not None:
-        found.close(CLOSE_S)
+    open_log = log()
+    if open_log is not None:
+        open_log.close(CLOSE_S)
 
 
 # the wall time as UTC ISO 8601 with microseconds, for people

@@ -162,17 +162,17 @@ def unreported(disk: Disk, folder: Path) -> Iterator[tuple[Path, dict[str, objec
     """
     quarantine = own_folder(folder) / "quarantine"
     for name in disk.names(quarantine):
-        found = _UNREPORTED.fullmatch(name)
-        there = disk.path_id(str(quarantine / name))
-        if found is not None and there is not None:
+        match = _UNREPORTED.fullmatch(name)
+        path_id = disk.path_id(str(quarantine / name))
+        if match is not None and path_id is not None:
             facts: dict[str, object] = {
-                "file": found["file"],
-                "offset": int(found["offset"]),
-                "bytes": there[1],
+                "file": match["file"],
+                "offset": int(match["offset"]),
+                "bytes": path_id[1],
                 "quarantine": f".thence/quarantine/{_reported_path(quarantine / name).name}",
             }
-            if found["first"] is not None:
-                facts |= {"first_seq": int(found["first"]), "last_seq": int(found["last"])}
+            if match["first"] is not None:
+                facts |= {"first_seq": int(match["first"]), "last_seq": int(match["last"])}
             yield quarantine / name, facts
 
 
@@ -206,18 +206,18 @@ def last_numbers(
     lamport_clock = damaged = seq = after = 0
     for position, whole in enumerate(lines_backwards(disk, descriptor, start, end, LINE_BYTES_MAX)):
         for line in _parts_backwards(whole) if whole else ():
-            found = numbers(line)
-            if found is None or not has_valid_crc(line):
+            stamp = numbers(line)
+            if stamp is None or not has_valid_crc(line):
                 # the bytes behind the last newline were never acknowledged
                 damaged += not after and position > 0 and is_ours(line)
                 lamport_clock = max(lamport_clock, foreign_clock(line))
                 continue
-            lamport_clock = max(lamport_clock, found[2])
-            if found[0] == node_id and not (disowned and disowned.holds(line)):
-                seq = max(seq, found[1])
-                if found[1] < after or found[1] == 1:
+            lamport_clock = max(lamport_clock, stamp[2])
+            if stamp[0] == node_id and not (disowned and disowned.holds(line)):
+                seq = max(seq, stamp[1])
+                if stamp[1] < after or stamp[1] == 1:
                     return HighestNumbers(seq + damaged, lamport_clock + damaged)
-                after = found[1]
+                after = stamp[1]
     return HighestNumbers(seq + damaged, lamport_clock + damaged) if lamport_clock else None
 
 
@@ -231,9 +231,9 @@ def _parts_backwards(line: bytes) -> list[bytes]:
     """Returns the events and the bad parts of a line, the last first."""
     if has_valid_crc(line):
         return [line]
-    found = [
+    parts = [
         data
         for _, data, content in pieces(line, PLAIN)
         if isinstance(content, Event) or content.code in MOVED
     ]
-    return found[::-1]
+    return parts[::-1]

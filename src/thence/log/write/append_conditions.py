@@ -94,12 +94,12 @@ def verdicts(
 
 
 def merged(
-    found: Sequence[Verdict], lines: Sequence[bytes | ThenceError]
+    judged: Sequence[Verdict], lines: Sequence[bytes | ThenceError]
 ) -> list[bytes | ThenceError]:
     """Returns the outcomes of a batch, as far as the admitted events were written."""
     fresh = iter(lines)
     outcomes: list[bytes | ThenceError] = []
-    for verdict in found:
+    for verdict in judged:
         outcome: bytes | ThenceError | None
         if isinstance(verdict, AlreadyStored):
             outcome = verdict.line
@@ -149,9 +149,9 @@ class _Judge:
         for index, earlier in self._admitted.items():
             if earlier.event_id == event.event_id:
                 return Same(index) if earlier.says_the_same_as(event) else self._reused(event)
-        wanted = event.event_id.encode()
+        id_bytes = event.event_id.encode()
         for line, file, offset, is_current in lines_of_the_log(self._disk, self._folder):
-            if wanted in line and event_id_of(line) == wanted:
+            if id_bytes in line and event_id_of(line) == id_bytes:
                 stored = parse(line, self._vocabulary)
                 if isinstance(stored, Event) and not stored.is_foreign:
                     if stored.says_the_same_as(event):

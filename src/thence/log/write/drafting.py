@@ -110,55 +110,50 @@ class Drafting:
         `causes` are all causes of the event, `external` those of them that lie in other logs,
         in the form of `core.values.causes`. Raises InvalidEvent, EventTooLarge.
         """
-        if self.masking is None:
-            return self._drafts(new, causes, external)
         try:
-            return self._drafts(new, causes, external)
+            notices: list[Draft] = []
+            if causes:
+                causes = tuple(dict.fromkeys(causes))
+                if len(causes) > CAUSES_MAX:
+                    notices, causes = join(causes, self._notice.joined)
+            event_type = new.event_type
+            if not is_type_name(event_type):
+                raise InvalidEvent(
+                    "could not store the event",
+                    place="field event_type",
+                    cause=f"{event_type!r:.80} is no text of 1 to {TYPE_CHARACTERS_MAX} characters,"
+                    " without control characters",
+                    hint="pass a name such as order.placed",
+                )
+            members = self._members(new)
+            payload = members.get(self._vocabulary.payload_key)
+            self._vocabulary.refuse_reserved(event_type, payload)
+            if payload and not is_plain(payload):
+                refuse(payload)
+            event_id = new_id() if new.event_id is None else new.event_id
+            head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
+            try:
+                event = Members(*head, new.begins, new.ends, **members)
+            except TypeError as error:
+                raise InvalidEvent(
+                    "could not store the event",
+                    place="field members",
+                    cause=error,
+                    hint="pass members of the host's form, each once",
+                ) from error
+            item = draft(event)
+            if self.masking is not None:
+                item = self.masking.draft(item, self._vocabulary)
+            return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
         except InvalidEvent as error:
+            if self.masking is None:
+                raise
             raise self.masking.error(error) from None
-
-    def _drafts(
-        self, new: NewEvent, causes: tuple[str, ...], external: tuple[str, ...]
-    ) -> list[Draft]:
-        notices: list[Draft] = []
-        if causes:
-            causes = tuple(dict.fromkeys(causes))
-            if len(causes) > CAUSES_MAX:
-                notices, causes = join(causes, self._notice.joined)
-        event_type = new.event_type
-        if not is_type_name(event_type):
-            raise InvalidEvent(
-                "could not store the event",
-                place="field event_type",
-                cause=f"{event_type!r:.80} is no text of 1 to {TYPE_CHARACTERS_MAX} characters,"
-                " without control characters",
-                hint="pass a name such as order.placed",
-            )
-        members = self._members(new)
-        payload = members.get(self._vocabulary.payload_key)
-        self._vocabulary.refuse_reserved(event_type, payload)
-        if payload and not is_plain(payload):
-            refuse(payload)
-        event_id = new_id() if new.event_id is None else new.event_id
-        head = (event_id, event_type, 1, new.timestamp or now(), causes, external)
-        try:
-            made = Members(*head, new.begins, new.ends, **members)
-        except TypeError as error:
-            raise InvalidEvent(
-                "could not store the event",
-                place="field members",
-                cause=error,
-                hint="pass members of the host's form, each once",
-            ) from error
-        item = draft(made)
-        if self.masking is not None:
-            item = self.masking.draft(item, self._vocabulary)
-        return [*notices, with_nonce(item, new_nonce()) if self._has_nonces else item]
 
     def subject(self, new: NewEvent) -> str | None:
         """Returns the subject that an event will have, by its host's vocabulary."""
-        made = draft(Members("-", "-", 1, now(), **self._members(new)))
-        return unnumbered(made, self._vocabulary).subject
+        item = draft(Members("-", "-", 1, now(), **self._members(new)))
+        return unnumbered(item, self._vocabulary).subject
 
     def _members(self, new: NewEvent) -> dict[str, Any]:
         stream = new.stream

@@ -79,15 +79,15 @@ class Relay:
         bad: list[tuple[bytes, BadLine]] = []
         events: list[Event] = []
         redactions = read_redactions(self._disk, self._folder)
-        for given in lines:
-            line = without_body(given, redactions)
+        for received in lines:
+            line = without_body(received, redactions)
             event = parse(line, self._vocabulary)
             if isinstance(event, BadLine):
                 bad.append((line, event))
             else:
                 events.append(event)
         held = self._held(events, look)
-        new, known = _sort_out(events, held.lines)
+        new, known_count = _sort_out(events, held.lines)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
         ours: list[tuple[Event, bool]] = []
@@ -102,7 +102,7 @@ class Relay:
         except DiskError as error:
             raise append_error(current_path(self._folder), error) from error
         if refused:
-            ours = [each for each in ours if each[0].node_id != refused[0].node_id]
+            ours = [pair for pair in ours if pair[0].node_id != refused[0].node_id]
             parked = (*parked, *refused)
         kept += sorted(ours, key=lambda item: _number(item[0]))
         if kept:
@@ -110,7 +110,7 @@ class Relay:
             self._write([event for event, _ in kept], self._claimed(claimed), timeout_s)
         return Relayed(
             tuple(event for event, is_beside in kept if not is_beside),
-            known,
+            known_count,
             tuple(bad),
             parked,
             tuple(event for event, _ in ours),
@@ -122,8 +122,8 @@ class Relay:
     def _held(self, events: Sequence[Event], look: Look | None) -> Held:
         ids = {event.event_id for event in events}
         numbers = {_number(event) for event in events if not event.is_foreign}
-        found = look or read_whole(self._disk, self._folder, self._vocabulary)
-        return found(ids, numbers) if events else Held(0, {}, ())
+        look_up = look or read_whole(self._disk, self._folder, self._vocabulary)
+        return look_up(ids, numbers) if events else Held(0, {}, ())
 
     def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
         """Prepares for lines under own node_ids.
@@ -176,13 +176,13 @@ def read_whole(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Look:
     """Returns a function that reads the whole log for what it holds."""
 
     def look(ids: Collection[str], numbers: Collection[Number]) -> Held:
-        found = all_lines(disk, folder, vocabulary)
+        events = all_lines(disk, folder, vocabulary)
         lines: dict[str, list[Event]] = {}
-        for event in found:
+        for event in events:
             if event.event_id in ids:
                 lines.setdefault(event.event_id, []).append(event)
-        taken = {_number(event) for event in found if not event.is_foreign}
-        count = len({event.event_id for event in found})
+        taken = {_number(event) for event in events if not event.is_foreign}
+        count = len({event.event_id for event in events})
         return Held(count, lines, taken.intersection(numbers))
 
     return look
@@ -193,18 +193,18 @@ def _sort_out(
 ) -> tuple[list[tuple[Event, bool]], int]:
     """Returns the lines that the log lacks, with whether it has their id, and how many it has."""
     new: list[tuple[Event, bool]] = []
-    known = 0
+    known_count = 0
     seen: dict[str, list[Event]] = {}
     for event in events:
         others = seen.get(event.event_id)
         if others is None:
             others = seen[event.event_id] = [*held.get(event.event_id, ())]
         if others and _is_among(event, others):
-            known += 1
+            known_count += 1
         else:
             new.append((event, bool(others)))
             others.append(event)
-    return new, known
+    return new, known_count
 
 
 def _is_among(event: Event, others: Sequence[Event]) -> bool:
@@ -221,11 +221,11 @@ def _number(event: Event) -> Number:
 def _twice(kept: Iterable[tuple[Event, bool]], held: Iterable[Number]) -> list[Event]:
     """Returns the events of new ids whose number a held or an earlier kept line has."""
     numbers = set(held)
-    found = []
+    repeated = []
     for event, is_beside in kept:
         if event.is_foreign:
             continue
         if _number(event) in numbers and not is_beside:
-            found.append(event)
+            repeated.append(event)
         numbers.add(_number(event))
-    return found
+    return repeated

@@ -94,7 +94,7 @@ class SegmentWriter:
 
     @property
     def is_poisoned(self) -> bool:
-        """True if a sync failed, so that this opening takes no more appends."""
+        """True if a sync failed, so that this session takes no more appends."""
         return self._poison is not None
 
     @property
@@ -140,7 +140,7 @@ class SegmentWriter:
 
         `written` are the outcomes that the caller will acknowledge. After a failed sync their
         lines are copied to the next segment and synced there. If the copy fails, OutcomeUnknown
-        is raised, and this opening takes no more appends.
+        is raised, and this session takes no more appends.
         """
         descriptor, file, size = self._descriptor, self._file, self._size
         if descriptor is None:
@@ -172,17 +172,15 @@ class SegmentWriter:
 
     def _prepare_end(self) -> None:
         """Prepares the end of the log: the current file, recovered, and the next numbers."""
-        there = self._disk.path_id(self._path_text)
-        if self._descriptor is None or there is None or there[0] != self._file:
+        current = self._disk.path_id(self._path_text)
+        if self._descriptor is None or current is None or current[0] != self._file:
             self._open()
-        elif there[1] == self._size and self._is_whole:
+        elif current[1] == self._size and self._is_whole:
             return
-        elif (
-            identity_file(self._disk, self.folder) != self._identity
-        ):  # what came made it another node
+        elif identity_file(self._disk, self.folder) != self._identity:  # it is another node now
             self._open()
         else:
-            self._catch_up(self._size if there[1] >= self._size else 0)
+            self._catch_up(self._size if current[1] >= self._size else 0)
         if self._file == self._suspect:
             self._set_aside(DiskError("an earlier sync of it failed"))
         descriptor = self._require_open()
@@ -213,18 +211,19 @@ class SegmentWriter:
         self._session_report.finish()
 
     def _write_recovery_notices(self) -> None:
-        if found := dict(unreported(self._disk, self.folder)):
-            self._write_all([self._notice("recovered", facts) for facts in found.values()], [])
+        if untold := dict(unreported(self._disk, self.folder)):
+            self._write_all([self._notice("recovered", facts) for facts in untold.values()], [])
             self._sync_under_lock()
-            mark_reported(self._disk, found)
+            mark_reported(self._disk, untold)
         self._has_reported_recoveries = True
 
     def _open(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             self._disk.close_quietly(descriptor)
-        known = known_node_id(self._disk, self.folder)
-        if not known or known != self.numbers.node_id:  # the first time, or another log is here now
+        node_id = known_node_id(self._disk, self.folder)
+        # the first time, or another log is here now
+        if not node_id or node_id != self.numbers.node_id:
             self.numbers.begin(*self._session_report.begin())
             self._pending_reports += warnings(self._disk, self.folder)
             self._left = (NOWHERE, 0)
@@ -235,9 +234,9 @@ class SegmentWriter:
         file, size = self._disk.file_id(self._descriptor)
         if size == 0:
             self._disk.sync_folder(self.folder)
-        (left, known_bytes), self._left = self._left, (NOWHERE, 0)
+        (last_file, known_bytes), self._left = self._left, (NOWHERE, 0)
         try:
-            self._catch_up(known_bytes if file == left and size >= known_bytes else 0)
+            self._catch_up(known_bytes if file == last_file and size >= known_bytes else 0)
         finally:
             self.numbers.previous_node = ""
 
@@ -261,11 +260,11 @@ class SegmentWriter:
     ) -> None:
         """Writes the events whose condition is met; a stored id yields its stored line."""
         where = (self._disk, self.folder, self.numbers.node_id, self._vocabulary)
-        found = verdicts(*where, drafts, conditions)
+        judged = verdicts(*where, drafts, conditions)
         lines: list[bytes | ThenceError] = []
         try:
-            self._write_all([d for d, v in zip(drafts, found, strict=True) if v is None], lines)
-            older = [v for v in found if isinstance(v, AlreadyStored) and not v.is_current]
+            self._write_all([d for d, v in zip(drafts, judged, strict=True) if v is None], lines)
+            older = [v for v in judged if isinstance(v, AlreadyStored) and not v.is_current]
             if older and self._suspect[1]:  # the segment that holds them may be suspect
                 self._is_whole = False
                 self._size += write_again(self._disk, self._require_open(), older)
@@ -273,19 +272,19 @@ class SegmentWriter:
                 notices = [self._notice("segment_suspect", facts) for facts in regions(older)]
                 self._write_lines(self.numbers.stamp(notices), [])
         finally:
-            outcomes += merged(found, lines)
+            outcomes += merged(judged, lines)
 
     def _write_all(self, drafts: Sequence[Draft], lines: list[bytes | ThenceError]) -> None:
         """Stamps and writes drafts, in a new segment when one is due; extends `lines`."""
-        left, seq = len(drafts), -1
-        while left:
+        remaining, seq = len(drafts), -1
+        while remaining:
             if self._size >= self._file_bytes_max:
                 self._rotate()
             if self.numbers.seq != seq:  # the first time, or a notice took the number
-                stamped = self.numbers.stamp(drafts[len(drafts) - left :])
+                stamped = self.numbers.stamp(drafts[len(drafts) - remaining :])
             count = fitting(stamped, self._file_bytes_max - self._size)
             self._write_lines(stamped[:count], lines)
-            stamped, left, seq = stamped[count:], left - count, self.numbers.seq
+            stamped, remaining, seq = stamped[count:], remaining - count, self.numbers.seq
 
     def _write_lines(self, stamped: list[bytes], lines: list[bytes | ThenceError]) -> None:
         descriptor = self._require_open()
@@ -333,7 +332,7 @@ class SegmentWriter:
 
     @contextmanager
     def _poisoning(self, error: DiskError) -> Iterator[None]:
-        """Ends all appends of this opening if the repair of a failed sync fails too."""
+        """Ends all appends of this session if the repair of a failed sync fails too."""
         try:
             yield
         except BaseException as failure:
@@ -348,8 +347,8 @@ class SegmentWriter:
         with self._poisoning(error):
             try:
                 self._lock.acquire()
-                there = self._disk.path_id(self._path_text)
-                if there is not None and there[0] == suspect:
+                current = self._disk.path_id(self._path_text)
+                if current is not None and current[0] == suspect:
                     self._catch_up(self._size)
                     self._set_aside(error)
                 else:  # another process has replaced the suspect segment
@@ -418,8 +417,8 @@ def are_behind(
     for path in reversed(segments(disk, folder)):
         descriptor = disk.open_read(path)
         try:
-            found, size = disk.file_id(descriptor)
-            if found == file or not missing:
+            file_id, size = disk.file_id(descriptor)
+            if file_id == file or not missing:
                 break
             for line in disk.read_at(descriptor, 0, size).splitlines(keepends=True):
                 missing.discard(line)
@@ -428,17 +427,17 @@ def are_behind(
     return not missing
 
 
-def write_again(disk: Disk, descriptor: int, known: Sequence[AlreadyStored]) -> int:
+def write_again(disk: Disk, descriptor: int, stored_lines: Sequence[AlreadyStored]) -> int:
     """Writes stored lines at the end of another segment; returns their size in bytes."""
-    data = b"".join(stored.line for stored in known)
+    data = b"".join(stored.line for stored in stored_lines)
     disk.write_all(descriptor, data)
     return len(data)
 
 
-def regions(known: Sequence[AlreadyStored]) -> Iterator[dict[str, object]]:
+def regions(stored_lines: Sequence[AlreadyStored]) -> Iterator[dict[str, object]]:
     """Yields the facts of a notice for each file that holds some of these lines."""
-    for file in dict.fromkeys(stored.file for stored in known):
-        there = [stored for stored in known if stored.file == file]
-        offset = min(stored.offset for stored in there)
-        end = max(stored.offset + len(stored.line) for stored in there)
+    for file in dict.fromkeys(stored.file for stored in stored_lines):
+        in_file = [stored for stored in stored_lines if stored.file == file]
+        offset = min(stored.offset for stored in in_file)
+        end = max(stored.offset + len(stored.line) for stored in in_file)
         yield {"file": file, "offset": offset, "bytes": end - offset}

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
-from thence.index.plan import arrivals
+from thence.index import arrivals
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading

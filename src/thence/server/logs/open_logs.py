@@ -1,8 +1,8 @@
 """The open logs of a root, a bounded number of them.
 
 A request uses a log for as long as its query takes; the logs that were used last stay open. A
-log whose folder was replaced by another one is opened anew. A query of one log is answered by the
-log's index, however small the log is.
+log whose folder was replaced by another one is opened anew. An open log has one index: that of a
+small log is in memory, until it has one in a file.
 """
 
 from collections import OrderedDict
@@ -17,13 +17,11 @@ from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.core.values.new_event import id_of
 from thence.core.values.vocabulary import Vocabulary
-from thence.index.file import lookup
-from thence.index.file.database import Index
-from thence.index.file.keeper import Builds
-from thence.index.graph import causality
-from thence.index.graph.causality import CausalityLines, NamedCauses
-from thence.index.plan import query
-from thence.index.plan.page import Page, PageBounds, PageOfLines
+from thence.index import causality, lookup, query
+from thence.index.causality import CausalityLines, NamedCauses
+from thence.index.connection import Index
+from thence.index.keeper import Builds
+from thence.index.page import Page, PageBounds, PageOfLines
 from thence.log.read.opening import known_info
 from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
 from thence.server.logs.root import FoundLog
@@ -49,8 +47,8 @@ class OpenLog:
 
     @property
     def index(self) -> Index:
-        """The index that answers for the log, however small the log is."""
-        return self.answers.indexed()
+        """The index that answers for the log."""
+        return self.answers.index()
 
     @property
     def mark(self) -> str:
@@ -102,13 +100,13 @@ class Logs:
 
     @contextmanager
     def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
-        """Opens a log until the block ends, and longer if `is_kept`."""
+        """Opens a log until the block ends, and longer if `is_kept` or while few are open."""
         key = _key(found)
         with self._mutex:
             log = self._opened.get(key)
             if log is None:
                 log = OpenLog(found.folder, found.vocabulary, self.builds)
-                if is_kept:
+                if is_kept or len(self._opened) < self._open_max:
                     self._opened[key] = log
             if is_kept:
                 self._opened.move_to_end(key)

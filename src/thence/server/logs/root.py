@@ -81,11 +81,11 @@ class Root:
         return data if len(data) <= bytes_max else b""
 
     def is_safe(self, folder: Path) -> bool:
-        """Reports whether a log's openings are plain files, so that its writers may be read."""
-        openings = own_folder(folder) / "open"
-        if _mode(str(openings), stat.S_IFDIR) != stat.S_IFDIR:
+        """Reports whether a log's session files are plain, so that its writers may be read."""
+        sessions = own_folder(folder) / "open"
+        if _mode(str(sessions), stat.S_IFDIR) != stat.S_IFDIR:
             return False
-        return all(_is_plain(f"{openings}/{name}", True) for name in OS_DISK.names(openings))
+        return all(_is_plain(f"{sessions}/{name}", True) for name in OS_DISK.names(sessions))
 
     def _folder(self, name: str) -> Path | None:
         """Returns the folder of a log by its name; None if there is none inside the root."""

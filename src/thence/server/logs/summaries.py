@@ -17,8 +17,7 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.file.database import Index
-from thence.index.plan.overview import BadBytes, overview
+from thence.index.overview import BadBytes, overview
 from thence.log.read.reader import Cursor, lines_of
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading
@@ -57,10 +56,10 @@ class LogFacts(msgspec.Struct, frozen=True):
     damage: tuple[BadBytes, ...]
 
 
-def summarize(log: OpenLog, index: Index) -> LogFacts:
+def summarize(log: OpenLog) -> LogFacts:
     """Returns the summary of a log by its index; raises ReadFailed."""
     with reading(log.folder):
-        counts = overview(index, DAMAGE_LISTED_MAX)
+        counts = overview(log.index, DAMAGE_LISTED_MAX)
         tail = list(_tail(log.folder, log.vocabulary, counts.read_bytes.get(CURRENT, 0)))
         stray_files = list(_strays(log.folder))
     return LogFacts(
@@ -135,8 +134,7 @@ class Summaries:
         if known is not None and known[0] == fingerprint and known[1] == found.is_simulation:
             return known[2]
         with self._logs.using(found, is_kept=False) as log:
-            # a growing log is read completely once; after that its index adds the new events
-            summary = summarize(log, log.answers.index() if known is None else log.index)
+            summary = summarize(log)
         with self._mutex:
             self._summaries[found.id] = (fingerprint, found.is_simulation, summary)
             self._totals = None

@@ -12,8 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.index.graph.causality import CausalityLines, NamedCauses
-from thence.index.plan.page import PageOfLines
+from thence.index.causality import CausalityLines, NamedCauses
+from thence.index.page import PageOfLines
 from thence.server.logs.open_logs import OpenLog
 from thence.server.routes.parameters import LogPage, SimulationPage
 from thence.server.state import ServerState, served

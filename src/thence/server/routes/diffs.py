@@ -8,8 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from thence.core.diff.alignment import LogSide, side
-from thence.core.diff.difference import Difference, as_json, difference
+from thence.core.diff import Difference, LogSide, as_json, difference, side
 from thence.errors import ReadFailed
 from thence.log.read.reader import all_events
 from thence.log.storage.disk import Disk

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from thence.core.event import Event
 from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
-from thence.index.plan import arrivals
+from thence.index import arrivals
 from thence.log.read.follower import POLL_S
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
 from thence.server.live.listener import (

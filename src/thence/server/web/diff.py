@@ -5,9 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from thence.core.diff.alignment import LogSide
-from thence.core.diff.content import DifferingMember
-from thence.core.diff.difference import Difference, FirstDifference
+from thence.core.diff import Difference, DifferingMember, FirstDifference, LogSide
 from thence.core.event import Event
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page

@@ -9,7 +9,7 @@ from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
 from thence.core.wire.seals import REDACTED, redaction_in
-from thence.index.graph.causality import NamedCauses
+from thence.index.causality import NamedCauses
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.redactions import read_redactions
 from thence.server.logs.open_logs import OpenLog

@@ -12,7 +12,7 @@ from thence.core.query.filter import Filter
 from thence.core.sentences.event_sentences import short_id
 from thence.core.values.digests import BODY_DIGEST
 from thence.errors import InvalidFilter
-from thence.index.plan.page import Page, PageBounds
+from thence.index.page import Page, PageBounds
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import RunRecord

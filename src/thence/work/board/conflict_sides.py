@@ -68,10 +68,10 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
 def _given_twice(number: str, conflict: Conflict) -> str:
     by = (f"by {person(each)} ({shown(each.payload.get('title'))})" for each in conflict.events)
     text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
-    if not conflict.is_open:
+    if conflict.resolved_by not in conflict.events:  # renumbered, in the log of an older version
         return text
-    twins = names_of(number, conflict.events)[1:]
-    return f"{text}; next: {', '.join(f'thence work renumber {each}' for each in twins)}"
+    names = zip(names_of(number, conflict.events)[1:], conflict.events[1:], strict=True)
+    return "; ".join([text, *(f"{person(event)}'s is {name}" for name, event in names)])
 
 
 def action_of(event: Event) -> str:

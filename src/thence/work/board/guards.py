@@ -59,20 +59,19 @@ def _unknown_package(attempt: Attempt) -> Read:
 
 
 def _number_given_twice(attempt: Attempt) -> Read:
-    """Refuses a package without a number, or whose branch in this clone is another package's."""
+    """Refuses a package whose branch in this clone still has another package's name."""
     package, node_id = attempt.package, attempt.facts.node_id
-    message, next_ = "", package.wp_id
-    if not package.has_number:
-        number = package.wp_id.partition("~")[0]
-        message = f"{number} was given twice, and {package.title!r} is not the one that has it"
-    else:
-        for other in attempt.feature.packages.values():
-            was = former_number_in_clone(attempt.feature, other, node_id)
-            if was and package.wp_id in (was, other.wp_id):
-                branch, next_ = branch_of(attempt.feature.slug, was), other.wp_id
-                message = f"the branch {branch} of this clone is that of {next_}, {other.title!r}"
-    hint = f"thence work renumber {next_}"
-    return Refusal("number_given_twice", message, hint, may_be_forced=False) if message else ()
+    for other in attempt.feature.packages.values():
+        number = former_number_in_clone(attempt.feature, other, node_id)
+        if number and package.wp_id in (number, other.wp_id):
+            branch = branch_of(attempt.feature.slug, number)
+            return Refusal(
+                "number_given_twice",
+                f"the branch {branch} of this clone is that of {other.wp_id}, {other.title!r}",
+                "try again when nothing is at work in its worktree: the next command renames it",
+                may_be_forced=False,
+            )
+    return ()
 
 
 def _moved_meanwhile(attempt: Attempt) -> Read:

@@ -18,7 +18,7 @@ from thence.work.board.state import (
     PackageState,
     Reviewed,
 )
-from thence.work.naming import branch_of
+from thence.work.naming import branch_of, number_in
 
 _WAIVED = ("skipped", "merged")
 # the lanes a package may go to from each lane; from an unknown lane it can only be rejected
@@ -225,7 +225,7 @@ def former_number_in_clone(
     feature: FeatureState, package: PackageState, node_id: str | None
 ) -> str | None:
     """Returns the number that is not a package's own under which a clone has its branch."""
-    number = package.renumbered_from or package.wp_id.partition("~")[0]
+    number = package.renumbered_from or number_in(package.wp_id)
     known = package.workspace
     if known is None or known.node_id != node_id or number == package.wp_id:
         return None

@@ -1,29 +1,37 @@
 """Package numbers that two clones gave concurrently, and the package that each event means.
 
 Two WPCreated of one number, neither caused by the other, that differ in title or dependencies are
-two packages. The first in total order has the number; another is called `WP10~ab12`, by the end of
-its event's id, until a WPRenumbered gives it a number of its own. An event means the package whose
-beginning under that number is among the event's causes, direct or indirect; among several the
-first. An event without such a cause means the package that its own clone made, else the first.
+two packages. The first in total order has the number; another is called `WP10-ab12`, by the end of
+its event's id. Events name both by the number. An event that was written with both in sight and
+means the other has as causes, side by side, that package's beginning and then the beginning of the
+number's holder (`by_number`). Any other event means the package whose beginning under that
+number is among the event's causes, direct or indirect; among several the first. An event without
+such a cause means the package that its own clone made, else the first. In logs of older versions a
+WPRenumbered may have given the other package a number of its own.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from thence.core.event import Event
+from thence.errors import PlanningError
 from thence.merge.ancestry import CausalHistory, history, in_turn
 from thence.merge.conflicts import Conflict
 from thence.merge.policies import SETTLES, settled_for
 from thence.work.board.replay import text, texts
+from thence.work.board.state import PackageState
+from thence.work.naming import derived_id, is_derived, number_in
 
 SLOT = "number"
 RULE = "first_in_order"
 _CREATES, _RENUMBERS = "WPCreated", "WPRenumbered"
 _BEGINNINGS = (_CREATES, _RENUMBERS)
 _ID_CHARACTERS_MIN = 4
+_NAMING_MEMBERS = ("wp_id", "work_package_id", "dependency_wp_id")
 _SAME: Mapping[str, str] = MappingProxyType({})
 
 
@@ -67,7 +75,44 @@ def names_of(number: str, events: Sequence[Event]) -> list[str]:
     length = _ID_CHARACTERS_MIN
     while len({each[-length:] for each in ids}) < len({*ids}):
         length += 1
-    return [number, *(f"{number}~{each[-length:]}" for each in ids[1:])]
+    return [number, *(derived_id(number, each[-length:]) for each in ids[1:])]
+
+
+def by_number(
+    payload: Mapping[str, Any], packages: Mapping[str, PackageState]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Returns a new event's payload with packages by their numbers, and the causes that tell them.
+
+    The causes of WP10-ab12 are its beginning and that of WP10. Raises PlanningError for
+    dependencies on two packages of one number, which no event can tell apart.
+    """
+    if not any(map(is_derived, packages)):
+        return payload, ()
+    members, causes = {**payload}, list[str]()
+
+    def number(wp_id: Any) -> Any:
+        if wp_id not in packages or not is_derived(wp_id):
+            return wp_id
+        pair = (packages[wp_id], packages.get(number_in(wp_id)))
+        causes.extend(each.created_event for each in pair if each and each.created_event)
+        return number_in(wp_id)
+
+    for name in _NAMING_MEMBERS:
+        if name in members:
+            members[name] = number(members[name])
+    dependencies = members.get("dependencies")
+    if isinstance(dependencies, list):
+        members["dependencies"] = numbers = [number(wp_id) for wp_id in dependencies]
+        if len({*numbers}) < len({*dependencies}):
+            raise PlanningError(
+                "could not depend on several packages of one number",
+                cause=f"{', '.join(dependencies)}: events name them alike",
+                hint="leave one of them out, and let that one depend on the other",
+            )
+    status = members.get("dependency_status")
+    if isinstance(status, Mapping):
+        members["dependency_status"] = {number(wp_id): lane for wp_id, lane in status.items()}
+    return members, tuple(causes)
 
 
 def numbers_given(
@@ -243,11 +288,11 @@ class _NumberResolution:
             self._packages[each.bit].name = name
         if len(ever) < 2:
             return None
-        is_open = len(now) > 1
-        chosen = now if is_open else ever
+        are_derived = len(now) > 1
+        chosen = now if are_derived else ever
         gone = [self._renumberings.get(package) for package in first if first[package] not in now]
-        events = tuple(each.event for each in chosen)
         behind = max(filter(None, gone), key=lambda each: each.rank, default=None)
+        events = tuple(each.event for each in chosen)
         return Conflict(
             subject,
             SLOT,
@@ -255,7 +300,8 @@ class _NumberResolution:
             RULE,
             events[0],
             any(self._history.lacks_causes[each.position] for each in chosen),
-            None if is_open or behind is None else behind.event,
+            # each package has a name of its own: nothing is left to do
+            events[-1] if are_derived or behind is None else behind.event,
             events,
         )
 
@@ -276,6 +322,9 @@ class _NumberResolution:
         return found
 
     def _package_for(self, event: Event, position: int, given: Sequence[_Beginning]) -> _Package:
+        stated = _stated(event, given)
+        if stated is not None:
+            return self._packages[stated.bit]
         mask = self._reachable[position]
         candidates: Sequence[_Beginning] = [each for each in given if mask & each.bit]
         if not candidates:
@@ -287,6 +336,19 @@ class _NumberResolution:
         """Reports whether a package got another number concurrently, so that this one is free."""
         is_new = given.event.event_type == _RENUMBERS
         return is_new and self._packages[given.bit].subject != given.subject
+
+
+def _stated(event: Event, beginnings: Sequence[_Beginning]) -> _Beginning | None:
+    """Returns the beginning of the package that an event states; None if it states none.
+
+    Causes that are merely heads of the subject stand in total order, and so state nothing.
+    """
+    by_id = {origin(each.event): each for each in beginnings}
+    by_id |= {each.event.event_id: each for each in beginnings}
+    for one, other in pairwise(event.header.caused_by):
+        if one in by_id and other in by_id and by_id[one].rank > by_id[other].rank:
+            return by_id[one]
+    return None
 
 
 def _number(subject: str) -> str:

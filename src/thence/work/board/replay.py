@@ -30,6 +30,7 @@ from thence.work.board.state import (
     TakenOver,
     Workspace,
 )
+from thence.work.naming import digits_of
 
 Value = TypeVar("Value")
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -100,7 +101,8 @@ class FeatureFold:
     __slots__ = ("facts", "gates", "packages", "results")
 
     def __init__(self, project: str | None, slug: str) -> None:
-        self.facts: dict[str, Any] = {"project_uuid": project, "slug": slug, "number": slug[:3]}
+        number = digits_of(slug) or ""
+        self.facts: dict[str, Any] = {"project_uuid": project, "slug": slug, "number": number}
         self.packages: dict[str, PackageFold] = {}
         self.gates: dict[str, PackageFold] = {}
         self.results: dict[str, GateResult] = {}

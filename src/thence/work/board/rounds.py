@@ -108,8 +108,6 @@ def next_step(feature: FeatureState, package: PackageState, round_: Round | None
     `round_` is the state of orchestrators' work on the package, None where none worked on it.
     """
     wp_id, lane = package.wp_id, package.lane
-    if not package.has_number:
-        return f"thence work renumber {wp_id}"
     if lane not in (PLANNED, DOING, FOR_REVIEW):
         return None
     if round_ is not None and (round_.failures or (round_.return_reason and lane == DOING)):

@@ -91,13 +91,13 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     """A work package; `lane` may be an unknown one.
 
-    `wp_id` is `WP10~ab12` for a package whose number was given twice and that came second, until it
-    is renumbered; `renumbered_from` is its former number. `created_event` is the id of the event
-    that made the package. `agent` has the package, or had it last; `reviewer` was given it for
-    review; `phase` is implementation or review. `taken_over` is the former agent, if another was
-    given the package. `resolved` maps dependencies that need not be waited for any more to the
-    kind of their resolution. `subtasks` maps those that were ticked in the log to True, and to
-    False where the tick was taken back. `gates` are by their ids. `heads` are the ids of the
+    `wp_id` is `WP10-ab12` for a package whose number was given twice and that came second;
+    `renumbered_from` is its former number in the log of an older version. `created_event` is the id
+    of the event that made the package. `agent` has the package, or had it last; `reviewer` was
+    given it for review; `phase` is implementation or review. `taken_over` is the former agent, if
+    another was given the package. `resolved` maps dependencies that need not be waited for any more
+    to the kind of their resolution. `subtasks` maps those that were ticked in the log to True, and
+    to False where the tick was taken back. `gates` are by their ids. `heads` are the ids of the
     package's events that cause no other event of it. `lane_event` is the id of the event that set
     the lane, `last_event` of the last in total order that counts: errors do not. `open_claim` is
     the id of the event by which a command claimed the package, until the command records the
@@ -130,11 +130,6 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     open_claim: str | None = None
     last_event: str | None = None
     set_by: Mapping[str, str] = msgspec.field(default_factory=dict)
-
-    @property
-    def has_number(self) -> bool:
-        """True if the package's number is its own, so that events can name it."""
-        return "~" not in self.wp_id
 
     def events_of(self, *names: str) -> tuple[str, ...]:
         """Returns the ids of the events that set these facts; facts never set have none."""

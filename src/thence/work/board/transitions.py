@@ -170,7 +170,7 @@ def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
         is_last = len(rest) < len(other.dependencies) and all(
             is_closed(attempt.feature, other, each) for each in rest
         )
-        is_open = other.lane not in (DONE, REJECTED) and other.has_number
+        is_open = other.lane not in (DONE, REJECTED)
         if is_last and wp_id not in other.resolved and is_open:
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
             payload["resolution_type"] = "completed"

@@ -37,7 +37,7 @@ def accept(
     if landed or no_code:
         _check_one(given)
     session.look()
-    found = session.feature(feature)
+    found = session.feature(feature, *given)
     chosen = _chosen(found, [wp_id_of(name) for name in given])
     accepted: list[str] = []
     kept: dict[str, str] = {}

@@ -1,14 +1,13 @@
 """`thence work add`: makes a package without a spec."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from thence.errors import HeadsMoved, PlanningError, Refused
-from thence.replica import now
 from thence.work.board.state import FeatureState
 from thence.work.commands.finalize_tasks import creation_events
 from thence.work.day_lines import Splice, if_missing
 from thence.work.naming import is_wp_id, next_wp_id, wp_id_of
-from thence.work.plan.package_files import path_of, render, text_of
+from thence.work.plan.package_files import path_of, render
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.options import read_options
@@ -32,7 +31,8 @@ def add(
 ) -> CommandResult:
     """Adds a package to a feature, by default to 000-general, which is made at first use.
 
-    The package gets a section in tasks.md and a file, committed on the branch that is checked out.
+    The package gets a file in tasks/, committed on the branch that is checked out. tasks.md stays
+    as it is, so that two clones that both add packages never meet in one file.
     `owns` are paths that it alone works on, `after` the packages that it depends on. Raises
     Refused, PlanningError.
     """
@@ -73,14 +73,11 @@ def _append_package(
         session.look()
         found = _general(session) if feature is None else session.feature(feature)
         branch = session.target_of(found)
-        path = session.planning.path(found.slug, "tasks.md")
         check_here(session, found, branch)
-        data = session.planning.read(None, path)
-        known = taken_ids(session, found, data)
+        known = taken_ids(session, found)
         package = wanted._replace(
             wp_id=next_wp_id(known), dependencies=_dependencies(found, after, known)
         )
-        _refuse_misread(package, data, path)
         guard = session.guard(
             (found.slug, found.slug), (found.slug, package.wp_id), types=_GUARDED_TYPES
         )
@@ -97,8 +94,9 @@ def _append_package(
     )
 
 
-def taken_ids(session: Session, found: FeatureState, data: bytes | None) -> list[str]:
+def taken_ids(session: Session, found: FeatureState) -> list[str]:
     """Returns the ids in use: on the board, in tasks.md, by a file."""
+    data = session.planning.read(None, session.planning.path(found.slug, "tasks.md"))
     planned = (each.wp_id for each in parse(data or b"", "").packages)
     paths = (path for path, _ in session.planning.package_files(None, found.slug))
     files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
@@ -106,27 +104,8 @@ def taken_ids(session: Session, found: FeatureState, data: bytes | None) -> list
     return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))
 
 
-def _refuse_misread(package: PlannedPackage, data: bytes | None, path: str) -> None:
-    """Raises PlanningError if the package can't be read back from tasks.md with its section."""
-    made = parse(_with_section(package)(data), path)
-    read = next((each for each in made.packages if each.wp_id == package.wp_id), None)
-    before = {each.message for each in parse(data, path).problems} if data else set()
-    fresh = [each for each in made.problems if each.message not in before]
-    is_read = read and (read.dependencies, read.owns) == (package.dependencies, package.owns)
-    if is_read and not fresh:
-        return
-    problems = fresh or made.problems
-    problem = problems[-1] if problems else None  # nothing is read behind an unclosed block
-    raise PlanningError(
-        "could not add a package to",
-        place=f"{path}:{problem.line}" if problem else path,
-        cause=problem.message if problem else "its section would be read otherwise",
-        hint=problem.hint if problem and not fresh else "choose plainer words for title and paths",
-    )
-
-
 def _paths(owns: Sequence[str]) -> tuple[str, ...]:
-    """Returns paths as a line of tasks.md gives them back: commas separate them there."""
+    """Returns the paths of an option that may be repeated, and may name several with commas."""
     parts = (" ".join(part.strip(" `\t\r\n").split()) for each in owns for part in each.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
 
@@ -136,7 +115,7 @@ def _dependencies(
 ) -> tuple[str, ...]:
     dependencies = tuple(map(wp_id_of, after))
     for wp_id in dependencies:
-        if wp_id not in known:
+        if wp_id not in known and wp_id not in found.packages:
             raise Refused(
                 "could not add a package after",
                 guard="unknown_package",
@@ -156,36 +135,9 @@ def _files(
     session: Session, found: FeatureState, package: PlannedPackage, branch: str
 ) -> dict[str, Splice]:
     slug = found.slug
-    path, section = session.planning.path(slug, "tasks.md"), _with_section(package)
-    alone = section(None)
-    body = text_of(alone, path, parse(alone, path).packages[0], session.project.files)
-    made = render(package, slug, body, shows_lane=read_options(session.project).mirror is True)
-    files: dict[str, Splice] = {
-        path: section,
-        session.planning.path(slug, path_of(package)): if_missing(made),
-    }
-    if slug == GENERAL:
-        meta = Meta(slug[:3], slug, _TITLE, "software-dev", branch, now())
+    data = render(package, slug, "", shows_lane=read_options(session.project).mirror is True)
+    files: dict[str, Splice] = {session.planning.path(slug, path_of(package)): if_missing(data)}
+    if slug == GENERAL:  # the same bytes in every clone: no time of its beginning
+        meta = Meta(slug[:3], slug, _TITLE, "software-dev", branch)
         files[session.planning.path(slug, "meta.json")] = if_missing(meta.as_bytes())
     return files
-
-
-def _with_section(package: PlannedPackage) -> Callable[[bytes | None], bytes]:
-    needs = f"Depends on {', '.join(package.dependencies)}" if package.dependencies else "None"
-    lines = [f"## Work Package {package.wp_id}: {package.title}", ""]
-    if package.owns:
-        lines += [f"**Owns**: {', '.join(package.owns)}", ""]
-    lines += ["### Dependencies", f"- {needs}", ""]
-
-    def splice(data: bytes | None) -> bytes:
-        if not data:
-            return "\n".join(["# Tasks", "", *lines]).encode()
-        if any(each.wp_id == package.wp_id for each in parse(data, "tasks.md").packages):
-            return data
-        newline = "\r\n" if b"\r\n" in data else "\n"
-        section = newline.join(lines).encode()
-        end = newline.encode()
-        gap = b"" if data.endswith(end * 2) else end if data.endswith(b"\n") else end * 2
-        return data + gap + section
-
-    return splice

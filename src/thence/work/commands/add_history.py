@@ -16,7 +16,7 @@ def add_history(
     Raises Refused, PlanningError for an empty entry, and what the append raises.
     """
     session.look()
-    found = session.feature(feature)
+    found = session.feature(feature, given)
     package = package_of(found, wp_id_of(given))
     if not text.strip():
         raise PlanningError(

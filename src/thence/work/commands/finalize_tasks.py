@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from stat import S_ISREG
+from typing import Any
 
 from thence.errors import HeadsMoved, PlanningError
 from thence.replica import new_id
@@ -10,6 +11,7 @@ from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice, as_it_is, if_missing
 from thence.work.journal.store import WorkEvent
+from thence.work.naming import digits_of, is_derived, number_in
 from thence.work.plan.package_files import (
     READ_FIRST,
     holds,
@@ -50,6 +52,7 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
                 hint="write it: a heading `## Work Package WP01: Title` for each package",
             )
         packages = packages_of(data, path)
+        _refuse_unknown_names(found, packages, path)
         events = creation_events(found, branch, packages)
         guard = session.guard(
             (found.slug, found.slug),
@@ -88,6 +91,19 @@ def finalize_tasks(session: Session, feature: str | None) -> CommandResult:
     return session.result(result, lines)
 
 
+def _refuse_unknown_names(
+    feature: FeatureState, packages: Sequence[PlannedPackage], path: str
+) -> None:
+    for package in packages:
+        if is_derived(package.wp_id) and package.wp_id not in feature.packages:
+            raise PlanningError(
+                "could not use the planning file",
+                place=f"{path}:{package.line}",
+                cause=f"the feature has no package {package.wp_id}",
+                hint=f"write {number_in(package.wp_id)}, or a name that `thence work status` shows",
+            )
+
+
 def creation_events(
     found: FeatureState, branch: str, packages: Sequence[PlannedPackage]
 ) -> list[WorkEvent]:
@@ -95,9 +111,9 @@ def creation_events(
     events = []
     created = found.created_event
     if created is None:
-        payload = {
+        payload: dict[str, Any] = {
             "feature_slug": found.slug,
-            "feature_number": found.slug[:3],
+            "feature_number": digits_of(found.slug),
             "target_branch": branch,
             "wp_count": len(packages),
         }

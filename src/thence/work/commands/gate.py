@@ -36,7 +36,7 @@ def gate(
     is_run = gate_type in gates_run(session.project)
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        found = session.feature(feature)
+        found = session.feature(feature, given)
         package = package_of(found, wp_id_of(given))
         if result == PASSED and gate_type in REVIEWS:
             _refuse_author(session, f"{gate_type} of {found.slug}/{package.wp_id}", package)

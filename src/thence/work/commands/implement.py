@@ -32,7 +32,7 @@ def implement(
     """
     session.look()
     session.unwritten_events.clear()  # the next look appends the events that this one could not
-    found = session.feature(feature)
+    found = session.feature(feature, given)
     package = package_of(found, wp_id_of(given))
     with claimed(session.project.home, package.subject):
         facts = facts_of(session, found, package.wp_id, reason=reason, is_forced=is_forced)

@@ -20,7 +20,7 @@ from thence.work.journal.shared_view import ignore, show_events
 from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
 from thence.work.plan.existing import history_in
-from thence.work.plan.legacy import ImportedEvent, Unread
+from thence.work.plan.legacy import NOT_A_SLUG, ImportedEvent, Unread
 from thence.work.project.options import sharing_by_branch
 from thence.work.project.project_id import CONFIG
 from thence.work.redacted_lines import RedactedLines
@@ -32,7 +32,8 @@ from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks
 from thence.work.vcs.repository import operation_under_way
 
-_SHOWN_MAX = 20
+_SHOWN_MAX = 5
+DAMAGED = 3  # the exit code: parts of planning files could not be read
 _NEXT = "next: thence work publish"
 _UNTYING = "could not untie the day files of"
 _UNTIED = b"Share events by a branch of the board\n\nThence: import\n"
@@ -48,13 +49,16 @@ class _DayFiles(NamedTuple):
     unread: list[Unread]
 
 
-def import_history(session: Session, feature: str | None, *, is_dry: bool = False) -> CommandResult:
+def import_history(
+    session: Session, feature: str | None, *, is_dry: bool = False, is_detailed: bool = False
+) -> CommandResult:
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
     Lines of day files in the working tree are imported as they are. Lines that can't be read are
-    reported, and left where they are. Day files that git tracks are untied in one commit, once the
-    lines of every local branch are in the log. A second import brings nothing, and so do features
-    that were begun here. Raises what the append raises, and GitFailed.
+    reported, and left where they are; the exit code is 3 where they are in planning files. Day
+    files that git tracks are untied in one commit, once the lines of every local branch are in the
+    log. A second import brings nothing, and so do features that were begun here. The text names all
+    features and parts with `is_detailed` alone. Raises what the append raises, and GitFailed.
     """
     with held(session.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
@@ -83,6 +87,9 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
                 check_written(session)
     unread = [each for history in histories.values() for each in history.unread]
     unread += taken.unread
+    if feature is None:
+        folders = map(session.planning.path, session.planning.other_folders())
+        unread += [Unread(path, 0, NOT_A_SLUG) for path in folders]
     data = {
         "features": brought,
         "lines": taken.lines,
@@ -92,28 +99,42 @@ def import_history(session: Session, feature: str | None, *, is_dry: bool = Fals
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    lines = _lines(brought, taken.lines, unread, is_dry)
+    lines = _lines(brought, taken.lines, is_dry, is_detailed)
+    lines += _unread_lines(unread, len(unread) if is_detailed else _SHOWN_MAX)
     if commit is not None:
         lines += [f"committed: git tracks {len(tracked)} day file(s) no more", _NEXT]
     elif tracked:
         lines.append(f"would untie {len(tracked)} day file(s) that git tracks")
-    return session.result(data, lines)
+    return session.result(data, lines, DAMAGED if len(unread) > len(taken.unread) else 0)
 
 
 def _lines(
-    brought: dict[str, int], lines_taken: int, unread: Sequence[Unread], is_dry: bool
+    imported: dict[str, int], lines_taken: int, is_dry: bool, is_detailed: bool
 ) -> list[str]:
-    word = "would bring" if is_dry else "brought"
-    lines = [f"{slug}: {word} {count} events" for slug, count in brought.items()]
+    word = "would import" if is_dry else "imported"
+    lines = [f"{slug}: {word} {count} events" for slug, count in imported.items()]
+    if len(lines) > 1 and not is_detailed:
+        features = sum(count > 0 for count in imported.values())
+        lines = [f"{word} {sum(imported.values()):,} events of {features:,} features"]
     if lines_taken:
-        lines.append(f"day files: {word} {lines_taken} lines")
-    lines = lines or ["there is no history to bring"]
-    for each in unread[:_SHOWN_MAX]:
-        place = f"{each.file}:{each.line}" if each.line else each.file
-        lines.append(f"not read: {place}: {each.reason}")
-    if len(unread) > _SHOWN_MAX:
-        lines.append(f"not read: {len(unread) - _SHOWN_MAX} more; --json tells all")
-    return lines
+        lines.append(f"day files: {word} {lines_taken:,} lines")
+    return lines or ["there is no history to import"]
+
+
+def _unread_lines(unread: Sequence[Unread], shown_max: int) -> list[str]:
+    """Returns a line for each part that could not be read, or one for all if they are many."""
+    lines = [
+        f"not read: {part.file}{f':{part.line}' if part.line else ''}: {part.reason}"
+        for part in unread
+    ]
+    if len(lines) <= shown_max:
+        return lines
+    folders = {part.file for part in unread if part.reason == NOT_A_SLUG}
+    named = [f"not read: {path}: {NOT_A_SLUG}" for path in sorted(folders)]
+    rest = [part for part in unread if part.file not in folders]
+    files = len({part.file for part in rest})
+    count = f"not read: {len(rest):,} parts of {files:,} files; -v or --json names them"
+    return [*named, *([count] if rest else [])]
 
 
 def _day_files(session: Session, is_dry: bool) -> _DayFiles:

@@ -28,20 +28,14 @@ def mark_status(
     data = session.planning.read(None, path) or session.planning.read(branch, path)
     packages = parse(data, path).packages if data is not None else ()
     chosen = [_found(name.upper(), packages, path) for name in given]
-    for package, _ in chosen:
-        name = package_of_section(found, package)
-        if name not in (None, package.wp_id):
-            raise Refused(
-                "could not tick the boxes of",
-                guard="number_given_twice",
-                place=f"{found.slug}/{package.wp_id}",
-                cause=f"the section {package.title!r} of {path} is that of {name}",
-                hint=f"thence work renumber {name}",
-            )
+    chosen = [
+        (package._replace(wp_id=package_of_section(found, package) or package.wp_id), subtask)
+        for package, subtask in chosen
+    ]
     states = [(package, each, _is_done(found, package, each)) for package, each in chosen]
     changed = [(package, each) for package, each, was in states if was is not is_done]
     if changed:
-        session.append(*(tick_event(found, package, each, is_done) for package, each in changed))
+        session.append(*(tick_event(found, p.wp_id, each, is_done) for p, each in changed))
     mirror(session, found, is_all=True)
     if not is_done or is_mirrored(session, found):
         # a box is opened in the file even if the file shows no ticks: its tick would count

@@ -41,7 +41,7 @@ def merge(
     for_review. Raises GitFailed for a conflict, Refused, PlanningError.
     """
     session.look()
-    found = session.feature(feature)
+    found = session.feature(feature, *given)
     target = session.target_of(found)
     wp_ids, tips = [wp_id_of(name) for name in given], _tips(session, found)
     chosen = _chosen(found, wp_ids, tips)

@@ -31,7 +31,7 @@ def move_task(
     has to be in that lane. Raises Refused with the guard that refuses the move, PlanningError.
     """
     session.look()
-    found = session.feature(feature)
+    found = session.feature(feature, given)
     wp_id = wp_id_of(given)
     package = package_of(found, wp_id)
     if from_lane is not None and package.lane != from_lane:

@@ -31,7 +31,7 @@ def settle(
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        found = session.feature(feature)
+        found = session.feature(feature, given)
         package = package_of(found, wp_id_of(given))
         place = f"{found.slug}/{package.wp_id}"
         if not reason.strip():
@@ -51,7 +51,8 @@ def settle(
 
 
 def _open(session: Session, package: PackageState, place: str) -> Sequence[Conflict]:
-    found = session.board.open_conflicts(package.subject)
+    about = [each for each in session.board.conflicts if each.subject == package.subject]
+    found = [each for each in about if each.is_open or each.slot == SLOT]
     if not found:
         raise Refused(
             _DOING,

@@ -76,7 +76,7 @@ def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for wp_id, package in feature.packages.items():
         step = next_step(feature, package, rounds.get(wp_id))
-        is_waiting = package.lane == PLANNED and package.has_number and wp_id not in rounds
+        is_waiting = package.lane == PLANNED and wp_id not in rounds
         if step is not None and not is_waiting and not is_held(home, package.subject):
             found[wp_id] = step
     return found

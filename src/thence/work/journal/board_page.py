@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 
 from thence.merge.conflicts import Conflict
-from thence.work.board.package_numbers import SLOT, names_of
 from thence.work.board.state import LANES, Board, FeatureState, PackageState
 
 PAGE = "BOARD.md"
@@ -81,9 +80,6 @@ def _package(package: PackageState) -> str:
 def _conflict(conflict: Conflict) -> str:
     name = (conflict.subject or "").rpartition("/")[2]
     people = list(dict.fromkeys(str(event.header.actor or "?") for event in conflict.events))
-    if conflict.slot == SLOT:
-        next_ = [f"thence work renumber {each}" for each in names_of(name, conflict.events)[1:]]
-        return f"- {code(name)} was given to several packages, by {_list(people)}: {_list(next_)}"
     kept = "all of it"
     if conflict.winner:
         kept = f"what {code(conflict.winner.header.actor or '?')} wrote"

@@ -157,7 +157,7 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
         (package.open_claim, feature.slug, package)
         for feature in board.features.values()
         for package in feature.packages.values()
-        if package.open_claim and package.lane == DOING and package.has_number
+        if package.open_claim and package.lane == DOING
     ]
     if not found or project.repo is None or not os.access(project.home, os.W_OK):
         return []

@@ -14,6 +14,7 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
+from thence.work.naming import digits_of
 from thence.work.project.project import find_project
 
 
@@ -96,13 +97,6 @@ class EventEmitter:
         }
         return self.emit(WorkEvent("WPCreated", payload, feature_slug))
 
-    def wp_renumbered(
-        self, feature_slug: str, wp_id: str, old_wp_id: str, created_event_id: str
-    ) -> Outcome:
-        """Records the new number of a package whose number was given twice."""
-        payload = {"wp_id": wp_id, "old_wp_id": old_wp_id, "created_event_id": created_event_id}
-        return self.emit(WorkEvent("WPRenumbered", payload, feature_slug, (created_event_id,)))
-
     def wp_assigned(
         self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
     ) -> Outcome:
@@ -151,7 +145,7 @@ class EventEmitter:
         """Records that a feature has its packages."""
         payload = {
             "feature_slug": feature_slug,
-            "feature_number": feature_slug[:3],
+            "feature_number": digits_of(feature_slug),
             "target_branch": target_branch,
             "wp_count": wp_count,
         }

@@ -42,7 +42,7 @@ from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
 
 if TYPE_CHECKING:
-    from thence.index.plan.page import Page, PageQuery
+    from thence.index.page import Page, PageQuery
 
 _CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096

@@ -13,7 +13,7 @@ import msgspec
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.naming import branch_of
 from thence.work.plan.frontmatter import read
-from thence.work.plan.package_files import holds, is_file_of
+from thence.work.plan.package_files import file_of, holds
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import parse, section_of
 
@@ -73,7 +73,7 @@ def assignment(
     planned = next((p for p in parse(data, tasks).packages if p.wp_id == package.wp_id), None)
     subtasks = planned.subtasks if planned else ()
     paths = (path for path, _ in planning.package_files(target, feature.slug))
-    file = next((path for path in paths if is_file_of(package.wp_id, path)), "")
+    file = file_of(feature, package, paths, lambda path: planning.read(target, path))
     text = read(planning.read(target, file) or b"", file).body.strip() if file else ""
     section = section_of(data, package.wp_id)
     return Assignment(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 from thence.errors import PlanningError
 from thence.work.events import Lane
-from thence.work.naming import is_slug, is_wp_id
+from thence.work.naming import digits_of, is_slug, is_wp_id, name_of
 from thence.work.plan import status_log
 from thence.work.plan.frontmatter import Fields, read
 from thence.work.plan.status_log import entries_of, one_line, written_time
@@ -25,6 +25,7 @@ SOURCE = "kitty-specs"
 LANES: tuple[str, ...] = get_args(Lane)
 NOBODY = "user"
 MISSION = "software-dev"
+NOT_A_SLUG = "the folder is not named like 028-sync or sync-01KVTVZS, in lower case"
 _FILE = re.compile(r"(WP[0-9]{2,4})(?![0-9A-Za-z])")
 
 
@@ -75,8 +76,7 @@ def history_of(
     """
     reader = _HistoryReader(slug)
     if not is_slug(slug):
-        reason = "the folder is not named like 028-sync: three digits and words in lower case"
-        return FeatureHistory((), (Unread(reader.folder, 0, reason),))
+        return FeatureHistory((), (Unread(reader.folder, 0, NOT_A_SLUG),))
     return reader.history(meta, tasks, files, target_branch, status or b"")
 
 
@@ -146,16 +146,17 @@ class _HistoryReader:
         title = next((one_line(name) for name in names if one_line(name)), "")
         spec = {
             "feature_slug": self.slug,
-            "title": title or self.slug[4:].replace("-", " "),
-            "mission": one_line(values.get("mission")) or MISSION,
+            "title": title or name_of(self.slug).replace("-", " "),
+            "mission": one_line(values.get("mission") or values.get("mission_type")) or MISSION,
         }
         when = written_time(str(values.get("created_at", "")))
         feature = {
             "feature_slug": self.slug,
-            "feature_number": self.slug[:3],
             "target_branch": one_line(values.get("target_branch")) or target_branch,
             "wp_count": count,
         }
+        if digits := digits_of(self.slug):
+            feature["feature_number"] = digits
         if when:
             feature["created_at"] = when
         return [

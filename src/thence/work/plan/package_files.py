@@ -1,13 +1,15 @@
 """The file of a new package: all that a coding agent needs to do it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from posixpath import dirname, join, normpath, relpath
 from urllib.parse import unquote
 
-from thence.work.naming import branch_of, kebab, worktree_of
-from thence.work.plan.frontmatter import as_yaml
+from thence.errors import PlanningError
+from thence.work.board.state import FeatureState, PackageState
+from thence.work.naming import branch_of, kebab, number_in, worktree_of
+from thence.work.plan.frontmatter import as_yaml, read
 from thence.work.plan.prose import lines_of
 from thence.work.plan.tasks import PlannedPackage, links, section_of, target_of
 from thence.work.vcs.files import TreeFiles
@@ -37,6 +39,30 @@ def is_file_of(wp_id: str, path: str) -> bool:
     """Reports whether a path, in any folder, is that of a package's file."""
     name = path.rpartition("/")[2]
     return name.startswith(f"{wp_id}-") or name == f"{wp_id}.md"
+
+
+def file_of(
+    feature: FeatureState,
+    package: PackageState,
+    paths: Iterable[str],
+    read_file: Callable[[str], bytes | None],
+) -> str:
+    """Returns the path of a package's file, empty if it has none.
+
+    Where several packages have one number, the title in the file tells whose it is.
+    """
+    number = number_in(package.wp_id)
+    files = [path for path in paths if is_file_of(number, path)]
+    if sum(number_in(wp_id) == number for wp_id in feature.packages) > 1:
+        files = [path for path in files if _title(read_file(path) or b"", path) == package.title]
+    return files[0] if files else ""
+
+
+def _title(data: bytes, path: str) -> str:
+    try:
+        return read(data, path).text("title")
+    except PlanningError:
+        return ""
 
 
 def text_of(data: bytes, path: str, package: PlannedPackage, files: TreeFiles) -> str:

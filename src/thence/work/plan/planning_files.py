@@ -25,7 +25,7 @@ _BESIDE = ("tasks.md", _PACKAGES, "meta.json")
 _DEFAULT_BRANCH = "main"
 
 
-class Meta(msgspec.Struct, frozen=True):
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """The content of a feature's meta.json."""
 
     feature_number: str = ""
@@ -36,7 +36,7 @@ class Meta(msgspec.Struct, frozen=True):
     created_at: str = ""
 
     def as_bytes(self) -> bytes:
-        """Returns the content as the bytes of the file."""
+        """Returns the content as the bytes of the file, without the members that are empty."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
@@ -73,6 +73,12 @@ class Planning:
         """Returns the features that have a folder in the main working tree."""
         names = _names(self._project.root, SPECS)
         return sorted(name for name in names if number_of(name) or is_slug(name))
+
+    def other_folders(self) -> list[str]:
+        """Returns the folders beside those of features whose names no feature can have."""
+        names = {*_names(self._project.root, SPECS)} - {*self.slugs()}
+        folders = (name for name in names if not name.startswith("."))
+        return sorted(n for n in folders if self._project.files.is_folder(self.path(n)))
 
     def branch_of(self, slug: str) -> str:
         """Returns the target branch of a feature whose files name none.

@@ -15,7 +15,7 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.board.dependencies import cycles, describe
-from thence.work.naming import is_wp_id
+from thence.work.naming import is_derived, is_wp_id, wp_id_of
 from thence.work.plan.prose import MarkdownLine, lines_of
 
 HEADING = "## Work Package WP01: Title (Priority: P0)"
@@ -153,7 +153,7 @@ def sections(data: bytes) -> list[PackageSection]:
             found[-1] = found[-1]._replace(end=min(found[-1].end, line.number - 1))
         if name:
             level = line.level
-            found.append(PackageSection(name[1].upper(), _title(name[3]), line.number - 1, last))
+            found.append(PackageSection(_id(name[1]), _title(name[3]), line.number - 1, last))
     return found
 
 
@@ -183,6 +183,11 @@ def links(text: str) -> Iterator[tuple[int, int, str, str]]:
             return
         yield start, end + 1, text[start + 1 : middle], text[middle + 2 : end]
         position = end + 1
+
+
+def _id(text: str) -> str:
+    """Returns a package's id as it is written elsewhere: WP01, or WP10-ab12."""
+    return wp_id_of(text) if is_derived(text) else text.upper()
 
 
 class _Draft(msgspec.Struct):
@@ -243,15 +248,20 @@ class _Parser:
         if found is None:
             self._inner_heading(line)
             return
-        wp_id = found[1].upper()
+        wp_id = _id(found[1])
         self._now, self._part = None, ""
-        if not is_wp_id(wp_id):
+        if not (is_wp_id(wp_id) or is_derived(wp_id)):
             message = f"{found[1]!r} is no package's id"
             self._add(line.number, found[1] or "WP", message, f"write it like `{HEADING}`")
             return
         if known := self._drafts.get(wp_id):
             message = f"{wp_id} stands twice, first in line {known.line}"
-            self._add(line.number, wp_id, message, "give each package an id of its own")
+            self._add(
+                line.number,
+                wp_id,
+                message,
+                "give each package an id of its own, or the name that status shows",
+            )
             return
         priority = _PRIORITY.search(found[3])
         title = _title(found[3])

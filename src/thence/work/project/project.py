@@ -21,6 +21,7 @@ from thence.work.project.project_id import (
     add_random_id,
     id_of_board,
     id_of_history,
+    id_of_spec_kitty,
     ids_in,
     is_id,
     with_id,
@@ -112,7 +113,9 @@ def _project_in(repo: Repository | None, root: Path, here: Path, *, create: bool
             if homes is None:
                 raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        found = id_of_history(repo, refs) if repo and refs else None
+        found = _id_of_spec_kitty((root, here))
+        if found is None and repo and refs:
+            found = id_of_history(repo, refs)
         ids = [found or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
     home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))
@@ -180,6 +183,13 @@ def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
         if found:
             yield from found
             return
+
+
+def _id_of_spec_kitty(trees: tuple[Path, ...]) -> str | None:
+    for tree in dict.fromkeys(trees):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return id_of_spec_kitty(TreeFiles(tree).read(CONFIG))
+    return None
 
 
 def _exclude(path: Path) -> None:

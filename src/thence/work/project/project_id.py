@@ -1,8 +1,8 @@
 """The id of a project, the same in every clone of its repository.
 
 `.kittify/config.yaml` names the id. Otherwise the id is that of the board's branch, as last
-fetched, else it is derived from the first commit of the default branch, along first parents, so
-that merging another repository doesn't change it.
+fetched, else that of spec-kitty in the same file, else it is derived from the first commit of the
+default branch, along first parents, so that merging another repository doesn't change it.
 """
 
 import os
@@ -27,6 +27,7 @@ _NAMING = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(rb"^(?:\xef\xbb\xbf)?project_uuid:[ \t]*([^\r\n]*)", re.MULTILINE)
+_SPEC_KITTY = re.compile(rb"^project:", re.MULTILINE)
 _DEFAULT_BOARD = f"{REMOTES}origin/{BOARD_BRANCH}"
 
 
@@ -123,6 +124,21 @@ def _read(data: bytes, ref: str) -> str:
             hint=f"see who wrote it: git log -p {ref}",
         )
     return found.lower()
+
+
+def id_of_spec_kitty(data: bytes) -> str | None:
+    """Returns the id that spec-kitty gave the project, as `project: {uuid: …}`; None if none."""
+    if _SPEC_KITTY.search(data) is None:
+        return None
+    from ruamel.yaml.error import YAMLError
+
+    from thence.yaml import reader  # needed once in a clone's life
+
+    try:
+        uuid = reader("safe").load(data.decode())["project"]["uuid"]
+    except (YAMLError, ValueError, LookupError, TypeError, AssertionError):
+        return None
+    return uuid.lower() if isinstance(uuid, str) and is_id(uuid) else None
 
 
 def id_of_history(repo: Repository, refs: Refs) -> str | None:

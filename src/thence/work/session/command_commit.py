@@ -1,6 +1,6 @@
 """The commit that a command makes, with the project's own files."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
@@ -23,11 +23,10 @@ def commit(
     by: str,
     *,
     target: str | None = None,
-    removed: Collection[str] = (),
 ) -> Commit | None:
     """Commits planning files on the branch that the main working tree has checked out.
 
-    `by` names the command. The files `removed` are deleted. Of the features whose files change,
+    `by` names the command. Of the features whose files change,
     tasks.md, tasks/ and meta.json are committed as they lie. Changes that can't be committed now
     cause a warning, and lie there; events that the journal could not take wait. A
     `target` that is another branch than the one checked out causes a warning.
@@ -38,7 +37,7 @@ def commit(
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
         try:
             beside = session.planning.beside(changes)
-            made = commit_files(session.main, changed, message, beside=beside, removed=removed)
+            made = commit_files(session.main, changed, message, beside=beside)
         except GitFailed as error:
             if not error.recoverable:
                 raise

@@ -20,28 +20,40 @@ from thence.work.vcs.repository import HEADS, Repository, main_of
 
 _RENAMED = re.compile(r"\tBranch: renamed refs/heads/(\S+) to refs/heads/\S+$", re.MULTILINE)
 _LOG_BYTES_MAX = 1 << 24
+_NAMED_MAX = 3
 
 
 def choose_feature(
-    given: str | None, board: Board, here: str, not_imported: Sequence[str] = ()
+    name: str | None,
+    board: Board,
+    here: str,
+    not_imported: Sequence[str] = (),
+    wp_ids: Sequence[str] = (),
 ) -> FeatureState:
-    """Returns the given feature, else that of the folder `here`, else the only open one.
+    """Returns the named feature, else that of the folder `here`, else the only possible one.
 
-    Features in `not_imported` have planning files, and nothing in the log. Raises Refused for a
-    feature that is not on the board, PlanningError where several are possible or none is open.
+    That is the only open feature, or the only one that has all packages `wp_ids`. Features in
+    `not_imported` have planning files, and nothing in the log. Raises Refused for a feature that is
+    not on the board, PlanningError where several are possible or none is open.
     """
-    known = board.features
-    if given is not None:
-        return _feature_named(given, board, not_imported)
-    if here in known:
-        return known[here]
-    left = [slug for slug, each in known.items() if not each.is_completed]
-    if len(left) == 1:
-        return known[left[0]]
-    if left:
+    features = board.features
+    if name is not None:
+        return _feature_named(name, board, not_imported)
+    if here in features:
+        return features[here]
+    remaining = [slug for slug, feature in features.items() if not feature.is_completed]
+    if len(remaining) == 1:
+        return features[remaining[0]]
+    owners = [slug for slug in features if {*wp_ids} <= {*features[slug].packages}]
+    if wp_ids and len(owners) == 1:
+        return features[owners[0]]
+    if remaining:
+        several = wp_ids and owners
         raise PlanningError(
             "could not tell which feature is meant",
-            cause=f"there are {', '.join(left)}",
+            cause=f"{', '.join(wp_ids)}: several features have it, {', '.join(owners)}"
+            if several
+            else f"there are {', '.join(remaining)}",
             hint="name one with --feature",
         )
     raise PlanningError(
@@ -80,6 +92,7 @@ class Targets:
         self._refs = refs
         self._warnings = warnings
         self._names: dict[tuple[str, str], str] = {}
+        self._renamed: dict[tuple[str, str], list[str]] = {}
 
     def current_name(self, slug: str, branch: str) -> str:
         """Returns the present name of a feature's target; a changed name adds a warning.
@@ -94,8 +107,22 @@ class Targets:
             main = main_of(repo, self._project.root)
             found = self._names[key] = _successor(main, self._refs(), self._planning, slug, branch)
             if found != branch:
-                self._warnings.append(f"{branch}, the target of {slug}, is {found} now")
+                self._warn(slug, branch, found)
         return self._names[key]
+
+    def _warn(self, slug: str, branch: str, successor: str) -> None:
+        """Adds a feature to the warning of all whose target has another name now."""
+        slugs = self._renamed.setdefault((branch, successor), [])
+        previous = _sentence(branch, successor, slugs)
+        slugs.append(slug)
+        if previous in self._warnings:
+            self._warnings.remove(previous)
+        self._warnings.append(_sentence(branch, successor, slugs))
+
+
+def _sentence(branch: str, successor: str, slugs: Sequence[str]) -> str:
+    features = ", ".join(slugs) if len(slugs) <= _NAMED_MAX else f"{len(slugs)} features"
+    return f"{branch}, the target of {features}, is {successor} now"
 
 
 def _successor(repo: Repository, refs: Refs, planning: Planning, slug: str, branch: str) -> str:

@@ -17,12 +17,13 @@ from thence.work.board.transitions import move as decide
 from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.plan.frontmatter import read
-from thence.work.plan.package_files import is_file_of
+from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
 from thence.work.session.package_code import with_code
 from thence.work.session.package_refs import keep_commit
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.ticks import package_of_section
 from thence.work.vcs.git import own_variables
 from thence.work.vcs.worktrees import state_of, uncommitted
 
@@ -140,16 +141,17 @@ def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
-    return {each.wp_id: each for each in packages}
+    return {package_of_section(feature, each) or each.wp_id: each for each in packages}
 
 
 def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
     """Returns path and bytes of a package's file; empty and None if it has none."""
-    branch = session.target_of(feature)
-    for path, _ in session.planning.package_files(branch, feature.slug):
-        if is_file_of(wp_id, path):
-            return path, session.planning.read(branch, path)
-    return "", None
+    branch, package = session.target_of(feature), feature.packages.get(wp_id)
+    if package is None:
+        return "", None
+    paths = (path for path, _ in session.planning.package_files(branch, feature.slug))
+    path = file_of(feature, package, paths, lambda each: session.planning.read(branch, each))
+    return path, session.planning.read(branch, path) if path else None
 
 
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:

@@ -11,7 +11,7 @@ from thence.errors import PlanningError, WorkError
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import Splice
 from thence.work.plan.frontmatter import read, with_field
-from thence.work.plan.package_files import is_file_of
+from thence.work.plan.package_files import file_of
 from thence.work.project.options import read_options
 from thence.work.session.command_commit import keep_unwritten
 from thence.work.vcs.commits import write_files
@@ -50,9 +50,9 @@ def _lanes(session: "Session", feature: FeatureState) -> Iterator[tuple[str, str
     """Yields the files that show a lane, with that lane and the one that the package is in."""
     files = [path for path, _ in session.planning.package_files(None, feature.slug)]
     for package in feature.packages.values():
-        path = next((each for each in files if is_file_of(package.wp_id, each)), None)
+        path = file_of(feature, package, files, lambda each: session.planning.read(None, each))
         data = session.planning.read(None, path) if path else None
-        if path is None or data is None:
+        if data is None:
             continue
         try:
             shown = read(data, path).text("lane")

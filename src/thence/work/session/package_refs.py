@@ -9,8 +9,12 @@ from typing import NamedTuple
 
 from thence.work.board.move_attempt import CodeKind
 from thence.work.board.state import PackageState
+from thence.work.naming import branch_of, worktree_of
+from thence.work.project.project import Project
+from thence.work.vcs.git import failure
+from thence.work.vcs.locks import MAKING, held
 from thence.work.vcs.refs import OURS, REMOTES, Refs
-from thence.work.vcs.repository import HEADS, Repository, is_ancestor
+from thence.work.vcs.repository import HEADS, Repository, branches, checkouts, is_ancestor
 
 
 class Target(NamedTuple):
@@ -66,8 +70,30 @@ def keep_commit(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
     repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
 
 
-def rename_refs(repo: Repository, refs: Refs, slug: str, old: str, new: str) -> None:
-    """Moves a package's refs from its old number to its new one."""
+def rename_branch(
+    repo: Repository, project: Project, refs: Refs, names: tuple[str, str, str]
+) -> None:
+    """Renames a package's branch, worktree and refs; `names` are its feature, old and new id.
+
+    A worktree in which the command runs stays at its path. Whatever is renamed already is left.
+    Raises GitFailed.
+    """
+    slug, old, new = names
+    before, after = branch_of(slug, old), branch_of(slug, new)
+    with held(repo.common / MAKING):
+        path, goal = (project.root / worktree_of(slug, each) for each in (old, new))
+        trees = [each for each in checkouts(repo) if each.path == path and not each.is_missing]
+        if any(each.branch is None for each in trees):
+            hint = "end what is under way there: git status tells how"
+            raise failure("could not move the worktree", path, "no branch is checked out", hint)
+        if path != project.here and any(each.branch in (before, after) for each in trees):
+            repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
+        if before in branches(repo):
+            repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
+        _rename_refs(repo, refs, slug, old, new)
+
+
+def _rename_refs(repo: Repository, refs: Refs, slug: str, old: str, new: str) -> None:
     for kind in ("base", "reviewed"):
         if commit := refs.commits.get(_ref(kind, slug, old)):
             repo.git.run("update-ref", _ref(kind, slug, new), commit)

@@ -1,14 +1,16 @@
 """The session of one command in one project: the board it read, the events it appends."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from thence.core.event import Event
-from thence.core.values.new_event import Unchanged
+from thence.core.values.new_event import Unchanged, cause_ids
 from thence.core.values.position import Position
 from thence.errors import (
     GitFailed,
@@ -20,14 +22,23 @@ from thence.errors import (
 from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold
 from thence.work.board.conflict_sides import lost_claims
-from thence.work.board.state import PLANNED, Board, FeatureState
+from thence.work.board.move_attempt import former_number_in_clone
+from thence.work.board.package_numbers import by_number
+from thence.work.board.state import PLANNED, Board, FeatureState, PackageState
 from thence.work.journal import day_files, pending_events
-from thence.work.journal.claims import CLAIM_TYPES, claimed, claims_of_branches, open_claims
+from thence.work.journal.claims import (
+    CLAIM_TYPES,
+    claimed,
+    claims_of_branches,
+    open_claims,
+    workspace_event,
+)
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.git_memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
+from thence.work.naming import logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.result import CommandResult
@@ -82,6 +93,7 @@ class Session:
         self._position: Position | None = None
         self._feature_slug: str | None = None
         self._refs: Refs | None = None
+        self._renamed: dict[tuple[str, str], str] = {}
 
     def current_actor(self) -> str:
         """Returns the actor: the named one, else an agent, else the user as git knows them.
@@ -153,6 +165,7 @@ class Session:
         if is_tracked(self.project):
             self.warnings.append(_TRACKED)
         self._append_missing_claims()
+        self._rename_branches()
         self._append_ticks()
         self._end_open_claims()
         self._warn_of_lost_claims()
@@ -186,6 +199,31 @@ class Session:
             if claims and self.append(*claims, guard=Unchanged(self.position, subjects)):
                 self._read()
 
+    def _rename_branches(self) -> None:
+        """Renames the branches of packages that have lost their numbers to others."""
+        node_id = next_node_id(self.project.home)
+        for feature in self.board.features.values():
+            for package in feature.packages.values():
+                number = former_number_in_clone(feature, package, node_id)
+                if number is not None and self.project.repo is not None:
+                    self._rename_branch(feature, package, number)
+
+    def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
+        from thence.work.session.package_refs import rename_branch  # seldom needed
+
+        slug, wp_id, home = feature.slug, package.wp_id, self.project.home
+        try:
+            with claimed(home, self.store.subject(slug, number)), claimed(home, package.subject):
+                rename_branch(self.repo, self.project, self.refs, (slug, number, wp_id))
+        except (GitFailed, Refused) as error:
+            self.warnings.append(f"the branch of {number} is that of {wp_id}: {error.cause}")
+            return
+        self._renamed[slug, number] = wp_id
+        self.warnings.append(f"{number} of {slug} that was begun here is {wp_id} now")
+        self._refs = None
+        if self.append(workspace_event(slug, wp_id, None)):
+            self._read()
+
     def _append_ticks(self) -> None:
         """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
         by_hand = ticks_by_hand(self.board, self.planning, self.target_of)
@@ -198,7 +236,10 @@ class Session:
     def _end_open_claims(self) -> None:
         """Ends the claims whose command was killed before it recorded an outcome."""
         for claim in (claims := open_claims(self.project, self.board, self._events)):
-            with suppress(HeadsMoved, Refused), claimed(self.project.home, claim.subject):
+            home, number = self.project.home, logged_subject(claim.subject)
+            with ExitStack() as locks, suppress(HeadsMoved, Refused):
+                for subject in {claim.subject, number}:  # the command may know the number alone
+                    locks.enter_context(claimed(home, subject))
                 closing = claim.closing_event(branches(self.repo))
                 guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
                 if self.append(closing, guard=guard):
@@ -234,14 +275,25 @@ class Session:
 
         return board_with(self.board, self.planning, missing, self.project.uuid)
 
-    def feature(self, given: str | None) -> FeatureState:
-        """Returns the command's feature: the given one, that of this worktree, the only one.
+    def feature(self, name: str | None, *packages: str) -> FeatureState:
+        """Returns the command's feature: the named one, that of this worktree, the only one.
 
-        Raises Refused for one that is not there, PlanningError where it is not clear which.
+        Without a name it may be the only one that has the named packages. Raises Refused for one
+        that is not there, PlanningError where it is not clear which.
         """
-        found = choose_feature(given, self.board, self.planning.feature_here(), self.not_imported())
-        self._feature_slug = found.slug
-        return found
+        here, wp_ids = self.planning.feature_here(), [wp_id_of(each) for each in packages]
+        feature = choose_feature(name, self.board, here, self.not_imported(), wp_ids)
+        self._feature_slug = feature.slug
+        for number in wp_ids:
+            if wp_id := self._renamed.get((feature.slug, number)):
+                raise Refused(
+                    "could not tell which package is meant",
+                    guard="number_given_twice",
+                    place=f"{feature.slug}/{number}",
+                    cause=f"it was given twice, and the one that was begun here is {wp_id} now",
+                    hint=f"type it again: {wp_id}, or {number} for that of others",
+                )
+        return feature
 
     def not_imported(self) -> list[str]:
         """Returns the features that have planning files, and nothing in the log."""
@@ -305,6 +357,9 @@ class Session:
         command goes on. Raises HeadsMoved where the guard is broken, InvalidEvent, BadSettings.
         """
         self.current_actor()
+        new = tuple(map(self._by_number, new))
+        if guard is not None:
+            guard = replace(guard, subjects={*map(logged_subject, guard.subjects)})
         events: list[Event] = []
         error: OSError | ThenceError | None
         try:
@@ -318,6 +373,14 @@ class Session:
             self.unwritten_events += map(self.store.masked, new)
         self.appended += events
         return events
+
+    def _by_number(self, new: WorkEvent) -> WorkEvent:
+        """Returns an event that names packages as events do, by their numbers."""
+        feature = self.board.features.get(new.feature or "")
+        payload, causes = by_number(new.payload, feature.packages if feature else {})
+        if not causes:
+            return new
+        return replace(new, payload=payload, caused_by=(*causes, *cause_ids(new.caused_by)))
 
     def guard(self, *aggregates: tuple[str, str], types: tuple[str, ...] = ()) -> Unchanged:
         """Returns the guard that nothing changed since the last look, for (feature, aggregate)s."""

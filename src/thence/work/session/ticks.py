@@ -6,20 +6,19 @@ from contextlib import suppress
 from thence.errors import PlanningError
 from thence.work.board.state import Board, FeatureState
 from thence.work.journal.store import WorkEvent
+from thence.work.naming import number_in
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 
 TYPES = ("SubtaskCompleted", "SubtaskReopened")
 
 
-def tick_event(
-    feature: FeatureState, package: PlannedPackage, each: Subtask, is_done: bool
-) -> WorkEvent:
+def tick_event(feature: FeatureState, wp_id: str, each: Subtask, is_done: bool) -> WorkEvent:
     """Returns the event of a box that was ticked or opened again."""
-    known = feature.packages.get(package.wp_id)
+    known = feature.packages.get(wp_id)
     rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
     payload = {
-        "work_package_id": package.wp_id,
+        "work_package_id": wp_id,
         "subtask_index": each.id,
         "subtask_text": each.text or each.id,
     }
@@ -35,7 +34,7 @@ def package_of_section(feature: FeatureState, package: PlannedPackage) -> str | 
     if known is None or known.title == package.title:
         return known.wp_id if known else None
     for each in feature.packages.values():
-        number = each.renumbered_from or each.wp_id.partition("~")[0]
+        number = each.renumbered_from or number_in(each.wp_id)
         if (number, each.title) == (package.wp_id, package.title):
             return each.wp_id
     return known.wp_id
@@ -56,13 +55,11 @@ def ticks_by_hand(
     for feature, done in found:
         with suppress(PlanningError):  # its target is gone: the commands that need it report that
             if not feature.target_branch or target_of(feature) == branch:
-                for package, each in done:
-                    yield tick_event(feature, package, each, is_done=True)
+                for wp_id, each in done:
+                    yield tick_event(feature, wp_id, each, is_done=True)
 
 
-def _boxes_ticked(
-    planning: Planning, feature: FeatureState
-) -> Iterator[tuple[PlannedPackage, Subtask]]:
+def _boxes_ticked(planning: Planning, feature: FeatureState) -> Iterator[tuple[str, Subtask]]:
     path = planning.path(feature.slug, "tasks.md")
     try:
         data = planning.read(None, path) or b""
@@ -71,8 +68,8 @@ def _boxes_ticked(
     if b"[x]" not in data and b"[X]" not in data:
         return
     for package in parse(data, path).packages:
-        known = feature.packages.get(package.wp_id)
-        is_its_own = known is not None and package_of_section(feature, package) == package.wp_id
-        for each in package.subtasks if is_its_own else ():
-            if each.is_done and known and each.id not in known.subtasks:
-                yield package, each
+        wp_id = package_of_section(feature, package)
+        subtasks = feature.packages[wp_id].subtasks if wp_id else {}
+        for each in package.subtasks if wp_id else ():
+            if wp_id and each.is_done and each.id not in subtasks:
+                yield wp_id, each

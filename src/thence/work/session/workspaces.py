@@ -3,7 +3,7 @@
 from thence.errors import ThenceError
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.journal.claims import workspace_event
-from thence.work.naming import branch_of, worktree_of
+from thence.work.naming import branch_of, is_derived, number_in, worktree_of
 from thence.work.session.package_refs import newest_of, record_base, record_base_if_missing
 from thence.work.session.session import Session
 from thence.work.vcs.repository import is_ancestor
@@ -40,7 +40,10 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
     """
     branch = branch_of(feature.slug, wp_id)
     others = feature.packages.values()
-    if any(each.renumbered_from == wp_id or each.wp_id.startswith(f"{wp_id}~") for each in others):
+    if any(
+        each.renumbered_from == wp_id or (is_derived(each.wp_id) and number_in(each.wp_id) == wp_id)
+        for each in others
+    ):
         commit = session.refs.branches.get(branch)
         return (branch, commit) if commit else None
     return newest_of(session.repo, session.refs, branch)

@@ -7,7 +7,7 @@ not reverted. While it runs git keeps the index locked, as beside any commit.
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -59,15 +59,13 @@ def commit_files(
     message: str,
     *,
     beside: Sequence[str] = (),
-    removed: Collection[str] = (),
 ) -> Commit | None:
     """Commits changed files of the working tree `repo.top`.
 
     `changes` gives for each path, from the top and with "/", a function from the file's present
     bytes (None: no file) to its new bytes (None: unchanged). The function is idempotent: it may be
     called again on its own result. Files and folders `beside` are committed as they lie, but for
-    files of which the user has something else staged. The files `removed` are deleted, in the
-    working tree and in the commit.
+    files of which the user has something else staged.
 
     Returns None if HEAD has all changes already. Raises GitFailed, with the files written. The
     error is `recoverable` if they can be committed later: the user is in the middle of an
@@ -77,12 +75,10 @@ def commit_files(
     before = _status(git, [*changes]) if changes else _Status(None, None, {})
     edited = {path for path, xy in before.states.items() if xy[0] not in "?!"}
     write_files(repo, changes)
-    for path in removed:
-        TreeFiles(repo.folder).unlink(path)
     with held(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
-                made = _attempt(repo, [*changes, *removed], beside, message)
+                made = _attempt(repo, [*changes], beside, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
     raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 

@@ -120,7 +120,7 @@ def at_work(feature: FeatureState) -> dict[str, str]:
     return {
         package.wp_id: package.workspace.branch
         for package in feature.packages.values()
-        if package.workspace and package.has_number and package.lane in (DOING, FOR_REVIEW)
+        if package.workspace and package.lane in (DOING, FOR_REVIEW)
     }
 
 

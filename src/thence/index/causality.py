@@ -1,0 +1,439 @@
+"""Queries of causes and effects by an index, for logs of any size.
+
+Each answer is of the present log. The walks follow the links between arrivals. A cause usually
+arrives before its effects, but need not: lines of other tools carry no clock, may come before their
+causes, and name each other in a cycle. Every walk ends all the same, because it visits an event
+once. A long chain of causes leads from one event to the next, usually a near one: one query for
+each link takes longer than reading a hundred links at once.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from thence.core.event import Event
+from thence.core.order import CHAIN_EVENTS_MAX, CONE_EVENTS_MAX, MILESTONE
+from thence.core.query.answer import Concurrent, Effects, Why, ends_of
+from thence.core.values.payload import is_utf8
+from thence.core.values.vocabulary import Vocabulary
+from thence.index.connection import Index
+from thence.index.lookup import (
+    IN_ORDER,
+    TOTAL_ORDER,
+    TOTAL_ORDER_DESCENDING,
+    arrival_of,
+    event_at,
+    events_at,
+    ids_at,
+    in_total_order,
+    lines_at,
+    present,
+)
+
+
+class CausalityLines(NamedTuple):
+    """An event with its causes and effects, nearest first, as stored bytes."""
+
+    event: Event
+    upstream: tuple[bytes, ...]
+    downstream: tuple[bytes, ...]
+    truncated: bool
+
+
+class NamedCauses(NamedTuple):
+    """The content of `core.query.answer.Why` with ids of causes and distances, nearest first."""
+
+    chain: tuple[Event, ...]
+    causes: tuple[tuple[str, int], ...]
+    sentences: tuple[str, ...]
+    truncated: bool
+
+
+def causality(
+    index: Index, event_id: str, depth: int | None = None, limit: int = CONE_EVENTS_MAX
+) -> CausalityLines:
+    """Returns an event with both its cones, as of one moment; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> CausalityLines:
+        arrival = arrival_of(index, connection, event_id)
+        causes, is_cut = cone(connection, arrival, "upstream", depth, limit)
+        effects, is_cut_too = cone(connection, arrival, "downstream", depth, limit)
+        return CausalityLines(
+            event=event_at(index, connection, arrival),
+            upstream=tuple(lines_at(index, connection, causes)),
+            downstream=tuple(lines_at(index, connection, effects)),
+            truncated=is_cut or is_cut_too,
+        )
+
+    return index.answer(work)
+
+
+def why(index: Index, event_id: str, vocabulary: Vocabulary) -> Why:
+    """Finds the causes of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Why:
+        arrival = arrival_of(index, connection, event_id)
+        line = chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        arrivals = list({**distances, **dict.fromkeys(line)})
+        events = dict(zip(arrivals, events_at(index, connection, arrivals), strict=True))
+        steps = tuple(events[link] for link in line)
+        near = tuple((events[cause], distance) for cause, distance in distances.items())
+        ends = ends_of(steps, near, lambda ids: present(connection, ids))
+        return Why(steps[-1], steps, near, tuple(map(vocabulary.sentence, steps)), truncated, *ends)
+
+    return index.answer(work)
+
+
+def named_causes(index: Index, event_id: str, vocabulary: Vocabulary) -> NamedCauses:
+    """Finds the causes like `why`, but reads only the events of the chain.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> NamedCauses:
+        arrival = arrival_of(index, connection, event_id)
+        line = chain(connection, arrival, MILESTONE, CHAIN_EVENTS_MAX)
+        distances, truncated = cone(connection, arrival, "upstream", None, CONE_EVENTS_MAX)
+        causes = zip(ids_at(connection, distances), distances.values(), strict=True)
+        steps = tuple(events_at(index, connection, line))
+        sentences = tuple(map(vocabulary.sentence, steps))
+        return NamedCauses(steps, tuple(causes), sentences, truncated)
+
+    return index.answer(work)
+
+
+def effects(index: Index, event_id: str, vocabulary: Vocabulary) -> Effects:
+    """Finds the effects of an event; raises EventNotFound."""
+
+    def work(connection: sqlite3.Connection) -> Effects:
+        arrival = arrival_of(index, connection, event_id)
+        distances, truncated = cone(connection, arrival, "downstream", None, CONE_EVENTS_MAX)
+        event, *later = events_at(index, connection, [arrival, *distances])
+        near = tuple(zip(later, distances.values(), strict=True))
+        return Effects(event, near, tuple(map(vocabulary.sentence, later)), truncated)
+
+    return index.answer(work)
+
+
+def concurrent(index: Index, event_id: str, limit: int = CONE_EVENTS_MAX) -> Concurrent:
+    """Finds the first events that neither caused an event nor were caused by it.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> Concurrent:
+        arrival = arrival_of(index, connection, event_id)
+        others = unrelated(connection, arrival, limit + 1)
+        event, *beside = events_at(index, connection, [arrival, *others[:limit]])
+        return Concurrent(event, tuple(beside), len(others) > limit)
+
+    return index.answer(work)
+
+
+def common_causes(index: Index, event_ids: Sequence[str]) -> tuple[Event, ...]:
+    """Returns the latest common causes of some events, in total order.
+
+    Raises EventNotFound.
+    """
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        arrivals = [arrival_of(index, connection, event_id) for event_id in event_ids]
+        return tuple(events_at(index, connection, latest_shared(connection, arrivals)))
+
+    return index.answer(work)
+
+
+def heads(
+    index: Index, subject: str | Sequence[str], but: Collection[str] = ()
+) -> tuple[Event, ...]:
+    """Returns the events on a subject that caused no other event on it, in total order.
+
+    A subject may have several names. Events of the types in `but` don't count as events on the
+    subject, but links through them do.
+    """
+    names = [name for name in _names(subject) if is_utf8(name)]
+    on_subject = (
+        "SELECT arrival FROM events"
+        " WHERE subject IN"
+        " (SELECT names.id FROM json_each(:names) CROSS JOIN names ON text = value)"
+        " AND type NOT IN (SELECT names.id FROM json_each(:but) CROSS JOIN names ON text = value)"
+    )
+    values = {"names": json.dumps(names), "but": json.dumps(list(but))}
+
+    def work(connection: sqlite3.Connection) -> tuple[Event, ...]:
+        arrivals = [arrival for (arrival,) in connection.execute(on_subject, values)]
+        return tuple(events_at(index, connection, maximal(connection, arrivals)))
+
+    return index.answer(work)
+
+
+def _names(subject: str | Sequence[str]) -> Sequence[str]:
+    return (subject,) if isinstance(subject, str) else subject
+
+
+Direction = Literal["upstream", "downstream"]
+
+# the columns of `causes` from which and to which a step leads
+ENDS = {"upstream": ("child", "parent"), "downstream": ("parent", "child")}
+
+_WIDTH_MAX = 1_024
+_LINKS_AN_EVENT = 4
+# arrivals whose links a walk to all that can be reached reads together: 2^10
+_WINDOW_BITS = 10
+# steps from at most this many events use the prefetch
+_FEW_EVENTS = 3
+
+# SQLite returns lists faster than rows
+_SOME = """
+    SELECT json_group_array({near}), json_group_array({far})
+    FROM (
+        SELECT {near}, {far}
+        FROM causes WHERE {near} BETWEEN ? AND ? ORDER BY {near} {order} LIMIT ?
+    )
+"""
+_numbers = msgspec.json.Decoder(list[int]).decode
+
+
+class Prefetch:
+    """The prefetched links of a range of arrivals, in one direction.
+
+    Its width doubles while most of the links are used, and halves when they are not.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, direction: Direction) -> None:
+        near, far = ENDS[direction]
+        self._db = connection
+        self._sign = -1 if direction == "upstream" else 1
+        order = "DESC" if direction == "upstream" else "ASC"
+        self._one = f"SELECT {far} FROM causes WHERE {near} = ?"
+        self._some = _SOME.format(near=near, far=far, order=order)
+        self._links: dict[int, list[int]] = {}
+        self._first, self._last = 0, -1
+        self._width = 1
+        self._read = self._used = 0
+
+    def neighbours(self, arrivals: Sequence[int]) -> list[int]:
+        """Returns the events one step away from some events, which are in order."""
+        neighbours: list[int] = []
+        for arrival in reversed(arrivals) if self._sign < 0 else arrivals:
+            if not self._first <= arrival <= self._last:
+                self._fetch(arrival)
+            far = self._links.get(arrival)
+            if far is not None:
+                neighbours += far
+            elif not self._first <= arrival <= self._last:  # it has more links than the prefetch
+                neighbours += [row[0] for row in self._db.execute(self._one, (arrival,))]
+        self._used += len(neighbours)
+        return neighbours
+
+    def _fetch(self, arrival: int) -> None:
+        """Prefetches the links from an event on."""
+        is_worth = 2 * self._used >= self._read
+        self._width = min(2 * self._width, _WIDTH_MAX) if is_worth else max(self._width // 2, 1)
+        end = arrival + self._sign * (self._width - 1)
+        self._first, self._last = min(arrival, end), max(arrival, end)
+        most = self._width * _LINKS_AN_EVENT
+        row = self._db.execute(self._some, (self._first, self._last, most)).fetchone()
+        nears, fars = map(_numbers, row)
+        self._read, self._used = len(nears), 0
+        self._links = _grouped(nears, fars)
+        if len(nears) == most:  # the last event may have more links
+            cut = nears[-1]
+            del self._links[cut]
+            if self._sign < 0:
+                self._first = cut + 1
+            else:
+                self._last = cut - 1
+
+
+def _grouped(nears: Sequence[int], fars: Sequence[int]) -> dict[int, list[int]]:
+    links: defaultdict[int, list[int]] = defaultdict(list)
+    for near, far in zip(nears, fars, strict=True):
+        links[near].append(far)
+    return dict(links)
+
+
+def neighbours(
+    connection: sqlite3.Connection, arrivals: Collection[int], direction: Direction
+) -> set[int]:
+    """Returns the events one step away from any of some events."""
+    near, far = ENDS[direction]
+    # json_each has a column of the name parent too
+    sql = f"SELECT causes.{far} FROM json_each(?) CROSS JOIN causes ON causes.{near} = value"
+    rows = connection.execute(sql, (json.dumps([*arrivals]),)).fetchall()
+    return {arrival for (arrival,) in rows}
+
+
+def cone(
+    connection: sqlite3.Connection,
+    arrival: int,
+    direction: Direction,
+    depth: int | None,
+    limit: int,
+) -> tuple[dict[int, int], bool]:
+    """Returns the distance of each event in a cone, nearest first, and whether it was cut off.
+
+    At equal distance the total order decides; the plain algorithm in the tests defines the rest.
+    """
+    distances = {arrival: 0}
+    layer = [arrival]
+    distance = 0
+    is_cut = is_wide = False
+    prefetch = Prefetch(connection, direction)
+    while layer and distance != depth and not is_cut:
+        distance += 1
+        is_narrow = len(layer) <= _FEW_EVENTS
+        near = prefetch.neighbours(layer) if is_narrow else neighbours(connection, layer, direction)
+        layer = sorted({other for other in near if other not in distances})
+        is_wide = is_wide or len(layer) > 1
+        if len(distances) + len(layer) > limit + 1:
+            is_cut = True
+            layer = in_total_order(connection, layer)[: limit + 1 - len(distances)]
+        for other in layer:
+            distances[other] = distance
+    del distances[arrival]
+    if is_wide:
+        distances = {other: distances[other] for other in in_total_order(connection, distances)}
+        distances = dict(sorted(distances.items(), key=lambda item: item[1]))
+    return distances, is_cut
+
+
+def reachable(
+    connection: sqlite3.Connection, arrivals: Iterable[int], direction: Direction, floor: int = 0
+) -> set[int]:
+    """Returns all events reachable by steps from some events, none that arrived before `floor`.
+
+    A starting event is included only if a step leads back to it. The links of many arrivals are
+    read together, and again only where a step leads back to what was walked through.
+    """
+    sql = _SOME.format(near=ENDS[direction][0], far=ENDS[direction][1], order="ASC")
+    sign = -1 if direction == "upstream" else 1
+    pending: defaultdict[int, list[int]] = defaultdict(list)
+    for arrival in arrivals:
+        pending[arrival >> _WINDOW_BITS].append(arrival)
+    windows = [sign * number for number in pending]
+    windows.sort()
+    reached: set[int] = set()
+    while windows:
+        number = sign * heappop(windows)
+        stack = pending.pop(number)
+        first, last = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1
+        links = _grouped(*map(_numbers, connection.execute(sql, (first, last, -1)).fetchone()))
+        while stack:
+            for far in links.get(stack.pop(), ()):
+                if far in reached or far < floor:
+                    continue
+                reached.add(far)
+                if first <= far <= last:
+                    stack.append(far)
+                else:
+                    window = far >> _WINDOW_BITS
+                    if window not in pending:
+                        heappush(windows, sign * window)
+                    pending[window].append(far)
+    return reached
+
+
+def _is_forward(connection: sqlite3.Connection) -> bool:
+    """Reports whether every cause arrived before its effects."""
+    backward = "SELECT 1 FROM causes WHERE parent >= child LIMIT 1"
+    return connection.execute(backward).fetchone() is None
+
+
+def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[int]:
+    """Returns those of some events that are causes of none of the others, in total order.
+
+    One step excludes most events. Where every cause arrived before its effects, the rest of the
+    search ends at the first undecided event.
+    """
+    causes = neighbours(connection, arrivals, "upstream")
+    undecided = [arrival for arrival in arrivals if arrival not in causes]
+    if len(undecided) > 1 or (undecided and not _is_forward(connection)):
+        floor = min(undecided) if _is_forward(connection) else 0
+        later = [cause for cause in causes if cause > floor]
+        causes |= reachable(connection, later, "upstream", floor)
+    return in_total_order(connection, [arrival for arrival in undecided if arrival not in causes])
+
+
+def latest_shared(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[int]:
+    """Returns the latest common causes of some events, in total order.
+
+    They caused no other common cause, except one that caused them as well. An event counts among
+    its own causes.
+    """
+    pasts = [reachable(connection, [arrival], "upstream") | {arrival} for arrival in set(arrivals)]
+    shared = set[int].intersection(*pasts)
+    passed = {
+        parent
+        for child, parents in _links_within(connection, shared).items()
+        for parent in parents
+        if parent != child
+    }
+    latest = shared - passed
+    if _is_forward(connection):
+        return in_total_order(connection, latest)
+    rest = shared - latest - reachable(connection, latest, "upstream")
+    while rest:  # what is left leads into a cycle
+        arrival = min(rest)
+        past = reachable(connection, [arrival], "upstream")
+        effects = reachable(connection, [arrival], "downstream") & shared
+        while effects - past:
+            arrival = min(effects - past)
+            past = reachable(connection, [arrival], "upstream")
+            effects = reachable(connection, [arrival], "downstream") & shared
+        latest |= effects
+        rest -= past
+    return in_total_order(connection, latest)
+
+
+def _links_within(connection: sqlite3.Connection, arrivals: set[int]) -> dict[int, list[int]]:
+    """Returns the direct causes of each of some events that has any, all of them."""
+    links: dict[int, list[int]] = {}
+    sql = _SOME.format(near="child", far="parent", order="ASC")
+    for number in sorted({arrival >> _WINDOW_BITS for arrival in arrivals}):
+        window = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1, -1
+        near = _grouped(*map(_numbers, connection.execute(sql, window).fetchone()))
+        links.update((child, near[child]) for child in arrivals.intersection(near))
+    return links
+
+
+def unrelated(connection: sqlite3.Connection, arrival: int, limit: int) -> list[int]:
+    """Returns the first events that are neither causes nor effects of an event, in total order."""
+    related = reachable(connection, [arrival], "upstream") | {arrival}
+    related |= reachable(connection, [arrival], "downstream")
+    others: list[int] = []
+    rows = connection.execute(f"SELECT arrival FROM {IN_ORDER} ORDER BY {TOTAL_ORDER}")
+    for (other,) in rows:
+        if len(others) == limit:
+            break
+        if other not in related:
+            others.append(other)
+    return others
+
+
+def chain(connection: sqlite3.Connection, arrival: int, avoided_type: str, limit: int) -> list[int]:
+    """Returns one chain of causes that ends at an event, the first cause first.
+
+    The chain follows the cause that is latest in total order, through an event of the avoided
+    type only where no other cause is named.
+    """
+    back = (
+        "SELECT parent FROM causes JOIN events ON arrival = parent WHERE child = :child"
+        " ORDER BY type = (SELECT id FROM names WHERE text = :avoided),"
+        f" {TOTAL_ORDER_DESCENDING}"
+    )
+    links = {arrival: None}
+    while len(links) < limit:
+        causes = connection.execute(back, {"child": arrival, "avoided": avoided_type})
+        before = next((cause for (cause,) in causes if cause not in links), None)
+        if before is None:
+            break
+        links[before] = None
+        arrival = before
+    return list(reversed(links))

@@ -1,1 +1,0 @@
-"""The database file of an index: opened, kept up to date, read from."""

@@ -1,1 +1,0 @@
-"""Walks over causes and effects in an index."""
