@@ -101,6 +101,18 @@ def test_what_the_user_wrote_into_a_file_is_committed_and_named(path: Path) -> N
     assert content(path, PLAN) == b"Plan\nof the user\n"
 
 
+def test_what_the_user_has_staged_of_a_file_is_committed_with_what_is_added_to_it(
+    path: Path,
+) -> None:
+    write(path, {PLAN: "plan\nof the user\n"})
+    git(path, "add", PLAN)
+    made = make(path, text="plan\nof the user\n")
+    assert made is not None
+    assert made.edited == (PLAN,)
+    assert content(path, PLAN) == b"plan\nof the user\nmore\n"
+    assert status(path) == ""
+
+
 def test_a_path_staged_otherwise_than_it_lies_makes_the_commit_wait(path: Path) -> None:
     write(path, {PLAN: "staged\n"})
     git(path, "add", PLAN)

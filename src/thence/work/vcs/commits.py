@@ -74,11 +74,12 @@ def commit_files(
     git = Git(repo.folder)
     before = _status(git, [*changes]) if changes else _Status(None, None, {})
     edited = {path for path, xy in before.states.items() if xy[0] not in "?!"}
+    half_staged = before.half_staged()  # what is written now makes all that is staged so
     write_files(repo, changes)
     with held(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
-                made = _attempt(repo, [*changes], beside, message)
+                made = _attempt(repo, [*changes], half_staged, beside, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
     raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
@@ -111,19 +112,23 @@ def commit_tree(
 
 
 def _attempt(
-    repo: Repository, own: Sequence[str], beside: Sequence[str], message: str
+    repo: Repository,
+    own: Sequence[str],
+    half_staged: Sequence[str],
+    beside: Sequence[str],
+    message: str,
 ) -> Commit | None:
     git = Git(repo.folder)
     status = _status(git, [*own, *beside])
     _check_free(repo, status)
-    half_staged = status.half_staged()
-    if staged := [path for path in half_staged if path in own]:
+    still_staged = status.half_staged()
+    if staged := [path for path in half_staged if path in still_staged]:
         cause = f"what is staged of {', '.join(staged)} is not what lies there"
         raise _later(repo, cause, "commit or unstage it: git restore --staged PATH")
     paths = [
         path
         for path, xy in status.states.items()
-        if path not in half_staged and (path in own or xy[1] != "!")
+        if path in own or (path not in still_staged and xy[1] != "!")
     ]
     if not paths:
         return None
