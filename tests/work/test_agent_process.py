@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.work.agents import (
     LONG_S,
+    NO_CLAIM,
     PROGRAM,
     WAIT_S,
     children,
@@ -25,8 +26,8 @@ from tests.work.agents import (
     there,
 )
 
+from thence.work import supervisor
 from thence.work.orchestrate import agent_process as running
-from thence.work.orchestrate import launching
 from thence.work.orchestrate.agent_process import OUTPUT_BYTES_MAX, last_words, start
 
 KILLS = 12
@@ -88,7 +89,7 @@ def test_claim_is_held_until_the_run_says_how_it_ended(tmp_path):
     assert lease is not None
     told = script(tmp_path, ["fork", "daemon", [["ignore", "SIGTERM"], ["hang"]]])
     run = start(order(tmp_path, told, lease=lease))
-    os.close(lease)  # the run and its watchdog have it too
+    os.close(lease)  # the supervisor has it too
     while run.poll() is None:
         if not is_held(tmp_path / "claim"):
             assert not living(str(told))
@@ -282,25 +283,32 @@ def test_stop_kills_after_the_grace_or_when_told_again(tmp_path):
 
 
 def test_stop_of_an_agent_that_has_ended_changes_nothing(tmp_path):
-    run = start(order(tmp_path, script(tmp_path, ["exit", 7])))
-    os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)
+    go = tmp_path / "go"
+    run = start(order(tmp_path, script(tmp_path, ["wait_for", str(go)], ["exit", 7])))
+    (guard,) = (pid for pid, command in children() if "supervisor.py" in command)
+    agent = str(run.pid)
+    os.kill(guard, signal.SIGSTOP)  # it has not looked yet
+    go.touch()
+    argv = ["ps", "-o", "stat=", "-p", agent]
+    while not subprocess.run(argv, capture_output=True, check=True).stdout.startswith(b"Z"):
+        time.sleep(0.001)
     run.stop(0)
+    os.kill(guard, signal.SIGCONT)
     assert ended(run)[:2] == ("failed", 7)
 
 
 def test_agent_of_which_only_half_is_told_is_not_begun(tmp_path):
     made = tmp_path / "made"
-    said = launching.message(("touch", str(made)), {"PATH": os.environ["PATH"], "X": "go"})
-    for size in (0, 1, 5, len(said) - 1, len(said)):
-        asked, asking = os.pipe()
-        answer, answering = os.pipe()
-        os.write(asking, said[:size])
-        os.close(asking)
-        argv = [sys.executable, "-I", "-S", launching.__file__, str(asked), str(answering)]
-        done = subprocess.run(argv, pass_fds=(asked, answering), capture_output=True)
-        for descriptor in (asked, answer, answering):
-            os.close(descriptor)
-        assert made.exists() == (done.returncode == 0) == (size == len(said)), done.stderr
+    variables = {"PATH": os.environ["PATH"], "X": "go"}
+    said = supervisor.message(str(tmp_path), ("touch", str(made)), variables)
+    numbers = map(str, (NO_CLAIM, NO_CLAIM, NO_CLAIM))
+    argv = [sys.executable, "-I", "-S", supervisor.__file__, *numbers, "0" * 32, "1"]
+    for size in (0, 1, 5, 8, len(said) - 1, len(said)):
+        done = subprocess.run(
+            argv, input=said[:size], pass_fds=(NO_CLAIM,), capture_output=True, check=True
+        )
+        assert (size == len(said)) == (done.stdout[:4] == b"pid "), done.stderr
+    assert made.exists() or done.stdout.split()[2:3] == [b"stopped"], "it may be ended at once"
 
 
 def descriptors() -> int:

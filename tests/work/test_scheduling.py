@@ -4,12 +4,10 @@ from msgspec.structs import replace
 
 from thence.work.board.state import FOR_REVIEW, FeatureState, PackageState
 from thence.work.orchestrate.scheduling import (
-    Exhausted,
     Failed,
     Running,
     Task,
     choose,
-    exhausted,
     pause_s,
     plan,
 )
@@ -96,7 +94,6 @@ def test_nobody_reviews_their_own_work_unless_there_is_no_other_reviewer():
     assert chosen(feature, a_setup(review="a"))[0].agent == "a"
     failed = [Failed("WP01", "review", "r", 2, 0.0)]
     assert chosen(feature, a_setup(review="a r"), failed=failed) == []
-    assert exhausted(feature, a_setup(review="a r"), failed) == [Exhausted("WP01", "review")]
 
 
 def test_what_matters_most_is_begun_first():
@@ -141,14 +138,12 @@ def test_agent_is_tried_again_so_often_then_the_next_then_none():
     setup = a_setup(retries=1, implement="a b")
     failed = []
     for agent, count, tries in (("a", 1, 0), ("a", 2, 1), ("b", 1, 2), ("b", 2, 3)):
-        assert exhausted(feature, setup, failed) == []
         assert chosen(feature, setup, failed=failed) == [
             Task("WP01", "implementation", agent, tries)
         ]
         others = [each for each in failed if each.agent != agent]
         failed = [*others, Failed("WP01", "implementation", agent, count, 0.0)]
     assert chosen(feature, setup, failed=failed) == []
-    assert exhausted(feature, setup, failed) == [Exhausted("WP01", "implementation")]
 
 
 def test_agent_without_retries_is_tried_once():

@@ -16,11 +16,9 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.orchestrate.scheduling import (
-    Exhausted,
     Failed,
     Running,
     choose,
-    exhausted,
     pause_s,
     plan,
 )
@@ -182,19 +180,6 @@ def test_what_begins_is_in_the_order_of_priorities(situation):
     assert order == sorted(order)
 
 
-@given(situations)
-def test_exhausted_is_what_would_begin_if_an_agent_had_a_try_left(situation):
-    feature, _, setup, _, failed, _ = situation
-    found = exhausted(feature, setup, failed)
-    expected = [
-        Exhausted(package.wp_id, phase)
-        for package in feature.packages.values()
-        if (phase := phase_of(package, setup)) and may_begin(feature, package)
-        if not turns(setup, package, phase, failed)
-    ]
-    assert found == expected
-
-
 @given(features(is_orderly=True), rankings, setups(), st.randoms(use_true_random=False))
 def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
     """Each step something begins, ends or may be tried again, until there is nothing more."""
@@ -221,7 +206,12 @@ def test_feature_gets_to_its_end_whatever_fails(feature, ranks, setup, chance):
         agent = ended.agent if ended.phase == "implementation" else package.agent
         moved = replace(package, lane=lane, agent=agent)
         feature = replace(feature, packages={**feature.packages, ended.wp_id: moved})
-    stuck = {each.wp_id for each in exhausted(feature, setup, list(failed.values()))}
+    stuck = {
+        package.wp_id
+        for package in feature.packages.values()
+        if (phase := phase_of(package, setup)) and may_begin(feature, package)
+        if not turns(setup, package, phase, list(failed.values()))
+    }
     for wp_id, package in feature.packages.items():
         if package.lane != DONE and wp_id not in stuck:
             assert not may_begin(feature, package)

@@ -184,7 +184,7 @@ def test_checkout_of_a_gate_that_was_killed_is_taken_away_by_the_next(make, tmp_
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=WAIT_S)
     assert "-gate-" in git(project.folder, "worktree", "list")
-    ended = orchestrate(project, "--resume")
+    ended = orchestrate(project)
     assert ended.code == 0, ended.err
     assert "-gate-" not in git(project.folder, "worktree", "list")
     assert project.lanes() == {"WP01": "done"}

@@ -95,7 +95,7 @@ def test_merge_says_that_it_is_not_pushed_where_the_target_has_an_upstream(
     commit(project / f".worktrees/{SLUG}-WP01", {"more": "1\n"})
     ended = warm("work", "merge", "WP01", cwd=project)
     what = "main" if theirs == "main" else "main:release"
-    told = f"merged here, not pushed to hub/{theirs}; next: git push hub {what}"
+    told = f"merged here, not pushed to hub/{theirs}\nnext: git push hub {what}\n"
     assert told in ended.out
     git(project, *told.partition("next: git ")[2].split())
     assert done(project, "merge", "WP01")["not_pushed_to"] is None

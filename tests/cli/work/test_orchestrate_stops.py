@@ -25,7 +25,7 @@ def test_interrupted_orchestrator_ends_its_agents_and_is_resumed(make, tmp_path)
     assert not any(is_alive(int(note.read_text())) for note in notes)
     assert project.lanes() == {"WP01": "doing", "WP02": "doing"}
     assert len(project.events("HistoryAdded", entry_type="comment")) == 2
-    ended = orchestrate(project, "--resume")
+    ended = orchestrate(project)
     assert ended.code == 0, ended.err
     assert len(project.events("WPStatusChanged", new_status="doing")) == 2
     assert [e["payload"]["retry_count"] for e in project.events("WPAssigned")] == [0] * 4
@@ -112,8 +112,8 @@ def test_configuration_that_can_not_be_used_is_told_with_its_place(make, config,
 @pytest.mark.parametrize(
     "given",
     [
-        ("--resume", "--abort"),
-        ("--dry-run", "--resume"),
+        ("--dry-run", "--abort"),
+        ("--resume",),
         ("--skip", "WP01", "--abort"),
         ("--skip", ""),
         ("--skip", "WP77"),
@@ -127,3 +127,9 @@ def test_what_can_not_be_meant_is_told_and_nothing_is_done(make, given):
     assert ended.out == ""
     assert "next:" in ended.err or "Try" in ended.err or "Usage" in ended.err, ended.err
     assert project.lanes() == {"WP01": "planned"}
+
+
+def test_option_that_is_gone_says_what_to_type(make):
+    ended = orchestrate(make({"WP01": []}), "--resume")
+    assert ended.code == 2
+    assert "type thence work orchestrate" in " ".join(ended.err.split())

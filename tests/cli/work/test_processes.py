@@ -79,6 +79,7 @@ def test_status_asks_git_once_while_nothing_has_moved_and_anew_when_something_ha
     assert done(clone.top, "status").out == told
     commit(tree, {"both.txt": "WP01\n"})
     assert "will conflict" not in done(clone.top, "status").out
+    done(clone.top, "move-task", "WP02", "--to", "doing", "--reason", "see it again")
     done(clone.top, "merge")
     done(clone.top, "accept", "--local")
     assert "2 of 4 done, 0 landed" in done(clone.top, "status").out

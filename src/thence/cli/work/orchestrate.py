@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from thence.work.session.session import Session
 
 
+def _goes_on(_: click.Context, option: click.Parameter, is_given: bool) -> None:
+    """Refuses an option of the version before this one."""
+    if is_given:
+        raise click.UsageError(
+            f"--{option.name} is gone, for each start goes on where the last one ended: type"
+            " thence work orchestrate"
+        )
+
+
 @command("orchestrate", "thence work orchestrate --feature 001 --dry-run")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show the plan and its critical path.")
-@click.option("--resume", "is_resumed", is_flag=True, help="Go on where one that ended was.")
+@click.option("--resume", is_flag=True, hidden=True, expose_value=False, callback=_goes_on)
 @click.option("--abort", "is_aborted", is_flag=True, help="End it; packages are planned again.")
 @click.option(
     "--skip",
@@ -28,7 +37,6 @@ if TYPE_CHECKING:
 @feature_option
 def orchestrate_command(
     is_dry: bool,
-    is_resumed: bool,
     is_aborted: bool,
     skip: tuple[str, ...],
     feature: str | None,
@@ -41,8 +49,8 @@ def orchestrate_command(
     from thence.cli.work.orchestration_display import display
     from thence.work.commands.orchestrate import abort, dry_run, orchestrate
 
-    if sum((is_dry, is_resumed, is_aborted)) > 1:
-        raise click.UsageError("of --dry-run, --resume and --abort only one can be done")
+    if is_dry and is_aborted:
+        raise click.UsageError("--dry-run goes not with --abort")
     if skip and (is_dry or is_aborted):
         raise click.UsageError("--skip goes with neither --dry-run nor --abort")
     if is_dry:
@@ -59,7 +67,6 @@ def orchestrate_command(
                 session,
                 feature=feature,
                 skip=skip,
-                is_resumed=is_resumed,
                 report=shown.report,
                 turn=shown.turn,
             )

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from thence.work.board.gates import open_gates, passing_events
 from thence.work.board.move_attempt import (
     MATRIX,
+    UNSHALLOW,
     Attempt,
     CodeState,
     Refusal,
     can_begin_on,
+    changed_since,
     closing_events,
     former_number_in_clone,
     is_closed,
@@ -31,6 +33,7 @@ from thence.work.board.state import (
 )
 from thence.work.naming import branch_of
 
+_SHALLOW = "this clone is shallow"
 Read = Refusal | tuple[str, ...]
 Guard = Callable[[Attempt], Read]
 
@@ -207,6 +210,18 @@ def _nothing_committed(attempt: Attempt) -> Read:
     )
 
 
+def _closed_by_agent(attempt: Attempt) -> Read:
+    if attempt.to not in (DONE, REJECTED) or not attempt.facts.is_agent:
+        return ()
+    return Refusal(
+        "closed_by_an_agent",
+        f"this is an agent's environment, and no agent moves {attempt.package.wp_id} to"
+        f" {attempt.to}",
+        "leave it to a person and their own shell, or to `thence work orchestrate`",
+        may_be_forced=False,
+    )
+
+
 def _author_approves(attempt: Attempt) -> Read:
     package, facts = attempt.package, attempt.facts
     if attempt.to != DONE or facts.author_may_approve or package.agent != facts.actor:
@@ -234,7 +249,14 @@ def _not_landed(attempt: Attempt) -> Read:
 
 def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
     """Returns the reason that a package is not done yet, and what to do next."""
-    named = f"name the commit that brought it: thence work accept {wp_id} --landed COMMIT"
+    named = f"name the commit that merged it: thence work accept {wp_id} --landed COMMIT"
+    if code.is_shallow:
+        message = f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
+        return message, f"{UNSHALLOW}, then try again"
+    if code.kind == "reverted":
+        message = f"{code.target} does not have the changes of {wp_id}, which it had merged"
+        back = f"thence work move-task {wp_id} --to doing --reason TEXT"
+        return message, f"send it back: {back}, where they were reverted or not taken by mistake"
     if code.kind == "local":
         message = f"{wp_id} is merged here, and not pushed to {code.target}"
         return message, "push it, or accept it as it is: --local"
@@ -246,6 +268,32 @@ def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
         return message, f"thence work merge; or {named}"
     message = f"nothing tells where the code of {wp_id} is: there is no branch {code.branch}"
     return message, f"{named}; or say why it has no code: --no-code REASON"
+
+
+def _changed_since(attempt: Attempt) -> Read:
+    """Refuses code that is not what was handed in for review."""
+    code, wp_id = attempt.facts.code, attempt.package.wp_id
+    if attempt.to != DONE or code is None or code.changed_since is None:
+        return ()
+    return Refusal(
+        "changed_since",
+        f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
+        f"hand it in again: thence work move-task {wp_id} --to doing --reason TEXT,"
+        f" then thence work move-task {wp_id} --to for_review",
+        may_be_forced=not attempt.facts.is_agent,
+    )
+
+
+def _landing_unknown(attempt: Attempt) -> Read:
+    """Refuses to reopen a package of which a shallow clone can't tell whether it has landed."""
+    code, wp_id = attempt.facts.code, attempt.package.wp_id
+    if not attempt.is_reopening or code is None or not code.is_shallow:
+        return ()
+    return Refusal(
+        "landing_unknown",
+        f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}",
+        f"{UNSHALLOW}, then try again",
+    )
 
 
 def _reason_needed(attempt: Attempt) -> Read:
@@ -309,6 +357,9 @@ VALIDATORS: tuple[Guard, ...] = (
     _worktree_dirty,
     _nothing_committed,
     _not_landed,
+    _changed_since,
+    _landing_unknown,
     _reason_needed,
     _gates_open,
+    _closed_by_agent,
 )

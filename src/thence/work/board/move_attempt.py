@@ -20,6 +20,7 @@ from thence.work.board.state import (
 )
 from thence.work.naming import branch_of, number_in
 
+SHORT = 7  # digits of a commit's id in a sentence
 _WAIVED = ("skipped", "merged")
 # the lanes a package may go to from each lane; from an unknown lane it can only be rejected
 MATRIX: Mapping[str, tuple[str, ...]] = {
@@ -39,7 +40,10 @@ class CodeState(msgspec.Struct, frozen=True):
     upstream, and not pushed. "missing": its commits are known and are not in the target.
     "no_code": the branch changes nothing. "unknown": nothing is known of it. "reverted", "gone":
     it was in the target, and was taken out or reset since. `landed` records how it came to the
-    target, `is_stated` that a person stated it.
+    target, `is_stated` that a person stated it. `is_shallow` means that the kind is unknown because
+    this clone lacks old commits. `changed_since` is the commit that was handed in, where the
+    package's last commit is another one. `push` is the command that brings "local" code to the
+    target, None where it was not looked for.
     """
 
     kind: CodeKind
@@ -47,6 +51,9 @@ class CodeState(msgspec.Struct, frozen=True):
     branch: str
     landed: Landed | None = None
     is_stated: bool = False
+    is_shallow: bool = False
+    changed_since: str | None = None
+    push: str | None = None
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +72,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     the ids of events for which the command wants the move, such as an approval.
 
     `reviewed` is the code that goes to review. `code` is the state of the code of a package that is
-    to be done, None without git; with `is_local` the package may be done before it is pushed.
+    to be done, or to be reopened in a shallow clone, None without git; with `is_local` the package
+    may be done before it is pushed.
     Unless `author_may_approve` nobody moves to done what they have implemented. `node_id` is the
     node under which this clone writes.
     """
@@ -90,6 +98,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str | None = None
 
 
+UNSHALLOW = "git fetch --unshallow"
 FORCING = " (or overrule it: --force --reason TEXT)"
 
 
@@ -114,6 +123,11 @@ class Refusal(msgspec.Struct, frozen=True):
             cause=self.message,
             hint=self.remedy + forced,
         )
+
+
+def changed_since(commit: str) -> str:
+    """Returns the sentence on a package whose code is not the commit that was handed in."""
+    return f"changed since it was handed in at {commit[:SHORT]}"
 
 
 class FollowUp(msgspec.Struct, frozen=True):

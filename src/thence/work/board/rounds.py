@@ -3,16 +3,16 @@
 An orchestrator keeps no other state, so another orchestrator can replace one that was killed. A
 try of an agent is a WPAssigned with its number. A failed try is an ErrorLogged that names the
 agent. A review is a HistoryAdded. The feedback of a send-back is the reason of the move.
-`next_step` derives from a package's state what a person can do about it.
+`next_steps` derives from a package's state what a person can do about it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.board.move_attempt import is_closed
-from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, FeatureState, PackageState
+from thence.work.board.move_attempt import UNSHALLOW, CodeState
+from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
 TRY_FAILED = "orchestrate: "  # how the message of a failed try begins
@@ -65,31 +65,16 @@ class Round:
         """The phase of the last try."""
         return str(_payload(self.assigned).get("phase") or IMPLEMENTATION)
 
-    def retries(self, phase: str) -> int:
-        """Returns the number of failed tries of a phase."""
-        return sum(count for (each, _), count in self.failures.items() if each == phase)
 
-
-def rounds_of(
-    events: Iterable[Event], slug: str, forgiven: Collection[str] = ()
-) -> dict[str, Round]:
-    """Returns the round of each package of a feature that was ever assigned.
-
-    Failures and send-backs whose ids are `forgiven` do not count; their messages are kept.
-    """
+def rounds_of(events: Iterable[Event], slug: str) -> dict[str, Round]:
+    """Returns the round of each package of a feature that was ever assigned."""
     rounds: dict[str, Round] = {}
     for event in totally_ordered([one for one in events if one.header.feature_slug == slug]):
         step = _STEPS.get(event.header.event_type)
         payload = _payload(event)
         wp_id = payload.get("wp_id")
         if step is not None and isinstance(wp_id, str):
-            round_ = rounds.setdefault(wp_id, Round())
-            known, returns = dict(round_.failures), round_.returns
-            step(round_, event, payload)
-            if event.event_id in forgiven:
-                round_.returns = returns
-                if event.header.event_type == "ErrorLogged":
-                    round_.failures = known
+            step(rounds.setdefault(wp_id, Round()), event, payload)
     return {wp_id: each for wp_id, each in rounds.items() if each.assigned is not None}
 
 
@@ -102,31 +87,87 @@ def rounds_in_feature(events: Sequence[Event], slug: str) -> dict[str, Round]:
     return rounds_of(events, slug) if is_any else {}
 
 
-def next_step(feature: FeatureState, package: PackageState, round_: Round | None) -> str | None:
-    """Returns what a person can do about a package; None where nothing blocks it.
+def next_steps(
+    package: PackageState,
+    round_: Round | None,
+    code: CodeState | None = None,
+    *,
+    where: str = "",
+    has_branch: bool = True,
+) -> tuple[str, ...]:
+    """Returns the commands by which a person can go on with a package, the likeliest first.
 
-    `round_` is the state of orchestrators' work on the package, None where none worked on it.
+    None of them where it waits for nobody. `round_` is the state of orchestrators' work on the
+    package, None where none worked on it; `code` the state of its code, if that was looked for,
+    `has_branch` whether this clone has its branch. `where` is the option that names the feature,
+    where a command needs it.
     """
     wp_id, lane = package.wp_id, package.lane
-    if lane not in (PLANNED, DOING, FOR_REVIEW):
-        return None
-    if round_ is not None and (round_.failures or (round_.return_reason and lane == DOING)):
-        retry = f"thence work orchestrate; or go on yourself: thence work implement {wp_id}"
-        if lane == DOING:
-            retry += " --take-over"
-        elif lane == FOR_REVIEW:
-            retry = f"thence work orchestrate; or review it, then thence work merge {wp_id}"
-        why = round_.feedback.partition("\n")[0][:_WHY_CHARACTERS_MAX]
-        tries = sum(round_.failures.values())
-        what = f"tries that failed: {tries}" if tries else f"times sent back: {round_.returns}"
-        return f"{retry} ({what}; {why})"
-    if lane == DOING and package.workspace is None:
-        return f"thence work implement {wp_id} makes its worktree"
+    back = f"thence work move-task {wp_id}{where} --to doing --reason TEXT"
+    if lane == DONE:
+        return _after_done(wp_id, code, where, has_branch=has_branch)
     if lane == FOR_REVIEW:
-        back = f"thence work move-task {wp_id} --to doing --reason TEXT"
-        return f"review it, then thence work merge {wp_id}, or send it back: {back}"
-    missing = [each for each in package.dependencies if not is_closed(feature, package, each)]
-    return f"finish {', '.join(missing)} first" if missing else None
+        return _after_review(wp_id, round_, code, back, where)
+    implement = f"thence work implement {wp_id}{where}"
+    if lane in (PLANNED, DOING) and round_ is not None and _is_tried(round_, lane):
+        return (
+            f"thence work orchestrate{where}",
+            f"{implement} --take-over" if lane == DOING else implement,
+        )
+    if lane == DOING and package.workspace is None:
+        return (implement,)
+    return ()
+
+
+def _after_review(
+    wp_id: str, round_: Round | None, code: CodeState | None, back: str, where: str
+) -> tuple[str, ...]:
+    """Returns the commands for a package in review, by the place where its code is."""
+    if code is not None and code.is_shallow:
+        return (UNSHALLOW,)
+    if code is not None and (code.kind == "reverted" or code.changed_since is not None):
+        return (back,)
+    accept = f"thence work accept {wp_id}{where}"
+    if code is not None and code.kind == "landed":
+        return accept, back
+    if code is not None and code.kind == "local":
+        return (*((code.push,) if code.push else ()), f"{accept} --local")
+    if code is not None and code.kind == "no_code":
+        return f"{accept} --no-code REASON", back
+    merge = f"thence work merge {wp_id}{where}"
+    orchestrate = f"thence work orchestrate{where}"
+    is_tried = round_ is not None and _is_tried(round_, FOR_REVIEW)
+    return (orchestrate, merge, back) if is_tried else (merge, back)
+
+
+def _after_done(
+    wp_id: str, code: CodeState | None, where: str, *, has_branch: bool
+) -> tuple[str, ...]:
+    """Returns the commands for a package that is done and whose code is not in its target."""
+    if code is None or code.kind in ("landed", "no_code"):
+        return ()
+    if code.is_shallow:
+        return (UNSHALLOW,)
+    if code.kind == "local":
+        return (code.push,) if code.push else ()
+    reopen = f"thence work reopen {wp_id}{where} --reason TEXT"
+    is_on_branch = has_branch and code.kind in ("missing", "gone")
+    return (f"thence work merge {wp_id}{where}", reopen) if is_on_branch else (reopen,)
+
+
+def trouble(package: PackageState, round_: Round | None) -> str:
+    """Returns what failed in orchestrators' work on a package, empty if nothing did."""
+    lane = package.lane
+    if round_ is None or lane not in (PLANNED, DOING, FOR_REVIEW) or not _is_tried(round_, lane):
+        return ""
+    why = round_.feedback.partition("\n")[0][:_WHY_CHARACTERS_MAX]
+    tries = sum(round_.failures.values())
+    what = f"tries that failed: {tries}" if tries else f"times sent back: {round_.returns}"
+    return f"{what}: {why}"
+
+
+def _is_tried(round_: Round, lane: str) -> bool:
+    return bool(round_.failures or (round_.return_reason and lane == DOING))
 
 
 def _apply_move(round_: Round, _: Event, payload: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ facts.
 
 from collections.abc import Callable, Sequence
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from thence.core.values.vocabulary import work_subject
 from thence.work.board.gates import MANUAL_REVIEW, gate_change, gate_results
@@ -72,6 +72,20 @@ def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> 
         watched=_watched(attempt),
         caused_by=_causes(board, (*read, *facts.rests_on)),
     )
+
+
+def after_move(board: Board, move: Move, event_id: str) -> Board:
+    """Returns the board after a move whose event has this id, for the next move of one append.
+
+    Only the package's lane changes; all else comes with the next replay.
+    """
+    feature = board.features[move.feature_slug]
+    package = feature.packages[move.wp_id]
+    set_by = {**package.set_by, "lane": event_id}
+    moved = replace(package, lane=move.to, lane_event=event_id, set_by=set_by)
+    packages = {**feature.packages, move.wp_id: moved}
+    features = {**board.features, feature.slug: replace(feature, packages=packages)}
+    return replace(board, features=features)
 
 
 def refusals(

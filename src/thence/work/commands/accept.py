@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from thence.errors import PlanningError, Refused
+from thence.errors import PlanningError
 from thence.work.board.dependencies import in_order
+from thence.work.board.move_attempt import Facts
 from thence.work.board.state import DONE, FOR_REVIEW, FeatureState, PackageState
 from thence.work.naming import wp_id_of
 from thence.work.result import CommandResult
-from thence.work.session.lane_moves import check_written, facts_of, move, package_of
+from thence.work.session.lane_moves import check_written, facts_of, move_all, package_of
 from thence.work.session.mirror import mirror
 from thence.work.session.package_code import code_of
 from thence.work.session.session import Session
@@ -37,41 +38,33 @@ def accept(
     if landed or no_code:
         _check_one(given)
     session.look()
-    found = session.feature(feature, *given)
-    chosen = _chosen(found, [wp_id_of(name) for name in given])
-    accepted: list[str] = []
-    kept: dict[str, str] = {}
+    chosen_feature = session.feature(feature, *given)
+    slug = chosen_feature.slug
+    chosen = _chosen(chosen_feature, [wp_id_of(name) for name in given])
+    requests: dict[str, Facts] = {}
     for package in chosen:
-        try:
-            facts = facts_of(
-                session, found, package.wp_id, DONE, reason=reason, is_forced=is_forced
-            )
-            known = code_of(session, found, package, landed, no_code, reason)
-            facts = replace(facts, is_local=is_local, code=known)
-            move(session, found.slug, package.wp_id, DONE, facts)
-        except Refused as refused:
-            if given:
-                mirror(session, session.board.features[found.slug])
-                raise
-            kept[package.wp_id] = f"{refused.cause}; {refused.hint}"
-            continue
-        accepted.append(package.wp_id)
-        session.look()
+        facts = facts_of(
+            session, chosen_feature, package.wp_id, DONE, reason=reason, is_forced=is_forced
+        )
+        code = code_of(session, chosen_feature, package, landed, no_code, reason)
+        requests[package.wp_id] = replace(facts, is_local=is_local, code=code)
+    moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(given))
+    accepted = [move.wp_id for move in moves]
     if accepted:
         check_written(session)
-        mirror(session, session.board.features.get(found.slug, found))
+        mirror(session, session.board.features[slug])
+    if given and refused:
+        raise next(iter(refused.values()))
+    kept = {wp_id: f"{error.cause}; {error.hint}" for wp_id, error in refused.items()}
     data = {
-        "feature_slug": found.slug,
+        "feature_slug": slug,
         "accepted": accepted,
         "kept": [{"wp_id": wp_id, "reason": why} for wp_id, why in kept.items()],
     }
-    lines = [f"{wp_id} of {found.slug} is done" for wp_id in accepted]
+    lines = [f"{wp_id} of {slug} is done" for wp_id in accepted]
     lines += [f"{wp_id} stays in review: {why}" for wp_id, why in kept.items()]
-    left = [
-        each for each in session.board.features[found.slug].packages.values() if each.lane != DONE
-    ]
-    if not left:
-        lines.append(f"all of {found.slug} is done")
+    if all(each.lane == DONE for each in session.board.features[slug].packages.values()):
+        lines.append(f"all of {slug} is done")
     return session.result(data, lines, exit_code=1 if kept and not accepted else 0)
 
 
@@ -87,8 +80,8 @@ def _check_one(given: Sequence[str]) -> None:
 def _chosen(feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, ...]:
     if given:
         return in_order([package_of(feature, wp_id) for wp_id in given])
-    found = [each for each in feature.packages.values() if each.lane == FOR_REVIEW]
-    if not found:
+    in_review = [each for each in feature.packages.values() if each.lane == FOR_REVIEW]
+    if not in_review:
         lanes_now = ", ".join(f"{each.wp_id} {each.lane}" for each in feature.packages.values())
         raise PlanningError(
             "could not accept",
@@ -96,4 +89,4 @@ def _chosen(feature: FeatureState, given: Sequence[str]) -> tuple[PackageState, 
             cause=f"no package is in for_review: {lanes_now or 'it has none'}",
             hint="thence work status",
         )
-    return in_order(found)
+    return in_order(in_review)

@@ -32,7 +32,7 @@ def errors(session: Session, limit: int) -> CommandResult:
         lines.append(f"{record.timestamp[:19]}  {record.error_type}  {record.attempted_operation}")
         lines.append(f"  {record.reason}")
         if remedy := record.context.get("remedy"):
-            lines.append(f"  next: {remedy}")
+            lines.append(f"  what to do: {remedy}")
     return session.result(data, lines or ["nothing was refused"])
 
 
@@ -56,7 +56,11 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
             kept = "kept  " if each.winner and event.event_id == each.winner.event_id else "passed"
             lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
         if each.is_open and is_wp_id(name) and each.slot != SLOT:
-            lines.append(f"  next: thence work settle {name} --winner EVENT_OR_ACTOR --reason TEXT")
+            about, winner = feature.rpartition("/")[2], each.winner or each.events[-1]
+            lines.append(
+                f"  next: thence work settle {name} --feature {about}"
+                f" --winner {winner.event_id} --reason TEXT"
+            )
     code = CONFLICTS_FOUND if any(each.is_open for each in found) else 0
     return session.result(data, lines or ["no conflicts"], exit_code=code)
 

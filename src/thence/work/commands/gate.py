@@ -10,7 +10,7 @@ from thence.work.naming import wp_id_of
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
 from thence.work.result import CommandResult
-from thence.work.session.lane_moves import check_written, is_started_by_agent, package_of
+from thence.work.session.lane_moves import check_written, package_of, refuse_agents
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 
 _DECIDING = ("GateCreated", "GateResultChanged")
@@ -32,7 +32,8 @@ def gate(
     what the append raises.
     """
     if result is not None:
-        _refuse_agents(f"{gate_type} of {given}")
+        place = f"{gate_type} of {given}"
+        refuse_agents("could not set the gate", place, "set_by_an_agent", "sets a gate")
     is_run = gate_type in gates_run(session.project)
     for _ in range(ATTEMPTS_MAX):
         session.look()
@@ -70,18 +71,6 @@ def gate(
         "is_run": is_run,
     }
     return session.result(data, [_line(package.wp_id, after, is_run)])
-
-
-def _refuse_agents(place: str) -> None:
-    if is_started_by_agent():
-        raise Refused(
-            "could not set the gate",
-            guard="set_by_an_agent",
-            place=place,
-            cause="this is an agent's environment, and no agent sets a gate",
-            hint="leave it to a person and their own shell; `thence work orchestrate` runs those"
-            " of the configuration",
-        )
 
 
 def _refuse_author(session: Session, place: str, package: PackageState) -> None:

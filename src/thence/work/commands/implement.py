@@ -69,7 +69,8 @@ def implement(
     lines = [
         f"{package.wp_id} of {found.slug} is in doing, by {facts.actor}",
         f"worktree: {made.path}",
-        f"next: work and commit there, then thence work move-task {package.wp_id} --to for_review",
+        "work and commit there",
+        f"next: thence work move-task {package.wp_id} --feature {found.slug} --to for_review",
     ]
     if former and made.is_new:
         lines.insert(1, f"what {former} has not pushed of it is not in this branch")

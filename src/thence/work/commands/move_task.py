@@ -59,7 +59,7 @@ def move_task(
     if to == PLANNED and made.previous == DOING:
         lines.append("its branch and worktree stay as they are")
     if to == DOING and made.previous in (PLANNED, DONE):
-        lines.append(f"next: thence work implement {wp_id} makes its worktree")
+        lines.append(f"next: thence work implement {wp_id} --feature {found.slug}")
     return session.result(data, lines)
 
 

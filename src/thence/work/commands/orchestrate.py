@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from thence.errors import PlanningError, Refused
-from thence.work.board.rounds import next_step, rounds_of
+from thence.errors import Refused
+from thence.work.board.rounds import next_steps, rounds_of
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
@@ -20,7 +20,14 @@ from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
-from thence.work.session.lane_moves import check_written, facts_of, move, package_of, planned
+from thence.work.session.lane_moves import (
+    check_written,
+    facts_of,
+    move,
+    package_of,
+    planned,
+    refuse_agents,
+)
 from thence.work.session.session import Session
 from thence.work.vcs.locks import held
 
@@ -28,7 +35,6 @@ STRANDED = 1
 _END_S = 15.0
 _FOLDER = "orchestrators"
 _LOOK = "thence work orchestrate, once what keeps it is settled"
-_COUNTED = ("ErrorLogged", "WPStatusChanged")
 
 
 def orchestrate(
@@ -36,34 +42,29 @@ def orchestrate(
     *,
     feature: str | None = None,
     skip: Sequence[str] = (),
-    is_resumed: bool = False,
     report: Callable[[ProgressNote], None],
     turn: Callable[[Orchestrator], None] = lambda _: None,
 ) -> CommandResult:
     """Works a feature off until all packages are done, or none is left that can be.
 
-    The work of an orchestrator that ended is continued. `is_resumed` requires such work, and counts
-    its failures and send-backs; otherwise all counts begin at 0. `skip` names packages to be
-    rejected, so that others need not wait for them. With packages left the exit code is 1. Raises
-    PlanningError, Refused, GitFailed, and what the log raises.
+    The work of an orchestrator that ended is continued; its failures and send-backs do not count.
+    `skip` names packages to be rejected, so that others need not wait for them. With packages left
+    the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
     """
+    _refuse_agents(feature)
     session.look()
     check_committer(session)
-    found = _feature_begun(session, feature) if is_resumed else session.feature(feature)
+    found = session.feature(feature)
     setup = read_setup(session.project)
     planned(session, found)  # a file that can't be read is reported at once
-    counted = [each.event_id for each in session.events if each.header.event_type in _COUNTED]
-    forgiven = () if is_resumed else frozenset(counted)
-    for given in skip:
-        _skip(session, found, wp_id_of(given))
+    for name in skip:
+        _skip(session, found, wp_id_of(name))
     with _registered(session.shared_folder / _FOLDER, found.slug):
-        orchestrator = Orchestrator(
-            session.project.here, found.slug, setup, report, turn, forgiven=forgiven
-        )
+        orchestrator = Orchestrator(session.project.here, found.slug, setup, report, turn)
         summary = orchestrator.run()
     packages, rounds = orchestrator.feature.packages, orchestrator.rounds
     steps = {
-        wp_id: next_step(orchestrator.feature, packages[wp_id], rounds.get(wp_id)) or _LOOK
+        wp_id: "; or ".join(next_steps(packages[wp_id], rounds.get(wp_id))) or _LOOK
         for wp_id in summary.stranded
     }
     events = [event.event_id for event in session.appended]
@@ -76,12 +77,19 @@ def orchestrate(
             {"wp_id": wp_id, "reason": why, "next": steps[wp_id]}
             for wp_id, why in summary.stranded.items()
         ],
+        "unreviewed": [
+            {"wp_id": wp_id, "commits": list(commits)}
+            for wp_id, commits in summary.unreviewed.items()
+        ],
     }
     lines = [f"{found.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
         lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
     if not summary.stranded:
         lines = [f"all of {found.slug} is done"]
+    for wp_id, commits in summary.unreviewed.items():
+        names = ", ".join(commit[:10] for commit in commits)
+        lines.append(f"{wp_id}: {names} came to the target past review")
     code = STRANDED if summary.stranded else 0
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
@@ -117,6 +125,7 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
 
     Branches and worktrees stay as they are. Raises Refused if one does not end.
     """
+    _refuse_agents(feature)
     session.look()
     found = session.feature(feature)
     ended = _end_orchestrators(session.shared_folder / _FOLDER, found.slug)
@@ -143,30 +152,15 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     return session.result(data, lines)
 
 
+def _refuse_agents(feature: str | None) -> None:
+    rule = "begins or ends an orchestration"
+    refuse_agents("could not orchestrate", feature or "a feature", "run_by_an_agent", rule)
+
+
 def _ended_line(count: int, slug: str) -> str:
     if count == 0:
         return f"no orchestrator of {slug} was running"
     return f"{count} orchestrator{'s' if count > 1 else ''} of {slug} ended"
-
-
-def _feature_begun(session: Session, given: str | None) -> FeatureState:
-    """Returns the feature that an orchestrator has begun; raises PlanningError if none has."""
-    begun = [
-        feature
-        for slug, feature in session.board.features.items()
-        if not feature.is_completed and rounds_of(session.events, slug)
-    ]
-    if given is not None or len(begun) > 1:
-        found = session.feature(given)
-        begun = [each for each in begun if each.slug == found.slug]
-    if not begun:
-        raise PlanningError(
-            "could not resume",
-            place=given or "",
-            cause="no orchestrator has begun it, or it is completed",
-            hint="thence work orchestrate --feature FEATURE",
-        )
-    return begun[0]
 
 
 def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:

@@ -1,17 +1,23 @@
 """`thence work status`: the board, as a replay of the log."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from thence.errors import GitFailed, ThenceError
 from thence.work.board.board import as_json
-from thence.work.board.move_attempt import CodeState
-from thence.work.board.rounds import next_step, rounds_in_feature
+from thence.work.board.move_attempt import CodeState, can_begin_on, changed_since
+from thence.work.board.rounds import Round, next_steps, rounds_in_feature, trouble
 from thence.work.board.state import (
+    DOING,
     DONE,
+    FOR_REVIEW,
     PLANNED,
+    REJECTED,
     Board,
     FeatureState,
     PackageState,
@@ -20,88 +26,202 @@ from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
 from thence.work.naming import resolve
 from thence.work.result import CommandResult
-from thence.work.session.package_code import code_of_done
+from thence.work.session.package_code import code_of_packages
+from thence.work.session.package_refs import push_command, tip_of
+from thence.work.session.past_review import in_target_before_done
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
-_Forecast = Mapping[str, Sequence[Overlap]]
-_Landed = Mapping[tuple[str, str], CodeState]
 # the sentences on packages that are done, and have not landed
-_SENTENCES: Mapping[str, str] = {
+_DONE_SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
-    "missing": "its code, on {branch}, is not in {target}; next: merge it, or reopen it",
+    "missing": "its code, on {branch}, is not in {target}",
     "no_code": "{branch} changes nothing",
     "unknown": "landed unknown: nothing tells where its code is",
-    "reverted": "reverted in {target} since; next: reopen it",
-    "gone": "its code is not in {target} any more; next: merge it again, or reopen it",
+    "reverted": "reverted in {target} since",
+    "gone": "its code is not in {target} any more",
 }
+# those on packages in review
+_REVIEW_SENTENCES: Mapping[str, str] = {
+    "local": "merged here, not pushed to {target}",
+    "landed": "its code is in {target}, and it is not done",
+    "no_code": "{branch} changes nothing",
+    "reverted": "{target} does not have its changes, which it had merged",
+}
+_SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
+_Codes = Mapping[tuple[str, str], CodeState]
+_Early = Mapping[tuple[str, str], str]
 
 
-def status(session: Session, feature: str | None) -> CommandResult:
+class _FeatureStatus(NamedTuple):
+    """What status shows of a feature beside its packages, by their ids where they are packages'."""
+
+    feature: FeatureState
+    codes: Mapping[str, CodeState]
+    early: Mapping[str, str]
+    steps: Mapping[str, tuple[str, ...]]
+    troubles: Mapping[str, str]
+    overlaps: Sequence[Overlap]
+    conflicts: Sequence[str]
+
+    @property
+    def is_in_work(self) -> bool:
+        """True if somebody works on the feature, or if something of it waits for a person."""
+        lanes = {package.lane for package in self.feature.packages.values()}
+        return bool(lanes & {DOING, FOR_REVIEW} or self.steps or self.conflicts)
+
+
+def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
     """Returns the board, of one feature if one is named; packages in planning files are planned.
 
-    Raises Refused for a feature that is not there.
+    The text shows the packages of features in work, and a line for each other feature; with
+    `is_all`, or for a named feature, all packages. Raises Refused for a feature that is not there.
     """
     session.look()
     board = session.with_existing()
     if feature is not None:
         slug = resolve(feature, board.features)
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
-    forecast = {slug: _forecast(session, each) for slug, each in board.features.items()}
-    landed = _landed(session, board)
-    steps = {slug: _next_steps(session, each) for slug, each in board.features.items()}
+    codes = _codes(session, board)
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
-    result: dict[str, Any] = as_json(board)
-    result["here"] = {
-        "landed": [_as_json(key, state) for key, state in landed.items()],
+    early = _early(session, board)
+    parts = [
+        _feature_status(session, each, codes, early, conflicts) for each in board.features.values()
+    ]
+    summary = _summary(parts)
+    data: dict[str, Any] = {"summary": summary, **as_json(board)}
+    data["here"] = {
+        "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
+        "in_target_before_done": [
+            {"feature_slug": slug, "wp_id": wp_id, "target": target}
+            for (slug, wp_id), target in early.items()
+        ],
         "overlaps": [
-            {"feature_slug": slug, **each._asdict()}
-            for slug, found in forecast.items()
-            for each in found
+            {"feature_slug": part.feature.slug, **overlap._asdict()}
+            for part in parts
+            for overlap in part.overlaps
         ],
         "next": [
-            {"feature_slug": slug, "wp_id": wp_id, "next": step}
-            for slug, found in steps.items()
-            for wp_id, step in found.items()
+            {"feature_slug": part.feature.slug, "wp_id": wp_id, "next": "; or ".join(steps)}
+            for part in parts
+            for wp_id, steps in part.steps.items()
         ],
     }
-    lines = _lines(board, forecast, landed, steps, conflicts)
-    return session.result(result, list(lines))
+    lines = _lines(parts, summary, is_all=is_all or feature is not None)
+    return session.result(data, list(lines))
 
 
-def _next_steps(session: Session, feature: FeatureState) -> Mapping[str, str]:
-    """Returns the next step with each package that waits for a person and is not held."""
+def _feature_status(
+    session: Session,
+    feature: FeatureState,
+    codes: _Codes,
+    early: _Early,
+    conflicts: Sequence[tuple[str, str]],
+) -> _FeatureStatus:
     rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
-    found: dict[str, str] = {}
+    of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
+    is_alone = sum(not each.is_completed for each in session.board.features.values()) < 2
+    where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
+    steps: dict[str, tuple[str, ...]] = {}
     for wp_id, package in feature.packages.items():
-        step = next_step(feature, package, rounds.get(wp_id))
-        is_waiting = package.lane == PLANNED and wp_id not in rounds
-        if step is not None and not is_waiting and not is_held(home, package.subject):
-            found[wp_id] = step
-    return found
+        commands = _steps(session, package, rounds.get(wp_id), of_feature.get(wp_id), where)
+        if commands and not is_held(home, package.subject):
+            steps[wp_id] = commands
+    return _FeatureStatus(
+        feature,
+        of_feature,
+        {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
+        steps,
+        {wp_id: trouble(package, rounds.get(wp_id)) for wp_id, package in feature.packages.items()},
+        _forecast(session, feature),
+        [text for subject, text in conflicts if feature.is_about(subject)],
+    )
 
 
-def _landed(session: Session, board: Board) -> _Landed:
-    """Returns the state of the code of all done packages, as far as git knows."""
+def _steps(
+    session: Session,
+    package: PackageState,
+    round_: Round | None,
+    code: CodeState | None,
+    where: str,
+) -> tuple[str, ...]:
+    has_branch = code is not None and tip_of(session.refs, code.branch) is not None
+    return next_steps(package, round_, code, where=where, has_branch=has_branch)
+
+
+def _codes(session: Session, board: Board) -> _Codes:
+    """Returns the state of the code of packages in review or done, as far as git knows."""
     if session.project.repo is None:
         return {}
-    with suppress(GitFailed):
-        return code_of_done(session, board)
-    session.warnings.append("where the code of packages is was not looked for: git failed")
+    features = board.features.values()
+    try:
+        codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
+        return {key: _with_push(session, key, code) for key, code in codes.items()}
+    except GitFailed:
+        session.warnings.append("where the code of packages is was not looked for: git failed")
     return {}
 
 
-def _as_json(key: tuple[str, str], state: CodeState) -> dict[str, str | None]:
-    landed = state.landed
+def _early(session: Session, board: Board) -> _Early:
+    """Returns the targets that have code of packages which are not done, as far as git knows."""
+    with suppress(ThenceError):  # git failed, or a feature has no target
+        return in_target_before_done(session, board)
+    return {}
+
+
+def _with_push(session: Session, key: tuple[str, str], code: CodeState) -> CodeState:
+    if code.kind != "local":
+        return code
+    target = session.target_of(session.board.features[key[0]])
+    return replace(code, push=push_command(session.refs, target))
+
+
+def _is_done(board: Board, key: tuple[str, str]) -> bool:
+    return board.features[key[0]].packages[key[1]].lane == DONE
+
+
+def _as_json(key: tuple[str, str], code: CodeState) -> dict[str, str | None]:
+    landed = code.landed
     return {
         "feature_slug": key[0],
         "wp_id": key[1],
-        "state": state.kind,
-        "target": state.target,
+        "state": code.kind,
+        "target": code.target,
         "how": landed.how if landed else None,
         "commit": landed.commit if landed else None,
     }
+
+
+def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
+    """Returns the number of packages by lane, of landed and blocked ones, and of open conflicts.
+
+    A blocked package is planned, and waits for what others do.
+    """
+    lanes = Counter(package.lane for part in parts for package in part.feature.packages.values())
+    done = [
+        (part, wp_id)
+        for part in parts
+        for wp_id, p in part.feature.packages.items()
+        if p.lane == DONE
+    ]
+    blocked = [
+        package
+        for part in parts
+        for package in part.feature.packages.values()
+        if package.lane == PLANNED
+        and not all(can_begin_on(part.feature, package, each) for each in package.dependencies)
+    ]
+    return {
+        **{lane: lanes[lane] for lane in (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)},
+        "landed": sum(_has_landed(part.codes.get(wp_id)) for part, wp_id in done),
+        "blocked": len(blocked),
+        "conflicts": sum(len(part.conflicts) for part in parts),
+    }
+
+
+def _has_landed(code: CodeState | None) -> bool:
+    return code is None or code.kind == "landed"
 
 
 def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
@@ -112,12 +232,12 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
     with suppress(ThenceError):  # no target, and no branch is checked out
         target, tips = session.target_of(feature), session.refs.branches
         commits = (tips.get(name, "-") for name in (target, *packages.values()))
-        asked = partial(overlaps, session.repo, target, packages, tips=tips)
+        ask = partial(overlaps, session.repo, target, packages, tips=tips)
         try:
-            found = session.memo.last(
-                f"overlaps {feature.slug}", " ".join((*packages, *commits)), asked
+            pairs = session.memo.last(
+                f"overlaps {feature.slug}", " ".join((*packages, *commits)), ask
             )
-            return [Overlap(one, other, tuple(files), met) for one, other, files, met in found]
+            return [Overlap(one, other, tuple(files), met) for one, other, files, met in pairs]
         except GitFailed as error:
             session.warnings.append(
                 f"overlaps of {feature.slug} were not looked for: {error.cause}"
@@ -126,56 +246,88 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
 
 
 def _lines(
-    board: Board,
-    forecast: _Forecast,
-    landed: _Landed,
-    steps: Mapping[str, Mapping[str, str]],
-    conflicts: Sequence[tuple[str, str]],
+    parts: Sequence[_FeatureStatus], summary: Mapping[str, int], *, is_all: bool
 ) -> Iterator[str]:
-    if not board.features:
+    if not parts:
         yield "the board is empty"
         yield 'next: thence work setup-spec "what the feature is"'
-    for number, (slug, feature) in enumerate(board.features.items()):
-        if number:
-            yield ""
-        yield from _feature_lines(feature, landed, steps[slug], conflicts)
-        yield from (f"  {sentence(each)}" for each in forecast[slug])
+        return
+    yield _summary_line(summary)
+    in_full = [part for part in parts if is_all or part.is_in_work]
+    if not in_full:  # what is to be begun next
+        in_full = [part for part in parts if not part.feature.is_completed][:1]
+    for part in in_full:
+        yield ""
+        yield from _feature_lines(part)
+    others = [part for part in parts if part not in in_full]
+    if others:
+        yield ""
+        yield from map(_title, others)
+        yield "their packages: thence work status --all"
 
 
-def _feature_lines(
-    feature: FeatureState,
-    landed: _Landed,
-    steps: Mapping[str, str],
-    conflicts: Sequence[tuple[str, str]],
-) -> Iterator[str]:
-    done = feature.done_count
+def _summary_line(summary: Mapping[str, int]) -> str:
+    rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
+    return (
+        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
+        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
+        f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
+    )
+
+
+def _title(part: _FeatureStatus) -> str:
+    feature, done = part.feature, part.feature.done_count
     title = f"  {feature.title}" if feature.title else ""
-    apart = [s for (slug, _), s in landed.items() if slug == feature.slug and s.kind != "landed"]
-    there = f", {done - len(apart)} landed" if apart else ""
-    yield f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{there})"
-    for lane, packages in feature.by_lane().items():
+    apart = [
+        wp_id
+        for wp_id, package in feature.packages.items()
+        if package.lane == DONE and not _has_landed(part.codes.get(wp_id))
+    ]
+    landed = f", {done - len(apart)} landed" if apart else ""
+    return f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{landed})"
+
+
+def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
+    yield _title(part)
+    for lane, packages in part.feature.by_lane().items():
         for package in packages:
-            state = landed.get((feature.slug, package.wp_id))
-            yield f"  {lane:<10}  {_package_line(package, state)}"
-            if package.wp_id in steps:
-                yield f"{'':14}next: {steps[package.wp_id]}"
-    for subject, result in conflicts:
-        if feature.is_about(subject):
-            yield f"  conflict: {result}"
+            wp_id = package.wp_id
+            yield f"  {lane:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
+            if lane == DOING and wp_id in part.early:
+                yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
+            for number, step in enumerate(part.steps.get(wp_id, ())):
+                yield f"{'':14}{'or' if number else 'next'}: {step}"
+    yield from (f"  conflict: {text}" for text in part.conflicts)
+    yield from (f"  {sentence(overlap)}" for overlap in part.overlaps)
 
 
-def _package_line(package: PackageState, state: CodeState | None) -> str:
-    result = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
-    more = []
+def _package_line(
+    package: PackageState, code: CodeState | None, troubles: Mapping[str, str]
+) -> str:
+    title = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
+    notes = []
     if package.agent and package.lane not in ("planned", DONE):
-        more.append(package.agent)
-    if state is not None and state.kind in _SENTENCES:
-        more.append(_SENTENCES[state.kind].format(target=state.target, branch=state.branch))
+        notes.append(package.agent)
+    if code is not None:
+        notes += _code_notes(package, code)
+    if troubles.get(package.wp_id):
+        notes.append(troubles[package.wp_id])
     if package.open_claim:
-        more.append("its worktree is not there yet")
+        notes.append("its worktree is not there yet")
     if package.dependencies and package.lane == "planned":
-        more.append(f"after {', '.join(package.dependencies)}")
+        notes.append(f"after {', '.join(package.dependencies)}")
     gates = [gate for gate in package.gates.values() if not gate.is_passed]
     if gates:
-        more.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
-    return f"{result}  ({'; '.join(more)})" if more else result
+        notes.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
+    return f"{title}  ({'; '.join(notes)})" if notes else title
+
+
+def _code_notes(package: PackageState, code: CodeState) -> Iterator[str]:
+    """Yields what has to be told of a package's code."""
+    sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
+    if code.is_shallow:
+        yield _SHALLOW_SENTENCE
+    elif code.kind in sentences:
+        yield sentences[code.kind].format(target=code.target, branch=code.branch)
+    if code.changed_since is not None:
+        yield changed_since(code.changed_since)

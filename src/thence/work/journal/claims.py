@@ -2,8 +2,8 @@
 
 A worker holds a lock of the subject: `flock` on `<home>/claims/<hash of the subject>`. The system
 releases the lock when its holder ends, however it ends. An agent holds no lock itself: the process
-that started the agent does, and the agent's watchdog. The file holds the agent's mark, so that an
-agent that has lost both is ended before somebody else begins.
+that started the agent does, and the agent's supervisor, which writes the mark of the run into the
+file: an agent that has lost both is ended before somebody else begins.
 
 The event that claims a package `begins` something. A later event `ends` it: the worktree is made,
 or the package is free again. An open claim without a lock has lost its command. The next command
@@ -13,7 +13,6 @@ A branch of a package that the journal has no claim for counts as one.
 """
 
 import os
-import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from thence.core.event import Event
 from thence.errors import FileBusy, Refused, ThenceError
 from thence.files import file_lock
 from thence.inspection.log_folder import next_node_id
-from thence.work import process_ending
+from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.journal.pending_events import SOURCE, recovered
 from thence.work.journal.store import WorkEvent
@@ -74,7 +73,7 @@ def take(home: Path, subject: str) -> int | None:
     """Returns a descriptor that holds the claim until it is closed, None if somebody has it.
 
     A program that inherits the descriptor holds the claim too. A live agent whose mark is in the
-    file has lost its watchdog: the agent is ended, unless the caller runs in it.
+    file has lost its supervisor: the agent is ended, unless the caller runs in it.
     """
     descriptor = _locked(home, subject)
     if descriptor is not None and not _is_free_of_agents(descriptor):
@@ -83,26 +82,14 @@ def take(home: Path, subject: str) -> int | None:
     return descriptor
 
 
-def mark(descriptor: int, of_agent: str) -> None:
-    """Writes an agent's mark into its claim; raises OSError if the disk is full."""
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.pwrite(descriptor, of_agent.encode("ascii"), 0)
-
-
-def unmark(descriptor: int) -> None:
-    """Removes an agent's mark from its claim, once all its processes have ended."""
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.ftruncate(descriptor, 0)
-
-
 def _is_free_of_agents(descriptor: int) -> bool:
     """Ends the processes left of the agent whose mark is in a claim; False if any lives on."""
     left = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
-    if not left or left == own_variables().get(process_ending.VARIABLE):
+    if not left or left == own_variables().get(supervisor.VARIABLE):
         return True
-    if not process_ending.end(None, left, _GRACE_S, _AFTER_KILL_S):
+    if not supervisor.end(None, left, _GRACE_S, _AFTER_KILL_S):
         return False
-    unmark(descriptor)
+    os.ftruncate(descriptor, 0)
     return True
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from thence.errors import ThenceError
 from thence.files import replace_file
-from thence.work.vcs.repository import Repository
+from thence.work.vcs.repository import Repository, is_shallow
 
 ENTRIES_MAX = 5_000
 _FILE = "memo.json"
@@ -50,8 +50,7 @@ class Memo:
 
     def save(self) -> None:
         """Stores new answers; not of a shallow clone, whose answers change once it is complete."""
-        is_shallow = (self._repo.common / "shallow").exists()
-        if self._is_new and not is_shallow:
+        if self._is_new and not is_shallow(self._repo):
             newest = dict([*self._answers.items()][-ENTRIES_MAX:])
             with suppress(ThenceError):
                 replace_file(self._path, json.dumps(newest).encode())

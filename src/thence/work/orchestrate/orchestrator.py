@@ -7,7 +7,8 @@ agents are processes that are polled several times a second.
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -31,14 +32,21 @@ POLL_S = 0.2
 TROUBLES_MAX = 60
 UNSEEN = (-1, 0)
 GRACE_S, STOP_S_MAX = 3.0, 20.0
+# time beyond the longest try for whoever holds a claim to record how the try ended
+HELD_GRACE_S = 5.0
 
 
 class OrchestrationSummary(NamedTuple):
-    """The end of an orchestration: the packages done, and the reasons of the others."""
+    """The end of an orchestration: the packages done, and the reasons of the others.
+
+    `unreviewed` are commits of packages that somebody else brought to the target while an agent or
+    a gate was at work on them.
+    """
 
     status: str  # completed, stranded
     done: tuple[str, ...]
     stranded: Mapping[str, str]
+    unreviewed: Mapping[str, tuple[str, ...]]
 
 
 class Active:
@@ -73,26 +81,31 @@ class Orchestrator:
         setup: Setup,
         report: Callable[[ProgressNote], None],
         turn: Callable[["Orchestrator"], None] = lambda _: None,
-        *,
-        forgiven: Collection[str] = (),
     ) -> None:
         self.slug = slug
         self.setup = setup
         self.progress = Progress(report)
         self.forecast = Forecast()
         self._turn_ends = turn
-        self._forgiven = forgiven
         self.active: dict[str, Active] = {}
         self._folder = folder
         self._session = Session(folder)
+        # failed tries and send-backs count for this run alone
         self._failed: dict[tuple[str, str, str], Failed] = {}
+        self._changes_requested: Counter[str] = Counter()
         self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
+        self._unreviewed: dict[str, tuple[str, ...]] = {}
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
         self._journal_size = UNSEEN
         self._held: set[str] = set()
         self._has_tried = False
+        # somebody else's claim on which nothing is recorded for so long is not waited for
+        timeouts = [agent.timeout_s for agent in setup.agents.values()]
+        timeouts += [gate.timeout_s for gate in setup.gates]
+        self._held_s_max = max(timeouts) + HELD_GRACE_S
+        self._events_count, self._changed_s = 0, time.monotonic()
         self._blocks = Blockers(
             lambda wp_id, why: self.progress.report("waiting", why, wp_id),
             lambda: len(self._session.appended),
@@ -154,10 +167,13 @@ class Orchestrator:
         if seen == self._journal_size:
             return
         self._session.look()
+        count = sum(event.header.feature_slug == self.slug for event in self._session.events)
+        if count != self._events_count:
+            self._events_count, self._changed_s = count, time.monotonic()
         lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
         self._blocks.look_again(lanes, len(self._session.events))
         self._plan = planned(self._session, self.feature)
-        self.rounds = rounds_of(self._session.events, self.slug, self._forgiven)
+        self.rounds = rounds_of(self._session.events, self.slug)
         self._journal_size = seen
 
     def _look_ahead(self) -> None:
@@ -209,7 +225,7 @@ class Orchestrator:
             self._plan,
             self.setup,
             running,
-            self._failures(),
+            list(self._failed.values()),
             self._not_ours(feature),
             time.monotonic(),
             approved=[wp_id for wp_id, each in self.rounds.items() if each.is_approved],
@@ -222,11 +238,11 @@ class Orchestrator:
     def _try(self, task: Task, step: Callable[[PackageTask, int], Run | None]) -> None:
         """Takes a package's claim and does a step with it; a run keeps the claim."""
         package = self.feature.packages[task.wp_id]
-        self._has_tried = True
         lease = take(self._session.project.home, package.subject)
         if lease is None:
             self._held.add(task.wp_id)
             return
+        self._has_tried = True
         self._journal_size = UNSEEN
         package_task = PackageTask(self, task)
         try:
@@ -251,6 +267,10 @@ class Orchestrator:
         """
         return self._gates_passed.get((wp_id, commit), {})
 
+    def landed_past_review(self, wp_id: str, commits: Sequence[str]) -> None:
+        """Records commits of a package that came to the target, and that no run merged."""
+        self._unreviewed[wp_id] = (*self._unreviewed.get(wp_id, ()), *commits)
+
     def failed(self, task: Task) -> None:
         """Records a failed try, and the time of the next one."""
         key = (task.wp_id, task.phase, task.agent)
@@ -258,14 +278,10 @@ class Orchestrator:
         until_s = time.monotonic() + pause_s(self.setup, count)
         self._failed[key] = Failed(task.wp_id, task.phase, task.agent, count, until_s)
 
-    def _failures(self) -> list[Failed]:
-        """Returns the failed tries in the log, with the times of their next tries."""
-        found = []
-        for wp_id, round_ in self.rounds.items():
-            for (phase, agent), count in round_.failures.items():
-                ours = self._failed.get((wp_id, phase, agent))
-                found.append(Failed(wp_id, phase, agent, count, ours.not_before_s if ours else 0.0))
-        return found
+    def sent_back(self, wp_id: str) -> None:
+        """Records that a package was sent back: its failed tries count no more."""
+        self._changes_requested[wp_id] += 1
+        self._failed = {key: failure for key, failure in self._failed.items() if key[0] != wp_id}
 
     def _not_ours(self, feature: FeatureState) -> set[str]:
         """Returns the packages that no agent may get: people's, others', those given up."""
@@ -275,7 +291,7 @@ class Orchestrator:
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = round_ is None and package.lane != PLANNED and not is_half_told
-            if is_peoples or (round_ is not None and round_.returns > self.setup.send_backs):
+            if is_peoples or self._changes_requested[wp_id] > self.setup.send_backs:
                 kept.add(wp_id)
         return kept
 
@@ -287,18 +303,25 @@ class Orchestrator:
         if not left:
             if complete(self._session, feature, ACTOR):
                 self.progress.report("completed", f"all {len(feature.packages)} packages are done")
-            return OrchestrationSummary("completed", done, {})
+            return OrchestrationSummary("completed", done, {}, self._unreviewed)
         times = [one.not_before_s for one in self._failed.values()]
         times += self._blocks.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
             return None
+        if self._held and now_s - self._changed_s < self._held_s_max:
+            return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in left}
-        return OrchestrationSummary("stranded", done, stranded)
+        return OrchestrationSummary("stranded", done, stranded, self._unreviewed)
 
     def _why(self, wp_id: str) -> str:
         """Returns the reason that no more work is done on a package."""
         if (why := self._blocks.why(wp_id)) is not None:
             return why
+        if wp_id in self._held:
+            return (
+                "another command holds its claim, and recorded nothing for"
+                f" {self._held_s_max:.0f} s, longer than any try may last"
+            )
         feature = self.feature
         package, round_ = feature.packages[wp_id], self.rounds.get(wp_id)
         open_ones = [
@@ -311,8 +334,8 @@ class Orchestrator:
         if round_ is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
-        if round_.returns > self.setup.send_backs:
-            return f"was sent back {round_.returns} times: {round_.feedback}"
+        if (times := self._changes_requested[wp_id]) > self.setup.send_backs:
+            return f"was sent back {times} times: {round_.feedback}"
         return f"all its agents have failed: {round_.feedback or 'see its errors'}"
 
     def _pause(self, error: ThenceError | OSError) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from thence.errors import Refused
+from thence.errors import GitFailed, Refused
 from thence.replica import new_id
 from thence.work.board.gates import gate_change
 from thence.work.board.move_attempt import FORCING, Facts, Move
@@ -27,17 +27,19 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of
+from thence.work.naming import branch_of, worktree_of
 from thence.work.orchestrate import prompts
 from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start, words_of
 from thence.work.orchestrate.environment import hints
 from thence.work.orchestrate.gate_runs import GateRun
 from thence.work.orchestrate.progress import TaskHost
 from thence.work.orchestrate.scheduling import Task
+from thence.work.orchestrate.stray_worktrees import bring_back
 from thence.work.project.agents import GateConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, move
 from thence.work.session.mirror import mirror
+from thence.work.session.past_review import commits_come, commits_made
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.git import failure, own_variables
@@ -49,6 +51,7 @@ from thence.work.vcs.worktrees import git_dir_of
 ACTOR = "orchestrate"
 GATE = "gate"
 _AT_ONCE_S = 10.0
+_COMMIT_CHARACTERS = 10  # enough for git to know a commit by
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
 
 
@@ -61,6 +64,7 @@ class PackageTask:
         self.task = task
         self.watch = Path(os.devnull)
         self._gate: GateRun | None = None
+        self._target_tip: str | None = None
 
     @property
     def _feature(self) -> FeatureState:
@@ -82,13 +86,17 @@ class PackageTask:
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if package.lane not in expected:
             return None
-        check_at_target(session, self._feature, session.target_of(self._feature))
+        target = session.target_of(self._feature)
+        check_at_target(session, self._feature, target)
+        if self._round.assigned is not None and (stray := self._bring_back()):
+            self._report("note", stray)  # of a try whose orchestrator was killed
+            session.look()
+        self._target_tip = session.refs.branches.get(target)
         with self._acting_as(task.agent):
-            retries = self._round.retries(task.phase)
-            assigned = self._assign(retries)
+            assigned = self._assign()
             made = workspace(session, self._feature, self._package)
         free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
-        number = f", try {retries + 1}" if retries else ""
+        number = f", try {task.retry_count + 1}" if task.retry_count else ""
         self._report("begun", f"{task.phase} by {task.agent}{number}")
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
@@ -117,14 +125,14 @@ class PackageTask:
         self.watch = git_dir_of(made.path) / "logs/HEAD"
         return start(order)
 
-    def _assign(self, retries: int) -> str:
+    def _assign(self) -> str:
         """Claims the package if it is planned, and gives it to the agent, in one piece."""
         task, session, slug = self.task, self._host.session, self._feature.slug
         payload = {
             "wp_id": task.wp_id,
             "agent_id": task.agent,
             "phase": task.phase,
-            "retry_count": retries,
+            "retry_count": task.retry_count,
         }
         tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
         event = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
@@ -141,6 +149,7 @@ class PackageTask:
         """Decides after the end of a try: move on, send back, or record a failed try."""
         session = self._host.session
         session.look()
+        self._report_unreviewed()
         if self._gate is not None:
             self._judge_gate(self._gate, ended)
             return
@@ -148,14 +157,55 @@ class PackageTask:
         if self._package.lane != expected:
             self._report("moved", f"somebody moved it to {self._package.lane} meanwhile")
             return
+        stray = self._bring_back()
         if ended.how != "done":
-            self._fail(words_of(ended), ended.seconds)
+            self._fail("; ".join(filter(None, (words_of(ended), stray))), ended.seconds)
             if ended.how == "failed" and ended.seconds < _AT_ONCE_S:
                 self._name_keys()
         elif self.task.phase == REVIEW:
+            if stray:
+                self._report("note", stray)
             self._review(ended)
+        elif stray:
+            self._fail(stray, ended.seconds)
         else:
             self._hand_in(ended)
+
+    def _bring_back(self) -> str:
+        """Checks the package's branch out again if the agent left it; returns what happened."""
+        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
+        try:
+            stray = bring_back(session.repo, slug, wp_id, self._worktree)
+        except GitFailed as error:
+            return f"it left its branch, and {error}; {error.hint}"
+        return stray.sentence() if stray else ""
+
+    def _report_unreviewed(self) -> None:
+        """Reports commits of the package that somebody else brought to the target meanwhile.
+
+        The claim of the package is held, so that no orchestrator merged them.
+        """
+        session, wp_id = self._host.session, self.task.wp_id
+        target = session.target_of(self._feature)
+        after = session.refs.branches.get(target)
+        if after == self._target_tip:
+            return
+        own = commits_made(self._worktree)
+        commits = commits_come(session.repo, own, self._target_tip, after)
+        self._target_tip = after
+        if commits:
+            self._host.landed_past_review(wp_id, commits)
+            names = ", ".join(commit[:_COMMIT_CHARACTERS] for commit in commits)
+            self._report(
+                "unreviewed",
+                f"{target} has {names} of {branch_of(self._feature.slug, wp_id)}, which nobody of"
+                " this run merged: look at them, and take out what is wrong by git revert",
+            )
+
+    @property
+    def _worktree(self) -> Path:
+        root = self._host.session.project.root
+        return root / worktree_of(self._feature.slug, self.task.wp_id)
 
     def _hand_in(self, ended: Ended) -> None:
         """Moves the work of an agent to review, unless a guard refuses."""
@@ -253,6 +303,7 @@ class PackageTask:
                 causes = self._package.events_of("lane")
                 self._append(WorkEvent("GateCreated", payload, slug, causes))
             session.look()
+        self._target_tip = session.refs.branches.get(session.target_of(self._feature))
         self._gate = GateRun(session.repo, session.project.root, (slug, wp_id), gate, commit)
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
         self._report("begun", self.task.phase)
@@ -287,7 +338,7 @@ class PackageTask:
         """Records that a try was stopped; anybody may go on with the package."""
         if self._gate is None:
             with self._acting_as(ACTOR):
-                comment = "stopped before it ended; thence work orchestrate --resume goes on"
+                comment = "stopped before it ended; thence work orchestrate goes on"
                 self._host.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
 
@@ -298,6 +349,7 @@ class PackageTask:
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, facts)
         self._check_journal()
+        self._host.sent_back(wp_id)
         self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:

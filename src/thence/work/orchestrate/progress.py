@@ -3,7 +3,7 @@
 Package tasks share it by the protocol `TaskHost`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from thence.core.clock import microseconds
@@ -24,8 +24,8 @@ NOTES_MAX = 100
 class ProgressNote(NamedTuple):
     """A report of an orchestrator's step or observation.
 
-    `kind` is begun, failed, reviewed, sent_back, moved, merged, overlap, waiting, note, trouble,
-    completed or stopped.
+    `kind` is begun, failed, reviewed, sent_back, moved, merged, unreviewed, overlap, waiting,
+    note, trouble, completed or stopped.
     """
 
     kind: str
@@ -122,5 +122,11 @@ class TaskHost(Protocol):
     def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
         """Returns the gates that this process saw a commit of a package pass."""
 
+    def landed_past_review(self, wp_id: str, commits: Sequence[str]) -> None:
+        """Records commits of a package that came to the target, and that no run merged."""
+
     def failed(self, task: Task) -> None:
         """Records a failed try, and the time of the next one."""
+
+    def sent_back(self, wp_id: str) -> None:
+        """Records that a package was sent back: its failed tries count no more."""

@@ -58,13 +58,6 @@ class Failed(msgspec.Struct, frozen=True):
     not_before_s: float
 
 
-class Exhausted(NamedTuple):
-    """A package that every agent of its phase has failed at as often as it may."""
-
-    wp_id: str
-    phase: Phase
-
-
 class DryPlan(NamedTuple):
     """The plan of a feature if every try succeeded and all lasted equally long.
 
@@ -117,22 +110,6 @@ def choose(
         tries = sum(each.count for each in known.values())
         chosen.append(Task(package.wp_id, phase, agent, tries))
     return chosen
-
-
-def exhausted(
-    feature: FeatureState,
-    setup: Setup,
-    failed: Sequence[Failed],
-    *,
-    approved: Collection[str] = (),
-) -> list[Exhausted]:
-    """Returns the packages that could be begun if any agent of their phase had a try left."""
-    failures = _by_phase(failed)
-    return [
-        Exhausted(package.wp_id, phase)
-        for package, phase in _ready(feature, setup, approved)
-        if _agent(setup, package, phase, failures.get((package.wp_id, phase), {})) is None
-    ]
 
 
 def pause_s(setup: Setup, failures: int) -> float:

@@ -1,6 +1,6 @@
 """Moves of packages on the board: decided on a board, appended if that board still holds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -9,10 +9,10 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
-from thence.work import process_ending
+from thence.work import supervisor
 from thence.work.board.move_attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
-from thence.work.board.transitions import DECIDING_TYPES
+from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
 from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.naming import branch_of, worktree_of
@@ -44,33 +44,94 @@ def move(
     meanwhile, the board is read again and the move decided again. Raises Refused with the guard
     that refuses the move.
     """
+    moves, refused = move_all(session, slug, to, {wp_id: facts}, also, begins=begins)
+    if refused:
+        raise refused[wp_id]
+    return moves[0]
+
+
+def move_all(
+    session: Session,
+    slug: str,
+    to: str,
+    requests: Mapping[str, Facts],
+    also: Sequence[WorkEvent] = (),
+    *,
+    begins: bool = False,
+    is_strict: bool = True,
+) -> tuple[list[Move], dict[str, Refused]]:
+    """Moves packages of a feature in this order; appends the events of all in one piece.
+
+    Each move is decided on the board after the moves before it. Returns the moves, and the refusals
+    by package; with `is_strict` the first refusal ends the moves. Otherwise as `move`.
+    """
     feature = session.board.features.get(slug)
     if feature is not None:
-        facts = with_code(session, feature, wp_id, to, facts)
+        requests = {
+            wp_id: with_code(session, feature, wp_id, to, facts)
+            for wp_id, facts in requests.items()
+        }
     for _ in range(ATTEMPTS_MAX):
-        found = decide_move(session, slug, wp_id, to, facts)
-        guard = Unchanged(session.position, found.watched, DECIDING_TYPES)
+        board, moves, refused = session.board, list[Move](), dict[str, Refused]()
+        events: list[WorkEvent] = []
+        for wp_id, facts in requests.items():
+            decision = decide(board, slug, wp_id, to, facts)
+            if isinstance(decision, Refusal):
+                refused[wp_id] = _error(decision, slug, wp_id, to, facts)
+                if is_strict:
+                    break
+                continue
+            first = new_id()
+            moves.append(decision)
+            events += _events_of(decision, first, begins)
+            board = after_move(board, decision, first)
+        watched = frozenset(subject for move in moves for subject in move.watched)
         try:
-            session.append(*_events_of(found, begins), *also, guard=guard)
-            if facts.reviewed is not None:
-                keep_commit(session.repo, slug, wp_id, facts.reviewed.commit)
-            return found
+            if moves:
+                guard = Unchanged(session.position, watched, DECIDING_TYPES)
+                session.append(*events, *also, guard=guard)
         except HeadsMoved:
-            facts = replace(facts, seen_lane=facts.seen_lane or found.previous)
+            requests = _as_seen(requests, moves)
             session.look()
+            continue
+        session.board = board
+        _keep_reviewed(session, slug, requests, moves)
+        return moves, refused
+    names = ", ".join(requests)
     raise moved_meanwhile(
-        "could not move", f"{slug}/{wp_id}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
+        "could not move", f"{slug}/{names}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
     )
+
+
+def _as_seen(requests: Mapping[str, Facts], moves: Sequence[Move]) -> dict[str, Facts]:
+    """Returns the requests with the lanes that the packages had on the first attempt."""
+    lanes = {move.wp_id: move.previous for move in moves}
+    return {
+        wp_id: replace(facts, seen_lane=facts.seen_lane or lanes.get(wp_id))
+        for wp_id, facts in requests.items()
+    }
+
+
+def _keep_reviewed(
+    session: Session, slug: str, requests: Mapping[str, Facts], moves: Sequence[Move]
+) -> None:
+    for move in moves:
+        reviewed = requests[move.wp_id].reviewed
+        if reviewed is not None:
+            keep_commit(session.repo, slug, move.wp_id, reviewed.commit)
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
     """Returns the move on the present board; raises Refused if a guard refuses it."""
-    found = decide(session.board, slug, wp_id, to, facts)
-    if isinstance(found, Refusal):
-        lane = to if to in LANES else repr(to)
-        place = f"{slug}/{wp_id} to {lane}"
-        raise found.error("could not move", place, is_agent=facts.is_agent)
-    return found
+    decision = decide(session.board, slug, wp_id, to, facts)
+    if isinstance(decision, Refusal):
+        raise _error(decision, slug, wp_id, to, facts)
+    return decision
+
+
+def _error(refusal: Refusal, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
+    lane = to if to in LANES else repr(to)
+    return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=facts.is_agent)
 
 
 def facts_of(
@@ -104,7 +165,20 @@ def facts_of(
 
 def is_started_by_agent() -> bool:
     """Reports whether an agent, or a gate that judges its work, started this process."""
-    return process_ending.VARIABLE in own_variables()
+    return supervisor.VARIABLE in own_variables()
+
+
+def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
+    """Raises Refused if an agent started this process; `rule` is what no agent does."""
+    if is_started_by_agent():
+        raise Refused(
+            operation,
+            guard=guard,
+            place=place,
+            cause=f"this is an agent's environment, and no agent {rule}",
+            hint="leave it to a person and their own shell; `thence work orchestrate` runs the"
+            " gates of the configuration, and merges what has passed review",
+        )
 
 
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
@@ -176,20 +250,15 @@ def check_written(session: Session) -> None:
         raise session.journal_error
 
 
-def _events_of(found: Move, begins: bool) -> list[WorkEvent]:
-    first = new_id()
-    more = [
-        WorkEvent(each.event_type, each.payload, found.feature_slug, (first, *each.rests_on))
-        for each in found.follow_ups
-    ]
+def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
+    """Returns a move's event, whose id is `first`, and its follow-ups."""
+    slug = move.feature_slug
     return [
         WorkEvent(
-            "WPStatusChanged",
-            found.payload,
-            found.feature_slug,
-            found.caused_by,
-            begins=begins,
-            event_id=first,
+            "WPStatusChanged", move.payload, slug, move.caused_by, begins=begins, event_id=first
         ),
-        *more,
+        *(
+            WorkEvent(each.event_type, each.payload, slug, (first, *each.rests_on))
+            for each in move.follow_ups
+        ),
     ]

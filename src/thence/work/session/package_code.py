@@ -4,7 +4,7 @@ Git's answers about a commit and a target's tip are cached, so that a repeated s
 the refs while none has moved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from thence.errors import Refused, ThenceError
 from thence.work.board.move_attempt import CodeKind, CodeState, Facts
 from thence.work.board.state import (
+    DOING,
     DONE,
     FOR_REVIEW,
-    Board,
     FeatureState,
     Landed,
     PackageState,
@@ -24,7 +24,13 @@ from thence.work.board.state import (
 from thence.work.journal.git_memo import Memo
 from thence.work.naming import branch_of
 from thence.work.project.options import read_options
-from thence.work.session.package_refs import Target, base_of_package, target_in, tip_of
+from thence.work.session.package_refs import (
+    Target,
+    base_of_package,
+    newest_of,
+    target_in,
+    tip_of,
+)
 from thence.work.session.session import Session
 from thence.work.vcs.landed import (
     commits_beyond,
@@ -38,20 +44,27 @@ from thence.work.vcs.landed import (
     reviewed_of,
 )
 from thence.work.vcs.refs import Refs, refs_of
-from thence.work.vcs.repository import Repository, is_ancestor
+from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 
-_Done = tuple[str, PackageState, Target]
+_Candidate = tuple[str, PackageState, Target]
 
 
 def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
     """Returns the facts of a move, completed by the package's code.
 
     A move to review gets the reviewed code, a move to done the code's present state unless the
-    facts have it already: before done the refs are read once more.
+    facts have it already: before done the refs are read once more. A move out of done gets it in a
+    shallow clone.
     """
     package = feature.packages.get(wp_id)
-    if session.project.repo is None or package is None or to not in (FOR_REVIEW, DONE):
+    if session.project.repo is None or package is None or to not in (DOING, FOR_REVIEW, DONE):
         return facts
+    if to == DOING:
+        if package.lane != DONE or not is_shallow(session.repo):
+            return facts
+        target = target_in(session.refs, session.target_of(feature))
+        code = LandingCheck(session, session.refs).of_done(feature.slug, package, target)
+        return replace(facts, code=code)
     if to == DONE:
         is_free = read_options(session.project).author_may_approve
         facts = replace(facts, author_may_approve=is_free)
@@ -59,15 +72,18 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
             return facts
         refs = refs_of(session.main)
         target = target_in(refs, session.target_of(feature))
-        found = CodeSearch(session, refs).before_done(feature.slug, package, target)
-        return replace(facts, code=found)
+        code = LandingCheck(session, refs).before_done(feature.slug, package, target)
+        return replace(facts, code=code)
     repo, refs, branch = session.repo, session.refs, branch_of(feature.slug, wp_id)
     tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
     base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
     begun = target.local or target.tip
     listed = commits_beyond(repo, tip, base, begun) if tip and base else ()
     if tip and begun and branch in refs.branches:
-        facts = replace(facts, has_commits=bool(listed) or not is_ancestor(repo, tip, begun))
+        # a package that is handed in again may be in its target by now
+        is_again = package.reviewed is not None
+        has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, begun)
+        facts = replace(facts, has_commits=has_commits)
     if tip is None or base is None:
         return facts
     return replace(facts, reviewed=reviewed_of(repo, base, tip, begun, listed))
@@ -92,12 +108,11 @@ def code_of(
     target = target_in(refs, session.target_of(feature))
     if landed:
         return _stated(session.repo, feature.slug, package.wp_id, target, landed, reason)
-    found = CodeSearch(session, refs).before_done(feature.slug, package, target)
-    if found.kind not in ("no_code", "unknown"):
-        return found
-    return replace(
-        found, kind="landed", landed=Landed("no_code", None, no_code or ""), is_stated=True
-    )
+    code = LandingCheck(session, refs).before_done(feature.slug, package, target)
+    if code.kind not in ("no_code", "unknown") or code.is_shallow:
+        return code
+    stated = Landed("no_code", None, no_code or "")
+    return replace(code, kind="landed", landed=stated, is_stated=True)
 
 
 def _stated(
@@ -113,31 +128,40 @@ def _stated(
         guard="not_landed",
         place=f"{slug}/{wp_id}",
         cause=f"{given} is no commit of {target.name}",
-        hint=f"name the one that brought it: git log {target.name}",
+        hint=f"name the one that merged it: git log {target.name}",
     )
 
 
-def code_of_done(session: Session, board: Board) -> dict[tuple[str, str], CodeState]:
-    """Returns the state of the code of each done package, by feature and package.
+def code_of_packages(
+    session: Session, features: Iterable[FeatureState], lanes: Collection[str] = (DONE,)
+) -> dict[tuple[str, str], CodeState]:
+    """Returns the state of the code of each package in review or done, by feature and package.
 
-    Raises GitFailed.
+    `lanes` are those whose packages are looked at. Raises GitFailed.
     """
     refs = session.refs
-    done: list[_Done] = []
-    for feature in board.features.values():
-        packages = [each for each in feature.packages.values() if each.lane == DONE]
-        if packages and feature.project_uuid == board.project_uuid:
+    chosen: list[_Candidate] = []
+    for feature in features:
+        packages = [each for each in feature.packages.values() if each.lane in lanes]
+        if packages and feature.project_uuid == session.board.project_uuid:
             with suppress(ThenceError):  # no target, and no branch is checked out
                 target = target_in(refs, session.target_of(feature))
-                done += [(feature.slug, package, target) for package in packages]
-    if not done:
+                chosen += [(feature.slug, package, target) for package in packages]
+    if not chosen:
         return {}
-    search = CodeSearch(session, refs)
-    search.ask_of_all(done)
-    return {(slug, each.wp_id): search.of_done(slug, each, target) for slug, each, target in done}
+    check = LandingCheck(session, refs)
+    check.ask_of_all(chosen)
+    return {
+        (slug, package.wp_id): (
+            check.of_done(slug, package, target)
+            if package.lane == DONE
+            else check.before_done(slug, package, target)
+        )
+        for slug, package, target in chosen
+    }
 
 
-class CodeSearch:
+class LandingCheck:
     """A search for the code of packages, by refs that the caller has read."""
 
     def __init__(self, session: Session, refs: Refs) -> None:
@@ -145,13 +169,22 @@ class CodeSearch:
         self._refs = refs
         self._memo: Memo = session.memo
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._is_shallow = is_shallow(self._repo)
 
     def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
-        """Returns the state of the code of a package that is to be done."""
+        """Returns the state of the code of a package that is to be done.
+
+        Whether the target still has it is asked of git, whatever the messages of commits say.
+        """
         code = self._code(slug, package, target)
         if code is not None and code.base and is_without_code(self._repo, code):
             return self._state(slug, package, target, "no_code")
-        return self._found(slug, package, target, code)
+        state = self._search(slug, package, target, code)
+        reviewed = package.reviewed if package.lane == FOR_REVIEW else None
+        if reviewed is None or code is None or code.commit == reviewed.commit:
+            return state
+        is_same = code.patch == reviewed.patch and code.base == reviewed.base
+        return state if is_same else replace(state, changed_since=reviewed.commit)
 
     def of_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
         """Returns the present state of the code of a done package."""
@@ -161,9 +194,9 @@ class CodeSearch:
         if landed is not None and landed.commit is not None:
             for tip, kind in target.commits():
                 if self._has(tip, landed.commit):
-                    is_out = self._is_reverted(tip, landed, code)
-                    found = self._state(slug, package, target, kind, landed)
-                    return replace(found, kind="reverted") if is_out else found
+                    if self._is_reverted(tip, landed, code):
+                        kind = "reverted"
+                    return self._state(slug, package, target, kind, landed)
         if (
             landed is None
             and code is not None
@@ -171,24 +204,24 @@ class CodeSearch:
             and is_without_code(self._repo, code)
         ):
             return self._state(slug, package, target, "no_code")
-        found = self._found(slug, package, target, None)
-        if found.kind in ("missing", "unknown") and landed is not None:
+        state = self._search(slug, package, target, None)
+        if state.kind in ("missing", "unknown") and not state.is_shallow and landed is not None:
             return self._state(slug, package, target, "gone", landed)
-        return found
+        return state
 
-    def ask_of_all(self, done: Sequence[_Done]) -> None:
+    def ask_of_all(self, packages: Sequence[_Candidate]) -> None:
         """Asks git in one batch whether targets have the commits of packages."""
-        asked: dict[str, list[str]] = {}
-        for slug, package, target in done:
+        by_tip: dict[str, list[str]] = {}
+        for slug, package, target in packages:
             recorded = package.landed.commit if package.landed else None
             commit = recorded or tip_of(self._refs, branch_of(slug, package.wp_id))
             for tip, _ in target.commits() if commit else ():
                 if commit and f"in {commit} {tip}" not in self._memo:
-                    asked.setdefault(tip, []).append(commit)
-        for tip, commits in asked.items():
+                    by_tip.setdefault(tip, []).append(commit)
+        for tip, commits in by_tip.items():
             absent = missing_commits(self._repo, tip, commits)
-            for each in commits:
-                self._memo.add(f"in {each} {tip}", each not in absent)
+            for commit in commits:
+                self._memo.add(f"in {commit} {tip}", commit not in absent)
 
     def _state(
         self,
@@ -200,7 +233,7 @@ class CodeSearch:
     ) -> CodeState:
         return CodeState(kind, target.name, branch_of(slug, package.wp_id), landed)
 
-    def _found(
+    def _search(
         self, slug: str, package: PackageState, target: Target, code: Reviewed | None
     ) -> CodeState:
         branch = branch_of(slug, package.wp_id)
@@ -216,8 +249,25 @@ class CodeSearch:
                 code = code or self._code(slug, package, target)
                 landed = self._landed(tip, code)
             if landed is not None:
+                if self._is_reverted(tip, landed, code, is_hinted=package.lane == DONE):
+                    kind = "reverted"
                 return self._state(slug, package, target, kind, landed)
+        if self._is_hidden(package, target, code):
+            state = self._state(slug, package, target, "unknown")
+            return replace(state, is_shallow=True)
         return self._state(slug, package, target, "missing" if commit else "unknown")
+
+    def _is_hidden(self, package: PackageState, target: Target, code: Reviewed | None) -> bool:
+        """Reports whether the code may be in the part of the target that a shallow clone lacks.
+
+        It may not if the clone has the commit at which the package began in the target's history:
+        what landed came after it.
+        """
+        if not self._is_shallow:
+            return False
+        base = next((each.base for each in (code, package.reviewed) if each and each.base), None)
+        tips = [tip for tip, _ in target.commits()]
+        return base is None or not any(self._has(tip, base) for tip in tips)
 
     def _code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
         """Returns the latest code of a package, with a base if that is known."""
@@ -233,6 +283,9 @@ class CodeSearch:
     def _commit(self, branch: str, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""
         tip, reviewed = tip_of(self._refs, branch), package.reviewed
+        if package.lane == FOR_REVIEW:  # what others have pushed would be merged too
+            newest = newest_of(self._repo, self._refs, branch)
+            tip = newest[1] if newest else None
         if reviewed is None or tip == reviewed.commit:
             return tip
         if tip is None or self._has(tip, reviewed.commit):
@@ -244,19 +297,26 @@ class CodeSearch:
         if code is None or not code.base:
             return None
         key = f"{code.commit} {code.base} {tip}"
-        found = self._memo.once(key, lambda: _as_pair(landing_of(self._repo, tip, code)))
-        return Landed(found[0], found[1]) if found else None
+        pair = self._memo.once(key, lambda: _as_pair(landing_of(self._repo, tip, code)))
+        return Landed(pair[0], pair[1]) if pair else None
 
     def _merge(self, tip: str, branch: str) -> str | None:
         if tip not in self._merges:
             self._merges[tip] = merges_in(self._repo, tip)
         return merge_of(self._merges[tip], branch)
 
-    def _is_reverted(self, tip: str, landed: Landed, code: Reviewed | None) -> bool:
-        last = self._memo.once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
+    def _is_reverted(
+        self, tip: str, landed: Landed, code: Reviewed | None, *, is_hinted: bool = True
+    ) -> bool:
+        """Reports whether the target has no change of the package any more.
+
+        With `is_hinted` it is asked only where the message of some commit names a revert.
+        """
         ask = partial(is_reverted, self._repo, tip, landed, code)
-        if last is None or not self._memo.once(f"reverted {landed.commit} {last}", ask):
-            return False
+        if is_hinted:
+            last = self._memo.once(f"reverts {tip}", lambda: last_revert(self._repo, tip))
+            if last is None or not self._memo.once(f"reverted {landed.commit} {last}", ask):
+                return False
         return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
 
     def _has(self, tip: str, commit: str) -> bool:

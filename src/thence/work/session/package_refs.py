@@ -50,6 +50,15 @@ def target_in(refs: Refs, branch: str) -> Target:
     return Target(name.removeprefix(REMOTES), refs.commits.get(name), local)
 
 
+def push_command(refs: Refs, branch: str) -> str | None:
+    """Returns the command that pushes a branch to its upstream, None if it follows no remote's."""
+    upstream, remote = refs.upstreams.get(HEADS + branch), refs.remotes.get(branch)
+    if upstream is None or remote is None or upstream not in refs.commits:
+        return None
+    theirs = upstream.removeprefix(f"{REMOTES}{remote}/")
+    return f"git push {remote} {branch if theirs == branch else f'{branch}:{theirs}'}"
+
+
 def record_base(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
     """Records the commit that a package's branch began at."""
     repo.git.run("update-ref", _ref("base", slug, wp_id), commit)
@@ -105,6 +114,11 @@ def forget_refs(repo: Repository, refs: Refs, slug: str, wp_id: str) -> None:
     for ref in (_ref("base", slug, wp_id), _ref("reviewed", slug, wp_id)):
         if ref in refs.commits:
             repo.git.run("update-ref", "-d", ref, refs.commits[ref])
+
+
+def base_ref(slug: str, wp_id: str) -> str:
+    """Returns the ref of the commit that a package's branch began at."""
+    return _ref("base", slug, wp_id)
 
 
 def _ref(kind: str, slug: str, wp_id: str) -> str:

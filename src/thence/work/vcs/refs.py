@@ -1,8 +1,9 @@
 """The refs of a repository, as read in one listing.
 
 The refs are the branches, the remote-tracking branches, and our own: `refs/thence/base/…` is the
-commit that a package's branch began at, `refs/thence/reviewed/…` the commit that went to review. A
-command lists once, because each listing costs a process of git; after moving a ref it lists again.
+commit that a package's branch began at, `refs/thence/reviewed/…` the commit that went to review,
+`refs/thence/saved/…` what an agent made on another branch in a package's worktree. A command lists
+once, because each listing costs a process of git; after moving a ref it lists again.
 """
 
 import os

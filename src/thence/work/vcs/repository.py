@@ -165,6 +165,11 @@ def is_ancestor(repo: Repository, older: str, newer: str) -> bool:
     return answer.status == 0
 
 
+def is_shallow(repo: Repository) -> bool:
+    """Reports whether the clone lacks old commits."""
+    return (repo.common / "shallow").exists()
+
+
 def checkouts(repo: Repository) -> tuple[Checkout, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
     listing = ("worktree", "list", "--porcelain", "-z")

@@ -1,12 +1,13 @@
 """What belongs to an agent is found and ended with whatever means a system has."""
 
 import os
+import signal
 import sys
 
 import pytest
-from tests.work.agents import ended, living, order, script, there
+from tests.work.agents import children, ended, living, order, script, there
 
-from thence.work import process_ending as ending
+from thence.work import supervisor as ending
 from thence.work.orchestrate.agent_process import start
 
 
@@ -42,18 +43,19 @@ def test_list_of_processes_finds_all_that_belong_to_an_agent(running):
 
 def test_group_is_ended_where_nothing_lists_processes(running, tmp_path, monkeypatch):
     run, pids, mark = running
+    (guard,) = (pid for pid, command in children() if "supervisor.py" in command)
+    os.kill(guard, signal.SIGSTOP)
     monkeypatch.setattr(ending, "_PROC", "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     assert ending.members(run.pid, mark) == {-run.pid}
-    monkeypatch.setattr(ending, "_AFTER_KILL_S", 0.5)
-    # the agent is dead, and whoever started it has not looked
-    assert not ending.end(run.pid, mark, 0.0)
+    # the agent is dead, and its supervisor has not looked
+    assert not ending.end(run.pid, mark, 0.0, 0.5)
     monkeypatch.undo()
-    left = {int(line.split()[0]) for line in living(str(tmp_path / "script.json"))}
-    assert left == {pids["session"], pids["daemon"]}
+    remaining = {int(line.split()[0]) for line in living(str(tmp_path / "script.json"))}
+    os.kill(guard, signal.SIGCONT)
+    assert remaining == {pids["session"], pids["daemon"]}
 
 
-def test_nothing_to_end_is_at_once_at_its_end(monkeypatch):
-    monkeypatch.setattr(ending.time, "sleep", lambda _: pytest.fail("it has waited"))
-    assert ending.end(2**22 + 1, "1" * 32, 60.0)
+def test_nothing_to_end_is_at_once_at_its_end():
+    assert ending.end(2**22 + 1, "1" * 32, 60.0, wait=lambda _: pytest.fail("it has waited"))
     assert not ending.members(2**22 + 1, "1" * 32) & {os.getpid()}

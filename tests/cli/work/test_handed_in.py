@@ -1,0 +1,187 @@
+"""What was handed in is what lands; what is not known is told as unknown."""
+
+import pytest
+from tests.cli.warm import warm
+from tests.cli.work.test_landed import BRANCH, handed_in, here, remote, shown, told
+from tests.cli.work.three_packages import SLUG, done, refused, work
+from tests.work.repositories import commit, git
+
+__all__ = ["remote"]  # a fixture
+UNSHALLOW = "git fetch --unshallow"
+
+
+def amended(worktree):
+    """Amend what was handed in; return the short id of the commit that was."""
+    reviewed = git(worktree, "rev-parse", "HEAD")
+    (worktree / "page.py").write_text("another page\n")
+    git(worktree, "commit", "--quiet", "--all", "--amend", "--no-edit")
+    return reviewed[:7]
+
+
+def added(worktree):
+    reviewed = git(worktree, "rev-parse", "HEAD")
+    commit(worktree, {"more.py": "nobody has seen it\n"})
+    return reviewed[:7]
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("change", [amended, added])
+def test_commit_that_nobody_reviewed_is_told_and_not_done(project, change):
+    worktree = handed_in(project)
+    sentence = f"changed since it was handed in at {change(worktree)}"
+    assert sentence in shown(project)
+    merged = warm("work", "merge", "WP03", cwd=project)
+    assert (merged.code, sentence in merged.out) == (0, True), merged.out
+    assert sentence in shown(project)
+    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
+        error = refused(project, "changed_since", *command)
+        assert sentence in error["cause"]
+        assert "--force --reason TEXT" in error["hint"]
+    agent = {"THENCE_RUN": "01M7XANXT4000000020000NF6Y"}
+    force = ("accept", "WP03", "--force", "--reason", "it is fine", "--json")
+    ended = warm("work", *force, cwd=project, env=agent)
+    assert ended.json["error"]["guard"] == "changed_since"
+    done(project, "accept", "WP03", "--force", "--reason", "I have read it")
+    assert told(project, "WPStatusChanged")[-1]["reason"] == "I have read it"
+
+
+@pytest.mark.promise("L15")
+def test_changed_package_is_handed_in_again_and_done(project):
+    worktree = handed_in(project)
+    amended(worktree)
+    done(project, "merge", "WP03")
+    refused(project, "changed_since", "accept", "WP03")
+    done(project, "move-task", "WP03", "--to", "doing", "--reason", "read it again")
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    done(project, "accept", "WP03")
+    assert told(project, "WPReviewed")[-1]["commit"] == git(worktree, "rev-parse", "HEAD")
+
+
+def test_commit_with_another_message_alone_is_no_change(project):
+    worktree = handed_in(project)
+    git(worktree, "commit", "--quiet", "--amend", "-m", "Say it better")
+    done(project, "merge", "WP03")
+    done(project, "accept", "WP03")
+
+
+@pytest.mark.promise("L15")
+def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, remote, tmp_path):
+    worktree = handed_in(project)
+    git(worktree, "push", "--quiet", "origin", BRANCH)
+    other = tmp_path / "other"
+    git(tmp_path, "clone", "--quiet", "--branch", BRANCH, remote, other)
+    git(other, "config", "user.name", "Eve")
+    git(other, "config", "user.email", "eve@example.org")
+    commit(other, {"more.py": "nobody has seen it\n"})
+    git(other, "push", "--quiet", "origin", BRANCH)
+    git(project, "fetch", "--quiet")
+    done(project, "merge", "WP03")
+    git(project, "push", "--quiet", "origin", "main")
+    refused(project, "changed_since", "accept", "WP03")
+
+
+def reverted(project):
+    done(project, "merge", "WP03")
+    git(project, "revert", "--no-edit", "-m", "1", "HEAD")
+
+
+def reverted_by_other_words(project):
+    done(project, "merge", "WP03")
+    git(project, "revert", "--no-commit", "-m", "1", "HEAD")
+    git(project, "commit", "--quiet", "-m", "Take it out")
+
+
+def not_taken(project):
+    commit(project, {"other.py": "other\n"})
+    git(project, "merge", "--quiet", "--no-edit", "-s", "ours", BRANCH)
+
+
+@pytest.mark.promise("L15")
+@pytest.mark.parametrize("take_out", [reverted, reverted_by_other_words, not_taken])
+def test_accept_refuses_code_whose_changes_its_target_does_not_have(project, take_out):
+    handed_in(project)
+    take_out(project)
+    assert "main does not have its changes" in shown(project)
+    for command in (("accept", "WP03"), ("move-task", "WP03", "--to", "done")):
+        error = refused(project, "not_landed", *command)
+        assert "move-task WP03 --to doing --reason TEXT" in error["hint"]
+    ended, answer = work(project, "accept")
+    assert (ended.code, answer["accepted"]) == (1, [])
+
+
+@pytest.mark.promise("L15")
+def test_reverted_code_that_came_in_again_is_done(project):
+    handed_in(project)
+    reverted(project)
+    git(project, "revert", "--no-edit", "HEAD")
+    done(project, "accept", "WP03")
+    assert here(project) == "landed"
+
+
+@pytest.fixture
+def shallow(project, remote, tmp_path):
+    """A clone of the last commits of a project whose WP03 landed long ago."""
+    handed_in(project)
+    done(project, "merge", "WP03")
+    git(project, "push", "--quiet", "origin", "main")
+    for number in range(3):
+        commit(project, {f"later{number}.py": "later\n"})
+    git(project, "push", "--quiet", "origin", "main")
+    done(project, "accept", "WP03")
+    done(project, "publish")
+    clone = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "2", f"file://{remote}", clone)
+    git(clone, "config", "user.name", "Bob")
+    git(clone, "config", "user.email", "bob@example.org")
+    git(
+        clone,
+        "fetch",
+        "--quiet",
+        "--depth",
+        "2",
+        "origin",
+        "thence-board:refs/remotes/origin/thence-board",
+    )
+    return clone
+
+
+@pytest.mark.promise("L15")
+def test_shallow_clone_says_unknown_and_no_command_acts_on_it(shallow):
+    assert here(shallow) == "unknown"
+    assert "not in origin/main" not in shown(shallow)
+    assert f"next: {UNSHALLOW}" in shown(shallow)
+    reason = ("--reason", "its code is gone")
+    for command in (("reopen", "WP03"), ("move-task", "WP03", "--to", "doing")):
+        error = refused(shallow, "landing_unknown", *command, *reason)
+        assert UNSHALLOW in error["hint"]
+    done(shallow, "prune")
+    git(shallow, "fetch", "--quiet", "--unshallow")
+    assert here(shallow) == "landed"
+    done(shallow, "reopen", "WP03", *reason)
+
+
+@pytest.mark.promise("L15")
+def test_shallow_clone_accepts_no_code_that_it_can_not_see(shallow, project):
+    done(project, "reopen", "WP03", "--reason", "look again", "--actor", "ada")
+    done(project, "move-task", "WP03", "--to", "for_review", "--actor", "ada")
+    done(project, "publish")
+    git(shallow, "fetch", "--quiet", "origin", "thence-board:refs/remotes/origin/thence-board")
+    assert f"next: {UNSHALLOW}" in shown(shallow)
+    for more in ((), ("--no-code", "none")):
+        error = refused(shallow, "not_landed", "accept", "WP03", *more)
+        assert UNSHALLOW in error["hint"]
+    git(shallow, "fetch", "--quiet", "--unshallow")
+    done(shallow, "accept", "WP03")
+
+
+@pytest.mark.promise("L15")
+def test_work_done_in_a_shallow_clone_is_judged_as_in_any_other(shallow):
+    worktree = done(shallow, "implement", "WP01", "--actor", "bob")["worktree"]
+    commit(type(shallow)(worktree), {"outbox.py": "kept\n"})
+    done(shallow, "mark-status", "T001", "--actor", "bob")
+    done(shallow, "move-task", "WP01", "--to", "for_review", "--actor", "bob")
+    error = refused(shallow, "not_landed", "accept", "WP01")
+    assert f"{SLUG}-WP01, is not in origin/main" in error["cause"]
+    done(shallow, "merge", "WP01")
+    git(shallow, "push", "--quiet", "origin", "main")
+    done(shallow, "accept", "WP01")

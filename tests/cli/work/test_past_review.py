@@ -1,0 +1,125 @@
+"""No agent lands or closes a package, and code that came to the target past review is told."""
+
+import json
+
+import pytest
+from tests.cli.installed import THENCE, thence
+from tests.cli.work.orchestra import DO, SLUG, orchestrate
+from tests.cli.work.three_packages import done, work
+from tests.work.repositories import commit, git
+
+pytestmark = pytest.mark.promise("L9")
+PAST_US = ["run", "env", "-u", "THENCE_RUN", str(THENCE), "work"]
+SEND_BACK = [["verdict", "send back: it is wrong"]]
+EARLY = "its code is in main, and it is not done"
+
+
+def as_agent(folder, *arguments):
+    """Run a command as what an orchestrator has started; return the error it is refused with."""
+    ended = thence("work", *arguments, "--json", cwd=folder, env={"THENCE_RUN": "0" * 32})
+    assert ended.code == 1, ended
+    return ended.json["error"]
+
+
+@pytest.fixture
+def in_review(make):
+    """A project whose only package is committed and in review."""
+    project = make({"WP01": []})
+    worktree = done(project.folder, "implement", "WP01", "--actor", "ada")["worktree"]
+    commit(project.folder / ".worktrees" / f"{SLUG}-WP01", {"outbox": "kept\n"})
+    assert worktree
+    done(project.folder, "move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    return project
+
+
+def test_agent_does_not_merge_its_package(make):
+    project = make({"WP01": []}, agents=("coder", "critic"), review=("critic",), send_backs=0)
+    merging = ["run", str(THENCE), "work", "merge", "WP01", "--feature", SLUG]
+    project.tell(WP01=[[*DO, merging]], WP01__review=[SEND_BACK])
+    ended = orchestrate(project)
+    assert ended.code == 1
+    assert not git(project.folder, "ls-tree", "main", "WP01.txt")
+    assert project.lanes() == {"WP01": "doing"}
+    assert "unreviewed" not in ended.err
+    errors = [each["payload"]["error_message"] for each in project.events("ErrorLogged")]
+    assert any("no agent merges a package" in each for each in errors), errors
+
+
+def test_agent_closes_nothing_and_begins_no_orchestration(in_review):
+    folder = in_review.folder
+    for command, guard in (
+        (("merge", "WP01"), "merged_by_an_agent"),
+        (
+            ("move-task", "WP01", "--to", "rejected", "--force", "--reason", "x"),
+            "closed_by_an_agent",
+        ),
+        (("orchestrate",), "run_by_an_agent"),
+        (("orchestrate", "--abort"), "run_by_an_agent"),
+    ):
+        error = as_agent(folder, *command)
+        assert error["guard"] == guard
+        assert "--force" not in error["hint"]
+    planned = thence("work", "merge", "--dry-run", cwd=folder, env={"THENCE_RUN": "0" * 32})
+    assert planned.code == 0, planned
+    done(folder, "merge", "WP01")
+    for command in (("accept", "WP01"), ("move-task", "WP01", "--to", "done")):
+        assert (
+            as_agent(folder, *command, "--force", "--reason", "x")["guard"] == "closed_by_an_agent"
+        )
+    assert in_review.lanes() == {"WP01": "for_review"}
+
+
+def test_agent_without_the_variable_that_merges_past_review_is_told_of(make):
+    project = make({"WP01": []}, agents=("coder", "critic"), review=("critic",), send_backs=0)
+    merging = [*PAST_US, "merge", "WP01", "--feature", SLUG]
+    project.tell(WP01=[[*DO, merging]], WP01__review=[SEND_BACK])
+    ended = orchestrate(project, "--json")
+    assert ended.code == 1
+    (made,) = git(project.folder, "log", "--format=%H", "main", "--", "WP01.txt").splitlines()
+    *happenings, result = [json.loads(line) for line in ended.out.splitlines()]
+    (told,) = [
+        each["happening"] for each in happenings if each["happening"]["kind"] == "unreviewed"
+    ]
+    assert made[:10] in told["text"]
+    assert result["unreviewed"] == [{"wp_id": "WP01", "commits": [made]}]
+    assert project.lanes() == {"WP01": "doing"}
+    assert EARLY in thence("work", "status", cwd=project.folder).out
+    (early,) = done(project.folder, "status")["here"]["in_target_before_done"]
+    assert (early["wp_id"], early["target"]) == ("WP01", "main")
+
+
+def test_agent_that_pushes_into_the_target_by_git_is_told_of_in_the_summary(make):
+    project = make({"WP01": []})
+    push = ["run", "git", "-C", str(project.folder), "merge", "--ff-only", f"{SLUG}-WP01"]
+    project.tell(WP01=[[*DO, push, ["write", "more", "x\n"], ["commit", "Go on"]]])
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    assert "unreviewed" in ended.err
+    (line,) = [each for each in ended.out.splitlines() if "past review" in each]
+    (landed,) = git(project.folder, "log", "--format=%h", "--abbrev=10", "--", "WP01.txt").split()
+    assert landed in line
+    assert EARLY not in thence("work", "status", cwd=project.folder).out
+
+
+def test_what_the_run_merged_and_an_agent_took_over_is_no_code_past_review(make):
+    project = make({"WP01": [], "WP02": []}, slots=2)
+    go = project.folder.parent / "go"
+    over = [["wait_for", str(go)], ["run", "git", "merge", "--quiet", "main"]]
+    project.tell(WP01=[DO], WP02=[[*over, *DO]])
+    hook = project.folder / ".git/hooks/post-merge"
+    hook.write_text(f"#!/bin/sh\ntouch '{go}'\n")
+    hook.chmod(0o755)
+    ended = orchestrate(project)
+    assert ended.code == 0, ended.err
+    assert "unreviewed" not in ended.err
+    worktree = work(project.folder, "status")
+    assert worktree[0].code == 0
+
+
+def test_package_that_took_the_target_over_and_made_nothing_has_no_code_there(make):
+    project = make({"WP01": []})
+    done(project.folder, "implement", "WP01", "--actor", "ada")
+    commit(project.folder, {"other": "1\n"})
+    git(project.folder / ".worktrees" / f"{SLUG}-WP01", "merge", "--quiet", "main")
+    told = thence("work", "status", cwd=project.folder)
+    assert (told.code, EARLY in told.out) == (0, False)
