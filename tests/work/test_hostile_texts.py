@@ -8,7 +8,7 @@ import pytest
 from thence.errors import PlanningError, ScenarioError
 from thence.sim.scenario import parse_file
 from thence.work.plan.frontmatter import read
-from thence.work.plan.status_log import entries_of
+from thence.work.plan.spec_kitty import entries_of
 from thence.work.plan.tasks import parse
 from thence.work.project.yaml_nodes import YamlFile
 

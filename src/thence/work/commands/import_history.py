@@ -19,8 +19,7 @@ from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.shared_view import ignore, show_events
 from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
-from thence.work.plan.existing import history_in
-from thence.work.plan.legacy import NOT_A_SLUG, ImportedEvent, Unread
+from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, history_in
 from thence.work.project.options import sharing_by_branch
 from thence.work.project.project_id import CONFIG
 from thence.work.redacted_lines import RedactedLines

@@ -24,7 +24,6 @@ from thence.work.board.state import (
 )
 from thence.work.commands.findings import sentence_here
 from thence.work.journal.claims import is_held
-from thence.work.naming import resolve
 from thence.work.result import CommandResult
 from thence.work.session.package_code import code_of_packages
 from thence.work.session.package_refs import push_command, tip_of
@@ -33,6 +32,7 @@ from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps, sentence
 
 _TITLE_CHARACTERS_MAX = 60
+_NAMED_MAX = 10
 # the sentences on packages that are done, and have not landed
 _DONE_SENTENCES: Mapping[str, str] = {
     "local": "merged here, not pushed to {target}",
@@ -73,15 +73,16 @@ class _FeatureStatus(NamedTuple):
 
 
 def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
-    """Returns the board, of one feature if one is named; packages in planning files are planned.
+    """Returns the board, of one feature if one is named.
 
-    The text shows the packages of features in work, and a line for each other feature; with
-    `is_all`, or for a named feature, all packages. Raises Refused for a feature that is not there.
+    Features of which only planning files are there are named. The text shows the packages of
+    features in work, and a line for each other feature; with `is_all`, or for a named feature, all
+    packages. Raises Refused for a feature that is not on the board.
     """
-    session.look()
-    board = session.with_existing()
+    board = session.look()
+    not_imported = session.not_imported() if feature is None else []
     if feature is not None:
-        slug = resolve(feature, board.features)
+        slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
     codes = _codes(session, board)
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
@@ -92,6 +93,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     summary = _summary(parts)
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
     data["here"] = {
+        "not_imported": not_imported,
         "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
         "in_target_before_done": [
             {"feature_slug": slug, "wp_id": wp_id, "target": target}
@@ -108,8 +110,13 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
             for wp_id, steps in part.steps.items()
         ],
     }
-    lines = _lines(parts, summary, is_all=is_all or feature is not None)
-    return session.result(data, list(lines))
+    lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
+    if not_imported:
+        names = ", ".join(not_imported[:_NAMED_MAX])
+        rest = len(not_imported) - _NAMED_MAX
+        others = f" and {rest:,} others" if rest > 0 else ""
+        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
+    return session.result(data, lines)
 
 
 def _feature_status(

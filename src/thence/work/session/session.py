@@ -38,7 +38,7 @@ from thence.work.journal.git_memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.naming import logged_subject, wp_id_of
+from thence.work.naming import is_slug, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.result import CommandResult
@@ -265,16 +265,6 @@ class Session:
             self.appended += self.store.append(*events)
             self.warnings.append(f"{len(events)} event(s) that could not be written are made good")
 
-    def with_existing(self) -> Board:
-        """Returns the board with the packages that only planning files have."""
-        created = {slug for slug, each in self.board.features.items() if each.created_event}
-        missing = [slug for slug in self.planning.slugs() if slug not in created]
-        if not missing:
-            return self.board
-        from thence.work.plan.existing import board_with  # seldom needed
-
-        return board_with(self.board, self.planning, missing, self.project.uuid)
-
     def feature(self, name: str | None, *packages: str) -> FeatureState:
         """Returns the command's feature: the named one, that of this worktree, the only one.
 
@@ -296,8 +286,12 @@ class Session:
         return feature
 
     def not_imported(self) -> list[str]:
-        """Returns the features that have planning files, and nothing in the log."""
-        return [slug for slug in self.planning.slugs() if slug not in self.board.features]
+        """Returns the features that have planning files and nothing in the log.
+
+        `thence work import` brings them in.
+        """
+        slugs = filter(is_slug, self.planning.slugs())
+        return [slug for slug in slugs if slug not in self.board.features]
 
     def branch_here(self) -> str:
         """Returns the branch of the main working tree, which new features go to.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thence.work.plan.status_log import entries_of, written_time
+from thence.work.plan.spec_kitty import entries_of, written_time
 
 LOG = """---
 lane: doing

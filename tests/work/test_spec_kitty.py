@@ -5,7 +5,7 @@ import random
 import pytest
 
 from thence.work.events import checked
-from thence.work.plan.legacy import Unread, history_of
+from thence.work.plan.spec_kitty import Unread, history_of
 from thence.work.plan.tasks import parse
 
 FOLDER = "kitty-specs/028-sync"

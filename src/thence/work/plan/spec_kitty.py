@@ -1,32 +1,67 @@
-"""The history of an existing feature in its planning files, read without changes.
+"""The history that spec-kitty keeps in a feature's files, as the events that an import appends.
 
-Before there was a log, tools kept a package's lane in the fields of its file (or in the name of the
-file's folder), and its history as lines below `## Activity Log`. Newer tools keep the moves in a
-file of their own, which then decides about the lanes. This module turns them into the events that
-`work import` appends, each with a `source_id` that is the same at the next import, and a list of
-the parts that could not be read. Errors do not end the reading.
+A package's history is in its file in tasks/: a `lane` among its fields, and below the heading
+`## Activity Log` a line for each move or note, such as
+`- 2025-11-20T10:00:00Z – agent – shell_pid=4711 – lane=doing – text`. Dashes vary, and any field
+may be missing. In an older form the file is in a folder that is named after its lane. Newer
+versions keep the moves in status.events.jsonl, which then decides about the lanes: each line is an
+object with `event_id`, `at`, `wp_id`, `from_lane`, `to_lane`, and more. That file is only ever
+appended to and merged by git, so times order it, as in spec-kitty itself. Lanes are mapped to those
+of thence.
+
+Each event has a `source_id` that is the same at the next import. Errors do not end the reading:
+what could not be read is returned beside the events.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, get_args
 
+from thence.core.clock import microseconds, timestamp_of
+from thence.core.values.payload import is_utf8
 from thence.errors import PlanningError
 from thence.work.events import Lane
 from thence.work.naming import digits_of, is_slug, is_wp_id, name_of
-from thence.work.plan import status_log
 from thence.work.plan.frontmatter import Fields, read
-from thence.work.plan.status_log import entries_of, one_line, written_time
+from thence.work.plan.planning_files import Planning
+from thence.work.plan.prose import MarkdownLine, lines_of
 from thence.work.plan.tasks import Tasks
+from thence.work.plan.tasks import parse as parse_tasks
 
-SOURCE = "kitty-specs"
+FILES_SOURCE = "kitty-specs"
+STATUS_SOURCE = "spec-kitty"
+STATUS_NAME = "status.events.jsonl"
 LANES: tuple[str, ...] = get_args(Lane)
-NOBODY = "user"
-MISSION = "software-dev"
 NOT_A_SLUG = "the folder is not named like 028-sync or sync-01KVTVZS, in lower case"
+_NOBODY = "user"
+_MISSION = "software-dev"
 _FILE = re.compile(r"(WP[0-9]{2,4})(?![0-9A-Za-z])")
+# spec-kitty's lanes that have other names here
+_LANES: Mapping[str, str] = {
+    "claimed": "doing",
+    "in_progress": "doing",
+    "in_review": "for_review",
+    "approved": "for_review",
+    "canceled": "rejected",
+    "cancelled": "rejected",
+}
+_BLOCKED = "blocked"  # the package stays in its lane
+# the members of a status line that are kept beside its reason
+_EXTRA = ("review_ref", "evidence")
+_HEADING = "activity log"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US_MAX = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+# it begins at the first of its spaces, which are looked at once
+_DASH = r"(?<![ \t])[ \t]++(?:[–—−]|--?)(?:[ \t]++|$)"
+_ENTRY = re.compile(rf"\s*[-*+]\s+(\d{{4}}-\S+(?: \d{{1,2}}:\S+)?){_DASH}(.*)")
+_BULLET = re.compile(r"\s*[-*+]\s+\S")
+_DASH_PATTERN = re.compile(_DASH)
+_FIELD = re.compile(r"(\w+)=(\S*)")
 
 
 class ImportedEvent(NamedTuple):
@@ -61,6 +96,58 @@ class FeatureHistory(NamedTuple):
     unread: tuple[Unread, ...]
 
 
+class StatusLine(NamedTuple):
+    """One line: the move of a package to a lane.
+
+    `lane` is that of thence, empty where the package stays; `lane_name` is spec-kitty's own name.
+    """
+
+    event_id: str
+    timestamp: str
+    wp_id: str
+    actor: str
+    lane: str
+    lane_name: str
+    reason: str
+    further: str
+    line: int
+
+
+def history_in(planning: Planning, slug: str) -> FeatureHistory:
+    """Reads the history in the planning files of a feature, and the parts that can't be read.
+
+    The files are those of the main working tree.
+    """
+    unread: list[Unread] = []
+
+    def read_file(path: str) -> bytes | None:
+        try:
+            return planning.read(None, path)
+        except PlanningError as error:
+            unread.append(Unread(_as_text(path), 0, error.cause))
+            return None
+
+    meta = read_file(planning.path(slug, "meta.json"))
+    path = planning.path(slug, "tasks.md")
+    tasks = read_file(path)
+    files = {}
+    for name, lane in planning.package_files(None, slug):
+        data = read_file(name)
+        if data is not None:
+            files[_as_text(name)] = data
+            if lane and lane not in LANES:
+                unread.append(Unread(_as_text(name), 0, f"nobody knows the lane {lane!r:.80}"))
+    status = read_file(planning.path(slug, STATUS_NAME))
+    parsed = parse_tasks(tasks, path) if tasks is not None else None
+    history = history_of(slug, meta, parsed, files, planning.branch_of(slug), status)
+    return FeatureHistory(history.events, tuple(sorted((*history.unread, *unread))))
+
+
+def _as_text(path: str) -> str:
+    """Returns a path as text; bytes that are no UTF-8 are replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def history_of(
     slug: str,
     meta: bytes | None,
@@ -88,7 +175,7 @@ class _Package:
         self.file = file
         self.fields = fields
         self.lane_in_file = one_line(fields.text("lane")) or folder_lane
-        self.actor = one_line(fields.text("agent")) or NOBODY
+        self.actor = one_line(fields.text("agent")) or _NOBODY
         self.lane = "planned"
         self.has_status_log = False
 
@@ -99,7 +186,7 @@ class _HistoryReader:
     def __init__(self, slug: str) -> None:
         self.slug = slug
         self.folder = f"kitty-specs/{slug}"
-        self.status_file = f"{self.folder}/{status_log.NAME}"
+        self.status_file = f"{self.folder}/{STATUS_NAME}"
         self._unread: list[Unread] = []
 
     def history(
@@ -147,7 +234,7 @@ class _HistoryReader:
         spec = {
             "feature_slug": self.slug,
             "title": title or name_of(self.slug).replace("-", " "),
-            "mission": one_line(values.get("mission") or values.get("mission_type")) or MISSION,
+            "mission": one_line(values.get("mission") or values.get("mission_type")) or _MISSION,
         }
         when = written_time(str(values.get("created_at", "")))
         feature = {
@@ -234,7 +321,7 @@ class _HistoryReader:
             self._report(package.file, line, "the line does not begin with a time")
         for entry in entries:
             key = f"{package.wp_id}/log/{entry.digest}"
-            position = (package.file, entry.line, entry.actor or NOBODY, entry.timestamp)
+            position = (package.file, entry.line, entry.actor or _NOBODY, entry.timestamp)
             is_move = entry.lane in LANES and not package.has_status_log
             if is_move and entry.lane != package.lane:
                 yield self._move(package, entry.lane, entry.text, key, *position)
@@ -254,29 +341,29 @@ class _HistoryReader:
             key = f"{package.wp_id}/lane"
             yield self._move(package, lane, "", key, package.file, line, package.actor, "")
 
-    def _status_lines(self, data: bytes) -> dict[str, list[status_log.StatusLine]]:
+    def _status_lines(self, data: bytes) -> dict[str, list[StatusLine]]:
         """Reads the lines of status.events.jsonl, by package."""
-        lines, unread = status_log.status_lines(data, LANES)
+        lines, unread = status_lines(data)
         for number, reason in unread:
             self._report(self.status_file, number, reason)
-        found: dict[str, list[status_log.StatusLine]] = {}
+        found: dict[str, list[StatusLine]] = {}
         for line in lines:
             found.setdefault(line.wp_id, []).append(line)
         return found
 
-    def _stated(self, package: _Package, line: status_log.StatusLine) -> Iterator[ImportedEvent]:
+    def _stated(self, package: _Package, line: StatusLine) -> Iterator[ImportedEvent]:
         """Yields the events of a status line: a move, and a note for the rest of the line."""
-        position = (self.status_file, line.line, line.actor or NOBODY, line.timestamp)
+        position = (self.status_file, line.line, line.actor or _NOBODY, line.timestamp)
         is_move = bool(line.lane) and line.lane != package.lane
         if is_move:
             found = self._move(package, line.lane, line.reason, "", *position)
-            yield found._replace(source=status_log.SOURCE, source_id=line.event_id)
+            yield found._replace(source=STATUS_SOURCE, source_id=line.event_id)
         parts = () if is_move else (f"lane={line.lane_name}", line.reason)
         text = " – ".join(filter(None, (*parts, line.further)))
         if text:
             found = self._note(package, text, "", *position)
             source_id = f"{line.event_id}/note"
-            yield found._replace(source=status_log.SOURCE, source_id=source_id)
+            yield found._replace(source=STATUS_SOURCE, source_id=source_id)
 
     def _note(self, package: _Package, text: str, key: str, *position: Any) -> ImportedEvent:
         payload = {
@@ -324,12 +411,12 @@ class _HistoryReader:
         key: str,
         file: str,
         line: int,
-        actor: str = NOBODY,
+        actor: str = _NOBODY,
         timestamp: str = "",
     ) -> ImportedEvent:
         source_id = f"{self.slug}/{key}"
         return ImportedEvent(
-            event_type, payload, self.slug, actor, timestamp, SOURCE, source_id, file, line
+            event_type, payload, self.slug, actor, timestamp, FILES_SOURCE, source_id, file, line
         )
 
     def _report(self, file: str, line: int, reason: str) -> None:
@@ -340,3 +427,161 @@ def _line_of_lane(data: bytes) -> int:
     """Returns the number of the line that names the lane, 1 if none does."""
     found = re.search(rb"^[ \t]*[\"']?lane[\"']?[ \t]*:", data, re.MULTILINE)
     return data[: found.start()].count(b"\n") + 1 if found else 1
+
+
+def status_lines(data: bytes) -> tuple[list[StatusLine], list[tuple[int, str]]]:
+    """Returns the lines in the order of their times, each event_id once.
+
+    The second value are the numbers of lines that could not be read, with the reasons. A line with
+    an unknown lane is among them too, though it is returned.
+    """
+    by_id: dict[str, StatusLine] = {}
+    unread: list[tuple[int, str]] = []
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if not raw.strip():
+            continue
+        line = _status_line(raw, number)
+        if isinstance(line, str):
+            unread.append((number, line))
+            continue
+        lane = _LANES.get(line.lane_name, line.lane_name)
+        if lane not in LANES:
+            if lane != _BLOCKED:
+                unread.append((number, f"nobody knows the lane {line.lane_name!r:.80}"))
+            lane = ""
+        by_id.setdefault(line.event_id, line._replace(lane=lane))
+    return sorted(by_id.values(), key=lambda line: (line.timestamp, line.event_id)), unread
+
+
+def _status_line(raw: bytes, number: int) -> StatusLine | str:
+    """Reads one line; a text is the reason that it can't be read."""
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError):
+        return "the line is no JSON"
+    if not isinstance(values, dict):
+        return "the line is no JSON object"
+    event_id, wp_id, lane = (
+        one_line(values.get(name)) for name in ("event_id", "wp_id", "to_lane")
+    )
+    timestamp = written_time(one_line(values.get("at")) or one_line(values.get("timestamp")))
+    if not event_id or not lane:
+        return f"the line has no {'to_lane' if event_id else 'event_id'}"
+    if not is_wp_id(wp_id):
+        return f"{wp_id!r:.80} is no package's id"
+    if not timestamp:
+        return "the line has no time"
+    return StatusLine(
+        event_id,
+        timestamp,
+        wp_id,
+        _actor(values.get("actor")),
+        "",
+        lane,
+        one_line(values.get("reason")),
+        _extra(values),
+        number,
+    )
+
+
+def _extra(values: Mapping[str, Any]) -> str:
+    extra = {name: values[name] for name in _EXTRA if values.get(name)}
+    text = json.dumps(extra, ensure_ascii=False) if extra else ""
+    return text if is_utf8(text) else json.dumps(extra)
+
+
+def _actor(value: object) -> str:
+    """Returns the actor: the text, or the tool's name in an object."""
+    if isinstance(value, dict):
+        value = value.get("tool") or value.get("name")
+    return one_line(value)
+
+
+def one_line(value: object) -> str:
+    """Returns a text on one line; empty for any other value."""
+    return " ".join(value.split()) if isinstance(value, str) and is_utf8(value) else ""
+
+
+class ActivityLine(NamedTuple):
+    """One line of an Activity Log; `timestamp` is in an event's form, missing fields are empty.
+
+    `digest` does not depend on the line's position, and differs between equal lines.
+    """
+
+    line: int
+    timestamp: str
+    actor: str
+    lane: str
+    text: str
+    digest: str
+
+
+def entries_of(data: bytes, line: int = 1) -> tuple[tuple[ActivityLine, ...], tuple[int, ...]]:
+    """Returns the entries of a file's Activity Log, and the numbers of lines that are none.
+
+    `line` is the first line of the Markdown, behind the fields. Prose is ignored; a bullet without
+    a time is reported.
+    """
+    skipped = line - 1
+    body = b"\n".join(data.split(b"\n")[skipped:])
+    entries: list[ActivityLine] = []
+    unread: list[int] = []
+    seen: dict[str, int] = {}
+    for each in _bullets(body):
+        entry = _entry(each.number + skipped, each.text)
+        if entry is None:
+            unread.append(each.number + skipped)
+            continue
+        times = seen[entry.digest] = seen.get(entry.digest, 0) + 1
+        digest = entry.digest if times == 1 else f"{entry.digest}.{times}"
+        entries.append(entry._replace(digest=digest))
+    return tuple(entries), tuple(unread)
+
+
+def written_time(text: str) -> str:
+    """Returns a written time in an event's form; empty for what is none, or before 1970."""
+    us = microseconds(text)
+    if us is None or not 0 <= us <= _US_MAX:
+        return ""
+    return timestamp_of(_EPOCH + timedelta(microseconds=us))
+
+
+def _bullets(body: bytes) -> Iterator[MarkdownLine]:
+    """Yields the bullets below the heading, up to the next heading of its level."""
+    level = 0
+    for line in lines_of(body).lines:
+        if line.level and _HEADING in line.text.casefold():
+            level = line.level
+        elif line.level:
+            level = level if line.level > level else 0
+        elif level and _BULLET.match(line.text):
+            yield line
+
+
+def _entry(number: int, text: str) -> ActivityLine | None:
+    found = _ENTRY.fullmatch(text)
+    timestamp = written_time(found[1]) if found else ""
+    if found is None or not timestamp:
+        return None
+    fields: dict[str, str] = {}
+    rest = found[2]
+    actor, position = _part(rest, 0)
+    if _FIELD.fullmatch(actor.strip()):
+        actor, position = "", 0
+    while position < len(rest):
+        part, behind = _part(rest, position)
+        field = _FIELD.fullmatch(part.strip())
+        if field is None:
+            break
+        fields[field[1]], position = field[2], behind
+    actor = actor.strip(" \t`*") or fields.get("agent", "")
+    digest = sha256(text.strip().encode()).hexdigest()[:16]
+    return ActivityLine(
+        number, timestamp, actor, fields.get("lane", ""), rest[position:].strip(), digest
+    )
+
+
+def _part(text: str, start: int) -> tuple[str, int]:
+    """Returns the text from a position to the next dash, and the position behind that."""
+    found = _DASH_PATTERN.search(text, start)
+    return (text[start : found.start()], found.end()) if found else (text[start:], len(text))

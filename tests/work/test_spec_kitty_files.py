@@ -6,12 +6,11 @@ import pytest
 from tests.work.existing_projects import DAY, FIRST, FOLDER, SLUG, existing, moved
 from tests.work.repositories import commit, git, make_repository, write
 
-from thence.work.board.board import as_json
+from thence.errors import Refused
 from thence.work.commands.import_history import import_history
 from thence.work.commands.status import status
-from thence.work.plan.existing import history_in
-from thence.work.plan.legacy import Unread
 from thence.work.plan.planning_files import Planning
+from thence.work.plan.spec_kitty import Unread, history_in
 from thence.work.project.project import find_project
 from thence.work.session.session import Session
 
@@ -22,8 +21,10 @@ def told(repo):
 
 
 def lanes(repo):
-    """Return the lane of each package as the board shows it."""
-    with Session(repo, create=False) as session:
+    """Return the lane of each package as the board shows it after an import."""
+    with Session(repo) as session:
+        import_history(session, None)
+    with Session(repo) as session:
         (feature,) = status(session, SLUG).data["features"]
     return {each["wp_id"]: lane for lane, held in feature["lanes"].items() for each in held}
 
@@ -92,25 +93,22 @@ def _target(repo):
 
 
 @pytest.mark.promise("L7")
-def test_board_before_an_import_is_that_after_it(tmp_path):
+def test_feature_that_is_not_in_the_log_is_named_with_what_imports_it(tmp_path):
     repo = existing(tmp_path / "r", **{DAY: moved(1, "planned", "parked") + "\n"})
-    shown = []
-    for is_import in (False, True, False):
-        with Session(repo) as session:
-            if is_import:
-                import_history(session, None)
-                continue
-            session.look()
-            board = as_json(session.with_existing())
-        shown.append([_without_events(feature) for feature in board["features"]])
-    assert shown[0] == shown[1]
-    assert [feature["feature_slug"] for feature in shown[0]] == [SLUG, "030-log"]
-
-
-def _without_events(feature):
-    """Leave out what an import gives a name of its own."""
-    kept = {
-        lane: [{**package, "last_event": None} for package in packages]
-        for lane, packages in feature["lanes"].items()
-    }
-    return {**feature, "lanes": kept}
+    with Session(repo, create=False) as session:
+        result = status(session, None)
+    assert [each["feature_slug"] for each in result.data["features"]] == ["030-log"]
+    assert result.data["here"]["not_imported"] == [SLUG]
+    assert result.lines[-2:] == (f"not in the log yet: {SLUG}", "next: thence work import")
+    with Session(repo) as session, pytest.raises(Refused) as caught:
+        status(session, SLUG)
+    assert (caught.value.guard, caught.value.hint) == (
+        "not_imported",
+        f"thence work import --feature {SLUG}",
+    )
+    with Session(repo) as session:
+        import_history(session, None)
+    with Session(repo) as session:
+        result = status(session, None)
+    assert SLUG in [each["feature_slug"] for each in result.data["features"]]
+    assert result.data["here"]["not_imported"] == []
