@@ -234,7 +234,7 @@ def stop_agent(chaos: Chaos) -> bool:
 
 def hold_a_lock(chaos: Chaos) -> bool:
     """Keep others from the journal, or from committing, for a moment."""
-    name = chaos.chance.choice(("thence/commits.lock", "thence/worktrees.lock", "journal"))
+    name = chaos.chance.choice(("thence/git.lock", "thence/worktrees.lock", "journal"))
     (home,) = (chaos.top / ".git/thence").glob("*-*-*/.thence")
     path = home / "lock" if name == "journal" else chaos.top / ".git" / name
     with path.open("ab") as file:

@@ -24,8 +24,7 @@ from tests.work.repositories import (
 from tests.work.repositories import patches as patches_of
 
 from thence.errors import GitFailed
-from thence.work.vcs.commits import Commit, commit_files, finish_commit_if_free
-from thence.work.vcs.pending_files import waiting, write_files
+from thence.work.vcs.commits import Commit, commit_files
 from thence.work.vcs.repository import repository
 
 PLAN = "kitty-specs/001-a/tasks.md"
@@ -102,6 +101,18 @@ def test_what_the_user_wrote_into_a_file_is_committed_and_named(path: Path) -> N
     assert content(path, PLAN) == b"Plan\nof the user\n"
 
 
+def test_what_the_user_has_staged_of_a_file_is_committed_with_what_is_added_to_it(
+    path: Path,
+) -> None:
+    write(path, {PLAN: "plan\nof the user\n"})
+    git(path, "add", PLAN)
+    made = make(path, text="plan\nof the user\n")
+    assert made is not None
+    assert made.edited == (PLAN,)
+    assert content(path, PLAN) == b"plan\nof the user\nmore\n"
+    assert status(path) == ""
+
+
 def test_a_path_staged_otherwise_than_it_lies_makes_the_commit_wait(path: Path) -> None:
     write(path, {PLAN: "staged\n"})
     git(path, "add", PLAN)
@@ -114,20 +125,32 @@ def test_a_path_staged_otherwise_than_it_lies_makes_the_commit_wait(path: Path) 
     assert git(path, "rev-parse", "HEAD") == head
     assert git(path, "show", f":{PLAN}") == "staged"
     git(path, "commit", "--quiet", "--message", "of the user")
-    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    made = other(path)
     assert made is not None
     assert {*made.paths} == {PLAN, NEW, "other"}
 
 
-def test_another_waiting_path_that_is_half_staged_does_not_hold_a_commit_up(path: Path) -> None:
-    write_files(repository(path), {PLAN: lambda data: b"a lane\n"})
+def other(path: Path) -> Commit | None:
+    """Commit another file, and the feature's files as they lie."""
+    changes = {"other": lambda data: b"other\n"}
+    return commit_files(repository(path), changes, "Other", beside=[PLAN, str(Path(NEW).parent)])
+
+
+def test_path_beside_that_is_half_staged_does_not_hold_a_commit_up(path: Path) -> None:
+    write(path, {PLAN: "a lane\n"})
     git(path, "add", PLAN)
     write(path, {PLAN: "half done\n"})
-    made = commit_files(repository(path), {NEW: lambda data: b"WP01\n"}, "New")
+    made = other(path)
     assert made is not None
-    assert made.paths == (NEW,)
+    assert made.paths == ("other",)
     assert git(path, "show", f":{PLAN}") == "a lane"
-    assert waiting(repository(path)) == [PLAN]
+
+
+def test_file_beside_that_the_user_ignores_is_left_out(path: Path) -> None:
+    write(path, {".gitignore": "*.swp\n", f"{NEW}.swp": "an editor's\n", NEW: "WP01\n"})
+    made = other(path)
+    assert made is not None
+    assert {*made.paths} == {NEW, "other"}
 
 
 @pytest.mark.promise("L1")
@@ -179,41 +202,22 @@ def test_a_hook_that_refuses_is_told_in_its_words_and_the_next_commit_brings_it(
     assert caught.value.hint
     assert status(path) == f" M {PLAN}\n?? {NEW}"
     hook(path, "pre-commit", "exit 0")
-    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    made = other(path)
     assert made is not None
     assert {*made.paths} == {PLAN, NEW, "other"}
-    assert waiting(repository(path)) == []
 
 
 def test_what_others_commit_amid_is_not_reverted(path: Path) -> None:
-    theirs = "echo theirs > theirs; git add theirs; git commit --quiet -m theirs theirs"
-    once = "test -e .git/ran && exit 0; touch .git/ran; unset GIT_INDEX_FILE"
-    hook(path, "pre-commit", f"{once}; {theirs}")
+    git(path, "switch", "--quiet", "--create", "side")
+    theirs = commit(path, {"theirs": "theirs\n"})
+    git(path, "switch", "--quiet", "main")
+    once = "test -e .git/ran && exit 0; touch .git/ran"
+    hook(path, "pre-commit", f"{once}; git update-ref refs/heads/main {theirs}")
     made = make(path)
     assert made is not None
     assert made.parent == git(path, "rev-parse", "HEAD^")
     assert content(path, "theirs") == b"theirs\n"
     assert content(path, PLAN) == b"plan\nmore\n"
-    assert status(path) == ""
-
-
-def test_what_others_commit_between_the_private_index_and_the_commit_is_not_reverted(
-    path: Path, tmp_path: Path
-) -> None:
-    script = tmp_path / "clean"
-    script.write_text(
-        '#!/bin/sh\ncat\ncase "$GIT_INDEX_FILE" in *thence-index) ;; *) exit 0;; esac\n'
-        "test -e .git/ran && exit 0; touch .git/ran; unset GIT_INDEX_FILE\n"
-        "echo theirs > theirs; git add theirs; git commit --quiet -m theirs >&2\n"
-    )
-    script.chmod(0o755)
-    commit(path, {".gitattributes": "*.md filter=amid\n"})
-    git(path, "config", "filter.amid.clean", script)
-    made = make(path)
-    assert made is not None
-    assert content(path, "theirs") == b"theirs\n"
-    assert content(path, PLAN) == b"plan\nmore\n"
-    assert status(path) == ""
 
 
 @contextmanager
@@ -241,9 +245,7 @@ def adding(path: Path) -> Iterator[list[str]]:
         thread.join()
 
 
-def test_a_slow_hook_never_holds_up_the_users_git_add(path: Path) -> None:
-    hook(path, "pre-commit", "sleep 0.5")
-
+def test_commits_of_ours_go_on_beside_a_storm_of_the_users_git_add(path: Path) -> None:
     def one(number: int) -> None:
         name = f"kitty-specs/001-a/tasks/WP{number:02}.md"
         commit_files(repository(path), {name: lambda data: b"made\n"}, f"Add {number}")
@@ -254,7 +256,6 @@ def test_a_slow_hook_never_holds_up_the_users_git_add(path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(refused) <= 12  # our own lock of the index lasts milliseconds, once a commit
     assert not [each for each in refused if "index.lock" not in each]
     names = git(path, "ls-tree", "--name-only", "HEAD", "kitty-specs/001-a/tasks/").splitlines()
     assert len(names) == 12
@@ -286,7 +287,7 @@ def test_nothing_is_committed_inside_what_the_user_has_begun(path: Path, name: s
     assert name in caught.value.cause
     assert git(path, "rev-parse", "HEAD") == head
     assert files <= {*(path / ".git").iterdir()}
-    assert waiting(repository(path)) == [PLAN, NEW]
+    assert (path / NEW).read_bytes() == b"WP01\n"
 
 
 @pytest.mark.parametrize("index", ["--no-sparse-index", "--sparse-index"])
@@ -316,10 +317,11 @@ def test_no_link_is_followed(path: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_the_reset_waits_for_another_git_that_holds_the_index(path: Path) -> None:
+def test_another_git_that_holds_the_index_is_waited_for(path: Path) -> None:
     lock = path / ".git/index.lock"
-    hook(path, "post-commit", f"touch {lock}; (sleep 0.5; rm {lock}) >/dev/null 2>&1 &")
-    make(path)
+    lock.touch()
+    threading.Timer(0.5, lock.unlink).start()
+    assert make(path) is not None
     assert status(path) == ""
 
 
@@ -340,31 +342,19 @@ def killed(path: Path, name: str, script: str) -> None:
 OF_GIT = "thence=$(ps -o ppid= -p $PPID)"
 
 
-def test_the_index_is_right_after_the_next_command_where_one_was_killed_behind_its_commit(
-    path: Path,
-) -> None:
+@pytest.mark.parametrize("name", ["pre-commit", "post-commit"])
+def test_commit_goes_on_where_our_process_alone_was_killed(path: Path, name: str) -> None:
     begin_work(path)
-    killed(path, "post-commit", f"{OF_GIT}; kill -9 $thence")
+    killed(path, name, f"{OF_GIT}; kill -9 $thence")
+    assert make(path) is None
     assert content(path, PLAN) == b"plan\nmore\n"
-    assert f"MM {PLAN}" in status(path)  # what a `git commit` of the user's would revert
-    finish_commit_if_free(repository(path))
     assert status(path) == "MM mine"
-
-
-def test_what_the_user_has_staged_since_a_kill_stays(path: Path) -> None:
-    killed(path, "post-commit", f"{OF_GIT}; kill -9 $thence")
-    write(path, {PLAN: "of the user\n"})
-    git(path, "add", PLAN)
-    finish_commit_if_free(repository(path))
-    assert git(path, "show", f":{PLAN}") == "of the user"
-    assert status(path) == f"M  {PLAN}"
 
 
 def test_a_kill_before_the_commit_leaves_files_that_the_next_one_brings(path: Path) -> None:
     killed(path, "pre-commit", f"{OF_GIT}; kill -9 $thence $PPID")
-    finish_commit_if_free(repository(path))
-    assert status(path) == f" M {PLAN}\n?? {NEW}"
-    made = commit_files(repository(path), {"other": lambda data: b"other\n"}, "Other")
+    assert (path / ".git/index.lock").exists()
+    made = other(path)
     assert made is not None
     assert {*made.paths} == {PLAN, NEW, "other"}
     assert status(path) == ""

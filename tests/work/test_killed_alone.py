@@ -69,7 +69,7 @@ def test_commits_merges_and_worktrees_are_made_after_a_git_that_was_killed(top, 
     for number in range(ROUNDS_MAX):
         if number >= ROUNDS and sum(killed) > ROUNDS:  # a git may end before it is found
             break
-        name = f"wp{number}"
+        name = f"028-sync-WP{number:02}"
         path = top / ".worktrees" / name
         with killing(chance, killed):
             make(repo, name, path, "main")

@@ -13,9 +13,8 @@ import pytest
 from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
 
 from thence.work.vcs.commits import commit_files
-from thence.work.vcs.killed_git import COMMITTING as LOCK
-from thence.work.vcs.killed_git import MAKING, MERGING, free, locking, making, remove_half_made
-from thence.work.vcs.locks import held
+from thence.work.vcs.half_made import remove_half_made
+from thence.work.vcs.locks import COMMITTING, held, naming
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import branches, checkouts, repository
 from thence.work.vcs.worktrees import make
@@ -23,6 +22,7 @@ from thence.work.vcs.worktrees import make
 WORKTREES = 40
 COMMITS = 12
 LATEST_S = 0.06
+PACKAGE = "028-sync-WP01"
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_commit_and_merge_that_were_killed_leave_nothing_locked(top, tmp_path):
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     for number in range(COMMITS):
-        name = f"wp{number}"
+        name = f"028-sync-WP{number:02}"
         path = make(repo, name, top / ".worktrees" / name, "main").path
         commit(path, {f"files/{number}": "1\n"})
         change = {"board": partial(as_board, b"%d" % number)}
@@ -108,7 +108,7 @@ def test_merge_whose_git_was_killed_when_all_was_merged_leaves_nothing_locked(to
     path = make(repo, "wp1", top / ".worktrees/wp1", "main").path
     commit(path, {"files/1": "1\n"})
     merge(repo, "main", ["wp1"])
-    left(top, MERGING, top / ".git/HEAD.lock")
+    left(top, top / ".git/HEAD.lock")
     if goes_on == "merge":
         merge(repo, "main", ["wp1"])
     else:
@@ -128,11 +128,12 @@ def test_commit_leaves_tidying_up_to_the_user(top):
     assert list((top / ".git/objects/pack").iterdir())
 
 
-def left(top: Path, lock: str, *files: Path) -> None:
+def left(top: Path, *files: Path) -> None:
     """Leave what a command leaves that is killed when its git has locked some files."""
 
     def work() -> None:
-        with held(top / ".git" / lock), locking(top / ".git" / lock, *files):
+        path = top / ".git" / COMMITTING
+        with held(path), naming(path, top, files):
             for file in files:
                 file.touch()
             signal.pause()
@@ -140,37 +141,53 @@ def left(top: Path, lock: str, *files: Path) -> None:
     killed(work, 0.2)
 
 
+def free(top: Path) -> None:
+    with held(top / ".git" / COMMITTING):
+        pass
+
+
 def test_lock_of_a_killed_git_is_taken_away_and_one_of_somebody_else_is_not(top):
-    own, lock = top / ".git", top / ".git" / LOCK
+    own = top / ".git"
     ours, theirs = own / "refs/heads/main.lock", own / "index.lock"
-    left(top, LOCK, ours)
+    left(top, ours)
     theirs.touch()
-    free(lock)
+    free(top)
     assert (ours.exists(), theirs.exists()) == (False, True)
-    left(top, LOCK, ours, theirs)
+    left(top, ours, theirs)
     os.utime(theirs, (time.time() + 60, time.time() + 60))  # taken long after the kill
-    free(lock)
+    free(top)
     assert (ours.exists(), theirs.exists()) == (False, True)
-    left(top, LOCK, ours)
+    left(top, ours)
     living = threading.Timer(0.3, ours.write_bytes, (b"of a git that lives",))
     living.start()
-    free(lock)
+    free(top)
     living.join()
     assert ours.exists()
+
+
+def test_index_that_a_killed_git_did_not_bring_up_to_its_commit_is_by_the_next_holder(top):
+    def work() -> None:
+        path, locks = top / ".git" / COMMITTING, (top / ".git/index.lock",)
+        with held(path), naming(path, top, locks, ["a/b"]):
+            write(top, {"a/b": "2\n"})
+            git(top, "commit", "--quiet", "--only", "--message", "Work on it", "a/b")
+            git(top, "reset", "--quiet", "HEAD~1", "--", "a/b")
+            locks[0].touch()
+            signal.pause()
+
+    begin_work(top)
+    killed(work, 1.0)
+    assert git(top, "status", "--porcelain") == "MM a/b\nMM mine"
+    free(top)
+    assert git(top, "status", "--porcelain") == "MM mine"
 
 
 @pytest.mark.parametrize("what", ["nothing in it", "no folder", "no HEAD"])
 def test_listing_that_fails_for_what_is_half_made_goes_on(top, what):
     repo = repository(top)
-    path = top / ".worktrees/wp1"
-    make(repo, "wp1", path, "main")
-
-    def work() -> None:
-        with held(repo.common / MAKING), making(repo.common, path):
-            signal.pause()
-
-    killed(work, 0.2)
-    own = repo.common / "worktrees/wp1"
+    path = top / ".worktrees" / PACKAGE
+    make(repo, PACKAGE, path, "main")
+    own = repo.common / "worktrees" / PACKAGE
     (own / "index").unlink()
     (own / "locked").write_text("initializing\n")
     (own / "commondir").write_bytes(b"")
@@ -184,16 +201,31 @@ def test_listing_that_fails_for_what_is_half_made_goes_on(top, what):
     elif what == "no HEAD":
         (own / "HEAD").unlink()
     assert [tree.branch for tree in checkouts(repo)] == ["main"]
-    assert make(repo, "wp1", path, "main").is_new
+    assert make(repo, PACKAGE, path, "main").is_new
     assert (path / "a/b").read_bytes() == b"1\n"
 
 
-def test_folder_that_holds_something_is_never_taken_for_half_made(top):
+@pytest.mark.parametrize("name", [PACKAGE, "of-the-user"])
+def test_folder_that_holds_something_or_is_not_ours_is_never_taken_for_half_made(top, name):
     repo = repository(top)
-    path = top / ".worktrees/wp1"
-    make(repo, "wp1", path, "main")
-    (repo.common / MAKING).with_suffix(".making").write_bytes(os.fsencode(path))
-    (repo.common / "worktrees/wp1/index").unlink()
+    path = top / ".worktrees" / name
+    make(repo, name, path, "main")
+    own = repo.common / "worktrees" / name
+    (own / "locked").write_text("initializing\n")
+    (own / "index").unlink()
+    if name != PACKAGE:
+        for file in ("a/b", "mine", "README.md"):
+            (path / file).unlink()
+        (path / "a").rmdir()
     remove_half_made(repo.common)
+    assert (path / ".git").exists()
+    assert (own / "HEAD").exists()
+
+
+def test_worktree_that_has_no_files_yet_is_not_half_made(top):
+    repo = repository(top)
+    path = top / ".worktrees" / PACKAGE
+    git(top, "worktree", "add", "--quiet", "--no-checkout", "-b", PACKAGE, path)
+    remove_half_made(repo.common)
+    assert not make(repo, PACKAGE, path, "main").is_new
     assert (path / "a/b").read_bytes() == b"1\n"
-    assert (repo.common / "worktrees/wp1/HEAD").exists()

@@ -8,15 +8,16 @@ from tests.log.processes import started
 from tests.work.repositories import WAIT_S
 
 from thence.errors import GitFailed
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import COMMITTING, MAKING, ORDER, WRITING, held
 
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import held, naming
 
-with held(Path(sys.argv[1])) as lock:
-    child = subprocess.Popen(["sleep", "60"], pass_fds=(lock,) if sys.argv[2] == "with" else ())
+path = Path(sys.argv[1])
+with held(path), naming(path, path.parent, ()) as note:
+    child = subprocess.Popen(["sleep", "60"], pass_fds=(note,) if sys.argv[2] == "with" else ())
     print(child.pid, flush=True)
     sys.stdin.readline()
 """
@@ -58,3 +59,24 @@ def test_lock_of_a_killed_holder_is_free_when_what_it_gave_it_to_has_ended(tmp_p
     process.communicate()
     with held(tmp_path / "lock", WAIT_S):
         pass
+
+
+def test_locks_are_taken_in_the_order_that_is_written_down(tmp_path):
+    with held(tmp_path / MAKING), held(tmp_path / COMMITTING), held(tmp_path / WRITING):
+        pass
+    with held(tmp_path / WRITING):
+        with pytest.raises(AssertionError), held(tmp_path / COMMITTING):
+            pass
+        with held(tmp_path / MAKING, wait_s=0.0):
+            pass
+    with held(tmp_path / COMMITTING):
+        pass
+
+
+def test_order_is_that_of_the_architecture(pytestconfig):
+    text = (pytestconfig.rootpath / "ARCHITECTURE.md").read_text()
+    places = [text.index(f"{name.rpartition('/')[2]}`") for name in ORDER]
+    assert places == sorted(places)
+    table = text[text.index("\n## Locks of the work room") :].split("\n\n")
+    rows = next(part for part in table if part.startswith("| lock")).splitlines()[2:]
+    assert len(rows) <= 8

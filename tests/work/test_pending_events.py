@@ -152,7 +152,7 @@ def test_move_that_can_be_kept_nowhere_fails(project):
     shared = project / ".git" / "thence"
     with Unwritable(project):
         shared.chmod(0o555)
-        (shared / "commits.lock").touch()
+        (shared / "git.lock").touch()
         try:
             command = ("move-task", "WP01", "--to", "doing")
             ended, told = work(project, *command, obeys_permissions=True)

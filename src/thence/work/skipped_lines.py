@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from thence.files import replace_file
 from thence.log.storage.findings import Finding, Relayed
 from thence.work.redacted_lines import RedactedLines
 
@@ -80,9 +81,7 @@ def redact(home: Path, redactions: RedactedLines) -> None:
 
 def _save(home: Path, known: Sequence[PassedOverLine], found: Sequence[PassedOverLine]) -> None:
     if [*found] != [*known]:
-        draft = home / f"{_NAME}.new"
-        draft.write_bytes(msgspec.json.encode(found))
-        draft.replace(home / _NAME)
+        replace_file(home / _NAME, msgspec.json.encode(found))
 
 
 def findings(home: Path) -> tuple[Finding, ...]:

@@ -173,7 +173,7 @@ def test_command_killed_at_any_moment_is_made_whole_by_the_next(project, tmp_pat
         assert [each["wp_id"] for each in feature["lanes"]["done"]] == ["WP01"], f"seed {seed}"
         assert (folder / "outbox.py").read_text() == "kept\n"
         assert b"- [x] T001" in (folder / "kitty-specs" / SLUG / "tasks.md").read_bytes()
-        done(folder, "add", "More")
+        done(folder, "add", "More", "--feature", SLUG)
         assert git(folder, "status", "--porcelain") == "", f"seed {seed}"
         assert warm("verify", cwd=folder).code == 0
         shutil.rmtree(folder)

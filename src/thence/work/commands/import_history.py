@@ -28,8 +28,7 @@ from thence.work.session.lane_moves import check_written
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import COMMITTING
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks
 from thence.work.vcs.repository import operation_under_way
 
 _SHOWN_MAX = 5
@@ -60,7 +59,7 @@ def import_history(
     log. A second import brings nothing, and so do features that were begun here. The text names all
     features and parts with `is_detailed` alone. Raises what the append raises, and GitFailed.
     """
-    with held(session.shared_folder / "import.lock"):
+    with held(session.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
         tracked = _tracked_day_files(session)
         commit = None
@@ -202,9 +201,11 @@ def _untie(session: Session, paths: Sequence[str]) -> str | None:
     staged there, or if git or a hook refuses.
     """
     project, main = session.project, session.main
-    git = Git(main.folder, is_users=True)
-    session.branch_here()
-    with held(main.common / COMMITTING):
+    branch = session.branch_here()
+    locks = (*ref_locks(main.common, main.git_dir, branch), main.git_dir / INDEX_LOCK)
+    path = main.common / COMMITTING
+    with held(path), naming(path, main.folder, locks, paths) as note:
+        git = Git(main.folder, keeps=(note,), is_users=True)
         _check_idle(session, paths)
         before = project.files.read(CONFIG) if project.files.look(CONFIG) else None
         ignore(project)

@@ -10,7 +10,7 @@ from thence.work.result import CommandResult
 from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.session import Session
 from thence.work.session.ticks import package_of_section, tick_event
-from thence.work.vcs.pending_files import write_files
+from thence.work.vcs.commits import write_files
 
 
 def mark_status(

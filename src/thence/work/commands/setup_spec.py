@@ -9,7 +9,7 @@ from thence.work.plan.planning_files import Meta
 from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, commit
 from thence.work.session.session import Session
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import PLANNING, held
 
 MISSION = "software-dev"
 _SPEC = """# {title}
@@ -41,7 +41,7 @@ def setup_spec(
             )
     check_committer(session)
     branch = session.branch(target_branch)
-    with held(session.shared_folder / "features.lock"):
+    with held(session.shared_folder / PLANNING):
         session.look()
         branches = session.refs.branches if session.project.repo else ()
         known = [*session.board.features, *session.planning.slugs(), *branches]

@@ -33,13 +33,12 @@ from thence.work.project.project_id import BOARD_FILE
 from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Answer, Git, failure, own_variables
-from thence.work.vcs.locks import held
-from thence.work.vcs.objects import FILE, Objects, TreeEntry, objects
+from thence.work.vcs.locks import PUBLISHING, held
+from thence.work.vcs.objects import Objects, objects, write_tree
 from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
 _PAUSE_TRIES_MAX = 8  # longest pause, as a multiple of the duration of the last try
-_LOCK = "publish.lock"
 _NO_BRANCH = "couldn't find remote ref"
 # the messages of a remote whose branch was moved by somebody else meanwhile
 _MOVED = (
@@ -89,7 +88,7 @@ def publish(
     refuses, cannot be reached, or moves ATTEMPTS_MAX times; PlanningError if the branch holds the
     board of another project. The remote is unchanged then.
     """
-    with held(project.home / _LOCK):
+    with held(project.home / PUBLISHING):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             start_s = time.monotonic()
             is_there = _fetch(repo, link)
@@ -159,10 +158,7 @@ def _commit(
         changes[PAGE] = page(fold(events, project.uuid, project.aliases))
         if named is None:
             changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
-        entries = {path: TreeEntry(FILE, store.put_blob(data)) for path, data in changes.items()}
-        new_tree = store.put_tree(tree, entries)
-        assert new_tree is not None
-        store.store()
+    new_tree, blobs = write_tree(repo, tree, changes)
     subject = f"Share {brought} event{'' if brought == 1 else 's'}"
     if taken_back and not brought:
         subject = "Remove what was taken back"
@@ -170,7 +166,6 @@ def _commit(
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(_git(repo), new_tree, parents, message, more=signs)
-    blobs = tuple(entry.oid for entry in entries.values())
     return _Made(oid, parent, brought, taken_back, blobs)
 
 

@@ -12,7 +12,6 @@ of its actor. Claims of other nodes are for those nodes to end; the board shows 
 A branch of a package that the journal has no claim for counts as one.
 """
 
-import fcntl
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.errors import Refused
+from thence.errors import FileBusy, Refused, ThenceError
+from thence.files import file_lock
 from thence.inspection.log_folder import next_node_id
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
@@ -100,18 +100,12 @@ def _locked(home: Path, subject: str) -> int | None:
     name = sha256(subject.encode()).hexdigest()[:_NAME_CHARACTERS]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError:  # a home that can't be written keeps nobody from their work
-        return os.open(os.devnull, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        with file_lock(folder / name) as file:
+            return os.dup(file.fileno())
+    except FileBusy:
         return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+    except (OSError, ThenceError):  # a home that can't be written keeps nobody from their work
+        return os.open(os.devnull, os.O_RDONLY)
 
 
 class Claim(NamedTuple):

@@ -21,7 +21,6 @@ from thence.work.day_lines import lines_with_positions
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.seen_blobs import (
-    SEEN_LOCK,
     SeenBlobs,
     is_branch,
     load_seen,
@@ -35,7 +34,6 @@ from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
 from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition, keep, parked, passed_over
-from thence.work.vcs.locks import held
 from thence.work.vcs.objects import Objects, is_file, objects
 from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import Repository
@@ -99,11 +97,11 @@ def watch_branches(project: Project, branches: set[str]) -> bool:
 
     Reports whether any branch is new, and could be recorded.
     """
-    if branches <= load_seen(project).branches:
+    seen = load_seen(project)
+    if branches <= seen.branches:
         return False
-    with suppress(OSError, ThenceError), held(project.home / SEEN_LOCK):
-        seen = load_seen(project)
-        seen.branches |= branches
+    seen.branches |= branches
+    with suppress(ThenceError):
         save_seen(project, seen)
         return True
     return False
@@ -131,11 +129,11 @@ def take_in(
         yield _relay(project, store, written.lines, ())
     written.save()
     _redact(project, store, written.lines)
-    moved = _tips(project, project.repo, refs(), load_seen(project), has_all=has_all)
+    seen = load_seen(project)
+    moved = _tips(project, project.repo, refs(), seen, has_all=has_all)
     if not moved:
         return
-    with objects(project.repo) as found, held(project.home / SEEN_LOCK):
-        seen = load_seen(project)
+    with objects(project.repo) as found:
         unseen = _unseen_lines(project, found, seen, moved)
         if unseen.lines:
             yield _relay(project, store, unseen.lines, {*unseen.blobs.values()})
@@ -156,11 +154,11 @@ def record_commit(
     project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
 ) -> None:
     """Records the new tip of a branch or ref that got only this clone's own commit."""
-    with suppress(OSError, ThenceError), held(project.home / SEEN_LOCK):
-        seen = load_seen(project)
-        if seen.tips.get(name) == parent:
-            seen.tips[name] = oid
-            seen.blobs |= set(blobs)
+    seen = load_seen(project)
+    if seen.tips.get(name) == parent:
+        seen.tips[name] = oid
+        seen.blobs |= set(blobs)
+        with suppress(ThenceError):
             save_seen(project, seen)
 
 

@@ -1,12 +1,13 @@
 """The cache of git's answers about commits, in the home; such an answer never changes."""
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from thence.errors import ThenceError
+from thence.files import replace_file
 from thence.work.vcs.repository import Repository, is_shallow
 
 ENTRIES_MAX = 5_000
@@ -51,10 +52,8 @@ class Memo:
         """Stores new answers; not of a shallow clone, whose answers change once it is complete."""
         if self._is_new and not is_shallow(self._repo):
             newest = dict([*self._answers.items()][-ENTRIES_MAX:])
-            draft = self._path.with_name(f"{_FILE}.{os.getpid()}")
-            with suppress(OSError):
-                draft.write_text(json.dumps(newest), encoding="utf-8")
-                draft.replace(self._path)
+            with suppress(ThenceError):
+                replace_file(self._path, json.dumps(newest).encode())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -12,19 +12,19 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.errors import GitFailed, ThenceError
+from thence.files import replace_file
 from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work import skipped_lines
 from thence.work.day_lines import FOLDER, LineEdit, edits_of, more_of, path_of
 from thence.work.journal import refusals
 from thence.work.journal.pending_events import SOURCE
-from thence.work.journal.shared_view import LOCK, stats_of_days
-from thence.work.journal.store import DAYS_LOCK, redactions_in
+from thence.work.journal.shared_view import stats_of_days, writing_lock
+from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.files import TreeFiles
@@ -89,7 +89,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
                 if path in tracked:
                     unreached.append(f"{path} of {files.top}, which git tracks: {_UNTIED}")
                     continue
-                with held(_lock(project)):
+                with held(writing_lock(project)):
                     count += _overwrite(files, path, lambda data: edits_of(data, redactions))
     for path in refusals.paths(project.files):
         with _reported(project.files, path, unwritten):
@@ -112,10 +112,7 @@ def is_redacted(project: Project) -> bool:
 
 
 def _save_done(project: Project, digests: Collection[bytes]) -> None:
-    path = project.home / _DONE
-    draft = path.with_suffix(".new")
-    draft.write_text(_name(digests))
-    draft.replace(path)
+    replace_file(project.home / _DONE, _name(digests).encode())
 
 
 def _name(digests: Collection[bytes]) -> str:
@@ -148,15 +145,6 @@ def _reported(files: TreeFiles, path: str, unwritten: list[str]) -> Iterator[Non
     except (OSError, GitFailed) as error:
         cause = error.cause if isinstance(error, GitFailed) else error.strerror
         unwritten.append(f"{files.top / path}: {cause or error}")
-
-
-def _lock(project: Project) -> Path:
-    """Returns the lock under which commands bring lines of the journal into day files.
-
-    A command that has read the journal before has written then what is to be overwritten, or does
-    not write it any more.
-    """
-    return project.home / LOCK if project.repo else project.root / DAYS_LOCK
 
 
 def _overwrite(files: TreeFiles, path: str, edits: Edits) -> int:

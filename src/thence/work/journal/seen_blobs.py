@@ -1,4 +1,8 @@
-"""The record, in the home, of the day files that this clone has read from git's objects."""
+"""The record, in the home, of the day files that this clone has read from git's objects.
+
+Commands that replace it at once may lose what one of them has added: then day files are read again,
+and bring nothing twice.
+"""
 
 import msgspec
 
@@ -8,7 +12,6 @@ from thence.work.project.options import TREE, read_options
 from thence.work.project.project import Project
 from thence.work.vcs.objects import Objects, is_folder
 
-SEEN_LOCK = "seen.lock"
 _FILE = "seen.json"
 _OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
 

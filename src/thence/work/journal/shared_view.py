@@ -17,6 +17,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.values.position import Position
 from thence.errors import ThenceError
+from thence.files import replace_file
 from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
@@ -33,10 +34,9 @@ from thence.work.project.project import Project
 from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.locks import held, take
+from thence.work.vcs.locks import WRITING, held, take
 
 _NAME = "view.json"
-LOCK = "view.lock"
 _WAIT_S = 2.0
 _IGNORED = f"{FOLDER}/\n".encode()
 _EXCLUDE = "info/exclude"
@@ -87,7 +87,7 @@ class ViewChanges:
     def save(self) -> None:
         """Records how far the files were read."""
         if self._new:
-            with held(self._project.home / LOCK):
+            with held(writing_lock(self._project)):
                 view = _load(self._project.home)
                 view.files |= self._new
                 _save(self._project.home, view)
@@ -119,7 +119,7 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
         if is_tracked(project):
             return
         ignore(project)
-        with held(project.home / LOCK):
+        with held(writing_lock(project)):
             view = _load(project.home)
             gone = view.files.keys() - stats_of_days(project.files).keys()
             for name in gone:
@@ -169,6 +169,15 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         view.files[name] = _FileState(*_state_of(after), after.st_size)
 
 
+def writing_lock(project: Project) -> Path:
+    """Returns the lock under which commands write files of the main working tree.
+
+    A command that has read the journal before a redaction has written then what is to be
+    overwritten, or does not write it any more.
+    """
+    return (project.repo.common if project.repo else project.home) / WRITING
+
+
 def stats_of_days(files: TreeFiles) -> dict[str, os.stat_result]:
     """Returns the stats of a working tree's day files by name, links excepted. Raises OSError."""
     return {
@@ -196,7 +205,4 @@ def _load(home: Path) -> _View:
 
 
 def _save(home: Path, view: _View) -> None:
-    path = home / _NAME
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(view))
-    draft.replace(path)
+    replace_file(home / _NAME, msgspec.json.encode(view))

@@ -35,8 +35,7 @@ from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
 from thence.work.day_lines import FOLDER, splices
 from thence.work.events import aggregate_of, checked
-from thence.work.journal.shared_view import show_events
-from thence.work.project.adopting import OWN_HOME
+from thence.work.journal.shared_view import show_events, writing_lock
 from thence.work.project.project import Project, find_project
 from thence.work.redacted_lines import RedactedLines, redacted_lines
 from thence.work.vcs.files import TreeFiles
@@ -45,7 +44,6 @@ from thence.work.vcs.locks import held
 if TYPE_CHECKING:
     from thence.index.page import Page, PageQuery
 
-DAYS_LOCK = f"{OWN_HOME}/days.lock"
 _CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096
 TIMEOUT_S = 30.0
@@ -176,12 +174,12 @@ class EventStore:
                 if self.project.repo is None:
                     events = replica.events()
                     redactions = redactions_in(self.project.home, events)
-                    write_day_files(self.project.files, events, redactions)
+                    write_day_files(self.project, events, redactions)
                 else:
                     show_events(self.project, replica, self._appended)
             replica.close()
             if self._has_appended:
-                write_clock(self.project.files, replica.current_file)
+                write_clock(self.project, replica.current_file)
                 self._appended.clear()
 
     def __enter__(self) -> "EventStore":
@@ -234,12 +232,13 @@ def redact_settings_of(project: Project) -> RedactSettings:
     return read_redact_settings(project.home, (project.root, project.here))
 
 
-def write_day_files(files: TreeFiles, events: Sequence[Event], redactions: RedactedLines) -> None:
+def write_day_files(project: Project, events: Sequence[Event], redactions: RedactedLines) -> None:
     """Adds to each day file the events that it lacks, each file in one step.
 
     Bodies that were taken back are removed. On an error nothing happens: the next command does it.
     """
-    with suppress(OSError, GitFailed), held(files.top / DAYS_LOCK):
+    files = project.files
+    with suppress(OSError, GitFailed), held(writing_lock(project)):
         for path, splice in splices(events, redactions).items():
             data = files.read(path) if files.look(path) is not None else None
             new = splice(data)
@@ -255,19 +254,19 @@ class Clock(msgspec.Struct, frozen=True):
     last_updated: str
 
 
-def write_clock(files: TreeFiles, segment: Path) -> None:
+def write_clock(project: Project, segment: Path) -> None:
     """Writes the clock file in one step, from the last line of the journal's segment.
 
     If several commands end together, the last writer has read the events of all. Where the file
     can't be written nothing happens.
     """
-    with suppress(OSError, GitFailed), held(segment.parent / "clock.lock"):
+    with suppress(OSError, GitFailed), held(writing_lock(project)):
         last = _last_numbers(segment)
         if last is None:
             return
         node_id, _, value = last
         data = msgspec.json.encode(Clock(value, node_id, now())) + b"\n"
-        files.replace(_CLOCK_FILE, data)
+        project.files.replace(_CLOCK_FILE, data)
 
 
 def read_clock(files: TreeFiles) -> Clock | None:

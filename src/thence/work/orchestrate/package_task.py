@@ -49,8 +49,7 @@ from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import failure, own_variables
-from thence.work.vcs.killed_git import free_worktree
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import ORCHESTRATING, free_worktree, held
 from thence.work.vcs.merging import merge
 from thence.work.vcs.repository import Repository, tip
 from thence.work.vcs.worktrees import check_out, discard, git_dir_of
@@ -348,7 +347,7 @@ class PackageTask:
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
         session, wp_id = self._host.session, self.task.wp_id
-        with held(session.shared_folder / "orchestrate.lock"):
+        with held(session.repo.common / ORCHESTRATING):
             session.look()
             if tip(session.repo, branch) != commit:
                 return  # newer commits are judged first

@@ -5,7 +5,7 @@ its files are read there, unfinished ones too; otherwise the files are read from
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from thence.work.vcs.repository import HEADS, current_branch, main_of
 SPECS = "kitty-specs"
 _PACKAGES = "tasks"
 _ENDING = ".md"
+_BESIDE = ("tasks.md", _PACKAGES, "meta.json")
 _DEFAULT_BRANCH = "main"
 
 
@@ -50,6 +51,12 @@ class Planning:
     def path(self, slug: str, name: str = "") -> str:
         """Returns the path of a feature's file, from the top of the repository."""
         return f"{SPECS}/{slug}/{name}" if name else f"{SPECS}/{slug}"
+
+    def beside(self, paths: Iterable[str]) -> list[str]:
+        """Returns the paths that are committed as they lie beside files of the same features."""
+        parts = [path.split("/") for path in paths if path.startswith(f"{SPECS}/")]
+        slugs = sorted({part[1] for part in parts})
+        return [self.path(slug, name) for slug in slugs for name in _BESIDE]
 
     def feature_here(self) -> str:
         """Returns the feature of the working folder, empty if it belongs to none."""

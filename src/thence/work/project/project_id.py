@@ -13,6 +13,7 @@ import msgspec
 
 from thence.errors import PlanningError
 from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.locks import WAIT_S, take
 from thence.work.vcs.refs import REMOTES, Refs
 from thence.work.vcs.repository import HEADS, Repository
 
@@ -80,13 +81,12 @@ def naming(uuid: str) -> bytes:
 
 def add_random_id(files: TreeFiles) -> str:
     """Writes a random project id to the configuration; of concurrent processes one wins."""
-    import fcntl
     from uuid import uuid4
 
     line = naming(str(uuid4()))
     descriptor = files.open(CONFIG, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take(descriptor, files.top / CONFIG, WAIT_S)
         size = os.fstat(descriptor).st_size
         found = _NAMING.findall(os.pread(descriptor, size, 0))
         if found:

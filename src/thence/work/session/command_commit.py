@@ -1,6 +1,6 @@
 """The commit that a command makes, with the project's own files."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
@@ -23,12 +23,12 @@ def commit(
     by: str,
     *,
     target: str | None = None,
-    removed: Collection[str] = (),
 ) -> Commit | None:
     """Commits planning files on the branch that the main working tree has checked out.
 
-    `by` names the command. The files `removed` are deleted. Changes that can't be committed now
-    cause a warning and wait for the next commit; so do events that the journal could not take. A
+    `by` names the command. Of the features whose files change,
+    tasks.md, tasks/ and meta.json are committed as they lie. Changes that can't be committed now
+    cause a warning, and lie there; events that the journal could not take wait. A
     `target` that is another branch than the one checked out causes a warning.
     """
     changed = {**own_files(session.project), **changes}
@@ -36,14 +36,15 @@ def commit(
         pending = pending_events.pending_lines(session.unwritten_events, session.store.actor)
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
         try:
-            made = commit_files(session.main, changed, message, removed=removed)
+            beside = session.planning.beside(changes)
+            made = commit_files(session.main, changed, message, beside=beside)
         except GitFailed as error:
             if not error.recoverable:
                 raise
             made = None
             session.warnings.append(
                 f"nothing is committed yet: {error.cause}; {error.hint}."
-                " It waits for the next command that commits"
+                " Commit it yourself, or the next command that commits for this feature does"
             )
         if made is not None:
             session.unwritten_events.clear()

@@ -14,7 +14,7 @@ from thence.work.plan.frontmatter import read, with_field
 from thence.work.plan.package_files import file_of
 from thence.work.project.options import read_options
 from thence.work.session.command_commit import keep_unwritten
-from thence.work.vcs.pending_files import write_files
+from thence.work.vcs.commits import write_files
 from thence.work.vcs.repository import operation_under_way
 
 if TYPE_CHECKING:

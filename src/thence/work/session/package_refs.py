@@ -12,8 +12,7 @@ from thence.work.board.state import PackageState
 from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project
 from thence.work.vcs.git import failure
-from thence.work.vcs.killed_git import MAKING
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import MAKING, held
 from thence.work.vcs.refs import OURS, REMOTES, Refs
 from thence.work.vcs.repository import HEADS, Repository, branches, checkouts, is_ancestor
 

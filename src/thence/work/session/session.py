@@ -44,7 +44,6 @@ from thence.work.project.project import find_project
 from thence.work.result import CommandResult
 from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
-from thence.work.vcs.commits import finish_commit_if_free
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
 
@@ -157,8 +156,6 @@ class Session:
     def look(self) -> Board:
         """Takes in the events that others have shared, reads the journal and folds it."""
         self._refs = None
-        if self.project.repo is not None:
-            finish_commit_if_free(self.main)
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}

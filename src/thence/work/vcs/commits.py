@@ -1,42 +1,26 @@
 """Ordinary commits of planning files, on the branch that the main working tree has checked out.
 
-`git commit` runs as the user runs it, with hooks, signing and identity, but on an index of its
-own. The user's index is locked only for a moment at the end, when it gets the committed entries,
-however long the hooks take. `--only` takes all other files from HEAD, so that concurrent commits of
-others are not reverted. Files that can't be committed now are recorded as waiting, and the next
-commit contains them.
+`git commit --only` runs as the user runs it, with hooks, signing and identity. It takes all other
+files from HEAD, so that what the user has staged stays staged, and concurrent commits of others are
+not reverted. While it runs git keeps the index locked, as beside any commit.
 """
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
-
-import msgspec
 
 from thence.errors import GitFailed
 from thence.work.day_lines import Splice
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import (
-    COMMITTING,
-    INDEX_LOCK,
-    MERGING,
-    free,
-    free_if_idle,
-    locking,
-    ref_locks,
-)
-from thence.work.vcs.locks import held
-from thence.work.vcs.pending_files import remove_waiting, waiting, write_files
+from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
 from thence.work.vcs.repository import Repository, operation_under_way
 
 ATTEMPTS_MAX = 10
-WAIT_S = 10.0  # for another git to unlock the index, and for the git of a killed command to end
+WAIT_S = 10.0  # for another git to unlock the index
 _PAUSE_S = 0.02
-_RECORD = "thence/commits.begun"
-_INDEX = "thence-index"
 _DOING = "could not commit in"
 
 
@@ -53,24 +37,16 @@ class Commit(NamedTuple):
     edited: tuple[str, ...] = ()
 
 
-class _CommitRecord(msgspec.Struct):
-    """The record of a commit being made: HEAD before it, its paths' entries in the user's index."""
-
-    head: str | None
-    entries: dict[str, str]
-    paths: list[str]
-
-
 class _Status(NamedTuple):
     """The state of HEAD, and the paths that differ from it, in git's two letters."""
 
     head: str | None
     branch: str | None
-    found: dict[str, str]
+    states: dict[str, str]
 
     def half_staged(self) -> list[str]:
         """Returns the paths whose staged content is neither HEAD's nor the file's."""
-        return [path for path, xy in self.found.items() if xy[0] not in ".?" and xy[1] != "."]
+        return [path for path, xy in self.states.items() if xy[0] not in ".?!" and xy[1] != "."]
 
 
 class _MovedMeanwhile(Exception):
@@ -82,60 +58,40 @@ def commit_files(
     changes: Mapping[str, Splice],
     message: str,
     *,
-    removed: Collection[str] = (),
+    beside: Sequence[str] = (),
 ) -> Commit | None:
-    """Commits changed files of the working tree `repo.top`, with all waiting files.
+    """Commits changed files of the working tree `repo.top`.
 
     `changes` gives for each path, from the top and with "/", a function from the file's present
     bytes (None: no file) to its new bytes (None: unchanged). The function is idempotent: it may be
-    called again on its own result. The files `removed` are deleted, in the working tree and in the
-    commit.
+    called again on its own result. Files and folders `beside` are committed as they lie, but for
+    files of which the user has something else staged.
 
     Returns None if HEAD has all changes already. Raises GitFailed, with the files written. The
-    error is `recoverable` if the files wait for the next commit: the user is in the middle of an
+    error is `recoverable` if they can be committed later: the user is in the middle of an
     operation, has something else staged at a path, or has a hook that refuses.
     """
     git = Git(repo.folder)
-    before = _status(git, [*changes]).found if changes else {}
-    half_staged = _Status(None, None, before).half_staged()
-    edited = {path for path, xy in before.items() if xy[0] != "?"} - {*waiting(repo)}
-    write_files(repo, changes, is_all=True)
-    for path in removed:
-        TreeFiles(repo.folder).unlink(path)
+    before = _status(git, [*changes]) if changes else _Status(None, None, {})
+    edited = {path for path, xy in before.states.items() if xy[0] not in "?!"}
+    half_staged = before.half_staged()  # what is written now makes all that is staged so
+    write_files(repo, changes)
     with held(repo.common / COMMITTING):
-        finish_commit(repo)
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
-                _check_staged(repo, git, half_staged)
-                made = _attempt(repo, git, [*changes, *removed], message)
+                made = _attempt(repo, [*changes], half_staged, beside, message)
                 return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
-    raise _waiting_error(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
+    raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
-def finish_commit(repo: Repository, wait_s: float = WAIT_S) -> None:
-    """Updates the user's index after a commit; callers hold the lock of commits.
+def write_files(repo: Repository, changes: Mapping[str, Splice]) -> None:
+    """Applies functions to files of the main working tree, which are as in `commit_files`.
 
-    The commit may be that of a killed command: its git is waited for, since it holds the record's
-    lock. Paths that the user has staged since stay. Raises a passing GitFailed, and keeps the
-    record, if somebody else holds the lock of the index.
+    Commands that do so at once take turns. Raises GitFailed.
     """
-    free(repo.common / COMMITTING)
-    free_if_idle(repo.common / MERGING)
-    path = repo.common / _RECORD
-    if not path.exists():
-        return
-    with held(path, wait_s):
-        with suppress(msgspec.MsgspecError):  # the command was killed before it began
-            record = msgspec.json.decode(path.read_bytes(), type=_CommitRecord)
-            _update_index(repo, record, wait_s)
-        path.unlink()
-
-
-def finish_commit_if_free(repo: Repository) -> None:
-    """Calls `finish_commit`, unless somebody commits right now or the index is locked."""
-    if (repo.common / _RECORD).exists():
-        with suppress(GitFailed, OSError), held(repo.common / COMMITTING, 0.0):
-            finish_commit(repo, 0.0)
+    with held(repo.common / WRITING):
+        for path, splice in changes.items():
+            _rewrite(TreeFiles(repo.folder), path, splice)
 
 
 def commit_tree(
@@ -155,163 +111,150 @@ def commit_tree(
     return out.decode().strip()
 
 
-def _attempt(repo: Repository, git: Git, own: Sequence[str], message: str) -> Commit | None:
-    others = [path for path in waiting(repo) if path not in own]
-    if not (own or others):
-        return None
-    status = _status(git, [*own, *others])
+def _attempt(
+    repo: Repository,
+    own: Sequence[str],
+    half_staged: Sequence[str],
+    beside: Sequence[str],
+    message: str,
+) -> Commit | None:
+    git = Git(repo.folder)
+    status = _status(git, [*own, *beside])
     _check_free(repo, status)
-    kept = {*status.half_staged()} - {*own}
-    wanted = dict.fromkeys((*own, *others))
-    paths = [each for each in wanted if each not in kept and _is_wanted(repo, status, each)]
-    changed = _commit_paths(repo, git, status, paths, message) if paths else []
-    if asked := {*own, *others}:
-        remove_waiting(repo, asked, lambda: _status(git, [*asked]).found)
-    if not changed:
+    still_staged = status.half_staged()
+    if staged := [path for path in half_staged if path in still_staged]:
+        cause = f"what is staged of {', '.join(staged)} is not what lies there"
+        raise _later(repo, cause, "commit or unstage it: git restore --staged PATH")
+    paths = [
+        path
+        for path, xy in status.states.items()
+        if path in own or (path not in still_staged and xy[1] != "!")
+    ]
+    if not paths:
         return None
+    locks = (*ref_locks(repo.common, repo.git_dir, status.branch or ""), repo.git_dir / INDEX_LOCK)
+    with naming(repo.common / COMMITTING, repo.folder, locks, paths) as note:
+        changed = _commit_paths(repo, git, note, status, paths, message)
+        if not changed:
+            return None
+        if git.ask("diff", "--cached", "--quiet", "HEAD", "--", *changed).status:
+            # a hook has changed what it committed, and git has staged what lay there before
+            with suppress(GitFailed):
+                _run_patiently(git, "reset", "--quiet", "--", *changed)
     since = [f"{status.head}..HEAD"] if status.head else ["HEAD"]
-    new = git.run("rev-list", "--first-parent", *since).decode().split()
-    if not new:
+    commits = git.run("rev-list", "--first-parent", *since).decode().split()
+    if not commits:
         return None  # the user has left it behind already, by a reset or a switch
-    return Commit(new[-1], status.head, status.branch or "", tuple(changed))
+    return Commit(commits[-1], status.head, status.branch or "", tuple(changed))
 
 
 def _commit_paths(
-    repo: Repository, git: Git, status: _Status, paths: Sequence[str], message: str
+    repo: Repository, git: Git, note: int, status: _Status, paths: Sequence[str], message: str
 ) -> list[str]:
-    """Commits files as they are, and returns those that differ from HEAD; none: no commit.
+    """Commits files as they lie, and returns those that differ from HEAD; none: no commit.
 
     A hook that rewrites the files and refuses is run once more.
     """
-    index = repo.git_dir / _INDEX
-    more = {"GIT_INDEX_FILE": os.fspath(index)}
-    for is_last in (False, True):
-        _copy_index(repo, git, status.head)
+    unknown = [path for path in paths if status.states[path][1] in "?!"]
+    if unknown:
         # git skips ignored files and those outside a sparse checkout without --force --sparse
-        there = [path for path in paths if _read(repo, path) is not None]
-        git.run("add", "--sparse", "--force", "--", *there, more=more, doing=_DOING)
-        if gone := [path for path in paths if path not in there]:
-            git.run("rm", "--quiet", "--cached", "--ignore-unmatch", "--", *gone, more=more)
-        listing = ("diff", "--cached", "--name-only", "--no-renames", "-z", "--")
-        values = {*os.fsdecode(git.run(*listing, *paths, more=more)).split("\0")}
-        changed = [path for path in paths if path in values]
+        _run_patiently(git, "add", "--sparse", "--force", "--", *unknown)
+    changed = list(paths)
+    if status.head:
+        listing = ("diff", "--name-only", "--no-renames", "-z", status.head, "--", *paths)
+        differing = {*os.fsdecode(git.run(*listing)).split("\0")}
+        changed = [path for path in paths if path in differing]
+    literal = [f":(literal){path}" for path in changed]
+    until_s = time.monotonic() + WAIT_S
+    for is_last in (False, True):
         if not changed:
             break
         before = [_read(repo, path) for path in changed]
-        literal = [f":(literal){path}" for path in changed]
-        record = _CommitRecord(status.head, _entries(git, changed), changed)
-        with _recorded(repo, record, status.branch or "") as path:
-            answer = Git(git.folder, keeps=(path,), is_users=True).ask(
+        while True:
+            answer = Git(git.folder, keeps=(note,), is_users=True).ask(
                 *("commit", "--quiet", "--only", "--file=-", "--", *literal),
                 stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-                more=more,
             )
+            if f"{INDEX_LOCK}': File exists" not in answer.words or time.monotonic() >= until_s:
+                break
+            time.sleep(_PAUSE_S)
         if answer.status == 0:
-            break
-        if git.commit_of("HEAD") != status.head:
-            raise _MovedMeanwhile
+            return changed
         if is_last or before == [_read(repo, path) for path in changed]:
-            cause = answer.words or f"git commit exited with {answer.status}"
-            raise _waiting_error(repo, cause, "put that right, or commit them yourself: git status")
-    index.unlink(missing_ok=True)
-    return changed
+            break
+    if unknown:
+        git.ask("reset", "--quiet", "--", *unknown)
+    if not changed:
+        return []
+    if git.commit_of("HEAD") != status.head:
+        raise _MovedMeanwhile
+    cause = answer.words or f"git commit exited with {answer.status}"
+    raise _later(repo, cause, "put that right, or commit them yourself: git status")
 
 
-@contextmanager
-def _recorded(repo: Repository, record: _CommitRecord, branch: str) -> Iterator[int]:
-    """Records a commit while it is made, and then updates the user's index."""
-    taken = ref_locks(repo.common, repo.git_dir, branch)
-    with held(repo.common / _RECORD) as path:
-        os.write(path, msgspec.json.encode(record))
-        with locking(repo.common / COMMITTING, *taken):
-            yield path
-        with suppress(GitFailed):  # the record stays: the next command does it
-            _update_index(repo, record, WAIT_S)
-            (repo.common / _RECORD).unlink()
-
-
-def _check_staged(repo: Repository, git: Git, half_staged: Sequence[str]) -> None:
-    """Raises a passing GitFailed if paths are half staged by the user.
-
-    Until the index is updated after a commit of ours, the old content looks staged as well.
-    """
-    found = _status(git, half_staged).found if half_staged else {}
-    staged = [path for path, xy in found.items() if xy[0] not in ".?"]
-    if staged:
-        cause = f"what is staged of {', '.join(staged)} is not what lies there"
-        raise _waiting_error(repo, cause, "commit or unstage it: git restore --staged PATH")
+def _run_patiently(git: Git, *arguments: str) -> None:
+    """Runs git, again for a while if another one holds the index. Raises GitFailed."""
+    until_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            git.run(*arguments, doing=_DOING)
+            return
+        except GitFailed as error:
+            if not error.recoverable or error.was_killed or time.monotonic() >= until_s:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def _check_free(repo: Repository, status: _Status) -> None:
     """Raises a passing GitFailed if no commit may be made now."""
     operation = operation_under_way(repo.git_dir)
     if operation:
-        raise _waiting_error(
-            repo, f"a {operation} is under way there", "end it: git status tells how"
-        )
+        raise _later(repo, f"a {operation} is under way there", "end it: git status tells how")
     if status.branch is None:
-        raise _waiting_error(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
+        raise _later(repo, "HEAD is detached", "check a branch out: git switch BRANCH")
 
 
 def _status(git: Git, paths: Sequence[str]) -> _Status:
-    arguments = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
-    out = git.run("status", *arguments, "--", *paths, doing="could not look into")
+    asked = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
+    arguments = ("status", *asked, "--ignored", "--", *paths)
+    out = git.run(*arguments, doing="could not look into")
     values: dict[str, str] = {}
-    found: dict[str, str] = {}
+    states: dict[str, str] = {}
     for line in os.fsdecode(out).split("\0"):
         kind, _, rest = line.partition(" ")
         if kind == "#":
             key, _, value = rest.partition(" ")
             values[key] = value
-        elif kind == "?":
+        elif kind in {"?", "!"}:
             # with a staged removal this is the file that exists nevertheless
-            found[rest] = f"{found.get(rest, '?')[0]}?"
+            states[rest] = f"{states.get(rest, '?')[0]}{kind}"
         elif kind in {"1", "u"}:
-            found[rest.split(" ", 9 if kind == "u" else 7)[-1]] = rest[:2]
+            states[rest.split(" ", 9 if kind == "u" else 7)[-1]] = rest[:2]
     head, branch = values["branch.oid"], values["branch.head"]
     return _Status(
-        None if head == "(initial)" else head, None if branch == "(detached)" else branch, found
+        None if head == "(initial)" else head, None if branch == "(detached)" else branch, states
     )
 
 
-def _entries(git: Git, paths: Sequence[str]) -> dict[str, str]:
-    """Returns the entries of the user's index at some paths; paths without entry are left out."""
-    out = os.fsdecode(git.run("ls-files", "--stage", "-z", "--", *paths))
-    return {path: values for values, _, path in (line.partition("\t") for line in out.split("\0"))}
+def _rewrite(files: TreeFiles, path: str, splice: Splice) -> None:
+    """Applies a function to a file. Raises GitFailed."""
+    try:
+        while True:
+            before = files.look(path)
+            data = files.read(path) if before else None
+            new = splice(data)
+            if new is None or new == data:
+                return
+            if _state_of(files.look(path)) == _state_of(before):
+                files.replace(path, new)
+                return
+    except OSError as error:
+        where = files.top / path
+        raise failure("could not write", where, f"{error}", "make room or rights there") from error
 
 
-def _copy_index(repo: Repository, git: Git, head: str | None) -> None:
-    """Makes an index of HEAD from the user's, which has the files' stat data and sparse flags."""
-    index = repo.git_dir / _INDEX
-    for left in (index, index.with_name(f"{_INDEX}.lock")):
-        left.unlink(missing_ok=True)  # of a command that was killed
-    with suppress(FileNotFoundError):  # there is none before the first `git add`
-        index.write_bytes((repo.git_dir / "index").read_bytes())
-    what = ("--reset", head) if head else ("--empty",)
-    git.run("read-tree", *what, more={"GIT_INDEX_FILE": os.fspath(index)}, doing=_DOING)
-
-
-def _update_index(repo: Repository, record: _CommitRecord, wait_s: float) -> None:
-    """Updates the user's index after a commit, except paths that were staged since."""
-    git = Git(repo.folder)
-    if git.commit_of("HEAD") == record.head:
-        return
-    now, until_s = _entries(git, record.paths), time.monotonic() + wait_s
-    same = [path for path in record.paths if now.get(path) == record.entries.get(path)]
-    while same:
-        try:
-            with locking(repo.common / COMMITTING, repo.git_dir / INDEX_LOCK):
-                git.run("reset", "--quiet", "--", *same, doing=_DOING)
-            return
-        except GitFailed as error:
-            if not error.recoverable or time.monotonic() >= until_s:
-                raise
-        time.sleep(_PAUSE_S)
-
-
-def _is_wanted(repo: Repository, status: _Status, path: str) -> bool:
-    """Reports whether a path has something to commit: a file, or its removal."""
-    return _read(repo, path) is not None or status.found.get(path) in (".D", "D.")
+def _state_of(stat: os.stat_result | None) -> tuple[int, int, int] | None:
+    return stat and (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 def _read(repo: Repository, path: str) -> bytes | None:
@@ -321,5 +264,5 @@ def _read(repo: Repository, path: str) -> bytes | None:
         return None
 
 
-def _waiting_error(repo: Repository, cause: str, hint: str) -> GitFailed:
+def _later(repo: Repository, cause: str, hint: str) -> GitFailed:
     return failure(_DOING, repo.folder, cause, hint, is_passing=True)

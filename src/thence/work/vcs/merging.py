@@ -17,8 +17,7 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import COMMITTING, INDEX_LOCK, MERGING, free, locking, ref_locks
-from thence.work.vcs.locks import held
+from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
 from thence.work.vcs.repository import (
     HEADS,
     Checkout,
@@ -122,15 +121,14 @@ def merge(
     """
     asked = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
     is_signed = Git(repo.folder, is_users=True).run(*asked).strip() == b"true"
-    with held(repo.common / MERGING) as lock:
-        free(repo.common / MERGING)  # a killed git may have merged it all, and left its locks
+    with held(repo.common / COMMITTING):
         for attempt in range(ATTEMPTS_MAX):
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
             tree = free_tree(repo, target)
             planned = plan(repo, target, packages, tips, is_signed=is_signed)
             if planned.conflict is not None or planned.end == planned.begin:
                 return planned
-            error = _forward(repo, tree, planned, lock)
+            error = _forward(repo, tree, planned)
             at = tip(repo, target)
             if at is not None and is_ancestor(repo, planned.end, at):
                 return planned
@@ -217,9 +215,7 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     return trees[0] if trees else None
 
 
-def _forward(
-    repo: Repository, tree: Checkout | None, planned: MergePlan, lock: int
-) -> GitFailed | None:
+def _forward(repo: Repository, tree: Checkout | None, planned: MergePlan) -> GitFailed | None:
     """Moves the target forward by git, with the user's own settings and hooks; returns its error.
 
     After an error git may have moved it all the same.
@@ -230,12 +226,13 @@ def _forward(
         arguments = ("push", "--quiet", "--no-recurse-submodules", ".", f"{end}:{HEADS}{target}")
     else:
         arguments = ("merge", "--ff-only", "--quiet", "--no-squash", "--no-autostash", end)
-    git = Git(tree.path if tree else repo.folder, keeps=(lock,), is_users=True)
+    folder = tree.path if tree else repo.folder
+    git = Git(folder, is_users=True)
     own = tree.git_dir if tree else repo.git_dir
     taken = (*ref_locks(repo.common, own, target), own / INDEX_LOCK, own / _ORIG_HEAD_LOCK)
     try:
-        with held(repo.common / COMMITTING), locking(repo.common / MERGING, *taken):
-            answer = git.ask(*arguments)
+        with naming(repo.common / COMMITTING, folder, taken) as note:
+            answer = Git(folder, keeps=(note,), is_users=True).ask(*arguments)
     except GitFailed as killed:
         return killed
     if answer.status == 0:

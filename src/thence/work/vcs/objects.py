@@ -1,15 +1,13 @@
 """Git objects as bytes, read and written without a working tree.
 
-Objects are read by one `git cat-file --batch`. The ids of new objects are computed here, as git
-computes them, and the objects passed to `git unpack-objects` as one pack: one process for any
-number of files. Formats: gitformat-pack(5), and "Git Objects" in the book Pro Git.
+Objects are read by one `git cat-file --batch`, and written by git itself, by way of an index that
+only this takes. Formats: "Git Objects" in the book Pro Git.
 """
 
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
@@ -19,10 +17,6 @@ from thence.work.vcs.repository import Repository
 FILE = b"100644"
 PROGRAM = b"100755"
 _FOLDER = b"40000"
-_SYMLINK = b"120000"
-_SUBMODULE = b"160000"
-_KINDS = {b"commit": 1, b"tree": 2, b"blob": 3}
-_SHA1_CHARACTERS = 40
 
 
 class TreeEntry(NamedTuple):
@@ -38,19 +32,13 @@ class Objects:
     def __init__(self, repo: Repository, process: "Popen[bytes]") -> None:
         self._repo = repo
         self._process = process
-        self._new: dict[str, tuple[bytes, bytes]] = {}
-        self._algorithm = "sha1"
 
     def commit(self, name: str) -> tuple[str, str] | None:
         """Returns the ids of a commit and of its tree; None if nothing has this name."""
         found = self._read(f"{name}^{{commit}}")
         if found is None:
-            header = self._repo.git.run("rev-parse", "--show-object-format")
-            self._algorithm = header.decode().strip()
             return None
         oid, data = found
-        if len(oid) != _SHA1_CHARACTERS:
-            self._algorithm = "sha256"
         return oid, data[len(b"tree ") : data.index(b"\n")].decode()
 
     def blob(self, oid: str) -> bytes:
@@ -77,64 +65,7 @@ class Objects:
             entry = self.tree(entry.oid).get(name)
         return entry
 
-    def put_blob(self, data: bytes) -> str:
-        """Returns the id of a file's bytes, to be written by `store`."""
-        return self._put(b"blob", data)
-
-    def put_tree(self, tree: str | None, changes: Mapping[str, TreeEntry | None]) -> str | None:
-        """Returns the id of a tree with changes to another; None if it is empty.
-
-        The entry None removes a path. `tree` None is the empty tree. Raises GitFailed where a path
-        would replace a folder, a submodule, or a name that differs only in upper and lower case.
-        """
-        return self._tree(tree, changes, "")
-
-    def store(self) -> None:
-        """Writes all objects put since the last call. Raises GitFailed if git refuses."""
-        if self._new:
-            data = _pack(list(self._new.values()), self._algorithm)
-            self._repo.git.run(
-                "unpack-objects", "-q", stdin=data, doing="could not write objects into"
-            )
-            self._new.clear()
-
-    def _tree(
-        self, tree: str | None, changes: Mapping[str, TreeEntry | None], at: str
-    ) -> str | None:
-        below: dict[bytes, dict[str, TreeEntry | None]] = {}
-        entries = {} if tree is None else self.tree(tree)
-        for path, entry in changes.items():
-            first, _, rest = path.partition("/")
-            name = os.fsencode(first)
-            if rest:
-                below.setdefault(name, {})[rest] = entry
-                continue
-            self._check(name, entries, at + path, is_folder=False)
-            entries.pop(name, None)
-            if entry is not None:
-                entries[name] = entry
-        for name, inner in below.items():
-            folder = f"{at}{os.fsdecode(name)}/"
-            self._check(name, entries, folder + next(iter(inner)), is_folder=True)
-            old = entries.pop(name, None)
-            made = self._tree(old.oid if old else None, inner, folder)
-            if made is not None:
-                entries[name] = TreeEntry(_FOLDER, made)
-        if not entries:
-            return None
-        return self._put(b"tree", b"".join(map(_entry, sorted(entries.items(), key=_in_tree))))
-
-    def _put(self, kind: bytes, data: bytes) -> str:
-        import hashlib  # seldom needed
-
-        head = b"%b %d\0" % (kind, len(data))
-        oid = hashlib.new(self._algorithm, head + data, usedforsecurity=False).hexdigest()
-        self._new[oid] = (kind, data)
-        return oid
-
     def _known(self, oid: str) -> bytes:
-        if oid in self._new:
-            return self._new[oid][1]
         found = self._read(oid)
         if found is None:
             raise self._broken(f"object {oid} is missing")
@@ -164,28 +95,6 @@ class Objects:
         assert self._process.stderr is not None
         return in_one_line(self._process.stderr.read()) or "git cat-file ended"
 
-    def _check(
-        self, name: bytes, entries: Mapping[bytes, TreeEntry], path: str, *, is_folder: bool
-    ) -> None:
-        mode = entries[name].mode if name in entries else None
-        if name in {b"", b".", b".."} or name.lower() == b".git" or b"\n" in name:
-            self._refuse(path, "no tree of git can hold this name")
-        elif mode == _SUBMODULE:
-            self._refuse(path, "a submodule stands there, whose files belong to it")
-        elif mode == _SYMLINK:
-            self._refuse(path, "a symbolic link stands there")
-        elif mode is not None and (mode == _FOLDER) != is_folder:
-            self._refuse(path, f"a {'file' if is_folder else 'folder'} stands there")
-        elif mode is None:
-            alike = [other for other in entries if _folded(other) == _folded(name)]
-            if alike:
-                other = os.fsdecode(alike[0])
-                self._refuse(path, f"it differs from {other!r} in upper and lower case alone")
-
-    def _refuse(self, path: str, cause: str) -> None:
-        hint = "rename one of them, or move what stands there"
-        raise failure("could not commit", path, cause, hint)
-
     def _broken(self, cause: str) -> Exception:
         return failure("could not read objects of", self._repo.folder, cause, "git fsck")
 
@@ -198,6 +107,45 @@ def objects(repo: Repository) -> Iterator[Objects]:
         yield Objects(repo, process)
 
 
+def write_tree(
+    repo: Repository, tree: str | None, files: Mapping[str, bytes]
+) -> tuple[str, tuple[str, ...]]:
+    """Writes a tree with plain files added or replaced; returns its id, then those of the files.
+
+    `tree` None is the empty tree. Raises GitFailed, also if a file, folder or link of the tree
+    would be displaced.
+    """
+    from tempfile import TemporaryDirectory  # seldom needed
+
+    git, doing = repo.git, "could not write objects into"
+    with TemporaryDirectory(prefix="thence-") as name:
+        folder = Path(name)
+        paths = [folder / str(number) for number in range(len(files))]
+        for path, data in zip(paths, files.values(), strict=True):
+            path.write_bytes(data)
+        listing = b"".join(os.fsencode(path) + b"\n" for path in paths)
+        hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+        oids = git.run(*hashing, stdin=listing, doing=doing).decode().split()
+        entries = (
+            b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
+            for oid, path in zip(oids, files, strict=True)
+        )
+        more = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
+        git.run("read-tree", tree or "--empty", more=more, doing=doing)
+        adding = ("update-index", "-z", "--index-info")
+        git.run(*adding, stdin=b"".join(entries), more=more, doing=doing)
+        new_tree = git.run("write-tree", more=more, doing=doing).decode().strip()
+    listing = b""
+    if tree is not None:  # git puts a file in the place of a folder or a link without a word
+        asked = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")
+        listing = git.run(*asked, tree, new_tree, doing=doing)
+    if listing:
+        displaced = os.fsdecode(listing.split(b"\0")[0])
+        cause, hint = "a file of ours would take its place", "move it away there, then try again"
+        raise failure("could not write beside", displaced, cause, hint)
+    return new_tree, tuple(oids)
+
+
 def is_file(entry: TreeEntry) -> bool:
     """Reports whether an entry is a plain file, of either mode."""
     return entry.mode in {FILE, PROGRAM}
@@ -206,32 +154,3 @@ def is_file(entry: TreeEntry) -> bool:
 def is_folder(entry: TreeEntry) -> bool:
     """Reports whether an entry is a folder, whose tree can be read."""
     return entry.mode == _FOLDER
-
-
-def _folded(name: bytes) -> str:
-    return os.fsdecode(name).casefold()
-
-
-def _in_tree(item: tuple[bytes, TreeEntry]) -> bytes:
-    return item[0] + b"/" if item[1].mode == _FOLDER else item[0]
-
-
-def _entry(item: tuple[bytes, TreeEntry]) -> bytes:
-    return b"%b %b\0%b" % (item[1].mode, item[0], bytes.fromhex(item[1].oid))
-
-
-def _pack(new: list[tuple[bytes, bytes]], algorithm: str) -> bytes:
-    import hashlib  # seldom needed
-
-    parts = [b"PACK", struct.pack(">II", 2, len(new))]
-    for kind, data in new:
-        size = len(data)
-        byte, size = _KINDS[kind] << 4 | size & 15, size >> 4
-        head = bytearray()
-        while size:
-            head.append(byte | 128)
-            byte, size = size & 127, size >> 7
-        head.append(byte)
-        parts += [bytes(head), zlib.compress(data)]
-    packed = b"".join(parts)
-    return packed + hashlib.new(algorithm, packed, usedforsecurity=False).digest()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import remove_half_made_if_free
+from thence.work.vcs.half_made import remove_half_made_if_free
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.killed_git import MAKING, locking, making, ref_locks, remove_half_made
-from thence.work.vcs.locks import held
+from thence.work.vcs.half_made import remove_half_made
+from thence.work.vcs.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
 from thence.work.vcs.merging import base_of
 from thence.work.vcs.repository import (
     HEADS,
@@ -129,12 +129,12 @@ def removable(repo: Repository, branch: str, path: Path, into: str) -> tuple[str
 def check_out(repo: Repository, commit: str, path: Path) -> None:
     """Makes a worktree of a commit, on no branch; raises GitFailed as `make` does."""
     _check_path(repo, path)
-    with held(repo.common / MAKING) as lock:
+    with held(repo.common / MAKING):
         remove_half_made(repo.common)
         _hide(repo, path)
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
-        with locking(repo.common / MAKING), making(repo.common, path):
-            Git(repo.folder, keeps=(lock,)).run(*arguments, doing=f"{_MAKING} {path} of")
+        with naming(repo.common / MAKING, repo.folder, ()) as note:
+            Git(repo.folder, keeps=(note,)).run(*arguments, doing=f"{_MAKING} {path} of")
     _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
 
 
@@ -204,7 +204,7 @@ def _make_empty(
     seen: tuple[Mapping[str, str], Sequence[Checkout]] | None,
 ) -> tuple[Checkout, bool]:
     """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
-    with held(repo.common / MAKING) as lock:
+    with held(repo.common / MAKING):
         remove_half_made(repo.common)
         known, trees = seen or (branches(repo), checkouts(repo))
         _check_name(repo, branch, known)
@@ -218,7 +218,7 @@ def _make_empty(
         _hide(repo, path)
         if is_new and branch in known:
             _delete(repo, branch, known[branch])
-        _add(repo, branch, path, start if is_new else None, lock)
+        _add(repo, branch, path, start if is_new else None)
     head = start if is_new else known[branch]
     made = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
     return made, is_new
@@ -329,21 +329,22 @@ def _remove_folder(repo: Repository, path: Path) -> None:
 
 
 def _delete(repo: Repository, branch: str, tip: str) -> None:
-    with locking(repo.common / MAKING, *ref_locks(repo.common, repo.git_dir, branch)):
+    taken = ref_locks(repo.common, repo.git_dir, branch)
+    with naming(repo.common / MAKING, repo.folder, taken) as note:
         arguments = ("update-ref", "-d", f"{HEADS}{branch}", tip)
-        repo.git.run(*arguments, doing=f"could not delete {branch} in")
+        Git(repo.folder, keeps=(note,)).run(*arguments, doing=f"could not delete {branch} in")
 
 
-def _add(repo: Repository, branch: str, path: Path, start: str | None, lock: int) -> None:
+def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
     """Makes a worktree without its files, on a new branch if there is a `start`."""
-    git = Git(repo.folder, keeps=(lock,))
     files, relative = _located(repo, path)
     if above := os.path.dirname(relative):
         files.make_folder(above)
     what = (path, branch) if start is None else ("--no-track", "-b", branch, path, start)
     arguments = ("worktree", "add", "--quiet", "--no-checkout", *what)
     taken = ref_locks(repo.common, repo.git_dir, branch)
-    with locking(repo.common / MAKING, *taken), making(repo.common, path):
+    with naming(repo.common / MAKING, repo.folder, taken) as note:
+        git = Git(repo.folder, keeps=(note,))
         for attempt in range(ATTEMPTS_MAX):
             answer = git.ask(*arguments)
             if answer.status == 0:
@@ -360,10 +361,11 @@ def _fill(tree: Checkout) -> None:
     """Checks out the files of a worktree that has none yet; existing files stay."""
     if (tree.git_dir / "index").exists():
         return
-    with held(tree.git_dir / "thence.lock") as lock:
+    path = tree.git_dir / "thence.lock"
+    with held(path), naming(path, tree.path, ()) as note:
         if not (tree.git_dir / "index").exists():
-            (tree.git_dir / "index.lock").unlink(missing_ok=True)  # of a git that was killed
-            git = Git(tree.path, keeps=(lock,))
+            (tree.git_dir / INDEX_LOCK).unlink(missing_ok=True)  # of a git that was killed
+            git = Git(tree.path, keeps=(note,))
             arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
             git.run(*arguments, doing="could not check out the files of")
 
