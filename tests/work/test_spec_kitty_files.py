@@ -99,7 +99,7 @@ def test_feature_that_is_not_in_the_log_is_named_with_what_imports_it(tmp_path):
         result = status(session, None)
     assert [each["feature_slug"] for each in result.data["features"]] == ["030-log"]
     assert result.data["here"]["not_imported"] == [SLUG]
-    assert result.lines[-1] == f"not in the log yet: {SLUG}; next: thence work import"
+    assert result.lines[-2:] == (f"not in the log yet: {SLUG}", "next: thence work import")
     with Session(repo) as session, pytest.raises(Refused) as caught:
         status(session, SLUG)
     assert (caught.value.guard, caught.value.hint) == (

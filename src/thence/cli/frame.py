@@ -148,7 +148,12 @@ def log_argument(name: str) -> Callable[[_F], _F]:
 
 
 json_option = click.option(
-    "--json", "is_json", is_flag=True, help="Write JSON to stdout, and nothing else."
+    "--json",
+    "is_json",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_flag,
+    help="Write JSON to stdout, and nothing else.",
 )
 
 
@@ -238,7 +243,7 @@ def root(context: click.Context, is_version: bool) -> None:
 )
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @output_options
-def completion_command(shell: str, is_json: bool) -> None:
+def completion_command(shell: str) -> None:
     """Write the script that completes thence in a shell.
 
     Load it at the start of the shell: a line in ~/.bashrc or ~/.zshrc as in the example,
@@ -250,7 +255,7 @@ def completion_command(shell: str, is_json: bool) -> None:
     assert kind is not None, f"click knows {shell}"
     out = current()
     script = kind(root, {}, "thence", COMPLETING).source()
-    if is_json:
+    if out.is_json:
         out.json({"shell": shell, "script": script})
     else:
         out.line(script.strip("\n").encode())
@@ -258,7 +263,7 @@ def completion_command(shell: str, is_json: bool) -> None:
 
 @click.command("version", **help_with("thence version --json"))
 @output_options
-def version_command(is_json: bool) -> None:
+def version_command() -> None:
     """Show the versions of thence and Python."""
     import platform
 
@@ -266,7 +271,7 @@ def version_command(is_json: bool) -> None:
 
     out = current()
     python, system = platform.python_version(), platform.platform()
-    if is_json:
+    if out.is_json:
         out.json({"version": __version__, "python": python, "platform": system})
     else:
         out.write(f"thence {__version__} (Python {python}, {system})")

@@ -1,20 +1,24 @@
-"""The processes that have a log open for appending, and the open steps of those that have ended.
+"""What the writers of a log left: the log open for appending, open steps, the outcome of a run.
 
 Nothing is written, and no writer is delayed. A living process is never taken for an ended one:
 where that can't be told, a step counts as open.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Literal
 
+from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS, is_ulid
 from thence.core.query.tally import LogEnd
+from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM, Vocabulary
 from thence.log.crash.sessions import session_records
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import is_own, known_node_id
-from thence.log.storage.segment import own_folder
+from thence.log.storage.segment import own_folder, segments
+from thence.log.storage.tail_recovery import lines_backwards
 
 
 def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:
@@ -51,3 +55,57 @@ def ended_writers(
     return {
         event_id: end.seen_last[noise] for event_id, noise in noises.items() if noise not in living
     }
+
+
+Outcome = Literal["running", "completed", "failed", "interrupted", "killed"]
+
+# the last events of a simulation that did not come to its end
+_CUT_SHORT: Mapping[str, Outcome] = {
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "closed before its end": "interrupted",
+}
+# the bytes at the end of a segment in which the run's last event is searched
+_TAIL_BYTES = 64 * 1024
+
+
+def outcome(disk: Disk, folder: Path) -> Outcome:
+    """Returns the outcome of a run by its log, where there is no result.json.
+
+    If the last event, without the log's notices, ends the simulation, it decides the outcome.
+    Else the run is running while a living process has the log open for appending. It was killed
+    if a process left its session behind, or if a simulation began it, which would have recorded
+    its end. It is interrupted if nothing of it is known: a folder without the log's own files.
+    Else its writer has closed it: it is completed. Raises DiskError.
+    """
+    sessions = list(session_records(disk, folder))
+    last = _last(disk, folder)
+    if last is not None and last.payload.get("milestone_type") == "simulation_end":
+        return _CUT_SHORT.get((last.description or "").partition(":")[0], "completed")
+    if any(session.is_held for session in sessions):
+        return "running"
+    if sessions or _is_there(disk, folder / "config.json"):
+        return "killed"
+    return "completed" if _is_there(disk, own_folder(folder) / "log.json") else "interrupted"
+
+
+def _last(disk: Disk, folder: Path) -> Event | None:
+    """Returns the event that a run wrote last, without the log's notices."""
+    for path in reversed(segments(disk, folder)):
+        descriptor = disk.open_read(path)
+        try:
+            _, size = disk.file_id(descriptor)
+            start = max(0, size - _TAIL_BYTES)  # of a line cut by it nothing is read
+            for line in lines_backwards(disk, descriptor, start, size):
+                event = parse(line, SIM)
+                if isinstance(event, Event) and not SIM.is_notice(event):
+                    return event
+        finally:
+            disk.close_quietly(descriptor)
+        if start:
+            break
+    return None
+
+
+def _is_there(disk: Disk, path: Path) -> bool:
+    return disk.path_id(str(path)) is not None

@@ -46,7 +46,6 @@ def append_command(
     causes: tuple[str, ...],
     is_env: bool,
     log: str | None,
-    is_json: bool,
     **words: str | None,
 ) -> None:
     """Append one event, durable when the command ends.
@@ -72,7 +71,7 @@ def append_command(
             caused_by=cause_events,
         )
         variables = replica.environment(event) if is_env else {}
-    if is_json:
+    if out.is_json:
         numbers = {"seq": event.seq, "lamport_clock": event.lamport_clock}
         out.json({"event_id": event.event_id, **numbers, **variables})
     elif variables:

@@ -31,7 +31,7 @@ all_option = click.option("--all", "is_whole", is_flag=True, help="Show all of a
 @click.argument("event")
 @all_option
 @log_options
-def why_command(event: str, is_whole: bool, log: str | None, is_json: bool) -> None:
+def why_command(event: str, is_whole: bool, log: str | None) -> None:
     """Show why an event happened.
 
     One line of causes is shown in sentences, from an event without causes to EVENT, each with
@@ -48,7 +48,7 @@ def why_command(event: str, is_whole: bool, log: str | None, is_json: bool) -> N
     out = current()
     with open_for_reading(out, log) as replica:
         answer = replica.why(find_event(out, replica, event, to_explain=True))
-    if is_json:
+    if out.is_json:
         out.json(
             {
                 "event_id": answer.event.event_id,
@@ -70,7 +70,7 @@ def why_command(event: str, is_whole: bool, log: str | None, is_json: bool) -> N
 @click.argument("event")
 @all_option
 @log_options
-def effects_command(event: str, is_whole: bool, log: str | None, is_json: bool) -> None:
+def effects_command(event: str, is_whole: bool, log: str | None) -> None:
     """Show what followed from an event.
 
     The effects are shown in sentences, nearest first, each with its short id; of many the
@@ -82,7 +82,7 @@ def effects_command(event: str, is_whole: bool, log: str | None, is_json: bool) 
     with open_for_reading(out, log) as replica:
         answer = replica.effects(find_event(out, replica, event, to_explain=True))
         sentence = replica.vocabulary.sentence(answer.event)
-    if is_json:
+    if out.is_json:
         out.json(
             {
                 "event_id": answer.event.event_id,

@@ -37,7 +37,7 @@ class _Log(NamedTuple):
 @log_argument("a")
 @log_argument("b")
 @output_options
-def diff_command(a: str, b: str, is_json: bool) -> int:
+def diff_command(a: str, b: str) -> int:
     """Show where two logs part, and what came of it.
 
     A and B are logs: a folder, one of its files, or a run's id. The first divergence is shown
@@ -55,7 +55,7 @@ def diff_command(a: str, b: str, is_json: bool) -> int:
     side_a, vocabulary_a = _read(out, a)
     side_b, vocabulary_b = _read(out, b)
     result = difference(side_a, side_b)
-    if is_json:
+    if out.is_json:
         out.json(as_json(result))
     else:
         _write_difference(out, result, (_Log("A", a, vocabulary_a), _Log("B", b, vocabulary_b)))

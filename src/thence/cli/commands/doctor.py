@@ -20,7 +20,7 @@ _NAME_COLUMNS = 10
 
 @click.command("doctor", **help_with("thence doctor --log output/my-run"))
 @log_options
-def doctor_command(log: str | None, is_json: bool) -> int:
+def doctor_command(log: str | None) -> int:
     """Check the machine, the folder, and the state of a log.
 
     Without a log it looks at this folder. One small file is written to try the disk, and
@@ -33,7 +33,7 @@ def doctor_command(log: str | None, is_json: bool) -> int:
     folder, is_log = _folder_to_check(out, log)
     checks = [*machine_checks(), *_folder_checks(folder, is_log)]
     is_ok = all(check.ok for check in checks)
-    if is_json:
+    if out.is_json:
         entries = [
             {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}
             for check in checks

@@ -73,7 +73,6 @@ def export_command(
     columns: tuple[str, ...],
     limit: int | None,
     log: str | None,
-    is_json: bool,
     **conditions: OptionValue,
 ) -> None:
     """Write events as a table, CSV or Parquet.
@@ -83,21 +82,20 @@ def export_command(
     meanwhile are left out. However many there are, few are held in memory at once. In CSV a text
     that a spreadsheet takes for a formula stands behind an apostrophe, unless --raw is given.
     """
+    from thence.cli.shared.locate import find_log
     from thence.cli.shared.render import counted
     from thence.replica import open_log
 
+    out = current()
     if is_csv == is_parquet:
         raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
     form = "csv" if is_csv else "parquet"
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
-    if output is None and is_json:
+    if output is None and out.is_json:
         raise click.UsageError("--json goes with --output: stdout holds the table")
     if output is None and form == "parquet" and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
-    from thence.cli.shared.locate import find_log
-
-    out = current()
     count = 0
     with (
         open_log(find_log(out, log), create=False) as replica,
@@ -119,7 +117,7 @@ def export_command(
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
         report_matches(out, replica, conditions, count)
-    if is_json and output is not None:
+    if out.is_json and output is not None:
         out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:
         out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))

@@ -70,7 +70,6 @@ def log_command(
     limit: int | None,
     cursor: str | None,
     log: str | None,
-    is_json: bool,
     **conditions: OptionValue,
 ) -> None:
     """List events in total order, one line each.
@@ -82,13 +81,13 @@ def log_command(
     """
     out = current()
     _check_bounds(last, is_count, limit, cursor)
-    if last is None and limit is None and cursor is None and not is_json and out.columns:
+    if last is None and limit is None and cursor is None and not out.is_json and out.columns:
         last = SCREEN_EVENTS
     with open_for_reading(out, log) as replica:
         if is_count:
-            _write_count(out, replica, conditions, is_json)
+            _write_count(out, replica, conditions)
             return
-        show = event_printer(out, replica.vocabulary, is_json)
+        show = event_printer(out, replica.vocabulary)
         listed = 0
         if last is not None:
             page = replica.answers.query(**keys(conditions), last=last, descending=is_descending)
@@ -104,7 +103,7 @@ def log_command(
         out.notice(f"the last {listed:,} of {page.total:,} events; --limit 0 shows all")
     elif page.next_cursor is not None:
         words = f"{click.get_current_context().info_name} {_options(conditions)}"
-        words += "--desc " * is_descending + "--json " * is_json + f"--limit {limit}"
+        words += "--desc " * is_descending + "--json " * out.is_json + f"--limit {limit}"
         next_command = command(f"{words} --cursor {shlex.quote(page.next_cursor)}", log)
         out.notice(f"{listed:,} of {counted(page.total, 'event')}; next: {next_command}")
 
@@ -125,10 +124,10 @@ def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: s
         raise click.UsageError(f"--last and {names[1]} exclude each other")
 
 
-def _write_count(out: Output, replica: "Log", conditions: Conditions, is_json: bool) -> None:
+def _write_count(out: Output, replica: "Log", conditions: Conditions) -> None:
     total = replica.query(**keys(conditions), limit=1).total
     check_names(out, replica, conditions, total)
-    if is_json:
+    if out.is_json:
         out.json({"events": total})
     else:
         out.write(str(total))
@@ -146,7 +145,7 @@ def _options(conditions: Conditions) -> str:
 @click.command("show", **help_with("thence show @last"))
 @click.argument("event")
 @log_options
-def show_command(event: str, log: str | None, is_json: bool) -> None:
+def show_command(event: str, log: str | None) -> None:
     """Show all that one event holds.
 
     EVENT is an id, a prefix of it of at least 6 characters, @last, @last-error, or a subject,
@@ -159,7 +158,7 @@ def show_command(event: str, log: str | None, is_json: bool) -> None:
     out = current()
     with open_for_reading(out, log) as replica:
         stored = find_event(out, replica, event)
-        if is_json:
+        if out.is_json:
             out.line(stored.line)
             return
         causes_here = _causes(replica, stored)
@@ -184,7 +183,7 @@ def _causes(replica: "Log", event: "Event") -> "dict[str, Event]":
 
 @click.command("last", **help_with("thence last --log output/my-run"))
 @log_options
-def last_command(log: str | None, is_json: bool) -> None:
+def last_command(log: str | None) -> None:
     """Show the last event, and what was open when the log ended.
 
     Open is what an event began and no event ended: the turn that a killed simulation was
@@ -194,7 +193,7 @@ def last_command(log: str | None, is_json: bool) -> None:
     out = current()
     with open_for_reading(out, log) as replica:
         end, ended = _read_end(replica)
-    if is_json:
+    if out.is_json:
         import msgspec
 
         last = None if end.last is None else msgspec.Raw(end.last.line)
@@ -260,7 +259,7 @@ def _begin_text(event: "Event", last: "Event") -> str:
 
 @click.command("rebuild", **help_with("thence rebuild --log output/my-run"))
 @log_options
-def rebuild_command(log: str | None, is_json: bool) -> None:
+def rebuild_command(log: str | None) -> None:
     """Make the index of a log again from its lines.
 
     It is never needed: an index that is missing, damaged or old is made again by whoever
@@ -279,7 +278,7 @@ def rebuild_command(log: str | None, is_json: bool) -> None:
         with bytes_read(out, size) as show:
             events = replica.answers.rebuild(show)
         seconds = monotonic() - begin
-    if is_json:
+    if out.is_json:
         out.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})
     else:
         out.write(f"indexed {counted(events, 'event')} in {seconds:.1f} s")

@@ -31,9 +31,7 @@ _REMAINS = (
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be taken back.")
 @log_options
-def redact_command(
-    event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None, is_json: bool
-) -> None:
+def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
     """Take back what an event says: its payload goes, the rest stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
@@ -63,7 +61,7 @@ def redact_command(
             lines = take_back(replica, stored, reason, own_key(), target=name).lines
             shared, others = _in_project(replica)
             lines, remains = lines + shared, [*others, *remains]
-    if is_json:
+    if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
         return
     _report(out, stored, enabled, remains, is_done=is_done, is_dry=is_dry)

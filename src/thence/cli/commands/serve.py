@@ -46,7 +46,6 @@ def serve_command(
     port: int | None,
     token: str | None,
     origins: tuple[str, ...],
-    is_json: bool,
 ) -> None:
     """Answer questions about the logs in a folder over HTTP, on this machine alone.
 

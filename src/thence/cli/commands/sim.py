@@ -59,7 +59,6 @@ def run_command(
     verbosity: str | None,
     mode: str | None,
     root: str | None,
-    is_json: bool,
 ) -> int:
     """Run a scenario.
 
@@ -74,7 +73,6 @@ def run_command(
     config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
     return _played(
         out,
-        is_json,
         lambda show, wait: SimulationOrchestrator(
             config,
             output_root=root or out.settings.root,
@@ -91,7 +89,7 @@ def run_command(
 )
 @click.argument("scenario")
 @output_options
-def validate_command(scenario: str, is_json: bool) -> int:
+def validate_command(scenario: str) -> int:
     """Check a scenario without running it.
 
     Each problem is reported with file, line, key and a hint. Exit code 2 if there is one.
@@ -108,7 +106,7 @@ def validate_command(scenario: str, is_json: bool) -> int:
         config = SimulationConfig.from_file(scenario)
     except ScenarioError as error:
         problems = tuple(dict(problem) for problem in error.problems)
-    if is_json:
+    if out.is_json:
         out.json({"ok": not problems, "problems": problems})
     elif problems:
         for problem in problems:
@@ -124,7 +122,7 @@ def validate_command(scenario: str, is_json: bool) -> int:
 @sim_command.command("new", **help_with("thence sim new market"))
 @click.argument("project_name", metavar="NAME")
 @output_options
-def new_command(project_name: str, is_json: bool) -> None:
+def new_command(project_name: str) -> None:
     """Make a folder with a small simulation of your own.
 
     In the new folder NAME are an agent, an engine, a scenario, and a test that passes.
@@ -136,7 +134,7 @@ def new_command(project_name: str, is_json: bool) -> None:
         reason = "a name has letters, digits, _ and -, 100 at most"
         raise click.BadParameter(reason, param_hint="NAME")
     make_project(Path(project_name))
-    if is_json:
+    if out.is_json:
         out.json({"folder": project_name, "files": FILES})
         return
     out.write(f"made {project_name} with {', '.join(FILES)}")
@@ -147,7 +145,7 @@ def new_command(project_name: str, is_json: bool) -> None:
 @click.argument("run")
 @click.option("--turns", type=click.IntRange(min=1), help="Another number of turns at most.")
 @output_options
-def resume_command(run: str, turns: int | None, is_json: bool) -> int:
+def resume_command(run: str, turns: int | None) -> int:
     """Play a run on where a kill, Ctrl-C or a failure ended it.
 
     RUN is a run's id or its folder. It begins at the newest checkpoint; what it comes to again must
@@ -163,7 +161,7 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
     with RecordedRun(folder) as recorded:
         result = recorded.result
     if turns is None and result.get("status") == "completed":
-        if is_json:
+        if out.is_json:
             out.json(result)
         else:
             reason = result.get("reason", "its end was reached")
@@ -172,7 +170,6 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
         return 0
     return _played(
         out,
-        is_json,
         lambda show, wait: resume(folder, max_turns=turns, on_turn=show, on_wait=wait),
     )
 
@@ -180,7 +177,7 @@ def resume_command(run: str, turns: int | None, is_json: bool) -> int:
 @sim_command.command("replay", **help_with("thence sim replay my-run"))
 @click.argument("run")
 @output_options
-def replay_command(run: str, is_json: bool) -> int:
+def replay_command(run: str) -> int:
     """Play a run again in memory, and compare all its events.
 
     RUN is a run's id or its folder. Nothing is written, and nothing outside is asked. Exit code 1
@@ -203,7 +200,7 @@ def replay_command(run: str, is_json: bool) -> int:
 
         send_records_to_stderr(out, names_waits=display.wait is None)
         replayed = replay(folder, on_turn=show, on_wait=display.wait)
-    if is_json:
+    if out.is_json:
         out.json(msgspec.structs.asdict(replayed))
     elif not replayed.step:
         out.write(
@@ -244,7 +241,6 @@ def branch_command(
     decisions: tuple[str, ...],
     turns: int | None,
     root: str | None,
-    is_json: bool,
 ) -> int:
     """Play a run on from one of its turns, with something changed.
 
@@ -259,7 +255,6 @@ def branch_command(
     folder = find_log(out, run)
     return _played(
         out,
-        is_json,
         lambda show, wait: branch(
             folder,
             at,
@@ -275,7 +270,6 @@ def branch_command(
 
 def _played(
     out: Output,
-    is_json: bool,
     make: "Callable[[Callable[[Any], None], OnWait | None], SimulationOrchestrator]",
 ) -> int:
     """Plays the run that `make` returns, and reports its end; returns the exit code."""
@@ -283,7 +277,7 @@ def _played(
 
     with progress(out) as display:
         result = play(out, make, display)
-    return report_end(out, result, is_json=is_json)
+    return report_end(out, result)
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from thence.cli.shared.render import bars, counted, wrapped
 from thence.core.query.tally import descending
 from thence.core.sentences.event_sentences import clipped
 from thence.errors import InvalidFilter, NotRecorded
-from thence.inspection.outcome import outcome
+from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments
 from thence.sim.recorded import RecordedRun, open_run, read_object
@@ -40,7 +40,7 @@ root_option = click.option(
 @click.command("list", **help_with("thence sim list --json"))
 @root_option
 @output_options
-def list_command(root: str | None, is_json: bool) -> None:
+def list_command(root: str | None) -> None:
     """List the runs, the newest first.
 
     A run is running, completed, failed, interrupted (by Ctrl-C, or by the program that ran it), or
@@ -49,7 +49,7 @@ def list_command(root: str | None, is_json: bool) -> None:
     out = current()
     folder = Path(root or out.settings.runs)
     entries = [run_entry(run) for run in run_folders(folder)]
-    if is_json:
+    if out.is_json:
         out.json({"runs": entries})
         return
     for entry in entries:
@@ -71,7 +71,7 @@ def list_command(root: str | None, is_json: bool) -> None:
     help="A variable to draw; * stands for any characters.",
 )
 @output_options
-def show_command(run: str | None, variables: tuple[str, ...], is_json: bool) -> None:
+def show_command(run: str | None, variables: tuple[str, ...]) -> None:
     """Sum up a run, by default the newest.
 
     RUN is a run's id, its folder, or one of its files: its state and parameters, its variables
@@ -83,11 +83,11 @@ def show_command(run: str | None, variables: tuple[str, ...], is_json: bool) -> 
 
     out = current()
     folder = find_log(out, run)
-    count_max = None if out.is_verbose or is_json else _VARIABLES_SHOWN_MAX
+    count_max = None if out.is_verbose or out.is_json else _VARIABLES_SHOWN_MAX
     with open_run(folder) as recorded:
         facts = summary(recorded)
         drawn, note = drawn_variables(recorded, variables, count_max)
-    if is_json:
+    if out.is_json:
         out.json({**facts, "variables": drawn})
         return
     lines = summary_lines(facts, str(folder), out)

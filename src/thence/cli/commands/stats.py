@@ -39,7 +39,7 @@ COURSE_COLUMNS_MAX = 60
 @click.option("--per", metavar="TIME", help="Count per 30s, 5m, 1h, 1d or 1w, in UTC.")
 @log_options
 def stats_command(
-    by: str | None, per: str | None, log: str | None, is_json: bool, **conditions: OptionValue
+    by: str | None, per: str | None, log: str | None, **conditions: OptionValue
 ) -> None:
     """Count the events of a log: by name, per time.
 
@@ -54,9 +54,9 @@ def stats_command(
         check_names(out, replica, conditions, tally.events)
     if by or per_s:
         groups = _groups_of(tally, by, per_s)
-        (_groups_json if is_json else _write_groups)(out, groups, per)
+        (_groups_json if out.is_json else _write_groups)(out, groups, per)
     else:
-        (_tally_json if is_json else _write_tally)(out, tally, replica.folder)
+        (_tally_json if out.is_json else _write_tally)(out, tally, replica.folder)
 
 
 def _per_s(per: str) -> int:

@@ -48,9 +48,7 @@ TAIL_EVENTS_MAX = 500_000
 @click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
 @filter_options
 @log_options
-def tail_command(
-    count: int, is_live: bool, log: str | None, is_json: bool, **conditions: OptionValue
-) -> None:
+def tail_command(count: int, is_live: bool, log: str | None, **conditions: OptionValue) -> None:
     """Show the last events in the order of their arrival, and follow.
 
     An event is shown when it fits every option that is given, as in `thence log`; with --json the
@@ -58,16 +56,14 @@ def tail_command(
     output goes away.
     """
     try:
-        _tail(current(), count, is_live, log, is_json, conditions)
+        _tail(current(), count, is_live, log, conditions)
     except KeyboardInterrupt:
         if is_live:  # the usual end of `tail -f`, which needs no report
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise
 
 
-def _tail(
-    out: Output, count: int, is_live: bool, log: str | None, is_json: bool, conditions: Conditions
-) -> None:
+def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
     from thence.cli.shared.locate import find_log
     from thence.core.query.filter import Filter
     from thence.log.read.follower import Follower
@@ -81,7 +77,7 @@ def _tail(
     ):
         matches = None if event_filter == Filter() else event_filter.matches
         follower.skip_to_last(count, matches)
-        show = event_printer(out, replica.vocabulary, is_json)
+        show = event_printer(out, replica.vocabulary)
         shown_count = 0
         events = filter(matches or (lambda event: True), follower.events())
         while batch := tuple(islice(events, FIRST_EVENTS)):

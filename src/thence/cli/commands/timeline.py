@@ -75,7 +75,7 @@ class Spans(NamedTuple):
 )
 @log_options
 def timeline_command(
-    limit: int, picture: Path | None, log: str | None, is_json: bool, **conditions: OptionValue
+    limit: int, picture: Path | None, log: str | None, **conditions: OptionValue
 ) -> None:
     """Show what lasted as bars, in a terminal or a picture.
 
@@ -92,7 +92,7 @@ def timeline_command(
         from thence.files import replace_file
 
         replace_file(picture, drawn_svg(spans, depths, replica.vocabulary).encode())
-    if is_json:
+    if out.is_json:
         out.json(_json(spans, depths, replica.vocabulary))
     elif picture is None and spans.latest:
         out.write(*_lines(out, spans, depths, replica.vocabulary))

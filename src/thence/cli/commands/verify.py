@@ -27,9 +27,7 @@ PAGE = "docs/reference/findings.md"
 @click.option("--dry-run", "is_dry", is_flag=True, help="With --repair: only show it.")
 @click.option("--yes", "is_yes", is_flag=True, help="With --repair: do it without asking.")
 @log_options
-def verify_command(
-    is_repair: bool, is_dry: bool, is_yes: bool, log: str | None, is_json: bool
-) -> int:
+def verify_command(is_repair: bool, is_dry: bool, is_yes: bool, log: str | None) -> int:
     """Check every line of a log; without --repair nothing is changed.
 
     Exit code 0: whole; 3: bytes are damaged or events of this log are lost. Findings
@@ -50,9 +48,9 @@ def verify_command(
     with open_log(folder, create=False) as replica:
         verified = replica.verify()
         repairs = tuple(x for x in verified.damage if is_repair and x.action is not None)
-        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs, is_json))
+        is_done = bool(repairs) and not is_dry and (is_yes or _has_consent(out, repairs))
         after = _with_shared_findings(replica.repair() if is_done else verified, folder)
-    if is_json:
+    if out.is_json:
         fields = {"repairs": list(map(_repair_json, repairs)), "repaired": is_done}
         out.json(_verification_json(after) | (fields if is_repair else {}))
     else:
@@ -90,11 +88,11 @@ def _repair_json(finding: "Finding") -> dict[str, object]:
     return fields | {"action": finding.action}
 
 
-def _has_consent(out: Output, repairs: "tuple[Finding, ...]", is_json: bool) -> bool:
+def _has_consent(out: Output, repairs: "tuple[Finding, ...]") -> bool:
     """Asks on a terminal for consent to the repairs; elsewhere returns False."""
     import sys
 
-    if is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if out.is_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     _write_repairs(out, repairs, is_done=False)
     return click.confirm("Do it?")

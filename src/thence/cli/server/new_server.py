@@ -15,7 +15,7 @@ _EPOCH_BYTES = 16
 @data_option
 @team_option
 @output_options
-def init_command(data: str, team: str, is_json: bool) -> None:
+def init_command(data: str, team: str) -> None:
     """Make the database of a server, with its first team.
 
     It lies in a folder that only you may read.
@@ -29,7 +29,7 @@ def init_command(data: str, team: str, is_json: bool) -> None:
     make_database(file, os.urandom(_EPOCH_BYTES).hex())
     with accounts_in(data) as accounts:
         accounts.add_team(team)
-    if is_json:
+    if out.is_json:
         out.json({"data": str(file.parent.absolute()), "team": team})
     else:
         out.write(f"made a server in {file.parent} with the team {team}")

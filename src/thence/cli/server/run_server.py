@@ -30,9 +30,7 @@ _PORT_MAX = 65_535
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
 @output_options
-def run_command(
-    data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None, is_json: bool
-) -> None:
+def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
     The address is the first line on stdout. Another address than this machine's own needs TLS: by

@@ -25,12 +25,12 @@ def team_command(context: click.Context) -> None:
 @click.argument("name")
 @data_option
 @output_options
-def add_command(name: str, data: str, is_json: bool) -> None:
+def add_command(name: str, data: str) -> None:
     """Add a team; its logs are seen by its users alone."""
     out = current()
     with accounts_in(data) as accounts:
         accounts.add_team(name)
-    if is_json:
+    if out.is_json:
         out.json({"team": name})
     else:
         out.write(f"added the team {name}")
@@ -39,12 +39,12 @@ def add_command(name: str, data: str, is_json: bool) -> None:
 @team_command.command("list", **help_with("thence server team list --json"))
 @data_option
 @output_options
-def list_command(data: str, is_json: bool) -> None:
+def list_command(data: str) -> None:
     """List the teams."""
     out = current()
     with accounts_in(data) as accounts:
         teams = accounts.teams()
-    if is_json:
+    if out.is_json:
         out.json({"teams": teams})
     else:
         for team in teams:
@@ -57,7 +57,7 @@ def list_command(data: str, is_json: bool) -> None:
 @click.argument("key")
 @data_option
 @output_options
-def claim_command(team: str, node: str, key: str, data: str, is_json: bool) -> None:
+def claim_command(team: str, node: str, key: str, data: str) -> None:
     """Give a node of a team to a key, whoever had it, also while the server runs.
 
     The key may then take back the lines of the node. A key has 64 hex digits.
@@ -65,7 +65,7 @@ def claim_command(team: str, node: str, key: str, data: str, is_json: bool) -> N
     out = current()
     with keys_in(data) as keys:
         former = keys.claim(team, node, key)
-    if is_json:
+    if out.is_json:
         out.json({"team": team, "node": node, "public_key": key, "former": former})
     else:
         out.write(f"the node {node} of {team} belongs to the key {key}")

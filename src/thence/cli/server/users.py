@@ -45,9 +45,7 @@ def user_command(context: click.Context) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
 @data_option
 @output_options
-def add_command(
-    name: str, role: str, team: str | None, password_stdin: bool, data: str, is_json: bool
-) -> None:
+def add_command(name: str, role: str, team: str | None, password_stdin: bool, data: str) -> None:
     """Add a user to a team, also while the server runs.
 
     Without --password-stdin a password is made and shown this once. A user who is in another team
@@ -66,7 +64,7 @@ def add_command(
         team = team or _only(accounts.teams())
         added = accounts.add_user(name, team, role, password)
     shown = made[0] if made and added.is_new else None
-    if is_json:
+    if out.is_json:
         out.json({"user": name, "team": team, "role": role, "password": shown})
         return
     out.write(
@@ -87,16 +85,16 @@ def _only(teams: list[str]) -> str:
 @user_command.command("list", **help_with("thence server user list --json"))
 @data_option
 @output_options
-def list_command(data: str, is_json: bool) -> None:
+def list_command(data: str) -> None:
     """List the users with their teams and roles."""
     out = current()
     with accounts_in(data) as accounts:
         members = accounts.members()
-    if is_json:
+    if out.is_json:
         out.json({"users": [member._asdict() for member in members]})
     elif not members:
         out.notice("no users yet: thence server user add NAME")
-    for member in () if is_json else members:
+    for member in () if out.is_json else members:
         out.write(f"{member.user}  {member.team}  {member.role}")
 
 
@@ -104,12 +102,12 @@ def list_command(data: str, is_json: bool) -> None:
 @click.argument("name")
 @data_option
 @output_options
-def remove_command(name: str, data: str, is_json: bool) -> None:
+def remove_command(name: str, data: str) -> None:
     """Remove a user from all teams, and end their logins; what they sent stays."""
     out = current()
     with accounts_in(data) as accounts:
         accounts.remove_user(name)
-    if is_json:
+    if out.is_json:
         out.json({"removed": name})
     else:
         out.write(f"removed {name}")

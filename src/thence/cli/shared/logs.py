@@ -188,16 +188,14 @@ def pages(
         size = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * len(page.events) // size_bytes))
 
 
-def event_printer(
-    out: Output, vocabulary: "Vocabulary", is_json: bool
-) -> "Callable[[Sequence[Event]], None]":
+def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[Event]], None]":
     """Returns a function that writes events: as stored lines, or in columns that widen."""
 
     def print_stored(events: "Sequence[Event]") -> None:
         for event in events:
             out.line(event.line)
 
-    if is_json:
+    if out.is_json:
         return print_stored
     from thence.cli.shared.render import LineRenderer
 

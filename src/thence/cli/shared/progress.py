@@ -187,9 +187,9 @@ def play(
     return result
 
 
-def report_end(out: Output, result: "RunResult", *, is_json: bool) -> int:
+def report_end(out: Output, result: "RunResult") -> int:
     """Writes the result of a run, and its failure if it failed; returns the exit code."""
-    if is_json:
+    if out.is_json:
         out.json(result.to_dict())
     else:
         out.write(

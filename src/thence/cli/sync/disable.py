@@ -10,7 +10,7 @@ from thence.cli.sync.synced_log import find_synced_log, synced_log_option
 @click.command("disable", **help_with("thence sync disable"))
 @synced_log_option
 @output_options
-def disable_command(log: str | None, is_json: bool) -> None:
+def disable_command(log: str | None) -> None:
     """Turn sync of a log off; target, cursor and events are kept for the next time."""
     import msgspec
 
@@ -21,7 +21,7 @@ def disable_command(log: str | None, is_json: bool) -> None:
     target = read_target(folder)
     if target is not None and target.is_enabled:
         write_target(folder, msgspec.structs.replace(target, is_enabled=False))
-    if is_json:
+    if out.is_json:
         out.json({"is_enabled": False})
     else:
         out.write("sync is off" if target else "sync was never on")

@@ -30,7 +30,6 @@ def enable_command(
     username: str | None,
     name: str | None,
     may_switch: bool,
-    is_json: bool,
 ) -> None:
     """Name the server and team that a log is synced with; nothing is sent yet.
 
@@ -57,7 +56,7 @@ def enable_command(
     target = switched(found.folder, wanted, may_switch=may_switch)
     own_key()  # of this machine: it signs what this log writes, from the next round on
     write_target(found.folder, target)
-    if is_json:
+    if out.is_json:
         out.json(target)
     else:
         out.write(f"sync is on: {target.place}")

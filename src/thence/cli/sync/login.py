@@ -26,9 +26,7 @@ _PASSWORD_CHARACTERS_MAX = 4_096
     help="Trust the certificates in this file (PEM) instead of the system's.",
 )
 @output_options
-def login_command(
-    url: str, username: str | None, is_piped: bool, ca_file: str | None, is_json: bool
-) -> None:
+def login_command(url: str, username: str | None, is_piped: bool, ca_file: str | None) -> None:
     """Log in to a team's server, and keep the login for this user.
 
     The password is asked for on a terminal, and kept nowhere. The tokens are kept in
@@ -49,7 +47,7 @@ def login_command(
     login = log_in(server, name, password, ca_file=ca_path)
     store.save(login)
     note_mended(out, store.notes)
-    if is_json:
+    if out.is_json:
         out.json({"server": login.server, "username": name, "team": login.team_slug})
         return
     team_text = f", team {login.team_slug}" if login.team_slug else ""

@@ -13,7 +13,7 @@ from thence.errors import SyncError
 @click.argument("url", metavar="[URL]", required=False)
 @click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
 @output_options
-def logout_command(url: str | None, username: str | None, is_json: bool) -> None:
+def logout_command(url: str | None, username: str | None) -> None:
     """End a login at its server, and remove it here.
 
     Without a server it is removed all the same: its tokens are good there until they expire.
@@ -33,7 +33,7 @@ def logout_command(url: str | None, username: str | None, is_json: bool) -> None
         out.warn(f"note: the server did not end the login: {error.cause}")
     store.remove(login)
     note_mended(out, store.notes)
-    if is_json:
+    if out.is_json:
         out.json({"server": login.server, "username": login.username, "is_revoked": is_revoked})
     else:
         out.write(f"logged out at {login.server} as {login.username}")

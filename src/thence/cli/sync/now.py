@@ -21,7 +21,7 @@ _ROUNDS_MAX = 5
 @click.command("now", **help_with("thence sync now"))
 @synced_log_option
 @output_options
-def now_command(log: str | None, is_json: bool) -> None:
+def now_command(log: str | None) -> None:
     """Bring what the server lacks, and take what others have brought.
 
     It ends with 0 when all is there on both sides, and with 1 when anything stayed behind. While
@@ -31,7 +31,7 @@ def now_command(log: str | None, is_json: bool) -> None:
     out = current()
     with opened_synced_log(out, log) as replica:
         counts = _drained(out, replica)
-    if is_json:
+    if out.is_json:
         out.json(counts)
     else:
         out.write(f"took {counts['taken']:,}, brought {counts['delivered']:,}")

@@ -28,9 +28,7 @@ from thence.errors import SyncRefused
 @click.argument("event_id", metavar="", required=False)
 @synced_log_option
 @output_options
-def parked_command(
-    action: str | None, event_id: str | None, log: str | None, is_json: bool
-) -> None:
+def parked_command(action: str | None, event_id: str | None, log: str | None) -> None:
     """Show the events that stay behind, with the reasons; `retry` tries them again.
 
     A push is one that the server refused, or one that seems to hold a secret: that was never sent,
@@ -55,7 +53,7 @@ def parked_command(
         elif action:
             count = engine.retry_parked()
         parked = engine.parked()
-    if is_json:
+    if out.is_json:
         lines = [
             {
                 "event_id": one.event_id,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--check", "is_checked", is_flag=True, help="Ask the server; exit 1 if anything differs."
 )
 @output_options
-def status_command(log: str | None, is_checked: bool, is_json: bool) -> int:
+def status_command(log: str | None, is_checked: bool) -> int:
     """Show the queue, the connection and the last sync of any process.
 
     Without --check no network is used.
@@ -36,7 +36,7 @@ def status_command(log: str | None, is_checked: bool, is_json: bool) -> int:
         state = sync_state(replica, store)
         if is_checked:
             differing = blocks_that_differ(replica, store)
-    if is_json:
+    if out.is_json:
         out.json(_as_json(state, differing))
     else:
         _write(out, state, differing)

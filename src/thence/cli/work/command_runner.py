@@ -40,7 +40,7 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept i
 @click.command
 @actor_option
 @output_options
-def _common(actor: str | None, is_json: bool) -> None:
+def _common(actor: str | None) -> None:
     """Has the options of all commands."""
 
 
@@ -53,7 +53,7 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.C
 
     def made(function: Callable[..., int]) -> click.Command:
         @wraps(function)
-        def call(actor: str | None, is_json: bool, **given: Any) -> int:
+        def call(actor: str | None, **given: Any) -> int:
             return function(**given)
 
         found = click.command(name, cls=click.Command, **help_with(*examples))(call)

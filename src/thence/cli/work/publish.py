@@ -18,7 +18,7 @@ def _commits_nowhere(_: click.Context, __: click.Parameter, branch: str | None) 
 @command("publish", "thence work publish")
 @click.option("--target-branch", hidden=True, callback=_commits_nowhere)
 def publish_command(target_branch: str | None) -> int:
-    """Share events with other clones, and take in theirs.
+    """Push events to other clones, and pull theirs.
 
     They go to the branch thence-board of the remote, which nothing else uses: no branch of yours
     moves. Events that others have published come with every `git fetch` too.

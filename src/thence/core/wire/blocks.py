@@ -53,12 +53,12 @@ def by_node(blocks: Blocks) -> dict[str, tuple[BlockRun, ...]]:
     """Returns blocks in the form of a message."""
     runs: dict[str, list[list[Place]]] = {}
     for place in sorted(blocks):
-        known = runs.setdefault(place.node, [])
-        if known and known[-1][-1].block + 1 == place.block:
-            known[-1].append(place)
+        own = runs.setdefault(place.node, [])
+        if own and own[-1][-1].block + 1 == place.block:
+            own[-1].append(place)
         else:
-            known.append([place])
-    return {node: tuple(_run(blocks, places) for places in found) for node, found in runs.items()}
+            own.append([place])
+    return {node: tuple(_run(blocks, places) for places in own) for node, own in runs.items()}
 
 
 def _run(blocks: Blocks, places: list[Place]) -> BlockRun:
@@ -69,13 +69,13 @@ def _run(blocks: Blocks, places: list[Place]) -> BlockRun:
 
 def from_nodes(nodes: Mapping[str, Iterable[BlockRun]]) -> dict[Place, BlockDigest]:
     """Returns the blocks of a message; raises InvalidEvent for sums that can't be split."""
-    found = {}
+    blocks = {}
     for node, runs in nodes.items():
         for run in runs:
             for number, digest in enumerate(split_digests(run.sums), run.first):
                 count = run.counts.get(str(number), BLOCK_NUMBERS)
-                found[Place(node, number)] = BlockDigest(count, int.from_bytes(digest))
-    return found
+                blocks[Place(node, number)] = BlockDigest(count, int.from_bytes(digest))
+    return blocks
 
 
 def differing(ours: Blocks, theirs: Blocks) -> list[Place]:

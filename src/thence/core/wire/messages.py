@@ -166,9 +166,9 @@ def joined(lines: Iterable[bytes]) -> bytes:
     return _BEGIN + b",".join(lines) + _END
 
 
-def joined_page(lines: Iterable[bytes], next_cursor: str, more: bool) -> bytes:
+def joined_page(lines: Iterable[bytes], next_cursor: str, has_more: bool) -> bytes:
     """Returns a page of lines, as they are."""
-    rest = msgspec.json.encode({"next": next_cursor, "more": more})
+    rest = msgspec.json.encode({"next": next_cursor, "more": has_more})
     return _BEGIN + b",".join(lines) + b"]," + rest[1:]
 
 

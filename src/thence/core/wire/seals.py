@@ -62,8 +62,8 @@ class Seal(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
 
     def facts(self) -> dict[str, Any]:
         """Returns the facts of the notice."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        facts: dict[str, Any] = msgspec.to_builtins(self)
+        return facts
 
     def covered(self, lines: NumberedDigests, near: Iterable[LinePlace]) -> frozenset[bytes]:
         """Returns the D's of all lines that the seal covers, if it covers any of some lines.
@@ -71,15 +71,15 @@ class Seal(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
         `lines` are the D's of all lines of the node in the range, `near` those that are asked for.
         A line that is missing leaves all unproven. The signature is not checked.
         """
-        known = {number: lines[number] for number in lines if self.first <= number <= self.last}
-        if len(known) != self.count:
+        digests = {seq: lines[seq] for seq in lines if self.first <= seq <= self.last}
+        if len(digests) != self.count:
             return frozenset()
-        numbers = sorted(known)
+        numbers = sorted(digests)
         for line in near:
-            if line.digest not in known.get(line.seq, ()):
+            if line.digest not in digests.get(line.seq, ()):
                 continue
             choices = product(
-                *((line.digest,) if seq == line.seq else known[seq] for seq in numbers)
+                *((line.digest,) if seq == line.seq else digests[seq] for seq in numbers)
             )
             for choice in islice(choices, _CHOICES_MAX):
                 if _joined(choice) == self.lines_sha256:
@@ -149,16 +149,16 @@ def sealed_lines(
     over the numbers of these lines alone: whether the signature is good, and the key one that
     counts.
     """
-    wanted = sorted(lines)
-    found: set[bytes] = set()
+    places = sorted(lines)
+    proven: set[bytes] = set()
     for seal in seals:
         node = seal.node_id
-        start = bisect_left(wanted, (node, seal.first))
-        near = wanted[start : bisect_left(wanted, (node, seal.last + 1))]
+        start = bisect_left(places, (node, seal.first))
+        near = places[start : bisect_left(places, (node, seal.last + 1))]
         if near and is_valid(seal):
             covered = seal.covered(numbered(seal), near)
-            found.update(line.digest for line in near if line.digest in covered)
-    return found
+            proven.update(line.digest for line in near if line.digest in covered)
+    return proven
 
 
 def places_of(lines: Mapping[str, Sequence[Event]]) -> dict[str, list[LinePlace]]:
@@ -178,9 +178,9 @@ def outranked(
     """Returns, of each id with an authored line, D of its other lines: they stand behind it."""
     digests = {event_id: {line.digest for line in group} for event_id, group in lines.items()}
     return {
-        event_id: found.difference(authored)
-        for event_id, found in digests.items()
-        if not found.isdisjoint(authored)
+        event_id: lines_of_id.difference(authored)
+        for event_id, lines_of_id in digests.items()
+        if not lines_of_id.isdisjoint(authored)
     }
 
 
@@ -197,8 +197,8 @@ def seal_in(event: Event) -> Seal | None:
 def redaction_in(event: Event) -> Redaction | None:
     """Returns the redaction that a notice holds, None for a broken one."""
     try:
-        found = msgspec.convert(event.payload, Redaction)
-        return found if len(found.digest) == DIGEST_BYTES else None
+        redaction = msgspec.convert(event.payload, Redaction)
+        return redaction if len(redaction.digest) == DIGEST_BYTES else None
     except (msgspec.ValidationError, ValueError):
         return None
 

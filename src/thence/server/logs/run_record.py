@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from thence.inspection.outcome import outcome
+from thence.inspection.writers import outcome
 from thence.log.storage.disk import OS_DISK
 from thence.server.logs.root import FoundLog, Root
 

@@ -249,7 +249,7 @@ def _not_landed(attempt: Attempt) -> Read:
 
 def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
     """Returns the reason that a package is not done yet, and what to do next."""
-    named = f"name the commit that brought it: thence work accept {wp_id} --landed COMMIT"
+    named = f"name the commit that merged it: thence work accept {wp_id} --landed COMMIT"
     if code.is_shallow:
         message = f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}"
         return message, f"{UNSHALLOW}, then try again"

@@ -30,9 +30,9 @@ def publish(session: Session) -> CommandResult:
     name = f"{link.remote}/{link.branch}"
     lines = [f"{name} has all events"]
     if made.commit is not None:
-        lines = [f"brought {made.brought} event(s) to {name}"]
+        lines = [f"pushed {made.brought} event(s) to {name}"]
     if made.taken_back:
-        lines.append(f"took back {made.taken_back} line(s) there; older commits of it keep them")
+        lines.append(f"redacted {made.taken_back} line(s) there; older commits of it keep them")
     if session.events_received:
-        lines.append(f"took {session.events_received} event(s) of others")
+        lines.append(f"pulled {session.events_received} event(s) of others")
     return session.result(data, lines)

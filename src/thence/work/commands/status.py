@@ -77,7 +77,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
 
     Features of which only planning files are there are named. The text shows the packages of
     features in work, and a line for each other feature; with `is_all`, or for a named feature, all
-    packages. Raises Refused for a feature that is not there.
+    packages. Raises Refused for a feature that is not on the board.
     """
     board = session.look()
     not_imported = session.not_imported() if feature is None else []
@@ -114,8 +114,8 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     if not_imported:
         names = ", ".join(not_imported[:_NAMED_MAX])
         rest = len(not_imported) - _NAMED_MAX
-        more = f" and {rest:,} more" if rest > 0 else ""
-        lines.append(f"not in the log yet: {names}{more}; next: thence work import")
+        others = f" and {rest:,} others" if rest > 0 else ""
+        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
     return session.result(data, lines)
 
 

@@ -128,7 +128,7 @@ def _stated(
         guard="not_landed",
         place=f"{slug}/{wp_id}",
         cause=f"{given} is no commit of {target.name}",
-        hint=f"name the one that brought it: git log {target.name}",
+        hint=f"name the one that merged it: git log {target.name}",
     )
 
 

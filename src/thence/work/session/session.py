@@ -421,7 +421,7 @@ class Session:
                 self.warnings += [each for each in received.notes() if each not in self.warnings]
             pending_events.recover_file(self.events_file, self._append_pending)
         except (OSError, ThenceError) as error:
-            self.warnings.append(f"what others have shared was not taken in: {error}")
+            self.warnings.append(f"what others have shared was not read: {error}")
 
     def _record_journal_error(self, error: OSError | ThenceError) -> None:
         if self.journal_error is None:

@@ -1,8 +1,18 @@
-"""`thence work prune`: removes worktrees and branches of packages that are done and landed."""
+"""The commands of `thence work` by which the code of packages gets into its target."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import click
+
+from thence.cli.work.command_runner import (
+    command,
+    feature_option,
+    force_option,
+    local_option,
+    reason_option,
+    run,
+)
 from thence.errors import GitFailed, Refused
 from thence.work.board.move_attempt import CodeState
 from thence.work.board.state import DONE, FeatureState, PackageState
@@ -18,6 +28,114 @@ from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import HEADS, checkouts, is_ancestor
 from thence.work.vcs.worktrees import removable, remove
 
+
+def _leaves_nothing_open(_: click.Context, option: click.Parameter, is_given: bool) -> bool:
+    """Refuses an option of the version before this one."""
+    if is_given:
+        raise click.UsageError(
+            f"--{option.name} is gone, for a conflict leaves nothing open: merge the target into"
+            " the package's branch in its worktree, resolve it there, then merge again"
+        )
+    return is_given
+
+
+@command("merge", "thence work merge --feature 001 --dry-run")
+@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@click.option("--resume", is_flag=True, hidden=True, callback=_leaves_nothing_open)
+@click.option("--abort", is_flag=True, hidden=True, callback=_leaves_nothing_open)
+@feature_option
+@force_option
+@reason_option
+def merge_command(
+    packages: tuple[str, ...],
+    is_dry: bool,
+    feature: str | None,
+    is_forced: bool,
+    reason: str | None,
+    resume: bool,
+    abort: bool,
+) -> int:
+    """Merge the branches of packages into their feature's target branch.
+
+    Without packages it takes all that are in doing or for_review. All are looked at before the
+    first is merged, in the order in which they depend on each other.
+    """
+    from thence.work.commands.merge import merge
+
+    return run(
+        lambda session: merge(
+            session,
+            packages,
+            feature=feature,
+            reason=reason or "",
+            is_forced=is_forced,
+            is_dry=is_dry,
+        ),
+        entity=packages[0] if packages else "",
+    )
+
+
+@command("accept", "thence work accept --feature 001")
+@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.option(
+    "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
+)
+@click.option("--no-code", metavar="REASON", help="The package has no code, for this reason.")
+@local_option
+@feature_option
+@force_option
+@reason_option
+def accept_command(
+    packages: tuple[str, ...],
+    landed: str | None,
+    no_code: str | None,
+    is_local: bool,
+    feature: str | None,
+    is_forced: bool,
+    reason: str | None,
+) -> int:
+    """Move what is reviewed and merged to done.
+
+    Without packages it looks at all that are in review. Each needs its gates passed, what it
+    depends on done, and its code in the target branch: merged, squashed or rebased, and pushed
+    where that branch has an upstream.
+    """
+    from thence.work.commands.accept import accept
+
+    return run(
+        lambda session: accept(
+            session,
+            packages,
+            feature=feature,
+            reason=reason or "",
+            is_forced=is_forced,
+            is_local=is_local,
+            landed=landed,
+            no_code=no_code,
+        )
+    )
+
+
+@command("prune", "thence work prune --dry-run")
+@feature_option
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would go, and what stays.")
+@click.option(
+    "--refs", "takes_refs", is_flag=True, help="Take away too what keeps the commits reviewed."
+)
+def prune_command(
+    feature: str | None,
+    is_dry: bool,
+    takes_refs: bool,
+) -> int:
+    """Remove worktrees and branches of packages whose code has landed.
+
+    Nothing goes that is not committed or has not landed; what stays is reported with the reason.
+    Ignored files go with the worktree's folder.
+    """
+    return run(lambda session: _prune(session, feature, is_dry=is_dry, takes_refs=takes_refs))
+
+
 _Landed = dict[tuple[str, str], CodeState]
 
 
@@ -31,8 +149,8 @@ class _LocalPackage(NamedTuple):
     tip: str | None
 
 
-def prune(
-    session: Session, *, feature: str | None = None, is_dry: bool = False, takes_refs: bool = False
+def _prune(
+    session: Session, feature: str | None, *, is_dry: bool, takes_refs: bool
 ) -> CommandResult:
     """Removes worktrees and branches of packages that are done and whose code has landed.
 

@@ -1,4 +1,4 @@
-"""The command `work status`."""
+"""The commands of `thence work` that show what is on the board."""
 
 import gc
 import os
@@ -71,3 +71,38 @@ def _watch(show: "Callable[[Session], CommandResult]") -> int:
             time.sleep(_WATCH_S)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+@command("conflicts", "thence work conflicts")
+@click.option("--all", "is_all", is_flag=True, help="Those too that somebody has resolved.")
+def conflicts_command(
+    is_all: bool,
+) -> int:
+    """Show what clones have written at once and can't both stand.
+
+    Each is settled by a rule, and both sides stay in the log. With open conflicts the exit code
+    is 3.
+    """
+    from thence.work.commands.findings import conflicts
+
+    return run(lambda session: conflicts(session, is_all), create=False)
+
+
+@command("errors", "thence work errors --limit 5")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="At most so many.",
+)
+def errors_command(
+    limit: int,
+) -> int:
+    """Show what was refused of late, and what to do about it.
+
+    The newest come first.
+    """
+    from thence.work.commands.findings import errors
+
+    return run(lambda session: errors(session, limit), create=False)
