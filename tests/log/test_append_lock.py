@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.log.faults import WAIT_S, FailingDisk
-from tests.log.processes import in_child, started
+from tests.log.processes import started
 
 import thence
 from thence.errors import LogBusy
@@ -46,30 +46,6 @@ def test_holder_is_named_when_the_wait_ends_and_nothing_was_appended(tmp_path):
     assert [event.event_type for event in log.read()] == ["first", "log.write_failed", "third"]
 
 
-def test_lock_that_becomes_free_during_the_wait_is_taken(tmp_path):
-    log = thence.open(tmp_path)
-    holder = started(HOLD, tmp_path / ".thence/lock")
-    holder.stdout.readline()
-    log.emit("a")
-    holder.stdin.write("\n")
-    holder.stdin.flush()
-    log.flush()
-    holder.communicate()
-    assert [event.event_type for event in log.read()] == ["a"]
-
-
-def test_lock_of_a_killed_holder_is_free(tmp_path):
-    holder = started(HOLD, tmp_path / "lock")
-    holder.stdout.readline()
-    holder.kill()
-    holder.communicate()
-    lock = AppendLock(OS_DISK, tmp_path / "lock")
-    lock.acquire(0)
-    with pytest.raises(LogBusy):
-        AppendLock(OS_DISK, tmp_path / "lock").acquire(0)
-    lock.close()
-
-
 @pytest.mark.promise("W9")
 def test_deleted_lock_file_locks_again_on_the_new_one(tmp_path):
     first, second, third = (AppendLock(OS_DISK, tmp_path / "lock") for _ in range(3))
@@ -98,19 +74,6 @@ def test_release_and_close_without_the_lock_do_nothing(tmp_path):
     lock.close()
     AppendLock(OS_DISK, tmp_path / "lock").acquire(0)
     assert (tmp_path / "lock").exists()
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_child_that_closes_its_files_leaves_the_lock_of_its_parent_alone(tmp_path):
-    lock, other = (AppendLock(OS_DISK, tmp_path / "lock") for _ in range(2))
-    lock.acquire(0)
-    in_child(lock.close)
-    with pytest.raises(LogBusy):
-        other.acquire(0)
-    lock.release()
-    other.acquire(0)
-    for each in (lock, other):
-        each.close()
 
 
 def test_lock_that_the_system_will_not_give_back_is_given_back_by_closing_it(tmp_path):

@@ -297,21 +297,6 @@ def test_turn_takes_so_many_events_and_leaves_the_rest(queued, count):
     assert len(queue) == queued - count
 
 
-def test_items_are_parted_behind_those_that_are_written_whole():
-    one, two, three = numbered(3)
-    pair, flush = PendingAppend((one, two)), PendingAppend()
-    queued = [three, pair, flush, one]
-    assert [split(queued, count) for count in range(5)] == [
-        ([], queued),
-        ([three], queued[1:]),
-        ([three], queued[1:]),
-        ([three, pair, flush], [one]),
-        (queued, []),
-    ]
-    assert drafts_of(queued) == [three, one, two, one]
-    assert pair.tail == one.tail + two.tail
-
-
 def test_conditions_stand_at_the_last_event_of_those_they_came_with():
     one, two, three = numbered(3)
     condition = Condition(is_named=True)

@@ -9,14 +9,12 @@ import pytest
 from tests.log.committers import (
     Reports,
     StartedThreads,
-    committer_of,
     held,
-    made,
     prepared,
     types,
     until,
 )
-from tests.log.faults import WAIT_S, FailingDisk, SmallDisk, WatchedDisk
+from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import lines
 
 import thence
@@ -54,26 +52,6 @@ def test_flush_returns_when_what_was_emitted_is_in_the_file(tmp_path):
         assert len(lines(tmp_path)) == 2_000
         log.flush()
         assert len(lines(tmp_path)) == 2_000
-
-
-def test_many_threads_share_syncs_and_keep_their_own_order(tmp_path):
-    disk = WatchedDisk()
-    with Log(tmp_path, PLAIN, disk=disk) as log:
-
-        def work(name):
-            for number in range(150):
-                assert log.append("t", {"n": number}, actor=name).payload["n"] == number
-
-        threads = [Thread(target=work, args=(name,)) for name in "abcdefgh"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        events = list(log.read())
-    assert [event.seq for event in events] == list(range(1, 1_201))
-    for name in "abcdefgh":
-        assert [e.payload["n"] for e in events if e.actor == name] == list(range(150))
-    assert disk.calls.count("sync_data") < 1_200
 
 
 @pytest.mark.promise("W5")
@@ -166,48 +144,6 @@ def test_refused_batch_is_kept_told_once_and_written_when_there_is_room(tmp_path
     assert sorted(i for facts in reports.all("refused") for i in facts["event_ids"]) == ids
     assert [facts["count"] for facts in reports.all("resumed")] == [4]
     assert log.failed_count == 0
-
-
-@pytest.mark.promise("W10")
-def test_disk_with_room_for_the_notice_alone_gets_it_once(tmp_path):
-    disk, reports = SmallDisk(0), Reports()
-    log = Log(tmp_path, PLAIN, disk=disk, report=reports)
-    log.emit("large", {"text": "x" * 5_000})
-    reports.wait_for("refused")
-    disk.room = 2_000
-    reports.wait_for("resumed")
-    for _ in range(2):  # each flush is one more try
-        with pytest.raises(LogFull):
-            log.flush()
-    disk.room = 10**6
-    log.flush()
-    log.close()
-    events = list(thence.open(tmp_path).read())
-    notices = [event for event in events if event.event_type == "log.write_failed"]
-    assert events[-1].event_type == "large"
-    assert [notice.payload["count"] for notice in notices] == [1, 2][: len(notices)]
-    assert len(notices) <= 2
-
-
-def test_bound_holds_for_those_who_block_while_the_disk_refuses(tmp_path):
-    disk, reports = FailingDisk(write=FULL), Reports()
-    committer = committer_of(tmp_path, disk, reports, bound=4)
-    producers = [Thread(target=lambda: [committer.put(made()) for _ in range(9)]) for _ in range(3)]
-    for producer in producers:
-        producer.start()
-    reports.wait_for("refused", 2)
-    for _ in range(2):  # each is one more try of the refused batch
-        with pytest.raises(LogFull):
-            committer.append(made("u"), WAIT_S)
-    # a refused batch and the queue behind it; each producer but one may find the last place
-    # of either free before another has taken it, since `put` takes no lock
-    assert committer.queued <= 2 * (4 + len(producers) - 1)
-    disk.faults.clear()
-    for producer in producers:
-        producer.join(WAIT_S)
-        assert not producer.is_alive()
-    assert committer.close(WAIT_S)
-    assert types(tmp_path).count("t") == 27
 
 
 @pytest.mark.promise("W6")

@@ -10,7 +10,6 @@ from threading import Thread
 import msgspec
 import pytest
 from tests.log.faults import WAIT_S, FailingDisk, ShortDisk
-from tests.log.processes import started
 
 import thence
 from thence.core.ids import is_ulid
@@ -242,27 +241,6 @@ def test_copies_of_copies_keep_all_ids_as_their_own(original, tmp_path):
     assert [new for _, new, _ in changes(folder)] == ids[1:]
     clocks = [event.lamport_clock for event in thence.open(folder).read()]
     assert clocks == list(range(1, 10))
-
-
-def test_processes_that_open_a_new_log_at_once_agree(tmp_path):
-    code = """
-import sys, thence
-print(flush=True)
-sys.stdin.readline()
-log = thence.open(sys.argv[1])
-print(log.append("t").node_id)
-"""
-    for round_ in range(3):
-        folder = tmp_path / str(round_)
-        processes = [started(code, folder) for _ in range(3)]
-        for process in processes:
-            process.stdout.readline()
-        for process in processes:
-            process.stdin.write("\n")
-            process.stdin.flush()
-        nodes = {process.communicate()[0] for process in processes}
-        assert len(nodes) == 1
-        assert [event.seq for event in thence.open(folder).read()] == [1, 2, 3]
 
 
 def test_log_gets_another_node_under_its_append_lock_alone(tmp_path):

@@ -77,7 +77,7 @@ def test_threads_tasks_forked_and_spawned_processes_at_once_lose_and_double_noth
     assert len(older_names(OS_DISK, tmp_path)) > 5
 
 
-@pytest.mark.promise("W9")
+@pytest.mark.promise("W9", "P1")
 def test_children_of_a_full_queue_begin_with_an_empty_one(tmp_path):
     thence.open(tmp_path).close()
     identify(OS_DISK, tmp_path)

@@ -1,6 +1,7 @@
 """Signals amid appends: handlers that emit, append or raise, and processes stopped or killed."""
 
 import contextlib
+import logging
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from thence.core.values.codec import numbers
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
 from thence.log.storage.disk import Disk
+from thence.log.write.drafting import guarded, warn
 from thence.replica import Log
 
 pytestmark = pytest.mark.xdist_group("heavy")
@@ -318,3 +320,80 @@ assert log.close()
     events = list(thence.open(tmp_path).read())
     assert sorted(event.event_type for event in events) == ["appended", "emitted"]
     assert len({event.event_id for event in events}) == 2
+
+
+class Ringing:
+    """A lock that a signal meets when it is taken."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+
+    def acquire(self):
+        self.lock.acquire()
+        signal.raise_signal(signal.SIGUSR1)
+
+    def release(self):
+        self.lock.release()
+
+    __enter__ = acquire
+
+    def __exit__(self, *_):
+        self.release()
+
+
+class Amid(logging.Handler):
+    """A handler of records that a signal meets when it has taken its lock."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def createLock(self):
+        self.lock = Ringing()
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("tell", [warn, guarded(warn)])
+def test_record_that_a_raising_signal_handler_breaks_into_keeps_no_later_one_waiting(tell):
+    def ring(*_):
+        raise KeyboardInterrupt
+
+    def interrupted():
+        tell("torn", {"n": 1})
+        time.sleep(WAIT_S)  # at the latest here the handler is called
+
+    before = signal.signal(signal.SIGUSR1, ring)
+    amid, logger = Amid(), logging.getLogger("thence")
+    logger.addHandler(amid)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        later = threading.Thread(target=tell, args=("torn", {"n": 2}), daemon=True)
+        later.start()
+        later.join(WAIT_S)
+        assert not later.is_alive()
+    finally:
+        logger.removeHandler(amid)
+        signal.signal(signal.SIGUSR1, before)
+    assert sorted(record.getMessage() for record in amid.records) == ["torn (n 1)", "torn (n 2)"]
+
+
+def test_record_waits_only_a_second_for_a_lock_that_who_tells_it_holds(monkeypatch):
+    amid = Amid()
+    logger = logging.getLogger("thence")
+    monkeypatch.setattr(signal, "raise_signal", lambda _: None)
+    logger.addHandler(amid)
+    try:
+        with amid.lock:
+            warn("torn", {"n": 1})
+            assert not amid.records
+        until_s = time.monotonic() + WAIT_S
+        while not amid.records:
+            assert time.monotonic() < until_s
+            time.sleep(0.001)
+    finally:
+        logger.removeHandler(amid)

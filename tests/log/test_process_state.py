@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 from tests.log.committers import held, prepared, until
-from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
+from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import descriptors, in_child, lines
 
 import thence
@@ -17,9 +17,8 @@ from thence.core.ids import is_ulid
 from thence.core.values.codec import numbers
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.identity import identify
 from thence.log.storage.process_state import at_worker_end, new_id, now
 from thence.replica import Log
 
@@ -48,29 +47,6 @@ def test_parent_and_child_both_append(tmp_path):
     for _ in range(20):
         log.append("parent")
     assert told(tmp_path) == ["before", *["child"] * 20, "child's last", *["parent"] * 20]
-
-
-@pytest.mark.promise("P1")
-def test_queue_of_the_parent_is_not_doubled_by_a_fork_while_the_thread_is_busy(tmp_path):
-    thence.open(tmp_path)
-    identify(OS_DISK, tmp_path)
-    disk = GatedDisk()
-    log = Log(tmp_path, PLAIN, disk=disk)
-    log.emit("busy")
-    assert disk.arrived.wait(WAIT_S)
-    for _ in range(50):
-        log.emit("parent")
-
-    def child():
-        disk.gate.set()
-        log.emit("child")
-        log.append("child")
-        assert log.close()
-
-    in_child(child)
-    disk.gate.set()
-    assert log.close()
-    assert told(tmp_path) == ["busy", "child", "child", *["parent"] * 50]
 
 
 @pytest.mark.promise("W9")

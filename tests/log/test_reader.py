@@ -78,12 +78,6 @@ def test_files_in_any_order_or_twice_read_as_the_same_events_in_the_same_total_o
     assert {event.line for event in once} >= {event.line for event in events}
 
 
-def test_arrival_order_is_older_files_by_name_then_the_current_one_then_lines(tmp_path):
-    parts = [[line_of(), line_of()], [line_of()], [line_of(), line_of()]]
-    found = read(written(tmp_path, parts))
-    assert [event.line + b"\n" for event in found] == [line for part in parts for line in part]
-
-
 def test_unfinished_last_line_is_no_event_until_its_newline_is_there(tmp_path):
     whole, cut = line_of(), line_of()[:-1]
     written(tmp_path, [[whole, cut]])
@@ -365,14 +359,6 @@ def test_event_whose_id_comes_again_is_served_once_where_it_first_stands(tmp_pat
     stand(tmp_path, lines[2], foreign, lines[1], name=OLDER)
     stand(tmp_path, lines[3], foreign, lines[2])
     assert lines_read(tmp_path) == [lines[0], lines[1], lines[2], foreign, lines[3]]
-
-
-def test_lines_of_ours_are_decoded_alike_alone_and_among_others(tmp_path):
-    lines = [own(1), own(2)]
-    stand(tmp_path, *lines)
-    assert lines_read(tmp_path) == lines
-    stand(tmp_path, *lines, b"bad\n", FOREIGN)
-    assert lines_read(tmp_path) == [*lines, FOREIGN]
 
 
 def test_unfinished_line_is_no_event_though_it_is_whole_but_for_its_newline(tmp_path):

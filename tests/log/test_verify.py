@@ -1,7 +1,6 @@
 """A log checked line by line: each finding has its code, and nothing is changed."""
 
 import random
-import shutil
 from zlib import crc32
 
 import pytest
@@ -136,23 +135,6 @@ def test_told_region_keeps_its_segment_when_that_is_rotated(tmp_path):
     moved = first + b"bad\n" + third + notice("torn", facts, seq=3)
     (tmp_path / "events_2026-11-20_07-13-05-000001.jsonl").write_bytes(moved)
     assert verify(OS_DISK, tmp_path, PLAIN).ok
-
-
-def test_notice_that_is_not_a_verified_event_of_this_log_excuses_nothing(tmp_path):
-    (first,) = numbered(1)
-    facts = b'{"file":"events.jsonl","offset":%d,"bytes":3,"first_seq":2,"last_seq":2}' % len(first)
-    foreign = b'{"event_id":"x","event_type":"log.torn","payload":%b}\n' % facts
-    told = {"file": "events.jsonl", "offset": len(first), "bytes": 3, "first_seq": 2, "last_seq": 2}
-    (spoilt, true) = (notice("torn", told, seq=3), notice("torn", told, seq=3))
-    spoilt = spoilt.replace(b'"bytes":3', b'"bytes":4')
-    for line in (foreign, spoilt, notice("torn", told, OTHER_NODE, seq=1), b""):
-        lines = first, b"bad\n", line, *numbered(3)
-        codes = [f.code for f in found(tmp_path, *lines).damage]
-        assert codes[0] == "not_json", line
-        assert codes[-1] == "events_lost", line
-        shutil.rmtree(tmp_path / ".thence")
-    result = found(tmp_path, first, b"bad\n", true)
-    assert [f.code for f in result.findings] == ["region_told", "events_told"]
 
 
 def test_numbers_that_a_notice_names_are_no_loss_and_the_others_are(tmp_path):

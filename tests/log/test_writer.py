@@ -129,63 +129,6 @@ def test_full_disk_refuses_and_leaves_whole_lines_and_goes_on_when_there_is_room
     assert thence.open(tmp_path).verify().findings == ()
 
 
-@pytest.mark.promise("W10")
-def test_file_size_limit_of_the_process_is_a_full_log(tmp_path):
-    done = ran(
-        """
-import resource, signal, sys, thence
-from thence.errors import LogFull
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-log = thence.open(sys.argv[1])
-log.append("first")
-hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-taken = 1
-try:
-    while True:
-        log.append("more", {"n": taken})
-        taken += 1
-except LogFull as error:
-    print(taken, error.cause)
-resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-print(log.append("back").seq)
-""",
-        tmp_path,
-    )
-    (taken, reason), seq = done.stdout.splitlines()[0].split(" ", 1), done.stdout.splitlines()[1]
-    assert reason == os.strerror(errno.EFBIG)
-    assert int(seq) == int(taken) + 2
-    types = [event.event_type for event in thence.open(tmp_path).read()]
-    assert types[-2:] == ["log.write_failed", "back"]
-    assert thence.open(tmp_path).verify().findings == ()
-
-
-@pytest.fixture
-def small_filesystem(tmp_path):
-    """A filesystem of one mebibyte, where this user may mount one."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = os.system(f"mount -t tmpfs -o size=1m tmpfs {folder} 2>/dev/null") == 0
-    yield folder if mounted else None
-    if mounted:
-        assert os.system(f"umount {folder}") == 0
-
-
-@pytest.mark.promise("W10")
-def test_full_filesystem_refuses_and_takes_again_when_there_is_room(small_filesystem):
-    if small_filesystem is None:
-        return  # this user may mount nothing: the file size limit stands for it above
-    ballast = small_filesystem / "ballast"
-    ballast.write_bytes(b"x" * 700_000)
-    with thence.open(small_filesystem) as log:
-        taken, _ = filled(log, "x" * 10_000)
-        assert 5 < taken < 60
-        assert len(lines(small_filesystem)) == taken
-        ballast.unlink()
-        assert log.append("back").seq == taken + 2
-        assert log.verify().findings == ()
-
-
 def test_write_that_fails_half_way_is_cut_and_one_that_can_not_be_cut_is_unknown(tmp_path):
     class Broken(FailingDisk):
         def write(self, descriptor, data):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start
+from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult, AgentSpec, start
 
 WAIT_S = 60.0
 LONG_S = 600.0
@@ -31,9 +31,9 @@ def script(folder: Path, *steps: list) -> Path:
     return path
 
 
-def order(place: Path, told: Path, **more: Any) -> AgentCommand:
+def order(place: Path, told: Path, **more: Any) -> AgentSpec:
     """Return the order for an agent that follows a script, with no claim to hold."""
-    usual = AgentCommand(
+    usual = AgentSpec(
         argv=(sys.executable, str(PROGRAM), str(told)),
         folder=place,
         env={},
@@ -65,7 +65,7 @@ def family(folder: Path) -> tuple[list[list], list[Path]]:
     return steps, list(files.values())
 
 
-def ended(run: Run, seen: Callable[[], object] = lambda: None) -> Ended:
+def ended(run: AgentRun, seen: Callable[[], object] = lambda: None) -> AgentRunResult:
     """Poll a run until it has ended; `seen` is its progress."""
     until_s = time.monotonic() + WAIT_S
     while time.monotonic() < until_s:

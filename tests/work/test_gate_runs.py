@@ -4,7 +4,7 @@ import pytest
 from tests.work.repositories import commit, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.work.orchestrate.gate_runs import GateRun
+from thence.work.orchestrate.package_task import GateRun
 from thence.work.project.agents import GateConfig
 from thence.work.vcs.repository import repository
 

@@ -12,7 +12,7 @@ from thence.work.orchestrate.scheduling import (
     plan,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import AgentConfig, Setup
+from thence.work.project.agents import AgentConfig, OrchestratorConfig
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
 
@@ -35,7 +35,7 @@ def a_setup(slots=4, retries=1, implement="a", review="", **agent_slots):
         for name in names
     }
     order = tuple(implement.split()), tuple(review.split())
-    return Setup(slots, retries, 5.0, *order, agents, ())
+    return OrchestratorConfig(slots, retries, 5.0, *order, agents, ())
 
 
 def ranked(**priorities):

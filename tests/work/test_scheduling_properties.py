@@ -23,7 +23,7 @@ from thence.work.orchestrate.scheduling import (
     plan,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import AgentConfig, Setup
+from thence.work.project.agents import AgentConfig, OrchestratorConfig
 
 IDS = [f"WP{number:02}" for number in range(1, 10)]
 NOW_S = 10.0
@@ -57,7 +57,7 @@ def setups(draw):
     slots = {name: draw(st.integers(1, 3)) for name in "abc"}
     agents = {name: AgentConfig(name, (name,), "stdin", slots[name], 9, 9, {}) for name in "abc"}
     limits = draw(st.integers(1, 5)), draw(st.integers(0, 2))
-    return Setup(*limits, 5.0, tuple(implement), tuple(review), agents, ())
+    return OrchestratorConfig(*limits, 5.0, tuple(implement), tuple(review), agents, ())
 
 
 rankings = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("P0", "P1", "P2", "P9", ""))).map(

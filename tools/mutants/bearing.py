@@ -23,9 +23,6 @@ from tools.mutants.first import ENTERED, Notes
 from tools.mutants.lines import Watch
 
 EXAMPLES = 25
-HALF_A_MINUTE = (
-    "tests/log/test_committer.py::test_bound_holds_for_those_who_block_while_the_disk_refuses"
-)
 # handlers that interrupt what notes the lines may wait for it for ever
 INTERRUPTING = "tests/log/test_many_hands_signals.py"
 OPTIONS = (
@@ -37,7 +34,6 @@ OPTIONS = (
     "-p",
     "no:cacheprovider",
     "--timeout=120",
-    f"--deselect={HALF_A_MINUTE}",
     f"--deselect={INTERRUPTING}",
 )
 

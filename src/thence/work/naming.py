@@ -195,7 +195,9 @@ def _is_whole(text: str, slug: str, name: str) -> bool:
 
 
 def _is_number(text: str, slug: str, name: str) -> bool:
-    return text.isdecimal() and text.isascii() and int(text[:9]) == number_of(slug) > 0
+    if not (text.isdecimal() and text.isascii()) or digits_of(slug) is None:
+        return False
+    return int(text[:9]) == number_of(slug)
 
 
 def _is_name(text: str, slug: str, name: str) -> bool:

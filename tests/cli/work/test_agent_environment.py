@@ -6,7 +6,7 @@ from tests.cli.installed import thence
 from tests.cli.work.orchestra import DO
 from tests.work.repositories import git
 
-from thence.work.orchestrate.environment import hints, passed_on
+from thence.work.orchestrate.agent_process import hints, passed_on
 
 SECRETS = {
     "THENCE_TOKEN": "t",

@@ -14,7 +14,7 @@ from thence.cli.output import Output
 from thence.cli.work import orchestration_display as orchestration
 from thence.cli.work.orchestration_display import display, undisturbed
 from thence.settings import Settings
-from thence.work.orchestrate.progress import ProgressNote
+from thence.work.orchestrate.orchestrator import ProgressNote
 
 HEAD = f"{SLUG}: "
 

@@ -62,13 +62,13 @@ def orchestrate_command(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: agents are ended
 
     def work(session: "Session") -> "CommandResult":
-        with display(current()) as shown:  # the display ends before the result is written
+        with display(current()) as live:  # the display ends before the result is written
             return orchestrate(
                 session,
                 feature=feature,
                 skip=skip,
-                report=shown.report,
-                turn=shown.turn,
+                report=live.report,
+                turn=live.turn,
             )
 
     return run(work)

@@ -15,8 +15,7 @@ from thence.cli.output import Output
 from thence.cli.shared.progress import is_drawn
 from thence.core.values.payload import printable
 from thence.work.board.state import LANES
-from thence.work.orchestrate.orchestrator import Orchestrator
-from thence.work.orchestrate.progress import ProgressNote
+from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.vcs.overlaps import at_work, sentence
 
 DRAWN_EVERY_S = 0.5
@@ -37,8 +36,8 @@ def display(out: Output) -> Iterator[Display]:
     if out.is_json:
         yield Display(lambda progress_note: _as_json(out, progress_note), lambda _: None)
     elif is_drawn(out):
-        with _live_display(out) as shown:
-            yield shown
+        with _live_display(out) as live:
+            yield live
     else:
         yield Display(lambda progress_note: out.notice(line(progress_note)), lambda _: None)
 
@@ -67,9 +66,9 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
         yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{agent}  {title}"
     packages_at_work = at_work(feature)
     overlaps = [
-        each
-        for each in orchestrator.forecast.found
-        if {each.first, each.second} <= {*packages_at_work}
+        overlap
+        for overlap in orchestrator.forecast.found
+        if {overlap.first, overlap.second} <= {*packages_at_work}
     ]
     for overlap in overlaps[:OVERLAPS_SHOWN_MAX]:
         yield f"  {sentence(overlap)}"

@@ -5,7 +5,7 @@ import click
 from thence.cli.work.command_runner import command
 
 
-@command("renumber", "thence work implement WP10-ab12")
+@command("renumber", "thence work renumber")
 @click.argument("package", required=False, metavar="")
 @click.option("--to", hidden=True)
 @click.option("--feature", hidden=True)

@@ -5,7 +5,7 @@ import click
 from thence.cli.work.command_runner import command
 
 
-@command("share", "thence work publish")
+@command("share", "thence work share")
 @click.argument("mode", required=False, metavar="")
 @click.option("--anyway", is_flag=True, hidden=True)
 def share_command(mode: str | None, anyway: bool) -> int:

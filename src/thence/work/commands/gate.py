@@ -37,17 +37,19 @@ def gate(
     is_run = gate_type in gates_run(session.project)
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        found = session.feature(feature, given)
-        package = package_of(found, wp_id_of(given))
+        state = session.feature(feature, given)
+        package = package_of(state, wp_id_of(given))
         if result == PASSED and gate_type in REVIEWS:
-            _refuse_author(session, f"{gate_type} of {found.slug}/{package.wp_id}", package)
-        known = next((each for each in package.gates.values() if each.gate_type == gate_type), None)
+            _refuse_author(session, f"{gate_type} of {state.slug}/{package.wp_id}", package)
+        present = next(
+            (each for each in package.gates.values() if each.gate_type == gate_type), None
+        )
         events, after = _new_events(
-            found, package, known, gate_type, result, reason, session.current_actor()
+            state, package, present, gate_type, result, reason, session.current_actor()
         )
         watched = {
             package.subject,
-            *(session.store.subject(found.slug, name) for name in package.gates),
+            *(session.store.subject(state.slug, name) for name in package.gates),
         }
         try:
             if events:
@@ -58,12 +60,12 @@ def gate(
     else:
         raise moved_meanwhile(
             "could not set the gate",
-            f"{gate_type} of {found.slug}/{package.wp_id}",
+            f"{gate_type} of {state.slug}/{package.wp_id}",
             f"its gates changed {ATTEMPTS_MAX} times meanwhile",
         )
     check_written(session)
     data = {
-        "feature_slug": found.slug,
+        "feature_slug": state.slug,
         "wp_id": package.wp_id,
         "gate_id": after.gate_id,
         "gate_type": gate_type,
@@ -98,7 +100,7 @@ def _line(wp_id: str, gate: GateState, is_run: bool) -> str:
 def _new_events(
     feature: FeatureState,
     package: PackageState,
-    known: GateState | None,
+    gate: GateState | None,
     gate_type: str,
     result: str | None,
     reason: str,
@@ -106,19 +108,19 @@ def _new_events(
 ) -> tuple[list[WorkEvent], GateState]:
     events = []
     causes: tuple[str, ...] = ()
-    if known is None:
-        known = GateState(new_id(), gate_type)
+    if gate is None:
+        gate = GateState(new_id(), gate_type)
         payload = {
             "work_package_id": package.wp_id,
             "gate_type": gate_type,
-            "gate_id": known.gate_id,
+            "gate_id": gate.gate_id,
         }
         rests_on = package.events_of("lane") or package.events_of("package")
-        made = WorkEvent("GateCreated", payload, feature.slug, rests_on)
-        causes = (made.event_id,)
-        events.append(made)
-    if result is not None and result != known.status:
-        text = gate_change(known, result, **({"reason": reason} if reason else {}))
+        created = WorkEvent("GateCreated", payload, feature.slug, rests_on)
+        causes = (created.event_id,)
+        events.append(created)
+    if result is not None and result != gate.status:
+        text = gate_change(gate, result, **({"reason": reason} if reason else {}))
         events.append(WorkEvent(text.event_type, text.payload, feature.slug, causes))
-        known = GateState(known.gate_id, gate_type, result, actor)
-    return events, known
+        gate = GateState(gate.gate_id, gate_type, result, actor)
+    return events, gate

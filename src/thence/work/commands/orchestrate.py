@@ -14,8 +14,7 @@ from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
-from thence.work.orchestrate.orchestrator import Orchestrator
-from thence.work.orchestrate.progress import ProgressNote
+from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.result import CommandResult
@@ -54,13 +53,13 @@ def orchestrate(
     _refuse_agents(feature)
     session.look()
     check_committer(session)
-    found = session.feature(feature)
+    state = session.feature(feature)
     setup = read_setup(session.project)
-    planned(session, found)  # a file that can't be read is reported at once
+    planned(session, state)  # a file that can't be read is reported at once
     for name in skip:
-        _skip(session, found, wp_id_of(name))
-    with _registered(session.shared_folder / _FOLDER, found.slug):
-        orchestrator = Orchestrator(session.project.here, found.slug, setup, report, turn)
+        _skip(session, state, wp_id_of(name))
+    with _registered(session.shared_folder / _FOLDER, state.slug):
+        orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
         summary = orchestrator.run()
     packages, rounds = orchestrator.feature.packages, orchestrator.rounds
     steps = {
@@ -70,7 +69,7 @@ def orchestrate(
     events = [event.event_id for event in session.appended]
     data = {
         "events": [*events, *orchestrator.progress.appended],
-        "feature_slug": found.slug,
+        "feature_slug": state.slug,
         "status": summary.status,
         "done": list(summary.done),
         "stranded": [
@@ -82,11 +81,11 @@ def orchestrate(
             for wp_id, commits in summary.unreviewed.items()
         ],
     }
-    lines = [f"{found.slug}: {len(summary.done)} packages are done"]
+    lines = [f"{state.slug}: {len(summary.done)} packages are done"]
     for wp_id, why in summary.stranded.items():
         lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
     if not summary.stranded:
-        lines = [f"all of {found.slug} is done"]
+        lines = [f"all of {state.slug} is done"]
     for wp_id, commits in summary.unreviewed.items():
         names = ", ".join(commit[:10] for commit in commits)
         lines.append(f"{wp_id}: {names} came to the target past review")
@@ -97,26 +96,28 @@ def orchestrate(
 def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.look()
-    found = session.feature(feature)
-    rounds = rounds_of(session.events, found.slug)
-    approved = [wp_id for wp_id, each in rounds.items() if each.is_approved]
-    made = plan(found, planned(session, found), read_setup(session.project), approved=approved)
-    problems = [f"{each} depends on {needed}, which is no package" for each, needed in made.unknown]
-    problems += [f"{' -> '.join(circle)} wait for each other" for circle in made.cycles]
-    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in made.stranded.items()]
+    state = session.feature(feature)
+    rounds = rounds_of(session.events, state.slug)
+    approved = [wp_id for wp_id, round_ in rounds.items() if round_.is_approved]
+    dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)
+    problems = [
+        f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
+    ]
+    problems += [f"{' -> '.join(circle)} wait for each other" for circle in dry_plan.cycles]
+    problems += [f"{wp_id} is never begun: {why}" for wp_id, why in dry_plan.stranded.items()]
     data = {
-        "feature_slug": found.slug,
-        "waves": [[task._asdict() for task in wave] for wave in made.waves],
-        "critical_path": list(made.critical_path),
+        "feature_slug": state.slug,
+        "waves": [[task._asdict() for task in wave] for wave in dry_plan.waves],
+        "critical_path": list(dry_plan.critical_path),
         "problems": problems,
         "dry_run": True,
     }
     lines = []
-    for number, wave in enumerate(made.waves, 1):
+    for number, wave in enumerate(dry_plan.waves, 1):
         tasks = [f"{task.wp_id} {task.phase} by {task.agent}" for task in wave]
         lines.append(f"wave {number}: {', '.join(tasks)}")
-    if made.critical_path:
-        lines.append(f"critical path: {' -> '.join(made.critical_path)}")
+    if dry_plan.critical_path:
+        lines.append(f"critical path: {' -> '.join(dry_plan.critical_path)}")
     return session.result(data, [*(lines or ["nothing is left to do"]), *problems])
 
 
@@ -127,13 +128,13 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     """
     _refuse_agents(feature)
     session.look()
-    found = session.feature(feature)
-    ended = _end_orchestrators(session.shared_folder / _FOLDER, found.slug)
+    state = session.feature(feature)
+    ended = _end_orchestrators(session.shared_folder / _FOLDER, state.slug)
     session.look()
-    found = session.feature(found.slug)
+    state = session.feature(state.slug)
     freed = []
-    for wp_id in rounds_of(session.events, found.slug):
-        package = found.packages.get(wp_id)
+    for wp_id in rounds_of(session.events, state.slug):
+        package = state.packages.get(wp_id)
         if package is None or package.lane != DOING:
             continue
         lease = take(session.project.home, package.subject)
@@ -141,13 +142,13 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
             continue
         try:
             reason, who = "the orchestration was aborted", session.changed_by()
-            session.append(claim_release(reason, found.slug, wp_id, who, package.open_claim))
+            session.append(claim_release(reason, state.slug, wp_id, who, package.open_claim))
         finally:
             os.close(lease)
         freed.append(wp_id)
     check_written(session)
-    data = {"feature_slug": found.slug, "ended": ended, "freed": freed}
-    lines = [_ended_line(len(ended), found.slug)]
+    data = {"feature_slug": state.slug, "ended": ended, "freed": freed}
+    lines = [_ended_line(len(ended), state.slug)]
     lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
     return session.result(data, lines)
 
@@ -170,15 +171,17 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
         return
     reason = "skipped"
     move(session, feature.slug, wp_id, REJECTED, facts_of(session, feature, wp_id, reason=reason))
-    waiting = [each for each in feature.packages.values() if wp_id in each.dependencies]
+    waiting = [
+        dependent for dependent in feature.packages.values() if wp_id in dependent.dependencies
+    ]
     events = [
         WorkEvent(
             "DependencyResolved",
-            {"wp_id": each.wp_id, "dependency_wp_id": wp_id, "resolution_type": "skipped"},
+            {"wp_id": dependent.wp_id, "dependency_wp_id": wp_id, "resolution_type": "skipped"},
             feature.slug,
         )
-        for each in waiting
-        if wp_id not in each.resolved
+        for dependent in waiting
+        if wp_id not in dependent.resolved
     ]
     if events:
         session.append(*events)

@@ -15,15 +15,16 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal, NamedTuple
 
 from thence.work import supervisor
-from thence.work.orchestrate.environment import passed_on
-from thence.work.vcs.git import own_variables
+from thence.work.project.project_id import CONFIG
+from thence.work.vcs.git import USER_VARIABLES, own_variables
 
 OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 GRACE_S = 1.0  # time for the processes that an agent leaves behind to end by themselves
@@ -37,13 +38,31 @@ _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
 )
 
-How = Literal["done", "failed", "timed_out", "stalled", "killed", "not_started", "too_much_output"]
+# names of the variables that agents and gates are given, and patterns with `*` as in file names:
+# what programs need to be found, to find their own files, to use the user's language and to reach
+# the network; none is made to hold a secret. A program that searches for a key finds it all the
+# same: it runs with the user's rights.
+BASE = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR"),
+    *("LANG", "LANGUAGE", "LC_*", "XDG_*_HOME"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *USER_VARIABLES,
+)
+_OURS = "THENCE_"
+_NAMED_MAX = 5
+_KEYS = ("*_KEY", "*_TOKEN", "*_SECRET", "*_PASSWORD", "*_CREDENTIALS")
+
+AgentOutcome = Literal[
+    "done", "failed", "timed_out", "stalled", "killed", "not_started", "too_much_output"
+]
 
 
-class AgentCommand(NamedTuple):
+class AgentSpec(NamedTuple):
     """The command of an agent, and its limits.
 
-    `env` are variables on top of our own that `environment.passed_on` lets pass; `passes` are names
+    `env` are variables on top of our own that `passed_on` lets pass; `passes` are names
     that it lets pass beside its list. `output` is truncated. `stall_s` is the longest time without
     output and progress. `lease` is a descriptor that is held open until all processes of the agent
     have ended.
@@ -60,7 +79,7 @@ class AgentCommand(NamedTuple):
     passes: tuple[str, ...] = ()
 
 
-class Ended(NamedTuple):
+class AgentRunResult(NamedTuple):
     """The end of a run.
 
     "done": the agent exited with 0. "failed": with another code, or by a signal that was not
@@ -70,25 +89,25 @@ class Ended(NamedTuple):
     of its output, at most 2,000 printable characters, or the reason that it was not started.
     """
 
-    how: How
+    how: AgentOutcome
     code: int | None
     signal: int | None
     seconds: float
     tail: str
 
 
-class Run:
+class AgentRun:
     """An agent that was started. Call `poll` until it returns the end.
 
-    A Run that is garbage-collected ends its agent.
+    An AgentRun that is garbage-collected ends its agent.
     """
 
-    def __init__(self, order: AgentCommand) -> None:
+    def __init__(self, order: AgentSpec) -> None:
         self._order = order
         self._begun_s = self._moved_s = time.monotonic()
         self._seconds: float | None = None
-        self._how: How | None = None
-        self._ended: Ended | None = None
+        self._how: AgentOutcome | None = None
+        self._ended: AgentRunResult | None = None
         self._pid = 0
         self._code: int | None = None
         self._has_ended = self._is_ending = False
@@ -103,7 +122,7 @@ class Run:
                 self._resources = resources.pop_all()
         except (OSError, ValueError) as error:
             reason = supervisor.reason(error)
-            self._ended = Ended("not_started", None, None, 0.0, reason)
+            self._ended = AgentRunResult("not_started", None, None, 0.0, reason)
 
     @property
     def pid(self) -> int:
@@ -117,11 +136,11 @@ class Run:
                 break
         return self._pid
 
-    def poll(self, progress: object = None) -> Ended | None:
+    def poll(self, progress: object = None) -> AgentRunResult | None:
         """Returns the end of the run, None while it lasts; never waits for the agent.
 
         Ends the run when its time is up. `progress` is any value that changes with each commit.
-        Once the end is returned, no process of the agent lives and only `AgentCommand.lease` itself
+        Once the end is returned, no process of the agent lives and only `AgentSpec.lease` itself
         holds the claim.
         """
         if self._ended is None:
@@ -200,7 +219,7 @@ class Run:
                 self._has_ended = what == supervisor.ENDED
         return data == b""
 
-    def _why(self, now_s: float, progress: object) -> How | None:
+    def _why(self, now_s: float, progress: object) -> AgentOutcome | None:
         """Returns the reason to end a running agent, None if it may go on."""
         size_bytes = os.fstat(self._output).st_size
         if size_bytes > OUTPUT_BYTES_MAX:
@@ -222,7 +241,7 @@ class Run:
             supervisor.end(self._pid or None, self._mark, GRACE_S, _AFTER_KILL_S)
         size_bytes = os.fstat(self._output).st_size
         if self._refusal is not None:
-            how: How = "not_started"
+            how: AgentOutcome = "not_started"
             tail = f"{self._refusal}: {self._order.argv[0]}"
         else:
             how = self._how or "killed"
@@ -236,17 +255,46 @@ class Run:
         exited = code if code is not None and code >= 0 else None
         killed_by = -code if code is not None and code < 0 else None
         seconds = time.monotonic() - self._begun_s if self._seconds is None else self._seconds
-        self._ended = Ended(how, exited, killed_by, seconds, tail)
+        self._ended = AgentRunResult(how, exited, killed_by, seconds, tail)
         self._resources.close()
 
 
-def start(order: AgentCommand) -> Run:
+def start(order: AgentSpec) -> AgentRun:
     """Starts an agent and returns at once.
 
     Raises nothing if the system refuses: then a later `poll` returns "not_started" with the reason,
     at the latest when the program is not found.
     """
-    return Run(order)
+    return AgentRun(order)
+
+
+def passed_on(variables: Mapping[str, str], names: Sequence[str] = ()) -> dict[str, str]:
+    """Returns the variables that an agent or a gate is given.
+
+    `names` are names and patterns beside BASE. No pattern matches thence's own variables, such as
+    THENCE_TOKEN: only the whole name does.
+    """
+    return {name: value for name, value in variables.items() if _is_named(name, BASE, names)}
+
+
+def hints(program: str, variables: Collection[str], names: Sequence[str] = ()) -> list[str]:
+    """Returns a warning on a program that ended at once, if it may lack a key.
+
+    `variables` are the names of ours; the warning names those that look like a key and are not
+    passed on.
+    """
+    keys = sorted(
+        name
+        for name in variables
+        if any(fnmatchcase(name, pattern) for pattern in _KEYS)
+        and not name.startswith(_OURS)
+        and not _is_named(name, BASE, names)
+    )
+    if not keys:
+        return []
+    option = f"is named in {CONFIG}: orchestrate: {{environment: [{keys[0]}]}}"
+    listed = ", ".join(keys[:_NAMED_MAX])
+    return [f"{program} ended at once, and is not given {listed}; one that it needs {option}"]
 
 
 def last_words(output: bytes) -> str:
@@ -265,7 +313,7 @@ def last_words(output: bytes) -> str:
     return short.partition("\n")[2] or short
 
 
-def words_of(ended: Ended) -> str:
+def words_of(ended: AgentRunResult) -> str:
     """Returns the end of a process as text, with its last output."""
     by_itself = f"it ended with exit code {ended.code}"
     how = {
@@ -280,7 +328,16 @@ def words_of(ended: Ended) -> str:
     return f"{how}: {tail}" if tail else how
 
 
-def _own_end(code: int, size_bytes: int) -> How:
+def _own_end(code: int, size_bytes: int) -> AgentOutcome:
     if size_bytes > OUTPUT_BYTES_MAX:
         return "too_much_output"
     return "failed" if code else "done"
+
+
+def _is_named(name: str, *lists: Sequence[str]) -> bool:
+    is_ours = name.startswith(_OURS)
+    return any(
+        pattern == name or (not is_ours and fnmatchcase(name, pattern))
+        for patterns in lists
+        for pattern in patterns
+    )

@@ -5,35 +5,57 @@ and two at once share the work. A package's claim is held as long as its agent r
 agents are processes that are polled several times a second.
 """
 
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from thence.errors import ThenceError
+from thence.core.clock import microseconds
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
+from thence.replica import now
 from thence.work.board.rounds import Round, rounds_of
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
 from thence.work.journal.claims import take
-from thence.work.orchestrate.agent_process import Ended, Run
-from thence.work.orchestrate.blocked import REST_MAX_S, REST_MIN_S, Blockers
+from thence.work.journal.store import WorkEvent
+from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
 from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
-from thence.work.orchestrate.progress import Progress, ProgressNote, complete
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import Setup
-from thence.work.session.lane_moves import planned
+from thence.work.project.agents import OrchestratorConfig
+from thence.work.session.lane_moves import check_written, planned
+from thence.work.session.mirror import mirror
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
 POLL_S = 0.2
+NOTES_MAX = 100
+REST_MIN_S, REST_MAX_S = 0.25, 10.0
+TIMES_MAX = 10
+REFUSED_MAX = 4  # a guard seldom changes its answer while the board is unchanged
 TROUBLES_MAX = 60
 UNSEEN = (-1, 0)
 GRACE_S, STOP_S_MAX = 3.0, 20.0
 # time beyond the longest try for whoever holds a claim to record how the try ended
 HELD_GRACE_S = 5.0
+
+
+class ProgressNote(NamedTuple):
+    """A report of an orchestrator's step or observation.
+
+    `kind` is begun, failed, reviewed, sent_back, moved, merged, unreviewed, overlap, waiting,
+    note, trouble, completed or stopped.
+    """
+
+    kind: str
+    text: str
+    wp_id: str | None = None
+    agent: str | None = None
+    phase: str | None = None
+    seconds: float | None = None
 
 
 class OrchestrationSummary(NamedTuple):
@@ -52,15 +74,15 @@ class OrchestrationSummary(NamedTuple):
 class Active:
     """A package at work: its step, the process, the claim that is held until it is judged."""
 
-    def __init__(self, package_task: PackageTask, run: Run, lease: int) -> None:
+    def __init__(self, package_task: PackageTask, run: AgentRun, lease: int) -> None:
         self.package_task = package_task
         self.task = package_task.task
         self.run = run
         self._lease = lease
         self.begun_s = time.monotonic()
-        self.ended: Ended | None = None
+        self.ended: AgentRunResult | None = None
 
-    def poll(self) -> Ended | None:
+    def poll(self) -> AgentRunResult | None:
         """Returns the end of the process, None while it runs."""
         self.ended = self.ended or self.run.poll(_size(self.package_task.watch))
         return self.ended
@@ -78,7 +100,7 @@ class Orchestrator:
         self,
         folder: Path,
         slug: str,
-        setup: Setup,
+        setup: OrchestratorConfig,
         report: Callable[[ProgressNote], None],
         turn: Callable[["Orchestrator"], None] = lambda _: None,
     ) -> None:
@@ -106,8 +128,8 @@ class Orchestrator:
         timeouts += [gate.timeout_s for gate in setup.gates]
         self._held_s_max = max(timeouts) + HELD_GRACE_S
         self._events_count, self._changed_s = 0, time.monotonic()
-        self._blocks = Blockers(
-            lambda wp_id, why: self.progress.report("waiting", why, wp_id),
+        self._backoff = Backoff(
+            lambda wp_id, why: self.report("waiting", why, wp_id),
             lambda: len(self._session.appended),
         )
         self.rounds: dict[str, Round] = {}
@@ -122,6 +144,10 @@ class Orchestrator:
     def feature(self) -> FeatureState:
         """The feature, as the board had it at the last look."""
         return self._session.board.features[self.slug]
+
+    def report(self, kind: str, text: str, *members: Any) -> None:
+        """Passes a report to the user; `members` are the other members of a ProgressNote."""
+        self.progress.report(kind, text, *members)
 
     def run(self) -> OrchestrationSummary:
         """Works until all packages are done, or none is left that can be.
@@ -170,8 +196,8 @@ class Orchestrator:
         count = sum(event.header.feature_slug == self.slug for event in self._session.events)
         if count != self._events_count:
             self._events_count, self._changed_s = count, time.monotonic()
-        lanes = {wp_id: each.lane for wp_id, each in self.feature.packages.items()}
-        self._blocks.look_again(lanes, len(self._session.events))
+        lanes = {wp_id: package.lane for wp_id, package in self.feature.packages.items()}
+        self._backoff.look_again(lanes, len(self._session.events))
         self._plan = planned(self._session, self.feature)
         self.rounds = rounds_of(self._session.events, self.slug)
         self._journal_size = seen
@@ -184,7 +210,7 @@ class Orchestrator:
         target = self._session.target_of(feature)
         self.forecast.look(repo, target, at_work(feature), time.monotonic())
         for overlap in self.forecast.news():
-            self.progress.report("overlap", sentence(overlap))
+            self.report("overlap", sentence(overlap))
 
     def _judge_ended(self) -> None:
         """Judges the tries that have ended; a result that can't be recorded is judged again."""
@@ -193,7 +219,7 @@ class Orchestrator:
             if ended is None:
                 continue
             self._journal_size = UNSEEN
-            with self._blocks.keeping(wp_id):
+            with self._backoff.isolating(wp_id):
                 active.package_task.judge(ended)
             del self.active[wp_id]
             active.close()
@@ -205,7 +231,7 @@ class Orchestrator:
             round_ = self.rounds.get(wp_id)
             if package.lane != FOR_REVIEW or round_ is None or wp_id in self.active:
                 continue
-            if wp_id in self._blocks.backing_off(time.monotonic()) or (
+            if wp_id in self._backoff.waiting(time.monotonic()) or (
                 self.setup.review and not round_.is_approved
             ):
                 continue
@@ -228,14 +254,14 @@ class Orchestrator:
             list(self._failed.values()),
             self._not_ours(feature),
             time.monotonic(),
-            approved=[wp_id for wp_id, each in self.rounds.items() if each.is_approved],
+            approved=[wp_id for wp_id, round_ in self.rounds.items() if round_.is_approved],
         )
         for task in tasks:
             self._try(task, PackageTask.begin)
         if tasks:
             self._look()
 
-    def _try(self, task: Task, step: Callable[[PackageTask, int], Run | None]) -> None:
+    def _try(self, task: Task, step: Callable[[PackageTask, int], AgentRun | None]) -> None:
         """Takes a package's claim and does a step with it; a run keeps the claim."""
         package = self.feature.packages[task.wp_id]
         lease = take(self._session.project.home, package.subject)
@@ -246,7 +272,7 @@ class Orchestrator:
         self._journal_size = UNSEEN
         package_task = PackageTask(self, task)
         try:
-            with self._blocks.keeping(task.wp_id):
+            with self._backoff.isolating(task.wp_id):
                 run = step(package_task, lease)
                 if run is not None:
                     self.active[task.wp_id] = Active(package_task, run, lease)
@@ -285,7 +311,7 @@ class Orchestrator:
 
     def _not_ours(self, feature: FeatureState) -> set[str]:
         """Returns the packages that no agent may get: people's, others', those given up."""
-        kept = {*self._held, *self.active, *self._blocks.backing_off(time.monotonic())}
+        kept = {*self._held, *self.active, *self._backoff.waiting(time.monotonic())}
         for wp_id, package in feature.packages.items():
             round_ = self.rounds.get(wp_id)
             # with a full disk the claim may be recorded, and not the assignment
@@ -299,23 +325,23 @@ class Orchestrator:
         """Returns the summary, None while something runs or may still run."""
         feature, now_s = self.feature, time.monotonic()
         done = tuple(p.wp_id for p in feature.packages.values() if p.lane == DONE)
-        left = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
-        if not left:
+        remaining = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
+        if not remaining:
             if complete(self._session, feature, ACTOR):
-                self.progress.report("completed", f"all {len(feature.packages)} packages are done")
+                self.report("completed", f"all {len(feature.packages)} packages are done")
             return OrchestrationSummary("completed", done, {}, self._unreviewed)
         times = [one.not_before_s for one in self._failed.values()]
-        times += self._blocks.ends_s()
+        times += self._backoff.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
             return None
         if self._held and now_s - self._changed_s < self._held_s_max:
             return None
-        stranded = {p.wp_id: self._why(p.wp_id) for p in left}
+        stranded = {p.wp_id: self._why(p.wp_id) for p in remaining}
         return OrchestrationSummary("stranded", done, stranded, self._unreviewed)
 
     def _why(self, wp_id: str) -> str:
         """Returns the reason that no more work is done on a package."""
-        if (why := self._blocks.why(wp_id)) is not None:
+        if (why := self._backoff.why(wp_id)) is not None:
             return why
         if wp_id in self._held:
             return (
@@ -325,9 +351,9 @@ class Orchestrator:
         feature = self.feature
         package, round_ = feature.packages[wp_id], self.rounds.get(wp_id)
         open_ones = [
-            each
-            for each in package.dependencies
-            if each not in feature.packages or feature.packages[each].lane != DONE
+            needed
+            for needed in package.dependencies
+            if needed not in feature.packages or feature.packages[needed].lane != DONE
         ]
         if open_ones:
             return f"waits for {', '.join(open_ones)}"
@@ -351,7 +377,7 @@ class Orchestrator:
         )
         if message != self._trouble:
             self._trouble = message
-            self.progress.report("trouble", message)
+            self.report("trouble", message)
         self.progress.collect(self._session)
         self._journal_size = UNSEEN
         with suppress(ThenceError, OSError):
@@ -377,9 +403,152 @@ class Orchestrator:
         self.active.clear()
 
 
+class Progress:
+    """Passes reports to the user, and collects the ids of the appended events: `appended`."""
+
+    def __init__(self, report: Callable[[ProgressNote], None]) -> None:
+        self._report = report
+        self._reported: list[str] = []
+        self.appended: list[str] = []
+
+    def report(self, kind: str, text: str, *members: Any) -> None:
+        """Passes a report to the user; `members` are the other members of a ProgressNote.
+
+        A full disk behind stderr stops no work.
+        """
+        try:
+            self._report(ProgressNote(kind, text, *members))
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
+
+    def collect(self, session: Session) -> None:
+        """Collects a session's events, and reports its warnings, none of the last 100 twice."""
+        self.appended += [event.event_id for event in session.appended]
+        session.appended.clear()
+        for note in session.warnings:
+            if note not in self._reported:
+                self._reported = [*self._reported, note][-NOTES_MAX:]
+                self.report("note", note)
+        session.warnings.clear()
+
+
+class BlockedPackage(NamedTuple):
+    """The reason that blocks a package, the number of refusals, and the time of the next try."""
+
+    why: str
+    times: int
+    until_s: float
+
+
+class Backoff:
+    """The packages for which git or a guard has refused a step.
+
+    `report` is called with a package and a reason: once, until the reason changes or the package
+    has left its lane. `count_appended` counts the appended events. Events of a refused step are no
+    change of the board: otherwise the step would be tried again for ever.
+    """
+
+    def __init__(
+        self, report: Callable[[str, str], None], count_appended: Callable[[], int]
+    ) -> None:
+        self._report = report
+        self._count_appended = count_appended
+        self._ineffective = 0
+        self._events_seen = -1
+        self._blocked: dict[str, BlockedPackage] = {}
+        self._reported: dict[str, tuple[str, str | None]] = {}
+
+    @contextmanager
+    def isolating(self, wp_id: str) -> Iterator[None]:
+        """Confines a refusal to one package, which is tried again after a pause.
+
+        After TIMES_MAX refusals, after REFUSED_MAX by a guard, the package waits for the board to
+        change.
+        """
+        before = self._count_appended()
+        try:
+            yield
+        except (GitFailed, Refused, PlanningError) as error:
+            count = self._blocked[wp_id].times + 1 if wp_id in self._blocked else 1
+            what = error if isinstance(error, PlanningError) else error.cause or error.message
+            why = f"{what}; {error.hint}"
+            rest_s = min(REST_MIN_S * 2**count, REST_MAX_S)
+            times_max = REFUSED_MAX if isinstance(error, Refused) else TIMES_MAX
+            until_s = math.inf if count > times_max else time.monotonic() + rest_s
+            self._ineffective += self._count_appended() - before
+            self._blocked[wp_id] = BlockedPackage(why, count, until_s)
+            is_new = self._reported.get(wp_id, ("", None))[0] != why
+            self._reported[wp_id] = (why, None)  # the step may have moved it before it was refused
+            if is_new:
+                self._report(wp_id, why)
+
+    def look_again(self, lanes: Mapping[str, str], events: int) -> None:
+        """Unblocks the packages that wait for the board to change, if it has changed.
+
+        `lanes` are those of the packages, `events` is the number of the board's events.
+        """
+        if events - self._ineffective == self._events_seen:
+            return
+        self._events_seen = events - self._ineffective
+        self._blocked = {w: b for w, b in self._blocked.items() if b.until_s < math.inf}
+        self._reported = {
+            wp_id: (why, lanes.get(wp_id))
+            for wp_id, (why, lane) in self._reported.items()
+            if lane in (None, lanes.get(wp_id))
+        }
+
+    def why(self, wp_id: str) -> str | None:
+        """Returns the last reason that blocked a package, None if there is none."""
+        return self._blocked[wp_id].why if wp_id in self._blocked else None
+
+    def waiting(self, now_s: float) -> set[str]:
+        """Returns the packages that are not to be tried now."""
+        return {wp_id for wp_id, block in self._blocked.items() if now_s < block.until_s}
+
+    def ends_s(self) -> list[float]:
+        """Returns the times of the next tries, without packages that wait for the board."""
+        return [block.until_s for block in self._blocked.values() if block.until_s < math.inf]
+
+
+def complete(session: Session, feature: FeatureState, actor: str) -> bool:
+    """Records that all packages of a feature are done; returns False if that is recorded already.
+
+    The duration is from the feature's FeatureCreated until now. Raises the journal's error if it
+    can't be written.
+    """
+    if feature.is_completed:
+        return False
+    created = next((one for one in session.events if one.event_id == feature.created_event), None)
+    payload = {
+        "feature_slug": feature.slug,
+        "total_wps": len(feature.packages),
+        "total_duration": _seconds_since(created.header.timestamp) if created else None,
+    }
+    ends = [package.lane_event for package in feature.packages.values() if package.lane_event]
+    completed = WorkEvent("FeatureCompleted", payload, feature.slug, tuple(ends), actor)
+    guard = session.guard((feature.slug, feature.slug), types=("FeatureCompleted",))
+    try:
+        session.append(completed, guard=guard)
+    except HeadsMoved:
+        return False
+    check_written(session)
+    mirror(session, feature)
+    return True
+
+
+def _seconds_since(timestamp: str) -> float | None:
+    """Returns the seconds since a timestamp by the system clock; None if it is later or invalid."""
+    then_us, now_us = microseconds(timestamp), microseconds(now())
+    if then_us is None or now_us is None or now_us < then_us:
+        return None
+    return (now_us - then_us) / 1e6
+
+
 def _size(path: Path) -> tuple[int, int]:
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except OSError:
         return (0, 0)
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns

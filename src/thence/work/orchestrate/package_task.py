@@ -5,9 +5,10 @@ be repeated by another orchestrator if this one is killed after it.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -29,31 +30,122 @@ from thence.work.board.state import (
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of
 from thence.work.orchestrate import prompts
-from thence.work.orchestrate.agent_process import AgentCommand, Ended, Run, start, words_of
-from thence.work.orchestrate.environment import hints
-from thence.work.orchestrate.gate_runs import GateRun
-from thence.work.orchestrate.progress import TaskHost
+from thence.work.orchestrate.agent_process import (
+    AgentRun,
+    AgentRunResult,
+    AgentSpec,
+    hints,
+    start,
+    words_of,
+)
 from thence.work.orchestrate.scheduling import Task
 from thence.work.orchestrate.stray_worktrees import bring_back
-from thence.work.project.agents import GateConfig, argv
+from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, move
 from thence.work.session.mirror import mirror
 from thence.work.session.past_review import commits_come, commits_made
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
+from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import failure, own_variables
 from thence.work.vcs.killed_git import free_worktree
 from thence.work.vcs.locks import held
 from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import tip
-from thence.work.vcs.worktrees import git_dir_of
+from thence.work.vcs.repository import Repository, tip
+from thence.work.vcs.worktrees import check_out, discard, git_dir_of
 
 ACTOR = "orchestrate"
 GATE = "gate"
 _AT_ONCE_S = 10.0
 _COMMIT_CHARACTERS = 10  # enough for git to know a commit by
 _ANSWERS = frozenset(("not_its_agent",))  # what an orchestrator answers for itself
+
+
+class TaskHost(Protocol):
+    """The session, the feature and the records that the tasks of an orchestration share."""
+
+    setup: OrchestratorConfig
+    rounds: dict[str, Round]
+
+    @property
+    def session(self) -> Session:
+        """The project, as it was last looked at."""
+
+    @property
+    def feature(self) -> FeatureState:
+        """The feature, as the board had it at the last look."""
+
+    def report(
+        self,
+        kind: str,
+        text: str,
+        wp_id: str | None = None,
+        agent: str | None = None,
+        phase: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Passes a report to the user, with the members of a ProgressNote."""
+
+    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
+        """Records that this process saw a gate pass, and the event of the result."""
+
+    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
+        """Returns the gates that this process saw a commit of a package pass."""
+
+    def landed_past_review(self, wp_id: str, commits: Sequence[str]) -> None:
+        """Records commits of a package that came to the target, and that no run merged."""
+
+    def failed(self, task: Task) -> None:
+        """Records a failed try, and the time of the next one."""
+
+    def sent_back(self, wp_id: str) -> None:
+        """Records that a package was sent back: its failed tries count no more."""
+
+
+class GateRun:
+    """A gate of the configuration while its command runs, in a private checkout of one commit.
+
+    The checkout holds only committed files, no file that an agent has left in its worktree. It is
+    made under the claim of the package, so that an existing checkout belongs to a killed run, and
+    is removed. `folder` is the working folder of the command, `commit` the commit that it judges.
+    Raises GitFailed if the checkout can't be made.
+    """
+
+    def __init__(
+        self, repo: Repository, root: Path, package: tuple[str, str], gate: GateConfig, commit: str
+    ) -> None:
+        self.gate = gate
+        self.commit = commit
+        self._repo = repo
+        above, _, name = f"{worktree_of(*package)}-gate-".rpartition("/")
+        with suppress(GitFailed, OSError):  # a leftover checkout does no harm
+            for leftover in TreeFiles(root).names(above):
+                if leftover.startswith(name):
+                    discard(repo, root / above / leftover)
+        self.folder = root / above / f"{name}{new_id()}"
+        check_out(repo, commit, self.folder)
+
+    def order(
+        self, output: Path, env: Mapping[str, str], lease: int, passes: tuple[str, ...]
+    ) -> AgentSpec:
+        """Returns the gate's command; `env`, `lease` and `passes` are as in AgentSpec."""
+        return AgentSpec(
+            argv=self.gate.command,
+            folder=self.folder,
+            env=env,
+            prompt=b"",
+            output=output,
+            timeout_s=self.gate.timeout_s,
+            stall_s=self.gate.timeout_s,
+            lease=lease,
+            passes=passes,
+        )
+
+    def close(self) -> None:
+        """Removes the checkout, with the files that the command has made in it."""
+        with suppress(GitFailed, OSError):
+            discard(self._repo, self.folder)
 
 
 class PackageTask:
@@ -79,7 +171,7 @@ class PackageTask:
     def _round(self) -> Round:
         return self._host.rounds.get(self.task.wp_id) or Round()
 
-    def begin(self, lease: int) -> Run | None:
+    def begin(self, lease: int) -> AgentRun | None:
         """Claims the package for its agent, and starts the agent; None if the board has changed."""
         task, session = self.task, self._host.session
         session.look()
@@ -95,26 +187,26 @@ class PackageTask:
         self._target_tip = session.refs.branches.get(target)
         with self._acting_as(task.agent):
             assigned = self._assign()
-            made = workspace(session, self._feature, self._package)
-        free_worktree(session.repo.common, git_dir_of(made.path), made.branch)
+            worktree = workspace(session, self._feature, self._package)
+        free_worktree(session.repo.common, git_dir_of(worktree.path), worktree.branch)
         number = f", try {task.retry_count + 1}" if task.retry_count else ""
         self._report("begun", f"{task.phase} by {task.agent}{number}")
         agent = self._setup.agents[task.agent]
         output = self._output(assigned)
         prompt = output.with_suffix(".md")
-        text = self._prompt(made.path)
+        text = self._prompt(worktree.path)
         prompt.write_text(text, encoding="utf-8")
-        order = AgentCommand(
+        order = AgentSpec(
             argv=argv(
                 agent,
                 session.project.root,
                 prompt_file=os.fspath(prompt),
-                worktree=os.fspath(made.path),
+                worktree=os.fspath(worktree.path),
                 wp_id=task.wp_id,
                 feature=self._feature.slug,
                 phase=task.phase,
             ),
-            folder=made.path,
+            folder=worktree.path,
             env=self._env(assigned, task.agent, agent.env),
             prompt=text.encode() if agent.prompt == "stdin" else b"",
             output=output,
@@ -123,7 +215,7 @@ class PackageTask:
             lease=lease,
             passes=self._setup.environment,
         )
-        self.watch = git_dir_of(made.path) / "logs/HEAD"
+        self.watch = git_dir_of(worktree.path) / "logs/HEAD"
         return start(order)
 
     def _assign(self) -> str:
@@ -146,7 +238,7 @@ class PackageTask:
             self._append(event)
         return event.event_id
 
-    def judge(self, ended: Ended) -> None:
+    def judge(self, ended: AgentRunResult) -> None:
         """Decides after the end of a try: move on, send back, or record a failed try."""
         session = self._host.session
         session.look()
@@ -208,7 +300,7 @@ class PackageTask:
         root = self._host.session.project.root
         return root / worktree_of(self._feature.slug, self.task.wp_id)
 
-    def _hand_in(self, ended: Ended) -> None:
+    def _hand_in(self, ended: AgentRunResult) -> None:
         """Moves the work of an agent to review, unless a guard refuses."""
         session, slug = self._host.session, self._feature.slug
         with self._acting_as(self.task.agent):
@@ -223,7 +315,7 @@ class PackageTask:
         self._check_journal()
         self._report("moved", "doing -> for_review", ended.seconds)
 
-    def _review(self, ended: Ended) -> None:
+    def _review(self, ended: AgentRunResult) -> None:
         """Applies the verdict of a review."""
         verdict = prompts.verdict_of(self._printed())
         if verdict is None:
@@ -235,7 +327,7 @@ class PackageTask:
         else:
             self._send_back(verdict.reason, self.task.agent)
 
-    def finish(self, lease: int) -> Run | None:
+    def finish(self, lease: int) -> AgentRun | None:
         """Starts the next gate of an approved package; with all passed merges the package."""
         session = self._host.session
         session.look()
@@ -295,10 +387,12 @@ class PackageTask:
             )
             how(session, self._feature.slug, wp_id, DONE, facts)
 
-    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> Run:
+    def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> AgentRun:
         """Starts the command of a gate in a checkout of the commit."""
         session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
-        if gate.gate_type not in {each.gate_type for each in self._package.gates.values()}:
+        if gate.gate_type not in {
+            gate_state.gate_type for gate_state in self._package.gates.values()
+        }:
             payload = {"work_package_id": wp_id, "gate_type": gate.gate_type, "gate_id": new_id()}
             with self._acting_as(ACTOR):
                 causes = self._package.events_of("lane")
@@ -312,12 +406,12 @@ class PackageTask:
         output = self._folder() / f"{wp_id}-{gate.gate_type}-{new_id()}.log"
         return start(self._gate.order(output, env, lease, self._setup.environment))
 
-    def _judge_gate(self, judged: GateRun, ended: Ended) -> None:
+    def _judge_gate(self, judged: GateRun, ended: AgentRunResult) -> None:
         slug, wp_id, gate_type = self._feature.slug, self.task.wp_id, judged.gate.gate_type
-        known = [g for g in self._package.gates.values() if g.gate_type == gate_type]
+        gates = [gate for gate in self._package.gates.values() if gate.gate_type == gate_type]
         is_passed = ended.how == "done"
         event_id = ""
-        for gate in known:
+        for gate in gates:
             seconds = round(ended.seconds, 3)
             status = PASSED if is_passed else FAILED
             change = gate_change(gate, status, commit=judged.commit, seconds=seconds)
@@ -369,8 +463,8 @@ class PackageTask:
     def _name_keys(self) -> None:
         """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
-        known = {*own_variables()} - {*agent.env}
-        self._host.session.warnings += hints(agent.name, known, self._setup.environment)
+        names = {*own_variables()} - {*agent.env}
+        self._host.session.warnings += hints(agent.name, names, self._setup.environment)
 
     def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {
@@ -408,10 +502,10 @@ class PackageTask:
         ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
         return ask(work, self._round.feedback)
 
-    def _env(self, assigned: str, agent: str, more: Mapping[str, str]) -> dict[str, str]:
+    def _env(self, assigned: str, agent: str, own: Mapping[str, str]) -> dict[str, str]:
         session = self._host.session
         return {
-            **more,
+            **own,
             **session.store.replica.environment(assigned),
             "THENCE_ACTOR": agent,
             "THENCE_WP": self.task.wp_id,
@@ -436,4 +530,4 @@ class PackageTask:
 
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
-        self._host.progress.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+        self._host.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)

@@ -89,7 +89,9 @@ def assignment(
         text=text,
         section="" if holds(text, section.partition("\n")[2]) else section,
         open_subtasks=tuple(
-            each.id for each in subtasks if not (each.is_done or package.subtasks.get(each.id))
+            subtask.id
+            for subtask in subtasks
+            if not (subtask.is_done or package.subtasks.get(subtask.id))
         ),
     )
 
@@ -146,10 +148,10 @@ def verdict_of(output: bytes) -> ReviewVerdict | None:
     if len(end) < len(output):
         end = end[end.find(b"\n") + 1 :] if b"\n" in end else b""
     text = _ESCAPE.sub("", end.decode("utf-8", "replace"))
-    found = [match for line in re.split(r"[\r\n]", text) if (match := _VERDICT.match(line))]
-    if not found:
+    matches = [match for line in re.split(r"[\r\n]", text) if (match := _VERDICT.match(line))]
+    if not matches:
         return None
-    verdict_text = _printable(found[-1][1]).strip(_DECORATION)
+    verdict_text = _printable(matches[-1][1]).strip(_DECORATION)
     if _APPROVAL.fullmatch(verdict_text.rstrip(".!").rstrip(_DECORATION)):
         return ReviewVerdict(True, "")
     if sent := _SEND_BACK.fullmatch(verdict_text):
@@ -208,4 +210,4 @@ def _quoted(text: str, characters_max: int, *, keeps_end: bool = False) -> str:
 
 
 def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in text)
+    return "".join(sign if sign.isprintable() else " " for sign in text)

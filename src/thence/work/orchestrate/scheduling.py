@@ -22,7 +22,7 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.plan.tasks import PlannedPackage
-from thence.work.project.agents import BACKOFF_S_MAX, Setup
+from thence.work.project.agents import BACKOFF_S_MAX, OrchestratorConfig
 
 Phase = str  # "implementation" or "review"; phases without an agent have other names
 _NO_PRIORITY = "P:"  # behind every P and a digit
@@ -76,7 +76,7 @@ class DryPlan(NamedTuple):
 def choose(
     feature: FeatureState,
     packages: Mapping[str, PlannedPackage],
-    setup: Setup,
+    setup: OrchestratorConfig,
     running: Sequence[Running],
     failed: Sequence[Failed],
     held: Collection[str],
@@ -90,29 +90,29 @@ def choose(
     `approved`. `packages` are those of tasks.md. A package whose agent is busy or has to pause goes
     to no other agent, and takes no slot.
     """
-    busy = {each.wp_id for each in running} | set(held)
-    agents = [each.agent for each in running]
+    busy = {one.wp_id for one in running} | set(held)
+    agents = [one.agent for one in running]
     failures = _by_phase(failed)
     behind = _behind(feature)
-    ready = [each for each in _ready(feature, setup, approved) if each[0].wp_id not in busy]
-    ready.sort(key=lambda each: _rank(each[0].wp_id, packages, behind))
+    ready = [pair for pair in _ready(feature, setup, approved) if pair[0].wp_id not in busy]
+    ready.sort(key=lambda pair: _rank(pair[0].wp_id, packages, behind))
     chosen: list[Task] = []
     for package, phase in ready:
         if len(agents) >= setup.slots:
             break
-        known = failures.get((package.wp_id, phase), {})
-        agent = _agent(setup, package, phase, known)
+        by_agent = failures.get((package.wp_id, phase), {})
+        agent = _agent(setup, package, phase, by_agent)
         if agent is None or agents.count(agent) >= setup.agents[agent].slots:
             continue
-        if agent in known and known[agent].not_before_s > now_s:
+        if agent in by_agent and by_agent[agent].not_before_s > now_s:
             continue
         agents.append(agent)
-        tries = sum(each.count for each in known.values())
+        tries = sum(failure.count for failure in by_agent.values())
         chosen.append(Task(package.wp_id, phase, agent, tries))
     return chosen
 
 
-def pause_s(setup: Setup, failures: int) -> float:
+def pause_s(setup: OrchestratorConfig, failures: int) -> float:
     """Returns the pause of an agent after some failures: 5 minutes at most."""
     doublings = min(max(failures - 1, 0), 30)
     return min(setup.backoff_s * 2.0**doublings, BACKOFF_S_MAX)
@@ -121,7 +121,7 @@ def pause_s(setup: Setup, failures: int) -> float:
 def plan(
     feature: FeatureState,
     packages: Mapping[str, PlannedPackage],
-    setup: Setup,
+    setup: OrchestratorConfig,
     *,
     approved: Collection[str] = (),
 ) -> DryPlan:
@@ -131,14 +131,16 @@ def plan(
     while tasks := choose(state, packages, setup, (), (), (), 0.0):
         waves.append(tuple(tasks))
         state = _merged(_after(state, setup, tasks), setup, approved)
-    open_ones = [_Open(each.wp_id, _open_dependencies(feature, each)) for each in _open(feature)]
+    open_ones = [
+        _Open(package.wp_id, _open_dependencies(feature, package)) for package in _open(feature)
+    ]
     unknown = tuple(
-        (each.wp_id, needed)
-        for each in open_ones
-        for needed in each.dependencies
+        (package.wp_id, needed)
+        for package in open_ones
+        for needed in package.dependencies
         if needed not in feature.packages
     )
-    stranded = {each.wp_id: _waits_for(state, each) for each in _open(state)}
+    stranded = {package.wp_id: _waits_for(state, package) for package in _open(state)}
     return DryPlan(tuple(waves), _critical_path(feature), cycles(open_ones), unknown, stranded)
 
 
@@ -150,7 +152,7 @@ class _Open(NamedTuple):
 
 
 def _ready(
-    feature: FeatureState, setup: Setup, approved: Collection[str]
+    feature: FeatureState, setup: OrchestratorConfig, approved: Collection[str]
 ) -> Iterator[tuple[PackageState, Phase]]:
     """Yields the packages that could be begun with enough slots and agents, with their phases."""
     for package in feature.packages.values():
@@ -166,7 +168,7 @@ def _ready(
 
 
 def _agent(
-    setup: Setup, package: PackageState, phase: Phase, known: Mapping[str, Failed]
+    setup: OrchestratorConfig, package: PackageState, phase: Phase, failures: Mapping[str, Failed]
 ) -> str | None:
     """Returns the next agent: the first that has a try left; None if none has.
 
@@ -177,15 +179,16 @@ def _agent(
         others = tuple(name for name in setup.review if name != package.agent)
         names = others or (setup.review if setup.author_may_approve else ())
     return next(
-        (name for name in names if name not in known or known[name].count <= setup.retries), None
+        (name for name in names if name not in failures or failures[name].count <= setup.retries),
+        None,
     )
 
 
 def _by_phase(failed: Sequence[Failed]) -> dict[tuple[str, str], dict[str, Failed]]:
-    found: dict[tuple[str, str], dict[str, Failed]] = {}
-    for each in failed:
-        found.setdefault((each.wp_id, each.phase), {})[each.agent] = each
-    return found
+    failures: dict[tuple[str, str], dict[str, Failed]] = {}
+    for failure in failed:
+        failures.setdefault((failure.wp_id, failure.phase), {})[failure.agent] = failure
+    return failures
 
 
 def _rank(
@@ -196,12 +199,14 @@ def _rank(
 
 
 def _open(feature: FeatureState) -> list[PackageState]:
-    return [each for each in feature.packages.values() if each.lane not in (DONE, REJECTED)]
+    return [
+        package for package in feature.packages.values() if package.lane not in (DONE, REJECTED)
+    ]
 
 
 def _open_dependencies(feature: FeatureState, package: PackageState) -> tuple[str, ...]:
     needed = dict.fromkeys(package.dependencies)
-    return tuple(each for each in needed if not is_closed(feature, package, each))
+    return tuple(dependency for dependency in needed if not is_closed(feature, package, dependency))
 
 
 def _behind(feature: FeatureState) -> dict[str, int]:
@@ -210,29 +215,29 @@ def _behind(feature: FeatureState) -> dict[str, int]:
     The lengths are computed from the ends of the graph backwards; for packages before a cycle, or
     in one, the cycle does not count.
     """
-    needs = {each.wp_id: _open_dependencies(feature, each) for each in _open(feature)}
+    needs = {package.wp_id: _open_dependencies(feature, package) for package in _open(feature)}
     lengths = dict.fromkeys(needs, 0)
-    left = dict.fromkeys(needs, 0)
+    counts = dict.fromkeys(needs, 0)
     for dependencies in needs.values():
         for wp_id in dependencies:
-            if wp_id in left:
-                left[wp_id] += 1
-    ends = [wp_id for wp_id, count in left.items() if count == 0]
+            if wp_id in counts:
+                counts[wp_id] += 1
+    ends = [wp_id for wp_id, count in counts.items() if count == 0]
     while ends:
         last = ends.pop()
         for wp_id in needs[last]:
-            if wp_id not in left:
+            if wp_id not in counts:
                 continue
             lengths[wp_id] = max(lengths[wp_id], lengths[last] + 1)
-            left[wp_id] -= 1
-            if left[wp_id] == 0:
+            counts[wp_id] -= 1
+            if counts[wp_id] == 0:
                 ends.append(wp_id)
     return lengths
 
 
 def _critical_path(feature: FeatureState) -> tuple[str, ...]:
     lengths = _behind(feature)
-    needs = {each.wp_id: _open_dependencies(feature, each) for each in _open(feature)}
+    needs = {package.wp_id: _open_dependencies(feature, package) for package in _open(feature)}
     path: list[str] = []
     following: list[str] = list(needs)
     while following:
@@ -246,22 +251,24 @@ def _critical_path(feature: FeatureState) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _merged(feature: FeatureState, setup: Setup, approved: Collection[str]) -> FeatureState:
+def _merged(
+    feature: FeatureState, setup: OrchestratorConfig, approved: Collection[str]
+) -> FeatureState:
     """Returns a feature after the merge of all packages that wait for nothing else."""
     while True:
         done = {
-            each.wp_id: replace(each, lane=DONE)
-            for each in feature.packages.values()
-            if each.lane == FOR_REVIEW
-            and (not setup.review or each.wp_id in approved)
-            and not _open_dependencies(feature, each)
+            package.wp_id: replace(package, lane=DONE)
+            for package in feature.packages.values()
+            if package.lane == FOR_REVIEW
+            and (not setup.review or package.wp_id in approved)
+            and not _open_dependencies(feature, package)
         }
         if not done:
             return feature
         feature = replace(feature, packages={**feature.packages, **done})
 
 
-def _after(feature: FeatureState, setup: Setup, tasks: Sequence[Task]) -> FeatureState:
+def _after(feature: FeatureState, setup: OrchestratorConfig, tasks: Sequence[Task]) -> FeatureState:
     """Returns a feature after some tasks have succeeded."""
     moved = dict(feature.packages)
     for task in tasks:

@@ -69,13 +69,13 @@ class GateConfig(msgspec.Struct, frozen=True):
     timeout_s: float
 
 
-class Setup(msgspec.Struct, frozen=True):
+class OrchestratorConfig(msgspec.Struct, frozen=True):
     """The configuration of a project's orchestration.
 
     `slots` is the largest number of agents at once, in all. `implement` and `review` name agents in
     the order in which they are tried, each once and `retries` times more; `review` may be empty.
     A package that was sent back more than `send_backs` times gets no agent any more.
-    `environment` are the variables that agents and gates are given beside `environment.BASE`.
+    `environment` are the variables that agents and gates are given beside `agent_process.BASE`.
     With `needs_upstream` a package is done only when its merge has been pushed. Unless
     `author_may_approve` no agent reviews what it has implemented.
     """
@@ -93,7 +93,7 @@ class Setup(msgspec.Struct, frozen=True):
     send_backs: int = SEND_BACKS
 
 
-def read_setup(project: Project) -> Setup:
+def read_setup(project: Project) -> OrchestratorConfig:
     """Returns the configuration of a project's orchestration.
 
     Raises PlanningError, with the position of each problem, for values that can't be used, and with
@@ -119,7 +119,7 @@ def gates_run(project: Project) -> frozenset[str]:
     return frozenset(gate.gate_type for gate in setup_of(data, CONFIG).gates)
 
 
-def setup_of(data: bytes, file: str) -> Setup:
+def setup_of(data: bytes, file: str) -> OrchestratorConfig:
     """Reads a configuration; `file` is its name in problems. Raises as `read_setup` does."""
     yaml = YamlFile(data, file, _DOING)
     section = yaml.pairs(yaml.root, "the file").get(SECTION)
@@ -152,7 +152,7 @@ def argv(
     return (str(root / program) if "/" in program else program, *rest)
 
 
-def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
+def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> OrchestratorConfig:
     fields = yaml.fields(section, SECTION, _KEYS)
     slots = yaml.count(fields.get("slots"), "slots", SLOTS, 1, SLOTS_MAX)
     agents = {
@@ -167,7 +167,7 @@ def _setup(yaml: YamlFile, section: Node | None, may_approve: bool) -> Setup:
         if not implement:
             hint = "name an agent, or leave it out for all of them"
             yaml.report(fields["implement"], "nobody implements", hint)
-    return Setup(
+    return OrchestratorConfig(
         slots=slots,
         retries=yaml.count(fields.get("retries"), "retries", RETRIES, 0, RETRIES_MAX),
         backoff_s=yaml.duration_s(fields.get("backoff"), "backoff", BACKOFF_S, BACKOFF_S_MAX),
