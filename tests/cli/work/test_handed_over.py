@@ -117,8 +117,12 @@ def test_branch_pushed_under_a_number_that_was_given_twice_is_not_merged_for_it(
     for folder in (*both, *both):
         published(folder)
     (feature,) = done(both[0], "status", "--json").json["features"]
-    (late,) = (each["title"] for each in feature["lanes"]["doing"] if "~" in each["wp_id"])
-    git(tmp_path / late.removesuffix("'s"), "push", "--quiet", "origin", BRANCH)
+    (late,) = (each for each in feature["lanes"]["doing"] if "-" in each["wp_id"])
+    folder = tmp_path / late["title"].removesuffix("'s")
+    branch = git(folder, "branch", "--list", "*WP*", "--format=%(refname:short)")
+    assert branch.endswith(late["wp_id"])
+    # under the name that it had before its clone knew of the other
+    git(folder, "push", "--quiet", "origin", f"{branch}:refs/heads/{branch.rpartition('-')[0]}")
     third = clone(remote, tmp_path / "third")
     refused = work(third, "merge", "WP01", "--json")
     assert refused.json["error"]["guard"] == "no_branch"

@@ -38,7 +38,7 @@ from thence.work.journal.git_memo import Memo
 from thence.work.journal.refusals import ErrorStore, failure_event
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.naming import is_slug, logged_subject, wp_id_of
+from thence.work.naming import is_derived, is_slug, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import find_project
 from thence.work.result import CommandResult
@@ -201,12 +201,17 @@ class Session:
 
     def _rename_branches(self) -> None:
         """Renames the branches of packages that have lost their numbers to others."""
-        node_id = next_node_id(self.project.home)
-        for feature in self.board.features.values():
-            for package in feature.packages.values():
-                number = former_number_in_clone(feature, package, node_id)
-                if number is not None and self.project.repo is not None:
-                    self._rename_branch(feature, package, number)
+        renamed = [
+            (feature, package)
+            for feature in self.board.features.values()
+            for package in feature.packages.values()
+            if is_derived(package.wp_id) or package.renumbered_from
+        ]
+        node_id = next_node_id(self.project.home) if renamed else None
+        for feature, package in renamed:
+            number = former_number_in_clone(feature, package, node_id)
+            if number is not None and self.project.repo is not None:
+                self._rename_branch(feature, package, number)
 
     def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
         from thence.work.session.package_refs import rename_branch  # seldom needed
