@@ -10,7 +10,7 @@ from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.test_landed import BRANCH, handed_in, remote, without_branch
 from tests.cli.work.three_packages import SLUG, begun, done, reviewed
-from tests.work.repositories import commit, git
+from tests.work.repositories import commit, git, make_repository
 
 __all__ = ["remote"]  # a fixture
 STEP = re.compile(r"^ *(?:next|or): (.*)$", re.MULTILINE)
@@ -191,3 +191,10 @@ def test_steps_after_an_agent_that_failed_work_as_printed(make, tmp_path):
     for step in reversed(printed):
         typed(project.folder, step)
         done(project.folder, "release", "WP01", "--actor", "bob") if "implement" in step else None
+
+
+def test_first_commands_in_a_fresh_repository_warn_of_nothing(tmp_path):
+    repo = make_repository(tmp_path / "r")
+    for command in (("init",), ("add", "First"), ("status",), ("implement", "WP01"), ("status",)):
+        ended = warm("work", *command, cwd=repo)
+        assert (ended.code, ended.err) == (0, ""), command

@@ -38,7 +38,8 @@ def load_seen(project: Project) -> SeenBlobs:
 
 
 def save_seen(project: Project, seen: SeenBlobs) -> None:
-    """Stores the record. Raises ThenceError."""
+    """Stores the record. Raises OSError, ThenceError."""
+    project.home.mkdir(parents=True, exist_ok=True)  # nothing was recorded in it yet
     replace_file(project.home / _FILE, msgspec.json.encode(seen))
 
 
