@@ -161,6 +161,19 @@ def code_of_packages(
     }
 
 
+def commits_in(repo: Repository, memo: Memo, tip: str, commits: Collection[str]) -> frozenset[str]:
+    """Returns those of the commits that are in the history of `tip`.
+
+    Git is asked in one batch, for those whose answer is not cached. Raises GitFailed.
+    """
+    keys = {commit: f"in {commit} {tip}" for commit in commits}
+    unasked = [commit for commit, key in keys.items() if key not in memo]
+    absent = missing_commits(repo, tip, unasked)
+    for commit in unasked:
+        memo.add(keys[commit], commit not in absent)
+    return frozenset(commit for commit, key in keys.items() if memo.once(key, bool))
+
+
 class LandingCheck:
     """A search for the code of packages, by refs that the caller has read."""
 
@@ -216,12 +229,9 @@ class LandingCheck:
             recorded = package.landed.commit if package.landed else None
             commit = recorded or tip_of(self._refs, branch_of(slug, package.wp_id))
             for tip, _ in target.commits() if commit else ():
-                if commit and f"in {commit} {tip}" not in self._memo:
-                    by_tip.setdefault(tip, []).append(commit)
+                by_tip.setdefault(tip, []).extend([commit] if commit else [])
         for tip, commits in by_tip.items():
-            absent = missing_commits(self._repo, tip, commits)
-            for commit in commits:
-                self._memo.add(f"in {commit} {tip}", commit not in absent)
+            commits_in(self._repo, self._memo, tip, commits)
 
     def _state(
         self,
@@ -320,9 +330,7 @@ class LandingCheck:
         return self._memo.once(f"reverted {landed.commit} {tip}", ask)  # it may have come in again
 
     def _has(self, tip: str, commit: str) -> bool:
-        return self._memo.once(
-            f"in {commit} {tip}", lambda: not missing_commits(self._repo, tip, [commit])
-        )
+        return bool(commits_in(self._repo, self._memo, tip, [commit]))
 
 
 def _as_pair(landed: Landed | None) -> tuple[str, str | None] | None:

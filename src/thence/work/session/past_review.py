@@ -11,6 +11,7 @@ from pathlib import Path
 
 from thence.work.board.state import DOING, FOR_REVIEW, Board
 from thence.work.naming import worktree_of
+from thence.work.session.package_code import commits_in
 from thence.work.session.package_refs import target_in
 from thence.work.session.session import Session
 from thence.work.vcs.landed import missing_commits
@@ -61,8 +62,8 @@ def commits_come(
 def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str], str]:
     """Returns the packages at work or in review whose code is in their target already.
 
-    Each is mapped to the name of its target. One git is asked for each target that has packages in
-    work. Raises GitFailed.
+    Each is mapped to the name of its target. Git is asked once for each target that has packages in
+    work, and not again while neither moves. Raises GitFailed.
     """
     if session.project.repo is None:
         return {}
@@ -84,6 +85,6 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     landed: dict[tuple[str, str], str] = {}
     for tip, rows in by_tip.items():
         every = [commit for _, _, commits in rows for commit in commits]
-        absent = missing_commits(session.repo, tip, every)
-        landed |= {key: name for key, name, commits in rows if not absent.issuperset(commits)}
+        present = commits_in(session.repo, session.memo, tip, every)
+        landed |= {key: name for key, name, commits in rows if not present.isdisjoint(commits)}
     return landed
