@@ -20,7 +20,7 @@ from tests.work.boards import (
     view_lines,
     work,
 )
-from tests.work.repositories import git, make_repository, write
+from tests.work.repositories import commit, git, make_repository, write
 from tests.work.steps import killed_at, lines_of, reached
 
 from thence.core.event import Event
@@ -139,6 +139,21 @@ def test_line_is_overwritten_where_it_stands_and_what_comes_again_goes_too(repo,
     assert "passed over" not in work(repo, "status").err
     done(repo, "add-history", "WP01", "on")
     assert sorted(filter(None, map(str.strip, view_lines(repo)))) == sorted(journal(repo))
+
+
+def test_branches_whose_tips_hold_the_line_are_named(repo):
+    secret = noted(repo)
+    day = f".kittify/events/{view(repo).name}"
+    git(repo, "switch", "--quiet", "--create", "clean")
+    commit(repo, {"a": f"{secret.event_id}\n"}, "It is no day file")
+    for name in ("holds", "holds-too"):
+        git(repo, "switch", "--quiet", "--create", name)
+        git(repo, "add", "--force", "--", day)
+        git(repo, "commit", "--quiet", "--allow-empty", "--message", "Hold it")
+    git(repo, "rm", "--quiet", "--cached", "--", day)
+    git(repo, "commit", "--quiet", "--message", "Hold it no longer")
+    (named,) = [copy for copy in take_back(repo, secret).unreached if "commits of " in copy]
+    assert named.startswith("commits of holds, and tags on them"), named
 
 
 def test_line_without_room_is_blanked_and_its_redacted_form_added(repo):

@@ -30,7 +30,7 @@ Splice = Callable[[bytes | None], bytes | None]
 
 def if_missing(data: bytes) -> Splice:
     """Returns the function that makes a file with these bytes, unless there is one."""
-    return lambda there: data if there is None else there
+    return lambda before: data if before is None else before
 
 
 def as_it_is(data: bytes | None) -> bytes | None:
@@ -45,16 +45,16 @@ def is_day_file(name: bytes) -> bool:
 
 def path_of(event: Event) -> str:
     """Returns the path of an event's day file, from the top of the repository."""
-    found = _DAY.match(event.timestamp)
-    return f"{FOLDER}/{found[0] if found else _NO_DAY}.jsonl"
+    day = _DAY.match(event.timestamp)
+    return f"{FOLDER}/{day[0] if day else _NO_DAY}.jsonl"
 
 
 def by_file(events: Iterable[Event]) -> dict[str, list[Event]]:
     """Returns the events by the path of their day file, in their order."""
-    found: dict[str, list[Event]] = {}
+    by_path: dict[str, list[Event]] = {}
     for event in events:
-        found.setdefault(path_of(event), []).append(event)
-    return found
+        by_path.setdefault(path_of(event), []).append(event)
+    return by_path
 
 
 def lines_in(data: bytes) -> list[bytes]:
@@ -91,23 +91,23 @@ def edits_of(data: bytes, redactions: RedactedLines) -> list[LineEdit]:
     if not redactions.digests:
         return []
     edits = []
-    there: set[bytes] = set()
+    present: set[bytes] = set()
     offset = 0
     for line in data.split(b"\n"):
         bare = _bare(line)
         instead = redactions.instead_of(bare) if bare else bare
         if instead != bare:
-            there = there or set(lines_in(data))
-            edits.append(LineEdit(offset, len(line), b"" if instead in there else instead))
-            there.add(instead)
+            present = present or set(lines_in(data))
+            edits.append(LineEdit(offset, len(line), b"" if instead in present else instead))
+            present.add(instead)
         offset += len(line) + 1
     return edits
 
 
-def without_bodies(data: bytes, redactions: RedactedLines) -> bytes:
-    """Returns a day file without the bodies of lines that were taken back."""
+def edited(data: bytes, edits: Sequence[LineEdit]) -> bytes:
+    """Returns a day file with its edits made."""
     parts, start = [], 0
-    for offset, length, instead in edits_of(data, redactions):
+    for offset, length, instead in edits:
         end = offset + length
         parts += [data[start:offset], instead]
         start = end if instead else end + 1
@@ -127,10 +127,10 @@ def splices(
 
 
 def _with_lines(events: Sequence[Event], redactions: RedactedLines, data: bytes | None) -> bytes:
-    data = without_bodies(data or b"", redactions)
-    there = lines_in(data)
-    held = {event_id_of(line) for line in there}
-    verified = {event_id_of(line) for line in there if has_valid_crc(line)}
+    data = edited(data or b"", edits_of(data or b"", redactions))
+    lines = lines_in(data)
+    held = {event_id_of(line) for line in lines}
+    verified = {event_id_of(line) for line in lines if has_valid_crc(line)}
     lacking = [
         event.line
         for event in events
@@ -148,11 +148,11 @@ def lacking(
     holds are not lacking. The `others` are read only for such lines.
     """
     held = set(lines_in(data))
-    found = {event.line: event for event in events if event.line not in held}
-    if any(event.is_foreign for event in found.values()):
+    absent = {event.line: event for event in events if event.line not in held}
+    if any(event.is_foreign for event in absent.values()):
         elsewhere = {line for other in others() for line in lines_in(other)}
-        return [line for line in found if line not in elsewhere]
-    return list(found)
+        return [line for line in absent if line not in elsewhere]
+    return list(absent)
 
 
 def with_more(data: bytes, lines: Sequence[bytes]) -> bytes:
@@ -165,8 +165,8 @@ def more_of(last: bytes, lines: Sequence[bytes]) -> bytes:
     return (b"\n" if last not in {b"", b"\n"} else b"") + b"\n".join(lines) + b"\n"
 
 
-def with_lines(data: bytes | None, wanted: bytes) -> bytes:
+def with_lines(data: bytes | None, required: bytes) -> bytes:
     """Returns a file with its missing lines at the end."""
     held = {line.strip() for line in (data or b"").splitlines()}
-    lacking = [line for line in wanted.splitlines() if line not in held]
+    lacking = [line for line in required.splitlines() if line not in held]
     return with_more(data or b"", lacking)

@@ -26,7 +26,7 @@ class RedactedLines(NamedTuple):
     """
 
     digests: frozenset[bytes] = frozenset()
-    known: Mapping[bytes, bytes] = {}
+    by_id: Mapping[bytes, bytes] = {}
     is_complete: bool = False
 
     def instead_of(self, line: bytes) -> bytes:
@@ -38,12 +38,12 @@ class RedactedLines(NamedTuple):
         if not self.digests:
             return line
         event_id = event_id_of(line)
-        if self.is_complete and event_id not in self.known:
+        if self.is_complete and event_id not in self.by_id:
             return line
         if _digest(line) in self.digests:
             return redacted(line)
-        if event_id in self.known and isinstance(parse(line, WORK), BadLine):
-            return self.known[event_id]
+        if event_id in self.by_id and isinstance(parse(line, WORK), BadLine):
+            return self.by_id[event_id]
         return line
 
     def of_events(self, events: Sequence[Event]) -> Sequence[Event]:
@@ -52,9 +52,9 @@ class RedactedLines(NamedTuple):
 
     def _of_event(self, event: Event) -> Event:
         line = self.instead_of(event.line)
-        made = event if line == event.line else parse(line, WORK)
-        assert isinstance(made, Event)
-        return made
+        redacted_event = event if line == event.line else parse(line, WORK)
+        assert isinstance(redacted_event, Event)
+        return redacted_event
 
 
 NO_REDACTIONS = RedactedLines()
@@ -65,17 +65,17 @@ def redacted_lines(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> Reda
     if not taken_back:
         return NO_REDACTIONS
     held = list(lines)
-    known = _known(taken_back, (line for line in held if _MARK in line))
-    if len(known) < len(taken_back):  # one may be taken back halfway, or its event is not here
-        known = _known(taken_back, held)
-    redactions = {event_id_of(line): line for line in known.values()}
-    return RedactedLines(taken_back, redactions, len(known) == len(taken_back))
+    by_digest = _by_digest(taken_back, (line for line in held if _MARK in line))
+    if len(by_digest) < len(taken_back):  # one may be taken back halfway, or its event is not here
+        by_digest = _by_digest(taken_back, held)
+    by_id = {event_id_of(line): line for line in by_digest.values()}
+    return RedactedLines(taken_back, by_id, len(by_digest) == len(taken_back))
 
 
-def _known(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> dict[bytes, bytes]:
+def _by_digest(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> dict[bytes, bytes]:
     """Returns the redacted form of those lines that were taken back, by digest."""
-    found = ((_digest(line), line) for line in lines)
-    return {each: redacted(line) for each, line in found if each in taken_back}
+    pairs = ((_digest(line), line) for line in lines)
+    return {digest: redacted(line) for digest, line in pairs if digest in taken_back}
 
 
 def _digest(line: bytes) -> bytes | None:

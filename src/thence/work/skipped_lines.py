@@ -43,15 +43,15 @@ def passed_over(home: Path) -> tuple[PassedOverLine, ...]:
         return ()
 
 
-def parked(found: Sequence[PassedOverLine]) -> dict[bytes, SharedFilePosition]:
+def parked(records: Sequence[PassedOverLine]) -> dict[bytes, SharedFilePosition]:
     """Returns the lines that are to be tried again."""
-    return {each.parked.encode(): each.place for each in found if each.parked}
+    return {record.parked.encode(): record.place for record in records if record.parked}
 
 
 def keep(
     home: Path,
-    known: Sequence[PassedOverLine],
-    made: Relayed,
+    former: Sequence[PassedOverLine],
+    result: Relayed,
     places: Mapping[bytes, SharedFilePosition],
     files: Collection[str],
 ) -> None:
@@ -60,28 +60,27 @@ def keep(
     `places` are the positions of the relayed lines, parked ones included. At most 1,000 lines are
     recorded, the first ones: the others are read again when their file changes.
     """
-    found = [each for each in known if not each.parked and each.place.file not in files]
-    found += [PassedOverLine(places[line], len(line), why.reason) for line, why in made.bad]
+    records = [line for line in former if not line.parked and line.place.file not in files]
+    records += [PassedOverLine(places[line], len(line), why.reason) for line, why in result.bad]
     reason = "its clock is further ahead than any log gets; it is tried again"
-    found += [
+    records += [
         PassedOverLine(places[event.line], len(event.line), reason, event.line.decode())
-        for event in made.parked
+        for event in result.parked
     ]
-    _save(home, known, found[:KEPT_MAX])
+    _save(home, former, records[:KEPT_MAX])
 
 
 def redact(home: Path, redactions: RedactedLines) -> None:
     """Removes from parked lines the bodies that were taken back. Raises OSError."""
-    known = passed_over(home)
-    lines = (redactions.instead_of(each.parked.encode()).decode() for each in known)
-    _save(
-        home, known, [replace(each, parked=line) for each, line in zip(known, lines, strict=True)]
-    )
+    former = passed_over(home)
+    lines = (redactions.instead_of(record.parked.encode()).decode() for record in former)
+    pairs = zip(former, lines, strict=True)
+    _save(home, former, [replace(record, parked=line) for record, line in pairs])
 
 
-def _save(home: Path, known: Sequence[PassedOverLine], found: Sequence[PassedOverLine]) -> None:
-    if [*found] != [*known]:
-        replace_file(home / _NAME, msgspec.json.encode(found))
+def _save(home: Path, former: Sequence[PassedOverLine], records: Sequence[PassedOverLine]) -> None:
+    if [*records] != [*former]:
+        replace_file(home / _NAME, msgspec.json.encode(records))
 
 
 def findings(home: Path) -> tuple[Finding, ...]:
@@ -89,10 +88,10 @@ def findings(home: Path) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             "shared_line_passed_over",
-            f"line {each.place.line} is not in the journal: {each.reason}",
-            each.place.file,
-            each.place.offset,
-            each.length,
+            f"line {line.place.line} is not in the journal: {line.reason}",
+            line.place.file,
+            line.place.offset,
+            line.length,
         )
-        for each in passed_over(home)
+        for line in passed_over(home)
     )

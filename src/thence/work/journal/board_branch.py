@@ -18,11 +18,11 @@ from thence.work.board.board import fold
 from thence.work.day_lines import (
     FOLDER,
     by_file,
+    edited,
     edits_of,
     is_day_file,
     lacking,
     with_more,
-    without_bodies,
 )
 from thence.work.journal.board_page import PAGE, page
 from thence.work.journal.board_remote import Link
@@ -71,7 +71,7 @@ class Published(NamedTuple):
     taken_back: int = 0
 
 
-class _Made(NamedTuple):
+class _BoardCommit(NamedTuple):
     oid: str
     parent: str | None
     brought: int
@@ -93,13 +93,13 @@ def publish(
             start_s = time.monotonic()
             is_there = _fetch(repo, link)
             events = read()
-            made = _commit(project, repo, link, events, is_there=is_there)
-            if made is None:
+            commit = _commit(project, repo, link, events, is_there=is_there)
+            if commit is None:
                 return Published(None, 0, attempt)
-            words = _push(repo, link, made.oid)
+            words = _push(repo, link, commit.oid)
             if words is None:
-                _record_pushed(project, repo, link, made)
-                return Published(made.oid, made.brought, attempt, made.taken_back)
+                _record_pushed(project, repo, link, commit)
+                return Published(commit.oid, commit.brought, attempt, commit.taken_back)
             # random pauses grow with the tries and their duration, so that others get through
             longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))
@@ -143,11 +143,10 @@ def _configure_fetch(repo: Repository, link: Link) -> None:
 
 def _commit(
     project: Project, repo: Repository, link: Link, events: Sequence[Event], *, is_there: bool
-) -> _Made | None:
+) -> _BoardCommit | None:
     """Makes a commit with the lines that the branch lacks; returns None if it lacks none."""
     with objects(repo) as store:
-        found = store.commit(link.ref)
-        parent, tree = found or (None, None)
+        parent, tree = store.commit(link.ref) or (None, None)
         named = project_of(store, tree) if tree else None
         check_project(project, named, f"{link.remote}/{link.branch}")
         redactions = redactions_in(project.home, events)
@@ -166,7 +165,7 @@ def _commit(
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(_git(repo), new_tree, parents, message, more=signs)
-    return _Made(oid, parent, brought, taken_back, blobs)
+    return _BoardCommit(oid, parent, brought, taken_back, blobs)
 
 
 def _changes(
@@ -175,13 +174,13 @@ def _changes(
     """Returns the changed day files, and how many lines they get, and lose the body of."""
     changes: dict[str, bytes] = {}
     brought = taken_back = 0
-    there = by_file(events)
+    by_path = by_file(events)
     others = _paths(store, tree) if redactions.digests else ()
-    for path in dict.fromkeys((*there, *others)):
+    for path in dict.fromkeys((*by_path, *others)):
         data = _data(store, tree, path)
         edits = edits_of(data, redactions)
-        kept = without_bodies(data, redactions) if edits else data
-        lines = lacking(kept, there.get(path, ()), lambda: _days(store, tree))
+        kept = edited(data, edits)
+        lines = lacking(kept, by_path.get(path, ()), lambda: _days(store, tree))
         if lines or edits:
             changes[path] = with_more(kept, lines)
             brought += len(lines)
@@ -236,9 +235,9 @@ def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFail
     )
 
 
-def _record_pushed(project: Project, repo: Repository, link: Link, made: _Made) -> None:
+def _record_pushed(project: Project, repo: Repository, link: Link, commit: _BoardCommit) -> None:
     """Records the branch's new tip, as a fetch would, with no new lines for this clone."""
     if not link.is_fetched:  # else the push has done it
-        repo.git.run("update-ref", link.ref, made.oid)
+        repo.git.run("update-ref", link.ref, commit.oid)
         _configure_fetch(repo, link)
-    record_commit(project, link.ref, made.parent, made.oid, made.blobs)
+    record_commit(project, link.ref, commit.parent, commit.oid, commit.blobs)

@@ -62,8 +62,8 @@ class TakenLines(NamedTuple):
         """Yields the warnings for the user."""
         if self.bad:
             place, reason = self.bad[0]
-            more = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
-            yield f"a line of {place.file} was passed over: {reason.reason}{more}"
+            others = f", and {len(self.bad) - 1} more" if len(self.bad) > 1 else ""
+            yield f"a line of {place.file} was passed over: {reason.reason}{others}"
         if self.parked:
             yield f"{self.parked} event(s) with a clock far ahead were left out, to be tried again"
         if self.ours:
@@ -133,8 +133,8 @@ def take_in(
     moved = _tips(project, project.repo, refs(), seen, has_all=has_all)
     if not moved:
         return
-    with objects(project.repo) as found:
-        unseen = _unseen_lines(project, found, seen, moved)
+    with objects(project.repo) as git_objects:
+        unseen = _unseen_lines(project, git_objects, seen, moved)
         if unseen.lines:
             yield _relay(project, store, unseen.lines, {*unseen.blobs.values()})
         on_moved({name: (seen.tips.get(name), at) for name, at in moved.items() if is_branch(name)})
@@ -225,17 +225,17 @@ def _relay(
     files: Collection[str],
 ) -> TakenLines:
     """Relays lines to the journal, parked ones too; `files` are the files of the bad lines."""
-    left = passed_over(project.home)
-    parked_lines = parked(left)
+    former = passed_over(project.home)
+    parked_lines = parked(former)
     redactions = RedactedLines(redactions_of(project.home))
     lines = {
         redactions.instead_of(line): place for line, place in {**parked_lines, **fresh}.items()
     }
-    made = store.relay(lines)
-    keep(project.home, left, made, lines, files)
-    if made.renewed:  # the open journal writes under the former node
+    result = store.relay(lines)
+    keep(project.home, former, result, lines, files)
+    if result.renewed:  # the open journal writes under the former node
         store.close()
-    return _summary(made, lines, parked_lines)
+    return _summary(result, lines, parked_lines)
 
 
 def _summary(

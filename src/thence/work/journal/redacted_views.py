@@ -30,7 +30,6 @@ from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git
 from thence.work.vcs.locks import held, take
-from thence.work.vcs.objects import Objects, is_file, objects
 from thence.work.vcs.refs import OURS, REMOTES, refs_of
 from thence.work.vcs.repository import HEADS, Repository, checkouts
 
@@ -65,9 +64,9 @@ def redact_shared(project: Project, log: Log) -> SharedCopies:
         return SharedCopies()
     events = log.arrived()
     redactions = redactions_in(project.home, events)
-    made = redact_files(project, redactions)
-    words = (*made.unreached, *_elsewhere(project, events, redactions))
-    return made._replace(unreached=words)
+    copies = redact_files(project, redactions)
+    unreached = (*copies.unreached, *_elsewhere(project, events, redactions))
+    return copies._replace(unreached=unreached)
 
 
 def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
@@ -93,8 +92,8 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
                     count += _overwrite(files, path, lambda data: edits_of(data, redactions))
     for path in refusals.paths(project.files):
         with _reported(project.files, path, unwritten):
-            known = redactions.known
-            count += _overwrite(project.files, path, partial(refusals.edits, event_ids=known))
+            edits = partial(refusals.edits, event_ids=redactions.by_id)
+            count += _overwrite(project.files, path, edits)
     if not unwritten:
         _save_done(project, redactions.digests)
     return SharedCopies(count, tuple(unreached), tuple(unwritten))
@@ -122,9 +121,9 @@ def _name(digests: Collection[bytes]) -> str:
 def _trees(project: Project) -> Iterator[TreeFiles]:
     """Yields the working trees of the project, the main one first."""
     yield project.files
-    for each in checkouts(project.repo) if project.repo else ():
-        if not each.is_missing and each.path != project.root:
-            yield TreeFiles(each.path)
+    for checkout in checkouts(project.repo) if project.repo else ():
+        if not checkout.is_missing and checkout.path != project.root:
+            yield TreeFiles(checkout.path)
 
 
 def _tracked(project: Project, files: TreeFiles) -> frozenset[str]:
@@ -155,28 +154,28 @@ def _overwrite(files: TreeFiles, path: str, edits: Edits) -> int:
     with open(files.open(path, os.O_RDWR), "r+b", buffering=0) as file:
         take(file.fileno(), files.top / path, _WAIT_S)
         data = file.read()
-        found = edits(data)
-        if not found:
+        line_edits = edits(data)
+        if not line_edits:
             return 0
-        longer = [each.instead for each in found if len(each.instead) > each.length]
+        longer = [edit.instead for edit in line_edits if len(edit.instead) > edit.length]
         if longer:
             files.append(path, more_of(data[-1:], longer))
             os.fsync(file.fileno())
-        for each in found:
-            fits = len(each.instead) <= each.length
-            rest = memoryview((each.instead if fits else b"").ljust(each.length))
-            file.seek(each.offset)
+        for edit in line_edits:
+            fits = len(edit.instead) <= edit.length
+            rest = memoryview((edit.instead if fits else b"").ljust(edit.length))
+            file.seek(edit.offset)
             while rest:
                 rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
-    return len(found)
+    return len(line_edits)
 
 
 def _elsewhere(
     project: Project, events: Sequence[Event], redactions: RedactedLines
 ) -> Iterator[str]:
     """Yields in words the copies that stay, as far as this clone can know."""
-    about = [event for event in events if event.event_id.encode() in redactions.known]
+    about = [event for event in events if event.event_id.encode() in redactions.by_id]
     if any(event.header.source == SOURCE for event in about):
         yield "the message of the commit in which an event waited until it was recovered"
     if any(event.event_type in _PLANNED for event in about):
@@ -195,9 +194,9 @@ def _elsewhere(
         yield f"commits of branches, which could not be looked at: {error}"
         return
     if names:
-        more = f" and {len(names) - _SHOWN_MAX} more" if len(names) > _SHOWN_MAX else ""
+        others = f" and {len(names) - _SHOWN_MAX} more" if len(names) > _SHOWN_MAX else ""
         yield (
-            f"commits of {', '.join(names[:_SHOWN_MAX])}{more}, and tags on them;"
+            f"commits of {', '.join(names[:_SHOWN_MAX])}{others}, and tags on them;"
             " `thence work publish` replaces the line at the tip only"
         )
     if not is_all:
@@ -209,32 +208,25 @@ def _branches(repo: Repository, events: Sequence[Event]) -> tuple[list[str], boo
     """Returns the branches whose tip has a day file that names one of the events.
 
     Older commits of these may hold the line. Also returns whether all branches were looked at.
+    Raises GitFailed.
     """
-    commits = {
+    refs = {
         ref: oid
         for ref, oid in refs_of(repo).commits.items()
         if not ref.startswith(OURS) and not ref.endswith("/HEAD")
     }
-    wanted: dict[str, list[bytes]] = {}
-    for event in events:
-        wanted.setdefault(path_of(event), []).append(event.event_id.encode())
-    named: dict[str, bool] = {}
-    found = []
-    with objects(repo) as store:
-        for ref, oid in list(commits.items())[:_REFS_MAX]:
-            commit = store.commit(oid)
-            paths = wanted if commit else ()
-            blobs = {path: _blob(store, commit[1], path) for path in paths if commit}
-            for path, blob in blobs.items():
-                key = f"{path} {blob}"
-                if blob is not None and key not in named:
-                    data = store.blob(blob)
-                    named[key] = any(each in data for each in wanted[path])
-            if any(named.get(f"{path} {blob}") for path, blob in blobs.items()):
-                found.append(ref.removeprefix(HEADS).removeprefix(REMOTES))
-    return found, len(commits) <= _REFS_MAX
-
-
-def _blob(store: Objects, tree: str, path: str) -> str | None:
-    entry = store.find(tree, path)
-    return entry.oid if entry is not None and is_file(entry) else None
+    tips = dict.fromkeys([*refs.values()][:_REFS_MAX])
+    if not events or not tips:
+        return [], True
+    paths = sorted({path_of(event) for event in events})
+    ids = "".join(f"{event.event_id}\n" for event in events).encode()
+    arguments = ("grep", "--files-with-matches", "--null", "--text", "--fixed-strings", "-f", "-")
+    answer = repo.git.ask(*arguments, *tips, "--", *paths, stdin=ids)
+    if answer.status > 1:  # 1: nothing matches
+        raise repo.git.failed(answer, arguments, doing="could not look at the branches of")
+    # each is a commit, a colon, a path
+    naming = {file.partition(b":")[0].decode() for file in answer.out.split(b"\0")}
+    names = [
+        ref.removeprefix(HEADS).removeprefix(REMOTES) for ref, oid in refs.items() if oid in naming
+    ]
+    return names, len(refs) <= _REFS_MAX

@@ -50,8 +50,8 @@ class _FileState(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
     read_bytes: int = 0
 
-    def is_like(self, found: os.stat_result) -> bool:
-        return (self.inode, self.size_bytes, self.time_ns) == _state_of(found)
+    def is_like(self, stat: os.stat_result) -> bool:
+        return (self.inode, self.size_bytes, self.time_ns) == _state_of(stat)
 
 
 class _View(msgspec.Struct):
@@ -71,18 +71,15 @@ class ViewChanges:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._view = _load(project.home)
-        self._files = stats_of_days(project.files)
         self.lines: dict[bytes, SharedFilePosition] = {}
-        files = self._view.files
+        states, self._new = self._view.files, {}
         changed = {
-            name
-            for name, found in self._files.items()
-            if name not in files or not files[name].is_like(found)
+            name: stat
+            for name, stat in sorted(stats_of_days(project.files).items())
+            if name not in states or not states[name].is_like(stat)
         }
-        self._new = {}
         if changed and not is_tracked(project):
-            for name in sorted(changed):
-                self._new[name] = self._read(name, self._files[name])
+            self._new = {name: self._read(name, stat) for name, stat in changed.items()}
 
     def save(self) -> None:
         """Records how far the files were read."""
@@ -92,12 +89,12 @@ class ViewChanges:
                 view.files |= self._new
                 _save(self._project.home, view)
 
-    def _read(self, name: str, found: os.stat_result) -> _FileState:
+    def _read(self, name: str, stat: os.stat_result) -> _FileState:
         before = self._view.files.get(name)
-        is_longer = before and before.inode == found.st_ino and before.read_bytes <= found.st_size
+        is_longer = before and before.inode == stat.st_ino and before.read_bytes <= stat.st_size
         start = before.read_bytes if before and is_longer else 0
         with open(self._project.files.open(f"{FOLDER}/{name}", os.O_RDONLY), "rb") as file:
-            data = file.read(found.st_size)
+            data = file.read(stat.st_size)
         end = data.rfind(b"\n") + 1
         for line, place in lines_with_positions(data, f"{FOLDER}/{name}"):
             if place.offset < start:
@@ -106,7 +103,7 @@ class ViewChanges:
                 if place.offset >= end:  # somebody may be writing it now
                     msgspec.json.decode(line)
                 self.lines.setdefault(line, place)
-        return _FileState(*_state_of(found), max(start, end))
+        return _FileState(*_state_of(stat), max(start, end))
 
 
 def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> None:
@@ -129,8 +126,8 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
             if gone or last != (view.journal[0], view.journal[1] + grown):
                 fresh = list(journal.read(None if gone else view.shown))
             events = list(RedactedLines(redactions_of(project.home)).of_events(fresh))
-            for path, found in by_file(events).items():
-                _add(project.files, path, found, view)
+            for path, of_day in by_file(events).items():
+                _add(project.files, path, of_day, view)
             view.shown = view.shown.after(events)
             view.journal = last
             _save(project.home, view)
@@ -158,14 +155,15 @@ def _add(files: TreeFiles, path: str, events: list[Event], view: _View) -> None:
         )
         if not lines:
             return
-        more = memoryview(more_of(data[-1:], lines))
-        while more:
-            more = more[file.write(more) :]
+        addition = more_of(data[-1:], lines)
+        rest = memoryview(addition)
+        while rest:
+            rest = rest[file.write(rest) :]
         after = os.fstat(descriptor)
     name = path.rpartition("/")[2]
     seen = view.files.get(name)
     is_read = seen is not None and seen.is_like(before) and seen.read_bytes == len(data)
-    if (is_read or not data) and after.st_size == len(data) + len(more_of(data[-1:], lines)):
+    if (is_read or not data) and after.st_size == len(data) + len(addition):
         view.files[name] = _FileState(*_state_of(after), after.st_size)
 
 
@@ -181,9 +179,9 @@ def writing_lock(project: Project) -> Path:
 def stats_of_days(files: TreeFiles) -> dict[str, os.stat_result]:
     """Returns the stats of a working tree's day files by name, links excepted. Raises OSError."""
     return {
-        name: found
-        for name, found in files.stats(FOLDER).items()
-        if is_day_file(os.fsencode(name)) and S_ISREG(found.st_mode)
+        name: stat
+        for name, stat in files.stats(FOLDER).items()
+        if is_day_file(os.fsencode(name)) and S_ISREG(stat.st_mode)
     }
 
 
@@ -193,8 +191,8 @@ def _last(journal: Log) -> tuple[str, int]:
     return file.name, file.stat().st_size
 
 
-def _state_of(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _state_of(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _load(home: Path) -> _View:
