@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thence.cli.work.planning import BEGIN, END, with_section
 from thence.errors import PlanningError
-from thence.work.commands.init import BEGIN, END, with_section
 
 SECTION = with_section(None)
 

@@ -9,9 +9,7 @@ from tests.cli.installed import thence
 from tests.work.boards import NAMED, clone, done, on_remote, shared_lines
 from tests.work.repositories import content, git, make_repository
 
-from thence.work.commands.finalize_tasks import finalize_tasks
-from thence.work.commands.init import init
-from thence.work.commands.setup_spec import setup_spec
+from thence.cli.work.planning import finalize_tasks, init, setup_spec
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 

@@ -15,12 +15,9 @@ from tests.work.existing_projects import (
 )
 from tests.work.repositories import content, git, make_repository, write
 
-from thence.work.commands.add import add
-from thence.work.commands.finalize_tasks import finalize_tasks
-from thence.work.commands.import_history import import_history
+from thence.cli.work.planning import add, finalize_tasks, setup_spec
+from thence.cli.work.sharing import import_history, publish
 from thence.work.commands.move_task import move_task
-from thence.work.commands.publish import publish
-from thence.work.commands.setup_spec import setup_spec
 from thence.work.commands.status import status
 from thence.work.session.session import Session
 

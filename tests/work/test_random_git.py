@@ -10,8 +10,8 @@ import pytest
 from tests.work.boards import NAMED, on_remote
 from tests.work.repositories import make_repository
 
-from thence.work.commands.init import init
-from thence.work.commands.publish import publish
+from thence.cli.work.planning import init
+from thence.cli.work.sharing import publish
 from thence.work.journal.store import EventStore, WorkEvent
 from thence.work.session.session import Session
 

@@ -7,11 +7,10 @@ from tests.events import drafted, new_id
 from tests.work.boards import NAMED
 from tests.work.repositories import git, make_repository, write
 
+from thence.cli.work.planning import add, init
 from thence.core.values.codec import stamper
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
-from thence.work.commands.add import add
 from thence.work.commands.add_history import add_history
-from thence.work.commands.init import init
 from thence.work.session.session import Session
 
 DAY = ".kittify/events/2025-11-20.jsonl"

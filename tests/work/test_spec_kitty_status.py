@@ -5,7 +5,7 @@ import json
 from tests.work.existing_projects import FOLDER, SLUG, existing
 from tests.work.repositories import write
 
-from thence.work.commands.import_history import import_history
+from thence.cli.work.sharing import import_history
 from thence.work.commands.status import status
 from thence.work.session.session import Session
 

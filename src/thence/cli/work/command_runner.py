@@ -63,6 +63,27 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.C
     return made
 
 
+def session_command(
+    function: "Callable[..., CommandResult]", name: str, *examples: str, create: bool = True
+) -> click.Command:
+    """Makes a function of a Session a command of `thence work`; its docstring is the help.
+
+    The function gets the Session first, then the command's parameters by their names. It stands
+    with its options over it and stays callable as it is. `create` is that of `run`.
+    """
+
+    @wraps(function)
+    def call(**arguments: Any) -> int:
+        package = arguments.get("package")
+        return run(
+            lambda session: function(session, **arguments),
+            entity=package if isinstance(package, str) else "",
+            create=create,
+        )
+
+    return command(name, *examples)(call)
+
+
 def run(
     work: "Callable[[Session], CommandResult]",
     *,

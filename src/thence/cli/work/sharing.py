@@ -1,12 +1,13 @@
-"""`thence work import`: imports the history in planning files and day files into the log, once.
-
-A project of an older version shared its events by day files that git tracked; they are untied.
-"""
+"""The commands of `thence work` by which events come from and go to others."""
 
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import click
+
+from thence.cli.output import current
+from thence.cli.work.command_runner import command, feature_option, run, session_command
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
@@ -14,13 +15,15 @@ from thence.errors import GitFailed
 from thence.inspection.log_folder import redactions_of
 from thence.replica import new_id
 from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_file, lines_with_positions
+from thence.work.journal import board_branch
+from thence.work.journal.board_remote import link_of
 from thence.work.journal.redacted_views import redact_files
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.seen_blobs import is_tracked, load_seen
 from thence.work.journal.shared_view import ignore, show_events
 from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
 from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, history_in
-from thence.work.project.options import sharing_by_branch
+from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project_id import CONFIG
 from thence.work.redacted_lines import RedactedLines
 from thence.work.result import CommandResult
@@ -41,6 +44,52 @@ _BEGUN = ("SpecCreated", "FeatureCreated", "WPCreated")
 _FAR_AHEAD = "its clock is further ahead than any log gets"
 
 
+def _commits_nowhere(_: click.Context, __: click.Parameter, branch: str | None) -> None:
+    """Refuses an option of the version before this one."""
+    if branch is not None:
+        raise click.UsageError(
+            "--target-branch is gone, for events are shared by the board's branch alone: leave it"
+            " out, and where git tracks day files type `thence work import` once"
+        )
+
+
+@click.option("--target-branch", hidden=True, expose_value=False, callback=_commits_nowhere)
+def publish(session: Session) -> CommandResult:
+    """Push events to other clones, and pull theirs.
+
+    They go to the branch thence-board of the remote, which nothing else uses: no branch of yours
+    moves. Events that others have published come with every `git fetch` too.
+    """
+    repo = session.repo
+    session.look()
+    options = read_options(session.project)
+    link = link_of(repo, session.refs, options, load_seen(session.project).branches)
+    published = board_branch.publish(session.project, repo, link, session.reread)
+    data = {
+        "share": "branch",
+        "remote": link.remote,
+        "branch": link.branch,
+        "commit": published.commit,
+        "brought": published.brought,
+        "taken": session.events_received,
+        "redacted": published.taken_back,
+    }
+    name = f"{link.remote}/{link.branch}"
+    lines = [f"{name} has all events"]
+    if published.commit is not None:
+        lines = [f"pushed {published.brought} event(s) to {name}"]
+    if published.taken_back:
+        lines.append(
+            f"redacted {published.taken_back} line(s) there; older commits of it keep them"
+        )
+    if session.events_received:
+        lines.append(f"pulled {session.events_received} event(s) of others")
+    return session.result(data, lines)
+
+
+publish_command = session_command(publish, "publish", "thence work publish")
+
+
 class _DayFiles(NamedTuple):
     """The number of day-file lines that were imported, and the lines that could not be read."""
 
@@ -48,8 +97,24 @@ class _DayFiles(NamedTuple):
     unread: list[Unread]
 
 
+@command("import", "thence work import --dry-run")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be imported.")
+@feature_option
+def import_command(is_dry: bool, feature: str | None) -> int:
+    """Bring the history in planning files into the log, once.
+
+    It reads the lanes and Activity Log lines of package files, tasks.md, meta.json, and the
+    lines of day files that other tools wrote. It reports the number of parts that it can't
+    read, and names them with -v; the exit code is 3 then.
+    """
+    is_detailed = current().is_verbose
+    return run(
+        lambda session: import_history(session, feature, is_dry=is_dry, is_detailed=is_detailed)
+    )
+
+
 def import_history(
-    session: Session, feature: str | None, *, is_dry: bool = False, is_detailed: bool = False
+    session: Session, feature: str | None = None, *, is_dry: bool = False, is_detailed: bool = False
 ) -> CommandResult:
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
@@ -68,7 +133,7 @@ def import_history(
             commit = _untie(session, tracked)
         session.look()
         events = session.store.read()
-        known = {(event.header.source, event.header.source_id) for event in events}
+        imported = {(event.header.source, event.header.source_id) for event in events}
         own = {
             event.stream
             for event in events
@@ -79,12 +144,12 @@ def import_history(
         histories = {slug: history_in(session.planning, slug) for slug in chosen if slug not in own}
         brought: dict[str, int] = {}
         for slug, history in histories.items():
-            fresh = [one for one in history.events if (one.source, one.source_id) not in known]
+            fresh = [one for one in history.events if (one.source, one.source_id) not in imported]
             brought[slug] = len(fresh)
             if fresh and not is_dry:
                 session.append(*_new_events(session, slug, fresh))
                 check_written(session)
-    unread = [each for history in histories.values() for each in history.unread]
+    unread = [part for history in histories.values() for part in history.unread]
     unread += taken.unread
     if feature is None:
         folders = map(session.planning.path, session.planning.other_folders())
@@ -94,7 +159,7 @@ def import_history(
         "lines": taken.lines,
         "untied": tracked,
         "commit": commit,
-        "unread": [each._asdict() for each in unread],
+        "unread": [part._asdict() for part in unread],
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
@@ -142,16 +207,16 @@ def _day_files(session: Session, is_dry: bool) -> _DayFiles:
     redactions = RedactedLines(redactions_of(session.project.home))
     positions = _line_positions(session.project.files, redactions, unread)
     if is_dry or not positions:
-        held = {event.event_id for event in session.store.read()}
+        ids = {event.event_id for event in session.store.read()}
         parsed = [(line, parse(line, WORK)) for line in positions]
-        lines = {each.event_id for _, each in parsed if isinstance(each, Event)} - held
-        bad = [(line, each) for line, each in parsed if isinstance(each, BadLine)]
-        unread += [Unread(*positions[line], each.reason) for line, each in bad]
+        lines = {event.event_id for _, event in parsed if isinstance(event, Event)} - ids
+        bad = [(line, event) for line, event in parsed if isinstance(event, BadLine)]
+        unread += [Unread(*positions[line], bad_line.reason) for line, bad_line in bad]
         return _DayFiles(len(lines), unread)
-    made = session.store.replica.relay(positions)
-    unread += [Unread(*positions[line], each.reason) for line, each in made.bad]
-    unread += [Unread(*positions[each.line], _FAR_AHEAD) for each in made.parked]
-    return _DayFiles(len(made.taken), sorted(unread))
+    relayed = session.store.replica.relay(positions)
+    unread += [Unread(*positions[line], bad_line.reason) for line, bad_line in relayed.bad]
+    unread += [Unread(*positions[parked.line], _FAR_AHEAD) for parked in relayed.parked]
+    return _DayFiles(len(relayed.taken), sorted(unread))
 
 
 def _line_positions(
@@ -249,8 +314,8 @@ def _check_idle(session: Session, paths: Sequence[str]) -> None:
 
 
 def _new_events(session: Session, slug: str, fresh: list[ImportedEvent]) -> list[WorkEvent]:
-    found = session.board.features.get(slug)
-    created = found.created_event if found else None
+    feature = session.board.features.get(slug)
+    created = feature.created_event if feature else None
     events = []
     for one in fresh:
         event_id = new_id()
