@@ -34,7 +34,9 @@ force_option = click.option(
 local_option = click.option(
     "--local", "is_local", is_flag=True, help="Take code that is merged here and not pushed yet."
 )
-reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept in the log.")
+reason_option = click.option(
+    "--reason", metavar="TEXT", default="", help="Why; it is kept in the log."
+)
 
 
 @click.command
@@ -74,10 +76,10 @@ def session_command(
 
     @wraps(function)
     def call(**arguments: Any) -> int:
-        package = arguments.get("package")
+        names = (arguments.get("package"), *arguments.get("packages", ()))
         return run(
             lambda session: function(session, **arguments),
-            entity=package if isinstance(package, str) else "",
+            entity=next(filter(None, names), ""),
             create=create,
         )
 
