@@ -21,7 +21,7 @@ import click
 from bench.kills import Kept, KillTrial, as_json, drawn, rows, run
 from thence.cli import DAMAGED, INTERRUPTED
 from thence.cli.failure import report_error
-from thence.cli.frame import help_with, json_option, verbosity_options
+from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.render import counted
 from thence.settings import from_environment
@@ -72,8 +72,7 @@ TIMEOUT_S = 30.0
     metavar="SECONDS",
     help="How long the first id may take.",
 )
-@json_option
-@verbosity_options
+@output_options
 def kill_command(
     command: str,
     reading: str | None,
@@ -81,7 +80,6 @@ def kill_command(
     seed: int | None,
     within_s: float,
     timeout_s: float,
-    is_json: bool,
 ) -> int:
     """Kill a program that logs, and count what its log kept.
 
@@ -97,7 +95,7 @@ def kill_command(
     out.notice(f"killing {counted(kills, 'time')}, seed {chosen}: {command}")
     every = max(1, kills // 10)
     kept = run(trial, lambda n: out.notice(f"{n} of {kills}") if n % every == 0 else None)
-    if is_json:
+    if out.is_json:
         out.json(as_json(trial, kept))
     else:
         out.write(*drawn([*rows(trial, kept)]))
