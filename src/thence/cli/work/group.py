@@ -20,7 +20,7 @@ TABLE = {
     "merge": ("merging", "Merge the branches of packages into their feature's target branch."),
     "move-task": ("moving", "Move a package to another lane, if its guards let it through."),
     "next": ("moving", "Take the next package that is ready, so that nobody else does."),
-    "orchestrate": ("orchestrate", "Work a feature off with agent programs."),
+    "orchestrate": ("orchestrating", "Work a feature off with agent programs."),
     "prune": ("merging", "Remove worktrees and branches of packages whose code has landed."),
     "publish": ("sharing", "Push events to other clones, and pull theirs."),
     "release": ("moving", "Give back a package that you work on."),
