@@ -108,7 +108,6 @@ OF_THE_USER = {
     "vcs/half_made.py": _GIT,
     "vcs/locks.py": _NOTES,
     "vcs/objects.py:write_tree": "drafts in a temporary folder",
-    "vcs/overlaps.py": _GIT,
     "vcs/repository.py": _GIT,
     "vcs/worktrees.py:_clear": "whether the folder above a worktree is there",
     "vcs/worktrees.py:_fill": _GIT,

@@ -10,7 +10,7 @@ from tests.cli.work.other_git import with_git
 from tests.cli.work.three_packages import done
 from tests.work.repositories import commit
 
-MEET = "overlap    WP01 and WP02 will conflict in shared"
+MEET = "overlap    WP01 and WP02 both change shared"
 MERGING = [["run", "git", "merge", "main"], ["write", "shared", "both\n"], ["commit", "Merge"]]
 
 
@@ -33,7 +33,7 @@ def lines_until(process, start):
     return lines
 
 
-def test_packages_that_will_meet_are_told_before_they_do_and_once(meeting):
+def test_packages_that_change_the_same_file_are_told_before_they_do_and_once(meeting):
     process = begun(meeting)
     lines_until(process, MEET)
     assert set(meeting.lanes().values()) == {"doing"}
@@ -44,7 +44,7 @@ def test_packages_that_will_meet_are_told_before_they_do_and_once(meeting):
     assert set(meeting.lanes().values()) == {"done"}
 
 
-def test_packages_that_will_meet_are_told_as_json(meeting):
+def test_packages_that_change_the_same_file_are_told_as_json(meeting):
     process = begun(meeting, "--json")
     told = {"kind": ""}
     while told["kind"] != "overlap":
@@ -62,10 +62,10 @@ def test_packages_that_will_meet_are_told_as_json(meeting):
     assert (process.returncode, b'"overlap"' in out) == (0, False), err
 
 
-def test_board_shows_packages_that_will_meet_until_they_have(meeting):
+def test_board_shows_packages_that_change_the_same_file_until_they_have(meeting):
     terminal = Terminal(meeting.folder, "work", "orchestrate")
     try:
-        line = "\n  WP01 and WP02 will conflict in shared\n"
+        line = "\n  WP01 and WP02 both change shared\n"
         terminal.until(lambda screen: line in f"{screen}\n")
         meeting.go.touch()
         terminal.until(lambda screen: "merged" in str(screen) and line not in f"{screen}\n")
@@ -77,7 +77,7 @@ def test_board_shows_packages_that_will_meet_until_they_have(meeting):
 def test_forecast_that_git_can_not_make_stops_nothing(meeting):
     asked = meeting.folder.parent / "asked"
     fails = f"[ -e '{meeting.go}' ] || {{ echo no >> '{asked}'; exit 128; }}"
-    path = with_git(meeting.folder.parent / "bin", "merge-tree --write-tree", fails)
+    path = with_git(meeting.folder.parent / "bin", "diff --raw", fails)
     process = begun(meeting, PATH=path)
     until(asked.exists)
     meeting.go.touch()

@@ -74,11 +74,11 @@ def test_status_asks_git_once_while_nothing_has_moved_and_anew_when_something_ha
         commit(tree, {"both.txt": f"{wp_id}\n"})
         clone.asked("move-task", wp_id, "--to", "for_review")
     told = done(clone.top, "status").out
-    assert "WP01 and WP02 will conflict in both.txt" in told
+    assert "WP01 and WP02 both change both.txt" in told
     assert len(clone.asked("status")) == 1
     assert done(clone.top, "status").out == told
     commit(tree, {"both.txt": "WP01\n"})
-    assert "will conflict" not in done(clone.top, "status").out
+    assert "both change" not in done(clone.top, "status").out
     done(clone.top, "move-task", "WP02", "--to", "doing", "--reason", "see it again")
     done(clone.top, "merge")
     done(clone.top, "accept", "--local")

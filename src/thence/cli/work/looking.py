@@ -301,19 +301,19 @@ def _has_landed(code: CodeState | None) -> bool:
 
 
 def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
-    """Returns the packages at work that overlap when they are merged, as far as git knows."""
+    """Returns the packages at work that change the same files, as far as git knows."""
     packages = at_work(feature)
     if len(packages) < 2 or session.project.repo is None:
         return ()
     with suppress(ThenceError):  # no target, and no branch is checked out
         target, tips = session.target_of(feature), session.refs.branches
         commits = (tips.get(name, "-") for name in (target, *packages.values()))
-        ask = partial(overlaps, session.repo, target, packages, tips=tips)
+        ask = partial(overlaps, session.repo, target, packages, tips)
         try:
             pairs = session.memo.last(
-                f"overlaps {feature.slug}", " ".join((*packages, *commits)), ask
+                f"files of {feature.slug}", " ".join((*packages, *commits)), ask
             )
-            return [Overlap(one, other, tuple(files), met) for one, other, files, met in pairs]
+            return [Overlap(first, second, tuple(files)) for first, second, files in pairs]
         except GitFailed as error:
             session.warnings.append(
                 f"overlaps of {feature.slug} were not looked for: {error.cause}"

@@ -67,13 +67,13 @@ def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
     packages_at_work = at_work(feature)
     overlaps = [
         overlap
-        for overlap in orchestrator.forecast.found
+        for overlap in orchestrator.forecast.overlaps
         if {overlap.first, overlap.second} <= {*packages_at_work}
     ]
     for overlap in overlaps[:OVERLAPS_SHOWN_MAX]:
         yield f"  {sentence(overlap)}"
     if len(overlaps) > OVERLAPS_SHOWN_MAX:
-        yield f"  and {len(overlaps) - OVERLAPS_SHOWN_MAX} more will meet"
+        yield f"  and {len(overlaps) - OVERLAPS_SHOWN_MAX} pairs more"
 
 
 @contextmanager

@@ -277,7 +277,7 @@ def add_history(
     It is one event; nothing is committed now.
     """
     if text is not None and note is not None:
-        raise click.UsageError("TEXT and --note say the same: give one of them")
+        raise click.UsageError("give the text once: as TEXT, or by --note")
     entry = note if text is None else text
     if entry is None:
         raise click.UsageError("Missing argument 'TEXT'")

@@ -208,8 +208,7 @@ class Orchestrator:
         if feature is None or repo is None or not feature.target_branch:
             return  # there was no look yet
         target = self._session.target_of(feature)
-        self.forecast.look(repo, target, at_work(feature), time.monotonic())
-        for overlap in self.forecast.news():
+        for overlap in self.forecast.look(repo, target, at_work(feature), time.monotonic()):
             self.report("overlap", sentence(overlap))
 
     def _judge_ended(self) -> None:
