@@ -170,8 +170,6 @@ def mark_status(
 
     Where the project shows lanes and ticks in its planning files, tasks.md is changed too.
     """
-    if is_undone and status == "done":
-        raise click.UsageError("of --undo and --status done only one can be done")
     is_done = not is_undone and status != "pending"
     session.look()
     state = session.feature(feature)
@@ -201,11 +199,17 @@ def mark_status(
     return session.result(result, lines)
 
 
+def _check_boxes(*, is_undone: bool, status: str | None, **_: object) -> None:
+    if is_undone and status == "done":
+        raise click.UsageError("of --undo and --status done only one can be done")
+
+
 mark_status_command = session_command(
     mark_status,
     "mark-status",
     "thence work mark-status T001 T002",
     "thence work mark-status T002 --undo",
+    check=_check_boxes,
 )
 
 
@@ -276,11 +280,7 @@ def add_history(
 
     It is one event; nothing is committed now.
     """
-    if text is not None and note is not None:
-        raise click.UsageError("give the text once: as TEXT, or by --note")
-    entry = note if text is None else text
-    if entry is None:
-        raise click.UsageError("Missing argument 'TEXT'")
+    entry = (note if text is None else text) or ""
     session.look()
     state = session.feature(feature, package)
     wp_id = package_of(state, wp_id_of(package)).wp_id
@@ -303,6 +303,16 @@ def add_history(
     return session.result(data, [f"{kind} on {wp_id} of {state.slug} kept"])
 
 
+def _check_text(*, text: str | None, note: str | None, **_: object) -> None:
+    if text is not None and note is not None:
+        raise click.UsageError("give the text once: as TEXT, or by --note")
+    if text is None and note is None:
+        raise click.UsageError("Missing argument 'TEXT'")
+
+
 add_history_command = session_command(
-    add_history, "add-history", "thence work add-history WP01 'It locks too long'"
+    add_history,
+    "add-history",
+    "thence work add-history WP01 'It locks too long'",
+    check=_check_text,
 )
