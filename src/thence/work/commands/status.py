@@ -88,7 +88,8 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     conflicts = [(c.subject, sentence_here(session, c)) for c in board.conflicts if c.is_open]
     early = _early(session, board)
     parts = [
-        _feature_status(session, each, codes, early, conflicts) for each in board.features.values()
+        _feature_status(session, state, codes, early, conflicts)
+        for state in board.features.values()
     ]
     summary = _summary(parts)
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
@@ -128,7 +129,7 @@ def _feature_status(
 ) -> _FeatureStatus:
     rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
-    is_alone = sum(not each.is_completed for each in session.board.features.values()) < 2
+    is_alone = sum(not state.is_completed for state in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
     steps: dict[str, tuple[str, ...]] = {}
     for wp_id, package in feature.packages.items():
@@ -217,7 +218,7 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
         for part in parts
         for package in part.feature.packages.values()
         if package.lane == PLANNED
-        and not all(can_begin_on(part.feature, package, each) for each in package.dependencies)
+        and not all(can_begin_on(part.feature, package, wp_id) for wp_id in package.dependencies)
     ]
     return {
         **{lane: lanes[lane] for lane in (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)},
