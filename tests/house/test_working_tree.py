@@ -69,7 +69,7 @@ _NOTES = "notes and locks in the git folder"
 _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
-    "commands/orchestrate.py": _HOME,
+    "cli/work/orchestrating.py": _HOME,
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
@@ -149,8 +149,9 @@ def _in_functions(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Call]]:
 def past_the_layer(module: Module) -> dict[str, list[str]]:
     """Find the functions of `work` that reach files by themselves, with their calls."""
     found: dict[str, list[str]] = {}
-    if module.room == "work" and module.path != DOOR:
-        short = module.path.removeprefix("src/thence/work/")
+    is_command = module.path.startswith("src/thence/cli/work/")
+    if (module.room == "work" or is_command) and module.path != DOOR:
+        short = module.path.removeprefix("src/thence/").removeprefix("work/")
         for name, line, call in touches(module):
             found.setdefault(f"{short}:{name}", []).append(f"{call} in line {line}")
     return found
@@ -182,6 +183,8 @@ def test_every_way_past_the_layer_is_found():
     ):
         module = parsed("src/thence/work/a.py", text)
         assert bool(past_the_layer(module)) is (text != "TreeFiles"), text
+        command = parsed("src/thence/cli/work/a.py", text)
+        assert bool(past_the_layer(command)) is (text != "TreeFiles"), text
         assert not past_the_layer(parsed("src/thence/cli/a.py", text))
 
 

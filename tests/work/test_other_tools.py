@@ -8,13 +8,13 @@ import pytest
 from tests.work.project_events import work_event
 from tests.work.repositories import make_repository
 
+from thence.cli.work.looking import status
+from thence.cli.work.moving import move_task
 from thence.cli.work.planning import add, init, setup_spec
+from thence.cli.work.recording import add_history
 from thence.core.values.codec import FOREIGN_CLOCK_MAX, parse
 from thence.core.values.vocabulary import WORK
 from thence.work.board.board import fold
-from thence.work.commands.add_history import add_history
-from thence.work.commands.move_task import move_task
-from thence.work.commands.status import status
 from thence.work.journal.store import EventStore
 from thence.work.session.session import Session
 

@@ -6,9 +6,9 @@ import pytest
 from tests.work.existing_projects import DAY, FIRST, FOLDER, SLUG, existing, moved
 from tests.work.repositories import commit, git, make_repository, write
 
+from thence.cli.work.looking import status
 from thence.cli.work.sharing import import_history
 from thence.errors import Refused
-from thence.work.commands.status import status
 from thence.work.plan.planning_files import Planning
 from thence.work.plan.spec_kitty import Unread, history_in
 from thence.work.project.project import find_project

@@ -5,8 +5,8 @@ import json
 from tests.work.existing_projects import FOLDER, SLUG, existing
 from tests.work.repositories import write
 
+from thence.cli.work.looking import status
 from thence.cli.work.sharing import import_history
-from thence.work.commands.status import status
 from thence.work.session.session import Session
 
 FILE = f"{FOLDER}/status.events.jsonl"

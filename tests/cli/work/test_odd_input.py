@@ -142,3 +142,17 @@ def test_command_that_is_interrupted_says_so_and_leaves_a_project_that_works(tmp
         assert not out or (out.count(b"\n") == 1 and json.loads(out)), what
         done(repo, "status", "--json")
         assert warm("verify", cwd=repo).code == 0, what
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("add-history", "WP01"),
+        ("add-history", "WP01", "a", "--note", "b"),
+        ("mark-status", "T001", "--undo", "--status", "done"),
+    ],
+)
+def test_options_that_contradict_are_named_before_the_project_is_opened(tmp_path, arguments):
+    ended = warm("work", *arguments, "--json", cwd=tmp_path)
+    assert (ended.code, ended.json["error"]["code"]) == (2, "usage")
+    assert not list(tmp_path.iterdir())

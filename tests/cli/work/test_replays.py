@@ -8,9 +8,8 @@ import pytest
 from tests.cli.work.projects import done, planned
 from tests.work.repositories import commit
 
+from thence.cli.work.merging import accept, merge
 from thence.work.board import board
-from thence.work.commands.accept import accept
-from thence.work.commands.merge import merge
 from thence.work.result import CommandResult
 from thence.work.session.session import Session
 

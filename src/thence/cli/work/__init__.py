@@ -1,1 +1,1 @@
-"""The commands of `thence work`, one file each."""
+"""The commands of `thence work`, by subject."""

@@ -34,7 +34,9 @@ force_option = click.option(
 local_option = click.option(
     "--local", "is_local", is_flag=True, help="Take code that is merged here and not pushed yet."
 )
-reason_option = click.option("--reason", metavar="TEXT", help="Why; it is kept in the log.")
+reason_option = click.option(
+    "--reason", metavar="TEXT", default="", help="Why; it is kept in the log."
+)
 
 
 @click.command
@@ -64,20 +66,27 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.C
 
 
 def session_command(
-    function: "Callable[..., CommandResult]", name: str, *examples: str, create: bool = True
+    function: "Callable[..., CommandResult]",
+    name: str,
+    *examples: str,
+    create: bool = True,
+    check: Callable[..., None] | None = None,
 ) -> click.Command:
     """Makes a function of a Session a command of `thence work`; its docstring is the help.
 
     The function gets the Session first, then the command's parameters by their names. It stands
-    with its options over it and stays callable as it is. `create` is that of `run`.
+    with its options over it and stays callable as it is. `create` is that of `run`; `check` gets
+    the parameters before the project is opened, and raises UsageError.
     """
 
     @wraps(function)
     def call(**arguments: Any) -> int:
-        package = arguments.get("package")
+        if check is not None:
+            check(**arguments)
+        names = (arguments.get("package"), *arguments.get("packages", ()))
         return run(
             lambda session: function(session, **arguments),
-            entity=package if isinstance(package, str) else "",
+            entity=next(filter(None, names), ""),
             create=create,
         )
 

@@ -4,22 +4,92 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
 
 import click
+from msgspec import structs, to_builtins
 
 from thence.cli import INTERRUPTED
 from thence.cli.output import current
-from thence.cli.work.command_runner import command, feature_option, run
-
-if TYPE_CHECKING:
-    from thence.work.result import CommandResult
-    from thence.work.session.session import Session
+from thence.cli.work.command_runner import command, feature_option, run, session_command
+from thence.errors import GitFailed, ThenceError
+from thence.inspection.log_folder import next_node_id
+from thence.merge.conflicts import Conflict
+from thence.work.board.board import as_json, conflict_json
+from thence.work.board.conflict_sides import Commits, package_name, person, sentence
+from thence.work.board.move_attempt import CodeState, can_begin_on, changed_since
+from thence.work.board.package_numbers import SLOT
+from thence.work.board.rounds import Round, next_steps, rounds_in_feature, trouble
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    Board,
+    FeatureState,
+    PackageState,
+)
+from thence.work.journal.claims import is_held
+from thence.work.naming import branch_of, is_wp_id
+from thence.work.result import CommandResult
+from thence.work.session.package_code import code_of_packages
+from thence.work.session.package_refs import push_command, target_in, tip_of
+from thence.work.session.past_review import in_target_before_done
+from thence.work.session.session import Session
+from thence.work.vcs.overlaps import Overlap, at_work, overlaps
+from thence.work.vcs.overlaps import sentence as overlap_sentence
+from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.repository import HEADS, Repository
 
 _WATCH_S = 2.0  # a large board takes a tenth of a second of processor time
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
 _LINES_LEFT = 2  # of a terminal: for notes, and for the cursor
+_TITLE_CHARACTERS_MAX = 60
+_NAMED_MAX = 10
+# the sentences on packages that are done, and have not landed
+_DONE_SENTENCES: Mapping[str, str] = {
+    "local": "merged here, not pushed to {target}",
+    "missing": "its code, on {branch}, is not in {target}",
+    "no_code": "{branch} changes nothing",
+    "unknown": "landed unknown: nothing tells where its code is",
+    "reverted": "reverted in {target} since",
+    "gone": "its code is not in {target} any more",
+}
+# those on packages in review
+_REVIEW_SENTENCES: Mapping[str, str] = {
+    "local": "merged here, not pushed to {target}",
+    "landed": "its code is in {target}, and it is not done",
+    "no_code": "{branch} changes nothing",
+    "reverted": "{target} does not have its changes, which it had merged",
+}
+_SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
+_Codes = Mapping[tuple[str, str], CodeState]
+_Early = Mapping[tuple[str, str], str]
+CONFLICTS_FOUND = 3
+_COMMITS_MAX = 1000
+
+
+class _FeatureStatus(NamedTuple):
+    """What status shows of a feature beside its packages, by their ids where they are packages'."""
+
+    feature: FeatureState
+    codes: Mapping[str, CodeState]
+    early: Mapping[str, str]
+    steps: Mapping[str, tuple[str, ...]]
+    troubles: Mapping[str, str]
+    overlaps: Sequence[Overlap]
+    conflicts: Sequence[str]
+
+    @property
+    def is_in_work(self) -> bool:
+        """True if somebody works on the feature, or if something of it waits for a person."""
+        lanes = {package.lane for package in self.feature.packages.values()}
+        return bool(lanes & {DOING, FOR_REVIEW} or self.steps or self.conflicts)
 
 
 @command("status", "thence work status --json")
@@ -33,12 +103,11 @@ def status_command(feature: str | None, is_all: bool, is_watching: bool) -> int:
     are shown as a conflict, with the rule that settled it. Packages at work whose branches
     change the same files are shown too.
     """
-    from thence.work.commands.status import status
 
-    def show(session: "Session") -> "CommandResult":
+    def show(session: Session) -> CommandResult:
         return status(session, feature, is_all=is_all)
 
-    def show_once(session: "Session") -> "CommandResult":
+    def show_once(session: Session) -> CommandResult:
         current().keep(session)
         return show(session)
 
@@ -48,14 +117,12 @@ def status_command(feature: str | None, is_all: bool, is_watching: bool) -> int:
     return run(show_once, create=False)
 
 
-def _watch(show: "Callable[[Session], CommandResult]") -> int:
+def _watch(show: Callable[[Session], CommandResult]) -> int:
     """Draws the board on a terminal again and again; Ctrl-C is its usual end."""
-    from msgspec.structs import replace
-
     if current().is_json or not sys.stdout.isatty():
         raise click.UsageError("--watch draws on a terminal: give it without --json, and no pipe")
 
-    def draw(session: "Session") -> "CommandResult":
+    def draw(session: Session) -> CommandResult:
         result = show(session)
         rows = os.get_terminal_size(sys.stdout.fileno()).lines - _LINES_LEFT
         lines = result.lines
@@ -63,7 +130,7 @@ def _watch(show: "Callable[[Session], CommandResult]") -> int:
             rest = len(lines) - rows + 1
             lines = (*lines[: rows - 1], f"{rest} more lines: thence work status, or --feature")
         click.echo(_HOME_AND_CLEAR, nl=False)
-        return replace(result, lines=lines)
+        return structs.replace(result, lines=lines)
 
     try:
         while True:
@@ -73,22 +140,316 @@ def _watch(show: "Callable[[Session], CommandResult]") -> int:
         return INTERRUPTED
 
 
-@command("conflicts", "thence work conflicts")
+def status(session: Session, feature: str | None, *, is_all: bool = False) -> CommandResult:
+    """Returns the board, of one feature if one is named.
+
+    Features of which only planning files are there are named. The text shows the packages of
+    features in work, and a line for each other feature; with `is_all`, or for a named feature, all
+    packages. Raises Refused for a feature that is not on the board.
+    """
+    board = session.look()
+    not_imported = session.not_imported() if feature is None else []
+    if feature is not None:
+        slug = session.feature(feature).slug
+        board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
+    codes = _codes(session, board)
+    conflicts = [(c.subject, _sentence_here(session, c)) for c in board.conflicts if c.is_open]
+    early = _early(session, board)
+    parts = [
+        _feature_status(session, state, codes, early, conflicts)
+        for state in board.features.values()
+    ]
+    summary = _summary(parts)
+    data: dict[str, Any] = {"summary": summary, **as_json(board)}
+    data["here"] = {
+        "not_imported": not_imported,
+        "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
+        "in_target_before_done": [
+            {"feature_slug": slug, "wp_id": wp_id, "target": target}
+            for (slug, wp_id), target in early.items()
+        ],
+        "overlaps": [
+            {"feature_slug": part.feature.slug, **overlap._asdict()}
+            for part in parts
+            for overlap in part.overlaps
+        ],
+        "next": [
+            {"feature_slug": part.feature.slug, "wp_id": wp_id, "next": "; or ".join(steps)}
+            for part in parts
+            for wp_id, steps in part.steps.items()
+        ],
+    }
+    lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
+    if not_imported:
+        names = ", ".join(not_imported[:_NAMED_MAX])
+        rest = len(not_imported) - _NAMED_MAX
+        others = f" and {rest:,} others" if rest > 0 else ""
+        lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
+    return session.result(data, lines)
+
+
+def _feature_status(
+    session: Session,
+    feature: FeatureState,
+    codes: _Codes,
+    early: _Early,
+    conflicts: Sequence[tuple[str, str]],
+) -> _FeatureStatus:
+    rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
+    of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
+    is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
+    where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
+    steps: dict[str, tuple[str, ...]] = {}
+    for wp_id, package in feature.packages.items():
+        commands = _steps(session, package, rounds.get(wp_id), of_feature.get(wp_id), where)
+        if commands and not is_held(home, package.subject):
+            steps[wp_id] = commands
+    return _FeatureStatus(
+        feature,
+        of_feature,
+        {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
+        steps,
+        {wp_id: trouble(package, rounds.get(wp_id)) for wp_id, package in feature.packages.items()},
+        _forecast(session, feature),
+        [text for subject, text in conflicts if feature.is_about(subject)],
+    )
+
+
+def _steps(
+    session: Session,
+    package: PackageState,
+    round_: Round | None,
+    code: CodeState | None,
+    where: str,
+) -> tuple[str, ...]:
+    has_branch = code is not None and tip_of(session.refs, code.branch) is not None
+    return next_steps(package, round_, code, where=where, has_branch=has_branch)
+
+
+def _codes(session: Session, board: Board) -> _Codes:
+    """Returns the state of the code of packages in review or done, as far as git knows."""
+    if session.project.repo is None:
+        return {}
+    features = board.features.values()
+    try:
+        codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
+        return {key: _with_push(session, key, code) for key, code in codes.items()}
+    except GitFailed:
+        session.warnings.append("where the code of packages is was not looked for: git failed")
+    return {}
+
+
+def _early(session: Session, board: Board) -> _Early:
+    """Returns the targets that have code of packages which are not done, as far as git knows."""
+    with suppress(ThenceError):  # git failed, or a feature has no target
+        return in_target_before_done(session, board)
+    return {}
+
+
+def _with_push(session: Session, key: tuple[str, str], code: CodeState) -> CodeState:
+    if code.kind != "local":
+        return code
+    target = session.target_of(session.board.features[key[0]])
+    return structs.replace(code, push=push_command(session.refs, target))
+
+
+def _is_done(board: Board, key: tuple[str, str]) -> bool:
+    return board.features[key[0]].packages[key[1]].lane == DONE
+
+
+def _as_json(key: tuple[str, str], code: CodeState) -> dict[str, str | None]:
+    landed = code.landed
+    return {
+        "feature_slug": key[0],
+        "wp_id": key[1],
+        "state": code.kind,
+        "target": code.target,
+        "how": landed.how if landed else None,
+        "commit": landed.commit if landed else None,
+    }
+
+
+def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
+    """Returns the number of packages by lane, of landed and blocked ones, and of open conflicts.
+
+    A blocked package is planned, and waits for what others do.
+    """
+    lanes = Counter(package.lane for part in parts for package in part.feature.packages.values())
+    done = [
+        (part, wp_id)
+        for part in parts
+        for wp_id, p in part.feature.packages.items()
+        if p.lane == DONE
+    ]
+    blocked = [
+        package
+        for part in parts
+        for package in part.feature.packages.values()
+        if package.lane == PLANNED
+        and not all(can_begin_on(part.feature, package, wp_id) for wp_id in package.dependencies)
+    ]
+    return {
+        **{lane: lanes[lane] for lane in (PLANNED, DOING, FOR_REVIEW, DONE, REJECTED)},
+        "landed": sum(_has_landed(part.codes.get(wp_id)) for part, wp_id in done),
+        "blocked": len(blocked),
+        "conflicts": sum(len(part.conflicts) for part in parts),
+    }
+
+
+def _has_landed(code: CodeState | None) -> bool:
+    return code is None or code.kind == "landed"
+
+
+def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
+    """Returns the packages at work that change the same files, as far as git knows."""
+    packages = at_work(feature)
+    if len(packages) < 2 or session.project.repo is None:
+        return ()
+    with suppress(ThenceError):  # no target, and no branch is checked out
+        target, tips = session.target_of(feature), session.refs.branches
+        commits = (tips.get(name, "-") for name in (target, *packages.values()))
+        ask = partial(overlaps, session.repo, target, packages, tips)
+        try:
+            pairs = session.memo.last(
+                f"files of {feature.slug}", " ".join((*packages, *commits)), ask
+            )
+            return [Overlap(first, second, tuple(files)) for first, second, files in pairs]
+        except GitFailed as error:
+            session.warnings.append(
+                f"overlaps of {feature.slug} were not looked for: {error.cause}"
+            )
+    return ()
+
+
+def _lines(
+    parts: Sequence[_FeatureStatus], summary: Mapping[str, int], *, is_all: bool
+) -> Iterator[str]:
+    if not parts:
+        yield "the board is empty"
+        yield 'next: thence work setup-spec "what the feature is"'
+        return
+    yield _summary_line(summary)
+    in_full = [part for part in parts if is_all or part.is_in_work]
+    if not in_full:  # what is to be begun next
+        in_full = [part for part in parts if not part.feature.is_completed][:1]
+    for part in in_full:
+        yield ""
+        yield from _feature_lines(part)
+    others = [part for part in parts if part not in in_full]
+    if others:
+        yield ""
+        yield from map(_title, others)
+        yield "their packages: thence work status --all"
+
+
+def _summary_line(summary: Mapping[str, int]) -> str:
+    rejected = f", rejected {summary[REJECTED]}" if summary[REJECTED] else ""
+    return (
+        f"planned {summary[PLANNED]}, doing {summary[DOING]}, in review {summary[FOR_REVIEW]},"
+        f" done {summary[DONE]}, landed {summary['landed']}{rejected};"
+        f" blocked {summary['blocked']}, conflicts {summary['conflicts']}"
+    )
+
+
+def _title(part: _FeatureStatus) -> str:
+    feature, done = part.feature, part.feature.done_count
+    title = f"  {feature.title}" if feature.title else ""
+    apart = [
+        wp_id
+        for wp_id, package in feature.packages.items()
+        if package.lane == DONE and not _has_landed(part.codes.get(wp_id))
+    ]
+    landed = f", {done - len(apart)} landed" if apart else ""
+    return f"{feature.slug}{title}  ({done} of {len(feature.packages)} done{landed})"
+
+
+def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
+    yield _title(part)
+    for lane, packages in part.feature.by_lane().items():
+        for package in packages:
+            wp_id = package.wp_id
+            yield f"  {lane:<10}  {_package_line(package, part.codes.get(wp_id), part.troubles)}"
+            if lane == DOING and wp_id in part.early:
+                yield f"{'':14}its code is in {part.early[wp_id]}, and it is not done"
+            for number, step in enumerate(part.steps.get(wp_id, ())):
+                yield f"{'':14}{'or' if number else 'next'}: {step}"
+    yield from (f"  conflict: {text}" for text in part.conflicts)
+    yield from (f"  {overlap_sentence(overlap)}" for overlap in part.overlaps)
+
+
+def _package_line(
+    package: PackageState, code: CodeState | None, troubles: Mapping[str, str]
+) -> str:
+    title = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
+    notes = []
+    if package.agent and package.lane not in ("planned", DONE):
+        notes.append(package.agent)
+    if code is not None:
+        notes += _code_notes(package, code)
+    if troubles.get(package.wp_id):
+        notes.append(troubles[package.wp_id])
+    if package.open_claim:
+        notes.append("its worktree is not there yet")
+    if package.dependencies and package.lane == "planned":
+        notes.append(f"after {', '.join(package.dependencies)}")
+    gates = [gate for gate in package.gates.values() if not gate.is_passed]
+    if gates:
+        notes.append(f"gates open: {', '.join(gate.gate_type for gate in gates)}")
+    return f"{title}  ({'; '.join(notes)})" if notes else title
+
+
+def _code_notes(package: PackageState, code: CodeState) -> Iterator[str]:
+    """Yields what has to be told of a package's code."""
+    sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
+    if code.is_shallow:
+        yield _SHALLOW_SENTENCE
+    elif code.kind in sentences:
+        yield sentences[code.kind].format(target=code.target, branch=code.branch)
+    if code.changed_since is not None:
+        yield changed_since(code.changed_since)
+
+
 @click.option("--all", "is_all", is_flag=True, help="Those too that somebody has resolved.")
-def conflicts_command(
-    is_all: bool,
-) -> int:
+def conflicts(session: Session, is_all: bool) -> CommandResult:
     """Show what clones have written at once and can't both stand.
 
     Each is settled by a rule, and both sides stay in the log. With open conflicts the exit code
     is 3.
     """
-    from thence.work.commands.findings import conflicts
+    session.look()
+    chosen = [one for one in session.board.conflicts if is_all or one.is_open]
+    sentences = [_sentence_here(session, conflict) for conflict in chosen]
+    data = {
+        "conflicts": [
+            {**conflict_json(conflict), "open": conflict.is_open, "sentence": text}
+            for conflict, text in zip(chosen, sentences, strict=True)
+        ]
+    }
+    lines = []
+    for conflict, text in zip(chosen, sentences, strict=True):
+        feature, _, name = conflict.subject.rpartition("/")
+        state = "open" if conflict.is_open else "resolved"
+        lines.append(f"{feature.rpartition('/')[2]}/{name}: {state}: {text}")
+        for event in conflict.events:
+            kept = (
+                "kept  "
+                if conflict.winner and event.event_id == conflict.winner.event_id
+                else "passed"
+            )
+            lines.append(f"  {kept}  {event.event_id}  {event.actor}  {event.event_type}")
+        if conflict.is_open and is_wp_id(name) and conflict.slot != SLOT:
+            about, winner = feature.rpartition("/")[2], conflict.winner or conflict.events[-1]
+            lines.append(
+                f"  next: thence work settle {name} --feature {about}"
+                f" --winner {winner.event_id} --reason TEXT"
+            )
+    code = CONFLICTS_FOUND if any(conflict.is_open for conflict in chosen) else 0
+    return session.result(data, lines or ["no conflicts"], exit_code=code)
 
-    return run(lambda session: conflicts(session, is_all), create=False)
+
+conflicts_command = session_command(conflicts, "conflicts", "thence work conflicts", create=False)
 
 
-@command("errors", "thence work errors --limit 5")
 @click.option(
     "--limit",
     type=click.IntRange(1, 10_000),
@@ -96,13 +457,77 @@ def conflicts_command(
     show_default=True,
     help="At most so many.",
 )
-def errors_command(
-    limit: int,
-) -> int:
+def errors(session: Session, limit: int) -> CommandResult:
     """Show what was refused of late, and what to do about it.
 
     The newest come first.
     """
-    from thence.work.commands.findings import errors
+    records = session.errors.recent(limit, session.warnings.append)
+    data = {"errors": [to_builtins(record) for record in records]}
+    lines = []
+    for record in records:
+        lines.append(f"{record.timestamp[:19]}  {record.error_type}  {record.attempted_operation}")
+        lines.append(f"  {record.reason}")
+        if remedy := record.context.get("remedy"):
+            lines.append(f"  what to do: {remedy}")
+    return session.result(data, lines or ["nothing was refused"])
 
-    return run(lambda session: errors(session, limit), create=False)
+
+errors_command = session_command(errors, "errors", "thence work errors --limit 5", create=False)
+
+
+def _sentence_here(session: Session, conflict: Conflict) -> str:
+    """Returns a conflict in one sentence, with the losers' commits known in this clone."""
+    commits: tuple[Commits, ...] = ()
+    about = [
+        feature for feature in session.board.features.values() if feature.is_about(conflict.subject)
+    ]
+    if about and conflict.is_open and session.project.repo is not None:
+        with suppress(ThenceError):  # no target, or git failed: the rest is reported
+            node_id, target = next_node_id(session.project.home), session.target_of(about[0])
+            commits = _commits_of(session.repo, session.refs, node_id, target, about[0], conflict)
+    return sentence(conflict, commits)
+
+
+def _commits_of(
+    repo: Repository,
+    refs: Refs,
+    node_id: str | None,
+    target: str,
+    feature: FeatureState,
+    conflict: Conflict,
+) -> tuple[Commits, ...]:
+    """Returns the commits of people who lost a package, as far as this clone has them.
+
+    A branch of this clone belongs to the person who claimed the package here, under `node_id`;
+    commits on branches of remotes belong to their authors. Raises GitFailed.
+    """
+    losers = {person(event) for event in conflict.events} - {
+        person(conflict.winner) if conflict.winner else ""
+    }
+    if not losers or conflict.slot != "lane":
+        return ()
+    aim, branch = target_in(refs, target), branch_of(feature.slug, package_name(conflict))
+    counted = [commit for commit in (aim.tip, aim.local) if commit]
+    here = {person(event) for event in conflict.events if event.node_id == node_id}
+    counts: Counter[tuple[str, str]] = Counter()
+    for ref, commit in refs.commits.items():
+        is_local = ref == HEADS + branch
+        is_remote = ref.startswith(REMOTES) and ref.partition(REMOTES)[2].partition("/")[2]
+        if (not is_local and is_remote != branch) or commit in counted:
+            continue
+        arguments = (
+            "log",
+            "--format=%an",
+            f"--max-count={_COMMITS_MAX}",
+            commit,
+            "--not",
+            *counted,
+        )
+        authors = repo.git.run(*arguments, "--").decode("utf-8", "replace").splitlines()
+        for author in authors:
+            owner = next(iter(here)) if is_local and len(here) == 1 else " ".join(author.split())
+            if owner in losers:
+                counts[owner, ref.removeprefix(HEADS).removeprefix(REMOTES)] += 1
+        counted.append(commit)
+    return tuple(Commits(*where, count) for where, count in counts.items())

@@ -1,141 +1,57 @@
 """The commands of `thence work` by which the code of packages gets into its target."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from thence.cli.work.command_runner import (
-    command,
     feature_option,
     force_option,
     local_option,
     reason_option,
-    run,
+    session_command,
 )
-from thence.errors import GitFailed, Refused
-from thence.work.board.move_attempt import CodeState
-from thence.work.board.state import DONE, FeatureState, PackageState
+from thence.errors import GitFailed, PlanningError, Refused
+from thence.work.board.dependencies import in_order
+from thence.work.board.move_attempt import SHORT, CodeState, Facts, changed_since
+from thence.work.board.state import (
+    DOING,
+    DONE,
+    FOR_REVIEW,
+    PLANNED,
+    REJECTED,
+    FeatureState,
+    PackageState,
+)
+from thence.work.board.transitions import refusals
 from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of, worktree_of
+from thence.work.naming import branch_of, worktree_of, wp_id_of
+from thence.work.naming import package_of as package_named
 from thence.work.result import CommandResult
-from thence.work.session.package_code import code_of_packages
-from thence.work.session.package_refs import forget_refs, target_in
+from thence.work.session.lane_moves import (
+    check_written,
+    facts_of,
+    move_all,
+    package_of,
+    refuse_agents,
+)
+from thence.work.session.mirror import mirror
+from thence.work.session.package_code import code_of, code_of_packages
+from thence.work.session.package_refs import forget_refs, push_command, target_in
 from thence.work.session.session import Session
+from thence.work.session.workspaces import newest_branch
+from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
-from thence.work.vcs.refs import Refs
-from thence.work.vcs.repository import HEADS, checkouts, is_ancestor
+from thence.work.vcs.merging import MergePlan, MergeStep
+from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.repository import HEADS, checkouts, checkouts_of, is_ancestor
 from thence.work.vcs.worktrees import removable, remove
 
-
-def _leaves_nothing_open(_: click.Context, option: click.Parameter, is_given: bool) -> bool:
-    """Refuses an option of the version before this one."""
-    if is_given:
-        raise click.UsageError(
-            f"--{option.name} is gone, for a conflict leaves nothing open: merge the target into"
-            " the package's branch in its worktree, resolve it there, then merge again"
-        )
-    return is_given
-
-
-@command("merge", "thence work merge --feature 001 --dry-run")
-@click.argument("packages", metavar="[WP]...", nargs=-1)
-@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
-@click.option("--resume", is_flag=True, hidden=True, callback=_leaves_nothing_open)
-@click.option("--abort", is_flag=True, hidden=True, callback=_leaves_nothing_open)
-@feature_option
-@force_option
-@reason_option
-def merge_command(
-    packages: tuple[str, ...],
-    is_dry: bool,
-    feature: str | None,
-    is_forced: bool,
-    reason: str | None,
-    resume: bool,
-    abort: bool,
-) -> int:
-    """Merge the branches of packages into their feature's target branch.
-
-    Without packages it takes all that are in doing or for_review. All are looked at before the
-    first is merged, in the order in which they depend on each other.
-    """
-    from thence.work.commands.merge import merge
-
-    return run(
-        lambda session: merge(
-            session,
-            packages,
-            feature=feature,
-            reason=reason or "",
-            is_forced=is_forced,
-            is_dry=is_dry,
-        ),
-        entity=packages[0] if packages else "",
-    )
-
-
-@command("accept", "thence work accept --feature 001")
-@click.argument("packages", metavar="[WP]...", nargs=-1)
-@click.option(
-    "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
-)
-@click.option("--no-code", metavar="REASON", help="The package has no code, for this reason.")
-@local_option
-@feature_option
-@force_option
-@reason_option
-def accept_command(
-    packages: tuple[str, ...],
-    landed: str | None,
-    no_code: str | None,
-    is_local: bool,
-    feature: str | None,
-    is_forced: bool,
-    reason: str | None,
-) -> int:
-    """Move what is reviewed and merged to done.
-
-    Without packages it looks at all that are in review. Each needs its gates passed, what it
-    depends on done, and its code in the target branch: merged, squashed or rebased, and pushed
-    where that branch has an upstream.
-    """
-    from thence.work.commands.accept import accept
-
-    return run(
-        lambda session: accept(
-            session,
-            packages,
-            feature=feature,
-            reason=reason or "",
-            is_forced=is_forced,
-            is_local=is_local,
-            landed=landed,
-            no_code=no_code,
-        )
-    )
-
-
-@command("prune", "thence work prune --dry-run")
-@feature_option
-@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would go, and what stays.")
-@click.option(
-    "--refs", "takes_refs", is_flag=True, help="Take away too what keeps the commits reviewed."
-)
-def prune_command(
-    feature: str | None,
-    is_dry: bool,
-    takes_refs: bool,
-) -> int:
-    """Remove worktrees and branches of packages whose code has landed.
-
-    Nothing goes that is not committed or has not landed; what stays is reported with the reason.
-    Ignored files go with the worktree's folder.
-    """
-    return run(lambda session: _prune(session, feature, is_dry=is_dry, takes_refs=takes_refs))
-
-
+# the merging actor answers for all packages; a merged package needs no further commit
+_EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
 _Landed = dict[tuple[str, str], CodeState]
 
 
@@ -149,15 +65,375 @@ class _LocalPackage(NamedTuple):
     tip: str | None
 
 
-def _prune(
-    session: Session, feature: str | None, *, is_dry: bool, takes_refs: bool
-) -> CommandResult:
-    """Removes worktrees and branches of packages that are done and whose code has landed.
+def _leaves_nothing_open(_: click.Context, option: click.Parameter, is_given: bool) -> None:
+    """Refuses an option of the version before this one."""
+    if is_given:
+        raise click.UsageError(
+            f"--{option.name} is gone, for a conflict leaves nothing open: merge the target into"
+            " the package's branch in its worktree, resolve it there, then merge again"
+        )
 
-    Worktrees with uncommitted changes and branches that have not landed stay, and are reported with
-    the reason. With `is_dry` nothing is removed, and the result lists what would be. The refs that
-    keep the reviewed commits are removed with `takes_refs` alone. Raises Refused for a feature that
-    is not there, GitFailed.
+
+@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be merged.")
+@click.option(
+    "--resume", is_flag=True, hidden=True, expose_value=False, callback=_leaves_nothing_open
+)
+@click.option(
+    "--abort", is_flag=True, hidden=True, expose_value=False, callback=_leaves_nothing_open
+)
+@feature_option
+@force_option
+@reason_option
+def merge(
+    session: Session,
+    packages: Sequence[str],
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    is_dry: bool = False,
+) -> CommandResult:
+    """Merge the branches of packages into their feature's target branch.
+
+    Without packages it takes all that are in doing or for_review. All are looked at before the
+    first is merged, in the order in which they depend on each other.
+    """
+    if not is_dry:
+        place = ", ".join(packages) or feature or "a feature"
+        refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
+    session.look()
+    state = session.feature(feature, *packages)
+    target = session.target_of(state)
+    wp_ids, tips = [wp_id_of(name) for name in packages], _tips(session, state)
+    chosen = _mergeable(state, wp_ids, tips)
+    facts = _check_packages(session, state, chosen, reason, is_forced)
+    codes = _codes(session, state, chosen)
+    names = [
+        branch_of(state.slug, package.wp_id)
+        for package in chosen
+        if package.wp_id not in codes or not _is_brought(codes[package.wp_id])
+    ]
+    if is_dry:
+        return _dry(session, state, merging.plan(session.repo, target, names, tips), codes)
+    merged = merging.merge(session.repo, target, names, tips=tips)
+    return _finish(session, state, merged, facts, codes)
+
+
+merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
+
+
+def _codes(
+    session: Session, feature: FeatureState, chosen: Sequence[PackageState]
+) -> dict[str, CodeState]:
+    """Returns the state of the packages' code before the merge, by package."""
+    part = replace(feature, packages={package.wp_id: package for package in chosen})
+    codes = code_of_packages(session, [part], (DOING, FOR_REVIEW))
+    return {wp_id: code for (_, wp_id), code in codes.items()}
+
+
+def _is_brought(code: CodeState) -> bool:
+    """Reports whether a target has a package's changes by other commits than the package's own."""
+    landed = code.landed
+    is_there = code.kind in ("landed", "local") and code.changed_since is None
+    return is_there and landed is not None and landed.how != "ancestor"
+
+
+def _notes(codes: Mapping[str, CodeState]) -> list[str]:
+    """Returns what a reviewer has to know of the packages, a line each."""
+    notes = []
+    for wp_id, code in codes.items():
+        if code.changed_since is not None:
+            notes.append(f"{wp_id} has {changed_since(code.changed_since)}")
+        if _is_brought(code) and code.landed is not None:
+            by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
+            notes.append(f"{code.target} has the changes of {wp_id} already{by}")
+        if code.kind == "reverted":
+            notes.append(f"{code.target} does not have the changes of {wp_id}, which it had merged")
+    return notes
+
+
+def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
+    """Returns the newest commits of packages by their branches, those on remotes with them."""
+    branches = ((wp_id, newest_branch(session, feature, wp_id)) for wp_id in feature.packages)
+    return {branch_of(feature.slug, wp_id): branch[1] for wp_id, branch in branches if branch}
+
+
+def _mergeable(
+    feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
+) -> tuple[PackageState, ...]:
+    if wp_ids:
+        named = [package_of(feature, wp_id) for wp_id in wp_ids]
+        for package in named:
+            if branch_of(feature.slug, package.wp_id) not in branches:
+                raise _without_branch(feature, package)
+            if package.lane in (PLANNED, REJECTED):
+                raise _not_begun(feature, package)
+        return in_order(named)
+    packages = [
+        package
+        for package in feature.packages.values()
+        if package.lane in (DOING, FOR_REVIEW)
+        and branch_of(feature.slug, package.wp_id) in branches
+    ]
+    if not packages:
+        raise PlanningError(
+            "could not merge",
+            place=feature.slug,
+            cause="no package with a branch is in doing or for_review",
+            hint="thence work status",
+        )
+    return in_order(packages)
+
+
+def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
+    return Refused(
+        "could not merge",
+        guard="not_in_lane",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"it is in {package.lane}, so that nobody works on it",
+        hint=f"thence work implement {package.wp_id} takes it up again",
+    )
+
+
+def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
+    branch = branch_of(feature.slug, package.wp_id)
+    return Refused(
+        "could not merge",
+        guard="no_branch",
+        place=f"{feature.slug}/{package.wp_id}",
+        cause=f"it is in {package.lane}, and has no branch {branch}",
+        hint=f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
+        f" else thence work implement {package.wp_id} makes it",
+    )
+
+
+def _check_packages(
+    session: Session,
+    feature: FeatureState,
+    chosen: Sequence[PackageState],
+    reason: str,
+    is_forced: bool,
+) -> dict[str, Facts]:
+    """Returns each package's facts; raises Refused for the first that may not be merged."""
+    facts_by_id: dict[str, Facts] = {}
+    for package in chosen:
+        facts = facts_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
+        facts = replace(facts, exempt=_EXEMPT)
+        facts_by_id[package.wp_id] = facts
+        if package.lane != DOING:
+            continue
+        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, facts):
+            if not (is_forced and refusal.may_be_forced):
+                place = f"{feature.slug}/{package.wp_id}"
+                raise refusal.error("could not merge", place, is_agent=facts.is_agent)
+    return facts_by_id
+
+
+def _dry(
+    session: Session, feature: FeatureState, planned: MergePlan, codes: Mapping[str, CodeState]
+) -> CommandResult:
+    steps = [
+        {"branch": step.branch, "status": step.status, "files": list(step.files)}
+        for step in planned.steps
+    ]
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": planned.target,
+        "steps": steps,
+        "dry_run": True,
+    }
+    lines = [f"into {planned.target}:"]
+    for step in planned.steps:
+        files = f": {', '.join(step.files)}" if step.files else ""
+        lines.append(f"  {step.status:<8}  {step.branch}{files}")
+    lines += _notes(codes)
+    return session.result(data, lines)
+
+
+def _finish(
+    session: Session,
+    feature: FeatureState,
+    plan: MergePlan,
+    facts: Mapping[str, Facts],
+    codes: Mapping[str, CodeState],
+) -> CommandResult:
+    """Moves the merged packages to for_review; raises GitFailed for a conflict."""
+    target = plan.target
+    if plan.conflict is not None:
+        raise _conflict(session, feature, plan.conflict, target)
+    merged = [step.branch for step in plan.steps]
+    brought = [wp_id for wp_id, code in codes.items() if _is_brought(code)]
+    names = filter(None, map(package_named, merged))
+    moved = _move_merged(session, feature, [*(name[1] for name in names), *brought], facts)
+    mirror(session, session.board.features.get(feature.slug, feature))
+    lacking = _upstream_without(session, target, plan.end)
+    data = {
+        "feature_slug": feature.slug,
+        "target_branch": target,
+        "merged": merged,
+        "already_there": brought,
+        "changed_since": {
+            wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since
+        },
+        "moved": moved,
+        "merge_commit": plan.end,
+        "not_pushed_to": lacking,
+    }
+    out = [wp_id for wp_id, code in codes.items() if code.kind == "reverted"]
+    refused = [*out, *(wp_id for wp_id, code in codes.items() if code.changed_since)]
+    lines = [
+        f"{name} is merged into {target}"
+        for name in merged
+        if name not in (branch_of(feature.slug, wp_id) for wp_id in out)
+    ]
+    lines += _notes(codes)
+    lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
+    if lacking is not None:
+        push = push_command(session.refs, target)
+        lines += [f"merged here, not pushed to {lacking}", f"next: {push}"]
+    lines += [
+        f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
+        for wp_id in refused
+    ]
+    if len(refused) < len(codes):
+        lines.append(f"next: thence work accept --feature {feature.slug}")
+    return session.result(data, lines)
+
+
+def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
+    """Returns the error for a branch that can't be merged, with the place to resolve it."""
+    trees = checkouts_of(checkouts(session.repo), step.branch)
+    wp_id = step.branch.removeprefix(f"{feature.slug}-")
+    place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
+    return GitFailed(
+        "could not merge",
+        place=f"{step.branch} into {target}",
+        cause=f"both changed {', '.join(step.files)}; nothing is merged",
+        hint=f"{place}: git merge {target}, resolve and commit; then thence work merge",
+    )
+
+
+def _move_merged(
+    session: Session, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
+) -> list[str]:
+    """Moves the merged packages that are in doing to for_review; returns their ids."""
+    requests = {wp_id: facts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
+    if not requests:
+        return []
+    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests)
+    for error in refused.values():
+        raise error
+    return [move.wp_id for move in moves]
+
+
+def _upstream_without(session: Session, target: str, commit: str) -> str | None:
+    """Returns the short name of a branch's upstream, if that lacks a commit."""
+    upstream = session.refs.upstreams.get(HEADS + target)
+    if push_command(session.refs, target) is None or upstream is None:
+        return None
+    is_there = is_ancestor(session.repo, commit, session.refs.commits[upstream])
+    return None if is_there else upstream.removeprefix(REMOTES)
+
+
+@click.argument("packages", metavar="[WP]...", nargs=-1)
+@click.option(
+    "--landed", metavar="COMMIT", help="The commit of the target that merged the package."
+)
+@click.option("--no-code", metavar="REASON", help="The package has no code, for this reason.")
+@local_option
+@feature_option
+@force_option
+@reason_option
+def accept(
+    session: Session,
+    packages: Sequence[str],
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    is_local: bool = False,
+    landed: str | None = None,
+    no_code: str | None = None,
+) -> CommandResult:
+    """Move what is reviewed and merged to done.
+
+    Without packages it looks at all that are in review. Each needs its gates passed, what it
+    depends on done, and its code in the target branch: merged, squashed or rebased, and pushed
+    where that branch has an upstream.
+    """
+    if landed or no_code:
+        _check_one(packages)
+    session.look()
+    state = session.feature(feature, *packages)
+    slug = state.slug
+    chosen = _reviewed(state, [wp_id_of(name) for name in packages])
+    requests: dict[str, Facts] = {}
+    for package in chosen:
+        facts = facts_of(session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced)
+        code = code_of(session, state, package, landed, no_code, reason)
+        requests[package.wp_id] = replace(facts, is_local=is_local, code=code)
+    moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
+    accepted = [move.wp_id for move in moves]
+    if accepted:
+        check_written(session)
+        mirror(session, session.board.features[slug])
+    if packages and refused:  # those before the first that may not be done have been moved
+        raise next(iter(refused.values()))
+    kept = {wp_id: f"{error.cause}; {error.hint}" for wp_id, error in refused.items()}
+    data = {
+        "feature_slug": slug,
+        "accepted": accepted,
+        "kept": [{"wp_id": wp_id, "reason": why} for wp_id, why in kept.items()],
+    }
+    lines = [f"{wp_id} of {slug} is done" for wp_id in accepted]
+    lines += [f"{wp_id} stays in review: {why}" for wp_id, why in kept.items()]
+    if all(package.lane == DONE for package in session.board.features[slug].packages.values()):
+        lines.append(f"all of {slug} is done")
+    return session.result(data, lines, exit_code=1 if kept and not accepted else 0)
+
+
+accept_command = session_command(accept, "accept", "thence work accept --feature 001")
+
+
+def _check_one(packages: Sequence[str]) -> None:
+    if len(packages) != 1:
+        raise PlanningError(
+            "could not accept",
+            cause="--landed and --no-code are said of one package",
+            hint="name it: thence work accept WP01 --landed COMMIT",
+        )
+
+
+def _reviewed(feature: FeatureState, wp_ids: Sequence[str]) -> tuple[PackageState, ...]:
+    if wp_ids:
+        return in_order([package_of(feature, wp_id) for wp_id in wp_ids])
+    in_review = [package for package in feature.packages.values() if package.lane == FOR_REVIEW]
+    if not in_review:
+        lanes_now = ", ".join(
+            f"{package.wp_id} {package.lane}" for package in feature.packages.values()
+        )
+        raise PlanningError(
+            "could not accept",
+            place=feature.slug,
+            cause=f"no package is in for_review: {lanes_now or 'it has none'}",
+            hint="thence work status",
+        )
+    return in_order(in_review)
+
+
+@feature_option
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would go, and what stays.")
+@click.option(
+    "--refs", "takes_refs", is_flag=True, help="Take away too what keeps the commits reviewed."
+)
+def prune(
+    session: Session, feature: str | None = None, *, is_dry: bool = False, takes_refs: bool = False
+) -> CommandResult:
+    """Remove worktrees and branches of packages whose code has landed.
+
+    Nothing goes that is not committed or has not landed; what stays is reported with the reason.
+    Ignored files go with the worktree's folder.
     """
     board = session.look()
     slugs = [session.feature(feature).slug] if feature else list(board.features)
@@ -175,20 +451,23 @@ def _prune(
         if takes_refs and not is_dry:
             forget_refs(session.repo, refs, local.feature.slug, local.package.wp_id)
     data = {
-        "pruned": [_as_json(each) for each in pruned],
-        "kept": [{**_as_json(each), "reason": why} for each, why in kept],
+        "pruned": [_as_json(local) for local in pruned],
+        "kept": [{**_as_json(local), "reason": why} for local, why in kept],
         "dry_run": is_dry,
     }
     verb = "would go" if is_dry else "are gone"
-    lines = [f"{_name(each)}: its worktree and branch {verb}" for each in pruned]
-    lines += [f"{_name(each)} stays: {why}" for each, why in kept]
+    lines = [f"{_name(local)}: its worktree and branch {verb}" for local in pruned]
+    lines += [f"{_name(local)} stays: {why}" for local, why in kept]
     return session.result(data, lines or ["no package has a branch or worktree here"])
+
+
+prune_command = session_command(prune, "prune", "thence work prune --dry-run")
 
 
 def _local_packages(
     session: Session, features: list[FeatureState], refs: Refs
 ) -> Iterator[_LocalPackage]:
-    standing = {each.path.name for each in checkouts(session.repo) if not each.is_main}
+    standing = {checkout.path.name for checkout in checkouts(session.repo) if not checkout.is_main}
     for feature in features:
         for package in feature.packages.values():
             branch = branch_of(feature.slug, package.wp_id)

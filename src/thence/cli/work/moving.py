@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 import click
+from msgspec.structs import replace
 
 from thence.cli.work.command_runner import (
-    command,
     feature_option,
     force_option,
     local_option,
     reason_option,
-    run,
+    session_command,
 )
 from thence.core.event import Event
 from thence.core.values.new_event import Unchanged
@@ -21,7 +21,7 @@ from thence.work.board.conflict_sides import action_of, person
 from thence.work.board.guards import reason_missing
 from thence.work.board.move_attempt import Facts
 from thence.work.board.package_numbers import SLOT
-from thence.work.board.state import DOING, PLANNED, FeatureState, PackageState
+from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
@@ -37,13 +37,14 @@ from thence.work.session.lane_moves import (
     package_of,
 )
 from thence.work.session.mirror import is_mirrored, mirror
+from thence.work.session.package_code import code_of
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.workspaces import release_reason, workspace
 
 NOTHING_READY = 4  # the exit code of `next`
+_SETTLING = "could not settle"
 
 
-@command("implement", "thence work implement WP01 --actor ada")
 @click.argument("package", metavar="WP")
 @click.option(
     "--take-over",
@@ -54,242 +55,105 @@ NOTHING_READY = 4  # the exit code of `next`
 @feature_option
 @force_option
 @reason_option
-def implement_command(
+def implement(
+    session: Session,
     package: str,
-    takes_over: bool,
-    feature: str | None,
-    is_forced: bool,
-    reason: str | None,
-) -> int:
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
+    takes_over: bool = False,
+) -> CommandResult:
     """Take a package, and make the worktree that it is done in.
 
     The package goes from planned to doing. Its branch begins at the branches of what it depends
     on, where these are not merged yet, else at the feature's target branch.
     """
-    return run(
-        lambda session: _implement(
-            session,
-            package,
-            feature=feature,
-            reason=reason or "",
-            is_forced=is_forced,
-            takes_over=takes_over,
-        ),
-        entity=package,
-    )
+    session.look()
+    session.unwritten_events.clear()  # the next look appends the events that this one could not
+    state = session.feature(feature, package)
+    taken = package_of(state, wp_id_of(package))
+    with claimed(session.project.home, taken.subject):
+        facts = facts_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
+        # for who has it already the worktree is completed, or just reported
+        is_mine = taken.lane == DOING and taken.agent in (None, facts.actor, facts.changed_by)
+        claim, former = None, None
+        if takes_over and taken.lane == DOING and not is_mine:
+            _take_over(session, state, taken, facts.actor)
+            former, is_mine = taken.agent, True
+        if not is_mine:
+            decide_move(session, state.slug, taken.wp_id, DOING, facts)
+            check_at_target(session, state, session.target_of(state))
+            move(session, state.slug, taken.wp_id, DOING, facts, begins=True)
+            claim = next((event.event_id for event in session.appended if event.begins), None)
+        try:
+            worktree = workspace(session, state, taken, claim)
+        except GitFailed as error:
+            if not is_mine:  # it goes back to planned
+                reason, who = release_reason(error), session.changed_by()
+                session.append(claim_release(reason, state.slug, taken.wp_id, who, claim))
+            raise
+        if session.journal_error is not None and worktree.is_new:  # making the branch was the claim
+            keep_unwritten(session)
+        elif session.journal_error is None and is_mirrored(session, state):
+            session.look()
+            mirror(session, session.board.features.get(state.slug, state))
+    data = {
+        "feature_slug": state.slug,
+        "wp_id": taken.wp_id,
+        "worktree": str(worktree.path),
+        "branch": worktree.branch,
+        "base": worktree.head,
+        "is_new": worktree.is_new,
+    }
+    lines = [
+        f"{taken.wp_id} of {state.slug} is in doing, by {facts.actor}",
+        f"worktree: {worktree.path}",
+        "work and commit there",
+        f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
+    ]
+    if former and worktree.is_new:
+        lines.insert(1, f"what {former} has not pushed of it is not in this branch")
+    return session.result(data, lines)
 
 
-@command("next", "thence work next --actor ada --json")
+implement_command = session_command(
+    implement, "implement", "thence work implement WP01 --actor ada"
+)
+
+
+def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
+    payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
+    causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
+    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
+    try:
+        session.append(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
+    except HeadsMoved as error:
+        raise Refused(
+            "could not take over",
+            guard="moved_meanwhile",
+            place=f"{feature.slug}/{package.wp_id}",
+            cause="somebody changed it meanwhile",
+            hint="look at `thence work status`, then try again",
+        ) from error
+    check_written(session)
+
+
 @feature_option
-def next_command(
-    feature: str | None,
-) -> int:
+def take_next(session: Session, feature: str | None = None) -> CommandResult:
     """Take the next package that is ready, so that nobody else does.
 
     It goes from planned to doing. With nothing ready the exit code is 4.
     """
-    return run(lambda session: _take_next(session, feature))
-
-
-@command("move-task", "thence work move-task WP01 --to for_review")
-@click.argument("package", metavar="WP")
-@click.option(
-    "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
-)
-@click.option("--no-code", metavar="REASON", help="A done package has no code, for this reason.")
-@local_option
-@feature_option
-@force_option
-@reason_option
-def move_task_command(
-    package: str,
-    to: str,
-    no_code: str | None,
-    is_local: bool,
-    feature: str | None,
-    is_forced: bool,
-    reason: str | None,
-) -> int:
-    """Move a package to another lane, if its guards let it through.
-
-    A refused move changes nothing and names the guard that refused it, and what to do. The
-    lane is written into the package's file too, if that shows one.
-    """
-    from thence.work.commands.move_task import move_task
-
-    return run(
-        lambda session: move_task(
-            session,
-            package,
-            to,
-            feature=feature,
-            reason=reason or "",
-            is_forced=is_forced,
-            is_local=is_local,
-            no_code=no_code,
-        ),
-        entity=package,
-    )
-
-
-@command("release", "thence work release WP01")
-@click.argument("package", metavar="WP")
-@feature_option
-@force_option
-@reason_option
-def release_command(
-    package: str,
-    feature: str | None,
-    is_forced: bool,
-    reason: str | None,
-) -> int:
-    """Give back a package that you work on, so that anybody can take it.
-
-    It goes from doing to planned; its branch and worktree stay, and who takes it next goes on
-    there.
-    """
-    from thence.work.commands.move_task import release
-
-    return run(
-        lambda session: release(
-            session, package, feature=feature, reason=reason or "", is_forced=is_forced
-        ),
-        entity=package,
-    )
-
-
-@command("reopen", "thence work reopen WP01 --reason reverted")
-@click.argument("package", metavar="WP")
-@feature_option
-@reason_option
-def reopen_command(
-    package: str,
-    feature: str | None,
-    reason: str | None,
-) -> int:
-    """Take up again a package that is done.
-
-    It goes from done to doing, and is yours; `thence work implement` makes its worktree again.
-    """
-    from thence.work.commands.move_task import reopen
-
-    return run(
-        lambda session: reopen(session, package, feature=feature, reason=reason or ""),
-        entity=package,
-    )
-
-
-@command(
-    "mark-status",
-    "thence work mark-status T001 T002",
-    "thence work mark-status T002 --undo",
-)
-@click.argument("subtasks", metavar="T...", nargs=-1, required=True)
-@click.option("--undo", "is_undone", is_flag=True, help="Open the boxes again.")
-@click.option(
-    "--status",
-    type=click.Choice(("done", "pending")),
-    help="done ticks the boxes, as without it; pending is --undo.",
-)
-@feature_option
-def mark_status_command(
-    subtasks: tuple[str, ...],
-    is_undone: bool,
-    status: str | None,
-    feature: str | None,
-) -> int:
-    """Tick the boxes of subtasks in tasks.md, or open them again.
-
-    Where the project shows lanes and ticks in its planning files, tasks.md is changed too.
-    """
-    from thence.work.commands.mark_status import mark_status
-
-    if is_undone and status == "done":
-        raise click.UsageError("of --undo and --status done only one can be done")
-    is_done = not is_undone and status != "pending"
-    return run(lambda session: mark_status(session, subtasks, feature=feature, is_done=is_done))
-
-
-_TYPES = ("CI_CHECK", "SECURITY_SCAN", "MANUAL_REVIEW", "ARCHITECTURE_REVIEW")
-
-
-class _AnyCase(click.Choice[str]):
-    """A choice of words in capitals that may be written in small letters."""
-
-    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
-        """Returns a word as it is compared and shown."""
-        return str(choice).upper()
-
-
-@command("gate", "thence work gate WP01 CI_CHECK passed")
-@click.argument("package", metavar="WP")
-@click.argument("gate_type", metavar="GATE", type=_AnyCase(_TYPES, case_sensitive=False))
-@click.argument("result", required=False, type=click.Choice(("pending", "passed", "failed")))
-@feature_option
-@reason_option
-def gate_command(
-    package: str,
-    gate_type: str,
-    result: str | None,
-    feature: str | None,
-    reason: str | None,
-) -> int:
-    """Set a gate before a package, or record its result.
-
-    GATE is CI_CHECK, SECURITY_SCAN, MANUAL_REVIEW or ARCHITECTURE_REVIEW. A package is done only
-    when each of its gates is passed.
-    """
-    from thence.work.commands.gate import gate
-
-    return run(
-        lambda session: gate(
-            session, package, gate_type, result, feature=feature, reason=reason or ""
-        ),
-        entity=package,
-    )
-
-
-@command("settle", "thence work settle WP01 --winner ada --reason 'she is further'")
-@click.argument("package", metavar="WP")
-@click.option(
-    "--winner",
-    metavar="EVENT_OR_ACTOR",
-    required=True,
-    help="What stands: the last event of a side, or who wrote it.",
-)
-@click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept in the log.")
-@feature_option
-def settle_command(
-    package: str,
-    winner: str,
-    reason: str,
-    feature: str | None,
-) -> int:
-    """Choose which side of a conflict stands.
-
-    The sides are what `thence work conflicts` shows. It is one event; both sides stay in the log.
-    """
-    return run(
-        lambda session: _settle(session, package, winner=winner, reason=reason, feature=feature),
-        entity=package,
-    )
-
-
-def _take_next(session: Session, feature: str | None) -> CommandResult:
-    """Moves the first package that is ready from planned to doing, for the actor.
-
-    Ready packages are ordered by feature and number. With nothing ready the exit code is 4. Raises
-    Refused if others are faster ATTEMPTS_MAX times, and what the append raises.
-    """
     for _ in range(ATTEMPTS_MAX):
         session.look()
         facts = Facts(actor=session.current_actor(), node_id=next_node_id(session.project.home))
-        every = list(session.board.features.values())
-        chosen = every if feature is None else [session.feature(feature)]
-        for each in chosen:
-            ready = claimable(session.board, each.slug, facts)
+        states = list(session.board.features.values())
+        chosen = states if feature is None else [session.feature(feature)]
+        for state in chosen:
+            ready = claimable(session.board, state.slug, facts)
             if ready:
-                result = _take(session, each, ready[0].wp_id)
+                result = _take(session, state, ready[0].wp_id)
                 if result is not None:
                     return result
                 break
@@ -298,6 +162,9 @@ def _take_next(session: Session, feature: str | None) -> CommandResult:
     raise moved_meanwhile(
         "could not take a package", "", f"others were faster {ATTEMPTS_MAX} times", "try again"
     )
+
+
+next_command = session_command(take_next, "next", "thence work next --actor ada --json")
 
 
 def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult | None:
@@ -329,128 +196,186 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
         for package in feature.packages.values()
         if package.lane == PLANNED and package.dependencies
     ]
-    left = session.not_imported()
-    if left:
-        waiting += [f"not in the log yet: {', '.join(left)}", "next: thence work import"]
+    not_imported = session.not_imported()
+    if not_imported:
+        waiting += [f"not in the log yet: {', '.join(not_imported)}", "next: thence work import"]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
 
 
-def _implement(
+@click.argument("package", metavar="WP")
+@click.option(
+    "--to", required=True, metavar="LANE", help="planned, doing, for_review, done, rejected."
+)
+@click.option("--no-code", metavar="REASON", help="A done package has no code, for this reason.")
+@local_option
+@feature_option
+@force_option
+@reason_option
+def move_task(
     session: Session,
-    given: str,
+    package: str,
+    to: str,
     *,
     feature: str | None = None,
     reason: str = "",
     is_forced: bool = False,
-    takes_over: bool = False,
+    is_local: bool = False,
+    no_code: str | None = None,
+    from_lane: str | None = None,
 ) -> CommandResult:
-    """Moves a package to doing and makes its branch and worktree, on top of its dependencies.
+    """Move a package to another lane, if its guards let it through.
 
-    With `takes_over` a package that somebody else has in doing becomes the actor's. For a package
-    that the actor has already, the worktree is completed or just reported. If the worktree can't be
-    made the package goes back to planned. Raises Refused, PlanningError, GitFailed.
+    A refused move changes nothing and names the guard that refused it, and what to do. The
+    lane is written into the package's file too, if that shows one.
     """
     session.look()
-    session.unwritten_events.clear()  # the next look appends the events that this one could not
-    found = session.feature(feature, given)
-    package = package_of(found, wp_id_of(given))
-    with claimed(session.project.home, package.subject):
-        facts = facts_of(session, found, package.wp_id, reason=reason, is_forced=is_forced)
-        is_mine = package.lane == DOING and package.agent in (None, facts.actor, facts.changed_by)
-        claim, former = None, None
-        if takes_over and package.lane == DOING and not is_mine:
-            _take_over(session, found, package, facts.actor)
-            former, is_mine = package.agent, True
-        if not is_mine:
-            decide_move(session, found.slug, package.wp_id, DOING, facts)
-            check_at_target(session, found, session.target_of(found))
-            move(session, found.slug, package.wp_id, DOING, facts, begins=True)
-            claim = next((event.event_id for event in session.appended if event.begins), None)
-        try:
-            made = workspace(session, found, package, claim)
-        except GitFailed as error:
-            if not is_mine:
-                reason, who = release_reason(error), session.changed_by()
-                session.append(claim_release(reason, found.slug, package.wp_id, who, claim))
-            raise
-        if session.journal_error is not None and made.is_new:  # making the branch was the claim
-            keep_unwritten(session)
-        elif session.journal_error is None and is_mirrored(session, found):
+    state = session.feature(feature, package)
+    wp_id = wp_id_of(package)
+    moving = package_of(state, wp_id)
+    if from_lane is not None and moving.lane != from_lane:
+        raise _elsewhere(moving, from_lane)
+    with claimed(session.project.home, moving.subject):
+        facts = facts_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
+        code = code_of(session, state, moving, None, no_code, reason) if to == DONE else None
+        facts = replace(facts, is_local=is_local, code=code)
+        moved = move(session, state.slug, wp_id, to, facts)
+        if is_mirrored(session, state):
             session.look()
-            mirror(session, session.board.features.get(found.slug, found))
+        mirror(session, session.board.features.get(state.slug, state), is_all=True)
     data = {
-        "feature_slug": found.slug,
-        "wp_id": package.wp_id,
-        "worktree": str(made.path),
-        "branch": made.branch,
-        "base": made.head,
-        "is_new": made.is_new,
+        "feature_slug": state.slug,
+        "wp_id": wp_id,
+        "from": moved.previous,
+        "to": to,
+        "overruled": list(moved.overruled),
     }
-    lines = [
-        f"{package.wp_id} of {found.slug} is in doing, by {facts.actor}",
-        f"worktree: {made.path}",
-        "work and commit there",
-        f"next: thence work move-task {package.wp_id} --feature {found.slug} --to for_review",
-    ]
-    if former and made.is_new:
-        lines.insert(1, f"what {former} has not pushed of it is not in this branch")
+    lines = [f"{wp_id} of {state.slug}: {moved.previous} -> {to}"]
+    lines += [f"overruled: {guard}" for guard in moved.overruled]
+    for event in moved.follow_ups:
+        if event.event_type == "DependencyResolved":
+            lines.append(f"{event.payload['wp_id']} can begin now")
+    if to == PLANNED and moved.previous == DOING:
+        lines.append("its branch and worktree stay as they are")
+    if to == DOING and moved.previous in (PLANNED, DONE):
+        lines.append(f"next: thence work implement {wp_id} --feature {state.slug}")
     return session.result(data, lines)
 
 
-def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
-    payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
-    causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
-    guard = Unchanged(session.position, {package.subject}, DECIDING_TYPES)
-    try:
-        session.append(WorkEvent("WPAssigned", payload, feature.slug, causes), guard=guard)
-    except HeadsMoved as error:
-        raise Refused(
-            "could not take over",
-            guard="moved_meanwhile",
-            place=f"{feature.slug}/{package.wp_id}",
-            cause="somebody changed it meanwhile",
-            hint="look at `thence work status`, then try again",
-        ) from error
-    check_written(session)
+move_task_command = session_command(
+    move_task, "move-task", "thence work move-task WP01 --to for_review"
+)
 
 
-_SETTLING = "could not settle"
-
-
-def _settle(
-    session: Session, given: str, *, winner: str, reason: str, feature: str | None = None
+@click.argument("package", metavar="WP")
+@feature_option
+@force_option
+@reason_option
+def release(
+    session: Session,
+    package: str,
+    *,
+    feature: str | None = None,
+    reason: str = "",
+    is_forced: bool = False,
 ) -> CommandResult:
-    """Settles the open conflicts on a package for an event, or for the author of one side.
+    """Give back a package that you work on, so that anybody can take it.
 
-    The board then follows that side, and both sides stay in the log. Raises Refused where there is
-    no conflict, or events of it are missing here, PlanningError for a winner that is no side of it,
-    and what the append raises.
+    It goes from doing to planned; its branch and worktree stay, and who takes it next goes on
+    there.
+    """
+    result = move_task(
+        session,
+        package,
+        PLANNED,
+        from_lane=DOING,
+        feature=feature,
+        reason=reason,
+        is_forced=is_forced,
+    )
+    check_written(session)
+    return result
+
+
+release_command = session_command(release, "release", "thence work release WP01")
+
+
+@click.argument("package", metavar="WP")
+@feature_option
+@reason_option
+def reopen(
+    session: Session, package: str, *, feature: str | None = None, reason: str = ""
+) -> CommandResult:
+    """Take up again a package that is done.
+
+    It goes from done to doing, and is yours; `thence work implement` makes its worktree again.
+    """
+    result = move_task(session, package, DOING, from_lane=DONE, feature=feature, reason=reason)
+    check_written(session)
+    return result
+
+
+reopen_command = session_command(reopen, "reopen", "thence work reopen WP01 --reason reverted")
+
+
+def _elsewhere(package: PackageState, lane: str) -> Refused:
+    return Refused(
+        "could not move",
+        guard="not_in_lane",
+        place=package.wp_id,
+        cause=f"{package.wp_id} is in {package.lane}, not in {lane}",
+        hint="look at `thence work status`; `thence work move-task` makes other moves",
+    )
+
+
+@click.argument("package", metavar="WP")
+@click.option(
+    "--winner",
+    metavar="EVENT_OR_ACTOR",
+    required=True,
+    help="What stands: the last event of a side, or who wrote it.",
+)
+@click.option("--reason", metavar="TEXT", required=True, help="Why; it is kept in the log.")
+@feature_option
+def settle(
+    session: Session, package: str, *, winner: str, reason: str, feature: str | None = None
+) -> CommandResult:
+    """Choose which side of a conflict stands.
+
+    The sides are what `thence work conflicts` shows. It is one event; both sides stay in the log.
     """
     for _ in range(ATTEMPTS_MAX):
         session.look()
-        found = session.feature(feature, given)
-        package = package_of(found, wp_id_of(given))
-        place = f"{found.slug}/{package.wp_id}"
+        state = session.feature(feature, package)
+        settled = package_of(state, wp_id_of(package))
+        place = f"{state.slug}/{settled.wp_id}"
         if not reason.strip():
             raise reason_missing("what was decided otherwise needs a reason").error(
                 _SETTLING, place, is_agent=False
             )
-        chosen = _winners(_open_conflicts(session, package, place), winner, place)
-        choices = [_choice_event(found.slug, package.wp_id, reason, *each) for each in chosen]
-        guard = session.guard((found.slug, package.wp_id), types=tuple(DECIDING_TYPES))
+        chosen = _winners(_open_conflicts(session, settled, place), winner, place)
+        choices = [_choice_event(state.slug, settled.wp_id, reason, *choice) for choice in chosen]
+        guard = session.guard((state.slug, settled.wp_id), types=tuple(DECIDING_TYPES))
         try:
             session.append(*choices, guard=guard)
         except HeadsMoved:
             continue
         check_written(session)
-        return _settled(session, found.slug, package.wp_id, [event for _, event in chosen])
+        return _settled(session, state.slug, settled.wp_id, [event for _, event in chosen])
     raise moved_meanwhile(_SETTLING, place, f"the board changed {ATTEMPTS_MAX} times meanwhile")
 
 
+settle_command = session_command(
+    settle, "settle", "thence work settle WP01 --winner ada --reason 'she is further'"
+)
+
+
 def _open_conflicts(session: Session, package: PackageState, place: str) -> Sequence[Conflict]:
-    about = [each for each in session.board.conflicts if each.subject == package.subject]
-    found = [each for each in about if each.is_open or each.slot == SLOT]
-    if not found:
+    conflicts = [
+        conflict
+        for conflict in session.board.conflicts
+        if conflict.subject == package.subject and (conflict.is_open or conflict.slot == SLOT)
+    ]
+    if not conflicts:
         raise Refused(
             _SETTLING,
             guard="no_conflict",
@@ -458,7 +383,7 @@ def _open_conflicts(session: Session, package: PackageState, place: str) -> Sequ
             cause="nothing was written on it at once that nobody has gone on from",
             hint="look at thence work conflicts --all",
         )
-    if any(each.is_provisional for each in found):
+    if any(conflict.is_provisional for conflict in conflicts):
         raise Refused(
             _SETTLING,
             guard="conflict_provisional",
@@ -466,24 +391,24 @@ def _open_conflicts(session: Session, package: PackageState, place: str) -> Sequ
             cause="events that led to the conflict are not here yet",
             hint="get them by `git pull`, then try again",
         )
-    return found
+    return conflicts
 
 
 def _winners(
     conflicts: Sequence[Conflict], winner: str, place: str
 ) -> list[tuple[Conflict, Event]]:
     """Returns the conflicts in which the winner has a side, each with that side's last event."""
-    heads = [event for each in conflicts for event in each.heads]
+    heads = [event for conflict in conflicts for event in conflict.heads]
     author = next((person(event) for event in heads if event.event_id == winner), winner)
-    found: list[tuple[Conflict, Event]] = []
+    chosen: list[tuple[Conflict, Event]] = []
     for conflict in conflicts:
         sides = [event for event in conflict.heads if event.event_id == winner]
         if conflict.slot == SLOT and not sides:
             continue  # two packages are declared one by naming an event only
         sides = sides or [event for event in conflict.heads if person(event) == author]
         if len(sides) == 1:
-            found.append((conflict, sides[0]))
-    if not found:
+            chosen.append((conflict, sides[0]))
+    if not chosen:
         names = ", ".join(f"{event.event_id} ({action_of(event)})" for event in heads)
         raise PlanningError(
             _SETTLING,
@@ -491,7 +416,7 @@ def _winners(
             cause=f"{winner!r:.80} names no single side of the conflict",
             hint=f"name one of {names}",
         )
-    return found
+    return chosen
 
 
 def _choice_event(

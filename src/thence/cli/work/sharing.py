@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import click
 
+from thence.cli import DAMAGED
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run, session_command
 from thence.core.event import Event
@@ -35,7 +36,6 @@ from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming
 from thence.work.vcs.repository import operation_under_way
 
 _SHOWN_MAX = 5
-DAMAGED = 3  # the exit code: parts of planning files could not be read
 _NEXT = "next: thence work publish"
 _UNTYING = "could not untie the day files of"
 _UNTIED = b"Share events by a branch of the board\n\nThence: import\n"
