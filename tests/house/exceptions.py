@@ -23,5 +23,5 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "server": 186,
     "sim": 1,
     "sync": 95,
-    "work": 329,
+    "work": 323,
 }

@@ -126,8 +126,8 @@ def _reach(link: Link) -> dict[str, str]:
 def _fetch(repo: Repository, link: Link) -> bool:
     """Fetches the branch's tip from the remote; reports whether the remote has the branch."""
     arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-    more = ("--no-recurse-submodules", link.remote, link.refspec)
-    answer = _git(repo).ask(*arguments, *more, more=_reach(link))
+    source = ("--no-recurse-submodules", link.remote, link.refspec)
+    answer = _git(repo).ask(*arguments, *source, more=_reach(link))
     if answer.status == 0:
         _configure_fetch(repo, link)
     elif _NO_BRANCH not in answer.words:

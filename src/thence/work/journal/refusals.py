@@ -66,13 +66,13 @@ def paths(files: TreeFiles) -> list[str]:
 
 def edits(data: bytes, event_ids: Container[bytes]) -> list[LineEdit]:
     """Returns the edits that blank the refusals whose ErrorLogged was taken back."""
-    found, offset = [], 0
+    line_edits, offset = [], 0
     for line in data.split(b"\n"):
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             if _decode(line).error_id.encode() in event_ids:
-                found.append(LineEdit(offset, len(line), b""))
+                line_edits.append(LineEdit(offset, len(line), b""))
         offset += len(line) + 1
-    return found
+    return line_edits
 
 
 class ErrorStore:

@@ -116,9 +116,9 @@ def code_of(
 
 
 def _stated(
-    repo: Repository, slug: str, wp_id: str, target: Target, given: str, reason: str
+    repo: Repository, slug: str, wp_id: str, target: Target, revision: str, reason: str
 ) -> CodeState:
-    commit = repo.git.commit_of(given)
+    commit = repo.git.commit_of(revision)
     for tip, kind in target.commits():
         if commit and not missing_commits(repo, tip, [commit]):
             landed = Landed("stated", commit, reason)
@@ -127,7 +127,7 @@ def _stated(
         "could not accept",
         guard="not_landed",
         place=f"{slug}/{wp_id}",
-        cause=f"{given} is no commit of {target.name}",
+        cause=f"{revision} is no commit of {target.name}",
         hint=f"name the one that merged it: git log {target.name}",
     )
 
@@ -142,7 +142,7 @@ def code_of_packages(
     refs = session.refs
     chosen: list[_Candidate] = []
     for feature in features:
-        packages = [each for each in feature.packages.values() if each.lane in lanes]
+        packages = [package for package in feature.packages.values() if package.lane in lanes]
         if packages and feature.project_uuid == session.board.project_uuid:
             with suppress(ThenceError):  # no target, and no branch is checked out
                 target = target_in(refs, session.target_of(feature))
@@ -275,9 +275,9 @@ class LandingCheck:
         """
         if not self._is_shallow:
             return False
-        base = next((each.base for each in (code, package.reviewed) if each and each.base), None)
+        bases = [version.base for version in (code, package.reviewed) if version and version.base]
         tips = [tip for tip, _ in target.commits()]
-        return base is None or not any(self._has(tip, base) for tip in tips)
+        return not bases or not any(self._has(tip, bases[0]) for tip in tips)
 
     def _code(self, slug: str, package: PackageState, target: Target) -> Reviewed | None:
         """Returns the latest code of a package, with a base if that is known."""
