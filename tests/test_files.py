@@ -204,3 +204,10 @@ def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path):
     assert "free some space" in result.stderr
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_error_of_a_replacement_names_the_file_and_not_its_draft(tmp_path):
+    path = tmp_path / "missing" / "settings"
+    with pytest.raises(ThenceError) as caught:
+        replace_file(path, b"new")
+    assert (caught.value.operation, caught.value.place) == ("could not write", str(path))

@@ -42,21 +42,8 @@ def file_lock(
     or replaces the file, the lock is taken again on the one at the path. A symbolic link is
     refused. Raises FileBusy, and ThenceError if the file can't be locked at all.
     """
-    end_s = time.monotonic() + wait_s
-    pause_s = _PAUSE_MIN_S
     with _failures("could not lock", path):
-        while (file := _locked(path, mode)) is None:
-            if time.monotonic() >= end_s or pause(pause_s) is True:
-                raise FileBusy(
-                    "could not lock",
-                    place=path,
-                    cause=f"another process has held it for {wait_s:g} s"
-                    if wait_s
-                    else "it is held",
-                    hint="wait for that process or end it, then try again",
-                )
-            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
-        return file
+        return _lock(path, wait_s, pause, mode)
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -67,7 +54,10 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     symbolic link is refused. Raises ThenceError, and FileBusy after 30 s.
     """
     draft = path.with_name(f".{path.name}.part")
-    with _failures("could not replace", path), file_lock(draft, REPLACE_WAIT_S, mode=mode) as file:
+    with (
+        _failures("could not write", path),
+        _lock(draft, REPLACE_WAIT_S, time.sleep, mode) as file,
+    ):
         try:
             if path.is_symlink():
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -88,6 +78,22 @@ def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _lock(path: Path, wait_s: float, pause: Callable[[float], object], mode: int) -> FileIO:
+    """Returns the file at the path, locked. Raises OSError, and FileBusy behind the wait."""
+    end_s = time.monotonic() + wait_s
+    pause_s = _PAUSE_MIN_S
+    while (file := _locked(path, mode)) is None:
+        if time.monotonic() >= end_s or pause(pause_s) is True:
+            raise FileBusy(
+                "could not lock",
+                place=path,
+                cause=f"another process has held it for {wait_s:g} s" if wait_s else "it is held",
+                hint="wait for that process or end it, then try again",
+            )
+        pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+    return file
 
 
 def _locked(path: Path, mode: int) -> FileIO | None:
