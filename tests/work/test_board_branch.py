@@ -40,6 +40,16 @@ def remote(tmp_path) -> Path:
     return bare(tmp_path / "remote.git")
 
 
+def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    done(ada, "add", "First")
+    once = "mkdir .git/pruned 2>/dev/null && git gc --quiet --prune=now"
+    hook(ada / ".git", "pre-push", f"#!/bin/sh\n{once}\nexit 0\n")
+    told = published(ada)
+    assert (ada / ".git/pruned").exists()
+    assert git(remote, "rev-parse", BOARD) == told["commit"]
+
+
 @pytest.mark.promise("L16")
 def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     hook(remote, "update", ONLY_THE_BOARD)

@@ -38,6 +38,7 @@ from thence.work.vcs.objects import Objects, objects, write_tree
 from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
+_PRUNED_MAX = 3  # a gc of the user's that prunes runs once; an object that stays away is damage
 _PAUSE_TRIES_MAX = 8  # longest pause, as a multiple of the duration of the last try
 _NO_BRANCH = "couldn't find remote ref"
 # the messages of a remote whose branch was moved by somebody else meanwhile
@@ -48,6 +49,8 @@ _MOVED = (
     "incorrect old value",
     "reference already exists",
 )
+# git's messages when a gc of the user's has removed what no branch names yet
+_PRUNED = ("unable to read", "unable to find", "valid object", "invalid object", "bad object")
 _HINTS = {
     "pre-push": "see what the hook wants (.git/hooks/pre-push)",
     "ould not read": "see whether it can be reached and lets you in: git ls-remote",
@@ -88,15 +91,22 @@ def publish(
     refuses, cannot be reached, or moves ATTEMPTS_MAX times; PlanningError if the branch holds the
     board of another project. The remote is unchanged then.
     """
+    pruned = 0
     with held(project.home / PUBLISHING):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             start_s = time.monotonic()
             is_there = _fetch(repo, link)
             events = read()
-            commit = _commit(project, repo, link, events, is_there=is_there)
-            if commit is None:
-                return Published(None, 0, attempt)
-            words = _push(repo, link, commit.oid)
+            try:
+                commit = _commit(project, repo, link, events, is_there=is_there)
+                if commit is None:
+                    return Published(None, 0, attempt)
+                words = _push(repo, link, commit.oid)
+            except GitFailed as error:
+                pruned += 1
+                if pruned > _PRUNED_MAX or not any(sign in error.cause for sign in _PRUNED):
+                    raise
+                continue
             if words is None:
                 _record_pushed(project, repo, link, commit)
                 return Published(commit.oid, commit.brought, attempt, commit.taken_back)
