@@ -49,8 +49,9 @@ _MOVED = (
     "incorrect old value",
     "reference already exists",
 )
-# git's messages when a gc of the user's has removed what no branch names yet
-_PRUNED = ("unable to read", "unable to find", "valid object", "invalid object", "bad object")
+# words of git's when a gc of the user's has removed what no branch names yet, or its folder
+_PRUNED = ("object", "unpack", "unable to read", "building trees", "to database")
+_UNSIGNED = "sign the data"  # told with the commit object, and of no gc
 _HINTS = {
     "pre-push": "see what the hook wants (.git/hooks/pre-push)",
     "ould not read": "see whether it can be reached and lets you in: git ls-remote",
@@ -95,16 +96,16 @@ def publish(
     with held(project.home / PUBLISHING):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             start_s = time.monotonic()
-            is_there = _fetch(repo, link)
-            events = read()
             try:
+                is_there = _fetch(repo, link)
+                events = read()
                 commit = _commit(project, repo, link, events, is_there=is_there)
                 if commit is None:
                     return Published(None, 0, attempt)
                 words = _push(repo, link, commit.oid)
             except GitFailed as error:
                 pruned += 1
-                if pruned > _PRUNED_MAX or not any(sign in error.cause for sign in _PRUNED):
+                if pruned > _PRUNED_MAX or not _is_of_objects(error.cause):
                     raise
                 continue
             if words is None:
@@ -120,6 +121,11 @@ def publish(
         "publish again; the events wait in the journal",
         is_passing=True,
     )
+
+
+def _is_of_objects(words: str) -> bool:
+    """Reports whether git failed at its objects, as beside a gc that prunes them."""
+    return any(sign in words for sign in _PRUNED) and _UNSIGNED not in words
 
 
 def _git(repo: Repository) -> Git:
