@@ -9,9 +9,9 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33892, 157),
+    "inner": (33940, 158),
     "work": (19035, 93),
-    "team": (13076, 103),
+    "team": (13091, 103),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
