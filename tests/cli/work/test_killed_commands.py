@@ -82,10 +82,10 @@ def test_orchestrate_that_was_killed_goes_on_when_it_is_typed_again(make, tmp_pa
     print(f"seed {seed}")
     chance = random.Random(seed)
     names = [f"WP{number:02}" for number in range(1, 9)]
-    project = make({name: names[:1] if name > "WP04" else [] for name in names}, slots=3)
+    project = make({name: names[:1] if name > "WP04" else [] for name in names}, slots=2)
     ledger = tmp_path / "ledger"
     ledger.mkdir()
-    at_work = [["alone", str(ledger / "{wp}")], ["note", str(ledger / "{wp}.pid")], ["sleep", 0.2]]
+    at_work = [["alone", str(ledger / "{wp}")], ["note", str(ledger / "{wp}.pid")], ["sleep", 0.4]]
     project.tell(ANY=[[*at_work, *DO, ["record", str(ledger / "{wp}.done")]]])
     command = ("orchestrate", "--feature", SLUG)
     kills, runs = 0, 0
@@ -115,4 +115,4 @@ def test_orchestrate_that_was_killed_goes_on_when_it_is_typed_again(make, tmp_pa
         with lease.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
     print(f"{kills} of {runs} were killed")
-    assert kills >= ORCHESTRATORS_KILLED // 2, "hardly any orchestrator was killed"
+    assert kills >= ORCHESTRATORS_KILLED // 3, "hardly any orchestrator was killed"

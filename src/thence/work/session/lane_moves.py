@@ -26,7 +26,7 @@ from thence.work.session.package_refs import keep_commit
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section
 from thence.work.vcs.git import own_variables
-from thence.work.vcs.worktrees import state_of, uncommitted
+from thence.work.vcs.worktrees import last_commit, state_of, uncommitted
 
 
 def move(
@@ -150,12 +150,14 @@ def facts_of(
     a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
+    worktree = _worktree(session, feature.slug, wp_id)
     return Facts(
         actor=actor,
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id),
+        worktree=worktree,
+        lost_commit=_lost_commit(session, feature.slug, wp_id) if worktree == "dirty" else "",
         open_subtasks=open_subtasks(session, feature, wp_id),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
@@ -187,6 +189,13 @@ def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirt
     if found.kind == "moved":
         return "dirty" if uncommitted(found.path) else "clean"
     return found.kind if found.kind in ("clean", "dirty") else None
+
+
+def _lost_commit(session: Session, slug: str, wp_id: str) -> str:
+    """Returns the commit of a package's branch that was deleted under its worktree, else ""."""
+    if branch_of(slug, wp_id) in session.refs.branches:
+        return ""
+    return last_commit(session.project.root / worktree_of(slug, wp_id))
 
 
 def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:

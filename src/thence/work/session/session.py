@@ -416,7 +416,8 @@ class Session:
                 self.warnings += [each for each in received.notes() if each not in self.warnings]
             pending_events.recover_file(self.events_file, self._append_pending)
         except (OSError, ThenceError) as error:
-            self.warnings.append(f"what others have shared was not read: {error}")
+            note = f"what others have shared was not read: {error}"
+            self.warnings += [note] if note not in self.warnings else []
 
     def _record_journal_error(self, error: OSError | ThenceError) -> None:
         if self.journal_error is None:
