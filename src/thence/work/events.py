@@ -271,6 +271,11 @@ def aggregate_of(
     return aggregate_type, f"T{identity:03}" if isinstance(identity, int) else str(identity)
 
 
+def member_names(event_type: str) -> tuple[str, ...]:
+    """Returns the members that a type's payload may hold; raises InvalidEvent."""
+    return _kind(event_type)[0].__struct_fields__
+
+
 def schema(event_type: str) -> dict[str, Any]:
     """Returns the JSON Schema (draft 2020-12) of a type's payload; raises InvalidEvent."""
     found = msgspec.json.schema(_kind(event_type)[0])
