@@ -15,7 +15,7 @@ from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run
 from thence.cli.work.orchestration_display import display
 from thence.errors import Refused
-from thence.work.board.rounds import next_steps, rounds_of
+from thence.work.board.attempts import attempt_histories, next_steps
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
@@ -124,9 +124,9 @@ def orchestrate(
     with _registered(session.shared_folder / _FOLDER, state.slug):
         orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
         summary = orchestrator.run()
-    packages, rounds = orchestrator.feature.packages, orchestrator.rounds
+    packages, histories = orchestrator.feature.packages, orchestrator.histories
     steps = {
-        wp_id: "; or ".join(next_steps(packages[wp_id], rounds.get(wp_id))) or _LOOK
+        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or _LOOK
         for wp_id in summary.stranded
     }
     events = [event.event_id for event in session.appended]
@@ -160,8 +160,8 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.look()
     state = session.feature(feature)
-    rounds = rounds_of(session.events, state.slug)
-    approved = [wp_id for wp_id, round_ in rounds.items() if round_.is_approved]
+    histories = attempt_histories(session.events, state.slug, session.board.names)
+    approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)
     problems = [
         f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
@@ -196,7 +196,7 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     session.look()
     state = session.feature(state.slug)
     freed = []
-    for wp_id in rounds_of(session.events, state.slug):
+    for wp_id in attempt_histories(session.events, state.slug, session.board.names):
         package = state.packages.get(wp_id)
         if package is None or package.lane != DOING:
             continue

@@ -74,7 +74,7 @@ class _Replay:
         self._own_ids = own
         self._features: dict[str, FeatureFold] = {}
         self._names: dict[tuple[str | None, str], FeatureFold] = {}
-        self._passed_over: list[IgnoredEvent] = []
+        self._skipped: list[IgnoredEvent] = []
 
     def subject_of(self, event: Event) -> str | None:
         """Returns an event's subject, the same under any id of the project."""
@@ -100,7 +100,7 @@ class _Replay:
             feature = self._feature(header.project_uuid, slug)
             reason = step(ReplayedEvent(header, members_of(event), feature, names))
         if isinstance(reason, str):
-            self._passed_over.append(IgnoredEvent(header.event_id, header.event_type, reason))
+            self._skipped.append(IgnoredEvent(header.event_id, header.event_type, reason))
         elif reason is not None:
             reason.last_event = header.event_id
 
@@ -126,7 +126,8 @@ class _Replay:
             project_uuid=self._project,
             features=MappingProxyType(features),
             conflicts=_in_order(judgement.conflicts, numbers.conflicts),
-            passed_over=tuple(self._passed_over),
+            skipped=tuple(self._skipped),
+            names=numbers.names,
         )
 
 

@@ -179,17 +179,23 @@ class IgnoredEvent(msgspec.Struct, frozen=True):
     reason: str
 
 
+# by an event's id: the packages that it means, by a number that was given twice
+Names = Mapping[str, Mapping[str, str]]
+
+
 class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
     A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
-    `conflicts` are all there ever were, resolved ones too.
+    `conflicts` are all there ever were, resolved ones too. `names` are the packages that events
+    mean by a number that was given twice.
     """
 
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
-    passed_over: tuple[IgnoredEvent, ...] = ()
+    skipped: tuple[IgnoredEvent, ...] = ()
+    names: Names = msgspec.field(default_factory=dict)
 
     def package(self, feature_slug: str, wp_id: str) -> PackageState | None:
         """Returns a package; None where the board has none of this id."""
