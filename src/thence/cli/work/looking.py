@@ -20,8 +20,7 @@ from thence.errors import GitFailed, ThenceError
 from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
-from thence.work.board.board import as_json, conflict_json
-from thence.work.board.conflict_sides import Commits, package_name, person, sentence
+from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
 from thence.work.board.move_attempt import CodeState, can_begin_on, changed_since
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import (
@@ -36,14 +35,11 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import is_held
 from thence.work.naming import branch_of, is_wp_id
-from thence.work.result import CommandResult
-from thence.work.session.package_code import code_of_packages
-from thence.work.session.package_refs import push_command, target_in, tip_of
-from thence.work.session.past_review import in_target_before_done
-from thence.work.session.session import Session
+from thence.work.session.package_code import code_of_packages, in_target_before_done
+from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps
 from thence.work.vcs.overlaps import sentence as overlap_sentence
-from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.refs import REMOTES, Refs, push_command, target_in, tip_of
 from thence.work.vcs.repository import HEADS, Repository
 
 _WATCH_S = 2.0  # a large board takes a tenth of a second of processor time

@@ -23,7 +23,6 @@ from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
-from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
 from thence.work.session.lane_moves import (
     check_written,
@@ -33,7 +32,7 @@ from thence.work.session.lane_moves import (
     planned,
     refuse_agents,
 )
-from thence.work.session.session import Session
+from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.locks import held
 
 STRANDED = 1

@@ -7,7 +7,6 @@ events that set the values it has read; facts have none.
 
 from collections.abc import Callable
 
-from thence.work.board.gates import open_gates, passing_events
 from thence.work.board.move_attempt import (
     MATRIX,
     UNSHALLOW,
@@ -19,6 +18,8 @@ from thence.work.board.move_attempt import (
     closing_events,
     former_number_in_clone,
     is_closed,
+    open_gates,
+    passing_events,
 )
 from thence.work.board.state import (
     DOING,

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict, replace
 
 from thence.core.values.vocabulary import work_subject
-from thence.work.board.gates import MANUAL_REVIEW, gate_change, gate_results
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_attempt import (
+    MANUAL_REVIEW,
     Attempt,
     Facts,
     FollowUp,
     Move,
     Refusal,
     closing_events,
+    gate_change,
+    gate_results,
     is_closed,
 )
 from thence.work.board.state import (

@@ -17,6 +17,7 @@ from thence.errors import GitFailed
 from thence.work.board.board import fold
 from thence.work.day_lines import (
     FOLDER,
+    RedactedLines,
     by_file,
     edited,
     edits_of,
@@ -30,7 +31,6 @@ from thence.work.journal.day_files import check_project, project_of, record_comm
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
-from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Answer, Git, failure, own_variables
 from thence.work.vcs.locks import PUBLISHING, held

@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from thence.errors import GitFailed, Refused
 from thence.replica import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.gates import gate_change
-from thence.work.board.move_attempt import FORCING, Facts, Move
+from thence.work.board.move_attempt import FORCING, Facts, Move, gate_change
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -42,9 +41,8 @@ from thence.work.orchestrate.scheduling import Task
 from thence.work.orchestrate.stray_worktrees import bring_back
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_moves import decide_move, facts_of, move
-from thence.work.session.mirror import mirror
-from thence.work.session.past_review import commits_come, commits_made
+from thence.work.session.lane_moves import decide_move, facts_of, mirror, move
+from thence.work.session.package_code import commits_come, commits_made
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.files import TreeFiles

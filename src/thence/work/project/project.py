@@ -14,7 +14,7 @@ from stat import S_ISDIR, S_ISLNK
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
-from thence.work.day_lines import Splice
+from thence.work.day_lines import FileEdit
 from thence.work.project.adopting import OWN_HOME, adopt, check_home
 from thence.work.project.project_id import (
     CONFIG,
@@ -90,7 +90,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ) from error
 
 
-def own_files(project: Project) -> dict[str, Splice]:
+def own_files(project: Project) -> dict[str, FileEdit]:
     """Returns the files of each commit: the configuration, with the project's id."""
     try:
         config: bytes | None = project.files.read(CONFIG)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.day_lines import Splice
+from thence.work.day_lines import FileEdit
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
@@ -55,7 +55,7 @@ class _MovedMeanwhile(Exception):
 
 def commit_files(
     repo: Repository,
-    changes: Mapping[str, Splice],
+    changes: Mapping[str, FileEdit],
     message: str,
     *,
     beside: Sequence[str] = (),
@@ -84,14 +84,14 @@ def commit_files(
     raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
-def write_files(repo: Repository, changes: Mapping[str, Splice]) -> None:
+def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:
     """Applies functions to files of the main working tree, which are as in `commit_files`.
 
     Commands that do so at once take turns. Raises GitFailed.
     """
     with held(repo.common / WRITING):
-        for path, splice in changes.items():
-            _rewrite(TreeFiles(repo.folder), path, splice)
+        for path, edit in changes.items():
+            _rewrite(TreeFiles(repo.folder), path, edit)
 
 
 def commit_tree(
@@ -236,13 +236,13 @@ def _status(git: Git, paths: Sequence[str]) -> _Status:
     )
 
 
-def _rewrite(files: TreeFiles, path: str, splice: Splice) -> None:
+def _rewrite(files: TreeFiles, path: str, edit: FileEdit) -> None:
     """Applies a function to a file. Raises GitFailed."""
     try:
         while True:
             before = files.look(path)
             data = files.read(path) if before else None
-            new = splice(data)
+            new = edit(data)
             if new is None or new == data:
                 return
             if _state_of(files.look(path)) == _state_of(before):

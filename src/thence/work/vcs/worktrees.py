@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.half_made import remove_half_made
 from thence.work.vcs.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
 from thence.work.vcs.merging import base_of
 from thence.work.vcs.repository import (
@@ -26,6 +25,7 @@ from thence.work.vcs.repository import (
     checkouts,
     is_ancestor,
     operation_under_way,
+    remove_half_made,
 )
 
 ATTEMPTS_MAX = 5
