@@ -9,9 +9,9 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33891, 157),
+    "inner": (33939, 158),
     "work": (18931, 83),
-    "team": (13073, 103),
+    "team": (13088, 103),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value

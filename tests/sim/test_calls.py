@@ -13,7 +13,7 @@ import pytest
 from tests.log.committers import until
 from tests.sim.toys import Adder, Doer, add, always, config, played
 
-from thence.core.values.codec import Members
+from thence.core.event import Members
 from thence.errors import RunDiverged
 from thence.replica import new_id
 from thence.sim import SimulationOrchestrator
