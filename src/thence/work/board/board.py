@@ -114,15 +114,15 @@ class _Replay:
             reason.last_event = header.event_id
 
     def _feature(self, project: str | None, slug: str) -> FeatureFold:
-        found = self._names.get((project, slug))
-        if found is None:
+        feature = self._names.get((project, slug))
+        if feature is None:
             project = self._project if project in self._own_ids else project
             key = slug if project == self._project else f"{project}/{slug}"
-            found = self._features.get(key)
-            if found is None:
-                found = self._features[key] = FeatureFold(project, slug)
-            self._names[(project, slug)] = found
-        return found
+            feature = self._features.get(key)
+            if feature is None:
+                feature = self._features[key] = FeatureFold(project, slug)
+            self._names[(project, slug)] = feature
+        return feature
 
     def board(self, judgement: Judgement, numbers: PackageNumbers) -> Board:
         """Returns the board after all applied events."""
@@ -140,11 +140,15 @@ class _Replay:
         )
 
 
-def _in_order(found: tuple[Conflict, ...], more: tuple[Conflict, ...]) -> tuple[Conflict, ...]:
-    def key(each: Conflict) -> tuple[object, ...]:
-        return each.subject, each.slot, each.events[0].order_key
+def _in_order(
+    judged_conflicts: tuple[Conflict, ...], of_numbers: tuple[Conflict, ...]
+) -> tuple[Conflict, ...]:
+    def key(conflict: Conflict) -> tuple[object, ...]:
+        return conflict.subject, conflict.slot, conflict.events[0].order_key
 
-    return tuple(sorted((*found, *more), key=key)) if more else found
+    return (
+        tuple(sorted((*judged_conflicts, *of_numbers), key=key)) if of_numbers else judged_conflicts
+    )
 
 
 def _feature_slug(event: Event) -> str | None:
@@ -170,13 +174,13 @@ def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
         "target_branch": feature.target_branch,
         "is_completed": feature.is_completed,
         "lanes": {
-            lane: [_package_json(each) for each in packages]
+            lane: [_package_json(package) for package in packages]
             for lane, packages in feature.by_lane().items()
         },
         "conflicts": [
-            conflict_json(each)
-            for each in board.conflicts
-            if each.is_open and feature.is_about(each.subject)
+            conflict_json(conflict)
+            for conflict in board.conflicts
+            if conflict.is_open and feature.is_about(conflict.subject)
         ],
         "progress": {"done": feature.done_count, "total": len(feature.packages)},
     }
@@ -189,7 +193,7 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         "agent": package.agent,
         "phase": package.phase,
         "dependencies": list(package.dependencies),
-        "subtasks_done": [each for each, is_done in package.subtasks.items() if is_done],
+        "subtasks_done": [subtask for subtask, is_done in package.subtasks.items() if is_done],
         "gates": [
             {
                 "gate_id": gate.gate_id,
@@ -262,9 +266,9 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
     else:
         text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
     locations = [
-        f"{each.person}'s {_number(each.number)} {'lie' if each.number > 1 else 'lies'}"
-        f" on {each.branch}"
-        for each in commits
+        f"{share.person}'s {_number(share.number)} {'lie' if share.number > 1 else 'lies'}"
+        f" on {share.branch}"
+        for share in commits
     ]
     stands = f"{action_of(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
     sure = ", provisionally" if conflict.is_provisional else ""
@@ -272,7 +276,7 @@ def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
 
 
 def _given_twice(number: str, conflict: Conflict) -> str:
-    by = (f"by {person(each)} ({shown(each.payload.get('title'))})" for each in conflict.events)
+    by = (f"by {person(event)} ({shown(event.payload.get('title'))})" for event in conflict.events)
     text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
     if conflict.resolved_by not in conflict.events:  # renumbered, in the log of an older version
         return text
@@ -309,15 +313,16 @@ def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool
         if not is_decided or winner is None or conflict.slot != "lane":
             continue
         lost = [
-            each
-            for each in conflict.events
-            if is_claim(each)
-            and each.event_id != winner.event_id
-            and each.node_id != winner.node_id
+            claim
+            for claim in conflict.events
+            if is_claim(claim)
+            and claim.event_id != winner.event_id
+            and claim.node_id != winner.node_id
         ]
         if any(
-            (person(each) == actor != person(winner)) or (not is_named and each.node_id == node_id)
-            for each in lost
+            (person(claim) == actor != person(winner))
+            or (not is_named and claim.node_id == node_id)
+            for claim in lost
         ):
             name, other = package_name(conflict), person(winner)
             yield (

@@ -1,7 +1,7 @@
 """The order of packages by their dependencies, or the cycles that prevent it.
 
-A dependency on a package that is not among them is ignored: the reader of the planning files reports
-it, with its line.
+A dependency on a package that is not among them is ignored: the reader of the planning files
+reports it, with its line.
 """
 
 import heapq

@@ -243,10 +243,10 @@ def former_number_in_clone(
 ) -> str | None:
     """Returns the number that is not a package's own under which a clone has its branch."""
     number = package.renumbered_from or number_in(package.wp_id)
-    known = package.workspace
-    if known is None or known.node_id != node_id or number == package.wp_id:
+    workspace = package.workspace
+    if workspace is None or workspace.node_id != node_id or number == package.wp_id:
         return None
-    return number if known.branch == branch_of(feature.slug, number) else None
+    return number if workspace.branch == branch_of(feature.slug, number) else None
 
 
 GATE_TYPES: tuple[str, ...] = get_args(GateType)

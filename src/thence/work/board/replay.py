@@ -136,8 +136,8 @@ class PackageFold:
     ) -> PackageState:
         """Returns the package after all applied events; results by gate, heads by subject."""
         gates = {
-            gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, made)))
-            for gate_id, (kind, made) in sorted(self.gates.items())
+            gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, event_id)))
+            for gate_id, (kind, event_id) in sorted(self.gates.items())
         }
         return PackageState(
             subject=subject,
@@ -166,10 +166,10 @@ class FeatureFold:
 
     def package(self, wp_id: str) -> PackageFold:
         """Returns a package, new where the board had none of this id."""
-        found = self.packages.get(wp_id)
-        if found is None:
-            found = self.packages[wp_id] = PackageFold(wp_id)
-        return found
+        package = self.packages.get(wp_id)
+        if package is None:
+            package = self.packages[wp_id] = PackageFold(wp_id)
+        return package
 
     def state(self, heads: Mapping[str, tuple[str, ...]]) -> FeatureState:
         """Returns the feature after all applied events; heads are event ids by subject."""
@@ -236,7 +236,7 @@ def _apply_creation(event: ReplayedEvent) -> str | PackageFold | None:
     if package is None:
         return _NO_PACKAGE
     package.facts["title"] = text(event.members.title) or ""
-    dependencies = (event.names.get(each, each) for each in texts(event.members.dependencies))
+    dependencies = (event.names.get(number, number) for number in texts(event.members.dependencies))
     package.facts["dependencies"] = tuple(dict.fromkeys(dependencies))
     package.facts.setdefault("created_event", event.header.event_id)
     package.set_by["package"] = event.header.event_id
@@ -407,4 +407,4 @@ def oid(value: Any) -> str | None:
 def texts(value: Any) -> tuple[str, ...]:
     """Returns the texts of a list, each once."""
     items = value if isinstance(value, list | tuple) else ()
-    return tuple(dict.fromkeys(each for each in items if isinstance(each, str) and each))
+    return tuple(dict.fromkeys(item for item in items if isinstance(item, str) and item))

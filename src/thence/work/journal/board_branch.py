@@ -143,7 +143,7 @@ def _fetch(repo: Repository, link: Link) -> bool:
     """Fetches the branch's tip from the remote; reports whether the remote has the branch."""
     arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     source = ("--no-recurse-submodules", link.remote, link.refspec)
-    answer = _git(repo).ask(*arguments, *source, more=_reach(link))
+    answer = _git(repo).ask(*arguments, *source, variables=_reach(link))
     if answer.status == 0:
         _configure_fetch(repo, link)
     elif _NO_BRANCH not in answer.words:
@@ -180,7 +180,7 @@ def _commit(
     message = f"{subject}\n\nThence: publish"
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
-    oid = commit_tree(_git(repo), new_tree, parents, message, more=signs)
+    oid = commit_tree(_git(repo), new_tree, parents, message, options=signs)
     return _BoardCommit(oid, parent, brought, taken_back, blobs)
 
 
@@ -227,7 +227,7 @@ def _push(repo: Repository, link: Link, oid: str) -> str | None:
     """Pushes a commit; returns the remote's message if somebody else moved the branch first."""
     target = f"{oid}:{HEADS}{link.branch}"
     arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
-    answer = _git(repo).ask(*arguments, link.remote, target, more=_reach(link))
+    answer = _git(repo).ask(*arguments, link.remote, target, variables=_reach(link))
     if answer.status == 0:
         return None
     text = os.fsdecode(answer.out)

@@ -79,8 +79,8 @@ def commit_files(
     with held(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
-                made = _attempt(repo, [*changes], half_staged, beside, message)
-                return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
+                commit = _attempt(repo, [*changes], half_staged, beside, message)
+                return commit and commit._replace(edited=tuple(sorted(edited & {*commit.paths})))
     raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
@@ -95,13 +95,13 @@ def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:
 
 
 def commit_tree(
-    git: Git, tree: str, parents: Sequence[str], message: str, *, more: Sequence[str] = ()
+    git: Git, tree: str, parents: Sequence[str], message: str, *, options: Sequence[str] = ()
 ) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id; `more` are options of git."""
+    """Writes a commit of a tree, on no branch, and returns its id; `options` are options of git."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
-        *more,
+        *options,
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
@@ -215,8 +215,8 @@ def _check_free(repo: Repository, status: _Status) -> None:
 
 
 def _status(git: Git, paths: Sequence[str]) -> _Status:
-    asked = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
-    arguments = ("status", *asked, "--ignored", "--", *paths)
+    form = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
+    arguments = ("status", *form, "--ignored", "--", *paths)
     out = git.run(*arguments, doing="could not look into")
     values: dict[str, str] = {}
     states: dict[str, str] = {}

@@ -55,8 +55,8 @@ class Refs(NamedTuple):
 
     def on_remotes(self, branch: str) -> list[str]:
         """Returns the remote-tracking refs of a branch."""
-        found = (ref for ref in self.commits if ref.startswith(REMOTES))
-        return [ref for ref in found if ref.removeprefix(REMOTES).partition("/")[2] == branch]
+        remote_refs = (ref for ref in self.commits if ref.startswith(REMOTES))
+        return [ref for ref in remote_refs if ref.removeprefix(REMOTES).partition("/")[2] == branch]
 
 
 def refs_of(repo: Repository) -> Refs:
@@ -104,10 +104,10 @@ class Target(NamedTuple):
 
         Each comes with the state of code that it contains.
         """
-        found: list[tuple[str, CodeKind]] = [(self.tip, "landed")] if self.tip else []
+        commits: list[tuple[str, CodeKind]] = [(self.tip, "landed")] if self.tip else []
         if self.local and self.local != self.tip:
-            found.append((self.local, "local"))
-        return found
+            commits.append((self.local, "local"))
+        return commits
 
 
 def target_in(refs: Refs, branch: str) -> Target:
@@ -161,12 +161,12 @@ def rename_branch(
     slug, old, new = names
     before, after = branch_of(slug, old), branch_of(slug, new)
     with held(repo.common / MAKING):
-        path, goal = (root / worktree_of(slug, each) for each in (old, new))
-        trees = [each for each in checkouts(repo) if each.path == path and not each.is_missing]
-        if any(each.branch is None for each in trees):
+        path, goal = (root / worktree_of(slug, wp_id) for wp_id in (old, new))
+        trees = [tree for tree in checkouts(repo) if tree.path == path and not tree.is_missing]
+        if any(tree.branch is None for tree in trees):
             hint = "end what is under way there: git status tells how"
             raise failure("could not move the worktree", path, "no branch is checked out", hint)
-        if path != here and any(each.branch in (before, after) for each in trees):
+        if path != here and any(tree.branch in (before, after) for tree in trees):
             repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
         if before in branches(repo):
             repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
@@ -210,12 +210,14 @@ def newest_of(repo: Repository, refs: Refs, branch: str) -> tuple[str, str] | No
     The local branch is the newest, unless a remote's branch of its name has all of it and more.
     None where neither exists.
     """
-    here = refs.commits.get(HEADS + branch)
+    local_tip = refs.commits.get(HEADS + branch)
     for ref in refs.on_remotes(branch):
-        there = refs.commits[ref]
-        if here is None or (here != there and is_ancestor(repo, here, there)):
-            return ref.removeprefix(REMOTES), there
-    return (branch, here) if here else None
+        remote_tip = refs.commits[ref]
+        if local_tip is None or (
+            local_tip != remote_tip and is_ancestor(repo, local_tip, remote_tip)
+        ):
+            return ref.removeprefix(REMOTES), remote_tip
+    return (branch, local_tip) if local_tip else None
 
 
 def base_of_package(
@@ -229,8 +231,8 @@ def base_of_package(
     recorded = refs.commits.get(_ref("base", slug, package.wp_id))
     if recorded is not None or package.reviewed is not None:
         return recorded or (package.reviewed.base if package.reviewed else None)
-    begun = target.local or target.tip
-    if begun is None or is_ancestor(repo, tip, begun):
+    target_tip = target.local or target.tip
+    if target_tip is None or is_ancestor(repo, tip, target_tip):
         return None
-    answer = repo.git.ask("merge-base", begun, tip)
+    answer = repo.git.ask("merge-base", target_tip, tip)
     return answer.out.decode().strip() if answer.status == 0 else None

@@ -88,11 +88,11 @@ def repository(folder: Path) -> Repository:
     if plain is not None:
         return plain
     git = Git(folder)
-    asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
-    answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
+    arguments = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
+    answer = git.ask(*arguments, "--git-common-dir", "--git-dir", "--show-toplevel")
     lines = answer.out.split(b"\n")
     if len(lines) < 4:
-        raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
+        raise git.failed(answer, arguments, doing="found no git repository in", hint="git init")
     common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
     if len(lines) > 5:
         raise failure(
@@ -114,8 +114,8 @@ def branches(repo: Repository) -> dict[str, str]:
     """Returns each branch with the commit at its tip."""
     form = "--format=%(refname) %(objectname)"
     out = repo.git.run("for-each-ref", form, HEADS, doing="could not list the branches of")
-    found = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
-    return {ref.removeprefix(HEADS): tip for ref, _, tip in found}
+    pairs = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
+    return {ref.removeprefix(HEADS): tip for ref, _, tip in pairs}
 
 
 def tip(repo: Repository, branch: str) -> str | None:
@@ -132,15 +132,15 @@ def current_branch(repo: Repository) -> str | None:
 
 def branch_of(repo: Repository) -> str:
     """Returns the branch that is checked out; raises GitFailed when HEAD is detached."""
-    found = current_branch(repo)
-    if found is None:
+    branch = current_branch(repo)
+    if branch is None:
         raise failure(
             "could not tell the branch of",
             repo.folder,
             "HEAD is detached",
             "check a branch out: git switch BRANCH",
         )
-    return found
+    return branch
 
 
 def default_among(names: Sequence[str], pointed: str) -> str | None:
@@ -209,7 +209,7 @@ def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes
 
 def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]:
     """Returns the working trees that have a branch checked out and whose folder is there."""
-    return tuple(each for each in trees if each.branch == branch and not each.is_missing)
+    return tuple(tree for tree in trees if tree.branch == branch and not tree.is_missing)
 
 
 def is_standing(tree: Path) -> bool:
@@ -263,7 +263,7 @@ def _plain(folder: Path) -> Repository | None:
             if os.path.lexists(top / ".git"):
                 own, common = _git_dirs(top)
                 folders = (top, own, common, common / "objects")
-                is_users = all(each.stat().st_uid == os.geteuid() for each in folders)
+                is_users = all(path.stat().st_uid == os.geteuid() for path in folders)
                 is_usual = not _UNUSUAL.search((common / "config").read_bytes())
                 is_begun = (own / "HEAD").is_file() and "\n" not in str(own)
                 is_plain = is_users and is_usual and is_begun
