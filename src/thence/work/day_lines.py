@@ -13,7 +13,6 @@ each look at the shared files tries it again.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.values.codec import BadLine, event_id_of, has_valid_crc, parse
+from thence.core.values.codec import BadLine, event_id_of, parse
 from thence.core.values.digests import BODY_DIGEST, digests, redacted
 from thence.core.values.vocabulary import WORK
 from thence.errors import InvalidEvent
@@ -281,31 +280,6 @@ def edited(data: bytes, edits: Sequence[LineEdit]) -> bytes:
         parts += [data[start:offset], instead]
         start = end if instead else end + 1
     return b"".join((*parts, data[start:]))
-
-
-def splices(
-    events: Sequence[Event],
-    redactions: RedactedLines = NO_REDACTIONS,
-) -> Mapping[str, FileEdit]:
-    """Returns for each day file the function that adds the events that it lacks.
-
-    Bodies that were taken back are removed.
-    """
-    by_path = by_file(redactions.of_events(events))
-    return {path: partial(_with_lines, of_day, redactions) for path, of_day in by_path.items()}
-
-
-def _with_lines(events: Sequence[Event], redactions: RedactedLines, data: bytes | None) -> bytes:
-    data = edited(data or b"", edits_of(data or b"", redactions))
-    lines = lines_in(data)
-    held = {event_id_of(line) for line in lines}
-    verified = {event_id_of(line) for line in lines if has_valid_crc(line)}
-    lacking = [
-        event.line
-        for event in events
-        if event.event_id.encode() not in (held if event.is_foreign else verified)
-    ]
-    return with_more(data, lacking)
 
 
 def lacking(

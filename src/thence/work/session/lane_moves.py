@@ -6,6 +6,7 @@ never gets one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from msgspec.structs import replace
@@ -159,13 +160,12 @@ def facts_of(
     a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
-    has_git = session.project.repo is not None
     return Facts(
         actor=actor,
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id) if has_git else None,
+        worktree=_worktree(session, feature.slug, wp_id),
         open_subtasks=open_subtasks(session, feature, wp_id),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
@@ -204,12 +204,9 @@ def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
     if session.actor:
         return session.actor
     agent = ""
-    if session.project.repo is not None:
-        _, data = package_file(session, feature, wp_id)
-        try:
-            agent = read(data, wp_id).text("agent") if data else ""
-        except PlanningError:
-            agent = ""
+    _, data = package_file(session, feature, wp_id)
+    with suppress(PlanningError):
+        agent = read(data, wp_id).text("agent") if data else ""
     session.agent, session.store.actor = agent, agent or ACTOR
     return session.current_actor()
 
@@ -290,7 +287,7 @@ def mirror(session: Session, feature: FeatureState, *, is_all: bool = False) -> 
     if session.journal_error is not None and is_all and not is_on:
         raise session.journal_error
     keep_unwritten(session)
-    if not is_on or session.project.repo is None or operation_under_way(session.main.git_dir):
+    if not is_on or operation_under_way(session.main.git_dir):
         return  # the next move writes the missing lanes
     changes = {}
     for path, shown, lane in _lanes(session, feature):

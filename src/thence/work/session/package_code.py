@@ -65,7 +65,7 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
     shallow clone.
     """
     package = feature.packages.get(wp_id)
-    if session.project.repo is None or package is None or to not in (DOING, FOR_REVIEW, DONE):
+    if package is None or to not in (DOING, FOR_REVIEW, DONE):
         return facts
     if to == DOING:
         if package.lane != DONE or not is_shallow(session.repo):
@@ -110,7 +110,7 @@ def code_of(
     `no_code` does not count if git finds code. Raises Refused if `landed` is no commit of the
     target or of its upstream.
     """
-    if session.project.repo is None or not (landed or no_code):
+    if not (landed or no_code):
         return None
     refs = refs_of(session.main)
     target = target_in(refs, session.target_of(feature))
@@ -392,8 +392,6 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     Each is mapped to the name of its target. Git is asked once for each target that has packages in
     work, and not again while neither moves. Raises GitFailed.
     """
-    if session.project.repo is None:
-        return {}
     by_tip: dict[str, list[tuple[tuple[str, str], str, tuple[str, ...]]]] = {}
     for feature in board.features.values():
         if feature.project_uuid != board.project_uuid:
