@@ -87,7 +87,7 @@ def test_options_go_before_the_scenario_and_stand_in_config_json(tmp_path):
     assert run(tmp_path, SHIPPED, *options, "--output-root", "runs").code == 0
     folder = only_run(tmp_path / "runs")
     config = json.loads((folder / "config.json").read_text())
-    simulation = config["scenario"]["simulation"]
+    simulation = config["simulation"]
     assert (simulation["seed"], simulation["max_turns"]) == (3, 2)
     assert (config["events"]["verbosity"], config["events"]["mode"]) == ("DECISION", "sync")
     listed = warm("log", "--log", folder, "--json", cwd=tmp_path).lines
