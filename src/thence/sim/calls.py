@@ -224,9 +224,7 @@ def taken_whole(answer: Any) -> Any:
     return answer
 
 
-def in_new_thread(
-    call: Callable[..., object], arguments: tuple[object, ...]
-) -> "Future[CallEnd]":
+def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) -> "Future[CallEnd]":
     """Starts a call in a daemon thread of its own, with the caller's context variables.
 
     A pool would spare each call some 50 µs, but keep the program waiting at its end for the threads
