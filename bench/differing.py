@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from bench.coldstart import PROGRAM
 from thence.core.diff import ALONE, LogSide, aligned, difference, is_same, side
+from thence.core.event import Members
 from thence.core.ids import id_source
-from thence.core.values.codec import Members, draft, stamper
+from thence.core.values.codec import draft, stamper
 from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.log.read.opening import prepare
 from thence.log.read.reader import all_events

@@ -11,7 +11,8 @@ from typing import Any
 from zlib import crc32
 
 from bench.rounds import per_second
-from thence.core.values.codec import Members, draft, have_valid_crcs, stamper
+from thence.core.event import Members
+from thence.core.values.codec import draft, have_valid_crcs, stamper
 from thence.core.values.vocabulary import PLAIN
 from thence.index.builder import build
 from thence.index.connection import Index

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 
 from bench.rounds import Contender, measure, per_second, ratio
+from thence.core.event import Members
 from thence.core.ids import id_source
-from thence.core.values.codec import Members, draft, stamper
+from thence.core.values.codec import draft, stamper
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database, make_database
 from thence.server.team.exchange import Exchange

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from thence.core.values.codec import Members, draft, stamper
+from thence.core.event import Members
+from thence.core.values.codec import draft, stamper
 from thence.core.values.vocabulary import SIM
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK

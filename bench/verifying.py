@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from bench.rounds import per_second
-from thence.core.event import Header
-from thence.core.values.codec import Members, draft, stamper
+from thence.core.event import Header, Members
+from thence.core.values.codec import draft, stamper
 from thence.core.values.vocabulary import PLAIN
 from thence.log.check.verify import verify
 from thence.log.read.reader import events

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from thence.core.event import Event
+from thence.core.event import Event, Members
 from thence.core.ids import id_source
-from thence.core.values.codec import Draft, Members, draft, parse, stamper
+from thence.core.values.codec import Draft, draft, parse, stamper
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 
 NODE = "3f9ac1d2e4b5"

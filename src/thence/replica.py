@@ -32,8 +32,8 @@ from thence.core.values.new_event import (
 )
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
+from thence.error_causes import ends_in_hand
 from thence.errors import OutcomeUnknown
-from thence.failures import ends_in_hand
 from thence.log.read.opening import (
     check_bounds,
     is_synced,

@@ -5,7 +5,8 @@ import pytest
 from tests.cli.installed import is_three_lines, on_terminal
 from tests.cli.warm import warm
 
-from thence.core.values.codec import Members, draft, stamper
+from thence.core.event import Members
+from thence.core.values.codec import draft, stamper
 from thence.core.values.vocabulary import PLAIN
 from thence.log.read.opening import prepare
 from thence.log.storage.disk import OS_DISK

@@ -1,10 +1,13 @@
 """`thence redact` in a team: the installed commands, a server's process, two users."""
 
+import json
 import shutil
 
 import pytest
 from tests.cli.installed import is_three_lines, thence
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+from tests.work.boards import view
+from tests.work.repositories import make_repository
 
 SECRET = "swordfish"
 
@@ -18,9 +21,9 @@ class User:
         given = ("--username", name, "--password-stdin")
         assert self("sync", "login", server.url, *given, stdin=PASSWORD.encode()).code == 0
 
-    def __call__(self, *arguments, stdin=b""):
+    def __call__(self, *arguments, stdin=b"", folder=None):
         env = {"XDG_CONFIG_HOME": str(self.home / "config")}
-        return thence(*arguments, cwd=self.home, env=env, stdin=stdin)
+        return thence(*arguments, cwd=folder or self.home, env=env, stdin=stdin)
 
     def on_log(self, *arguments):
         return self(*arguments, "--log", "log")
@@ -63,3 +66,36 @@ def test_event_is_taken_back_from_the_server_and_every_clone(tmp_path):
         for user in (ada, ben):
             assert "a password" in user.on_log("log").out
             assert user.on_log("sync", "status", "--check").code == 0
+
+
+@pytest.mark.promise("S10a")
+def test_clone_that_is_synced_by_a_timer_alone_keeps_no_redacted_text(tmp_path):
+    with team_server(tmp_path / "data") as server:
+        server.add("ben")
+        ada, ben = (User(name, tmp_path / name, server) for name in ("ada", "ben"))
+        repo, held = make_repository(ada.home / "repo"), ben.home / "repo"
+        for command in (("add", "First"), ("add-history", "WP01", SECRET)):
+            assert ada("work", *command, folder=repo).code == 0
+        shutil.copytree(repo, held, symlinks=True)
+        shutil.rmtree(held / ".git/thence")
+        for user in (ada, ben):
+            assert user("sync", "enable", folder=user.home / "repo").code == 0
+            assert user("sync", "now", folder=user.home / "repo").code == 0
+        assert ben("work", "status", folder=held).code == 0
+        day, shown = view(held), view(held).read_bytes()
+        assert SECRET.encode() in shown
+        line = next(line for line in shown.splitlines() if SECRET.encode() in line)
+        event = json.loads(line)["event_id"]
+        assert ada("redact", event, "--yes", folder=repo).code == 0
+        assert ada("sync", "now", folder=repo).code == 0
+        journal = next((held / ".git/thence").glob("*-*"))
+        for log in (held, journal):  # the second after a kill, before the day file was written
+            by_timer = ben("sync", "now", "--log", str(log))
+            assert (by_timer.code, by_timer.err.count("note")) == (0, 0)
+            assert files_with_secret(ben.home) == []
+            assert len(day.read_bytes()) == len(shown)
+            day.write_bytes(shown)
+            (journal / "redacted.txt").unlink()
+        day.unlink()
+        assert ben("work", "status", folder=held).code == 0
+        assert files_with_secret(ben.home) == []

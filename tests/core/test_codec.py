@@ -22,19 +22,10 @@ from tests.events import (
 )
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.event import LINE_DEPTH_MAX, Event, decode_header
+from thence.core.event import LINE_DEPTH_MAX, Event, Members, decode_header
 from thence.core.ids import LENGTH
 from thence.core.values import codec
-from thence.core.values.codec import (
-    BadLine,
-    Members,
-    draft,
-    parse,
-    parsed,
-    stamper,
-    taken,
-    unnumbered,
-)
+from thence.core.values.codec import BadLine, draft, parse, parsed, stamper, taken, unnumbered
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.events import drafted, event_of, line_of, stamped
 
-from thence.core.event import LINE_DEPTH_MAX, Event, is_deep
+from thence.core.event import LINE_DEPTH_MAX, Event, Header, Members, is_deep
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, SIM, VOCABULARIES
 
@@ -171,3 +171,8 @@ def test_payload_that_says_nothing_is_an_empty_dict():
 
 def test_many_events_hash_apart():
     assert len({hash(event_of(line_of({"n": n}))) for n in range(99)}) > 90
+
+
+def test_each_written_member_but_the_body_is_read():
+    body = {"repairs", "details", "payload"}
+    assert set(Members.__struct_fields__) - body <= set(Header.__struct_fields__)

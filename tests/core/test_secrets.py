@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.sync.test_secret_rules import SECRETS
 
-from thence.core.event import decoded
-from thence.core.values.codec import Members, draft
+from thence.core.event import Members, decoded
+from thence.core.values.codec import draft
 from thence.core.values.secrets import OVERLAP_CHARACTERS, WINDOW_CHARACTERS, Masking, SecretRules
 from thence.core.values.vocabulary import PLAIN
 

@@ -64,7 +64,7 @@ PATH_METHODS = {
     "write_text",
 }
 THE_LAYER = {"files", "_files", "_tree"}
-_HOME = "the home: in the git folder, or looked at by adopting.check_home"
+_HOME = "the home, in the git folder"
 _NOTES = "notes and locks in the git folder"
 _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
@@ -92,10 +92,6 @@ OF_THE_USER = {
     "session/past_review.py:commits_made": _GIT,
     "skipped_lines.py": _HOME,
     "supervisor.py": "processes, in /proc",
-    "project/adopting.py:_copy": "a home that was looked at, and its copy in the git folder",
-    "project/adopting.py:_sync": "the copy of a home in the git folder",
-    "project/adopting.py:adopt": "a home in the git folder",
-    "project/adopting.py:check_home": "whether a link leads anywhere; sizes of a home",
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",
     "project/project.py:_has_git": "whether a git folder is there",

@@ -1,5 +1,10 @@
-"""An event as it was stored: its line, the decoded header, the payload on demand."""
+"""An event: its members, written and read, and the line in which it is stored.
 
+A member is declared in `Members`, in the order of the file, and in `Header` if it is read. What
+is digested follows from `Members`.
+"""
+
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Protocol
 
@@ -11,6 +16,43 @@ OrderKey = tuple[int, str, str, str, bytes]
 LINE_DEPTH_MAX = 200
 
 _decode = msgspec.json.Decoder().decode
+
+
+class Members(msgspec.Struct, omit_defaults=True, gc=False):
+    """The members of a host's event, in file order; absent members stay out of the line.
+
+    The payload must have passed `core.values.payload`. A simulation ends in `details`, other hosts
+    in `payload`.
+    """
+
+    event_id: str
+    event_type: str
+    event_version: int
+    timestamp: str
+    caused_by: tuple[str, ...] = ()
+    external_causes: tuple[str, ...] = ()
+    begins: bool = False
+    ends: str | None = None
+    source: str | None = None
+    source_id: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    repairs: tuple[Mapping[str, str], ...] = ()
+    simulation_id: str | None = None
+    turn_number: int | None = None
+    agent_id: str | None = None
+    description: str | None = None
+    step: str | None = None
+    details: Mapping[str, Any] | None = None
+    stream: str | None = None
+    subject: str | None = None
+    project_uuid: str | None = None
+    team_slug: str | None = None
+    feature_slug: str | None = None
+    aggregate_type: str | None = None
+    aggregate_id: str | None = None
+    actor: str | None = None
+    payload: Mapping[str, Any] | None = None
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from thence.core.clock import timestamp_of
-from thence.core.values.codec import Members
+from thence.core.event import Members
 from thence.core.values.new_event import Causes, cause_ids
 from thence.core.values.payload import is_plain, is_scalar, repair
 from thence.errors import InvalidEvent

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from thence.core.values.codec import CAUSES_MAX, Members
+from thence.core.event import Members
+from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.vocabulary import SIM
 from thence.replica import new_id, now
 from thence.sim.agents import Accepted, Action, Verdict

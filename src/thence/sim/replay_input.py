@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from thence.core.diff import VOLATILE
-from thence.core.event import Event
-from thence.core.values.codec import Members
+from thence.core.event import Event, Members
 from thence.core.values.payload import repair
 from thence.core.values.vocabulary import SIM
 from thence.errors import RunDiverged

@@ -8,7 +8,7 @@ components are made by the scenario, or given as objects.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from thence.core.values.codec import Members
+from thence.core.event import Members
 from thence.errors import ThenceError
 from thence.sim.agents import RecordedState
 from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error

@@ -18,7 +18,8 @@ from threading import RLock
 from typing import Any, cast
 
 from thence.context import current_causes
-from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft
+from thence.core.event import Members
+from thence.core.values.codec import CAUSES_MAX, Draft, draft
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.payload import (
     TYPE_CHARACTERS_MAX,
@@ -348,7 +349,7 @@ def draft_of_members(
 def draft_of(event: Event, causes: tuple[str, ...], external: tuple[str, ...] = ()) -> Draft:
     """Encodes an event with its causes; values that JSON can't hold are repaired.
 
-    `external` are causes in other logs, as `core.values.causes` writes them. The long texts of
+    `external` are causes in other logs, each as `PassedCause.text`. The long texts of
     an event over 1 MiB are cut, shorter and shorter, until it fits. Raises InvalidEvent for a
     notice, which only the log itself may write.
     """

@@ -7,13 +7,11 @@ replaced, by its redacted form.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.codec import event_id_of, has_valid_crc
-from thence.work.redacted_lines import NO_REDACTIONS, RedactedLines
+from thence.work.redacted_lines import RedactedLines
 from thence.work.skipped_lines import SharedFilePosition
 
 FOLDER = ".kittify/events"
@@ -112,31 +110,6 @@ def edited(data: bytes, edits: Sequence[LineEdit]) -> bytes:
         parts += [data[start:offset], instead]
         start = end if instead else end + 1
     return b"".join((*parts, data[start:]))
-
-
-def splices(
-    events: Sequence[Event],
-    redactions: RedactedLines = NO_REDACTIONS,
-) -> Mapping[str, Splice]:
-    """Returns for each day file the function that adds the events that it lacks.
-
-    Bodies that were taken back are removed.
-    """
-    by_path = by_file(redactions.of_events(events))
-    return {path: partial(_with_lines, of_day, redactions) for path, of_day in by_path.items()}
-
-
-def _with_lines(events: Sequence[Event], redactions: RedactedLines, data: bytes | None) -> bytes:
-    data = edited(data or b"", edits_of(data or b"", redactions))
-    lines = lines_in(data)
-    held = {event_id_of(line) for line in lines}
-    verified = {event_id_of(line) for line in lines if has_valid_crc(line)}
-    lacking = [
-        event.line
-        for event in events
-        if event.event_id.encode() not in (held if event.is_foreign else verified)
-    ]
-    return with_more(data, lacking)
 
 
 def lacking(

@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.server.team.lines import NODE
 
-from thence.core.values.codec import Members, draft, stamper
+from thence.core.event import Members
+from thence.core.values.codec import draft, stamper
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.seals import REDACTED, SEAL, Redaction

@@ -97,6 +97,7 @@ def export_command(
     if output is None and form == "parquet" and sys.stdout.isatty():
         raise click.UsageError("a terminal shows no Parquet; name a file with --output")
     count = 0
+    empty = dict.fromkeys(columns)  # in order
     with (
         open_log(find_log(out, log), create=False) as replica,
         _output_file(output) as file,
@@ -107,7 +108,11 @@ def export_command(
             count = 0
             for page in pages(replica, conditions, limit):
                 count += len(page.events)
-                yield [(*row_of(event), *payload_values(event, columns)) for event in page.events]
+                rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
+                for place, key in enumerate(columns, len(COLUMNS)):
+                    if key in empty and any(row[place] is not None for row in rows):
+                        del empty[key]
+                yield rows
 
         if form == "csv":
             _write_csv(file, columns, groups(), _cell(output, is_raw))
@@ -117,6 +122,8 @@ def export_command(
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
         report_matches(out, replica, conditions, count)
+    for key in empty if count else ():
+        out.notice(f"no event that was written has a payload key `{key}`")
     if out.is_json and output is not None:
         out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:

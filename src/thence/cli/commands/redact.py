@@ -1,7 +1,6 @@
 """The command `redact`: takes back what one event says."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,6 +37,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     clone follow, if your key wrote the event or you are an admin of the team.
     """
     from thence.cli.shared.logs import find_event, open_for_reading
+    from thence.cli.shared.project_copies import redact_copies
     from thence.signing import known_key, own_key
     from thence.sync.taking_back import check_right, is_taken_back, take_back
     from thence.sync.target import read_target
@@ -59,7 +59,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         if not is_dry:
             name = target.key if target else ""
             lines = take_back(replica, stored, reason, own_key(), target=name).lines
-            shared, others = _in_project(replica)
+            shared, others = redact_copies(replica)
             lines, remains = lines + shared, [*others, *remains]
     if out.is_json:
         out.json({"event_id": stored.event_id, "lines": lines, "remains": remains})
@@ -86,24 +86,6 @@ def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
     except SyncError as error:
         out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
         return None
-
-
-def _in_project(replica: Log) -> tuple[int, list[str]]:
-    """Follows in the files of a project whose journal the log is; returns lines, and what stays."""
-    if replica.vocabulary.name != "work":
-        return 0, []
-    from thence.errors import NotAProject
-    from thence.work.journal.redacted_views import redact_shared
-    from thence.work.project.project import find_project
-
-    try:
-        project = find_project(Path(), create=False)
-    except NotAProject:
-        return 0, []
-    if not project.home.is_dir() or not project.home.samefile(replica.folder):
-        return 0, []
-    shared = redact_shared(project, replica)
-    return shared.redacted_count, [*shared.unwritten, *shared.unreached]
 
 
 def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:

@@ -7,8 +7,9 @@ import click
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.progress import lines_exchanged
+from thence.cli.shared.project_copies import redact_due_copies
 from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
-from thence.errors import LogBusy, SyncError
+from thence.errors import LogBusy, SyncError, ThenceError
 from thence.replica import Log
 
 if TYPE_CHECKING:
@@ -25,12 +26,16 @@ def now_command(log: str | None) -> None:
     """Bring what the server lacks, and take what others have brought.
 
     It ends with 0 when all is there on both sides, and with 1 when anything stayed behind. While
-    another process syncs the log it waits for its turn.
+    another process syncs the log it waits for its turn. What a project's
+    day files hold of redacted lines is overwritten.
     """
     check_packages()
     out = current()
     with opened_synced_log(out, log) as replica:
-        counts = _drained(out, replica)
+        try:
+            counts = _drained(out, replica)
+        finally:  # also after a round that failed once it had redacted
+            _redact_copies(out, replica)
     if out.is_json:
         out.json(counts)
     else:
@@ -39,6 +44,16 @@ def now_command(log: str | None) -> None:
             out.notice(f"{counts['duplicate']:,} were there already")
         if counts["taken_back"]:
             out.notice(f"{counts['taken_back']:,} were taken back: they say nothing any more")
+
+
+def _redact_copies(out: Output, replica: Log) -> None:
+    """Overwrites what the files of a project still hold of redacted lines; the sync stands."""
+    try:
+        unwritten = redact_due_copies(replica)
+    except (OSError, ThenceError) as error:
+        unwritten = [str(error)]
+    for reason in unwritten:
+        out.notice(f"note: redacted text stays until the next `thence sync now`: {reason}")
 
 
 def _drained(out: Output, replica: Log) -> dict[str, int]:
@@ -82,10 +97,10 @@ def _busy(replica: Log) -> LogBusy:
     )
 
 
-def _left_behind(replica: Log, left: int, parked: int) -> SyncError:
+def _left_behind(replica: Log, remaining: int, parked: int) -> SyncError:
     return SyncError(
         "could not sync all of",
         place=replica.folder,
-        cause=f"{left:,} stayed behind without a verdict, {parked:,} are parked",
+        cause=f"{remaining:,} stayed behind without a verdict, {parked:,} are parked",
         hint="see why: thence sync parked" if parked else "try again: thence sync now",
     )

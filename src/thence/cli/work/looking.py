@@ -228,8 +228,6 @@ def _steps(
 
 def _codes(session: Session, board: Board) -> _Codes:
     """Returns the state of the code of packages in review or done, as far as git knows."""
-    if session.project.repo is None:
-        return {}
     features = board.features.values()
     try:
         codes = code_of_packages(session, features, (DONE, FOR_REVIEW))
@@ -303,7 +301,7 @@ def _has_landed(code: CodeState | None) -> bool:
 def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
     """Returns the packages at work that change the same files, as far as git knows."""
     packages = at_work(feature)
-    if len(packages) < 2 or session.project.repo is None:
+    if len(packages) < 2:
         return ()
     with suppress(ThenceError):  # no target, and no branch is checked out
         target, tips = session.target_of(feature), session.refs.branches
@@ -482,7 +480,7 @@ def _sentence_here(session: Session, conflict: Conflict) -> str:
     about = [
         feature for feature in session.board.features.values() if feature.is_about(conflict.subject)
     ]
-    if about and conflict.is_open and session.project.repo is not None:
+    if about and conflict.is_open:
         with suppress(ThenceError):  # no target, or git failed: the rest is reported
             node_id, target = next_node_id(session.project.home), session.target_of(about[0])
             commits = _commits_of(session.repo, session.refs, node_id, target, about[0], conflict)

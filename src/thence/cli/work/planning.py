@@ -204,8 +204,7 @@ def setup_spec(
     branch = session.branch(target_branch)
     with held(session.shared_folder / PLANNING):
         session.look()
-        branches = session.refs.branches if session.project.repo else ()
-        names = [*session.board.features, *session.planning.slugs(), *branches]
+        names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
         slug = new_slug(title, names)
         payload = {
             "feature_slug": slug,

@@ -21,6 +21,7 @@ from thence.core.event import (
     LINE_DEPTH_MAX,
     Event,
     Header,
+    Members,
     decode_header,
     decoded,
     is_deep,
@@ -69,43 +70,6 @@ def _plain(value: Any) -> Any:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
-
-
-class Members(msgspec.Struct, omit_defaults=True, gc=False):
-    """The members of a host's event, in file order; absent members stay out of the line.
-
-    The payload must have passed `core.values.payload`. A simulation ends in `details`, other hosts
-    in `payload`.
-    """
-
-    event_id: str
-    event_type: str
-    event_version: int
-    timestamp: str
-    caused_by: tuple[str, ...] = ()
-    external_causes: tuple[str, ...] = ()
-    begins: bool = False
-    ends: str | None = None
-    source: str | None = None
-    source_id: str | None = None
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    repairs: tuple[Mapping[str, str], ...] = ()
-    simulation_id: str | None = None
-    turn_number: int | None = None
-    agent_id: str | None = None
-    description: str | None = None
-    step: str | None = None
-    details: Mapping[str, Any] | None = None
-    stream: str | None = None
-    subject: str | None = None
-    project_uuid: str | None = None
-    team_slug: str | None = None
-    feature_slug: str | None = None
-    aggregate_type: str | None = None
-    aggregate_id: str | None = None
-    actor: str | None = None
-    payload: Mapping[str, Any] | None = None
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):

@@ -7,12 +7,13 @@ place of its body, so that C and D stay. docs/formats/segment.md gives the exact
 
 import re
 from hashlib import sha256
+from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from thence.core.event import Event
+from thence.core.event import Event, Members
 from thence.core.values.codec import CRC_BYTES, LINE_BYTES_MAX, event_id_of
 from thence.errors import InvalidEvent
 
@@ -21,38 +22,34 @@ BODY_DIGEST = "body_sha256"
 _NUMBERS = frozenset(("seq", "lamport_clock"))
 
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-_TEXTS = rb"\[%b(?:,%b)*\]" % (_TEXT, _TEXT)
 _NUMBER = rb"[1-9]\d*|0"
+_REQUIRED = 4  # the members before the numbers
 
 
-def _maybe(*members: tuple[bytes, bytes]) -> bytes:
-    return b"".join(rb'(?:,"%b":%b)?' % member for member in members)
+_VALUES: dict[object, bytes] = {
+    bool: b"true",
+    int | None: rb"\d+",
+    str | None: _TEXT,
+    tuple[str, ...]: rb"\[%b(?:,%b)*\]" % (_TEXT, _TEXT),
+}
 
 
-# our own lines, up to the payload; one with repairs is taken apart member by member
-_USUAL = re.compile(
-    rb'\{("event_id":%b,"event_type":%b,"event_version":\d+,"timestamp":%b,"node_id":%b),'
-    rb'"seq":(%b),"lamport_clock":(%b)(%b)(?:,("description":%b))?(%b)(?:,("(?:payload|details)":))?'
-    % (
-        *(_TEXT,) * 4,
-        *(_NUMBER,) * 2,
-        _maybe(
-            (b"caused_by", _TEXTS),
-            (b"external_causes", _TEXTS),
-            (b"begins", b"true"),
-            *((name, _TEXT) for name in (b"ends", b"source", b"source_id")),
-            *((name, _TEXT) for name in (b"correlation_id", b"causation_id", b"simulation_id")),
-            (b"turn_number", rb"\d+"),
-            (b"agent_id", _TEXT),
-        ),
-        _TEXT,
-        _maybe(
-            *((name, _TEXT) for name in (b"step", b"stream", b"subject", b"project_uuid")),
-            *((name, _TEXT) for name in (b"team_slug", b"feature_slug", b"aggregate_type")),
-            *((name, _TEXT) for name in (b"aggregate_id", b"actor")),
-        ),
-    )
-)
+def _usual_pattern() -> re.Pattern[bytes]:
+    """Returns a pattern of our own lines, up to the payload.
+
+    One with repairs is taken apart member by member.
+    """
+    pattern = rb'\{("event_id":%b,"event_type":%b,"event_version":\d+,"timestamp":%b,"node_id":%b)'
+    pattern = pattern % ((_TEXT,) * 4) + rb',"seq":(%b),"lamport_clock":(%b)(' % (_NUMBER, _NUMBER)
+    for name, kind in islice(Members.__annotations__.items(), _REQUIRED, None):
+        if name == "description":
+            pattern += rb')(?:,("description":%b))?(' % _TEXT
+        elif name not in BODY_MEMBERS:
+            pattern += rb'(?:,"%b":%b)?' % (name.encode(), _VALUES[kind])
+    return re.compile(pattern + rb')(?:,("(?:payload|details)":))?')
+
+
+_USUAL = _usual_pattern()
 _NONCE = re.compile(rb',"nonce":"[0-9A-Za-z_-]{22}"')
 _TOKENS = re.compile(rb"%b|[\[\]{},]" % _TEXT)
 _KEY = re.compile(rb" *(%b) *:" % _TEXT)

@@ -13,7 +13,8 @@ import msgspec
 from msgspec import to_builtins
 from msgspec.json import encode as to_json
 
-from thence.core.values.codec import LINE_BYTES_MAX, Draft, Members, draft
+from thence.core.event import Members
+from thence.core.values.codec import LINE_BYTES_MAX, Draft, draft
 from thence.core.values.payload import Repair, limited, shorten
 from thence.core.values.secret_forms import (
     ASSIGNMENT,

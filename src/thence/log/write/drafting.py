@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any
 
-from thence.core.values.codec import CAUSES_MAX, Draft, Members, draft, unnumbered, with_nonce
+from thence.core.event import Members
+from thence.core.values.codec import CAUSES_MAX, Draft, draft, unnumbered, with_nonce
 from thence.core.values.new_event import NewEvent
 from thence.core.values.payload import (
     TYPE_CHARACTERS_MAX,
@@ -108,7 +109,7 @@ class Drafting:
         """Returns the event's draft, behind the notices that its causes need.
 
         `causes` are all causes of the event, `external` those of them that lie in other logs,
-        in the form of `core.values.causes`. Raises InvalidEvent, EventTooLarge.
+        each as `PassedCause.text`. Raises InvalidEvent, EventTooLarge.
         """
         try:
             notices: list[Draft] = []

@@ -122,8 +122,6 @@ def take_in(
     day files of every local branch are read. Yields the result for other tools' lines in the view,
     then for git's. While no ref has moved only `refs` is called.
     """
-    if project.repo is None:
-        return
     written = ViewChanges(project)
     if written.lines or parked(passed_over(project.home)):
         yield _relay(project, store, written.lines, ())

@@ -121,15 +121,13 @@ def _name(digests: Collection[bytes]) -> str:
 def _trees(project: Project) -> Iterator[TreeFiles]:
     """Yields the working trees of the project, the main one first."""
     yield project.files
-    for checkout in checkouts(project.repo) if project.repo else ():
+    for checkout in checkouts(project.repo):
         if not checkout.is_missing and checkout.path != project.root:
             yield TreeFiles(checkout.path)
 
 
 def _tracked(project: Project, files: TreeFiles) -> frozenset[str]:
     """Returns the day files of a working tree that git tracks."""
-    if project.repo is None:
-        return frozenset()
     out = Git(files.top).run("ls-files", "-z", "--", f"{FOLDER}/")
     return frozenset(os.fsdecode(out).split("\0"))
 
@@ -185,9 +183,6 @@ def _elsewhere(
         yield f"what an event was imported from ({source:.80})"
     if (project.home / "agents").exists():
         yield f"the output of agents, if it is in there: {project.home / 'agents'}"
-    if project.repo is None:
-        yield "backups and copies of this folder"
-        return
     try:
         names, is_all = _branches(project.repo, about)
     except ThenceError as error:

@@ -204,8 +204,8 @@ class Orchestrator:
 
     def _look_ahead(self) -> None:
         """Reports overlaps of packages at work, as soon as their branches show them."""
-        feature, repo = self._session.board.features.get(self.slug), self._session.project.repo
-        if feature is None or repo is None or not feature.target_branch:
+        feature, repo = self._session.board.features.get(self.slug), self._session.repo
+        if feature is None or not feature.target_branch:
             return  # there was no look yet
         target = self._session.target_of(feature)
         for overlap in self.forecast.look(repo, target, at_work(feature), time.monotonic()):

@@ -58,9 +58,8 @@ def commit(
 
 def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
-    if session.project.repo is not None:
-        hint = "git config user.name and user.email say who commits"
-        session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+    hint = "git config user.name and user.email say who commits"
+    session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
 
 
 def keep_unwritten(session: "Session") -> None:

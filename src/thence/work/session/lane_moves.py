@@ -1,6 +1,7 @@
 """Moves of packages on the board: decided on a board, appended if that board still holds."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from msgspec.structs import replace
@@ -149,13 +150,12 @@ def facts_of(
     a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
-    has_git = session.project.repo is not None
     return Facts(
         actor=actor,
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id) if has_git else None,
+        worktree=_worktree(session, feature.slug, wp_id),
         open_subtasks=open_subtasks(session, feature, wp_id),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
@@ -194,12 +194,9 @@ def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
     if session.actor:
         return session.actor
     agent = ""
-    if session.project.repo is not None:
-        _, data = package_file(session, feature, wp_id)
-        try:
-            agent = read(data, wp_id).text("agent") if data else ""
-        except PlanningError:
-            agent = ""
+    _, data = package_file(session, feature, wp_id)
+    with suppress(PlanningError):
+        agent = read(data, wp_id).text("agent") if data else ""
     session.agent, session.store.actor = agent, agent or ACTOR
     return session.current_actor()
 

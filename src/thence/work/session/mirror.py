@@ -37,7 +37,7 @@ def mirror(session: "Session", feature: FeatureState, *, is_all: bool = False) -
     if session.journal_error is not None and is_all and not is_on:
         raise session.journal_error
     keep_unwritten(session)
-    if not is_on or session.project.repo is None or operation_under_way(session.main.git_dir):
+    if not is_on or operation_under_way(session.main.git_dir):
         return  # the next move writes the missing lanes
     changes = {}
     for path, shown, lane in _lanes(session, feature):

@@ -57,7 +57,7 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
     shallow clone.
     """
     package = feature.packages.get(wp_id)
-    if session.project.repo is None or package is None or to not in (DOING, FOR_REVIEW, DONE):
+    if package is None or to not in (DOING, FOR_REVIEW, DONE):
         return facts
     if to == DOING:
         if package.lane != DONE or not is_shallow(session.repo):
@@ -102,7 +102,7 @@ def code_of(
     `no_code` does not count if git finds code. Raises Refused if `landed` is no commit of the
     target or of its upstream.
     """
-    if session.project.repo is None or not (landed or no_code):
+    if not (landed or no_code):
         return None
     refs = refs_of(session.main)
     target = target_in(refs, session.target_of(feature))

@@ -65,8 +65,6 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     Each is mapped to the name of its target. Git is asked once for each target that has packages in
     work, and not again while neither moves. Raises GitFailed.
     """
-    if session.project.repo is None:
-        return {}
     by_tip: dict[str, list[tuple[tuple[str, str], str, tuple[str, ...]]]] = {}
     for feature in board.features.values():
         if feature.project_uuid != board.project_uuid:

@@ -40,7 +40,7 @@ from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, is_slug, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
-from thence.work.project.project import find_project
+from thence.work.project.project import FORMER_HOME, find_project
 from thence.work.result import CommandResult
 from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
@@ -50,6 +50,10 @@ from thence.work.vcs.repository import Repository, branch_of, branches, main_of,
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
+_FORMER_HOME = (
+    f"{FORMER_HOME} is the journal of a project without git, and no command reads it any more: type"
+    f" `thence work import`, which takes in its events, then rm -r {FORMER_HOME}"
+)
 _TRACKED = (
     "git tracks the day files of this project, and no command writes them any more: type"
     " `thence work import`, which takes in their events and unties them in one commit"
@@ -110,18 +114,11 @@ class Session:
 
     @cached_property
     def _git_user(self) -> str:
-        return (self.project.repo and user_of(self.project.repo)) or ACTOR
+        return user_of(self.repo) or ACTOR
 
     @property
     def repo(self) -> Repository:
-        """The project's repository; raises GitFailed without git."""
-        if self.project.repo is None:
-            raise GitFailed(
-                "could not work in",
-                place=self.project.root,
-                cause="this command needs git, and there is no repository",
-                hint="git init",
-            )
+        """The project's repository."""
         return self.project.repo
 
     @property
@@ -138,7 +135,7 @@ class Session:
 
     @property
     def main(self) -> Repository:
-        """The repository as seen from the main working tree; raises GitFailed without git."""
+        """The repository as seen from the main working tree."""
         return main_of(self.repo, self.project.root)
 
     @property
@@ -159,11 +156,13 @@ class Session:
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
-        if self.project.repo and day_files.watch_branches(self.project, targets):
+        if day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
         if is_tracked(self.project):
             self.warnings.append(_TRACKED)
+        if self.project.files.is_folder(FORMER_HOME):
+            self.warnings.append(_FORMER_HOME)
         self._append_missing_claims()
         self._rename_branches()
         self._append_ticks()
@@ -210,7 +209,7 @@ class Session:
         node_id = next_node_id(self.project.home) if renamed else None
         for feature, package in renamed:
             number = former_number_in_clone(feature, package, node_id)
-            if number is not None and self.project.repo is not None:
+            if number is not None:
                 self._rename_branch(feature, package, number)
 
     def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
@@ -231,8 +230,7 @@ class Session:
 
     def _append_ticks(self) -> None:
         """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
-        by_hand = ticks_by_hand(self.board, self.planning, self.target_of)
-        ticks = list(by_hand) if self.project.repo is not None else []
+        ticks = list(ticks_by_hand(self.board, self.planning, self.target_of))
         about = [(one.feature or "", one.payload["subtask_index"]) for one in ticks]
         with suppress(HeadsMoved):
             if ticks and self.append(*ticks, guard=self.guard(*about, types=TYPES)):
@@ -334,7 +332,7 @@ class Session:
     @property
     def shared_folder(self) -> Path:
         """The folder of locks and records that can be written even if the home can't."""
-        folder = self.project.repo.common / "thence" if self.project.repo else self.project.home
+        folder = self.repo.common / "thence"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -407,7 +405,7 @@ class Session:
         self.close()
 
     def _take_in(self, *, has_all: bool = False) -> None:
-        if self.project.repo is None or not self.project.uuid:
+        if not self.project.uuid:
             return
         try:
             look, recover = (lambda: self.refs), self._append_pending_of_commits

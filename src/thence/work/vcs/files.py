@@ -31,7 +31,7 @@ class NotFollowed(OSError):
 
 
 class TreeFiles:
-    """The files of one working tree, or of a project's folder without git.
+    """The files of one working tree.
 
     Each method raises OSError: NotFollowed, and FileNotFoundError or NotADirectoryError where a
     folder on the way is missing or a file.
@@ -145,26 +145,6 @@ class TreeFiles:
             return None
         with self._parent(path) as (folder, name):
             return os.readlink(name, dir_fd=folder)
-
-    def move_out(self, path: str, target: Path) -> None:
-        """Moves a file or folder out of the tree, on the same disk."""
-        with self._parent(path) as (folder, name):
-            os.rename(name, target, src_dir_fd=folder)
-
-    def first_irregular(self, path: str) -> tuple[str, str] | None:
-        """Returns the first path below a folder that is neither file nor folder, with the reason.
-
-        None if there is none. Raises OSError where the path itself is no folder.
-        """
-        with self._parent(f"{path}/.") as (top, _):
-            for below, folders, files, folder in os.fwalk(".", dir_fd=top):
-                for name in sorted((*folders, *files)):
-                    mode = _mode_at(folder, name)
-                    if mode is None or S_ISDIR(mode) or S_ISREG(mode):
-                        continue
-                    where = os.path.normpath(os.path.join(path, below, name))
-                    return where, IS_LINK if S_ISLNK(mode) else IS_ODD
-        return None
 
     @contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
