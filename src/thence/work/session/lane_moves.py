@@ -129,7 +129,7 @@ def _keep_reviewed(
     for move in moves:
         reviewed = requests[move.wp_id].reviewed
         if reviewed is not None:
-            keep_commit(session.repo, slug, move.wp_id, reviewed.commit)
+            keep_commit(session.repo, session.refs, slug, move.wp_id, reviewed.commit)
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
