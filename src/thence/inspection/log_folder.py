@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
+from thence.log.storage.digest_files import read_redactions
 from thence.log.storage.disk import OS_DISK, machine_id
 from thence.log.storage.identity import Identity, is_own, known_node_id
-from thence.log.storage.redactions import read_redactions
 from thence.log.storage.segment import own_folder, segments
 
 __all__ = ["has_events", "is_of_this_machine", "next_node_id", "own_folder", "redactions_of"]
