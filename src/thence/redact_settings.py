@@ -133,9 +133,7 @@ def _files(folder: Path, trees: Sequence[Path]) -> Iterator[tuple[Path, bytes, b
 
 def _tree_of(folder: Path) -> tuple[Path, ...]:
     """Returns the working tree of a project's journal, if the path of its folder names one."""
-    *_, above, parent, name = ("", "", *folder.parts)
-    if parent == ".kittify" and name == ".thence":
-        return (folder.parents[1],)
+    *_, above, parent, _ = ("", "", *folder.parts)
     if above == ".git" and parent == "thence":
         return (folder.parents[2],)
     return ()

@@ -3,16 +3,21 @@
 `branch` is a clone with its bare remote, whose board has a branch of its own: a package that was
 renumbered, one whose number was given twice, one that landed. `tree` shares in the working tree,
 and waits with events that the journal could not take: one command takes it over to the board's
-branch. Neither has its worktrees any more.
+branch. Neither has its worktrees any more. `plain` is a project without git, with an
+event that was redacted, and one that its writer was killed before it came into the day files.
 """
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.work.boards import done, features, view_lines
+from tests.cli.installed import thence
+from tests.work.boards import done, features, view_lines, work
 from tests.work.repositories import git
+
+from thence.work import EventStore
 
 FOLDER = Path(__file__).parent / "work-v1"
 
@@ -39,6 +44,27 @@ def test_tracked_day_files_of_the_first_version_are_untied_by_the_command_that_i
     assert "thence work import" not in done(repo, "status").err
     assert as_shown(json.loads(features(repo))) == expected
     assert done(repo, "import", "--json").json["commit"] is None
+
+
+@pytest.mark.promise("L6")
+def test_journal_without_git_is_taken_in_by_the_command_that_is_named(tmp_path):
+    repo, expected = extracted("plain", tmp_path)
+    assert "run `git init`" in work(repo, "status").err
+    git(repo, "init", "--quiet", "--initial-branch=main")
+    before = {*(repo / ".kittify/.thence/events.jsonl").read_text().splitlines()}
+    ended = done(repo, "status")
+    assert "`thence work import`" in ended.err
+    assert ".thence" not in git(repo, "status", "--porcelain", "--untracked-files=all")
+    assert done(repo, "import", "--json").json["lines"] == 1, "the others stand in day files"
+    with EventStore.at(repo) as store:
+        events = store.read()
+    assert before == {event.line.decode() for event in events}
+    assert "hunter2" not in str([event.payload for event in events])
+    assert as_shown(json.loads(features(repo))) == expected
+    assert done(repo, "import", "--json").json["lines"] == 0
+    shutil.rmtree(repo / ".kittify/.thence")
+    assert done(repo, "status").err == ""
+    assert thence("verify", cwd=repo).code == 0
 
 
 def extracted(name, folder):

@@ -149,10 +149,11 @@ def test_line_that_an_own_rule_matches_is_parked_until_the_user_named_it(tmp_pat
 
 def test_project_cannot_turn_off_the_rules_of_its_users_for_a_push(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "project" / ".kittify").mkdir(parents=True)
-    home = tmp_path / "project" / ".kittify" / ".thence"
+    home = tmp_path / "project/.git/thence/id"
+    settings = tmp_path / "project/.kittify/thence.toml"
+    settings.parent.mkdir(parents=True)
     off = "[redact]\ndefaults = false\n"
-    (home.parent / "thence.toml").write_text(off)
+    settings.write_text(off)
     with thence.open(home) as log:
         event = log.append("note", {"text": "the DB_PASSWORD=correcthorse"})
         assert event.payload == {"text": "the DB_PASSWORD=correcthorse"}

@@ -39,8 +39,6 @@ READS = {
     "look": lambda files, path: files.look(f"{path}/a.txt"),
     "target": lambda files, path: files.target_of(f"{path}/a.txt"),
     "unlink": lambda files, path: files.unlink(f"{path}/a.txt"),
-    "move out": lambda files, path: files.move_out(f"{path}/a.txt", files.top.parent / "moved"),
-    "odd one": lambda files, path: files.first_irregular(path),
 }
 
 
@@ -106,14 +104,3 @@ def test_path_that_leads_up_is_none(files, call, path):
     with pytest.raises(OSError, match="no path inside a working tree"):
         {**WRITES, **READS}[call](files, path)
     assert os.listdir(outside(files)) == ["a.txt"]
-
-
-def test_first_thing_that_is_neither_file_nor_folder_is_found(files):
-    assert files.first_irregular("inner") is None
-    (files.top / "inner/deep").mkdir()
-    (files.top / "inner/deep/link").symlink_to("../../..")
-    path, reason = files.first_irregular("inner")
-    assert path == "inner/deep/link"
-    assert "symbolic link" in reason
-    with pytest.raises(FileNotFoundError):
-        files.first_irregular("nowhere")

@@ -123,17 +123,6 @@ def test_of_nested_projects_the_innermost_is_meant(tmp_path):
 
 
 @pytest.mark.promise("L6")
-def test_folder_without_git_belongs_to_the_nearest_one_above_that_is_a_project(tmp_path):
-    write(tmp_path, {CONFIG: f"project_uuid: {ONE}\n"})
-    write(tmp_path / "inner", {CONFIG: f"project_uuid: {TWO}\n"})
-    (tmp_path / "inner" / "a" / "b").mkdir(parents=True)
-    (tmp_path / "c").mkdir()
-    inner = tmp_path / "inner"
-    assert seen(inner / "a" / "b") == (TWO, inner, inner, inner / ".kittify" / ".thence")
-    assert seen(tmp_path / "c")[:2] == (ONE, tmp_path)
-
-
-@pytest.mark.promise("L6")
 @pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE"])
 def test_what_a_hook_has_in_its_environment_leads_nowhere_else(tmp_path, monkeypatch, name):
     repo, other = named(tmp_path / "r", ONE), named(tmp_path / "other", TWO)
@@ -175,7 +164,8 @@ def test_who_lacks_the_program_git_gets_no_second_journal(tmp_path, monkeypatch)
         with pytest.raises(GitFailed, match="No such file or directory: git") as caught:
             find_project(folder)
         assert "install git" in caught.value.hint
-    assert find_project(tmp_path / "plain").uuid == TWO
+    with pytest.raises(NotAProject, match="a git repository"):
+        find_project(tmp_path / "plain")
 
 
 @pytest.mark.promise("L6")

@@ -290,26 +290,3 @@ def test_event_that_waited_in_a_commit_is_not_recovered_again_once_it_is_taken_b
     assert any("waited" in each for each in told.unreached)
     again = Pending("w1", "HistoryAdded", payload, "ada", event.timestamp, "000-general")
     assert events_to_recover([again], events_of(repo)) == []
-
-
-def test_day_files_of_a_project_without_git_are_overwritten_and_stay_clean(tmp_path):
-    (tmp_path / ".kittify").mkdir()
-    payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": SECRET}
-    with EventStore.at(tmp_path) as store:
-        store.append(WorkEvent("HistoryAdded", payload, "001-sync"))
-        (secret,) = store.read()
-    day = view(tmp_path)
-    day.write_bytes(day.read_bytes() + secret.line[:-20] + b"\n")
-    with EventStore.at(tmp_path) as store:
-        found = [Redaction(secret.event_id, digests(secret.line).line.hex())]
-        store.replica.redactions.take_back(found)
-        store.replica.rebuild()
-        told = redact_shared(store.project, store.replica)
-    assert told.redacted_count == 2
-    assert told.unreached == ("backups and copies of this folder",)
-    assert holding(tmp_path) == []
-    with day.open("ab") as file:
-        file.write(secret.line + b"\n")
-    with EventStore.at(tmp_path) as store:
-        store.append(WorkEvent("HistoryAdded", {**payload, "entry_content": "on"}, "001-sync"))
-    assert holding(tmp_path) == []

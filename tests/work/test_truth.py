@@ -10,18 +10,22 @@ from collections import Counter
 
 import pytest
 from tests.work.project_events import PROJECT, work_event
+from tests.work.repositories import make_repository
 
 from thence.errors import Refused
 from thence.log.storage.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.board import fold
-from thence.work.board.move_attempt import Facts, Move
-from thence.work.board.state import LANES
+from thence.work.board.move_attempt import CodeState, Facts, Move
+from thence.work.board.state import LANES, Landed
 from thence.work.board.transitions import move as decide
 from thence.work.session.lane_moves import move
 from thence.work.session.session import Session
 
 SLUG = "001-sync"
+FILES = {".kittify/config.yaml": f"project_uuid: {PROJECT}\n"}
+# as a person states it: no branch stands behind these packages
+CODE = CodeState("landed", "main", "", Landed("no_code", None, "none"), is_stated=True)
 ACTORS = ("ada", "bob")
 PROJECTS, STEPS = 5, 70
 SHARE_MIN = 0.7  # measured: 85 to 92 of 100
@@ -54,7 +58,7 @@ class Project:
         found = board.package(SLUG, wp_id)
         ticked = found.subtasks if found else {}
         boxes = (each for each in self.subtasks[wp_id] if not ticked.get(each))
-        return Facts(actor=actor, reason="so", open_subtasks=tuple(boxes))
+        return Facts(actor=actor, reason="so", open_subtasks=tuple(boxes), code=CODE)
 
     def step(self):
         session, chance = self.session, self.chance
@@ -165,8 +169,7 @@ def test_what_a_move_does_not_name_did_not_decide_it_and_what_it_names_mostly_di
     named, decisive, moves, unnamed = Counter(), Counter(), Counter(), 0
     for number in range(PROJECTS):
         folder = tmp_path / str(number)
-        (folder / ".kittify").mkdir(parents=True)
-        (folder / ".kittify/config.yaml").write_text(f"project_uuid: {PROJECT}\n")
+        make_repository(folder, FILES)
         project = Project(folder, chance)
         with project.session:
             for _ in range(STEPS):
@@ -203,8 +206,7 @@ def test_what_a_move_does_not_name_did_not_decide_it_and_what_it_names_mostly_di
 
 @pytest.mark.promise("L14")
 def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path):
-    (tmp_path / ".kittify").mkdir()
-    (tmp_path / ".kittify/config.yaml").write_text(f"project_uuid: {PROJECT}\n")
+    make_repository(tmp_path, FILES)
     with Session(tmp_path) as session:
         session.look()
         for wp_id, needs in (("WP01", []), ("WP02", []), ("WP03", ["WP01", "WP02"])):
@@ -213,7 +215,7 @@ def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path
         for wp_id in ("WP01", "WP02"):
             for to in ("doing", "for_review", "done"):
                 session.look()
-                move(session, SLUG, wp_id, to, Facts(actor="ada"))
+                move(session, SLUG, wp_id, to, Facts(actor="ada", code=CODE))
         told = session.appended
     (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]
     ends = {each.event_id for each in told if each.payload.get("new_status") == "done"}

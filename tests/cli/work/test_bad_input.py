@@ -251,8 +251,16 @@ def test_folder_without_git_is_no_project(tmp_path, command):
     assert ended.code == 4
     assert is_three_lines(ended.err)
     assert ended.json["error"]["code"] == "not_a_project"
-    assert "run `git init` first" in ended.json["error"]["hint"]
+    assert "run `git init`" in ended.json["error"]["hint"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.promise("L6")
+def test_folder_named_as_a_project_is_none_without_git(tmp_path):
+    write(tmp_path, NAMED)
+    before = sorted(tmp_path.rglob("*"))
+    assert "neither this folder" in refused_there(tmp_path, "status")["cause"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_bare_repository_and_git_folder_have_no_working_tree(tmp_path):

@@ -15,7 +15,13 @@ from thence.core.values.vocabulary import WORK
 from thence.errors import GitFailed
 from thence.inspection.log_folder import redactions_of
 from thence.replica import new_id
-from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_file, lines_with_positions
+from thence.work.day_lines import (
+    ATTRIBUTES,
+    FOLDER,
+    RedactedLines,
+    is_day_file,
+    lines_with_positions,
+)
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.redacted_views import redact_files
@@ -25,11 +31,10 @@ from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
 from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, history_in
 from thence.work.project.options import read_options, sharing_by_branch
+from thence.work.project.project import FORMER_HOME
 from thence.work.project.project_id import CONFIG
-from thence.work.redacted_lines import RedactedLines
-from thence.work.result import CommandResult
 from thence.work.session.lane_moves import check_written
-from thence.work.session.session import Session
+from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks
@@ -118,7 +123,8 @@ def import_history(
 ) -> CommandResult:
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
-    Lines of day files in the working tree are imported as they are. Lines that can't be read are
+    Lines of day files in the working tree are imported as they are, and those of a journal that an
+    older version kept without git. Lines that can't be read are
     reported, and left where they are; the exit code is 3 where they are in planning files. Day
     files that git tracks are untied in one commit, once the lines of every local branch are in the
     log. A second import brings nothing, and so do features that were begun here. The text names all
@@ -222,34 +228,42 @@ def _day_files(session: Session, is_dry: bool) -> _DayFiles:
 def _line_positions(
     files: TreeFiles, redactions: RedactedLines, unread: list[Unread]
 ) -> dict[bytes, tuple[str, int]]:
-    """Returns each line of the day files, as it may be kept, with its first file and number."""
+    """Returns each line of the day files, as it may be kept, with its first file and number.
+
+    The segments of a journal that an older version kept without git count as day files.
+    """
     positions: dict[bytes, tuple[str, int]] = {}
-    try:
-        names = [name for name in files.names(FOLDER) if is_day_file(os.fsencode(name))]
-    except (FileNotFoundError, NotADirectoryError):
-        return positions
-    except OSError as error:
-        unread.append(Unread(FOLDER, 0, error.strerror or str(error)))
-        return positions
-    for name in names:
+    paths: list[str] = []
+    for folder in (FOLDER, *([FORMER_HOME] if files.is_folder(FORMER_HOME) else [])):
         try:
-            data = files.read(f"{FOLDER}/{name}")
-        except OSError as error:
-            unread.append(Unread(f"{FOLDER}/{name}", 0, error.strerror or str(error)))
+            names = [name for name in files.names(folder) if _has_events(folder, name)]
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        for line, position in lines_with_positions(data, f"{FOLDER}/{name}"):
+        except OSError as error:
+            unread.append(Unread(folder, 0, error.strerror or str(error)))
+            continue
+        paths += [f"{folder}/{name}" for name in names]
+    for path in paths:
+        try:
+            data = files.read(path)
+        except OSError as error:
+            unread.append(Unread(path, 0, error.strerror or str(error)))
+            continue
+        for line, position in lines_with_positions(data, path):
             line = redactions.instead_of(line)
             positions.setdefault(line, (position.file, position.line))
     return positions
 
 
-def _tracked_day_files(session: Session) -> list[str]:
-    """Returns the day files that git tracks, with their attributes and the configuration.
+def _has_events(folder: str, name: str) -> bool:
+    """Reports whether a file is a day file, or a segment of a journal without git."""
+    if folder == FOLDER:
+        return is_day_file(os.fsencode(name))
+    return name.startswith("events") and name.endswith(".jsonl")
 
-    Empty where git tracks none, and where the project has no repository.
-    """
-    if session.project.repo is None:
-        return []
+
+def _tracked_day_files(session: Session) -> list[str]:
+    """Returns the day files that git tracks, with their attributes and the configuration."""
     folder = f"{FOLDER}/"
     names = os.fsdecode(session.main.git.run("ls-files", "-z", "--", folder)).split("\0")
     days = [name for name in names if is_day_file(os.fsencode(name.removeprefix(folder)))]

@@ -138,7 +138,7 @@ class Claim(NamedTuple):
 def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list[Claim]:
     """Returns the open claims of this node on the board.
 
-    Empty where there is no git to compare them with, or the journal can't be written.
+    Empty where the journal can't be written.
     """
     found = [
         (package.open_claim, feature.slug, package)
@@ -146,7 +146,7 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
         for package in feature.packages.values()
         if package.open_claim and package.lane == DOING
     ]
-    if not found or project.repo is None or not os.access(project.home, os.W_OK):
+    if not found or not os.access(project.home, os.W_OK):
         return []
     node_id = next_node_id(project.home)
     if node_id is None:  # a copy: the original may be at work on it

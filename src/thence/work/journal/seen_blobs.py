@@ -54,8 +54,6 @@ def is_tracked(project: Project) -> bool:
     A configuration that names no way of sharing is that of a project whose branches decide it.
     Raises PlanningError for a configuration that can't be read.
     """
-    if project.repo is None:
-        return False
     share = read_options(project).share
     return share == TREE or (share is None and bool(load_seen(project).tracking))
 

@@ -22,6 +22,8 @@ from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
     FOLDER,
+    RedactedLines,
+    SharedFilePosition,
     by_file,
     is_day_file,
     lacking,
@@ -31,8 +33,6 @@ from thence.work.day_lines import (
 )
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.project.project import Project
-from thence.work.redacted_lines import RedactedLines
-from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import WRITING, held, take
 
@@ -135,7 +135,6 @@ def show_events(project: Project, journal: Log, fresh: Sequence[Event] = ()) -> 
 
 def ignore(project: Project) -> None:
     """Makes git ignore the view in this repository. Raises OSError."""
-    assert project.repo is not None
     path = project.repo.common / _EXCLUDE
     data = path.read_bytes() if path.exists() else b""
     excluding = with_lines(data, _IGNORED)
@@ -173,7 +172,7 @@ def writing_lock(project: Project) -> Path:
     A command that has read the journal before a redaction has written then what is to be
     overwritten, or does not write it any more.
     """
-    return (project.repo.common if project.repo else project.home) / WRITING
+    return project.repo.common / WRITING
 
 
 def stats_of_days(files: TreeFiles) -> dict[str, os.stat_result]:

@@ -10,11 +10,10 @@ shows the last clock value. The file is derived: numbers come from the journal u
 never from that file, so that a lost, damaged, old, far ahead or read-only one changes nothing.
 `.kittify/events/index.db` is a link to the journal's index. The index itself is in the home, where
 no git command touches it while it is written. Either may be deleted at any moment.
-Without git it writes the day files too.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -33,11 +32,10 @@ from thence.redact_settings import RedactSettings, read_redact_settings
 from thence.replica import Log, new_id, now, open_host_log
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
-from thence.work.day_lines import FOLDER, splices
+from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines
 from thence.work.events import aggregate_of, checked
 from thence.work.journal.shared_view import show_events, writing_lock
 from thence.work.project.project import Project, find_project
-from thence.work.redacted_lines import RedactedLines, redacted_lines
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
 
@@ -171,12 +169,7 @@ class EventStore:
         if replica is not None:
             if self._has_appended:
                 show_index(self.project.files, replica)
-                if self.project.repo is None:
-                    events = replica.events()
-                    redactions = redactions_in(self.project.home, events)
-                    write_day_files(self.project, events, redactions)
-                else:
-                    show_events(self.project, replica, self._appended)
+                show_events(self.project, replica, self._appended)
             replica.close()
             if self._has_appended:
                 write_clock(self.project, replica.current_file)
@@ -230,20 +223,6 @@ def redactions_in(home: Path, events: Iterable[Event]) -> RedactedLines:
 def redact_settings_of(project: Project) -> RedactSettings:
     """Returns the settings of masking for a project, of both working trees that it is seen from."""
     return read_redact_settings(project.home, (project.root, project.here))
-
-
-def write_day_files(project: Project, events: Sequence[Event], redactions: RedactedLines) -> None:
-    """Adds to each day file the events that it lacks, each file in one step.
-
-    Bodies that were taken back are removed. On an error nothing happens: the next command does it.
-    """
-    files = project.files
-    with suppress(OSError, GitFailed), held(writing_lock(project)):
-        for path, splice in splices(events, redactions).items():
-            data = files.read(path) if files.look(path) is not None else None
-            new = splice(data)
-            if new is not None and new != data:
-                files.replace(path, new)
 
 
 class Clock(msgspec.Struct, frozen=True):

@@ -85,8 +85,6 @@ class Planning:
 
         The default branch if that has the files, else the one that is checked out.
         """
-        if self._project.repo is None:
-            return _DEFAULT_BRANCH
         default, here = self._refs().default, self.branch_here()
         if default and (default == here or self.names(default, self.path(slug))):
             return default
@@ -94,8 +92,7 @@ class Planning:
 
     def read(self, branch: str | None, path: str) -> bytes | None:
         """Returns the bytes of a planning file on a target branch; None if it is not there."""
-        repo = self._project.repo
-        folder = self._folder(branch) if repo and branch else self._project.root
+        folder = self._folder(branch) if branch else self._project.root
         if folder is not None:
             try:
                 return TreeFiles(folder).read(path)
@@ -103,22 +100,19 @@ class Planning:
                 return None
             except OSError as error:
                 raise _unreadable(folder / path, error) from error
-        assert repo is not None
-        with objects(repo) as store:
-            found = store.commit(f"{HEADS}{branch}")
-            entry = store.find(found[1], path) if found else None
+        with objects(self._project.repo) as store:
+            commit = store.commit(f"{HEADS}{branch}")
+            entry = store.find(commit[1], path) if commit else None
             return store.blob(entry.oid) if entry and is_file(entry) else None
 
     def names(self, branch: str | None, path: str) -> list[str]:
         """Returns the names in a planning folder, sorted; none if it is not there."""
-        repo = self._project.repo
-        folder = self._folder(branch) if repo and branch else self._project.root
+        folder = self._folder(branch) if branch else self._project.root
         if folder is not None:
             return _names(folder, path)
-        assert repo is not None
-        with objects(repo) as store:
-            found = store.commit(f"{HEADS}{branch}")
-            entry = store.find(found[1], path) if found else None
+        with objects(self._project.repo) as store:
+            commit = store.commit(f"{HEADS}{branch}")
+            entry = store.find(commit[1], path) if commit else None
             if entry is None or not is_folder(entry):
                 return []
             return sorted(map(os.fsdecode, store.tree(entry.oid)))
@@ -155,7 +149,6 @@ class Planning:
             ) from error
 
     def _look(self) -> Refs:
-        assert self._project.repo is not None
         return refs_of(main_of(self._project.repo, self._project.root))
 
     def branch_here(self) -> str | None:
@@ -163,8 +156,8 @@ class Planning:
 
         Git is asked only where no commit is on it yet.
         """
-        repo, here = self._project.repo, self._refs().here
-        return here or (current_branch(main_of(repo, self._project.root)) if repo else None)
+        here = self._refs().here
+        return here or current_branch(main_of(self._project.repo, self._project.root))
 
     def _folder(self, branch: str) -> Path | None:
         """Returns the working tree that has a branch checked out, the main one first."""

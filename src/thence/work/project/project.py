@@ -1,8 +1,7 @@
 """The project of a folder, the project's home, and the project's own files.
 
 The home, with the project's journal, is in the git folder that all worktrees share, where no git
-command looks; without git it is in `.kittify/.thence/`. The configuration gives each clone the
-project's id.
+command looks. The configuration gives each clone the project's id.
 """
 
 import os
@@ -10,12 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
-from thence.work.day_lines import Splice
-from thence.work.project.adopting import OWN_HOME, adopt, check_home
+from thence.work.day_lines import FileEdit
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -31,11 +28,13 @@ from thence.work.vcs.refs import refs_of
 from thence.work.vcs.repository import Repository, checkouts, main_of, repository
 
 KITTIFY = ".kittify"
+# the home of a project without git, in older versions
+FORMER_HOME = f"{KITTIFY}/.thence"
 _HOMES = "thence"
 _NOBODY = "none"
 _EXCLUDE = "info/exclude"
 _DERIVED = (
-    b".kittify/.thence",
+    FORMER_HOME.encode(),
     b".kittify/clock.json",
     b".kittify/errors/",
     b".kittify/events/index.db*",
@@ -49,7 +48,7 @@ class Project(NamedTuple):
 
     `root` is the main working tree, or the working tree used in its place; `here` is the one that
     contains the folder. `aliases` are other ids that the project's events may carry: two clones had
-    each made one, and the smallest won. `repo` is None without git.
+    each made one, and the smallest won.
     """
 
     root: Path
@@ -57,7 +56,7 @@ class Project(NamedTuple):
     uuid: str
     aliases: tuple[str, ...]
     home: Path
-    repo: Repository | None
+    repo: Repository
 
     @property
     def files(self) -> TreeFiles:
@@ -69,16 +68,20 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
     """Returns the project that a folder belongs to.
 
     A git repository that is no project yet becomes one, with the id that `project_id` finds; before
-    its first commit, and without git, a random id is written to `.kittify/config.yaml`. Without
-    `create` it becomes one only if it has planning files or events; else the returned project has
-    no id, and nothing is made. Raises NotAProject elsewhere, and PlanningError for an invalid id,
-    or an id that a shallow clone can't find.
+    its first commit a random id is written to `.kittify/config.yaml`. Without `create` it becomes
+    one only if it has planning files or events; else the returned project has no id, and nothing is
+    made. Raises NotAProject elsewhere, and PlanningError for an invalid id, or an id that a shallow
+    clone can't find.
     """
     repo = _repository(folder)
-    root = _root_of(repo) if repo else _above(folder)
-    here = (repo.top if repo else None) or root
+    root = _root_of(repo)
+    here = repo.top or root
     if root is None or here is None:
-        raise _not_a_project(folder, repo)
+        raise _not_a_project(
+            folder,
+            "no working tree is here: the repository is bare, or this is its git folder",
+            "go to a working tree of it, or make one: git worktree add PATH BRANCH",
+        )
     try:
         return _project_in(repo, root, here, create=create)
     except NotFollowed as error:
@@ -90,7 +93,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ) from error
 
 
-def own_files(project: Project) -> dict[str, Splice]:
+def own_files(project: Project) -> dict[str, FileEdit]:
     """Returns the files of each commit: the configuration, with the project's id."""
     try:
         config: bytes | None = project.files.read(CONFIG)
@@ -99,39 +102,40 @@ def own_files(project: Project) -> dict[str, Splice]:
     return {CONFIG: lambda data: with_id(config if data is None else data, project.uuid)}
 
 
-def _project_in(repo: Repository | None, root: Path, here: Path, *, create: bool) -> Project:
+def _project_in(repo: Repository, root: Path, here: Path, *, create: bool) -> Project:
     ids = list(_ids((root, here)))
-    homes = repo.common / _HOMES if repo else None
-    if not ids and homes is not None:
+    homes = repo.common / _HOMES
+    if not ids:
         ids = _known_homes(homes)  # the branch that is checked out lacks the file
-    refs = refs_of(main_of(repo, root)) if repo and not ids else None
-    if repo and refs:
+    refs = refs_of(main_of(repo, root)) if not ids else None
+    if refs:
         ids = list(filter(None, (id_of_board(repo, refs),)))
     if not ids:
         is_kept = any(TreeFiles(tree).is_folder(name) for tree in (root, here) for name in _TRACES)
         if not create and not is_kept:
-            if homes is None:
-                raise _not_a_project(root, repo)
             return Project(root, here, "", (), homes / _NOBODY, repo)
-        found = _id_of_spec_kitty((root, here))
-        if found is None and repo and refs:
-            found = id_of_history(repo, refs)
-        ids = [found or add_random_id(TreeFiles(root))]
+        former = _id_of_spec_kitty((root, here))
+        if former is None and refs:
+            former = id_of_history(repo, refs)
+        ids = [former or add_random_id(TreeFiles(root))]
     uuid, *aliases = sorted(dict.fromkeys(ids))
-    home = _own_home(root) if homes is None else _home(homes, (uuid, *aliases))
-    if repo is not None and not home.is_dir():
+    home = _home(homes, (uuid, *aliases))
+    if not home.is_dir():
         _exclude(repo.common / _EXCLUDE)
-        adopt(TreeFiles(root), repo, home)
     return Project(root, here, uuid, tuple(aliases), home, repo)
 
 
-def _repository(folder: Path) -> Repository | None:
+def _repository(folder: Path) -> Repository:
     try:
         return repository(folder)
     except GitFailed as error:
         is_without_git = "No such file or directory: git" in error.cause
         if "not a git repository" in error.cause or (is_without_git and not _has_git(folder)):
-            return None
+            raise _not_a_project(
+                folder,
+                "neither this folder nor one above it is a git repository",
+                "run `git init` in the project's folder, or go to a repository",
+            ) from error
         raise
 
 
@@ -154,23 +158,9 @@ def _is_bare(common: Path) -> bool:
 
 
 def _has_git(folder: Path) -> bool:
-    """Reports whether a folder is in a repository: its journal then needs the program git."""
+    """Reports whether a folder is in a repository, where the program git is missing."""
     absolute = folder.absolute()
-    return any((each / ".git").exists() for each in (absolute, *absolute.parents))
-
-
-def _above(folder: Path) -> Path | None:
-    absolute = folder.absolute()
-    return next((each for each in (absolute, *absolute.parents) if _may_be_kept(each)), None)
-
-
-def _may_be_kept(folder: Path) -> bool:
-    """Reports whether a folder looks like a project; a link is refused later, with a message."""
-    try:
-        found = TreeFiles(folder).look(KITTIFY)
-    except OSError:
-        return False
-    return found is not None and (S_ISDIR(found.st_mode) or S_ISLNK(found.st_mode))
+    return any((parent / ".git").exists() for parent in (absolute, *absolute.parents))
 
 
 def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
@@ -210,22 +200,11 @@ def _known_homes(homes: Path) -> list[str]:
         return []
 
 
-def _own_home(root: Path) -> Path:
-    check_home(TreeFiles(root))
-    return root / OWN_HOME
-
-
 def _home(homes: Path, ids: tuple[str, ...]) -> Path:
     """Returns the existing home under any of the project's ids, else the path under its own."""
     return next((homes / name for name in ids if (homes / name).is_dir()), homes / ids[0])
 
 
-def _not_a_project(folder: Path, repo: Repository | None) -> NotAProject:
-    if repo is None:
-        cause = "neither this folder nor one above it is a git repository or holds .kittify"
-        hint = "run `git init` first, or go to the project's folder"
-    else:
-        cause = "no working tree is here: the repository is bare, or this is its git folder"
-        hint = "go to a working tree of it, or make one: git worktree add PATH BRANCH"
+def _not_a_project(folder: Path, cause: str, hint: str) -> NotAProject:
     where = folder.absolute()
     return NotAProject("could not find a project at", place=where, cause=cause, hint=hint)

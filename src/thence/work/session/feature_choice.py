@@ -99,12 +99,11 @@ class Targets:
 
         Raises PlanningError where the branch is gone and has no known successor, GitFailed.
         """
-        repo = self._project.repo
-        if repo is None or branch in self._refs().branches:
+        if branch in self._refs().branches:
             return branch
         key = (slug, branch)
         if key not in self._names:
-            main = main_of(repo, self._project.root)
+            main = main_of(self._project.repo, self._project.root)
             found = self._names[key] = _successor(main, self._refs(), self._planning, slug, branch)
             if found != branch:
                 self._warn(slug, branch, found)

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from thence.core.event import Event
@@ -20,8 +21,7 @@ from thence.errors import (
     ThenceError,
 )
 from thence.inspection.log_folder import next_node_id
-from thence.work.board.board import fold
-from thence.work.board.conflict_sides import lost_claims
+from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_attempt import former_number_in_clone
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import PLANNED, Board, FeatureState, PackageState
@@ -40,16 +40,44 @@ from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, is_slug, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
-from thence.work.project.project import find_project
-from thence.work.result import CommandResult
+from thence.work.project.project import FORMER_HOME, find_project
 from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
 
+
+class CommandResult(msgspec.Struct, frozen=True):
+    """The result of a command.
+
+    `events` are the appended events, None if the journal could not be written: then the events are
+    pending, and the next command appends them. `data` are the command's own members of the JSON,
+    `lines` its text, `warnings` go to stderr beside either. `exit_code` is not 0 where the
+    requested thing is missing, or where conflicts were found.
+    """
+
+    events: tuple[Event, ...] | None = ()
+    data: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    exit_code: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the members of the command's JSON; `notes` where there are some."""
+        ids: Any = "pending"
+        if self.events is not None:
+            ids = [event.event_id for event in self.events]
+        warnings = {"notes": list(self.warnings)} if self.warnings else {}
+        return {"ok": True, "events": ids, **self.data, **warnings}
+
+
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
 ATTEMPTS_MAX = 20
+_FORMER_HOME = (
+    f"{FORMER_HOME} is the journal of a project without git, and no command reads it any more: type"
+    f" `thence work import`, which takes in its events, then rm -r {FORMER_HOME}"
+)
 _TRACKED = (
     "git tracks the day files of this project, and no command writes them any more: type"
     " `thence work import`, which takes in their events and unties them in one commit"
@@ -110,18 +138,11 @@ class Session:
 
     @cached_property
     def _git_user(self) -> str:
-        return (self.project.repo and user_of(self.project.repo)) or ACTOR
+        return user_of(self.repo) or ACTOR
 
     @property
     def repo(self) -> Repository:
-        """The project's repository; raises GitFailed without git."""
-        if self.project.repo is None:
-            raise GitFailed(
-                "could not work in",
-                place=self.project.root,
-                cause="this command needs git, and there is no repository",
-                hint="git init",
-            )
+        """The project's repository."""
         return self.project.repo
 
     @property
@@ -138,7 +159,7 @@ class Session:
 
     @property
     def main(self) -> Repository:
-        """The repository as seen from the main working tree; raises GitFailed without git."""
+        """The repository as seen from the main working tree."""
         return main_of(self.repo, self.project.root)
 
     @property
@@ -159,11 +180,13 @@ class Session:
         self._take_in()
         self._read()
         targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
-        if self.project.repo and day_files.watch_branches(self.project, targets):
+        if day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
         if is_tracked(self.project):
             self.warnings.append(_TRACKED)
+        if self.project.files.is_folder(FORMER_HOME):
+            self.warnings.append(_FORMER_HOME)
         self._append_missing_claims()
         self._rename_branches()
         self._append_ticks()
@@ -210,16 +233,17 @@ class Session:
         node_id = next_node_id(self.project.home) if renamed else None
         for feature, package in renamed:
             number = former_number_in_clone(feature, package, node_id)
-            if number is not None and self.project.repo is not None:
+            if number is not None:
                 self._rename_branch(feature, package, number)
 
     def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
-        from thence.work.session.package_refs import rename_branch  # seldom needed
+        from thence.work.vcs.refs import rename_branch  # seldom needed
 
         slug, wp_id, home = feature.slug, package.wp_id, self.project.home
         try:
             with claimed(home, self.store.subject(slug, number)), claimed(home, package.subject):
-                rename_branch(self.repo, self.project, self.refs, (slug, number, wp_id))
+                root, here = self.project.root, self.project.here
+                rename_branch(self.repo, root, here, self.refs, (slug, number, wp_id))
         except (GitFailed, Refused) as error:
             self.warnings.append(f"the branch of {number} is that of {wp_id}: {error.cause}")
             return
@@ -231,8 +255,7 @@ class Session:
 
     def _append_ticks(self) -> None:
         """Appends events for the boxes in tasks.md that somebody has ticked by hand."""
-        by_hand = ticks_by_hand(self.board, self.planning, self.target_of)
-        ticks = list(by_hand) if self.project.repo is not None else []
+        ticks = list(ticks_by_hand(self.board, self.planning, self.target_of))
         about = [(one.feature or "", one.payload["subtask_index"]) for one in ticks]
         with suppress(HeadsMoved):
             if ticks and self.append(*ticks, guard=self.guard(*about, types=TYPES)):
@@ -334,7 +357,7 @@ class Session:
     @property
     def shared_folder(self) -> Path:
         """The folder of locks and records that can be written even if the home can't."""
-        folder = self.project.repo.common / "thence" if self.project.repo else self.project.home
+        folder = self.repo.common / "thence"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -407,7 +430,7 @@ class Session:
         self.close()
 
     def _take_in(self, *, has_all: bool = False) -> None:
-        if self.project.repo is None or not self.project.uuid:
+        if not self.project.uuid:
             return
         try:
             look, recover = (lambda: self.refs), self._append_pending_of_commits

@@ -31,7 +31,7 @@ class NotFollowed(OSError):
 
 
 class TreeFiles:
-    """The files of one working tree, or of a project's folder without git.
+    """The files of one working tree.
 
     Each method raises OSError: NotFollowed, and FileNotFoundError or NotADirectoryError where a
     folder on the way is missing or a file.
@@ -50,8 +50,8 @@ class TreeFiles:
 
     def is_folder(self, path: str) -> bool:
         """Reports whether a path is a folder; a link to a folder is none."""
-        found = self.look(path)
-        return found is not None and S_ISDIR(found.st_mode)
+        stat = self.look(path)
+        return stat is not None and S_ISDIR(stat.st_mode)
 
     def read(self, path: str) -> bytes:
         """Returns the bytes of a file."""
@@ -70,8 +70,8 @@ class TreeFiles:
     def stats(self, path: str) -> dict[str, os.stat_result]:
         """Returns the stats of a folder's entries by name; empty if there is no folder."""
         try:
-            with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as found:
-                return {each.name: each.stat(follow_symlinks=False) for each in found}
+            with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as entries:
+                return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
@@ -140,31 +140,11 @@ class TreeFiles:
 
     def target_of(self, path: str) -> str | None:
         """Returns the target of a link, None if the path is no link."""
-        found = self.look(path)
-        if found is None or not S_ISLNK(found.st_mode):
+        stat = self.look(path)
+        if stat is None or not S_ISLNK(stat.st_mode):
             return None
         with self._parent(path) as (folder, name):
             return os.readlink(name, dir_fd=folder)
-
-    def move_out(self, path: str, target: Path) -> None:
-        """Moves a file or folder out of the tree, on the same disk."""
-        with self._parent(path) as (folder, name):
-            os.rename(name, target, src_dir_fd=folder)
-
-    def first_irregular(self, path: str) -> tuple[str, str] | None:
-        """Returns the first path below a folder that is neither file nor folder, with the reason.
-
-        None if there is none. Raises OSError where the path itself is no folder.
-        """
-        with self._parent(f"{path}/.") as (top, _):
-            for below, folders, files, folder in os.fwalk(".", dir_fd=top):
-                for name in sorted((*folders, *files)):
-                    mode = _mode_at(folder, name)
-                    if mode is None or S_ISDIR(mode) or S_ISREG(mode):
-                        continue
-                    where = os.path.normpath(os.path.join(path, below, name))
-                    return where, IS_LINK if S_ISLNK(mode) else IS_ODD
-        return None
 
     @contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
@@ -174,11 +154,11 @@ class TreeFiles:
             raise NotFollowed(errno.EINVAL, "this is no path inside a working tree", path)
         at = os.open(self.top, _TOP)
         try:
-            for depth, each in enumerate(folders, 1):
+            for depth, folder in enumerate(folders, 1):
                 if make:
                     with suppress(FileExistsError):
-                        os.mkdir(each, dir_fd=at)
-                inner = _folder(at, each, "/".join(folders[:depth]))
+                        os.mkdir(folder, dir_fd=at)
+                inner = _folder(at, folder, "/".join(folders[:depth]))
                 os.close(at)
                 at = inner
             yield at, name
