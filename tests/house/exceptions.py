@@ -10,7 +10,7 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
     "inner": (33916, 158),
-    "work": (18789, 92),
+    "work": (18704, 92),
     "team": (13088, 103),
 }
 
@@ -23,5 +23,5 @@ NAMED_BY_NOTHING: dict[str, int] = {
     "server": 186,
     "sim": 1,
     "sync": 95,
-    "work": 315,
+    "work": 300,
 }

@@ -11,8 +11,8 @@ from thence.core.event import Event
 class CommandResult(msgspec.Struct, frozen=True):
     """The result of a command.
 
-    `events` are the appended events, None if the journal could not be written: then the events are
-    pending, and the next command appends them. `data` are the command's own members of the JSON,
+    `events` are the appended events, None if the journal could not be written: then the same
+    command typed again appends them. `data` are the command's own members of the JSON,
     `lines` its text, `warnings` go to stderr beside either. `exit_code` is not 0 where the
     requested thing is missing, or where conflicts were found.
     """
@@ -25,7 +25,7 @@ class CommandResult(msgspec.Struct, frozen=True):
 
     def as_json(self) -> dict[str, Any]:
         """Returns the members of the command's JSON; `notes` where there are some."""
-        ids: Any = "pending"
+        ids: Any = "unwritten"
         if self.events is not None:
             ids = [event.event_id for event in self.events]
         warnings = {"notes": list(self.warnings)} if self.warnings else {}

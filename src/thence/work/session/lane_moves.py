@@ -38,14 +38,17 @@ def move(
     also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
+    needs_log: bool = True,
 ) -> Move:
     """Moves a package, and appends the move, its follow-ups and `also` in one piece.
 
     With `begins` the move is a claim that lasts until another event ends it. When others append
-    meanwhile, the board is read again and the move decided again. Raises Refused with the guard
-    that refuses the move.
+    meanwhile, the board is read again and the move decided again. Without `needs_log` a log that
+    can't be written only causes a warning. Raises Refused with the guard that refuses the move.
     """
-    moves, refused = move_all(session, slug, to, {wp_id: facts}, also, begins=begins)
+    moves, refused = move_all(
+        session, slug, to, {wp_id: facts}, also, begins=begins, needs_log=needs_log
+    )
     if refused:
         raise refused[wp_id]
     return moves[0]
@@ -59,6 +62,7 @@ def move_all(
     also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
+    needs_log: bool = True,
     is_strict: bool = True,
 ) -> tuple[list[Move], dict[str, Refused]]:
     """Moves packages of a feature in this order; appends the events of all in one piece.
@@ -90,7 +94,8 @@ def move_all(
         try:
             if moves:
                 guard = Unchanged(session.position, watched, DECIDING_TYPES)
-                session.append(*events, *also, guard=guard)
+                append = session.append if needs_log else session.append_or_warn
+                append(*events, *also, guard=guard)
         except HeadsMoved:
             requests = _as_seen(requests, moves)
             session.look()
@@ -239,12 +244,6 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
             " `thence work finalize-tasks`",
         )
     return found
-
-
-def check_written(session: Session) -> None:
-    """Raises the journal's error, for a command that does nothing but append events."""
-    if session.journal_error is not None:
-        raise session.journal_error
 
 
 def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:

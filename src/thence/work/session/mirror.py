@@ -13,7 +13,6 @@ from thence.work.day_lines import Splice
 from thence.work.plan.frontmatter import read, with_field
 from thence.work.plan.package_files import file_of
 from thence.work.project.options import read_options
-from thence.work.session.command_commit import keep_unwritten
 from thence.work.vcs.commits import write_files
 from thence.work.vcs.repository import operation_under_way
 
@@ -27,17 +26,9 @@ def is_mirrored(session: "Session", feature: FeatureState) -> bool:
     return chosen if chosen is not None else any(_lanes(session, feature))
 
 
-def mirror(session: "Session", feature: FeatureState, *, is_all: bool = False) -> None:
-    """Writes the packages' lanes into their files, as far as the files show lanes.
-
-    `is_all` means that the command does nothing but append events: without a mirror, an error of
-    the journal is raised. Otherwise the events wait for the next commit.
-    """
-    is_on = is_mirrored(session, feature)
-    if session.journal_error is not None and is_all and not is_on:
-        raise session.journal_error
-    keep_unwritten(session)
-    if not is_on or operation_under_way(session.main.git_dir):
+def mirror(session: "Session", feature: FeatureState) -> None:
+    """Writes the packages' lanes into their files, as far as the files show lanes."""
+    if not is_mirrored(session, feature) or operation_under_way(session.main.git_dir):
         return  # the next move writes the missing lanes
     changes = {}
     for path, shown, lane in _lanes(session, feature):
