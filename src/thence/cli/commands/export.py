@@ -87,15 +87,8 @@ def export_command(
     from thence.replica import open_log
 
     out = current()
-    if is_csv == is_parquet:
-        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    _check_options(is_csv, is_parquet, is_raw, output, out)
     form = "csv" if is_csv else "parquet"
-    if is_raw and is_parquet:
-        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
-    if output is None and out.is_json:
-        raise click.UsageError("--json goes with --output: stdout holds the table")
-    if output is None and form == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
@@ -128,6 +121,20 @@ def export_command(
         out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:
         out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))
+
+
+def _check_options(
+    is_csv: bool, is_parquet: bool, is_raw: bool, output: Path | None, out: Output
+) -> None:
+    """Raises UsageError for options that exclude each other."""
+    if is_csv == is_parquet:
+        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    if is_raw and is_parquet:
+        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
+    if output is None and out.is_json:
+        raise click.UsageError("--json goes with --output: stdout holds the table")
+    if output is None and is_parquet and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
 
 
 def escape_formula(text: str) -> str:
