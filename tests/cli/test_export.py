@@ -128,6 +128,8 @@ def test_keys_of_the_payload_are_columns_of_csv(bills):
         ["0.5", "", "", "2", '[1,"x"]', ""],
         [""] * 6,
     ]
+    assert "no event that was written has a payload key `gone`\n" in ended.err
+    assert ended.err.count("has a payload key") == 1
 
 
 def test_keys_of_the_payload_are_typed_columns_of_parquet_and_of_a_frame(bills):

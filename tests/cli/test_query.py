@@ -202,6 +202,16 @@ def test_key_that_no_event_has_is_told_with_the_nearest(shown, where, key, neare
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     exported = warm("export", "--log", "orders", "--csv", "--where", where, cwd=shown)
     assert hint in exported.err
+    counted = query(shown, "--where", where, "--count")
+    assert (counted.code, counted.out) == (0, "0\n")
+    assert counted.err == ended.err
+
+
+def test_key_one_level_below_is_the_nearest(tmp_path):
+    with package.open(tmp_path / "orders") as log:
+        log.append("order.placed", {"address": {"city": "Lund"}, "cite": 1})
+    hint = query(tmp_path, "--where", "city = Lund").err.splitlines()[1]
+    assert hint == "no event has a key `city`; nearest: address.city, cite"
 
 
 @pytest.mark.parametrize("where", ["amount > 1000", "payload.amount = x", "reason = gone"])

@@ -9,19 +9,14 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33916, 158),
+    "inner": (33941, 158),
     "work": (18704, 92),
-    "team": (13088, 103),
+    "team": (13091, 103),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "cli": 16,
-    "context": 1,
-    "core": 1,
-    "log": 24,
-    "server": 186,
-    "sim": 1,
-    "sync": 95,
-    "work": 300,
+    "server": 184,
+    "sync": 91,
+    "work": 298,
 }

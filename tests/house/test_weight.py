@@ -36,12 +36,21 @@ def weights(inside: Iterable[Module]) -> dict[str, tuple[int, int]]:
 
 
 def nameless_values(module: Module) -> int:
-    """Counts the local names, loop targets and parameters that say nothing of a value."""
+    """Counts the local names, loop targets and parameters that say nothing of a value.
+
+    Members of classes keep theirs: a format or a caller may need them.
+    """
+    nodes = list(ast.walk(module.syntax))
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    members = {
+        line.target for owner in classes for line in owner.body if isinstance(line, ast.AnnAssign)
+    }
     names = [
         node.arg if isinstance(node, ast.arg) else node.id
-        for node in ast.walk(module.syntax)
+        for node in nodes
         if isinstance(node, ast.arg)
         or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+        if node not in members
     ]
     return sum(name in NAMELESS for name in names)
 
@@ -65,10 +74,11 @@ def test_values_are_named_by_what_they_are():
 
 
 def test_weight_and_nameless_values_are_counted():
-    text = "def f(found, rows):\n    for each in rows:\n        made: int = each\n    return rows"
+    text = "class C:\n    known: int\n    def f(found, rows):\n"
+    text += "        for each in rows:\n            made: int = each\n        return rows"
     sample = parsed("src/thence/cli/work/a.py", text)
     assert nameless_values(sample) == 3
     assert weights([sample, parsed("src/thence/core/wire/b.py", "\n")]) == {
-        "work": (4, 1),
+        "work": (6, 1),
         "team": (1, 1),
     }

@@ -87,16 +87,10 @@ def export_command(
     from thence.replica import open_log
 
     out = current()
-    if is_csv == is_parquet:
-        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    _check_options(is_csv, is_parquet, is_raw, output, out)
     form = "csv" if is_csv else "parquet"
-    if is_raw and is_parquet:
-        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
-    if output is None and out.is_json:
-        raise click.UsageError("--json goes with --output: stdout holds the table")
-    if output is None and form == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
     count = 0
+    empty = dict.fromkeys(columns)  # in order
     with (
         open_log(find_log(out, log), create=False) as replica,
         _output_file(output) as file,
@@ -107,7 +101,11 @@ def export_command(
             count = 0
             for page in pages(replica, conditions, limit):
                 count += len(page.events)
-                yield [(*row_of(event), *payload_values(event, columns)) for event in page.events]
+                rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
+                for place, key in enumerate(columns, len(COLUMNS)):
+                    if key in empty and any(row[place] is not None for row in rows):
+                        del empty[key]
+                yield rows
 
         if form == "csv":
             _write_csv(file, columns, groups(), _cell(output, is_raw))
@@ -117,10 +115,26 @@ def export_command(
             kinds = _kinds(columns, groups())
             write_parquet(file, kinds, (list(zip(*rows, strict=True)) for rows in groups() if rows))
         report_matches(out, replica, conditions, count)
+    for key in empty if count else ():
+        out.notice(f"no event that was written has a payload key `{key}`")
     if out.is_json and output is not None:
         out.json({"rows": count, "file": str(output), "bytes": output.stat().st_size})
     else:
         out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))
+
+
+def _check_options(
+    is_csv: bool, is_parquet: bool, is_raw: bool, output: Path | None, out: Output
+) -> None:
+    """Raises UsageError for options that exclude each other."""
+    if is_csv == is_parquet:
+        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    if is_raw and is_parquet:
+        raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
+    if output is None and out.is_json:
+        raise click.UsageError("--json goes with --output: stdout holds the table")
+    if output is None and is_parquet and sys.stdout.isatty():
+        raise click.UsageError("a terminal shows no Parquet; name a file with --output")
 
 
 def escape_formula(text: str) -> str:

@@ -18,7 +18,6 @@ from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
     Conditions,
     OptionValue,
-    check_names,
     command,
     event_printer,
     filter_options,
@@ -125,8 +124,8 @@ def _check_bounds(last: int | None, is_count: bool, limit: int | None, cursor: s
 
 
 def _write_count(out: Output, replica: "Log", conditions: Conditions) -> None:
-    total = replica.query(**keys(conditions), limit=1).total
-    check_names(out, replica, conditions, total)
+    total = replica.answers.query(**keys(conditions), limit=1).total
+    report_matches(out, replica, conditions, total)
     if out.is_json:
         out.json({"events": total})
     else:

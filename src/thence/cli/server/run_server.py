@@ -46,11 +46,11 @@ def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: 
 
 
 def _serve(
-    out: Output, data: str, host: str, port: int, given: tuple[str | None, str | None]
+    out: Output, data: str, host: str, port: int, tls_files: tuple[str | None, str | None]
 ) -> None:
     from thence.server import running
 
-    certificate, key = given
+    certificate, key = tls_files
     if (certificate is None) != (key is None):
         raise click.UsageError("--tls-cert and --tls-key are given together")
     tls = running.Tls(Path(certificate), Path(key)) if certificate and key else None
@@ -71,8 +71,8 @@ def _serve(
         )
     running.end_on_sigterm()
     listener = running.listening(port, host)
-    shown = f"[{host}]" if ":" in host else host
-    address = f"{'https' if tls else 'http'}://{shown}:{listener.getsockname()[1]}"
+    url_host = f"[{host}]" if ":" in host else host
+    address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
     if out.is_json:
         out.json({"url": address, "data": str(database.parent.absolute())})
     else:

@@ -52,26 +52,26 @@ def add_command(name: str, role: str, team: str | None, password_stdin: bool, da
     keeps their password.
     """
     out = current()
-    made: list[str] = []
+    passwords: list[str] = []
 
     def password() -> str:
         if password_stdin:
             return sys.stdin.readline(_PASSWORD_LINE_MAX).rstrip("\r\n")
-        made.append(secrets.token_urlsafe(_PASSWORD_BYTES))
-        return made[0]
+        passwords.append(secrets.token_urlsafe(_PASSWORD_BYTES))
+        return passwords[0]
 
     with accounts_in(data) as accounts:
         team = team or _only(accounts.teams())
         added = accounts.add_user(name, team, role, password)
-    shown = made[0] if made and added.is_new else None
+    new_password = passwords[0] if passwords and added.is_new else None
     if out.is_json:
-        out.json({"user": name, "team": team, "role": role, "password": shown})
+        out.json({"user": name, "team": team, "role": role, "password": new_password})
         return
     out.write(
         f"{name} is a {role} in {team}" if role != "admin" else f"{name} is an admin in {team}"
     )
-    if shown:
-        out.write(f"password: {shown}")
+    if new_password:
+        out.write(f"password: {new_password}")
         out.notice("it is shown this once; the server keeps a hash")
 
 

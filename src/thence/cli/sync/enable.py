@@ -51,11 +51,11 @@ def enable_command(
             cause=f"{login.username} is in no team there",
             hint="ask whoever keeps the server for a team, then log in again",
         )
-    found = named_for_server(out, log, name)
-    wanted = SyncTarget(login.server, slug, login.username, found.name, found.kind, now())
-    target = switched(found.folder, wanted, may_switch=may_switch)
+    named = named_for_server(out, log, name)
+    requested = SyncTarget(login.server, slug, login.username, named.name, named.kind, now())
+    target = switched(named.folder, requested, may_switch=may_switch)
     own_key()  # of this machine: it signs what this log writes, from the next round on
-    write_target(found.folder, target)
+    write_target(named.folder, target)
     if out.is_json:
         out.json(target)
     else:

@@ -97,10 +97,10 @@ def _busy(replica: Log) -> LogBusy:
     )
 
 
-def _left_behind(replica: Log, left: int, parked: int) -> SyncError:
+def _left_behind(replica: Log, remaining: int, parked: int) -> SyncError:
     return SyncError(
         "could not sync all of",
         place=replica.folder,
-        cause=f"{left:,} stayed behind without a verdict, {parked:,} are parked",
+        cause=f"{remaining:,} stayed behind without a verdict, {parked:,} are parked",
         hint="see why: thence sync parked" if parked else "try again: thence sync now",
     )

@@ -44,7 +44,7 @@ def status_command(log: str | None, is_checked: bool) -> int:
 
 
 def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
-    found: dict[str, object] = {
+    fields: dict[str, object] = {
         "is_enabled": state.target is not None and state.target.is_enabled,
         "target": state.target,
         "login": state.login,
@@ -58,8 +58,11 @@ def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
         "node_id": state.node_id,
     }
     if differing is not None:
-        found |= {"is_in_sync": not differing and not state.parked, "blocks_that_differ": differing}
-    return found
+        fields |= {
+            "is_in_sync": not differing and not state.parked,
+            "blocks_that_differ": differing,
+        }
+    return fields
 
 
 def _write(out: Output, state: "SyncState", differing: int | None) -> None:

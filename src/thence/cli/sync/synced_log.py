@@ -65,27 +65,27 @@ def named_for_server(out: Output, log: str | None, name: str | None) -> NamedLog
     A project's journal is named by the project's id, another log by its own id. Raises NotALog,
     NotAProject, SyncRefused.
     """
-    found = _project_journal(Path(named_log(out, log) or "."), is_named=bool(named_log(out, log)))
-    if found is None:
+    named = _project_journal(Path(named_log(out, log) or "."), is_named=bool(named_log(out, log)))
+    if named is None:
         folder = find_log(out, log)
         with open_log(folder, create=False) as replica:
-            found = NamedLog(folder, replica.log_id or "", replica.vocabulary.name)
-        if found.kind == "work" and name is None:
+            named = NamedLog(folder, replica.log_id or "", replica.vocabulary.name)
+        if named.kind == "work" and name is None:
             raise SyncRefused(
                 "could not name the log in",
                 place=folder,
                 cause="it is the journal of a project, which is named by the project's id",
                 hint="name the project's folder: thence sync enable --log FOLDER",
             )
-    found = found._replace(name=name or found.name)
-    if not _NAME.fullmatch(found.name):
+    named = named._replace(name=name or named.name)
+    if not _NAME.fullmatch(named.name):
         raise SyncRefused(
             "could not name the log in",
-            place=found.folder,
-            cause=f"{found.name!r:.80} is no name of a log at a server",
+            place=named.folder,
+            cause=f"{named.name!r:.80} is no name of a log at a server",
             hint="give it one of letters, digits, . _ and -: --name NAME",
         )
-    return found
+    return named
 
 
 def check_packages() -> None:

@@ -53,16 +53,16 @@ def command(name: str, *examples: str) -> Callable[[Callable[..., int]], click.C
     reads the actor, the Output knows the others.
     """
 
-    def made(function: Callable[..., int]) -> click.Command:
+    def decorated(function: Callable[..., int]) -> click.Command:
         @wraps(function)
-        def call(actor: str | None, **given: Any) -> int:
-            return function(**given)
+        def call(actor: str | None, **options: Any) -> int:
+            return function(**options)
 
-        found = click.command(name, cls=click.Command, **help_with(*examples))(call)
-        found.params += _common.params
-        return found
+        command = click.command(name, cls=click.Command, **help_with(*examples))(call)
+        command.params += _common.params
+        return command
 
-    return made
+    return decorated
 
 
 def session_command(
@@ -157,7 +157,7 @@ def _refuse_invalid_text(context: click.Context) -> None:
     Python keeps such bytes as lone surrogates.
     """
     for parameter in context.command.params:
-        given = context.params.get(parameter.name or "")
-        for each in given if isinstance(given, tuple) else (given,):
-            if isinstance(each, str) and not is_utf8(each):
-                raise click.BadParameter(f"{each!r:.80} is no UTF-8 text", context, parameter)
+        value = context.params.get(parameter.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not is_utf8(text):
+                raise click.BadParameter(f"{text!r:.80} is no UTF-8 text", context, parameter)

@@ -62,9 +62,13 @@ def unknown_key(where: Sequence[Condition], events: Iterable[FilteredEvent]) -> 
 
 
 def _nearest(unknown: str, names: Iterable[str]) -> list[str]:
-    """Returns the names most similar to an unknown one, and those that contain it."""
+    """Returns the names most similar to an unknown one, and those that contain it.
+
+    First come those of the same name one level below.
+    """
     others = [name for name in names if name != unknown]
-    near = nearest(unknown, others, NEAREST_MAX)
+    near = [name for name in others if name.endswith(f".{unknown}")]
+    near += nearest(unknown, others, NEAREST_MAX)
     near += [name for name in others if unknown.lower() in name.lower()]
     return list(dict.fromkeys(near))[:NEAREST_MAX]
 

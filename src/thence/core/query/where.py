@@ -95,11 +95,18 @@ class Comparison(msgspec.Struct, frozen=True):
     def reaches(self, event: FilteredEvent) -> tuple[int, Collection[str]]:
         """Returns how many parts of the path an event has, and the names at the next level.
 
-        The names are those beside the first missing part; none where no part is missing.
+        The names are those beside the first missing part, and one level below a missing first
+        part; none where no part is missing.
         """
         value, rest = _first(event, self.path)
         if value is _MISSING:
-            return 0, (*_WORDS, *event.members, *event.payload)
+            inner = (
+                f"{key}.{name}"
+                for key, inside in event.payload.items()
+                if isinstance(inside, dict)
+                for name in inside
+            )
+            return 0, (*_WORDS, *event.members, *event.payload, *inner)
         for depth, part in enumerate(rest, len(self.path) - len(rest)):
             if isinstance(part, int):
                 elements = value if isinstance(value, list) else ()

@@ -61,22 +61,22 @@ class Redactions:
 
         Raises LogBusy, LogReadOnly, AppendFailed: then taking them back again completes it.
         """
-        wanted: dict[str, set[bytes]] = {}
-        for each in redactions:
-            wanted.setdefault(each.event_id, set()).add(each.digest)
+        digests_by_id: dict[str, set[bytes]] = {}
+        for redaction in redactions:
+            digests_by_id.setdefault(redaction.event_id, set()).add(redaction.digest)
 
         def instead(event: Event) -> bytes:
-            named = wanted.get(event.event_id)
+            named = digests_by_id.get(event.event_id)
             return redacted(event.line) if named and same_line_key(event) in named else event.line
 
         with self._rewriting() as rewriting:
             for path in segments(self._disk, self._folder):
                 rewriting.replace(path, instead)
-            names = [name.encode("utf-8", "backslashreplace") for name in wanted]
+            names = [name.encode("utf-8", "backslashreplace") for name in digests_by_id]
             for name in self._disk.names(rewriting.own / "quarantine"):
                 rewriting.take_out(rewriting.own / "quarantine" / name, names)
             rewriting.lock.release()
-            record_redactions(self._disk, self._folder, set().union(*wanted.values()))
+            record_redactions(self._disk, self._folder, set().union(*digests_by_id.values()))
         return rewriting.changed
 
     def outrank(self, digests: Iterable[bytes]) -> bool:
@@ -108,10 +108,10 @@ class Redactions:
             whole.setdefault(event.event_id, {})[digest] = line
 
         def instead(event: Event) -> bytes:
-            found = whole.get(event.event_id)
-            if not found or BODY_DIGEST not in event.members:
+            lines = whole.get(event.event_id)
+            if not lines or BODY_DIGEST not in event.members:
                 return event.line
-            return found.get(same_line_key(event), event.line)
+            return lines.get(same_line_key(event), event.line)
 
         with self._rewriting() as rewriting:
             for path in segments(self._disk, self._folder):
@@ -121,16 +121,16 @@ class Redactions:
     @contextmanager
     def _rewriting(self) -> Iterator["_Rewriting"]:
         """Gives the rewriting of this log's files, under the append lock; then renews the index."""
-        made = _Rewriting(self._disk, own_folder(self._folder), self._vocabulary)
+        rewriting = _Rewriting(self._disk, own_folder(self._folder), self._vocabulary)
         try:
-            made.lock.acquire()
-            yield made
+            rewriting.lock.acquire()
+            yield rewriting
         except DiskError as error:
             raise append_error(self._folder, error) from error
         finally:
-            made.lock.release()
-            made.lock.close()
-        for name in made.shifted:  # the places of damage that older notices record
+            rewriting.lock.release()
+            rewriting.lock.close()
+        for name in rewriting.shifted:  # the places of damage that older notices record
             facts = {"file": name, "offset": 0, "bytes": 0, "healed": 0, "rewritten": True}
             self._record("recovered", facts, ())
         self._renew()
@@ -158,18 +158,18 @@ class _Rewriting:
             event = line.content
             if not isinstance(event, Event):
                 has_damage = True
-            elif (found := instead(event)) != event.line:
-                edits.append(Edit(line.offset, line.offset + line.length, found, False))
+            elif (line_instead := instead(event)) != event.line:
+                edits.append(Edit(line.offset, line.offset + line.length, line_instead, False))
         if self._carry_out(path, edits) and has_damage:
             self.shifted.append(path.name)
 
     def take_out(self, path: Path, names: Iterable[bytes]) -> None:
         """Takes those lines of a file out that hold one of some names."""
-        wanted = tuple(names)
+        needles = tuple(names)
         edits = [
             Edit(line.offset, line.offset + line.length, b"", False)
             for line in segment_lines(self._disk, path, self._vocabulary)
-            if any(name in line.data for name in wanted)
+            if any(name in line.data for name in needles)
         ]
         self._carry_out(path, edits)
 

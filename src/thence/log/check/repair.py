@@ -172,10 +172,10 @@ def _number(pending: list[_Region], first: int, last: int) -> None:
     pending.clear()
 
 
-def _edited(found: Iterable[Line]) -> Iterator[tuple[Line, Edit | None]]:
+def _edited(segment: Iterable[Line]) -> Iterator[tuple[Line, Edit | None]]:
     """Yields each line of a segment with its edit, None if the line stays."""
     behind = -1
-    for line in found:
+    for line in segment:
         end = line.offset + line.length
         if isinstance(line.content, Event):
             yield line, None

@@ -115,8 +115,9 @@ def verify(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Verification:
     if check.repeated:
         for line in lines(disk, folder, vocabulary):
             check.compare(line)
-    found = check.result()
-    return replace(found, findings=(*found.findings, *map(_stray, strays(disk, folder))))
+    verification = check.result()
+    findings = (*verification.findings, *map(_stray, strays(disk, folder)))
+    return replace(verification, findings=findings)
 
 
 class _Check:
@@ -159,40 +160,40 @@ class _Check:
         """Checks the lines of a block, which come after those of the blocks before."""
         if block.file not in self._files[-1:]:
             self._files.append(block.file)
-        found = _essences(block)
-        if found is None or not self._add_run(found):
+        essences = _essences(block)
+        if essences is None or not self._add_run(essences):
             for line in lines_of(block, self._vocabulary):
                 self._line(line)
             return
-        if self._recorded.may_be_notice({essence.event_type for essence in found}):
+        if self._recorded.may_be_notice({essence.event_type for essence in essences}):
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
                     self._add_notice(line, line.content)
-        if self._has_unseen_causes(found):
+        if self._has_unseen_causes(essences):
             for line in lines_of(block, self._vocabulary):
                 if isinstance(line.content, Event):
                     self._causes(line, line.content)
 
-    def _add_run(self, found: Sequence[Essence]) -> bool:
+    def _add_run(self, essences: Sequence[Essence]) -> bool:
         """Adds events of one node, in the order of its numbers, if all their ids are new.
 
         It adds all events or none, and reports whether it did.
         """
-        ids = [essence.event_id for essence in found]
+        ids = [essence.event_id for essence in essences]
         if not self._are_new(ids):
             return False
-        node_id = found[0].node_id
-        if len({essence.node_id for essence in found}) > 1:
+        node_id = essences[0].node_id
+        if len({essence.node_id for essence in essences}) > 1:
             return False
         if self._disowned and node_id in self._own:
             return False  # some of them may be disowned
         node = self._nodes.setdefault(node_id, NumberRanges())
-        first, count = found[0].seq, len(found)
-        clocks = [essence.lamport_clock for essence in found]
+        first, count = essences[0].seq, len(essences)
+        clocks = [essence.lamport_clock for essence in essences]
         if (
             first <= node.last
             or clocks[0] <= node.clock
-            or [essence.seq for essence in found] != list(range(first, first + count))
+            or [essence.seq for essence in essences] != list(range(first, first + count))
             or not all(map(lt, clocks, islice(clocks, 1, None)))
         ):
             return False
@@ -211,9 +212,9 @@ class _Check:
         fresh = set(ids)
         return len(fresh) == len(ids) and self._ids.isdisjoint(fresh)
 
-    def _has_unseen_causes(self, found: Sequence[Essence]) -> bool:
+    def _has_unseen_causes(self, essences: Sequence[Essence]) -> bool:
         """Reports whether these events name causes that no event had so far."""
-        named = chain.from_iterable([essence.caused_by for essence in found])
+        named = chain.from_iterable([essence.caused_by for essence in essences])
         return not self._ids.issuperset(named)
 
     def _line(self, line: Line) -> None:
@@ -272,8 +273,8 @@ class _Check:
 
     def _causes(self, line: Line, event: Event) -> None:
         if event.external_causes:
-            known = map(parse_cause, event.external_causes)
-            self._elsewhere.update(cause.event_id for cause in known if cause)
+            causes = map(parse_cause, event.external_causes)
+            self._elsewhere.update(cause.event_id for cause in causes if cause)
         for cause in event.caused_by:
             if cause not in self._ids and cause not in self._awaited:
                 place = (line.file, line.offset, line.length, event.event_id)
@@ -293,32 +294,32 @@ class _Check:
     def result(self) -> Verification:
         """Returns the result, after all lines were checked."""
         order = {name: index for index, name in enumerate(self._files)}
-        found = [self._final(finding) for finding in self._findings]
+        findings = [self._final(finding) for finding in self._findings]
         for cause, (file, offset, length, event_id) in self._awaited.items():
             if cause not in self._ids and cause not in self._elsewhere:
                 reason = f"event {event_id} names the cause {cause}, which is not here"
-                found.append(Finding("cause_missing", reason, file, offset, length))
-        found.sort(key=lambda finding: (order[finding.file], finding.offset))
+                findings.append(Finding("cause_missing", reason, file, offset, length))
+        findings.sort(key=lambda finding: (order[finding.file], finding.offset))
         for node_id, seq in self._disowned_numbers:
             if seq < self._nodes[node_id].last:
                 self._nodes[node_id].add(seq)
         for node_id in {*self._recorded.numbers, *filter(None, self._durable[:1])}:
             self._nodes.setdefault(node_id, NumberRanges())
-        found += [
+        findings += [
             finding
             for node_id, node in sorted(self._nodes.items())
             for hole in (*node.holes(), *self._end(node_id, node.last))
             for finding in self._hole(node_id, hole)
         ]
-        return Verification(len(self._ids), len(self._foreign), tuple(found))
+        return Verification(len(self._ids), len(self._foreign), tuple(findings))
 
     def _end(self, node_id: str, last: int) -> Iterator[tuple[int, int]]:
         """Yields the range of numbers behind a node's last one that are known to have existed."""
-        known = max((end for _, end in self._recorded.numbers.get(node_id, ())), default=0)
+        last_known = max((end for _, end in self._recorded.numbers.get(node_id, ())), default=0)
         if self._durable[0] == node_id and not self._has_tail:  # a tail is a finding of its own
-            known = max(known, self._durable[1])
-        if known > last:
-            yield last + 1, known
+            last_known = max(last_known, self._durable[1])
+        if last_known > last:
+            yield last + 1, last_known
 
     def _final(self, finding: Finding) -> Finding:
         """Returns a finding, with another code if a notice records the damage."""
@@ -333,8 +334,8 @@ class _Check:
             return [_missing("events_absent", node_id, hole)]
         recorded = self._recorded.numbers.get(node_id, ())
         lost = list(subtract(hole, recorded))
-        found = [_missing("events_lost", node_id, part) for part in lost]
-        return found + [_missing("events_told", node_id, part) for part in subtract(hole, lost)]
+        missing = [_missing("events_lost", node_id, part) for part in lost]
+        return missing + [_missing("events_told", node_id, part) for part in subtract(hole, lost)]
 
     def _add(self, finding: Finding) -> None:
         """Adds a finding; beyond the limit those of a kind become one with their count."""
@@ -363,10 +364,10 @@ class _Check:
 
 def _essences(block: Block) -> list[Essence] | None:
     """Decodes the lines of a block; None unless each is a verified event of thence."""
-    found = block.data.split(b"\n")
-    if not block.is_whole or block.length or not have_valid_crcs(found):
+    raw_lines = block.data.split(b"\n")
+    if not block.is_whole or block.length or not have_valid_crcs(raw_lines):
         return None
-    return taken(block.data, found, decode_essence)
+    return taken(block.data, raw_lines, decode_essence)
 
 
 def _stray(path: Path) -> Finding:

@@ -36,8 +36,8 @@ class Disowned:
 
     def __bool__(self) -> bool:
         if self._known is None:
-            found = read_disowned(self._disk, self._folder)
-            self._known = frozenset().union(*found.values())
+            keys = read_disowned(self._disk, self._folder)
+            self._known = frozenset().union(*keys.values())
         return bool(self._known)
 
     def holds(self, line: bytes | Event) -> bool:
@@ -67,13 +67,13 @@ def disown(disk: Disk, folder: Path, node_id: str, events: Iterable[Event]) -> b
     lock = AppendLock(disk, own_folder(folder) / "lock")
     try:
         lock.acquire()
-        known = read_disowned(disk, folder)
-        before = known.get(node_id, ())
+        keys_by_node = read_disowned(disk, folder)
+        before = keys_by_node.get(node_id, ())
         keys = sorted({*before, *(same_line_key(event).hex() for event in events)})
         if len(keys) > DISOWNED_MAX:
             return False
         if len(keys) > len(before):
-            replace_durably(disk, own_folder(folder) / _NAME, {**known, node_id: keys})
+            replace_durably(disk, own_folder(folder) / _NAME, {**keys_by_node, node_id: keys})
         return True
     finally:
         lock.release()

@@ -34,8 +34,8 @@ def read_digests(disk: Disk, path: Path) -> frozenset[bytes]:
     if disk.path_id(str(path)) is None:
         return frozenset()
     try:
-        found = msgspec.json.decode(disk.read_whole(path) or b"", type=list[str])
-        return frozenset(map(bytes.fromhex, found))
+        digests = msgspec.json.decode(disk.read_whole(path) or b"", type=list[str])
+        return frozenset(map(bytes.fromhex, digests))
     except (msgspec.MsgspecError, ValueError):
         return frozenset()
 
@@ -46,10 +46,10 @@ def add_digests(disk: Disk, folder: Path, name: str, digests: Iterable[bytes]) -
     try:
         lock.acquire()
         path = own_folder(folder) / name
-        known = read_digests(disk, path)
-        found = known.union(digests)
-        if len(found) > len(known):
-            replace_durably(disk, path, sorted(digest.hex() for digest in found))
+        previous = read_digests(disk, path)
+        total = previous.union(digests)
+        if len(total) > len(previous):
+            replace_durably(disk, path, sorted(digest.hex() for digest in total))
     finally:
         lock.release()
         lock.close()
