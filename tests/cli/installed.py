@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,17 +52,39 @@ def thence(
     obeys_permissions: bool = False,
 ) -> Ended:
     """Run the command to its end."""
+    first = drop_override if obeys_permissions else None
+    return ran(THENCE, *arguments, cwd=cwd, env=env, stdin=stdin, first=first)
+
+
+def ran(
+    *words: object,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    first: Callable[[], object] | None = None,
+) -> Ended:
+    """Run any program to its end; `first` is called in its process before it begins."""
     done = subprocess.run(
-        [THENCE, *map(str, arguments)],
+        [*map(str, words)],
         cwd=cwd,
         env=environment(**(env or {})),
         input=stdin,
         capture_output=True,
         check=False,
         timeout=_WAIT_S,
-        preexec_fn=drop_override if obeys_permissions else None,
+        preexec_fn=first,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def in_shell(script: str, cwd: Path) -> Ended:
+    """Run a script, in which a pipe fails where one of its programs does."""
+    return ran("bash", "-o", "pipefail", "-c", script, cwd=cwd)
+
+
+def in_python(code: str, *arguments: object, cwd: Path, **env: str) -> Ended:
+    """Run a program of Python."""
+    return ran(sys.executable, "-c", code, *arguments, cwd=cwd, env=env)
 
 
 def on_terminal(

@@ -5,12 +5,11 @@ import os
 import re
 import resource
 import shutil
-import subprocess
 import sys
 from importlib import metadata
 
 import pytest
-from tests.cli.installed import THENCE, Ended, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, Ended, in_python, is_three_lines, ran, thence
 from tests.events import drafted, new_id, stamped
 from tests.log.processes import started
 
@@ -177,32 +176,26 @@ def test_what_may_not_be_read_is_told(tmp_path, orders, name):
 
 @pytest.mark.parametrize(("kib", "fails"), [(100, ["file_limit"]), (0, ["file_limit", "writable"])])
 def test_limit_on_the_size_of_files_is_told(tmp_path, orders, kib, fails):
-    limited = subprocess.run(
-        [THENCE, "doctor", "--log", "orders", "--json"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024)),
-    )
-    assert (limited.returncode, limited.stderr) == (1, b"")
-    assert failing(json.loads(limited.stdout)) == fails
+    limit = (resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024))
+    words = (THENCE, "doctor", "--log", "orders", "--json")
+    limited = ran(*words, cwd=tmp_path, first=lambda: resource.setrlimit(*limit))
+    assert (limited.code, limited.err) == (1, "")
+    assert failing(limited) == fails
 
 
 def test_full_disk_is_told(tmp_path, orders):
     """A small tmpfs is filled; where none may be mounted, a limit of no bytes is as full."""
     (tmp_path / "small").mkdir()
     alone = ["unshare", "--mount", "--map-root-user"] if shutil.which("unshare") else ["false"]
-    ran = {"cwd": tmp_path, "env": environment(), "capture_output": True, "check": False}
-    subprocess.run([*alone, "sh", "-c", SMALL, "sh", str(THENCE)], **ran)
+    ran(*alone, "sh", "-c", SMALL, "sh", THENCE, cwd=tmp_path)
     if (tmp_path / "full.json").exists():
         before = json.loads((tmp_path / "before.json").read_text())
         assert failing(before) == ["space"]
         assert by_name(before)["filesystem"]["detail"].startswith("tmpfs: in memory")
         full, fails = (tmp_path / "full.json").read_text(), ["space", "writable"]
     else:
-        limited = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", str(THENCE)]
-        full, fails = subprocess.run(limited, **ran).stdout, ["file_limit", "writable"]
+        limited = ["sh", "-c", 'ulimit -f 0; "$@" doctor --log orders --json', "sh", THENCE]
+        full, fails = ran(*limited, cwd=tmp_path).out, ["file_limit", "writable"]
     assert failing(json.loads(full)) == fails
     assert by_name(json.loads(full))["writable"]["hint"].startswith("make room")
 
@@ -379,13 +372,9 @@ def test_python_and_platform_that_nobody_tried_are_told(tmp_path, change, name, 
         "import ruamel.yaml, thence.inspection.health\nfrom thence.cli.frame import run\n"
         f"{change}\nsys.exit(run(['doctor', '--json']))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=False
-    )
-    assert done.returncode == 1, done.stderr
-    told_all = json.loads(done.stdout)
-    assert failing(told_all) == [name]
-    assert told in by_name(told_all)[name]["hint"]
+    done = in_python(script, cwd=tmp_path)
+    assert (done.code, failing(done)) == (1, [name]), done.err
+    assert told in by_name(done)[name]["hint"]
 
 
 def test_doctor_looks_while_others_write(tmp_path, orders):

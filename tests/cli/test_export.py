@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from pyarrow import parquet
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, environment, in_shell, is_three_lines, thence
 from tests.cli.warm import warm
 
 import thence as package
@@ -47,14 +47,7 @@ def test_csv_keeps_text_as_it_is(tmp_path):
     odd = 'a "b", c\r\nd\te é=\u2028'
     with package.open(tmp_path / "orders") as log:
         log.append("odd", {"text": odd}, subject=odd)
-    ended = subprocess.run(
-        [THENCE, "export", "--log", "orders", "--csv"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        check=True,
-    )
-    (row,) = rows(ended.stdout.decode())
+    (row,) = rows(export(tmp_path, "--csv").out)
     assert row["subject"] == odd
 
 
@@ -289,12 +282,9 @@ def test_two_exports_to_one_file_leave_a_whole_one(large):
 
 def test_disk_that_is_full_leaves_the_file_as_it_was(large):
     (large / "o.csv").write_text("before")
-    command = f"ulimit -f 1000; exec {THENCE} export --log orders --csv -o o.csv"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=large, env=environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert is_three_lines(done.stderr)
+    done = in_shell(f"ulimit -f 1000; exec {THENCE} export --log orders --csv -o o.csv", large)
+    assert done.code == 1
+    assert is_three_lines(done.err)
     assert (large / "o.csv").read_text() == "before"
     assert names(large) == ["o.csv", "orders"]
     (large / "o.csv").unlink()

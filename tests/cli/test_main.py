@@ -5,7 +5,15 @@ import sys
 
 import click
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import (
+    THENCE,
+    environment,
+    in_python,
+    in_shell,
+    is_three_lines,
+    ran,
+    thence,
+)
 from tests.cli.warm import warm
 
 from thence.cli.frame import root
@@ -55,24 +63,12 @@ def test_version_is_told_as_text_and_as_json(tmp_path):
     assert thence("--version", cwd=tmp_path).out == f"thence {told['version']}\n"
 
 
-def test_unknown_command_names_the_nearest(tmp_path):
-    ended = thence("verfy", cwd=tmp_path)
-    assert (ended.code, ended.out) == (2, "")
-    assert is_three_lines(ended.err)
-    assert "did you mean 'verify'?" in ended.err
-
-
-def test_unknown_option_names_the_nearest(tmp_path):
-    ended = thence("log", "--limt", "3", cwd=tmp_path)
-    assert ended.code == 2
-    assert is_three_lines(ended.err)
-    assert "did you mean '--limit'?" in ended.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
     [
         (["--verison"], "--version"),
+        (["verfy"], "verify"),
+        (["log", "--limt", "3"], "--limit"),
         (["log", "--desk"], "--desc"),
         (["wy"], "why"),
         (["log", "--foo"], None),
@@ -83,7 +79,7 @@ def test_unknown_option_names_the_nearest(tmp_path):
 )
 def test_only_what_is_alike_is_suggested(tmp_path, arguments, suggestion):
     ended = warm(*arguments, cwd=tmp_path)
-    assert ended.code == 2
+    assert (ended.code, ended.out) == (2, "")
     assert is_three_lines(ended.err)
     start = f"did you mean '{suggestion}'?" if suggestion else "`thence"
     assert ended.err.splitlines()[2].startswith(f"  next: {start}")
@@ -125,41 +121,27 @@ def test_bug_of_ours_is_told_in_three_lines(tmp_path):
         "frame.version_command.callback = lambda **_: 1 / 0\n"
         "sys.exit(frame.run(['version', '--json']))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 1
-    assert is_three_lines(done.stderr)
-    assert '"code":"internal_error"' in done.stdout
+    done = in_python(script, cwd=tmp_path)
+    assert done.code == 1
+    assert is_three_lines(done.err)
+    assert '"code":"internal_error"' in done.out
 
 
 def test_module_is_the_command(tmp_path, orders):
-    by_module = subprocess.run(
-        [sys.executable, "-m", "thence", "log", "--log", "orders"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert by_module.stdout == thence("log", "--log", "orders", cwd=tmp_path).out
+    by_module = ran(sys.executable, "-m", "thence", "log", "--log", "orders", cwd=tmp_path)
+    assert by_module == thence("log", "--log", "orders", cwd=tmp_path)
+
+
+def make_many(folder):
+    line = '{{"event_id":"{:026}","event_type":"note"}}\n'
+    (folder / "events.jsonl").write_text("".join(map(line.format, range(20_000))))
 
 
 def test_closed_pipe_is_quiet(tmp_path):
-    line = '{{"event_id":"{:026}","event_type":"note"}}\n'
-    text = "".join(line.format(number) for number in range(20_000))
-    (tmp_path / "events.jsonl").write_text(text)
+    make_many(tmp_path)
     for arguments in ("log", "log --json"):
-        done = subprocess.run(
-            ["bash", "-c", f"set -o pipefail; '{THENCE}' {arguments} | head -1"],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert len(done.stdout.splitlines()) == 1
+        done = in_shell(f"'{THENCE}' {arguments} | head -1", tmp_path)
+        assert (done.code, done.err, len(done.lines)) == (0, "", 1)
 
 
 @pytest.mark.parametrize(
@@ -176,46 +158,24 @@ def test_closed_pipe_is_quiet(tmp_path):
     ["log --log orders", "log --log orders --json", "show --log orders @last", "nonsense --json"],
 )
 def test_stdout_that_takes_no_more_is_named_and_told_once(tmp_path, orders, arguments, limit, to):
-    done = subprocess.run(
-        ["sh", "-c", f"{limit}; '{THENCE}' {arguments} {to}"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = in_shell(f"{limit}; '{THENCE}' {arguments} {to}", tmp_path)
     is_misuse = "nonsense" in arguments
-    assert done.returncode == (2 if is_misuse else 1)
-    assert is_three_lines(done.stderr)
-    assert len(done.stderr.splitlines()) == 3
-    assert ("could not write to stdout" in done.stderr) is not is_misuse
+    assert done.code == (2 if is_misuse else 1)
+    assert is_three_lines(done.err)
+    assert len(done.err.splitlines()) == 3
+    assert ("could not write to stdout" in done.err) is not is_misuse
 
 
 def test_output_that_is_more_than_stdout_takes_at_once_is_told_with_its_name(tmp_path):
-    line = '{{"event_id":"{:026}","event_type":"note"}}\n'
-    (tmp_path / "events.jsonl").write_text("".join(map(line.format, range(20_000))))
-    done = subprocess.run(
-        ["sh", "-c", f"ulimit -f 8; '{THENCE}' log --json > taken"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("thence: could not write to stdout\n  why:  File too large\n")
+    make_many(tmp_path)
+    done = in_shell(f"ulimit -f 8; '{THENCE}' log --json > taken", tmp_path)
+    assert done.code == 1
+    assert done.err.startswith("thence: could not write to stdout\n  why:  File too large\n")
 
 
 def test_closed_stdout_is_no_failure(tmp_path, orders):
-    done = subprocess.run(
-        ["sh", "-c", f"'{THENCE}' log --log orders >&-"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = in_shell(f"'{THENCE}' log --log orders >&-", tmp_path)
+    assert (done.code, done.err) == (0, "")
 
 
 @pytest.mark.promise("P7")
@@ -224,12 +184,10 @@ def test_windows_is_told_of_wsl(tmp_path):
         "import sys; from thence.cli.frame import run\n"
         "sys.platform = 'win32'; sys.exit(run(['log', '--log', 'orders']))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 1
-    assert is_three_lines(done.stderr)
-    assert "WSL" in done.stderr
+    done = in_python(script, cwd=tmp_path)
+    assert done.code == 1
+    assert is_three_lines(done.err)
+    assert "WSL" in done.err
 
 
 def test_ctrl_c_ends_quietly_with_130(tmp_path):
@@ -262,15 +220,8 @@ def test_end_by_a_signal_that_a_callback_swallowed_comes_again(tmp_path, raised,
         "frame.version_command.callback = work\n"
         "sys.exit(main.main(['version']))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr.strip()) == told
+    done = in_python(script, cwd=tmp_path)
+    assert (done.code, done.err.strip()) == told
 
 
 def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_process(tmp_path):
@@ -282,15 +233,8 @@ def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_pro
         "time.sleep(0.1)  # the time that Python takes to end\n"
         "sys.exit(code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = in_python(script, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
 
 
 @pytest.mark.promise("P7")
@@ -300,15 +244,9 @@ def test_ctrl_c_that_a_callback_swallowed_when_all_is_done_does_not_kill_the_pro
     ids=["help", "append", "why"],
 )
 def test_cold_start_imports_no_guest(tmp_path, orders, arguments):
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "thence", *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    done = ran(sys.executable, "-X", "importtime", "-m", "thence", *arguments, cwd=tmp_path)
+    imported = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
+    assert done.code == 0
     assert "click" in imported
     assert not {name for name in imported for heavy in HEAVY if f"{name}.".startswith(f"{heavy}.")}
     if arguments == ["--help"]:

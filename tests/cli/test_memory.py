@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 from tests.cli.installed import THENCE, environment
+from tests.cli.installed import thence as installed
 from tests.events import new_id
 
 import thence
@@ -84,12 +85,6 @@ def test_large_log_is_listed_in_little_memory(large):
 
 
 def test_last_events_of_a_large_log_are_those_and_in_order(large):
-    done = subprocess.run(
-        [THENCE, "log", "--last", "2500", "--json", "--log", large],
-        capture_output=True,
-        env=environment(),
-        check=True,
-    )
-    stored = (large / "events.jsonl").read_bytes().splitlines()[-2500:]
-    assert done.stdout.splitlines() == stored
-    assert b"the last 2,500 of 50,000 events" in done.stderr
+    ended = installed("log", "--last", "2500", "--json", "--log", large, cwd=large)
+    assert ended.lines == (large / "events.jsonl").read_text().splitlines()[-2500:]
+    assert "the last 2,500 of 50,000 events" in ended.err

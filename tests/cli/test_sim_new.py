@@ -2,11 +2,10 @@
 
 import json
 import resource
-import subprocess
 import sys
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, is_three_lines, ran, thence
 from tests.cli.warm import warm
 
 FILES = ["README.md", "agents.py", "engine.py", "scenario.yaml", "test_scenario.py"]
@@ -20,19 +19,13 @@ def test_new_project_runs_and_its_test_passes(tmp_path):
     made = new(tmp_path, "market")
     assert (made.code, made.out) == (0, f"made market with {', '.join(FILES)}\n")
     assert sorted(path.name for path in (tmp_path / "market").iterdir()) == FILES
-    tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path / "market",
-        env=environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "1 passed" in tested.stdout, tested.stdout + tested.stderr
+    words = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    tested = ran(*words, cwd=tmp_path / "market", env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    assert "1 passed" in tested.out, tested
     assert warm("sim", "validate", "market/scenario.yaml", cwd=tmp_path).code == 0
-    ran = warm("sim", "run", "market/scenario.yaml", "--json", cwd=tmp_path)
-    result = json.loads(ran.out)
-    assert (ran.code, result["status"], result["turns"]) == (0, "completed", 20)
+    played = warm("sim", "run", "market/scenario.yaml", "--json", cwd=tmp_path)
+    result = json.loads(played.out)
+    assert (played.code, result["status"], result["turns"]) == (0, "completed", 20)
     assert result["run_id"].startswith("market-")
     why = warm("why", "agent/agent-1/money", cwd=tmp_path)
     assert why.code == 0
@@ -43,9 +36,9 @@ def test_new_project_of_200_agents_who_all_reach_each_other_writes_few_lines(tmp
     new(tmp_path, "market")
     scenario = tmp_path / "market" / "scenario.yaml"
     scenario.write_text(scenario.read_text().replace("count: 10", "count: 200"))
-    ran = warm("sim", "run", "market/scenario.yaml", "--json", cwd=tmp_path)
-    result = json.loads(ran.out)
-    assert (ran.code, result["status"]) == (0, "completed")
+    played = warm("sim", "run", "market/scenario.yaml", "--json", cwd=tmp_path)
+    result = json.loads(played.out)
+    assert (played.code, result["status"]) == (0, "completed")
     assert result["events"] < 12_000  # 228,000 where each wide provenance had notices of its own
 
 
@@ -89,16 +82,12 @@ def test_folder_that_can_not_be_written_is_told(tmp_path):
 
 
 def test_disk_that_takes_nothing_leaves_no_half_project(tmp_path):
-    refused = subprocess.run(
-        [THENCE, "sim", "new", "market"],
+    refused = ran(
+        *(THENCE, "sim", "new", "market"),
         cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        first=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
-    assert refused.returncode == 1
-    assert is_three_lines(refused.stderr)
-    assert "File too large" in refused.stderr
+    assert refused.code == 1
+    assert is_three_lines(refused.err)
+    assert "File too large" in refused.err
     assert not list(tmp_path.iterdir())

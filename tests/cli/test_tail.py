@@ -7,7 +7,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from tests.cli.installed import THENCE, environment, thence
+from tests.cli.installed import THENCE, environment, in_shell, thence
 from tests.log.processes import started
 
 import thence as package
@@ -133,16 +133,8 @@ def test_reader_that_goes_ends_it_quietly_even_when_nothing_comes(tmp_path):
     with Log(tmp_path / "log", PLAIN) as log:
         for _ in range(3):
             log.append("t")
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; '{THENCE}' tail -f --log log | head -1"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
+    done = in_shell(f"'{THENCE}' tail -f --log log | head -1", tmp_path)
+    assert (done.code, done.err, len(done.lines)) == (0, "", 1)
 
 
 def test_ctrl_c_in_a_terminal_ends_the_whole_pipe(tmp_path, orders):

@@ -7,20 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 
 import pytest
 from tests.log.committers import until
 from tests.sim.toys import Adder, Doer, add, always, config, played
 
-from thence.core.event import Members
-from thence.errors import RunDiverged
-from thence.replica import new_id
-from thence.sim import SimulationOrchestrator
 from thence.sim.agents import BaseValidator, Verdict
-from thence.sim.calls import COMPARISON, CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
-from thence.sim.recorded import RecordedRun
-from thence.sim.replay_input import RecordedSteps
+from thence.sim.calls import CONCURRENT_MAX, SLOW_S, Caller, ComponentRef, Waits, Watch
 
 
 async def soon(value):
@@ -209,8 +202,6 @@ def test_threads_change_no_event(threads):
 
 @pytest.mark.promise("O9a")
 def test_blocking_validator_is_never_entered_twice_at_a_time():
-    from thence.sim.agents import BaseValidator, Verdict
-
     inside = threading.Lock()
     threads = set()
 
@@ -261,61 +252,6 @@ def test_component_that_is_waited_for_is_named_and_the_watch_ends(monkeypatch, c
     assert caplog.text.count("still_waiting") == 1
     assert "agent ada" in caplog.text
     assert "thence-waits" not in {thread.name for thread in threading.enumerate()}
-
-
-class Hanging(Mapping):
-    """Details whose reading does not end before it may."""
-
-    def __init__(self, may_end):
-        self.may_end = may_end
-
-    def __iter__(self):
-        self.may_end.wait(WAIT_S)
-        return iter(())
-
-    def __len__(self):
-        return 1
-
-    def __getitem__(self, name):
-        raise KeyError(name)
-
-
-@pytest.mark.promise("O9a")
-def test_comparison_of_a_replay_is_named_and_not_the_engine_in_whose_call_it_is(
-    monkeypatch, tmp_path
-):
-    monkeypatch.setattr("thence.sim.calls.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("thence.sim.calls.NAMED_AFTER_S", 0.03)
-    agents = [Doer("ada", always(add()))]
-    result = SimulationOrchestrator(
-        config(turns=1), agents=agents, engine=Adder(), output_root=tmp_path
-    ).run()
-    with RecordedRun(result.output_dir) as run:
-        stored = RecordedSteps(run.log.read())
-    waits, may_end, named = Waits(), threading.Event(), []
-    again = Members(
-        new_id(),
-        "ACTION",
-        1,
-        "",
-        agent_id="ada",
-        step="1.act.ada.0",
-        details=Hanging(may_end),
-    )
-
-    def on_wait(waiting):
-        named.append(waiting.component)
-        may_end.set()
-
-    async def asks():
-        with Watch(waits, lambda: (1, 1), on_wait):
-            await Caller(waits=waits).ask_one(
-                ComponentRef("the engine"), lambda: stored.take(again)
-            )
-
-    with pytest.raises(RunDiverged):
-        asyncio.run(asks())
-    assert named == [COMPARISON]
 
 
 @pytest.mark.promise("O9a")

@@ -136,7 +136,6 @@ def effects(events, step):
 
 
 @pytest.mark.promise("O6")
-@pytest.mark.promise("O6")
 def test_refused_agent_leaves_behind_what_it_and_the_validator_read():
     class Summing(Adder):
         def apply_engine_rules(self, view):
@@ -156,7 +155,6 @@ def test_refused_agent_leaves_behind_what_it_and_the_validator_read():
 
 
 @pytest.mark.promise("O6")
-@pytest.mark.promise("O6")
 @pytest.mark.parametrize("remembers", [True, False])
 def test_refused_decision_has_no_effect_but_its_rejection(remembers):
     ben = Doer("ben", always(add()), remembers=remembers)
@@ -166,7 +164,6 @@ def test_refused_decision_has_no_effect_but_its_rejection(remembers):
     assert effects(events, "1.decide.cleo.0") > {"1.act.cleo.0", "1.apply0.cleo.agent/cleo/x"}
 
 
-@pytest.mark.promise("O6")
 @pytest.mark.promise("O6")
 def test_refused_decision_causes_what_came_of_asking_again():
     class Small(BaseValidator):
@@ -187,8 +184,7 @@ def test_refused_decision_causes_what_came_of_asking_again():
     }
 
 
-@pytest.mark.promise("O6")
-@pytest.mark.promise("O5")
+@pytest.mark.promise("O5", "O6")
 def test_retry_names_the_rejection_and_its_decision_names_the_retry():
     class Small(BaseValidator):
         def validate_action(self, action, state):
@@ -267,16 +263,6 @@ def test_action_that_the_engine_made_itself_is_put_down_to_all_of_the_turn():
     agents = [Doer("ada", always(add())), Doer("ben", always(add()))]
     events, _ = played(config(turns=1), agents, Inventive())
     assert causes(events, "1.apply.-.global/sum") == {"1.act.ada.0", "1.act.ben.0"}
-
-
-@pytest.mark.promise("O6")
-def test_engine_that_returns_something_else_is_told_what_to_return():
-    class Wrong(BaseEngine):
-        def apply_actions(self, state, actions, writes):
-            return {"sum": 1}
-
-    with pytest.raises(ThenceError, match="returned dict, not a State"):
-        played(config(turns=1), [], Wrong())
 
 
 @pytest.mark.promise("O6")
@@ -386,8 +372,7 @@ def test_run_that_was_killed_goes_on_to_the_same_state_and_hash(tmp_path, of_act
     assert len(hashes) == 1
 
 
-@pytest.mark.promise("O11")
-@pytest.mark.promise("O6")
+@pytest.mark.promise("O6", "O11")
 @pytest.mark.parametrize("reaches", [False, True], ids=["own", "reach"])
 def test_cones_stay_narrow(tmp_path, reaches):
     result = ring.orchestrator(tmp_path, "STATE", reaches).run()

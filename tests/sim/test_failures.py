@@ -9,7 +9,7 @@ from tests.sim.toys import Adder, Doer, add, always, causes, config, lines, play
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim import SimulationOrchestrator
-from thence.sim.agents import BaseValidator, Verdict
+from thence.sim.agents import Action, BaseValidator, Verdict
 from thence.sim.simulation import Components, Simulation, one_by_one
 
 
@@ -57,84 +57,98 @@ def test_failing_agent_is_named_with_what_it_had_read(tmp_path):
     assert run.failure.__traceback__ is not None
 
 
-@pytest.mark.promise("O4")
-def test_failing_validator_is_named_with_the_decision_that_it_judged(tmp_path):
-    class Broken(BaseValidator):
-        def validate_action(self, action, state):
-            declined(state.turn if action.agent_id == "ben" else 0)
-            return Verdict.accept()
-
-    _, notice, causes = failed(tmp_path, validator=Broken())
-    assert notice["agent_id"] == "ben"
-    assert notice["details"]["component"] == "the validator"
-    assert causes == {"2.decide.ben.0"}
+def with_method(method, name):
+    """Returns a validator or an engine of which one method is another."""
+    kind = BaseValidator if name == "validate_action" else Adder
+    return {
+        "validator" if kind is BaseValidator else "engine": type("Odd", (kind,), {name: method})()
+    }
 
 
-@pytest.mark.promise("O4")
-def test_failing_action_is_named_as_the_cause_with_what_its_application_read(tmp_path):
-    class Broken(Adder):
-        def apply_action(self, view, action):
-            x = view.agent(action.agent_id)["x"]
-            declined(view.turn if action.agent_id == "ben" else 0)
-            view.agent(action.agent_id)["x"] = x + 1
-
-    _, notice, causes = failed(tmp_path, engine=Broken())
-    assert notice["agent_id"] == "ben"
-    assert notice["details"]["component"] == "the engine, applying actions"
-    assert causes == {"2.act.ben.0", "1.apply0.ben.agent/ben/x"}
+def validate_action(self, action, state):
+    declined(state.turn if action.agent_id == "ben" else 0)
+    return Verdict.accept()
 
 
-@pytest.mark.promise("O4")
-def test_failing_rule_is_named_with_what_it_had_read(tmp_path):
-    class Broken(Adder):
-        def apply_engine_rules(self, view):
-            with view.rule("tax"):
-                view.agent("ada")["x"] += 0
-                declined(view.turn)
-
-    _, notice, causes = failed(tmp_path, engine=Broken())
-    assert "agent_id" not in notice
-    assert "rule tax" in notice["details"]["component"]
-    assert causes == {"2.apply0.ada.agent/ada/x"}
+def apply_actions(self, state, actions, writes):
+    declined(state.turn if state.agent("ben")["x"] == 0 else 0)
 
 
-@pytest.mark.promise("O4")
-def test_failing_check_of_the_end_is_named_with_what_it_had_read(tmp_path):
-    class Broken(Adder):
-        def check_termination(self, state):
-            declined(state.agent("ben")["x"])
+def apply_action(self, view, action):
+    x = view.agent(action.agent_id)["x"]
+    declined(view.turn if action.agent_id == "ben" else 0)
+    view.agent(action.agent_id)["x"] = x + 1
 
-    _, notice, causes = failed(tmp_path, engine=Broken())
-    assert notice["details"]["component"] == "the engine, checking termination"
-    assert causes == {"2.turn_end.-.0", "2.apply0.ben.agent/ben/x"}
+
+def apply_engine_rules(self, view):
+    with view.rule("tax"):
+        view.agent("ada")["x"] += 0
+        declined(view.turn)
+
+
+def check_termination(self, state):
+    declined(state.agent("ben")["x"])
+
+
+def initialize_state(self, state):
+    declined(2)
+
+
+APPLYING = "the engine, applying actions"
 
 
 @pytest.mark.promise("O4")
-@pytest.mark.parametrize("given", [True, 5])
-def test_reason_to_end_that_is_no_text_is_named_as_what_it_is(tmp_path, given):
-    class Wrong(Adder):
-        def check_termination(self, state):
-            return given
-
-    agents = [Doer("ada", always(add()))]
-    run = SimulationOrchestrator(config(), agents=agents, engine=Wrong(), output_root=tmp_path)
-    result = run.run()
-    assert result.status == "failed"
-    assert f"check_termination of the engine returned {given}" in result.error
+@pytest.mark.parametrize(
+    ("method", "agent", "component", "causes"),
+    [
+        (validate_action, "ben", "the validator", {"2.decide.ben.0"}),
+        (apply_actions, None, APPLYING, {"2.act.ada.0", "2.act.ben.0"}),
+        (apply_action, "ben", APPLYING, {"2.act.ben.0", "1.apply0.ben.agent/ben/x"}),
+        (
+            apply_engine_rules,
+            None,
+            "the engine, applying its rule tax,",
+            {"2.apply0.ada.agent/ada/x"},
+        ),
+        (
+            check_termination,
+            None,
+            "the engine, checking termination",
+            {"2.turn_end.-.0", "2.apply0.ben.agent/ben/x"},
+        ),
+        (initialize_state, None, "the engine, initializing", {"0.start.-.0"}),
+    ],
+)
+def test_failing_part_is_named_with_what_led_to_it(tmp_path, method, agent, component, causes):
+    run, notice, named = failed(tmp_path, **with_method(method, method.__name__))
+    assert (notice.get("agent_id"), notice["details"]["component"]) == (agent, component)
+    assert named == causes
+    assert "CardDeclined: no money" in run.result.error
+    assert lines(run.output_dir)[-1]["details"]["milestone_type"] == "simulation_end"
 
 
 @pytest.mark.promise("O4")
-def test_engine_that_can_not_begin_is_caused_by_the_start(tmp_path):
-    class Broken(Adder):
-        def initialize_state(self, state):
-            declined(2)
-
-    assert failed(tmp_path, engine=Broken())[2] == {"0.start.-.0"}
+@pytest.mark.parametrize(
+    ("name", "answer", "told"),
+    [
+        ("initialize_state", None, "returned None, not a State"),
+        ("initialize_state", 5, "returned 5, not a State"),
+        ("apply_actions", {"sum": 1}, "returned dict, not a State"),
+        ("apply_engine_rules", {"x": 1}, "returned dict, not a State"),
+        ("check_termination", True, "check_termination of the engine returned True"),
+        ("check_termination", 5, "check_termination of the engine returned 5"),
+    ],
+)
+def test_engine_that_answers_nonsense_is_named_with_what_it_returned(tmp_path, name, answer, told):
+    run, _, _ = failed(tmp_path, **with_method(lambda *_: answer, name))
+    assert told in run.result.error
 
 
 @pytest.mark.promise("O4")
-def test_answer_that_is_no_action_is_the_agents_failure(tmp_path):
-    run, notice, _ = failed(tmp_path, lambda seen: "sell" if seen.turn == 2 else None)
+@pytest.mark.parametrize("answer", ["sell", ["sell"], 3, {"a": 1}, Action("add", None)])
+def test_answer_that_is_no_action_is_the_agents_failure(tmp_path, answer):
+    run, notice, _ = failed(tmp_path, lambda seen: answer if seen.turn == 2 else None)
+    assert "could not take the decision of agent ada: it returned" in run.result.error
     assert notice["agent_id"] == "ada"
     assert notice["details"]["component"] == "agent ada"
     assert isinstance(run.failure, ThenceError)
@@ -177,22 +191,6 @@ def test_error_that_can_not_tell_itself_ends_the_run_all_the_same(tmp_path):
     assert notice["details"]["exception"] == "Mute"
 
 
-@pytest.mark.promise("O4")
-@pytest.mark.promise("O4")
-@pytest.mark.parametrize("given", [None, 5])
-def test_engine_whose_first_state_is_none_is_named_with_what_it_returned(tmp_path, given):
-    class Wrong(Adder):
-        def initialize_state(self, state):
-            return given
-
-    agents = [Doer("ada", always(add()))]
-    run = SimulationOrchestrator(config(), agents=agents, engine=Wrong(), output_root=tmp_path)
-    result = run.run()
-    assert result.status == "failed"
-    assert f"returned {given}, not a State" in result.error
-
-
-@pytest.mark.promise("O4")
 @pytest.mark.promise("O4")
 @pytest.mark.parametrize(
     ("kind", "value", "held"), [("float", float("nan"), "NaN"), ("str", "a\udc80", "a\\udc80")]
@@ -426,16 +424,6 @@ def test_validator_that_rejects_all_leaves_the_run_going():
 
     _, simulation = played(config(turns=2), [Doer("ada", always(add()))], validator=No())
     assert simulation.history[2].agent("ada")["x"] == 0
-
-
-@pytest.mark.promise("O9a")
-def test_state_of_another_type_is_named():
-    class Odd(Adder):
-        def apply_engine_rules(self, view):
-            return {"x": 1}
-
-    with pytest.raises(ThenceError, match="dict"):
-        played(config(turns=1), [], Odd())
 
 
 @pytest.mark.promise("O9a")

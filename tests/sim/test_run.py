@@ -234,37 +234,6 @@ class TestMilestones:
         assert end["description"] == f"failed: {result.error}"
         assert milestones(result.output_dir)[-2:] == ["turn_start", "simulation_end"]
 
-    @pytest.mark.parametrize(
-        "method",
-        [
-            "initialize_state",
-            "apply_actions",
-            "apply_action",
-            "apply_engine_rules",
-            "check_termination",
-        ],
-    )
-    def test_failing_engine_ends_the_run(self, tmp_path, method):
-        def fail(*arguments):
-            raise RuntimeError("no")
-
-        engine = Adder()
-        setattr(engine, method, fail)
-        result = orchestrator(tmp_path, engine=engine).run()
-        assert result.status == "failed"
-        assert "the engine" in result.error
-        assert "RuntimeError: no" in result.error
-        assert milestones(result.output_dir)[-1] == "simulation_end"
-
-    def test_value_out_of_bounds_ends_the_run_and_says_so(self, tmp_path):
-        run = orchestrator(tmp_path, [Doer("ada", lambda seen: add("many"))])
-        assert "TypeError" in run.run().error
-
-    @pytest.mark.parametrize("answer", ["sell", ["sell"], 3, {"a": 1}, Action("add", None)])
-    def test_answer_that_is_no_action_ends_the_run_and_says_so(self, tmp_path, answer):
-        result = orchestrator(tmp_path, [Doer("ada", always(answer))]).run()
-        assert "could not take the decision of agent ada: it returned" in result.error
-
     def test_payload_that_json_cannot_hold_is_repaired_and_the_run_goes_on(self, tmp_path):
         odd = Action("add", {"amount": 1, "why": {"b", "a"}, "odds": float("nan")})
         result = orchestrator(tmp_path, [Doer("ada", always(odd))]).run()
@@ -485,36 +454,3 @@ def test_turn_tells_each_decision_action_and_change_once(tmp_path):
         ("STATE", "1.apply1.ben.agent/ben/x", 1, 3),
         ("STATE", "1.sum.-.global/sum", 0, 4),
     ]
-
-
-def door(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "thence.sim", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.promise("O2")
-def test_shipped_scenario_runs_and_leaves_its_files(tmp_path):
-    ended = door(tmp_path, SCENARIO)
-    assert ended.returncode == 0, ended.stderr
-    (folder,) = (tmp_path / "output").iterdir()
-    assert {path.name for path in folder.iterdir()} >= {
-        "config.json",
-        "events.jsonl",
-        "result.json",
-        "checkpoints",
-    }
-    assert f"run {folder.name} completed: 40 turns" in ended.stdout + ended.stderr
-
-
-def test_bad_scenario_is_a_usage_error_without_a_traceback(tmp_path):
-    (tmp_path / "bad.yaml").write_text("simulation: {name: x, turns: 3}\n")
-    ended = door(tmp_path, "bad.yaml")
-    assert ended.returncode == 2
-    assert "max_turns" in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert not (tmp_path / "output").exists()

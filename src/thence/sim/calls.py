@@ -11,14 +11,11 @@ that goes on is the number of answers so far.
 
 import asyncio
 import inspect
-import sys
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import Context, copy_context
-from queue import SimpleQueue
-from threading import Event, Lock, Thread, current_thread, get_ident
+from contextvars import copy_context
+from threading import Event, Thread, current_thread
 from time import monotonic, perf_counter
 from types import GeneratorType
 from typing import Any, Literal, TypeVar, cast
@@ -33,9 +30,6 @@ NAMED_AFTER_S = 2.0
 RECORDED_AFTER_S = 10.0
 _WATCH_THREAD = "thence-waits"
 _JOIN_S = 1.0
-# the code that runs within a component's call and is not the component's
-_COMPARING = "thence.sim.replay_input"
-COMPARISON = "the comparison with the recorded events"
 _COMPONENT_THREAD = "thence-component"
 T = TypeVar("T")
 CONCURRENT_MAX = 64
@@ -149,13 +143,11 @@ class Watch:
         self._on_wait = on_wait
         self._is_named = False
         self._loop: asyncio.AbstractEventLoop
-        self._loop_thread = 0
         self._ended = Event()
         self._thread = Thread(target=self._watch, name=_WATCH_THREAD, daemon=True)
 
     def __enter__(self) -> "Watch":
         self._loop = asyncio.get_running_loop()
-        self._loop_thread = get_ident()
         self._thread.start()
         return self
 
@@ -170,7 +162,7 @@ class Watch:
             for wait in self._waits.longer_than(RECORDED_AFTER_S):
                 if not wait.is_recorded:
                     wait.is_recorded = True
-                    _record(wait, self._name_of(wait))
+                    _record(wait)
             if self._on_wait is not None:
                 try:
                     self._name(self._on_wait)
@@ -187,7 +179,7 @@ class Watch:
                 RunWait(
                     turn=turn,
                     max_turns=turns_max,
-                    component=self._name_of(waits[0]),
+                    component=waits[0].component,
                     waited_s=waited_s,
                     others=0 if _runs_now(waits[0]) else len(waits) - 1,
                 )
@@ -196,15 +188,6 @@ class Watch:
             on_wait(None)
         self._is_named = bool(waits)
 
-    def _name_of(self, wait: Wait) -> str:
-        """Returns the component of a wait, or the comparison where that keeps it waiting."""
-        frame = sys._current_frames().get(self._loop_thread)
-        while frame is not None:
-            if frame.f_globals.get("__name__") == _COMPARING:
-                return COMPARISON
-            frame = frame.f_back
-        return wait.component
-
 
 def _runs_now(wait: Wait) -> bool:
     """Reports whether an awaited call runs on the loop's thread at this moment."""
@@ -212,9 +195,9 @@ def _runs_now(wait: Wait) -> bool:
     return task is not None and asyncio.current_task(task.get_loop()) is task
 
 
-def _record(wait: Wait, component: str) -> None:
+def _record(wait: Wait) -> None:
     waited_s = round(monotonic() - wait.since_s)
-    logger().warning("still_waiting", component=component, waited_s=waited_s)
+    logger().warning("still_waiting", component=wait.component, waited_s=waited_s)
 
 
 def _record_failed_callback(error: Exception) -> None:
@@ -241,84 +224,29 @@ def taken_whole(answer: Any) -> Any:
     return answer
 
 
-class _Job(msgspec.Struct, frozen=True):
-    context: Context
-    call: Callable[..., object]
-    arguments: tuple[object, ...]
-    future: "Future[CallEnd]"
+def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) -> "Future[CallEnd]":
+    """Starts a call in a daemon thread of its own, with the caller's context variables.
 
-    def work(self) -> CallEnd:
+    A pool would spare each call some 50 µs, but keep the program waiting at its end for the threads
+    of components that hang. The caller bounds their number.
+    """
+    future: Future[CallEnd] = Future()
+    future.set_running_or_notify_cancel()
+
+    def answer() -> object:
+        return taken_whole(call(*arguments))
+
+    def work(run: Callable[[Callable[[], object]], object]) -> None:
         started_s = perf_counter()
         try:
-            answer, error = self.context.run(self._answer), None
+            end: tuple[object, BaseException | None] = run(answer), None
         except BaseException as raised:  # door: it is raised where the call's answer is awaited
-            answer, error = None, raised
-        return CallEnd(answer, error, perf_counter() - started_s)
+            end = None, raised
+        future.set_result(CallEnd(*end, perf_counter() - started_s))
 
-    def _answer(self) -> object:
-        return taken_whole(self.call(*self.arguments))
-
-
-_Jobs = SimpleQueue[_Job | None]
-
-
-class _Idle:
-    """The idle threads, each represented by the queue of its jobs."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._queues: list[_Jobs] = []
-        self._is_closed = False
-
-    def take(self) -> _Jobs | None:
-        with self._lock:
-            return self._queues.pop() if self._queues else None
-
-    def put(self, queue: _Jobs) -> None:
-        with self._lock:
-            self._queues.append(queue)
-            if self._is_closed:
-                queue.put(None)
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_closed = True
-            for queue in self._queues:
-                queue.put(None)
-
-
-class WorkerThreads:
-    """The threads of one run; idle ones end with the object, a hanging one with the program.
-
-    They are daemons, for the standard library's pool waits for its threads when the program ends.
-    The caller of `start` bounds their number.
-    """
-
-    def __init__(self) -> None:
-        self._idle = _Idle()
-        weakref.finalize(self, self._idle.close).atexit = False
-
-    def start(self, call: Callable[..., object], arguments: tuple[object, ...]) -> Future[CallEnd]:
-        """Starts a call in an idle thread or a new one, with the caller's context variables."""
-        future: Future[CallEnd] = Future()
-        future.set_running_or_notify_cancel()
-        queue = self._idle.take()
-        if queue is None:
-            queue = SimpleQueue()
-            Thread(
-                target=_work, args=(queue, self._idle), name=_COMPONENT_THREAD, daemon=True
-            ).start()
-        queue.put(_Job(copy_context(), call, arguments, future))
-        return future
-
-
-def _work(queue: _Jobs, idle: _Idle) -> None:
-    while (job := queue.get()) is not None:
-        end, future = job.work(), job.future
-        del job
-        idle.put(queue)
-        future.set_result(end)
-        del end, future
+    thread = Thread(target=work, args=(copy_context().run,), name=_COMPONENT_THREAD, daemon=True)
+    thread.start()
+    return future
 
 
 class ComponentRef(msgspec.Struct, frozen=True):
@@ -347,7 +275,6 @@ class Caller:
     def __init__(self, threads_max: int = THREADS_MAX, waits: Waits | None = None) -> None:
         self._threads_max = threads_max
         self._waits = waits or Waits()
-        self._threads = WorkerThreads()
         # by the id of a component, with the component, whose id is its own as long as it lives
         self._quick_calls: dict[int, tuple[object, int]] = {}
         self._abandoned: dict[int, tuple[object, Future[CallEnd]]] = {}
@@ -455,7 +382,7 @@ class Caller:
             if not await wait.until_done(asyncio.wrap_future(abandoned[1])):
                 return wait.failure()
             del self._abandoned[key]
-        future = self._threads.start(call, arguments)
+        future = in_new_thread(call, arguments)
         if not await wait.until_done(asyncio.wrap_future(future)):
             self._abandoned[key] = (component, future)
             return wait.failure()

@@ -157,11 +157,7 @@ class View(RecordedView):
         try:
             yield
         except Exception as error:
-            agent = None if self.agent_id == NOBODY else self.agent_id
-            component = ComponentRef(
-                f"the engine, applying its rule {name},", self._causes_of(scope), agent
-            )
-            mark_error(error, component)
+            self._mark(error, f"the engine, applying its rule {name},")
             raise
         finally:
             self._scope, self._outer = outer, self._outer[1:]
@@ -183,20 +179,18 @@ class View(RecordedView):
         if error is None:
             self._close(self._scope)
         elif isinstance(error, Exception):
-            agent = None if self.agent_id == NOBODY else self.agent_id
-            mark_error(
-                error,
-                ComponentRef("the engine, applying actions", self._causes_of(self._scope), agent),
-            )
+            self._mark(error, "the engine, applying actions")
 
-    def _causes_of(self, scope: WriteScope) -> Callable[[], Iterable[str]]:
-        """Returns what names the causes of an error in a call; its action's event is written."""
+    def _mark(self, error: Exception, component: str) -> None:
+        """Marks an error in this call; its causes are asked for when its action is written."""
+        scope = self._scope
 
         def causes() -> Iterable[str]:
             own = scope.causes()
             return self._recorder.write(self._accepted, own) if self._accepted else own
 
-        return causes
+        agent = None if self.agent_id == NOBODY else self.agent_id
+        mark_error(error, ComponentRef(component, causes, agent))
 
     def _close(self, scope: WriteScope) -> None:
         ledger, recorder = self.ledger, self._recorder

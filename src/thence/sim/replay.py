@@ -24,7 +24,7 @@ from thence.sim.engine import BaseEngine
 from thence.sim.events import level_of
 from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.recorded import RecordedRun
-from thence.sim.replay_input import RecordedSteps, ReplayInput
+from thence.sim.replay_input import RecordedSteps, ReplayInput, is_of_an_end
 from thence.sim.run import SimulationOrchestrator, TurnProgress
 from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
@@ -127,12 +127,12 @@ def replay(
         _check_objects(run, agents, engine, validator)
         events = list(run.log.read())
         turns = _turns(events)
-        compared = [e for e in events if (e.turn_number or 0) <= turns and not _is_aside(e)]
+        played = [e for e in events if (e.turn_number or 0) <= turns and not _is_of_process(e)]
+        compared = [event for event in played if not SIM.is_notice(event)]
         outcome = Replay(
             run_id=run.run_id, turns=turns, events=len(compared), sha256=content_hash(compared)
         )
-        stored = RecordedSteps(events[: _place_of_turn(events, turns)])
-        stored.set_aside(_is_aside)
+        stored = RecordedSteps(played)
         simulation = Simulation(
             config,
             make_components(config, agents, engine, validator),
@@ -145,7 +145,7 @@ def replay(
             known_failures=_failures(events),
         )
     try:
-        asyncio.run(_play(simulation, turns, on_turn, on_wait))
+        asyncio.run(simulation.run(turns, on_turn, on_wait))
         stored.check_all_done()
     except RunDiverged as error:
         return msgspec.structs.replace(outcome, step=error.step, difference=str(error.cause))
@@ -221,19 +221,6 @@ def content_hash(events: Sequence[Event]) -> str:
     return digest.hexdigest()
 
 
-async def _play(
-    simulation: Simulation,
-    turns: int,
-    on_turn: Callable[[int, int], None] | None,
-    on_wait: OnWait | None,
-) -> None:
-    with simulation.watched(on_wait):
-        while simulation.recorder.turn < turns and not simulation.reason:
-            await simulation.play_turn()
-            if on_turn is not None:
-                on_turn(simulation.recorder.turn, turns)
-
-
 def _settings(run: RecordedRun, max_turns: int | None) -> tuple[SimulationConfig, EventSettings]:
     """Returns the scenario of a run and its settings of events, as config.json holds them."""
     scenario, source = run.config.get("scenario"), run.config.get("source")
@@ -304,28 +291,13 @@ def _checkpoint(folder: Path, events: Sequence[Event], components: Components) -
     return next((newest for newest in checkpoints if newest.event_id in ids), None)
 
 
-def _place_of_turn(events: Sequence[Event], turn: int) -> int:
-    """Returns the place behind the turn_end of a turn."""
-    places = (
-        place
-        for place, event in enumerate(events)
-        if _milestone(event) == "turn_end" and event.turn_number == turn
-    )
-    return next(places, -1) + 1
-
-
 def _milestone(event: Event) -> object:
     return event.payload.get("milestone_type")
 
 
-def _is_aside(event: Event) -> bool:
-    """Reports whether an event is about the process that played, and not about the run."""
-    error_type = event.payload.get("error_type")
-    return (
-        _milestone(event) == "simulation_end"
-        or error_type in ("checkpoint", "run_failed")
-        or SIM.is_notice(event)
-    )
+def _is_of_process(event: Event) -> bool:
+    """Reports whether an event tells of the process that played, and not of the run."""
+    return is_of_an_end(event) or event.payload.get("error_type") == "checkpoint"
 
 
 def _failures(events: Sequence[Event]) -> dict[str, Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """What a run that is played again takes from the recorded one, and what it alters of it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,9 +16,6 @@ from thence.sim.checkpoints import Checkpoint
 from thence.sim.ledger import Ids
 from thence.sim.outcomes import Key, RecordedOutcome
 
-# what an earlier attempt wrote about its end is no part of what is played again
-_ENDS = frozenset(("simulation_end",))
-_OWN_ERRORS = frozenset(("run_failed",))
 # notices of events that got no line, or got it later
 _LOSSES = frozenset(("events_dropped", "write_failed"))
 _CHARACTERS_SHOWN = 80
@@ -64,15 +61,11 @@ class RecordedSteps:
             self._refused_count += count if isinstance(count, int) else 1
         if kind == "joined":
             self._covers[frozenset(event.caused_by)] = event.event_id
-        elif event.step and not _is_of_the_end(event):
+        elif event.step and not is_of_an_end(event):
             self._events[event.step] = event
 
     def __len__(self) -> int:
         return len(self._events)
-
-    def set_aside(self, is_aside: Callable[[Event], bool]) -> None:
-        """Forgets events that are not built again."""
-        self._events = {step: event for step, event in self._events.items() if not is_aside(event)}
 
     def take(self, event: Members) -> str | None:
         """Returns the id of the recorded event with the same step; None if there is none.
@@ -179,9 +172,11 @@ class RecordedSteps:
         return error
 
 
-def _is_of_the_end(event: Event) -> bool:
+def is_of_an_end(event: Event) -> bool:
+    """Reports whether an attempt to play a run wrote an event about its end."""
     payload = event.payload
-    return payload.get("milestone_type") in _ENDS or payload.get("error_type") in _OWN_ERRORS
+    is_end = payload.get("milestone_type") == "simulation_end"
+    return is_end or payload.get("error_type") == "run_failed"
 
 
 def _plain(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
 from thence.sim.simulation import Simulation
 from thence.sim.state import State
+from thence.sim.turn import described, message_of
 from thence.sim.writer import EventWriter, WriteMode, logger
 
 Status = Literal["completed", "failed", "interrupted"]
@@ -318,7 +319,7 @@ class SimulationOrchestrator:
         facts = {
             "error": line,
             "exception": type(error).__name__,
-            "message": _message(error),
+            "message": message_of(error),
             "component": component.name,
         }
         simulation.recorder.failure(facts, component.causes(), component.agent)
@@ -399,20 +400,9 @@ def _in_loop() -> bool:
 
 def _error_line(error: Exception, component: str) -> str:
     """Returns an error in one line: the component, the error, its file and line."""
-    message = _message(error)
-    description = (
-        message if isinstance(error, ThenceError) else f"{type(error).__name__}: {message}"
-    )
     frames = traceback.extract_tb(error.__traceback__)
     location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{component} failed: {description}{location}"
-
-
-def _message(error: Exception) -> str:
-    try:
-        return str(error)
-    except Exception:  # door: a user's error whose own text can't be read
-        return ""
+    return f"{component} failed: {described(error)}{location}"
 
 
 def _warn_of_unmet(simulation: Simulation, status: Status) -> None:

@@ -75,14 +75,25 @@ class Simulation:
         self._ledger: Ledger
         self._context: TurnContext
 
-    async def run(self, turns_max: int | None = None) -> State:
-        """Plays until the run is over, or up to turn `turns_max`; returns the last state."""
-        with self.watched():
-            while not self.reason and (turns_max is None or self.recorder.turn < turns_max):
+    async def run(
+        self,
+        turns_max: int | None = None,
+        on_turn: Callable[[int, int], None] | None = None,
+        on_wait: OnWait | None = None,
+    ) -> None:
+        """Plays until the run is over, or up to turn `turns_max`.
+
+        `on_turn` is called after each turn, with its number and the last one at most.
+        """
+        with self.watched(on_wait):
+            if turns_max is None:
+                turns_max = self.config.simulation.max_turns
+            while not self.reason and self.recorder.turn < turns_max:
                 await self.play_turn()
+                if on_turn is not None:
+                    on_turn(self.recorder.turn, turns_max)
         if self.reason:
             self.end(f"completed: {self.reason}")
-        return self.history[-1]
 
     def watched(self, on_wait: OnWait | None = None) -> Watch:
         """Returns the watch of a `with`, in which components that give no answer are named.

@@ -118,20 +118,24 @@ def failure_facts(
     table = observation.ledger.table
     return {
         "kind": failure.kind,
-        "error": _text(failure.error),
+        "error": described(failure.error)[:_ERROR_CHARACTERS_MAX],
         "policy": policy,
         "reads": [table[index].subject for index in observation.reads],
     }
 
 
-def _text(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """Returns the text of an error, "" if it can't be read."""
     try:
-        text = str(error)
-    except Exception:  # door: a user's error whose own text can't be read
-        text = ""
-    if not isinstance(error, ThenceError):
-        text = f"{type(error).__name__}: {text}"
-    return text[:_ERROR_CHARACTERS_MAX]
+        return str(error)
+    except Exception:  # door: a user's error, whose code runs here
+        return ""
+
+
+def described(error: Exception) -> str:
+    """Returns the text of an error behind its type; that of our own errors needs none."""
+    text = message_of(error)
+    return text if isinstance(error, ThenceError) else f"{type(error).__name__}: {text}"
 
 
 def _no_decision(answer: object, component: ComponentRef) -> ThenceError:

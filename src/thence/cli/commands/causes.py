@@ -104,7 +104,6 @@ def _write_effects(
     out: Output, answer: "Effects", sentence: str, log: str | None, is_whole: bool
 ) -> None:
     from thence.cli.shared.logs import command
-    from thence.cli.shared.render import counted, numbered, wrapped
 
     event_id = answer.event.event_id
     out.write(*wrapped(sentence, out.width))

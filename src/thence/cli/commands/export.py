@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from thence.cli.frame import help_with, log_options
-from thence.cli.output import current
+from thence.cli.output import Output, current
 from thence.cli.shared.logs import OptionValue, filter_options, pages, report_matches
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
@@ -87,8 +87,9 @@ def export_command(
     from thence.replica import open_log
 
     out = current()
-    _check_options(is_csv, is_parquet, is_raw, output, out)
-    form = "csv" if is_csv else "parquet"
+    if is_csv == is_parquet:
+        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
+    _check_usage(out, output, is_parquet=is_parquet, is_raw=is_raw)
     count = 0
     empty = dict.fromkeys(columns)  # in order
     with (
@@ -107,7 +108,7 @@ def export_command(
                         del empty[key]
                 yield rows
 
-        if form == "csv":
+        if is_csv:
             _write_csv(file, columns, groups(), _cell(output, is_raw))
         else:
             from thence.sim.table import write_parquet
@@ -123,12 +124,8 @@ def export_command(
         out.notice(f"{counted(count, 'row')}" + (f" in {output}" if output else ""))
 
 
-def _check_options(
-    is_csv: bool, is_parquet: bool, is_raw: bool, output: Path | None, out: Output
-) -> None:
+def _check_usage(out: Output, output: Path | None, *, is_parquet: bool, is_raw: bool) -> None:
     """Raises UsageError for options that exclude each other."""
-    if is_csv == is_parquet:
-        raise click.UsageError("one of --csv and --parquet is needed, and no more than one")
     if is_raw and is_parquet:
         raise click.UsageError("--raw goes with --csv: Parquet keeps text as it is")
     if output is None and out.is_json:

@@ -65,16 +65,15 @@ def run_command(
     SCENARIO is a YAML file, or the bare name of one that comes with thence. The run gets a
     folder of its own; Ctrl-C ends it in good order.
     """
-    from thence.cli.shared.progress import with_changes
     from thence.sim.run import SimulationOrchestrator
-    from thence.sim.scenario import SimulationConfig
 
     out = current()
-    config = with_changes(SimulationConfig.from_file(scenario), seed=seed, max_turns=turns)
     return _played(
         out,
         lambda show, wait: SimulationOrchestrator(
-            config,
+            scenario,
+            seed=seed,
+            max_turns=turns,
             output_root=root or out.settings.root,
             verbosity=verbosity,
             mode=mode,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from thence.sim.calls import OnWait, RunWait
     from thence.sim.run import RunResult, SimulationOrchestrator, TurnProgress
-    from thence.sim.scenario import SimulationConfig
     from thence.sync.engine import RoundProgress
 
 LINES_MAX = 10
@@ -226,22 +225,6 @@ def report_failure(out: Output, result: "RunResult") -> int:
     )
     out.warn(*lines)
     return FAILED
-
-
-def with_changes(
-    config: "SimulationConfig", *, seed: int | None, max_turns: int | None
-) -> "SimulationConfig":
-    """Returns a scenario with another seed or number of turns, also in its config.json."""
-    import msgspec
-
-    settings = {"seed": seed, "max_turns": max_turns}
-    changes = {name: value for name, value in settings.items() if value is not None}
-    section = {**config.given.get("simulation", {}), **changes}
-    return msgspec.structs.replace(
-        config,
-        simulation=msgspec.structs.replace(config.simulation, **changes),
-        given={**config.given, "simulation": section},
-    )
 
 
 def send_records_to_stderr(out: Output, *, names_waits: bool) -> None:
