@@ -276,7 +276,9 @@ def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(
     done(repo, "add", "Second")
     take_back(repo, *events_of(repo))
     lanes = done(repo, "status", "--json").json["features"][0]["lanes"]
-    assert [each["wp_id"] for each in lanes["planned"]] == ["WP01", "WP02"], "the board goes on by heads"
+    assert [each["wp_id"] for each in lanes["planned"]] == ["WP01", "WP02"], (
+        "the board goes on by heads"
+    )
     done(repo, "implement", "WP02")
     assert holding(repo) == []
 
