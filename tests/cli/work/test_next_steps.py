@@ -59,6 +59,16 @@ def test_merged_package_is_to_be_accepted(project, tmp_path):
 
 
 @pytest.mark.promise("L15")
+def test_merge_of_a_branch_without_commits_says_so(project, tmp_path):
+    begun(project, "WP03")
+    ended = warm("work", "merge", "WP03", "--actor", "ada", cwd=project)
+    assert f"{BRANCH} changes nothing: no merge" in ended.lines
+    assert "is merged" not in ended.out
+    without = f"thence work accept WP03 --feature {SLUG} --no-code REASON"
+    assert typed_each(project, tmp_path, ended.out) == [without]
+
+
+@pytest.mark.promise("L15")
 def test_package_that_is_merged_here_alone_is_to_be_pushed(project, remote, tmp_path):
     handed_in(project)
     ended = warm("work", "merge", "WP03", cwd=project)
