@@ -379,7 +379,9 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events that `events` yields; reads each line only once."""
-    events_of_lines = all_lines(disk, folder, vocabulary)
+    events_of_lines = [
+        event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)
+    ]
     served = {event.header.event_id: event for event in events_of_lines}
     if len(served) == len(events_of_lines):
         return events_of_lines
@@ -389,11 +391,6 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
         if other is not event:
             served[event.event_id] = min(other, event, key=rank)
     return list(served.values())
-
-
-def all_lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
-    """Returns the event of each line, also of lines that are not served."""
-    return [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
 
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
