@@ -6,7 +6,7 @@ log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from thence.core.query.lookup import last_failure, named_by
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import EventNotFound, ReadFailed
+from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.opening import known_info
 from thence.log.storage.digest_files import outranked_state
@@ -143,19 +143,15 @@ class Answers:
         return lookup.get(self.index(), event_id)
 
     def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
-        """Returns what the log holds of ids and numbers; it is read whole without an index."""
-        from thence.log.write.relaying import Held, read_whole
+        """Returns what the log holds of ids and numbers; raises ReadFailed."""
+        from thence.index import lookup
+        from thence.log.write.relaying import Held
 
-        with suppress(ReadFailed):  # the index can't be used
-            from thence.index import lookup
-
-            count, events, taken = lookup.held(self.index(), ids, numbers)
-            lines: dict[str, list[Event]] = {}
-            for event in events:
-                lines.setdefault(event.event_id, []).append(event)
-            return Held(count, lines, taken)
-        with reading(self._folder):
-            return read_whole(self._disk, self._folder, self._vocabulary)(ids, numbers)
+        count, events, taken = lookup.held(self.index(), ids, numbers)
+        lines: dict[str, list[Event]] = {}
+        for event in events:
+            lines.setdefault(event.event_id, []).append(event)
+        return Held(count, lines, taken)
 
     def holds(self, event_id: str) -> bool:
         """Reports whether an event of the log has this id."""
