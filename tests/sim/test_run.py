@@ -13,17 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config, lines
+from tests.sim.toys import orchestrator as toy
 
 from thence.errors import ThenceError
 from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
 from thence.sim.agents import BaseValidator
 
 
-def orchestrator(tmp_path, agents=None, turns=3, **given):
+def orchestrator(tmp_path, agents=None, **given):
     agents = [Doer("ada", always(add()))] if agents is None else agents
-    given.setdefault("verbosity", "DETAIL")
-    given.setdefault("engine", Adder())
-    return SimulationOrchestrator(config(turns=turns), output_root=tmp_path, agents=agents, **given)
+    return toy(tmp_path, agents, **{"verbosity": "DETAIL", **given})
 
 
 def milestones(folder):
@@ -432,13 +431,7 @@ def test_turn_tells_each_decision_action_and_change_once(tmp_path):
                 view.world["sum"] = view.agent("ada")["x"] + view.agent("ben")["x"]
 
     agents = [Doer("ada", always(add())), Doer("ben", always([add(1), add(2)]))]
-    run = SimulationOrchestrator(
-        config(turns=1),
-        output_root=tmp_path,
-        agents=agents,
-        engine=Overriding(),
-        verbosity="STATE",
-    )
+    run = toy(tmp_path, agents, Overriding(), turns=1)
     found = [
         (each["event_type"], each["step"], each["details"].get("old_value"),
          each["details"].get("new_value"))
