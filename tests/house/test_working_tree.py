@@ -70,6 +70,7 @@ _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
     "cli/work/orchestrating.py": _HOME,
+    "day_lines.py:skipped_lines": _HOME,
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
@@ -89,8 +90,7 @@ OF_THE_USER = {
     "orchestrate/agent_process.py": _HOME,
     "orchestrate/orchestrator.py": _HOME,
     "orchestrate/package_task.py": _HOME,
-    "session/past_review.py:commits_made": _GIT,
-    "skipped_lines.py": _HOME,
+    "session/package_code.py:commits_made": _GIT,
     "supervisor.py": "processes, in /proc",
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",
@@ -101,7 +101,6 @@ OF_THE_USER = {
     "session/session.py": _NOTES,
     "session/feature_choice.py": _GIT,
     "vcs/git.py": "the folder that git is run in",
-    "vcs/half_made.py": _GIT,
     "vcs/locks.py": _NOTES,
     "vcs/objects.py:write_tree": "drafts in a temporary folder",
     "vcs/repository.py": _GIT,

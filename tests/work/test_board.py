@@ -76,7 +76,7 @@ def test_line_of_another_tool_is_about_the_feature_that_it_is_filed_under(aggreg
     line = work_event("FeatureCreated", {"feature_number": "28"}, **members)
     board = fold([line])
     assert list(board.features) == [SLUG]
-    assert board.passed_over == ()
+    assert board.skipped == ()
 
 
 def test_events_under_another_id_of_the_project_belong_to_it():

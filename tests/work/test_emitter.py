@@ -62,6 +62,12 @@ def test_each_type_has_its_method(emitter, method):
     assert (event.event_type, event.header.aggregate_id) == (event_type, aggregate)
     assert (event.actor, event.vocabulary) == ("ada", WORK)
     assert [stored.line for stored in emitter.store.read()] == [event.line]
+    bound = inspect.signature(getattr(emitter, method)).bind(*arguments).arguments
+    slug = bound.pop("feature_slug", None)
+    duration = {"total_duration": "12.5"} if "total_duration" in bound else {}
+    stated = {name: [*value] if type(value) is tuple else value for name, value in bound.items()}
+    assert event.payload.items() >= (stated | duration).items()
+    assert event.header.feature_slug == slug
 
 
 @pytest.mark.promise("S3")

@@ -4,8 +4,14 @@ import pytest
 from tests.work.project_events import SLUG, planned
 
 from thence.work.board.board import fold
-from thence.work.board.gates import GATE_STATUSES, GATE_TYPES, gate_change, gate_results, open_gates
-from thence.work.board.move_attempt import Facts
+from thence.work.board.move_attempt import (
+    GATE_STATUSES,
+    GATE_TYPES,
+    Facts,
+    gate_change,
+    gate_results,
+    open_gates,
+)
 from thence.work.events import checked
 
 GATE = "01J00000000000000000000000"

@@ -13,10 +13,9 @@ import pytest
 from tests.work.repositories import begin_work, commit, git, make_repository, patches, write
 
 from thence.work.vcs.commits import commit_files
-from thence.work.vcs.half_made import remove_half_made
 from thence.work.vcs.locks import COMMITTING, held, naming
 from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import branches, checkouts, repository
+from thence.work.vcs.repository import branches, checkouts, remove_half_made, repository
 from thence.work.vcs.worktrees import make
 
 WORKTREES = 40

@@ -10,8 +10,7 @@ from tests.work.project_events import SLUG, Clone, planned, work_event
 
 from thence.errors import PlanningError
 from thence.merge.fold import canonical
-from thence.work.board.board import as_json, fold
-from thence.work.board.conflict_sides import sentence
+from thence.work.board.board import as_json, fold, sentence
 from thence.work.board.move_attempt import Facts, Refusal
 from thence.work.board.package_numbers import by_number
 from thence.work.board.transitions import move

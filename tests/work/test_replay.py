@@ -148,7 +148,7 @@ def test_events_of_other_programs_are_read_as_they_are(members, payload):
     event = work_event("WPStatusChanged", payload, clock=9, **members)
     board = fold([*clone.events, event])
     assert board.package(SLUG, "WP01").lane == "doing"
-    assert board.passed_over == ()
+    assert board.skipped == ()
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_what_says_nothing_usable_is_passed_over_and_told(event_type, payload, r
     before = as_json(fold(clone.events))
     event = work_event(event_type, payload, clock=9, aggregate_type="Other", aggregate_id="x-1")
     board = fold([*clone.events, event])
-    (passed,) = board.passed_over
+    (passed,) = board.skipped
     assert (passed.event_id, passed.event_type) == (event.event_id, event_type)
     assert reason in passed.reason
     assert as_json(board) == before
@@ -221,7 +221,7 @@ def test_history_of_a_tool_that_records_no_causes_is_read_in_its_order():
 
 def test_event_without_a_feature_is_passed_over():
     event = work_event("WPStatusChanged", {"wp_id": "WP01", "new_status": "x"}, feature_slug=None)
-    (passed,) = fold([event]).passed_over
+    (passed,) = fold([event]).skipped
     assert "feature" in passed.reason
 
 
@@ -232,7 +232,7 @@ def test_payload_that_is_no_map_or_holds_numbers_beyond_python_is_read_leniently
             f'"feature_slug":"{SLUG}","entity_id":"WP01","payload":{payload}}}'
         )
         board = fold([parse(line.encode(), WORK)])
-        assert len(board.passed_over) == (payload == "7")
+        assert len(board.skipped) == (payload == "7")
 
 
 def test_gate_result_that_comes_before_its_gate_counts():

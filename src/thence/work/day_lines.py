@@ -1,32 +1,202 @@
 """The lines of day files: the file of each event, and the lines that a file lacks.
 
 A day is the UTC day of an event's own timestamp, so that the same event is in the same file in
-every clone. Lines are in order of arrival; existing lines are never changed. A `Splice` is a
-function by which a command changes a file, of whatever kind. Only a line that was taken back is
-replaced, by its redacted form.
+every clone. Lines are in order of arrival; existing lines are never changed. Only a line that was
+redacted is replaced, by its redacted form: `RedactedLines` returns for any line what may be written
+in its place. Lines of other tools that have no numbers have no digest, so that they can't be
+redacted. A `FileEdit` is a function by which a command changes a file, of whatever kind.
+
+Lines that the journal did not take in are recorded in its home, for `thence verify` and `thence
+doctor`. A parked line has a clock too far in the future for any log. The record holds its bytes:
+each look at the shared files tries it again.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from thence.core.event import Event
-from thence.work.redacted_lines import RedactedLines
-from thence.work.skipped_lines import SharedFilePosition
+from thence.core.values.codec import BadLine, event_id_of, parse
+from thence.core.values.digests import BODY_DIGEST, digests, redacted
+from thence.core.values.vocabulary import WORK
+from thence.errors import InvalidEvent
+from thence.files import replace_file
+from thence.log.storage.findings import Finding, Relayed
+
+_MARK = b'"%b":"' % BODY_DIGEST.encode()
+
+
+class RedactedLines(NamedTuple):
+    """The redactions of a journal: digests (D), and the redacted lines of known events by id.
+
+    `is_complete` is whether each digest is that of a known event.
+    """
+
+    digests: frozenset[bytes] = frozenset()
+    by_id: Mapping[bytes, bytes] = {}
+    is_complete: bool = False
+
+    def instead_of(self, line: bytes) -> bytes:
+        """Returns what may be shared of a line, which is given without blanks around it.
+
+        It is the redacted line for one that was taken back, and for a damaged copy of one; any
+        other line itself.
+        """
+        if not self.digests:
+            return line
+        event_id = event_id_of(line)
+        if self.is_complete and event_id not in self.by_id:
+            return line
+        if _digest(line) in self.digests:
+            return redacted(line)
+        if event_id in self.by_id and isinstance(parse(line, WORK), BadLine):
+            return self.by_id[event_id]
+        return line
+
+    def of_events(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Returns events as they may be shared."""
+        return [self._of_event(event) for event in events] if self.digests else events
+
+    def _of_event(self, event: Event) -> Event:
+        line = self.instead_of(event.line)
+        redacted_event = event if line == event.line else parse(line, WORK)
+        assert isinstance(redacted_event, Event)
+        return redacted_event
+
+
+NO_REDACTIONS = RedactedLines()
+
+
+def redacted_lines(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> RedactedLines:
+    """Returns the redactions of a journal, given their digests and its lines."""
+    if not taken_back:
+        return NO_REDACTIONS
+    held = list(lines)
+    by_digest = _by_digest(taken_back, (line for line in held if _MARK in line))
+    if len(by_digest) < len(taken_back):  # one may be taken back halfway, or its event is not here
+        by_digest = _by_digest(taken_back, held)
+    by_id = {event_id_of(line): line for line in by_digest.values()}
+    return RedactedLines(taken_back, by_id, len(by_digest) == len(taken_back))
+
+
+def _by_digest(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Returns the redacted form of those lines that were taken back, by digest."""
+    pairs = ((_digest(line), line) for line in lines)
+    return {digest: redacted(line) for digest, line in pairs if digest in taken_back}
+
+
+def _digest(line: bytes) -> bytes | None:
+    """Returns D of a line, None for a line that has none."""
+    try:
+        return digests(line).line
+    except (InvalidEvent, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+_SKIPPED_FILE = "passed_over.json"
+SKIPPED_MAX = 1_000
+
+
+class SharedFilePosition(msgspec.Struct, frozen=True):
+    """The position of a line in a shared file; `line` counts from 1, `offset` is in bytes."""
+
+    file: str
+    line: int
+    offset: int
+
+
+class SkippedLine(msgspec.Struct, frozen=True):
+    """A line that was skipped, and the reason; `parked` is its text, if it is tried again."""
+
+    place: SharedFilePosition
+    length: int
+    reason: str
+    parked: str = ""
+
+
+def skipped_lines(home: Path) -> tuple[SkippedLine, ...]:
+    """Returns the recorded lines; none where the record can't be read."""
+    try:
+        return msgspec.json.decode(
+            (home / _SKIPPED_FILE).read_bytes(), type=tuple[SkippedLine, ...]
+        )
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return ()
+
+
+def parked_lines(records: Sequence[SkippedLine]) -> dict[bytes, SharedFilePosition]:
+    """Returns the lines that are to be tried again."""
+    return {record.parked.encode(): record.place for record in records if record.parked}
+
+
+def record_skipped(
+    home: Path,
+    former: Sequence[SkippedLine],
+    result: Relayed,
+    places: Mapping[bytes, SharedFilePosition],
+    files: Collection[str],
+) -> None:
+    """Records the lines that a relay skipped; former records of these `files` are replaced.
+
+    `places` are the positions of the relayed lines, parked ones included. At most 1,000 lines are
+    recorded, the first ones: the others are read again when their file changes.
+    """
+    records = [line for line in former if not line.parked and line.place.file not in files]
+    records += [SkippedLine(places[line], len(line), why.reason) for line, why in result.bad]
+    reason = "its clock is further ahead than any log gets; it is tried again"
+    records += [
+        SkippedLine(places[event.line], len(event.line), reason, event.line.decode())
+        for event in result.parked
+    ]
+    _save_skipped(home, former, records[:SKIPPED_MAX])
+
+
+def redact_parked(home: Path, redactions: RedactedLines) -> None:
+    """Removes from parked lines the bodies that were taken back. Raises OSError."""
+    former = skipped_lines(home)
+    lines = (redactions.instead_of(record.parked.encode()).decode() for record in former)
+    pairs = zip(former, lines, strict=True)
+    _save_skipped(home, former, [replace(record, parked=line) for record, line in pairs])
+
+
+def _save_skipped(
+    home: Path, former: Sequence[SkippedLine], records: Sequence[SkippedLine]
+) -> None:
+    if [*records] != [*former]:
+        replace_file(home / _SKIPPED_FILE, msgspec.json.encode(records))
+
+
+def skipped_findings(home: Path) -> tuple[Finding, ...]:
+    """Returns the findings that `thence verify` reports."""
+    return tuple(
+        Finding(
+            "shared_line_passed_over",
+            f"line {line.place.line} is not in the journal: {line.reason}",
+            line.place.file,
+            line.place.offset,
+            line.length,
+        )
+        for line in skipped_lines(home)
+    )
+
 
 FOLDER = ".kittify/events"
 ATTRIBUTES = f"{FOLDER}/.gitattributes"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # the day of events without a valid timestamp
 _NO_DAY = "1970-01-01"
-_NAME = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
-_MARK = b"\xef\xbb\xbf"
+_DAY_FILE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}\.jsonl")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # returns the new bytes of a file from the present ones; None stands for no file
-Splice = Callable[[bytes | None], bytes | None]
+FileEdit = Callable[[bytes | None], bytes | None]
 
 
-def if_missing(data: bytes) -> Splice:
+def if_missing(data: bytes) -> FileEdit:
     """Returns the function that makes a file with these bytes, unless there is one."""
     return lambda before: data if before is None else before
 
@@ -38,7 +208,7 @@ def as_it_is(data: bytes | None) -> bytes | None:
 
 def is_day_file(name: bytes) -> bool:
     """Reports whether a file of the folder is a day file."""
-    return _NAME.fullmatch(name) is not None
+    return _DAY_FILE.fullmatch(name) is not None
 
 
 def path_of(event: Event) -> str:
@@ -70,7 +240,7 @@ def lines_with_positions(data: bytes, file: str) -> Iterator[tuple[bytes, Shared
 
 
 def _bare(line: bytes) -> bytes:
-    return line.removeprefix(_MARK).rstrip(b"\r").strip(b" \t")
+    return line.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r").strip(b" \t")
 
 
 class LineEdit(NamedTuple):

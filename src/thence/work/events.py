@@ -246,14 +246,14 @@ def checked(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     kind = _kind(event_type)[0]
     if not isinstance(payload, Mapping):
         raise _unfit(event_type, "payload", f"a {type(payload).__name__} is no map", "pass a map")
-    given = _as_today(event_type, _without_aliases(event_type, payload))
-    refuse(given)
+    members = _as_today(event_type, _without_aliases(event_type, payload))
+    refuse(members)
     try:
-        msgspec.convert(given, kind)
+        msgspec.convert(members, kind)
     except msgspec.ValidationError as error:
         raise _refused(event_type, kind, str(error)) from error
-    _check_beyond_schema(event_type, given)
-    return {name: given[name] for name in kind.__struct_fields__ if name in given}
+    _check_beyond_schema(event_type, members)
+    return {name: members[name] for name in kind.__struct_fields__ if name in members}
 
 
 def aggregate_of(
@@ -271,10 +271,15 @@ def aggregate_of(
     return aggregate_type, f"T{identity:03}" if isinstance(identity, int) else str(identity)
 
 
+def member_names(event_type: str) -> tuple[str, ...]:
+    """Returns the members that a type's payload may hold; raises InvalidEvent."""
+    return _kind(event_type)[0].__struct_fields__
+
+
 def schema(event_type: str) -> dict[str, Any]:
     """Returns the JSON Schema (draft 2020-12) of a type's payload; raises InvalidEvent."""
-    found = msgspec.json.schema(_kind(event_type)[0])
-    inner: dict[str, Any] = found["$defs"][event_type]
+    whole = msgspec.json.schema(_kind(event_type)[0])
+    inner: dict[str, Any] = whole["$defs"][event_type]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **inner}
 
 
@@ -291,64 +296,64 @@ def _kind(event_type: str) -> tuple[type[_Payload], str, str]:
 
 def _without_aliases(event_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the members that are there, each under its own name."""
-    given = {name: value for name, value in payload.items() if value is not None}
+    members = {name: value for name, value in payload.items() if value is not None}
     for alias, name in _ALIASES.get(event_type, {}).items():
-        if alias in given:
-            value = given.pop(alias)
-            if given.setdefault(name, value) != value:
+        if alias in members:
+            value = members.pop(alias)
+            if members.setdefault(name, value) != value:
                 cause = f"{alias} is another name of it and says {value!r:.80}"
                 raise _unfit(event_type, name, cause, f"leave {alias} out")
-    return given
+    return members
 
 
-def _as_today(event_type: str, given: dict[str, Any]) -> dict[str, Any]:
+def _as_today(event_type: str, members: dict[str, Any]) -> dict[str, Any]:
     """Puts members in the form of today.
 
     A commit may hold an older one until the journal can be written again.
     """
-    duration, gates = given.get("total_duration"), given.get("gate_results")
+    duration, gates = members.get("total_duration"), members.get("gate_results")
     if isinstance(duration, int | float) and type(duration) is not bool and isfinite(duration):
-        given["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
+        members["total_duration"] = f"{duration:.6f}".rstrip("0").rstrip(".")
     if isinstance(gates, Mapping):
-        given["gate_results"] = [
+        members["gate_results"] = [
             {"gate_type": gate_type, "status": status} for gate_type, status in gates.items()
         ]
     if event_type == "WPCreated":
-        given.setdefault("dependencies", [])
-    return given
+        members.setdefault("dependencies", [])
+    return members
 
 
-def _check_beyond_schema(event_type: str, given: Mapping[str, Any]) -> None:
+def _check_beyond_schema(event_type: str, members: Mapping[str, Any]) -> None:
     """Refuses values that a schema can't describe, or that Python's reading of it lets pass."""
-    for name, value in given.items():
+    for name, value in members.items():
         ids = value if name in ("dependencies", "patches") else (value,)
-        if name in _ONE_LINERS and any(isinstance(each, str) and "\n" in each for each in ids):
+        if name in _ONE_LINERS and any(isinstance(item, str) and "\n" in item for item in ids):
             raise _unfit(event_type, name, "it has a second line", "leave the newline out")
         if name in _MOMENTS and microseconds(value) is None:
             hint = "write it like 2026-11-20T07:13:00Z"
             raise _unfit(event_type, name, f"{value!r:.80} is no time", hint)
-    number = given.get("feature_number")
-    if number is not None and not given["feature_slug"].startswith(number):
-        cause = f"{number} is not the number of {given['feature_slug']}"
+    number = members.get("feature_number")
+    if number is not None and not members["feature_slug"].startswith(number):
+        cause = f"{number} is not the number of {members['feature_slug']}"
         raise _unfit(event_type, "feature_number", cause, "pass the slug's first three digits")
 
 
 def _refused(event_type: str, kind: type[_Payload], message: str) -> InvalidEvent:
-    found = _PLACE.search(message)
-    field = (found[1] or found[2] or "payload") if found else "payload"
+    match = _PLACE.search(message)
+    field = (match[1] or match[2] or "payload") if match else "payload"
     names = kind.__struct_fields__
     if "unknown field" in message:
         hint = _nearest(field, names) or f"{event_type} holds {', '.join(names)}"
         return _unfit(event_type, field, f"{event_type} has no such field", hint)
     if "missing" in message:
         return _unfit(event_type, field, "it is missing", f"pass {field}")
-    cause = message[: found.start()] if found else message
+    cause = message[: match.start()] if match else message
     cause = cause[0].lower() + cause[1:]
     return _unfit(event_type, field, cause, "see docs/formats/work.md for what it may hold")
 
 
-def _nearest(word: object, known: tuple[str, ...]) -> str:
-    near = nearest(str(word), known)
+def _nearest(word: object, names: tuple[str, ...]) -> str:
+    near = nearest(str(word), names)
     return f"did you mean {near[0]}?" if near else ""
 
 

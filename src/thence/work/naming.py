@@ -61,13 +61,13 @@ def kebab(title: str) -> str:
     return name or "feature"
 
 
-def new_slug(title: str, known: Iterable[str]) -> str:
+def new_slug(title: str, names: Iterable[str]) -> str:
     """Returns the slug of a new feature: the next free number, the title in kebab case.
 
-    `known` are names that carry numbers: slugs, branches, folders, others too. Raises
+    `names` are names that carry numbers: slugs, branches, folders, others too. Raises
     PlanningError when all numbers are taken.
     """
-    number = max((number_of(name) for name in known), default=0) + 1
+    number = max((number_of(name) for name in names), default=0) + 1
     if number > FEATURES_MAX:
         raise PlanningError(
             "could not name the feature",
@@ -95,22 +95,22 @@ def number_of(name: str) -> int:
     return int(digits_of(name) or 0)
 
 
-def resolve(given: str, known: Iterable[str]) -> str:
+def resolve(name: str, names: Iterable[str]) -> str:
     """Returns the slug for a number, a name, the beginning of either, or the whole slug.
 
     For `028-event-log` these are 028, 28, event-log, event, 028-ev and 028-event-log, in upper or
     lower case. Raises Refused (unknown_feature) if no feature or more than one matches.
     """
-    slugs = sorted(set(known))
-    asked = _folded(given.strip().rstrip("/"))
+    slugs = sorted(set(names))
+    folded = _folded(name.strip().rstrip("/"))
     for rule in (_is_whole, _is_number, _is_name, _is_beginning):
-        found = [slug for slug in slugs if rule(asked, _folded(slug), _folded(name_of(slug)))]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise _unresolved(given, f"it may be {', '.join(found)}", "write one of them out")
+        matches = [slug for slug in slugs if rule(folded, _folded(slug), _folded(name_of(slug)))]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise _unresolved(name, f"it may be {', '.join(matches)}", "write one of them out")
     cause = f"the features are {', '.join(slugs)}" if slugs else "there are no features yet"
-    raise _unresolved(given, cause, "name one of them" if slugs else "thence work setup-spec TITLE")
+    raise _unresolved(name, cause, "name one of them" if slugs else "thence work setup-spec TITLE")
 
 
 def wp_id_of(name: str) -> str:
@@ -158,9 +158,9 @@ def logged_subject(subject: str) -> str:
     return f"{scope}{slash}{number_in(wp_id)}"
 
 
-def next_wp_id(known: Iterable[str]) -> str:
+def next_wp_id(names: Iterable[str]) -> str:
     """Returns the id after the highest of those known; raises PlanningError behind WP99."""
-    number = max((int(wp_id[2:]) for wp_id in known if is_wp_id(wp_id)), default=0) + 1
+    number = max((int(wp_id[2:]) for wp_id in names if is_wp_id(wp_id)), default=0) + 1
     if number > PACKAGES_MAX:
         raise PlanningError(
             "could not name the package",
@@ -182,8 +182,8 @@ def worktree_of(slug: str, wp_id: str) -> str:
 
 def package_of(name: str) -> tuple[str, str] | None:
     """Returns slug and package id of a branch or of a worktree's path; None for others."""
-    found = _BRANCH.fullmatch(PurePosixPath(name).name)
-    return (found[1], found[2]) if found else None
+    match = _BRANCH.fullmatch(PurePosixPath(name).name)
+    return (match[1], match[2]) if match else None
 
 
 def _folded(name: str) -> str:
@@ -208,11 +208,11 @@ def _is_beginning(text: str, slug: str, name: str) -> bool:
     return len(text) > 1 and (slug.startswith(text) or name.startswith(text))
 
 
-def _unresolved(given: str, cause: str, hint: str) -> Refused:
+def _unresolved(name: str, cause: str, hint: str) -> Refused:
     return Refused(
         "could not find the feature",
         guard="unknown_feature",
-        place=repr(given),
+        place=repr(name),
         cause=cause,
         hint=hint,
     )

@@ -10,8 +10,7 @@ from tests.work.repositories import commit
 
 from thence.cli.work.merging import accept, merge
 from thence.work.board import board
-from thence.work.result import CommandResult
-from thence.work.session.session import Session
+from thence.work.session.session import CommandResult, Session
 
 PACKAGES = 5
 

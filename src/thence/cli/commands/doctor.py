@@ -112,9 +112,9 @@ def _folder_checks(folder: Path, is_log: bool) -> "list[Check]":
 def _shared(folder: Path) -> "list[Check]":
     """Checks for lines of a project's shared files that its journal passed over."""
     from thence.inspection.health import Check
-    from thence.work.skipped_lines import passed_over
+    from thence.work.day_lines import skipped_lines
 
-    skipped = passed_over(folder)
+    skipped = skipped_lines(folder)
     if not skipped:
         return []
     first = skipped[0].place

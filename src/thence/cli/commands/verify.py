@@ -68,9 +68,9 @@ def _with_shared_findings(verified: "Verification", folder: "Path") -> "Verifica
         return verified
     from msgspec.structs import replace
 
-    from thence.work.skipped_lines import findings
+    from thence.work.day_lines import skipped_findings
 
-    return replace(verified, findings=(*verified.findings, *findings(folder)))
+    return replace(verified, findings=(*verified.findings, *skipped_findings(folder)))
 
 
 def _verification_json(verified: "Verification") -> dict[str, object]:

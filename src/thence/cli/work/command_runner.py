@@ -14,8 +14,7 @@ from thence.core.values.payload import is_utf8
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from thence.work.result import CommandResult
-    from thence.work.session.session import Session
+    from thence.work.session.session import CommandResult, Session
 
 feature_option = click.option(
     "--feature",

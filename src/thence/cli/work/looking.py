@@ -19,11 +19,10 @@ from thence.cli.work.command_runner import command, feature_option, run, session
 from thence.errors import GitFailed, ThenceError
 from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
-from thence.work.board.board import as_json, conflict_json
-from thence.work.board.conflict_sides import Commits, package_name, person, sentence
+from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
+from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
 from thence.work.board.move_attempt import CodeState, can_begin_on, changed_since
 from thence.work.board.package_numbers import SLOT
-from thence.work.board.rounds import Round, next_steps, rounds_in_feature, trouble
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -36,14 +35,11 @@ from thence.work.board.state import (
 )
 from thence.work.journal.claims import is_held
 from thence.work.naming import branch_of, is_wp_id
-from thence.work.result import CommandResult
-from thence.work.session.package_code import code_of_packages
-from thence.work.session.package_refs import push_command, target_in, tip_of
-from thence.work.session.past_review import in_target_before_done
-from thence.work.session.session import Session
+from thence.work.session.package_code import code_of_packages, in_target_before_done
+from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps
 from thence.work.vcs.overlaps import sentence as overlap_sentence
-from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.refs import REMOTES, Refs, push_command, target_in, tip_of
 from thence.work.vcs.repository import HEADS, Repository
 
 _WATCH_S = 2.0  # a large board takes a tenth of a second of processor time
@@ -195,13 +191,14 @@ def _feature_status(
     early: _Early,
     conflicts: Sequence[tuple[str, str]],
 ) -> _FeatureStatus:
-    rounds, home = rounds_in_feature(session.events, feature.slug), session.project.home
+    home = session.project.home
+    histories = attempt_histories(session.events, feature.slug, session.board.names)
     of_feature = {wp_id: code for (slug, wp_id), code in codes.items() if slug == feature.slug}
     is_alone = sum(not other.is_completed for other in session.board.features.values()) < 2
     where = "" if is_alone and not feature.is_completed else f" --feature {feature.slug}"
     steps: dict[str, tuple[str, ...]] = {}
     for wp_id, package in feature.packages.items():
-        commands = _steps(session, package, rounds.get(wp_id), of_feature.get(wp_id), where)
+        commands = _steps(session, package, histories.get(wp_id), of_feature.get(wp_id), where)
         if commands and not is_held(home, package.subject):
             steps[wp_id] = commands
     return _FeatureStatus(
@@ -209,7 +206,10 @@ def _feature_status(
         of_feature,
         {wp_id: target for (slug, wp_id), target in early.items() if slug == feature.slug},
         steps,
-        {wp_id: trouble(package, rounds.get(wp_id)) for wp_id, package in feature.packages.items()},
+        {
+            wp_id: trouble(package, histories.get(wp_id))
+            for wp_id, package in feature.packages.items()
+        },
         _forecast(session, feature),
         [text for subject, text in conflicts if feature.is_about(subject)],
     )
@@ -218,12 +218,12 @@ def _feature_status(
 def _steps(
     session: Session,
     package: PackageState,
-    round_: Round | None,
+    history: AttemptHistory | None,
     code: CodeState | None,
     where: str,
 ) -> tuple[str, ...]:
     has_branch = code is not None and tip_of(session.refs, code.branch) is not None
-    return next_steps(package, round_, code, where=where, has_branch=has_branch)
+    return next_steps(package, history, code, where=where, has_branch=has_branch)
 
 
 def _codes(session: Session, board: Board) -> _Codes:

@@ -30,23 +30,21 @@ from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as package_named
-from thence.work.result import CommandResult
 from thence.work.session.lane_moves import (
     check_written,
     facts_of,
+    mirror,
     move_all,
     package_of,
     refuse_agents,
 )
-from thence.work.session.mirror import mirror
 from thence.work.session.package_code import code_of, code_of_packages
-from thence.work.session.package_refs import forget_refs, push_command, target_in
-from thence.work.session.session import Session
+from thence.work.session.session import CommandResult, Session
 from thence.work.session.workspaces import newest_branch
 from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.merging import MergePlan, MergeStep
-from thence.work.vcs.refs import REMOTES, Refs
+from thence.work.vcs.refs import REMOTES, Refs, forget_refs, push_command, target_in
 from thence.work.vcs.repository import HEADS, checkouts, checkouts_of, is_ancestor
 from thence.work.vcs.worktrees import removable, remove
 

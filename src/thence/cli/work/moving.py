@@ -17,7 +17,7 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
 from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
-from thence.work.board.conflict_sides import action_of, person
+from thence.work.board.board import action_of, person
 from thence.work.board.guards import reason_missing
 from thence.work.board.move_attempt import Facts
 from thence.work.board.package_numbers import SLOT
@@ -26,19 +26,19 @@ from thence.work.board.transitions import DECIDING_TYPES, claimable
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
-from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_at_target, keep_unwritten
 from thence.work.session.lane_moves import (
     actor_of,
     check_written,
     decide_move,
     facts_of,
+    is_mirrored,
+    mirror,
     move,
     package_of,
 )
-from thence.work.session.mirror import is_mirrored, mirror
 from thence.work.session.package_code import code_of
-from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.session.workspaces import release_reason, workspace
 
 NOTHING_READY = 4  # the exit code of `next`

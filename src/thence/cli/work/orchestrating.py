@@ -15,7 +15,7 @@ from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run
 from thence.cli.work.orchestration_display import display
 from thence.errors import Refused
-from thence.work.board.rounds import next_steps, rounds_of
+from thence.work.board.attempts import attempt_histories, next_steps
 from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
@@ -23,7 +23,6 @@ from thence.work.naming import wp_id_of
 from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
-from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer
 from thence.work.session.lane_moves import (
     check_written,
@@ -33,7 +32,7 @@ from thence.work.session.lane_moves import (
     planned,
     refuse_agents,
 )
-from thence.work.session.session import Session
+from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.locks import held
 
 STRANDED = 1
@@ -124,9 +123,9 @@ def orchestrate(
     with _registered(session.shared_folder / _FOLDER, state.slug):
         orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
         summary = orchestrator.run()
-    packages, rounds = orchestrator.feature.packages, orchestrator.rounds
+    packages, histories = orchestrator.feature.packages, orchestrator.histories
     steps = {
-        wp_id: "; or ".join(next_steps(packages[wp_id], rounds.get(wp_id))) or _LOOK
+        wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or _LOOK
         for wp_id in summary.stranded
     }
     events = [event.event_id for event in session.appended]
@@ -160,8 +159,8 @@ def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.look()
     state = session.feature(feature)
-    rounds = rounds_of(session.events, state.slug)
-    approved = [wp_id for wp_id, round_ in rounds.items() if round_.is_approved]
+    histories = attempt_histories(session.events, state.slug, session.board.names)
+    approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)
     problems = [
         f"{wp_id} depends on {needed}, which is no package" for wp_id, needed in dry_plan.unknown
@@ -196,7 +195,7 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     session.look()
     state = session.feature(state.slug)
     freed = []
-    for wp_id in rounds_of(session.events, state.slug):
+    for wp_id in attempt_histories(session.events, state.slug, session.board.names):
         package = state.packages.get(wp_id)
         if package is None or package.lane != DOING:
             continue

@@ -15,7 +15,7 @@ from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id, now
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import Splice, as_it_is, if_missing, with_lines
+from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import (
@@ -41,9 +41,8 @@ from thence.work.plan.tasks import PlannedPackage, packages_of, parse
 from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
-from thence.work.result import CommandResult
 from thence.work.session.command_commit import check_committer, check_here, commit
-from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.vcs.locks import PLANNING, held
 
 BEGIN = b"<!-- thence:begin -->"
@@ -114,7 +113,7 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
     branch that is checked out. Run again, it adds what is missing.
     """
     project_uuid = str(uuid4()) if has_new_id else session.project.uuid
-    changes: dict[str, Splice] = {
+    changes: dict[str, FileEdit] = {
         _CONFIG_ATTRIBUTES: lambda data: with_lines(data, _CONFIG_ATTRIBUTES_TEXT),
         _IGNORED: lambda data: with_lines(data, _IGNORED_TEXT),
         ".gitignore": lambda data: with_lines(data, _WORKTREES),
@@ -238,7 +237,7 @@ setup_spec_command = session_command(
 
 def _files_of_spec(
     session: Session, slug: str, title: str, mission: str, branch: str
-) -> dict[str, Splice]:
+) -> dict[str, FileEdit]:
     meta = Meta(slug[:3], slug, title, mission, branch, now())
     files = {
         "spec.md": _SPEC.format(title=title).encode(),
@@ -364,10 +363,10 @@ def _creation_events(
 
 def _files_of_plan(
     session: Session, slug: str, packages: Sequence[PlannedPackage], data: bytes
-) -> dict[str, Splice]:
+) -> dict[str, FileEdit]:
     """Returns the files to commit: planning files as they are, missing files of packages."""
     written = _planning_files(session, slug)
-    files: dict[str, Splice] = dict.fromkeys(written, as_it_is)
+    files: dict[str, FileEdit] = dict.fromkeys(written, as_it_is)
     shows_lane = read_options(session.project).mirror is True
     tree, tasks = session.project.files, session.planning.path(slug, "tasks.md")
     listed = (session.planning.path(slug, name) for name in READ_FIRST)
@@ -533,10 +532,10 @@ def _general(session: Session) -> FeatureState:
 
 def _files_of_package(
     session: Session, state: FeatureState, package: PlannedPackage, branch: str
-) -> dict[str, Splice]:
+) -> dict[str, FileEdit]:
     slug = state.slug
     data = render(package, slug, "", shows_lane=read_options(session.project).mirror is True)
-    files: dict[str, Splice] = {session.planning.path(slug, path_of(package)): if_missing(data)}
+    files: dict[str, FileEdit] = {session.planning.path(slug, path_of(package)): if_missing(data)}
     if slug == _GENERAL:  # the same bytes in every clone: no time of its beginning
         meta = Meta(slug[:3], slug, _GENERAL_TITLE, _MISSION, branch)
         files[session.planning.path(slug, "meta.json")] = if_missing(meta.as_bytes())

@@ -8,18 +8,22 @@ from thence.cli.work.command_runner import feature_option, reason_option, sessio
 from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
-from thence.work.board.gates import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
+from thence.work.board.move_attempt import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
-from thence.work.day_lines import Splice
+from thence.work.day_lines import FileEdit
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
-from thence.work.result import CommandResult
-from thence.work.session.lane_moves import check_written, package_of, refuse_agents
-from thence.work.session.mirror import is_mirrored, mirror
-from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
+from thence.work.session.lane_moves import (
+    check_written,
+    is_mirrored,
+    mirror,
+    package_of,
+    refuse_agents,
+)
+from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section, tick_event
 from thence.work.vcs.commits import write_files
 
@@ -236,8 +240,8 @@ def _with_package(
     )
 
 
-def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> Splice:
-    def splice(data: bytes | None) -> bytes | None:
+def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> FileEdit:
+    def edit(data: bytes | None) -> bytes | None:
         if data is None:
             return None
         for name in ids:
@@ -247,7 +251,7 @@ def _with_ticks(ids: Sequence[str], path: str, is_done: bool) -> Splice:
                 continue
         return data
 
-    return splice
+    return edit
 
 
 def _box_line(package: PlannedPackage, box: Subtask, is_done: bool, was_done: bool) -> str:

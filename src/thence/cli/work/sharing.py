@@ -15,7 +15,13 @@ from thence.core.values.vocabulary import WORK
 from thence.errors import GitFailed
 from thence.inspection.log_folder import redactions_of
 from thence.replica import new_id
-from thence.work.day_lines import ATTRIBUTES, FOLDER, is_day_file, lines_with_positions
+from thence.work.day_lines import (
+    ATTRIBUTES,
+    FOLDER,
+    RedactedLines,
+    is_day_file,
+    lines_with_positions,
+)
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.redacted_views import redact_files
@@ -27,10 +33,8 @@ from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, histo
 from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project import FORMER_HOME
 from thence.work.project.project_id import CONFIG
-from thence.work.redacted_lines import RedactedLines
-from thence.work.result import CommandResult
 from thence.work.session.lane_moves import check_written
-from thence.work.session.session import Session
+from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks

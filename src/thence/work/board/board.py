@@ -2,27 +2,36 @@
 
 Clones that hold the same events see the same board, byte for byte, whatever order the events came
 in. Where clones wrote concurrently the policies of `merge.policies` choose the winner. The events
-of the losing side change no lane, no agent and no gate, and stay in the log.
+of the losing side change no lane, no agent and no gate, and stay in the log. Sentences tell the
+sides of a conflict as people, packages and commits, the same in all clones.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import asdict
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
+from thence.core.sentences.event_sentences import shown
 from thence.core.values.vocabulary import WORK, work_subject
 from thence.merge.ancestry import history
 from thence.merge.conflicts import Conflict, Judgement, judged
 from thence.merge.fold import counting
-from thence.merge.policies import slots_of
-from thence.work.board.conflict_sides import people, sentence
-from thence.work.board.package_numbers import PackageNumbers, numbers_given
-from thence.work.board.payload_members import members_of
-from thence.work.board.replay import STEPS, FeatureFold, PackageFold, ReplayedEvent, text
+from thence.merge.policies import is_send_back, slots_of
+from thence.work.board.package_numbers import SLOT, PackageNumbers, names_of, numbers_given
+from thence.work.board.replay import (
+    STEPS,
+    FeatureFold,
+    PackageFold,
+    ReplayedEvent,
+    members_of,
+    text,
+)
 from thence.work.board.state import (
+    DOING,
+    NOBODY,
     Board,
     FeatureState,
     IgnoredEvent,
@@ -74,7 +83,7 @@ class _Replay:
         self._own_ids = own
         self._features: dict[str, FeatureFold] = {}
         self._names: dict[tuple[str | None, str], FeatureFold] = {}
-        self._passed_over: list[IgnoredEvent] = []
+        self._skipped: list[IgnoredEvent] = []
 
     def subject_of(self, event: Event) -> str | None:
         """Returns an event's subject, the same under any id of the project."""
@@ -100,20 +109,20 @@ class _Replay:
             feature = self._feature(header.project_uuid, slug)
             reason = step(ReplayedEvent(header, members_of(event), feature, names))
         if isinstance(reason, str):
-            self._passed_over.append(IgnoredEvent(header.event_id, header.event_type, reason))
+            self._skipped.append(IgnoredEvent(header.event_id, header.event_type, reason))
         elif reason is not None:
             reason.last_event = header.event_id
 
     def _feature(self, project: str | None, slug: str) -> FeatureFold:
-        found = self._names.get((project, slug))
-        if found is None:
+        feature = self._names.get((project, slug))
+        if feature is None:
             project = self._project if project in self._own_ids else project
             key = slug if project == self._project else f"{project}/{slug}"
-            found = self._features.get(key)
-            if found is None:
-                found = self._features[key] = FeatureFold(project, slug)
-            self._names[(project, slug)] = found
-        return found
+            feature = self._features.get(key)
+            if feature is None:
+                feature = self._features[key] = FeatureFold(project, slug)
+            self._names[(project, slug)] = feature
+        return feature
 
     def board(self, judgement: Judgement, numbers: PackageNumbers) -> Board:
         """Returns the board after all applied events."""
@@ -126,15 +135,20 @@ class _Replay:
             project_uuid=self._project,
             features=MappingProxyType(features),
             conflicts=_in_order(judgement.conflicts, numbers.conflicts),
-            passed_over=tuple(self._passed_over),
+            skipped=tuple(self._skipped),
+            names=numbers.names,
         )
 
 
-def _in_order(found: tuple[Conflict, ...], more: tuple[Conflict, ...]) -> tuple[Conflict, ...]:
-    def key(each: Conflict) -> tuple[object, ...]:
-        return each.subject, each.slot, each.events[0].order_key
+def _in_order(
+    judged_conflicts: tuple[Conflict, ...], of_numbers: tuple[Conflict, ...]
+) -> tuple[Conflict, ...]:
+    def key(conflict: Conflict) -> tuple[object, ...]:
+        return conflict.subject, conflict.slot, conflict.events[0].order_key
 
-    return tuple(sorted((*found, *more), key=key)) if more else found
+    return (
+        tuple(sorted((*judged_conflicts, *of_numbers), key=key)) if of_numbers else judged_conflicts
+    )
 
 
 def _feature_slug(event: Event) -> str | None:
@@ -160,13 +174,13 @@ def _feature_json(board: Board, feature: FeatureState) -> dict[str, Any]:
         "target_branch": feature.target_branch,
         "is_completed": feature.is_completed,
         "lanes": {
-            lane: [_package_json(each) for each in packages]
+            lane: [_package_json(package) for package in packages]
             for lane, packages in feature.by_lane().items()
         },
         "conflicts": [
-            conflict_json(each)
-            for each in board.conflicts
-            if each.is_open and feature.is_about(each.subject)
+            conflict_json(conflict)
+            for conflict in board.conflicts
+            if conflict.is_open and feature.is_about(conflict.subject)
         ],
         "progress": {"done": feature.done_count, "total": len(feature.packages)},
     }
@@ -179,7 +193,7 @@ def _package_json(package: PackageState) -> dict[str, Any]:
         "agent": package.agent,
         "phase": package.phase,
         "dependencies": list(package.dependencies),
-        "subtasks_done": [each for each, is_done in package.subtasks.items() if is_done],
+        "subtasks_done": [subtask for subtask, is_done in package.subtasks.items() if is_done],
         "gates": [
             {
                 "gate_id": gate.gate_id,
@@ -207,3 +221,125 @@ def conflict_json(conflict: Conflict) -> dict[str, Any]:
         "people": list(people(conflict)),
         "sentence": sentence(conflict),
     }
+
+
+_TIMES = {2: "twice", 3: "three times"}
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Commits(NamedTuple):
+    """The number of a person's commits that are on a branch, and not in the target."""
+
+    person: str
+    branch: str
+    number: int
+
+
+def person(event: Event) -> str:
+    """Returns the person who wrote an event, as the event names them."""
+    return shown(event.actor or event.payload.get("changed_by") or NOBODY)
+
+
+def people(conflict: Conflict) -> tuple[str, ...]:
+    """Returns the people who wrote the events of a conflict, each once."""
+    return tuple(dict.fromkeys(map(person, conflict.events)))
+
+
+def is_claim(event: Event) -> bool:
+    """Reports whether an event claims a package."""
+    is_move = event.event_type == "WPStatusChanged"
+    return is_move and event.payload.get("new_status") == DOING and not is_send_back(event)
+
+
+def sentence(conflict: Conflict, commits: Sequence[Commits] = ()) -> str:
+    """Returns a conflict in one sentence: the authors, their commits, and the winner."""
+    name = conflict.subject.rpartition("/")[2]
+    if conflict.slot == SLOT:
+        return _given_twice(name, conflict)
+    claimers = list(map(person, filter(is_claim, conflict.events)))
+    if len(claimers) > 1:
+        names = list(dict.fromkeys(claimers))
+        both = "both" if len(names) == 2 else "all"
+        text = f"{_listed(names)} {both} took {name}"
+        if len(names) == 1:
+            text = f"{names[0]} took {name} in two clones"
+    else:
+        text = f"{_listed(list(map(action_of, conflict.heads)))} were written at once on {name}"
+    locations = [
+        f"{share.person}'s {_number(share.number)} {'lie' if share.number > 1 else 'lies'}"
+        f" on {share.branch}"
+        for share in commits
+    ]
+    stands = f"{action_of(conflict.winner)} stands ({conflict.rule})" if conflict.winner else ""
+    sure = ", provisionally" if conflict.is_provisional else ""
+    return "; ".join([text, *locations, (stands or "no rule settles it") + sure])
+
+
+def _given_twice(number: str, conflict: Conflict) -> str:
+    by = (f"by {person(event)} ({shown(event.payload.get('title'))})" for event in conflict.events)
+    text = f"{number} was given {_TIMES.get(len(conflict.events), 'often')}: {' and '.join(by)}"
+    if conflict.resolved_by not in conflict.events:  # renumbered, in the log of an older version
+        return text
+    names = zip(names_of(number, conflict.events)[1:], conflict.events[1:], strict=True)
+    return "; ".join([text, *(f"{person(event)}'s is {name}" for name, event in names)])
+
+
+def action_of(event: Event) -> str:
+    """Returns the action of an event as a noun phrase: A's claim."""
+    if is_claim(event):
+        what = "claim"
+    elif event.event_type == "WPStatusChanged":
+        what = f"move to {shown(event.payload.get('new_status'))}"
+    elif event.event_type == "WPAssigned":
+        what = f"assignment to {shown(event.payload.get('agent_id'))}"
+    elif event.event_type == "ConflictSettled":
+        what = "choice"
+    elif event.event_type in ("SpecCreated", "FeatureCreated"):
+        facts = map(event.payload.get, ("title", "target_branch"))
+        what = f"{event.event_type} ({', '.join(map(shown, filter(None, facts)))})"
+    else:
+        what = event.event_type
+    return f"{person(event)}'s {what}"
+
+
+def lost_claims(board: Board, actor: str, node_id: str | None, *, is_named: bool) -> Iterator[str]:
+    """Yields a warning on each claim of an actor that lost in a conflict that is still open.
+
+    An actor that was not named stands for anybody who claims packages in this clone.
+    """
+    for conflict in board.conflicts:
+        winner = conflict.winner
+        is_decided = conflict.is_open and not conflict.is_provisional
+        if not is_decided or winner is None or conflict.slot != "lane":
+            continue
+        lost = [
+            claim
+            for claim in conflict.events
+            if is_claim(claim)
+            and claim.event_id != winner.event_id
+            and claim.node_id != winner.node_id
+        ]
+        if any(
+            (person(claim) == actor != person(winner))
+            or (not is_named and claim.node_id == node_id)
+            for claim in lost
+        ):
+            name, other = package_name(conflict), person(winner)
+            yield (
+                f"your claim of {name} lost to {other}'s: thence work settle {name} --winner"
+                f" EVENT --reason TEXT chooses otherwise, thence work next takes another"
+            )
+
+
+def package_name(conflict: Conflict) -> str:
+    """Returns the name of the package that a conflict is about."""
+    return conflict.subject.rpartition("/")[2]
+
+
+def _number(count: int) -> str:
+    text = _WORDS[count] if count < len(_WORDS) else str(count)
+    return f"{text} commit{'' if count == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,11 +1,12 @@
 """The order of packages by their dependencies, or the cycles that prevent it.
 
-A dependency on a package that was not given is ignored: the reader of the planning files reports
-it, with its line.
+A dependency on a package that is not among them is ignored: the reader of the planning files
+reports it, with its line.
 """
 
 import heapq
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Protocol, TypeVar
 
 from thence.errors import PlanningError
@@ -31,17 +32,28 @@ P = TypeVar("P", bound=Depending)
 
 
 def in_order(packages: Sequence[P]) -> tuple[P, ...]:
-    """Returns packages, each behind its dependencies, otherwise in the given order.
+    """Returns packages, each behind its dependencies, otherwise in their own order.
 
     Raises PlanningError that names a cycle if there is one.
     """
-    ordered, left = _sorted(packages)
-    if left:
+    sorter = _sorter(packages)
+    try:
+        sorter.prepare()
+    except CycleError:
         raise PlanningError(
             "could not order the packages",
-            cause=f"they wait for each other: {describe(_find_cycle(left))}",
+            cause=f"they wait for each other: {describe(cycles(packages)[0])}",
             hint="take one of these dependencies out",
-        )
+        ) from None
+    positions = {package.wp_id: position for position, package in enumerate(packages)}
+    ready: list[int] = []
+    ordered: list[P] = []
+    while sorter.is_active():
+        for wp_id in sorter.get_ready():
+            heapq.heappush(ready, positions[wp_id])
+        package = packages[heapq.heappop(ready)]  # the first one that is ready
+        ordered.append(package)
+        sorter.done(package.wp_id)
     return tuple(ordered)
 
 
@@ -50,14 +62,19 @@ def cycles(packages: Sequence[Depending]) -> tuple[tuple[str, ...], ...]:
 
     A cycle is a tuple of ids, each depending on the next and the last on the first.
     """
-    found: list[tuple[str, ...]] = []
-    _, left = _sorted(packages)
-    while left and len(found) < CYCLES_MAX:
-        cycle = _find_cycle(left)
-        found.append(cycle)
-        broken = {*cycle}
-        _, left = _sorted([each for each in left if each.wp_id not in broken])
-    return tuple(found)
+    positions = {package.wp_id: position for position, package in enumerate(packages)}
+    remaining = list(packages)
+    circles: list[tuple[str, ...]] = []
+    while len(circles) < CYCLES_MAX:
+        try:
+            _sorter(remaining).prepare()
+            break
+        except CycleError as error:
+            circle = error.args[1][:0:-1]  # graphlib names each before the one that depends on it
+        start = circle.index(min(circle, key=positions.__getitem__))
+        circles.append((*circle[start:], *circle[:start]))
+        remaining = [package for package in remaining if package.wp_id not in circle]
+    return tuple(sorted(circles, key=lambda circle: positions[circle[0]]))
 
 
 def describe(cycle: Sequence[str]) -> str:
@@ -65,38 +82,9 @@ def describe(cycle: Sequence[str]) -> str:
     return " → ".join((*cycle, cycle[0]))
 
 
-def _sorted(packages: Sequence[P]) -> tuple[list[P], list[P]]:
-    """Returns the packages that can be ordered, in order, and those that wait for a cycle."""
-    positions = {each.wp_id: position for position, each in enumerate(packages)}
-    needs = [{*each.dependencies} & positions.keys() for each in packages]
-    needed_by: dict[str, list[int]] = {}
-    for position, ids in enumerate(needs):
-        for wp_id in ids:
-            needed_by.setdefault(wp_id, []).append(position)
-    ready = [position for position, ids in enumerate(needs) if not ids]
-    ordered: list[P] = []
-    while ready:  # a sorted list is a heap: the first ready package comes next
-        each = packages[heapq.heappop(ready)]
-        ordered.append(each)
-        for position in needed_by.pop(each.wp_id, ()):
-            needs[position].discard(each.wp_id)
-            if not needs[position]:
-                heapq.heappush(ready, position)
-    return ordered, [each for each, ids in zip(packages, needs, strict=True) if ids]
-
-
-def _find_cycle(left: Sequence[Depending]) -> tuple[str, ...]:
-    """Returns a cycle among packages each of which waits for another of them."""
-    positions = {each.wp_id: position for position, each in enumerate(left)}
-    waits_for = {
-        each.wp_id: next(wp_id for wp_id in each.dependencies if wp_id in positions)
-        for each in left
-    }
-    path: dict[str, int] = {}
-    now = left[0].wp_id
-    while now not in path:
-        path[now] = len(path)
-        now = waits_for[now]
-    cycle = list(path)[path[now] :]
-    start = cycle.index(min(cycle, key=lambda wp_id: positions[wp_id]))
-    return tuple(cycle[start:] + cycle[:start])
+def _sorter(packages: Sequence[Depending]) -> TopologicalSorter[str]:
+    names = {package.wp_id for package in packages}
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for package in packages:
+        sorter.add(package.wp_id, *(wp_id for wp_id in package.dependencies if wp_id in names))
+    return sorter

@@ -7,7 +7,6 @@ events that set the values it has read; facts have none.
 
 from collections.abc import Callable
 
-from thence.work.board.gates import open_gates, passing_events
 from thence.work.board.move_attempt import (
     MATRIX,
     UNSHALLOW,
@@ -19,6 +18,8 @@ from thence.work.board.move_attempt import (
     closing_events,
     former_number_in_clone,
     is_closed,
+    open_gates,
+    passing_events,
 )
 from thence.work.board.state import (
     DOING,
@@ -52,11 +53,11 @@ def _unknown_lane(attempt: Attempt) -> Read:
 def _unknown_package(attempt: Attempt) -> Read:
     if attempt.is_known:
         return ()
-    known = ", ".join(attempt.feature.packages)
+    names = ", ".join(attempt.feature.packages)
     return Refusal(
         "unknown_package",
         f"{attempt.feature.slug} has no package {attempt.package.wp_id}",
-        f"name one of {known}" if known else "plan it: `thence work finalize-tasks`",
+        f"name one of {names}" if names else "plan it: `thence work finalize-tasks`",
         may_be_forced=False,
     )
 
@@ -162,10 +163,10 @@ def _dependencies_open(attempt: Attempt) -> Read:
         return ()
     is_enough = can_begin_on if attempt.is_claim else is_closed
     feature, package = attempt.feature, attempt.package
-    missing = [each for each in package.dependencies if not is_enough(feature, package, each)]
+    missing = [wp_id for wp_id in package.dependencies if not is_enough(feature, package, wp_id)]
     if not missing:
-        closings = (closing_events(feature, package, each) for each in package.dependencies)
-        return (*package.events_of("package"), *(each for ids in closings for each in ids))
+        closings = (closing_events(feature, package, wp_id) for wp_id in package.dependencies)
+        return (*package.events_of("package"), *(event_id for ids in closings for event_id in ids))
     names = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
     state = "in review" if attempt.is_claim else "done"
     return Refusal(
@@ -179,10 +180,10 @@ def _subtasks_open(attempt: Attempt) -> Read:
     if attempt.to != FOR_REVIEW:
         return ()
     ticked = attempt.package.subtasks
-    missing = [each for each in attempt.facts.open_subtasks if not ticked.get(each)]
+    missing = [subtask for subtask in attempt.facts.open_subtasks if not ticked.get(subtask)]
     if not missing:
-        done = (each for each, is_done in ticked.items() if is_done)
-        return attempt.package.events_of(*(f"ticked/{each}" for each in done))
+        done = (subtask for subtask, is_done in ticked.items() if is_done)
+        return attempt.package.events_of(*(f"ticked/{subtask}" for subtask in done))
     return Refusal(
         "subtasks_open",
         f"{', '.join(missing)} of {attempt.package.wp_id} not ticked",
@@ -319,17 +320,17 @@ def _gates_open(attempt: Attempt) -> Read:
     if attempt.to != DONE:
         return ()
     facts = attempt.facts
-    left = open_gates(attempt.package, facts)
-    if not left:
+    unpassed = open_gates(attempt.package, facts)
+    if not unpassed:
         return passing_events(attempt.package, facts)
-    types = {gate.gate_type for gate in left}
+    types = {gate.gate_type for gate in unpassed}
     remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
     if run := sorted(types & facts.gates_run):
         remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
     return Refusal(
         "gates_open",
         f"{attempt.package.wp_id} has gates that are not passed: "
-        + ", ".join(_gate_text(gate, gate.gate_type in facts.gates_run) for gate in left),
+        + ", ".join(_gate_text(gate, gate.gate_type in facts.gates_run) for gate in unpassed),
         "; ".join(remedies),
         may_be_forced=not facts.is_agent,
     )

@@ -1,7 +1,7 @@
-"""A move that an actor wants to make: the allowed lanes, the facts, the guards' refusals."""
+"""A move that an actor wants to make: the allowed lanes, the facts, the gates, the refusals."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -10,14 +10,17 @@ from thence.work.board.state import (
     DOING,
     DONE,
     FOR_REVIEW,
+    PENDING,
     PLANNED,
     REJECTED,
     Board,
     FeatureState,
+    GateState,
     Landed,
     PackageState,
     Reviewed,
 )
+from thence.work.events import GateStatus, GateType
 from thence.work.naming import branch_of, number_in
 
 SHORT = 7  # digits of a commit's id in a sentence
@@ -240,7 +243,59 @@ def former_number_in_clone(
 ) -> str | None:
     """Returns the number that is not a package's own under which a clone has its branch."""
     number = package.renumbered_from or number_in(package.wp_id)
-    known = package.workspace
-    if known is None or known.node_id != node_id or number == package.wp_id:
+    workspace = package.workspace
+    if workspace is None or workspace.node_id != node_id or number == package.wp_id:
         return None
-    return number if known.branch == branch_of(feature.slug, number) else None
+    return number if workspace.branch == branch_of(feature.slug, number) else None
+
+
+GATE_TYPES: tuple[str, ...] = get_args(GateType)
+GATE_STATUSES: tuple[str, ...] = get_args(GateStatus)
+MANUAL_REVIEW = "MANUAL_REVIEW"
+REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # gates that a person approves
+
+
+def open_gates(package: PackageState, facts: Facts) -> tuple[GateState, ...]:
+    """Returns the gates that keep a package from being done, ordered by their ids.
+
+    A gate that the configuration runs is passed only if this very process saw it pass. For an
+    agent, configured gates that have not been created yet are open too.
+    """
+    created = {gate.gate_type for gate in package.gates.values()}
+    missing = facts.gates_run - created if facts.is_agent else ()
+    return (
+        *(gate for gate in package.gates.values() if not _is_passed(gate, facts)),
+        *(GateState("", gate_type) for gate_type in sorted(missing)),
+    )
+
+
+def passing_events(package: PackageState, facts: Facts) -> tuple[str, ...]:
+    """Returns the ids of the events by which the gates of a package are passed."""
+    return tuple(
+        facts.gates_seen.get(gate.gate_type, gate.event_id)
+        if gate.gate_type in facts.gates_run
+        else gate.event_id
+        for gate in package.gates.values()
+    )
+
+
+def _is_passed(gate: GateState, facts: Facts) -> bool:
+    if gate.gate_type in facts.gates_run:
+        return gate.gate_type in facts.gates_seen
+    return gate.is_passed
+
+
+def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUp:
+    """Returns the event that gives a gate a status, with the gate's type and `result`."""
+    payload = {
+        "gate_id": gate.gate_id,
+        "old_status": gate.status or PENDING,
+        "new_status": status,
+        "result_data": {"gate_type": gate.gate_type, **result},
+    }
+    return FollowUp("GateResultChanged", payload)
+
+
+def gate_results(package: PackageState) -> list[dict[str, str]]:
+    """Returns type and status of each gate of a package, ordered by gate ids."""
+    return [{"gate_type": gate.gate_type, "status": gate.status} for gate in package.gates.values()]

@@ -12,6 +12,7 @@ WPRenumbered may have given the other package a number of its own.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -55,27 +56,29 @@ class PackageNumbers(msgspec.Struct, frozen=True):
         """Returns the events' subjects, with packages by their names on the board."""
         if not self.names:
             return subjects
-        found = []
+        renamed = []
         for event, subject in zip(ordered, subjects, strict=True):
             feature, slash, number = (subject or "").rpartition("/")
             name = self.of(event).get(number)
-            found.append(f"{feature}{slash}{name}" if name else subject)
-        return found
+            renamed.append(f"{feature}{slash}{name}" if name else subject)
+        return renamed
 
 
 def origin(event: Event) -> str:
     """Returns the id of the event that made the package whose number an event gave."""
-    made = text(event.payload.get("created_event_id")) if event.event_type == _RENUMBERS else None
-    return made or event.event_id
+    created_id = (
+        text(event.payload.get("created_event_id")) if event.event_type == _RENUMBERS else None
+    )
+    return created_id or event.event_id
 
 
 def names_of(number: str, events: Sequence[Event]) -> list[str]:
     """Returns the names of packages that were given one number by these events, in their order."""
     ids = [origin(event).lower() for event in events]
     length = _ID_CHARACTERS_MIN
-    while len({each[-length:] for each in ids}) < len({*ids}):
+    while len({id_[-length:] for id_ in ids}) < len({*ids}):
         length += 1
-    return [number, *(derived_id(number, each[-length:]) for each in ids[1:])]
+    return [number, *(derived_id(number, id_[-length:]) for id_ in ids[1:])]
 
 
 def by_number(
@@ -94,7 +97,9 @@ def by_number(
         if wp_id not in packages or not is_derived(wp_id):
             return wp_id
         pair = (packages[wp_id], packages.get(number_in(wp_id)))
-        causes.extend(each.created_event for each in pair if each and each.created_event)
+        causes.extend(
+            package.created_event for package in pair if package and package.created_event
+        )
         return number_in(wp_id)
 
     for name in _NAMING_MEMBERS:
@@ -126,8 +131,8 @@ def numbers_given(
     if not features:
         return PackageNumbers()
     extra_causes = {**in_turn(ordered, subjects), **{twin: (one,) for twin, one in twins.items()}}
-    found = history([event.header for event in ordered], extra_causes)
-    return _NumberResolution(ordered, subjects, twins, found, features).numbers()
+    causal_history = history([event.header for event in ordered], extra_causes)
+    return _NumberResolution(ordered, subjects, twins, causal_history, features).numbers()
 
 
 def _features(
@@ -135,7 +140,7 @@ def _features(
 ) -> set[str]:
     """Returns the features in which a number may have been given twice."""
     first: dict[str, Event] = {}
-    found: set[str] = set()
+    features: set[str] = set()
     for event, subject in zip(ordered, subjects, strict=True):
         header = event.header
         if subject is None or header.event_type not in _BEGINNINGS or header.event_id in twins:
@@ -143,8 +148,8 @@ def _features(
         other = first.setdefault(subject, event)
         is_new = header.event_type == _RENUMBERS
         if is_new or (other is not event and _content(other) != _content(event)):
-            found.add(subject.rpartition("/")[0])
-    return found
+            features.add(subject.rpartition("/")[0])
+    return features
 
 
 def _content(event: Event) -> object:
@@ -156,12 +161,14 @@ class _Package:
     """A package while its beginnings are read; `subject` is that of its number.
 
     `keys` identify the package: the contents of its WPCreated, the winner chosen for them.
+    `renumbering` gave it its number, in the log of an older version.
     """
 
-    __slots__ = ("keys", "name", "subject")
+    __slots__ = ("keys", "name", "renumbering", "subject")
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
+        self.renumbering: _Beginning | None = None
         self.name = ""
         self.keys: set[object] = set()
 
@@ -176,6 +183,9 @@ class _Beginning(NamedTuple):
     subject: str
 
 
+_RANK = attrgetter("rank")
+
+
 class _NumberResolution:
     """The resolution of numbers in the features in which one may have been given twice."""
 
@@ -184,15 +194,15 @@ class _NumberResolution:
         ordered: Sequence[Event],
         subjects: Sequence[str | None],
         twins: Mapping[str, str],
-        found: CausalHistory,
+        causal_history: CausalHistory,
         features: set[str],
     ) -> None:
         self._ordered = ordered
         self._subjects = subjects
-        self._history = found
+        self._history = causal_history
         self._features = features
         self._beginnings: list[_Beginning] = []
-        for position, rank in enumerate(found.ranks):
+        for position, rank in enumerate(causal_history.ranks):
             event, subject = ordered[rank], subjects[rank]
             is_one = event.event_type in _BEGINNINGS and event.event_id not in twins
             if is_one and subject is not None and subject.rpartition("/")[0] in features:
@@ -200,11 +210,10 @@ class _NumberResolution:
                 self._beginnings.append(_Beginning(event, rank, position, bit, subject))
         self._reachable = self._reachable_beginnings()
         self._packages: dict[int, _Package] = {}
-        self._renumberings: dict[int, _Beginning] = {}
 
     def _reachable_beginnings(self) -> list[int]:
         """Returns for each position the beginnings among its causes and itself, as bits."""
-        bits = {each.position: each.bit for each in self._beginnings}
+        bits = {one.position: one.bit for one in self._beginnings}
         masks = [0] * len(self._ordered)
         for _ in range(1 + self._history.has_cycles):
             for position, causes in enumerate(self._history.causes):
@@ -216,90 +225,87 @@ class _NumberResolution:
 
     def numbers(self) -> PackageNumbers:
         self._make_packages()
-        self._renumber()
-        at: dict[str, list[_Beginning]] = {}
-        for each in sorted(self._beginnings, key=lambda each: each.rank):
-            if each.bit in self._packages:
-                at.setdefault(each.subject, []).append(each)
-        conflicts = [found for each in at.items() if (found := self._name_packages(*each))]
+        self._read_renumberings()
+        by_subject: dict[str, list[_Beginning]] = {}
+        for beginning in sorted(self._beginnings, key=_RANK):
+            if beginning.bit in self._packages:
+                by_subject.setdefault(beginning.subject, []).append(beginning)
+        conflicts = [self._name_packages(*pair) for pair in by_subject.items()]
         others = {
-            subject: given
-            for subject, given in at.items()
-            if any(self._packages[each.bit].name != _number(subject) for each in given)
+            subject: beginnings
+            for subject, beginnings in by_subject.items()
+            if any(self._packages[one.bit].name != _number(subject) for one in beginnings)
         }
-        return PackageNumbers(self._names_by_event(others), tuple(conflicts))
+        return PackageNumbers(self._names_by_event(others), tuple(filter(None, conflicts)))
 
     def _make_packages(self) -> None:
         """Assigns to each WPCreated the package that it makes, or describes anew."""
         merged = self._merged_creations()
-        made: dict[str, list[_Beginning]] = {}
-        for each in self._beginnings:
-            if each.event.event_type != _CREATES:
+        by_subject: dict[str, list[_Beginning]] = {}
+        for beginning in self._beginnings:
+            if beginning.event.event_type != _CREATES:
                 continue
-            known = made.setdefault(each.subject, [])
-            seen = [other for other in known if self._reachable[each.position] & other.bit]
-            keys = {_content(each.event), merged.get(each.event.event_id)} - {None}
-            like = seen or [b for b in known if self._packages[b.bit].keys & keys]
+            earlier = by_subject.setdefault(beginning.subject, [])
+            seen = [other for other in earlier if self._reachable[beginning.position] & other.bit]
+            keys = {_content(beginning.event), merged.get(beginning.event.event_id)} - {None}
+            like = seen or [b for b in earlier if self._packages[b.bit].keys & keys]
             first = min(like, key=lambda other: other.rank, default=None)
-            package = self._packages[first.bit] if first else _Package(each.subject)
+            package = self._packages[first.bit] if first else _Package(beginning.subject)
             if not seen:
                 package.keys |= keys
-            self._packages[each.bit] = package
-            known.append(each)
+            self._packages[beginning.bit] = package
+            earlier.append(beginning)
 
     def _merged_creations(self) -> dict[str, str]:
         """Maps each WPCreated of one package to the WPCreated that somebody chose for all."""
-        found: dict[str, str] = {}
+        winners: dict[str, str] = {}
         for event, subject in zip(self._ordered, self._subjects, strict=True):
             if event.event_type == SETTLES and (subject or "").rpartition("/")[0] in self._features:
                 sides = texts(event.payload.get("events"))
                 winner = settled_for(event)
-                found |= dict.fromkeys(sides, winner) if winner in sides else {}
-        return found
+                winners |= dict.fromkeys(sides, winner) if winner in sides else {}
+        return winners
 
-    def _renumber(self) -> None:
-        """Gives packages their last numbers; among concurrent renumberings the first wins."""
-        by_id = {each.event.event_id: each for each in self._beginnings}
-        last: dict[int, list[_Beginning]] = {}
-        for each in self._beginnings:
-            made = by_id.get(origin(each.event))
-            if each.event.event_type == _RENUMBERS and made and made.bit in self._packages:
-                package = self._packages[each.bit] = self._packages[made.bit]
-                last.setdefault(id(package), []).append(each)
-        for given in last.values():
-            heads = [
-                each
-                for each in given
-                if not any(
-                    self._reachable[b.position] & each.bit for b in given if b.bit != each.bit
-                )
-            ]
-            chosen = min(heads or given, key=lambda each: each.rank)
-            self._packages[chosen.bit].subject = chosen.subject
-            self._renumberings[id(self._packages[chosen.bit])] = chosen
+    def _read_renumberings(self) -> None:
+        """Gives packages the numbers that older versions gave; of concurrent ones the first."""
+        by_id = {beginning.event.event_id: beginning for beginning in self._beginnings}
+        renumberings: dict[_Package, list[_Beginning]] = {}
+        for beginning in self._beginnings:
+            creation = by_id.get(origin(beginning.event))
+            is_new = beginning.event.event_type == _RENUMBERS
+            if is_new and creation and creation.bit in self._packages:
+                package = self._packages[beginning.bit] = self._packages[creation.bit]
+                renumberings.setdefault(package, []).append(beginning)
+        for package, beginnings in renumberings.items():
+            replaced = 0
+            for one in beginnings:
+                replaced |= self._reachable[one.position] & ~one.bit
+            last = [one for one in beginnings if not replaced & one.bit]
+            package.renumbering = min(last or beginnings, key=_RANK)
+            package.subject = package.renumbering.subject
 
-    def _name_packages(self, subject: str, given: Sequence[_Beginning]) -> Conflict | None:
+    def _name_packages(self, subject: str, beginnings: Sequence[_Beginning]) -> Conflict | None:
         """Names the packages that have a number; returns the conflict if it was given twice."""
-        first = {id(self._packages[each.bit]): each for each in reversed(given)}
-        ever = sorted(first.values(), key=lambda each: each.rank)
-        now = [each for each in ever if self._packages[each.bit].subject == subject]
-        names = names_of(_number(subject), [each.event for each in now])
-        for each, name in zip(now, names, strict=False):
-            self._packages[each.bit].name = name
+        first = {self._packages[one.bit]: one for one in reversed(beginnings)}
+        ever = sorted(first.values(), key=_RANK)
+        now = [one for one in ever if self._packages[one.bit].subject == subject]
+        names = names_of(_number(subject), [one.event for one in now])
+        for one, name in zip(now, names, strict=False):
+            self._packages[one.bit].name = name
         if len(ever) < 2:
             return None
         are_derived = len(now) > 1
         chosen = now if are_derived else ever
-        gone = [self._renumberings.get(package) for package in first if first[package] not in now]
-        behind = max(filter(None, gone), key=lambda each: each.rank, default=None)
-        events = tuple(each.event for each in chosen)
+        gone = [package.renumbering for package, one in first.items() if one not in now]
+        behind = max(filter(None, gone), key=_RANK, default=None)
+        events = tuple(one.event for one in chosen)
         return Conflict(
             subject,
             SLOT,
             events,
             RULE,
             events[0],
-            any(self._history.lacks_causes[each.position] for each in chosen),
+            any(self._history.lacks_causes[one.position] for one in chosen),
             # each package has a name of its own: nothing is left to do
             events[-1] if are_derived or behind is None else behind.event,
             events,
@@ -309,33 +315,37 @@ class _NumberResolution:
         self, others: Mapping[str, Sequence[_Beginning]]
     ) -> dict[str, dict[str, str]]:
         """Maps events to the packages that they mean by numbers given more than once."""
-        found: dict[str, dict[str, str]] = {}
+        names: dict[str, dict[str, str]] = {}
         for position, rank in enumerate(self._history.ranks):
             event, about = self._ordered[rank], self._subjects[rank]
             feature = about.rpartition("/")[0] if about else None
-            for subject, given in others.items():
+            for subject, beginnings in others.items():
                 if subject.rpartition("/")[0] != feature:
                     continue
-                name = self._package_for(event, position, given).name
+                name = self._package_for(event, position, beginnings).name
                 if name != _number(subject):
-                    found.setdefault(event.event_id, {})[_number(subject)] = name
-        return found
+                    names.setdefault(event.event_id, {})[_number(subject)] = name
+        return names
 
-    def _package_for(self, event: Event, position: int, given: Sequence[_Beginning]) -> _Package:
-        stated = _stated(event, given)
+    def _package_for(
+        self, event: Event, position: int, beginnings: Sequence[_Beginning]
+    ) -> _Package:
+        stated = _stated(event, beginnings)
         if stated is not None:
             return self._packages[stated.bit]
         mask = self._reachable[position]
-        candidates: Sequence[_Beginning] = [each for each in given if mask & each.bit]
+        candidates: Sequence[_Beginning] = [one for one in beginnings if mask & one.bit]
         if not candidates:
-            candidates = [each for each in given if each.event.node_id == event.node_id] or given
-        chosen = next((each for each in candidates if not self._has_lost(each)), candidates[0])
+            candidates = [
+                one for one in beginnings if one.event.node_id == event.node_id
+            ] or beginnings
+        chosen = next((one for one in candidates if not self._has_lost(one)), candidates[0])
         return self._packages[chosen.bit]
 
-    def _has_lost(self, given: _Beginning) -> bool:
+    def _has_lost(self, beginning: _Beginning) -> bool:
         """Reports whether a package got another number concurrently, so that this one is free."""
-        is_new = given.event.event_type == _RENUMBERS
-        return is_new and self._packages[given.bit].subject != given.subject
+        is_new = beginning.event.event_type == _RENUMBERS
+        return is_new and self._packages[beginning.bit].subject != beginning.subject
 
 
 def _stated(event: Event, beginnings: Sequence[_Beginning]) -> _Beginning | None:
@@ -343,11 +353,12 @@ def _stated(event: Event, beginnings: Sequence[_Beginning]) -> _Beginning | None
 
     Causes that are merely heads of the subject stand in total order, and so state nothing.
     """
-    by_id = {origin(each.event): each for each in beginnings}
-    by_id |= {each.event.event_id: each for each in beginnings}
-    for one, other in pairwise(event.header.caused_by):
-        if one in by_id and other in by_id and by_id[one].rank > by_id[other].rank:
-            return by_id[one]
+    by_id = {origin(one.event): one for one in beginnings}
+    by_id |= {one.event.event_id: one for one in beginnings}
+    for cause, next_cause in pairwise(event.header.caused_by):
+        beginning, holder = by_id.get(cause), by_id.get(next_cause)
+        if beginning and holder and beginning.rank > holder.rank:
+            return beginning
     return None
 
 

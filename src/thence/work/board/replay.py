@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from thence.core.event import Header
+import msgspec
+
+from thence.core.event import Event, Header
 from thence.core.values.vocabulary import work_subject
-from thence.work.board.payload_members import PayloadMembers
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -31,6 +32,62 @@ from thence.work.board.state import (
     Workspace,
 )
 from thence.work.naming import digits_of
+
+
+class PayloadMembers(msgspec.Struct, frozen=True, gc=False):
+    """The payload members that a board needs; a member may hold any JSON value."""
+
+    wp_id: Any = None
+    work_package_id: Any = None
+    feature_slug: Any = None
+    new_status: Any = None
+    previous_status: Any = None
+    old_status: Any = None
+    changed_by: Any = None
+    title: Any = None
+    dependencies: Any = None
+    agent_id: Any = None
+    phase: Any = None
+    retry_count: Any = None
+    mission: Any = None
+    feature_number: Any = None
+    target_branch: Any = None
+    dependency_wp_id: Any = None
+    resolution_type: Any = None
+    worktree_path: Any = None
+    branch_name: Any = None
+    subtask_index: Any = None
+    gate_type: Any = None
+    gate_id: Any = None
+    entry_type: Any = None
+    entry_content: Any = None
+    author: Any = None
+    commit: Any = None
+    base: Any = None
+    patch: Any = None
+    patches: Any = None
+    how: Any = None
+    reason: Any = None
+    old_wp_id: Any = None
+
+
+class _Line(msgspec.Struct, frozen=True, gc=False):
+    payload: PayloadMembers = PayloadMembers()
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def members_of(event: Event) -> PayloadMembers:
+    """Returns the payload members that a board needs; a missing member is None."""
+    try:
+        return _decode(event.line).payload
+    except msgspec.MsgspecError:  # a payload that is no map, a number that Python can't hold
+        payload = event.payload
+        return PayloadMembers(
+            **{name: payload[name] for name in PayloadMembers.__struct_fields__ if name in payload}
+        )
+
 
 Value = TypeVar("Value")
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -79,8 +136,8 @@ class PackageFold:
     ) -> PackageState:
         """Returns the package after all applied events; results by gate, heads by subject."""
         gates = {
-            gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, made)))
-            for gate_id, (kind, made) in sorted(self.gates.items())
+            gate_id: GateState(gate_id, kind, *results.get(gate_id, (PENDING, None, event_id)))
+            for gate_id, (kind, event_id) in sorted(self.gates.items())
         }
         return PackageState(
             subject=subject,
@@ -109,10 +166,10 @@ class FeatureFold:
 
     def package(self, wp_id: str) -> PackageFold:
         """Returns a package, new where the board had none of this id."""
-        found = self.packages.get(wp_id)
-        if found is None:
-            found = self.packages[wp_id] = PackageFold(wp_id)
-        return found
+        package = self.packages.get(wp_id)
+        if package is None:
+            package = self.packages[wp_id] = PackageFold(wp_id)
+        return package
 
     def state(self, heads: Mapping[str, tuple[str, ...]]) -> FeatureState:
         """Returns the feature after all applied events; heads are event ids by subject."""
@@ -179,7 +236,7 @@ def _apply_creation(event: ReplayedEvent) -> str | PackageFold | None:
     if package is None:
         return _NO_PACKAGE
     package.facts["title"] = text(event.members.title) or ""
-    dependencies = (event.names.get(each, each) for each in texts(event.members.dependencies))
+    dependencies = (event.names.get(number, number) for number in texts(event.members.dependencies))
     package.facts["dependencies"] = tuple(dict.fromkeys(dependencies))
     package.facts.setdefault("created_event", event.header.event_id)
     package.set_by["package"] = event.header.event_id
@@ -350,4 +407,4 @@ def oid(value: Any) -> str | None:
 def texts(value: Any) -> tuple[str, ...]:
     """Returns the texts of a list, each once."""
     items = value if isinstance(value, list | tuple) else ()
-    return tuple(dict.fromkeys(each for each in items if isinstance(each, str) and each))
+    return tuple(dict.fromkeys(item for item in items if isinstance(item, str) and item))

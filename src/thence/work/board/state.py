@@ -161,9 +161,10 @@ class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
     def by_lane(self) -> dict[str, list[PackageState]]:
         """Returns the packages by lane: all known lanes in their order, then unknown ones."""
         packages = self.packages.values()
-        unknown = sorted({each.lane for each in packages} - {*LANES})
+        unknown = sorted({package.lane for package in packages} - {*LANES})
         return {
-            lane: [each for each in packages if each.lane == lane] for lane in (*LANES, *unknown)
+            lane: [package for package in packages if package.lane == lane]
+            for lane in (*LANES, *unknown)
         }
 
     def is_about(self, subject: str) -> bool:
@@ -179,17 +180,23 @@ class IgnoredEvent(msgspec.Struct, frozen=True):
     reason: str
 
 
+# by an event's id: the packages that it means, by a number that was given twice
+Names = Mapping[str, Mapping[str, str]]
+
+
 class Board(msgspec.Struct, frozen=True):
     """A project's features, by their slugs.
 
     A feature of another project, should the log hold any, stands under `<uuid>/<slug>`.
-    `conflicts` are all there ever were, resolved ones too.
+    `conflicts` are all there ever were, resolved ones too. `names` are the packages that events
+    mean by a number that was given twice.
     """
 
     project_uuid: str | None = None
     features: Mapping[str, FeatureState] = msgspec.field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
-    passed_over: tuple[IgnoredEvent, ...] = ()
+    skipped: tuple[IgnoredEvent, ...] = ()
+    names: Names = msgspec.field(default_factory=dict)
 
     def package(self, feature_slug: str, wp_id: str) -> PackageState | None:
         """Returns a package; None where the board has none of this id."""
@@ -198,4 +205,8 @@ class Board(msgspec.Struct, frozen=True):
 
     def open_conflicts(self, subject: str) -> tuple[Conflict, ...]:
         """Returns the open conflicts on a subject: no event has seen all of their sides."""
-        return tuple(each for each in self.conflicts if each.is_open and each.subject == subject)
+        return tuple(
+            conflict
+            for conflict in self.conflicts
+            if conflict.is_open and conflict.subject == subject
+        )

@@ -10,15 +10,17 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import asdict, replace
 
 from thence.core.values.vocabulary import work_subject
-from thence.work.board.gates import MANUAL_REVIEW, gate_change, gate_results
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_attempt import (
+    MANUAL_REVIEW,
     Attempt,
     Facts,
     FollowUp,
     Move,
     Refusal,
     closing_events,
+    gate_change,
+    gate_results,
     is_closed,
 )
 from thence.work.board.state import (
@@ -67,7 +69,7 @@ def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> 
         previous=attempt.package.lane,
         to=to,
         payload=_payload(attempt),
-        follow_ups=tuple(each for function in POST_FUNCTIONS for each in function(attempt)),
+        follow_ups=tuple(event for function in POST_FUNCTIONS for event in function(attempt)),
         overruled=tuple(refusal.guard for refusal in refused),
         watched=_watched(attempt),
         caused_by=_causes(board, (*read, *facts.rests_on)),
@@ -100,12 +102,12 @@ def _check_guards(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...
     refused: list[Refusal] = []
     read: list[str] = []
     for guard in (*CONDITIONS, *VALIDATORS):
-        found = guard(attempt)
-        if not isinstance(found, Refusal):
-            read += found
-        elif found.guard not in attempt.facts.exempt:
-            refused.append(found)
-            if found.guard in ("unknown_package", "unknown_lane"):
+        outcome = guard(attempt)
+        if not isinstance(outcome, Refusal):
+            read += outcome
+        elif outcome.guard not in attempt.facts.exempt:
+            refused.append(outcome)
+            if outcome.guard in ("unknown_package", "unknown_lane"):
                 break
     return tuple(refused), tuple(read)
 
@@ -170,7 +172,7 @@ def _payload(attempt: Attempt) -> dict[str, object]:
 def _watched(attempt: Attempt) -> frozenset[str]:
     package = attempt.package
     others = (*package.dependencies, *package.gates)
-    return frozenset((package.subject, *(_subject(attempt.feature, each) for each in others)))
+    return frozenset((package.subject, *(_subject(attempt.feature, name) for name in others)))
 
 
 def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
@@ -180,16 +182,18 @@ def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
     wp_id = attempt.package.wp_id
     resolved: list[FollowUp] = []
     for other in attempt.feature.packages.values():
-        rest = [each for each in other.dependencies if each != wp_id]
+        rest = [dependency for dependency in other.dependencies if dependency != wp_id]
         is_last = len(rest) < len(other.dependencies) and all(
-            is_closed(attempt.feature, other, each) for each in rest
+            is_closed(attempt.feature, other, dependency) for dependency in rest
         )
         is_open = other.lane not in (DONE, REJECTED)
         if is_last and wp_id not in other.resolved and is_open:
             payload = {"wp_id": other.wp_id, "dependency_wp_id": wp_id}
             payload["resolution_type"] = "completed"
             rests_on = [
-                id_ for each in rest for id_ in closing_events(attempt.feature, other, each)
+                id_
+                for dependency in rest
+                for id_ in closing_events(attempt.feature, other, dependency)
             ]
             resolved.append(FollowUp("DependencyResolved", payload, tuple(rests_on)))
     return tuple(resolved)
@@ -220,7 +224,7 @@ def _record_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
         return ()
     payload = {"wp_id": attempt.package.wp_id, "how": code.landed.how}
     rest = {"commit": code.landed.commit, "reason": code.landed.reason}
-    return (FollowUp("WPLanded", payload | {key: each for key, each in rest.items() if each}),)
+    return (FollowUp("WPLanded", payload | {key: value for key, value in rest.items() if value}),)
 
 
 POST_FUNCTIONS: tuple[PostFunction, ...] = (

@@ -17,6 +17,7 @@ from thence.errors import GitFailed
 from thence.work.board.board import fold
 from thence.work.day_lines import (
     FOLDER,
+    RedactedLines,
     by_file,
     edited,
     edits_of,
@@ -30,7 +31,6 @@ from thence.work.journal.day_files import check_project, project_of, record_comm
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE
-from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.commits import commit_tree
 from thence.work.vcs.git import Answer, Git, failure, own_variables
 from thence.work.vcs.locks import PUBLISHING, held
@@ -143,7 +143,7 @@ def _fetch(repo: Repository, link: Link) -> bool:
     """Fetches the branch's tip from the remote; reports whether the remote has the branch."""
     arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     source = ("--no-recurse-submodules", link.remote, link.refspec)
-    answer = _git(repo).ask(*arguments, *source, more=_reach(link))
+    answer = _git(repo).ask(*arguments, *source, variables=_reach(link))
     if answer.status == 0:
         _configure_fetch(repo, link)
     elif _NO_BRANCH not in answer.words:
@@ -180,7 +180,7 @@ def _commit(
     message = f"{subject}\n\nThence: publish"
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
-    oid = commit_tree(_git(repo), new_tree, parents, message, more=signs)
+    oid = commit_tree(_git(repo), new_tree, parents, message, options=signs)
     return _BoardCommit(oid, parent, brought, taken_back, blobs)
 
 
@@ -227,7 +227,7 @@ def _push(repo: Repository, link: Link, oid: str) -> str | None:
     """Pushes a commit; returns the remote's message if somebody else moved the branch first."""
     target = f"{oid}:{HEADS}{link.branch}"
     arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
-    answer = _git(repo).ask(*arguments, link.remote, target, more=_reach(link))
+    answer = _git(repo).ask(*arguments, link.remote, target, variables=_reach(link))
     if answer.status == 0:
         return None
     text = os.fsdecode(answer.out)

@@ -17,7 +17,14 @@ from thence.core.values.codec import BadLine
 from thence.errors import PlanningError, ThenceError
 from thence.inspection.log_folder import redactions_of
 from thence.log.storage.findings import Relayed
-from thence.work.day_lines import lines_with_positions
+from thence.work.day_lines import (
+    RedactedLines,
+    SharedFilePosition,
+    lines_with_positions,
+    parked_lines,
+    record_skipped,
+    skipped_lines,
+)
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
 from thence.work.journal.seen_blobs import (
@@ -32,8 +39,6 @@ from thence.work.journal.store import EventStore, redactions_in
 from thence.work.project.options import read_options
 from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
-from thence.work.redacted_lines import RedactedLines
-from thence.work.skipped_lines import SharedFilePosition, keep, parked, passed_over
 from thence.work.vcs.objects import Objects, is_file, objects
 from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import Repository
@@ -123,7 +128,7 @@ def take_in(
     then for git's. While no ref has moved only `refs` is called.
     """
     written = ViewChanges(project)
-    if written.lines or parked(passed_over(project.home)):
+    if written.lines or parked_lines(skipped_lines(project.home)):
         yield _relay(project, store, written.lines, ())
     written.save()
     _redact(project, store, written.lines)
@@ -223,24 +228,24 @@ def _relay(
     files: Collection[str],
 ) -> TakenLines:
     """Relays lines to the journal, parked ones too; `files` are the files of the bad lines."""
-    former = passed_over(project.home)
-    parked_lines = parked(former)
+    former = skipped_lines(project.home)
+    former_parked = parked_lines(former)
     redactions = RedactedLines(redactions_of(project.home))
     lines = {
-        redactions.instead_of(line): place for line, place in {**parked_lines, **fresh}.items()
+        redactions.instead_of(line): place for line, place in {**former_parked, **fresh}.items()
     }
     result = store.relay(lines)
-    keep(project.home, former, result, lines, files)
+    record_skipped(project.home, former, result, lines, files)
     if result.renewed:  # the open journal writes under the former node
         store.close()
-    return _summary(result, lines, parked_lines)
+    return _summary(result, lines, former_parked)
 
 
 def _summary(
-    result: Relayed, lines: Mapping[bytes, SharedFilePosition], parked_lines: Container[bytes]
+    result: Relayed, lines: Mapping[bytes, SharedFilePosition], former_parked: Container[bytes]
 ) -> TakenLines:
     bad = tuple((lines[line], reason) for line, reason in result.bad)
-    parked = sum(event.line not in parked_lines for event in result.parked)
+    parked = sum(event.line not in former_parked for event in result.parked)
     counts = map(len, (result.ours, result.twice, result.beside))
     return TakenLines(len(result.taken), bad, parked, *counts)
 

@@ -1,18 +1,20 @@
 """The emitter of a project's events, one method for each type: `get_emitter()`.
 
-Each method appends one event and returns an Outcome that reports whether the event is durable; only
-an invalid event raises. So a log that can't be written stops nobody's work.
+What a payload holds is written in `work.events` alone: a method records those of its arguments
+that its type has as members. Each appends one event and returns an Outcome that reports whether the
+event is durable; only an invalid event raises. So a log that can't be written stops nobody's work.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.new_event import Unchanged
 from thence.errors import BadSettings, HeadsMoved, InvalidEvent, OutcomeUnknown, ThenceError
 from thence.replica import new_id
+from thence.work.events import member_names
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import digits_of
 from thence.work.project.project import find_project
@@ -73,54 +75,25 @@ class EventEmitter:
         guard: Unchanged | None = None,
     ) -> Outcome:
         """Records that a package went from one lane to another."""
-        payload = {
-            "wp_id": wp_id,
-            "previous_status": previous_status,
-            "new_status": new_status,
-            "changed_by": changed_by or self.store.actor,
-            "feature_slug": feature_slug,
-            "reason": reason,
-            "gate_results": gate_results,
-            "dependency_status": dependency_status,
-        }
-        return self.emit(WorkEvent("WPStatusChanged", payload, feature_slug), guard=guard)
+        return self._record("WPStatusChanged", locals(), guard=guard)
 
     def wp_created(
         self, feature_slug: str, wp_id: str, title: str, dependencies: Sequence[str] = ()
     ) -> Outcome:
         """Records that a package was cut out of a feature."""
-        payload = {
-            "wp_id": wp_id,
-            "title": title,
-            "feature_slug": feature_slug,
-            "dependencies": list(dependencies),
-        }
-        return self.emit(WorkEvent("WPCreated", payload, feature_slug))
+        return self._record("WPCreated", locals())
 
     def wp_assigned(
         self, feature_slug: str, wp_id: str, agent_id: str, phase: str, retry_count: int = 0
     ) -> Outcome:
         """Records that an agent was given a package, for implementation or review."""
-        payload = {
-            "wp_id": wp_id,
-            "agent_id": agent_id,
-            "phase": phase,
-            "retry_count": retry_count,
-        }
-        return self.emit(WorkEvent("WPAssigned", payload, feature_slug))
+        return self._record("WPAssigned", locals())
 
     def wp_reviewed(
         self, feature_slug: str, wp_id: str, commit: str, base: str, patch: str, *patches: str
     ) -> Outcome:
         """Records a package's code as it went to review: commits, and patch-ids of git."""
-        payload = {
-            "wp_id": wp_id,
-            "commit": commit,
-            "base": base,
-            "patch": patch,
-            "patches": list(patches),
-        }
-        return self.emit(WorkEvent("WPReviewed", payload, feature_slug))
+        return self._record("WPReviewed", locals())
 
     def wp_landed(
         self,
@@ -131,36 +104,23 @@ class EventEmitter:
         reason: str | None = None,
     ) -> Outcome:
         """Records the landing of a package's code in its target."""
-        payload = {"wp_id": wp_id, "how": how, "commit": commit, "reason": reason}
-        return self.emit(WorkEvent("WPLanded", payload, feature_slug))
+        return self._record("WPLanded", locals())
 
     def conflict_settled(
         self, feature_slug: str, wp_id: str, events: Sequence[str], winner: str, reason: str
     ) -> Outcome:
         """Records the winner among concurrent events on a package."""
-        payload = {"wp_id": wp_id, "events": list(events), "winner": winner, "reason": reason}
-        return self.emit(WorkEvent("ConflictSettled", payload, feature_slug, tuple(events)))
+        return self._record("ConflictSettled", locals(), caused_by=tuple(events))
 
     def feature_created(self, feature_slug: str, target_branch: str, wp_count: int) -> Outcome:
         """Records that a feature has its packages."""
-        payload = {
-            "feature_slug": feature_slug,
-            "feature_number": digits_of(feature_slug),
-            "target_branch": target_branch,
-            "wp_count": wp_count,
-        }
-        return self.emit(WorkEvent("FeatureCreated", payload, feature_slug))
+        return self._record("FeatureCreated", locals())
 
     def feature_completed(
         self, feature_slug: str, total_wps: int, total_duration: float | None = None
     ) -> Outcome:
         """Records that all packages of a feature are done; the duration is in seconds."""
-        payload = {
-            "feature_slug": feature_slug,
-            "total_wps": total_wps,
-            "total_duration": total_duration,
-        }
-        return self.emit(WorkEvent("FeatureCompleted", payload, feature_slug))
+        return self._record("FeatureCompleted", locals())
 
     def history_added(
         self,
@@ -171,13 +131,7 @@ class EventEmitter:
         author: str | None = None,
     ) -> Outcome:
         """Records a note, a review, an error or a comment on a package."""
-        payload = {
-            "wp_id": wp_id,
-            "entry_type": entry_type,
-            "entry_content": entry_content,
-            "author": author or self.store.actor,
-        }
-        return self.emit(WorkEvent("HistoryAdded", payload, feature_slug))
+        return self._record("HistoryAdded", locals())
 
     def error_logged(
         self,
@@ -190,74 +144,41 @@ class EventEmitter:
         stack_trace: str | None = None,
     ) -> Outcome:
         """Records that something failed: validation, runtime, network, auth or unknown."""
-        payload = {
-            "error_type": error_type,
-            "error_message": error_message,
-            "wp_id": wp_id,
-            "stack_trace": stack_trace,
-            "agent_id": agent_id,
-        }
-        return self.emit(WorkEvent("ErrorLogged", payload, feature_slug))
+        return self._record("ErrorLogged", locals())
 
     def dependency_resolved(
         self, feature_slug: str, wp_id: str, dependency_wp_id: str, resolution_type: str
     ) -> Outcome:
         """Records that a dependency of a package is completed, skipped or merged."""
-        payload = {
-            "wp_id": wp_id,
-            "dependency_wp_id": dependency_wp_id,
-            "resolution_type": resolution_type,
-        }
-        return self.emit(WorkEvent("DependencyResolved", payload, feature_slug))
+        return self._record("DependencyResolved", locals())
 
     def spec_created(self, feature_slug: str, title: str, mission: str) -> Outcome:
         """Records that a feature has its spec."""
-        payload = {"feature_slug": feature_slug, "title": title, "mission": mission}
-        return self.emit(WorkEvent("SpecCreated", payload, feature_slug))
+        return self._record("SpecCreated", locals())
 
     def workspace_created(
         self, feature_slug: str, work_package_id: str, worktree_path: str, branch_name: str
     ) -> Outcome:
         """Records that a package has its worktree and branch."""
-        payload = {
-            "work_package_id": work_package_id,
-            "worktree_path": worktree_path,
-            "branch_name": branch_name,
-        }
-        return self.emit(WorkEvent("WorkspaceCreated", payload, feature_slug))
+        return self._record("WorkspaceCreated", locals())
 
     def subtask_completed(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
     ) -> Outcome:
         """Records that a subtask is done."""
-        payload = {
-            "work_package_id": work_package_id,
-            "subtask_index": subtask_index,
-            "subtask_text": subtask_text,
-        }
-        return self.emit(WorkEvent("SubtaskCompleted", payload, feature_slug))
+        return self._record("SubtaskCompleted", locals())
 
     def subtask_reopened(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
     ) -> Outcome:
         """Records that the tick of a subtask was taken back."""
-        payload = {
-            "work_package_id": work_package_id,
-            "subtask_index": subtask_index,
-            "subtask_text": subtask_text,
-        }
-        return self.emit(WorkEvent("SubtaskReopened", payload, feature_slug))
+        return self._record("SubtaskReopened", locals())
 
     def gate_created(
         self, feature_slug: str, work_package_id: str, gate_type: str, gate_id: str | None = None
     ) -> Outcome:
         """Records that a package needs a gate passed before it is done."""
-        payload = {
-            "work_package_id": work_package_id,
-            "gate_type": gate_type,
-            "gate_id": gate_id or new_id(),
-        }
-        return self.emit(WorkEvent("GateCreated", payload, feature_slug))
+        return self._record("GateCreated", locals())
 
     def gate_result_changed(
         self,
@@ -268,13 +189,27 @@ class EventEmitter:
         result_data: Mapping[str, Any] | None = None,
     ) -> Outcome:
         """Records the result of a gate: pending, passed or failed."""
-        payload = {
-            "gate_id": gate_id,
-            "old_status": old_status,
-            "new_status": new_status,
-            "result_data": result_data,
+        return self._record("GateResultChanged", locals())
+
+    def _record(
+        self,
+        event_type: str,
+        arguments: Mapping[str, Any],
+        *,
+        caused_by: tuple[str, ...] | None = None,
+        guard: Unchanged | None = None,
+    ) -> Outcome:
+        """Appends an event with the members of its type, by a method's arguments of that name."""
+        slug, actor = arguments["feature_slug"], self.store.actor
+        values: dict[str, Any] = {
+            "changed_by": actor,
+            "author": actor,
+            "gate_id": new_id(),
+            "feature_number": digits_of(slug or ""),
         }
-        return self.emit(WorkEvent("GateResultChanged", payload, feature_slug))
+        values |= {name: value for name, value in arguments.items() if value or name not in values}
+        payload = {name: values[name] for name in member_names(event_type) if name in values}
+        return self.emit(WorkEvent(event_type, payload, slug, caused_by), guard=guard)
 
     def _retry(self, unknown: OutcomeUnknown) -> Outcome:
         try:
@@ -285,11 +220,8 @@ class EventEmitter:
         return Outcome(tuple(events))
 
 
-class _Emitters:
-    """The emitters of this process, one a project."""
-
-    known: ClassVar[dict[Path, EventEmitter]] = {}
-    making = Lock()
+_EMITTERS: dict[Path, EventEmitter] = {}  # of this process, by the project's home
+_MAKING = Lock()
 
 
 def get_emitter(folder: str | Path = ".", *, actor: str = ACTOR) -> EventEmitter:
@@ -298,7 +230,7 @@ def get_emitter(folder: str | Path = ".", *, actor: str = ACTOR) -> EventEmitter
     `actor` is named by the events, if this call is the first. Raises NotAProject, GitFailed.
     """
     project = find_project(Path(folder))
-    with _Emitters.making:
-        if project.home not in _Emitters.known:
-            _Emitters.known[project.home] = EventEmitter(EventStore(project, actor=actor))
-        return _Emitters.known[project.home]
+    with _MAKING:
+        if project.home not in _EMITTERS:
+            _EMITTERS[project.home] = EventEmitter(EventStore(project, actor=actor))
+        return _EMITTERS[project.home]

@@ -19,14 +19,20 @@ from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
-from thence.work import skipped_lines
-from thence.work.day_lines import FOLDER, LineEdit, edits_of, more_of, path_of
+from thence.work.day_lines import (
+    FOLDER,
+    LineEdit,
+    RedactedLines,
+    edits_of,
+    more_of,
+    path_of,
+    redact_parked,
+)
 from thence.work.journal import refusals
 from thence.work.journal.pending_events import SOURCE
 from thence.work.journal.shared_view import stats_of_days, writing_lock
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
-from thence.work.redacted_lines import RedactedLines
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git
 from thence.work.vcs.locks import held, take
@@ -40,7 +46,7 @@ _SHOWN_MAX = 8
 # types of events that repeat what planning files say
 _PLANNED = frozenset(("FeatureCreated", "SpecCreated", "WPCreated", "SubtaskCompleted"))
 _UNTIED = "`thence work import` there unties it, without the text"
-Edits = Callable[[bytes], Sequence[LineEdit]]
+FindEdits = Callable[[bytes], Sequence[LineEdit]]
 
 
 class SharedCopies(NamedTuple):
@@ -74,7 +80,7 @@ def redact_files(project: Project, redactions: RedactedLines) -> SharedCopies:
 
     Raises OSError, GitFailed.
     """
-    skipped_lines.redact(project.home, redactions)
+    redact_parked(project.home, redactions)
     count = 0
     unreached: list[str] = []
     unwritten: list[str] = []
@@ -144,7 +150,7 @@ def _reported(files: TreeFiles, path: str, unwritten: list[str]) -> Iterator[Non
         unwritten.append(f"{files.top / path}: {cause or error}")
 
 
-def _overwrite(files: TreeFiles, path: str, edits: Edits) -> int:
+def _overwrite(files: TreeFiles, path: str, edits: FindEdits) -> int:
     """Overwrites lines of a file in place, synced; returns how many. Raises OSError, GitFailed.
 
     A line that is longer than the one it replaces is added at the end before.

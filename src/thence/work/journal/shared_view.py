@@ -22,6 +22,8 @@ from thence.inspection.log_folder import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
     FOLDER,
+    RedactedLines,
+    SharedFilePosition,
     by_file,
     is_day_file,
     lacking,
@@ -31,8 +33,6 @@ from thence.work.day_lines import (
 )
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.project.project import Project
-from thence.work.redacted_lines import RedactedLines
-from thence.work.skipped_lines import SharedFilePosition
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import WRITING, held, take
 

@@ -32,11 +32,10 @@ from thence.redact_settings import RedactSettings, read_redact_settings
 from thence.replica import Log, new_id, now, open_host_log
 from thence.sync.target import team_of
 from thence.work.board.state import NOBODY
-from thence.work.day_lines import FOLDER
+from thence.work.day_lines import FOLDER, RedactedLines, redacted_lines
 from thence.work.events import aggregate_of, checked
 from thence.work.journal.shared_view import show_events, writing_lock
 from thence.work.project.project import Project, find_project
-from thence.work.redacted_lines import RedactedLines, redacted_lines
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import held
 

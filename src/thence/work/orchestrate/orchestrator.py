@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from thence.core.clock import microseconds
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.replica import now
-from thence.work.board.rounds import Round, rounds_of
+from thence.work.board.attempts import AttemptHistory, attempt_histories
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
 from thence.work.journal.claims import take
 from thence.work.journal.store import WorkEvent
@@ -26,8 +26,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import OrchestratorConfig
-from thence.work.session.lane_moves import check_written, planned
-from thence.work.session.mirror import mirror
+from thence.work.session.lane_moves import check_written, mirror, planned
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
@@ -132,7 +131,7 @@ class Orchestrator:
             lambda wp_id, why: self.report("waiting", why, wp_id),
             lambda: len(self._session.appended),
         )
-        self.rounds: dict[str, Round] = {}
+        self.histories: dict[str, AttemptHistory] = {}
         self._plan: dict[str, PlannedPackage] = {}
 
     @property
@@ -199,7 +198,8 @@ class Orchestrator:
         lanes = {wp_id: package.lane for wp_id, package in self.feature.packages.items()}
         self._backoff.look_again(lanes, len(self._session.events))
         self._plan = planned(self._session, self.feature)
-        self.rounds = rounds_of(self._session.events, self.slug)
+        names = self._session.board.names
+        self.histories = attempt_histories(self._session.events, self.slug, names)
         self._journal_size = seen
 
     def _look_ahead(self) -> None:
@@ -227,11 +227,11 @@ class Orchestrator:
     def _finish(self) -> None:
         """Lets packages that need no agent any more pass their gates, and merges them."""
         for wp_id, package in self.feature.packages.items():
-            round_ = self.rounds.get(wp_id)
-            if package.lane != FOR_REVIEW or round_ is None or wp_id in self.active:
+            history = self.histories.get(wp_id)
+            if package.lane != FOR_REVIEW or history is None or wp_id in self.active:
                 continue
             if wp_id in self._backoff.waiting(time.monotonic()) or (
-                self.setup.review and not round_.is_approved
+                self.setup.review and not history.is_approved
             ):
                 continue
             self._try(Task(wp_id, GATE, "", 0), PackageTask.finish)
@@ -253,7 +253,7 @@ class Orchestrator:
             list(self._failed.values()),
             self._not_ours(feature),
             time.monotonic(),
-            approved=[wp_id for wp_id, round_ in self.rounds.items() if round_.is_approved],
+            approved=[wp_id for wp_id, history in self.histories.items() if history.is_approved],
         )
         for task in tasks:
             self._try(task, PackageTask.begin)
@@ -312,10 +312,10 @@ class Orchestrator:
         """Returns the packages that no agent may get: people's, others', those given up."""
         kept = {*self._held, *self.active, *self._backoff.waiting(time.monotonic())}
         for wp_id, package in feature.packages.items():
-            round_ = self.rounds.get(wp_id)
+            history = self.histories.get(wp_id)
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
-            is_peoples = round_ is None and package.lane != PLANNED and not is_half_told
+            is_peoples = history is None and package.lane != PLANNED and not is_half_told
             if is_peoples or self._changes_requested[wp_id] > self.setup.send_backs:
                 kept.add(wp_id)
         return kept
@@ -348,7 +348,7 @@ class Orchestrator:
                 f" {self._held_s_max:.0f} s, longer than any try may last"
             )
         feature = self.feature
-        package, round_ = feature.packages[wp_id], self.rounds.get(wp_id)
+        package, history = feature.packages[wp_id], self.histories.get(wp_id)
         open_ones = [
             needed
             for needed in package.dependencies
@@ -356,12 +356,12 @@ class Orchestrator:
         ]
         if open_ones:
             return f"waits for {', '.join(open_ones)}"
-        if round_ is None:
+        if history is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
         if (times := self._changes_requested[wp_id]) > self.setup.send_backs:
-            return f"was sent back {times} times: {round_.feedback}"
-        return f"all its agents have failed: {round_.feedback or 'see its errors'}"
+            return f"was sent back {times} times: {history.feedback}"
+        return f"all its agents have failed: {history.feedback or 'see its errors'}"
 
     def _pause(self, error: ThenceError | OSError) -> None:
         """Sets a pause after an error, and opens a new session."""

@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
 from thence.replica import new_id
-from thence.work.board.gates import gate_change
-from thence.work.board.move_attempt import FORCING, Facts, Move
-from thence.work.board.rounds import APPROVED, REVIEW, TRY_FAILED, Round
+from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
+from thence.work.board.move_attempt import FORCING, Facts, Move, gate_change
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -42,9 +41,8 @@ from thence.work.orchestrate.scheduling import Task
 from thence.work.orchestrate.stray_worktrees import bring_back
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_moves import decide_move, facts_of, move
-from thence.work.session.mirror import mirror
-from thence.work.session.past_review import commits_come, commits_made
+from thence.work.session.lane_moves import decide_move, facts_of, mirror, move
+from thence.work.session.package_code import commits_come, commits_made
 from thence.work.session.session import Session
 from thence.work.session.workspaces import workspace
 from thence.work.vcs.files import TreeFiles
@@ -65,7 +63,7 @@ class TaskHost(Protocol):
     """The session, the feature and the records that the tasks of an orchestration share."""
 
     setup: OrchestratorConfig
-    rounds: dict[str, Round]
+    histories: dict[str, AttemptHistory]
 
     @property
     def session(self) -> Session:
@@ -167,8 +165,8 @@ class PackageTask:
         return self._feature.packages[self.task.wp_id]
 
     @property
-    def _round(self) -> Round:
-        return self._host.rounds.get(self.task.wp_id) or Round()
+    def _history(self) -> AttemptHistory:
+        return self._host.histories.get(self.task.wp_id) or AttemptHistory()
 
     def begin(self, lease: int) -> AgentRun | None:
         """Claims the package for its agent, and starts the agent; None if the board has changed."""
@@ -180,7 +178,7 @@ class PackageTask:
             return None
         target = session.target_of(self._feature)
         check_at_target(session, self._feature, target)
-        if self._round.assigned is not None and (stray := self._bring_back()):
+        if self._history.assigned is not None and (stray := self._bring_back()):
             self._report("note", stray)  # of a try whose orchestrator was killed
             session.look()
         self._target_tip = session.refs.branches.get(target)
@@ -226,8 +224,9 @@ class PackageTask:
             "phase": task.phase,
             "retry_count": task.retry_count,
         }
-        tries = tuple(event_id for phase, event_id in self._round.tries if phase == task.phase)
-        event = WorkEvent("WPAssigned", payload, slug, tries, event_id=new_id())
+        failed = self._history.attempts
+        causes = tuple(event_id for phase, event_id in failed if phase == task.phase)
+        event = WorkEvent("WPAssigned", payload, slug, causes, event_id=new_id())
         if self._package.lane == PLANNED:
             facts = facts_of(session, self._feature, task.wp_id)
             move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
@@ -381,7 +380,7 @@ class PackageTask:
                 exempt=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._host.gates_passed(wp_id, commit),
-                rests_on=(self._round.approval,) if self._round.approval else (),
+                rests_on=(self._history.approval,) if self._history.approval else (),
                 is_local=not self._setup.needs_upstream,
             )
             how(session, self._feature.slug, wp_id, DONE, facts)
@@ -499,7 +498,7 @@ class PackageTask:
         target = session.target_of(feature)
         work = prompts.assignment(session.planning, feature, self._package, target, worktree)
         ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
-        return ask(work, self._round.feedback)
+        return ask(work, self._history.feedback)
 
     def _env(self, assigned: str, agent: str, own: Mapping[str, str]) -> dict[str, str]:
         session = self._host.session
@@ -518,7 +517,7 @@ class PackageTask:
 
     def _printed(self) -> bytes:
         """Returns the end of the agent's output."""
-        assigned = self._round.assigned
+        assigned = self._history.assigned
         assert assigned is not None, "a try begins with a WPAssigned"
         with self._output(assigned.event_id).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - prompts.VERDICT_BYTES))

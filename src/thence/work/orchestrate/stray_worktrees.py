@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.work.naming import branch_of
-from thence.work.session.package_refs import base_ref
 from thence.work.vcs.git import Git
 from thence.work.vcs.locks import free_worktree
-from thence.work.vcs.refs import OURS
+from thence.work.vcs.refs import OURS, base_ref
 from thence.work.vcs.repository import (
     HEADS,
     Repository,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.errors import GitFailed, NotAProject, PlanningError
-from thence.work.day_lines import Splice
+from thence.work.day_lines import FileEdit
 from thence.work.project.project_id import (
     CONFIG,
     add_random_id,
@@ -93,7 +93,7 @@ def find_project(folder: Path, *, create: bool = True) -> Project:
         ) from error
 
 
-def own_files(project: Project) -> dict[str, Splice]:
+def own_files(project: Project) -> dict[str, FileEdit]:
     """Returns the files of each commit: the configuration, with the project's id."""
     try:
         config: bytes | None = project.files.read(CONFIG)

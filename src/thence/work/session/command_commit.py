@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
-from thence.work.day_lines import Splice
+from thence.work.day_lines import FileEdit
 from thence.work.journal import pending_events
 from thence.work.project.project import own_files
 from thence.work.vcs.commits import Commit, commit_files
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def commit(
     session: "Session",
-    changes: Mapping[str, Splice],
+    changes: Mapping[str, FileEdit],
     subject: str,
     by: str,
     *,

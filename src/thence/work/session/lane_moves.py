@@ -1,13 +1,18 @@
-"""Moves of packages on the board: decided on a board, appended if that board still holds."""
+"""Moves of packages on the board: decided on a board, appended if that board still holds.
 
-from collections.abc import Mapping, Sequence
+`mirror` shows the lanes in planning files, for people and other tools, where a file has them. The
+changes stay in the main working tree until the next commit. A package's file without a `lane:` line
+never gets one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
 from msgspec.structs import replace
 
 from thence.core.values.new_event import Unchanged
-from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
@@ -15,17 +20,22 @@ from thence.work.board.move_attempt import Facts, Move, Refusal
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
+from thence.work.day_lines import FileEdit
 from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.naming import branch_of, worktree_of
-from thence.work.plan.frontmatter import read
+from thence.work.plan.frontmatter import read, with_field
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
+from thence.work.project.options import read_options
+from thence.work.session.command_commit import keep_unwritten
 from thence.work.session.package_code import with_code
-from thence.work.session.package_refs import keep_commit
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section
+from thence.work.vcs.commits import write_files
 from thence.work.vcs.git import own_variables
+from thence.work.vcs.refs import keep_commit
+from thence.work.vcs.repository import operation_under_way
 from thence.work.vcs.worktrees import state_of, uncommitted
 
 
@@ -259,3 +269,59 @@ def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
             for each in move.follow_ups
         ),
     ]
+
+
+def is_mirrored(session: Session, feature: FeatureState) -> bool:
+    """Reports whether planning files show lanes and ticks: by the options, else by the files."""
+    chosen = read_options(session.project).mirror
+    return chosen if chosen is not None else any(_lanes(session, feature))
+
+
+def mirror(session: Session, feature: FeatureState, *, is_all: bool = False) -> None:
+    """Writes the packages' lanes into their files, as far as the files show lanes.
+
+    `is_all` means that the command does nothing but append events: without a mirror, an error of
+    the journal is raised. Otherwise the events wait for the next commit.
+    """
+    is_on = is_mirrored(session, feature)
+    if session.journal_error is not None and is_all and not is_on:
+        raise session.journal_error
+    keep_unwritten(session)
+    if not is_on or operation_under_way(session.main.git_dir):
+        return  # the next move writes the missing lanes
+    changes = {}
+    for path, shown, lane in _lanes(session, feature):
+        if shown != lane:
+            changes[path] = _lane_of(lane, path)
+    write_files(session.main, changes)
+
+
+def _lanes(session: Session, feature: FeatureState) -> Iterator[tuple[str, str, str]]:
+    """Yields the files that show a lane, with that lane and the one that the package is in."""
+    files = [path for path, _ in session.planning.package_files(None, feature.slug)]
+    for package in feature.packages.values():
+        path = file_of(feature, package, files, lambda each: session.planning.read(None, each))
+        data = session.planning.read(None, path) if path else None
+        if data is None:
+            continue
+        try:
+            shown = read(data, path).text("lane")
+            with_field(data, "lane", package.lane, path)
+        except PlanningError as error:
+            note = f"{error.place}: its lane was not written: {error.cause}"
+            session.warnings += [note] if note not in session.warnings else []
+            continue
+        if shown:
+            yield path, shown, package.lane
+
+
+def _lane_of(lane: str, path: str) -> FileEdit:
+    def edit(data: bytes | None) -> bytes | None:
+        if data is None:
+            return None
+        try:
+            return with_field(data, "lane", lane, path)
+        except WorkError:  # the user's unfinished change that can't be read
+            return data
+
+    return edit

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from thence.core.event import Event
@@ -20,8 +21,7 @@ from thence.errors import (
     ThenceError,
 )
 from thence.inspection.log_folder import next_node_id
-from thence.work.board.board import fold
-from thence.work.board.conflict_sides import lost_claims
+from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_attempt import former_number_in_clone
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import PLANNED, Board, FeatureState, PackageState
@@ -41,11 +41,35 @@ from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, is_slug, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import FORMER_HOME, find_project
-from thence.work.result import CommandResult
 from thence.work.session.feature_choice import Targets, choose_feature
 from thence.work.session.ticks import TYPES, ticks_by_hand
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
+
+
+class CommandResult(msgspec.Struct, frozen=True):
+    """The result of a command.
+
+    `events` are the appended events, None if the journal could not be written: then the events are
+    pending, and the next command appends them. `data` are the command's own members of the JSON,
+    `lines` its text, `warnings` go to stderr beside either. `exit_code` is not 0 where the
+    requested thing is missing, or where conflicts were found.
+    """
+
+    events: tuple[Event, ...] | None = ()
+    data: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    exit_code: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the members of the command's JSON; `notes` where there are some."""
+        ids: Any = "pending"
+        if self.events is not None:
+            ids = [event.event_id for event in self.events]
+        warnings = {"notes": list(self.warnings)} if self.warnings else {}
+        return {"ok": True, "events": ids, **self.data, **warnings}
+
 
 _R = TypeVar("_R")
 # most attempts of a command whose board changes meanwhile
@@ -213,12 +237,13 @@ class Session:
                 self._rename_branch(feature, package, number)
 
     def _rename_branch(self, feature: FeatureState, package: PackageState, number: str) -> None:
-        from thence.work.session.package_refs import rename_branch  # seldom needed
+        from thence.work.vcs.refs import rename_branch  # seldom needed
 
         slug, wp_id, home = feature.slug, package.wp_id, self.project.home
         try:
             with claimed(home, self.store.subject(slug, number)), claimed(home, package.subject):
-                rename_branch(self.repo, self.project, self.refs, (slug, number, wp_id))
+                root, here = self.project.root, self.project.here
+                rename_branch(self.repo, root, here, self.refs, (slug, number, wp_id))
         except (GitFailed, Refused) as error:
             self.warnings.append(f"the branch of {number} is that of {wp_id}: {error.cause}")
             return

@@ -4,8 +4,8 @@ from thence.errors import ThenceError
 from thence.work.board.state import FeatureState, PackageState
 from thence.work.journal.claims import workspace_event
 from thence.work.naming import branch_of, is_derived, number_in, worktree_of
-from thence.work.session.package_refs import newest_of, record_base, record_base_if_missing
 from thence.work.session.session import Session
+from thence.work.vcs.refs import newest_of, record_base, record_base_if_missing
 from thence.work.vcs.repository import is_ancestor
 from thence.work.vcs.worktrees import Worktree, make
 

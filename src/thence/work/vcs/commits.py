@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from thence.errors import GitFailed
-from thence.work.day_lines import Splice
+from thence.work.day_lines import FileEdit
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
@@ -55,7 +55,7 @@ class _MovedMeanwhile(Exception):
 
 def commit_files(
     repo: Repository,
-    changes: Mapping[str, Splice],
+    changes: Mapping[str, FileEdit],
     message: str,
     *,
     beside: Sequence[str] = (),
@@ -79,29 +79,29 @@ def commit_files(
     with held(repo.common / COMMITTING):
         for _ in range(ATTEMPTS_MAX):
             with suppress(_MovedMeanwhile):
-                made = _attempt(repo, [*changes], half_staged, beside, message)
-                return made and made._replace(edited=tuple(sorted(edited & {*made.paths})))
+                commit = _attempt(repo, [*changes], half_staged, beside, message)
+                return commit and commit._replace(edited=tuple(sorted(edited & {*commit.paths})))
     raise _later(repo, f"others committed {ATTEMPTS_MAX} times meanwhile", "try again")
 
 
-def write_files(repo: Repository, changes: Mapping[str, Splice]) -> None:
+def write_files(repo: Repository, changes: Mapping[str, FileEdit]) -> None:
     """Applies functions to files of the main working tree, which are as in `commit_files`.
 
     Commands that do so at once take turns. Raises GitFailed.
     """
     with held(repo.common / WRITING):
-        for path, splice in changes.items():
-            _rewrite(TreeFiles(repo.folder), path, splice)
+        for path, edit in changes.items():
+            _rewrite(TreeFiles(repo.folder), path, edit)
 
 
 def commit_tree(
-    git: Git, tree: str, parents: Sequence[str], message: str, *, more: Sequence[str] = ()
+    git: Git, tree: str, parents: Sequence[str], message: str, *, options: Sequence[str] = ()
 ) -> str:
-    """Writes a commit of a tree, on no branch, and returns its id; `more` are options of git."""
+    """Writes a commit of a tree, on no branch, and returns its id; `options` are options of git."""
     before = [part for parent in parents for part in ("-p", parent)]
     out = git.run(
         "commit-tree",
-        *more,
+        *options,
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
@@ -215,8 +215,8 @@ def _check_free(repo: Repository, status: _Status) -> None:
 
 
 def _status(git: Git, paths: Sequence[str]) -> _Status:
-    asked = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
-    arguments = ("status", *asked, "--ignored", "--", *paths)
+    form = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
+    arguments = ("status", *form, "--ignored", "--", *paths)
     out = git.run(*arguments, doing="could not look into")
     values: dict[str, str] = {}
     states: dict[str, str] = {}
@@ -236,13 +236,13 @@ def _status(git: Git, paths: Sequence[str]) -> _Status:
     )
 
 
-def _rewrite(files: TreeFiles, path: str, splice: Splice) -> None:
+def _rewrite(files: TreeFiles, path: str, edit: FileEdit) -> None:
     """Applies a function to a file. Raises GitFailed."""
     try:
         while True:
             before = files.look(path)
             data = files.read(path) if before else None
-            new = splice(data)
+            new = edit(data)
             if new is None or new == data:
                 return
             if _state_of(files.look(path)) == _state_of(before):

@@ -50,8 +50,8 @@ class TreeFiles:
 
     def is_folder(self, path: str) -> bool:
         """Reports whether a path is a folder; a link to a folder is none."""
-        found = self.look(path)
-        return found is not None and S_ISDIR(found.st_mode)
+        stat = self.look(path)
+        return stat is not None and S_ISDIR(stat.st_mode)
 
     def read(self, path: str) -> bytes:
         """Returns the bytes of a file."""
@@ -70,8 +70,8 @@ class TreeFiles:
     def stats(self, path: str) -> dict[str, os.stat_result]:
         """Returns the stats of a folder's entries by name; empty if there is no folder."""
         try:
-            with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as found:
-                return {each.name: each.stat(follow_symlinks=False) for each in found}
+            with self._parent(f"{path}/.") as (folder, _), os.scandir(folder) as entries:
+                return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         except (FileNotFoundError, NotADirectoryError):
             return {}
 
@@ -140,8 +140,8 @@ class TreeFiles:
 
     def target_of(self, path: str) -> str | None:
         """Returns the target of a link, None if the path is no link."""
-        found = self.look(path)
-        if found is None or not S_ISLNK(found.st_mode):
+        stat = self.look(path)
+        if stat is None or not S_ISLNK(stat.st_mode):
             return None
         with self._parent(path) as (folder, name):
             return os.readlink(name, dir_fd=folder)
@@ -154,11 +154,11 @@ class TreeFiles:
             raise NotFollowed(errno.EINVAL, "this is no path inside a working tree", path)
         at = os.open(self.top, _TOP)
         try:
-            for depth, each in enumerate(folders, 1):
+            for depth, folder in enumerate(folders, 1):
                 if make:
                     with suppress(FileExistsError):
-                        os.mkdir(each, dir_fd=at)
-                inner = _folder(at, each, "/".join(folders[:depth]))
+                        os.mkdir(folder, dir_fd=at)
+                inner = _folder(at, folder, "/".join(folders[:depth]))
                 os.close(at)
                 at = inner
             yield at, name

@@ -82,16 +82,16 @@ class Git:
         self,
         *arguments: Argument,
         stdin: bytes = b"",
-        more: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
         doing: str = "",
         hint: str = "",
     ) -> bytes:
         """Runs git and returns its output.
 
-        `more` are variables for this call. Raises GitFailed unless git exits with 0; `doing` is
+        `variables` are set for this call. Raises GitFailed unless git exits with 0; `doing` is
         the operation in its message ("could not make a worktree in").
         """
-        answer = self.ask(*arguments, stdin=stdin, more=more)
+        answer = self.ask(*arguments, stdin=stdin, variables=variables)
         if answer.status:
             raise self.failed(answer, arguments, doing=doing, hint=hint)
         return answer.out
@@ -100,7 +100,7 @@ class Git:
         self,
         *arguments: Argument,
         stdin: bytes = b"",
-        more: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Answer:
         """Runs git and returns its answer, whatever its exit code.
 
@@ -110,7 +110,7 @@ class Git:
         """
         with ExitStack() as stack:
             files = stack.enter_context(_files(stdin)) if self._is_users else []
-            with self.open_process(*arguments, more=more, files=files) as process:
+            with self.open_process(*arguments, variables=variables, files=files) as process:
                 try:
                     out, words = process.communicate(
                         None if files else stdin, timeout=self._timeout_s
@@ -130,8 +130,8 @@ class Git:
 
     def commit_of(self, name: str) -> str | None:
         """Returns the id of the commit that a name means, None if there is none."""
-        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        answer = self.ask(*asked)
+        arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        answer = self.ask(*arguments)
         return answer.out.decode().strip() if answer.status == 0 else None
 
     def piped(self, *commands: tuple[Argument, ...], stdin: bytes = b"") -> bytes:
@@ -163,7 +163,7 @@ class Git:
     def open_process(
         self,
         *arguments: Argument,
-        more: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
         files: Sequence[IO[bytes]] = (),
     ) -> Iterator["subprocess.Popen[bytes]"]:
         """Starts git with three pipes and ends it, at the latest on leaving.
@@ -176,7 +176,7 @@ class Git:
             process = subprocess.Popen(
                 [*self._start, *arguments],
                 cwd=self.folder,
-                env={**own_variables(self._reach), **self._variables, **(more or {})},
+                env={**own_variables(self._reach), **self._variables, **(variables or {})},
                 stdin=ends[0],
                 stdout=ends[1],
                 stderr=ends[2],
@@ -249,10 +249,10 @@ def _files(stdin: bytes) -> Iterator[list[IO[bytes]]]:
     """Makes files for stdin, stdout and stderr of a process; the first holds its input."""
     from tempfile import TemporaryFile  # seldom needed
 
-    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as words:
-        given.write(stdin)
-        given.seek(0)
-        yield [given, out, words]
+    with TemporaryFile() as stdin_file, TemporaryFile() as out, TemporaryFile() as words:
+        stdin_file.write(stdin)
+        stdin_file.seek(0)
+        yield [stdin_file, out, words]
 
 
 def in_one_line(words: bytes) -> str:

@@ -36,7 +36,7 @@ def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequen
     Each line is a commit with its parents. Only the last PATCHES_MAX + 1 are returned.
     """
     arguments = ("rev-list", "--reverse", "--no-merges", "--parents")
-    past = (f"^{each}" for each in others if each)
+    past = (f"^{other}" for other in others if other)
     most = f"--max-count={PATCHES_MAX + 1}"
     return repo.git.run(*arguments, most, commit, *past, "--").decode().splitlines()
 
@@ -55,16 +55,16 @@ def reviewed_of(
     if len(listed) > PATCHES_MAX:
         listed = ()
     whole = f"{commit} {base}"  # git takes the base for the parent
-    wanted = [*dict.fromkeys((whole, *listed))]
+    headers = [*dict.fromkeys((whole, *listed))]
     stdin_text = "".join(
-        f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(wanted, 1)
+        f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(headers, 1)
     )
     diff_tree = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
     out = repo.git.piped(diff_tree, _PATCH_ID, stdin=stdin_text.encode()).decode()
     numbered = (line.split() for line in out.splitlines())
-    found = {wanted[int(number, 16) - 1]: patch for patch, number in numbered}
-    patches = tuple(found[line] for line in listed if line in found)
-    return Reviewed(commit, base, found.get(whole, ""), patches)
+    patch_ids = {headers[int(number, 16) - 1]: patch for patch, number in numbered}
+    patches = tuple(patch_ids[line] for line in listed if line in patch_ids)
+    return Reviewed(commit, base, patch_ids.get(whole, ""), patches)
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
@@ -89,13 +89,13 @@ def landing_of(repo: Repository, target: str, code: Reviewed) -> Landed | None:
     paths = _paths(repo, code) if commit and base else ()
     since = (target, *([f"^{code.base}"] if base else ()))
     listed = ("rev-list", f"--max-count={COMMITS_MAX}", *since, "--", *paths)
-    found: dict[str, str] = {}
+    landed_in: dict[str, str] = {}
     for patch, of in _patches(repo, listed, paths):
-        found.setdefault(patch, of)
-    if code.patch in found:
-        return Landed("patch", found[code.patch])
-    if code.patches and all(each in found for each in code.patches):
-        return Landed("patches", found[code.patches[-1]])
+        landed_in.setdefault(patch, of)
+    if code.patch in landed_in:
+        return Landed("patch", landed_in[code.patch])
+    if code.patches and all(patch in landed_in for patch in code.patches):
+        return Landed("patches", landed_in[code.patches[-1]])
     if commit is None:
         return None
     brought = _merged_without_change(repo, since, paths, code.commit)
@@ -106,16 +106,16 @@ def missing_commits(repo: Repository, target: str, commits: Sequence[str]) -> fr
     """Returns the commits that are not in the history of `target`, or not in this clone."""
     if not commits:
         return frozenset()
-    wanted = frozenset(commits)
-    stdin_text = "".join(f"{each}\n" for each in wanted).encode()
+    distinct = frozenset(commits)
+    stdin_text = "".join(f"{commit}\n" for commit in distinct).encode()
     arguments = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
     absent = {
         line.split()[0] for line in arguments.decode().splitlines() if line.endswith("missing")
     }
-    there = "".join(f"{each}\n" for each in wanted - absent).encode()
-    asked_of = f"^{target}\n".encode() + there
+    present = "".join(f"{commit}\n" for commit in distinct - absent).encode()
+    asked_of = f"^{target}\n".encode() + present
     out = repo.git.run("rev-list", "--ignore-missing", "--stdin", stdin=asked_of)
-    return wanted & {*out.decode().split()} | absent
+    return distinct & {*out.decode().split()} | absent
 
 
 def merges_in(repo: Repository, target: str) -> tuple[tuple[str, str], ...]:
@@ -140,8 +140,8 @@ def last_revert(repo: Repository, target: str) -> str | None:
     """Returns the last of a branch's commits whose message contains "revert", None if none."""
     arguments = ("--no-commit-header", f"--max-count={REVERTS_AMONG}", "--format=%x00%H%x20%B")
     out = repo.git.run("rev-list", *arguments, target, "--")
-    messages = (each for each in out.split(b"\0") if b"revert" in each.lower())
-    return next((each.split()[0].decode() for each in messages), None)
+    messages = (message for message in out.split(b"\0") if b"revert" in message.lower())
+    return next((message.split()[0].decode() for message in messages), None)
 
 
 def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | None) -> bool:
@@ -163,14 +163,14 @@ def is_reverted(repo: Repository, target: str, landed: Landed, code: Reviewed | 
 
 
 def _commit(repo: Repository, tree: str, parent: str) -> str:
-    found = repo.git.run("rev-parse", "--verify", "--quiet", tree).decode().strip()
-    arguments = ("commit-tree", "-m", "revert", "-p", parent, found)
-    return repo.git.run(*arguments, more=_NOBODY).decode().strip()
+    oid = repo.git.run("rev-parse", "--verify", "--quiet", tree).decode().strip()
+    arguments = ("commit-tree", "-m", "revert", "-p", parent, oid)
+    return repo.git.run(*arguments, variables=_NOBODY).decode().strip()
 
 
 def _trees(repo: Repository, *commits: str) -> list[str | None]:
     """Returns the trees of commits, None for those that this clone lacks."""
-    stdin_text = "".join(f"{each}^{{tree}}\n" for each in commits).encode()
+    stdin_text = "".join(f"{commit}^{{tree}}\n" for commit in commits).encode()
     out = repo.git.run("cat-file", "--batch-check=%(objectname)", stdin=stdin_text)
     return [None if b"missing" in line else line.decode() for line in out.splitlines()]
 
@@ -178,8 +178,8 @@ def _trees(repo: Repository, *commits: str) -> list[str | None]:
 def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
     """Returns the files that a package changed; none if there are more than PATHS_MAX."""
     arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", code.base, code.commit)
-    found = os.fsdecode(repo.git.run(*arguments)).split("\0")[:-1]
-    return tuple(found) if len(found) <= PATHS_MAX else ()
+    paths = os.fsdecode(repo.git.run(*arguments)).split("\0")[:-1]
+    return tuple(paths) if len(paths) <= PATHS_MAX else ()
 
 
 def _patches(
@@ -199,10 +199,10 @@ def _merged_without_change(
     listing = ("--no-commit-header", f"--max-count={MERGES_MAX}", "--format=%H %T")
     out = repo.git.run("rev-list", *listing, *since, "--", *paths).decode()
     candidates = [line.split() for line in out.splitlines()]
-    stdin_text = "".join(f"{each} {commit}\n" for each, _ in candidates).encode()
+    stdin_text = "".join(f"{candidate} {commit}\n" for candidate, _ in candidates).encode()
     arguments = ("merge-tree", "--write-tree", "--stdin", "--no-messages", "--name-only")
     merges = repo.git.ask(*arguments, stdin=stdin_text).out.decode("utf-8", "replace").split("\0\0")
-    for (each, tree), result in reversed([*zip(candidates, merges, strict=False)]):
+    for (candidate, tree), result in reversed([*zip(candidates, merges, strict=False)]):
         if result == f"1\0{tree}":
-            return each
+            return candidate
     return None

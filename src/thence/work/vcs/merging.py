@@ -101,7 +101,7 @@ def plan(
         if files:
             steps.append(MergeStep(name, commit, "conflict", files=files))
             continue
-        at = commit_tree(git, tree, [at, commit], f"Merge {name} into {target}", more=signing)
+        at = commit_tree(git, tree, [at, commit], f"Merge {name} into {target}", options=signing)
         steps.append(MergeStep(name, commit, "clean"))
     return MergePlan(target, commits[target], at, tuple(steps))
 
@@ -119,8 +119,8 @@ def merge(
     trees unchanged: if the user's work is in the way, if an operation is under way where the
     target is checked out, or if git or a hook refuses.
     """
-    asked = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
-    is_signed = Git(repo.folder, is_users=True).run(*asked).strip() == b"true"
+    arguments = ("config", "--type=bool", "--default=false", "--get", "commit.gpgSign")
+    is_signed = Git(repo.folder, is_users=True).run(*arguments).strip() == b"true"
     with held(repo.common / COMMITTING):
         for attempt in range(ATTEMPTS_MAX):
             time.sleep(random.uniform(0.0, _PAUSE_MAX_S) * attempt)
@@ -158,7 +158,7 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
     return tree.strip(), files
 
 
-def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str]) -> str:
+def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[str, str]) -> str:
     """Returns the commit to begin at: that of the base, or a merge of several bases.
 
     The merge belongs to no branch yet. Raises GitFailed that names the files if the bases
@@ -166,7 +166,7 @@ def base_of(repo: Repository, base: str | Sequence[str], known: Mapping[str, str
     """
     names = (base,) if isinstance(base, str) else tuple(dict.fromkeys(base))
     assert names, "a worktree begins somewhere"
-    tips = [(name, known.get(name) or _commit(repo, name)) for name in names]
+    tips = [(name, branch_tips.get(name) or _commit(repo, name)) for name in names]
     first, begin = tips[0]
     for name, commit in tips[1:]:
         if is_ancestor(repo, commit, begin):

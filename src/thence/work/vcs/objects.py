@@ -35,10 +35,10 @@ class Objects:
 
     def commit(self, name: str) -> tuple[str, str] | None:
         """Returns the ids of a commit and of its tree; None if nothing has this name."""
-        found = self._read(f"{name}^{{commit}}")
-        if found is None:
+        answer = self._read(f"{name}^{{commit}}")
+        if answer is None:
             return None
-        oid, data = found
+        oid, data = answer
         return oid, data[len(b"tree ") : data.index(b"\n")].decode()
 
     def blob(self, oid: str) -> bytes:
@@ -66,10 +66,10 @@ class Objects:
         return entry
 
     def _known(self, oid: str) -> bytes:
-        found = self._read(oid)
-        if found is None:
+        answer = self._read(oid)
+        if answer is None:
             raise self._broken(f"object {oid} is missing")
-        return found[1]
+        return answer[1]
 
     def _read(self, name: str) -> tuple[str, bytes] | None:
         pipe, answers = self._process.stdin, self._process.stdout
@@ -102,8 +102,8 @@ class Objects:
 @contextmanager
 def objects(repo: Repository) -> Iterator[Objects]:
     """Opens the objects of a repository, without replacements (git-replace)."""
-    more = {"GIT_NO_REPLACE_OBJECTS": "1"}
-    with repo.git.open_process("cat-file", "--batch", more=more) as process:
+    variables = {"GIT_NO_REPLACE_OBJECTS": "1"}
+    with repo.git.open_process("cat-file", "--batch", variables=variables) as process:
         yield Objects(repo, process)
 
 
@@ -130,15 +130,15 @@ def write_tree(
             b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
             for oid, path in zip(oids, files, strict=True)
         )
-        more = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
-        git.run("read-tree", tree or "--empty", more=more, doing=doing)
+        variables = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
+        git.run("read-tree", tree or "--empty", variables=variables, doing=doing)
         adding = ("update-index", "-z", "--index-info")
-        git.run(*adding, stdin=b"".join(entries), more=more, doing=doing)
-        new_tree = git.run("write-tree", more=more, doing=doing).decode().strip()
+        git.run(*adding, stdin=b"".join(entries), variables=variables, doing=doing)
+        new_tree = git.run("write-tree", variables=variables, doing=doing).decode().strip()
     listing = b""
     if tree is not None:  # git puts a file in the place of a folder or a link without a word
-        asked = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")
-        listing = git.run(*asked, tree, new_tree, doing=doing)
+        arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")
+        listing = git.run(*arguments, tree, new_tree, doing=doing)
     if listing:
         displaced = os.fsdecode(listing.split(b"\0")[0])
         cause, hint = "a file of ours would take its place", "move it away there, then try again"

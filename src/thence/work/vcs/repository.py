@@ -1,4 +1,8 @@
-"""A git repository: its folders, branches, working trees and operations under way; read only."""
+"""A git repository: its folders, branches, working trees and operations under way.
+
+All is read only, but for worktrees of packages that a killed git has left half made: they hold no
+files yet, and are removed.
+"""
 
 import os
 import re
@@ -8,8 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from thence.errors import GitFailed
+from thence.work.vcs.files import NotFollowed, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.half_made import remove_half_made_if_free
+from thence.work.vcs.locks import MAKING, held
 
 HEADS = "refs/heads/"
 _LISTINGS_MAX = 100
@@ -82,11 +88,11 @@ def repository(folder: Path) -> Repository:
     if plain is not None:
         return plain
     git = Git(folder)
-    asked = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
-    answer = git.ask(*asked, "--git-common-dir", "--git-dir", "--show-toplevel")
+    arguments = ("rev-parse", "--path-format=absolute", "--is-bare-repository")
+    answer = git.ask(*arguments, "--git-common-dir", "--git-dir", "--show-toplevel")
     lines = answer.out.split(b"\n")
     if len(lines) < 4:
-        raise git.failed(answer, asked, doing="found no git repository in", hint="git init")
+        raise git.failed(answer, arguments, doing="found no git repository in", hint="git init")
     common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
     if len(lines) > 5:
         raise failure(
@@ -108,8 +114,8 @@ def branches(repo: Repository) -> dict[str, str]:
     """Returns each branch with the commit at its tip."""
     form = "--format=%(refname) %(objectname)"
     out = repo.git.run("for-each-ref", form, HEADS, doing="could not list the branches of")
-    found = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
-    return {ref.removeprefix(HEADS): tip for ref, _, tip in found}
+    pairs = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
+    return {ref.removeprefix(HEADS): tip for ref, _, tip in pairs}
 
 
 def tip(repo: Repository, branch: str) -> str | None:
@@ -126,15 +132,15 @@ def current_branch(repo: Repository) -> str | None:
 
 def branch_of(repo: Repository) -> str:
     """Returns the branch that is checked out; raises GitFailed when HEAD is detached."""
-    found = current_branch(repo)
-    if found is None:
+    branch = current_branch(repo)
+    if branch is None:
         raise failure(
             "could not tell the branch of",
             repo.folder,
             "HEAD is detached",
             "check a branch out: git switch BRANCH",
         )
-    return found
+    return branch
 
 
 def default_among(names: Sequence[str], pointed: str) -> str | None:
@@ -203,7 +209,7 @@ def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes
 
 def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]:
     """Returns the working trees that have a branch checked out and whose folder is there."""
-    return tuple(each for each in trees if each.branch == branch and not each.is_missing)
+    return tuple(tree for tree in trees if tree.branch == branch and not tree.is_missing)
 
 
 def is_standing(tree: Path) -> bool:
@@ -257,7 +263,7 @@ def _plain(folder: Path) -> Repository | None:
             if os.path.lexists(top / ".git"):
                 own, common = _git_dirs(top)
                 folders = (top, own, common, common / "objects")
-                is_users = all(each.stat().st_uid == os.geteuid() for each in folders)
+                is_users = all(path.stat().st_uid == os.geteuid() for path in folders)
                 is_usual = not _UNUSUAL.search((common / "config").read_bytes())
                 is_begun = (own / "HEAD").is_file() and "\n" not in str(own)
                 is_plain = is_users and is_usual and is_begun
@@ -316,3 +322,66 @@ def _checkout(
         is_main=is_main,
         is_missing=not is_standing(path),
     )
+
+
+_BEGUN = b"initializing"  # why git keeps a worktree locked while it makes it
+_OURS = re.compile(r".+-WP[0-9]+.*")
+
+
+def remove_half_made(common: Path) -> None:
+    """Removes half-made worktrees of packages.
+
+    Callers hold the lock MAKING, so that no git is alive that makes one of these.
+    """
+    for folder, path in _half_made(common):
+        import shutil  # seldom needed
+
+        shutil.rmtree(folder, ignore_errors=True)
+        if path is not None:
+            with suppress(OSError):
+                TreeFiles(path).unlink(".git")
+
+
+def remove_half_made_if_free(common: Path) -> None:
+    """Calls `remove_half_made` unless a worktree is being made right now."""
+    with suppress(GitFailed, OSError), held(common / MAKING, wait_s=0.0):
+        remove_half_made(common)
+
+
+def _half_made(common: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Yields the administrative folders of half-made worktrees, with their paths if git wrote it.
+
+    A worktree of another name, which the user may be making right now, is none.
+    """
+    for folder in (common / "worktrees").glob("*"):
+        locked = folder / "locked"
+        is_begun = _read(locked).strip() in {b"", _BEGUN} if locked.exists() else _is_empty(folder)
+        if not is_begun or (folder / "index").exists():
+            continue
+        recorded = os.fsdecode(_read(folder / "gitdir").rstrip(b"\n"))
+        path = Path(recorded).parent if recorded else None
+        if _OURS.fullmatch((path or folder).name) and (path is None or _holds_nothing(path)):
+            yield folder, path
+
+
+def _holds_nothing(path: Path) -> bool:
+    try:
+        names = TreeFiles(path.parent).names(path.name)
+        return names in ([], [".git"]) and not TreeFiles(path).is_folder(".git")
+    except (NotADirectoryError, NotFollowed):
+        return False
+    except OSError:
+        return True
+
+
+def _is_empty(folder: Path) -> bool:
+    with suppress(OSError):
+        return not os.listdir(folder)
+    return False
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 from thence.errors import GitFailed
 from thence.work.vcs.files import IS_LINK, TreeFiles
 from thence.work.vcs.git import Git, failure
-from thence.work.vcs.half_made import remove_half_made
 from thence.work.vcs.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
 from thence.work.vcs.merging import base_of
 from thence.work.vcs.repository import (
@@ -26,6 +25,7 @@ from thence.work.vcs.repository import (
     checkouts,
     is_ancestor,
     operation_under_way,
+    remove_half_made,
 )
 
 ATTEMPTS_MAX = 5
@@ -68,7 +68,7 @@ def make(
     branch: str,
     path: Path,
     base: str | Sequence[str],
-    known: Mapping[str, str] | None = None,
+    tips: Mapping[str, str] | None = None,
 ) -> Worktree:
     """Makes a branch and a worktree for it at an absolute path, or completes and returns them.
 
@@ -76,15 +76,15 @@ def make(
     existing branch is checked out with its commits, or begins again if it has none of its own.
     Raises GitFailed, with nothing made, if the branch is checked out elsewhere, if something else
     is at the path, if names differ in upper and lower case alone, or if the bases conflict. A
-    branch that is not among the `known` ones is made without listing branches and worktrees, which
+    branch that has none of the `tips` is made without listing branches and worktrees, which
     are listed only if git refuses. Below the main working tree no part of the path may be a link: a
     clone could hold one that leads elsewhere.
     """
     _check_path(repo, path)
     tree, is_new = None, False
-    if known is not None and branch not in known and _is_free(path):
+    if tips is not None and branch not in tips and _is_free(path):
         with suppress(GitFailed):
-            tree, is_new = _make_empty(repo, branch, path, base, (known, ()))
+            tree, is_new = _make_empty(repo, branch, path, base, (tips, ()))
     if tree is None:
         tree, is_new = _make_empty(repo, branch, path, base, None)
     _fill(tree)
@@ -148,16 +148,16 @@ def discard(repo: Repository, path: Path) -> None:
 
 
 def state_of(
-    repo: Repository, branch: str, path: Path, known: Mapping[str, Path] | None = None
+    repo: Repository, branch: str, path: Path, standing: Mapping[str, Path] | None = None
 ) -> WorktreeState:
     """Returns the state of a branch's worktree that was made at a path.
 
-    With the `known` working trees of all branches, git lists the worktrees only if necessary.
+    With the `standing` working trees, by their branches, git lists the worktrees only if necessary.
     """
-    at = known.get(branch) if known is not None else None
+    at = standing.get(branch) if standing is not None else None
     if at is not None and _is_same(at, path):
         return _state_at(path, git_dir_of(path), branch, branch)
-    if at is None and known is not None and _is_free(path):
+    if at is None and standing is not None and _is_free(path):
         return WorktreeState("missing", path, None)
     trees = [tree for tree in checkouts(repo) if not tree.is_missing]
     here = next((tree for tree in trees if _is_same(tree.path, path)), None)
@@ -170,13 +170,13 @@ def state_of(
     return _state_at(here.path, here.git_dir, here.branch, branch)
 
 
-def _state_at(path: Path, git_dir: Path, found: str | None, branch: str) -> WorktreeState:
+def _state_at(path: Path, git_dir: Path, present: str | None, branch: str) -> WorktreeState:
     operation = operation_under_way(git_dir)
-    if found != branch and operation is None:
-        return WorktreeState("foreign", path, found)
+    if present != branch and operation is None:
+        return WorktreeState("foreign", path, present)
     changes = uncommitted(path)
     kind: Literal["clean", "dirty"] = "dirty" if operation or changes else "clean"
-    return WorktreeState(kind, path, found, changes, operation)
+    return WorktreeState(kind, path, present, changes, operation)
 
 
 def uncommitted(path: Path) -> tuple[str, ...]:
@@ -206,28 +206,28 @@ def _make_empty(
     """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
     with held(repo.common / MAKING):
         remove_half_made(repo.common)
-        known, trees = seen or (branches(repo), checkouts(repo))
-        _check_name(repo, branch, known)
+        tips, trees = seen or (branches(repo), checkouts(repo))
+        _check_name(repo, branch, tips)
         tree = _find_worktree(trees, branch, path)
         if tree is not None:
             return tree, False
         _clear(repo, branch, path)
-        start = base_of(repo, base, known)
-        is_new = branch not in known or is_ancestor(repo, known[branch], start)
+        start = base_of(repo, base, tips)
+        is_new = branch not in tips or is_ancestor(repo, tips[branch], start)
         _forget_missing(repo, trees, path)
         _hide(repo, path)
-        if is_new and branch in known:
-            _delete(repo, branch, known[branch])
+        if is_new and branch in tips:
+            _delete(repo, branch, tips[branch])
         _add(repo, branch, path, start if is_new else None)
-    head = start if is_new else known[branch]
-    made = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
-    return made, is_new
+    head = start if is_new else tips[branch]
+    tree = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
+    return tree, is_new
 
 
-def _check_name(repo: Repository, branch: str, known: Mapping[str, str]) -> None:
-    if branch in known:
+def _check_name(repo: Repository, branch: str, tips: Mapping[str, str]) -> None:
+    if branch in tips:
         return
-    alike = [name for name in known if name.casefold() == branch.casefold()]
+    alike = [name for name in tips if name.casefold() == branch.casefold()]
     if alike:
         raise failure(
             f"could not make branch {branch} in",
@@ -264,8 +264,8 @@ def _clear(repo: Repository, branch: str, path: Path) -> None:
         names = files.names(path.name)
         if not names:
             return
-        found = files.look(f"{path.name}/.git")
-        is_worktree = found is not None and S_ISREG(found.st_mode)
+        stat = files.look(f"{path.name}/.git")
+        is_worktree = stat is not None and S_ISREG(stat.st_mode)
         if names == [".git"] and is_worktree and _leads_nowhere(repo, path):
             files.unlink(f"{path.name}/.git")
             return

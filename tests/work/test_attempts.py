@@ -1,10 +1,12 @@
 """What the log tells of an orchestration is all that the next orchestrator needs."""
 
 import pytest
+from tests.work.project_events import Clone, planned
 from tests.work.repositories import make_repository
 
 from thence.work import EventStore, WorkEvent
-from thence.work.board.rounds import APPROVED, TRY_FAILED, rounds_of
+from thence.work.board.attempts import APPROVED, TRY_FAILED, attempt_histories
+from thence.work.board.board import fold
 
 SLUG = "001-sync"
 
@@ -38,10 +40,10 @@ def said(text):
 def told(store, *what):
     for each in what:
         store.append(each)
-    return rounds_of(store.read(), SLUG).get("WP01")
+    return attempt_histories(list(store.read()), SLUG, {}).get("WP01")
 
 
-def test_package_that_was_never_assigned_is_nobody_s_round(store):
+def test_package_that_was_never_assigned_is_nobody_s_attempt(store):
     assert told(store, moved("planned", "doing")) is None
 
 
@@ -63,7 +65,7 @@ def test_what_was_sent_back_begins_anew_with_its_reason(store):
         said(APPROVED),
         moved("for_review", "doing", "name the files"),
     )
-    assert (found.failures, found.feedback, found.returns) == ({}, "name the files", 1)
+    assert (found.failures, found.feedback, found.changes_requested) == ({}, "name the files", 1)
     found = told(store, assigned("coder"), failed("coder"))
     assert found.feedback == "name the files\nexit code 3"
 
@@ -76,15 +78,36 @@ def test_approval_holds_until_the_package_goes_to_review_again(store):
     assert not found.is_approved
 
 
-def test_package_that_was_taken_over_is_nobody_s_round(store):
+def test_package_that_was_taken_over_is_nobody_s_attempt(store):
     taken = {"wp_id": "WP01", "agent_id": "ada", "phase": "implementation"}
     told(store, moved("planned", "doing"), assigned("coder"), failed("coder"))
     assert told(store, WorkEvent("WPAssigned", taken, SLUG)) is None
 
 
-def test_what_is_given_back_forgets_all_but_its_returns(store):
+def test_what_is_given_back_forgets_all_but_its_send_backs(store):
     told(store, moved("planned", "doing"), assigned("coder"))
     back = (moved("doing", "for_review"), moved("for_review", "doing", "no"))
     assert told(store, *back, moved("doing", "planned")) is None
     found = told(store, moved("planned", "doing"), assigned("coder"))
-    assert (found.failures, found.feedback, found.returns) == ({}, "", 1)
+    assert (found.failures, found.feedback, found.changes_requested) == ({}, "", 1)
+
+
+def test_a_number_given_twice_is_two_packages_each_with_its_own_attempts():
+    base = planned().events
+    ada, bob = Clone("a", base), Clone("b", base)
+    for clone, title, agent in ((ada, "Read", "reader"), (bob, "Draw", "drawer")):
+        package = {"wp_id": "WP10", "title": title, "feature_slug": "028-sync"}
+        clone.tell("WPCreated", {**package, "dependencies": []})
+        clone.move("WP10", "planned", "doing")
+        first = {"wp_id": "WP10", "agent_id": agent, "phase": "implementation", "retry_count": 0}
+        clone.tell("WPAssigned", first)
+    error = {"error_type": "runtime", "error_message": f"{TRY_FAILED}exit code 3", "wp_id": "WP10"}
+    bob.tell("ErrorLogged", {**error, "agent_id": "drawer"})
+    bob.take_in(ada)
+    board = fold(bob.events)
+    histories = attempt_histories(bob.events, "028-sync", board.names)
+    (derived,) = {*board.features["028-sync"].packages} - {"WP01", "WP02", "WP10"}
+    assert histories.keys() == {"WP10", derived}
+    failures = {wp_id: history.failures for wp_id, history in histories.items()}
+    by_title = {board.package("028-sync", wp_id).title: failures[wp_id] for wp_id in histories}
+    assert by_title == {"Read": {}, "Draw": {("implementation", "drawer"): 1}}
