@@ -13,13 +13,14 @@ from tests.sim.toys import (
     causes,
     config,
     lines,
+    one_by_one,
     orchestrator,
     played,
 )
 
 from thence.errors import ScenarioError, ThenceError
 from thence.sim.agents import Action, BaseValidator, Verdict
-from thence.sim.simulation import Components, Simulation, one_by_one
+from thence.sim.simulation import Components, Simulation
 
 
 class CardDeclined(Exception):

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thence.core.event import Members
 from thence.sim.agents import Action, BaseAgent, BaseValidator
 from thence.sim.engine import BaseEngine
-from thence.sim.events import Event
+from thence.sim.events import Event, event_of
 from thence.sim.run import SimulationOrchestrator
 from thence.sim.run_components import Components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, one_by_one
+from thence.sim.simulation import Simulation
 
 SCENARIO = "spatial_trade_network"
 
@@ -65,6 +66,16 @@ def add(amount: int = 1) -> Action:
 
 def always(action: Any) -> Callable[[Any], Any]:
     return lambda observation: action
+
+
+def one_by_one(emit: Callable[[Event], object]) -> Callable[[Sequence[Members]], None]:
+    """Returns a function for the pieces of a run that passes each event to `emit`."""
+
+    def emit_each(piece: Sequence[Members]) -> None:
+        for members in piece:
+            emit(event_of(members))
+
+    return emit_each
 
 
 def played(
