@@ -239,12 +239,6 @@ def test_what_cannot_be_played_again_is_refused_with_the_reason(tmp_path):
         resume(first.output_dir)
     with pytest.raises(ThenceError, match="came as objects"):
         replay(first.output_dir)
-    with pytest.raises(ThenceError, match="behind turn 3"):
-        branch(first.output_dir, 3, decide={"2.decide.ada.0": None}, agents=[], engine=Adder())
-    with pytest.raises(ThenceError, match=r"agent/ada/y|could not find the variable"):
-        branch(
-            first.output_dir, 3, set={"agent.ada.y": 1}, agents=[Doer("ada", None)], engine=Adder()
-        )
 
 
 def test_run_that_goes_on_is_not_resumed(tmp_path):

@@ -160,17 +160,6 @@ def held(run):
     return json.loads((run.output_dir / "config.json").read_text()).get("altered")
 
 
-@pytest.mark.promise("O2")
-def test_shipped_scenario_leaves_its_files(tmp_path):
-    result = SimulationOrchestrator(SCENARIO, output_root=tmp_path).run()
-    folder = result.output_dir
-    assert result.status == "completed"
-    assert (folder / "checkpoints").is_dir()
-    assert json.loads((folder / "result.json").read_text()) == result.to_dict()
-    assert json.loads((folder / "config.json").read_text())["run_id"] == result.run_id
-    assert len(lines(folder)) == result.events > 2000
-
-
 @pytest.mark.promise("O3")
 class TestRunFolder:
     def test_run_id_has_name_and_time(self, tmp_path):
