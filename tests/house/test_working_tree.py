@@ -70,6 +70,7 @@ _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
     "cli/work/orchestrating.py": _HOME,
+    "cli/work/sharing.py:_recover": _NOTES,
     "day_lines.py:skipped_lines": _HOME,
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",

@@ -31,7 +31,6 @@ from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as package_named
 from thence.work.session.lane_moves import (
-    check_written,
     facts_of,
     mirror,
     move_all,
@@ -319,7 +318,7 @@ def _move_merged(
     requests = {wp_id: facts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
     if not requests:
         return []
-    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests)
+    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests, needs_log=False)
     for error in refused.values():
         raise error
     return [move.wp_id for move in moves]
@@ -374,7 +373,6 @@ def accept(
     moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
     accepted = [move.wp_id for move in moves]
     if accepted:
-        check_written(session)
         mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved
         raise next(iter(refused.values()))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FileEdit
-from thence.work.journal import pending_events
 from thence.work.project.project import own_files
 from thence.work.vcs.commits import Commit, commit_files
 from thence.work.vcs.objects import is_folder, objects
@@ -28,47 +27,33 @@ def commit(
 
     `by` names the command. Of the features whose files change,
     tasks.md, tasks/ and meta.json are committed as they lie. Changes that can't be committed now
-    cause a warning, and lie there; events that the journal could not take wait. A
-    `target` that is another branch than the one checked out causes a warning.
+    cause a warning, and lie there. A `target` that is another branch than the one checked out
+    causes a warning.
     """
     changed = {**own_files(session.project), **changes}
-    with pending_events.waiting_lines(session.events_file) as waiting:
-        pending = pending_events.pending_lines(session.unwritten_events, session.store.actor)
-        message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
-        try:
-            beside = session.planning.beside(changes)
-            made = commit_files(session.main, changed, message, beside=beside)
-        except GitFailed as error:
-            if not error.recoverable:
-                raise
-            made = None
-            session.warnings.append(
-                f"nothing is committed yet: {error.cause}; {error.hint}."
-                " Commit it yourself, or the next command that commits for this feature does"
-            )
-        if made is not None:
-            session.unwritten_events.clear()
-            waiting.clear()
-    keep_unwritten(session)
-    if made is None:
+    message = f"{subject}\n\nThence: {by}"
+    try:
+        committed = commit_files(
+            session.main, changed, message, beside=session.planning.beside(changes)
+        )
+    except GitFailed as error:
+        if not error.recoverable:
+            raise
+        session.warnings.append(
+            f"nothing is committed yet: {error.cause}; {error.hint}."
+            " Commit it yourself, or the next command that commits for this feature does"
+        )
         return None
-    _report(session, made, [path for path in made.edited if path in changes], target)
-    return made
+    if committed is not None:
+        edited = [path for path in committed.edited if path in changes]
+        _report(session, committed, edited, target)
+    return committed
 
 
 def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
     hint = "git config user.name and user.email say who commits"
     session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
-
-
-def keep_unwritten(session: "Session") -> None:
-    """Stores the events that the journal could not take, for the message of the next commit."""
-    if session.unwritten_events:
-        pending_events.store_pending(
-            session.events_file, session.unwritten_events, session.store.actor
-        )
-        session.unwritten_events.clear()
 
 
 def check_here(session: "Session", feature: FeatureState, target: str) -> None:

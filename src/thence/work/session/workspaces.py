@@ -77,4 +77,4 @@ def _report(
     known = package.workspace
     if claim is None and known is not None and known.branch == made.branch and not made.is_new:
         return
-    session.append(workspace_event(feature.slug, package.wp_id, claim))
+    session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))
