@@ -114,7 +114,7 @@ def as_yaml(value: Scalar, style: str | None = None) -> str:
     if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     quoted = json.dumps(value, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
 class _FieldsReader:
@@ -130,8 +130,8 @@ class _FieldsReader:
         """Returns the fields as plain values."""
         if self._root is None:
             return {}
-        found: dict[str, Any] = self._plain(self._root)
-        return found
+        fields: dict[str, Any] = self._plain(self._root)
+        return fields
 
     def spliced(self, key: str, value: Scalar, newline: str) -> str:
         """Returns the YAML with a field set; the caller has to check the result."""
@@ -184,15 +184,15 @@ class _FieldsReader:
             return self._seen[id(node)]
         self._seen[id(node)] = None
         if node.id == "sequence":
-            value: Any = [self._plain(each) for each in node.value]
+            value: Any = [self._plain(value_node) for value_node in node.value]
         else:
             value = {}
-            for key_node, each in node.value:
+            for key_node, value_node in node.value:
                 key = key_node.value if key_node.id == "scalar" else str(self._plain(key_node))
                 if key in value:
                     hint = "keep one of them"
                     raise self.fault(key_node.start_mark.index, f"{key} stands twice", hint)
-                value[key] = self._plain(each)
+                value[key] = self._plain(value_node)
         self._seen[id(node)] = value
         return value
 
@@ -200,21 +200,21 @@ class _FieldsReader:
 def _block(data: bytes, file: str) -> _Block | None:
     if _OPEN.match(data) is None:
         return None
-    found = _BLOCK.match(data)
-    if found is None:
+    block = _BLOCK.match(data)
+    if block is None:
         raise _fault(file, 1, 1, "the fields never end", "end them with a line `---`")
-    if len(found["yaml"]) > FIELDS_BYTES_MAX:
-        cause = f"the fields have {len(found['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
+    if len(block["yaml"]) > FIELDS_BYTES_MAX:
+        cause = f"the fields have {len(block['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
         raise _fault(file, 1, 1, cause, "put the bulk below them")
     try:
-        yaml = found["yaml"].decode()
+        yaml = block["yaml"].decode()
     except UnicodeDecodeError as error:
-        before = found["yaml"][: error.start]
+        before = block["yaml"][: error.start]
         column = error.start - before.rfind(b"\n")
         hint = "save the file as UTF-8"
         raise _fault(file, before.count(b"\n") + 2, column, "this is no UTF-8", hint) from error
-    newline = found["newline"].decode()
-    return _Block(yaml, found.start("yaml"), found.end("yaml"), found.end(), newline)
+    newline = block["newline"].decode()
+    return _Block(yaml, block.start("yaml"), block.end("yaml"), block.end(), newline)
 
 
 def _fault(file: str, line: int, column: int, cause: str, hint: str) -> PlanningError:
