@@ -108,13 +108,6 @@ class EventStore:
         """The settings of masking: the user's, the journal's and the project's."""
         return redact_settings_of(self.project)
 
-    def masked(self, new_event: WorkEvent) -> WorkEvent:
-        """Returns an event as it may be kept elsewhere than in the journal."""
-        masking = self.redact.masking
-        if masking is None:
-            return new_event
-        return msgspec.structs.replace(new_event, payload=masking.payload(new_event.payload, WORK))
-
     def subject(self, feature: str | None, aggregate: str) -> str:
         """Returns the subject of events on a package, a feature or a gate of this project."""
         return work_subject(self.project.uuid, feature, aggregate)
