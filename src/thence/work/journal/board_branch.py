@@ -110,9 +110,10 @@ def publish(
                 is_passing = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
                 if failures > _FAILURES_MAX or not is_passing:
                     raise
-            if words is None:
-                _record_pushed(project, repo, link, commit)
-                return Published(commit.oid, commit.brought, attempt, commit.taken_back)
+            else:
+                if words is None:
+                    _record_pushed(project, repo, link, commit)
+                    return Published(commit.oid, commit.brought, attempt, commit.taken_back)
             # random pauses grow with the tries and their duration, so that others get through
             longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))
