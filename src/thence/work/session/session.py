@@ -35,7 +35,7 @@ from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.git_memo import Memo
 from thence.work.journal.pending_events import pending_file
 from thence.work.journal.refusals import ErrorStore, failure_event
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, is_slug, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
