@@ -27,6 +27,7 @@ from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
 from thence.work.session.command_commit import check_at_target, keep_unwritten
+from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_moves import (
     actor_of,
     check_written,
@@ -69,7 +70,7 @@ def implement(
     The package goes from planned to doing. Its branch begins at the branches of what it depends
     on, where these are not merged yet, else at the feature's target branch.
     """
-    session.look()
+    session.refresh()
     session.unwritten_events.clear()  # the next look appends the events that this one could not
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
@@ -96,7 +97,7 @@ def implement(
         if session.journal_error is not None and worktree.is_new:  # making the branch was the claim
             keep_unwritten(session)
         elif session.journal_error is None and is_mirrored(session, state):
-            session.look()
+            session.refresh()
             mirror(session, session.board.features.get(state.slug, state))
     data = {
         "feature_slug": state.slug,
@@ -146,7 +147,7 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
     It goes from planned to doing. With nothing ready the exit code is 4.
     """
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         facts = Facts(actor=session.current_actor(), node_id=next_node_id(session.project.home))
         states = list(session.board.features.values())
         chosen = states if feature is None else [session.feature(feature)]
@@ -196,9 +197,9 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
         for package in feature.packages.values()
         if package.lane == PLANNED and package.dependencies
     ]
-    not_imported = session.not_imported()
-    if not_imported:
-        waiting += [f"not in the log yet: {', '.join(not_imported)}", "next: thence work import"]
+    unlogged = not_imported(session.board, session.planning)
+    if unlogged:
+        waiting += [f"not in the log yet: {', '.join(unlogged)}", "next: thence work import"]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
 
 
@@ -228,7 +229,7 @@ def move_task(
     A refused move changes nothing and names the guard that refused it, and what to do. The
     lane is written into the package's file too, if that shows one.
     """
-    session.look()
+    session.refresh()
     state = session.feature(feature, package)
     wp_id = wp_id_of(package)
     moving = package_of(state, wp_id)
@@ -240,7 +241,7 @@ def move_task(
         facts = replace(facts, is_local=is_local, code=code)
         moved = move(session, state.slug, wp_id, to, facts)
         if is_mirrored(session, state):
-            session.look()
+            session.refresh()
         mirror(session, session.board.features.get(state.slug, state), is_all=True)
     data = {
         "feature_slug": state.slug,
@@ -344,7 +345,7 @@ def settle(
     The sides are what `thence work conflicts` shows. It is one event; both sides stay in the log.
     """
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         state = session.feature(feature, package)
         settled = package_of(state, wp_id_of(package))
         place = f"{state.slug}/{settled.wp_id}"
@@ -433,7 +434,7 @@ def _choice_event(
 
 
 def _settled(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -> CommandResult:
-    session.look()
+    session.refresh()
     feature = session.board.features[slug]
     mirror(session, feature, is_all=True)
     package = feature.packages[wp_id]

@@ -37,29 +37,30 @@ def commit(
         message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
         try:
             beside = session.planning.beside(changes)
-            made = commit_files(session.main, changed, message, beside=beside)
+            committed = commit_files(session.project.main, changed, message, beside=beside)
         except GitFailed as error:
             if not error.recoverable:
                 raise
-            made = None
+            committed = None
             session.warnings.append(
                 f"nothing is committed yet: {error.cause}; {error.hint}."
                 " Commit it yourself, or the next command that commits for this feature does"
             )
-        if made is not None:
+        if committed is not None:
             session.unwritten_events.clear()
             waiting.clear()
     keep_unwritten(session)
-    if made is None:
+    if committed is None:
         return None
-    _report(session, made, [path for path in made.edited if path in changes], target)
-    return made
+    _report(session, committed, [path for path in committed.edited if path in changes], target)
+    return committed
 
 
 def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
     hint = "git config user.name and user.email say who commits"
-    session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+    git = session.project.repo.git
+    git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
 
 
 def keep_unwritten(session: "Session") -> None:
@@ -88,9 +89,9 @@ def check_here(session: "Session", feature: FeatureState, target: str) -> None:
 def check_at_target(session: "Session", feature: FeatureState, target: str) -> None:
     """Raises Refused if a feature's target branch lacks its planning files."""
     path = session.planning.path(feature.slug)
-    with objects(session.repo) as store:
-        found = store.commit(f"{HEADS}{target}")
-        entry = store.find(found[1], path) if found else None
+    with objects(session.project.repo) as store:
+        tip = store.commit(f"{HEADS}{target}")
+        entry = store.find(tip[1], path) if tip else None
     if entry is not None and is_folder(entry):
         return
     is_here = bool(session.planning.names(None, path))
@@ -104,13 +105,13 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
     )
 
 
-def _report(session: "Session", made: Commit, edited: list[str], target: str | None) -> None:
+def _report(session: "Session", committed: Commit, edited: list[str], target: str | None) -> None:
     if edited:
         session.warnings.append(
             f"committed as they lie, with what you changed: {', '.join(edited)}"
         )
-    if target is not None and target != made.branch:
+    if target is not None and target != committed.branch:
         session.warnings.append(
-            f"the planning files are on {made.branch}, and its packages begin at {target}:"
-            f" merge {made.branch} into {target}, or open a pull request, before implement"
+            f"the planning files are on {committed.branch}, and its packages begin at {target}:"
+            f" merge {committed.branch} into {target}, or open a pull request, before implement"
         )

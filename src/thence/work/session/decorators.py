@@ -22,13 +22,13 @@ def with_event_store(command: Callable[..., _R]) -> Callable[..., _R]:
 
     @wraps(command)
     def with_store(*arguments: object, **keywords: object) -> _R:
-        with _stored(keywords) as given:
-            return command(*arguments, **given)
+        with _stored(keywords) as completed:
+            return command(*arguments, **completed)
 
     @wraps(command)
     async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
-        with _stored(keywords) as given:
-            return await cast(Awaitable[object], command(*arguments, **given))
+        with _stored(keywords) as completed:
+            return await cast(Awaitable[object], command(*arguments, **completed))
 
     if inspect.iscoroutinefunction(command):
         return _hiding("event_store", cast(Callable[..., _R], with_store_until_it_ends))
@@ -59,9 +59,9 @@ def with_error_store(command: Callable[..., _R]) -> Callable[..., _R]:
 
 def _hiding(name: str, wrapper: Callable[..., _R]) -> Callable[..., _R]:
     """Hides a parameter from the signature that command-line tools read."""
-    shown = inspect.signature(wrapper)
-    kept = [part for part in shown.parameters.values() if part.name != name]
-    wrapper.__signature__ = shown.replace(parameters=kept)  # type: ignore[attr-defined]
+    signature = inspect.signature(wrapper)
+    kept = [part for part in signature.parameters.values() if part.name != name]
+    wrapper.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {
         key: value for key, value in wrapper.__annotations__.items() if key != name
     }

@@ -68,7 +68,7 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
     if package is None or to not in (DOING, FOR_REVIEW, DONE):
         return facts
     if to == DOING:
-        if package.lane != DONE or not is_shallow(session.repo):
+        if package.lane != DONE or not is_shallow(session.project.repo):
             return facts
         target = target_in(session.refs, session.target_of(feature))
         code = LandingCheck(session, session.refs).of_done(feature.slug, package, target)
@@ -78,23 +78,23 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
         facts = replace(facts, author_may_approve=is_free)
         if facts.code is not None:
             return facts
-        refs = refs_of(session.main)
+        refs = refs_of(session.project.main)
         target = target_in(refs, session.target_of(feature))
         code = LandingCheck(session, refs).before_done(feature.slug, package, target)
         return replace(facts, code=code)
-    repo, refs, branch = session.repo, session.refs, branch_of(feature.slug, wp_id)
+    repo, refs, branch = session.project.repo, session.refs, branch_of(feature.slug, wp_id)
     tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
     base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
-    begun = target.local or target.tip
-    listed = commits_beyond(repo, tip, base, begun) if tip and base else ()
-    if tip and begun and branch in refs.branches:
+    target_tip = target.local or target.tip
+    listed = commits_beyond(repo, tip, base, target_tip) if tip and base else ()
+    if tip and target_tip and branch in refs.branches:
         # a package that is handed in again may be in its target by now
         is_again = package.reviewed is not None
-        has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, begun)
+        has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, target_tip)
         facts = replace(facts, has_commits=has_commits)
     if tip is None or base is None:
         return facts
-    return replace(facts, reviewed=reviewed_of(repo, base, tip, begun, listed))
+    return replace(facts, reviewed=reviewed_of(repo, base, tip, target_tip, listed))
 
 
 def code_of(
@@ -112,10 +112,10 @@ def code_of(
     """
     if not (landed or no_code):
         return None
-    refs = refs_of(session.main)
+    refs = refs_of(session.project.main)
     target = target_in(refs, session.target_of(feature))
     if landed:
-        return _stated(session.repo, feature.slug, package.wp_id, target, landed, reason)
+        return _stated(session.project.repo, feature.slug, package.wp_id, target, landed, reason)
     code = LandingCheck(session, refs).before_done(feature.slug, package, target)
     if code.kind not in ("no_code", "unknown") or code.is_shallow:
         return code
@@ -186,7 +186,7 @@ class LandingCheck:
     """A search for the code of packages, by refs that the caller has read."""
 
     def __init__(self, session: Session, refs: Refs) -> None:
-        self._repo: Repository = session.repo
+        self._repo: Repository = session.project.repo
         self._refs = refs
         self._memo: Memo = session.memo
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -410,6 +410,6 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     landed: dict[tuple[str, str], str] = {}
     for tip, rows in by_tip.items():
         every = [commit for _, _, commits in rows for commit in commits]
-        present = commits_in(session.repo, session.memo, tip, every)
+        present = commits_in(session.project.repo, session.memo, tip, every)
         landed |= {key: name for key, name, commits in rows if not present.isdisjoint(commits)}
     return landed

@@ -20,17 +20,19 @@ def workspace(
     path = session.project.root / worktree_of(feature.slug, package.wp_id)
     branch = branch_of(feature.slug, package.wp_id)
     refs = session.refs
-    known = newest_branch(session, feature, package.wp_id)
-    is_begun = known is not None and known[0] != branch  # somebody else has pushed it
-    bases = [known[0]] if known and is_begun else _bases(session, feature, package)
-    made = make(session.repo, branch, path, bases, refs.branches)
-    if made.is_new and not is_begun:
-        record_base(session.repo, feature.slug, package.wp_id, made.head)
+    newest = newest_branch(session, feature, package.wp_id)
+    is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
+    bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
+    worktree = make(session.project.repo, branch, path, bases, refs.branches)
+    if worktree.is_new and not is_begun:
+        record_base(session.project.repo, feature.slug, package.wp_id, worktree.head)
     else:
         target = session.target_of(feature)
-        record_base_if_missing(session.repo, refs, feature.slug, package.wp_id, made.head, target)
-    _report(session, feature, package, made, claim)
-    return made
+        record_base_if_missing(
+            session.project.repo, refs, feature.slug, package.wp_id, worktree.head, target
+        )
+    _report(session, feature, package, worktree, claim)
+    return worktree
 
 
 def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
@@ -41,12 +43,13 @@ def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[
     branch = branch_of(feature.slug, wp_id)
     others = feature.packages.values()
     if any(
-        each.renumbered_from == wp_id or (is_derived(each.wp_id) and number_in(each.wp_id) == wp_id)
-        for each in others
+        other.renumbered_from == wp_id
+        or (is_derived(other.wp_id) and number_in(other.wp_id) == wp_id)
+        for other in others
     ):
         commit = session.refs.branches.get(branch)
         return (branch, commit) if commit else None
-    return newest_of(session.repo, session.refs, branch)
+    return newest_of(session.project.repo, session.refs, branch)
 
 
 def release_reason(error: ThenceError) -> str:
@@ -58,11 +61,11 @@ def _bases(session: Session, feature: FeatureState, package: PackageState) -> li
     """Returns the branches to begin at: those of dependencies that are not merged yet."""
     target = session.target_of(feature)
     at = session.refs.branches.get(target)
-    known = [newest_branch(session, feature, wp_id) for wp_id in package.dependencies]
+    newest = [newest_branch(session, feature, wp_id) for wp_id in package.dependencies]
     open_ones = [
-        each[0]
-        for each in known
-        if each and not (at is not None and is_ancestor(session.repo, each[1], at))
+        pair[0]
+        for pair in newest
+        if pair and not (at is not None and is_ancestor(session.project.repo, pair[1], at))
     ]
     return open_ones or [target]
 
@@ -71,10 +74,15 @@ def _report(
     session: Session,
     feature: FeatureState,
     package: PackageState,
-    made: Worktree,
+    worktree: Worktree,
     claim: str | None,
 ) -> None:
-    known = package.workspace
-    if claim is None and known is not None and known.branch == made.branch and not made.is_new:
+    workspace = package.workspace
+    if (
+        claim is None
+        and workspace is not None
+        and workspace.branch == worktree.branch
+        and not worktree.is_new
+    ):
         return
     session.append(workspace_event(feature.slug, package.wp_id, claim))
