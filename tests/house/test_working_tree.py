@@ -74,7 +74,7 @@ OF_THE_USER = {
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
     "journal/store.py:show_index": "the index itself, in the home",
-    "journal/git_memo.py": _HOME,
+    "vcs/landed.py:_read": _HOME,
     "journal/pending_events.py": _NOTES,
     "journal/seen_blobs.py:load_seen": _HOME,
     "journal/seen_blobs.py:save_seen": _HOME,

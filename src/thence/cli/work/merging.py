@@ -38,9 +38,8 @@ from thence.work.session.lane_moves import (
     package_of,
     refuse_agents,
 )
-from thence.work.session.package_code import code_of, code_of_packages
+from thence.work.session.package_code import code_of, code_of_packages, newest_branch
 from thence.work.session.session import CommandResult, Session
-from thence.work.session.workspaces import newest_branch
 from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.merging import MergePlan, MergeStep

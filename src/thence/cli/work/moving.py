@@ -38,9 +38,8 @@ from thence.work.session.lane_moves import (
     move,
     package_of,
 )
-from thence.work.session.package_code import code_of
+from thence.work.session.package_code import code_of, release_reason, workspace
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
-from thence.work.session.workspaces import release_reason, workspace
 
 NOTHING_READY = 4  # the exit code of `next`
 _SETTLING = "could not settle"

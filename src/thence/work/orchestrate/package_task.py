@@ -42,9 +42,8 @@ from thence.work.orchestrate.stray_worktrees import bring_back
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, mirror, move
-from thence.work.session.package_code import commits_come, commits_made
+from thence.work.session.package_code import commits_come, commits_made, workspace
 from thence.work.session.session import Session
-from thence.work.session.workspaces import workspace
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import failure, own_variables
 from thence.work.vcs.locks import ORCHESTRATING, free_worktree, held

@@ -33,7 +33,6 @@ from thence.work.journal.claims import (
     workspace_event,
 )
 from thence.work.journal.emitter import EventEmitter
-from thence.work.journal.git_memo import Memo
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, logged_subject, wp_id_of
@@ -46,6 +45,7 @@ from thence.work.session.feature_choice import (
     not_imported,
 )
 from thence.work.session.ticks import TYPES, ticks_by_hand
+from thence.work.vcs.landed import Memo
 from thence.work.vcs.refs import Refs, refs_of
 from thence.work.vcs.repository import branch_of, branches, user_of
 
