@@ -17,7 +17,7 @@ from thence.errors import Refused
 from thence.log.storage.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.board import fold
-from thence.work.board.move_attempt import CodeState, Facts, Move
+from thence.work.board.move_request import CodeState, Facts, Move
 from thence.work.board.state import LANES, Landed
 from thence.work.board.transitions import move as decide
 from thence.work.session.lane_moves import move

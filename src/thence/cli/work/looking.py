@@ -21,7 +21,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
-from thence.work.board.move_attempt import CodeState, can_begin_on, changed_since
+from thence.work.board.move_request import CodeState, can_begin_on, changed_since
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import (
     DOING,

@@ -15,7 +15,7 @@ from thence.cli.work.command_runner import (
 )
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.dependencies import in_order
-from thence.work.board.move_attempt import SHORT, CodeState, Facts, changed_since
+from thence.work.board.move_request import SHORT, CodeState, Facts, changed_since
 from thence.work.board.state import (
     DOING,
     DONE,

@@ -19,7 +19,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.board import action_of, person
 from thence.work.board.guards import reason_missing
-from thence.work.board.move_attempt import Facts
+from thence.work.board.move_request import Facts
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable

@@ -8,7 +8,7 @@ from thence.cli.work.command_runner import feature_option, reason_option, sessio
 from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
-from thence.work.board.move_attempt import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
+from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
 from thence.work.day_lines import FileEdit
 from thence.work.journal.store import WorkEvent

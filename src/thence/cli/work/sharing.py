@@ -293,12 +293,12 @@ def _untie(session: Session, paths: Sequence[str]) -> str | None:
         try:
             if days:
                 git.run(
-                    "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *days, doing=_UNTYING
+                    "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *days, operation=_UNTYING
                 )
-            git.run("add", "--force", "--", CONFIG, doing=_UNTYING)
+            git.run("add", "--force", "--", CONFIG, operation=_UNTYING)
             is_same = git.ask("diff", "--cached", "--quiet", "HEAD", "--").status == 0
             if not is_same:
-                git.run("commit", "--quiet", "--file=-", stdin=_UNTIED, doing=_UNTYING)
+                git.run("commit", "--quiet", "--file=-", stdin=_UNTIED, operation=_UNTYING)
         except GitFailed:
             git.ask("reset", "--quiet", "--", *days, CONFIG)
             if before is not None:

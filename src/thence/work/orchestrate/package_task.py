@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from thence.errors import GitFailed, Refused
 from thence.replica import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.move_attempt import FORCING, Facts, Move, gate_change
+from thence.work.board.move_request import FORCING, Facts, Move, gate_change
 from thence.work.board.state import (
     DOING,
     DONE,

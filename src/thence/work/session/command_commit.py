@@ -60,7 +60,7 @@ def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
     hint = "git config user.name and user.email say who commits"
     git = session.project.repo.git
-    git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+    git.run("var", "GIT_COMMITTER_IDENT", operation="could not commit in", hint=hint)
 
 
 def keep_unwritten(session: "Session") -> None:

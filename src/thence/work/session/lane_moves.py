@@ -16,7 +16,7 @@ from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
-from thence.work.board.move_attempt import Facts, Move, Refusal
+from thence.work.board.move_request import Facts, GuardFailure, Move
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
@@ -87,7 +87,7 @@ def move_all(
         events: list[WorkEvent] = []
         for wp_id, facts in requests.items():
             decision = decide(board, slug, wp_id, to, facts)
-            if isinstance(decision, Refusal):
+            if isinstance(decision, GuardFailure):
                 refused[wp_id] = _error(decision, slug, wp_id, to, facts)
                 if is_strict:
                     break
@@ -135,12 +135,12 @@ def _keep_reviewed(
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
     """Returns the move on the present board; raises Refused if a guard refuses it."""
     decision = decide(session.board, slug, wp_id, to, facts)
-    if isinstance(decision, Refusal):
+    if isinstance(decision, GuardFailure):
         raise _error(decision, slug, wp_id, to, facts)
     return decision
 
 
-def _error(refusal: Refusal, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
+def _error(refusal: GuardFailure, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
     lane = to if to in LANES else repr(to)
     return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=facts.is_agent)
 

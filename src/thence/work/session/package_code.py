@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
-from thence.work.board.move_attempt import CodeKind, CodeState, Facts
+from thence.work.board.move_request import CodeKind, CodeState, Facts
 from thence.work.board.state import (
     DOING,
     DONE,

@@ -21,7 +21,7 @@ from thence.errors import (
 )
 from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold, lost_claims
-from thence.work.board.move_attempt import former_number_in_clone
+from thence.work.board.move_request import former_number_in_clone
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import PLANNED, Board, FeatureState, PackageState
 from thence.work.journal import day_files, pending_events
