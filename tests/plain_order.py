@@ -29,7 +29,7 @@ from thence.core.query.lookup import (
     not_found,
     subject_named,
 )
-from thence.core.query.tally import Tally, descending
+from thence.core.query.tally import LogEnd, Tally, descending
 from thence.core.values.codec import BadLine, has_valid_crc, numbers
 from thence.core.values.embedded_events import pieces
 from thence.core.values.position import Position
@@ -174,18 +174,12 @@ def common_causes(named: Collection[Event], events: Iterable[Event]) -> tuple[Ev
     """Returns the latest common causes of the named events, in total order.
 
     An event counts among its own causes: an event and its effect have the event in common. The
-    latest are those that caused no other common one, except one that caused them as well.
+    latest are those that caused no other common one; of a circle there is none.
     """
     known = {event.event_id: event for event in totally_ordered([*events, *named])}
     roots = [causes_of(event, known) | {event.event_id} for event in named]
     shared = set[str].intersection(*roots)
-    causes = {event_id: causes_of(known[event_id], known) for event_id in shared}
-    surpassed = {
-        cause
-        for effect in shared
-        for cause in causes[effect]
-        if effect != cause and effect not in causes[cause]
-    }
+    surpassed = set[str]().union(*(known[event_id].caused_by for event_id in shared))
     return tuple(event for event in known.values() if event.event_id in shared - surpassed)
 
 
@@ -196,6 +190,14 @@ def why(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Why:
     cone, truncated = upstream(event, known, CONE_EVENTS_MAX)
     ends = ends_of(links, cone, known.keys().__and__)
     return Why(event, links, cone, tuple(map(vocabulary.sentence, links)), truncated, *ends)
+
+
+def log_end(events: Iterable[Event]) -> LogEnd:
+    """Returns the last event, and the steps that an event begins and none ends."""
+    ordered = totally_ordered(events)
+    ended = {event.ends for event in ordered}
+    begins = [event for event in ordered if event.begins and event.event_id not in ended]
+    return LogEnd(ordered[-1] if ordered else None, tuple(begins))
 
 
 def effects(event: Event, events: Sequence[Event], vocabulary: Vocabulary) -> Effects:

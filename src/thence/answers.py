@@ -24,9 +24,9 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound, ReadFailed
 from thence.log.read import reader
 from thence.log.read.opening import known_info
+from thence.log.storage.digest_files import outranked_state
 from thence.log.storage.disk import Disk, cache_folder, wall_ns
 from thence.log.storage.disk_errors import reading
-from thence.log.storage.outranked import outranked_state
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
@@ -344,11 +344,9 @@ class Answers:
 
     def end(self) -> "LogEnd":
         """Returns the last event of the log, and the steps that are open; raises ReadFailed."""
-        from thence.core.query.tally import find_end
         from thence.index import overview
 
-        end = overview.log_end(self.index())
-        return find_end(self.read()) if end is None else end
+        return overview.log_end(self.index())
 
     def warned(self, **words: "Unpack[PageQuery]") -> "Page":
         """Returns the page of `query`; without a match warns of an unknown key in `where`."""

@@ -70,6 +70,7 @@ _GIT = "files of git, in the git folder"
 # a module, or one function of a module that reaches working trees too, and whose files it reaches
 OF_THE_USER = {
     "cli/work/orchestrating.py": _HOME,
+    "cli/work/sharing.py:_recover": _NOTES,
     "day_lines.py:skipped_lines": _HOME,
     "journal/claims.py": _HOME,
     "journal/store.py:_last_numbers": "the journal",
@@ -92,6 +93,7 @@ OF_THE_USER = {
     "orchestrate/package_task.py": _HOME,
     "session/package_code.py:commits_made": _GIT,
     "supervisor.py": "processes, in /proc",
+    "session/session.py:Session._warn_of_older_versions": _NOTES,
     "project/project.py:Project.shared_folder": _NOTES,
     "project/project.py:_exclude": _GIT,
     "project/project.py:_project_in": "a home in the git folder",
@@ -109,6 +111,7 @@ OF_THE_USER = {
     "vcs/worktrees.py:_hide": _GIT,
     "vcs/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "vcs/worktrees.py:_leads_nowhere": _GIT,
+    "vcs/worktrees.py:last_commit": _GIT,
     "vcs/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 

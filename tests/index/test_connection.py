@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -89,14 +90,17 @@ def test_nothing_new_is_seen_without_reading_the_log_or_writing_the_database(log
 
 def test_one_reading_sees_one_state(log: Log) -> None:
     log.append("a")
-    with index_of(log.folder) as index, index.reading() as connection:
-        count = "SELECT count(*) FROM events"
-        assert connection.execute(count).fetchone() == (1,)
-        log.append("b")
-        index.refresh()
-        assert connection.execute(count).fetchone() == (1,)
-        with index.reading() as another:
-            assert another.execute(count).fetchone() == (2,)
+    count = "SELECT count(*) FROM events"
+    with index_of(log.folder) as index:
+
+        def work(connection: sqlite3.Connection) -> None:
+            assert connection.execute(count).fetchone() == (1,)
+            log.append("b")
+            index.refresh()
+            assert connection.execute(count).fetchone() == (1,)
+            assert index.answer(lambda other: other.execute(count).fetchone()) == (2,)
+
+        index.answer(work)
 
 
 def test_threads_ask_at_once_while_the_log_grows(log: Log) -> None:
@@ -131,28 +135,6 @@ class Held(Disk):
         self.has_come.set()
         assert self.may_go_on.wait(WAIT_S)
         return super().names(folder)
-
-
-def test_who_reads_does_not_wait_for_who_freshens(log: Log) -> None:
-    log.append("a")
-    disk = Held()
-    with Index(disk, log.folder, log.vocabulary) as index, ThreadPoolExecutor(1) as pool:
-        index.refresh()
-        with index.reading():  # from now on a connection is idle
-            pass
-        log.append("b")
-        disk.hold()
-        freshening = pool.submit(index.refresh)
-        assert disk.has_come.wait(WAIT_S)
-        try:
-            with index.reading() as connection:
-                found = connection.execute("SELECT count(*) FROM events").fetchone()
-            assert found == (1,)
-            assert not freshening.done()
-        finally:
-            disk.may_go_on.set()
-        freshening.result()
-        assert told(index)["lines"] == written(log)
 
 
 def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Log) -> None:
@@ -231,27 +213,26 @@ def until(is_so: Callable[[], bool]) -> None:
 def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Log) -> None:
     log.append("a")
     with index_of(log.folder) as index:
-        index.refresh()
-        with index.reading() as connection:
 
-            def ask() -> None:
-                add(log.folder, [line_of()])
-                fits(index, log.folder)
-                index.close()
+        def ask() -> None:
+            add(log.folder, [line_of()])
+            fits(index, log.folder)
+            index.close()
 
+        def work(connection: sqlite3.Connection) -> None:
             in_child(ask)
             assert connection.execute("SELECT count(*) FROM events").fetchone() == (1,)
+
+        index.answer(work)
         fits(index, log.folder)
 
 
-def test_what_a_reading_raises_is_the_callers_own(log: Log) -> None:
+def test_what_a_question_raises_is_the_callers_own(log: Log) -> None:
     with index_of(log.folder) as index:
-        with pytest.raises(LookupError), index.reading():
-            raise LookupError
         with pytest.raises(LookupError):
             index.answer(lambda _: {}["no"])
-        with pytest.raises(ReadFailed), index.reading() as connection:
-            connection.execute("SELECT * FROM nowhere")
+        with pytest.raises(ReadFailed):
+            index.answer(lambda connection: connection.execute("SELECT * FROM nowhere"))
         fits(index, log.folder)
 
 
@@ -282,12 +263,11 @@ def test_lines_come_without_being_decoded_and_are_checked(log: Log) -> None:
     find = "SELECT segment, offset, length, event_id FROM events ORDER BY lamport"
     with index_of(log.folder) as index:
         assert index.answer(lambda db: index.lines(db, db.execute(find))) == written(log)
-        with index.reading() as connection:
-            extents = connection.execute(find).fetchall()
-            wrong = [(*extents[1][:3], extents[2][3])]
-            for ask in (index.lines, index.fetch):
-                with pytest.raises(ReadFailed), index.reading() as other:
-                    ask(other, wrong)
+        extents = index.answer(lambda db: db.execute(find).fetchall())
+        wrong = [(*extents[1][:3], extents[2][3])]
+        for ask in (index.lines, index.fetch):
+            with pytest.raises(ReadFailed):
+                index.answer(lambda db, ask=ask: ask(db, wrong))
 
 
 @pytest.mark.parametrize(

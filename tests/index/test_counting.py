@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests import plain_order
 from tests.events import drafted, stamped
 from tests.index.asked import filters, matching, read, write
 from tests.index.logs import add, index_of
@@ -17,7 +18,7 @@ import thence
 from thence.core.clock import microseconds
 from thence.core.event import Event
 from thence.core.query.filter import Filter
-from thence.core.query.tally import Group, find_end
+from thence.core.query.tally import Group
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import lookup, zones
@@ -100,13 +101,36 @@ def test_open_steps_and_the_last_error_are_those_of_a_reading(batches):
                 add(folder, batch)
                 events = read(folder)
                 end = log_end(index)
-                assert end is None or end == find_end(events)
+                assert end[:2] == plain_order.log_end(events)[:2]
+                assert {event.event_id[-8:] for event in end.still_open} == end.seen_last.keys()
                 errors = [event for event in matching(events, Filter()) if PLAIN.is_error(event)]
                 try:
                     error = lookup.find(index, "@last-error")
                 except EventNotFound:
                     error = None
                 assert error == (errors[-1] if errors else None)
+
+
+def test_process_that_left_a_step_open_is_known_by_its_ids_until_its_last_event(tmp_path):
+    parts = [
+        ("begun", 1, {"begins": True}, "AAAAAAAA"),
+        ("begun", 2, {"begins": True}, "BBBBBBBB"),
+        ("noted", 3, {}, "AAAAAAAA"),
+        ("noted", 4, {}, "CCCCCCCC"),
+        ("begun", 5, {"begins": True}, "DDDDDDDD"),
+        ("ended", 6, {"ends": f"{5:018}DDDDDDDD"}, "DDDDDDDD"),
+    ]
+    lines = []
+    for number, (kind, second, members, noise) in enumerate(parts, 1):
+        time = f"2026-11-20T07:00:{second:02}.000000Z"
+        item = drafted(f"{number:018}{noise}", kind, members, timestamp=time)
+        lines.append(stamped(item, number, number))
+    add(tmp_path, lines)
+    with index_of(tmp_path) as index:
+        end = log_end(index)
+    assert [event.seq for event in end.still_open] == [1, 2]
+    seconds = {noise: time[17:19] for noise, time in end.seen_last.items()}
+    assert seconds == {"AAAAAAAA": "03", "BBBBBBBB": "02"}
 
 
 def test_failure_that_is_written_with_escapes_is_the_last_error(tmp_path):
@@ -134,4 +158,4 @@ def test_log_tells_its_counts_and_its_end(tmp_path, is_indexed):
         counts = log.answers.stats(by="subject", type="order.p*")
         assert (counts.events, counts.by_actor) == (2, {"ada": 1, "ben": 1})
         assert counts.groups == (Group("o/1", None, 2),)
-        assert log.answers.end() == find_end(log.read())
+        assert log.answers.end() == plain_order.log_end(log.read())

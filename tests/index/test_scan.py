@@ -1,5 +1,6 @@
 """Totals and offsets by the counts of ranges: what a look at each event finds, sooner."""
 
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,9 @@ from thence.core.query.filter import Filter
 from thence.index import query, zones
 from thence.index.connection import Index
 from thence.index.query import count, page
-from thence.index.zones import ZONE_EVENTS
+from thence.index.zones import ZONE_BITS
 
+ZONE_EVENTS = 1 << ZONE_BITS
 EVENTS = 2 * ZONE_EVENTS + 3_000
 EVENTS_A_TURN = 500
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
@@ -226,13 +228,16 @@ def test_answers_are_those_of_a_reading_whatever_leads(
 
 def plan(index: Index, filter: Filter) -> tuple[str | None, str]:
     """Returns which column leads, and what SQLite makes of the question."""
-    with index.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> tuple[str | None, str]:
         selected = query.selection(connection, filter)
         assert selected is not None
         whole = query.scan_of(connection, selected, descending=False)
         assert whole is not None
         sql = f"EXPLAIN QUERY PLAN {whole._union('arrival, lamport')} ORDER BY lamport"
         return whole.lead, "\n".join(row[3] for row in connection.execute(sql))
+
+    return index.answer(work)
 
 
 @pytest.mark.promise("Q7")
@@ -321,8 +326,7 @@ def steps(index: Index, ask: Callable[[], object]) -> int:
         nonlocal done
         done += 100
 
-    with index.reading() as connection:
-        pass  # the one that is idle is taken again
+    connection = index.answer(lambda connection: connection)  # the idle one is taken again
     connection.set_progress_handler(step, 100)
     try:
         ask()

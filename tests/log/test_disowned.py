@@ -7,7 +7,7 @@ import thence
 from thence.core.values.codec import stamper
 from thence.core.values.vocabulary import WORK
 from thence.errors import HeadsMoved
-from thence.log.storage import disowned
+from thence.log.storage import digest_files
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import known_node_id
 from thence.log.write.drafting import NoticeMaker
@@ -102,7 +102,7 @@ def test_notice_that_only_bears_our_node_hides_no_damage(log):
 
 
 def test_full_record_of_such_lines_gives_the_log_another_node_once_a_day(log, monkeypatch):
-    monkeypatch.setattr(disowned, "DISOWNED_MAX", 2)
+    monkeypatch.setattr(digest_files, "DISOWNED_MAX", 2)
     first = known_node_id(OS_DISK, log.folder)
     lines = [own_line(log, number, 9) for number in (1, 2, 3)]
     assert not taken(log, lines[:2]).renewed
@@ -124,5 +124,5 @@ def test_full_record_of_such_lines_gives_the_log_another_node_once_a_day(log, mo
 def test_spoilt_record_is_no_reason_to_fail(log):
     taken(log, [own_line(log, 2, 9)])
     (log.folder / ".thence" / "disowned.json").write_bytes(b"{")
-    assert disowned.read_disowned(OS_DISK, log.folder) == {}
+    assert digest_files.read_disowned(OS_DISK, log.folder) == {}
     assert log.append("WPCreated", {}, subject="WP01").seq == OWN_EVENTS + 2

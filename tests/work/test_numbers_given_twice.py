@@ -15,7 +15,6 @@ from thence.work.board.move_request import Facts, GuardFailure
 from thence.work.board.package_numbers import by_number
 from thence.work.board.transitions import move
 from thence.work.journal.board_page import page
-from thence.work.journal.claims import claims_of_branches
 from thence.work.naming import is_derived, number_in
 from thence.work.vcs.overlaps import at_work
 
@@ -353,20 +352,6 @@ def test_two_of_one_number_are_no_dependencies_of_one_package():
     payload = {**payload, "title": "After", "feature_slug": SLUG}
     ada.tell("WPCreated", payload, causes=causes)
     assert fold(ada.events).features[SLUG].packages["WP11"].dependencies == (name,)
-
-
-def test_a_branch_of_the_other_begins_nothing():
-    base = planned().events
-    ada, bob = Clone("a", base), Clone("b", base)
-    create(ada, "WP10", "Read")
-    bob.tell("HistoryAdded", {"wp_id": "WP01", "entry_type": "note", "entry_content": "later"})
-    create(bob, "WP10", "Draw")
-    bob.move("WP10", "planned", "doing", changed_by="b")
-    branch_made(bob, "WP10")
-    share(ada, bob)
-    board = fold(bob.events)
-    assert packages(bob.events)["WP10"] == ("Read", "planned")
-    assert claims_of_branches(board, bob.events, [f"{SLUG}-WP10"], "user") == []
 
 
 def test_readers_of_the_shared_page_are_told():

@@ -364,43 +364,12 @@ def maximal(connection: sqlite3.Connection, arrivals: Collection[int]) -> list[i
 def latest_shared(connection: sqlite3.Connection, arrivals: Sequence[int]) -> list[int]:
     """Returns the latest common causes of some events, in total order.
 
-    They caused no other common cause, except one that caused them as well. An event counts among
-    its own causes.
+    They caused no other common cause. An event counts among its own causes.
     """
     pasts = [reachable(connection, [arrival], "upstream") | {arrival} for arrival in set(arrivals)]
     shared = set[int].intersection(*pasts)
-    passed = {
-        parent
-        for child, parents in _links_within(connection, shared).items()
-        for parent in parents
-        if parent != child
-    }
-    latest = shared - passed
-    if _is_forward(connection):
-        return in_total_order(connection, latest)
-    rest = shared - latest - reachable(connection, latest, "upstream")
-    while rest:  # what is left leads into a cycle
-        arrival = min(rest)
-        past = reachable(connection, [arrival], "upstream")
-        effects = reachable(connection, [arrival], "downstream") & shared
-        while effects - past:
-            arrival = min(effects - past)
-            past = reachable(connection, [arrival], "upstream")
-            effects = reachable(connection, [arrival], "downstream") & shared
-        latest |= effects
-        rest -= past
-    return in_total_order(connection, latest)
-
-
-def _links_within(connection: sqlite3.Connection, arrivals: set[int]) -> dict[int, list[int]]:
-    """Returns the direct causes of each of some events that has any, all of them."""
-    links: dict[int, list[int]] = {}
-    sql = _SOME.format(near="child", far="parent", order="ASC")
-    for number in sorted({arrival >> _WINDOW_BITS for arrival in arrivals}):
-        window = number << _WINDOW_BITS, ((number + 1) << _WINDOW_BITS) - 1, -1
-        near = _grouped(*map(_numbers, connection.execute(sql, window).fetchone()))
-        links.update((child, near[child]) for child in arrivals.intersection(near))
-    return links
+    # what caused one of them is one of them, so that one step is enough
+    return in_total_order(connection, shared - neighbours(connection, shared, "upstream"))
 
 
 def unrelated(connection: sqlite3.Connection, arrival: int, limit: int) -> list[int]:

@@ -126,22 +126,6 @@ class Index:
                 error = failure
         raise self._unreadable(error) from error
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Yields a connection that sees one state of the index throughout.
-
-        If the index becomes invalid meanwhile, ReadFailed is raised, and the next refresh
-        rebuilds the index; `answer` retries by itself.
-        """
-        if not self._keeper.is_open:
-            self.refresh()
-        try:
-            with reading(self.folder), self._snapshot() as connection:
-                yield connection
-        except (Stale, sqlite3.DatabaseError) as error:
-            self._doubt(error, error)
-            raise self._unreadable(error) from error
-
     def fetch(self, connection: sqlite3.Connection, extents: Iterable[Extent]) -> list[Event]:
         """Reads events from the segments, in the order of their extents."""
         reader = LineReader(self._disk, self.folder, connection)

@@ -19,6 +19,7 @@ from thence.core.query.tally import Group, LogEnd, Tally, descending
 from thence.index.connection import Index
 from thence.index.lookup import (
     TOTAL_ORDER,
+    event_count,
     events_at,
     in_total_order,
     last_arrival,
@@ -217,21 +218,14 @@ def _group_key(group: Group) -> tuple[bool, int, int, str]:
     return group.begin_us is None, group.begin_us or 0, -group.events, group.name or ""
 
 
-def log_end(index: Index) -> LogEnd | None:
-    """Returns the last event and the open steps; None where only a reading can tell them.
+def log_end(index: Index) -> LogEnd:
+    """Returns the last event and the open steps; raises ReadFailed."""
 
-    Raises ReadFailed.
-    """
-
-    def work(connection: sqlite3.Connection) -> LogEnd | None:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'steps'").fetchone()
-        if not row[0]:
-            return None
+    def work(connection: sqlite3.Connection) -> LogEnd:
         last = last_arrival(connection)
         if last is None:
             return LogEnd(None, ())
-        rows = connection.execute("SELECT arrival FROM open_steps").fetchall()
-        begins = in_total_order(connection, (arrival for (arrival,) in rows))
+        begins = in_total_order(connection, _open_begins(index, connection))
         event, *still_open = events_at(index, connection, [last, *begins])
         first_of: dict[str, int] = {}
         for begin, arrival in zip(still_open, begins, strict=True):
@@ -246,6 +240,26 @@ def log_end(index: Index) -> LogEnd | None:
         return LogEnd(event, tuple(still_open), seen_last)
 
     return index.answer(work)
+
+
+def _open_begins(index: Index, connection: sqlite3.Connection) -> list[int]:
+    """Returns the arrivals of the events that begin an open step.
+
+    All events are read if another line of a begin or an end is served than the one that was
+    indexed first.
+    """
+    if connection.execute("SELECT value FROM meta WHERE key = 'steps'").fetchone()[0]:
+        return [arrival for (arrival,) in connection.execute("SELECT arrival FROM open_steps")]
+    begins: dict[str, int] = {}
+    ended: set[str | None] = set()
+    end = event_count(connection) + 1
+    for first in range(1, end, _ARRIVALS_TOGETHER):
+        arrivals = range(first, min(first + _ARRIVALS_TOGETHER, end))
+        for arrival, event in zip(arrivals, events_at(index, connection, arrivals), strict=True):
+            ended.add(event.ends)
+            if event.begins:
+                begins[event.event_id] = arrival
+    return [arrival for event_id, arrival in begins.items() if event_id not in ended]
 
 
 _EARLIEST = f"SELECT arrival FROM {{source}} ORDER BY time, {TOTAL_ORDER} LIMIT 1"

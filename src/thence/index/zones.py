@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from thence.index.rows import ACTOR, LAMPORT, NODE, NULL, SEQ, TIME, TURN, TYPE
 
 ZONE_BITS = 13
-ZONE_EVENTS = 1 << ZONE_BITS
 
 Span = tuple[int, int]
 Zone = list[int | None]

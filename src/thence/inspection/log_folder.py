@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from thence.log.storage.digest_files import read_redactions
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.identity import is_own, known_node_id
-from thence.log.storage.redactions import read_redactions
 from thence.log.storage.segment import own_folder
 
 __all__ = ["next_node_id", "own_folder", "redactions_of"]

@@ -7,9 +7,9 @@ node; nobody else can seal one.
 from collections.abc import Sequence
 
 from thence.core.wire.seals import LinePlace, NumberedDigests, Seal
+from thence.log.storage.digest_files import read_disowned
 from thence.log.storage.disk import wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.disowned import read_disowned
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.replica import Disk, Log
 from thence.signing import is_signed
@@ -25,7 +25,7 @@ def leave_reused_node(log: Log, held: HeldLines, public_key: str, disk: Disk) ->
     """
     try:
         node = known_node_id(disk, log.folder)
-        disowned = frozenset(map(bytes.fromhex, read_disowned(disk, log.folder).get(node, ())))
+        disowned = read_disowned(disk, log.folder).get(node, frozenset())
         if not disowned:
             return False
         last = held.notices.last_number(node, disowned)

@@ -20,8 +20,8 @@ from thence.core.wire.seals import (
     sealed,
     sealed_lines,
 )
+from thence.log.storage.digest_files import read_disowned
 from thence.log.storage.disk_errors import reading
-from thence.log.storage.disowned import read_disowned
 from thence.log.storage.identity import known_node_ids
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import is_signed
@@ -52,7 +52,7 @@ def seal_own_lines(log: Log, held: HeldLines, signer: Signer, disk: Disk = OS_DI
         own.sort(key=lambda each: each.seal.last, reverse=True)
         last = next((each for each in own if _is_by(each, signer)), None)
         previous, first = (last.digest, last.seal.last + 1) if last else (b"", 1)
-        known = frozenset(map(bytes.fromhex, disowned.get(node, ())))
+        known = disowned.get(node, frozenset())
         redactions = frozenset(each.digest for each in notices.redactions())
         seal_digests = {each.digest for each in seals}
         for group in _groups(notices, node, first, known, redactions):

@@ -12,8 +12,8 @@ from thence.core.event import Event
 from thence.core.values.digests import BODY_DIGEST, digests
 from thence.core.wire.seals import REDACTED, Redaction, Signer, TeamKeys
 from thence.errors import RedactionRefused
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk_errors import reading
-from thence.log.storage.disowned import Disowned
 from thence.replica import OS_DISK, Disk, Log
 from thence.sync.held_lines import HeldLines
 from thence.sync.held_notices import HeldRedaction

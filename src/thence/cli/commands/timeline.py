@@ -103,7 +103,7 @@ def timeline_command(
 
 
 def find_spans(events: "Iterable[Event]", begin_filter: Filter, limit: int) -> Spans:
-    """Reads events once, in arrival order, and pairs begins with ends as `find_end` does.
+    """Reads events once, in arrival order, and pairs begins with ends.
 
     Of the ended spans only the latest are kept. Events whose time can't be read are left out.
     """

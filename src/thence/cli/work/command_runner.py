@@ -123,7 +123,7 @@ def run(
     for note in result.warnings:
         out.notice(f"note: {note}")
     if result.events is None:
-        out.notice("note: the event is made good by the next command that can write the log")
+        out.notice("note: type the same command again once the log can be written: it records this")
     if out.is_json:
         out.json(result.as_json())
     else:

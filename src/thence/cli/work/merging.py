@@ -31,7 +31,6 @@ from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as package_named
 from thence.work.session.lane_moves import (
-    check_written,
     facts_of,
     mirror,
     move_all,
@@ -200,7 +199,10 @@ def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
         guard="no_branch",
         place=f"{feature.slug}/{package.wp_id}",
         cause=f"it is in {package.lane}, and has no branch {branch}",
-        hint=f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
+        hint=f"git branch {branch} {package.reviewed.commit} puts it back; git fetch before, if"
+        " somebody else did it"
+        if package.reviewed
+        else f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
         f" else thence work implement {package.wp_id} makes it",
     )
 
@@ -318,7 +320,7 @@ def _move_merged(
     requests = {wp_id: facts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
     if not requests:
         return []
-    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests)
+    moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests, needs_log=False)
     for error in refused.values():
         raise error
     return [move.wp_id for move in moves]
@@ -373,7 +375,6 @@ def accept(
     moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
     accepted = [move.wp_id for move in moves]
     if accepted:
-        check_written(session)
         mirror(session, session.board.features[slug])
     if packages and refused:  # those before the first that may not be done have been moved
         raise next(iter(refused.values()))

@@ -25,12 +25,11 @@ from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageS
 from thence.work.board.transitions import DECIDING_TYPES, claimable
 from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import wp_id_of
-from thence.work.session.command_commit import check_at_target, keep_unwritten
+from thence.work.naming import branch_of, wp_id_of
+from thence.work.session.command_commit import check_at_target
 from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_moves import (
     actor_of,
-    check_written,
     decide_move,
     facts_of,
     is_mirrored,
@@ -40,6 +39,7 @@ from thence.work.session.lane_moves import (
 )
 from thence.work.session.package_code import code_of, release_reason, workspace
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
+from thence.work.vcs.repository import branches
 
 NOTHING_READY = 4  # the exit code of `next`
 _SETTLING = "could not settle"
@@ -70,7 +70,6 @@ def implement(
     on, where these are not merged yet, else at the feature's target branch.
     """
     session.refresh()
-    session.unwritten_events.clear()  # the next look appends the events that this one could not
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
     with claimed(session.project.home, taken.subject):
@@ -84,18 +83,19 @@ def implement(
         if not is_mine:
             decide_move(session, state.slug, taken.wp_id, DOING, facts)
             check_at_target(session, state, session.target_of(state))
-            move(session, state.slug, taken.wp_id, DOING, facts, begins=True)
+            move(session, state.slug, taken.wp_id, DOING, facts, begins=True, needs_log=False)
+            _check_claimed(session, state, taken)
             claim = next((event.event_id for event in session.appended if event.begins), None)
         try:
             worktree = workspace(session, state, taken, claim)
         except GitFailed as error:
             if not is_mine:  # it goes back to planned
                 reason, who = release_reason(error), session.changed_by()
-                session.append(claim_release(reason, state.slug, taken.wp_id, who, claim))
+                session.append_or_warn(claim_release(reason, state.slug, taken.wp_id, who, claim))
             raise
-        if session.journal_error is not None and worktree.is_new:  # making the branch was the claim
-            keep_unwritten(session)
-        elif session.journal_error is None and is_mirrored(session, state):
+        if not is_mine and not worktree.is_new:
+            _check_claimed(session, state, taken)  # another made the branch meanwhile
+        if session.journal_error is None and is_mirrored(session, state):
             session.refresh()
             mirror(session, session.board.features.get(state.slug, state))
     data = {
@@ -122,6 +122,23 @@ implement_command = session_command(
 )
 
 
+def _check_claimed(session: Session, feature: FeatureState, package: PackageState) -> None:
+    """Raises Refused if no claim is in the log, and the package's branch exists.
+
+    While the log can't be written, making the branch is the claim.
+    """
+    branch = branch_of(feature.slug, package.wp_id)
+    if session.journal_error is not None and branch in branches(session.project.repo):
+        raise Refused(
+            "could not begin work on",
+            guard="branch_exists",
+            place=f"{feature.slug}/{package.wp_id}",
+            cause=f"its branch {branch} exists, and the log can't be written, so that it counts"
+            " as taken",
+            hint="see why the log can't be written (thence doctor), then type the command again",
+        )
+
+
 def _take_over(session: Session, feature: FeatureState, package: PackageState, actor: str) -> None:
     payload = {"wp_id": package.wp_id, "agent_id": actor, "phase": "implementation"}
     causes = tuple(dict.fromkeys(package.events_of("lane", "agent")))
@@ -136,7 +153,6 @@ def _take_over(session: Session, feature: FeatureState, package: PackageState, a
             cause="somebody changed it meanwhile",
             hint="look at `thence work status`, then try again",
         ) from error
-    check_written(session)
 
 
 @feature_option
@@ -176,7 +192,6 @@ def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult 
         move(session, feature.slug, wp_id, DOING, facts)
     except Refused:
         return None
-    check_written(session)
     package = feature.packages[wp_id]
     data = {
         "feature_slug": feature.slug,
@@ -238,10 +253,12 @@ def move_task(
         facts = facts_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
         code = code_of(session, state, moving, None, no_code, reason) if to == DONE else None
         facts = replace(facts, is_local=is_local, code=code)
-        moved = move(session, state.slug, wp_id, to, facts)
-        if is_mirrored(session, state):
+        shows_lane = is_mirrored(session, state)
+        needs_log = from_lane is not None or not shows_lane
+        moved = move(session, state.slug, wp_id, to, facts, needs_log=needs_log)
+        if shows_lane and session.journal_error is None:
             session.refresh()
-        mirror(session, session.board.features.get(state.slug, state), is_all=True)
+        mirror(session, session.board.features.get(state.slug, state))
     data = {
         "feature_slug": state.slug,
         "wp_id": wp_id,
@@ -283,7 +300,7 @@ def release(
     It goes from doing to planned; its branch and worktree stay, and who takes it next goes on
     there.
     """
-    result = move_task(
+    return move_task(
         session,
         package,
         PLANNED,
@@ -292,8 +309,6 @@ def release(
         reason=reason,
         is_forced=is_forced,
     )
-    check_written(session)
-    return result
 
 
 release_command = session_command(release, "release", "thence work release WP01")
@@ -309,9 +324,7 @@ def reopen(
 
     It goes from done to doing, and is yours; `thence work implement` makes its worktree again.
     """
-    result = move_task(session, package, DOING, from_lane=DONE, feature=feature, reason=reason)
-    check_written(session)
-    return result
+    return move_task(session, package, DOING, from_lane=DONE, feature=feature, reason=reason)
 
 
 reopen_command = session_command(reopen, "reopen", "thence work reopen WP01 --reason reverted")
@@ -359,7 +372,6 @@ def settle(
             session.append(*choices, guard=guard)
         except HeadsMoved:
             continue
-        check_written(session)
         return _settled(session, state.slug, settled.wp_id, [event for _, event in chosen])
     raise moved_meanwhile(_SETTLING, place, f"the board changed {ATTEMPTS_MAX} times meanwhile")
 
@@ -435,7 +447,7 @@ def _choice_event(
 def _settled(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -> CommandResult:
     session.refresh()
     feature = session.board.features[slug]
-    mirror(session, feature, is_all=True)
+    mirror(session, feature)
     package = feature.packages[wp_id]
     data = {
         "feature_slug": slug,

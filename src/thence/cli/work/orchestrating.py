@@ -25,7 +25,6 @@ from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.lane_moves import (
-    check_written,
     facts_of,
     move,
     package_of,
@@ -208,7 +207,6 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
         finally:
             os.close(lease)
         freed.append(wp_id)
-    check_written(session)
     data = {"feature_slug": state.slug, "ended": ended, "freed": freed}
     lines = [_ended_line(len(ended), state.slug)]
     lines += [f"{wp_id} is planned again; its branch stays" for wp_id in freed]
@@ -247,7 +245,6 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
     ]
     if events:
         session.append(*events)
-    check_written(session)
     session.refresh()
 
 

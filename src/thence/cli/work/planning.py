@@ -36,6 +36,7 @@ from thence.work.plan.package_files import (
     path_of,
     render,
     text_of,
+    title_of,
 )
 from thence.work.plan.planning_files import Meta
 from thence.work.plan.tasks import PlannedPackage, packages_of, parse
@@ -43,7 +44,7 @@ from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
-from thence.work.session.feature_choice import existing_branch
+from thence.work.session.feature_choice import existing_branch, not_imported
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.vcs.locks import PLANNING, held
 from thence.work.vcs.repository import branch_of
@@ -210,14 +211,14 @@ def setup_spec(
     with held(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
-        slug = new_slug(title, names)
+        slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
         payload = {
             "feature_slug": slug,
             "title": title.strip(),
             "mission": mission,
             "target_branch": branch,
         }
-        session.append(WorkEvent("SpecCreated", payload, slug))
+        session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
         watch_branches(session.project, {branch})
         files = _files_of_spec(session, slug, title.strip(), mission, branch)
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
@@ -239,6 +240,19 @@ def setup_spec(
 setup_spec_command = session_command(
     setup_spec, "setup-spec", 'thence work setup-spec "Sync in the background"'
 )
+
+
+def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
+    """Returns the feature that an earlier run began while the log could not be written, if any.
+
+    It has this title and target, and neither events nor packages.
+    """
+    for slug in not_imported(session.board, session.planning):
+        meta = session.planning.meta(None, slug)
+        is_same = meta and (meta.friendly_name, meta.target_branch) == (title, branch)
+        if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
+            return slug
+    return None
 
 
 def _files_of_spec(
@@ -284,7 +298,7 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
         )
         try:
             if events:
-                session.append(*events, guard=guard)
+                session.append_or_warn(*events, guard=guard)
             break
         except HeadsMoved:  # somebody else finalizes it too
             continue
@@ -479,14 +493,15 @@ def _append_package(
         branch = session.target_of(state)
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
+        unrecorded = _unrecorded_package(session, state, planned.title)
         package = planned._replace(
-            wp_id=next_wp_id(ids), dependencies=_dependencies(state, after, ids)
+            wp_id=unrecorded or next_wp_id(ids), dependencies=_dependencies(state, after, ids)
         )
         guard = session.guard(
             (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
         )
         try:
-            session.append(*_creation_events(state, branch, [package]), guard=guard)
+            session.append_or_warn(*_creation_events(state, branch, [package]), guard=guard)
         except HeadsMoved:
             continue
         return state, package
@@ -498,13 +513,30 @@ def _append_package(
     )
 
 
+def _unrecorded_package(session: Session, state: FeatureState, title: str) -> str | None:
+    """Returns the package that an earlier run added while the log could not be written, if any.
+
+    Its file has this title, and the board lacks it.
+    """
+    for path, _ in session.planning.package_files(None, state.slug):
+        wp_id = _id_in(path)
+        data = session.planning.read(None, path)
+        if wp_id not in state.packages and is_wp_id(wp_id) and title_of(data or b"", path) == title:
+            return wp_id
+    return None
+
+
+def _id_in(path: str) -> str:
+    """Returns the id of a package by the name of its file."""
+    return path.rpartition("/")[2].partition("-")[0].removesuffix(".md")
+
+
 def _ids_in_use(session: Session, state: FeatureState) -> list[str]:
     """Returns the ids in use: on the board, in tasks.md, by a file."""
     data = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
     planned = (package.wp_id for package in parse(data or b"", "").packages)
     paths = (path for path, _ in session.planning.package_files(None, state.slug))
-    files = (path.rpartition("/")[2].partition("-")[0].removesuffix(".md") for path in paths)
-    taken = dict.fromkeys((*state.packages, *planned, *files))
+    taken = dict.fromkeys((*state.packages, *planned, *map(_id_in, paths)))
     return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))
 
 

@@ -17,7 +17,6 @@ from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
 from thence.work.session.lane_moves import (
-    check_written,
     is_mirrored,
     mirror,
     package_of,
@@ -88,7 +87,6 @@ def gate(
             f"{gate_type} of {state.slug}/{gated.wp_id}",
             f"its gates changed {ATTEMPTS_MAX} times meanwhile",
         )
-    check_written(session)
     data = {
         "feature_slug": state.slug,
         "wp_id": gated.wp_id,
@@ -189,8 +187,9 @@ def mark_status(
     states = [(package, box, _is_done(state, package, box)) for package, box in chosen]
     changed = [(package, box) for package, box, was in states if was is not is_done]
     if changed:
-        session.append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
-    mirror(session, state, is_all=True)
+        append = session.append_or_warn if is_mirrored(session, state) else session.append
+        append(*(tick_event(state, p.wp_id, box, is_done) for p, box in changed))
+    mirror(session, state)
     if not is_done or is_mirrored(session, state):
         # a box is opened in the file even if the file shows no ticks: its tick would count
         write_files(
@@ -304,7 +303,6 @@ def add_history(
         "author": session.current_actor(),
     }
     session.append(WorkEvent("HistoryAdded", payload, state.slug))
-    check_written(session)
     data = {"feature_slug": state.slug, "wp_id": wp_id, "entry_type": kind}
     return session.result(data, [f"{kind} on {wp_id} of {state.slug} kept"])
 

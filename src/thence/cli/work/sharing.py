@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import click
@@ -12,7 +13,7 @@ from thence.cli.work.command_runner import command, feature_option, run, session
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
-from thence.errors import GitFailed
+from thence.errors import GitFailed, InvalidEvent
 from thence.inspection.log_folder import redactions_of
 from thence.replica import new_id
 from thence.work.day_lines import (
@@ -24,6 +25,7 @@ from thence.work.day_lines import (
 )
 from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
+from thence.work.journal.pending_events import pending_events, pending_file
 from thence.work.journal.redacted_views import redact_files
 from thence.work.journal.seen_blobs import is_tracked, load_seen
 from thence.work.journal.shared_view import ignore, show_events
@@ -33,7 +35,6 @@ from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, histo
 from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project import FORMER_HOME
 from thence.work.project.project_id import CONFIG
-from thence.work.session.lane_moves import check_written
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
@@ -124,11 +125,12 @@ def import_history(
     """Appends the missing history of planning files to the log, with `source` and `source_id`.
 
     Lines of day files in the working tree are imported as they are, and those of a journal that an
-    older version kept without git. Lines that can't be read are
-    reported, and left where they are; the exit code is 3 where they are in planning files. Day
-    files that git tracks are untied in one commit, once the lines of every local branch are in the
-    log. A second import brings nothing, and so do features that were begun here. The text names all
-    features and parts with `is_detailed` alone. Raises what the append raises, and GitFailed.
+    older version kept without git. Lines that can't be read are reported, and left where they are;
+    the exit code is 3 where they are in planning files. Day files that git tracks are untied in one
+    commit, once the lines of every local branch are in the log. Events that an earlier version
+    could not write are appended. A second import brings nothing, and so do features that were begun
+    here. The text names all features and parts with `is_detailed` alone. Raises what the append
+    raises, and GitFailed.
     """
     with held(session.project.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
@@ -138,6 +140,7 @@ def import_history(
             session.refresh_events(has_all=True)
             commit = _untie(session, tracked)
         session.refresh()
+        recovered = _recover(session, is_dry)
         events = session.store.read()
         imported = {(event.header.source, event.header.source_id) for event in events}
         own = {
@@ -154,7 +157,6 @@ def import_history(
             brought[slug] = len(fresh)
             if fresh and not is_dry:
                 session.append(*_new_events(session, slug, fresh))
-                check_written(session)
     unread = [part for history in histories.values() for part in history.unread]
     unread += taken.unread
     if feature is None:
@@ -163,13 +165,14 @@ def import_history(
     data = {
         "features": brought,
         "lines": taken.lines,
+        "recovered": recovered,
         "untied": tracked,
         "commit": commit,
         "unread": [part._asdict() for part in unread],
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    lines = _lines(brought, taken.lines, is_dry, is_detailed)
+    lines = _lines(brought, taken.lines, recovered, is_dry, is_detailed)
     lines += _unread_lines(unread, len(unread) if is_detailed else _SHOWN_MAX)
     if commit is not None:
         lines += [f"committed: git tracks {len(tracked)} day file(s) no more", _NEXT]
@@ -178,8 +181,29 @@ def import_history(
     return session.result(data, lines, DAMAGED if len(unread) > len(taken.unread) else 0)
 
 
+def _recover(session: Session, is_dry: bool) -> int:
+    """Appends the events that an earlier version could not write; returns their number.
+
+    A stranger's commit may hold invalid ones, which are passed over.
+    """
+    waiting = pending_events(session.project, session.store.read())
+    if is_dry:
+        return len(waiting)
+    count = 0
+    for event in waiting:
+        with suppress(InvalidEvent):
+            session.appended += session.store.append(event)
+            count += 1
+    if count < len(waiting):
+        invalid = f"{len(waiting) - count} event(s) that an earlier version left are invalid"
+        session.warnings.append(f"{invalid}, and were passed over")
+    pending_file(session.project).unlink(missing_ok=True)
+    session.refresh()
+    return count
+
+
 def _lines(
-    imported: dict[str, int], lines_taken: int, is_dry: bool, is_detailed: bool
+    imported: dict[str, int], lines_taken: int, recovered: int, is_dry: bool, is_detailed: bool
 ) -> list[str]:
     word = "would import" if is_dry else "imported"
     lines = [f"{slug}: {word} {count} events" for slug, count in imported.items()]
@@ -188,6 +212,8 @@ def _lines(
         lines = [f"{word} {sum(imported.values()):,} events of {features:,} features"]
     if lines_taken:
         lines.append(f"day files: {word} {lines_taken:,} lines")
+    if recovered:
+        lines.append(f"{word} {recovered:,} events that an earlier version could not write")
     return lines or ["there is no history to import"]
 
 

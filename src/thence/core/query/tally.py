@@ -1,17 +1,15 @@
-"""The counts of a log's events and the log's end, which one pass over all events can find.
+"""The counts of a log's events and the log's end.
 
 A step is begun by one event and ended by another, which names the first. A process that was
 killed in between leaves the step open, which shows what the process was doing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.ids import NOISE_CHARACTERS
-from thence.core.order import total_order_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +59,3 @@ class LogEnd(NamedTuple):
     last: Event | None
     still_open: tuple[Event, ...]
     seen_last: Mapping[str, str] = MappingProxyType({})
-
-
-# so many processes are kept beyond those that left a step open
-_PROCESSES_MAX = 1_000
-
-
-def find_end(events: Iterable[Event]) -> LogEnd:
-    """Reads events once, in arrival order, and returns their end.
-
-    An event is open if it begins a step that no event ends. Only the open events are kept in
-    memory, with the ids that were ended but not begun so far.
-    """
-    last: Event | None = None
-    begins: dict[str, Event] = {}
-    ended_early: set[str] = set()
-    seen_last: dict[str, str] = {}
-    for event in events:
-        if last is None or total_order_key(event) > total_order_key(last):
-            last = event
-        noise = event.event_id[-NOISE_CHARACTERS:]
-        if event.begins and event.event_id not in ended_early:
-            begins[event.event_id] = event
-            seen_last[noise] = event.timestamp
-            if len(seen_last) > 2 * len(begins) + _PROCESSES_MAX:
-                seen_last = _of_open(begins, seen_last)
-        elif noise in seen_last:
-            seen_last[noise] = event.timestamp
-        if event.ends is not None and begins.pop(event.ends, None) is None:
-            ended_early.add(event.ends)
-    still_open = tuple(sorted(begins.values(), key=total_order_key))
-    return LogEnd(last, still_open, _of_open(begins, seen_last))
-
-
-def _of_open(begins: Iterable[str], seen_last: Mapping[str, str]) -> dict[str, str]:
-    return {
-        event_id[-NOISE_CHARACTERS:]: seen_last[event_id[-NOISE_CHARACTERS:]] for event_id in begins
-    }

@@ -18,10 +18,14 @@ from thence.core.wire.seals import Redaction
 from thence.log.check.rewriting import Edit, opened, rewrite
 from thence.log.read.reader import segment_lines
 from thence.log.storage.append_lock import AppendLock
+from thence.log.storage.digest_files import (
+    read_outranked,
+    read_redactions,
+    record_outranked,
+    record_redactions,
+)
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.outranked import read_outranked, record_outranked
-from thence.log.storage.redactions import read_redactions, record_redactions
 from thence.log.storage.segment import own_folder, segments
 
 # appends a notice of a kind with facts and causes, durably

@@ -19,9 +19,9 @@ from thence.log.check.rewriting import Edit, opened, rewrite
 from thence.log.crash.damage import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
 from thence.log.storage.append_lock import WAIT_S, AppendLock
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
 from thence.log.storage.process_state import new_id

@@ -24,8 +24,8 @@ from thence.core.values.vocabulary import Vocabulary
 from thence.log.crash.damage import DamageRecord
 from thence.log.crash.sessions import durable_seq, session_records
 from thence.log.read.reader import Block, Line, blocks, lines, lines_of
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import Disk
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import FINDINGS_MAX, Finding, Verification
 from thence.log.storage.identity import known_node_id, known_node_ids
 from thence.log.storage.segment import strays

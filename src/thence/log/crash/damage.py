@@ -29,9 +29,9 @@ from thence.log.crash.sessions import (
     session_records,
 )
 from thence.log.read.reader import blocks_of, lines_of
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.identity import Own, identify, renew_shrunk
 from thence.log.storage.numbering import Numbering
 from thence.log.storage.segment import CURRENT, current_path, own_folder, segments

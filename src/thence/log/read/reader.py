@@ -29,10 +29,10 @@ from thence.core.values.codec import (
 from thence.core.values.embedded_events import pieces
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
+from thence.log.storage.digest_files import Ranking
 from thence.log.storage.disk import READ_BYTES, Disk, FileId
 from thence.log.storage.disk_errors import DiskError, reading
 from thence.log.storage.findings import HEALS
-from thence.log.storage.outranked import Ranking
 from thence.log.storage.segment import CURRENT, current_path, older_names
 from thence.log.storage.tail_recovery import lines_backwards
 

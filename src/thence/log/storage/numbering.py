@@ -10,8 +10,8 @@ from pathlib import Path
 
 from thence.core.clock import CLOCK_MAX, exhausted
 from thence.core.values.codec import LINE_BYTES_MAX, Draft, numbers, stamper
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import Disk
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.segment import current_path, older_names
 from thence.log.storage.tail_recovery import foreign_clock, last_numbers
 

@@ -16,9 +16,9 @@ from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, num
 from thence.core.values.embedded_events import pieces
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import READ_BYTES, Disk
 from thence.log.storage.disk_errors import DiskError, half_line_error
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.findings import MOVED
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import own_folder

@@ -13,8 +13,8 @@ from thence.core.event import Event
 from thence.core.values.codec import Draft, event_id_of, parse, unnumbered
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import HeadsMoved, IdReused, ThenceError
+from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk import Disk
-from thence.log.storage.disowned import Disowned
 from thence.log.storage.segment import segments
 from thence.log.storage.tail_recovery import lines_backwards
 

@@ -16,13 +16,12 @@ from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import Vocabulary
 from thence.log.read.reader import all_lines
 from thence.log.storage.append_lock import WAIT_S
+from thence.log.storage.digest_files import disown, read_redactions, without_body
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
-from thence.log.storage.disowned import disown
 from thence.log.storage.findings import Relayed
 from thence.log.storage.identity import known_node_id, known_node_ids, renew
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX, last_own_seq, relayed
-from thence.log.storage.redactions import read_redactions, without_body
 from thence.log.storage.segment import current_path
 from thence.log.write.writer import Notice, Report, SegmentWriter
 

@@ -19,7 +19,7 @@ from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.seals import outranked, places_of
 from thence.errors import CursorUnknown
 from thence.index import lookup
-from thence.log.storage.redactions import record_redactions
+from thence.log.storage.digest_files import record_redactions
 from thence.log.storage.segment import own_folder
 from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange

@@ -10,8 +10,8 @@ from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
 from thence.core.wire.seals import REDACTED, redaction_in
 from thence.index.causality import NamedCauses
+from thence.log.storage.digest_files import read_redactions
 from thence.log.storage.disk import OS_DISK
-from thence.log.storage.redactions import read_redactions
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.web.layout import page

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from thence.work.board.move_request import (
     MATRIX,
+    SHORT,
     UNSHALLOW,
     CodeState,
     GuardFailure,
@@ -191,7 +192,24 @@ def _subtasks_open(request: MoveRequest) -> Read:
     )
 
 
+def _branch_gone(request: MoveRequest) -> Read:
+    """Refuses work whose branch was deleted: a commit there would have no history."""
+    commit = request.facts.lost_commit
+    if request.to not in (FOR_REVIEW, DONE) or not commit:
+        return ()
+    branch = branch_of(request.feature.slug, request.package.wp_id)
+    return GuardFailure(
+        "branch_gone",
+        f"the branch {branch}, which its worktree has checked out, is gone; it stood at"
+        f" {commit[:SHORT]}",
+        f"git branch {branch} {commit}",
+        may_be_forced=False,
+    )
+
+
 def _worktree_dirty(request: MoveRequest) -> Read:
+    if request.facts.lost_commit:
+        return ()  # all of it would be shown as changed
     if request.to not in (FOR_REVIEW, DONE) or request.facts.worktree != "dirty":
         return ()
     return GuardFailure(
@@ -355,6 +373,7 @@ CONDITIONS: tuple[Guard, ...] = (
 VALIDATORS: tuple[Guard, ...] = (
     _dependencies_open,
     _subtasks_open,
+    _branch_gone,
     _worktree_dirty,
     _nothing_committed,
     _not_landed,

@@ -9,11 +9,10 @@ The event that claims a package `begins` something. A later event `ends` it: the
 or the package is free again. An open claim without a lock has lost its command. The next command
 of this node compares it with git: with a branch the claim stands, else it is released, in the name
 of its actor. Claims of other nodes are for those nodes to end; the board shows them.
-A branch of a package that the journal has no claim for counts as one.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -26,9 +25,9 @@ from thence.files import file_lock
 from thence.inspection.log_folder import next_node_id
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
-from thence.work.journal.pending_events import SOURCE, recovered
+from thence.work.journal.pending_events import SOURCE
 from thence.work.journal.store import WorkEvent
-from thence.work.naming import branch_of, package_of, worktree_of
+from thence.work.naming import branch_of, worktree_of
 from thence.work.project.project import Project
 from thence.work.vcs.git import own_variables
 
@@ -157,43 +156,6 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
         for begun, slug, package in found
         if begun in own
     ]
-
-
-def claims_of_branches(
-    board: Board, events: Sequence[Event], names: Iterable[str], actor: str
-) -> list[WorkEvent]:
-    """Returns the claims of packages that have a branch but no claim in the journal.
-
-    The branch was the claim, by a command that could not write the journal.
-    """
-    known = recovered(events)
-    packages = (each for feature in board.features.values() for each in feature.packages.values())
-    taken = {each.workspace.branch for each in packages if each.workspace}
-    new_events: list[WorkEvent] = []
-    for name in names:
-        found = package_of(name)
-        package = board.package(*found) if found else None
-        if found is None or package is None or name in known or name in taken:
-            continue
-        if package.lane != PLANNED or package.workspace is not None:
-            continue
-        slug, wp_id = found
-        payload = {
-            "wp_id": wp_id,
-            "previous_status": PLANNED,
-            "new_status": DOING,
-            "changed_by": actor,
-            "feature_slug": slug,
-            "reason": "its branch is there",
-        }
-        claim = WorkEvent("WPStatusChanged", payload, slug, source_id=name)
-        made = replace(
-            workspace_event(slug, wp_id, None),
-            caused_by=(claim.event_id,),
-            source_id=f"{name}/workspace",
-        )
-        new_events += [replace(each, actor=actor, source=SOURCE) for each in (claim, made)]
-    return new_events
 
 
 def workspace_event(slug: str, wp_id: str, claim: str | None) -> WorkEvent:

@@ -44,8 +44,6 @@ from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import Repository
 
 BLOBS_MAX = 50_000
-# branches, with their old tip, if that is known, and their new tip
-Moves = Mapping[str, tuple[str | None, str]]
 
 
 class TakenLines(NamedTuple):
@@ -116,16 +114,14 @@ def take_in(
     project: Project,
     store: EventStore,
     refs: Callable[[], Refs],
-    on_moved: Callable[[Moves], None] = lambda moves: None,
     *,
     has_all: bool = False,
 ) -> Iterator[TakenLines]:
     """Takes lines that others wrote and shared into the journal. Raises what an append raises.
 
-    The `store` opens the journal, if there are new lines; `refs` reads git's refs. `on_moved` gets
-    the branches that moved; their new tips are recorded only after it returns. With `has_all` the
-    day files of every local branch are read. Yields the result for other tools' lines in the view,
-    then for git's. While no ref has moved only `refs` is called.
+    The `store` opens the journal, if there are new lines; `refs` reads git's refs. With `has_all`
+    the day files of every local branch are read. Yields the result for other tools' lines in the
+    view, then for git's. While no ref has moved only `refs` is called.
     """
     written = ViewChanges(project)
     if written.lines or parked_lines(skipped_lines(project.home)):
@@ -140,7 +136,6 @@ def take_in(
         unseen = _unseen_lines(project, git_objects, seen, moved)
         if unseen.lines:
             yield _relay(project, store, unseen.lines, {*unseen.blobs.values()})
-        on_moved({name: (seen.tips.get(name), at) for name, at in moved.items() if is_branch(name)})
         save_seen(project, _with(seen, unseen))
 
 

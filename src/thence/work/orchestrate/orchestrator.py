@@ -26,7 +26,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import OrchestratorConfig
-from thence.work.session.lane_moves import check_written, mirror, planned
+from thence.work.session.lane_moves import mirror, planned
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
@@ -178,8 +178,9 @@ class Orchestrator:
             self._finish()
             self._start()
             summary = self._ended()
-            if self._session.journal_error is not None:
-                raise self._session.journal_error
+            error, self._session.journal_error = self._session.journal_error, None
+            if error is not None:
+                raise error
         except (ThenceError, OSError) as error:
             self._pause(error)
             return None
@@ -532,7 +533,6 @@ def complete(session: Session, feature: FeatureState, actor: str) -> bool:
         session.append(completed, guard=guard)
     except HeadsMoved:
         return False
-    check_written(session)
     mirror(session, feature)
     return True
 

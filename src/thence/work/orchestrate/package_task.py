@@ -229,7 +229,6 @@ class PackageTask:
         if self._package.lane == PLANNED:
             facts = facts_of(session, self._feature, task.wp_id)
             move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
-            self._check_journal()
             session.refresh()
         else:
             self._append(event)
@@ -309,7 +308,6 @@ class PackageTask:
                 remedy = (refused.hint or "").removesuffix(FORCING)
                 self._fail(f"{refused.cause}; {remedy}", ended.seconds)
                 return
-        self._check_journal()
         self._report("moved", "doing -> for_review", ended.seconds)
 
     def _review(self, ended: AgentRunResult) -> None:
@@ -365,7 +363,6 @@ class PackageTask:
                 )
                 return
             self._decide(move, commit)
-            self._check_journal()
             session.refresh()
             mirror(session, self._feature)
         self._report("merged", f"merged into {target}, done")
@@ -442,7 +439,6 @@ class PackageTask:
             facts = facts_of(session, self._feature, wp_id, reason=reason)
             facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
             move(session, slug, wp_id, DOING, facts)
-        self._check_journal()
         self._host.sent_back(wp_id)
         self._report("sent_back", reason)
 
@@ -476,13 +472,7 @@ class PackageTask:
 
     def _append(self, event: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        events = self._host.session.append(event)
-        self._check_journal()
-        return events[0].event_id
-
-    def _check_journal(self) -> None:
-        if (error := self._host.session.journal_error) is not None:
-            raise error
+        return self._host.session.append(event)[0].event_id
 
     @contextmanager
     def _acting_as(self, actor: str) -> Iterator[None]:

@@ -54,11 +54,12 @@ def file_of(
     number = number_in(package.wp_id)
     files = [path for path in paths if is_file_of(number, path)]
     if sum(number_in(wp_id) == number for wp_id in feature.packages) > 1:
-        files = [path for path in files if _title(read_file(path) or b"", path) == package.title]
+        files = [path for path in files if title_of(read_file(path) or b"", path) == package.title]
     return files[0] if files else ""
 
 
-def _title(data: bytes, path: str) -> str:
+def title_of(data: bytes, path: str) -> str:
+    """Returns the title in a package's file; empty if it can't be read."""
     try:
         return read(data, path).text("title")
     except PlanningError:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FileEdit
-from thence.work.journal import pending_events
 from thence.work.project.project import own_files
 from thence.work.vcs.commits import Commit, commit_files
 from thence.work.vcs.objects import is_folder, objects
@@ -28,48 +27,32 @@ def commit(
 
     `by` names the command. Of the features whose files change,
     tasks.md, tasks/ and meta.json are committed as they lie. Changes that can't be committed now
-    cause a warning, and lie there; events that the journal could not take wait. A
-    `target` that is another branch than the one checked out causes a warning.
+    cause a warning, and lie there. A `target` that is another branch than the one checked out
+    causes a warning.
     """
     changed = {**own_files(session.project), **changes}
-    with pending_events.waiting_lines(session.events_file) as waiting:
-        pending = pending_events.pending_lines(session.unwritten_events, session.store.actor)
-        message = "\n".join([subject, "", f"Thence: {by}", *waiting, *pending])
-        try:
-            beside = session.planning.beside(changes)
-            committed = commit_files(session.project.main, changed, message, beside=beside)
-        except GitFailed as error:
-            if not error.recoverable:
-                raise
-            committed = None
-            session.warnings.append(
-                f"nothing is committed yet: {error.cause}; {error.hint}."
-                " Commit it yourself, or the next command that commits for this feature does"
-            )
-        if committed is not None:
-            session.unwritten_events.clear()
-            waiting.clear()
-    keep_unwritten(session)
-    if committed is None:
+    message = f"{subject}\n\nThence: {by}"
+    try:
+        committed = commit_files(
+            session.project.main, changed, message, beside=session.planning.beside(changes)
+        )
+    except GitFailed as error:
+        if not error.recoverable:
+            raise
+        session.warnings.append(
+            f"nothing is committed yet: {error.cause}; {error.hint}."
+            " Commit it yourself, or the next command that commits for this feature does"
+        )
         return None
-    _report(session, committed, [path for path in committed.edited if path in changes], target)
+    if committed is not None:
+        edited = [path for path in committed.edited if path in changes]
+        _report(session, committed, edited, target)
     return committed
 
 
 def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
-    hint = "git config user.name and user.email say who commits"
-    git = session.project.repo.git
-    git.run("var", "GIT_COMMITTER_IDENT", operation="could not commit in", hint=hint)
-
-
-def keep_unwritten(session: "Session") -> None:
-    """Stores the events that the journal could not take, for the message of the next commit."""
-    if session.unwritten_events:
-        pending_events.store_pending(
-            session.events_file, session.unwritten_events, session.store.actor
-        )
-        session.unwritten_events.clear()
+    session.project.repo.git.run("var", "GIT_COMMITTER_IDENT", operation="could not commit in")
 
 
 def check_here(session: "Session", feature: FeatureState, target: str) -> None:
@@ -94,6 +77,15 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
         entry = store.find(tip[1], path) if tip else None
     if entry is not None and is_folder(entry):
         return
+    if tip is None:
+        raise Refused(
+            "could not begin a package of",
+            guard="not_at_target",
+            place=feature.slug,
+            cause=f"there is no branch {target}, where its packages begin",
+            hint=f"git branch {target} COMMIT, or bring it here: git fetch; git branch {target}"
+            f" origin/{target}",
+        )
     is_here = bool(session.planning.names(None, path))
     bring = f"commit {path} there, or merge the branch that has it into {target}"
     raise Refused(

@@ -28,7 +28,6 @@ from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
-from thence.work.session.command_commit import keep_unwritten
 from thence.work.session.package_code import with_code
 from thence.work.session.session import ATTEMPTS_MAX, Session, moved_meanwhile
 from thence.work.session.ticks import package_of_section
@@ -36,7 +35,7 @@ from thence.work.vcs.commits import write_files
 from thence.work.vcs.git import own_variables
 from thence.work.vcs.refs import keep_commit
 from thence.work.vcs.repository import operation_under_way
-from thence.work.vcs.worktrees import state_of, uncommitted
+from thence.work.vcs.worktrees import last_commit, state_of, uncommitted
 
 
 def move(
@@ -48,14 +47,17 @@ def move(
     also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
+    needs_log: bool = True,
 ) -> Move:
     """Moves a package, and appends the move, its follow-ups and `also` in one piece.
 
     With `begins` the move is a claim that lasts until another event ends it. When others append
-    meanwhile, the board is read again and the move decided again. Raises Refused with the guard
-    that refuses the move.
+    meanwhile, the board is read again and the move decided again. Without `needs_log` a log that
+    can't be written only causes a warning. Raises Refused with the guard that refuses the move.
     """
-    moves, refused = move_all(session, slug, to, {wp_id: facts}, also, begins=begins)
+    moves, refused = move_all(
+        session, slug, to, {wp_id: facts}, also, begins=begins, needs_log=needs_log
+    )
     if refused:
         raise refused[wp_id]
     return moves[0]
@@ -69,6 +71,7 @@ def move_all(
     also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
+    needs_log: bool = True,
     is_strict: bool = True,
 ) -> tuple[list[Move], dict[str, Refused]]:
     """Moves packages of a feature in this order; appends the events of all in one piece.
@@ -100,7 +103,8 @@ def move_all(
         try:
             if moves:
                 guard = Unchanged(session.position, watched, DECIDING_TYPES)
-                session.append(*events, *also, guard=guard)
+                append = session.append if needs_log else session.append_or_warn
+                append(*events, *also, guard=guard)
         except HeadsMoved:
             requests = _as_seen(requests, moves)
             session.refresh()
@@ -129,7 +133,7 @@ def _keep_reviewed(
     for move in moves:
         reviewed = requests[move.wp_id].reviewed
         if reviewed is not None:
-            keep_commit(session.project.repo, slug, move.wp_id, reviewed.commit)
+            keep_commit(session.project.repo, session.refs, slug, move.wp_id, reviewed.commit)
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
@@ -160,12 +164,14 @@ def facts_of(
     a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
+    worktree = _worktree(session, feature.slug, wp_id)
     return Facts(
         actor=actor,
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id),
+        worktree=worktree,
+        lost_commit=_lost_commit(session, feature.slug, wp_id) if worktree == "dirty" else "",
         open_subtasks=open_subtasks(session, feature, wp_id),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
@@ -197,6 +203,13 @@ def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirt
     if state.kind == "moved":
         return "dirty" if uncommitted(state.path) else "clean"
     return state.kind if state.kind in ("clean", "dirty") else None
+
+
+def _lost_commit(session: Session, slug: str, wp_id: str) -> str:
+    """Returns the commit of a package's branch that was deleted under its worktree, else ""."""
+    if branch_of(slug, wp_id) in session.refs.branches:
+        return ""
+    return last_commit(session.project.root / worktree_of(slug, wp_id))
 
 
 def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
@@ -252,12 +265,6 @@ def package_of(feature: FeatureState, wp_id: str) -> PackageState:
     return package
 
 
-def check_written(session: Session) -> None:
-    """Raises the journal's error, for a command that does nothing but append events."""
-    if session.journal_error is not None:
-        raise session.journal_error
-
-
 def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
     """Returns a move's event, whose id is `first`, and its follow-ups."""
     slug = move.feature_slug
@@ -278,17 +285,9 @@ def is_mirrored(session: Session, feature: FeatureState) -> bool:
     return chosen if chosen is not None else any(_lanes(session, feature))
 
 
-def mirror(session: Session, feature: FeatureState, *, is_all: bool = False) -> None:
-    """Writes the packages' lanes into their files, as far as the files show lanes.
-
-    `is_all` means that the command does nothing but append events: without a mirror, an error of
-    the journal is raised. Otherwise the events wait for the next commit.
-    """
-    is_on = is_mirrored(session, feature)
-    if session.journal_error is not None and is_all and not is_on:
-        raise session.journal_error
-    keep_unwritten(session)
-    if not is_on or operation_under_way(session.project.main.git_dir):
+def mirror(session: Session, feature: FeatureState) -> None:
+    """Writes the packages' lanes into their files, as far as the files show lanes."""
+    if not is_mirrored(session, feature) or operation_under_way(session.project.main.git_dir):
         return  # the next move writes the missing lanes
     changes = {}
     for path, present, lane in _lanes(session, feature):

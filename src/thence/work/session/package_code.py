@@ -493,4 +493,4 @@ def _report(
         and not worktree.is_new
     ):
         return
-    session.append(workspace_event(feature.slug, package.wp_id, claim))
+    session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,16 +22,16 @@ from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_request import former_number_in_clone
 from thence.work.board.package_numbers import by_number
-from thence.work.board.state import PLANNED, Board, FeatureState, PackageState
-from thence.work.journal import day_files, pending_events
+from thence.work.board.state import Board, FeatureState, PackageState
+from thence.work.journal import day_files
 from thence.work.journal.claims import (
     CLAIM_TYPES,
     claimed,
-    claims_of_branches,
     open_claims,
     workspace_event,
 )
 from thence.work.journal.emitter import EventEmitter
+from thence.work.journal.pending_events import pending_file
 from thence.work.journal.seen_blobs import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, logged_subject, wp_id_of
@@ -53,10 +52,10 @@ from thence.work.vcs.repository import branch_of, branches, user_of
 class CommandResult(msgspec.Struct, frozen=True):
     """The result of a command.
 
-    `events` are the appended events, None if the journal could not be written: then the events are
-    pending, and the next command appends them. `data` are the command's own members of the JSON,
-    `lines` its text, `warnings` go to stderr beside either. `exit_code` is not 0 where the
-    requested thing is missing, or where conflicts were found.
+    `events` are the appended events, None if the journal could not be written: then the same
+    command typed again appends them. `data` are the command's own members of the JSON, `lines` its
+    text, `warnings` go to stderr beside either. `exit_code` is not 0 where the requested thing is
+    missing, or where conflicts were found.
     """
 
     events: tuple[Event, ...] | None = ()
@@ -67,7 +66,7 @@ class CommandResult(msgspec.Struct, frozen=True):
 
     def as_json(self) -> dict[str, Any]:
         """Returns the members of the command's JSON; `notes` where there are some."""
-        ids: Any = "pending"
+        ids: Any = "unwritten"
         if self.events is not None:
             ids = [event.event_id for event in self.events]
         warnings = {"notes": list(self.warnings)} if self.warnings else {}
@@ -80,6 +79,10 @@ ATTEMPTS_MAX = 20
 _FORMER_HOME = (
     f"{FORMER_HOME} is the journal of a project without git, and no command reads it any more: type"
     f" `thence work import`, which takes in its events, then rm -r {FORMER_HOME}"
+)
+_PENDING = (
+    "events that an earlier version could not write are waiting: type `thence work import`, which"
+    " takes them in"
 )
 _TRACKED = (
     "git tracks the day files of this project, and no command writes them any more: type"
@@ -99,9 +102,8 @@ class Session:
 
     `board` is the board that the command has read; appends are guarded by it. `warnings` are for
     the command's user. `appended` are the command's own events, `events_received` counts the events
-    received from others. `journal_error` is set once the journal could not be written;
-    `unwritten_events` are the events that it could not take. `feature_slug` names the feature that
-    the command has chosen.
+    received from others. `journal_error` is set once the journal could not be written.
+    `feature_slug` names the feature that the command has chosen.
     """
 
     def __init__(
@@ -118,7 +120,6 @@ class Session:
         self.appended: list[Event] = []
         self.journal_error: OSError | ThenceError | None = None
         self.events_received = 0
-        self.unwritten_events: list[WorkEvent] = []
         self.board = Board()
         self._events: list[Event] = []
         self._position: Position | None = None
@@ -176,16 +177,23 @@ class Session:
         if day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
-        if is_tracked(self.project):
-            self.warnings.append(_TRACKED)
-        if self.project.files.is_folder(FORMER_HOME):
-            self.warnings.append(_FORMER_HOME)
-        self._append_missing_claims()
+        self._warn_of_older_versions()
         self._rename_branches()
         self._append_ticks()
         self._end_open_claims()
         self._warn_of_lost_claims()
         return self.board
+
+    def _warn_of_older_versions(self) -> None:
+        """Warns of what earlier versions left, which `thence work import` takes in."""
+        notes = {
+            _TRACKED: is_tracked(self.project),
+            _FORMER_HOME: self.project.files.is_folder(FORMER_HOME),
+            _PENDING: pending_file(self.project).exists(),
+        }
+        self.warnings += [
+            text for text, is_so in notes.items() if is_so and text not in self.warnings
+        ]
 
     def refresh_events(self, *, has_all: bool = False) -> Sequence[Event]:
         """Takes in the events that came since `refresh`, and returns all events.
@@ -201,20 +209,6 @@ class Session:
         self._position = None
         self.board = fold(self._events, self.project.uuid, self.project.aliases)
         return self._events
-
-    def _append_missing_claims(self) -> None:
-        """Appends missing claims of branches; the journal is read after the branches for it."""
-        features = self.board.features.values()
-        packages = (package for feature in features for package in feature.packages.values())
-        are_begun = all(package.lane != PLANNED or package.workspace for package in packages)
-        if self._refs is None or are_begun:
-            return
-        tips = self._refs.branches
-        claims = claims_of_branches(self.board, self._events, tips, ACTOR)
-        subjects = {self.store.subject(one.feature, one.payload["wp_id"]) for one in claims[::2]}
-        with suppress(HeadsMoved):
-            if claims and self.append(*claims, guard=Unchanged(self.position, subjects)):
-                self._read()
 
     def _rename_branches(self) -> None:
         """Renames the branches of packages that have lost their numbers to others."""
@@ -244,7 +238,7 @@ class Session:
         self._renamed[slug, number] = wp_id
         self.warnings.append(f"{number} of {slug} that was begun here is {wp_id} now")
         self._refs = None
-        if self.append(workspace_event(slug, wp_id, None)):
+        if self.append_or_warn(workspace_event(slug, wp_id, None)):
             self._read()
 
     def _append_ticks(self) -> None:
@@ -252,7 +246,7 @@ class Session:
         ticks = list(ticks_by_hand(self.board, self.planning, self.target_of))
         about = [(one.feature or "", one.payload["subtask_index"]) for one in ticks]
         with suppress(HeadsMoved):
-            if ticks and self.append(*ticks, guard=self.guard(*about, types=TYPES)):
+            if ticks and self.append_or_warn(*ticks, guard=self.guard(*about, types=TYPES)):
                 self._read()
 
     def _end_open_claims(self) -> None:
@@ -264,7 +258,7 @@ class Session:
                     locks.enter_context(claimed(home, subject))
                 closing = claim.closing_event(branches(self.project.repo))
                 guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
-                if self.append(closing, guard=guard):
+                if self.append_or_warn(closing, guard=guard):
                     self.warnings.append(claim.report(closing))
         if claims:
             self._read()
@@ -275,18 +269,6 @@ class Session:
             node_id, is_named = next_node_id(self.project.home), self.actor is not None
             lost = lost_claims(self.board, self.current_actor(), node_id, is_named=is_named)
             self.warnings += [warning for warning in lost if warning not in self.warnings]
-
-    def _append_pending_of_commits(self, moves: day_files.Moves) -> None:
-        """Appends the events that earlier commands could only leave in commit messages."""
-        repo = self.project.repo
-        pending = (pending_events.pending_in_commits(repo, *pair) for pair in moves.values())
-        self._append_pending(list(chain.from_iterable(pending)))
-
-    def _append_pending(self, waiting: Sequence[pending_events.Pending]) -> None:
-        events = pending_events.events_to_recover(waiting, self.store.read()) if waiting else []
-        if events:
-            self.appended += self.store.append(*events)
-            self.warnings.append(f"{len(events)} event(s) that could not be written are made good")
 
     def feature(self, name: str | None, *packages: str) -> FeatureState:
         """Returns the command's feature: the named one, that of this worktree, the only one.
@@ -320,11 +302,6 @@ class Session:
             return here
         return existing_branch(self.refs, meta.target_branch)
 
-    @property
-    def events_file(self) -> Path:
-        """The file of events that the journal could not take; they wait for the next commit."""
-        return self.project.repo.common / "thence" / f"pending-{self.project.uuid}.txt"
-
     def result(
         self, data: Mapping[str, Any], lines: Iterable[str], exit_code: int = 0
     ) -> CommandResult:
@@ -335,26 +312,43 @@ class Session:
     def append(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
         """Appends events in one piece.
 
-        Where the journal can't be written nothing is raised: `journal_error` is set, and the
-        command goes on. Raises HeadsMoved where the guard is broken, InvalidEvent, BadSettings.
+        Raises HeadsMoved where the guard is broken, InvalidEvent, BadSettings, and what prevents
+        the append.
         """
+        events, error = self._emit(new, guard)
+        if error is not None:
+            raise error
+        return events
+
+    def append_or_warn(self, *new: WorkEvent, guard: Unchanged | None = None) -> list[Event]:
+        """Appends events for a command whose work is in git or in planning files.
+
+        Where the journal can't be written the command goes on: `journal_error` is set, and no
+        event is appended behind it. The same command typed again records what lacks. Raises
+        HeadsMoved where the guard is broken, InvalidEvent, BadSettings.
+        """
+        if self.journal_error is not None:
+            return []
+        events, error = self._emit(new, guard)
+        if error is not None:
+            cause = error.cause if isinstance(error, ThenceError) else error.strerror
+            self.warnings.append(f"the journal could not be written: {cause or error}")
+            self.journal_error = error
+        return events
+
+    def _emit(
+        self, new: Sequence[WorkEvent], guard: Unchanged | None
+    ) -> tuple[list[Event], OSError | ThenceError | None]:
+        """Returns the appended events, or the error that prevented it."""
         self.current_actor()
-        new = tuple(map(self._by_number, new))
         if guard is not None:
             guard = replace(guard, subjects={*map(logged_subject, guard.subjects)})
-        events: list[Event] = []
-        error: OSError | ThenceError | None
         try:
-            recorded, error = self._emitter.emit(*new, guard=guard)
-            events += recorded
+            events, error = self._emitter.emit(*map(self._by_number, new), guard=guard)
         except OSError as refused:
-            error = refused
-        if error is not None:
-            self._record_journal_error(error)
-        if not events:
-            self.unwritten_events += map(self.store.masked, new)
+            return [], refused
         self.appended += events
-        return events
+        return [*events], error
 
     def _by_number(self, new: WorkEvent) -> WorkEvent:
         """Returns an event that names packages as events do, by their numbers."""
@@ -385,18 +379,11 @@ class Session:
         if not self.project.uuid:
             return
         try:
-            look, recover = (lambda: self.refs), self._append_pending_of_commits
             for received in day_files.take_in(
-                self.project, self.store, look, recover, has_all=has_all
+                self.project, self.store, lambda: self.refs, has_all=has_all
             ):
                 self.events_received += received.events
                 self.warnings += [note for note in received.notes() if note not in self.warnings]
-            pending_events.recover_file(self.events_file, self._append_pending)
         except (OSError, ThenceError) as error:
-            self.warnings.append(f"what others have shared was not read: {error}")
-
-    def _record_journal_error(self, error: OSError | ThenceError) -> None:
-        if self.journal_error is None:
-            cause = error.cause if isinstance(error, ThenceError) else error.strerror
-            self.warnings.append(f"the journal could not be written: {cause or error}")
-        self.journal_error = error
+            note = f"what others have shared was not read: {error}"
+            self.warnings += [note] if note not in self.warnings else []

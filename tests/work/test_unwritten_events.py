@@ -1,0 +1,298 @@
+"""A journal that can't be written keeps nobody from work; the same command records it later."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import thence
+from tests.work.boards import NAMED
+from tests.work.repositories import commit, git, make_repository
+
+SLUG = "001-sync"
+TASKS = b"""# Tasks
+
+## Work Package WP01: The outbox
+
+### Included Subtasks
+- [ ] T001 Keep it
+
+## Work Package WP02: The sender
+
+### Dependencies
+- Depends on WP01
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = make_repository(tmp_path / "sync", NAMED)
+    work(folder, "init")
+    with (folder / ".kittify/config.yaml").open("a") as config:
+        config.write("mirror: on\n")
+    work(folder, "setup-spec", "Sync")
+    (folder / "kitty-specs" / SLUG / "tasks.md").write_bytes(TASKS)
+    work(folder, "finalize-tasks")
+    return folder
+
+
+def work(folder, *arguments, **more):
+    ended = thence("work", *arguments, "--json", cwd=folder, **more)
+    return ended, json.loads(ended.out)
+
+
+def home_of(folder) -> Path:
+    (home,) = [path for path in (folder / ".git" / "thence").iterdir() if path.is_dir()]
+    return home
+
+
+class Unwritable:
+    """Takes the right to write from a journal for a while."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [home_of(folder), *home_of(folder).rglob("*")]
+        self._modes = [path.stat().st_mode for path in self._paths]
+
+    def __enter__(self) -> None:
+        for path, mode in zip(self._paths, self._modes, strict=True):
+            path.chmod(mode & ~0o222)
+
+    def __exit__(self, *_: object) -> None:
+        for path, mode in zip(self._paths, self._modes, strict=True):
+            path.chmod(mode)
+
+
+def unwritten(folder, *command):
+    """Run a command that does its work while the journal can't be written."""
+    before = len(events_of(folder))
+    with Unwritable(folder):
+        ended, told = work(folder, *command, obeys_permissions=True)
+    assert (ended.code, told["ok"], told["events"]) == (0, True, "unwritten"), ended.err
+    assert "the journal could not be written" in ended.err
+    assert "type the same command again" in ended.err
+    assert len(ended.out.splitlines()) == 1
+    assert len(events_of(folder)) == before
+    return told
+
+
+def events_of(folder):
+    ended = thence("log", "--json", cwd=folder)
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def types_of(events):
+    return [(event["event_type"], event["aggregate_id"], event["actor"]) for event in events]
+
+
+def recorded(folder, *command):
+    """Run a command again that could not write the journal, and return the events of both."""
+    before = len(events_of(folder))
+    ended, _ = work(folder, *command)
+    assert ended.code == 0, ended.err
+    new = events_of(folder)[before:]
+    assert new
+    return new
+
+
+def tree_of(folder):
+    return git(folder, "rev-parse", "main^{tree}"), git(folder, "worktree", "list")
+
+
+@pytest.mark.promise("S2")
+def test_spec_and_packages_are_recorded_by_the_same_commands(project):
+    spec = ("setup-spec", "Backup")
+    told = unwritten(project, *spec)
+    tree = tree_of(project)
+    (created,) = recorded(project, *spec)
+    assert (created["event_type"], created["payload"]["title"]) == ("SpecCreated", "Backup")
+    assert created["feature_slug"] == told["feature_slug"] == "002-backup"
+    (project / "kitty-specs" / "002-backup" / "tasks.md").write_bytes(TASKS)
+    assert tree_of(project) == tree
+    packages = ("finalize-tasks", "--feature", "2")
+    unwritten(project, *packages)
+    tree = tree_of(project)
+    cut, first, second = recorded(project, *packages)
+    assert tree_of(project) == tree
+    assert cut["caused_by"] == [created["event_id"]]
+    assert second["caused_by"] == [cut["event_id"], first["event_id"]]  # it depends on it
+    _, again = work(project, *spec)
+    assert again["feature_slug"] == "003-backup", "another feature of that name is one"
+
+
+@pytest.mark.promise("S2")
+def test_package_that_was_added_is_recorded_by_the_same_command(project):
+    command = ("add", "Read the spec", "--feature", "1")
+    told = unwritten(project, *command)
+    tree = tree_of(project)
+    (created,) = recorded(project, *command)
+    assert created["aggregate_id"] == told["wp_id"] == "WP03"
+    assert tree_of(project) == tree
+    _, again = work(project, *command)
+    assert again["wp_id"] == "WP04", "another package of that title is one"
+
+
+@pytest.mark.promise("S2")
+def test_worktree_that_was_made_is_recorded_by_the_same_command(project):
+    command = ("implement", "WP01", "--actor", "ada")
+    told = unwritten(project, *command)
+    worktree = Path(told["worktree"])
+    commit(worktree, {"outbox.py": "kept = 1\n"})
+    tip, tree = git(worktree, "rev-parse", "HEAD"), tree_of(project)
+    assert types_of(recorded(project, *command)) == [
+        ("WPStatusChanged", "WP01", "ada"),
+        ("WorkspaceCreated", "WP01", "ada"),
+    ]
+    assert (git(worktree, "rev-parse", "HEAD"), tree_of(project)) == (tip, tree)
+    ended, _ = work(project, "status")
+    assert "half-way" not in ended.err
+
+
+@pytest.mark.promise("L14")
+def test_branch_counts_as_taken_while_the_log_can_not_be_written(project):
+    unwritten(project, "implement", "WP01", "--actor", "ada")
+    before = events_of(project)
+    with Unwritable(project):
+        for actor in ("bob", "ada"):
+            command = ("implement", "WP01", "--actor", actor)
+            ended, told = work(project, *command, obeys_permissions=True)
+            assert (ended.code, told["error"]["guard"]) == (1, "branch_exists")
+    assert events_of(project) == before
+    assert len(recorded(project, "implement", "WP01", "--actor", "bob")) == 2
+    ended, told = work(project, "implement", "WP01", "--actor", "ada")
+    assert ended.code == 1, "bob's claim is in the log"
+
+
+@pytest.mark.promise("L14")
+def test_of_two_that_begin_at_once_without_a_log_one_has_the_package(project):
+    with Unwritable(project), ThreadPoolExecutor(4) as pool:
+        ended = pool.map(
+            lambda actor: (
+                work(project, "implement", "WP01", "--actor", actor, obeys_permissions=True)[0].code
+            ),
+            ("ada", "bob", "cy", "di"),
+        )
+        assert sorted(ended) == [0, 1, 1, 1]
+
+
+@pytest.mark.promise("S2")
+def test_merge_is_recorded_by_the_same_command(project):
+    _, told = work(project, "implement", "WP01", "--actor", "ada")
+    commit(Path(told["worktree"]), {"outbox.py": "kept = 1\n"})
+    work(project, "mark-status", "T001")
+    command = ("merge", "WP01", "--actor", "ada")
+    assert unwritten(project, *command)["moved"] == ["WP01"]
+    tree = tree_of(project)
+    moved = recorded(project, *command)
+    assert moved[0]["payload"]["new_status"] == "for_review"
+    assert tree_of(project) == tree
+
+
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize(
+    ("command", "event_type"),
+    [
+        (("mark-status", "T001"), "SubtaskCompleted"),
+        (("move-task", "WP01", "--to", "doing", "--actor", "ada"), "WPStatusChanged"),
+    ],
+)
+def test_what_planning_files_show_is_recorded_by_the_same_command(project, command, event_type):
+    unwritten(project, *command)
+    assert git(project, "diff", "--name-only").startswith("kitty-specs/001-sync/tasks")
+    (event,) = recorded(project, *command)
+    assert event["event_type"] == event_type
+    work(project, *command)
+    assert [each["event_type"] for each in events_of(project)].count(event_type) == 1, "once"
+
+
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize(
+    "command", [("move-task", "WP01", "--to", "doing"), ("mark-status", "T001")]
+)
+def test_without_a_mirror_a_move_that_can_not_be_recorded_fails(project, command):
+    config = project / ".kittify/config.yaml"
+    config.write_text(config.read_text().replace("mirror: on", "mirror: off"))
+    before = events_of(project)
+    with Unwritable(project):
+        ended, told = work(project, *command, obeys_permissions=True)
+    assert (ended.code, list(told)) == (1, ["error"])
+    work(project, "status")
+    assert events_of(project) == before
+
+
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("add-history", "WP01", "a note"),
+        ("gate", "WP01", "CI_CHECK"),
+        ("next",),
+        ("release", "WP01"),
+        ("accept", "WP01", "--no-code", "none"),
+    ],
+)
+def test_command_that_only_appends_fails_when_it_can_not(project, command):
+    if command[0] in ("release", "accept"):
+        work(project, "move-task", "WP01", "--to", "doing")
+    if command[0] == "accept":
+        work(project, "mark-status", "T001")
+        work(project, "move-task", "WP01", "--to", "for_review", "--force", "--reason", "none")
+    before, status = events_of(project), git(project, "diff")
+    with Unwritable(project):
+        ended, told = work(project, *command, obeys_permissions=True)
+    assert ended.code == 1
+    assert told["error"]["code"] in ("log_read_only", "append_failed"), told
+    assert events_of(project) == before
+    assert git(project, "diff") == status
+
+
+@pytest.mark.promise("S2")
+def test_guard_refuses_all_the_same(project):
+    head = os.listdir(project / ".git" / "refs" / "heads")
+    with Unwritable(project):
+        ended, told = work(project, "move-task", "WP02", "--to", "doing", obeys_permissions=True)
+    assert (ended.code, told["error"]["guard"]) == (1, "dependencies_open")
+    assert os.listdir(project / ".git" / "refs" / "heads") == head
+
+
+# what a stranger may have written into a message
+INVALID = (
+    'Thence-Pending: {"id":"w0","type":"WPCreated","payload":{},"actor":"x","at":"x"}\n'
+    "Thence-Pending: {}"
+)
+
+
+def waiting(number, cause=""):
+    """Return an event as earlier versions left it in a message, and in a file."""
+    payload = {"wp_id": "WP01", "entry_type": "note", "entry_content": f"note {number}"}
+    event = {"id": f"w{number}", "type": "HistoryAdded", "payload": payload, "actor": "ada"}
+    event |= {
+        "at": "2026-11-20T00:00:00.000001Z",
+        "feature": SLUG,
+        "causes": [cause] if cause else [],
+    }
+    return f"Thence-Pending: {json.dumps(event)}"
+
+
+@pytest.mark.promise("S2")
+def test_events_that_earlier_versions_left_are_taken_in_by_the_command_that_is_named(project):
+    git(project, "switch", "--quiet", "--create", "aside")
+    commit(project, {"a.txt": "a"}, f"Work\n\nThence: add\n{waiting(1)}\n{INVALID}")
+    git(project, "switch", "--quiet", "main")
+    file = home_of(project).parent / f"pending-{home_of(project).name}.txt"
+    file.write_text(f"{waiting(2, 'w1')}\nno line of ours\n")
+    before = len(events_of(project))
+    ended, _ = work(project, "status")
+    assert "`thence work import`" in ended.err
+    assert work(project, "import", "--dry-run")[1]["recovered"] == 3
+    assert file.exists()
+    ended, told = work(project, "import")
+    assert (ended.code, told.get("recovered")) == (0, 2), ended.err
+    assert "1 event(s) that an earlier version left are invalid" in ended.err
+    first, second = events_of(project)[before:]
+    assert (first["actor"], first["source"], first["source_id"]) == ("ada", "recovered", "w1")
+    assert second["caused_by"] == [first["event_id"]]
+    assert not file.exists()
+    assert "import" not in work(project, "status")[0].err
+    assert work(project, "import")[1]["recovered"] == 0
+    assert len(events_of(project)) == before + 2, "once"
