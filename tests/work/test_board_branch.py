@@ -380,7 +380,7 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
             said += 1
         elif turn == "move":
             with Session(folder, actor=folder.name) as session:
-                package = session.look().features["000-general"].packages["WP01"]
+                package = session.refresh().features["000-general"].packages["WP01"]
                 lane = chance.choice(["planned", "doing", "for_review"])
                 moved = {"wp_id": "WP01", "previous_status": package.lane, "new_status": lane}
                 session.append(WorkEvent("WPStatusChanged", moved, "000-general"))

@@ -107,8 +107,8 @@ def publish(
             except GitFailed as error:
                 failures += 1
                 words = error.cause
-                is_passing = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
-                if failures > _FAILURES_MAX or not is_passing:
+                is_retryable = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
+                if failures > _FAILURES_MAX or not is_retryable:
                     raise
             else:
                 if words is None:
@@ -122,7 +122,7 @@ def publish(
         repo.folder,
         f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
         "publish again; the events wait in the journal",
-        is_passing=True,
+        is_retryable=True,
     )
 
 
@@ -149,7 +149,7 @@ def _fetch(repo: Repository, link: Link) -> bool:
     answer = _git(repo).ask(*arguments, *source, variables=_reach(link))
     if answer.status == 0:
         _configure_fetch(repo, link)
-    elif _NO_BRANCH not in answer.words:
+    elif _NO_BRANCH not in answer.stderr:
         raise _refused(repo, link, "fetch", answer)
     return answer.status == 0
 
@@ -237,12 +237,12 @@ def _push(repo: Repository, link: Link, oid: str) -> str | None:
     line = next((line for line in text.splitlines() if line.startswith("!")), "").strip()
     if line and any(sign in line for sign in _MOVED):
         return line.replace("\t", " ")
-    words = "; ".join(filter(None, (line.replace("\t", " "), answer.words)))
-    raise _refused(repo, link, "push", answer._replace(words=words))
+    words = "; ".join(filter(None, (line.replace("\t", " "), answer.stderr)))
+    raise _refused(repo, link, "push", answer._replace(stderr=words))
 
 
 def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFailed:
-    words = answer.words or f"git {what} exited with {answer.status}"
+    words = answer.stderr or f"git {what} exited with {answer.status}"
     hint = next((hint for sign, hint in _HINTS.items() if sign in words), f"git {what} says why")
     if what == "push" and "!" not in words:
         hint = _HINTS["pre-push"]

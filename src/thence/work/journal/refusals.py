@@ -6,6 +6,7 @@ can't be read are passed over.
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
+from functools import wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from thence.core.values.vocabulary import WORK
 from thence.errors import Refused, ThenceError
 from thence.replica import new_id, now
 from thence.work.day_lines import LineEdit
-from thence.work.journal.store import WorkEvent, redact_settings_of
+from thence.work.journal.store import Result, WorkEvent, hide_keyword, redact_settings_of
 from thence.work.naming import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
 from thence.work.vcs.files import TreeFiles
@@ -149,3 +150,15 @@ class ErrorStore:
                     yield _decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue
+
+
+def with_error_store(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Gives a command its project's ErrorStore as keyword `error_store`, not shown in its help."""
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> Result:
+        if keywords.get("error_store") is None:  # the project is looked for only then
+            keywords["error_store"] = ErrorStore.at()
+        return command(*arguments, **keywords)
+
+    return hide_keyword("error_store", with_store)

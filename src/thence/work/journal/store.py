@@ -12,12 +12,13 @@ never from that file, so that a lost, damaged, old, far ahead or read-only one c
 no git command touches it while it is written. Either may be deleted at any moment.
 """
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -41,6 +42,8 @@ from thence.work.vcs.locks import held
 
 if TYPE_CHECKING:
     from thence.index.page import Page, PageQuery
+
+Result = TypeVar("Result")
 
 _CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096
@@ -206,6 +209,50 @@ class EventStore:
                 ]
             ),
         )
+
+
+def with_event_store(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Gives a command its project's EventStore as keyword `event_store`, closed at its end.
+
+    The keyword does not show in the command's signature or help. The project is that of the
+    working folder, found from any subdirectory or worktree; a caller may pass a store of its
+    own. The command raises NotAProject outside of a project.
+    """
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> Result:
+        with _stored(keywords) as completed:
+            return command(*arguments, **completed)
+
+    @wraps(command)
+    async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
+        with _stored(keywords) as completed:
+            return await cast(Awaitable[object], command(*arguments, **completed))
+
+    if inspect.iscoroutinefunction(command):
+        return hide_keyword("event_store", cast(Callable[..., Result], with_store_until_it_ends))
+    return hide_keyword("event_store", with_store)
+
+
+@contextmanager
+def _stored(keywords: dict[str, object]) -> Iterator[dict[str, object]]:
+    """Yields keywords with an EventStore, which is closed at the end unless it was given."""
+    if keywords.get("event_store") is not None:
+        yield keywords
+        return
+    with EventStore.at() as store:
+        yield {**keywords, "event_store": store}
+
+
+def hide_keyword(name: str, wrapper: Callable[..., Result]) -> Callable[..., Result]:
+    """Hides a parameter from the signature that command-line tools read."""
+    signature = inspect.signature(wrapper)
+    kept = [part for part in signature.parameters.values() if part.name != name]
+    wrapper.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {
+        key: value for key, value in wrapper.__annotations__.items() if key != name
+    }
+    return wrapper
 
 
 def redactions_in(home: Path, events: Iterable[Event]) -> RedactedLines:

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.core.nearest import nearest
 from thence.errors import PlanningError
-from thence.work.board.move_attempt import GATE_TYPES
+from thence.work.board.move_request import GATE_TYPES
 from thence.work.project.options import configuration, options_of
 from thence.work.project.project import Project
 from thence.work.project.project_id import CONFIG

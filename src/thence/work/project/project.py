@@ -59,6 +59,18 @@ class Project(NamedTuple):
     repo: Repository
 
     @property
+    def main(self) -> Repository:
+        """The repository as seen from the main working tree."""
+        return main_of(self.repo, self.root)
+
+    @property
+    def shared_folder(self) -> Path:
+        """The folder of locks and records that can be written even if the home can't."""
+        folder = self.repo.common / "thence"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
     def files(self) -> TreeFiles:
         """The files of the main working tree."""
         return TreeFiles(self.root)
