@@ -19,10 +19,8 @@ from thence.core.order import totally_ordered
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.seals import Redaction
-from thence.errors import ReadFailed
-from thence.index import lookup
+from thence.log.read.reader import lines
 from thence.log.storage.disk import OS_DISK
-from thence.log.write.relaying import Held, read_whole
 from thence.replica import Log
 
 LARGEST = 2**63 - 1
@@ -119,13 +117,13 @@ def test_any_batches_leave_each_line_once_and_serve_what_a_whole_reading_serves(
 
 def assert_same_held(log: Log, ids: set[str], numbers: set[tuple[str, int]]) -> None:
     """Assert that the index and a whole reading answer alike."""
-    whole = read_whole(OS_DISK, log.folder, log.vocabulary)(ids, numbers)
-    found: Held = log.answers.held(ids, numbers)
-    assert found.event_count == whole.event_count
-    assert found.numbers == whole.numbers
-    assert {key: {each.line for each in lines} for key, lines in found.lines.items()} == {
-        key: {each.line for each in lines} for key, lines in whole.lines.items()
-    }
+    whole = [line.content for line in lines(OS_DISK, log.folder, log.vocabulary)]
+    events = [event for event in whole if isinstance(event, Event)]
+    held = log.answers.held(ids, numbers)
+    assert held.event_count == len({event.event_id for event in events})
+    assert held.numbers == numbers & {(event.node_id, event.seq) for event in events}
+    of_ids = {(event.event_id, event.line) for event in events if event.event_id in ids}
+    assert {(key, event.line) for key, own in held.lines.items() for event in own} == of_ids
 
 
 def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(
@@ -139,22 +137,6 @@ def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(
         for _ in range(2):
             assert (log.relay([other]).known, [*lines_of(tmp_path)].count(other)) == (1, 1)
         assert {each.code for each in log.verify().findings} >= {"two_contents"}
-
-
-def test_index_that_can_not_be_used_is_replaced_by_a_reading_of_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise ReadFailed("could not read the index of", place=tmp_path)
-
-    lines = [line_of({"a": number}, seq=number + 1)[:-1] for number in range(3)]
-    with thence.open(tmp_path) as log:
-        log.append("begun")
-        log.rebuild()
-        log.relay(lines[:2])
-        monkeypatch.setattr(lookup, "held", broken)
-        made = log.relay(lines)
-        assert ([event.line for event in made.taken], made.known) == (lines[2:], 2)
 
 
 def test_number_of_a_late_segment_is_known_to_an_index_that_was_caught_up(tmp_path: Path) -> None:

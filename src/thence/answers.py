@@ -6,7 +6,7 @@ log, and for a small log it writes nothing.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from threading import Event as Signal
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from thence.core.query.lookup import last_failure, named_by
 from thence.core.values.new_event import Cause, id_of
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.errors import EventNotFound, ReadFailed
+from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.opening import known_info
 from thence.log.storage.digest_files import outranked_state
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
 _REST_EVENTS = 10_000
+# of a walk over pages: the events of the first, the most in memory at once, and their lines' bytes
+FIRST_EVENTS = 32
+HELD_EVENTS_MAX = 1_000
+HELD_BYTES = 4 * 1024 * 1024
 # the numbers of latest events searched for a key, within the limit of bytes above
 _LOOKED_THROUGH = (100, 1_000, 10_000)
 _LOOKED_THROUGH_BYTES = 4 * 1024 * 1024
@@ -143,19 +147,15 @@ class Answers:
         return lookup.get(self.index(), event_id)
 
     def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
-        """Returns what the log holds of ids and numbers; it is read whole without an index."""
-        from thence.log.write.relaying import Held, read_whole
+        """Returns what the log holds of ids and numbers; raises ReadFailed."""
+        from thence.index import lookup
+        from thence.log.write.relaying import Held
 
-        with suppress(ReadFailed):  # the index can't be used
-            from thence.index import lookup
-
-            count, events, taken = lookup.held(self.index(), ids, numbers)
-            lines: dict[str, list[Event]] = {}
-            for event in events:
-                lines.setdefault(event.event_id, []).append(event)
-            return Held(count, lines, taken)
-        with reading(self._folder):
-            return read_whole(self._disk, self._folder, self._vocabulary)(ids, numbers)
+        count, events, taken = lookup.held(self.index(), ids, numbers)
+        lines: dict[str, list[Event]] = {}
+        for event in events:
+            lines.setdefault(event.event_id, []).append(event)
+        return Held(count, lines, taken)
 
     def holds(self, event_id: str) -> bool:
         """Reports whether an event of the log has this id."""
@@ -322,6 +322,31 @@ class Answers:
             return self.query(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
 
         return replace(page, rest=rest)
+
+    def pages(
+        self,
+        limit: int | None = None,
+        cursor: str | None = None,
+        descending: bool = False,
+        **keys: "Unpack[Keys]",
+    ) -> "Iterator[Page]":
+        """Yields the events that match, in pages as large as memory should hold.
+
+        At most `limit` events are yielded, those after the cursor. Events that are appended
+        meanwhile are left out. At least one page is yielded, even an empty one.
+        """
+        remaining = limit
+        size = FIRST_EVENTS
+        while True:
+            count = size if remaining is None else min(size, remaining)
+            page = self.query(limit=count, cursor=cursor, descending=descending, **keys)
+            yield page
+            cursor = page.next_cursor
+            remaining = None if remaining is None else remaining - len(page)
+            if cursor is None or remaining == 0:
+                return
+            size_bytes = sum(len(event.line) for event in page)
+            size = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * len(page) // size_bytes))
 
     def stats(
         self,

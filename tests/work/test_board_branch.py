@@ -256,6 +256,22 @@ def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_p
     assert features(bob) == before
 
 
+def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(remote, tmp_path):
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(ada, "add", "First")
+    published(ada)
+    git(bob, "fetch", "--quiet")
+    board, lines = features(bob), view_lines(bob)
+    (record,) = (bob / ".git/thence").glob("*/seen.json")
+    seen = json.loads(record.read_bytes())
+    seen["tips"] = dict.fromkeys(seen["tips"], "0" * 40)
+    record.write_text(json.dumps({**seen, "blobs": ["of an older version"]}))
+    ended = done(bob, "status")
+    assert ended.err == ""
+    assert (features(bob), view_lines(bob)) == (board, lines)
+    assert "blobs" not in json.loads(record.read_bytes())
+
+
 def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "add", "First")

@@ -17,7 +17,7 @@ from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
 from thence.work.journal.day_files import watch_branches
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import (
     digits_of,

@@ -27,7 +27,7 @@ from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.pending_events import pending_events, pending_file
 from thence.work.journal.redacted_views import redact_files
-from thence.work.journal.seen_blobs import is_tracked, load_seen
+from thence.work.journal.seen_tips import is_tracked, load_seen
 from thence.work.journal.shared_view import ignore, show_events
 from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve

@@ -14,7 +14,6 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine, Draft, parse
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import Vocabulary
-from thence.log.read.reader import all_lines
 from thence.log.storage.append_lock import WAIT_S
 from thence.log.storage.digest_files import disown, read_redactions, without_body
 from thence.log.storage.disk import Disk
@@ -64,16 +63,16 @@ class Relay:
     def take(
         self,
         lines: Iterable[bytes],
-        look: Look | None = None,
+        look: Look,
         *,
         now_s: float,
         timeout_s: float = WAIT_S,
     ) -> Relayed:
         """Appends lines, given without their newlines, that the log lacks; they are durable then.
 
-        `look` returns what the log holds; without one the whole log is read. `now_s` are seconds
-        since 1970: a line under this log's node_id, above its last number, renews the identity
-        at most once a day. Raises what an append raises.
+        `look` returns what the log holds. `now_s` are seconds since 1970: a line under this log's
+        node_id, above its last number, renews the identity at most once a day. Raises what an
+        append raises.
         """
         bad: list[tuple[bytes, BadLine]] = []
         events: list[Event] = []
@@ -85,7 +84,9 @@ class Relay:
                 bad.append((line, event))
             else:
                 events.append(event)
-        held = self._held(events, look)
+        ids = {event.event_id for event in events}
+        numbers = {_number(event) for event in events if not event.is_foreign}
+        held = look(ids, numbers) if events else Held(0, {}, ())
         new, known_count = _sort_out(events, held.lines)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
@@ -117,12 +118,6 @@ class Relay:
             tuple(event for event, is_beside in kept if is_beside),
             renewed,
         )
-
-    def _held(self, events: Sequence[Event], look: Look | None) -> Held:
-        ids = {event.event_id for event in events}
-        numbers = {_number(event) for event in events if not event.is_foreign}
-        look_up = look or read_whole(self._disk, self._folder, self._vocabulary)
-        return look_up(ids, numbers) if events else Held(0, {}, ())
 
     def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
         """Prepares for lines under own node_ids.
@@ -169,22 +164,6 @@ class Relay:
         finally:
             writer.close()
         self._writer = writer
-
-
-def read_whole(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Look:
-    """Returns a function that reads the whole log for what it holds."""
-
-    def look(ids: Collection[str], numbers: Collection[Number]) -> Held:
-        events = all_lines(disk, folder, vocabulary)
-        lines: dict[str, list[Event]] = {}
-        for event in events:
-            if event.event_id in ids:
-                lines.setdefault(event.event_id, []).append(event)
-        taken = {_number(event) for event in events if not event.is_foreign}
-        count = len({event.event_id for event in events})
-        return Held(count, lines, taken.intersection(numbers))
-
-    return look
 
 
 def _sort_out(

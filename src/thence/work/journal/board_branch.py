@@ -82,7 +82,6 @@ class _BoardCommit(NamedTuple):
     parent: str | None
     brought: int
     taken_back: int
-    blobs: tuple[str, ...]
 
 
 def publish(
@@ -177,7 +176,7 @@ def _commit(
         changes[PAGE] = page(fold(events, project.uuid, project.aliases))
         if named is None:
             changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
-    new_tree, blobs = write_tree(repo, tree, changes)
+    new_tree = write_tree(repo, tree, changes)
     subject = f"Share {brought} event{'' if brought == 1 else 's'}"
     if taken_back and not brought:
         subject = "Remove what was taken back"
@@ -185,7 +184,7 @@ def _commit(
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(_git(repo), new_tree, parents, message, options=signs)
-    return _BoardCommit(oid, parent, brought, taken_back, blobs)
+    return _BoardCommit(oid, parent, brought, taken_back)
 
 
 def _changes(
@@ -260,4 +259,4 @@ def _record_pushed(project: Project, repo: Repository, link: Link, commit: _Boar
     if not link.is_fetched:  # else the push has done it
         repo.git.run("update-ref", link.ref, commit.oid)
         _configure_fetch(repo, link)
-    record_commit(project, link.ref, commit.parent, commit.oid, commit.blobs)
+    record_commit(project, link.ref, commit.parent, commit.oid)

@@ -106,20 +106,19 @@ class ErrorStore:
         `error_id` is the event_id of its ErrorLogged, if there is one. What the project's settings
         mask is masked. Raises OSError, BadSettings.
         """
-        known = error_id or new_id()
         context = context or {}
         if masking := redact_settings_of(self._project).masking:
             reason, context = masking.text(reason), masking.payload(context, WORK)
-        made = RefusalRecord(
-            known, error_type, entity_id, attempted_operation, reason, now(), context
+        record = RefusalRecord(
+            error_id or new_id(), error_type, entity_id, attempted_operation, reason, now(), context
         )
-        line = msgspec.json.encode(made)
+        line = msgspec.json.encode(record)
         if len(line) > LINE_BYTES_MAX:
-            made = msgspec.structs.replace(made, context={}, reason=reason[:1000])
-            line = msgspec.json.encode(made)
-        path = f"{_NAME}/{made.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
+            record = msgspec.structs.replace(record, context={}, reason=reason[:1000])
+            line = msgspec.json.encode(record)
+        path = f"{_NAME}/{record.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
         self._files.append(path, line + b"\n")
-        return made
+        return record
 
     def recent(
         self, limit: int = RECENT, report: Report = lambda words: None

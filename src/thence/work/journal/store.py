@@ -111,13 +111,6 @@ class EventStore:
         """The settings of masking: the user's, the journal's and the project's."""
         return redact_settings_of(self.project)
 
-    def masked(self, new_event: WorkEvent) -> WorkEvent:
-        """Returns an event as it may be kept elsewhere than in the journal."""
-        masking = self.redact.masking
-        if masking is None:
-            return new_event
-        return msgspec.structs.replace(new_event, payload=masking.payload(new_event.payload, WORK))
-
     def subject(self, feature: str | None, aggregate: str) -> str:
         """Returns the subject of events on a package, a feature or a gate of this project."""
         return work_subject(self.project.uuid, feature, aggregate)
@@ -134,20 +127,20 @@ class EventStore:
         replica = self.replica  # knows the team
         events = [self._new(one, causation_id) for one in new_events]
         try:
-            found = replica.append_many(events, guard=guard, timeout_s=timeout_s)
+            appended = replica.append_many(events, guard=guard, timeout_s=timeout_s)
         except OutcomeUnknown:
             self._has_appended = True  # or its retry will have
             raise
         self._has_appended = True
-        self._appended += found
-        return found
+        self._appended += appended
+        return appended
 
     def relay(self, lines: Iterable[bytes]) -> Relayed:
         """Takes lines of others into the journal, as `Log.relay` does."""
         self._has_appended = True
-        found = self.replica.relay(lines)
-        self._appended += found.taken
-        return found
+        relayed = self.replica.relay(lines)
+        self._appended += relayed.taken
+        return relayed
 
     def read(self) -> list[Event]:
         """Returns all events of the project in total order; none where there is no journal."""
@@ -157,9 +150,9 @@ class EventStore:
         """Returns all events in order of arrival, for a caller that sorts them."""
         return self.replica.arrived() if self.is_there else []
 
-    def query(self, **asked: "Unpack[PageQuery]") -> "Page":
+    def query(self, **filters: "Unpack[PageQuery]") -> "Page":
         """Returns a page of events, as `Log.query` does."""
-        return self.replica.query(**asked)
+        return self.replica.query(**filters)
 
     @property
     def is_there(self) -> bool:
@@ -312,9 +305,9 @@ def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
             file.seek(start)
             lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
             for line in reversed(lines):
-                found = numbers(line)
-                if found is not None:
-                    return found
+                last = numbers(line)
+                if last is not None:
+                    return last
     return None
 
 
@@ -324,13 +317,13 @@ def show_index(files: TreeFiles, replica: Log) -> None:
     Where that can't be done nothing happens: queries work without the index. A file of another
     program under this name stays. Nothing is read or written through the link.
     """
-    made = own_folder(replica.folder) / _INDEX
+    index = own_folder(replica.folder) / _INDEX
     link = f"{FOLDER}/{_INDEX}"
     with suppress(OSError, ThenceError):
-        if not made.exists():
+        if not index.exists():
             replica.rebuild()
         replica.query(limit=1)
-        target = os.path.relpath(made, (files.top / link).parent)
+        target = os.path.relpath(index, (files.top / link).parent)
         if files.target_of(link) not in (None, target):
             files.unlink(link)  # the project was moved, or has another home now
         if files.look(link) is None:

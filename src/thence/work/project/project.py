@@ -181,9 +181,9 @@ def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
             data = TreeFiles(tree).read(CONFIG)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found = ids_in(data, tree / CONFIG)
-        if found:
-            yield from found
+        ids = ids_in(data, tree / CONFIG)
+        if ids:
+            yield from ids
             return
 
 
@@ -197,8 +197,8 @@ def _id_of_spec_kitty(trees: tuple[Path, ...]) -> str | None:
 def _exclude(path: Path) -> None:
     """Makes git ignore derived files, in projects without a .gitignore for them."""
     with suppress(OSError):
-        known = path.read_bytes().splitlines() if path.exists() else []
-        missing = [line for line in _DERIVED if line not in known]
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        missing = [line for line in _DERIVED if line not in lines]
         if missing:
             path.parent.mkdir(exist_ok=True)
             with path.open("ab") as file:

@@ -32,7 +32,7 @@ from thence.work.journal.claims import (
 )
 from thence.work.journal.emitter import EventEmitter
 from thence.work.journal.pending_events import pending_file
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning

@@ -107,10 +107,8 @@ def objects(repo: Repository) -> Iterator[Objects]:
         yield Objects(repo, process)
 
 
-def write_tree(
-    repo: Repository, tree: str | None, files: Mapping[str, bytes]
-) -> tuple[str, tuple[str, ...]]:
-    """Writes a tree with plain files added or replaced; returns its id, then those of the files.
+def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -> str:
+    """Writes a tree with plain files added or replaced, and returns its id.
 
     `tree` None is the empty tree. Raises GitFailed, also if a file, folder or link of the tree
     would be displaced.
@@ -143,7 +141,7 @@ def write_tree(
         displaced = os.fsdecode(listing.split(b"\0")[0])
         cause, hint = "a file of ours would take its place", "move it away there, then try again"
         raise failure("could not write beside", displaced, cause, hint)
-    return new_tree, tuple(oids)
+    return new_tree
 
 
 def is_file(entry: TreeEntry) -> bool:
