@@ -110,6 +110,7 @@ OF_THE_USER = {
     "vcs/worktrees.py:_hide": _GIT,
     "vcs/worktrees.py:_is_free": "whether the folder above a worktree is there",
     "vcs/worktrees.py:_leads_nowhere": _GIT,
+    "vcs/worktrees.py:last_commit": _GIT,
     "vcs/worktrees.py:remove": "whether the folder of a worktree is there",
 }
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.cli.work.other_git import with_git
 from tests.work.boards import (
     BOARD,
     ONLY_THE_BOARD,
@@ -38,6 +39,22 @@ FIRST = "01KA0000000000000000000001"
 @pytest.fixture
 def remote(tmp_path) -> Path:
     return bare(tmp_path / "remote.git")
+
+
+def test_fetch_of_a_command_that_was_killed_is_waited_for(remote, tmp_path):
+    ada = clone(remote, tmp_path / "ada")
+    done(ada, "add", "First")
+    published(ada)
+    done(ada, "add", "Second")
+    refused = (
+        "echo \"error: cannot lock ref 'refs/remotes/origin/thence-board': is at\" >&2; exit 1"
+    )
+    path = with_git(
+        tmp_path / "bin", "fetch", f"mkdir .git/refused 2>/dev/null && {{ {refused}; }}"
+    )
+    assert done(ada, "publish", PATH=path).code == 0
+    assert (ada / ".git/refused").exists()
+    assert published(ada)["commit"] is None
 
 
 def test_commit_that_a_gc_removes_before_it_is_pushed_is_made_again(remote, tmp_path):

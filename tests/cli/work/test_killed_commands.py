@@ -1,5 +1,6 @@
 """A command killed alone at any moment: the same one, typed again, does all of its work."""
 
+import fcntl
 import os
 import random
 import signal
@@ -10,11 +11,13 @@ from contextlib import suppress
 import pytest
 from tests.cli.installed import THENCE, environment
 from tests.cli.warm import warm
+from tests.cli.work.orchestra import DO, SLUG, is_alive
 from tests.cli.work.projects import done, project
 from tests.work.repositories import commit, git
 
 PACKAGES = 6
 KILLED_MIN = 9  # of 18: a command may end before it is killed
+ORCHESTRATORS_KILLED = 12
 
 
 def killed(folder, *arguments, after_s):
@@ -71,3 +74,45 @@ def test_command_that_was_killed_is_completed_by_the_same_command(tmp_path):
     assert done(tmp_path / "clone", "status", "--json").json["features"] == board, f"seed {seed}"
     print(f"{sum(kills)} of {len(kills)} were killed")
     assert sum(kills) >= KILLED_MIN, "hardly any command was killed"
+
+
+@pytest.mark.promise("L17")
+def test_orchestrate_that_was_killed_goes_on_when_it_is_typed_again(make, tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    names = [f"WP{number:02}" for number in range(1, 9)]
+    project = make({name: names[:1] if name > "WP04" else [] for name in names}, slots=2)
+    ledger = tmp_path / "ledger"
+    ledger.mkdir()
+    at_work = [["alone", str(ledger / "{wp}")], ["note", str(ledger / "{wp}.pid")], ["sleep", 0.4]]
+    project.tell(ANY=[[*at_work, *DO, ["record", str(ledger / "{wp}.done")]]])
+    command = ("orchestrate", "--feature", SLUG)
+    kills, runs = 0, 0
+    while kills < ORCHESTRATORS_KILLED and len(project.events("WPStatusChanged")) < 24:
+        after_s = chance.uniform(0.2, 1.5)
+        kills += killed(project.folder, *command, after_s=after_s)
+        runs += 1
+    ended = warm("work", *command, cwd=project.folder)
+    assert ended.code == 0, f"seed {seed}: {ended.err}{ended.out}"
+    assert set(project.lanes().values()) == {"done"}, f"seed {seed}"
+    assert not list(ledger.glob("*.twice")), f"seed {seed}: two agents at one package"
+    for name in names:
+        moves = project.events("WPStatusChanged", wp_id=name)
+        lanes = [event["payload"]["new_status"] for event in moves]
+        assert lanes == ["doing", "for_review", "done"], f"seed {seed}, {name}: {lanes}"
+        commits = set((ledger / f"{name}.done").read_text().split())
+        on_main = git(project.folder, "rev-list", "main").split()
+        assert commits <= {*on_main}, f"seed {seed}: a commit of {name} was lost"
+        assert git(project.folder, "show", f"main:{name}.txt") == "done", f"seed {seed}"
+        assert not is_alive(int((ledger / f"{name}.pid").read_text())), f"seed {seed}"
+    assert len(project.events("FeatureCompleted")) == 1, f"seed {seed}"
+    assert git(project.folder, "status", "--porcelain") == "", f"seed {seed}"
+    assert warm("verify", cwd=project.folder).code == 0, f"seed {seed}"
+    leases = [*(project.folder / ".git/thence").glob("*-*/claims/*")]
+    assert leases
+    for lease in leases:
+        with lease.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+    print(f"{kills} of {runs} were killed")
+    assert kills >= ORCHESTRATORS_KILLED // 3, "hardly any orchestrator was killed"

@@ -54,15 +54,18 @@ def clone(tmp_path: Path) -> Clone:
 def test_each_command_asks_git_little(clone: Clone) -> None:
     for number in range(1, 4):
         wp_id = f"WP{number:02}"
-        assert len(clone.asked("implement", wp_id)) <= 6
+        assert len(clone.asked("implement", wp_id, "--actor", "ada")) <= 5
         tree = clone.work_on(wp_id)
-        assert len(clone.asked("move-task", wp_id, "--to", "for_review")) <= 7
+        to_review = ("move-task", wp_id, "--to", "for_review", "--actor", "ada")
+        assert len(clone.asked(*to_review)) <= 6
         clone.asked("status")
         assert len(clone.asked("status")) == 1
         assert len(clone.asked("status", folder=tree)) == 1
         assert len(clone.asked("add-history", wp_id, "seen")) <= 2
     named = clone.asked("move-task", "WP01", "--to", "doing", "--reason", "more", "--actor", "bob")
     assert len(named) <= 2
+    again = clone.asked("move-task", "WP01", "--to", "for_review", "--actor", "ada")
+    assert len(again) <= 5, "the commit that is reviewed is kept already"
 
 
 def test_status_asks_git_once_while_nothing_has_moved_and_anew_when_something_has(

@@ -200,7 +200,10 @@ def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
         guard="no_branch",
         place=f"{feature.slug}/{package.wp_id}",
         cause=f"it is in {package.lane}, and has no branch {branch}",
-        hint=f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
+        hint=f"git branch {branch} {package.reviewed.commit} puts it back; git fetch before, if"
+        " somebody else did it"
+        if package.reviewed
+        else f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
         f" else thence work implement {package.wp_id} makes it",
     )
 

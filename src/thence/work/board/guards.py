@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from thence.work.board.move_attempt import (
     MATRIX,
+    SHORT,
     UNSHALLOW,
     Attempt,
     CodeState,
@@ -191,7 +192,24 @@ def _subtasks_open(attempt: Attempt) -> Read:
     )
 
 
+def _branch_gone(attempt: Attempt) -> Read:
+    """Refuses work whose branch was deleted: a commit there would have no history."""
+    commit = attempt.facts.lost_commit
+    if attempt.to not in (FOR_REVIEW, DONE) or not commit:
+        return ()
+    branch = branch_of(attempt.feature.slug, attempt.package.wp_id)
+    return Refusal(
+        "branch_gone",
+        f"the branch {branch}, which its worktree has checked out, is gone; it stood at"
+        f" {commit[:SHORT]}",
+        f"git branch {branch} {commit}",
+        may_be_forced=False,
+    )
+
+
 def _worktree_dirty(attempt: Attempt) -> Read:
+    if attempt.facts.lost_commit:
+        return ()  # all of it would be shown as changed
     if attempt.to not in (FOR_REVIEW, DONE) or attempt.facts.worktree != "dirty":
         return ()
     return Refusal(
@@ -355,6 +373,7 @@ CONDITIONS: tuple[Guard, ...] = (
 VALIDATORS: tuple[Guard, ...] = (
     _dependencies_open,
     _subtasks_open,
+    _branch_gone,
     _worktree_dirty,
     _nothing_committed,
     _not_landed,

@@ -64,6 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
     `worktree` is the state of the package's worktree, None where it has none or was not checked.
+    `lost_commit` is where the package's branch stood when it was deleted under that worktree.
     `has_commits` is whether the branch holds anything beyond its base, None if unknown.
     `open_subtasks` are those that the planning files show as open. `seen_lane` is the lane that the
     command read on its first attempt, None during that attempt. `exempt` names guards that the
@@ -86,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     is_forced: bool = False
     worktree: Literal["clean", "dirty"] | None = None
+    lost_commit: str = ""
     has_commits: bool | None = None
     open_subtasks: tuple[str, ...] = ()
     seen_lane: str | None = None

@@ -38,7 +38,7 @@ from thence.work.vcs.objects import Objects, objects, write_tree
 from thence.work.vcs.repository import HEADS, Repository
 
 ATTEMPTS_MAX = 30
-_PRUNED_MAX = 3  # a gc of the user's that prunes runs once; an object that stays away is damage
+_FAILURES_MAX = 3  # a gc of the user's that prunes runs once; an object that stays away is damage
 _PAUSE_TRIES_MAX = 8  # longest pause, as a multiple of the duration of the last try
 _NO_BRANCH = "couldn't find remote ref"
 # the messages of a remote whose branch was moved by somebody else meanwhile
@@ -49,6 +49,8 @@ _MOVED = (
     "incorrect old value",
     "reference already exists",
 )
+# words of git's when another git moves the fetched ref, such as one whose command was killed
+_LOCKED = ("cannot lock ref", "could not lock config file")
 # words of git's when a gc of the user's has removed what no branch names yet, or its folder
 _PRUNED = ("object", "unpack", "unable to read", "building trees", "to database")
 _UNSIGNED = "sign the data"  # told with the commit object, and of no gc
@@ -92,7 +94,7 @@ def publish(
     refuses, cannot be reached, or moves ATTEMPTS_MAX times; PlanningError if the branch holds the
     board of another project. The remote is unchanged then.
     """
-    pruned = 0
+    failures = 0
     with held(project.home / PUBLISHING):
         for attempt in range(1, ATTEMPTS_MAX + 1):
             start_s = time.monotonic()
@@ -104,13 +106,15 @@ def publish(
                     return Published(None, 0, attempt)
                 words = _push(repo, link, commit.oid)
             except GitFailed as error:
-                pruned += 1
-                if pruned > _PRUNED_MAX or not _is_of_objects(error.cause):
+                failures += 1
+                words = error.cause
+                is_passing = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
+                if failures > _FAILURES_MAX or not is_passing:
                     raise
-                continue
-            if words is None:
-                _record_pushed(project, repo, link, commit)
-                return Published(commit.oid, commit.brought, attempt, commit.taken_back)
+            else:
+                if words is None:
+                    _record_pushed(project, repo, link, commit)
+                    return Published(commit.oid, commit.brought, attempt, commit.taken_back)
             # random pauses grow with the tries and their duration, so that others get through
             longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))

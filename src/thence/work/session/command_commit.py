@@ -52,8 +52,7 @@ def commit(
 
 def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
-    hint = "git config user.name and user.email say who commits"
-    session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in", hint=hint)
+    session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in")
 
 
 def check_here(session: "Session", feature: FeatureState, target: str) -> None:
@@ -78,6 +77,15 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
         entry = store.find(found[1], path) if found else None
     if entry is not None and is_folder(entry):
         return
+    if found is None:
+        raise Refused(
+            "could not begin a package of",
+            guard="not_at_target",
+            place=feature.slug,
+            cause=f"there is no branch {target}, where its packages begin",
+            hint=f"git branch {target} COMMIT, or bring it here: git fetch; git branch {target}"
+            f" origin/{target}",
+        )
     is_here = bool(session.planning.names(None, path))
     bring = f"commit {path} there, or merge the branch that has it into {target}"
     raise Refused(

@@ -35,7 +35,7 @@ from thence.work.vcs.commits import write_files
 from thence.work.vcs.git import own_variables
 from thence.work.vcs.refs import keep_commit
 from thence.work.vcs.repository import operation_under_way
-from thence.work.vcs.worktrees import state_of, uncommitted
+from thence.work.vcs.worktrees import last_commit, state_of, uncommitted
 
 
 def move(
@@ -133,7 +133,7 @@ def _keep_reviewed(
     for move in moves:
         reviewed = requests[move.wp_id].reviewed
         if reviewed is not None:
-            keep_commit(session.repo, slug, move.wp_id, reviewed.commit)
+            keep_commit(session.repo, session.refs, slug, move.wp_id, reviewed.commit)
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
@@ -164,12 +164,14 @@ def facts_of(
     a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
+    worktree = _worktree(session, feature.slug, wp_id)
     return Facts(
         actor=actor,
         changed_by=session.changed_by(),
         reason=reason,
         is_forced=is_forced,
-        worktree=_worktree(session, feature.slug, wp_id),
+        worktree=worktree,
+        lost_commit=_lost_commit(session, feature.slug, wp_id) if worktree == "dirty" else "",
         open_subtasks=open_subtasks(session, feature, wp_id),
         gates_run=gates_run(session.project) if to == DONE else frozenset(),
         is_agent=is_started_by_agent(),
@@ -201,6 +203,13 @@ def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirt
     if found.kind == "moved":
         return "dirty" if uncommitted(found.path) else "clean"
     return found.kind if found.kind in ("clean", "dirty") else None
+
+
+def _lost_commit(session: Session, slug: str, wp_id: str) -> str:
+    """Returns the commit of a package's branch that was deleted under its worktree, else ""."""
+    if branch_of(slug, wp_id) in session.refs.branches:
+        return ""
+    return last_commit(session.project.root / worktree_of(slug, wp_id))
 
 
 def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:

@@ -435,7 +435,8 @@ class Session:
                 self.events_received += received.events
                 self.warnings += [each for each in received.notes() if each not in self.warnings]
         except (OSError, ThenceError) as error:
-            self.warnings.append(f"what others have shared was not read: {error}")
+            note = f"what others have shared was not read: {error}"
+            self.warnings += [note] if note not in self.warnings else []
 
     def _log_failure(self, operation: str, entity: str, error: ThenceError) -> None:
         logged = failure_event(operation, entity, error, self._feature_slug, self.actor)

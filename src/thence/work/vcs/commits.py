@@ -14,7 +14,7 @@ from typing import NamedTuple
 from thence.errors import GitFailed
 from thence.work.day_lines import FileEdit
 from thence.work.vcs.files import TreeFiles
-from thence.work.vcs.git import Git, failure
+from thence.work.vcs.git import Git, disk_hint, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
 from thence.work.vcs.repository import Repository, operation_under_way
 
@@ -105,8 +105,7 @@ def commit_tree(
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-        doing="could not commit in",
-        hint="git config user.name and user.email say who commits",
+        doing=_DOING,
     )
     return out.decode().strip()
 
@@ -189,7 +188,8 @@ def _commit_paths(
     if git.commit_of("HEAD") != status.head:
         raise _MovedMeanwhile
     cause = answer.words or f"git commit exited with {answer.status}"
-    raise _later(repo, cause, "put that right, or commit them yourself: git status")
+    hint = disk_hint(cause) or "put that right, or commit them yourself: git status"
+    raise _later(repo, cause, hint)
 
 
 def _run_patiently(git: Git, *arguments: str) -> None:

@@ -26,6 +26,22 @@ USER_VARIABLES = (
     *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
 )
 _SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
+NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXAMPLE.ORG"
+# parts of git's messages about the disk, and the next step, whatever git was doing
+_DISK_HINTS = (
+    (
+        ("No space left on device", "Disk quota exceeded", "File too large"),
+        "free some space, then type the same command again",
+    ),
+    (
+        ("Read-only file system", "insufficient permission", "': Permission denied"),
+        "give this user the right to write there, then type the same command again",
+    ),
+    (  # git tells no reason
+        ("couldn't write '", "unable to write file", "unable to create directory"),
+        "see that the disk has room and this user may write there, then type the command again",
+    ),
+)
 # prefixes of the variables by which a user's git reaches a remote
 _REACH = ("GIT_SSH", "GIT_ASKPASS", "GIT_PROXY", "GIT_SSL_", "GIT_HTTP_", "GIT_ALLOW_PROTOCOL")
 _OURS = {
@@ -209,10 +225,13 @@ class Git:
             hint = "go to a folder that is there"
         elif "dubious ownership" in answer.words:
             hint = f"git config --global --add safe.directory {self.folder}"
+        hint = disk_hint(answer.words) or hint
         is_locked = ".lock': File exists" in answer.words
         if is_locked and not hint:
             hint = "wait until the other git command has ended, then try again"
         cause = answer.words or f"it exited with {answer.status}"
+        if "tell me who you are" in cause:
+            cause, hint = "git knows no name or e-mail for your commits", NAME_YOURSELF
         return failure(
             doing or f"git {_name(arguments)} failed in",
             self.folder,
@@ -230,6 +249,11 @@ class Git:
 
     def _refused(self, cause: str, hint: str) -> GitFailed:
         return failure("could not run git in", self.folder, cause, hint)
+
+
+def disk_hint(message: str) -> str:
+    """Returns the next step after a message of git about the disk; "" for another message."""
+    return next((hint for parts, hint in _DISK_HINTS if any(part in message for part in parts)), "")
 
 
 def failure(

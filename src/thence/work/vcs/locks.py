@@ -98,7 +98,11 @@ def naming(
     note, was_killed = _note_of(path), False
     names: list[str | Path] = [folder, *files, "", *paths]
     with _locked(note, 0.0) as file:
-        file.write(b"\0".join(map(os.fsencode, names)))
+        try:
+            file.write(b"\0".join(map(os.fsencode, names)))
+        except OSError as error:
+            note.unlink(missing_ok=True)
+            raise _no_lock(note, error) from error
         try:
             yield file.fileno()
         except GitFailed as error:
@@ -130,12 +134,16 @@ def _locked(path: Path, wait_s: float) -> Iterator[FileIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = file_lock(path, wait_s)
     except OSError as error:
-        raise failure(_TAKING, path, error.strerror or str(error), "make room there") from error
+        raise _no_lock(path, error) from error
     except ThenceError as error:
         is_passing = isinstance(error, FileBusy)
         raise failure(_TAKING, path, error.cause, error.hint, is_passing=is_passing) from error
     with file:
         yield file
+
+
+def _no_lock(path: Path, error: OSError) -> GitFailed:
+    return failure(_TAKING, path, error.strerror or str(error), "make room there, then try again")
 
 
 def _note_of(path: Path) -> Path:

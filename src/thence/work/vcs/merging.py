@@ -10,6 +10,7 @@ post-merge, pre-push and update, none for the merge commits.
 
 import os
 import random
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -36,6 +37,7 @@ _PAUSE_MAX_S = 0.1
 _CONFLICTS = 1
 # git's messages when the user's files are in the way, and git has changed nothing
 _REFUSALS = ("would be overwritten", "would lose untracked files", "would be removed")
+_STASHED_MAX = 10
 _ORIG_HEAD_LOCK = "ORIG_HEAD.lock"
 
 
@@ -242,12 +244,30 @@ def _forward(repo: Repository, tree: Checkout | None, planned: MergePlan) -> Git
         "see what refuses it, then merge again",
     )
     error = git.failed(answer, arguments, doing=doing, hint=hint)
-    if any(words in error.cause for words in _REFUSALS):
+    aside = _stash_of(repo, tree, planned)
+    if any(refusal in error.cause for refusal in _REFUSALS):
         error.hint = (
-            "commit your changes of that file or move them away, then merge again"
+            f"commit your changes of that file, or put them aside: {aside}; then merge again"
             " (where a git was killed, they are what it wrote of the merge)"
         )
+    elif aside:
+        error.hint = f"{error.hint}; before, put aside what git wrote of it: {aside}"
     return error
+
+
+def _stash_of(repo: Repository, tree: Checkout | None, planned: MergePlan) -> str:
+    """Returns the command that puts aside the files in the way of a move; "" if none is."""
+    if tree is None:
+        return ""
+    git = Git(tree.path)
+    listing = ("diff", "--name-only", "--no-renames", "-z", planned.begin, planned.end)
+    moved = {*os.fsdecode(git.run(*listing)).split("\0")}
+    states = git.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    changed = [
+        state[3:] for state in os.fsdecode(states).split("\0") if state[3:] and state[3:] in moved
+    ]
+    names = f" -- {shlex.join(changed)}" if len(changed) <= _STASHED_MAX else ""  # else all files
+    return f"git stash push --include-untracked{names}" if changed else ""
 
 
 def _commit(repo: Repository, name: str) -> str:

@@ -145,9 +145,11 @@ def record_base_if_missing(
             record_base(repo, slug, wp_id, answer.out.decode().strip())
 
 
-def keep_commit(repo: Repository, slug: str, wp_id: str, commit: str) -> None:
+def keep_commit(repo: Repository, refs: Refs, slug: str, wp_id: str, commit: str) -> None:
     """Keeps a commit that went to review, whatever becomes of its branch."""
-    repo.git.run("update-ref", _ref("reviewed", slug, wp_id), commit)
+    ref = _ref("reviewed", slug, wp_id)
+    if refs.commits.get(ref) != commit:
+        repo.git.run("update-ref", ref, commit)
 
 
 def rename_branch(

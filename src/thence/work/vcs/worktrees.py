@@ -30,6 +30,7 @@ from thence.work.vcs.repository import (
 
 ATTEMPTS_MAX = 5
 CHANGES_MAX = 20
+_REFLOG_BYTES = 65_536  # of which the last line is looked at
 _MAKING = "could not make a worktree at"
 _REMOVING = "could not remove the worktree"
 
@@ -194,6 +195,18 @@ def git_dir_of(path: Path) -> Path:
     """Returns the git folder of a linked worktree."""
     text = os.fsdecode(TreeFiles(path).read(".git"))
     return path / text.removeprefix("gitdir: ").rstrip("\n")
+
+
+def last_commit(path: Path) -> str:
+    """Returns the last commit that the reflog of a working tree tells of, "" if none."""
+    try:
+        with (git_dir_of(path) / "logs/HEAD").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _REFLOG_BYTES))
+            last = file.read().splitlines()[-1:]
+    except OSError:
+        return ""
+    fields = last[0].split(maxsplit=2) if last else []
+    return fields[1].decode("ascii", "replace") if len(fields) > 1 else ""
 
 
 def _make_empty(

@@ -1,0 +1,267 @@
+"""A disk without room, git that refuses, branches that are gone: told, and nothing is lost."""
+
+import os
+import random
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.warm import warm
+from tests.cli.work.orchestra import WAIT_S, until
+from tests.cli.work.three_packages import SLUG, done
+from tests.work.boards import hook, on_remote
+from tests.work.repositories import commit, git, make_repository
+
+pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_places")]
+BRANCH = f"{SLUG}-WP03"
+REFUSING = "#!/bin/sh\necho 'the rule of this house' >&2\nexit 1\n"
+ROOM_BYTES_MAX = 98_304
+DISK = "24m"
+STASH = re.compile(r"git stash push [^;]*")
+
+
+class Case(NamedTuple):
+    """A command, the state before it, and the lane in which it leaves WP03."""
+
+    state: str
+    command: tuple[str, ...]
+    lane: str
+
+
+HAND_IN = ("move-task", "WP03", "--to", "for_review")
+CASES = {
+    "add": Case("planned", ("add", "Second"), "planned"),
+    "implement": Case("planned", ("implement", "WP03"), "doing"),
+    "move": Case("begun", (*HAND_IN, "--actor", "ada"), "for_review"),
+    "merge": Case("review", ("merge", "WP03"), "for_review"),
+    "accept": Case("merged", ("accept", "WP03", "--local"), "done"),
+    "publish": Case("review", ("publish",), "for_review"),
+    "import": Case("kitty", ("import",), ""),
+}
+CODE = {"page.py": "a page\n" * 2_000}
+KITTY = {
+    "kitty-specs/010-old/spec.md": "# Old\n",
+    "kitty-specs/010-old/tasks.md": "# Tasks\n\n## Work Package WP01: First\n",
+    "kitty-specs/010-old/tasks/WP01-first.md": "---\nwork_package_id: WP01\nlane: doing\n---\n",
+}
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory, three):
+    """Projects in the states in which the commands are given."""
+    place = tmp_path_factory.mktemp("states")
+    copy(three, place, "planned")
+    begun = copy(three, place, "begun")
+    commit(Path(done(begun, "implement", "WP03", "--actor", "ada")["worktree"]), CODE)
+    done(copy(begun, place, "review"), *HAND_IN, "--actor", "ada")
+    done(copy(place / "review", place, "merged"), "merge", "WP03", "--actor", "bob")
+    make_repository(place / "kitty", KITTY)
+    return place
+
+
+def copy(source, place, name="project"):
+    """Copy a project with its worktrees."""
+    copied = shutil.copytree(source, place / name, symlinks=True)
+    git(copied, "worktree", "repair", *copied.glob(".worktrees/*"))
+    git(copied, "update-index", "-q", "--refresh")
+    return copied
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A filesystem of its own, None where this user may mount none."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder]
+    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    yield folder if is_mounted else None
+    if is_mounted:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(disk, room_bytes):
+    """Take the room of a disk, but for so much."""
+    stat = os.statvfs(disk)
+    with (disk / "filler").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, stat.f_bavail * stat.f_frsize - room_bytes)
+
+
+def told(ended):
+    """Return the next step of a command that failed; it has to be one."""
+    assert ended.code == 1, ended
+    assert is_three_lines(ended.err), ended.err
+    step = ended.err.splitlines()[-1]
+    assert "--debug" not in step, ended.err
+    assert "could not read or write" not in ended.err
+    return step
+
+
+def completed(project, case):
+    """Type a command again, which has to do its work, once."""
+    again = warm("work", *case.command, cwd=project)
+    assert again.code == 0, again.err
+    is_whole(project, case)
+
+
+def is_whole(project, case):
+    assert warm("verify", cwd=project).code == 0
+    assert git(project, "fsck", "--connectivity-only", "--no-dangling") == ""
+    assert git(project, "status", "--porcelain") == ""
+    if case.lane:
+        features = done(project, "status")["features"]
+        (lanes,) = (each["lanes"] for each in features if each["feature_slug"] == SLUG)
+        assert "WP03" in [package["wp_id"] for package in lanes[case.lane]]
+    if case.state not in ("planned", "kitty"):
+        assert git(project, "show", f"{BRANCH}:page.py") == CODE["page.py"].removesuffix("\n")
+
+
+@pytest.mark.promise("L16")
+@pytest.mark.parametrize("name", CASES)
+def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(states, disk, name):
+    if disk is None:
+        return  # this user may mount nothing
+    case, seed = CASES[name], random.randrange(2**32)
+    print(f"seed {seed}")
+    rooms = [0, *random.Random(seed).sample(range(4_096, ROOM_BYTES_MAX), 3)]
+    for number, room_bytes in enumerate(rooms):
+        project = copy(states / case.state, disk, f"{number}")
+        if name == "publish":
+            shutil.rmtree(disk.parent / "remote.git", ignore_errors=True)
+            on_remote(project, disk.parent / "remote.git")
+        fill(disk, room_bytes)
+        ended = warm("work", *case.command, cwd=project)
+        (disk / "filler").unlink()
+        if ended.code == 0:
+            commit_left(project, case, ended)
+        else:
+            for stash in STASH.findall(told(ended)):
+                git(project, *shlex.split(stash)[1:])
+            completed(project, case)
+        shutil.rmtree(project)
+
+
+def commit_left(project, case, ended):
+    """See to the end of a command that ended well; what it could not commit it has told."""
+    if "nothing is committed yet" in ended.err:
+        git(project, "add", "--all")
+        git(project, "commit", "--quiet", "--message", "By hand")
+    is_whole(project, case)
+
+
+def test_orchestrate_tells_of_a_full_disk_and_goes_on_when_there_is_room(make, disk, tmp_path):
+    if disk is None:
+        return  # this user may mount nothing
+    planned = make({"WP01": [], "WP02": []}, slots=2)
+    project = copy(planned.folder, disk)
+    fill(disk, 0)
+    with (tmp_path / "told").open("wb") as file:
+        process = subprocess.Popen(
+            [THENCE, "work", "orchestrate"], cwd=project, env=environment(), stderr=file
+        )
+    until(lambda: b"trouble" in (tmp_path / "told").read_bytes())
+    assert b"No space left on device; free some space" in (tmp_path / "told").read_bytes()
+    (disk / "filler").unlink()
+    assert process.wait(WAIT_S) == 0, (tmp_path / "told").read_text()
+    (feature,) = done(project, "status")["features"]
+    assert len(feature["lanes"]["done"]) == 2
+    assert warm("verify", cwd=project).code == 0
+
+
+def set_mode(folder, file_mode, folder_mode):
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            os.chmod(Path(parent, name), file_mode, follow_symlinks=True)
+        os.chmod(parent, folder_mode)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_git_folder_that_may_not_be_written_is_told_and_nothing_is_changed(states, tmp_path, name):
+    case = CASES[name]
+    project = copy(states / case.state, tmp_path)
+    if name == "publish":
+        on_remote(project, tmp_path / "remote.git")
+    refs = git(project, "for-each-ref")
+    set_mode(project / ".git", 0o444, 0o555)
+    try:
+        ended = thence("work", *case.command, cwd=project, obeys_permissions=True)
+    finally:
+        set_mode(project / ".git", 0o644, 0o755)
+    assert re.search("right|permission|may write", told(ended))
+    assert git(project, "for-each-ref") == refs
+    completed(project, case)
+
+
+@pytest.mark.parametrize("name", ["add", "merge", "publish"])
+def test_git_without_a_user_name_is_told_with_what_to_type(states, tmp_path, name):
+    case = CASES[name]
+    project = copy(states / case.state, tmp_path)
+    if name == "publish":
+        on_remote(project, tmp_path / "remote.git")
+    for key in ("user.name", "user.email"):
+        git(project, "config", "--unset", key)
+    git(project, "config", "user.useConfigOnly", "true")
+    env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    step = told(warm("work", *case.command, cwd=project, env=env))
+    for command in step.removeprefix("  next: ").split("; "):
+        git(project, *shlex.split(command)[1:])
+    completed(project, case)
+
+
+@pytest.mark.promise("L16")
+@pytest.mark.parametrize(
+    ("name", "refused"), [("merge", "reference-transaction"), ("publish", "pre-push")]
+)
+def test_hook_that_refuses_is_told_and_the_command_completes_without_it(
+    states, tmp_path, name, refused
+):
+    case = CASES[name]
+    project = copy(states / case.state, tmp_path)
+    if name == "publish":
+        on_remote(project, tmp_path / "remote.git")
+    hook(project / ".git", refused, REFUSING)
+    ended = warm("work", *case.command, cwd=project)
+    assert "the rule of this house" in ended.err
+    told(ended)
+    (project / ".git/hooks" / refused).unlink()
+    completed(project, case)
+
+
+@pytest.mark.promise("L16")
+@pytest.mark.parametrize("name", ["move", "merge", "accept"])
+def test_branch_that_was_deleted_under_its_worktree_comes_back_by_the_next_step(
+    states, tmp_path, name
+):
+    case = CASES[name]
+    project = copy(states / case.state, tmp_path)
+    git(project, "update-ref", "-d", f"refs/heads/{BRANCH}")
+    step = told(warm("work", *case.command, cwd=project))
+    (command,) = re.findall(f"git branch {BRANCH} [0-9a-f]{{40}}", step)
+    git(project, *command.split()[1:])
+    completed(project, case)
+
+
+def test_target_that_was_deleted_is_told_with_its_name(states, tmp_path):
+    project = copy(states / "planned", tmp_path)
+    on_remote(project, tmp_path / "remote.git")
+    git(project, "switch", "--quiet", "--create", "other")
+    git(project, "branch", "--quiet", "--delete", "--force", "main")
+    ended = warm("work", "implement", "WP03", cwd=project)
+    assert "git branch main" in told(ended)
+    assert "there is no branch main" in ended.err
+
+
+@pytest.mark.parametrize("command", ["implement", "move-task", "merge", "accept", "orchestrate"])
+def test_repository_without_commits_has_no_package_and_says_how_to_begin(tmp_path, command):
+    repo = tmp_path / "r"
+    repo.mkdir()
+    git(repo, "init", "--quiet", "--initial-branch", "main")
+    arguments = {"implement": ["WP01"], "move-task": ["WP01", "--to", "doing"]}.get(command, [])
+    ended = warm("work", command, *arguments, cwd=repo)
+    assert (ended.code, is_three_lines(ended.err)) == (2, True)
+    assert ended.err.endswith("next: thence work setup-spec TITLE\n")
+    assert git(repo, "status", "--porcelain", "--untracked-files=all").count("\n") <= 1
