@@ -19,7 +19,7 @@ from thence.core.order import totally_ordered
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.seals import Redaction
-from thence.log.read.reader import all_lines
+from thence.log.read.reader import lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 
@@ -117,13 +117,13 @@ def test_any_batches_leave_each_line_once_and_serve_what_a_whole_reading_serves(
 
 def assert_same_held(log: Log, ids: set[str], numbers: set[tuple[str, int]]) -> None:
     """Assert that the index and a whole reading answer alike."""
-    found = log.answers.held(ids, numbers)
-    events = all_lines(OS_DISK, log.folder, log.vocabulary)
-    assert found.event_count == len({event.event_id for event in events})
-    taken = {(event.node_id, event.seq) for event in events if not event.is_foreign}
-    assert found.numbers == taken & numbers
-    lines = {(event.event_id, event.line) for event in events if event.event_id in ids}
-    assert {(key, each.line) for key, held in found.lines.items() for each in held} == lines
+    whole = [line.content for line in lines(OS_DISK, log.folder, log.vocabulary)]
+    events = [event for event in whole if isinstance(event, Event)]
+    held = log.answers.held(ids, numbers)
+    assert held.event_count == len({event.event_id for event in events})
+    assert held.numbers == numbers & {(event.node_id, event.seq) for event in events}
+    of_ids = {(event.event_id, event.line) for event in events if event.event_id in ids}
+    assert {(key, event.line) for key, own in held.lines.items() for event in own} == of_ids
 
 
 def test_line_of_a_known_id_with_another_content_is_kept_beside_it_exactly_once(

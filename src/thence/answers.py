@@ -147,7 +147,7 @@ class Answers:
         return lookup.get(self.index(), event_id)
 
     def held(self, ids: Collection[str], numbers: "Collection[Number]") -> "Held":
-        """Returns what the log holds of ids and numbers."""
+        """Returns what the log holds of ids and numbers; raises ReadFailed."""
         from thence.index import lookup
         from thence.log.write.relaying import Held
 

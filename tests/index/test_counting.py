@@ -23,6 +23,7 @@ from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import lookup, zones
 from thence.index.overview import log_end, tally
+from thence.index.segments import passed_over
 
 from tests.index.asked import lines as random_lines  # isort: skip
 
@@ -159,3 +160,23 @@ def test_log_tells_its_counts_and_its_end(tmp_path, is_indexed):
         assert (counts.events, counts.by_actor) == (2, {"ada": 1, "ben": 1})
         assert counts.groups == (Group("o/1", None, 2),)
         assert log.answers.end() == plain_order.log_end(log.read())
+
+
+def test_damaged_and_unfinished_lines_are_counted_as_the_log_grows(tmp_path):
+    def counts(folder):
+        with index_of(folder) as index:
+            return index.answer(passed_over)
+
+    with thence.open(tmp_path) as log:
+        log.append_many([{"event_type": "a"}] * 3)
+    assert counts(tmp_path) == (0, 0)
+    path = tmp_path / "events.jsonl"
+    with path.open("ab") as segment:
+        segment.write(b"{damaged}\n")
+    assert counts(tmp_path) == (1, 0)
+    with path.open("ab") as segment:
+        segment.write(b'{"unfinished":')
+    assert counts(tmp_path) == (1, 1)
+    with path.open("ab") as segment:
+        segment.write(b" now it is whole}\n")
+    assert counts(tmp_path) == (2, 0)

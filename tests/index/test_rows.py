@@ -1,15 +1,21 @@
-"""Times and texts as an index keeps them."""
+"""What is indexed of a line: the same whether it is read with others or by itself."""
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.events import drafted, event_of, json_values, new_id, payloads, stamped, texts
 
 from thence.core.clock import microseconds
+from thence.core.event import Event
+from thence.core.values.codec import parse
 from thence.core.values.payload import storable
-from thence.index.rows import NULL, Times
+from thence.core.values.vocabulary import PLAIN, SIM, WORK, Vocabulary
+from thence.index.rows import NULL, Times, entries, entry_of
 
 USUAL = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
 
@@ -38,3 +44,70 @@ def test_a_text_that_no_utf8_holds_stands_as_its_escape(text: str, kept: str) ->
 def test_what_is_missing_is_stored_as_null() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         assert connection.execute("SELECT typeof(?), ?", (NULL, NULL)).fetchone() == ("null", None)
+
+
+MEMBERS = ("event_id", "event_type", "seq", "lamport_clock", "timestamp", "node_id", "caused_by")
+HOSTS = ("stream", "subject", "actor", "turn_number")
+
+
+def columns(entry: Any) -> list[Any]:
+    return [getattr(entry, name) for name in (*MEMBERS, *HOSTS)]
+
+
+def same(line: bytes, vocabulary: Vocabulary) -> None:
+    """Asserts that a line gives one entry in both ways, unless it needs the slow one."""
+    line = line.rstrip(b"\n")
+    event = parse(line, vocabulary)
+    assert isinstance(event, Event)
+    found = entries([line, line], vocabulary)
+    if found is not None:
+        assert [columns(entry) for entry in found] == [columns(entry_of(event))] * 2
+
+
+@given(texts, texts, texts, payloads)
+def test_plain_events(stream: str, subject: str, actor: str, payload: dict[str, Any]) -> None:
+    members = {"stream": stream, "subject": subject, "actor": actor, "payload": payload}
+    line = stamped(drafted(new_id(), "noted", members, [new_id()]), 3, 4)
+    assert entries([line[:-1]], PLAIN)
+    same(line, PLAIN)
+
+
+@given(texts, texts, texts, texts)
+def test_events_of_work(project: str, feature: str, aggregate: str, actor: str) -> None:
+    keys = ("project_uuid", "feature_slug", "aggregate_id", "actor")
+    members = dict(zip(keys, (project, feature, aggregate, actor), strict=True))
+    line = stamped(drafted(new_id(), "WPCreated", members), 1, 1)
+    assert entries([line[:-1]], WORK)
+    same(line, WORK)
+
+
+@given(json_values, json_values)
+def test_changes_of_a_simulations_state(scope: Any, variable: Any) -> None:
+    details = {"x": 1, "scope": scope, "variable_name": variable, "new_value": [1]}
+    members = {"simulation_id": "run", "turn_number": 3, "agent_id": "ada", "details": details}
+    for event_type in ("STATE", "ACTION"):
+        line = stamped(drafted(new_id(), event_type, members), 1, 1)
+        same(line, SIM)
+        if isinstance(scope, str) and isinstance(variable, str):
+            assert entries([line[:-1]], SIM), "texts need not be read the slow way"
+
+
+def test_a_change_is_about_its_variable() -> None:
+    details = {"scope": "ada", "variable_name": "grain"}
+    line = stamped(drafted(new_id(), "STATE", {"details": details}), 1, 1)
+    found = entries([line[:-1]], SIM)
+    assert found
+    assert found[0].subject == "ada/grain"
+
+
+def test_the_vocabulary_of_a_program_is_read_event_by_event() -> None:
+    own = msgspec.structs.replace(PLAIN, actor_of=lambda event: "me")
+    line = stamped(drafted(new_id(), "noted", {"actor": "ada"}), 1, 1)
+    assert entries([line[:-1]], own) is None
+    assert entry_of(event_of(line)).actor == "ada"
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 0), (1, 2**53)])
+def test_a_line_whose_numbers_dont_fit_is_left_to_the_parser(numbers: tuple[int, int]) -> None:
+    line = stamped(drafted(new_id(), "noted", {}), *numbers)
+    assert entries([line[:-1]], PLAIN) is None

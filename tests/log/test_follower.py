@@ -393,8 +393,9 @@ def test_disk_that_fails_once_hides_nothing_and_leaves_no_file_open(tmp_path, ca
     looks = ("path_id", "names", "open_read", "file_id", "read_at")
     seen = []
     with Follower(StruckDisk(call, *looks), tmp_path, PLAIN) as follower:
-        with suppress(OSError):
-            seen.extend(follower.events())
+        for _ in range(2):
+            with suppress(OSError):
+                seen.extend(follower.events())
         seen.extend(follower.events())
         assert seen == events
     with Follower(StruckDisk(call, *looks), tmp_path, PLAIN) as follower, suppress(OSError):

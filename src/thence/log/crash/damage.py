@@ -271,17 +271,6 @@ def loss(session: SessionRecord) -> dict[str, Any]:
     return facts
 
 
-def _tails_from(disk: Disk, folder: Path, inode: int, offset: int) -> list[SegmentTail]:
-    """Returns the segment tails from an offset on, none if its segment is missing."""
-    newer: list[SegmentTail] = []
-    for path in reversed(segments(disk, folder)):
-        stat = disk.path_id(str(path))
-        if stat is not None and stat[0][1] == inode:
-            return [SegmentTail(path, offset), *newer]
-        newer.insert(0, SegmentTail(path, 0))
-    return []
-
-
 def _reported(
     disk: Disk, folder: Path, vocabulary: Vocabulary, own: Own, dead: Sequence[SessionRecord]
 ) -> frozenset[str]:
@@ -290,8 +279,7 @@ def _reported(
     That happens when the reporting session was killed in between. Such a notice is behind the
     durable position of the dead session or, where that is unknown, in the current segment.
     """
-    whole = [SegmentTail(current_path(folder), 0)]
-    begins = [_tails_from(disk, folder, d.durable.inode, d.durable.offset) or whole for d in dead]
+    begins = [scope(disk, folder, [session]) for session in dead]
     names: set[str] = set()
     disowned = Disowned(disk, folder)
     for path, start in max(begins, key=lambda begin: (len(begin), -begin[0].offset), default=[]):

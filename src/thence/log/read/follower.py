@@ -6,6 +6,7 @@ one is read again from its start, as recovery may cut and overwrite it.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from threading import Event as Signal
@@ -14,14 +15,13 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
-from thence.log.read.reader import Cursor, Line, lines_of
-from thence.log.storage.disk import Disk, FileId
+from thence.log.read.reader import Cursor, Line, SegmentWalk, lines_of
+from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import CURRENT, current_path, older_names
+from thence.log.storage.segment import current_path
 from thence.log.storage.tail_recovery import lines_backwards
 
 POLL_S = 0.03
-_BEGINNING_BYTES = 256
 
 
 class LiveCursor(Cursor):
@@ -30,19 +30,9 @@ class LiveCursor(Cursor):
     synced_bytes = 0
 
     @property
-    def size(self) -> int:
-        """The segment's present size in bytes, also after its name was removed."""
-        return self._disk.file_id(self._descriptor)[1]
-
-    @property
     def is_unfinished(self) -> bool:
         """True if the last read found bytes behind the last newline."""
         return self._rest is not None
-
-    @property
-    def beginning(self) -> bytes:
-        """The segment's first bytes, the first event's id among them."""
-        return self._disk.read_at(self._descriptor, 0, _BEGINNING_BYTES)
 
     def check(self) -> None:
         """Starts again from offset 0 if the read part was cut: it ends in no newline any more."""
@@ -90,12 +80,9 @@ class Follower:
         self._folder = folder
         self._vocabulary = vocabulary
         self._is_durable = is_durable
-        self._cursor: LiveCursor | None = None
-        self._following: LiveCursor | None = None
+        self._walk = SegmentWalk(disk, folder, LiveCursor)
         self._read_bytes = 0
         self._served: set[str] = set()
-        # the segments read to their end, with their names when they were last checked
-        self._finished: dict[FileId, tuple[str, bytes]] = {}
 
     def events(self) -> Iterator[Event]:
         """Yields the present events that were not served yet; bad bytes are left out.
@@ -131,34 +118,20 @@ class Follower:
 
         It is for a follower that has served none.
         """
-        # opened before the older ones are listed, so that a rotation in between hides nothing
-        self._following = self._open_unread(current_path(self._folder))
-        names = older_names(self._disk, self._folder)
-        paths = [self._folder / name for name in names]
-        for path in [None, *reversed(paths)]:
-            cursor = self._following if path is None else self._open_unread(path)
-            if cursor is None:
-                continue
-            self._following = None
-            self.close()
-            self._cursor = cursor
-            count = cursor.skip_to_last(count, self._vocabulary, matches)
-            if not count:
-                break
-        for path in paths:
-            path_id = self._disk.path_id(str(path))
-            if self._cursor is None or (path_id is not None and path_id[0] == self._cursor.file):
-                break
-            if path_id is not None:  # else the segment was deleted in between
-                self._finished[path_id[0]] = (path.name, b"")
+        with closing(self._walk.backwards()) as cursors:
+            for cursor in cursors:
+                count = cursor.skip_to_last(count, self._vocabulary, matches)
+                if not count:
+                    break
 
     def sync(self) -> None:
         """Returns when all that was skipped is on the device, for a durable follower.
 
         Older segments were synced before they got their names. Raises OutcomeUnknown.
         """
-        if self._is_durable and self._cursor is not None:
-            self._sync(self._cursor, self._cursor.size)
+        cursor = self._walk.cursor
+        if self._is_durable and cursor is not None:
+            self._sync(cursor, cursor.size)
 
     def forget(self) -> None:
         """Forgets the ids served so far; its caller recognises repeated ids itself."""
@@ -166,10 +139,7 @@ class Follower:
 
     def close(self) -> None:
         """Closes the files; a later read opens them again."""
-        for cursor in (self._cursor, self._following):
-            if cursor is not None:
-                cursor.close()
-        self._cursor = self._following = None
+        self._walk.close()
 
     def __enter__(self) -> "Follower":
         return self
@@ -178,29 +148,16 @@ class Follower:
         self.close()
 
     def _lines(self) -> Iterator[Line]:
-        """Yields the new lines; leaves a segment only when the next one is open."""
-        while True:
-            if self._following is None:
-                self._following = self._open_next()
-            if self._cursor is not None:
-                yield from self._new_lines(self._cursor)
-                if self._following is None:
-                    return
-                self._finished[self._cursor.file] = ("", self._cursor.beginning)
-                self._cursor.close()
-            elif self._following is None:
-                return
-            self._cursor, self._following = self._following, None
-
-    def _new_lines(self, cursor: LiveCursor) -> Iterator[Line]:
-        self._read_bytes = cursor.size
-        cursor.check()
-        for block in chain(cursor.blocks(), cursor.rest()):
-            if self._is_durable:
-                self._sync(cursor, block.offset + len(block.data))
-            for line in lines_of(block, self._vocabulary):
-                if line.is_whole:
-                    yield line
+        """Yields the new lines."""
+        for cursor in self._walk.cursors():
+            self._read_bytes = cursor.size
+            cursor.check()
+            for block in chain(cursor.blocks(), cursor.rest()):
+                if self._is_durable:
+                    self._sync(cursor, block.offset + len(block.data))
+                for line in lines_of(block, self._vocabulary):
+                    if line.is_whole:
+                        yield line
 
     def _sync(self, cursor: LiveCursor, end: int) -> None:
         try:
@@ -214,62 +171,9 @@ class Follower:
             ) from error
 
     def _has_news(self) -> bool:
+        cursor = self._walk.cursor
         current = self._disk.path_id(str(current_path(self._folder)))
-        if self._cursor is None or (current is not None and current[0] != self._cursor.file):
+        if cursor is None or (current is not None and current[0] != cursor.file):
             return current is not None
         # an unfinished line may have been cut and overwritten to the same size
-        return self._cursor.size != self._read_bytes or self._cursor.is_unfinished
-
-    def _open_next(self) -> LiveCursor | None:
-        """Opens the first segment that was not read yet.
-
-        The current one is opened before the older ones are listed, so that the list holds
-        every segment that was rotated before the current one.
-        """
-        current = self._open_unread(current_path(self._folder))
-        try:
-            names = older_names(self._disk, self._folder)
-            unread = (self._open_unread(self._folder / name) for name in names)
-            older = next(filter(None, unread), None)
-        except BaseException:
-            if current is not None:
-                current.close()
-            raise
-        if older is not None and current is not None:
-            current.close()
-        return older or current
-
-    def _open_unread(self, path: Path) -> LiveCursor | None:
-        """Opens a segment unless it is being read or was read to its end.
-
-        A new segment may get the inode of a deleted one, so a file is identified by its
-        beginning too.
-        """
-        path_id = self._disk.path_id(str(path))
-        if path_id is None or (self._cursor is not None and self._cursor.file == path_id[0]):
-            return None
-        if path.name != CURRENT and self._finished.get(path_id[0], ("",))[0] == path.name:
-            return None
-        descriptor = self._disk.open_existing(path)
-        if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
-            return None
-        try:
-            cursor = LiveCursor(self._disk, path.name, descriptor)
-            if not self._is_known(cursor):
-                return cursor
-        except BaseException:
-            self._disk.close_quietly(descriptor)
-            raise
-        cursor.close()
-        return None
-
-    def _is_known(self, cursor: LiveCursor) -> bool:
-        if self._cursor is not None and self._cursor.file == cursor.file:
-            return True
-        if cursor.file not in self._finished:
-            return False
-        _, beginning = self._finished[cursor.file]
-        if cursor.beginning != beginning:
-            return False
-        self._finished[cursor.file] = (cursor.name, beginning)
-        return True
+        return cursor.size != self._read_bytes or cursor.is_unfinished

@@ -7,10 +7,10 @@ first as bytes.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from thence.core.event import Event
 from thence.core.query.lookup import not_found
@@ -38,6 +38,7 @@ from thence.log.storage.tail_recovery import lines_backwards
 
 # the bytes kept of a line that is too long to be an event
 OVERLONG_BYTES = 64 * 1024
+_BEGINNING_BYTES = 256
 _NEWLINE_LOST = BadLine("newline_lost", "the last line of an older segment lost its newline")
 _TOO_LONG = BadLine("too_long", f"more than {LINE_BYTES_MAX} bytes without a newline")
 
@@ -82,6 +83,16 @@ class Cursor:
         self.file, _ = disk.file_id(descriptor)
         self._offset = offset
         self._rest: Block | None = None
+
+    @property
+    def size(self) -> int:
+        """The segment's present size in bytes, also after its name was removed."""
+        return self._disk.file_id(self._descriptor)[1]
+
+    @property
+    def beginning(self) -> bytes:
+        """The segment's first bytes, the first event's id among them."""
+        return self._disk.read_at(self._descriptor, 0, _BEGINNING_BYTES)
 
     def blocks(self) -> Iterator[Block]:
         """Yields the lines up to the last newline that the file holds now.
@@ -143,31 +154,153 @@ def raw_lines(disk: Disk, folder: Path) -> Iterator[tuple[str, bytes, bool]]:
                 yield block.file, line, block.is_whole
 
 
-def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
-    """Yields the lines of a log in arrival order, many at a time.
+_Opened = TypeVar("_Opened", bound=Cursor)
 
-    A segment is closed only when the next one is open: lines appended to it before the rotation
-    are read first.
+
+class SegmentWalk(Generic[_Opened]):
+    """The way through the segments of a log in arrival order, each once, whatever its name is then.
+
+    Segments are opened by `kind`. A walk holds two of them open at most, so close it; it can be
+    gone on with when the log has grown. `cursor` is the segment that is being read.
     """
-    seen: set[FileId] = set()
-    listed: deque[str] = deque()
-    current: Cursor | None = None
-    following: Cursor | None = None
-    try:
+
+    def __init__(self, disk: Disk, folder: Path, kind: type[_Opened]) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._kind = kind
+        self._listed: deque[str] = deque()
+        self._following: _Opened | None = None
+        # the segments read to their end, with their names when they were last checked
+        self._finished: dict[FileId, tuple[str, bytes]] = {}
+        self.cursor: _Opened | None = None
+
+    def cursors(self) -> Iterator[_Opened]:
+        """Yields the segments to be read to their present end, the one being read first.
+
+        A segment is left only when the next one is open: lines appended to it before the rotation
+        are read first.
+        """
         while True:
-            following = _open_next(disk, folder, seen, listed)
-            if current is not None:
-                yield from current.blocks()
-                yield from current.rest()
-                current.close()
-            current = following
-            if current is None:
+            if self._following is None:
+                self._following = self._open_next()
+            if self.cursor is not None:
+                yield self.cursor
+                if self._following is None:
+                    return
+                self._finished[self.cursor.file] = ("", self.cursor.beginning)
+                self.cursor.close()
+            elif self._following is None:
                 return
-            yield from current.blocks()
-    finally:
-        for cursor in (current, following):
+            self.cursor, self._following = self._following, None
+
+    def backwards(self) -> Generator[_Opened]:
+        """Yields the segments from the current one on, each as `cursor`, before any was read.
+
+        Where the caller stops, the walk goes on; those before are never read.
+        """
+        # opened before the older ones are listed, so that a rotation in between hides nothing
+        self._following = self._open_unread(current_path(self._folder))
+        paths = [self._folder / name for name in older_names(self._disk, self._folder)]
+        try:
+            for path in [None, *reversed(paths)]:
+                cursor = self._following if path is None else self._open_unread(path)
+                if cursor is not None:
+                    self._following = None
+                    self.close()
+                    self.cursor = cursor
+                    yield cursor
+        finally:
+            self._skip(paths)
+
+    def _skip(self, paths: Sequence[Path]) -> None:
+        """Takes the segments before the present one for read."""
+        for path in paths:
+            path_id = self._disk.path_id(str(path))
+            if self.cursor is None or (path_id is not None and path_id[0] == self.cursor.file):
+                break
+            if path_id is not None:  # else the segment was deleted in between
+                self._finished[path_id[0]] = (path.name, b"")
+
+    def close(self) -> None:
+        """Closes the files; a later read opens them again."""
+        for cursor in (self.cursor, self._following):
             if cursor is not None:
                 cursor.close()
+        self.cursor = self._following = None
+
+    def _open_next(self) -> _Opened | None:
+        """Opens the first segment that was not read yet.
+
+        When no listed one is left the current one is opened before the older ones are listed, so
+        that the list holds every segment that was rotated before the current one.
+        """
+        older = self._open_listed()
+        if older is not None:
+            return older
+        current = self._open_unread(current_path(self._folder))
+        try:
+            self._listed += older_names(self._disk, self._folder)
+            older = self._open_listed()
+        except BaseException:
+            if current is not None:
+                current.close()
+            raise
+        if older is not None and current is not None:
+            current.close()
+        return older or current
+
+    def _open_listed(self) -> _Opened | None:
+        while self._listed:
+            cursor = self._open_unread(self._folder / self._listed[0])
+            self._listed.popleft()  # only now: a failed call is to hide nothing from the next one
+            if cursor is not None:
+                return cursor
+        return None
+
+    def _open_unread(self, path: Path) -> _Opened | None:
+        """Opens a segment unless it is being read or was read to its end.
+
+        A new segment may get the inode of a deleted one, so a file is identified by its
+        beginning too.
+        """
+        path_id = self._disk.path_id(str(path))
+        if path_id is None or (self.cursor is not None and self.cursor.file == path_id[0]):
+            return None
+        if path.name != CURRENT and self._finished.get(path_id[0], ("",))[0] == path.name:
+            return None
+        descriptor = self._disk.open_existing(path)
+        if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
+            return None
+        try:
+            cursor = self._kind(self._disk, path.name, descriptor)
+            if not self._is_known(cursor):
+                return cursor
+        except BaseException:
+            self._disk.close_quietly(descriptor)
+            raise
+        cursor.close()
+        return None
+
+    def _is_known(self, cursor: _Opened) -> bool:
+        if self.cursor is not None and self.cursor.file == cursor.file:
+            return True
+        if cursor.file not in self._finished:
+            return False
+        _, beginning = self._finished[cursor.file]
+        if cursor.beginning != beginning:
+            return False
+        self._finished[cursor.file] = (cursor.name, beginning)
+        return True
+
+
+def blocks(disk: Disk, folder: Path) -> Iterator[Block]:
+    """Yields the lines of a log in arrival order, many at a time."""
+    walk = SegmentWalk(disk, folder, Cursor)
+    try:
+        for cursor in walk.cursors():
+            yield from chain(cursor.blocks(), cursor.rest())
+    finally:
+        walk.close()
 
 
 def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
@@ -177,59 +310,6 @@ def blocks_of(disk: Disk, path: Path, offset: int = 0) -> Iterator[Block]:
         yield from Cursor(disk, path.name, descriptor, offset).blocks()
     finally:
         disk.close(descriptor)
-
-
-def _open_next(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
-    """Opens the first segment not seen yet; `listed` are older ones still to be checked.
-
-    When none is left the current one is opened before the older ones are listed again, so that
-    the list holds every segment that was rotated before the current one.
-    """
-    older = _open_listed(disk, folder, seen, listed)
-    if older is not None:
-        return older
-    current = _open_unseen(disk, current_path(folder), seen)
-    try:
-        listed += older_names(disk, folder)
-        older = _open_listed(disk, folder, seen, listed)
-    except BaseException:
-        if current is not None:
-            current.close()
-        raise
-    if older is not None:
-        if current is not None:
-            current.close()
-        return older
-    if current is not None:
-        seen.add(current.file)
-    return current
-
-
-def _open_listed(disk: Disk, folder: Path, seen: set[FileId], listed: deque[str]) -> Cursor | None:
-    while listed:
-        cursor = _open_unseen(disk, folder / listed.popleft(), seen)
-        if cursor is not None:
-            seen.add(cursor.file)
-            return cursor
-    return None
-
-
-def _open_unseen(disk: Disk, path: Path, seen: set[FileId]) -> Cursor | None:
-    path_id = disk.path_id(str(path))
-    if path_id is None or path_id[0] in seen:
-        return None
-    descriptor = disk.open_existing(path)
-    if descriptor is None:  # renamed by a rotation in between: now listed as an older segment
-        return None
-    try:
-        cursor = Cursor(disk, path.name, descriptor)
-    except BaseException:
-        disk.close(descriptor)
-        raise
-    if cursor.file not in seen:
-        return cursor
-    cursor.close()
-    return None
 
 
 def lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Line]:
@@ -299,7 +379,9 @@ def events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> Iterator[Event]:
 
 def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
     """Returns the events that `events` yields; reads each line only once."""
-    events_of_lines = all_lines(disk, folder, vocabulary)
+    events_of_lines = [
+        event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)
+    ]
     served = {event.header.event_id: event for event in events_of_lines}
     if len(served) == len(events_of_lines):
         return events_of_lines
@@ -309,11 +391,6 @@ def all_events(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
         if other is not event:
             served[event.event_id] = min(other, event, key=rank)
     return list(served.values())
-
-
-def all_lines(disk: Disk, folder: Path, vocabulary: Vocabulary) -> list[Event]:
-    """Returns the event of each line, also of lines that are not served."""
-    return [event for block in blocks(disk, folder) for event in _events_of(block, vocabulary)]
 
 
 def _events_of(block: Block, vocabulary: Vocabulary) -> list[Event]:
