@@ -143,7 +143,6 @@ class Chaos:
         )
         if stashes and git(self.top, "status", "--porcelain", "--", "*.txt"):
             git(self.top, *shlex.split(stashes[-1])[1:])
-            self.done["put_aside"] += 1
             return True
         return False
 
