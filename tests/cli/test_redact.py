@@ -30,7 +30,7 @@ def found_in(folder):
 def test_event_is_taken_back_with_its_reason_and_what_remains(log):
     ended = run(log, "redact", "deploy", "--yes", "--reason", "a password")
     assert (ended.code, found_in(log)) == (0, [])
-    assert "was taken back" in ended.out
+    assert "was redacted" in ended.out
     assert "not reached: what git has committed" in ended.err
     assert "nonce" in ended.err
     listed = run(log, "log").out
@@ -45,7 +45,7 @@ def test_nothing_goes_without_a_yes(log):
     without = run(log, "redact", "deploy")
     assert (without.code, is_three_lines(without.err)) == (2, True)
     dry = run(log, "redact", "deploy", "--dry-run")
-    assert "would be taken back" in dry.out
+    assert "would be redacted" in dry.out
     env = {"XDG_CONFIG_HOME": str(log / "config")}
     code, shown = on_terminal(
         log, "redact", "deploy", "--log", "a", answer=(rb"\[y/N\]: ", b"n\n"), **env

@@ -28,7 +28,7 @@ _REMAINS = (
 @click.argument("event")
 @click.option("--reason", metavar="TEXT", default="", help="Why, in a few words; all will read it.")
 @click.option("--yes", "is_sure", is_flag=True, help="Don't ask.")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be taken back.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options
 def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
     """Take back what an event says: its payload goes, the rest stays.
@@ -89,14 +89,14 @@ def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
 
 
 def _ask(out: Output, replica: Log, event: "Event", *, is_sure: bool) -> None:
-    out.notice(f"to be taken back: {replica.vocabulary.sentence(event)}")
+    out.notice(f"to be redacted: {replica.vocabulary.sentence(event)}")
     if is_sure:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("there is no terminal to ask on; add --yes")
-    if not click.confirm("It can't be undone. Take it back?", err=True):
+    if not click.confirm("It can't be undone. Redact it?", err=True):
         raise RedactionRefused(
-            "did not take back",
+            "did not redact",
             place=event.event_id,
             cause="you did not agree",
             hint="nothing was changed",
@@ -113,7 +113,7 @@ def _report(
     is_dry: bool,
 ) -> None:
     verb = "would be" if is_dry else "was already" if is_done else "was"
-    out.write(f"what {event.event_id} said {verb} taken back")
+    out.write(f"what {event.event_id} said {verb} redacted")
     if target is not None and not is_dry:
         out.notice(f"carry it to team {target.team}: thence sync now")
     for remaining in remains:

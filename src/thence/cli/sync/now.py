@@ -43,7 +43,7 @@ def now_command(log: str | None) -> None:
         if counts["duplicate"]:
             out.notice(f"{counts['duplicate']:,} were there already")
         if counts["taken_back"]:
-            out.notice(f"{counts['taken_back']:,} were taken back: they say nothing any more")
+            out.notice(f"{counts['taken_back']:,} were redacted: they say nothing any more")
 
 
 def _redact_copies(out: Output, replica: Log) -> None:
