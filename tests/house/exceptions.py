@@ -9,8 +9,8 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33581, 156),
-    "work": (18719, 79),
+    "inner": (33579, 156),
+    "work": (18742, 79),
     "team": (13091, 103),
 }
 
@@ -18,5 +18,4 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 NAMED_BY_NOTHING: dict[str, int] = {
     "server": 184,
     "sync": 91,
-    "work": 48,
 }

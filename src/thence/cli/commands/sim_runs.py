@@ -1,6 +1,5 @@
 """The commands `sim list` and `sim show`: the runs that are there, and one of them."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,7 +12,6 @@ from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
-from thence.core.query.tally import descending
 from thence.core.sentences.event_sentences import clipped
 from thence.errors import InvalidFilter, NotRecorded
 from thence.inspection.writers import outcome
@@ -114,25 +112,25 @@ def run_entry(folder: Path) -> dict[str, Any]:
 def summary(run: RecordedRun) -> dict[str, Any]:
     """Reads a run completely and returns its summary as JSON values."""
     log, result = run.log, run.result
-    events = log.events()
-    checked = log.verify()
+    tally, checked = log.answers.stats(), log.verify()
+    systems = (event for page in log.answers.pages(type="SYSTEM") for event in page)
     return {
         **_state(run.folder, run.config, result),
         "reason": result.get("reason"),
         "error": result.get("error"),
         **_origin(run.config),
         "parameters": _parameters(run.config),
-        "turns": max((event.turn_number or 0 for event in events), default=0),
-        "events": len(events),
-        "by_type": descending(Counter(event.event_type for event in events)),
-        "by_actor": descending(Counter(event.actor for event in events if event.actor)),
-        "first": events[0].timestamp if events else None,
-        "last": events[-1].timestamp if events else None,
+        "turns": next((event.turn_number for event in log.query(turn="0..", last=1)), 0),
+        "events": tally.events,
+        "by_type": tally.by_type,
+        "by_actor": tally.by_actor,
+        "first": tally.first and tally.first.timestamp,
+        "last": tally.last and tally.last.timestamp,
         "files": [
             {"file": path.name, "bytes": path.stat().st_size}
             for path in segments(OS_DISK, run.folder)
         ],
-        "notices": [log.vocabulary.sentence(e) for e in events if log.vocabulary.is_notice(e)],
+        "notices": [log.vocabulary.sentence(e) for e in systems if log.vocabulary.is_notice(e)],
         "damage": [finding_json(finding) for finding in checked.damage],
     }
 
