@@ -18,10 +18,12 @@ from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, InvalidEvent, NotAProject
 from thence.log.storage.disk import Disk
 from thence.work import ErrorStore, EventStore, WorkEvent, with_error_store, with_event_store
-from thence.work.journal.store import read_clock
-from thence.work.vcs.files import TreeFiles
 
 SLUG = "001-sync"
+
+
+def clock_of(folder):
+    return json.loads((folder / ".kittify/clock.json").read_bytes())
 
 
 def note(text="a note", wp_id="WP01", **more):
@@ -245,7 +247,7 @@ def test_async_command_has_its_store_until_it_has_ended(folder, monkeypatch):
 
     made = asyncio.run(command())
     assert inspect.iscoroutinefunction(command)
-    assert read_clock(TreeFiles(folder)).value == 1, "it was closed behind the command"
+    assert clock_of(folder)["value"] == 1, "it was closed behind the command"
     with EventStore.at(folder) as store:
         assert [event.event_id for event in store.read()] == [made]
 
@@ -342,13 +344,13 @@ def test_clock_goes_on_from_the_journal_whatever_stands_in_its_file(folder, spoi
     with EventStore.at(folder) as store:
         (first,) = store.append(note())
     assert (first.lamport_clock, first.seq) == (1, 1)
-    assert read_clock(TreeFiles(folder)).value == 1
+    assert clock_of(folder)["value"] == 1
     path.unlink() if spoilt is None else path.write_bytes(spoilt)
     with EventStore.at(folder) as store:
         (second,) = store.append(note())
     assert (second.lamport_clock, second.seq) == (2, 2)
-    told = read_clock(TreeFiles(folder))
-    assert (told.value, told.node_id) == (2, second.node_id)
+    clock = clock_of(folder)
+    assert (clock["value"], clock["node_id"]) == (2, second.node_id)
 
 
 @pytest.mark.promise("L4")
@@ -379,4 +381,4 @@ def test_clock_holds_the_last_value_of_commands_that_end_at_once(folder):
     with EventStore.at(folder) as store:
         clocks = [event.lamport_clock for event in store.read()]
     assert clocks == list(range(1, 81))
-    assert read_clock(TreeFiles(folder)).value == 80
+    assert clock_of(folder)["value"] == 80

@@ -16,7 +16,6 @@ from thence.replica import new_id, now
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
-from thence.work.journal.day_files import watch_branches
 from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import (
@@ -219,7 +218,6 @@ def setup_spec(
             "target_branch": branch,
         }
         session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
-        watch_branches(session.project, {branch})
         files = _files_of_spec(session, slug, title.strip(), mission, branch)
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
     spec = session.planning.path(slug, "spec.md")
@@ -308,7 +306,6 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
             state.slug,
             f"others changed them {ATTEMPTS_MAX} times meanwhile",
         )
-    watch_branches(session.project, {branch})
     files = _files_of_plan(session, state.slug, packages, data)
     subject = f"Packages of {state.slug}"
     committed = commit(session, files, subject, "finalize-tasks", target=branch)
@@ -460,7 +457,6 @@ def add(
         session, feature, PlannedPackage("", title, owns=_paths(owns)), after
     )
     branch = session.target_of(state)
-    watch_branches(session.project, {branch})
     message = f"Add {package.wp_id}: {title}"
     # tasks.md stays as it is, so that two clones that both add never meet in one file
     files = _files_of_package(session, state, package, branch)

@@ -27,7 +27,7 @@ from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.pending_events import pending_events, pending_file
 from thence.work.journal.redacted_views import redact_files
-from thence.work.journal.seen_tips import is_tracked, load_seen
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.shared_view import ignore, show_events
 from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
@@ -69,7 +69,7 @@ def publish(session: Session) -> CommandResult:
     repo = session.project.repo
     session.refresh()
     options = read_options(session.project)
-    link = link_of(repo, session.refs, options, load_seen(session.project).branches)
+    link = link_of(repo, session.refs, options, session.board.targets)
     published = board_branch.publish(session.project, repo, link, session.refresh_events)
     data = {
         "share": "branch",

@@ -198,6 +198,11 @@ class Board(msgspec.Struct, frozen=True):
     skipped: tuple[IgnoredEvent, ...] = ()
     names: Names = msgspec.field(default_factory=dict)
 
+    @property
+    def targets(self) -> set[str]:
+        """The branches that features go to, as far as events name them."""
+        return {feature.target_branch or "" for feature in self.features.values()} - {""}
+
     def package(self, feature_slug: str, wp_id: str) -> PackageState | None:
         """Returns a package; None where the board has none of this id."""
         feature = self.features.get(feature_slug)

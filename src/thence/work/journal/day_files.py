@@ -7,7 +7,7 @@ lines of another branch enter after it is merged into one of these, or by `thenc
 Lines are verified, and witnessed by the journal.
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -41,7 +41,6 @@ from thence.work.project.project import Project
 from thence.work.project.project_id import BOARD_FILE, BoardFile
 from thence.work.vcs.objects import Objects, is_file, objects
 from thence.work.vcs.refs import Refs
-from thence.work.vcs.repository import Repository
 
 
 class TakenLines(NamedTuple):
@@ -93,33 +92,20 @@ class _UnseenLines(NamedTuple):
     tracking: set[str]
 
 
-def watch_branches(project: Project, branches: set[str]) -> bool:
-    """Makes later looks read the day files of features' target branches.
-
-    Reports whether any branch is new, and could be recorded.
-    """
-    seen = load_seen(project)
-    if branches <= seen.branches:
-        return False
-    seen.branches |= branches
-    with suppress(ThenceError):
-        save_seen(project, seen)
-        return True
-    return False
-
-
 def take_in(
     project: Project,
     store: EventStore,
     refs: Callable[[], Refs],
+    targets: Set[str],
     *,
     has_all: bool = False,
 ) -> Iterator[TakenLines]:
     """Takes lines that others wrote and shared into the journal. Raises what an append raises.
 
-    The `store` opens the journal, if there are new lines; `refs` reads git's refs. With `has_all`
-    the day files of every local branch are read. Yields the result for other tools' lines in the
-    view, then for git's. While no ref has moved only `refs` is called.
+    The `store` opens the journal, if there are new lines; `refs` reads git's refs.
+    `targets` are the branches that features go to, whose day files are read; with `has_all` those
+    of every local branch are. Yields the result for other tools' lines in the view, then for git's.
+    While no ref has moved only `refs` is called.
     """
     written = ViewChanges(project)
     if written.lines or parked_lines(skipped_lines(project.home)):
@@ -127,7 +113,9 @@ def take_in(
     written.save()
     _redact(project, store, written.lines)
     seen = load_seen(project)
-    moved = _tips(project, project.repo, refs(), seen, has_all=has_all)
+    now = refs()
+    names = {*now.branches} if has_all else {*targets, now.default or ""}
+    moved = _moved_tips(project, now, seen, names, targets)
     if not moved:
         return
     with objects(project.repo) as git_objects:
@@ -164,14 +152,13 @@ def project_of(store: Objects, tree: str) -> str | None:
     return None
 
 
-def _tips(
-    project: Project, repo: Repository, refs: Refs, seen: SeenTips, *, has_all: bool
+def _moved_tips(
+    project: Project, refs: Refs, seen: SeenTips, names: Set[str], targets: Set[str]
 ) -> dict[str, str]:
-    """Returns the watched refs that have moved, with their commits."""
+    """Returns the branches of these names that have moved, and the board's, with their commits."""
     options = read_options(project)
-    names = {*refs.branches} if has_all else seen.branches | {refs.default or ""}
     tips = {name: refs.branches[name] for name in sorted(names & refs.branches.keys())}
-    remote = board_here(repo, refs, options, seen.branches)
+    remote = board_here(project.repo, refs, options, targets)
     if remote is not None:
         ref = board_ref(remote, options.board_branch)
         tips[ref] = refs.commits[ref]
@@ -251,4 +238,4 @@ def _summary(
 
 def _with(seen: SeenTips, unseen: _UnseenLines) -> SeenTips:
     tracking = (seen.tracking - unseen.tips.keys()) | unseen.tracking
-    return SeenTips({**seen.tips, **unseen.tips}, seen.branches, tracking)
+    return SeenTips({**seen.tips, **unseen.tips}, tracking)

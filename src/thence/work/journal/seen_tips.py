@@ -17,14 +17,13 @@ _OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
 
 
 class SeenTips(msgspec.Struct):
-    """The tips whose day files were read, and the watched `branches`.
+    """The tips whose day files were read.
 
     The key of a tip is its branch, or the full name of another ref. `tracking` are the branches
     whose tips had day files, as in projects that an older version shared so.
     """
 
     tips: dict[str, str] = {}
-    branches: set[str] = set()
     tracking: set[str] = set()
 
 

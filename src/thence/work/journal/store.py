@@ -288,14 +288,6 @@ def write_clock(project: Project, segment: Path) -> None:
         project.files.replace(_CLOCK_FILE, data)
 
 
-def read_clock(files: TreeFiles) -> Clock | None:
-    """Returns the content of the clock file, None if it can't be used."""
-    try:
-        return msgspec.json.decode(files.read(_CLOCK_FILE), type=Clock)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
 def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
     """Returns node, seq and clock of the last complete line."""
     with segment.open("rb") as file:

@@ -171,12 +171,11 @@ class Session:
     def refresh(self) -> Board:
         """Takes in the events that others have shared, reads the journal and folds it."""
         self._refs = None
-        self._take_in()
         self._read()
-        targets = {feature.target_branch or "" for feature in self.board.features.values()} - {""}
-        if day_files.watch_branches(self.project, targets):
-            self._take_in()
+        if self._take_in():
             self._read()
+            if self._take_in():  # of targets that were not known before
+                self._read()
         self._warn_of_older_versions()
         self._rename_branches()
         self._append_ticks()
@@ -375,15 +374,18 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take_in(self, *, has_all: bool = False) -> None:
+    def _take_in(self, *, has_all: bool = False) -> bool:
+        """Takes in what others have shared; reports whether events were received."""
+        count = self.events_received
         if not self.project.uuid:
-            return
+            return False
         try:
             for received in day_files.take_in(
-                self.project, self.store, lambda: self.refs, has_all=has_all
+                self.project, self.store, lambda: self.refs, self.board.targets, has_all=has_all
             ):
                 self.events_received += received.events
                 self.warnings += [note for note in received.notes() if note not in self.warnings]
         except (OSError, ThenceError) as error:
             note = f"what others have shared was not read: {error}"
             self.warnings += [note] if note not in self.warnings else []
+        return self.events_received > count
