@@ -89,8 +89,6 @@ def test_drawn_events_share_their_latest_common_causes(one, other, shared):
 def test_several_events_share_what_all_of_them_go_back_to(named, shared):
     drawn = ("a1", "a2 < a1", "b1 < a1", "a3 < a2 b1", "b2 < b1", "b3 < a2", "b4 < a2 b1", "a4")
     events = graph(*drawn)
-        "a1", "a2 < a1", "b1 < a1", "a3 < a2 b1", "b2 < b1", "b3 < a2", "b4 < a2 b1", "a4"
-    )
     common = common_causes([events[name] for name in named.split()], events.values())
     assert names(events, common) == shared
 
