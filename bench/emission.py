@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from thence.core.event import Members
 from thence.sim import EventWriter, SimulationConfig
-from thence.sim.events import Event, VerbosityLevel
+from thence.sim.events import Event, VerbosityLevel, event_of
 from thence.sim.run_components import make_components
-from thence.sim.simulation import Simulation, one_by_one
+from thence.sim.simulation import Simulation
 
 TURNS = 200
 
@@ -64,7 +65,12 @@ def _simulation(emit: Callable[[Event], object]) -> Simulation:
     config = SimulationConfig.from_file("spatial_trade_network")
     settings = msgspec.structs.replace(config.simulation, max_turns=TURNS)
     config = msgspec.structs.replace(config, simulation=settings)
-    return Simulation(config, make_components(config), one_by_one(emit))
+
+    def emit_each(piece: Sequence[Members]) -> None:
+        for members in piece:
+            emit(event_of(members))
+
+    return Simulation(config, make_components(config), emit_each)
 
 
 def in_a_row_us(folder: Path) -> float:

@@ -23,7 +23,7 @@ from random import Random
 from typing import IO, NamedTuple
 
 from bench.tails import Tails, files
-from thence.errors import ProgramFailed
+from thence.errors import ThenceError
 
 FILE = "events.jsonl"
 VARIABLE = "THENCE_BENCH_FILE"
@@ -55,6 +55,10 @@ class KillTrial(NamedTuple):
     seed: int
     within_s: float
     timeout_s: float
+
+
+class ProgramFailed(ThenceError):
+    """Error: a program under test could not be started, or did not do what the test asks."""
 
 
 class Kept(NamedTuple):

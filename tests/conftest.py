@@ -4,11 +4,17 @@ import gc
 import signal
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests import tiers
 from tools import bootstrap
+
+if TYPE_CHECKING:
+    from thence import Log
 
 # A shell that runs the tests in the background has Ctrl-C ignored, and so would every program
 # that a test starts and interrupts.
@@ -26,6 +32,15 @@ usual = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thence", usual)
 settings.register_profile("person", usual, max_examples=tiers.EXAMPLES_OF_A_PERSON)
 settings.load_profile("thence")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> "Iterator[Log]":
+    """An open log in the test's folder."""
+    import thence
+
+    with thence.open(tmp_path) as opened:
+        yield opened
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,6 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Unpack
 
 from thence.core.event import Event
@@ -102,37 +101,15 @@ def heads(subject: str, events: Iterable[Event], but: Collection[str] = ()) -> t
     Events of the types in `but` don't count as events on it. Causes that lie between, on other
     subjects or of such a type, count. All events of the log are needed.
     """
-    return heads_of((subject,), events, but)[subject]
-
-
-def heads_of(
-    subjects: Collection[str],
-    events: Iterable[Event],
-    but: Collection[str] = (),
-    aliases: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, tuple[Event, ...]]:
-    """Returns the heads of several subjects, as `heads` does of one.
-
-    `aliases` maps other names to the subjects that they mean: what is on either is on one.
-    """
-    known = {event.event_id: event for event in totally_ordered(events)}
-    found: dict[str, list[Event]] = {subject: [] for subject in subjects}
-    for event in known.values():
-        subject = event.subject
-        subject = aliases.get(subject, subject) if subject else None
-        if subject in found and event.event_type not in but:
-            found[subject].append(event)
-    return {subject: _heads(on, known) for subject, on in found.items()}
-
-
-def _heads(on: Sequence[Event], known: Mapping[str, Event]) -> tuple[Event, ...]:
+    by_id = {event.event_id: event for event in totally_ordered(events)}
+    on = [e for e in by_id.values() if e.subject == subject and e.event_type not in but]
     passed: set[str] = set()
     stack = [cause for event in on for cause in event.caused_by]
     while stack:
         cause = stack.pop()
-        if cause in known and cause not in passed:
+        if cause in by_id and cause not in passed:
             passed.add(cause)
-            stack += known[cause].caused_by
+            stack += by_id[cause].caused_by
     return tuple(event for event in on if event.event_id not in passed)
 
 

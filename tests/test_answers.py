@@ -1,6 +1,5 @@
 """What an opened log answers: the same by an index in memory and by one in a file."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,18 +9,11 @@ from tests.index.worlds import MISSING, SUBJECTS, TYPES, arrivals
 from tests.tiers import examples
 
 import thence
-from thence.answers import INDEXED_BYTES_MIN
 from thence.core.query.answer import Concurrent
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index.connection import Index
 from thence.log.storage.disk import OS_DISK
-
-
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
 
 
 @pytest.mark.promise("P1")
@@ -87,30 +79,6 @@ def test_log_answers_by_its_index_what_it_answers_by_being_read(log, tmp_path):
     later = log.append("order.closed", subject="order/1", caused_by=[first])
     assert log.why(later).chain == (first, later)
     assert log.heads("order/1")[-1] == later
-
-
-def test_large_log_is_given_an_index_by_the_first_question(log, tmp_path):
-    size = INDEXED_BYTES_MIN // 100
-    events = [{"event_type": "t", "payload": {"text": "x" * size}} for _ in range(101)]
-    appended = log.append_many(events[:50])
-    assert log.get(appended[7].event_id) == appended[7]
-    assert not (tmp_path / ".thence" / "index.db").exists()
-    appended += log.append_many(events[50:])
-    assert log.get(appended[77].event_id) == appended[77]
-    assert (tmp_path / ".thence" / "index.db").exists()
-    log.close()
-    assert log.find("@last") == appended[-1]
-
-
-def test_threads_that_ask_at_once_share_an_index(log):
-    events = [log.append("t", caused_by=[])]
-    for _ in range(30):
-        events.append(log.append("t", caused_by=events[-1:]))
-    with Index(OS_DISK, log.folder, PLAIN) as index:
-        index.refresh()
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(log.why, events))
-    assert [len(why.chain) for why in found] == list(range(1, 32))
 
 
 @settings(deadline=None, max_examples=examples(40))

@@ -24,12 +24,6 @@ from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 @pytest.mark.promise("P1")
 def test_many_are_appended_in_one_piece_with_one_sync(tmp_path):
     disk = CountingDisk()

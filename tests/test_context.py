@@ -17,12 +17,6 @@ from thence.log.storage.disk import OS_DISK
 A, B = "0" * 25 + "A", "0" * 25 + "B"
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 @pytest.mark.promise("P1")
 def test_events_appended_inside_the_block_are_caused_by_it(log):
     first = log.append("first")

@@ -176,9 +176,11 @@ def test_folder_in_its_place_is_refused(tmp_path, call):
 
 @pytest.mark.parametrize("call", [file_lock, lambda path: replace_file(path, b"new")])
 def test_folder_that_is_missing_or_takes_nothing_is_told_with_a_remedy(tmp_path, call):
+    path = tmp_path / "missing" / "file"
     with pytest.raises(ThenceError) as refusal:
-        call(tmp_path / "missing" / "file")
+        call(path)
     assert "make the folder" in refusal.value.hint
+    assert refusal.value.place == str(path)  # and not its draft
     with pytest.raises(ThenceError) as refusal:
         call(Path("/proc/self/file"))  # root may write in any folder with read-only bits
     assert refusal.value.cause
@@ -204,10 +206,3 @@ def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path):
     assert "free some space" in result.stderr
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_error_of_a_replacement_names_the_file_and_not_its_draft(tmp_path):
-    path = tmp_path / "missing" / "settings"
-    with pytest.raises(ThenceError) as caught:
-        replace_file(path, b"new")
-    assert (caught.value.operation, caught.value.place) == ("could not write", str(path))

@@ -29,12 +29,6 @@ from thence.replica import Log, open_host_log
 from thence.work import EventStore, WorkEvent
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 @pytest.mark.promise("P1")
 def test_appended_event_is_what_was_said_and_what_is_in_the_file(log, tmp_path):
     before = datetime.now(UTC)

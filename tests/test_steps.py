@@ -24,12 +24,6 @@ from thence.replica import Log
 from thence.steps import MESSAGE_CHARACTERS_MAX
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 def types(log):
     return [event.event_type for event in log.read()]
 

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 INDEXED_BYTES_MIN = 4 * 1024 * 1024
 LIMIT_EVENTS = 1_000
 _REST_EVENTS = 10_000
+# of a walk over pages: the events of the first, the most in memory at once, and their lines' bytes
+FIRST_EVENTS = 32
+HELD_EVENTS_MAX = 1_000
+HELD_BYTES = 4 * 1024 * 1024
 # the numbers of latest events searched for a key, within the limit of bytes above
 _LOOKED_THROUGH = (100, 1_000, 10_000)
 _LOOKED_THROUGH_BYTES = 4 * 1024 * 1024
@@ -318,6 +322,31 @@ class Answers:
             return self.query(limit=_REST_EVENTS, cursor=behind, descending=descending, **keys)
 
         return replace(page, rest=rest)
+
+    def pages(
+        self,
+        limit: int | None = None,
+        cursor: str | None = None,
+        descending: bool = False,
+        **keys: "Unpack[Keys]",
+    ) -> "Iterator[Page]":
+        """Yields the events that match, in pages as large as memory should hold.
+
+        At most `limit` events are yielded, those after the cursor. Events that are appended
+        meanwhile are left out. At least one page is yielded, even an empty one.
+        """
+        remaining = limit
+        size = FIRST_EVENTS
+        while True:
+            count = size if remaining is None else min(size, remaining)
+            page = self.query(limit=count, cursor=cursor, descending=descending, **keys)
+            yield page
+            cursor = page.next_cursor
+            remaining = None if remaining is None else remaining - len(page)
+            if cursor is None or remaining == 0:
+                return
+            size_bytes = sum(len(event.line) for event in page)
+            size = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * len(page) // size_bytes))
 
     def stats(
         self,

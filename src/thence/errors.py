@@ -315,10 +315,6 @@ class OutcomeUnknown(ThenceError):
         return self.resume()
 
 
-class ProgramFailed(ThenceError):
-    """Error: a program under test could not be started, or did not do what the test asks."""
-
-
 class ExtraMissing(ThenceError, ImportError):
     """Error: a package is not installed; the hint is the line that installs it, by its extra."""
 

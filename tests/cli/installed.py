@@ -77,6 +77,20 @@ def ran(
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def begin(*words: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Start a program, whose pipes are text."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*map(str, words)],
+        cwd=cwd,
+        env=environment(**env),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+
+
 def in_shell(script: str, cwd: Path) -> Ended:
     """Run a script, in which a pipe fails where one of its programs does."""
     return ran("bash", "-o", "pipefail", "-c", script, cwd=cwd)

@@ -1,7 +1,6 @@
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.cli.installed import (
     THENCE,
-    environment,
+    begin,
     in_python,
     in_shell,
     on_terminal,
@@ -153,14 +152,8 @@ def test_ctrl_c_on_a_terminal_ends_the_demo_in_good_order(tmp_path):
 def test_ctrl_c_at_any_time_is_quiet_and_leaves_a_whole_log(tmp_path):
     door = "import sys; print('ready', flush=True)\nfrom thence.cli.main import main\n"
     for step in range(12):
-        started = subprocess.Popen(
-            [sys.executable, "-c", f"{door}sys.exit(main(['demo']))"],
-            cwd=tmp_path,
-            env=environment(THENCE_ROOT=f"root-{step}"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words = (sys.executable, "-c", f"{door}sys.exit(main(['demo']))")
+        started = begin(*words, cwd=tmp_path, THENCE_ROOT=f"root-{step}")
         assert started.stdout
         assert started.stdout.readline() == "ready\n"
         time.sleep(0.02 + step * 0.07)  # the moment is what the test varies

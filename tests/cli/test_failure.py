@@ -45,7 +45,6 @@ EXIT_CODES = {
     "AccountRefused": 1,
     "HeadsMoved": 1,
     "IdReused": 1,
-    "ProgramFailed": 1,
     "ClockExhausted": 1,
     "OutcomeUnknown": 5,
     "SyncError": 1,

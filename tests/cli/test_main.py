@@ -1,13 +1,12 @@
 import os
 import signal
-import subprocess
 import sys
 
 import click
 import pytest
 from tests.cli.installed import (
     THENCE,
-    environment,
+    begin,
     in_python,
     in_shell,
     is_three_lines,
@@ -191,15 +190,7 @@ def test_windows_is_told_of_wsl(tmp_path):
 
 
 def test_ctrl_c_ends_quietly_with_130(tmp_path):
-    started = subprocess.Popen(
-        [THENCE, "append", "note", "--payload", "-", "--log", "new"],
-        cwd=tmp_path,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    started = begin(THENCE, "append", "note", "--payload", "-", "--log", "new", cwd=tmp_path)
     assert started.stdin
     started.stdin.write("x" * MORE_THAN_A_PIPE_HOLDS)  # returns when the command reads
     started.stdin.flush()

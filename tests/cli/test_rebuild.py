@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import is_three_lines, on_terminal
+from tests.cli.installed import on_terminal
 from tests.cli.warm import warm
 
 from thence.core.event import Members
@@ -49,12 +49,6 @@ def test_damaged_index_is_made_again(tmp_path, orders):
     index.write_bytes(b"x" * 10_000)
     assert warm("rebuild", "--log", "orders", cwd=tmp_path).code == 0
     assert len(warm("query", "--log", "orders", cwd=tmp_path).lines) == 4
-
-
-def test_no_log_is_told(tmp_path):
-    ended = warm("rebuild", "--log", "gone", cwd=tmp_path)
-    assert ended.code == 4
-    assert is_three_lines(ended.err)
 
 
 def test_bytes_read_are_drawn_on_a_terminal_alone(tmp_path, large):

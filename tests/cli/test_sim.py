@@ -2,12 +2,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import THENCE, environment, in_shell, is_three_lines, ran, thence
+from tests.cli.installed import THENCE, begin, in_shell, is_three_lines, ran, thence
 from tests.cli.scenarios import counting
 from tests.cli.warm import warm
 
@@ -257,14 +256,7 @@ def test_event_appended_to_a_run_joins_that_run(finished, tmp_path):
 
 def test_ctrl_c_ends_a_run_in_good_order_with_130(tmp_path):
     scenario = counting(tmp_path, turns=1_000_000)
-    started = subprocess.Popen(
-        [THENCE, "sim", "run", scenario, "--json"],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    started = begin(THENCE, "sim", "run", scenario, "--json", cwd=tmp_path)
     while not any((tmp_path / "output").glob("*/events.jsonl")):
         assert started.poll() is None
     os.kill(started.pid, signal.SIGINT)

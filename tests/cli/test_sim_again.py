@@ -2,10 +2,9 @@
 
 import json
 import signal
-import subprocess
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, begin, is_three_lines, thence
 from tests.cli.warm import warm
 
 from thence.sim import SimulationOrchestrator
@@ -25,9 +24,8 @@ def root(tmp_path_factory):
 
 
 def test_killed_run_is_listed_as_such_resumed_and_replayed(tmp_path):
-    command = [THENCE, "sim", "run", SHIPPED, "--turns", "2000", "--mode", "sync"]
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), **streams) as running:
+    words = (THENCE, "sim", "run", SHIPPED, "--turns", "2000", "--mode", "sync")
+    with begin(*words, cwd=tmp_path) as running:
         assert running.stderr.readline().startswith("turn ")
         running.send_signal(signal.SIGKILL)
     (run,) = json.loads(warm("sim", "list", "--json", cwd=tmp_path).out)["runs"]

@@ -3,10 +3,9 @@
 import json
 import os
 import signal
-import subprocess
 
 import pytest
-from tests.cli.installed import THENCE, environment
+from tests.cli.installed import THENCE, begin
 from tests.cli.scenarios import SCENARIO
 from tests.cli.terminals import Terminal
 
@@ -61,14 +60,7 @@ def hanging(folder):
 def piped(tmp_path_factory):
     """A folder and the run in it, without a terminal, whose agent gives no answer meanwhile."""
     folder = tmp_path_factory.mktemp("piped")
-    with subprocess.Popen(
-        [THENCE, "sim", "run", hanging(folder), "--json", "-q"],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with begin(THENCE, "sim", "run", hanging(folder), "--json", "-q", cwd=folder) as process:
         yield folder, process
         if process.poll() is None:
             process.kill()

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from tests.cli.installed import is_three_lines
+from tests.cli.installed import is_three_lines, thence
 from tests.cli.warm import warm
 from tests.events import drafted, new_id, stamped
 
@@ -46,6 +46,8 @@ def test_text_tells_the_same_with_bars(tmp_path, orders):
     assert out.startswith(f"4 events in orders\n  {size:,} bytes in 1 file\n  first  20")
     for told in ("\nby type\n", "\nby actor\n  ada  1  ▇", "\nby node\n", f"[{orders[3][:18]}]"):
         assert told in out
+    shown = thence("stats", "--log", "orders", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"}).out
+    assert "\nby actor\n  ada  1  ###" in shown
 
 
 def test_lines_are_counted_as_log_lists_them_and_what_is_passed_over_is_told(tmp_path, orders):

@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import subprocess
 from contextlib import contextmanager
 
 import pytest
-from tests.cli.installed import THENCE, environment, in_shell, thence
+from tests.cli.installed import THENCE, begin, in_shell, thence
 from tests.log.processes import started
 
 import thence as package
@@ -20,14 +19,7 @@ WAIT_S = 60
 
 @contextmanager
 def following(tmp_path, *arguments):
-    tail = subprocess.Popen(
-        [THENCE, "tail", "-f", *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    tail = begin(THENCE, "tail", "-f", *arguments, cwd=tmp_path)
     try:
         yield tail
     finally:

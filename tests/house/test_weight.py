@@ -13,6 +13,9 @@ LINES_SLACK = 100
 # values are named by what they are: these words say how the writer came to them
 WORDS = "found known given made there shown wanted asked left begun more each"
 NAMELESS = frozenset(WORDS.split())
+# the door of `work` to a project: what most callers don't need belongs to those that do
+SESSION = "src/thence/work/session/session.py"
+SESSION_MEMBERS_MAX = 15
 # the command folders that belong to another part than the front commands do
 PARTS = {"work": "work", "sync": "team", "server": "team"}
 
@@ -73,11 +76,32 @@ def test_values_are_named_by_what_they_are():
     assert found == NAMED_BY_NOTHING, "a count may only fall, and exceptions.py follows it"
 
 
+def public_members(module: Module, name: str) -> list[str]:
+    """Returns the public methods and properties of a module's class."""
+    (body,) = (
+        node.body
+        for node in module.syntax.body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def test_a_session_is_one_thing():
+    (module,) = (module for module in modules("src") if module.path == SESSION)
+    members = public_members(module, "Session")
+    assert len(members) <= SESSION_MEMBERS_MAX, members
+
+
 def test_weight_and_nameless_values_are_counted():
     text = "class C:\n    known: int\n    def f(found, rows):\n"
     text += "        for each in rows:\n            made: int = each\n        return rows"
     sample = parsed("src/thence/cli/work/a.py", text)
     assert nameless_values(sample) == 3
+    text = (
+        "class A:\n    def f(self): ...\n    @property\n    def g(self): ...\n    def _h(self): ..."
+    )
+    assert public_members(parsed("src/thence/work/a.py", text), "A") == ["f", "g"]
     assert weights([sample, parsed("src/thence/core/wire/b.py", "\n")]) == {
         "work": (6, 1),
         "team": (1, 1),

@@ -24,12 +24,6 @@ from thence.log.write.append_conditions import (
 from thence.replica import Log, new_id
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 def lines_of(path):
     return path.read_bytes().splitlines()
 

@@ -36,12 +36,6 @@ from thence.replica import Log
 BROKEN = DiskError(errno.EIO, "as said")
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 def test_guard_that_no_longer_holds_says_what_came_in_between(log, tmp_path):
     guard = Unchanged(Position(), {"WP01"})
     event = log.append("claimed", subject="WP01")

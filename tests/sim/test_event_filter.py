@@ -101,14 +101,6 @@ def test_ends_are_inclusive_and_a_date_is_its_whole_day():
         assert EventFilter(**asked).matches(event), asked
 
 
-def test_crossed_ends_match_nothing():
-    event = Event(event_type="NOTE", turn_number=4)
-    assert not EventFilter(turn_start=5, turn_end=3).matches(event)
-    assert not EventFilter(
-        start_timestamp="2030-01-01", end_timestamp="2020-01-01"
-    ).matches(event)  # fmt: skip
-
-
 def test_filter_is_the_same_question_in_the_words_of_all_hosts(tmp_path):
     asking = EventFilter(event_types=["DECISION"], agent_ids=["ada"], turn_start=1, turn_end=2)
     assert asking.filter == Filter.of(type="DECISION", actor="ada", turn=(1, 2))

@@ -5,12 +5,22 @@ import threading
 
 import msgspec
 import pytest
-from tests.sim.toys import Adder, Doer, add, always, causes, config, lines, played
+from tests.sim.toys import (
+    Adder,
+    Doer,
+    add,
+    always,
+    causes,
+    config,
+    lines,
+    one_by_one,
+    orchestrator,
+    played,
+)
 
 from thence.errors import ScenarioError, ThenceError
-from thence.sim import SimulationOrchestrator
 from thence.sim.agents import Action, BaseValidator, Verdict
-from thence.sim.simulation import Components, Simulation, one_by_one
+from thence.sim.simulation import Components, Simulation
 
 
 class CardDeclined(Exception):
@@ -25,14 +35,7 @@ def declined(turn):
 def failed(folder, ada=lambda seen: add(), engine=None, validator=None, verbosity="DETAIL"):
     """Plays a world that fails; returns the orchestrator, the notice, and its causes by step."""
     agents = [Doer("ada", ada), Doer("ben", always(add()))]
-    run = SimulationOrchestrator(
-        config(turns=4),
-        output_root=folder,
-        agents=agents,
-        engine=engine or Adder(),
-        validator=validator,
-        verbosity=verbosity,
-    )
+    run = orchestrator(folder, agents, engine, 4, validator=validator, verbosity=verbosity)
     assert run.run().status == "failed"
     events = lines(run.output_dir)
     (notice,) = [each for each in events if each["details"].get("error_type") == "run_failed"]
@@ -201,8 +204,7 @@ def test_result_is_json_whatever_the_world_holds(tmp_path, kind, value, held):
             view.world["mood"] = value
 
     given = config(global_vars=[{"name": "mood", "type": kind}])
-    agents = [Doer("ada", always(add()))]
-    run = SimulationOrchestrator(given, agents=agents, engine=Lost(), output_root=tmp_path)
+    run = orchestrator(tmp_path, [Doer("ada", always(add()))], Lost(), given=given)
     content = (run.run().output_dir / "result.json").read_bytes()
     assert msgspec.json.decode(content)["final_state"]["global"]["mood"] == held
 
@@ -293,9 +295,7 @@ def events_of(folder):
 def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
     answer = fails(way)
     agents = [Doer("ada", answer), Doer("ben", always(add()))]
-    run = SimulationOrchestrator(
-        settings(policy), output_root=tmp_path, agents=agents, engine=Adder(), verbosity="STATE"
-    )
+    run = orchestrator(tmp_path, agents, given=settings(policy))
     result = run.run()
     events, steps = events_of(run.output_dir)
     if policy == "fail":
@@ -325,14 +325,8 @@ def test_policy_decides_what_follows_a_failure(tmp_path, fails, policy, way):
 @pytest.mark.promise("O9a")
 @pytest.mark.parametrize("verbosity", ["MILESTONE", "DECISION", "ACTION", "DETAIL"])
 def test_failure_is_recorded_at_every_verbosity(tmp_path, fails, verbosity):
-    run = SimulationOrchestrator(
-        config(turns=2),
-        output_root=tmp_path,
-        agents=[Doer("ada", fails("raises"))],
-        engine=Adder(),
-        verbosity=verbosity,
-        on_agent_error="skip",
-    )
+    agents = [Doer("ada", fails("raises"))]
+    run = orchestrator(tmp_path, agents, turns=2, verbosity=verbosity, on_agent_error="skip")
     assert run.run().status == "completed"
     assert "2.failed.ada.0" in events_of(run.output_dir)[0]
 
@@ -402,15 +396,8 @@ def test_validator_that_hangs_fails_the_run(tmp_path):
 
 
 def failed_validator(folder, validator):
-    run = SimulationOrchestrator(
-        settings("skip"),
-        timeout_s=TIMEOUT_S,
-        output_root=folder,
-        agents=[Doer("ada", always(add()))],
-        engine=Adder(),
-        validator=validator,
-    )
-    result = run.run()
+    words = {"given": settings("skip"), "timeout_s": TIMEOUT_S, "validator": validator}
+    result = orchestrator(folder, [Doer("ada", always(add()))], **words).run()
     assert result.status == "failed"
     assert "the validator" in result.error
     return result.error

@@ -1,9 +1,7 @@
 """What `thence.sim` offers, without loading what only a scenario needs."""
 
-import subprocess
-import sys
-
 import pytest
+from tests.log.processes import ran
 
 import thence.sim
 
@@ -44,23 +42,13 @@ def test_name_is_public(name):
     assert getattr(thence.sim, name).__doc__
 
 
-@pytest.mark.promise("P2")
-def test_slow_packages_are_loaded_only_when_needed():
-    program = "import sys, thence.sim; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"structlog", "pydantic", "ruamel.yaml", "click", "rich"} & set(loaded)
-
-
-@pytest.mark.promise("P7")
-def test_scenario_is_read_without_the_models_of_the_server():
-    program = "import sys, thence.sim as sim; sim.SimulationConfig.from_file('fishery')"
-    loaded = subprocess.run(
-        [sys.executable, "-c", f"{program}; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    assert "ruamel.yaml" in loaded
-    assert "pydantic" not in loaded
+@pytest.mark.promise("P2", "P7")
+@pytest.mark.parametrize(
+    ("program", "needed"),
+    [("", set()), ("thence.sim.SimulationConfig.from_file('fishery')", {"ruamel.yaml"})],
+    ids=["import", "scenario"],
+)
+def test_slow_packages_are_loaded_only_when_needed(program, needed):
+    code = f"import sys, thence.sim; {program}\nprint(*sys.modules)"
+    slow = {"structlog", "pydantic", "ruamel.yaml", "click", "rich"}
+    assert slow & set(ran(code).stdout.split()) == needed

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config
+from tests.sim.toys import SCENARIO, Doer, add, always, lines, orchestrator
 
 from thence.errors import ExtraMissing, InvalidFilter, NotALog, NotRecorded
 from thence.replica import open_log
@@ -36,17 +36,11 @@ def row_of(state: State, turn: int) -> dict[str, Any]:
 
 def toy(root: Path, turns: int = 3, **options: Any) -> SimulationOrchestrator:
     """Returns a run in which ada adds 1 a turn, and nobody ever changes the sum."""
-    agents = [Doer("ada", always(add()))]
-    given = config(turns=turns)
-    return SimulationOrchestrator(
-        given, output_root=root, agents=agents, engine=Adder(), **({"verbosity": "STATE"} | options)
-    )
+    return orchestrator(root, [Doer("ada", always(add()))], turns=turns, **options)
 
 
 def stored(folder: Path, event_type: str) -> list[Mapping[str, Any]]:
-    files = [*sorted(folder.glob("events_*.jsonl")), folder / "events.jsonl"]
-    events = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return [event for event in events if event["event_type"] == event_type]
+    return [event for event in lines(folder) if event["event_type"] == event_type]
 
 
 @pytest.mark.promise("O14")
@@ -157,10 +151,7 @@ def test_turn_that_has_begun_and_not_ended_is_no_row(tmp_path):
             raise RuntimeError("stop")
         return add()
 
-    agents = [Doer("ada", fail_in_turn_3)]
-    result = SimulationOrchestrator(
-        config(turns=5), output_root=tmp_path, agents=agents, engine=Adder(), verbosity="STATE"
-    ).run()
+    result = orchestrator(tmp_path, [Doer("ada", fail_in_turn_3)], turns=5).run()
     with open_run(result.output_dir) as run:
         assert [row["turn"] for row in run.variables()] == [0, 1, 2]
         assert {row["global/sum"] for row in run.variables()} == {0}

@@ -1,10 +1,19 @@
 """An engine adds, removes, pauses and resumes agents while the run goes on."""
 
 import pytest
-from tests.sim.toys import Adder, Doer, add, always, causes, config, lines, played
+from tests.sim.toys import (
+    Adder,
+    Doer,
+    add,
+    always,
+    causes,
+    config,
+    lines,
+    orchestrator,
+    played,
+)
 
 from thence.errors import ThenceError
-from thence.sim import SimulationOrchestrator
 
 pytestmark = pytest.mark.promise("O9b")
 
@@ -170,9 +179,7 @@ def test_content_of_the_roster_is_json():
 @pytest.mark.parametrize(("verbosity", "is_written"), [("MILESTONE", False), ("DECISION", True)])
 def test_changes_are_written_from_decision_up(tmp_path, verbosity, is_written):
     world = World(t1=lambda view: view.add_agent(new_agent()), t2=lambda view: view.pause("cid"))
-    run = SimulationOrchestrator(
-        config(turns=4), output_root=tmp_path, agents=pair(), engine=world, verbosity=verbosity
-    )
+    run = orchestrator(tmp_path, pair(), world, 4, verbosity=verbosity)
     assert run.run().final_state["agent/cid"] == {"x": 1}
     steps = {each["step"] for each in lines(run.output_dir)}
     assert ({"1.added.cid.0", "2.paused.cid.0"} <= steps) is is_written

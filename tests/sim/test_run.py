@@ -13,17 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.sim.toys import SCENARIO, Adder, Doer, add, always, config, lines
+from tests.sim.toys import orchestrator as toy
 
 from thence.errors import ThenceError
 from thence.sim import Action, Orchestrator, SimulationOrchestrator, VerbosityLevel, WriteMode
 from thence.sim.agents import BaseValidator
 
 
-def orchestrator(tmp_path, agents=None, turns=3, **given):
+def orchestrator(tmp_path, agents=None, **given):
     agents = [Doer("ada", always(add()))] if agents is None else agents
-    given.setdefault("verbosity", "DETAIL")
-    given.setdefault("engine", Adder())
-    return SimulationOrchestrator(config(turns=turns), output_root=tmp_path, agents=agents, **given)
+    return toy(tmp_path, agents, **{"verbosity": "DETAIL", **given})
 
 
 def milestones(folder):
@@ -159,17 +158,6 @@ class TestRun:
 def held(run):
     """What config.json says of an alteration."""
     return json.loads((run.output_dir / "config.json").read_text()).get("altered")
-
-
-@pytest.mark.promise("O2")
-def test_shipped_scenario_leaves_its_files(tmp_path):
-    result = SimulationOrchestrator(SCENARIO, output_root=tmp_path).run()
-    folder = result.output_dir
-    assert result.status == "completed"
-    assert (folder / "checkpoints").is_dir()
-    assert json.loads((folder / "result.json").read_text()) == result.to_dict()
-    assert json.loads((folder / "config.json").read_text())["run_id"] == result.run_id
-    assert len(lines(folder)) == result.events > 2000
 
 
 @pytest.mark.promise("O3")
@@ -432,13 +420,7 @@ def test_turn_tells_each_decision_action_and_change_once(tmp_path):
                 view.world["sum"] = view.agent("ada")["x"] + view.agent("ben")["x"]
 
     agents = [Doer("ada", always(add())), Doer("ben", always([add(1), add(2)]))]
-    run = SimulationOrchestrator(
-        config(turns=1),
-        output_root=tmp_path,
-        agents=agents,
-        engine=Overriding(),
-        verbosity="STATE",
-    )
+    run = toy(tmp_path, agents, Overriding(), turns=1)
     found = [
         (each["event_type"], each["step"], each["details"].get("old_value"),
          each["details"].get("new_value"))

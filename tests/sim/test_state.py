@@ -1,10 +1,10 @@
 """Variables hold only what they are declared to hold; the last states are kept."""
 
 import pytest
-from tests.sim.toys import Adder, Doer, add, always, config
+from tests.sim.toys import Doer, add, always, orchestrator
 
 from thence.errors import ThenceError
-from thence.sim import SimulationOrchestrator, open_run
+from thence.sim import open_run
 from thence.sim.state import Declaration, State, StateHistory, VariableTable
 
 
@@ -133,13 +133,7 @@ def test_history_of_states_that_grow_is_bounded_too():
 def test_states_that_are_kept_no_more_are_in_the_table_of_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("thence.sim.state._HISTORY_VALUES_MAX", 6)
     turns = 8
-    run = SimulationOrchestrator(
-        config(turns=turns),
-        agents=[Doer("ada", always(add()))],
-        engine=Adder(),
-        output_root=tmp_path,
-        verbosity="STATE",
-    )
+    run = orchestrator(tmp_path, [Doer("ada", always(add()))], turns=turns)
     result = run.run()
     assert len(run.history) == turns + 1
     assert [state.turn for state in run.history] == [6, 7, 8]

@@ -140,4 +140,5 @@ def test_places_without_a_way_between_have_no_distance():
     given = SimulationConfig.from_mapping(
         {"simulation": {"name": "x"}, "spatial": {"places": [{"name": "A"}, {"name": "B"}]}}
     )
-    assert Network(given.spatial).distance("A", "B") is None
+    with pytest.raises(ValueError, match="no way leads from A to B"):
+        Network(given.spatial).distance("A", "B")

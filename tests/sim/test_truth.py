@@ -5,7 +5,7 @@ import os
 import random
 
 import pytest
-from tests.sim.toys import Doer, add, config
+from tests.sim.toys import Doer, add, config, one_by_one
 from tests.sim.truth import SHIPPED, Run, causes_named, sampled_causes, sampled_outsiders
 
 from thence.core.values.codec import CAUSES_MAX
@@ -14,7 +14,7 @@ from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
 from thence.sim.run_components import Components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, one_by_one
+from thence.sim.simulation import Simulation
 
 RUNS = 4
 SAMPLES = 200

@@ -46,6 +46,8 @@ def test_the_defaults_are_the_promised_ones(tmp_path: Path) -> None:
     assert writer.verbosity is VerbosityLevel.ACTION
     assert (writer.dropped_count, writer.failed_count, writer.current_size) == (0, 0, 0)
     assert writer.current_file == tmp_path / "events.jsonl"
+    assert writer.output_dir == tmp_path
+    assert (writer.max_queue_size, writer.max_file_size) == (10_000, 500 * 1024 * 1024)
     assert not writer.running
     assert writer.emit(action())
     assert writer.running
@@ -56,9 +58,6 @@ def test_the_defaults_are_the_promised_ones(tmp_path: Path) -> None:
 
 @pytest.mark.promise("W1")
 def test_it_shows_what_it_was_given(tmp_path: Path) -> None:
-    with EventWriter(tmp_path, "run") as writer:
-        assert writer.output_dir == tmp_path
-        assert (writer.max_queue_size, writer.max_file_size) == (10_000, 500 * 1024 * 1024)
     settings = (VerbosityLevel.STATE, 7, 4096)
     with EventWriter(str(tmp_path), "run", *settings) as writer:
         assert writer.output_dir == tmp_path

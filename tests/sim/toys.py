@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thence.core.event import Members
 from thence.sim.agents import Action, BaseAgent, BaseValidator
 from thence.sim.engine import BaseEngine
-from thence.sim.events import Event
+from thence.sim.events import Event, event_of
+from thence.sim.run import SimulationOrchestrator
 from thence.sim.run_components import Components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, one_by_one
+from thence.sim.simulation import Simulation
 
 SCENARIO = "spatial_trade_network"
 
@@ -66,6 +68,16 @@ def always(action: Any) -> Callable[[Any], Any]:
     return lambda observation: action
 
 
+def one_by_one(emit: Callable[[Event], object]) -> Callable[[Sequence[Members]], None]:
+    """Returns a function for the pieces of a run that passes each event to `emit`."""
+
+    def emit_each(piece: Sequence[Members]) -> None:
+        for members in piece:
+            emit(event_of(members))
+
+    return emit_each
+
+
 def played(
     given: SimulationConfig,
     agents: Sequence[BaseAgent],
@@ -83,6 +95,20 @@ def played(
     return by_step, simulation
 
 
+def orchestrator(
+    folder: Path,
+    agents: Sequence[BaseAgent] = (),
+    engine: BaseEngine | None = None,
+    turns: int = 3,
+    given: SimulationConfig | None = None,
+    **settings: Any,
+) -> SimulationOrchestrator:
+    """Returns a run with a folder, of a scenario of a few turns, whose changes are written."""
+    settings = {"verbosity": "STATE", "engine": engine or Adder(), **settings}
+    given = given or config(turns=turns)
+    return SimulationOrchestrator(given, output_root=folder, agents=agents, **settings)
+
+
 def causes(events: Mapping[str, Event], step: str) -> set[str]:
     """Returns the steps of the events that an event names."""
     steps = {event.event_id: event.step for event in events.values()}
@@ -92,7 +118,9 @@ def causes(events: Mapping[str, Event], step: str) -> set[str]:
 def lines(folder: Path) -> list[dict[str, Any]]:
     """Returns the events in the files of a run, oldest first."""
     files = [*sorted(folder.glob("events_*.jsonl")), folder / "events.jsonl"]
-    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    data = [file.read_bytes() for file in files]
+    assert all(text.endswith(b"\n") for text in data)
+    return [json.loads(line) for text in data for line in text.splitlines()]
 
 
 def killed(run):

@@ -11,11 +11,12 @@ from functools import cached_property
 from statistics import median
 
 import msgspec
+from tests.sim.toys import one_by_one
 
 from thence.sim.events import Event, VerbosityLevel
 from thence.sim.run_components import make_components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation, one_by_one
+from thence.sim.simulation import Simulation
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8

@@ -1,22 +1,14 @@
 """Events for the tests of the event writer, and functions that read written events."""
 
-import json
 from pathlib import Path
+
+from tests.sim.toys import lines
 
 from thence.sim import Event, create_action_event
 
 
 def action(number: int = 0, **more: object) -> Event:
     return create_action_event("run", number, "ada", "move", {"number": number}, **more)  # type: ignore[arg-type]
-
-
-def lines(folder: Path) -> list[dict[str, object]]:
-    found = []
-    for path in [*sorted(folder.glob("events_*.jsonl")), folder / "events.jsonl"]:
-        text = path.read_bytes()
-        assert text.endswith(b"\n")
-        found += [json.loads(line) for line in text.splitlines()]
-    return found
 
 
 def numbers(folder: Path) -> list[object]:

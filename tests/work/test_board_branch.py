@@ -256,6 +256,22 @@ def test_strangers_board_that_was_fetched_for_a_review_is_not_read(remote, tmp_p
     assert features(bob) == before
 
 
+def test_day_files_of_a_tip_that_is_gone_are_read_again_and_bring_nothing_twice(remote, tmp_path):
+    ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
+    done(ada, "add", "First")
+    published(ada)
+    git(bob, "fetch", "--quiet")
+    board, lines = features(bob), view_lines(bob)
+    (record,) = (bob / ".git/thence").glob("*/seen.json")
+    seen = json.loads(record.read_bytes())
+    seen["tips"] = dict.fromkeys(seen["tips"], "0" * 40)
+    record.write_text(json.dumps({**seen, "blobs": ["of an older version"]}))
+    ended = done(bob, "status")
+    assert ended.err == ""
+    assert (features(bob), view_lines(bob)) == (board, lines)
+    assert "blobs" not in json.loads(record.read_bytes())
+
+
 def test_unreadable_and_foreign_lines_stay_on_the_branch(remote, tmp_path):
     ada, bob = clone(remote, tmp_path / "ada"), clone(remote, tmp_path / "bob")
     done(ada, "add", "First")
@@ -364,7 +380,7 @@ def test_two_clones_in_random_turns_end_on_one_board(remote, tmp_path):
             said += 1
         elif turn == "move":
             with Session(folder, actor=folder.name) as session:
-                package = session.look().features["000-general"].packages["WP01"]
+                package = session.refresh().features["000-general"].packages["WP01"]
                 lane = chance.choice(["planned", "doing", "for_review"])
                 moved = {"wp_id": "WP01", "previous_status": package.lane, "new_status": lane}
                 session.append(WorkEvent("WPStatusChanged", moved, "000-general"))

@@ -4,7 +4,7 @@ import pytest
 from tests.work.project_events import SLUG, planned
 
 from thence.work.board.board import fold
-from thence.work.board.move_attempt import (
+from thence.work.board.move_request import (
     GATE_STATUSES,
     GATE_TYPES,
     Facts,

@@ -13,7 +13,7 @@ from thence.work.vcs.git import Git, in_one_line
 def test_what_git_refuses_is_told_in_its_own_words(tmp_path):
     repo = make_repository(tmp_path / "a project")
     with pytest.raises(GitFailed) as caught:
-        Git(repo).run("rev-parse", "--verify", "nothing", doing="could not read a commit of")
+        Git(repo).run("rev-parse", "--verify", "nothing", operation="could not read a commit of")
     error = caught.value
     assert error.operation == "could not read a commit of"
     assert error.place == str(repo)
@@ -42,7 +42,7 @@ def test_variables_of_a_hook_lead_nowhere_and_who_the_user_is_stays(tmp_path, mo
 def test_words_of_git_are_english_whatever_the_user_speaks(tmp_path, monkeypatch):
     monkeypatch.setenv("LANGUAGE", "de")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    assert "not a git repository" in Git(tmp_path).ask("status").words
+    assert "not a git repository" in Git(tmp_path).ask("status").stderr
 
 
 def test_hooks_of_the_user_do_not_run(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from tests.work.repositories import make_repository
 
-from thence.work.journal.git_memo import Memo
+from thence.work.vcs.landed import Memo
 from thence.work.vcs.repository import repository
 
 

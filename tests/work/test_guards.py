@@ -4,7 +4,7 @@ import pytest
 from tests.work.project_events import SLUG, Clone, planned
 
 from thence.work.board.board import fold
-from thence.work.board.move_attempt import MATRIX, Facts, Move, Refusal
+from thence.work.board.move_request import MATRIX, Facts, GuardFailure, Move
 from thence.work.board.state import LANES
 from thence.work.board.transitions import move, refusals
 
@@ -38,7 +38,7 @@ def tried(clone, to, wp_id="WP01", **facts):
 def refused(clone, to, wp_id="WP01", **facts):
     """Say by which guard the package is kept where it is, None where it may go."""
     found = tried(clone, to, wp_id, **facts)
-    return found.guard if isinstance(found, Refusal) else None
+    return found.guard if isinstance(found, GuardFailure) else None
 
 
 @pytest.mark.promise("L8")

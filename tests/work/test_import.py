@@ -41,7 +41,7 @@ def events(repo):
 def lane(repo, slug, wp_id="WP01"):
     """Return the lane of a package as the board shows it."""
     with Session(repo) as session:
-        return session.look().features[slug].packages[wp_id].lane
+        return session.refresh().features[slug].packages[wp_id].lane
 
 
 def test_history_comes_in_once_with_its_source(tmp_path):
@@ -165,7 +165,7 @@ def test_mission_without_a_number_keeps_its_slug(tmp_path):
     assert lane(repo, MISSION) == "doing"
     with Session(repo) as session:
         for name in (MISSION, "write-surface-coherence", "write"):
-            session.look()
+            session.refresh()
             assert session.feature(name).slug == MISSION
         feature = session.board.features[MISSION]
     assert (feature.title, feature.number) == ("write surface coherence", "")
@@ -193,7 +193,7 @@ def test_many_features_are_one_line_with_a_count(tmp_path):
         result = import_history(session, None)
     assert result.lines == ("imported 90 events of 30 features",)
     with Session(repo) as session:
-        session.look()
+        session.refresh()
         for feature in session.board.features.values():
             session.target_of(feature)
         assert session.warnings == ["2.x, the target of 30 features, is main now"]

@@ -11,7 +11,7 @@ from tests.work.project_events import SLUG, Clone, planned, work_event
 from thence.errors import PlanningError
 from thence.merge.fold import canonical
 from thence.work.board.board import as_json, fold, sentence
-from thence.work.board.move_attempt import Facts, Refusal
+from thence.work.board.move_request import Facts, GuardFailure
 from thence.work.board.package_numbers import by_number
 from thence.work.board.transitions import move
 from thence.work.journal.board_page import page
@@ -307,7 +307,7 @@ def test_no_clone_moves_the_one_on_the_branch_of_the_other(is_renumbered):
         here = Facts(actor=package.agent, node_id=package.workspace.node_id)
         there = Facts(actor=package.agent, node_id=other.workspace.node_id)
         tried = [move(board, SLUG, package.wp_id, "for_review", facts) for facts in (here, there)]
-        told = [each.guard if isinstance(each, Refusal) else None for each in tried]
+        told = [each.guard if isinstance(each, GuardFailure) else None for each in tried]
         # the branch of the second has its short name until the clone that made it has renamed it
         refused = "number_given_twice"
         assert told == ([None, refused] if package.wp_id == "WP10" else [refused, None])

@@ -25,9 +25,8 @@ def test_files_and_trees_are_what_git_itself_makes_of_them(tmp_path, algorithm):
         "q": b"y" * 16,
     }
     commit(tmp_path, files)
-    tree, oids = write_tree(repository(tmp_path), None, files)
+    tree = write_tree(repository(tmp_path), None, files)
     assert tree == git(tmp_path, "rev-parse", "HEAD^{tree}")
-    assert list(oids) == [git(tmp_path, "rev-parse", f"HEAD:{name}") for name in files]
 
 
 def test_answer_of_a_git_that_was_killed_is_never_taken_for_a_whole_one(tmp_path, monkeypatch):
@@ -52,7 +51,7 @@ def test_what_was_stored_is_whole_for_git(tmp_path, algorithm):
     with objects(repository(tmp_path)) as store:
         assert store.commit("HEAD") is None
     data = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(9000))
-    tree, _ = write_tree(repository(tmp_path), None, {"deep/er/file": data})
+    tree = write_tree(repository(tmp_path), None, {"deep/er/file": data})
     assert git(tmp_path, "cat-file", "-t", tree) == "tree"
     assert content(tmp_path, "deep/er/file", tree) == data
     assert git(tmp_path, "fsck", "--strict", "--no-dangling") == ""
@@ -63,7 +62,7 @@ def test_files_are_replaced_and_added_beside_what_the_tree_and_the_user_have(tmp
     begin_work(top)
     before = patches(top)
     _, tree = commit_and_tree(top)
-    tree, _ = write_tree(repository(top), tree, {"e/f": b"4", "e/g/h": b"4"})
+    tree = write_tree(repository(top), tree, {"e/f": b"4", "e/g/h": b"4"})
     with objects(repository(top)) as store:
         found = {path: store.find(tree, path) for path in ("a/d", "e/f", "e/g/h", "a/d/none")}
         assert [entry and store.blob(entry.oid) for entry in found.values()] == [

@@ -105,7 +105,7 @@ def test_clone_that_has_an_id_already_keeps_it_beside_that_of_spec_kitty(tmp_pat
     here = make_repository(tmp_path / "here")
     uuid = find_project(here).uuid
     with Session(here) as session:
-        session.look()
+        session.refresh()
         session.append(WorkEvent("ErrorLogged", {"error_type": "unknown", "error_message": "x"}))
     commit(here, {CONFIG: f"project: {{uuid: {ONE}}}\n"})
     assert find_project(here).uuid == uuid

@@ -24,6 +24,7 @@ from tests.work.boards import (
 from tests.work.repositories import commit, git, make_repository, write
 from tests.work.steps import killed_at, lines_of, reached
 
+from thence.cli.work.command_runner import attempt
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import digests, redacted
@@ -256,13 +257,13 @@ def test_killed_at_any_line_and_done_again_nothing_holds_the_text(repo, tmp_path
 def test_board_refusals_and_records_of_a_clone_hold_nothing_that_was_taken_back(repo):
     done(repo, "implement", "WP01")
 
-    def refuse() -> None:
+    def refuse(_: Session) -> None:
         raise Refused("could not go on", place="WP01", cause=SECRET, hint="no", guard="lane")
 
     with Session(repo) as session:
-        session.look()
+        session.refresh()
         with pytest.raises(Refused):
-            session.attempt("move-task", "WP01", refuse)
+            attempt(session, "move-task", "WP01", refuse)
     done(repo, "move-task", "WP01", "--to", "for_review", "--force", "--reason", SECRET)
     noted(repo)
     assert SECRET in work(repo, "errors").out

@@ -101,7 +101,7 @@ def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
 def test_command_that_looks_again_sees_what_has_moved(tmp_path):
     top = make_repository(tmp_path)
     with Session(top) as session:
-        for again in (session.look, session.reread, session.look):
+        for again in (session.refresh, session.refresh_events, session.refresh):
             again()
             before = session.refs
             git(top, "branch", f"branch{len(before.branches)}")

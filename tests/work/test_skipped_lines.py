@@ -41,7 +41,7 @@ def tracked(repo, files):
 def looked(repo):
     """Look at the shared files; return the ids of all events, and the notes."""
     with Session(repo) as session:
-        session.look()
+        session.refresh()
         return {event.event_id for event in session.events}, session.warnings
 
 

@@ -5,7 +5,7 @@ from tests.work.project_events import PROJECT, SLUG, Clone, planned
 
 from thence.errors import Refused
 from thence.work.board.board import fold
-from thence.work.board.move_attempt import Facts, Move
+from thence.work.board.move_request import Facts, Move
 from thence.work.board.transitions import DECIDING_TYPES, claimable, move
 from thence.work.events import checked
 

@@ -12,11 +12,12 @@ import pytest
 from tests.work.project_events import PROJECT, work_event
 from tests.work.repositories import make_repository
 
+from thence.cli.work.command_runner import attempt
 from thence.errors import Refused
 from thence.log.storage.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.board import fold
-from thence.work.board.move_attempt import CodeState, Facts, Move
+from thence.work.board.move_request import CodeState, Facts, Move
 from thence.work.board.state import LANES, Landed
 from thence.work.board.transitions import move as decide
 from thence.work.session.lane_moves import move
@@ -50,7 +51,7 @@ class Project:
             payloads.append(payload | ({"dependencies": needs} if needs else {}))
             count = chance.randint(0, 2)
             self.subtasks[wp_id] = [f"T{10 * place + number:03}" for number in range(1, count + 1)]
-        self.session.look()
+        self.session.refresh()
         self.session.append(*(WorkEvent("WPCreated", payload, SLUG) for payload in payloads))
 
     def facts(self, board, wp_id, actor):
@@ -62,7 +63,7 @@ class Project:
 
     def step(self):
         session, chance = self.session, self.chance
-        board = session.look()
+        board = session.refresh()
         wp_id, session.store.actor = chance.choice(self.packages), chance.choice(ACTORS)
         package = board.package(SLUG, wp_id)
         kind = chance.choice(("move",) * 6 + ("tick", "gate", "gate", "note", "assign", "waive"))
@@ -103,7 +104,7 @@ class Project:
         facts = self.facts(board, wp_id, session.store.actor)
         session._about = SLUG
         try:
-            session.attempt("move", wp_id, lambda: move(session, SLUG, wp_id, to, facts))
+            attempt(session, "move", wp_id, lambda _: move(session, SLUG, wp_id, to, facts))
         except Refused:
             return
         (made,) = [each for each in session.appended[-4:] if each.event_type == "WPStatusChanged"][
@@ -208,13 +209,13 @@ def test_what_a_move_does_not_name_did_not_decide_it_and_what_it_names_mostly_di
 def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path):
     make_repository(tmp_path, FILES)
     with Session(tmp_path) as session:
-        session.look()
+        session.refresh()
         for wp_id, needs in (("WP01", []), ("WP02", []), ("WP03", ["WP01", "WP02"])):
             created = {"wp_id": wp_id, "title": wp_id, "feature_slug": SLUG, "dependencies": needs}
             session.append(WorkEvent("WPCreated", created, SLUG))
         for wp_id in ("WP01", "WP02"):
             for to in ("doing", "for_review", "done"):
-                session.look()
+                session.refresh()
                 move(session, SLUG, wp_id, to, Facts(actor="ada", code=CODE))
         told = session.appended
     (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]

@@ -227,8 +227,9 @@ def taken_whole(answer: Any) -> Any:
 def in_new_thread(call: Callable[..., object], arguments: tuple[object, ...]) -> "Future[CallEnd]":
     """Starts a call in a daemon thread of its own, with the caller's context variables.
 
-    A pool would spare each call some 50 µs, but keep the program waiting at its end for the threads
-    of components that hang. The caller bounds their number.
+    The standard library's pool would keep the program waiting at its end for components that hang,
+    one of our own would spare each call 35 µs (117 and 82 µs, of 200 agents with a timeout). The
+    caller bounds the number of threads.
     """
     future: Future[CallEnd] = Future()
     future.set_running_or_notify_cancel()

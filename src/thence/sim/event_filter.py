@@ -55,18 +55,15 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True, dict=True):
         # no cached_property: a fork during its call leaves its lock taken in the child
         cached: Filter | None = self.__dict__.get("filter")
         if cached is None:
-            cached = self.__dict__["filter"] = self._make_filter()
+            cached = self.__dict__["filter"] = Filter(
+                types=names("event_types", self.event_types),
+                actors=names("agent_ids", self.agent_ids),
+                since=first_moment("start_timestamp", self.start_timestamp),
+                until=last_moment("end_timestamp", self.end_timestamp),
+                turn_first=_turn("turn_start", self.turn_start),
+                turn_last=_turn("turn_end", self.turn_end),
+            )
         return cached
-
-    def _make_filter(self) -> Filter:
-        return Filter(
-            types=names("event_types", self.event_types),
-            actors=names("agent_ids", self.agent_ids),
-            since=first_moment("start_timestamp", self.start_timestamp),
-            until=last_moment("end_timestamp", self.end_timestamp),
-            turn_first=_turn("turn_start", self.turn_start),
-            turn_last=_turn("turn_end", self.turn_end),
-        )
 
     def matches(self, event: Event | stored.Event | Mapping[str, Any]) -> bool:
         """Reports whether an event meets all conditions; limit and offset are not applied.

@@ -24,10 +24,6 @@ from thence.sim.state import GLOBAL
 from thence.sim.table import Kind, Table, Values, joined, kind_of
 
 Key = tuple[str, str]
-# a page of events is in memory at once
-_PAGE_EVENTS = 1_000
-_PAGE_EVENTS_MAX = 10_000
-_PAGE_BYTES = 8 * 1024 * 1024
 COMMON: Mapping[str, Kind] = {
     "event_id": "str",
     "event_type": "str",
@@ -160,15 +156,8 @@ class RecordedRun:
 
     def _read(self, types: Sequence[str]) -> Iterator[Event]:
         """Yields the events of some types, of all without any, a page in memory at once."""
-        cursor, limit = None, _PAGE_EVENTS
-        while True:
-            page = self.log.query(type=types, limit=limit, cursor=cursor)
+        for page in self.log.answers.pages(type=types):
             yield from page.events
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-            size = sum(len(event.line) for event in page.events)
-            limit = max(1, min(_PAGE_EVENTS_MAX, _PAGE_BYTES * len(page) // max(1, size)))
 
     def _check_recorded(self, event_type: str) -> None:
         """Raises NotRecorded for a type above the run's verbosity; SYSTEM comes at any."""

@@ -139,11 +139,7 @@ class EventBuffer:
 
 
 class RunRecorder(EventBuffer):
-    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces.
-
-    `counts` are the events by type. Where an event is one of the `stored`, it is not passed on
-    again.
-    """
+    """The builder of a run's events up to a verbosity, which passes them to `emit` in pieces."""
 
     def __init__(
         self,

@@ -18,7 +18,6 @@ from thence.files import file_lock, replace_file
 _RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RUN_ID_CHARACTERS_MAX = 200
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-_TRIES_MAX = 100
 _CHUNK_BYTES = 1 << 20
 
 
@@ -27,20 +26,37 @@ def make_run_folder(root: Path, name: str, run_id: str | None = None) -> Path:
 
     Raises ThenceError if a given run id is taken or can't be the name of a folder.
     """
-    if run_id is not None:
-        return _make(root, run_id)
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for _ in range(_TRIES_MAX):
-        suffix = "".join(secrets.choice(_ALPHABET) for _ in range(6))
-        candidate = f"{name}-{now}-{suffix}"
-        if not (root / candidate).exists():
-            try:
-                return _make(root, candidate)
-            except FileExistsError:
-                continue
-    raise ThenceError(
-        "could not make a run folder", place=root, cause=f"{_TRIES_MAX} names were taken"
-    )
+    if run_id is None:
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        suffix = "".join(secrets.choice(_ALPHABET) for _ in range(6))  # one of two billion
+        run_id = f"{name}-{now}-{suffix}"
+    if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
+        raise ThenceError(
+            "could not make a run folder",
+            place=repr(run_id),
+            cause="a run id has letters, digits, '_', '-' and '.' only",
+            hint="choose another run id",
+        )
+    folder = root / run_id
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        (folder / "checkpoints").mkdir()
+    except OSError as error:
+        if isinstance(error, FileExistsError) and folder.is_dir():
+            raise RunIdTaken(
+                "could not make a run folder",
+                place=folder,
+                cause="it is there already",
+                hint="choose another run id, or leave it out",
+            ) from error
+        raise ThenceError(
+            "could not make a run folder",
+            place=folder,
+            cause=error.strerror or error,
+            hint="choose an output root that can be written",
+        ) from error
+    return folder
 
 
 class RunHold:
@@ -86,33 +102,3 @@ def count_events(folder: Path) -> int:
             while chunk := file.read(_CHUNK_BYTES):
                 count += chunk.count(b"\n")
     return count
-
-
-def _make(root: Path, run_id: str) -> Path:
-    if not _RUN_ID.fullmatch(run_id) or len(run_id) > _RUN_ID_CHARACTERS_MAX:
-        raise ThenceError(
-            "could not make a run folder",
-            place=repr(run_id),
-            cause="a run id has letters, digits, '_', '-' and '.' only",
-            hint="choose another run id",
-        )
-    folder = root / run_id
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-        (folder / "checkpoints").mkdir()
-    except OSError as error:
-        if isinstance(error, FileExistsError) and folder.is_dir():
-            raise RunIdTaken(
-                "could not make a run folder",
-                place=folder,
-                cause="it is there already",
-                hint="choose another run id, or leave it out",
-            ) from error
-        raise ThenceError(
-            "could not make a run folder",
-            place=folder,
-            cause=error.strerror or error,
-            hint="choose an output root that can be written",
-        ) from error
-    return folder

@@ -1,8 +1,7 @@
 """The run of a simulation in memory, without a file.
 
 Events go to the function `emit` in pieces, a turn at least: the orchestrator passes that of an
-EventWriter, a program that needs no file passes `one_by_one(list.append)` or its own function. The
-components are made by the scenario, or given as objects.
+EventWriter. The components are made by the scenario, or given as objects.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from thence.errors import ThenceError
 from thence.sim.agents import RecordedState
 from thence.sim.calls import Caller, ComponentRef, OnWait, Waits, Watch, mark_error
 from thence.sim.checkpoints import Checkpoint, is_whole
-from thence.sim.events import Event, VerbosityLevel, event_of
+from thence.sim.events import VerbosityLevel
 from thence.sim.ledger import Ids, Ledger
 from thence.sim.outcomes import Outcomes
 from thence.sim.recorder import Emit, RunRecorder
@@ -27,16 +26,6 @@ from thence.sim.turn import Turn, TurnContext, policy_of
 
 # turns after which covers are forgotten where the scenario has no checkpoints
 COVER_TURNS = 10
-
-
-def one_by_one(emit: Callable[[Event], object]) -> Emit:
-    """Returns a function for pieces of a run that passes each event to `emit`."""
-
-    def emit_each(piece: Sequence[Members]) -> None:
-        for members in piece:
-            emit(event_of(members))
-
-    return emit_each
 
 
 class Simulation:
@@ -181,11 +170,6 @@ class Simulation:
         if not self._is_ended:
             self._is_ended = True
             self.recorder.end_run(outcome, self._reads)
-
-    @property
-    def roster(self) -> Roster:
-        """The agents of the run, once it has begun."""
-        return self._context.roster
 
     async def _start(self) -> None:
         table = self.config.table([agent.name for agent in self.components.agents])

@@ -102,7 +102,7 @@ def test_worktree_that_a_killed_run_left_elsewhere_is_brought_back_by_the_next(m
 def test_claim_that_somebody_holds_and_does_nothing_with_is_not_waited_for(make):
     project = make({"WP01": [], "WP02": []}, limits={"timeout": 4})
     with Session(project.folder) as session:
-        session.look()
+        session.refresh()
         package = session.board.features[SLUG].packages["WP01"]
         lease = take(session.project.home, package.subject)
     assert lease is not None

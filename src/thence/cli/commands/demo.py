@@ -127,7 +127,7 @@ def _happened(events: Sequence["Event"]) -> Iterator[Line]:
 
 def _recorded(events: Sequence["Event"]) -> Iterator[Line]:
     yield from _heading(f"What was recorded: {counted(len(events), 'event')}")
-    yield from bars(descending(Counter(event.event_type for event in events)))
+    yield from bars(current(), descending(Counter(event.event_type for event in events)))
 
 
 def _files(folder: Path) -> Iterator[Line]:

@@ -13,7 +13,7 @@ import click
 
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
-from thence.cli.shared.logs import OptionValue, filter_options, pages, report_matches
+from thence.cli.shared.logs import OptionValue, filter_options, keys, report_matches
 from thence.core.sentences.table import COLUMNS, payload_values, row_of
 from thence.core.values.payload import printable
 
@@ -100,7 +100,7 @@ def export_command(
         def groups() -> Iterator[Rows]:
             nonlocal count
             count = 0
-            for page in pages(replica, conditions, limit):
+            for page in replica.answers.pages(limit, **keys(conditions)):
                 count += len(page.events)
                 rows = [(*row_of(event), *payload_values(event, columns)) for event in page.events]
                 for place, key in enumerate(columns, len(COLUMNS)):

@@ -24,7 +24,6 @@ from thence.cli.shared.logs import (
     find_event,
     keys,
     open_for_reading,
-    pages,
     report_matches,
 )
 from thence.cli.shared.render import counted, wrapped
@@ -94,7 +93,7 @@ def log_command(
             listed = len(page.events)
         else:
             bounds = limit or None, cursor, is_descending
-            for page in pages(replica, conditions, *bounds):
+            for page in replica.answers.pages(*bounds, **keys(conditions)):
                 show(page.events)
                 listed += len(page.events)
         report_matches(out, replica, conditions, listed)

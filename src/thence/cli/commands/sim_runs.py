@@ -247,10 +247,9 @@ def summary_lines(
         head += wrapped(text, width, "  ", "    ")
     if facts["first"]:
         head.append(f"  {facts['first']} to {facts['last']}")
-    block = "▇" if out.has_blocks else "#"
-    lines = ["", "by type", *bars(facts["by_type"], block=block)]
+    lines = ["", "by type", *bars(out, facts["by_type"])]
     if facts["by_actor"]:
-        lines += ["", "by agent", *bars(facts["by_actor"], block=block)]
+        lines += ["", "by agent", *bars(out, facts["by_actor"])]
     lines += ["", f"files in {folder}"]
     lines += [f"  {file['file']}  {file['bytes']:,} bytes" for file in facts["files"]]
     if facts["notices"]:

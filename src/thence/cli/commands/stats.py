@@ -134,7 +134,7 @@ def _write_groups(out: Output, groups: Groups, per: str | None) -> None:
     begins = [timestamp_at(begin)[:19].replace("T", " ") for begin in groups.periods]
     if groups.by is None:
         totals = (counts.total() for counts in groups.periods.values())
-        out.write("", f"per {per}", *bars(dict(zip(begins, totals, strict=True))))
+        out.write("", f"per {per}", *bars(out, dict(zip(begins, totals, strict=True))))
         return
     out.write(f"{counted(len(begins), 'period')} of {per}, from {begins[0]} to {begins[-1]}")
     blocks = BLOCKS if out.has_blocks else ASCII_BLOCKS
@@ -201,7 +201,7 @@ def _write_bars(
     if not counts:
         return
     names = list(counts) if out.is_verbose else list(counts)[:NAMES_SHOWN_MAX]
-    out.write("", f"by {word}", *bars({name: counts[name] for name in names}, courses))
+    out.write("", f"by {word}", *bars(out, {name: counts[name] for name in names}, courses))
     if len(names) < len(counts):
         hidden = len(counts) - len(names)
         out.write(f"  {counted(hidden, f'more {word}')}; -v shows all")

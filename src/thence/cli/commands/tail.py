@@ -15,7 +15,6 @@ from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
-    FIRST_EVENTS,
     Conditions,
     OptionValue,
     event_printer,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from thence.log.read.follower import Follower
 
 TAIL_EVENTS = 10
+BATCH_EVENTS = 32
 # the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
 TAIL_EVENTS_MAX = 500_000
 
@@ -80,7 +80,7 @@ def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: C
         show = event_printer(out, replica.vocabulary)
         shown_count = 0
         events = filter(matches or (lambda event: True), follower.events())
-        while batch := tuple(islice(events, FIRST_EVENTS)):
+        while batch := tuple(islice(events, BATCH_EVENTS)):
             show(batch)
             shown_count += len(batch)
         if is_live:

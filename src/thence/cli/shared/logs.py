@@ -28,14 +28,9 @@ from thence.replica import Log, open_log
 if TYPE_CHECKING:
     from thence.core.values.vocabulary import Vocabulary
     from thence.index.overview import By
-    from thence.index.page import Keys, Page
+    from thence.index.page import Keys
 
 _F = TypeVar("_F", bound=Callable[..., object])
-# the most events in memory at once, and the bytes that their lines should have
-HELD_EVENTS_MAX = 1_000
-HELD_BYTES = 4 * 1024 * 1024
-FIRST_EVENTS = 32
-
 # the value of an option: several texts where the option may be repeated
 OptionValue = str | tuple[str, ...] | None
 # the conditions of a filter, by the key of `core.query.filter`
@@ -158,34 +153,6 @@ _OPTIONS = (
         " OP is one of = != < <= > >= ~.",
     ),
 )
-
-
-def pages(
-    replica: "Log",
-    conditions: Conditions,
-    limit: int | None = None,
-    cursor: str | None = None,
-    descending: bool = False,
-) -> "Iterator[Page]":
-    """Yields the events that match, in pages as large as memory should hold.
-
-    At most `limit` events are yielded, those after the cursor. Events that are appended
-    meanwhile are left out. At least one page is yielded, even an empty one.
-    """
-    remaining = limit
-    size = FIRST_EVENTS
-    while True:
-        count = size if remaining is None else min(size, remaining)
-        page = replica.answers.query(
-            **keys(conditions), limit=count, cursor=cursor, descending=descending
-        )
-        yield page
-        cursor = page.next_cursor
-        remaining = None if remaining is None else remaining - len(page.events)
-        if cursor is None or remaining == 0:
-            return
-        size_bytes = sum(len(event.line) for event in page.events)
-        size = max(1, min(HELD_EVENTS_MAX, HELD_BYTES * len(page.events) // size_bytes))
 
 
 def event_printer(out: Output, vocabulary: "Vocabulary") -> "Callable[[Sequence[Event]], None]":

@@ -65,12 +65,13 @@ def write_some(
 
 
 def bars(
-    numbers: Mapping[str, int], courses: Mapping[str, str] | None = None, *, block: str = "▇"
+    out: Output, numbers: Mapping[str, int], courses: Mapping[str, str] | None = None
 ) -> list[str]:
     """Returns counts as lines with bars, or with what `courses` draws of each name.
 
     A name of any length and content takes one line.
     """
+    block = "▇" if out.has_blocks else "#"
     names = [clipped(printable(name), _BAR_NAME_COLUMNS_MAX) for name in numbers]
     longest, most = max(map(len, names)), max(numbers.values())
     digits = len(f"{most:,}")

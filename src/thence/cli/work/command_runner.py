@@ -3,18 +3,21 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.core.values.payload import is_utf8
+from thence.errors import Refused, ThenceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from thence.work.session.session import CommandResult, Session
+
+Result = TypeVar("Result")
 
 feature_option = click.option(
     "--feature",
@@ -112,7 +115,7 @@ def run(
     operation = operation or context.command.name or ""
     with Session(actor=actor_name, create=create) as session:
         try:
-            result = session.attempt(operation, entity, lambda: work(session))
+            result = attempt(session, operation, entity, work)
         except BaseException:
             for note in session.warnings:
                 out.notice(f"note: {note}")
@@ -128,6 +131,38 @@ def run(
             out.write(line)
         _show_sync(out, session.project.home)
     return result.exit_code
+
+
+def attempt(
+    session: "Session", operation: str, entity: str, work: "Callable[[Session], Result]"
+) -> "Result":
+    """Does a command's work; a failure is appended to the log, a refusal to errors/ too."""
+    try:
+        return work(session)
+    except ThenceError as error:
+        try:
+            _record_failure(session, operation, entity, error)
+        except (OSError, ThenceError) as failure:
+            session.warnings.append(f"the failure could not be recorded in the log: {failure}")
+        raise
+
+
+def _record_failure(session: "Session", operation: str, entity: str, error: ThenceError) -> None:
+    from thence.work.journal.refusals import ErrorStore, failure_event  # seldom needed
+
+    slug = session.feature_slug
+    event = failure_event(operation, entity, error, slug, session.actor)
+    session.append(event)
+    if isinstance(error, Refused):
+        entity = event.payload["wp_id"] or entity
+        ErrorStore(session.project).add(
+            error.guard,
+            entity_id=f"{slug}/{entity}" if slug else entity,
+            attempted_operation=operation,
+            reason=str(error),
+            context={"remedy": error.hint, "actor": session.actor},
+            error_id=event.event_id,
+        )
 
 
 def _show_sync(out: "Output", home: "Path") -> None:

@@ -21,7 +21,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
-from thence.work.board.move_attempt import CodeState, can_begin_on, changed_since
+from thence.work.board.move_request import CodeState, can_begin_on, changed_since
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import (
     DOING,
@@ -34,7 +34,9 @@ from thence.work.board.state import (
     PackageState,
 )
 from thence.work.journal.claims import is_held
+from thence.work.journal.refusals import ErrorStore
 from thence.work.naming import branch_of, is_wp_id
+from thence.work.session.feature_choice import not_imported
 from thence.work.session.package_code import code_of_packages, in_target_before_done
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.overlaps import Overlap, at_work, overlaps
@@ -143,8 +145,8 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     features in work, and a line for each other feature; with `is_all`, or for a named feature, all
     packages. Raises Refused for a feature that is not on the board.
     """
-    board = session.look()
-    not_imported = session.not_imported() if feature is None else []
+    board = session.refresh()
+    unlogged = not_imported(session.board, session.planning) if feature is None else []
     if feature is not None:
         slug = session.feature(feature).slug
         board = Board(board.project_uuid, {slug: board.features[slug]}, board.conflicts)
@@ -158,7 +160,7 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
     summary = _summary(parts)
     data: dict[str, Any] = {"summary": summary, **as_json(board)}
     data["here"] = {
-        "not_imported": not_imported,
+        "not_imported": unlogged,
         "landed": [_as_json(key, code) for key, code in codes.items() if _is_done(board, key)],
         "in_target_before_done": [
             {"feature_slug": slug, "wp_id": wp_id, "target": target}
@@ -176,9 +178,9 @@ def status(session: Session, feature: str | None, *, is_all: bool = False) -> Co
         ],
     }
     lines = [*_lines(parts, summary, is_all=is_all or feature is not None)]
-    if not_imported:
-        names = ", ".join(not_imported[:_NAMED_MAX])
-        rest = len(not_imported) - _NAMED_MAX
+    if unlogged:
+        names = ", ".join(unlogged[:_NAMED_MAX])
+        rest = len(unlogged) - _NAMED_MAX
         others = f" and {rest:,} others" if rest > 0 else ""
         lines += [f"not in the log yet: {names}{others}", "next: thence work import"]
     return session.result(data, lines)
@@ -306,7 +308,7 @@ def _forecast(session: Session, feature: FeatureState) -> Sequence[Overlap]:
     with suppress(ThenceError):  # no target, and no branch is checked out
         target, tips = session.target_of(feature), session.refs.branches
         commits = (tips.get(name, "-") for name in (target, *packages.values()))
-        ask = partial(overlaps, session.repo, target, packages, tips)
+        ask = partial(overlaps, session.project.repo, target, packages, tips)
         try:
             pairs = session.memo.last(
                 f"files of {feature.slug}", " ".join((*packages, *commits)), ask
@@ -414,7 +416,7 @@ def conflicts(session: Session, is_all: bool) -> CommandResult:
     Each is settled by a rule, and both sides stay in the log. With open conflicts the exit code
     is 3.
     """
-    session.look()
+    session.refresh()
     chosen = [one for one in session.board.conflicts if is_all or one.is_open]
     sentences = [_sentence_here(session, conflict) for conflict in chosen]
     data = {
@@ -460,7 +462,7 @@ def errors(session: Session, limit: int) -> CommandResult:
 
     The newest come first.
     """
-    records = session.errors.recent(limit, session.warnings.append)
+    records = ErrorStore(session.project).recent(limit, session.warnings.append)
     data = {"errors": [to_builtins(record) for record in records]}
     lines = []
     for record in records:
@@ -483,7 +485,9 @@ def _sentence_here(session: Session, conflict: Conflict) -> str:
     if about and conflict.is_open:
         with suppress(ThenceError):  # no target, or git failed: the rest is reported
             node_id, target = next_node_id(session.project.home), session.target_of(about[0])
-            commits = _commits_of(session.repo, session.refs, node_id, target, about[0], conflict)
+            commits = _commits_of(
+                session.project.repo, session.refs, node_id, target, about[0], conflict
+            )
     return sentence(conflict, commits)
 
 

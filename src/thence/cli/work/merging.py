@@ -15,7 +15,7 @@ from thence.cli.work.command_runner import (
 )
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.dependencies import in_order
-from thence.work.board.move_attempt import SHORT, CodeState, Facts, changed_since
+from thence.work.board.move_request import SHORT, CodeState, Facts, changed_since
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -37,9 +37,8 @@ from thence.work.session.lane_moves import (
     package_of,
     refuse_agents,
 )
-from thence.work.session.package_code import code_of, code_of_packages
+from thence.work.session.package_code import code_of, code_of_packages, newest_branch
 from thence.work.session.session import CommandResult, Session
-from thence.work.session.workspaces import newest_branch
 from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.merging import MergePlan, MergeStep
@@ -99,7 +98,7 @@ def merge(
     if not is_dry:
         place = ", ".join(packages) or feature or "a feature"
         refuse_agents("could not merge", place, "merged_by_an_agent", "merges a package")
-    session.look()
+    session.refresh()
     state = session.feature(feature, *packages)
     target = session.target_of(state)
     wp_ids, tips = [wp_id_of(name) for name in packages], _tips(session, state)
@@ -112,8 +111,8 @@ def merge(
         if package.wp_id not in codes or not _is_brought(codes[package.wp_id])
     ]
     if is_dry:
-        return _dry(session, state, merging.plan(session.repo, target, names, tips), codes)
-    merged = merging.merge(session.repo, target, names, tips=tips)
+        return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
+    merged = merging.merge(session.project.repo, target, names, tips=tips)
     return _finish(session, state, merged, facts, codes)
 
 
@@ -303,7 +302,7 @@ def _finish(
 
 def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
     """Returns the error for a branch that can't be merged, with the place to resolve it."""
-    trees = checkouts_of(checkouts(session.repo), step.branch)
+    trees = checkouts_of(checkouts(session.project.repo), step.branch)
     wp_id = step.branch.removeprefix(f"{feature.slug}-")
     place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
     return GitFailed(
@@ -332,7 +331,7 @@ def _upstream_without(session: Session, target: str, commit: str) -> str | None:
     upstream = session.refs.upstreams.get(HEADS + target)
     if push_command(session.refs, target) is None or upstream is None:
         return None
-    is_there = is_ancestor(session.repo, commit, session.refs.commits[upstream])
+    is_there = is_ancestor(session.project.repo, commit, session.refs.commits[upstream])
     return None if is_there else upstream.removeprefix(REMOTES)
 
 
@@ -364,7 +363,7 @@ def accept(
     """
     if landed or no_code:
         _check_one(packages)
-    session.look()
+    session.refresh()
     state = session.feature(feature, *packages)
     slug = state.slug
     chosen = _reviewed(state, [wp_id_of(name) for name in packages])
@@ -434,7 +433,7 @@ def prune(
     Nothing goes that is not committed or has not landed; what stays is reported with the reason.
     Ignored files go with the worktree's folder.
     """
-    board = session.look()
+    board = session.refresh()
     slugs = [session.feature(feature).slug] if feature else list(board.features)
     landed = code_of_packages(session, board.features.values())
     refs = session.refs
@@ -448,7 +447,7 @@ def prune(
             continue
         pruned.append(local)
         if takes_refs and not is_dry:
-            forget_refs(session.repo, refs, local.feature.slug, local.package.wp_id)
+            forget_refs(session.project.repo, refs, local.feature.slug, local.package.wp_id)
     data = {
         "pruned": [_as_json(local) for local in pruned],
         "kept": [{**_as_json(local), "reason": why} for local, why in kept],
@@ -466,7 +465,9 @@ prune_command = session_command(prune, "prune", "thence work prune --dry-run")
 def _local_packages(
     session: Session, features: list[FeatureState], refs: Refs
 ) -> Iterator[_LocalPackage]:
-    standing = {checkout.path.name for checkout in checkouts(session.repo) if not checkout.is_main}
+    standing = {
+        checkout.path.name for checkout in checkouts(session.project.repo) if not checkout.is_main
+    }
     for feature in features:
         for package in feature.packages.values():
             branch = branch_of(feature.slug, package.wp_id)
@@ -490,7 +491,7 @@ def _remove(
         state = "merged here and not pushed" if code and code.kind == "local" else "not landed"
         raise _refusal(local, f"it is done, and {state}; see `thence work status`")
     into = _holder(session, local, refs)
-    repo = session.main
+    repo = session.project.main
     with claimed(session.project.home, package.subject):
         if is_dry:
             removable(repo, local.branch, path, into)
@@ -505,10 +506,14 @@ def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
     target = target_in(refs, session.target_of(local.feature))
     reviewed = local.package.reviewed
     if target.tip is not None:
-        if local.tip is None or is_ancestor(session.repo, local.tip, target.tip):
+        if local.tip is None or is_ancestor(session.project.repo, local.tip, target.tip):
             return target.tip
         is_known = reviewed is not None and reviewed.commit == local.tip and reviewed.base
-        if reviewed is not None and is_known and landing_of(session.repo, target.tip, reviewed):
+        if (
+            reviewed is not None
+            and is_known
+            and landing_of(session.project.repo, target.tip, reviewed)
+        ):
             return reviewed.commit
     raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
 

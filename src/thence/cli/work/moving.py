@@ -19,7 +19,7 @@ from thence.inspection.log_folder import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.board import action_of, person
 from thence.work.board.guards import reason_missing
-from thence.work.board.move_attempt import Facts
+from thence.work.board.move_request import Facts
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
@@ -27,6 +27,7 @@ from thence.work.journal.claims import claim_release, claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.session.command_commit import check_at_target
+from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_moves import (
     actor_of,
     decide_move,
@@ -36,9 +37,8 @@ from thence.work.session.lane_moves import (
     move,
     package_of,
 )
-from thence.work.session.package_code import code_of
+from thence.work.session.package_code import code_of, release_reason, workspace
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
-from thence.work.session.workspaces import release_reason, workspace
 from thence.work.vcs.repository import branches
 
 NOTHING_READY = 4  # the exit code of `next`
@@ -69,7 +69,7 @@ def implement(
     The package goes from planned to doing. Its branch begins at the branches of what it depends
     on, where these are not merged yet, else at the feature's target branch.
     """
-    session.look()
+    session.refresh()
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
     with claimed(session.project.home, taken.subject):
@@ -96,7 +96,7 @@ def implement(
         if not is_mine and not worktree.is_new:
             _check_claimed(session, state, taken)  # another made the branch meanwhile
         if session.journal_error is None and is_mirrored(session, state):
-            session.look()
+            session.refresh()
             mirror(session, session.board.features.get(state.slug, state))
     data = {
         "feature_slug": state.slug,
@@ -128,7 +128,7 @@ def _check_claimed(session: Session, feature: FeatureState, package: PackageStat
     While the log can't be written, making the branch is the claim.
     """
     branch = branch_of(feature.slug, package.wp_id)
-    if session.journal_error is not None and branch in branches(session.repo):
+    if session.journal_error is not None and branch in branches(session.project.repo):
         raise Refused(
             "could not begin work on",
             guard="branch_exists",
@@ -162,7 +162,7 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
     It goes from planned to doing. With nothing ready the exit code is 4.
     """
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         facts = Facts(actor=session.current_actor(), node_id=next_node_id(session.project.home))
         states = list(session.board.features.values())
         chosen = states if feature is None else [session.feature(feature)]
@@ -211,9 +211,9 @@ def _nothing(session: Session, features: list[FeatureState]) -> CommandResult:
         for package in feature.packages.values()
         if package.lane == PLANNED and package.dependencies
     ]
-    not_imported = session.not_imported()
-    if not_imported:
-        waiting += [f"not in the log yet: {', '.join(not_imported)}", "next: thence work import"]
+    unlogged = not_imported(session.board, session.planning)
+    if unlogged:
+        waiting += [f"not in the log yet: {', '.join(unlogged)}", "next: thence work import"]
     return session.result({"package": None}, ["nothing is ready", *waiting], NOTHING_READY)
 
 
@@ -243,7 +243,7 @@ def move_task(
     A refused move changes nothing and names the guard that refused it, and what to do. The
     lane is written into the package's file too, if that shows one.
     """
-    session.look()
+    session.refresh()
     state = session.feature(feature, package)
     wp_id = wp_id_of(package)
     moving = package_of(state, wp_id)
@@ -257,7 +257,7 @@ def move_task(
         needs_log = from_lane is not None or not shows_lane
         moved = move(session, state.slug, wp_id, to, facts, needs_log=needs_log)
         if shows_lane and session.journal_error is None:
-            session.look()
+            session.refresh()
         mirror(session, session.board.features.get(state.slug, state))
     data = {
         "feature_slug": state.slug,
@@ -357,7 +357,7 @@ def settle(
     The sides are what `thence work conflicts` shows. It is one event; both sides stay in the log.
     """
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         state = session.feature(feature, package)
         settled = package_of(state, wp_id_of(package))
         place = f"{state.slug}/{settled.wp_id}"
@@ -445,7 +445,7 @@ def _choice_event(
 
 
 def _settled(session: Session, slug: str, wp_id: str, winners: Sequence[Event]) -> CommandResult:
-    session.look()
+    session.refresh()
     feature = session.board.features[slug]
     mirror(session, feature)
     package = feature.packages[wp_id]

@@ -112,14 +112,14 @@ def orchestrate(
     the exit code is 1. Raises PlanningError, Refused, GitFailed, and what the log raises.
     """
     _refuse_agents(feature)
-    session.look()
+    session.refresh()
     check_committer(session)
     state = session.feature(feature)
     setup = read_setup(session.project)
     planned(session, state)  # a file that can't be read is reported at once
     for name in skip:
         _skip(session, state, wp_id_of(name))
-    with _registered(session.shared_folder / _FOLDER, state.slug):
+    with _registered(session.project.shared_folder / _FOLDER, state.slug):
         orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
         summary = orchestrator.run()
     packages, histories = orchestrator.feature.packages, orchestrator.histories
@@ -156,7 +156,7 @@ def orchestrate(
 
 def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
-    session.look()
+    session.refresh()
     state = session.feature(feature)
     histories = attempt_histories(session.events, state.slug, session.board.names)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
@@ -188,10 +188,10 @@ def abort(session: Session, *, feature: str | None = None) -> CommandResult:
     Branches and worktrees stay as they are. Raises Refused if one does not end.
     """
     _refuse_agents(feature)
-    session.look()
+    session.refresh()
     state = session.feature(feature)
-    ended = _end_orchestrators(session.shared_folder / _FOLDER, state.slug)
-    session.look()
+    ended = _end_orchestrators(session.project.shared_folder / _FOLDER, state.slug)
+    session.refresh()
     state = session.feature(state.slug)
     freed = []
     for wp_id in attempt_histories(session.events, state.slug, session.board.names):
@@ -245,7 +245,7 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
     ]
     if events:
         session.append(*events)
-    session.look()
+    session.refresh()
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from thence.replica import new_id, now
 from thence.work.board.dependencies import in_order
 from thence.work.board.state import FeatureState
 from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.day_files import watch_branches
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import (
     digits_of,
@@ -43,8 +44,10 @@ from thence.work.project.options import read_options, sharing_by_branch
 from thence.work.project.project import KITTIFY
 from thence.work.project.project_id import CONFIG, with_another_id
 from thence.work.session.command_commit import check_committer, check_here, commit
+from thence.work.session.feature_choice import existing_branch, not_imported
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.vcs.locks import PLANNING, held
+from thence.work.vcs.repository import branch_of
 
 BEGIN = b"<!-- thence:begin -->"
 END = b"<!-- thence:end -->"
@@ -124,7 +127,7 @@ def init(session: Session, *, has_new_id: bool = False) -> CommandResult:
         changes[CONFIG] = partial(with_another_id, uuid=project_uuid)
     elif read_options(session.project).share is None and not is_tracked(session.project):
         changes[CONFIG] = partial(sharing_by_branch, uuid=project_uuid)
-    branch = session.branch_here()
+    branch = branch_of(session.project.main)
     committed = commit(session, changes, "Make this repository a thence project", "init")
     data = {
         "project_uuid": project_uuid,
@@ -201,9 +204,12 @@ def setup_spec(
                 hint='thence work setup-spec "Sync in the background"',
             )
     check_committer(session)
-    branch = session.branch(target_branch)
-    with held(session.shared_folder / PLANNING):
-        session.look()
+    if target_branch is None:
+        branch = branch_of(session.project.main)
+    else:
+        branch = existing_branch(session.refs, target_branch)
+    with held(session.project.shared_folder / PLANNING):
+        session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
         slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
         payload = {
@@ -213,7 +219,7 @@ def setup_spec(
             "target_branch": branch,
         }
         session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
-        session.watch(branch)
+        watch_branches(session.project, {branch})
         files = _files_of_spec(session, slug, title.strip(), mission, branch)
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
     spec = session.planning.path(slug, "spec.md")
@@ -241,7 +247,7 @@ def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
 
     It has this title and target, and neither events nor packages.
     """
-    for slug in session.not_imported():
+    for slug in not_imported(session.board, session.planning):
         meta = session.planning.meta(None, slug)
         is_same = meta and (meta.friendly_name, meta.target_branch) == (title, branch)
         if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
@@ -269,7 +275,7 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
     of the feature are committed on the branch that is checked out. Run again, it adds new packages.
     """
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         state = session.feature(feature)
         branch = session.target_of(state)
         path = session.planning.path(state.slug, "tasks.md")
@@ -302,7 +308,7 @@ def finalize_tasks(session: Session, feature: str | None = None) -> CommandResul
             state.slug,
             f"others changed them {ATTEMPTS_MAX} times meanwhile",
         )
-    session.watch(branch)
+    watch_branches(session.project, {branch})
     files = _files_of_plan(session, state.slug, packages, data)
     subject = f"Packages of {state.slug}"
     committed = commit(session, files, subject, "finalize-tasks", target=branch)
@@ -407,7 +413,7 @@ def _files_of_plan(
 def _planning_files(session: Session, slug: str) -> list[str]:
     """Returns the planning files of a feature: the usual ones, and its other documents."""
     folder, tree = session.planning.path(slug), session.project.files
-    out = session.main.git.run(
+    out = session.project.main.git.run(
         "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder
     )
     others = [
@@ -454,7 +460,7 @@ def add(
         session, feature, PlannedPackage("", title, owns=_paths(owns)), after
     )
     branch = session.target_of(state)
-    session.watch(branch)
+    watch_branches(session.project, {branch})
     message = f"Add {package.wp_id}: {title}"
     # tasks.md stays as it is, so that two clones that both add never meet in one file
     files = _files_of_package(session, state, package, branch)
@@ -482,7 +488,7 @@ def _append_package(
 ) -> tuple[FeatureState, PlannedPackage]:
     """Appends the package's WPCreated, under an id that nobody else takes meanwhile."""
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         state = _general(session) if feature is None else session.feature(feature)
         branch = session.target_of(state)
         check_here(session, state, branch)

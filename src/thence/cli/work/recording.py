@@ -8,7 +8,7 @@ from thence.cli.work.command_runner import feature_option, reason_option, sessio
 from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused
 from thence.replica import new_id
-from thence.work.board.move_attempt import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
+from thence.work.board.move_request import GATE_STATUSES, GATE_TYPES, REVIEWS, gate_change
 from thence.work.board.state import PASSED, FeatureState, GateState, PackageState
 from thence.work.day_lines import FileEdit
 from thence.work.journal.store import WorkEvent
@@ -62,7 +62,7 @@ def gate(
     # a result stated for a gate that the configuration runs is recorded, and does not pass it
     is_run = gate_type in gates_run(session.project)
     for _ in range(ATTEMPTS_MAX):
-        session.look()
+        session.refresh()
         state = session.feature(feature, package)
         gated = package_of(state, wp_id_of(package))
         if result == PASSED and gate_type in REVIEWS:
@@ -173,7 +173,7 @@ def mark_status(
     Where the project shows lanes and ticks in its planning files, tasks.md is changed too.
     """
     is_done = not is_undone and status != "pending"
-    session.look()
+    session.refresh()
     state = session.feature(feature)
     branch = session.target_of(state)
     path = session.planning.path(state.slug, "tasks.md")
@@ -192,7 +192,9 @@ def mark_status(
     mirror(session, state)
     if not is_done or is_mirrored(session, state):
         # a box is opened in the file even if the file shows no ticks: its tick would count
-        write_files(session.main, {path: _with_ticks([box.id for _, box in chosen], path, is_done)})
+        write_files(
+            session.project.main, {path: _with_ticks([box.id for _, box in chosen], path, is_done)}
+        )
     result = {
         "feature_slug": state.slug,
         "subtasks": [box.id for _, box in chosen],
@@ -284,7 +286,7 @@ def add_history(
     It is one event; nothing is committed now.
     """
     entry = (note if text is None else text) or ""
-    session.look()
+    session.refresh()
     state = session.feature(feature, package)
     wp_id = package_of(state, wp_id_of(package)).wp_id
     if not entry.strip():

@@ -27,7 +27,7 @@ from thence.work.journal import board_branch
 from thence.work.journal.board_remote import link_of
 from thence.work.journal.pending_events import pending_events, pending_file
 from thence.work.journal.redacted_views import redact_files
-from thence.work.journal.seen_blobs import is_tracked, load_seen
+from thence.work.journal.seen_tips import is_tracked, load_seen
 from thence.work.journal.shared_view import ignore, show_events
 from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
@@ -39,7 +39,7 @@ from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, PLANNING, held, naming, ref_locks
-from thence.work.vcs.repository import operation_under_way
+from thence.work.vcs.repository import branch_of, operation_under_way
 
 _SHOWN_MAX = 5
 _NEXT = "next: thence work publish"
@@ -66,11 +66,11 @@ def publish(session: Session) -> CommandResult:
     They go to the branch thence-board of the remote, which nothing else uses: no branch of yours
     moves. Events that others have published come with every `git fetch` too.
     """
-    repo = session.repo
-    session.look()
+    repo = session.project.repo
+    session.refresh()
     options = read_options(session.project)
     link = link_of(repo, session.refs, options, load_seen(session.project).branches)
-    published = board_branch.publish(session.project, repo, link, session.reread)
+    published = board_branch.publish(session.project, repo, link, session.refresh_events)
     data = {
         "share": "branch",
         "remote": link.remote,
@@ -132,14 +132,14 @@ def import_history(
     here. The text names all features and parts with `is_detailed` alone. Raises what the append
     raises, and GitFailed.
     """
-    with held(session.shared_folder / PLANNING):
+    with held(session.project.shared_folder / PLANNING):
         taken = _day_files(session, is_dry)
         tracked = _tracked_day_files(session)
         commit = None
         if tracked and not is_dry:
-            session.reread(has_all=True)
+            session.refresh_events(has_all=True)
             commit = _untie(session, tracked)
-        session.look()
+        session.refresh()
         recovered = _recover(session, is_dry)
         events = session.store.read()
         imported = {(event.header.source, event.header.source_id) for event in events}
@@ -198,7 +198,7 @@ def _recover(session: Session, is_dry: bool) -> int:
         invalid = f"{len(waiting) - count} event(s) that an earlier version left are invalid"
         session.warnings.append(f"{invalid}, and were passed over")
     pending_file(session.project).unlink(missing_ok=True)
-    session.look()
+    session.refresh()
     return count
 
 
@@ -291,7 +291,7 @@ def _has_events(folder: str, name: str) -> bool:
 def _tracked_day_files(session: Session) -> list[str]:
     """Returns the day files that git tracks, with their attributes and the configuration."""
     folder = f"{FOLDER}/"
-    names = os.fsdecode(session.main.git.run("ls-files", "-z", "--", folder)).split("\0")
+    names = os.fsdecode(session.project.main.git.run("ls-files", "-z", "--", folder)).split("\0")
     days = [name for name in names if is_day_file(os.fsencode(name.removeprefix(folder)))]
     if not days and not is_tracked(session.project):
         return []
@@ -305,8 +305,8 @@ def _untie(session: Session, paths: Sequence[str]) -> str | None:
     of it. Raises GitFailed, with the files and git's index as before, if something is under way or
     staged there, or if git or a hook refuses.
     """
-    project, main = session.project, session.main
-    branch = session.branch_here()
+    project, main = session.project, session.project.main
+    branch = branch_of(session.project.main)
     locks = (*ref_locks(main.common, main.git_dir, branch), main.git_dir / INDEX_LOCK)
     path = main.common / COMMITTING
     with held(path), naming(path, main.folder, locks, paths) as note:
@@ -319,12 +319,12 @@ def _untie(session: Session, paths: Sequence[str]) -> str | None:
         try:
             if days:
                 git.run(
-                    "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *days, doing=_UNTYING
+                    "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *days, operation=_UNTYING
                 )
-            git.run("add", "--force", "--", CONFIG, doing=_UNTYING)
+            git.run("add", "--force", "--", CONFIG, operation=_UNTYING)
             is_same = git.ask("diff", "--cached", "--quiet", "HEAD", "--").status == 0
             if not is_same:
-                git.run("commit", "--quiet", "--file=-", stdin=_UNTIED, doing=_UNTYING)
+                git.run("commit", "--quiet", "--file=-", stdin=_UNTIED, operation=_UNTYING)
         except GitFailed:
             git.ask("reset", "--quiet", "--", *days, CONFIG)
             if before is not None:
@@ -337,7 +337,7 @@ def _untie(session: Session, paths: Sequence[str]) -> str | None:
 
 def _check_idle(session: Session, paths: Sequence[str]) -> None:
     """Raises GitFailed if the commit would hold more than the paths, or can't be made now."""
-    main = session.main
+    main = session.project.main
     operation = operation_under_way(main.git_dir)
     if operation:
         raise failure(

@@ -84,7 +84,9 @@ class Relay:
                 bad.append((line, event))
             else:
                 events.append(event)
-        held = self._held(events, look)
+        ids = {event.event_id for event in events}
+        numbers = {_number(event) for event in events if not event.is_foreign}
+        held = look(ids, numbers) if events else Held(0, {}, ())
         new, known_count = _sort_out(events, held.lines)
         clock_max = held.event_count + len(new) + CLOCK_AHEAD_MAX
         parked = tuple(event for event, _ in new if event.lamport_clock > clock_max)
@@ -116,11 +118,6 @@ class Relay:
             tuple(event for event, is_beside in kept if is_beside),
             renewed,
         )
-
-    def _held(self, events: Sequence[Event], look: Look) -> Held:
-        ids = {event.event_id for event in events}
-        numbers = {_number(event) for event in events if not event.is_foreign}
-        return look(ids, numbers) if events else Held(0, {}, ())
 
     def _admit(self, ours: Sequence[Event], now_s: float) -> tuple[bool, Sequence[Event]]:
         """Prepares for lines under own node_ids.

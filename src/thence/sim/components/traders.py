@@ -142,10 +142,7 @@ class TradeMap:
 
     def distance(self, origin: str, destination: str) -> int:
         """Returns the turns of travel between two places; ValueError if there is no way."""
-        turns = self.network.distance(origin, destination)
-        if turns is None:
-            raise ValueError(f"no way leads from {origin} to {destination}")
-        return turns
+        return self.network.distance(origin, destination)
 
 
 class Network:
@@ -160,11 +157,13 @@ class Network:
             self._roads[a][b] = self._roads[b][a] = turns
         self._distances: dict[str, dict[str, int]] = {}
 
-    def distance(self, origin: str, destination: str) -> int | None:
-        """Returns the turns from one place to another, None if there is no way."""
+    def distance(self, origin: str, destination: str) -> int:
+        """Returns the turns from one place to another; ValueError if there is no way."""
         if origin not in self._distances:
             self._distances[origin] = self._distances_from(origin)
-        return self._distances[origin].get(destination)
+        if destination not in self._distances[origin]:
+            raise ValueError(f"no way leads from {origin} to {destination}")
+        return self._distances[origin][destination]
 
     def _distances_from(self, origin: str) -> dict[str, int]:
         """Returns the distances from one place (Dijkstra 1959)."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.board.move_attempt import UNSHALLOW, CodeState
+from thence.work.board.move_request import UNSHALLOW, CodeState
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, Names, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"

@@ -7,13 +7,13 @@ events that set the values it has read; facts have none.
 
 from collections.abc import Callable
 
-from thence.work.board.move_attempt import (
+from thence.work.board.move_request import (
     MATRIX,
     SHORT,
     UNSHALLOW,
-    Attempt,
     CodeState,
-    Refusal,
+    GuardFailure,
+    MoveRequest,
     can_begin_on,
     changed_since,
     closing_events,
@@ -36,41 +36,41 @@ from thence.work.board.state import (
 from thence.work.naming import branch_of
 
 _SHALLOW = "this clone is shallow"
-Read = Refusal | tuple[str, ...]
-Guard = Callable[[Attempt], Read]
+Read = GuardFailure | tuple[str, ...]
+Guard = Callable[[MoveRequest], Read]
 
 
-def _unknown_lane(attempt: Attempt) -> Read:
-    if attempt.to in LANES:
+def _unknown_lane(request: MoveRequest) -> Read:
+    if request.to in LANES:
         return ()
-    return Refusal(
+    return GuardFailure(
         "unknown_lane",
-        f"there is no lane {attempt.to!r}",
+        f"there is no lane {request.to!r}",
         f"name one of {', '.join(LANES)}",
         may_be_forced=False,
     )
 
 
-def _unknown_package(attempt: Attempt) -> Read:
-    if attempt.is_known:
+def _unknown_package(request: MoveRequest) -> Read:
+    if request.is_known:
         return ()
-    names = ", ".join(attempt.feature.packages)
-    return Refusal(
+    names = ", ".join(request.feature.packages)
+    return GuardFailure(
         "unknown_package",
-        f"{attempt.feature.slug} has no package {attempt.package.wp_id}",
+        f"{request.feature.slug} has no package {request.package.wp_id}",
         f"name one of {names}" if names else "plan it: `thence work finalize-tasks`",
         may_be_forced=False,
     )
 
 
-def _number_given_twice(attempt: Attempt) -> Read:
+def _number_given_twice(request: MoveRequest) -> Read:
     """Refuses a package whose branch in this clone still has another package's name."""
-    package, node_id = attempt.package, attempt.facts.node_id
-    for other in attempt.feature.packages.values():
-        number = former_number_in_clone(attempt.feature, other, node_id)
+    package, node_id = request.package, request.facts.node_id
+    for other in request.feature.packages.values():
+        number = former_number_in_clone(request.feature, other, node_id)
         if number and package.wp_id in (number, other.wp_id):
-            branch = branch_of(attempt.feature.slug, number)
-            return Refusal(
+            branch = branch_of(request.feature.slug, number)
+            return GuardFailure(
                 "number_given_twice",
                 f"the branch {branch} of this clone is that of {other.wp_id}, {other.title!r}",
                 "try again when nothing is at work in its worktree: the next command renames it",
@@ -79,11 +79,11 @@ def _number_given_twice(attempt: Attempt) -> Read:
     return ()
 
 
-def _moved_meanwhile(attempt: Attempt) -> Read:
-    seen, package = attempt.facts.seen_lane, attempt.package
+def _moved_meanwhile(request: MoveRequest) -> Read:
+    seen, package = request.facts.seen_lane, request.package
     if seen is None or seen == package.lane:
         return ()
-    return Refusal(
+    return GuardFailure(
         "moved_meanwhile",
         f"somebody else was faster: {package.wp_id} went from {seen} to {_place(package)}",
         "look at `thence work status`, then take another package",
@@ -91,22 +91,22 @@ def _moved_meanwhile(attempt: Attempt) -> Read:
     )
 
 
-def _taken_over(attempt: Attempt) -> Read:
-    package, lost = attempt.package, attempt.package.taken_over
-    if lost is None or not attempt.is_lost or attempt.to not in (DOING, PLANNED, FOR_REVIEW):
+def _taken_over(request: MoveRequest) -> Read:
+    package, lost = request.package, request.package.taken_over
+    if lost is None or not request.is_lost or request.to not in (DOING, PLANNED, FOR_REVIEW):
         return ()
-    return Refusal(
+    return GuardFailure(
         "not_its_agent",
         f"{package.agent} took {package.wp_id} over from {lost.former} at {lost.at}",
         f"leave it to {package.agent}; `thence work next` names a package that is free",
-        may_be_forced=attempt.to != DOING,
+        may_be_forced=request.to != DOING,
     )
 
 
-def _not_in_lane(attempt: Attempt) -> Read:
-    package, to = attempt.package, attempt.to
+def _not_in_lane(request: MoveRequest) -> Read:
+    package, to = request.package, request.to
     if package.lane == to:
-        return Refusal(
+        return GuardFailure(
             "not_in_lane",
             f"{package.wp_id} is already in {_place(package)}",
             "look at `thence work status`",
@@ -116,7 +116,7 @@ def _not_in_lane(attempt: Attempt) -> Read:
         return package.events_of("lane") or package.events_of("package")
     sources = " or ".join(lane for lane, goals in MATRIX.items() if to in goals)
     goals = " or ".join(MATRIX.get(package.lane, (REJECTED,)))
-    return Refusal(
+    return GuardFailure(
         "not_in_lane",
         f"{package.wp_id} is in {_place(package)}, and {to} comes after {sources}",
         f"from {package.lane} it goes to {goals}",
@@ -128,77 +128,77 @@ def _place(package: PackageState) -> str:
     return f"{package.lane}{with_whom}"
 
 
-def _not_its_agent(attempt: Attempt) -> Read:
-    package, actor = attempt.package, attempt.facts.actor
-    is_review = package.lane == FOR_REVIEW and attempt.to != REJECTED
-    is_begun = attempt.is_claim and not attempt.is_reopening
-    is_work = is_begun or attempt.is_release or attempt.to == FOR_REVIEW
-    if attempt.is_lost or (not is_review and not is_work):
+def _not_its_agent(request: MoveRequest) -> Read:
+    package, actor = request.package, request.facts.actor
+    is_review = package.lane == FOR_REVIEW and request.to != REJECTED
+    is_begun = request.is_claim and not request.is_reopening
+    is_work = is_begun or request.is_release or request.to == FOR_REVIEW
+    if request.is_lost or (not is_review and not is_work):
         return ()
     agent = package.reviewer if is_review else package.agent
-    is_nobodys = agent is None or (agent == NOBODY and attempt.facts.changed_by == NOBODY)
+    is_nobodys = agent is None or (agent == NOBODY and request.facts.changed_by == NOBODY)
     if is_nobodys or agent == actor:
         return package.events_of("reviewer" if is_review else "agent")
     role = "to be reviewed by" if is_review else "the work of"
-    return Refusal(
+    return GuardFailure(
         "not_its_agent",
         f"{package.wp_id} is {role} {agent}, not {actor}",
         f"leave it to {agent}; `thence work next` names a package that is free",
     )
 
 
-def _conflict_provisional(attempt: Attempt) -> Read:
-    package = attempt.package
-    conflicts = attempt.board.open_conflicts(package.subject)
+def _conflict_provisional(request: MoveRequest) -> Read:
+    package = request.package
+    conflicts = request.board.open_conflicts(package.subject)
     if not any(conflict.is_provisional for conflict in conflicts):
         return ()
-    return Refusal(
+    return GuardFailure(
         "conflict_provisional",
         f"clones wrote on {package.wp_id} at once, and events that led to it are not here yet",
         "get them by `git pull`, then try again",
     )
 
 
-def _dependencies_open(attempt: Attempt) -> Read:
-    if not attempt.is_claim and attempt.to != DONE:
+def _dependencies_open(request: MoveRequest) -> Read:
+    if not request.is_claim and request.to != DONE:
         return ()
-    is_enough = can_begin_on if attempt.is_claim else is_closed
-    feature, package = attempt.feature, attempt.package
+    is_enough = can_begin_on if request.is_claim else is_closed
+    feature, package = request.feature, request.package
     missing = [wp_id for wp_id in package.dependencies if not is_enough(feature, package, wp_id)]
     if not missing:
         closings = (closing_events(feature, package, wp_id) for wp_id in package.dependencies)
         return (*package.events_of("package"), *(event_id for ids in closings for event_id in ids))
-    names = ", ".join(f"{wp_id} ({attempt.lane_of(wp_id)})" for wp_id in missing)
-    state = "in review" if attempt.is_claim else "done"
-    return Refusal(
+    names = ", ".join(f"{wp_id} ({request.lane_of(wp_id)})" for wp_id in missing)
+    state = "in review" if request.is_claim else "done"
+    return GuardFailure(
         "dependencies_open",
-        f"{attempt.package.wp_id} needs what is not {state} yet: {names}",
+        f"{request.package.wp_id} needs what is not {state} yet: {names}",
         "finish these first; `thence work next` names a package that is ready",
     )
 
 
-def _subtasks_open(attempt: Attempt) -> Read:
-    if attempt.to != FOR_REVIEW:
+def _subtasks_open(request: MoveRequest) -> Read:
+    if request.to != FOR_REVIEW:
         return ()
-    ticked = attempt.package.subtasks
-    missing = [subtask for subtask in attempt.facts.open_subtasks if not ticked.get(subtask)]
+    ticked = request.package.subtasks
+    missing = [subtask for subtask in request.facts.open_subtasks if not ticked.get(subtask)]
     if not missing:
         done = (subtask for subtask, is_done in ticked.items() if is_done)
-        return attempt.package.events_of(*(f"ticked/{subtask}" for subtask in done))
-    return Refusal(
+        return request.package.events_of(*(f"ticked/{subtask}" for subtask in done))
+    return GuardFailure(
         "subtasks_open",
-        f"{', '.join(missing)} of {attempt.package.wp_id} not ticked",
+        f"{', '.join(missing)} of {request.package.wp_id} not ticked",
         "do them and tick each: `thence work mark-status`",
     )
 
 
-def _branch_gone(attempt: Attempt) -> Read:
+def _branch_gone(request: MoveRequest) -> Read:
     """Refuses work whose branch was deleted: a commit there would have no history."""
-    commit = attempt.facts.lost_commit
-    if attempt.to not in (FOR_REVIEW, DONE) or not commit:
+    commit = request.facts.lost_commit
+    if request.to not in (FOR_REVIEW, DONE) or not commit:
         return ()
-    branch = branch_of(attempt.feature.slug, attempt.package.wp_id)
-    return Refusal(
+    branch = branch_of(request.feature.slug, request.package.wp_id)
+    return GuardFailure(
         "branch_gone",
         f"the branch {branch}, which its worktree has checked out, is gone; it stood at"
         f" {commit[:SHORT]}",
@@ -207,45 +207,45 @@ def _branch_gone(attempt: Attempt) -> Read:
     )
 
 
-def _worktree_dirty(attempt: Attempt) -> Read:
-    if attempt.facts.lost_commit:
+def _worktree_dirty(request: MoveRequest) -> Read:
+    if request.facts.lost_commit:
         return ()  # all of it would be shown as changed
-    if attempt.to not in (FOR_REVIEW, DONE) or attempt.facts.worktree != "dirty":
+    if request.to not in (FOR_REVIEW, DONE) or request.facts.worktree != "dirty":
         return ()
-    return Refusal(
+    return GuardFailure(
         "worktree_dirty",
-        f"the worktree of {attempt.package.wp_id} holds changes that are not committed",
+        f"the worktree of {request.package.wp_id} holds changes that are not committed",
         "commit them there, or take them back",
     )
 
 
-def _nothing_committed(attempt: Attempt) -> Read:
-    if attempt.to != FOR_REVIEW or attempt.facts.has_commits is not False:
+def _nothing_committed(request: MoveRequest) -> Read:
+    if request.to != FOR_REVIEW or request.facts.has_commits is not False:
         return ()
-    return Refusal(
+    return GuardFailure(
         "nothing_committed",
-        f"the branch of {attempt.package.wp_id} holds no commit of its own",
+        f"the branch of {request.package.wp_id} holds no commit of its own",
         "commit the work in its worktree",
     )
 
 
-def _closed_by_agent(attempt: Attempt) -> Read:
-    if attempt.to not in (DONE, REJECTED) or not attempt.facts.is_agent:
+def _closed_by_agent(request: MoveRequest) -> Read:
+    if request.to not in (DONE, REJECTED) or not request.facts.is_agent:
         return ()
-    return Refusal(
+    return GuardFailure(
         "closed_by_an_agent",
-        f"this is an agent's environment, and no agent moves {attempt.package.wp_id} to"
-        f" {attempt.to}",
+        f"this is an agent's environment, and no agent moves {request.package.wp_id} to"
+        f" {request.to}",
         "leave it to a person and their own shell, or to `thence work orchestrate`",
         may_be_forced=False,
     )
 
 
-def _author_approves(attempt: Attempt) -> Read:
-    package, facts = attempt.package, attempt.facts
-    if attempt.to != DONE or facts.author_may_approve or package.agent != facts.actor:
+def _author_approves(request: MoveRequest) -> Read:
+    package, facts = request.package, request.facts
+    if request.to != DONE or facts.author_may_approve or package.agent != facts.actor:
         return ()
-    return Refusal(
+    return GuardFailure(
         "author_approves",
         f"{package.wp_id} is the work of {package.agent}, and here nobody approves their own",
         "have somebody else look at it and accept it",
@@ -253,17 +253,17 @@ def _author_approves(attempt: Attempt) -> Read:
     )
 
 
-def _not_landed(attempt: Attempt) -> Read:
-    code, facts, wp_id = attempt.facts.code, attempt.facts, attempt.package.wp_id
-    if attempt.to != DONE or code is None:
+def _not_landed(request: MoveRequest) -> Read:
+    code, facts, wp_id = request.facts.code, request.facts, request.package.wp_id
+    if request.to != DONE or code is None:
         return ()
     if code.is_stated and facts.is_agent:
         names = f"an agent's word that {wp_id} has landed, or has no code, does not count"
-        return Refusal("not_landed", names, "leave it to a person", may_be_forced=False)
+        return GuardFailure("not_landed", names, "leave it to a person", may_be_forced=False)
     if code.kind == "landed" or (code.kind == "local" and facts.is_local):
         return ()
     message, remedy = _why_not_landed(code, wp_id)
-    return Refusal("not_landed", message, remedy, may_be_forced=not facts.is_agent)
+    return GuardFailure("not_landed", message, remedy, may_be_forced=not facts.is_agent)
 
 
 def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
@@ -289,65 +289,65 @@ def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
     return message, f"{named}; or say why it has no code: --no-code REASON"
 
 
-def _changed_since(attempt: Attempt) -> Read:
+def _changed_since(request: MoveRequest) -> Read:
     """Refuses code that is not what was handed in for review."""
-    code, wp_id = attempt.facts.code, attempt.package.wp_id
-    if attempt.to != DONE or code is None or code.changed_since is None:
+    code, wp_id = request.facts.code, request.package.wp_id
+    if request.to != DONE or code is None or code.changed_since is None:
         return ()
-    return Refusal(
+    return GuardFailure(
         "changed_since",
         f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
         f"hand it in again: thence work move-task {wp_id} --to doing --reason TEXT,"
         f" then thence work move-task {wp_id} --to for_review",
-        may_be_forced=not attempt.facts.is_agent,
+        may_be_forced=not request.facts.is_agent,
     )
 
 
-def _landing_unknown(attempt: Attempt) -> Read:
+def _landing_unknown(request: MoveRequest) -> Read:
     """Refuses to reopen a package of which a shallow clone can't tell whether it has landed."""
-    code, wp_id = attempt.facts.code, attempt.package.wp_id
-    if not attempt.is_reopening or code is None or not code.is_shallow:
+    code, wp_id = request.facts.code, request.package.wp_id
+    if not request.is_reopening or code is None or not code.is_shallow:
         return ()
-    return Refusal(
+    return GuardFailure(
         "landing_unknown",
         f"nothing tells whether the code of {wp_id} is in {code.target}: {_SHALLOW}",
         f"{UNSHALLOW}, then try again",
     )
 
 
-def _reason_needed(attempt: Attempt) -> Read:
-    if attempt.facts.reason.strip():
+def _reason_needed(request: MoveRequest) -> Read:
+    if request.facts.reason.strip():
         return ()
-    if attempt.is_send_back:
-        return reason_missing(f"{attempt.package.wp_id} can't be sent back without feedback")
-    if attempt.package.lane == REJECTED and attempt.to == PLANNED:
+    if request.is_send_back:
+        return reason_missing(f"{request.package.wp_id} can't be sent back without feedback")
+    if request.package.lane == REJECTED and request.to == PLANNED:
         return reason_missing(
-            f"{attempt.package.wp_id} was rejected, and is planned again by a reason alone"
+            f"{request.package.wp_id} was rejected, and is planned again by a reason alone"
         )
-    if attempt.is_reopening:
-        return reason_missing(f"{attempt.package.wp_id} is done, and is reopened by a reason alone")
+    if request.is_reopening:
+        return reason_missing(f"{request.package.wp_id} is done, and is reopened by a reason alone")
     return ()
 
 
-def reason_missing(message: str) -> Refusal:
+def reason_missing(message: str) -> GuardFailure:
     """Returns the refusal of a move that needs a reason and has none."""
-    return Refusal("reason_missing", message, "say why: --reason TEXT", may_be_forced=False)
+    return GuardFailure("reason_missing", message, "say why: --reason TEXT", may_be_forced=False)
 
 
-def _gates_open(attempt: Attempt) -> Read:
-    if attempt.to != DONE:
+def _gates_open(request: MoveRequest) -> Read:
+    if request.to != DONE:
         return ()
-    facts = attempt.facts
-    unpassed = open_gates(attempt.package, facts)
+    facts = request.facts
+    unpassed = open_gates(request.package, facts)
     if not unpassed:
-        return passing_events(attempt.package, facts)
+        return passing_events(request.package, facts)
     types = {gate.gate_type for gate in unpassed}
     remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
     if run := sorted(types & facts.gates_run):
         remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
-    return Refusal(
+    return GuardFailure(
         "gates_open",
-        f"{attempt.package.wp_id} has gates that are not passed: "
+        f"{request.package.wp_id} has gates that are not passed: "
         + ", ".join(_gate_text(gate, gate.gate_type in facts.gates_run) for gate in unpassed),
         "; ".join(remedies),
         may_be_forced=not facts.is_agent,

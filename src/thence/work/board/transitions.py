@@ -11,13 +11,13 @@ from msgspec.structs import asdict, replace
 
 from thence.core.values.vocabulary import work_subject
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
-from thence.work.board.move_attempt import (
+from thence.work.board.move_request import (
     MANUAL_REVIEW,
-    Attempt,
     Facts,
-    FollowUp,
+    FollowUpEvent,
+    GuardFailure,
     Move,
-    Refusal,
+    MoveRequest,
     closing_events,
     gate_change,
     gate_results,
@@ -48,30 +48,30 @@ DECIDING_TYPES = frozenset(
     )
 )
 
-PostFunction = Callable[[Attempt], tuple[FollowUp, ...]]
+PostFunction = Callable[[MoveRequest], tuple[FollowUpEvent, ...]]
 
 
-def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Move | Refusal:
+def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Move | GuardFailure:
     """Returns the move of a package to a lane, or the first refusal that is not overruled.
 
     A forced move needs a reason, and overrules all refusals that may be forced.
     """
-    attempt = _attempt(board, feature_slug, wp_id, to, facts)
-    refused, read = _check_guards(attempt)
+    request = _request(board, feature_slug, wp_id, to, facts)
+    refused, read = _check_guards(request)
     for refusal in refused:
         if not (facts.is_forced and refusal.may_be_forced):
             return refusal
     if facts.is_forced and not facts.reason.strip():
         return reason_missing("what is forced needs a reason")
     return Move(
-        feature_slug=attempt.feature.slug,
+        feature_slug=request.feature.slug,
         wp_id=wp_id,
-        previous=attempt.package.lane,
+        previous=request.package.lane,
         to=to,
-        payload=_payload(attempt),
-        follow_ups=tuple(event for function in POST_FUNCTIONS for event in function(attempt)),
+        payload=_payload(request),
+        follow_ups=tuple(event for function in POST_FUNCTIONS for event in function(request)),
         overruled=tuple(refusal.guard for refusal in refused),
-        watched=_watched(attempt),
+        watched=_watched(request),
         caused_by=_causes(board, (*read, *facts.rests_on)),
     )
 
@@ -92,20 +92,20 @@ def after_move(board: Board, move: Move, event_id: str) -> Board:
 
 def refusals(
     board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts
-) -> tuple[Refusal, ...]:
+) -> tuple[GuardFailure, ...]:
     """Returns all refusals of a move, forced or not; an unknown package or lane ends the checks."""
-    return _check_guards(_attempt(board, feature_slug, wp_id, to, facts))[0]
+    return _check_guards(_request(board, feature_slug, wp_id, to, facts))[0]
 
 
-def _check_guards(attempt: Attempt) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+def _check_guards(request: MoveRequest) -> tuple[tuple[GuardFailure, ...], tuple[str, ...]]:
     """Returns a move's refusals, and the events by which the other guards let it pass."""
-    refused: list[Refusal] = []
+    refused: list[GuardFailure] = []
     read: list[str] = []
     for guard in (*CONDITIONS, *VALIDATORS):
-        outcome = guard(attempt)
-        if not isinstance(outcome, Refusal):
+        outcome = guard(request)
+        if not isinstance(outcome, GuardFailure):
             read += outcome
-        elif outcome.guard not in attempt.facts.exempt:
+        elif outcome.guard not in request.facts.exempt:
             refused.append(outcome)
             if outcome.guard in ("unknown_package", "unknown_lane"):
                 break
@@ -136,55 +136,55 @@ def claimable(board: Board, feature_slug: str, facts: Facts) -> tuple[PackageSta
     )
 
 
-def _attempt(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Attempt:
+def _request(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> MoveRequest:
     feature = board.features.get(feature_slug)
     if feature is None:
         feature = FeatureState(project_uuid=board.project_uuid, slug=feature_slug)
     package = feature.packages.get(wp_id)
     missing = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
-    return Attempt(board, feature, package or missing, package is not None, to, facts)
+    return MoveRequest(board, feature, package or missing, package is not None, to, facts)
 
 
 def _subject(feature: FeatureState, aggregate_id: str) -> str:
     return work_subject(feature.project_uuid, feature.slug, aggregate_id)
 
 
-def _payload(attempt: Attempt) -> dict[str, object]:
-    package, facts = attempt.package, attempt.facts
+def _payload(request: MoveRequest) -> dict[str, object]:
+    package, facts = request.package, request.facts
     payload: dict[str, object] = {
         "wp_id": package.wp_id,
         "previous_status": package.lane,
-        "new_status": attempt.to,
+        "new_status": request.to,
         "changed_by": facts.changed_by or facts.actor,
-        "feature_slug": attempt.feature.slug,
+        "feature_slug": request.feature.slug,
     }
     if facts.reason:
         payload["reason"] = facts.reason
-    if attempt.to == DONE and package.gates:
+    if request.to == DONE and package.gates:
         payload["gate_results"] = gate_results(package)
-    if attempt.is_claim and package.dependencies:
+    if request.is_claim and package.dependencies:
         payload["dependency_status"] = {
-            wp_id: attempt.lane_of(wp_id) for wp_id in package.dependencies
+            wp_id: request.lane_of(wp_id) for wp_id in package.dependencies
         }
     return payload
 
 
-def _watched(attempt: Attempt) -> frozenset[str]:
-    package = attempt.package
+def _watched(request: MoveRequest) -> frozenset[str]:
+    package = request.package
     others = (*package.dependencies, *package.gates)
-    return frozenset((package.subject, *(_subject(attempt.feature, name) for name in others)))
+    return frozenset((package.subject, *(_subject(request.feature, name) for name in others)))
 
 
-def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
+def _resolve_dependents(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Resolves the last open dependency of each package that waited for this one."""
-    if attempt.to != DONE:
+    if request.to != DONE:
         return ()
-    wp_id = attempt.package.wp_id
-    resolved: list[FollowUp] = []
-    for other in attempt.feature.packages.values():
+    wp_id = request.package.wp_id
+    resolved: list[FollowUpEvent] = []
+    for other in request.feature.packages.values():
         rest = [dependency for dependency in other.dependencies if dependency != wp_id]
         is_last = len(rest) < len(other.dependencies) and all(
-            is_closed(attempt.feature, other, dependency) for dependency in rest
+            is_closed(request.feature, other, dependency) for dependency in rest
         )
         is_open = other.lane not in (DONE, REJECTED)
         if is_last and wp_id not in other.resolved and is_open:
@@ -193,38 +193,40 @@ def _resolve_dependents(attempt: Attempt) -> tuple[FollowUp, ...]:
             rests_on = [
                 id_
                 for dependency in rest
-                for id_ in closing_events(attempt.feature, other, dependency)
+                for id_ in closing_events(request.feature, other, dependency)
             ]
-            resolved.append(FollowUp("DependencyResolved", payload, tuple(rests_on)))
+            resolved.append(FollowUpEvent("DependencyResolved", payload, tuple(rests_on)))
     return tuple(resolved)
 
 
-def _fail_reviews(attempt: Attempt) -> tuple[FollowUp, ...]:
+def _fail_reviews(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Fails the package's manual reviews on a send-back."""
     return tuple(
-        gate_change(gate, FAILED, reason=attempt.facts.reason)
-        for gate in attempt.package.gates.values()
-        if attempt.is_send_back and gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
+        gate_change(gate, FAILED, reason=request.facts.reason)
+        for gate in request.package.gates.values()
+        if request.is_send_back and gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
     )
 
 
-def _record_reviewed_code(attempt: Attempt) -> tuple[FollowUp, ...]:
+def _record_reviewed_code(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Records the code that goes to review."""
-    code = attempt.facts.reviewed
-    if attempt.to != FOR_REVIEW or code is None:
+    code = request.facts.reviewed
+    if request.to != FOR_REVIEW or code is None:
         return ()
-    payload = {"wp_id": attempt.package.wp_id, **asdict(code), "patches": list(code.patches)}
-    return (FollowUp("WPReviewed", payload),)
+    payload = {"wp_id": request.package.wp_id, **asdict(code), "patches": list(code.patches)}
+    return (FollowUpEvent("WPReviewed", payload),)
 
 
-def _record_landing(attempt: Attempt) -> tuple[FollowUp, ...]:
+def _record_landing(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Records the landing of the code in its target, if it has landed."""
-    code = attempt.facts.code
-    if attempt.to != DONE or code is None or code.landed is None:
+    code = request.facts.code
+    if request.to != DONE or code is None or code.landed is None:
         return ()
-    payload = {"wp_id": attempt.package.wp_id, "how": code.landed.how}
+    payload = {"wp_id": request.package.wp_id, "how": code.landed.how}
     rest = {"commit": code.landed.commit, "reason": code.landed.reason}
-    return (FollowUp("WPLanded", payload | {key: value for key, value in rest.items() if value}),)
+    return (
+        FollowUpEvent("WPLanded", payload | {key: value for key, value in rest.items() if value}),
+    )
 
 
 POST_FUNCTIONS: tuple[PostFunction, ...] = (

@@ -82,7 +82,6 @@ class _BoardCommit(NamedTuple):
     parent: str | None
     brought: int
     taken_back: int
-    blobs: tuple[str, ...]
 
 
 def publish(
@@ -108,12 +107,13 @@ def publish(
             except GitFailed as error:
                 failures += 1
                 words = error.cause
-                is_passing = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
-                if failures > _FAILURES_MAX or not is_passing:
+                is_retryable = _is_of_objects(words) or any(sign in words for sign in _LOCKED)
+                if failures > _FAILURES_MAX or not is_retryable:
                     raise
-            if words is None:
-                _record_pushed(project, repo, link, commit)
-                return Published(commit.oid, commit.brought, attempt, commit.taken_back)
+            else:
+                if words is None:
+                    _record_pushed(project, repo, link, commit)
+                    return Published(commit.oid, commit.brought, attempt, commit.taken_back)
             # random pauses grow with the tries and their duration, so that others get through
             longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))
@@ -122,7 +122,7 @@ def publish(
         repo.folder,
         f"its {link.branch} was moved {ATTEMPTS_MAX} times meanwhile: {words}",
         "publish again; the events wait in the journal",
-        is_passing=True,
+        is_retryable=True,
     )
 
 
@@ -149,7 +149,7 @@ def _fetch(repo: Repository, link: Link) -> bool:
     answer = _git(repo).ask(*arguments, *source, variables=_reach(link))
     if answer.status == 0:
         _configure_fetch(repo, link)
-    elif _NO_BRANCH not in answer.words:
+    elif _NO_BRANCH not in answer.stderr:
         raise _refused(repo, link, "fetch", answer)
     return answer.status == 0
 
@@ -176,7 +176,7 @@ def _commit(
         changes[PAGE] = page(fold(events, project.uuid, project.aliases))
         if named is None:
             changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
-    new_tree, blobs = write_tree(repo, tree, changes)
+    new_tree = write_tree(repo, tree, changes)
     subject = f"Share {brought} event{'' if brought == 1 else 's'}"
     if taken_back and not brought:
         subject = "Remove what was taken back"
@@ -184,7 +184,7 @@ def _commit(
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(_git(repo), new_tree, parents, message, options=signs)
-    return _BoardCommit(oid, parent, brought, taken_back, blobs)
+    return _BoardCommit(oid, parent, brought, taken_back)
 
 
 def _changes(
@@ -237,12 +237,12 @@ def _push(repo: Repository, link: Link, oid: str) -> str | None:
     line = next((line for line in text.splitlines() if line.startswith("!")), "").strip()
     if line and any(sign in line for sign in _MOVED):
         return line.replace("\t", " ")
-    words = "; ".join(filter(None, (line.replace("\t", " "), answer.words)))
-    raise _refused(repo, link, "push", answer._replace(words=words))
+    words = "; ".join(filter(None, (line.replace("\t", " "), answer.stderr)))
+    raise _refused(repo, link, "push", answer._replace(stderr=words))
 
 
 def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFailed:
-    words = answer.words or f"git {what} exited with {answer.status}"
+    words = answer.stderr or f"git {what} exited with {answer.status}"
     hint = next((hint for sign, hint in _HINTS.items() if sign in words), f"git {what} says why")
     if what == "push" and "!" not in words:
         hint = _HINTS["pre-push"]
@@ -259,4 +259,4 @@ def _record_pushed(project: Project, repo: Repository, link: Link, commit: _Boar
     if not link.is_fetched:  # else the push has done it
         repo.git.run("update-ref", link.ref, commit.oid)
         _configure_fetch(repo, link)
-    record_commit(project, link.ref, commit.parent, commit.oid, commit.blobs)
+    record_commit(project, link.ref, commit.parent, commit.oid)

@@ -50,12 +50,12 @@ def _headline(slug: str, feature: FeatureState) -> str:
 
 def _feature(board: Board, slug: str, feature: FeatureState) -> Iterator[str]:
     yield from ("", f"## {_headline(slug, feature)}")
-    for lane, there in feature.by_lane().items():
-        if there:
+    for lane, packages in feature.by_lane().items():
+        if packages:
             yield from ("", f"### {lane if lane in LANES else code(lane)}", "")
-            yield from map(_package, there)
-    conflicts = [each for each in board.conflicts if each.is_open]
-    conflicts = [each for each in conflicts if feature.is_about(each.subject)]
+            yield from map(_package, packages)
+    conflicts = [conflict for conflict in board.conflicts if conflict.is_open]
+    conflicts = [conflict for conflict in conflicts if feature.is_about(conflict.subject)]
     if conflicts:
         yield from ("", "### Conflicts", "")
         yield from map(_conflict, conflicts)
@@ -63,17 +63,17 @@ def _feature(board: Board, slug: str, feature: FeatureState) -> Iterator[str]:
 
 def _package(package: PackageState) -> str:
     title = f" {code(package.title)}" if package.title else ""
-    more = []
+    remarks = []
     if package.agent and package.lane != LANES[0]:
-        more.append(code(package.agent))
+        remarks.append(code(package.agent))
     if package.reviewer:
-        more.append(f"reviewed by {code(package.reviewer)}")
+        remarks.append(f"reviewed by {code(package.reviewer)}")
     if package.dependencies and package.lane == LANES[0]:
-        more.append(f"after {_list(package.dependencies)}")
+        remarks.append(f"after {_list(package.dependencies)}")
     gates = [gate.gate_type for gate in package.gates.values() if not gate.is_passed]
     if gates:
-        more.append(f"gates open: {_list(gates)}")
-    text = f": {', '.join(more)}" if more else ""
+        remarks.append(f"gates open: {_list(gates)}")
+    text = f": {', '.join(remarks)}" if remarks else ""
     return f"- {code(package.wp_id)}{title}{text}"
 
 

@@ -83,10 +83,10 @@ def take(home: Path, subject: str) -> int | None:
 
 def _is_free_of_agents(descriptor: int) -> bool:
     """Ends the processes left of the agent whose mark is in a claim; False if any lives on."""
-    left = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
-    if not left or left == own_variables().get(supervisor.VARIABLE):
+    mark = os.pread(descriptor, _MARK_BYTES_MAX, 0).decode("ascii", "replace")
+    if not mark or mark == own_variables().get(supervisor.VARIABLE):
         return True
-    if not supervisor.end(None, left, _GRACE_S, _AFTER_KILL_S):
+    if not supervisor.end(None, mark, _GRACE_S, _AFTER_KILL_S):
         return False
     os.ftruncate(descriptor, 0)
     return True
@@ -123,10 +123,10 @@ class Claim(NamedTuple):
     def closing_event(self, branches: Collection[str]) -> WorkEvent:
         """Returns the event that ends the claim, by the branches that exist."""
         if branch_of(self.slug, self.wp_id) in branches:
-            made = workspace_event(self.slug, self.wp_id, self.event_id)
+            closing = workspace_event(self.slug, self.wp_id, self.event_id)
         else:
-            made = claim_release(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
-        return replace(made, source=SOURCE, source_id=self.event_id, actor=self.actor)
+            closing = claim_release(_ENDED, self.slug, self.wp_id, self.changed_by, self.event_id)
+        return replace(closing, source=SOURCE, source_id=self.event_id, actor=self.actor)
 
     def report(self, closing: WorkEvent) -> str:
         """Returns the warning that reports the closing event to the user."""
@@ -139,22 +139,24 @@ def open_claims(project: Project, board: Board, events: Sequence[Event]) -> list
 
     Empty where the journal can't be written.
     """
-    found = [
+    claimed_packages = [
         (package.open_claim, feature.slug, package)
         for feature in board.features.values()
         for package in feature.packages.values()
         if package.open_claim and package.lane == DOING
     ]
-    if not found or not os.access(project.home, os.W_OK):
+    if not claimed_packages or not os.access(project.home, os.W_OK):
         return []
     node_id = next_node_id(project.home)
     if node_id is None:  # a copy: the original may be at work on it
         return []
     own = {event.event_id: event for event in events if event.node_id == node_id and event.seq}
     return [
-        Claim(begun, slug, package.wp_id, package.subject, own[begun].actor, _who(own[begun]))
-        for begun, slug, package in found
-        if begun in own
+        Claim(
+            event_id, slug, package.wp_id, package.subject, own[event_id].actor, _who(own[event_id])
+        )
+        for event_id, slug, package in claimed_packages
+        if event_id in own
     ]
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from thence.core.values.codec import BadLine
-from thence.errors import PlanningError, ThenceError
+from thence.errors import GitFailed, PlanningError, ThenceError
 from thence.inspection.log_folder import redactions_of
 from thence.log.storage.findings import Relayed
 from thence.work.day_lines import (
@@ -27,8 +27,8 @@ from thence.work.day_lines import (
 )
 from thence.work.journal.board_remote import board_here, board_ref
 from thence.work.journal.redacted_views import is_redacted, redact_files
-from thence.work.journal.seen_blobs import (
-    SeenBlobs,
+from thence.work.journal.seen_tips import (
+    SeenTips,
     is_branch,
     load_seen,
     save_seen,
@@ -42,8 +42,6 @@ from thence.work.project.project_id import BOARD_FILE, BoardFile
 from thence.work.vcs.objects import Objects, is_file, objects
 from thence.work.vcs.refs import Refs
 from thence.work.vcs.repository import Repository
-
-BLOBS_MAX = 50_000
 
 
 class TakenLines(NamedTuple):
@@ -84,7 +82,7 @@ class TakenLines(NamedTuple):
 
 
 class _UnseenLines(NamedTuple):
-    """Lines that were not read before, with their positions, blobs and tips.
+    """Lines that were not read before, with their positions, the paths of blobs, and tips.
 
     `tracking` are the branches among the tips that have day files.
     """
@@ -148,14 +146,11 @@ def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> No
             redact_files(project, redactions_in(project.home, store.arrived()))
 
 
-def record_commit(
-    project: Project, name: str, parent: str | None, oid: str, blobs: Iterable[str] = ()
-) -> None:
+def record_commit(project: Project, name: str, parent: str | None, oid: str) -> None:
     """Records the new tip of a branch or ref that got only this clone's own commit."""
     seen = load_seen(project)
     if seen.tips.get(name) == parent:
         seen.tips[name] = oid
-        seen.blobs |= set(blobs)
         with suppress(ThenceError):
             save_seen(project, seen)
 
@@ -170,7 +165,7 @@ def project_of(store: Objects, tree: str) -> str | None:
 
 
 def _tips(
-    project: Project, repo: Repository, refs: Refs, seen: SeenBlobs, *, has_all: bool
+    project: Project, repo: Repository, refs: Refs, seen: SeenTips, *, has_all: bool
 ) -> dict[str, str]:
     """Returns the watched refs that have moved, with their commits."""
     options = read_options(project)
@@ -184,7 +179,7 @@ def _tips(
 
 
 def _unseen_lines(
-    project: Project, store: Objects, seen: SeenBlobs, moved: Mapping[str, str]
+    project: Project, store: Objects, seen: SeenTips, moved: Mapping[str, str]
 ) -> _UnseenLines:
     unseen = _UnseenLines({}, {}, {}, set())
     for name, oid in moved.items():
@@ -195,14 +190,23 @@ def _unseen_lines(
         if not is_branch(name):
             check_project(project, project_of(store, commit[1]), name)
         files = tracked_files(store, commit[1])
+        former_blobs = _blobs_at(store, seen.tips.get(name))
         if files and is_branch(name):
             unseen.tracking.add(name)
         for path, blob in files.items():
-            if blob not in seen.blobs and blob not in unseen.blobs:
+            if blob not in former_blobs and blob not in unseen.blobs:
                 unseen.blobs[blob] = path
                 for line, place in lines_with_positions(store.blob(blob), path):
                     unseen.lines.setdefault(line, place)
     return unseen
+
+
+def _blobs_at(store: Objects, tip: str | None) -> set[str]:
+    """Returns the blobs of the day files at a tip; those of one that is gone are read again."""
+    with suppress(GitFailed):
+        commit = store.commit(tip) if tip else None
+        return {*tracked_files(store, commit[1]).values()} if commit else set()
+    return set()
 
 
 def check_project(project: Project, named: str | None, place: str) -> None:
@@ -245,9 +249,6 @@ def _summary(
     return TakenLines(len(result.taken), bad, parked, *counts)
 
 
-def _with(seen: SeenBlobs, unseen: _UnseenLines) -> SeenBlobs:
-    blobs = seen.blobs | set(unseen.blobs)
-    if len(blobs) > BLOBS_MAX:  # reading a blob again costs time, nothing else
-        blobs = set(unseen.blobs)
+def _with(seen: SeenTips, unseen: _UnseenLines) -> SeenTips:
     tracking = (seen.tracking - unseen.tips.keys()) | unseen.tracking
-    return SeenBlobs({**seen.tips, **unseen.tips}, blobs, seen.branches, tracking)
+    return SeenTips({**seen.tips, **unseen.tips}, seen.branches, tracking)

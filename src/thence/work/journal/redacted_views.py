@@ -224,7 +224,7 @@ def _branches(repo: Repository, events: Sequence[Event]) -> tuple[list[str], boo
     arguments = ("grep", "--files-with-matches", "--null", "--text", "--fixed-strings", "-f", "-")
     answer = repo.git.ask(*arguments, *tips, "--", *paths, stdin=ids)
     if answer.status > 1:  # 1: nothing matches
-        raise repo.git.failed(answer, arguments, doing="could not look at the branches of")
+        raise repo.git.failed(answer, arguments, operation="could not look at the branches of")
     # each is a commit, a colon, a path
     naming = {file.partition(b":")[0].decode() for file in answer.out.split(b"\0")}
     names = [

@@ -6,6 +6,7 @@ can't be read are passed over.
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
+from functools import wraps
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from thence.core.values.vocabulary import WORK
 from thence.errors import Refused, ThenceError
 from thence.replica import new_id, now
 from thence.work.day_lines import LineEdit
-from thence.work.journal.store import WorkEvent, redact_settings_of
+from thence.work.journal.store import Result, WorkEvent, hide_keyword, redact_settings_of
 from thence.work.naming import is_wp_id, wp_id_of
 from thence.work.project.project import KITTIFY, Project, find_project
 from thence.work.vcs.files import TreeFiles
@@ -105,20 +106,19 @@ class ErrorStore:
         `error_id` is the event_id of its ErrorLogged, if there is one. What the project's settings
         mask is masked. Raises OSError, BadSettings.
         """
-        known = error_id or new_id()
         context = context or {}
         if masking := redact_settings_of(self._project).masking:
             reason, context = masking.text(reason), masking.payload(context, WORK)
-        made = RefusalRecord(
-            known, error_type, entity_id, attempted_operation, reason, now(), context
+        record = RefusalRecord(
+            error_id or new_id(), error_type, entity_id, attempted_operation, reason, now(), context
         )
-        line = msgspec.json.encode(made)
+        line = msgspec.json.encode(record)
         if len(line) > LINE_BYTES_MAX:
-            made = msgspec.structs.replace(made, context={}, reason=reason[:1000])
-            line = msgspec.json.encode(made)
-        path = f"{_NAME}/{made.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
+            record = msgspec.structs.replace(record, context={}, reason=reason[:1000])
+            line = msgspec.json.encode(record)
+        path = f"{_NAME}/{record.timestamp[:_DAY_CHARACTERS]}{_ENDING}"
         self._files.append(path, line + b"\n")
-        return made
+        return record
 
     def recent(
         self, limit: int = RECENT, report: Report = lambda words: None
@@ -150,3 +150,15 @@ class ErrorStore:
                     yield _decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     continue
+
+
+def with_error_store(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Gives a command its project's ErrorStore as keyword `error_store`, not shown in its help."""
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> Result:
+        if keywords.get("error_store") is None:  # the project is looked for only then
+            keywords["error_store"] = ErrorStore.at()
+        return command(*arguments, **keywords)
+
+    return hide_keyword("error_store", with_store)

@@ -31,7 +31,7 @@ from thence.work.day_lines import (
     more_of,
     with_lines,
 )
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.project.project import Project
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.locks import WRITING, held, take

@@ -12,12 +12,13 @@ never from that file, so that a lost, damaged, old, far ahead or read-only one c
 no git command touches it while it is written. Either may be deleted at any moment.
 """
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 
 import msgspec
 
@@ -41,6 +42,8 @@ from thence.work.vcs.locks import held
 
 if TYPE_CHECKING:
     from thence.index.page import Page, PageQuery
+
+Result = TypeVar("Result")
 
 _CLOCK_FILE = ".kittify/clock.json"
 _TAIL_BYTES = 4096
@@ -108,13 +111,6 @@ class EventStore:
         """The settings of masking: the user's, the journal's and the project's."""
         return redact_settings_of(self.project)
 
-    def masked(self, new_event: WorkEvent) -> WorkEvent:
-        """Returns an event as it may be kept elsewhere than in the journal."""
-        masking = self.redact.masking
-        if masking is None:
-            return new_event
-        return msgspec.structs.replace(new_event, payload=masking.payload(new_event.payload, WORK))
-
     def subject(self, feature: str | None, aggregate: str) -> str:
         """Returns the subject of events on a package, a feature or a gate of this project."""
         return work_subject(self.project.uuid, feature, aggregate)
@@ -131,20 +127,20 @@ class EventStore:
         replica = self.replica  # knows the team
         events = [self._new(one, causation_id) for one in new_events]
         try:
-            found = replica.append_many(events, guard=guard, timeout_s=timeout_s)
+            appended = replica.append_many(events, guard=guard, timeout_s=timeout_s)
         except OutcomeUnknown:
             self._has_appended = True  # or its retry will have
             raise
         self._has_appended = True
-        self._appended += found
-        return found
+        self._appended += appended
+        return appended
 
     def relay(self, lines: Iterable[bytes]) -> Relayed:
         """Takes lines of others into the journal, as `Log.relay` does."""
         self._has_appended = True
-        found = self.replica.relay(lines)
-        self._appended += found.taken
-        return found
+        relayed = self.replica.relay(lines)
+        self._appended += relayed.taken
+        return relayed
 
     def read(self) -> list[Event]:
         """Returns all events of the project in total order; none where there is no journal."""
@@ -154,9 +150,9 @@ class EventStore:
         """Returns all events in order of arrival, for a caller that sorts them."""
         return self.replica.arrived() if self.is_there else []
 
-    def query(self, **asked: "Unpack[PageQuery]") -> "Page":
+    def query(self, **filters: "Unpack[PageQuery]") -> "Page":
         """Returns a page of events, as `Log.query` does."""
-        return self.replica.query(**asked)
+        return self.replica.query(**filters)
 
     @property
     def is_there(self) -> bool:
@@ -215,6 +211,50 @@ class EventStore:
         )
 
 
+def with_event_store(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Gives a command its project's EventStore as keyword `event_store`, closed at its end.
+
+    The keyword does not show in the command's signature or help. The project is that of the
+    working folder, found from any subdirectory or worktree; a caller may pass a store of its
+    own. The command raises NotAProject outside of a project.
+    """
+
+    @wraps(command)
+    def with_store(*arguments: object, **keywords: object) -> Result:
+        with _stored(keywords) as completed:
+            return command(*arguments, **completed)
+
+    @wraps(command)
+    async def with_store_until_it_ends(*arguments: object, **keywords: object) -> object:
+        with _stored(keywords) as completed:
+            return await cast(Awaitable[object], command(*arguments, **completed))
+
+    if inspect.iscoroutinefunction(command):
+        return hide_keyword("event_store", cast(Callable[..., Result], with_store_until_it_ends))
+    return hide_keyword("event_store", with_store)
+
+
+@contextmanager
+def _stored(keywords: dict[str, object]) -> Iterator[dict[str, object]]:
+    """Yields keywords with an EventStore, which is closed at the end unless it was given."""
+    if keywords.get("event_store") is not None:
+        yield keywords
+        return
+    with EventStore.at() as store:
+        yield {**keywords, "event_store": store}
+
+
+def hide_keyword(name: str, wrapper: Callable[..., Result]) -> Callable[..., Result]:
+    """Hides a parameter from the signature that command-line tools read."""
+    signature = inspect.signature(wrapper)
+    kept = [part for part in signature.parameters.values() if part.name != name]
+    wrapper.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {
+        key: value for key, value in wrapper.__annotations__.items() if key != name
+    }
+    return wrapper
+
+
 def redactions_in(home: Path, events: Iterable[Event]) -> RedactedLines:
     """Returns the redactions of the journal in a home, given all its events."""
     return redacted_lines(redactions_of(home), (event.line for event in events))
@@ -265,9 +305,9 @@ def _last_numbers(segment: Path) -> tuple[str, int, int] | None:
             file.seek(start)
             lines = file.read(length).split(b"\n")[0 if start == 0 else 1 : -1]
             for line in reversed(lines):
-                found = numbers(line)
-                if found is not None:
-                    return found
+                last = numbers(line)
+                if last is not None:
+                    return last
     return None
 
 
@@ -277,13 +317,13 @@ def show_index(files: TreeFiles, replica: Log) -> None:
     Where that can't be done nothing happens: queries work without the index. A file of another
     program under this name stays. Nothing is read or written through the link.
     """
-    made = own_folder(replica.folder) / _INDEX
+    index = own_folder(replica.folder) / _INDEX
     link = f"{FOLDER}/{_INDEX}"
     with suppress(OSError, ThenceError):
-        if not made.exists():
+        if not index.exists():
             replica.rebuild()
         replica.query(limit=1)
-        target = os.path.relpath(made, (files.top / link).parent)
+        target = os.path.relpath(index, (files.top / link).parent)
         if files.target_of(link) not in (None, target):
             files.unlink(link)  # the project was moved, or has another home now
         if files.look(link) is None:

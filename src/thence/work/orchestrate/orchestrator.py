@@ -192,7 +192,7 @@ class Orchestrator:
         seen = _size(self._session.project.home / "events.jsonl")
         if seen == self._journal_size:
             return
-        self._session.look()
+        self._session.refresh()
         count = sum(event.header.feature_slug == self.slug for event in self._session.events)
         if count != self._events_count:
             self._events_count, self._changed_s = count, time.monotonic()
@@ -205,7 +205,7 @@ class Orchestrator:
 
     def _look_ahead(self) -> None:
         """Reports overlaps of packages at work, as soon as their branches show them."""
-        feature, repo = self._session.board.features.get(self.slug), self._session.repo
+        feature, repo = self._session.board.features.get(self.slug), self._session.project.repo
         if feature is None or not feature.target_branch:
             return  # there was no look yet
         target = self._session.target_of(feature)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from thence.errors import GitFailed, Refused
 from thence.replica import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.move_attempt import FORCING, Facts, Move, gate_change
+from thence.work.board.move_request import FORCING, Facts, Move, gate_change
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -42,9 +42,8 @@ from thence.work.orchestrate.stray_worktrees import bring_back
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.lane_moves import decide_move, facts_of, mirror, move
-from thence.work.session.package_code import commits_come, commits_made
+from thence.work.session.package_code import commits_come, commits_made, workspace
 from thence.work.session.session import Session
-from thence.work.session.workspaces import workspace
 from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import failure, own_variables
 from thence.work.vcs.locks import ORCHESTRATING, free_worktree, held
@@ -171,7 +170,7 @@ class PackageTask:
     def begin(self, lease: int) -> AgentRun | None:
         """Claims the package for its agent, and starts the agent; None if the board has changed."""
         task, session = self.task, self._host.session
-        session.look()
+        session.refresh()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
         if package.lane not in expected:
@@ -180,12 +179,12 @@ class PackageTask:
         check_at_target(session, self._feature, target)
         if self._history.assigned is not None and (stray := self._bring_back()):
             self._report("note", stray)  # of a try whose orchestrator was killed
-            session.look()
+            session.refresh()
         self._target_tip = session.refs.branches.get(target)
         with self._acting_as(task.agent):
             assigned = self._assign()
             worktree = workspace(session, self._feature, self._package)
-        free_worktree(session.repo.common, git_dir_of(worktree.path), worktree.branch)
+        free_worktree(session.project.repo.common, git_dir_of(worktree.path), worktree.branch)
         number = f", try {task.retry_count + 1}" if task.retry_count else ""
         self._report("begun", f"{task.phase} by {task.agent}{number}")
         agent = self._setup.agents[task.agent]
@@ -230,7 +229,7 @@ class PackageTask:
         if self._package.lane == PLANNED:
             facts = facts_of(session, self._feature, task.wp_id)
             move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
-            session.look()
+            session.refresh()
         else:
             self._append(event)
         return event.event_id
@@ -238,7 +237,7 @@ class PackageTask:
     def judge(self, ended: AgentRunResult) -> None:
         """Decides after the end of a try: move on, send back, or record a failed try."""
         session = self._host.session
-        session.look()
+        session.refresh()
         self._report_unreviewed()
         if self._gate is not None:
             self._judge_gate(self._gate, ended)
@@ -265,7 +264,7 @@ class PackageTask:
         """Checks the package's branch out again if the agent left it; returns what happened."""
         session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
         try:
-            stray = bring_back(session.repo, slug, wp_id, self._worktree)
+            stray = bring_back(session.project.repo, slug, wp_id, self._worktree)
         except GitFailed as error:
             return f"it left its branch, and {error}; {error.hint}"
         return stray.sentence() if stray else ""
@@ -281,7 +280,7 @@ class PackageTask:
         if after == self._target_tip:
             return
         own = commits_made(self._worktree)
-        commits = commits_come(session.repo, own, self._target_tip, after)
+        commits = commits_come(session.project.repo, own, self._target_tip, after)
         self._target_tip = after
         if commits:
             self._host.landed_past_review(wp_id, commits)
@@ -326,14 +325,14 @@ class PackageTask:
     def finish(self, lease: int) -> AgentRun | None:
         """Starts the next gate of an approved package; with all passed merges the package."""
         session = self._host.session
-        session.look()
+        session.refresh()
         if self._package.lane != FOR_REVIEW:
             return None
         branch = branch_of(self._feature.slug, self.task.wp_id)
-        commit = tip(session.repo, branch)
+        commit = tip(session.project.repo, branch)
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
-            raise failure("could not run the gates in", session.repo.folder, cause, hint)
+            raise failure("could not run the gates in", session.project.repo.folder, cause, hint)
         passed = self._host.gates_passed(self.task.wp_id, commit)
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
@@ -344,9 +343,9 @@ class PackageTask:
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
         session, wp_id = self._host.session, self.task.wp_id
-        with held(session.repo.common / ORCHESTRATING):
-            session.look()
-            if tip(session.repo, branch) != commit:
+        with held(session.project.repo.common / ORCHESTRATING):
+            session.refresh()
+            if tip(session.project.repo, branch) != commit:
                 return  # newer commits are judged first
             if facts_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
@@ -354,7 +353,7 @@ class PackageTask:
             self._decide(decide_move, commit)  # a package that may not be done is not merged
             target = session.target_of(self._feature)
             tips = {branch: commit}
-            merged = merge(session.repo, target, [branch], tips=tips)
+            merged = merge(session.project.repo, target, [branch], tips=tips)
             if merged.conflict is not None:
                 files = ", ".join(merged.conflict.files)
                 self._send_back(
@@ -364,7 +363,7 @@ class PackageTask:
                 )
                 return
             self._decide(move, commit)
-            session.look()
+            session.refresh()
             mirror(session, self._feature)
         self._report("merged", f"merged into {target}, done")
 
@@ -392,9 +391,11 @@ class PackageTask:
             with self._acting_as(ACTOR):
                 causes = self._package.events_of("lane")
                 self._append(WorkEvent("GateCreated", payload, slug, causes))
-            session.look()
+            session.refresh()
         self._target_tip = session.refs.branches.get(session.target_of(self._feature))
-        self._gate = GateRun(session.repo, session.project.root, (slug, wp_id), gate, commit)
+        self._gate = GateRun(
+            session.project.repo, session.project.root, (slug, wp_id), gate, commit
+        )
         self.task = Task(wp_id, f"{GATE} {gate.gate_type}", "", 0)
         self._report("begun", self.task.phase)
         env = {"THENCE_ACTOR": ACTOR, "THENCE_WP": wp_id, "THENCE_FEATURE": slug}

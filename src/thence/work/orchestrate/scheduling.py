@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thence.work.board.dependencies import cycles
-from thence.work.board.move_attempt import is_closed
+from thence.work.board.move_request import is_closed
 from thence.work.board.state import (
     DOING,
     DONE,

@@ -78,14 +78,14 @@ def bring_back(repo: Repository, slug: str, wp_id: str, path: Path) -> StrayedWo
     commit = _with_changes(git, path, git_dir, head, f"What {wp_id} had not committed on {place}")
     if branch_tip is None:
         begin = repo.git.commit_of(base_ref(slug, wp_id)) or head or "HEAD"
-        repo.git.run("update-ref", f"{HEADS}{branch}", begin, "", doing=_BACK)
+        repo.git.run("update-ref", f"{HEADS}{branch}", begin, "", operation=_BACK)
         branch_tip = begin
     saved = ""
     if commit is not None and not is_ancestor(repo, commit, branch_tip):
         saved = _save(repo, f"{OURS}saved/{slug}/{wp_id}/", commit)
     if quitting := _QUIT.get(operation_under_way(git_dir) or ""):
-        git.run(*quitting, doing=_BACK)
-    git.run("checkout", "--quiet", "--force", branch, doing=_BACK)
+        git.run(*quitting, operation=_BACK)
+    git.run("checkout", "--quiet", "--force", branch, operation=_BACK)
     return StrayedWorktree(branch, place, saved)
 
 
@@ -95,16 +95,16 @@ def _with_changes(
     """Returns the commit of a worktree, or one upon it that holds its uncommitted changes."""
     if not uncommitted(path) and operation_under_way(git_dir) is None:
         return head
-    git.run("add", "--all", doing=_DOING)
-    tree = git.run("write-tree", doing=_DOING).decode().strip()
+    git.run("add", "--all", operation=_DOING)
+    tree = git.run("write-tree", operation=_DOING).decode().strip()
     parents = ("-p", head) if head else ()
-    return git.run("commit-tree", tree, *parents, "-m", message, doing=_DOING).decode().strip()
+    return git.run("commit-tree", tree, *parents, "-m", message, operation=_DOING).decode().strip()
 
 
 def _save(repo: Repository, folder: str, commit: str) -> str:
     """Saves a commit under the next free number, and returns its ref."""
-    out = repo.git.run("for-each-ref", "--format=%(refname)", folder, doing=_DOING)
+    out = repo.git.run("for-each-ref", "--format=%(refname)", folder, operation=_DOING)
     numbers = [int(name.rpartition("/")[2]) for name in os.fsdecode(out).splitlines()]
     ref = f"{folder}{max(numbers, default=0) + 1}"
-    repo.git.run("update-ref", ref, commit, "", doing=_DOING)
+    repo.git.run("update-ref", ref, commit, "", operation=_DOING)
     return ref

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.core.nearest import nearest
 from thence.errors import PlanningError
-from thence.work.board.move_attempt import GATE_TYPES
+from thence.work.board.move_request import GATE_TYPES
 from thence.work.project.options import configuration, options_of
 from thence.work.project.project import Project
 from thence.work.project.project_id import CONFIG
@@ -147,7 +147,7 @@ def argv(
     """
     values = dict(zip(PLACEHOLDERS, (prompt_file, worktree, wp_id, feature, phase), strict=True))
     program, *rest = (
-        _PLACEHOLDER.sub(lambda found: values[found[1]], part) for part in agent.command
+        _PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in agent.command
     )
     return (str(root / program) if "/" in program else program, *rest)
 
@@ -216,7 +216,7 @@ def _command(yaml: YamlFile, node: Node | None, whole: Node, what: str) -> tuple
     if node.id == "scalar":
         yaml.report(node, f"the command of {what} is no list", f"write {_as_list(str(node.value))}")
         return ()
-    parts = tuple(yaml.text(each, "a part of the command") for each in yaml.items(node, "command"))
+    parts = tuple(yaml.text(part, "a part of the command") for part in yaml.items(node, "command"))
     if not parts or not parts[0]:
         yaml.report(node, f"the command of {what} names no program", "write [some-agent]")
     return parts
@@ -233,9 +233,9 @@ def _check_placeholders(yaml: YamlFile, node: Node, part: str) -> None:
     """Reports misspelt placeholders; any other word in braces is the program's own."""
     for name in set(_LIKE_A_PLACEHOLDER.findall(part)) - set(PLACEHOLDERS):
         if meant := nearest(name, PLACEHOLDERS, likeness=_CLOSENESS):
-            known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+            listed = ", ".join(f"{{{placeholder}}}" for placeholder in PLACEHOLDERS)
             message = f"there is no {{{name}}}"
-            yaml.report(node, message, f"write {{{meant[0]}}}; the placeholders are {known}")
+            yaml.report(node, message, f"write {{{meant[0]}}}; the placeholders are {listed}")
 
 
 def _timeout(yaml: YamlFile, node: Node | None, what: str, default: float) -> float:
@@ -246,24 +246,24 @@ def _timeout(yaml: YamlFile, node: Node | None, what: str, default: float) -> fl
 
 
 def _env(yaml: YamlFile, node: Node | None, what: str) -> dict[str, str]:
-    found = yaml.pairs(node, f"env of {what}")
-    for name, value in found.items():
+    variables = yaml.pairs(node, f"env of {what}")
+    for name, value in variables.items():
         if not name or "=" in name or "\0" in name or not name.isprintable():
             yaml.report(value, f"{name!r:.80} is no variable's name", "write NAME: value")
-    return {name: yaml.text(value, name) for name, value in found.items()}
+    return {name: yaml.text(value, name) for name, value in variables.items()}
 
 
 def _names(
     yaml: YamlFile, node: Node | None, what: str, agents: Mapping[str, AgentConfig]
 ) -> tuple[str, ...]:
     names: list[str] = []
-    for each in yaml.items(node, what):
-        name = yaml.text(each, f"a name in {what}")
+    for item in yaml.items(node, what):
+        name = yaml.text(item, f"a name in {what}")
         if name in names:
-            yaml.report(each, f"{name} stands twice in {what}", "name each agent once")
+            yaml.report(item, f"{name} stands twice in {what}", "name each agent once")
         elif name not in agents:
             hint = f"the agents are {', '.join(agents) or 'none'}"
-            yaml.report(each, f"{what} names {name!r:.80}, which is no agent", hint)
+            yaml.report(item, f"{what} names {name!r:.80}, which is no agent", hint)
         else:
             names.append(name)
     return tuple(names)
@@ -271,15 +271,15 @@ def _names(
 
 def _gates(yaml: YamlFile, node: Node | None) -> tuple[GateConfig, ...]:
     gates: list[GateConfig] = []
-    for each in yaml.items(node, "gates"):
-        fields = yaml.fields(each, "a gate", _GATE_KEYS)
+    for item in yaml.items(node, "gates"):
+        fields = yaml.fields(item, "a gate", _GATE_KEYS)
         if "type" not in fields:
-            yaml.report(each, "a gate has no type", f"add one of {', '.join(GATE_TYPES)}")
+            yaml.report(item, "a gate has no type", f"add one of {', '.join(GATE_TYPES)}")
             continue
         gate_type = yaml.choice(fields["type"], "type", GATE_TYPES)
         if any(gate.gate_type == gate_type for gate in gates):
-            yaml.report(each, f"there are two gates {gate_type}", "make them one command")
-        command = _command(yaml, fields.get("command"), each, f"gate {gate_type}")
+            yaml.report(item, f"there are two gates {gate_type}", "make them one command")
+        command = _command(yaml, fields.get("command"), item, f"gate {gate_type}")
         timeout_s = _timeout(yaml, fields.get("timeout"), "timeout", GATE_TIMEOUT_S)
         gates.append(GateConfig(gate_type, command, timeout_s))
     return tuple(gates)
@@ -287,12 +287,12 @@ def _gates(yaml: YamlFile, node: Node | None) -> tuple[GateConfig, ...]:
 
 def _variables(yaml: YamlFile, node: Node | None) -> tuple[str, ...]:
     names = []
-    for each in yaml.items(node, "environment"):
-        name = yaml.text(each, "a name in environment")
+    for item in yaml.items(node, "environment"):
+        name = yaml.text(item, "a name in environment")
         if not _VARIABLE.fullmatch(name):
             hint = (
                 "write a name such as SOME_API_KEY, or SOME_*; a value goes into `env` of an agent"
             )
-            yaml.report(each, f"{name!r:.80} is no variable's name", hint)
+            yaml.report(item, f"{name!r:.80} is no variable's name", hint)
         names.append(name)
     return tuple(names)

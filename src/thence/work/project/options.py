@@ -65,7 +65,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
     board = yaml.fields(pairs.get("board"), "board", ("remote", "branch"))
     rules = yaml.fields(pairs.get("rules"), "rules", ("author_may_approve",))
     share = yaml.choice(pairs["share"], "share", (BRANCH, TREE)) if "share" in pairs else None
-    found = ProjectOptions(
+    options = ProjectOptions(
         share="tree" if share == TREE else "branch" if share == BRANCH else None,
         mirror=_truth(yaml, pairs["mirror"], "mirror") if "mirror" in pairs else None,
         board_remote=_name(yaml, board["remote"], "remote") if "remote" in board else None,
@@ -78,7 +78,7 @@ def options_of(data: bytes, file: str) -> ProjectOptions:
         ),
     )
     yaml.refuse()
-    return found
+    return options
 
 
 def sharing_by_branch(data: bytes | None, uuid: str) -> bytes:

@@ -59,6 +59,18 @@ class Project(NamedTuple):
     repo: Repository
 
     @property
+    def main(self) -> Repository:
+        """The repository as seen from the main working tree."""
+        return main_of(self.repo, self.root)
+
+    @property
+    def shared_folder(self) -> Path:
+        """The folder of locks and records that can be written even if the home can't."""
+        folder = self.repo.common / "thence"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
     def files(self) -> TreeFiles:
         """The files of the main working tree."""
         return TreeFiles(self.root)
@@ -169,9 +181,9 @@ def _ids(trees: tuple[Path, ...]) -> Iterator[str]:
             data = TreeFiles(tree).read(CONFIG)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found = ids_in(data, tree / CONFIG)
-        if found:
-            yield from found
+        ids = ids_in(data, tree / CONFIG)
+        if ids:
+            yield from ids
             return
 
 
@@ -185,8 +197,8 @@ def _id_of_spec_kitty(trees: tuple[Path, ...]) -> str | None:
 def _exclude(path: Path) -> None:
     """Makes git ignore derived files, in projects without a .gitignore for them."""
     with suppress(OSError):
-        known = path.read_bytes().splitlines() if path.exists() else []
-        missing = [line for line in _DERIVED if line not in known]
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        missing = [line for line in _DERIVED if line not in lines]
         if missing:
             path.parent.mkdir(exist_ok=True)
             with path.open("ab") as file:

@@ -47,8 +47,8 @@ def ids_in(data: bytes, path: Path) -> list[str]:
 
     Raises PlanningError for an invalid id: a new one would split the project.
     """
-    found = [match.decode().lower() for match in _NAMING.findall(data)]
-    named = None if found else _NAMED.search(data)
+    ids = [match.decode().lower() for match in _NAMING.findall(data)]
+    named = None if ids else _NAMED.search(data)
     if named is not None:
         line = data.count(b"\n", 0, named.start()) + 1
         raise PlanningError(
@@ -57,7 +57,7 @@ def ids_in(data: bytes, path: Path) -> list[str]:
             cause=f"{named[1].decode('utf-8', 'replace')!r:.80} is no UUID",
             hint="put the id back that git has of it, or take the line out to get a new one",
         )
-    return found
+    return ids
 
 
 def with_id(data: bytes | None, uuid: str) -> bytes:
@@ -88,9 +88,9 @@ def add_random_id(files: TreeFiles) -> str:
     try:
         take(descriptor, files.top / CONFIG, WAIT_S)
         size = os.fstat(descriptor).st_size
-        found = _NAMING.findall(os.pread(descriptor, size, 0))
-        if found:
-            return bytes(found[0]).decode().lower()
+        ids = _NAMING.findall(os.pread(descriptor, size, 0))
+        if ids:
+            return bytes(ids[0]).decode().lower()
         is_open_line = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, b"\n" + line if is_open_line else line)
         os.fsync(descriptor)
@@ -105,25 +105,25 @@ def id_of_board(repo: Repository, refs: Refs) -> str | None:
     Raises PlanningError if the board has no valid id.
     """
     end = f"/{BOARD_BRANCH}"
-    there = [ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end)]
-    ref = _DEFAULT_BOARD if _DEFAULT_BOARD in there else there[0] if len(there) == 1 else None
+    boards = [ref for ref in refs.commits if ref.startswith(REMOTES) and ref.endswith(end)]
+    ref = _DEFAULT_BOARD if _DEFAULT_BOARD in boards else boards[0] if len(boards) == 1 else None
     answer = repo.git.ask("cat-file", "blob", f"{ref}:{BOARD_FILE}") if ref else None
     return _read(answer.out, ref or "") if answer and answer.status == 0 else None
 
 
 def _read(data: bytes, ref: str) -> str:
     try:
-        found = msgspec.json.decode(data, type=BoardFile).project_uuid
+        uuid = msgspec.json.decode(data, type=BoardFile).project_uuid
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = ""
-    if not is_id(found):
+        uuid = ""
+    if not is_id(uuid):
         raise PlanningError(
             "could not read the project's id in",
             place=f"{BOARD_FILE} of {ref}",
             cause="it names no UUID as project_uuid",
             hint=f"see who wrote it: git log -p {ref}",
         )
-    return found.lower()
+    return uuid.lower()
 
 
 def id_of_spec_kitty(data: bytes) -> str | None:

@@ -61,8 +61,8 @@ def compose(yaml: str, fault: Fault) -> Node | None:
     except (YAMLError, ValueError, LookupError, AssertionError) as error:
         cause = (str(error).splitlines() or ["this is no YAML"])[0]
         raise fault(0, cause, "correct the YAML there") from error
-    found: Node | None = root
-    return found
+    node: Node | None = root
+    return node
 
 
 class YamlFile:
@@ -96,28 +96,28 @@ class YamlFile:
         if node.id != "mapping":
             self.report(node, f"{what} is no map", "write `name: value`, one on a line")
             return {}
-        found: dict[str, Node] = {}
+        values: dict[str, Node] = {}
         for key, value in node.value:
             if key.id != "scalar":
                 self.report(key, "this is no name", "write `name: value`, one on a line")
-            elif key.value in found:
+            elif key.value in values:
                 self.report(key, f"{key.value} stands twice", "keep one of them")
             else:
-                found[key.value] = value
-        return found
+                values[key.value] = value
+        return values
 
-    def fields(self, node: Node | None, what: str, known: Sequence[str]) -> dict[str, Node]:
+    def fields(self, node: Node | None, what: str, names: Sequence[str]) -> dict[str, Node]:
         """Returns the non-empty values of a map's known keys.
 
         Any other key is recorded as a problem that lists the known ones.
         """
-        found = self.pairs(node, what)
+        values = self.pairs(node, what)
         if node is not None and node.id == "mapping":
             for key, _ in node.value:
-                if key.id == "scalar" and key.value not in known:
-                    hint = f"what it may have: {', '.join(known)}"
+                if key.id == "scalar" and key.value not in names:
+                    hint = f"what it may have: {', '.join(names)}"
                     self.report(key, f"{what} has no {key.value!r:.80}", hint)
-        return {key: each for key, each in found.items() if key in known and not is_empty(each)}
+        return {key: value for key, value in values.items() if key in names and not is_empty(value)}
 
     def items(self, node: Node | None, what: str) -> list[Node]:
         """Returns the values of a list; empty for any other node."""
@@ -141,10 +141,10 @@ class YamlFile:
 
     def choice(self, node: Node, what: str, words: Iterable[str]) -> str:
         """Returns one of some words."""
-        known, text = tuple(words), self.text(node, what)
-        if text not in known:
-            self.report(node, f"{what} is {text!r:.80}", f"write one of {', '.join(known)}")
-            return known[0]
+        choices, text = tuple(words), self.text(node, what)
+        if text not in choices:
+            self.report(node, f"{what} is {text!r:.80}", f"write one of {', '.join(choices)}")
+            return choices[0]
         return text
 
     def count(self, node: Node | None, what: str, default: int, least: int, most: int) -> int:
@@ -163,8 +163,8 @@ class YamlFile:
         """Returns a time in seconds, written like 90, 90s, 5m or 1h; it may be nought."""
         if node is None:
             return default
-        found = _DURATION.fullmatch(str(node.value)) if node.id == "scalar" else None
-        seconds = float(found[1]) * _UNITS_S[found[2]] if found else -1.0
+        match = _DURATION.fullmatch(str(node.value)) if node.id == "scalar" else None
+        seconds = float(match[1]) * _UNITS_S[match[2]] if match else -1.0
         if not 0 <= seconds <= most:
             self.report(node, f"{what} is no time up to {most:g} s", "write it like 90s, 5m or 1h")
             return default
@@ -200,9 +200,9 @@ class YamlFile:
         return self._error()
 
     def _error(self) -> PlanningError:
-        problems = sorted(self._problems, key=lambda each: (each["line"], each["column"]))
-        first, more = problems[0], len(problems) - 1
-        told = f", and {more} more problem{'s' * (more > 1)}" if more else ""
+        problems = sorted(self._problems, key=lambda problem: (problem["line"], problem["column"]))
+        first, others = problems[0], len(problems) - 1
+        told = f", and {others} more problem{'s' * (others > 1)}" if others else ""
         return PlanningError(
             self._operation,
             place=f"{first['file']}:{first['line']}:{first['column']}",

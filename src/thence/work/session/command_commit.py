@@ -34,7 +34,7 @@ def commit(
     message = f"{subject}\n\nThence: {by}"
     try:
         committed = commit_files(
-            session.main, changed, message, beside=session.planning.beside(changes)
+            session.project.main, changed, message, beside=session.planning.beside(changes)
         )
     except GitFailed as error:
         if not error.recoverable:
@@ -52,7 +52,7 @@ def commit(
 
 def check_committer(session: "Session") -> None:
     """Raises GitFailed if git knows no committer; called before any event is appended."""
-    session.repo.git.run("var", "GIT_COMMITTER_IDENT", doing="could not commit in")
+    session.project.repo.git.run("var", "GIT_COMMITTER_IDENT", operation="could not commit in")
 
 
 def check_here(session: "Session", feature: FeatureState, target: str) -> None:
@@ -72,12 +72,12 @@ def check_here(session: "Session", feature: FeatureState, target: str) -> None:
 def check_at_target(session: "Session", feature: FeatureState, target: str) -> None:
     """Raises Refused if a feature's target branch lacks its planning files."""
     path = session.planning.path(feature.slug)
-    with objects(session.repo) as store:
-        found = store.commit(f"{HEADS}{target}")
-        entry = store.find(found[1], path) if found else None
+    with objects(session.project.repo) as store:
+        tip = store.commit(f"{HEADS}{target}")
+        entry = store.find(tip[1], path) if tip else None
     if entry is not None and is_folder(entry):
         return
-    if found is None:
+    if tip is None:
         raise Refused(
             "could not begin a package of",
             guard="not_at_target",
@@ -97,13 +97,13 @@ def check_at_target(session: "Session", feature: FeatureState, target: str) -> N
     )
 
 
-def _report(session: "Session", made: Commit, edited: list[str], target: str | None) -> None:
+def _report(session: "Session", committed: Commit, edited: list[str], target: str | None) -> None:
     if edited:
         session.warnings.append(
             f"committed as they lie, with what you changed: {', '.join(edited)}"
         )
-    if target is not None and target != made.branch:
+    if target is not None and target != committed.branch:
         session.warnings.append(
-            f"the planning files are on {made.branch}, and its packages begin at {target}:"
-            f" merge {made.branch} into {target}, or open a pull request, before implement"
+            f"the planning files are on {committed.branch}, and its packages begin at {target}:"
+            f" merge {committed.branch} into {target}, or open a pull request, before implement"
         )

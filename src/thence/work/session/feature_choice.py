@@ -12,7 +12,7 @@ from pathlib import Path
 
 from thence.errors import PlanningError, Refused
 from thence.work.board.state import Board, FeatureState
-from thence.work.naming import resolve
+from thence.work.naming import is_slug, resolve
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import Project
 from thence.work.vcs.refs import Refs
@@ -63,11 +63,31 @@ def choose_feature(
     )
 
 
-def _feature_named(given: str, board: Board, not_imported: Sequence[str]) -> FeatureState:
+def not_imported(board: Board, planning: Planning) -> list[str]:
+    """Returns the features that have planning files and nothing in the log.
+
+    `thence work import` brings them in.
+    """
+    return [slug for slug in planning.slugs() if is_slug(slug) and slug not in board.features]
+
+
+def existing_branch(refs: Refs, name: str) -> str:
+    """Returns the name of a local branch; raises PlanningError if there is none of this name."""
+    if name not in refs.branches:
+        raise PlanningError(
+            "could not find the branch",
+            place=repr(name),
+            cause="there is none of this name in the repository",
+            hint="name one that is there (git branch --list), or make it first",
+        )
+    return name
+
+
+def _feature_named(name: str, board: Board, not_imported: Sequence[str]) -> FeatureState:
     try:
-        return board.features[resolve(given, board.features)]
+        return board.features[resolve(name, board.features)]
     except Refused:
-        slug = resolve(given, [*board.features, *not_imported])
+        slug = resolve(name, [*board.features, *not_imported])
         raise Refused(
             "could not use the feature",
             guard="not_imported",
@@ -104,9 +124,10 @@ class Targets:
         key = (slug, branch)
         if key not in self._names:
             main = main_of(self._project.repo, self._project.root)
-            found = self._names[key] = _successor(main, self._refs(), self._planning, slug, branch)
-            if found != branch:
-                self._warn(slug, branch, found)
+            successor = _successor(main, self._refs(), self._planning, slug, branch)
+            self._names[key] = successor
+            if successor != branch:
+                self._warn(slug, branch, successor)
         return self._names[key]
 
     def _warn(self, slug: str, branch: str, successor: str) -> None:
@@ -157,7 +178,7 @@ def _is_gone(repo: Repository, refs: Refs, branch: str) -> bool:
 
 def _renamed_to(logs: Path, branch: str) -> list[str]:
     """Returns the branches that were renamed from a name, by their reflogs."""
-    found: list[str] = []
+    branches: list[str] = []
     for folder, _, names in os.walk(logs):
         for name in names:
             path = Path(folder, name)
@@ -167,5 +188,5 @@ def _renamed_to(logs: Path, branch: str) -> list[str]:
             except OSError:
                 continue
             if branch in _RENAMED.findall(text):
-                found.append(path.relative_to(logs).as_posix())
-    return sorted(found)
+                branches.append(path.relative_to(logs).as_posix())
+    return sorted(branches)

@@ -16,7 +16,7 @@ from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
 from thence.inspection.log_folder import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
-from thence.work.board.move_attempt import Facts, Move, Refusal
+from thence.work.board.move_request import Facts, GuardFailure, Move
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
@@ -90,7 +90,7 @@ def move_all(
         events: list[WorkEvent] = []
         for wp_id, facts in requests.items():
             decision = decide(board, slug, wp_id, to, facts)
-            if isinstance(decision, Refusal):
+            if isinstance(decision, GuardFailure):
                 refused[wp_id] = _error(decision, slug, wp_id, to, facts)
                 if is_strict:
                     break
@@ -107,7 +107,7 @@ def move_all(
                 append(*events, *also, guard=guard)
         except HeadsMoved:
             requests = _as_seen(requests, moves)
-            session.look()
+            session.refresh()
             continue
         session.board = board
         _keep_reviewed(session, slug, requests, moves)
@@ -133,18 +133,18 @@ def _keep_reviewed(
     for move in moves:
         reviewed = requests[move.wp_id].reviewed
         if reviewed is not None:
-            keep_commit(session.repo, session.refs, slug, move.wp_id, reviewed.commit)
+            keep_commit(session.project.repo, session.refs, slug, move.wp_id, reviewed.commit)
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
     """Returns the move on the present board; raises Refused if a guard refuses it."""
     decision = decide(session.board, slug, wp_id, to, facts)
-    if isinstance(decision, Refusal):
+    if isinstance(decision, GuardFailure):
         raise _error(decision, slug, wp_id, to, facts)
     return decision
 
 
-def _error(refusal: Refusal, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
+def _error(refusal: GuardFailure, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
     lane = to if to in LANES else repr(to)
     return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=facts.is_agent)
 
@@ -199,10 +199,10 @@ def refuse_agents(operation: str, place: str, guard: str, rule: str) -> None:
 
 def _worktree(session: Session, slug: str, wp_id: str) -> Literal["clean", "dirty"] | None:
     path = session.project.root / worktree_of(slug, wp_id)
-    found = state_of(session.repo, branch_of(slug, wp_id), path, session.refs.trees)
-    if found.kind == "moved":
-        return "dirty" if uncommitted(found.path) else "clean"
-    return found.kind if found.kind in ("clean", "dirty") else None
+    state = state_of(session.project.repo, branch_of(slug, wp_id), path, session.refs.trees)
+    if state.kind == "moved":
+        return "dirty" if uncommitted(state.path) else "clean"
+    return state.kind if state.kind in ("clean", "dirty") else None
 
 
 def _lost_commit(session: Session, slug: str, wp_id: str) -> str:
@@ -226,8 +226,9 @@ def actor_of(session: Session, feature: FeatureState, wp_id: str) -> str:
 
 def open_subtasks(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, ...]:
     """Returns the subtasks of a package whose boxes are not ticked."""
-    found = planned(session, feature).get(wp_id)
-    return tuple(each.id for each in found.subtasks if not each.is_done) if found else ()
+    package = planned(session, feature).get(wp_id)
+    subtasks = package.subtasks if package else ()
+    return tuple(subtask.id for subtask in subtasks if not subtask.is_done)
 
 
 def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage]:
@@ -235,7 +236,7 @@ def planned(session: Session, feature: FeatureState) -> dict[str, PlannedPackage
     path = session.planning.path(feature.slug, "tasks.md")
     data = session.planning.read(session.target_of(feature), path)
     packages = parse(data, path).packages if data is not None else ()
-    return {package_of_section(feature, each) or each.wp_id: each for each in packages}
+    return {package_of_section(feature, package) or package.wp_id: package for package in packages}
 
 
 def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, bytes | None]:
@@ -244,24 +245,24 @@ def package_file(session: Session, feature: FeatureState, wp_id: str) -> tuple[s
     if package is None:
         return "", None
     paths = (path for path, _ in session.planning.package_files(branch, feature.slug))
-    path = file_of(feature, package, paths, lambda each: session.planning.read(branch, each))
+    path = file_of(feature, package, paths, lambda name: session.planning.read(branch, name))
     return path, session.planning.read(branch, path) if path else None
 
 
 def package_of(feature: FeatureState, wp_id: str) -> PackageState:
     """Returns a package of the board; raises Refused that lists the known packages."""
-    found = feature.packages.get(wp_id)
-    if found is None:
-        known = ", ".join(feature.packages) or "none yet"
+    package = feature.packages.get(wp_id)
+    if package is None:
+        names = ", ".join(feature.packages) or "none yet"
         raise Refused(
             "could not find the package",
             guard="unknown_package",
             place=f"{feature.slug}/{wp_id}",
-            cause=f"the feature has {known}",
+            cause=f"the feature has {names}",
             hint="look at `thence work status`; of another feature: --feature; or plan it:"
             " `thence work finalize-tasks`",
         )
-    return found
+    return package
 
 
 def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
@@ -272,8 +273,8 @@ def _events_of(move: Move, first: str, begins: bool) -> list[WorkEvent]:
             "WPStatusChanged", move.payload, slug, move.caused_by, begins=begins, event_id=first
         ),
         *(
-            WorkEvent(each.event_type, each.payload, slug, (first, *each.rests_on))
-            for each in move.follow_ups
+            WorkEvent(follow_up.event_type, follow_up.payload, slug, (first, *follow_up.rests_on))
+            for follow_up in move.follow_ups
         ),
     ]
 
@@ -286,32 +287,32 @@ def is_mirrored(session: Session, feature: FeatureState) -> bool:
 
 def mirror(session: Session, feature: FeatureState) -> None:
     """Writes the packages' lanes into their files, as far as the files show lanes."""
-    if not is_mirrored(session, feature) or operation_under_way(session.main.git_dir):
+    if not is_mirrored(session, feature) or operation_under_way(session.project.main.git_dir):
         return  # the next move writes the missing lanes
     changes = {}
-    for path, shown, lane in _lanes(session, feature):
-        if shown != lane:
+    for path, present, lane in _lanes(session, feature):
+        if present != lane:
             changes[path] = _lane_of(lane, path)
-    write_files(session.main, changes)
+    write_files(session.project.main, changes)
 
 
 def _lanes(session: Session, feature: FeatureState) -> Iterator[tuple[str, str, str]]:
     """Yields the files that show a lane, with that lane and the one that the package is in."""
     files = [path for path, _ in session.planning.package_files(None, feature.slug)]
     for package in feature.packages.values():
-        path = file_of(feature, package, files, lambda each: session.planning.read(None, each))
+        path = file_of(feature, package, files, lambda name: session.planning.read(None, name))
         data = session.planning.read(None, path) if path else None
         if data is None:
             continue
         try:
-            shown = read(data, path).text("lane")
+            present = read(data, path).text("lane")
             with_field(data, "lane", package.lane, path)
         except PlanningError as error:
             note = f"{error.place}: its lane was not written: {error.cause}"
             session.warnings += [note] if note not in session.warnings else []
             continue
-        if shown:
-            yield path, shown, package.lane
+        if present:
+            yield path, present, package.lane
 
 
 def _lane_of(lane: str, path: str) -> FileEdit:

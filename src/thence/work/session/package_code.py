@@ -1,4 +1,4 @@
-"""The search for a package's code: on its branch, in its target, in the target's upstream.
+"""The code of a package: its branch and worktree, and the search for it in its target.
 
 Git's answers about a commit and a target's tip are cached, so that a repeated search only reads
 the refs while none has moved. The reflog of a package's worktree tells which commits were made
@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
-from thence.work.board.move_attempt import CodeKind, CodeState, Facts
+from thence.work.board.move_request import CodeKind, CodeState, Facts
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -27,11 +27,12 @@ from thence.work.board.state import (
     PackageState,
     Reviewed,
 )
-from thence.work.journal.git_memo import Memo
-from thence.work.naming import branch_of, worktree_of
+from thence.work.journal.claims import workspace_event
+from thence.work.naming import branch_of, is_derived, number_in, worktree_of
 from thence.work.project.options import read_options
 from thence.work.session.session import Session
 from thence.work.vcs.landed import (
+    Memo,
     commits_beyond,
     is_reverted,
     is_without_code,
@@ -47,12 +48,14 @@ from thence.work.vcs.refs import (
     Target,
     base_of_package,
     newest_of,
+    record_base,
+    record_base_if_missing,
     refs_of,
     target_in,
     tip_of,
 )
 from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
-from thence.work.vcs.worktrees import git_dir_of
+from thence.work.vcs.worktrees import Worktree, git_dir_of, make
 
 _Candidate = tuple[str, PackageState, Target]
 
@@ -68,7 +71,7 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
     if package is None or to not in (DOING, FOR_REVIEW, DONE):
         return facts
     if to == DOING:
-        if package.lane != DONE or not is_shallow(session.repo):
+        if package.lane != DONE or not is_shallow(session.project.repo):
             return facts
         target = target_in(session.refs, session.target_of(feature))
         code = LandingCheck(session, session.refs).of_done(feature.slug, package, target)
@@ -78,23 +81,23 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
         facts = replace(facts, author_may_approve=is_free)
         if facts.code is not None:
             return facts
-        refs = refs_of(session.main)
+        refs = refs_of(session.project.main)
         target = target_in(refs, session.target_of(feature))
         code = LandingCheck(session, refs).before_done(feature.slug, package, target)
         return replace(facts, code=code)
-    repo, refs, branch = session.repo, session.refs, branch_of(feature.slug, wp_id)
+    repo, refs, branch = session.project.repo, session.refs, branch_of(feature.slug, wp_id)
     tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
     base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
-    begun = target.local or target.tip
-    listed = commits_beyond(repo, tip, base, begun) if tip and base else ()
-    if tip and begun and branch in refs.branches:
+    target_tip = target.local or target.tip
+    listed = commits_beyond(repo, tip, base, target_tip) if tip and base else ()
+    if tip and target_tip and branch in refs.branches:
         # a package that is handed in again may be in its target by now
         is_again = package.reviewed is not None
-        has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, begun)
+        has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, target_tip)
         facts = replace(facts, has_commits=has_commits)
     if tip is None or base is None:
         return facts
-    return replace(facts, reviewed=reviewed_of(repo, base, tip, begun, listed))
+    return replace(facts, reviewed=reviewed_of(repo, base, tip, target_tip, listed))
 
 
 def code_of(
@@ -112,10 +115,10 @@ def code_of(
     """
     if not (landed or no_code):
         return None
-    refs = refs_of(session.main)
+    refs = refs_of(session.project.main)
     target = target_in(refs, session.target_of(feature))
     if landed:
-        return _stated(session.repo, feature.slug, package.wp_id, target, landed, reason)
+        return _stated(session.project.repo, feature.slug, package.wp_id, target, landed, reason)
     code = LandingCheck(session, refs).before_done(feature.slug, package, target)
     if code.kind not in ("no_code", "unknown") or code.is_shallow:
         return code
@@ -186,7 +189,7 @@ class LandingCheck:
     """A search for the code of packages, by refs that the caller has read."""
 
     def __init__(self, session: Session, refs: Refs) -> None:
-        self._repo: Repository = session.repo
+        self._repo: Repository = session.project.repo
         self._refs = refs
         self._memo: Memo = session.memo
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -410,6 +413,84 @@ def in_target_before_done(session: Session, board: Board) -> dict[tuple[str, str
     landed: dict[tuple[str, str], str] = {}
     for tip, rows in by_tip.items():
         every = [commit for _, _, commits in rows for commit in commits]
-        present = commits_in(session.repo, session.memo, tip, every)
+        present = commits_in(session.project.repo, session.memo, tip, every)
         landed |= {key: name for key, name, commits in rows if not present.isdisjoint(commits)}
     return landed
+
+
+def workspace(
+    session: Session, feature: FeatureState, package: PackageState, claim: str | None = None
+) -> Worktree:
+    """Makes branch and worktree of a package on top of its dependencies, or completes them.
+
+    An event records a new workspace, and ends the claim, if there is one. Raises GitFailed.
+    """
+    path = session.project.root / worktree_of(feature.slug, package.wp_id)
+    branch = branch_of(feature.slug, package.wp_id)
+    refs = session.refs
+    newest = newest_branch(session, feature, package.wp_id)
+    is_begun = newest is not None and newest[0] != branch  # somebody else has pushed it
+    bases = [newest[0]] if newest and is_begun else _bases(session, feature, package)
+    worktree = make(session.project.repo, branch, path, bases, refs.branches)
+    if worktree.is_new and not is_begun:
+        record_base(session.project.repo, feature.slug, package.wp_id, worktree.head)
+    else:
+        target = session.target_of(feature)
+        record_base_if_missing(
+            session.project.repo, refs, feature.slug, package.wp_id, worktree.head, target
+        )
+    _report(session, feature, package, worktree, claim)
+    return worktree
+
+
+def newest_branch(session: Session, feature: FeatureState, wp_id: str) -> tuple[str, str] | None:
+    """Returns the name and the tip of the newest branch of a package.
+
+    Branches on remotes count, unless the number was given twice: they may be the other package's.
+    """
+    branch = branch_of(feature.slug, wp_id)
+    others = feature.packages.values()
+    if any(
+        other.renumbered_from == wp_id
+        or (is_derived(other.wp_id) and number_in(other.wp_id) == wp_id)
+        for other in others
+    ):
+        commit = session.refs.branches.get(branch)
+        return (branch, commit) if commit else None
+    return newest_of(session.project.repo, session.refs, branch)
+
+
+def release_reason(error: ThenceError) -> str:
+    """Returns the reason for giving back a claim whose worktree can't be made."""
+    return f"its worktree could not be made: {error.cause or error.message}"
+
+
+def _bases(session: Session, feature: FeatureState, package: PackageState) -> list[str]:
+    """Returns the branches to begin at: those of dependencies that are not merged yet."""
+    target = session.target_of(feature)
+    at = session.refs.branches.get(target)
+    newest = [newest_branch(session, feature, wp_id) for wp_id in package.dependencies]
+    open_ones = [
+        pair[0]
+        for pair in newest
+        if pair and not (at is not None and is_ancestor(session.project.repo, pair[1], at))
+    ]
+    return open_ones or [target]
+
+
+def _report(
+    session: Session,
+    feature: FeatureState,
+    package: PackageState,
+    worktree: Worktree,
+    claim: str | None,
+) -> None:
+    workspace = package.workspace
+    if (
+        claim is None
+        and workspace is not None
+        and workspace.branch == worktree.branch
+        and not worktree.is_new
+    ):
+        return
+    session.append_or_warn(workspace_event(feature.slug, package.wp_id, claim))

@@ -1,6 +1,6 @@
 """The session of one command in one project: the board it read, the events it appends."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +15,12 @@ from thence.core.values.position import Position
 from thence.errors import (
     GitFailed,
     HeadsMoved,
-    PlanningError,
     Refused,
     ThenceError,
 )
 from thence.inspection.log_folder import next_node_id
 from thence.work.board.board import fold, lost_claims
-from thence.work.board.move_attempt import former_number_in_clone
+from thence.work.board.move_request import former_number_in_clone
 from thence.work.board.package_numbers import by_number
 from thence.work.board.state import Board, FeatureState, PackageState
 from thence.work.journal import day_files
@@ -32,18 +31,22 @@ from thence.work.journal.claims import (
     workspace_event,
 )
 from thence.work.journal.emitter import EventEmitter
-from thence.work.journal.git_memo import Memo
 from thence.work.journal.pending_events import pending_file
-from thence.work.journal.refusals import ErrorStore, failure_event
-from thence.work.journal.seen_blobs import is_tracked
+from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
-from thence.work.naming import is_derived, is_slug, logged_subject, wp_id_of
+from thence.work.naming import is_derived, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
 from thence.work.project.project import FORMER_HOME, find_project
-from thence.work.session.feature_choice import Targets, choose_feature
+from thence.work.session.feature_choice import (
+    Targets,
+    choose_feature,
+    existing_branch,
+    not_imported,
+)
 from thence.work.session.ticks import TYPES, ticks_by_hand
+from thence.work.vcs.landed import Memo
 from thence.work.vcs.refs import Refs, refs_of
-from thence.work.vcs.repository import Repository, branch_of, branches, main_of, user_of
+from thence.work.vcs.repository import branch_of, branches, user_of
 
 
 class CommandResult(msgspec.Struct, frozen=True):
@@ -100,6 +103,7 @@ class Session:
     `board` is the board that the command has read; appends are guarded by it. `warnings` are for
     the command's user. `appended` are the command's own events, `events_received` counts the events
     received from others. `journal_error` is set once the journal could not be written.
+    `feature_slug` names the feature that the command has chosen.
     """
 
     def __init__(
@@ -109,8 +113,7 @@ class Session:
         self.actor = actor
         self.agent = ""
         self.store = EventStore(self.project, actor=actor or ACTOR)
-        self.emitter = EventEmitter(self.store)
-        self.errors = ErrorStore(self.project)
+        self._emitter = EventEmitter(self.store)
         self.planning = Planning(self.project, lambda: self.refs)
         self.warnings: list[str] = []
         self._targets = Targets(self.project, self.planning, lambda: self.refs, self.warnings)
@@ -120,7 +123,7 @@ class Session:
         self.board = Board()
         self._events: list[Event] = []
         self._position: Position | None = None
-        self._feature_slug: str | None = None
+        self.feature_slug: str | None = None
         self._refs: Refs | None = None
         self._renamed: dict[tuple[str, str], str] = {}
 
@@ -139,29 +142,19 @@ class Session:
 
     @cached_property
     def _git_user(self) -> str:
-        return user_of(self.repo) or ACTOR
-
-    @property
-    def repo(self) -> Repository:
-        """The project's repository."""
-        return self.project.repo
+        return user_of(self.project.repo) or ACTOR
 
     @property
     def refs(self) -> Refs:
-        """The refs as read by the last `look` or `reread`; raises GitFailed."""
+        """The refs as read by the last `refresh` or `refresh_events`; raises GitFailed."""
         if self._refs is None:
-            self._refs = refs_of(self.main)
+            self._refs = refs_of(self.project.main)
         return self._refs
 
     @cached_property
     def memo(self) -> Memo:
         """The cache of git's answers about commits."""
-        return Memo(self.repo, self.project.home)
-
-    @property
-    def main(self) -> Repository:
-        """The repository as seen from the main working tree."""
-        return main_of(self.repo, self.project.root)
+        return Memo(self.project.repo, self.project.home)
 
     @property
     def events(self) -> Sequence[Event]:
@@ -175,12 +168,12 @@ class Session:
             self._position = Position().after(self._events)
         return self._position
 
-    def look(self) -> Board:
+    def refresh(self) -> Board:
         """Takes in the events that others have shared, reads the journal and folds it."""
         self._refs = None
         self._take_in()
         self._read()
-        targets = {each.target_branch or "" for each in self.board.features.values()} - {""}
+        targets = {feature.target_branch or "" for feature in self.board.features.values()} - {""}
         if day_files.watch_branches(self.project, targets):
             self._take_in()
             self._read()
@@ -202,8 +195,8 @@ class Session:
             text for text, is_so in notes.items() if is_so and text not in self.warnings
         ]
 
-    def reread(self, *, has_all: bool = False) -> Sequence[Event]:
-        """Takes in the events that came since `look`, and returns all events.
+    def refresh_events(self, *, has_all: bool = False) -> Sequence[Event]:
+        """Takes in the events that came since `refresh`, and returns all events.
 
         With `has_all` the day files of every local branch are taken in.
         """
@@ -238,7 +231,7 @@ class Session:
         try:
             with claimed(home, self.store.subject(slug, number)), claimed(home, package.subject):
                 root, here = self.project.root, self.project.here
-                rename_branch(self.repo, root, here, self.refs, (slug, number, wp_id))
+                rename_branch(self.project.repo, root, here, self.refs, (slug, number, wp_id))
         except (GitFailed, Refused) as error:
             self.warnings.append(f"the branch of {number} is that of {wp_id}: {error.cause}")
             return
@@ -263,7 +256,7 @@ class Session:
             with ExitStack() as locks, suppress(HeadsMoved, Refused):
                 for subject in {claim.subject, number}:  # the command may know the number alone
                     locks.enter_context(claimed(home, subject))
-                closing = claim.closing_event(branches(self.repo))
+                closing = claim.closing_event(branches(self.project.repo))
                 guard = Unchanged(self.position, {claim.subject}, CLAIM_TYPES)
                 if self.append_or_warn(closing, guard=guard):
                     self.warnings.append(claim.report(closing))
@@ -275,7 +268,7 @@ class Session:
         if any(conflict.is_open for conflict in self.board.conflicts):
             node_id, is_named = next_node_id(self.project.home), self.actor is not None
             lost = lost_claims(self.board, self.current_actor(), node_id, is_named=is_named)
-            self.warnings += [each for each in lost if each not in self.warnings]
+            self.warnings += [warning for warning in lost if warning not in self.warnings]
 
     def feature(self, name: str | None, *packages: str) -> FeatureState:
         """Returns the command's feature: the named one, that of this worktree, the only one.
@@ -283,9 +276,11 @@ class Session:
         Without a name it may be the only one that has the named packages. Raises Refused for one
         that is not there, PlanningError where it is not clear which.
         """
-        here, wp_ids = self.planning.feature_here(), [wp_id_of(each) for each in packages]
-        feature = choose_feature(name, self.board, here, self.not_imported(), wp_ids)
-        self._feature_slug = feature.slug
+        here, wp_ids = self.planning.feature_here(), [wp_id_of(package) for package in packages]
+        feature = choose_feature(
+            name, self.board, here, not_imported(self.board, self.planning), wp_ids
+        )
+        self.feature_slug = feature.slug
         for number in wp_ids:
             if wp_id := self._renamed.get((feature.slug, number)):
                 raise Refused(
@@ -297,52 +292,15 @@ class Session:
                 )
         return feature
 
-    def not_imported(self) -> list[str]:
-        """Returns the features that have planning files and nothing in the log.
-
-        `thence work import` brings them in.
-        """
-        slugs = filter(is_slug, self.planning.slugs())
-        return [slug for slug in slugs if slug not in self.board.features]
-
-    def branch_here(self) -> str:
-        """Returns the branch of the main working tree, which new features go to.
-
-        Raises GitFailed when HEAD is detached.
-        """
-        return branch_of(self.main)
-
-    def branch(self, given: str | None) -> str:
-        """Returns a given branch if it exists; without one, that of the main working tree."""
-        if given is None:
-            return self.branch_here()
-        if given not in self.refs.branches:
-            raise PlanningError(
-                "could not find the branch",
-                place=repr(given),
-                cause="there is none of this name in the repository",
-                hint="name one that is there (git branch --list), or make it first",
-            )
-        return given
-
     def target_of(self, feature: FeatureState) -> str:
         """Returns the branch that a feature goes to; raises PlanningError where it is gone."""
         if feature.target_branch:
             return self._targets.current_name(feature.slug, feature.target_branch)
-        here = self.branch_here()
+        here = branch_of(self.project.main)
         meta = self.planning.meta(here, feature.slug)
-        return self.branch(meta.target_branch) if meta and meta.target_branch else here
-
-    @property
-    def shared_folder(self) -> Path:
-        """The folder of locks and records that can be written even if the home can't."""
-        folder = self.repo.common / "thence"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def watch(self, branch: str) -> None:
-        """Makes later looks read the events that others bring to a branch."""
-        day_files.watch_branches(self.project, {branch})
+        if meta is None or not meta.target_branch:
+            return here
+        return existing_branch(self.refs, meta.target_branch)
 
     def result(
         self, data: Mapping[str, Any], lines: Iterable[str], exit_code: int = 0
@@ -386,7 +344,7 @@ class Session:
         if guard is not None:
             guard = replace(guard, subjects={*map(logged_subject, guard.subjects)})
         try:
-            events, error = self.emitter.emit(*map(self._by_number, new), guard=guard)
+            events, error = self._emitter.emit(*map(self._by_number, new), guard=guard)
         except OSError as refused:
             return [], refused
         self.appended += events
@@ -404,14 +362,6 @@ class Session:
         """Returns the guard that nothing changed since the last look, for (feature, aggregate)s."""
         subjects = {self.store.subject(feature, name) for feature, name in aggregates}
         return Unchanged(self.position, subjects, types)
-
-    def attempt(self, operation: str, entity: str, work: Callable[[], _R]) -> _R:
-        """Does a command's work; a failure is appended to the log, a refusal to errors/ too."""
-        try:
-            return work()
-        except ThenceError as error:
-            self._log_failure(operation, entity, error)
-            raise
 
     def close(self) -> None:
         """Closes the journal, and saves the cache of git's answers."""
@@ -433,24 +383,7 @@ class Session:
                 self.project, self.store, lambda: self.refs, has_all=has_all
             ):
                 self.events_received += received.events
-                self.warnings += [each for each in received.notes() if each not in self.warnings]
+                self.warnings += [note for note in received.notes() if note not in self.warnings]
         except (OSError, ThenceError) as error:
             note = f"what others have shared was not read: {error}"
             self.warnings += [note] if note not in self.warnings else []
-
-    def _log_failure(self, operation: str, entity: str, error: ThenceError) -> None:
-        logged = failure_event(operation, entity, error, self._feature_slug, self.actor)
-        try:
-            self.append(logged)
-            if isinstance(error, Refused):
-                entity = logged.payload["wp_id"] or entity
-                self.errors.add(
-                    error.guard,
-                    entity_id=f"{self._feature_slug}/{entity}" if self._feature_slug else entity,
-                    attempted_operation=operation,
-                    reason=str(error),
-                    context={"remedy": error.hint, "actor": self.actor},
-                    error_id=logged.event_id,
-                )
-        except (OSError, ThenceError) as failure:
-            self.warnings.append(f"the failure could not be recorded in the log: {failure}")

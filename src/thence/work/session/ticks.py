@@ -13,14 +13,14 @@ from thence.work.plan.tasks import PlannedPackage, Subtask, parse
 TYPES = ("SubtaskCompleted", "SubtaskReopened")
 
 
-def tick_event(feature: FeatureState, wp_id: str, each: Subtask, is_done: bool) -> WorkEvent:
+def tick_event(feature: FeatureState, wp_id: str, subtask: Subtask, is_done: bool) -> WorkEvent:
     """Returns the event of a box that was ticked or opened again."""
-    known = feature.packages.get(wp_id)
-    rests_on = (known.events_of("lane") or known.events_of("package")) if known else ()
+    package = feature.packages.get(wp_id)
+    rests_on = (package.events_of("lane") or package.events_of("package")) if package else ()
     payload = {
         "work_package_id": wp_id,
-        "subtask_index": each.id,
-        "subtask_text": each.text or each.id,
+        "subtask_index": subtask.id,
+        "subtask_text": subtask.text or subtask.id,
     }
     return WorkEvent(TYPES[not is_done], payload, feature.slug, rests_on)
 
@@ -30,14 +30,14 @@ def package_of_section(feature: FeatureState, package: PlannedPackage) -> str | 
 
     The id differs from the section's number where that was given twice; None if none is known.
     """
-    known = feature.packages.get(package.wp_id)
-    if known is None or known.title == package.title:
-        return known.wp_id if known else None
-    for each in feature.packages.values():
-        number = each.renumbered_from or number_in(each.wp_id)
-        if (number, each.title) == (package.wp_id, package.title):
-            return each.wp_id
-    return known.wp_id
+    holder = feature.packages.get(package.wp_id)
+    if holder is None or holder.title == package.title:
+        return holder.wp_id if holder else None
+    for other in feature.packages.values():
+        number = other.renumbered_from or number_in(other.wp_id)
+        if (number, other.title) == (package.wp_id, package.title):
+            return other.wp_id
+    return holder.wp_id
 
 
 def ticks_by_hand(
@@ -47,16 +47,17 @@ def ticks_by_hand(
 
     The main working tree's files count, for features whose target is its branch.
     """
-    features = [each for each in board.features.values() if each.packages]
-    found = [(each, done) for each in features if (done := list(_boxes_ticked(planning, each)))]
-    if not found:
+    features = [feature for feature in board.features.values() if feature.packages]
+    pairs = ((feature, list(_boxes_ticked(planning, feature))) for feature in features)
+    ticked = [(feature, done) for feature, done in pairs if done]
+    if not ticked:
         return
     branch = planning.branch_here()
-    for feature, done in found:
+    for feature, done in ticked:
         with suppress(PlanningError):  # its target is gone: the commands that need it report that
             if not feature.target_branch or target_of(feature) == branch:
-                for wp_id, each in done:
-                    yield tick_event(feature, wp_id, each, is_done=True)
+                for wp_id, subtask in done:
+                    yield tick_event(feature, wp_id, subtask, is_done=True)
 
 
 def _boxes_ticked(planning: Planning, feature: FeatureState) -> Iterator[tuple[str, Subtask]]:
@@ -70,6 +71,6 @@ def _boxes_ticked(planning: Planning, feature: FeatureState) -> Iterator[tuple[s
     for package in parse(data, path).packages:
         wp_id = package_of_section(feature, package)
         subtasks = feature.packages[wp_id].subtasks if wp_id else {}
-        for each in package.subtasks if wp_id else ():
-            if wp_id and each.is_done and each.id not in subtasks:
-                yield wp_id, each
+        for subtask in package.subtasks if wp_id else ():
+            if wp_id and subtask.is_done and subtask.id not in subtasks:
+                yield wp_id, subtask

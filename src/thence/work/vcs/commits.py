@@ -105,7 +105,7 @@ def commit_tree(
         tree,
         *before,
         stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
-        doing=_DOING,
+        operation=_DOING,
     )
     return out.decode().strip()
 
@@ -174,7 +174,7 @@ def _commit_paths(
                 *("commit", "--quiet", "--only", "--file=-", "--", *literal),
                 stdin=message.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n",
             )
-            if f"{INDEX_LOCK}': File exists" not in answer.words or time.monotonic() >= until_s:
+            if f"{INDEX_LOCK}': File exists" not in answer.stderr or time.monotonic() >= until_s:
                 break
             time.sleep(_PAUSE_S)
         if answer.status == 0:
@@ -187,7 +187,7 @@ def _commit_paths(
         return []
     if git.commit_of("HEAD") != status.head:
         raise _MovedMeanwhile
-    cause = answer.words or f"git commit exited with {answer.status}"
+    cause = answer.stderr or f"git commit exited with {answer.status}"
     hint = disk_hint(cause) or "put that right, or commit them yourself: git status"
     raise _later(repo, cause, hint)
 
@@ -197,7 +197,7 @@ def _run_patiently(git: Git, *arguments: str) -> None:
     until_s = time.monotonic() + WAIT_S
     while True:
         try:
-            git.run(*arguments, doing=_DOING)
+            git.run(*arguments, operation=_DOING)
             return
         except GitFailed as error:
             if not error.recoverable or error.was_killed or time.monotonic() >= until_s:
@@ -217,7 +217,7 @@ def _check_free(repo: Repository, status: _Status) -> None:
 def _status(git: Git, paths: Sequence[str]) -> _Status:
     form = ("--porcelain=v2", "--branch", "-z", "--no-renames", "--untracked-files=all")
     arguments = ("status", *form, "--ignored", "--", *paths)
-    out = git.run(*arguments, doing="could not look into")
+    out = git.run(*arguments, operation="could not look into")
     values: dict[str, str] = {}
     states: dict[str, str] = {}
     for line in os.fsdecode(out).split("\0"):
@@ -265,4 +265,4 @@ def _read(repo: Repository, path: str) -> bytes | None:
 
 
 def _later(repo: Repository, cause: str, hint: str) -> GitFailed:
-    return failure(_DOING, repo.folder, cause, hint, is_passing=True)
+    return failure(_DOING, repo.folder, cause, hint, is_retryable=True)

@@ -68,11 +68,11 @@ Argument = str | bytes | Path
 
 
 class Answer(NamedTuple):
-    """Git's answer: its exit code, its output, its message on stderr in one line."""
+    """Git's answer: its exit code, its output, its stderr in one line."""
 
     status: int
     out: bytes
-    words: str
+    stderr: str
 
 
 class Git:
@@ -99,17 +99,17 @@ class Git:
         *arguments: Argument,
         stdin: bytes = b"",
         variables: Mapping[str, str] | None = None,
-        doing: str = "",
+        operation: str = "",
         hint: str = "",
     ) -> bytes:
         """Runs git and returns its output.
 
-        `variables` are set for this call. Raises GitFailed unless git exits with 0; `doing` is
+        `variables` are set for this call. Raises GitFailed unless git exits with 0; `operation` is
         the operation in its message ("could not make a worktree in").
         """
         answer = self.ask(*arguments, stdin=stdin, variables=variables)
         if answer.status:
-            raise self.failed(answer, arguments, doing=doing, hint=hint)
+            raise self.failed(answer, arguments, operation=operation, hint=hint)
         return answer.out
 
     def ask(
@@ -215,35 +215,35 @@ class Git:
         answer: Answer,
         arguments: tuple[Argument, ...],
         *,
-        doing: str = "",
+        operation: str = "",
         hint: str = "",
     ) -> GitFailed:
         """Returns the error for an answer, with git's own message as its cause."""
         if answer.status == _USAGE:
             hint = "thence needs git 2.38 or later: git --version"
-        elif "read current working directory" in answer.words:
+        elif "read current working directory" in answer.stderr:
             hint = "go to a folder that is there"
-        elif "dubious ownership" in answer.words:
+        elif "dubious ownership" in answer.stderr:
             hint = f"git config --global --add safe.directory {self.folder}"
-        hint = disk_hint(answer.words) or hint
-        is_locked = ".lock': File exists" in answer.words
+        hint = disk_hint(answer.stderr) or hint
+        is_locked = ".lock': File exists" in answer.stderr
         if is_locked and not hint:
             hint = "wait until the other git command has ended, then try again"
-        cause = answer.words or f"it exited with {answer.status}"
+        cause = answer.stderr or f"it exited with {answer.status}"
         if "tell me who you are" in cause:
             cause, hint = "git knows no name or e-mail for your commits", NAME_YOURSELF
         return failure(
-            doing or f"git {_name(arguments)} failed in",
+            operation or f"git {_name(arguments)} failed in",
             self.folder,
             cause,
             hint,
-            is_passing=is_locked,
+            is_retryable=is_locked,
         )
 
     def _killed(self, status: int, arguments: tuple[Argument, ...]) -> GitFailed:
         cause = f"it was killed by signal {-status}"
-        doing = f"git {_name(arguments)} failed in"
-        error = failure(doing, self.folder, cause, "try again", is_passing=True)
+        operation = f"git {_name(arguments)} failed in"
+        error = failure(operation, self.folder, cause, "try again", is_retryable=True)
         error.was_killed = True
         return error
 
@@ -257,14 +257,14 @@ def disk_hint(message: str) -> str:
 
 
 def failure(
-    operation: str, place: object, cause: str, hint: str, *, is_passing: bool = False
+    operation: str, place: object, cause: str, hint: str, *, is_retryable: bool = False
 ) -> GitFailed:
-    """Returns a GitFailed; `is_passing` means that a retry can succeed a moment later.
+    """Returns a GitFailed; `is_retryable` means that a retry can succeed a moment later.
 
     That is `recoverable` in the error: an operation of the user under way, a lock of another git.
     """
     error = GitFailed(operation, place=place, cause=cause, hint=hint)
-    error.recoverable = is_passing
+    error.recoverable = is_retryable
     return error
 
 

@@ -80,7 +80,7 @@ def take(descriptor: int, path: Path, wait_s: float) -> None:
             if time.monotonic() >= until_s:
                 cause = f"another command of thence has held it for {wait_s:g} s"
                 hint = "wait for that command or end it, then try again"
-                raise failure(_TAKING, path, cause, hint, is_passing=True) from None
+                raise failure(_TAKING, path, cause, hint, is_retryable=True) from None
         time.sleep(_PAUSE_S)
 
 
@@ -136,8 +136,8 @@ def _locked(path: Path, wait_s: float) -> Iterator[FileIO]:
     except OSError as error:
         raise _no_lock(path, error) from error
     except ThenceError as error:
-        is_passing = isinstance(error, FileBusy)
-        raise failure(_TAKING, path, error.cause, error.hint, is_passing=is_passing) from error
+        is_retryable = isinstance(error, FileBusy)
+        raise failure(_TAKING, path, error.cause, error.hint, is_retryable=is_retryable) from error
     with file:
         yield file
 

@@ -141,7 +141,7 @@ def merge(
         repo.folder,
         f"somebody else moved it {ATTEMPTS_MAX} times meanwhile",
         "see which program moves it, then try again",
-        is_passing=True,
+        is_retryable=True,
     )
 
 
@@ -154,7 +154,7 @@ def merged_tree(repo: Repository, ours: str, theirs: str) -> tuple[str, tuple[st
     arguments = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours, theirs)
     answer = repo.git.ask(*arguments)
     if answer.status not in {0, _CONFLICTS} or not answer.out:
-        raise repo.git.failed(answer, arguments, doing="could not merge commits in")
+        raise repo.git.failed(answer, arguments, operation="could not merge commits in")
     tree, *names = os.fsdecode(answer.out).split("\0")
     files = tuple(dict.fromkeys(name for name in names if name)) or ("?",) * answer.status
     return tree.strip(), files
@@ -208,7 +208,7 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
             repo.folder,
             f"a {what} is under way in {where}",
             "end it (git status tells how), then try again",
-            is_passing=True,
+            is_retryable=True,
         )
     if len(trees) > 1:
         both = " and in ".join(os.fspath(tree.path) for tree in trees)
@@ -239,11 +239,11 @@ def _forward(repo: Repository, tree: Checkout | None, planned: MergePlan) -> Git
         return killed
     if answer.status == 0:
         return None
-    doing, hint = (
+    operation, hint = (
         f"could not bring the merge into {target} in",
         "see what refuses it, then merge again",
     )
-    error = git.failed(answer, arguments, doing=doing, hint=hint)
+    error = git.failed(answer, arguments, operation=operation, hint=hint)
     aside = _stash_of(repo, tree, planned)
     if any(refusal in error.cause for refusal in _REFUSALS):
         error.hint = (

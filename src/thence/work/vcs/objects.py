@@ -107,17 +107,15 @@ def objects(repo: Repository) -> Iterator[Objects]:
         yield Objects(repo, process)
 
 
-def write_tree(
-    repo: Repository, tree: str | None, files: Mapping[str, bytes]
-) -> tuple[str, tuple[str, ...]]:
-    """Writes a tree with plain files added or replaced; returns its id, then those of the files.
+def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -> str:
+    """Writes a tree with plain files added or replaced, and returns its id.
 
     `tree` None is the empty tree. Raises GitFailed, also if a file, folder or link of the tree
     would be displaced.
     """
     from tempfile import TemporaryDirectory  # seldom needed
 
-    git, doing = repo.git, "could not write objects into"
+    git, operation = repo.git, "could not write objects into"
     with TemporaryDirectory(prefix="thence-") as name:
         folder = Path(name)
         paths = [folder / str(number) for number in range(len(files))]
@@ -125,25 +123,25 @@ def write_tree(
             path.write_bytes(data)
         listing = b"".join(os.fsencode(path) + b"\n" for path in paths)
         hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
-        oids = git.run(*hashing, stdin=listing, doing=doing).decode().split()
+        oids = git.run(*hashing, stdin=listing, operation=operation).decode().split()
         entries = (
             b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
             for oid, path in zip(oids, files, strict=True)
         )
         variables = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
-        git.run("read-tree", tree or "--empty", variables=variables, doing=doing)
+        git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
         adding = ("update-index", "-z", "--index-info")
-        git.run(*adding, stdin=b"".join(entries), variables=variables, doing=doing)
-        new_tree = git.run("write-tree", variables=variables, doing=doing).decode().strip()
+        git.run(*adding, stdin=b"".join(entries), variables=variables, operation=operation)
+        new_tree = git.run("write-tree", variables=variables, operation=operation).decode().strip()
     listing = b""
     if tree is not None:  # git puts a file in the place of a folder or a link without a word
         arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")
-        listing = git.run(*arguments, tree, new_tree, doing=doing)
+        listing = git.run(*arguments, tree, new_tree, operation=operation)
     if listing:
         displaced = os.fsdecode(listing.split(b"\0")[0])
         cause, hint = "a file of ours would take its place", "move it away there, then try again"
         raise failure("could not write beside", displaced, cause, hint)
-    return new_tree, tuple(oids)
+    return new_tree
 
 
 def is_file(entry: TreeEntry) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.work.board.move_attempt import CodeKind
+from thence.work.board.move_request import CodeKind
 from thence.work.board.state import PackageState
 from thence.work.naming import branch_of, worktree_of
 from thence.work.vcs.git import failure
@@ -26,7 +26,7 @@ from thence.work.vcs.repository import (
     default_among,
     is_ancestor,
     is_standing,
-    patiently,
+    run_with_retry,
 )
 
 REMOTES = "refs/remotes/"
@@ -62,7 +62,7 @@ class Refs(NamedTuple):
 def refs_of(repo: Repository) -> Refs:
     """Lists the refs of a repository, seen from its main working tree; raises GitFailed."""
     arguments = ("for-each-ref", f"--format={_FORM}", HEADS, REMOTES, OURS)
-    out = os.fsdecode(patiently(repo, arguments, "could not list the branches of"))
+    out = os.fsdecode(run_with_retry(repo, arguments, "could not list the branches of"))
     commits, branches, upstreams, remotes, trees = {}, {}, {}, {}, {}
     here, pointed = None, ""
     for entry in out.split("\0\n")[:-1]:
@@ -169,9 +169,11 @@ def rename_branch(
             hint = "end what is under way there: git status tells how"
             raise failure("could not move the worktree", path, "no branch is checked out", hint)
         if path != here and any(tree.branch in (before, after) for tree in trees):
-            repo.git.run("worktree", "move", str(path), str(goal), doing="could not move")
+            repo.git.run("worktree", "move", str(path), str(goal), operation="could not move")
         if before in branches(repo):
-            repo.git.run("branch", "--move", before, after, doing="could not rename a branch of")
+            repo.git.run(
+                "branch", "--move", before, after, operation="could not rename a branch of"
+            )
         _rename_refs(repo, refs, slug, old, new)
 
 

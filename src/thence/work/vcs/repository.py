@@ -92,7 +92,7 @@ def repository(folder: Path) -> Repository:
     answer = git.ask(*arguments, "--git-common-dir", "--git-dir", "--show-toplevel")
     lines = answer.out.split(b"\n")
     if len(lines) < 4:
-        raise git.failed(answer, arguments, doing="found no git repository in", hint="git init")
+        raise git.failed(answer, arguments, operation="found no git repository in", hint="git init")
     common, own = (Path(os.fsdecode(line)) for line in lines[1:3])
     if len(lines) > 5:
         raise failure(
@@ -113,7 +113,7 @@ def main_of(repo: Repository, root: Path) -> Repository:
 def branches(repo: Repository) -> dict[str, str]:
     """Returns each branch with the commit at its tip."""
     form = "--format=%(refname) %(objectname)"
-    out = repo.git.run("for-each-ref", form, HEADS, doing="could not list the branches of")
+    out = repo.git.run("for-each-ref", form, HEADS, operation="could not list the branches of")
     pairs = (line.rpartition(" ") for line in os.fsdecode(out).splitlines())
     return {ref.removeprefix(HEADS): tip for ref, _, tip in pairs}
 
@@ -179,7 +179,7 @@ def is_shallow(repo: Repository) -> bool:
 def checkouts(repo: Repository) -> tuple[Checkout, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
     listing = ("worktree", "list", "--porcelain", "-z")
-    out = patiently(repo, listing, "could not list the worktrees of")
+    out = run_with_retry(repo, listing, "could not list the worktrees of")
     linked = dict(_linked(repo.common))
     entries = (entry.split("\0") for entry in os.fsdecode(out).split("\0\0") if entry)
     return tuple(
@@ -189,7 +189,7 @@ def checkouts(repo: Repository) -> tuple[Checkout, ...]:
     )
 
 
-def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes:
+def run_with_retry(repo: Repository, arguments: tuple[str, ...], operation: str) -> bytes:
     """Returns the output of a git that reads all worktrees; waits for one that is being made.
 
     Git fails on a worktree whose folder is half made, or half removed. A worktree half made by a
@@ -197,13 +197,13 @@ def patiently(repo: Repository, arguments: tuple[str, ...], doing: str) -> bytes
     """
     for attempt in range(_LISTINGS_MAX):
         answer = repo.git.ask(*arguments)
-        if answer.status == 0 or "failed to read" not in answer.words:
+        if answer.status == 0 or "failed to read" not in answer.stderr:
             break
         time.sleep(_PAUSE_S)
         if attempt:
             remove_half_made_if_free(repo.common)
     if answer.status:
-        raise repo.git.failed(answer, arguments, doing=doing)
+        raise repo.git.failed(answer, arguments, operation=operation)
     return answer.out
 
 

@@ -135,7 +135,7 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
         _hide(repo, path)
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
         with naming(repo.common / MAKING, repo.folder, ()) as note:
-            Git(repo.folder, keeps=(note,)).run(*arguments, doing=f"{_MAKING} {path} of")
+            Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"{_MAKING} {path} of")
     _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
 
 
@@ -145,7 +145,7 @@ def discard(repo: Repository, path: Path) -> None:
         remove_half_made(repo.common)
         if any(_is_same(tree.path, path) for tree in checkouts(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
-            repo.git.run(*arguments, doing=f"{_REMOVING} {path} of")
+            repo.git.run(*arguments, operation=f"{_REMOVING} {path} of")
 
 
 def state_of(
@@ -187,7 +187,7 @@ def uncommitted(path: Path) -> tuple[str, ...]:
     uncommitted changes or is at another commit.
     """
     arguments = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
-    out = Git(path).run(*arguments, "--ignore-submodules=none", doing="could not look into")
+    out = Git(path).run(*arguments, "--ignore-submodules=none", operation="could not look into")
     return tuple(os.fsdecode(out).split("\0")[:-1][:CHANGES_MAX])
 
 
@@ -328,24 +328,24 @@ def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> 
         if tree.branch is None and tree.head is not None:
             cause = f"its folder is gone, and it stood at {tree.head} on no branch"
             raise failure(_MAKING, path, cause, f"git branch NAME {tree.head}; git worktree prune")
-        repo.git.run("worktree", "remove", "--force", tree.path, doing=f"{_REMOVING} {path} of")
+        repo.git.run("worktree", "remove", "--force", tree.path, operation=f"{_REMOVING} {path} of")
 
 
 def _remove_folder(repo: Repository, path: Path) -> None:
     arguments: tuple[str | Path, ...] = ("worktree", "remove", path)
     answer = repo.git.ask(*arguments)
-    if answer.status and "submodules" in answer.words:
+    if answer.status and "submodules" in answer.stderr:
         # git refuses because of submodules alone; their changes were checked before
         answer = repo.git.ask("worktree", "remove", "--force", path)
     if answer.status:
-        raise repo.git.failed(answer, arguments, doing=f"{_REMOVING} {path} of")
+        raise repo.git.failed(answer, arguments, operation=f"{_REMOVING} {path} of")
 
 
 def _delete(repo: Repository, branch: str, tip: str) -> None:
     taken = ref_locks(repo.common, repo.git_dir, branch)
     with naming(repo.common / MAKING, repo.folder, taken) as note:
         arguments = ("update-ref", "-d", f"{HEADS}{branch}", tip)
-        Git(repo.folder, keeps=(note,)).run(*arguments, doing=f"could not delete {branch} in")
+        Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"could not delete {branch} in")
 
 
 def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
@@ -362,8 +362,8 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
             answer = git.ask(*arguments)
             if answer.status == 0:
                 return
-            error = git.failed(answer, arguments, doing=f"{_MAKING} {path} of")
-            if start is not None and "already exists" not in answer.words:
+            error = git.failed(answer, arguments, operation=f"{_MAKING} {path} of")
+            if start is not None and "already exists" not in answer.stderr:
                 # a branch that never had a working tree holds nothing
                 git.ask("update-ref", "-d", f"{HEADS}{branch}", start)
             if not error.recoverable or attempt == ATTEMPTS_MAX - 1:
@@ -380,7 +380,7 @@ def _fill(tree: Checkout) -> None:
             (tree.git_dir / INDEX_LOCK).unlink(missing_ok=True)  # of a git that was killed
             git = Git(tree.path, keeps=(note,))
             arguments = ("read-tree", "--reset", "-u", "--no-recurse-submodules", "HEAD")
-            git.run(*arguments, doing="could not check out the files of")
+            git.run(*arguments, operation="could not check out the files of")
 
 
 def _hide(repo: Repository, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The record, in the home, of the day files that this clone has read from git's objects.
+"""The record, in the home, of the tips whose day files this clone has read from git's objects.
 
 Commands that replace it at once may lose what one of them has added: then day files are read again,
 and bring nothing twice.
@@ -16,28 +16,27 @@ _FILE = "seen.json"
 _OTHER_REFS = "refs/"  # begins the name of a ref that is no branch
 
 
-class SeenBlobs(msgspec.Struct):
-    """The blobs that were read, the tips at which they were seen, and the watched `branches`.
+class SeenTips(msgspec.Struct):
+    """The tips whose day files were read, and the watched `branches`.
 
     The key of a tip is its branch, or the full name of another ref. `tracking` are the branches
     whose tips had day files, as in projects that an older version shared so.
     """
 
     tips: dict[str, str] = {}
-    blobs: set[str] = set()
     branches: set[str] = set()
     tracking: set[str] = set()
 
 
-def load_seen(project: Project) -> SeenBlobs:
+def load_seen(project: Project) -> SeenTips:
     """Returns the record; an empty one where it can't be read."""
     try:
-        return msgspec.json.decode((project.home / _FILE).read_bytes(), type=SeenBlobs)
+        return msgspec.json.decode((project.home / _FILE).read_bytes(), type=SeenTips)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return SeenBlobs()
+        return SeenTips()
 
 
-def save_seen(project: Project, seen: SeenBlobs) -> None:
+def save_seen(project: Project, seen: SeenTips) -> None:
     """Stores the record. Raises OSError, ThenceError."""
     project.home.mkdir(parents=True, exist_ok=True)  # nothing was recorded in it yet
     replace_file(project.home / _FILE, msgspec.json.encode(seen))

@@ -67,7 +67,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `lost_commit` is where the package's branch stood when it was deleted under that worktree.
     `has_commits` is whether the branch holds anything beyond its base, None if unknown.
     `open_subtasks` are those that the planning files show as open. `seen_lane` is the lane that the
-    command read on its first attempt, None during that attempt. `exempt` names guards that the
+    command read on its first request, None during that request. `exempt` names guards that the
     command answers for itself, as `merge` does for other people's packages.
 
     `gates_run` are the types of the gates that the configuration runs. `gates_seen` maps those of
@@ -107,7 +107,7 @@ UNSHALLOW = "git fetch --unshallow"
 FORCING = " (or overrule it: --force --reason TEXT)"
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class GuardFailure(msgspec.Struct, frozen=True):
     """A guard's refusal: its stable code, the reason, and what to do next.
 
     `may_be_forced` is whether `--force --reason` overrules it.
@@ -135,7 +135,7 @@ def changed_since(commit: str) -> str:
     return f"changed since it was handed in at {commit[:SHORT]}"
 
 
-class FollowUp(msgspec.Struct, frozen=True):
+class FollowUpEvent(msgspec.Struct, frozen=True):
     """An event to append after a move: type, payload, and its causes beside the move."""
 
     event_type: str
@@ -157,13 +157,13 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     previous: str
     to: str
     payload: Mapping[str, Any]
-    follow_ups: tuple[FollowUp, ...]
+    follow_ups: tuple[FollowUpEvent, ...]
     overruled: tuple[str, ...]
     watched: frozenset[str]
     caused_by: tuple[str, ...]
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class MoveRequest(msgspec.Struct, frozen=True):
     """A move that an actor wants to make; `is_known` is whether the board has the package."""
 
     board: Board
@@ -287,7 +287,7 @@ def _is_passed(gate: GateState, facts: Facts) -> bool:
     return gate.is_passed
 
 
-def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUp:
+def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUpEvent:
     """Returns the event that gives a gate a status, with the gate's type and `result`."""
     payload = {
         "gate_id": gate.gate_id,
@@ -295,7 +295,7 @@ def gate_change(gate: GateState, status: str, **result: str | float) -> FollowUp
         "new_status": status,
         "result_data": {"gate_type": gate.gate_type, **result},
     }
-    return FollowUp("GateResultChanged", payload)
+    return FollowUpEvent("GateResultChanged", payload)
 
 
 def gate_results(package: PackageState) -> list[dict[str, str]]:
