@@ -11,8 +11,7 @@ import msgspec
 from thence.core.event import Members
 from thence.sim import EventWriter, SimulationConfig
 from thence.sim.events import Event, VerbosityLevel, event_of
-from thence.sim.run_components import make_components
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 
 TURNS = 200
 

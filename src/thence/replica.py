@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from weakref import finalize
 
 from thence.answers import After, Answers
-from thence.context import Origin, StrictCauses, current_causes
+from thence.context import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
 from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
@@ -32,7 +32,6 @@ from thence.core.values.new_event import (
 )
 from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
-from thence.error_causes import ends_in_hand
 from thence.errors import OutcomeUnknown
 from thence.log.read.opening import (
     check_bounds,

@@ -21,14 +21,16 @@ from thence.context import (
     StepLog,
     Words,
     because,
+    carrying,
     current_causes,
     current_step,
+    ends_in_hand,
     generator_around,
+    remember_end,
 )
 from thence.core.event import Event
 from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent, PassedCause
-from thence.error_causes import carrying, ends_in_hand, remember_end
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn

@@ -9,8 +9,8 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33563, 156),
-    "work": (18730, 79),
+    "inner": (33517, 151),
+    "work": (18710, 77),
     "team": (13091, 103),
 }
 
@@ -18,5 +18,4 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 NAMED_BY_NOTHING: dict[str, int] = {
     "server": 184,
     "sync": 91,
-    "work": 48,
 }

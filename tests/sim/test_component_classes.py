@@ -11,7 +11,7 @@ from thence.sim.agents import BaseAgent, BaseValidator
 from thence.sim.component_classes import component_class
 from thence.sim.components.fishery import FishingQuota, GreedyFisher
 from thence.sim.components.traders import TradeInspector, TradeNetwork, Trader
-from thence.sim.run_components import make_components
+from thence.sim.simulation import make_components
 
 FILE = """
 from collections.abc import Iterable

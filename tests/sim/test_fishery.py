@@ -8,9 +8,8 @@ import pytest
 from tests.sim.truth import Run
 
 from thence.sim.components.fishery import FishingGround
-from thence.sim.run_components import make_components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 
 QUOTA = 11.0
 

@@ -9,9 +9,8 @@ from tests.sim.toys import SCENARIO
 from tests.sim.truth import Run, played
 
 from thence.sim.components.traders import Market, Network, StandingOrder, parse
-from thence.sim.run_components import make_components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ from thence.core.values.codec import CAUSES_MAX
 from thence.sim.agents import Action, BaseValidator, Verdict
 from thence.sim.engine import BaseEngine
 from thence.sim.events import VerbosityLevel
-from thence.sim.run_components import Components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Components, Simulation
 
 RUNS = 4
 SAMPLES = 200

@@ -13,9 +13,8 @@ from thence.sim.agents import Action, BaseAgent, BaseValidator
 from thence.sim.engine import BaseEngine
 from thence.sim.events import Event, event_of
 from thence.sim.run import SimulationOrchestrator
-from thence.sim.run_components import Components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Components, Simulation
 
 SCENARIO = "spatial_trade_network"
 

@@ -14,9 +14,8 @@ import msgspec
 from tests.sim.toys import one_by_one
 
 from thence.sim.events import Event, VerbosityLevel
-from thence.sim.run_components import make_components
 from thence.sim.scenario import SimulationConfig
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 
 ALTERABLE = ("STATE", "DECISION", "ACTION")
 ALTERATIONS_MAX = 8

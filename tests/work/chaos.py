@@ -10,6 +10,8 @@ import fcntl
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,6 +35,7 @@ LIMIT_S = 900.0
 BETWEEN_S = (0.05, 0.4)
 YEAR_S = 31_536_000
 DISK = "512m"
+STASH = re.compile(r"git stash push --include-untracked -- [^;\n]*")
 
 
 class Chaos:
@@ -121,7 +124,7 @@ class Chaos:
 
     def _start(self) -> None:
         self.starts += 1
-        if self.process is not None:
+        if self.process is not None and not self._put_aside():
             code = self.process.returncode
             assert code == -signal.SIGKILL, f"it ended with {code}:\n{self.words()}"
         self.process = subprocess.Popen(
@@ -132,6 +135,16 @@ class Chaos:
             stderr=self.told,
             start_new_session=True,
         )
+
+    def _put_aside(self) -> bool:
+        """Type the step that is named where a git was killed amid its checkout, if one is."""
+        stashes = (
+            STASH.findall(self.words()) if self.process and self.process.returncode == 1 else []
+        )
+        if stashes and git(self.top, "status", "--porcelain", "--", "*.txt"):
+            git(self.top, *shlex.split(stashes[-1])[1:])
+            return True
+        return False
 
     def _variables(self) -> dict[str, str]:
         stepping = os.fspath(HERE / "stepping")

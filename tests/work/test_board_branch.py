@@ -75,7 +75,7 @@ def test_board_is_shared_past_a_protected_main(remote, tmp_path):
     done(ada, "add", "First")
     told = published(ada)
     assert (told["share"], told["remote"], told["branch"]) == ("branch", "origin", BOARD)
-    assert (told["brought"], told["taken"]) == (2, 0)
+    assert (told["pushed"], told["pulled"]) == (2, 0)
     assert git(remote, "rev-parse", BOARD) == told["commit"]
     git(bob, "fetch", "--quiet")
     assert features(bob) == features(ada) != "[]"
@@ -95,7 +95,7 @@ def test_nothing_new_makes_no_commit(remote, tmp_path):
     done(ada, "add", "First")
     first = published(ada)["commit"]
     told = published(ada)
-    assert (told["commit"], told["brought"]) == (None, 0)
+    assert (told["commit"], told["pushed"]) == (None, 0)
     assert git(remote, "rev-parse", BOARD) == first
 
 
@@ -124,14 +124,14 @@ def test_clone_of_one_branch_gets_the_board_by_publish_and_then_by_fetch(remote,
     published(ada)
     git(narrow, "fetch", "--quiet")
     assert features(narrow) == "[]"
-    assert published(narrow)["taken"] == 2
+    assert published(narrow)["pulled"] == 2
     assert features(narrow) == features(ada)
     done(ada, "add", "Second")
     published(ada)
     git(narrow, "fetch", "--quiet")
     assert features(narrow) == features(ada)
     done(narrow, "add-history", "WP01", "seen")
-    assert published(narrow)["brought"] == 1
+    assert published(narrow)["pushed"] == 1
 
 
 def test_refspec_enters_the_configuration_once_the_remote_has_the_branch(remote, tmp_path):
@@ -161,7 +161,7 @@ def test_newcomer_sees_the_board_with_the_first_command(tmp_path):
     done(bob, "add-history", "WP01", "seen")
     with Session(ada) as here, Session(bob) as there:
         assert here.project.uuid == there.project.uuid
-    assert published(bob)["brought"] == 1
+    assert published(bob)["pushed"] == 1
 
 
 def test_board_of_another_project_is_neither_taken_nor_changed(remote, tmp_path):
@@ -214,7 +214,7 @@ def test_each_refusal_is_told_in_words_of_git_and_the_events_wait(remote, tmp_pa
     git(ada, "remote", "add", "two", tmp_path / "nowhere")
     refused(ada, "one, two")
     git(ada, "remote", "remove", "two")
-    assert published(ada)["brought"] > 2, "by the only remote; the failures were told too"
+    assert published(ada)["pushed"] > 2, "by the only remote; the failures were told too"
 
 
 def test_fork_without_rights_shares_by_the_remote_that_is_named(remote, tmp_path):
@@ -228,7 +228,7 @@ def test_fork_without_rights_shares_by_the_remote_that_is_named(remote, tmp_path
         config.write("board: {remote: fork, branch: our/board}\n")
     told = published(ada)
     assert (told["remote"], told["branch"]) == ("fork", "our/board")
-    assert len(shared_lines(tmp_path / "fork.git", "our/board")) == told["brought"] > 2
+    assert len(shared_lines(tmp_path / "fork.git", "our/board")) == told["pushed"] > 2
 
 
 def test_board_goes_to_the_remote_that_the_default_branch_follows(remote, tmp_path):

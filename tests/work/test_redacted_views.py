@@ -93,14 +93,14 @@ def test_redacted_line_wins_on_the_branch_over_a_clone_that_knows_nothing(remote
     done(bob, "status")
     assert take_back(ada, secret).redacted_count == 1
     told = published(ada)
-    assert (told["brought"], told["redacted"]) == (0, 1)
+    assert (told["pushed"], told["redacted"]) == (0, 1)
     assert redacted(secret.line).decode() in shared_lines(remote)
     assert SECRET not in "".join(shared_lines(remote))
     done(bob, "add-history", "WP01", "on")
     published(bob)
     assert secret.line.decode() in shared_lines(remote), "bob's journal has it, and no redaction"
     told = published(ada)
-    assert (told["redacted"], told["taken"]) == (1, 1)
+    assert (told["redacted"], told["pulled"]) == (1, 1)
     assert SECRET not in "".join(shared_lines(remote)) + git(remote, "show", f"{BOARD}:BOARD.md")
     assert len(shared_lines(remote)) == len(set(shared_lines(remote))) == 4
     assert published(ada)["commit"] is None

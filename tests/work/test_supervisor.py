@@ -25,31 +25,33 @@ def running(tmp_path):
     run = start(order(tmp_path, script(tmp_path, *forks, *own)))
     pids = dict(zip(names, map(int, there(*files)), strict=True))
     mark = (tmp_path / "told").read_text().partition(f'"{ending.VARIABLE}": "')[2][:32]
-    yield run, pids, mark
+    yield pids, mark
     run.stop(0)
     ended(run)
     assert not living(str(tmp_path / "script.json"))
 
 
 def test_list_of_processes_finds_all_that_belong_to_an_agent(running):
-    run, pids, mark = running
+    pids, mark = running
+    agent = pids["agent"]
     argv = ending._PS_MACOS if sys.platform == "darwin" else ending.PS
     variable = f"{ending.VARIABLE}={mark}".encode()
-    assert ending.by_ps(run.pid, variable, argv) == set(pids.values())
-    assert ending.members(run.pid, mark) == set(pids.values())
-    assert ending.members(run.pid, "other") == {pids["agent"], pids["child"]}
-    assert ending.by_ps(run.pid, b"other", argv) == {pids["agent"], pids["child"]}
+    assert ending.by_ps(agent, variable, argv) == set(pids.values())
+    assert ending.members(agent, mark) == set(pids.values())
+    assert ending.members(agent, "other") == {agent, pids["child"]}
+    assert ending.by_ps(agent, b"other", argv) == {agent, pids["child"]}
 
 
 def test_group_is_ended_where_nothing_lists_processes(running, tmp_path, monkeypatch):
-    run, pids, mark = running
+    pids, mark = running
+    agent = pids["agent"]
     (guard,) = (pid for pid, command in children() if "supervisor.py" in command)
     os.kill(guard, signal.SIGSTOP)
     monkeypatch.setattr(ending, "_PROC", "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
-    assert ending.members(run.pid, mark) == {-run.pid}
+    assert ending.members(agent, mark) == {-agent}
     # the agent is dead, and its supervisor has not looked
-    assert not ending.end(run.pid, mark, 0.0, 0.5)
+    assert not ending.end(agent, mark, 0.0, 0.5)
     monkeypatch.undo()
     remaining = {int(line.split()[0]) for line in living(str(tmp_path / "script.json"))}
     os.kill(guard, signal.SIGCONT)

@@ -107,8 +107,8 @@ def test_claim_bears_no_mark_once_its_run_is_over(tmp_path):
     assert lease is not None
     ready = tmp_path / "ready"
     run = start(order(tmp_path, script(tmp_path, ["note", str(ready)], ["hang"]), lease=lease))
-    there(ready)
-    assert ending.members(None, os.pread(lease, 64, 0).decode()) == {run.pid}
+    agent = int(*there(ready))
+    assert ending.members(None, os.pread(lease, 64, 0).decode()) == {agent}
     run.stop(0)
     ended(run)
     assert not os.pread(lease, 64, 0)
@@ -119,8 +119,8 @@ def test_supervisor_bears_no_mark_of_an_agent_that_started_us(tmp_path, monkeypa
     monkeypatch.setenv(ending.VARIABLE, "outer")
     ready = tmp_path / "ready"
     run = start(order(tmp_path, script(tmp_path, ["note", str(ready)], ["hang"])))
-    there(ready)
-    assert ending.members(run.pid, "outer") == {run.pid}
+    agent = int(*there(ready))
+    assert ending.members(agent, "outer") == {agent}
     assert ending.members(2**30, "outer") == set()
     run.stop(0)
     ended(run)

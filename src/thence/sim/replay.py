@@ -26,11 +26,10 @@ from thence.sim.outcomes import Outcomes, read_outcomes
 from thence.sim.recorded import RecordedRun
 from thence.sim.replay_input import RecordedSteps, ReplayInput, is_of_an_end
 from thence.sim.run import SimulationOrchestrator, TurnProgress
-from thence.sim.run_components import Components, component_states, make_components
 from thence.sim.run_folder import write_config
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import EventSettings, RunSettings
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Components, Simulation, component_states, make_components
 from thence.sim.writer import logger
 
 OnTurn = Callable[[TurnProgress], None]

@@ -22,11 +22,10 @@ from thence.sim.events import VerbosityLevel, level_of
 from thence.sim.outcomes import FILE as OUTCOMES
 from thence.sim.outcomes import Outcomes
 from thence.sim.replay_input import ReplayInput
-from thence.sim.run_components import make_components
 from thence.sim.run_folder import RunHold, count_events, make_run_folder, write_config, write_result
 from thence.sim.scenario import SimulationConfig
 from thence.sim.scenario_sections import AgentErrorPolicy, EventSettings
-from thence.sim.simulation import Simulation
+from thence.sim.simulation import Simulation, make_components
 from thence.sim.state import State
 from thence.sim.turn import described, message_of
 from thence.sim.writer import EventWriter, WriteMode, logger

@@ -9,10 +9,11 @@ import pytest
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import DO, orchestrate
 from tests.cli.work.test_landed import BRANCH, handed_in, remote, without_branch
+from tests.cli.work.test_settle import clones
 from tests.cli.work.three_packages import SLUG, begun, done, reviewed
 from tests.work.repositories import commit, git, make_repository
 
-__all__ = ["remote"]  # a fixture
+__all__ = ["clones", "remote"]  # fixtures
 STEP = re.compile(r"^ *(?:next|or): (.*)$", re.MULTILINE)
 
 
@@ -55,6 +56,16 @@ def test_merged_package_is_to_be_accepted(project, tmp_path):
     printed = typed_each(project, tmp_path / "status", status(project))
     back = "thence work move-task WP03 --to doing --reason TEXT"
     assert printed == ["thence work accept WP03", back]
+
+
+@pytest.mark.promise("L15")
+def test_merge_of_a_branch_without_commits_says_so(project, tmp_path):
+    begun(project, "WP03")
+    ended = warm("work", "merge", "WP03", "--actor", "ada", cwd=project)
+    assert f"{BRANCH} changes nothing: no merge" in ended.lines
+    assert "is merged" not in ended.out
+    without = f"thence work accept WP03 --feature {SLUG} --no-code REASON"
+    assert typed_each(project, tmp_path, ended.out) == [without]
 
 
 @pytest.mark.promise("L15")
@@ -176,6 +187,39 @@ def test_steps_that_commands_print_work_as_printed(project, tmp_path):
             commit(copied / f".worktrees/{SLUG}-WP01", {"outbox.py": "kept\n"})
             done(copied, "mark-status", "T001", "--actor", "bob")
         typed(copied, step)
+
+
+def test_steps_of_a_new_feature_work_once_its_files_are_written(project):
+    ended = warm("work", "setup-spec", "Another", cwd=project)
+    files, *_ = [line for line in ended.lines if line.startswith("write ")]
+    tasks = files.split()[-1]
+    (project / tasks).write_text("## Work Package WP01: Other\n")
+    (step,) = steps(ended.out)
+    typed(project, step)
+
+
+@pytest.mark.promise("L10")
+def test_each_step_of_a_conflict_works_as_printed(clones, tmp_path):
+    for folder in clones:
+        ended = warm("work", "conflicts", cwd=folder)
+        assert ended.code == 3
+        assert typed_each(folder, tmp_path / "conflicts" / folder.name, ended.out)
+        typed_each(folder, tmp_path / "status" / folder.name, status(folder))
+        (line,) = re.findall("lost to .*: (thence work settle WP01.*)", status(folder)) or [""]
+        if line:
+            typed(folder, line)
+
+
+def test_subtask_that_one_feature_has_needs_no_feature(project):
+    done(project, "setup-spec", "Another")
+    tasks = project / "kitty-specs/002-another/tasks.md"
+    tasks.write_text("## Work Package WP01: Other\n\n- [ ] T007 Do it\n")
+    done(project, "finalize-tasks", "--feature", "002")
+    for box, slug in (("T001", SLUG), ("T007", "002-another")):
+        assert done(project, "mark-status", box)["feature_slug"] == slug
+    tasks.write_text(tasks.read_text() + "- [ ] T001 Keep it\n")
+    ended = warm("work", "mark-status", "T001", cwd=project)
+    assert (ended.code, "name one with --feature" in ended.err) == (2, True)
 
 
 @pytest.mark.promise("L17")

@@ -11,8 +11,8 @@ from tests.cli.terminals import Terminal
 from tests.cli.work.orchestra import APPROVE, DO, SLUG
 
 from thence.cli.output import Output
-from thence.cli.work import orchestration_display as orchestration
-from thence.cli.work.orchestration_display import display, undisturbed
+from thence.cli.work import orchestrating as orchestration
+from thence.cli.work.orchestrating import display, undisturbed
 from thence.settings import Settings
 from thence.work.orchestrate.orchestrator import ProgressNote
 

@@ -36,8 +36,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.
     """
-    from thence.cli.shared.logs import find_event, open_for_reading
-    from thence.cli.shared.project_copies import redact_copies
+    from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
     from thence.signing import known_key, own_key
     from thence.sync.taking_back import check_right, is_taken_back, take_back
     from thence.sync.target import read_target

@@ -122,7 +122,7 @@ def _groups_json(out: Output, groups: Groups, per: str | None) -> None:
 
 def _write_groups(out: Output, groups: Groups, per: str | None) -> None:
     """Writes bars by name or per time; for both, the course of each name over time."""
-    from thence.cli.shared.sparklines import ASCII_BLOCKS, BLOCKS
+    from thence.cli.shared.render import ASCII_BLOCKS, BLOCKS
     from thence.core.clock import timestamp_at
 
     out.write(counted(groups.events, "event"))

@@ -1,12 +1,13 @@
 """A log opened for one command, and the pages of its events that the options ask for.
 
-Its lines that are no events are counted on stderr. Memory holds few events of a long answer.
+Its lines that are no events are counted on stderr. Memory holds few events of a long answer. Where
+the log is a project's journal, the project's files may hold copies of redacted lines.
 """
 
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -19,7 +20,7 @@ from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
 from thence.core.query.lookup import named_by
 from thence.core.values.codec import BadLine, has_valid_crc, have_valid_crcs, parse
-from thence.errors import EventNotFound
+from thence.errors import EventNotFound, GitFailed, NotAProject
 from thence.log.read.reader import blocks
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.segment import segments, strays
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from thence.core.values.vocabulary import Vocabulary
     from thence.index.overview import By
     from thence.index.page import Keys
+    from thence.work.project.project import Project
+
 
 _F = TypeVar("_F", bound=Callable[..., object])
 # the value of an option: several texts where the option may be repeated
@@ -293,3 +296,52 @@ def _count_passed_over(replica: Log) -> tuple[int, int]:
                 isinstance(parse(line, replica.vocabulary), BadLine) for line in unverified
             )
     return damaged, torn
+
+
+def redact_copies(replica: Log) -> tuple[int, list[str]]:
+    """Overwrites the copies; returns how many lines, and in words the copies that stay.
+
+    A log that is no project's journal has none. Raises OSError, GitFailed, and what reading the
+    log raises.
+    """
+    project = _project_of(replica)
+    if project is None:
+        return 0, []
+    from thence.work.journal.redacted_views import redact_shared
+
+    shared = redact_shared(project, replica)
+    return shared.redacted_count, [*shared.unwritten, *shared.unreached]
+
+
+def redact_due_copies(replica: Log) -> list[str]:
+    """Overwrites the copies unless that is done already; returns files that could not be written.
+
+    Raises OSError, GitFailed, and what reading the log raises.
+    """
+    project = _project_of(replica)
+    if project is None:
+        return []
+    from thence.work.journal.redacted_views import is_redacted, redact_files
+    from thence.work.journal.store import redactions_in
+
+    if is_redacted(project):
+        return []
+    return [*redact_files(project, redactions_in(project.home, replica.arrived())).unwritten]
+
+
+def _project_of(replica: Log) -> "Project | None":
+    """Returns the project whose journal a log is.
+
+    It is the one of this folder, or the one in whose git folder the journal lies.
+    """
+    if replica.vocabulary.name != "work":
+        return None
+    from thence.work.project.project import find_project
+
+    above = replica.folder.absolute().parents  # REPOSITORY/.git/thence/ID
+    for folder in (Path(), *above[2:3]):
+        with suppress(NotAProject, GitFailed):
+            project = find_project(folder, create=False)
+            if project.home.is_dir() and project.home.samefile(replica.folder):
+                return project
+    return None

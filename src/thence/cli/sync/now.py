@@ -6,8 +6,8 @@ import click
 
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
+from thence.cli.shared.logs import redact_due_copies
 from thence.cli.shared.progress import lines_exchanged
-from thence.cli.shared.project_copies import redact_due_copies
 from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
 from thence.errors import LogBusy, SyncError, ThenceError
 from thence.replica import Log

@@ -281,11 +281,10 @@ def _finish(
     }
     out = [wp_id for wp_id, code in codes.items() if code.kind == "reverted"]
     refused = [*out, *(wp_id for wp_id, code in codes.items() if code.changed_since)]
-    lines = [
-        f"{name} is merged into {target}"
-        for name in merged
-        if name not in (branch_of(feature.slug, wp_id) for wp_id in out)
-    ]
+    empty = [wp_id for wp_id, code in codes.items() if code.kind == "no_code"]
+    unmerged = {branch_of(feature.slug, wp_id) for wp_id in (*out, *empty)}
+    lines = [f"{name} is merged into {target}" for name in merged if name not in unmerged]
+    lines += [f"{branch_of(feature.slug, wp_id)} changes nothing: no merge" for wp_id in empty]
     lines += _notes(codes)
     lines += [f"{wp_id} of {feature.slug}: doing -> for_review" for wp_id in moved]
     if lacking is not None:
@@ -295,7 +294,11 @@ def _finish(
         f"next: thence work move-task {wp_id} --feature {feature.slug} --to doing --reason TEXT"
         for wp_id in refused
     ]
-    if len(refused) < len(codes):
+    lines += [
+        f"next: thence work accept {wp_id} --feature {feature.slug} --no-code REASON"
+        for wp_id in empty
+    ]
+    if len(refused) + len(empty) < len(codes):
         lines.append(f"next: thence work accept --feature {feature.slug}")
     return session.result(data, lines)
 

@@ -1,4 +1,8 @@
-"""The command `thence work orchestrate`: works a feature off with agent programs."""
+"""The command `thence work orchestrate`: works a feature off with agent programs.
+
+While it runs a terminal shows the board, redrawn, below the progress notes; elsewhere each note is
+a line on stderr, and with --json a line of JSON on stdout.
+"""
 
 import fcntl
 import os
@@ -7,16 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
 
 import click
 
 from thence.cli.frame import checked_name
-from thence.cli.output import current
+from thence.cli.output import Output, current
+from thence.cli.shared.progress import is_drawn
 from thence.cli.work.command_runner import command, feature_option, run
-from thence.cli.work.orchestration_display import display
+from thence.core.values.payload import printable
 from thence.errors import Refused
 from thence.work.board.attempts import attempt_histories, next_steps
-from thence.work.board.state import DOING, DONE, REJECTED, FeatureState
+from thence.work.board.state import DOING, DONE, LANES, REJECTED, FeatureState
 from thence.work.journal.claims import claim_release, take
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import wp_id_of
@@ -33,10 +40,14 @@ from thence.work.session.lane_moves import (
 )
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.locks import held
+from thence.work.vcs.overlaps import at_work, sentence
 
 STRANDED = 1
 _END_S = 15.0
 _FOLDER = "orchestrators"
+DRAWN_EVERY_S = 0.5
+TITLE_CHARACTERS = 40
+OVERLAPS_SHOWN_MAX = 5
 _LOOK = "thence work orchestrate, once what keeps it is settled"
 
 
@@ -292,3 +303,115 @@ def _is_locked(descriptor: int) -> bool:
         return True
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     return False
+
+
+class Display(NamedTuple):
+    """The functions to call with each progress note, and several times a second."""
+
+    report: Callable[[ProgressNote], None]
+    turn: Callable[[Orchestrator], None]
+
+
+@contextmanager
+def display(out: Output) -> Iterator[Display]:
+    """Yields the display of an orchestration."""
+    if out.is_json:
+        yield Display(lambda progress_note: _as_json(out, progress_note), lambda _: None)
+    elif is_drawn(out):
+        with _live_display(out) as live:
+            yield live
+    else:
+        yield Display(lambda progress_note: out.notice(line(progress_note)), lambda _: None)
+
+
+def line(progress_note: ProgressNote) -> str:
+    """Returns a progress note as a line of text."""
+    wp_id = f"{progress_note.wp_id}  " if progress_note.wp_id else ""
+    took = f"  ({progress_note.seconds:.1f} s)" if progress_note.seconds is not None else ""
+    return f"{progress_note.kind:<9}  {wp_id}{progress_note.text}{took}"
+
+
+def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
+    """Yields the lines of the board: packages by lane, packages at work, overlaps to come."""
+    feature = orchestrator.feature
+    packages = feature.packages
+    counts = ", ".join(
+        f"{count} {lane}"
+        for lane in LANES
+        if (count := sum(package.lane == lane for package in packages.values()))
+    )
+    yield f"{orchestrator.slug}: {counts}"
+    for wp_id, active in sorted(orchestrator.active.items()):
+        task = active.task
+        agent = f" by {task.agent}" if task.agent else ""
+        title = packages[wp_id].title[:TITLE_CHARACTERS]
+        yield f"  {wp_id}  {now_s - active.begun_s:5.0f} s  {task.phase}{agent}  {title}"
+    packages_at_work = at_work(feature)
+    overlaps = [
+        overlap
+        for overlap in orchestrator.forecast.overlaps
+        if {overlap.first, overlap.second} <= {*packages_at_work}
+    ]
+    for overlap in overlaps[:OVERLAPS_SHOWN_MAX]:
+        yield f"  {sentence(overlap)}"
+    if len(overlaps) > OVERLAPS_SHOWN_MAX:
+        yield f"  and {len(overlaps) - OVERLAPS_SHOWN_MAX} pairs more"
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Delays the first Ctrl-C until the drawing is complete.
+
+    A partly drawn board could not be erased.
+    """
+    signals: list[int] = []
+
+    def defer(number: int, frame: FrameType | None) -> None:
+        if signals:
+            signal.default_int_handler(number, frame)
+        signals.append(number)
+
+    handlers = {number: signal.signal(number, defer) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if signals:
+        signal.raise_signal(signals[0])
+
+
+def _as_json(out: Output, progress_note: ProgressNote) -> None:
+    out.json({"happening": progress_note._asdict()})
+    out.flush()
+
+
+@contextmanager
+def _live_display(out: Output) -> Iterator[Display]:
+    """Draws the board below the progress notes."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True, no_color=out.settings.is_colourless, highlight=False)
+    drawn_s = 0.0
+    # stdout may be a file, and is not redirected
+    live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+    with live:
+
+        def report(progress_note: ProgressNote) -> None:
+            with undisturbed():
+                console.print(Text(printable(line(progress_note))))
+
+        def turn(orchestrator: Orchestrator) -> None:
+            nonlocal drawn_s
+            now_s = time.monotonic()
+            if now_s - drawn_s >= DRAWN_EVERY_S:
+                drawn_s = now_s
+                head, *rest = map(printable, board(orchestrator, now_s))
+                # the empty last line takes what the user types, so that the board does not wrap
+                cut = Text("\n".join([*rest, ""]), no_wrap=True, overflow="ellipsis")
+                with undisturbed():
+                    live.update(Group(Text(head), cut), refresh=True)
+
+        yield Display(report, turn)

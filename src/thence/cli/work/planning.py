@@ -231,8 +231,8 @@ def setup_spec(
     }
     lines = (
         f"feature {slug}, to be merged into {branch}",
-        f"next: write {spec} and {session.planning.path(slug, 'tasks.md')}",
-        f"then: thence work finalize-tasks --feature {slug}",
+        f"write {spec} and {session.planning.path(slug, 'tasks.md')}",
+        f"next: thence work finalize-tasks --feature {slug}",
     )
     return session.result(data, lines)
 

@@ -174,12 +174,10 @@ def mark_status(
     """
     is_done = not is_undone and status != "pending"
     session.refresh()
-    state = session.feature(feature)
-    branch = session.target_of(state)
-    path = session.planning.path(state.slug, "tasks.md")
-    data = session.planning.read(None, path) or session.planning.read(branch, path)
-    packages = parse(data, path).packages if data is not None else ()
-    chosen = [_with_package(name.upper(), packages, path) for name in subtasks]
+    names = [name.upper() for name in subtasks]
+    state = _feature_with(session, feature, names)
+    path, packages = _sections(session, state)
+    chosen = [_with_package(name, packages, path) for name in names]
     chosen = [
         (package._replace(wp_id=package_of_section(state, package) or package.wp_id), subtask)
         for package, subtask in chosen
@@ -216,6 +214,35 @@ mark_status_command = session_command(
     "thence work mark-status T002 --undo",
     check=_check_boxes,
 )
+
+
+def _sections(session: Session, feature: FeatureState) -> tuple[str, Sequence[PlannedPackage]]:
+    """Returns the path of a feature's tasks.md, and the packages in it."""
+    path = session.planning.path(feature.slug, "tasks.md")
+    data = session.planning.read(None, path)
+    if data is None:
+        data = session.planning.read(session.target_of(feature), path)
+    return path, parse(data, path).packages if data is not None else ()
+
+
+def _feature_with(session: Session, name: str | None, subtasks: Sequence[str]) -> FeatureState:
+    """Returns the feature as `Session.feature` does, else the only open one with the subtasks."""
+    try:
+        return session.feature(name)
+    except PlanningError:
+        slugs = [slug for slug, state in session.board.features.items() if not state.is_completed]
+        owners = [slug for slug in slugs if _has_boxes(session, slug, subtasks)]
+        if name is not None or len(owners) != 1:
+            raise
+        return session.feature(owners[0])
+
+
+def _has_boxes(session: Session, slug: str, names: Sequence[str]) -> bool:
+    try:
+        _, packages = _sections(session, session.board.features[slug])
+    except PlanningError:  # of a file that can't be read nobody knows what it has
+        return True
+    return {*names} <= {box.id for package in packages for box in package.subtasks}
 
 
 def _is_done(feature: FeatureState, package: PlannedPackage, box: Subtask) -> bool:

@@ -76,18 +76,16 @@ def publish(session: Session) -> CommandResult:
         "remote": link.remote,
         "branch": link.branch,
         "commit": published.commit,
-        "brought": published.brought,
-        "taken": session.events_received,
-        "redacted": published.taken_back,
+        "pushed": published.pushed,
+        "pulled": session.events_received,
+        "redacted": published.redacted,
     }
     name = f"{link.remote}/{link.branch}"
     lines = [f"{name} has all events"]
     if published.commit is not None:
-        lines = [f"pushed {published.brought} event(s) to {name}"]
-    if published.taken_back:
-        lines.append(
-            f"redacted {published.taken_back} line(s) there; older commits of it keep them"
-        )
+        lines = [f"pushed {published.pushed} event(s) to {name}"]
+    if published.redacted:
+        lines.append(f"redacted {published.redacted} line(s) there; older commits of it keep them")
     if session.events_received:
         lines.append(f"pulled {session.events_received} event(s) of others")
     return session.result(data, lines)

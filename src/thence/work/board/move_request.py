@@ -76,8 +76,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     the ids of events for which the command wants the move, such as an approval.
 
     `reviewed` is the code that goes to review. `code` is the state of the code of a package that is
-    to be done, or to be reopened in a shallow clone, None without git; with `is_local` the package
-    may be done before it is pushed.
+    to be done, or to be reopened in a shallow clone, None for other moves; with `is_local` the
+    package may be done before it is pushed.
     Unless `author_may_approve` nobody moves to done what they have implemented. `node_id` is the
     node under which this clone writes.
     """

@@ -3,7 +3,7 @@
 No branch and no working tree of this repository changes. The board's branch has no history in
 common with the code: it holds day files, which only ever grow, `BOARD.md`, and `project.json` with
 the project's id. Lines are merged as bytes, so that unreadable lines stay as well. A line that was
-taken back is replaced by its redacted form at the tip; older commits keep the line.
+redacted is replaced by its redacted form at the tip; older commits keep the line.
 """
 
 import os
@@ -26,7 +26,7 @@ from thence.work.day_lines import (
     with_more,
 )
 from thence.work.journal.board_page import PAGE, page
-from thence.work.journal.board_remote import Link
+from thence.work.journal.board_remote import BoardRemote
 from thence.work.journal.day_files import check_project, project_of, record_commit
 from thence.work.journal.store import redactions_in
 from thence.work.project.project import Project
@@ -64,29 +64,29 @@ _HINTS = {
 }
 
 
-class Published(NamedTuple):
+class PublishResult(NamedTuple):
     """The result of publishing: the pushed commit, None where the remote had all events.
 
-    `brought` counts the pushed lines, `taken_back` those that lost their body at the tip, and
+    `pushed` counts the pushed lines, `redacted` those that lost their body at the tip, and
     `attempts` the tries.
     """
 
     commit: str | None
-    brought: int
+    pushed: int
     attempts: int
-    taken_back: int = 0
+    redacted: int = 0
 
 
 class _BoardCommit(NamedTuple):
     oid: str
     parent: str | None
-    brought: int
-    taken_back: int
+    pushed: int
+    redacted: int
 
 
 def publish(
-    project: Project, repo: Repository, link: Link, read: Callable[[], Sequence[Event]]
-) -> Published:
+    project: Project, repo: Repository, link: BoardRemote, read: Callable[[], Sequence[Event]]
+) -> PublishResult:
     """Pushes the events of the journal to the board's branch.
 
     `read` takes in the fetched events, and returns all events. Raises GitFailed if the remote
@@ -102,7 +102,7 @@ def publish(
                 events = read()
                 commit = _commit(project, repo, link, events, is_there=is_there)
                 if commit is None:
-                    return Published(None, 0, attempt)
+                    return PublishResult(None, 0, attempt)
                 words = _push(repo, link, commit.oid)
             except GitFailed as error:
                 failures += 1
@@ -113,7 +113,7 @@ def publish(
             else:
                 if words is None:
                     _record_pushed(project, repo, link, commit)
-                    return Published(commit.oid, commit.brought, attempt, commit.taken_back)
+                    return PublishResult(commit.oid, commit.pushed, attempt, commit.redacted)
             # random pauses grow with the tries and their duration, so that others get through
             longest_s = (time.monotonic() - start_s) * min(2**attempt, _PAUSE_TRIES_MAX)
             time.sleep(random.uniform(0, longest_s))
@@ -135,14 +135,14 @@ def _git(repo: Repository) -> Git:
     return Git(repo.folder, is_users=True)
 
 
-def _reach(link: Link) -> dict[str, str]:
+def _reach(link: BoardRemote) -> dict[str, str]:
     """Returns the variables by which git reaches a remote without a prompt."""
     own = own_variables(("GIT_SSH",))
     has_ssh = link.has_ssh or "GIT_SSH_COMMAND" in own or "GIT_SSH" in own
     return {} if has_ssh else {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
 
-def _fetch(repo: Repository, link: Link) -> bool:
+def _fetch(repo: Repository, link: BoardRemote) -> bool:
     """Fetches the branch's tip from the remote; reports whether the remote has the branch."""
     arguments = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
     source = ("--no-recurse-submodules", link.remote, link.refspec)
@@ -154,14 +154,19 @@ def _fetch(repo: Repository, link: Link) -> bool:
     return answer.status == 0
 
 
-def _configure_fetch(repo: Repository, link: Link) -> None:
+def _configure_fetch(repo: Repository, link: BoardRemote) -> None:
     """Adds the branch to ordinary fetches, which fail on a remote that lacks it."""
     if not link.is_fetched:
         repo.git.run("config", "--add", f"remote.{link.remote}.fetch", link.refspec)
 
 
 def _commit(
-    project: Project, repo: Repository, link: Link, events: Sequence[Event], *, is_there: bool
+    project: Project,
+    repo: Repository,
+    link: BoardRemote,
+    events: Sequence[Event],
+    *,
+    is_there: bool,
 ) -> _BoardCommit | None:
     """Makes a commit with the lines that the branch lacks; returns None if it lacks none."""
     with objects(repo) as store:
@@ -170,21 +175,21 @@ def _commit(
         check_project(project, named, f"{link.remote}/{link.branch}")
         redactions = redactions_in(project.home, events)
         events = redactions.of_events(events)
-        changes, brought, taken_back = _changes(store, tree, events, redactions)
+        changes, pushed, redacted = _changes(store, tree, events, redactions)
         if not changes and (is_there or not parent):
             return None
         changes[PAGE] = page(fold(events, project.uuid, project.aliases))
         if named is None:
             changes[BOARD_FILE] = b'{"project_uuid": "%b"}\n' % project.uuid.encode()
     new_tree = write_tree(repo, tree, changes)
-    subject = f"Share {brought} event{'' if brought == 1 else 's'}"
-    if taken_back and not brought:
-        subject = "Remove what was taken back"
+    subject = f"Share {pushed} event{'' if pushed == 1 else 's'}"
+    if redacted and not pushed:
+        subject = "Redact lines"
     message = f"{subject}\n\nThence: publish"
     parents = [parent] if parent else []
     signs = ("-S",) if link.is_signed else ()
     oid = commit_tree(_git(repo), new_tree, parents, message, options=signs)
-    return _BoardCommit(oid, parent, brought, taken_back)
+    return _BoardCommit(oid, parent, pushed, redacted)
 
 
 def _changes(
@@ -192,7 +197,7 @@ def _changes(
 ) -> tuple[dict[str, bytes], int, int]:
     """Returns the changed day files, and how many lines they get, and lose the body of."""
     changes: dict[str, bytes] = {}
-    brought = taken_back = 0
+    pushed = redacted = 0
     by_path = by_file(events)
     others = _paths(store, tree) if redactions.digests else ()
     for path in dict.fromkeys((*by_path, *others)):
@@ -202,9 +207,9 @@ def _changes(
         lines = lacking(kept, by_path.get(path, ()), lambda: _days(store, tree))
         if lines or edits:
             changes[path] = with_more(kept, lines)
-            brought += len(lines)
-            taken_back += len(edits)
-    return changes, brought, taken_back
+            pushed += len(lines)
+            redacted += len(edits)
+    return changes, pushed, redacted
 
 
 def _data(store: Objects, tree: str | None, path: str) -> bytes:
@@ -226,7 +231,7 @@ def _paths(store: Objects, tree: str | None) -> Iterator[str]:
             yield f"{FOLDER}/{os.fsdecode(name)}"
 
 
-def _push(repo: Repository, link: Link, oid: str) -> str | None:
+def _push(repo: Repository, link: BoardRemote, oid: str) -> str | None:
     """Pushes a commit; returns the remote's message if somebody else moved the branch first."""
     target = f"{oid}:{HEADS}{link.branch}"
     arguments = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
@@ -241,7 +246,7 @@ def _push(repo: Repository, link: Link, oid: str) -> str | None:
     raise _refused(repo, link, "push", answer._replace(stderr=words))
 
 
-def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFailed:
+def _refused(repo: Repository, link: BoardRemote, what: str, answer: Answer) -> GitFailed:
     words = answer.stderr or f"git {what} exited with {answer.status}"
     hint = next((hint for sign, hint in _HINTS.items() if sign in words), f"git {what} says why")
     if what == "push" and "!" not in words:
@@ -254,7 +259,9 @@ def _refused(repo: Repository, link: Link, what: str, answer: Answer) -> GitFail
     )
 
 
-def _record_pushed(project: Project, repo: Repository, link: Link, commit: _BoardCommit) -> None:
+def _record_pushed(
+    project: Project, repo: Repository, link: BoardRemote, commit: _BoardCommit
+) -> None:
     """Records the branch's new tip, as a fetch would, with no new lines for this clone."""
     if not link.is_fetched:  # else the push has done it
         repo.git.run("update-ref", link.ref, commit.oid)

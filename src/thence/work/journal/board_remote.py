@@ -17,7 +17,7 @@ _SETTINGS_PATTERN = (
 )
 
 
-class Link(NamedTuple):
+class BoardRemote(NamedTuple):
     """The remote that has the board's branch, and how this repository is set up for it.
 
     `is_fetched` is whether an ordinary fetch brings the branch, `is_signed` whether the user signs
@@ -63,7 +63,9 @@ def board_here(
     return remote if remote in boards else None
 
 
-def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]) -> Link:
+def link_of(
+    repo: Repository, refs: Refs, options: ProjectOptions, targets: Iterable[str]
+) -> BoardRemote:
     """Returns the link to the board's remote. Raises GitFailed if no remote is named or exists."""
     settings = _settings(repo)
     names = {
@@ -74,7 +76,7 @@ def link_of(repo: Repository, refs: Refs, options: ProjectOptions, targets: Iter
     remote = options.board_remote or _followed_remote(refs, targets) or _only_remote(names)
     if remote is None or remote not in names:
         raise _no_remote(repo, remote, names)
-    link = Link(
+    link = BoardRemote(
         remote,
         options.board_branch,
         is_fetched=False,

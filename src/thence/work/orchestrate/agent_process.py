@@ -11,7 +11,6 @@ claim.
 import os
 import re
 import secrets
-import select
 import subprocess
 import sys
 import time
@@ -124,18 +123,6 @@ class AgentRun:
             reason = supervisor.reason(error)
             self._ended = AgentRunResult("not_started", None, None, 0.0, reason)
 
-    @property
-    def pid(self) -> int:
-        """The id of the agent and of its process group; 0 if it could not be started.
-
-        Waits until the supervisor has started it.
-        """
-        while self._ended is None and not self._pid and self._refusal is None:
-            select.select([self._told], (), ())
-            if self._listen():
-                break
-        return self._pid
-
     def poll(self, progress: object = None) -> AgentRunResult | None:
         """Returns the end of the run, None while it lasts; never waits for the agent.
 
@@ -202,9 +189,8 @@ class AgentRun:
             while message:
                 message = message[orders.write(message) :]
 
-    def _listen(self) -> bool:
-        """Reads what the supervisor tells; returns True if it tells no more."""
-        data: bytes | None = b""
+    def _listen(self) -> None:
+        """Reads what the supervisor tells."""
         while data := self._told.read(_READ_BYTES):
             self._lines += data
         *lines, self._lines = self._lines.split(b"\n")
@@ -217,7 +203,6 @@ class AgentRun:
             else:
                 self._code, self._seconds = int(text), time.monotonic() - self._begun_s
                 self._has_ended = what == supervisor.ENDED
-        return data == b""
 
     def _why(self, now_s: float, progress: object) -> AgentOutcome | None:
         """Returns the reason to end a running agent, None if it may go on."""

@@ -1,8 +1,8 @@
 """The fields at the top of a package's file: YAML between two lines of `---`.
 
-A file belongs to its author. So one field is changed by splicing its value: all other bytes stay,
-comments, quotes, indents, line ends and odd spaces included. The result is read back before it is
-returned; a change that can't be spliced is refused.
+A file belongs to its author. So the lane, the only field that is written, is replaced in its line:
+all other bytes stay. The result is read back before it is returned; a lane in another form is
+refused.
 """
 
 import json
@@ -27,7 +27,12 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
 # the plain words that some YAML readers do not take for text
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_FIRST_FIELD = re.compile(r"(?m)^( *)[^\s#]")
+# a lane on one line, with or without quotes; a comment behind it stays
+_LANE_FORM = (
+    r"""(?m)^(?P<key>{indent}["']?lane["']?[ \t]*:)(?P<space>[ \t]*)"""
+    r"""(?P<quote>["']?)[\w -]*?(?P=quote)(?=[ \t]*(?:[ \t]#[^\r\n]*)?\r?$)"""
+)
 
 
 class Fields(NamedTuple):
@@ -72,49 +77,46 @@ def read(data: bytes, file: str) -> Fields:
     return Fields(values, data[block.below :].decode("utf-8", "replace"), line)
 
 
-def with_field(data: bytes, key: str, value: Scalar, file: str = "") -> bytes:
-    """Returns the file with one field set, no other byte changed.
+def with_lane(data: bytes, lane: str, file: str = "") -> bytes:
+    """Returns the file with its lane set, no other byte changed.
 
-    A field that is absent is added before the closing `---`; a file without fields gets
-    them on top. A value in quotes keeps their kind. Raises PlanningError as `read` does,
-    and for a field that holds a list or a map or that other fields refer to.
+    A lane that is absent is added before the closing `---`; a file without fields gets it on top.
+    Raises PlanningError as `read` does, and for a lane that is not a plain word on one line.
     """
     block = _block(data, file)
     if block is None:
         start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
         newline = "\r\n" if b"\r\n" in data[: data.find(b"\n") + 1] else "\n"
-        lines = ("---", f"{key}: {as_yaml(value)}", "---", "")
+        lines = ("---", f"lane: {as_yaml(lane)}", "---", "")
         return data[:start] + newline.join(lines).encode() + data[start:]
     reader = _FieldsReader(file, block.yaml)
-    values = dict(reader.values())
-    if key in values and type(values[key]) is type(value) and values[key] == value:
+    values = reader.values()
+    if values.get("lane") == lane:
         return data
-    yaml = reader.spliced(key, value, block.newline)
-    expected = values | {key: value}
+    first = _FIRST_FIELD.search(block.yaml)
+    indent = first[1] if first else ""
+    written = as_yaml(lane)
+    if line := re.search(_LANE_FORM.format(indent=indent), block.yaml):
+        quote = line["quote"] if written == lane else ""
+        text = f"{line['key']}{line['space'] or ' '}{quote}{written}{quote}"
+        yaml = block.yaml[: line.start()] + text + block.yaml[line.end() :]
+    else:
+        yaml = f"{block.yaml}{indent}lane: {written}{block.newline}"
     try:
-        is_read_back = list(_FieldsReader(file, yaml).values().items()) == list(expected.items())
+        is_read_back = {**values, "lane": lane} == _FieldsReader(file, yaml).values()
     except PlanningError:
         is_read_back = False
     if not is_read_back:
-        raise reader.fault(0, f"{key} can't be changed alone", f"set {key}: {as_yaml(value)}")
+        raise reader.fault(0, "the lane can't be changed alone", f"write it as lane: {written}")
     return data[: block.start] + yaml.encode() + data[block.end :]
 
 
-def as_yaml(value: Scalar, style: str | None = None) -> str:
-    """Writes a value as YAML on one line, in quotes where they are needed or were before.
-
-    `style` is the quote that was there; a text is in its kind of quotes again.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if style == "'" and not _CONTROL.search(value):
-        return "'" + value.replace("'", "''") + "'"
-    if style != '"' and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+def as_yaml(value: str) -> str:
+    """Writes a text as YAML on one line, in quotes where they are needed."""
+    if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     quoted = json.dumps(value, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
 class _FieldsReader:
@@ -130,38 +132,14 @@ class _FieldsReader:
         """Returns the fields as plain values."""
         if self._root is None:
             return {}
-        found: dict[str, Any] = self._plain(self._root)
-        return found
-
-    def spliced(self, key: str, value: Scalar, newline: str) -> str:
-        """Returns the YAML with a field set; the caller has to check the result."""
-        pairs = self._root.value if self._root is not None else ()
-        for key_node, node in pairs:
-            if key_node.value == key:
-                return self._replaced(key_node, node, value)
-        if self._root is not None and self._root.flow_style:
-            hint = "write each field on a line of its own"
-            raise self.fault(self._root.start_mark.index, "the fields stand in braces", hint)
-        indent = " " * (self._root.start_mark.column if self._root is not None else 0)
-        return f"{self._yaml}{indent}{key}: {as_yaml(value)}{newline}"
+        fields: dict[str, Any] = self._plain(self._root)
+        return fields
 
     def fault(self, index: int, cause: str, hint: str) -> PlanningError:
         """Returns the error for an index in the YAML, in characters."""
         before = self._yaml[:index]
         line, column = before.count("\n") + 2, index - (before.rfind("\n") + 1) + 1
         return _fault(self._file, line, column, cause, hint)
-
-    def _replaced(self, key_node: Any, node: Any, value: Scalar) -> str:
-        start, end = node.start_mark.index, node.end_mark.index
-        if node.id != "scalar":
-            hint = f"make it {as_yaml(value)}"
-            raise self.fault(start, f"{key_node.value} holds more than one value", hint)
-        if start == end:  # an empty value: the new one comes right behind the colon
-            colon = self._yaml.find(":", key_node.end_mark.index) + 1
-            return f"{self._yaml[:colon]} {as_yaml(value)}{self._yaml[colon:]}"
-        was = self._yaml[start:end]
-        lines_end = was[len(was.rstrip("\r\n")) :]
-        return self._yaml[:start] + as_yaml(value, node.style) + lines_end + self._yaml[end:]
 
     def _mapping(self) -> Any:
         """Returns the node of the fields' map; None where there are no fields."""
@@ -184,15 +162,15 @@ class _FieldsReader:
             return self._seen[id(node)]
         self._seen[id(node)] = None
         if node.id == "sequence":
-            value: Any = [self._plain(each) for each in node.value]
+            value: Any = [self._plain(value_node) for value_node in node.value]
         else:
             value = {}
-            for key_node, each in node.value:
+            for key_node, value_node in node.value:
                 key = key_node.value if key_node.id == "scalar" else str(self._plain(key_node))
                 if key in value:
                     hint = "keep one of them"
                     raise self.fault(key_node.start_mark.index, f"{key} stands twice", hint)
-                value[key] = self._plain(each)
+                value[key] = self._plain(value_node)
         self._seen[id(node)] = value
         return value
 
@@ -200,21 +178,21 @@ class _FieldsReader:
 def _block(data: bytes, file: str) -> _Block | None:
     if _OPEN.match(data) is None:
         return None
-    found = _BLOCK.match(data)
-    if found is None:
+    block = _BLOCK.match(data)
+    if block is None:
         raise _fault(file, 1, 1, "the fields never end", "end them with a line `---`")
-    if len(found["yaml"]) > FIELDS_BYTES_MAX:
-        cause = f"the fields have {len(found['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
+    if len(block["yaml"]) > FIELDS_BYTES_MAX:
+        cause = f"the fields have {len(block['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
         raise _fault(file, 1, 1, cause, "put the bulk below them")
     try:
-        yaml = found["yaml"].decode()
+        yaml = block["yaml"].decode()
     except UnicodeDecodeError as error:
-        before = found["yaml"][: error.start]
+        before = block["yaml"][: error.start]
         column = error.start - before.rfind(b"\n")
         hint = "save the file as UTF-8"
         raise _fault(file, before.count(b"\n") + 2, column, "this is no UTF-8", hint) from error
-    newline = found["newline"].decode()
-    return _Block(yaml, found.start("yaml"), found.end("yaml"), found.end(), newline)
+    newline = block["newline"].decode()
+    return _Block(yaml, block.start("yaml"), block.end("yaml"), block.end(), newline)
 
 
 def _fault(file: str, line: int, column: int, cause: str, hint: str) -> PlanningError:

@@ -73,7 +73,7 @@ def text_of(data: bytes, path: str, package: PlannedPackage, files: TreeFiles) -
     link to a missing path becomes its words with its path, and such a Prompt is left out.
     """
     first, *section_lines = section_of(data, package.wp_id).split("\n")
-    subtasks = {each.line for each in package.subtasks}
+    subtasks = {subtask.line for subtask in package.subtasks}
     prose = {line.number for line in lines_of(data).lines}
     lines = []
     for number, line in enumerate(section_lines, package.line + 1):
@@ -96,8 +96,10 @@ def holds(text: str, body: str) -> bool:
 
     Space around lines does not count.
     """
-    there = {_BOX.sub(r"\1", line).strip() for line in text.splitlines()}
-    return all(_BOX.sub(r"\1", line).strip() in there for line in body.splitlines() if line.strip())
+    present = {_BOX.sub(r"\1", line).strip() for line in text.splitlines()}
+    return all(
+        _BOX.sub(r"\1", line).strip() in present for line in body.splitlines() if line.strip()
+    )
 
 
 def is_made_here(text: str, wp_id: str) -> bool:
@@ -146,10 +148,10 @@ def _with_links(text: str, tasks: str, files: TreeFiles) -> str:
         is_code = text.count("`", 0, start) % 2
         if is_code or _ELSEWHERE.match(path) or (not path and not mark):
             continue
-        found = _path_of_link(files, tasks, path) if path else tasks
+        linked = _path_of_link(files, tasks, path) if path else tasks
         body = f"{words} (`{path}`)"
-        if found:
-            body = f"[{words}]({relpath(found, join(dirname(tasks), FOLDER))}{mark}{anchor})"
+        if linked:
+            body = f"[{words}]({relpath(linked, join(dirname(tasks), FOLDER))}{mark}{anchor})"
         parts += (text[behind:start], body)
         behind = end
     return "".join((*parts, text[behind:]))
@@ -167,7 +169,7 @@ def _fields(package: PlannedPackage, feature_slug: str, shows_lane: bool) -> str
     if package.priority:
         lines.append(f"priority: {package.priority}")
     lines.append(f"dependencies: [{', '.join(package.dependencies)}]")
-    lines.append(f"subtasks: [{', '.join(each.id for each in package.subtasks)}]")
+    lines.append(f"subtasks: [{', '.join(subtask.id for subtask in package.subtasks)}]")
     if package.owns:
         lines.append("owns:")
         lines += [f"  - {as_yaml(path)}" for path in package.owns]

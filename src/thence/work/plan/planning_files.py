@@ -60,9 +60,9 @@ class Planning:
 
     def feature_here(self) -> str:
         """Returns the feature of the working folder, empty if it belongs to none."""
-        found = package_of(self._project.here.name)
-        if found is not None:
-            return found[0]
+        named = package_of(self._project.here.name)
+        if named is not None:
+            return named[0]
         try:
             parts = Path.cwd().relative_to(self._project.here).parts
         except (OSError, ValueError):

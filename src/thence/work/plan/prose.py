@@ -38,7 +38,7 @@ def lines_of(data: bytes) -> Prose:
     """
     lines: list[MarkdownLine] = []
     faults: dict[str, tuple[int, str, str]] = {}
-    fence, begun = "", 0
+    fence, begin_line = "", 0
     is_comment = False
     for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         text = raw.removesuffix(b"\r").decode("utf-8", "replace")
@@ -47,32 +47,32 @@ def lines_of(data: bytes) -> Prose:
         if _MARKER.match(text):
             hint = "settle the merge first: git status names the files"
             faults.setdefault("merge", (number, "this is a merge marker of git", hint))
-        found = _FENCE.fullmatch(text)
+        mark = _FENCE.fullmatch(text)
         if is_comment:
             is_comment = "-->" not in text
         elif fence:
-            ends = found and found[1].startswith(fence) and not found[2].strip()
+            ends = mark and mark[1].startswith(fence) and not mark[2].strip()
             fence = "" if ends else fence
-        elif found and not (found[1][0] == "`" and "`" in found[2]):
-            fence, begun = found[1], number
+        elif mark and not (mark[1][0] == "`" and "`" in mark[2]):
+            fence, begin_line = mark[1], number
         elif text.rpartition("<!--")[1] and "-->" not in text.rpartition("<!--")[2]:
-            is_comment, begun = True, number
+            is_comment, begin_line = True, number
         else:
             lines.append(_line(number, text))
     if fence or is_comment:
         what = "code block" if fence else "comment"
-        faults["end"] = (begun, f"this {what} never ends", f"end it with {fence or '-->'}")
+        faults["end"] = (begin_line, f"this {what} never ends", f"end it with {fence or '-->'}")
     return Prose(tuple(lines), tuple(faults.values()))
 
 
 def _line(number: int, text: str) -> MarkdownLine:
-    found = _HEADING.match(text)
-    if found is None:
+    heading = _HEADING.match(text)
+    if heading is None:
         return MarkdownLine(number, 0, text)
-    words = text[found.end() :].strip(" \t")
+    words = text[heading.end() :].strip(" \t")
     bare = words.rstrip("#")
     is_closed = not bare or bare[-1] in " \t"  # a row of # apart from the words ends a heading
-    return MarkdownLine(number, len(found[1]), (bare if is_closed else words).strip())
+    return MarkdownLine(number, len(heading[1]), (bare if is_closed else words).strip())
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -217,13 +217,14 @@ class _HistoryReader:
         for wp_id in values:
             packages.setdefault(wp_id, _Package(wp_id, self.status_file, Fields({}, "", 1), ""))
             for line in values[wp_id]:
-                moves += [(line.timestamp, each) for each in self._stated(packages[wp_id], line)]
+                stated = self._stated(packages[wp_id], line)
+                moves += [(line.timestamp, event) for event in stated]
         created = self._creations(packages, tasks)
-        begun = self._beginning(meta, len(created), target_branch)
+        beginning = self._beginning(meta, len(created), target_branch)
         moves.sort(key=lambda move: move[0])
         done = self._ticks(tasks)
         moved = [event for _, event in moves]
-        return FeatureHistory((*begun, *created, *moved, *done), tuple(sorted(self._unread)))
+        return FeatureHistory((*beginning, *created, *moved, *done), tuple(sorted(self._unread)))
 
     def _beginning(self, meta: bytes | None, count: int, target_branch: str) -> list[ImportedEvent]:
         """Returns the events of the feature's beginning, by its meta.json."""
@@ -272,8 +273,8 @@ class _HistoryReader:
             self._report(file, line if isinstance(line, int) else 1, error.cause)
             fields = Fields({}, "", 1)
         path = PurePosixPath(file)
-        found = _FILE.match(path.name)
-        wp_id = fields.text("work_package_id") or (found[1] if found else "")
+        named = _FILE.match(path.name)
+        wp_id = fields.text("work_package_id") or (named[1] if named else "")
         if not is_wp_id(wp_id):
             if wp_id or path.name.upper().startswith("WP"):
                 self._report(file, 1, f"{wp_id or path.name!r} is no package's id")
@@ -285,11 +286,11 @@ class _HistoryReader:
         self, packages: Mapping[str, _Package], tasks: Tasks | None
     ) -> list[ImportedEvent]:
         """Returns one WPCreated for each package that has a file or stands in tasks.md."""
-        values = {each.wp_id: each for each in tasks.packages} if tasks else {}
+        values = {package.wp_id: package for package in tasks.packages} if tasks else {}
         for problem in tasks.problems if tasks else ():
             self._report(problem.file, problem.line, problem.message)
         created = []
-        for wp_id in sorted({*packages, *values}, key=lambda each: (len(each), each)):
+        for wp_id in sorted({*packages, *values}, key=lambda name: (len(name), name)):
             package, plan = packages.get(wp_id), values.get(wp_id)
             title = one_line(package.fields.text("title")) if package else ""
             payload: dict[str, Any] = {
@@ -299,7 +300,7 @@ class _HistoryReader:
             }
             needed = self._dependencies(package) if package else []
             needed = needed or (list(plan.dependencies) if plan else [])
-            needed = [each for each in needed if is_wp_id(each)]
+            needed = [name for name in needed if is_wp_id(name)]
             payload["dependencies"] = needed
             file = package.file if package else f"{self.folder}/tasks.md"
             line = 1 if package or plan is None else plan.line
@@ -307,11 +308,11 @@ class _HistoryReader:
         return created
 
     def _dependencies(self, package: _Package) -> list[str]:
-        given = package.fields.values.get("dependencies")
-        ids = [str(each) for each in given] if isinstance(given, list) else []
-        for each in ids:
-            if not is_wp_id(each):
-                self._report(package.file, 1, f"the dependency {each!r:.80} is no package's id")
+        listed = package.fields.values.get("dependencies")
+        ids = [str(wp_id) for wp_id in listed] if isinstance(listed, list) else []
+        for wp_id in ids:
+            if not is_wp_id(wp_id):
+                self._report(package.file, 1, f"the dependency {wp_id!r:.80} is no package's id")
         return ids
 
     def _moves(self, package: _Package, data: bytes) -> Iterator[ImportedEvent]:
@@ -346,24 +347,24 @@ class _HistoryReader:
         lines, unread = status_lines(data)
         for number, reason in unread:
             self._report(self.status_file, number, reason)
-        found: dict[str, list[StatusLine]] = {}
+        by_package: dict[str, list[StatusLine]] = {}
         for line in lines:
-            found.setdefault(line.wp_id, []).append(line)
-        return found
+            by_package.setdefault(line.wp_id, []).append(line)
+        return by_package
 
     def _stated(self, package: _Package, line: StatusLine) -> Iterator[ImportedEvent]:
         """Yields the events of a status line: a move, and a note for the rest of the line."""
         position = (self.status_file, line.line, line.actor or _NOBODY, line.timestamp)
         is_move = bool(line.lane) and line.lane != package.lane
         if is_move:
-            found = self._move(package, line.lane, line.reason, "", *position)
-            yield found._replace(source=STATUS_SOURCE, source_id=line.event_id)
+            event = self._move(package, line.lane, line.reason, "", *position)
+            yield event._replace(source=STATUS_SOURCE, source_id=line.event_id)
         parts = () if is_move else (f"lane={line.lane_name}", line.reason)
         text = " – ".join(filter(None, (*parts, line.further)))
         if text:
-            found = self._note(package, text, "", *position)
+            event = self._note(package, text, "", *position)
             source_id = f"{line.event_id}/note"
-            yield found._replace(source=STATUS_SOURCE, source_id=source_id)
+            yield event._replace(source=STATUS_SOURCE, source_id=source_id)
 
     def _note(self, package: _Package, text: str, key: str, *position: Any) -> ImportedEvent:
         payload = {
@@ -425,8 +426,8 @@ class _HistoryReader:
 
 def _line_of_lane(data: bytes) -> int:
     """Returns the number of the line that names the lane, 1 if none does."""
-    found = re.search(rb"^[ \t]*[\"']?lane[\"']?[ \t]*:", data, re.MULTILINE)
-    return data[: found.start()].count(b"\n") + 1 if found else 1
+    match = re.search(rb"^[ \t]*[\"']?lane[\"']?[ \t]*:", data, re.MULTILINE)
+    return data[: match.start()].count(b"\n") + 1 if match else 1
 
 
 def status_lines(data: bytes) -> tuple[list[StatusLine], list[tuple[int, str]]]:
@@ -527,10 +528,10 @@ def entries_of(data: bytes, line: int = 1) -> tuple[tuple[ActivityLine, ...], tu
     entries: list[ActivityLine] = []
     unread: list[int] = []
     seen: dict[str, int] = {}
-    for each in _bullets(body):
-        entry = _entry(each.number + skipped, each.text)
+    for bullet in _bullets(body):
+        entry = _entry(bullet.number + skipped, bullet.text)
         if entry is None:
-            unread.append(each.number + skipped)
+            unread.append(bullet.number + skipped)
             continue
         times = seen[entry.digest] = seen.get(entry.digest, 0) + 1
         digest = entry.digest if times == 1 else f"{entry.digest}.{times}"
@@ -559,12 +560,12 @@ def _bullets(body: bytes) -> Iterator[MarkdownLine]:
 
 
 def _entry(number: int, text: str) -> ActivityLine | None:
-    found = _ENTRY.fullmatch(text)
-    timestamp = written_time(found[1]) if found else ""
-    if found is None or not timestamp:
+    match = _ENTRY.fullmatch(text)
+    timestamp = written_time(match[1]) if match else ""
+    if match is None or not timestamp:
         return None
     fields: dict[str, str] = {}
-    rest = found[2]
+    rest = match[2]
     actor, position = _part(rest, 0)
     if _FIELD.fullmatch(actor.strip()):
         actor, position = "", 0
@@ -583,5 +584,5 @@ def _entry(number: int, text: str) -> ActivityLine | None:
 
 def _part(text: str, start: int) -> tuple[str, int]:
     """Returns the text from a position to the next dash, and the position behind that."""
-    found = _DASH_PATTERN.search(text, start)
-    return (text[start : found.start()], found.end()) if found else (text[start:], len(text))
+    dash = _DASH_PATTERN.search(text, start)
+    return (text[start : dash.start()], dash.end()) if dash else (text[start:], len(text))

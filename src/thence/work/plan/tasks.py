@@ -101,11 +101,12 @@ def refuse(problems: Sequence[PlanningProblem]) -> None:
     """Raises PlanningError with all problems if there are any; its cause is the first."""
     if not problems:
         return
-    first, more = problems[0], len(problems) - 1
+    first, others = problems[0], len(problems) - 1
     raise PlanningError(
         "could not use the planning file",
         place=f"{first.file}:{first.line}",
-        cause=first.message + (f", and {more} more problem{'s' * (more > 1)}" if more else ""),
+        cause=first.message
+        + (f", and {others} more problem{'s' * (others > 1)}" if others else ""),
         hint=first.hint,
         problems=[problem._asdict() for problem in problems],
     )
@@ -116,21 +117,21 @@ def tick(data: bytes, subtask_id: str, is_done: bool, file: str = "tasks.md") ->
 
     Raises PlanningError if no package has a subtask of this id.
     """
-    subtasks = [each for package in parse(data, file).packages for each in package.subtasks]
-    found = next((each for each in subtasks if each.id == subtask_id), None)
-    if found is None:
+    subtasks = [box for package in parse(data, file).packages for box in package.subtasks]
+    subtask = next((box for box in subtasks if box.id == subtask_id), None)
+    if subtask is None:
         raise PlanningError(
             "could not tick the subtask",
             place=f"{subtask_id} in {file}",
-            cause=f"the subtasks are {', '.join(each.id for each in subtasks) or 'none'}",
+            cause=f"the subtasks are {', '.join(box.id for box in subtasks) or 'none'}",
             hint=f"add a line `- [ ] {subtask_id} what to do` to its package",
         )
-    if found.is_done is is_done:
+    if subtask.is_done is is_done:
         return data
     lines = data.split(b"\n")
-    line = lines[found.line - 1]
-    box = line.index(b"[")
-    lines[found.line - 1] = line[: box + 1] + (b"x" if is_done else b" ") + line[box + 2 :]
+    line = lines[subtask.line - 1]
+    at = line.index(b"[")
+    lines[subtask.line - 1] = line[: at + 1] + (b"x" if is_done else b" ") + line[at + 2 :]
     return b"\n".join(lines)
 
 
@@ -145,23 +146,27 @@ class PackageSection(NamedTuple):
 
 def sections(data: bytes) -> list[PackageSection]:
     """Returns the sections of packages, those of repeated ids too."""
-    found: list[PackageSection] = []
+    package_sections: list[PackageSection] = []
     level, last = 0, data.count(b"\n") + 1
     for line in lines_of(data).lines:
         name = _package_heading(line)
-        if found and line.level and (name or line.level <= level):
-            found[-1] = found[-1]._replace(end=min(found[-1].end, line.number - 1))
+        if package_sections and line.level and (name or line.level <= level):
+            package_sections[-1] = package_sections[-1]._replace(
+                end=min(package_sections[-1].end, line.number - 1)
+            )
         if name:
             level = line.level
-            found.append(PackageSection(_id(name[1]), _title(name[3]), line.number - 1, last))
-    return found
+            package_sections.append(
+                PackageSection(_id(name[1]), _title(name[3]), line.number - 1, last)
+            )
+    return package_sections
 
 
 def section_of(data: bytes, wp_id: str) -> str:
     """Returns a package's section of a tasks.md, its heading first; empty if there is none."""
-    found = next((each for each in sections(data) if each.wp_id == wp_id), None)
+    section = next((part for part in sections(data) if part.wp_id == wp_id), None)
     lines = data.decode("utf-8", "replace").split("\n")
-    return "\n".join(lines[found.begin : found.end]).strip() if found else ""
+    return "\n".join(lines[section.begin : section.end]).strip() if section else ""
 
 
 def target_of(text: str) -> str:
@@ -241,21 +246,21 @@ class _Parser:
             message = "no heading begins a work package"
             self._add(1, "", message, f"write a heading like `{HEADING}`")
         self._check_dependencies(packages)
-        return Tasks(packages, tuple(sorted(self._problems, key=lambda each: each.line)))
+        return Tasks(packages, tuple(sorted(self._problems, key=lambda problem: problem.line)))
 
     def _heading(self, line: MarkdownLine) -> None:
-        found = _package_heading(line)
-        if found is None:
+        heading = _package_heading(line)
+        if heading is None:
             self._inner_heading(line)
             return
-        wp_id = _id(found[1])
+        wp_id = _id(heading[1])
         self._now, self._part = None, ""
         if not (is_wp_id(wp_id) or is_derived(wp_id)):
-            message = f"{found[1]!r} is no package's id"
-            self._add(line.number, found[1] or "WP", message, f"write it like `{HEADING}`")
+            message = f"{heading[1]!r} is no package's id"
+            self._add(line.number, heading[1] or "WP", message, f"write it like `{HEADING}`")
             return
-        if known := self._drafts.get(wp_id):
-            message = f"{wp_id} stands twice, first in line {known.line}"
+        if former := self._drafts.get(wp_id):
+            message = f"{wp_id} stands twice, first in line {former.line}"
             self._add(
                 line.number,
                 wp_id,
@@ -263,8 +268,8 @@ class _Parser:
                 "give each package an id of its own, or the name that status shows",
             )
             return
-        priority = _PRIORITY.search(found[3])
-        title = _title(found[3])
+        priority = _PRIORITY.search(heading[3])
+        title = _title(heading[3])
         if not title:
             self._add(line.number, wp_id, f"{wp_id} has no title", f"write it like `{HEADING}`")
         texts = {"title": title}
@@ -288,8 +293,8 @@ class _Parser:
         elif box and self._part in ("", "subtask"):
             self._box(draft, line.number, box)
         elif self._part == "dependenc":
-            found = _BULLET.match(line.text)
-            self._depends(draft, line.number, found[1] if found else line.text.strip())
+            bullet = _BULLET.match(line.text)
+            self._depends(draft, line.number, bullet[1] if bullet else line.text.strip())
 
     def _key(self, draft: _Draft, number: int, key: str, text: str) -> None:
         if key.startswith("depend"):
@@ -300,13 +305,13 @@ class _Parser:
     def _box(self, draft: _Draft, number: int, box: re.Match[str]) -> None:
         indent, mark, text = len(box[1]), box[2], box[3] or ""
         draft.indent = indent if draft.indent is None else draft.indent
-        found = _SUBTASK.match(text)
-        if found is None:
+        subtask = _SUBTASK.match(text)
+        if subtask is None:
             if indent <= draft.indent:
                 hint = "write it like `- [ ] T001 what to do`"
                 self._add(number, draft.wp_id, "this subtask has no id", hint)
             return
-        subtask_id, rest = found[1], (found[2] or "").strip()
+        subtask_id, rest = subtask[1], (subtask[2] or "").strip()
         hint = ""
         if not _SUBTASK_ID.fullmatch(subtask_id):
             message, hint = f"{subtask_id} is no subtask's id", "ids are T and three digits: T001"
@@ -331,9 +336,9 @@ class _Parser:
         if _NONE.match(text):
             return
         position, ids = 0, list[str]()
-        while found := _NEXT_ID.match(text, position):
-            position = found.end()
-            ids += _between(found[1].upper(), (found[2] or found[1]).upper())
+        while listed := _NEXT_ID.match(text, position):
+            position = listed.end()
+            ids += _between(listed[1].upper(), (listed[2] or listed[1]).upper())
         if depends or not text[position:].strip(" .;"):
             for wp_id in ids:
                 draft.dependencies.setdefault(wp_id, number)
@@ -343,12 +348,12 @@ class _Parser:
 
     def _check_dependencies(self, packages: Sequence[PlannedPackage]) -> None:
         some = [package.wp_id for package in packages[:_LISTED_MAX]]
-        more = ", …" * (len(packages) > len(some))
+        others = ", …" * (len(packages) > len(some))
         for draft in self._drafts.values():
             for wp_id, number in draft.dependencies.items():
                 if wp_id not in self._drafts:
                     message = f"{draft.wp_id} depends on {wp_id}, which is not there"
-                    hint = f"the packages are {', '.join(some)}{more}"
+                    hint = f"the packages are {', '.join(some)}{others}"
                     self._add(number, wp_id, message, hint)
         for cycle in cycles(packages):
             number = self._drafts[cycle[0]].dependencies[cycle[1 % len(cycle)]]
@@ -360,10 +365,10 @@ class _Parser:
 
 
 def _package_heading(line: MarkdownLine) -> re.Match[str] | None:
-    found = _PACKAGE.match(line.text) if 2 <= line.level <= 4 else None
-    if found is None and line.level == 2:
-        found = _BARE_PACKAGE.match(line.text)
-    return found if found and (found[2].strip() or _LIKE_AN_ID.search(found[1])) else None
+    heading = _PACKAGE.match(line.text) if 2 <= line.level <= 4 else None
+    if heading is None and line.level == 2:
+        heading = _BARE_PACKAGE.match(line.text)
+    return heading if heading and (heading[2].strip() or _LIKE_AN_ID.search(heading[1])) else None
 
 
 def _title(text: str) -> str:

@@ -23,7 +23,7 @@ from thence.work.board.transitions import move as decide
 from thence.work.day_lines import FileEdit
 from thence.work.journal.store import ACTOR, WorkEvent
 from thence.work.naming import branch_of, worktree_of
-from thence.work.plan.frontmatter import read, with_field
+from thence.work.plan.frontmatter import read, with_lane
 from thence.work.plan.package_files import file_of
 from thence.work.plan.tasks import PlannedPackage, parse
 from thence.work.project.agents import gates_run
@@ -306,7 +306,7 @@ def _lanes(session: Session, feature: FeatureState) -> Iterator[tuple[str, str, 
             continue
         try:
             present = read(data, path).text("lane")
-            with_field(data, "lane", package.lane, path)
+            with_lane(data, package.lane, path)
         except PlanningError as error:
             note = f"{error.place}: its lane was not written: {error.cause}"
             session.warnings += [note] if note not in session.warnings else []
@@ -320,7 +320,7 @@ def _lane_of(lane: str, path: str) -> FileEdit:
         if data is None:
             return None
         try:
-            return with_field(data, "lane", lane, path)
+            return with_lane(data, lane, path)
         except WorkError:  # the user's unfinished change that can't be read
             return data
 

@@ -1,4 +1,4 @@
-from thence.cli.shared.sparklines import (
+from thence.cli.shared.render import (
     ASCII_BLOCKS,
     POINTS_MAX,
     course_lines,
