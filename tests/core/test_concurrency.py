@@ -82,23 +82,15 @@ def test_drawn_events_share_their_latest_common_causes(one, other, shared):
     assert names(events, common_causes([events[other], events[one]], events.values())) == shared
 
 
-def test_several_events_share_what_all_of_them_go_back_to():
-    events = graph("a1", "a2 < a1", "b1 < a1", "a3 < a2 b1", "b2 < b1", "b3 < a2", "a4")
-    every = list(events.values())
-
-    def shared(*named):
-        return names(events, common_causes([events[name] for name in named], every))
-
-    assert shared("a3", "b2") == "b1"
-    assert shared("a3", "b3") == "a2"
-    assert shared("a3", "b2", "b3") == "a1"
-    assert shared("a3", "b2", "a4") == ""
-    assert shared("a3") == "a3"
-
-
-def test_two_events_may_have_several_latest_common_causes():
-    events = graph("a1", "a2 < a1", "a3 < a1", "b1 < a2 a3", "b2 < a3 a2 a1")
-    assert names(events, common_causes([events["b1"], events["b2"]], events.values())) == "a2 a3"
+@pytest.mark.parametrize(
+    ("named", "shared"),
+    [("a3 b2", "b1"), ("a3 b3", "a2"), ("a3 b2 b3", "a1"), ("a3 b2 a4", ""), ("a3 b4", "a2 b1")],
+)
+def test_several_events_share_what_all_of_them_go_back_to(named, shared):
+    drawn = ("a1", "a2 < a1", "b1 < a1", "a3 < a2 b1", "b2 < b1", "b3 < a2", "b4 < a2 b1", "a4")
+    events = graph(*drawn)
+    common = common_causes([events[name] for name in named.split()], events.values())
+    assert names(events, common) == shared
 
 
 def test_causes_that_have_not_arrived_are_passed_over():

@@ -27,6 +27,7 @@ from thence.errors import AppendFailed, OutcomeUnknown
 from thence.log.storage.disk import OS_DISK, READ_BYTES
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.tail_recovery import (
+    BadRegion,
     copy_aside,
     cut_broken_write,
     last_numbers,
@@ -414,8 +415,9 @@ def test_stretch_is_copied_aside_up_to_where_the_file_ends(made_of, tmp_path, st
     data = random.Random(5).randbytes(3 * READ_BYTES + 11)
     descriptor, _ = made_of(data)
     held = open_files()
-    copy_aside(ShortDisk(700_000), descriptor, start, end, tmp_path / "aside")
-    assert (tmp_path / "aside").read_bytes() == data[start:end]
+    copy_aside(ShortDisk(700_000), descriptor, tmp_path / "events.jsonl", [BadRegion(start, end)])
+    (copy,) = (tmp_path / ".thence/quarantine").iterdir()
+    assert copy.read_bytes() == data[start:end]
     assert open_files() == held
 
 
@@ -425,8 +427,8 @@ def test_copy_that_the_disk_refuses_leaves_no_file(made_of, tmp_path, call):
     held = open_files()
     failing = FailingDisk(**{call: DiskError(errno.EIO, "broken")})
     with pytest.raises(OSError, match="broken"):
-        copy_aside(failing, descriptor, 0, 3, tmp_path / "aside")
-    assert not (tmp_path / "aside").exists()
+        copy_aside(failing, descriptor, tmp_path / "events.jsonl", [BadRegion(0, 3)])
+    assert list((tmp_path / ".thence/quarantine").iterdir()) == []
     assert open_files() == held
 
 

@@ -24,19 +24,9 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError, append_error
 from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
-from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import CURRENT, own_folder, segments
-from thence.log.storage.tail_recovery import copy_aside
+from thence.log.storage.tail_recovery import BadRegion, copy_aside
 from thence.log.write.writer import Notice, SegmentWriter
-
-
-@dataclass(slots=True)
-class _Region:
-    """A range of bad bytes to quarantine, with the numbers of this log that are missing there."""
-
-    start: int
-    end: int
-    numbers: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -44,7 +34,7 @@ class _Plan:
     """The planned repair of one segment."""
 
     path: Path
-    regions: list[_Region] = field(default_factory=list)
+    regions: list[BadRegion] = field(default_factory=list)
     healed: int = 0
     healed_bytes: int = 0
     is_due: bool = False
@@ -128,7 +118,7 @@ def _plans(
     the highest number that the log ever gave out.
     """
     plans: list[_Plan] = []
-    pending: list[_Region] = []
+    pending: list[BadRegion] = []
     disowned = Disowned(disk, folder)
     last = 0
     for path in segments(disk, folder):
@@ -151,7 +141,7 @@ def _plans(
 
 
 def _add_edit(
-    plan: _Plan, line: Line, edit: Edit, recorded: DamageRecord, pending: list[_Region]
+    plan: _Plan, line: Line, edit: Edit, recorded: DamageRecord, pending: list[BadRegion]
 ) -> None:
     """Adds an edit to a plan; recorded damage alone makes no repair due."""
     plan.is_due |= not recorded.holds(line.file, line.offset, line.length)
@@ -162,11 +152,11 @@ def _add_edit(
     if plan.regions and plan.regions[-1].end == edit.start:
         plan.regions[-1].end = edit.end
         return
-    plan.regions.append(_Region(edit.start, edit.end))
+    plan.regions.append(BadRegion(edit.start, edit.end))
     pending.append(plan.regions[-1])
 
 
-def _number(pending: list[_Region], first: int, last: int) -> None:
+def _number(pending: list[BadRegion], first: int, last: int) -> None:
     if pending and first <= last:
         pending[0].numbers = (first, last)
     pending.clear()
@@ -190,20 +180,9 @@ def _edited(segment: Iterable[Line]) -> Iterator[tuple[Line, Edit | None]]:
 
 def _carry_out(disk: Disk, plan: _Plan, vocabulary: Vocabulary) -> None:
     """Moves the bad regions of a segment to quarantine and replaces it by a repaired one."""
-    own = own_folder(plan.path.parent)
     edits = (edit for _, edit in _edited(segment_lines(disk, plan.path, vocabulary)))
     with opened(disk, plan.path) as source:
-        _quarantine(disk, source, plan, own / "quarantine")
+        if plan.regions:
+            copy_aside(disk, source, plan.path, plan.regions)
+        own = own_folder(plan.path.parent)
         rewrite(disk, own, plan.path, source, (edit for edit in edits if edit is not None))
-
-
-def _quarantine(disk: Disk, source: int, plan: _Plan, quarantine: Path) -> None:
-    if not plan.regions:
-        return
-    disk.make_folder(quarantine)
-    for region in plan.regions:
-        numbers = "-{}-{}".format(*region.numbers) if region.numbers else ""
-        name = f"{plan.path.name}-{region.start}-{new_id()}{numbers}.torn.untold"
-        copy_aside(disk, source, region.start, region.end, quarantine / name)
-    disk.sync_folder(quarantine)
-    disk.sync_folder(quarantine.parent)

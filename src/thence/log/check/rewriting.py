@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from thence.log.storage.disk import READ_BYTES, Disk
+from thence.log.storage.disk import Disk
 from thence.log.storage.process_state import new_id
+from thence.log.storage.tail_recovery import copy_range
 
 _DRAFT = ".repair"
 
@@ -63,16 +64,8 @@ def rewrite(disk: Disk, own: Path, path: Path, source: int, edits: Iterable[Edit
 def _write(disk: Disk, source: int, target: int, edits: Iterable[Edit]) -> None:
     offset = 0
     for edit in edits:
-        _copy(disk, source, offset, edit.start, target)
+        copy_range(disk, source, offset, edit.start, target)
         disk.write_all(target, edit.instead)
         offset = edit.end
-    _copy(disk, source, offset, disk.file_id(source)[1], target)
-
-
-def _copy(disk: Disk, source: int, start: int, end: int, target: int) -> None:
-    while start < end:
-        data = disk.read_at(source, start, min(READ_BYTES, end - start))
-        if not data:  # an edit at the end includes a newline that may be missing
-            return
-        disk.write_all(target, data)
-        start += len(data)
+    # an edit at the end includes a newline that may be missing
+    copy_range(disk, source, offset, disk.file_id(source)[1], target)

@@ -7,7 +7,8 @@ that it is reported even after a second kill. Recovery runs under the append loc
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +86,8 @@ def recover_tail(
                 kept = piece.offset + len(piece.data)
     offset += kept
     if offset < size:
-        _quarantine(disk, descriptor, segment, offset, size, seq)
+        region = BadRegion(offset, size, (seq, seq) if seq else None)
+        copy_aside(disk, descriptor, segment, [region])
         disk.truncate(descriptor, offset)
     if kept:
         disk.write(descriptor, b"\n")
@@ -103,32 +105,40 @@ def _tail(disk: Disk, descriptor: int, end: int) -> int:
     return 0
 
 
-def _quarantine(disk: Disk, descriptor: int, segment: Path, start: int, end: int, seq: int) -> None:
+@dataclass(slots=True)
+class BadRegion:
+    """Bad bytes to quarantine, with the numbers of this log that are missing there, if known."""
+
+    start: int
+    end: int
+    numbers: tuple[int, int] | None = None
+
+
+def copy_aside(disk: Disk, source: int, segment: Path, regions: Iterable[BadRegion]) -> None:
+    """Copies regions of an open segment to quarantine, for notices to report; all is synced."""
     quarantine = own_folder(segment.parent) / "quarantine"
     disk.make_folder(quarantine)
-    numbers = f"-{seq}-{seq}" if seq else ""
-    name = f"{segment.name}-{start}-{new_id()}{numbers}.torn.untold"
-    if end - start < LINE_BYTES_MAX:
-        disk.write_new(quarantine / name, disk.read_at(descriptor, start, end - start))
-    else:
-        copy_aside(disk, descriptor, start, end, quarantine / name)
+    for region in regions:
+        numbers = "-{}-{}".format(*region.numbers) if region.numbers else ""
+        path = quarantine / f"{segment.name}-{region.start}-{new_id()}{numbers}.torn.untold"
+        target = disk.open_append(path)
+        try:
+            copy_range(disk, source, region.start, region.end, target)
+            disk.sync_data(target)
+        except BaseException:
+            disk.unlink(path)
+            raise
+        finally:
+            disk.close(target)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
 
 
-def copy_aside(disk: Disk, source: int, start: int, end: int, path: Path) -> None:
-    """Copies a byte range of an open file to a new file, synced; the file may end earlier."""
-    target = disk.open_append(path)
-    try:
-        while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
-            disk.write_all(target, data)
-            start += len(data)
-        disk.sync_data(target)
-    except BaseException:
-        disk.unlink(path)
-        raise
-    finally:
-        disk.close(target)
+def copy_range(disk: Disk, source: int, start: int, end: int, target: int) -> None:
+    """Copies a byte range of an open file to the end of another; the file may end earlier."""
+    while start < end and (data := disk.read_at(source, start, min(READ_BYTES, end - start))):
+        disk.write_all(target, data)
+        start += len(data)
 
 
 def cut_broken_write(
