@@ -19,19 +19,23 @@ from thence.core.order import (
     total_order_key,
     totally_ordered,
 )
-from thence.core.query.answer import Concurrent, Effects, Why, ends_of
-from thence.core.query.filter import Filter
-from thence.core.query.lookup import (
+from thence.core.query.answer import (
     PREFIX_CHARACTERS_MIN,
+    Concurrent,
+    Effects,
+    LogEnd,
+    Tally,
+    Why,
     ambiguous,
     beginnings,
+    descending,
+    ends_of,
     not_found,
     subject_named,
 )
-from thence.core.query.tally import LogEnd, Tally, descending
-from thence.core.values.codec import BadLine, has_valid_crc, numbers
-from thence.core.values.embedded_events import pieces
-from thence.core.values.position import Position
+from thence.core.query.filter import Filter
+from thence.core.values.codec import BadLine, has_valid_crc, numbers, pieces
+from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.index.page import Page, PageBounds, PageRequest, key_of
 from thence.log.read.reader import events as read_events

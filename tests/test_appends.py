@@ -10,7 +10,7 @@ from tests.disks import CountingDisk, FullDisk
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import (
     HeadsMoved,

@@ -19,8 +19,7 @@ from tests.work.repositories import make_repository
 import thence
 from thence.core.ids import is_ulid
 from thence.core.values.codec import CAUSES_MAX
-from thence.core.values.new_event import NewEvent, Unchanged
-from thence.core.values.position import Position
+from thence.core.values.new_event import NewEvent, Position, Unchanged
 from thence.core.values.vocabulary import PLAIN, SIM, WORK
 from thence.errors import AmbiguousId, EventNotFound, EventTooLarge, HeadsMoved, InvalidEvent
 from thence.log.storage.disk import OS_DISK

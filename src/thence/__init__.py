@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from thence.context import because
     from thence.core.event import Event
     from thence.core.query.answer import Why
-    from thence.core.values.new_event import NewEvent, Unchanged
-    from thence.core.values.position import Position
+    from thence.core.values.new_event import NewEvent, Position, Unchanged
     from thence.core.values.vocabulary import Vocabulary
     from thence.errors import (
         EventNotFound,
@@ -72,7 +71,7 @@ _MODULES = {
     "Log": "thence.replica",
     "Event": "thence.core.event",
     "NewEvent": "thence.core.values.new_event",
-    "Position": "thence.core.values.position",
+    "Position": "thence.core.values.new_event",
     "Page": "thence.index.page",
     "Why": "thence.core.query.answer",
     "Vocabulary": "thence.core.values.vocabulary",

@@ -17,9 +17,8 @@ from weakref import finalize
 from thence.core.event import Event
 from thence.core.ids import is_ulid
 from thence.core.order import totally_ordered
-from thence.core.query.lookup import last_failure, named_by
-from thence.core.values.new_event import Cause, id_of
-from thence.core.values.position import Position
+from thence.core.query.answer import last_failure, named_by
+from thence.core.values.new_event import Cause, Position, id_of
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import EventNotFound
 from thence.log.read import reader
@@ -30,8 +29,7 @@ from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
 if TYPE_CHECKING:
-    from thence.core.query.answer import Concurrent, Effects, Why
-    from thence.core.query.tally import LogEnd, Tally
+    from thence.core.query.answer import Concurrent, Effects, LogEnd, Tally, Why
     from thence.core.query.where import Condition
     from thence.index.connection import Index
     from thence.index.keeper import Builds

@@ -27,10 +27,10 @@ from thence.core.values.new_event import (
     Causes,
     NewEvent,
     PassedCause,
+    Position,
     cause_ids,
     id_of,
 )
-from thence.core.values.position import Position
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.read.opening import (
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from thence.core.query.answer import Concurrent, Effects, Why
     from thence.core.values.new_event import Unchanged
     from thence.index.page import Page, PageQuery
-    from thence.log.check.redacting import Redactions
+    from thence.log.check.rewriting import Redactions
     from thence.log.storage.findings import Relayed, Verification
     from thence.log.write.relaying import Relay
 
@@ -223,7 +223,7 @@ class Log:
     @property
     def redactions(self) -> "Redactions":
         """The redactions of this log, for those who take lines back."""
-        from thence.log.check.redacting import Redactions
+        from thence.log.check.rewriting import Redactions
 
         def record(kind: str, facts: Mapping[str, Any], causes: Sequence[str]) -> Event:
             self._prepare()
@@ -520,7 +520,7 @@ class Log:
         to `.thence/quarantine/`, and a notice records each region. No event is changed. Raises
         what `append` raises.
         """
-        from thence.log.check.repair import repair  # needed once in a log's life
+        from thence.log.check.rewriting import repair  # needed once in a log's life
 
         self._prepare()
         self.flush(timeout_s)

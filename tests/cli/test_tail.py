@@ -10,7 +10,7 @@ from tests.cli.installed import THENCE, begin, in_shell, thence
 from tests.log.processes import started
 
 import thence as package
-from thence.cli.commands.tail import TAIL_EVENTS_MAX
+from thence.cli.commands.listing import TAIL_EVENTS_MAX
 from thence.core.values.vocabulary import PLAIN
 from thence.replica import Log
 

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from tests.events import drafted, line_of, payloads, stamped
 
 from thence.core.event import Event
-from thence.core.values.codec import BadLine
-from thence.core.values.embedded_events import pieces
+from thence.core.values.codec import BadLine, pieces
 from thence.core.values.vocabulary import PLAIN, SIM
 
 A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))

@@ -5,13 +5,13 @@ from tests.events import drafted, event_of, stamped
 
 from thence.core.event import Event
 from thence.core.sentences.event_sentences import (
+    NOTICE_ERROR_TYPES,
     SENTENCE_CHARACTERS_MAX,
     duration,
     short_id,
     shown,
     type_words,
 )
-from thence.core.sentences.host_sentences import NOTICE_ERROR_TYPES
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import PLAIN, SIM, WORK
 

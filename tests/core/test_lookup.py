@@ -4,7 +4,7 @@ import pytest
 from tests.events import drafted, event_of, stamped
 from tests.plain_order import among, named
 
-from thence.core.query.lookup import last_failure
+from thence.core.query.answer import last_failure
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AmbiguousId, EventNotFound
 

@@ -12,12 +12,12 @@ from thence.core.clock import CLOCK_MAX
 from thence.core.values.new_event import (
     NewEvent,
     PassedCause,
+    Position,
     Unchanged,
     cause_ids,
     id_of,
     parse_cause,
 )
-from thence.core.values.position import Position
 from thence.errors import InvalidEvent
 
 KEYS = "actor, caused_by, event_type, payload, stream, subject"

@@ -12,7 +12,7 @@ from tests.events import event_of as event
 import thence
 from thence.core.event import Event
 from thence.core.values.codec import parse
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import PLAIN
 
 

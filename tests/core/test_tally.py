@@ -8,7 +8,7 @@ from tests.events import NODE, causal_graphs, drafted, event_of, new_id, stamped
 from tests.plain_order import count_events
 
 from thence.core.order import totally_ordered
-from thence.core.query.tally import descending
+from thence.core.query.answer import descending
 
 
 def test_nothing_is_counted_where_there_is_nothing():

@@ -14,8 +14,7 @@ from typing import Any
 
 from tests.crash.promised import Run, silent
 
-from thence.core.values.new_event import Unchanged
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position, Unchanged
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk

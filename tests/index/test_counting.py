@@ -17,8 +17,8 @@ from tests.tiers import examples
 import thence
 from thence.core.clock import microseconds
 from thence.core.event import Event
+from thence.core.query.answer import Group
 from thence.core.query.filter import Filter
-from thence.core.query.tally import Group
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import lookup, zones

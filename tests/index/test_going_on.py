@@ -20,7 +20,7 @@ from tests.tiers import examples
 
 import thence
 from thence.core.event import Event
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound
 from thence.index import arrivals, zones

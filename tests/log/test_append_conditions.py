@@ -8,8 +8,7 @@ from tests.log.committers import until, waiting
 from tests.log.faults import WAIT_S, GatedDisk
 
 import thence
-from thence.core.values.new_event import Unchanged
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position, Unchanged
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import AppendFailed, HeadsMoved, IdReused, InvalidEvent
 from thence.log.storage.disk import OS_DISK, Disk

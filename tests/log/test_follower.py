@@ -19,7 +19,7 @@ from tests.log.processes import descriptors, in_child, started
 from tests.tiers import examples
 
 import thence
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import EventNotFound, OutcomeUnknown
 from thence.log.read import reader

@@ -23,8 +23,7 @@ from tests.log.processes import lines, ran, started
 
 import thence
 from thence.core.values.codec import numbers
-from thence.core.values.new_event import Unchanged
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position, Unchanged
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import HeadsMoved, LogFull
 from thence.log.storage.disk import OS_DISK, Disk
@@ -180,7 +179,7 @@ import sys
 from threading import Thread
 import thence
 from thence.core.values.new_event import Unchanged
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.errors import HeadsMoved
 
 folder, name, threads, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

@@ -18,7 +18,7 @@ from tests.tiers import examples
 import thence
 from thence.core.order import totally_ordered
 from thence.core.values.codec import BadLine
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventNotFound, OutcomeUnknown, ReadFailed
 from thence.log.read import reader

@@ -12,7 +12,7 @@ from tests.log.processes import descriptors
 import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogBusy, LogFull, OutcomeUnknown, ThenceError
-from thence.log.check.repair import repair
+from thence.log.check.rewriting import repair
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError

@@ -8,7 +8,7 @@ from tests.cli.installed import thence as command
 from tests.events import drafted, new_id
 
 import thence
-from thence.core.sentences.host_sentences import NOTICE_ERROR_TYPES
+from thence.core.sentences.event_sentences import NOTICE_ERROR_TYPES
 from thence.core.values.codec import stamper
 from thence.errors import InvalidEvent
 from thence.sim import Event, EventWriter, SystemEvent, VerbosityLevel, create_system_event

@@ -12,8 +12,7 @@ from tests.log.errors import raised, said
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 
 import thence
-from thence.core.values.new_event import Unchanged
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position, Unchanged
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import (
     AppendFailed,

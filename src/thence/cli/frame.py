@@ -195,7 +195,7 @@ TABLE = {
     "sim": ("commands.sim", "Run simulations and look at their runs."),
     "stats": ("commands.stats", "Count the events of a log: by name, per time."),
     "sync": ("sync.sync_group", "Share a log's events with your team through a server."),
-    "tail": ("commands.tail", "Show the last events in the order of their arrival, and follow."),
+    "tail": ("commands.listing", "Show the last events in the order of their arrival, and follow."),
     "timeline": ("commands.timeline", "Show what lasted as bars, in a terminal or a picture."),
     "verify": (
         "commands.verify",

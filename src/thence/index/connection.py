@@ -15,8 +15,7 @@ from weakref import WeakSet, finalize
 from thence.core.event import Event
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
-from thence.index.index_file import Files, IndexFile
-from thence.index.keeper import WAIT_S, Builds, Keeper, open_database
+from thence.index.keeper import WAIT_S, Builds, Files, IndexFile, Keeper, open_database
 from thence.index.lines import Extent, LineReader
 from thence.index.segments import Stale
 from thence.log.storage.disk import Disk, on_fork

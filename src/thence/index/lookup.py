@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from thence.core.event import Event
-from thence.core.query.lookup import (
+from thence.core.query.answer import (
     PREFIX_CHARACTERS_MIN,
     SUBJECTS_COMPARED_MAX,
     ambiguous,

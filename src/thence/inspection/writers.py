@@ -1,4 +1,4 @@
-"""What the writers of a log left: the log open for appending, open steps, the outcome of a run.
+"""What the writers of a log left: the log open for appending, open steps, a run's outcome, the node.
 
 Nothing is written, and no writer is delayed. A living process is never taken for an ended one:
 where that can't be told, a step counts as open.
@@ -10,15 +10,25 @@ from typing import Literal
 
 from thence.core.event import Event
 from thence.core.ids import NOISE_CHARACTERS, is_ulid
-from thence.core.query.tally import LogEnd
+from thence.core.query.answer import LogEnd
 from thence.core.values.codec import parse
 from thence.core.values.vocabulary import SIM, Vocabulary
 from thence.log.crash.sessions import session_records
-from thence.log.storage.disk import Disk
+from thence.log.storage.digest_files import read_redactions
+from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.identity import is_own, known_node_id
 from thence.log.storage.segment import own_folder, segments
 from thence.log.storage.tail_recovery import lines_backwards
+
+__all__ = [
+    "ended_writers",
+    "living_writers",
+    "next_node_id",
+    "outcome",
+    "own_folder",
+    "redactions_of",
+]
 
 
 def living_writers(disk: Disk, folder: Path) -> frozenset[str] | None:
@@ -109,3 +119,16 @@ def _last(disk: Disk, folder: Path) -> Event | None:
 
 def _is_there(disk: Disk, path: Path) -> bool:
     return disk.path_id(str(path)) is not None
+
+
+def next_node_id(folder: Path) -> str | None:
+    """Returns the node under which the next append goes on.
+
+    None in a copy, on another machine, and where nothing was written yet.
+    """
+    return known_node_id(OS_DISK, folder) if is_own(OS_DISK, folder) else None
+
+
+def redactions_of(folder: Path) -> frozenset[bytes]:
+    """Returns the digests (D) of the lines of the log that were taken back for good."""
+    return read_redactions(OS_DISK, folder)

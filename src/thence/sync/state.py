@@ -11,7 +11,7 @@ from thence.core.values.digests import digests, same_event_key
 from thence.core.wire.blocks import BlockDigest, Place, by_node, place_of
 from thence.core.wire.messages import BlockPlace, BlocksRequest
 from thence.errors import BadAnswer, InvalidEvent, NotLoggedIn
-from thence.inspection.log_folder import next_node_id
+from thence.inspection.writers import next_node_id
 from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log

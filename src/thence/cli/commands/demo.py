@@ -17,8 +17,7 @@ from thence.cli.frame import help_with, verbosity_options
 from thence.cli.output import WIDTH_COLUMNS, Line, Output, Painted, current
 from thence.cli.shared.logs import program
 from thence.cli.shared.render import bars, counted, wrapped
-from thence.core.query.answer import reasons
-from thence.core.query.tally import descending
+from thence.core.query.answer import descending, reasons
 from thence.core.sentences.event_sentences import short_id
 from thence.replica import open_log
 

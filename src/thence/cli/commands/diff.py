@@ -91,7 +91,7 @@ def _write_difference(out: Output, result: "Difference", logs: tuple[_Log, _Log]
 
 def _write_types(out: Output, result: "Difference") -> None:
     """Counts the differences by type, the most frequent first."""
-    from thence.core.query.tally import descending
+    from thence.core.query.answer import descending
     from thence.core.sentences.event_sentences import clipped
 
     tallies = {

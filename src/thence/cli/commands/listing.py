@@ -1,18 +1,25 @@
-"""The commands that list and index the events of a log.
+"""The commands that list, follow and index the events of a log.
 
-`log`, `show`, `query`, `last` and `rebuild` read; none of them appends.
+`log`, `show`, `query`, `last`, `tail` and `rebuild` read; none of them appends.
 """
 
+import os
 import shlex
-from collections.abc import Mapping
+import stat
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import datetime
+from itertools import islice
+from threading import Event as Signal
+from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
 
+from thence.cli import INTERRUPTED
 from thence.cli.frame import help_with, log_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import (
@@ -31,9 +38,12 @@ from thence.errors import EventNotFound
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.query.tally import LogEnd
+    from thence.core.query.answer import LogEnd
+    from thence.core.query.filter import Filter
     from thence.core.values.vocabulary import Vocabulary
+    from thence.log.read.follower import Follower
     from thence.replica import Log
+
 
 # those are held in memory at once
 LAST_EVENTS_MAX = 10_000
@@ -280,3 +290,98 @@ def rebuild_command(log: str | None) -> None:
         out.json({"events": events, "bytes": size, "seconds": round(seconds, 3)})
     else:
         out.write(f"indexed {counted(events, 'event')} in {seconds:.1f} s")
+
+
+TAIL_EVENTS = 10
+BATCH_EVENTS = 32
+# the ids of these events are held in memory, 100 bytes each; `thence log` has no such limit
+TAIL_EVENTS_MAX = 500_000
+
+
+@click.command("tail", **help_with("thence tail -f --log orders"))
+@click.option(
+    "-n",
+    "--lines",
+    "count",
+    type=click.IntRange(0, TAIL_EVENTS_MAX),
+    default=TAIL_EVENTS,
+    show_default=True,
+    metavar="N",
+    help="The last N events; `thence log` lists all.",
+)
+@click.option("-f", "--follow", "is_live", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@filter_options
+@log_options
+def tail_command(count: int, is_live: bool, log: str | None, **conditions: OptionValue) -> None:
+    """Show the last events in the order of their arrival, and follow.
+
+    An event is shown when it fits every option that is given, as in `thence log`; with --json the
+    lines are those of the file. Following goes on over rotations, and ends when whoever reads the
+    output goes away.
+    """
+    try:
+        _tail(current(), count, is_live, log, conditions)
+    except KeyboardInterrupt:
+        if is_live:  # the usual end of `tail -f`, which needs no report
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        raise
+
+
+def _tail(out: Output, count: int, is_live: bool, log: str | None, conditions: Conditions) -> None:
+    from thence.cli.shared.locate import find_log
+    from thence.core.query.filter import Filter
+    from thence.log.read.follower import Follower
+    from thence.log.storage.disk import OS_DISK
+    from thence.replica import open_log
+
+    event_filter = Filter.of(**keys(conditions))
+    with (
+        open_log(find_log(out, log), create=False) as replica,
+        Follower(OS_DISK, replica.folder, replica.vocabulary) as follower,
+    ):
+        matches = None if event_filter == Filter() else event_filter.matches
+        follower.skip_to_last(count, matches)
+        show = event_printer(out, replica.vocabulary)
+        shown_count = 0
+        events = filter(matches or (lambda event: True), follower.events())
+        while batch := tuple(islice(events, BATCH_EVENTS)):
+            show(batch)
+            shown_count += len(batch)
+        if is_live:
+            _follow(out, follower, show, event_filter)
+        elif count:
+            report_matches(out, replica, conditions, shown_count)
+
+
+def _follow(
+    out: Output,
+    follower: "Follower",
+    show: "Callable[[Sequence[Event]], None]",
+    event_filter: "Filter",
+) -> None:
+    """Shows new events at once, until the reader of the output is gone."""
+    out.flush()
+    stop = Signal()
+    _stop_when_unread(stop)
+    while follower.wait(stop):
+        for event in filter(event_filter.matches, follower.events()):
+            show((event,))
+            out.flush()
+
+
+def _stop_when_unread(stop: Signal) -> None:
+    """Sets `stop` when the pipe's reader is gone, also while there is nothing to write."""
+    descriptor = sys.stdout.fileno()
+    kind = os.fstat(descriptor).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        return
+
+    def watch() -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(descriptor, 0)  # errors and the close of the other end are always reported
+        poll.poll()
+        stop.set()
+
+    Thread(target=watch, name="thence-tail", daemon=True).start()

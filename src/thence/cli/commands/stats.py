@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thence.core.event import Event
-    from thence.core.query.tally import Tally
+    from thence.core.query.answer import Tally
     from thence.index.overview import By
 
 NAMES_SHOWN_MAX = 20
@@ -84,7 +84,7 @@ class Groups(NamedTuple):
     @property
     def names(self) -> dict[str, int]:
         """The counts of all periods by name, the largest first."""
-        from thence.core.query.tally import descending
+        from thence.core.query.answer import descending
 
         return descending(sum(self.periods.values(), Counter()))
 

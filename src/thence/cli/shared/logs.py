@@ -18,7 +18,7 @@ from thence.cli.shared.locate import find_log
 from thence.cli.shared.render import counted
 from thence.core.event import Event
 from thence.core.nearest import TYPO_LIKENESS, nearest
-from thence.core.query.lookup import named_by
+from thence.core.query.answer import named_by
 from thence.core.values.codec import BadLine, has_valid_crc, have_valid_crcs, parse
 from thence.errors import EventNotFound, GitFailed, NotAProject
 from thence.log.read.reader import blocks

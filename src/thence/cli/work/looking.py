@@ -17,7 +17,7 @@ from thence.cli import INTERRUPTED
 from thence.cli.output import current
 from thence.cli.work.command_runner import command, feature_option, run, session_command
 from thence.errors import GitFailed, ThenceError
-from thence.inspection.log_folder import next_node_id
+from thence.inspection.writers import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence

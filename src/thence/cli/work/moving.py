@@ -15,7 +15,7 @@ from thence.cli.work.command_runner import (
 from thence.core.event import Event
 from thence.core.values.new_event import Unchanged
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused
-from thence.inspection.log_folder import next_node_id
+from thence.inspection.writers import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.board import action_of, person
 from thence.work.board.guards import reason_missing

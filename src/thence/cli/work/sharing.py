@@ -14,7 +14,7 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.vocabulary import WORK
 from thence.errors import GitFailed, InvalidEvent
-from thence.inspection.log_folder import redactions_of
+from thence.inspection.writers import redactions_of
 from thence.replica import new_id
 from thence.work.day_lines import (
     ATTRIBUTES,

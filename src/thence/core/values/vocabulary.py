@@ -11,12 +11,16 @@ from typing import Any
 import msgspec
 
 from thence.core.event import Event
-from thence.core.sentences.event_sentences import brief, in_columns, sentence, short_id, summary
-from thence.core.sentences.host_sentences import (
+from thence.core.sentences.event_sentences import (
     NOTICE_ERROR_TYPES,
     NOTICE_SENTENCES,
     SIM_SENTENCES,
     WORK_SENTENCES,
+    brief,
+    in_columns,
+    sentence,
+    short_id,
+    summary,
 )
 from thence.errors import InvalidEvent
 

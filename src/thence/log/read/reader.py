@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from thence.core.event import Event
-from thence.core.query.lookup import not_found
+from thence.core.query.answer import not_found
 from thence.core.values.codec import (
     GROUP_LINES,
     LINE_BYTES_MAX,
@@ -25,8 +25,8 @@ from thence.core.values.codec import (
     is_framed,
     parse,
     parsed,
+    pieces,
 )
-from thence.core.values.embedded_events import pieces
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.storage.digest_files import Ranking

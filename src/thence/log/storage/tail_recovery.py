@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
-from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse
-from thence.core.values.embedded_events import pieces
+from thence.core.values.codec import LINE_BYTES_MAX, has_valid_crc, is_ours, numbers, parse, pieces
 from thence.core.values.vocabulary import PLAIN, Vocabulary
 from thence.errors import OutcomeUnknown
 from thence.log.storage.digest_files import Disowned

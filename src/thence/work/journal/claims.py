@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from thence.core.event import Event
 from thence.errors import FileBusy, Refused, ThenceError
 from thence.files import file_lock
-from thence.inspection.log_folder import next_node_id
+from thence.inspection.writers import next_node_id
 from thence.work import supervisor
 from thence.work.board.state import DOING, PLANNED, Board
 from thence.work.journal.pending_events import SOURCE

@@ -15,7 +15,7 @@ import msgspec
 
 from thence.core.values.codec import BadLine
 from thence.errors import GitFailed, PlanningError, ThenceError
-from thence.inspection.log_folder import redactions_of
+from thence.inspection.writers import redactions_of
 from thence.log.storage.findings import Relayed
 from thence.work.day_lines import (
     RedactedLines,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from thence.core.event import Event
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
-from thence.inspection.log_folder import redactions_of
+from thence.inspection.writers import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
     FOLDER,

@@ -15,10 +15,10 @@ from stat import S_ISREG
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position
 from thence.errors import ThenceError
 from thence.files import replace_file
-from thence.inspection.log_folder import redactions_of
+from thence.inspection.writers import redactions_of
 from thence.replica import Log
 from thence.work.day_lines import (
     FOLDER,

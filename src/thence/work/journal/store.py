@@ -27,7 +27,7 @@ from thence.core.values.codec import LINE_BYTES_MAX, numbers
 from thence.core.values.new_event import Causes, NewEvent, Unchanged
 from thence.core.values.vocabulary import WORK, work_subject
 from thence.errors import GitFailed, OutcomeUnknown, ThenceError
-from thence.inspection.log_folder import own_folder, redactions_of
+from thence.inspection.writers import own_folder, redactions_of
 from thence.log.storage.findings import Relayed
 from thence.redact_settings import RedactSettings, read_redact_settings
 from thence.replica import Log, new_id, now, open_host_log

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from thence.core.values.new_event import Unchanged
 from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
-from thence.inspection.log_folder import next_node_id
+from thence.inspection.writers import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
 from thence.work.board.move_request import Facts, GuardFailure, Move

@@ -10,15 +10,14 @@ import msgspec
 from msgspec.structs import replace
 
 from thence.core.event import Event
-from thence.core.values.new_event import Unchanged, cause_ids
-from thence.core.values.position import Position
+from thence.core.values.new_event import Position, Unchanged, cause_ids
 from thence.errors import (
     GitFailed,
     HeadsMoved,
     Refused,
     ThenceError,
 )
-from thence.inspection.log_folder import next_node_id
+from thence.inspection.writers import next_node_id
 from thence.work.board.board import fold, lost_claims
 from thence.work.board.move_request import former_number_in_clone
 from thence.work.board.package_numbers import by_number
