@@ -67,7 +67,7 @@ def test_merges_are_by_whom_git_knows_and_by_nobody_else(top):
     merge(repository(top), "main", ["wp1"])
     assert git(top, "log", "-1", "--format=%an %ce") == "Ö o@b.c"
     git(top, "config", "user.name", "")
-    with pytest.raises(GitFailed, match="empty ident name") as caught:
+    with pytest.raises(GitFailed, match="git knows no name or e-mail") as caught:
         merge(repository(top), "main", ["wp2"])
     assert "user.name" in caught.value.hint
 

@@ -1,4 +1,4 @@
-"""What the writers of a log left: the log open for appending, open steps, a run's outcome, the node.
+"""What the writers of a log left: the log open for appending, open steps, an outcome, the node.
 
 Nothing is written, and no writer is delayed. A living process is never taken for an ended one:
 where that can't be told, a step counts as open.

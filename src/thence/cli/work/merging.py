@@ -43,7 +43,7 @@ from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.merging import MergePlan, MergeStep
 from thence.work.vcs.refs import REMOTES, Refs, forget_refs, push_command, target_in
-from thence.work.vcs.repository import HEADS, checkouts, checkouts_of, is_ancestor
+from thence.work.vcs.repository import HEADS, Repository, checkouts, checkouts_of, is_ancestor
 from thence.work.vcs.worktrees import removable, remove
 
 # the merging actor answers for all packages; a merged package needs no further commit
@@ -102,7 +102,7 @@ def merge(
     state = session.feature(feature, *packages)
     target = session.target_of(state)
     wp_ids, tips = [wp_id_of(name) for name in packages], _tips(session, state)
-    chosen = _mergeable(state, wp_ids, tips)
+    chosen = _mergeable(session.project.repo, state, wp_ids, tips)
     facts = _check_packages(session, state, chosen, reason, is_forced)
     codes = _codes(session, state, chosen)
     names = [
@@ -156,13 +156,13 @@ def _tips(session: Session, feature: FeatureState) -> dict[str, str]:
 
 
 def _mergeable(
-    feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
+    repo: Repository, feature: FeatureState, wp_ids: Sequence[str], branches: Container[str]
 ) -> tuple[PackageState, ...]:
     if wp_ids:
         named = [package_of(feature, wp_id) for wp_id in wp_ids]
         for package in named:
             if branch_of(feature.slug, package.wp_id) not in branches:
-                raise _without_branch(feature, package)
+                raise _without_branch(repo, feature, package)
             if package.lane in (PLANNED, REJECTED):
                 raise _not_begun(feature, package)
         return in_order(named)
@@ -192,18 +192,20 @@ def _not_begun(feature: FeatureState, package: PackageState) -> Refused:
     )
 
 
-def _without_branch(feature: FeatureState, package: PackageState) -> Refused:
+def _without_branch(repo: Repository, feature: FeatureState, package: PackageState) -> Refused:
     branch = branch_of(feature.slug, package.wp_id)
+    hint = (
+        f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
+        f" else thence work implement {package.wp_id} makes it"
+    )
+    if package.reviewed and repo.git.commit_of(package.reviewed.commit):  # it was here
+        hint = f"git branch {branch} {package.reviewed.commit} puts it back"
     return Refused(
         "could not merge",
         guard="no_branch",
         place=f"{feature.slug}/{package.wp_id}",
         cause=f"it is in {package.lane}, and has no branch {branch}",
-        hint=f"git branch {branch} {package.reviewed.commit} puts it back; git fetch before, if"
-        " somebody else did it"
-        if package.reviewed
-        else f"git fetch, if somebody else did it (they push it: git push -u origin {branch});"
-        f" else thence work implement {package.wp_id} makes it",
+        hint=hint,
     )
 
 

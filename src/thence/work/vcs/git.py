@@ -26,6 +26,8 @@ USER_VARIABLES = (
     *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
 )
 _SILENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": ":"}
+# git's words where it knows nobody to commit as
+_NOBODY = ("tell me who you are", "empty ident name", "no name was given", "no email was given")
 NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXAMPLE.ORG"
 # parts of git's messages about the disk, and the next step, whatever git was doing
 _DISK_HINTS = (
@@ -230,7 +232,7 @@ class Git:
         if is_locked and not hint:
             hint = "wait until the other git command has ended, then try again"
         cause = answer.stderr or f"it exited with {answer.status}"
-        if "tell me who you are" in cause:
+        if any(words in cause for words in _NOBODY):
             cause, hint = "git knows no name or e-mail for your commits", NAME_YOURSELF
         return failure(
             operation or f"git {_name(arguments)} failed in",
