@@ -260,6 +260,8 @@ def test_repository_without_commits_has_no_package_and_says_how_to_begin(tmp_pat
     repo = tmp_path / "r"
     repo.mkdir()
     git(repo, "init", "--quiet", "--initial-branch", "main")
+    git(repo, "config", "user.name", "ada")
+    git(repo, "config", "user.email", "ada@example.org")
     arguments = {"implement": ["WP01"], "move-task": ["WP01", "--to", "doing"]}.get(command, [])
     ended = warm("work", command, *arguments, cwd=repo)
     assert (ended.code, is_three_lines(ended.err)) == (2, True)
