@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from thence.core.values.new_event import Unchanged
-from thence.errors import HeadsMoved, PlanningError, Refused, WorkError
+from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, WorkError
 from thence.inspection.writers import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
@@ -133,7 +133,12 @@ def _keep_reviewed(
     for move in moves:
         reviewed = requests[move.wp_id].reviewed
         if reviewed is not None:
-            keep_commit(session.project.repo, session.refs, slug, move.wp_id, reviewed.commit)
+            try:
+                keep_commit(session.project.repo, session.refs, slug, move.wp_id, reviewed.commit)
+            except GitFailed as error:  # the move is recorded, and the branch has the commit
+                session.warnings.append(
+                    f"what went to review is kept by its branch alone: {error.cause}"
+                )
 
 
 def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
