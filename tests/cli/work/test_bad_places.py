@@ -267,3 +267,13 @@ def test_repository_without_commits_has_no_package_and_says_how_to_begin(tmp_pat
     assert (ended.code, is_three_lines(ended.err)) == (2, True)
     assert ended.err.endswith("next: thence work setup-spec TITLE\n")
     assert git(repo, "status", "--porcelain", "--untracked-files=all").count("\n") <= 1
+
+
+def test_commit_that_can_not_be_kept_by_a_ref_goes_to_review_all_the_same(states, tmp_path):
+    project = copy(states / "begun", tmp_path)
+    git(project, "update-ref", "refs/thence/reviewed", "HEAD")  # no ref fits below it
+    case = CASES["move"]
+    ended = warm("work", *case.command, cwd=project)
+    assert ended.code == 0, ended.err
+    assert "kept by its branch alone" in ended.err
+    is_whole(project, case)
