@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import plain_order
-from tests.disks import LyingDisk
 from tests.events import event_of, line_of
 from tests.log.faults import WAIT_S, SteppingDisk, StruckDisk, WatchedDisk
 from tests.log.processes import descriptors, in_child, started
@@ -21,7 +20,7 @@ from tests.tiers import examples
 import thence
 from thence.core.values.new_event import Position
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import EventNotFound, OutcomeUnknown
+from thence.errors import EventNotFound
 from thence.log.read import reader
 from thence.log.read.follower import Follower
 from thence.log.storage.disk import OS_DISK
@@ -290,10 +289,6 @@ def test_with_sync_no_event_is_served_before_it_is_on_the_device(tmp_path):
     assert disk.calls.count("sync_data") == 2
     next(log.follow())
     assert disk.calls.count("sync_data") == 2
-    lying = LyingDisk()
-    lying.is_broken = True
-    with pytest.raises(OutcomeUnknown, match="just read from"):
-        next(Log(tmp_path, PLAIN, disk=lying).follow(sync=True))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 20])
