@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests import plain_order
 from tests.events import event_of, line_of
 from tests.log.faults import WAIT_S, SteppingDisk, StruckDisk, WatchedDisk
-from tests.log.processes import descriptors, in_child, started
+from tests.log.processes import APPEND, descriptors, in_child, started
 from tests.tiers import examples
 
 import thence
@@ -60,24 +60,13 @@ def test_events_of_any_opening_come_in_arrival_order_each_once(tmp_path):
         assert list(stream) == []
 
 
-WRITE = """
-import sys
-from pathlib import Path
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
-with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
-    for n in range(300):
-        log.append("t", {"writer": sys.argv[2], "n": n})
-"""
-
-
 @pytest.mark.promise("P1")
 @pytest.mark.xdist_group("heavy")
 def test_events_of_rotating_processes_are_followed_and_resumed_anywhere(tmp_path):
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
-    writers = [started(WRITE, tmp_path, name) for name in "ab"]
+    writers = [started(APPEND, tmp_path, 300, name) for name in "ab"]
     log = Log(tmp_path, PLAIN)
     position, seen = Position(), []
     while len(seen) < 600:

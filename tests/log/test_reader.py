@@ -12,7 +12,7 @@ from tests import plain_order
 from tests.disks import CountingDisk
 from tests.events import NODE, OTHER_NODE, causal_graphs, event_of, line_of
 from tests.log.faults import FailingDisk, SteppingDisk, StruckDisk
-from tests.log.processes import descriptors, started
+from tests.log.processes import APPEND, descriptors, started
 from tests.tiers import examples
 
 import thence
@@ -193,21 +193,10 @@ def test_tail_that_is_cut_and_written_over_while_it_is_read_hides_no_event(tmp_p
     assert types == ["log.recovered", "b"]
 
 
-WRITE = """
-import sys
-from pathlib import Path
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
-with Log(Path(sys.argv[1]), PLAIN, max_file_size=1500) as log:
-    for n in range(int(sys.argv[2])):
-        print(log.append("t", {"n": n}).seq, flush=True)
-"""
-
-
 @pytest.mark.promise("W8")
 @pytest.mark.xdist_group("heavy")
 def test_reader_beside_a_rotating_writer_loses_nothing(tmp_path):
-    writer = started(WRITE, tmp_path, 150)
+    writer = started(APPEND, tmp_path, 150, "a")
     passes = 0
     for acknowledged in writer.stdout:
         ways = (reader.events, reader.all_events)
