@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.cli.installed import THENCE, environment
 from tests.server.team.stranger import Client
@@ -27,9 +28,9 @@ class TeamServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
-        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        piped = {"stdout": subprocess.PIPE, "stderr": stderr}
         self.process = subprocess.Popen([*argv, *arguments], env=environment(), **piped)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
