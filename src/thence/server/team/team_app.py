@@ -25,6 +25,7 @@ from thence.core.wire.messages import (
 )
 from thence.core.wire.seals import TeamKeys
 from thence.errors import NotLoggedIn
+from thence.server.http.auth import grant_time
 from thence.server.http.middleware import HeadWithoutBody, host_of
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
@@ -33,8 +34,7 @@ from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import LIVE, Admission, LiveConnections
 from thence.server.team.log_folders import LogFolders
-from thence.server.team.logins import Logins, Tool
-from thence.server.team.passwords import hashed, is_right, nobodys
+from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import (
@@ -101,7 +101,7 @@ class TeamApp:
         self._keys = KeyRegistry(database)
         folders = LogFolders(folder, store)
         database.on_erased = folders.drop_all
-        self._pages = TeamPages(folders, self._member_of, logs_app, self.closing)
+        self._pages = TeamPages(folders, self._member_of, self._logins, logs_app, self.closing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -154,22 +154,27 @@ class TeamApp:
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         try:
-            return await self._answered(asked(scope), receive)
+            return await self._answered(scope, asked(scope), receive)
         except ClientLeft:
             raise
         except Exception as error:  # door: a client gets one form of error
             return _reported(scope, error)
 
-    async def _answered(self, request: Asked, receive: Receive) -> Reply:
+    async def _answered(self, scope: Scope, request: Asked, receive: Receive) -> Reply:
         if request.path == _HEALTH and request.method == "GET":
             return _health()
         if request.path.startswith(_TOKENS) and request.method == "POST":
-            body = await body_of(receive, LOGIN_BYTES_MAX)
-            return await self._logging_in.run(partial(self._logged_in, request._replace(body=body)))
+            request = request._replace(body=await body_of(receive, LOGIN_BYTES_MAX))
+            address = (scope.get("client") or ("",))[0]
+            workers = self._reading
+            if request.path == _TOKENS:  # what checks a password, which alone is dear
+                self._logins.admit(address)
+                workers = self._logging_in
+            return await workers.run(partial(self._logged_in, request, address))
         if request.path == _LIVE_TOKEN and request.method == "POST":
             return await self._reading.run(partial(self._live_token, request))
         if request.path == _KEYS:
-            return await self._keys_reply(request, receive)
+            return await self._keys_reply(scope, request, receive)
         route = EVENT_ROUTES.get(request.path)
         if route is None:
             return problem(404, "not_found", f"there is no {request.path[:80]}", "")
@@ -177,6 +182,7 @@ class TeamApp:
             allow = (("allow", route.method),)
             return problem(405, "method_not_allowed", f"use {route.method}", "", headers=allow)
         member = await self._reading.run(partial(self._member, request, route.is_writing))
+        grant_time(scope)
         if route.bytes_max:
             request = request._replace(body=await body_of(receive, route.bytes_max))
         work = partial(self._handled, route, member, request)
@@ -186,28 +192,29 @@ class TeamApp:
         self._live.committed(member.team, request.query.get("log"))
         return reply
 
-    def _logged_in(self, request: Asked) -> Reply:
+    def _logged_in(self, request: Asked, address: str) -> Reply:
         body = unpacked(request, LOGIN_BYTES_MAX)
-        found: Tokens
+        tokens: Tokens
         if request.path == _TOKENS:
-            given: Credentials = decoded_as(body, Credentials)
-            found = self._logins.log_in(given.username, given.password)
+            credentials: Credentials = decoded_as(body, Credentials)
+            tokens = self._logins.log_in(credentials.username, credentials.password, address)
         elif request.path == f"{_TOKENS}/refresh":
-            found = self._logins.refreshed(decoded_as(body, Refresh).refresh)
+            tokens = self._logins.refreshed(decoded_as(body, Refresh).refresh)
         elif request.path == f"{_TOKENS}/revoke":
             self._logins.revoke(decoded_as(body, Refresh).refresh)
             return Reply(200, b"{}")
         else:
             return problem(404, "not_found", f"there is no {request.path[:80]}", "")
-        return Reply(200, msgspec.json.encode(found))
+        return Reply(200, msgspec.json.encode(tokens))
 
-    async def _keys_reply(self, request: Asked, receive: Receive) -> Reply:
+    async def _keys_reply(self, scope: Scope, request: Asked, receive: Receive) -> Reply:
         """Returns the keys of the team, after a key was registered if one is given."""
         if request.method not in ("GET", "POST"):
             allow = (("allow", "GET, POST"),)
             return problem(405, "method_not_allowed", "use GET or POST", "", headers=allow)
         is_writing = request.method == "POST"
         member = await self._reading.run(partial(self._member, request, is_writing))
+        grant_time(scope)
         if not is_writing:
             found = await self._reading.run(partial(self._keys.of_team, member.team))
         else:
@@ -227,8 +234,10 @@ class TeamApp:
             check_writing(member)
         return member
 
-    def _member_of(self, token: str, wanted: str | None) -> Member:
-        """Returns who has an access token, in the wanted or first team."""
+    def _member_of(self, token: str, wanted: str | None, session: str = "") -> Member:
+        """Returns who has an access token or a page's session, in the wanted or first team."""
+        if session:
+            return self._accounts.member(self._logins.user_of_page(session), wanted)
         if not token:
             raise NotLoggedIn(
                 "could not answer",

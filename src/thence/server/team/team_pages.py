@@ -1,7 +1,7 @@
 """The query API and its pages over a team's logs, behind the logins of the server.
 
 Programs send the access token as the bearer. A browser opens a page once with `?token=ACCESS`; a
-cookie that scripts can't read replaces it until the token expires.
+cookie that scripts can't read replaces it for an hour. It holds a session that opens pages alone.
 """
 
 from collections.abc import Callable
@@ -19,26 +19,33 @@ from thence.server.http.auth import cookie_name, redirect_without, token_paramet
 from thence.server.team.accounts import Member
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_folders import LogFolders
-from thence.server.team.logins import ACCESS_S
+from thence.server.team.logins import ACCESS_S, Logins
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
-FindMember = Callable[[str, str | None], Member]
+FindMember = Callable[[str, str | None, str], Member]
 
 
 class TeamPages:
     """An ASGI app that answers with the app of the logs of the asking user's team.
 
-    `member` returns who has a token, in which team; `logs_app` makes the app over a folder.
+    `member` returns who has a token or a session, in which team; `logs_app` makes the app over a
+    folder.
     """
 
     def __init__(
-        self, folders: LogFolders, member: FindMember, logs_app: LogsApp, closing: Signal
+        self,
+        folders: LogFolders,
+        member: FindMember,
+        logins: Logins,
+        logs_app: LogsApp,
+        closing: Signal,
     ) -> None:
         self._folders = folders
         self._member = member
+        self._logins = logins
         self._logs_app = logs_app
         self._closing = closing
         self._apps: dict[str, FastAPI] = {}
@@ -50,18 +57,20 @@ class TeamPages:
             key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
         }
         token = _token(scope, headers)
+        cookies = {} if token else cookie_parser(headers.get("cookie", ""))
+        session = cookies.get(cookie_name(scope), "")
+        work = partial(self._ready, token, session, headers.get("x-team-slug"), scope["path"])
         try:
-            work = partial(self._ready, token, headers.get("x-team-slug"), scope["path"])
             team = await self._workers.run(work)
+            if scope["method"] == "GET" and token_parameter(scope):
+                session = await self._workers.run(partial(self._logins.page_session, token))
+                await redirect_without(scope, session, ACCESS_S)(scope, receive, send)
+                return
         except NotLoggedIn:
             await unauthorized(scope["path"])(scope, receive, send)
         except SyncRefused as error:
             await problem(403, "forbidden", str(error))(scope, receive, send)
         else:
-            if scope["method"] == "GET" and token_parameter(scope):
-                redirect = redirect_without(scope, token, ACCESS_S)
-                await redirect(scope, receive, send)
-                return
             await self._app(team)(scope, receive, send)
 
     def begin(self) -> None:
@@ -73,9 +82,9 @@ class TeamPages:
         for app in self._apps.values():
             app.state.served.close()
 
-    def _ready(self, token: str, wanted: str | None, path: str) -> str:
-        """Returns the team of a token, the folders of whose logs are up to date for a path."""
-        team = self._member(token, wanted).team
+    def _ready(self, token: str, session: str, wanted: str | None, path: str) -> str:
+        """Returns the team of a token or session, with its logs' folders fresh for a path."""
+        team = self._member(token, wanted, session).team
         kind, *rest = path.removeprefix("/").split("/")
         names = [name for name in {*rest[:1], *rest[-1:]} if LOG_NAME.fullmatch(name)]
         if kind in _LOG_PATHS and names:
@@ -95,9 +104,8 @@ class TeamPages:
 
 
 def _token(scope: Scope, headers: dict[str, str]) -> str:
-    """Returns the access token of a request: the bearer, the parameter or the cookie."""
+    """Returns the access token of a request: the bearer or the parameter."""
     kind, _, bearer = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return bearer.strip()
-    given = token_parameter(scope)
-    return given or cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+    return token_parameter(scope)
