@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from threading import Event as Signal
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,7 +78,7 @@ def serve(
     from thence.server.app import create_app
 
     app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
-    _run(listener, app, app.state.served.closing)
+    _run(listener, app)
 
 
 class Tls(NamedTuple):
@@ -94,7 +93,7 @@ def serve_team(listener: socket.socket, database: Path, host: str, tls: Tls | No
     from thence.server.app import create_team_app
 
     app = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
-    _run(listener, app, app.closing, tls, is_live=True)
+    _run(listener, app, tls, is_live=True)
 
 
 def is_loopback(host: str) -> bool:
@@ -105,16 +104,15 @@ def is_loopback(host: str) -> bool:
 def _run(
     listener: socket.socket,
     app: "ASGIApp",
-    closing: Signal,
     tls: Tls | None = None,
     *,
     is_live: bool = False,
 ) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    _server(app, closing, tls, is_live=is_live).run(sockets=[listener])
+    _server(app, tls, is_live=is_live).run(sockets=[listener])
 
 
-def _server(app: "ASGIApp", closing: Signal, tls: Tls | None, *, is_live: bool) -> "Server":
+def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
     import asyncio
     import logging
     from functools import partial
@@ -158,8 +156,7 @@ def _server(app: "ASGIApp", closing: Signal, tls: Tls | None, *, is_live: bool) 
                 listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Begins the end, also of the streams."""
-            closing.set()
+            """Begins the end, of which nothing is logged."""
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
 

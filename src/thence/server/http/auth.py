@@ -16,7 +16,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thence.server.errors import problem
+from thence.server.errors import Refusal, query_response
 
 OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60
@@ -113,4 +113,5 @@ def unauthorized(path: str) -> ASGIApp:
 
         return problem_page(401, "open this address once with ?token=TOKEN at its end")
     message = "send the header Authorization: Bearer TOKEN with the token of this server"
-    return problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+    headers = {"WWW-Authenticate": "Bearer"}
+    return query_response(Refusal(401, "unauthorized", message, headers=headers))
