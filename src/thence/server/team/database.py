@@ -21,6 +21,8 @@ VERSION = 2
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was taken back leaves the file of commits
 ERASE_MS = 1_000
+_OWNER_ONLY = 0o600
+_BESIDE = ("-wal", "-shm", "-journal")
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _READERS_MAX = 8
@@ -49,6 +51,7 @@ class Database:
         self._writer_lock = Lock()
         _set_aside_stale_commits(self._path)
         try:
+            make_private(Path(path))
             self._writer = _connected(self._path)
             self._begin()
             self._holds_erased = True  # a process that was killed may have left it so
@@ -198,6 +201,8 @@ def make_database(path: Path, epoch: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.touch()
+    make_private(unfinished)
     connection = _connected(str(unfinished))
     try:
         _fill(connection, epoch)
@@ -250,6 +255,18 @@ def _set_aside_stale_commits(path: str) -> None:
         if commits.stat().st_size and is_single_file(Path(path)):
             commits.rename(f"{path}-wal.stale")
             Path(f"{path}-shm").unlink(missing_ok=True)
+
+
+def make_private(file: Path) -> None:
+    """Lets a database, and what SQLite keeps beside it, be read by its owner alone.
+
+    SQLite gives new files beside it the same permissions. Files of another user stay as they are.
+    """
+    for part in (file, *(file.with_name(f"{file.name}{end}") for end in _BESIDE)):
+        with suppress(FileNotFoundError):
+            stat = part.stat()
+            if stat.st_uid == os.geteuid() and stat.st_mode & ~_OWNER_ONLY & 0o777:
+                part.chmod(_OWNER_ONLY)
 
 
 def _fill(connection: apsw.Connection, epoch: str) -> None:
