@@ -9,14 +9,14 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33410, 140),
+    "inner": (33471, 140),
     "work": (18788, 77),
-    "team": (13117, 103),
+    "team": (13411, 96),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
     "cli": 1,
-    "server": 184,
-    "sync": 91,
+    "server": 143,
+    "sync": 74,
 }
