@@ -32,8 +32,8 @@ from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
-from thence.work.session.lane_moves import (
-    facts_of,
+from thence.work.session.lane_changes import (
+    context_of,
     move,
     package_of,
     planned,
@@ -252,7 +252,7 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
     if package.lane in (DONE, REJECTED):
         return
     reason = "skipped"
-    move(session, feature.slug, wp_id, REJECTED, facts_of(session, feature, wp_id, reason=reason))
+    move(session, feature.slug, wp_id, REJECTED, context_of(session, feature, wp_id, reason=reason))
     waiting = [
         dependent for dependent in feature.packages.values() if wp_id in dependent.dependencies
     ]

@@ -37,7 +37,7 @@ from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git
 from thence.work.vcs.locks import held, take
 from thence.work.vcs.refs import OURS, REMOTES, refs_of
-from thence.work.vcs.repository import HEADS, Repository, checkouts
+from thence.work.vcs.repository import HEADS, Repository, list_worktrees
 
 _WAIT_S = 10.0
 _DONE = "redacted.txt"
@@ -127,7 +127,7 @@ def _name(digests: Collection[bytes]) -> str:
 def _trees(project: Project) -> Iterator[TreeFiles]:
     """Yields the working trees of the project, the main one first."""
     yield project.files
-    for checkout in checkouts(project.repo):
+    for checkout in list_worktrees(project.repo):
         if not checkout.is_missing and checkout.path != project.root:
             yield TreeFiles(checkout.path)
 

@@ -26,7 +26,7 @@ from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
 from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import OrchestratorConfig
-from thence.work.session.lane_moves import mirror, planned
+from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from thence.errors import GitFailed, Refused
 from thence.replica import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.move_request import FORCING, Facts, Move, gate_change
+from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -40,7 +40,7 @@ from thence.work.orchestrate.agent_process import (
 from thence.work.orchestrate.scheduling import Task
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_moves import decide_move, facts_of, mirror, move
+from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import commits_come, commits_made, workspace
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
@@ -248,8 +248,10 @@ class PackageTask:
         causes = tuple(event_id for phase, event_id in failed if phase == task.phase)
         event = WorkEvent("WPAssigned", payload, slug, causes, event_id=new_id())
         if self._package.lane == PLANNED:
-            facts = facts_of(session, self._feature, task.wp_id)
-            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
+            context = context_of(session, self._feature, task.wp_id)
+            move(
+                session, slug, task.wp_id, DOING, replace(context, waived_guards=_ANSWERS), (event,)
+            )
             session.refresh()
         else:
             self._append(event)
@@ -322,8 +324,14 @@ class PackageTask:
         session, slug = self._host.session, self._feature.slug
         with self._acting_as(self.task.agent):
             try:
-                facts = facts_of(session, self._feature, self.task.wp_id)
-                move(session, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
+                context = context_of(session, self._feature, self.task.wp_id)
+                move(
+                    session,
+                    slug,
+                    self.task.wp_id,
+                    FOR_REVIEW,
+                    replace(context, waived_guards=_ANSWERS),
+                )
             except Refused as refused:
                 # agents get no hint to force it
                 remedy = (refused.hint or "").removesuffix(FORCING)
@@ -368,7 +376,7 @@ class PackageTask:
             session.refresh()
             if tip(session.project.repo, branch) != commit:
                 return  # newer commits are judged first
-            if facts_of(session, self._feature, wp_id).worktree == "dirty":
+            if context_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
             self._decide(decide_move, commit)  # a package that may not be done is not merged
@@ -388,19 +396,21 @@ class PackageTask:
             mirror(session, self._feature)
         self._report("merged", f"merged into {target}, done")
 
-    def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
+    def _decide(
+        self, how: Callable[[Session, str, str, str, MoveContext], Move], commit: str
+    ) -> None:
         """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
         session, wp_id = self._host.session, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
-            facts = replace(
-                facts_of(session, self._feature, wp_id),
-                exempt=_ANSWERS,
+            context = replace(
+                context_of(session, self._feature, wp_id),
+                waived_guards=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
                 gates_seen=self._host.gates_passed(wp_id, commit),
                 rests_on=(self._history.approval,) if self._history.approval else (),
                 is_local=not self._setup.needs_upstream,
             )
-            how(session, self._feature.slug, wp_id, DONE, facts)
+            how(session, self._feature.slug, wp_id, DONE, context)
 
     def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> AgentRun:
         """Starts the command of a gate in a checkout of the commit."""
@@ -457,9 +467,9 @@ class PackageTask:
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
         session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
-            facts = facts_of(session, self._feature, wp_id, reason=reason)
-            facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
-            move(session, slug, wp_id, DOING, facts)
+            context = context_of(session, self._feature, wp_id, reason=reason)
+            context = replace(context, waived_guards=_ANSWERS, rests_on=rests_on)
+            move(session, slug, wp_id, DOING, context)
         self._host.sent_back(wp_id)
         self._report("sent_back", reason)
 
