@@ -134,7 +134,7 @@ def orchestrate(
     with _registered(session.project.shared_folder / _FOLDER, state.slug):
         orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
         summary = orchestrator.run()
-    packages, histories = orchestrator.feature.packages, orchestrator.histories
+    packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     steps = {
         wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or _LOOK
         for wp_id in summary.stranded
@@ -344,7 +344,7 @@ def line(progress_note: ProgressNote) -> str:
 
 def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
     """Yields the lines of the board: packages by lane, packages at work, overlaps to come."""
-    feature = orchestrator.feature
+    feature = orchestrator.shared.feature
     packages = feature.packages
     counts = ", ".join(
         f"{count} {lane}"
