@@ -6,17 +6,14 @@ refused.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from thence.core.values.payload import INT_MAX, INT_MIN
 from thence.errors import PlanningError
-from thence.work.project.yaml_nodes import TAG, compose
+from thence.work.project.yaml_nodes import compose, is_empty
 
 FIELDS_BYTES_MAX = 64 * 1024
-Scalar = str | int | bool
 _BLOCK = re.compile(
     rb"(?:\xef\xbb\xbf)?---[ \t]*(?P<newline>\r?\n)"
     rb"(?P<yaml>(?:[^\n]*\n)*?)"
@@ -36,10 +33,10 @@ _LANE_FORM = (
 
 
 class Fields(NamedTuple):
-    """A file's fields as JSON values, and the text below them.
+    """A file's fields, and the text below them.
 
-    Times and numbers with leading zeros are texts, as they were written. `line` is the
-    number of the first line of `body`, from 1.
+    A value is a text as it was written, None, a list or a map. `line` is the number of the first
+    line of `body`, from 1.
     """
 
     values: Mapping[str, Any]
@@ -155,7 +152,7 @@ class _FieldsReader:
     def _plain(self, node: Any) -> Any:
         """Returns the value of a node; a node with aliases is converted once."""
         if node.id == "scalar":
-            return _scalar(str(node.tag).removeprefix(TAG), node.value)
+            return None if is_empty(node) else str(node.value)
         if id(node) in self._seen:
             if self._seen[id(node)] is None:
                 raise self.fault(node.start_mark.index, "it holds itself", "take the alias out")
@@ -204,19 +201,3 @@ def _fault(file: str, line: int, column: int, cause: str, hint: str) -> Planning
         hint=hint,
         problems=[problem],
     )
-
-
-def _scalar(tag: str, text: str) -> Scalar | float | None:
-    """Returns the value of a text, by the tag that YAML gives it."""
-    if tag == "null":
-        return None
-    if tag == "bool":
-        return text.lower() in ("true", "yes", "on")
-    try:
-        if tag == "int" and INT_MIN <= (number := int(text.replace("_", ""), 0)) <= INT_MAX:
-            return number
-        if tag == "float" and math.isfinite(real := float(text)):
-            return real
-    except ValueError:  # 028 and 1:30 are texts
-        pass
-    return text
