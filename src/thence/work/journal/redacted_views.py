@@ -1,4 +1,4 @@
-"""Copies of lines that were taken back, overwritten where a clone shows and shares its journal.
+"""Copies of lines that were redacted, overwritten where a clone shows and shares its journal.
 
 Day files that git doesn't track, and `.kittify/errors/`, are overwritten in place, with blanks to
 the old length, because other tools append to them; an own file is replaced. The tip of the
@@ -61,7 +61,7 @@ class SharedCopies(NamedTuple):
 
 
 def redact_shared(project: Project, log: Log) -> SharedCopies:
-    """Overwrites the copies of lines that were taken back in the files of this clone.
+    """Overwrites the copies of lines that were redacted in the files of this clone.
 
     The `log` is the project's journal. Raises OSError, GitFailed, and what reading the log raises.
     """
