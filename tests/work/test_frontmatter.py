@@ -109,7 +109,7 @@ def test_file_without_fields_has_a_body_alone():
         (b"---\na: &x [*x]\n---\n", "2:8", "it holds itself"),
         (b"---\na: " + b"[" * 600 + b"\n---\n", "2:54", "it is deeper than 50 levels"),
         (b"---\na: 1\n%YAML 1.3\n---\n", "3:1", "a directive has no place here"),
-        (b'---\na: "\\U00110000"\n---\n', "2:1", "chr() arg not in range"),
+        (b'---\na: "\\U00110000"\n---\n', "1:1", "chr() arg not in range"),
         (b"---\na: 1\n...\nb\n---\n", "4:1", "but found another document"),
         (b"---\na: " + b"x" * FIELDS_BYTES_MAX + b"\n---\n", "1:1", "the fields have 65540 bytes"),
     ],
