@@ -181,7 +181,9 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
                 server.close()
             end_s = monotonic() + _BRINGING_S
             connections = self.server_state.connections
-            while monotonic() < end_s and not self.force_exit and any(map(_brings, connections)):
+            while any(map(_brings, connections)):
+                if monotonic() > end_s or self.force_exit:
+                    break
                 await asyncio.sleep(_LOOK_S)
             await super().shutdown(sockets)
 
