@@ -16,7 +16,6 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "cli": 1,
     "server": 143,
     "sync": 74,
 }
