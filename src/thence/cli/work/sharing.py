@@ -141,8 +141,8 @@ def import_history(
         recovered = _recover(session, is_dry)
         events = session.store.read()
         imported = {(event.header.source, event.header.source_id) for event in events}
-        begun = (event for event in events if event.event_type in _BEGUN)
-        own = {event.stream for event in begun if not event.header.source}
+        first = (event for event in events if event.event_type in _BEGUN)
+        own = {event.stream for event in first if not event.header.source}
         slugs = session.planning.slugs()
         chosen = slugs if feature is None else [resolve(feature, slugs)]
         histories = {slug: history_in(session.planning, slug) for slug in chosen if slug not in own}
