@@ -60,8 +60,9 @@ def test_changed_package_is_handed_in_again_and_done(project):
 def test_commit_with_another_message_alone_is_no_change(project):
     worktree = handed_in(project)
     git(worktree, "commit", "--quiet", "--amend", "-m", "Say it better")
+    assert "changed since" not in shown(project)
     done(project, "merge", "WP03")
-    done(project, "accept", "WP03")
+    assert done(project, "accept", "WP03")["accepted"] == ["WP03"]
 
 
 @pytest.mark.promise("L15")
@@ -77,7 +78,9 @@ def test_code_that_others_pushed_after_the_review_is_told_as_changed(project, re
     git(project, "fetch", "--quiet")
     done(project, "merge", "WP03")
     git(project, "push", "--quiet", "origin", "main")
-    refused(project, "changed_since", "accept", "WP03")
+    sentence = f"changed since it was handed in at {git(worktree, 'rev-parse', 'HEAD')[:7]}"
+    assert sentence in refused(project, "changed_since", "accept", "WP03")["cause"]
+    assert sentence in shown(project)
 
 
 def reverted(project):
