@@ -6,14 +6,7 @@ from threading import Event as Signal
 from threading import Thread
 
 import pytest
-from tests.log.committers import (
-    Reports,
-    StartedThreads,
-    held,
-    prepared,
-    types,
-    until,
-)
+from tests.log.committers import Reports, StartedThreads, held, prepared, types, until
 from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import lines
 

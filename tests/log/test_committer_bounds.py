@@ -26,11 +26,7 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write.batch import (
-    BATCH_BYTES_MAX,
-    PendingAppend,
-    WaiterCount,
-)
+from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
 from thence.replica import Log
 
 FULL = DiskError(errno.ENOSPC, "as said")
