@@ -266,13 +266,6 @@ def test_processes_that_open_an_empty_folder_at_once_make_one_log(tmp_path, coun
         assert (process.returncode, problems) == (0, "")
 
 
-@pytest.fixture
-def prepared(tmp_path):
-    """Make the log and its identity, so that the next sync is that of an event."""
-    thence.open(tmp_path).close()
-    identify(OS_DISK, tmp_path)
-
-
 @pytest.mark.usefixtures("prepared")
 @pytest.mark.promise("P1")
 def test_loops_in_two_threads_beside_threads_share_syncs_and_keep_their_orders(tmp_path):
