@@ -9,17 +9,8 @@ from collections import Counter
 import pytest
 from tests.disks import CountingDisk
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
-from tests.log.hands import (
-    append,
-    append_in_tasks,
-    ended_well,
-    forked,
-    in_process,
-    in_threads,
-    judged,
-    opened,
-)
-from tests.log.processes import lines, ran, started
+from tests.log.hands import append, append_in_tasks, in_process, in_threads, judged, opened
+from tests.log.processes import ended_well, forked, lines, ran, started
 
 import thence
 from thence.core.values.codec import numbers
