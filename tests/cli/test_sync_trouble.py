@@ -68,7 +68,7 @@ ANSWERS = {
         (
             200,
             {"Content-Type": "application/json"},
-            json.dumps(HEALTH | {"protocol": [2]}).encode(),
+            json.dumps(HEALTH | {"protocol": [3]}).encode(),
         ),
         "sync_refused",
     ),
@@ -86,7 +86,7 @@ def test_answer_of_what_is_no_server_ends_in_three_lines_and_the_next_round_brin
             server.overrides["/api/v1/sync/health/"] = answer
             assert failed(ada, "sync", "now", *LOG)["code"] == code
         server.overrides.clear()
-        assert synced(ada, *LOG)["delivered"] == 2  # the event and its seal
+        assert synced(ada, *LOG)["delivered"] == 1
     assert failed(ada, "sync", "now", *LOG)["code"] == "server_unreachable"
 
 

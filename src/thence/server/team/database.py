@@ -14,10 +14,11 @@ from threading import Lock
 import apsw
 
 from thence.errors import NotAServer, ServerExists
+from thence.server.team.migrations import MIGRATED_VERSIONS, migrate
 from thence.server.team.rows import StoredLog
 
 IN_MEMORY = ":memory:"
-VERSION = 2
+VERSION = 3
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was taken back leaves the file of commits
 ERASE_MS = 1_000
@@ -79,13 +80,15 @@ class Database:
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         self._readers: list[apsw.Connection] = []
         self._readers_lock = Lock()
-        found = self._writer.execute("PRAGMA user_version").get
-        if found != VERSION:
+        version = self._writer.execute("PRAGMA user_version").get
+        if version in MIGRATED_VERSIONS:
+            version = migrate(self._writer, VERSION)
+        if version != VERSION:
             self._writer.close()
             raise NotAServer(
                 "could not open the server's database",
                 place=self._path,
-                cause=f"its version is {found}, not {VERSION}",
+                cause=f"its version is {version}, not {VERSION}",
                 hint="use the version of thence that wrote it",
             )
         self.epoch: str = self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'").get

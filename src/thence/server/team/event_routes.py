@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from thence.core.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -53,12 +54,26 @@ def take_batch(exchange: Exchange, team: str, request: Asked) -> Reply:
         raise TooLarge(f"the batch holds more than {BATCH_EVENTS_MAX} events")
     if len(request.body) > BATCH_BYTES_MAX and len(lines) > 1:
         raise TooLarge(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
+    signature = _signature(request)
     if "log" in request.query:
-        kind = request.query.get("kind") or None
-        verdicts = exchange.batch(team, request.query["log"], kind, lines)
+        log, kind = request.query["log"], request.query.get("kind") or None
+        verdicts = exchange.batch(team, log, kind, lines, signature=signature)
+    elif signature is not None:
+        raise InvalidEvent(
+            "could not read the request:", place="log", cause="a signature is of one"
+        )
     else:
         verdicts = _spread(exchange, team, lines)
     return Reply(200, msgspec.json.encode(Results(tuple(verdicts))))
+
+
+def _signature(request: Asked) -> PushSignature | None:
+    header = request.headers.get(SIGNATURE_HEADER.lower())
+    signature = read_signature(header) if header is not None else None
+    if header is not None and signature is None:
+        cause = "it is no key and no signature, in 64 and 128 hex digits, and a blank between"
+        raise InvalidEvent("could not read the request:", place=SIGNATURE_HEADER, cause=cause)
+    return signature
 
 
 def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
@@ -103,12 +118,22 @@ def compare_blocks(exchange: Exchange, team: str, request: Asked) -> Reply:
 
 def give_lines(exchange: Exchange, team: str, request: Asked) -> Reply:
     """Returns lines by their digests."""
-    found: DigestsRequest = decoded_as(request.body, DigestsRequest)
+    return Reply(200, joined(exchange.lines(team, _log_of(request), _digests(request))))
+
+
+def name_signed(exchange: Exchange, team: str, request: Asked) -> Reply:
+    """Returns those of some digests whose lines the owners of their nodes pushed."""
+    signed = exchange.signed(team, _log_of(request), _digests(request))
+    message = DigestsRequest(tuple(digest.hex() for digest in signed))
+    return Reply(200, msgspec.json.encode(message))
+
+
+def _digests(request: Asked) -> list[bytes]:
+    message: DigestsRequest = decoded_as(request.body, DigestsRequest)
     try:
-        digests = [bytes.fromhex(text) for text in found.digests[: PAGE_EVENTS_MAX + 1]]
+        return [bytes.fromhex(text) for text in message.digests[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
-    return Reply(200, joined(exchange.lines(team, _log_of(request), digests)))
 
 
 def _log_of(request: Asked) -> str:
@@ -120,4 +145,5 @@ EVENT_ROUTES = {
     "/api/v1/events": EventRoute("GET", give_page),
     "/api/v1/events/blocks": EventRoute("POST", compare_blocks, BODY_BYTES_MAX),
     "/api/v1/events/lines": EventRoute("POST", give_lines, BODY_BYTES_MAX),
+    "/api/v1/events/signed": EventRoute("POST", name_signed, BODY_BYTES_MAX),
 }

@@ -14,6 +14,7 @@ from threading import Event as Signal
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from thence.core.wire.authorship import TeamKeys
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
     PROTOCOL,
@@ -23,7 +24,6 @@ from thence.core.wire.messages import (
     ServerHealth,
     Tokens,
 )
-from thence.core.wire.seals import TeamKeys
 from thence.errors import NotLoggedIn
 from thence.server.http.middleware import HeadWithoutBody, host_of
 from thence.server.team.accounts import Accounts, Member, check_writing
