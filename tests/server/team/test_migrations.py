@@ -14,7 +14,9 @@ from tests.server.team.test_exchange import held, walked
 from thence.core.values.digests import digests, redacted
 from thence.core.wire.blocks import by_node, split_digests
 from thence.core.wire.messages import BlocksRequest
+from thence.errors import NotAServer
 from thence.server.running import TEAM_DATABASE
+from thence.server.team.backups import restore, verify
 from thence.server.team.database import VERSION, Database
 from thence.server.team.exchange import Exchange
 from thence.server.team.sqlite_store import SqliteStore
@@ -98,13 +100,17 @@ def test_line_that_was_withheld_goes_and_the_whole_one_is_taken(file: Path) -> N
     _, content, digest = digests(whole)
     connection = apsw.Connection(str(file))
     form = redacted(whole)
-    connection.execute(_INSERT, (14, "withheld", BOB, 5, content, digest, form))
+    connection.execute("UPDATE events SET number = 14 WHERE number = 10")
+    connection.execute(_INSERT, (10, "withheld", BOB, 5, content, digest, form))
     connection.execute("UPDATE logs SET last = 14")
     connection.execute("INSERT INTO withheld VALUES (1, 1, ?)", (digest,))
     connection.close()
     database, exchange = opened(file)
     lines = walked(exchange, 5, TEAM, LOG)
-    assert len(lines) == 13
+    with database.reading() as connection:
+        assert [number for (number,) in connection.execute("SELECT number FROM events")] == [
+            *range(1, 14)
+        ]
     assert form not in lines
     ours = held([text for text in lines if b'"node_id":"%s"' % BOB.encode() in text])
     answer = exchange.blocks(TEAM, LOG, BlocksRequest(by_node(ours)))
@@ -113,4 +119,21 @@ def test_line_that_was_withheld_goes_and_the_whole_one_is_taken(file: Path) -> N
     verdicts = exchange.batch(TEAM, LOG, None, [whole])
     assert [verdict.status for verdict in verdicts] == ["success"]
     assert walked(exchange, 5, TEAM, LOG) == [*lines, whole]
+    database.close()
+
+
+@pytest.mark.promise("S12")
+def test_copy_of_version_2_is_put_back_and_stays_as_it_is(file: Path, tmp_path: Path) -> None:
+    copy, data = tmp_path / "copy", tmp_path / "data" / TEAM_DATABASE
+    connection = apsw.Connection(str(file))
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    shutil.copyfile(file, copy)
+    before = copy.read_bytes()
+    with pytest.raises(NotAServer, match="version"):
+        verify(copy, lambda done, total: None)
+    assert restore(copy, data, tmp_path / "aside", lambda done, total: None).events == 13
+    assert copy.read_bytes() == before
+    database, exchange = opened(data)
+    assert len(walked(exchange, 5, TEAM, LOG)) == 13
     database.close()

@@ -60,6 +60,8 @@ _REVISE = """
         last = (SELECT coalesce(max(number), 0) FROM events WHERE team = :team AND log = :log)
     WHERE team = :team AND id = :log
 """
+_NUMBERS = "SELECT number FROM events WHERE team = ? AND log = ? ORDER BY number"
+_RENUMBER = "UPDATE events SET number = ? WHERE team = ? AND log = ? AND number = ?"
 _END = """
     INSERT INTO relayed SELECT team, log, node, notice FROM pending WHERE true
         ON CONFLICT DO NOTHING;
@@ -126,5 +128,8 @@ def _remove_withheld(connection: apsw.Connection) -> bool:
             total = block.sum.to_bytes(DIGEST_BYTES)
             connection.execute(_PUT_BLOCK, (*place, block.count, total))
     for team, log in {place[:2] for place in blocks}:
+        numbers = [number for (number,) in connection.execute(_NUMBERS, (team, log))]
+        new = ((now, team, log, before) for now, before in enumerate(numbers, 1) if now != before)
+        connection.executemany(_RENUMBER, new)
         connection.execute(_REVISE, {"team": team, "log": log})
     return bool(blocks)
