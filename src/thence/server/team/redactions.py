@@ -20,7 +20,7 @@ from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import REDACTED, SEAL, Redaction, redaction_in
 from thence.errors import InvalidEvent
 from thence.server.team.keys import Authority
-from thence.server.team.rows import PRESENT_LINE, NewLine, Refusal, StoredLog
+from thence.server.team.rows import PRESENT_LINE, LineRefusal, NewLine, StoredLog
 from thence.signing import is_signed
 
 _TARGET = f"""
@@ -54,27 +54,27 @@ _KEEP_FORM = """
 """
 _REVISE = "UPDATE logs SET revision = revision + 1 WHERE team = :team AND id = :log"
 
-_NOT_YOURS = Refusal(
+_NOT_YOURS = LineRefusal(
     "only the key that owns the node of the line, or an admin's, may redact it, and this redaction"
     " is signed by neither",
     "redaction_refused",
 )
-_NOT_REDACTABLE = Refusal(
+_NOT_REDACTABLE = LineRefusal(
     "the line that it names is of another event, or none that can be redacted", "redaction_refused"
 )
-_BODY_MISSING = Refusal(
+_BODY_MISSING = LineRefusal(
     "it came without its body, and no redaction of it counts here", "body_missing"
 )
 
 
-class Judgement(NamedTuple):
+class JudgedPush(NamedTuple):
     """The judgement of new lines of a push: those to store, in their form, and the refused ones.
 
     `has_redacted` is whether stored lines were replaced.
     """
 
     lines: list[NewLine]
-    refusals: dict[bytes, Refusal]
+    refusals: dict[bytes, LineRefusal]
     has_redacted: bool
 
 
@@ -98,7 +98,7 @@ def judged(
     fresh: Sequence[NewLine],
     key: str,
     authority: Authority,
-) -> Judgement:
+) -> JudgedPush:
     """Carries out the redactions among the lines of a push by a key, "" for an unsigned one.
 
     `fresh` are those lines that the log lacks. Ordinary lines cost three searches of their bytes.
@@ -110,7 +110,7 @@ def judged(
         if redaction is not None:
             push.redact(row, redaction)
     push.store(frozenset(row.digest for row in marked if is_redacted(row.line)))
-    return Judgement(push.lines, push.refusals, push.has_redacted)
+    return JudgedPush(push.lines, push.refusals, push.has_redacted)
 
 
 class _Push:
@@ -130,7 +130,7 @@ class _Push:
         self._key = key
         self._authority = authority
         self.lines: list[NewLine] = []
-        self.refusals: dict[bytes, Refusal] = {}
+        self.refusals: dict[bytes, LineRefusal] = {}
         self.has_redacted = False
 
     def redact(self, row: NewLine, redaction: Redaction) -> None:
@@ -155,7 +155,7 @@ class _Push:
             given = {**names, "key": key, "event_id": redaction.event_id}
             self._connection.execute(_ANNOUNCE, given)
 
-    def _replace(self, redaction: Redaction, line: bytes) -> Refusal | None:
+    def _replace(self, redaction: Redaction, line: bytes) -> LineRefusal | None:
         """Replaces a stored line by its redacted form, unless that is too long."""
         try:
             form = redacted(line)
@@ -171,7 +171,7 @@ class _Push:
 
     def _judged(
         self, redaction: Redaction, key: str, event_id: str, node: str, line: bytes
-    ) -> Refusal | None:
+    ) -> LineRefusal | None:
         if event_id != redaction.event_id or not _can_be_redacted(self._log, node, line):
             return _NOT_REDACTABLE
         return None if self._authority.may_redact(key, node) else _NOT_YOURS

@@ -39,7 +39,7 @@ class PushCertificate(NamedTuple):
     signature: str
 
 
-class Refusal(NamedTuple):
+class LineRefusal(NamedTuple):
     """The reason why a line is never taken, in words and as a code."""
 
     message: str

@@ -16,10 +16,10 @@ from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
     PRESENT_LINE,
+    LineRefusal,
     NewLine,
     NumberedLine,
     PushCertificate,
-    Refusal,
     StoredLog,
 )
 
@@ -107,7 +107,7 @@ class Ingested(NamedTuple):
     """The result of a push: D of the lines that the log had before, and the refused ones."""
 
     known: set[bytes]
-    refusals: dict[bytes, Refusal]
+    refusals: dict[bytes, LineRefusal]
 
 
 class SqliteStore:
