@@ -278,7 +278,7 @@ class SyncEngine:
         is_own = self._authorship.own_line()
         redactions = {one.notice for one in self._held.notices.redactions()}
         relayed = self._authorship.relayed(self._relayed, is_own)
-        for is_redaction in (True, False):
+        for is_redaction in (True, False) if redactions else (False,):
             for is_signed in (True, False):
 
                 def is_chosen(
