@@ -301,4 +301,4 @@ def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
     with serving(tmp_path) as server:
         text = page(server, f"/runs/log/events/{event.event_id}").text
     assert "no redaction of it counts here" in text
-    assert "taken back for good" not in text
+    assert "redacted for good" not in text

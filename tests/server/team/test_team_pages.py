@@ -137,7 +137,7 @@ def test_page_of_an_event_without_its_body_shows_why(red: TeamServer) -> None:
     _push(ada, ANN, "taken", target)
     assert SECRET in _page(ada, target)
     _push(ada, ANN, "taken", node.redaction(target))
-    assert "was taken back for good" in _page(ada, target)
+    assert "was redacted for good" in _page(ada, target)
     assert f"/runs/taken/events/{id_of(node.lines[1])}" in _page(ada, target)
     assert "It holds none" not in _page(ada, target)
     assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 1

@@ -22,7 +22,7 @@ JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
 NEAR_SHOWN_MAX = 10
 EVENTS_SHOWN_MAX = 100
-_TAKEN_BACK = "What the event said was taken back for good. The rest of its line stays."
+_TAKEN_BACK = "What the event said was redacted for good. The rest of its line stays."
 _BODY_MISSING = (
     "What the event said is missing: the line came here without it, and no redaction of it counts"
     " here. A round of sync gives it back where the server has the whole line."
