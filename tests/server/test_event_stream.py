@@ -69,12 +69,13 @@ def played(folder: Path, work: Callable[[ServerState, Stream], object]) -> None:
 def test_slow_client_goes_on_by_what_the_log_holds(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "WAITING_EVENTS_MAX", 3)
+    monkeypatch.setattr(listener, "WAITING_BYTES_MAX", 1_000)
     behind = 0
 
     async def work(here: ServerState, stream: Stream) -> None:
         nonlocal behind
-        frames, found = stream.frames(await stream.begin()), list[str]()
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
         for total in (30, 55, 57):
             waiting = stream._listener
@@ -104,7 +105,8 @@ def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
     is_indexed = (run / ".thence/index.db").exists()
 
     async def work(here: ServerState, stream: Stream) -> None:
-        frames, found = stream.frames(await stream.begin()), list[str]()
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
         for total in (16, 40, 60):
             await asyncio.to_thread(append, run, total - len(found))
@@ -149,7 +151,8 @@ def test_what_is_not_there_is_told_before_the_stream_begins(run: Path) -> None:
 @pytest.mark.promise("Q9")
 def test_end_of_the_server_ends_the_stream(run: Path) -> None:
     async def work(here: ServerState, stream: Stream) -> None:
-        frames, found = stream.frames(await stream.begin()), list[str]()
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
         here.close()
         assert [data async for data in frames] == []

@@ -1,8 +1,8 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import Lifespan
 
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
@@ -47,7 +48,13 @@ def create_app(
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
     state = ServerState(Root(root if root is not None else from_environment(os.environ).runs))
-    app = _empty_app(state.begin, state.close)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with closing(state):
+            yield
+
+    app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app)
     for module in (health, simulations, logs, live_events):
@@ -85,24 +92,22 @@ def create_team_app(
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     team = Team(Database(database), Path(database).absolute().parent, create_app)
-    app = _empty_app(team.begin, team.close)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with closing(team):
+            await team.begin()
+            yield
+
+    app = _empty_app(lifespan)
     add_error_handlers(app, WIRE_PATHS)
     app.router.routes.extend(team.routes())
     _add_doors(app, allowed_hosts)
     return app
 
 
-def _empty_app(begin: Callable[[], Awaitable[None]], close: Callable[[], None]) -> FastAPI:
-    """Returns an app without routes, which begins and closes what it serves."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await begin()
-        try:
-            yield
-        finally:
-            close()
-
+def _empty_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
+    """Returns an app without routes."""
     return FastAPI(
         title="thence",
         version=version("thence"),

@@ -10,8 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from thence.server.routes.live_events import TRANSPORT
-
+# the key under which a connection stands in the state of a WebSocket's scope
+TRANSPORT = "thence.transport"
 CONNECTIONS_MAX = 4_096
 # file descriptors for open logs, their indexes, and connections that are just accepted
 FILES_KEPT = 160
@@ -108,7 +108,6 @@ class Protocol(HttpToolsProtocol):
         self._is_in_head = True
         self._start_head_timer()
         super().on_message_begin()
-        self.scope["state"][TRANSPORT] = self.transport
 
     def on_headers_complete(self) -> None:
         """Ends the head; the answer begins, with or without a body to come."""

@@ -3,7 +3,7 @@
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from thence.server.routes.live_events import TRANSPORT
+from thence.server.http.protocol import TRANSPORT
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
