@@ -119,7 +119,12 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
 
     from uvicorn import Config, Server
 
-    from thence.server.http.protocol import Connections, Protocol, connections_max
+    from thence.server.http.protocol import (
+        Connections,
+        Protocol,
+        WebSocketProtocol,
+        connections_max,
+    )
 
     protocol: Any = partial(Protocol, among=Connections(connections_max()))
     config = Config(
@@ -127,7 +132,7 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
         loop="asyncio",
         http=protocol,
         backlog=_ACCEPTED_MAX,
-        ws=_web_socket() if is_live else "none",
+        ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
         ws_per_message_deflate=False,  # what is unpacked would have no bound
         lifespan="on",
@@ -156,12 +161,6 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
-
-
-def _web_socket() -> Any:
-    from thence.server.http.web_socket import WebSocketProtocol
-
-    return WebSocketProtocol
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from thence.core.wire.messages import (
     ServerHealth,
 )
 from thence.errors import NotLoggedIn
+from thence.server.http.auth import grant_time
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
@@ -34,8 +35,7 @@ from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.log_folders import LogFolders
-from thence.server.team.logins import Logins, Tool
-from thence.server.team.passwords import hashed, is_right, nobodys
+from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import body_of, decoded_as, packed, token_of, unpacked
@@ -74,7 +74,7 @@ class Team:
         self._keys = KeyRegistry(database)
         folders = LogFolders(folder, store)
         database.on_erased = folders.drop_all
-        self._pages = TeamPages(folders, self._member_of, logs_app)
+        self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
@@ -90,7 +90,7 @@ class Team:
         """Returns the routes of the wire, which other tools call with a slash at the end too."""
         paths: list[tuple[str, tuple[str, ...], Callable[..., object]]] = [
             ("sync/health", ("GET",), _health),
-            ("token", ("POST",), partial(self._token, self._logged_in)),
+            ("token", ("POST",), self._log_in),
             ("token/refresh", ("POST",), partial(self._token, self._refreshed)),
             ("token/revoke", ("POST",), partial(self._token, self._revoked)),
             ("ws-token", ("POST",), self._live_token),
@@ -111,19 +111,28 @@ class Team:
             Mount("", self._pages),
         ]
 
+    async def _log_in(self, request: Request) -> Response:
+        """Answers a request for the tokens of a new login, which alone checks a password."""
+        body = await body_of(request, LOGIN_BYTES_MAX)
+        address = request.client.host if request.client else ""
+        self._logins.admit(address)
+
+        def answer() -> Response:
+            plain = unpacked(request, body, LOGIN_BYTES_MAX)
+            credentials: Credentials = decoded_as(plain, Credentials)
+            tokens = self._logins.log_in(credentials.username, credentials.password, address)
+            return packed(request, msgspec.json.encode(tokens))
+
+        return await self._logging_in.run(answer)
+
     async def _token(self, work: Callable[[bytes], bytes], request: Request) -> Response:
-        """Answers a request for tokens, which needs none."""
+        """Answers a request with a refresh token, which waits for no check of a password."""
         body = await body_of(request, LOGIN_BYTES_MAX)
 
         def answer() -> Response:
             return packed(request, work(unpacked(request, body, LOGIN_BYTES_MAX)))
 
-        return await self._logging_in.run(answer)
-
-    def _logged_in(self, body: bytes) -> bytes:
-        credentials: Credentials = decoded_as(body, Credentials)
-        tokens = self._logins.log_in(credentials.username, credentials.password)
-        return msgspec.json.encode(tokens)
+        return await self._reading.run(answer)
 
     def _refreshed(self, body: bytes) -> bytes:
         return msgspec.json.encode(self._logins.refreshed(decoded_as(body, Refresh).refresh))
@@ -180,6 +189,7 @@ class Team:
         """Returns who asks, in which team; raises NotLoggedIn, SyncRefused."""
         slug = request.headers.get("x-team-slug")
         member = await self._reading.run(partial(self._member_of, token_of(request), slug))
+        grant_time(request.scope)
         if is_writing:
             check_writing(member)
         return member
