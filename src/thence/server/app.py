@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
@@ -17,17 +16,16 @@ from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import RequestCounter
-from thence.server.routes import health, live_events, logs, simulations
+from thence.server.routes import health, live_events, logs
 from thence.server.routes.bodies import answer
 from thence.server.routes.diffs import diffs_of
-from thence.server.routes.events import causes_of
-from thence.server.state import ServerState, served
+from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
 
 __all__ = ["create_app", "create_team_app"]
 
-KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
+KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -57,10 +55,13 @@ def create_app(
     app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app)
-    for module in (health, simulations, logs, live_events):
-        app.include_router(module.router)
+    app.include_router(health.router)
     for kind in KINDS:
-        app.include_router(causes_of(kind))
+        app.include_router(logs.lists_of(kind))
+    app.include_router(logs.router)
+    app.include_router(live_events.router)  # before an event that is named "live"
+    for kind in KINDS:
+        app.include_router(logs.causes_of(kind))
         app.include_router(diffs_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
@@ -131,4 +132,4 @@ def _add_doors(app: FastAPI, allowed_hosts: Collection[str] | None) -> None:
 async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
-    return answer(await served(request).workers.run(app.openapi))
+    return answer(await app_state(request).workers.run(app.openapi))

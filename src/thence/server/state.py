@@ -35,8 +35,8 @@ class ServerState:
         one is asked for, and what the work raises.
         """
 
-        def work_on_open(found: FoundLog) -> T:
-            with self.logs.using(found) as log:
+        def work_on_open(location: FoundLog) -> T:
+            with self.logs.using(location) as log:
                 return work(log)
 
         return await self.inspect(log_id, work_on_open, is_simulation)
@@ -45,11 +45,11 @@ class ServerState:
         """Runs work on the location of a log, as `ask` does."""
 
         def attempt(is_patient: bool) -> T:
-            found = self.find(log_id, is_simulation)
+            location = self.find(log_id, is_simulation)
             try:
-                if not is_patient and self.logs.lacks_index(found):
+                if not is_patient and self.logs.lacks_index(location):
                     raise Slow
-                return work(found)
+                return work(location)
             except (OSError, ReadFailed):
                 self.find(log_id, is_simulation)  # is it gone?
                 raise
@@ -68,25 +68,25 @@ class ServerState:
 
         return await self.workers.run_patiently(attempt)
 
-    def _needs_index(self, found: FoundLog) -> bool:
+    def _needs_index(self, location: FoundLog) -> bool:
         """Reports whether summing up a log would take seconds, as it has no index yet."""
-        if self.summaries.has(found.id):
+        if self.summaries.has(location.id):
             return False
         try:
-            return self.logs.lacks_index(found)
+            return self.logs.lacks_index(location)
         except ReadFailed:
             return False
 
     def find(self, log_id: str, is_simulation: bool) -> FoundLog:
         """Finds a log under the root; raises NotALog."""
         try:
-            found = self.root.find(log_id)
+            location = self.root.find(log_id)
         except NotALog:
             self.summaries.forget(log_id)
             raise
-        if is_simulation and not found.is_simulation:
+        if is_simulation and not location.is_simulation:
             raise NotALog("could not find", place=repr(log_id), cause="it is no simulation")
-        return found
+        return location
 
     def count_page(self, page: PageOfLines) -> PageOfLines:
         """Counts the events of a page that is to be sent, and returns the page."""
@@ -99,8 +99,8 @@ class ServerState:
         self.logs.close()
 
 
-def served(request: Request) -> ServerState:
+def app_state(request: Request) -> ServerState:
     """Returns the shared state of the app of a request."""
-    found = request.app.state.served
-    assert isinstance(found, ServerState)
-    return found
+    state = request.app.state.served
+    assert isinstance(state, ServerState)
+    return state

@@ -11,7 +11,7 @@ from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Health, Problem, Schemas
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.state import served
+from thence.server.state import app_state
 
 router = APIRouter()
 
@@ -22,7 +22,7 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
 
     No file is touched.
     """
-    totals = msgspec.structs.asdict(served(request).summaries.totals())
+    totals = msgspec.structs.asdict(app_state(request).summaries.totals())
     return answer({"status": "ok", "version": request.app.version, **totals})
 
 
@@ -34,7 +34,7 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
 )
 async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the server's counts in the text format of Prometheus, from memory."""
-    state = served(request)
+    state = app_state(request)
     cost = state.logs.builds.cost
     text = state.metrics.text(
         {
@@ -61,7 +61,7 @@ async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) 
 )
 async def schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the JSON Schema of each event type of simulations and of work."""
-    return answer(await served(request).workers.run(_schemas))
+    return answer(await app_state(request).workers.run(_schemas))
 
 
 def _schemas() -> dict[str, dict[str, object]]:

@@ -34,7 +34,7 @@ from thence.server.live.listener import (
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.state import ServerState, served
+from thence.server.state import ServerState, app_state
 
 # the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None
@@ -89,7 +89,7 @@ async def log(
 async def _stream(
     request: Request, log_id: str, is_simulation: bool, parameters: Filter, after: After
 ) -> Response:
-    stream = Stream(served(request), log_id, is_simulation, parameters, after)
+    stream = Stream(app_state(request), log_id, is_simulation, parameters, after)
     await stream.begin()
     return StreamResponse(stream)
 
@@ -113,13 +113,13 @@ class Stream:
 
     def __init__(
         self,
-        served: ServerState,
+        state: ServerState,
         log_id: str,
         is_simulation: bool,
         event_filter: Filter,
         after: After,
     ) -> None:
-        self._served = served
+        self._state = state
         self._log_id = log_id
         self._is_simulation = is_simulation
         self._filter = event_filter
@@ -137,9 +137,7 @@ class Stream:
         for _ in range(_TRIES_MAX):
             self._listener = Listener(self._filter)
             try:
-                data = await self._served.inspect(
-                    self._log_id, self._subscribe, self._is_simulation
-                )
+                data = await self._state.inspect(self._log_id, self._subscribe, self._is_simulation)
             except BaseException:
                 self.leave()
                 raise
@@ -152,7 +150,7 @@ class Stream:
 
     def leave(self) -> None:
         """Stops listening; it may be called twice."""
-        self._served.feeds.unsubscribe(self._listener)
+        self._state.feeds.unsubscribe(self._listener)
 
     async def frames(self) -> AsyncIterator[bytes]:
         """Yields the stream, which has begun, in parts of PART_BYTES."""
@@ -168,7 +166,7 @@ class Stream:
             while True:
                 yield self._taken_first()
                 while self._after != self._until:
-                    yield await self._served.inspect(
+                    yield await self._state.inspect(
                         self._log_id, self._read_on, self._is_simulation
                     )
                 async for data in self._new_frames():
@@ -191,7 +189,7 @@ class Stream:
             frames = await self._listener.take(HEARTBEAT_S)
             if frames:
                 self._after = self._until = frames[-1].event.event_id
-                self._served.metrics.count_events(len(frames))
+                self._state.metrics.count_events(len(frames))
                 yield b"".join(frame.data for frame in frames)
             elif self._listener.is_behind:
                 return
@@ -200,8 +198,8 @@ class Stream:
 
     def _subscribe(self, location: FoundLog) -> bytes | None:
         """Starts to listen and reads on; None where the log's feed isn't that far yet."""
-        self._until = self._served.feeds.subscribe(location, self._listener)
-        with self._served.logs.using(location) as log:
+        self._until = self._state.feeds.subscribe(location, self._listener)
+        with self._state.logs.using(location) as log:
             if isinstance(self._after, str) and not _has_arrived(log, self._after, self._until):
                 arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
                 return None
@@ -209,7 +207,7 @@ class Stream:
 
     def _read_on(self, location: FoundLog) -> bytes:
         """Reads on from the client's position to the one where the stream began to listen."""
-        with self._served.logs.using(location) as log:
+        with self._state.logs.using(location) as log:
             arrived = arrivals.between(log.index, self._after, self._until)
         if arrived.has_more:
             self._after = arrived.events[-1].event_id
@@ -219,7 +217,7 @@ class Stream:
 
     def _matching_frames(self, events: Iterable[Event]) -> bytes:
         frames = [frame_bytes(event) for event in events if self._filter.matches(event)]
-        self._served.metrics.count_events(len(frames))
+        self._state.metrics.count_events(len(frames))
         return b"".join(frames)
 
 
