@@ -90,6 +90,32 @@ def test_slow_client_goes_on_by_what_the_log_holds(
 
 
 @pytest.mark.promise("Q9")
+def test_slow_client_keeps_its_place_while_others_wait_for_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "WAITING_BYTES_MAX", 1_000)
+    monkeypatch.setattr(feeds, "LISTENERS_MAX", 1)
+
+    async def refused_always(here: ServerState) -> None:
+        while True:
+            with pytest.raises(ReadFailed, match="listen already"):
+                await Stream(here, "run", True, Filter(), None).begin()
+
+    async def work(here: ServerState, stream: Stream) -> None:
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
+        waiting = asyncio.create_task(refused_always(here))
+        for total in range(30, 300, 25):
+            await asyncio.to_thread(append, run, total - max(len(found), 5))
+            await taken(frames, found, total)
+        assert found == all_ids(run)
+        assert not waiting.done(), waiting.exception()
+        waiting.cancel()
+
+    played(run, work)
+
+
+@pytest.mark.promise("Q9")
 def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

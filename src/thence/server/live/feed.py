@@ -186,15 +186,18 @@ class Feeds:
         """The number of logs that are followed now."""
         return len(self._feeds)
 
-    def subscribe(self, location: FoundLog, listener: Listener) -> str | None:
+    def subscribe(
+        self, location: FoundLog, listener: Listener, *, has_place: bool = False
+    ) -> str | None:
         """Adds a listener to a log's feed, as `Feed.subscribe` does; it blocks for a moment.
 
+        One that `has_place` takes that of a listener of the same client, who leaves after it came.
         Raises ReadFailed when there are too many listeners, or the server ends, or the listener
         has left meanwhile, and what `Feed.subscribe` raises.
         """
         key = _key(location)
         with self._mutex:
-            refusal = self._refusal(listener)
+            refusal = self._refusal(listener, has_place)
             if refusal:
                 raise ReadFailed("could not follow", place=location.id, cause=refusal)
             feed = self._feeds.get(key)
@@ -227,12 +230,13 @@ class Feeds:
         for feed in feeds.values():
             feed.stop()
 
-    def _refusal(self, listener: Listener) -> str:
+    def _refusal(self, listener: Listener, has_place: bool) -> str:
         if self._is_closed:
             return "the server ends"
         if listener.is_gone:
             return "the client is gone"
-        return f"{LISTENERS_MAX} listen already" if len(self._feed_of) >= LISTENERS_MAX else ""
+        is_full = len(self._feed_of) >= LISTENERS_MAX and not has_place
+        return f"{LISTENERS_MAX} listen already" if is_full else ""
 
     def _is_there(self, location: FoundLog, key: object) -> bool:
         try:

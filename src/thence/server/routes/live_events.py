@@ -10,6 +10,7 @@ between. A slow client is not waited for: when it can take more, the stream read
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -134,10 +135,14 @@ class Stream:
         Raises NotALog, EventNotFound when the log lacks the event to begin after, ReadFailed,
         and 503 where too many requests wait.
         """
+        await self._begin(has_place=False)
+
+    async def _begin(self, *, has_place: bool) -> None:
+        subscribe = partial(self._subscribe, has_place)
         for _ in range(_TRIES_MAX):
             self._listener = Listener(self._filter)
             try:
-                data = await self._state.inspect(self._log_id, self._subscribe, self._is_simulation)
+                data = await self._state.inspect(self._log_id, subscribe, self._is_simulation)
             except BaseException:
                 self.leave()
                 raise
@@ -174,10 +179,17 @@ class Stream:
                     del data
                 if not self._listener.is_behind:
                     return
-                self.leave()
-                await self.begin()
+                await self._begin_anew()
         except (ThenceError, OSError, HTTPException):
             return  # the error is reported when the client connects again
+
+    async def _begin_anew(self) -> None:
+        """Begins behind what was sent, in the place that the stream has among all listeners."""
+        former = self._listener
+        try:
+            await self._begin(has_place=True)
+        finally:
+            self._state.feeds.unsubscribe(former)
 
     def _taken_first(self) -> bytes:
         first, self._first = self._first, b""
@@ -196,9 +208,10 @@ class Stream:
             elif not self._listener.is_over:
                 yield HEARTBEAT
 
-    def _subscribe(self, location: FoundLog) -> bytes | None:
+    def _subscribe(self, has_place: bool, location: FoundLog) -> bytes | None:
         """Starts to listen and reads on; None where the log's feed isn't that far yet."""
-        self._until = self._state.feeds.subscribe(location, self._listener)
+        feeds = self._state.feeds
+        self._until = feeds.subscribe(location, self._listener, has_place=has_place)
         with self._state.logs.using(location) as log:
             if isinstance(self._after, str) and not _has_arrived(log, self._after, self._until):
                 arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
