@@ -53,16 +53,16 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
     ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
     for number in ports:
         # by this protocol asyncio knows that it may send small answers without delay
-        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            made.bind((host, number))
-            made.listen(_BACKLOG)
+            listener.bind((host, number))
+            listener.listen(_BACKLOG)
         except OSError as error:
-            made.close()
+            listener.close()
             cause = error.strerror or str(error)
         else:
-            return made
+            return listener
     tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
     hint = "name another with --port, or leave it out to take the next free one"
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)

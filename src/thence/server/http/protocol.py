@@ -14,8 +14,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from thence.server.http.auth import GRANT
-from thence.server.routes.live_events import TRANSPORT
 
+# the key under which a connection stands in the state of a WebSocket's scope
+TRANSPORT = "thence.transport"
 CONNECTIONS_MAX = 4_096
 # file descriptors for open logs, their indexes, and connections that are just accepted
 FILES_KEPT = 160
@@ -120,7 +121,7 @@ class Protocol(HttpToolsProtocol):
         if self._timer is None:
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
         super().on_message_begin()
-        self.scope["state"] |= {TRANSPORT: self.transport, GRANT: self._end_wait}
+        self.scope["state"][GRANT] = self._end_wait
 
     def on_headers_complete(self) -> None:
         """Ends the head; the answer begins, with or without a body to come."""

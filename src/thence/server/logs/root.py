@@ -43,10 +43,10 @@ class Root:
 
     def names(self) -> list[str]:
         """Lists the names that may be ids, sorted; NAMES_MAX of them at most."""
-        found = {name for name in OS_DISK.names(self.folder)[:NAMES_MAX] if not _is_hidden(name)}
+        names = {name for name in OS_DISK.names(self.folder)[:NAMES_MAX] if not _is_hidden(name)}
         if _has_log(self.folder):
-            found.add(self.folder.name)
-        return sorted(found)
+            names.add(self.folder.name)
+        return sorted(names)
 
     def logs(self) -> Iterator[FoundLog | None]:
         """Yields the logs of the folder; None for one that can't be served."""

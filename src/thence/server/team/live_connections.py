@@ -22,7 +22,7 @@ from thence.core.wire.messages import Results, joined
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.errors import wire_refusal, wire_response
 from thence.server.http.middleware import deny
-from thence.server.routes.live_events import TRANSPORT
+from thence.server.http.protocol import TRANSPORT
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.event_routes import log_of, take_batch
 from thence.server.team.exchange import Exchange
