@@ -146,10 +146,14 @@ class Tokens(Secret, frozen=True):
 
 
 class LiveToken(Secret, frozen=True):
-    """The answer to a request for a token of one live connection; its lifetime in seconds."""
+    """The answer to a request for a token of one live connection; its lifetime in seconds.
+
+    `ws_token` is the token again, under the name by which spec-kitty's client reads it.
+    """
 
     token: str
     lifetime: int
+    ws_token: str = ""
 
 
 class ServerHealth(msgspec.Struct, frozen=True):

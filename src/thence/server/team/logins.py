@@ -89,6 +89,16 @@ class LiveLogin(NamedTuple):
     team: str | None
 
 
+class MachineToken(NamedTuple):
+    """A token of a machine such as CI; `expires` in seconds since 1970."""
+
+    name: str
+    team: str
+    role: str
+    expires: float
+    has_expired: bool = False
+
+
 class Pace:
     """How often attempts may fail under one key: `burst` at once, then one each `period_s`.
 
@@ -153,6 +163,13 @@ _USED = "UPDATE logins SET used = max(used, :generation) WHERE id = :login"
 _END = "DELETE FROM logins WHERE id = :login"
 _EXPIRED = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
 _SPEND = "DELETE FROM tokens WHERE hash = :hash"
+_MACHINES = """
+    SELECT users.name, teams.slug, members.role, coalesce(max(tokens.expires), 0)
+    FROM users JOIN members ON members.user = users.id JOIN teams ON teams.id = members.team
+    LEFT JOIN logins ON logins.user = users.id
+    LEFT JOIN tokens ON tokens.login = logins.id AND tokens.is_refresh = 0
+    WHERE users.password = '' GROUP BY users.id, teams.id ORDER BY users.name
+"""
 _PRESENT = """
     SELECT logins.id, teams.slug FROM logins
     LEFT JOIN members ON members.user = logins.user LEFT JOIN teams ON teams.id = members.team
@@ -255,6 +272,23 @@ class Logins:
             with self._database.writing() as connection:
                 connection.execute(_END, {"login": row.login})
 
+    def machine_token(self, name: str, lifetime_s: float) -> str:
+        """Returns an access token of a user without a password, whom `add_machine` made."""
+        token, expires = self._token(), self._tool.now() + lifetime_s
+        with self._database.writing() as connection:
+            insert = "INSERT INTO logins (user, generation, used) SELECT id, 0, 0 FROM users"
+            connection.execute(f"{insert} WHERE name = :name", {"name": name})
+            login = connection.last_insert_rowid()
+            connection.execute(_NEW_TOKEN, (_hash(token), login, 0, _ACCESS, expires))
+        return token
+
+    def machine_tokens(self) -> list[MachineToken]:
+        """Returns the machine tokens of all teams by name, those that have expired too."""
+        now = self._tool.now()
+        with self._database.reading() as connection:
+            tokens = [MachineToken(*row) for row in connection.execute(_MACHINES)]
+        return [token._replace(has_expired=token.expires <= now) for token in tokens]
+
     def user_of(self, access: str) -> str:
         """Returns the user of an access token; raises NotLoggedIn."""
         return self._used(access).user
@@ -273,7 +307,7 @@ class Logins:
     def live_token(self, access: str, team: str) -> LiveToken:
         """Returns a token for one live connection to a team's log; raises NotLoggedIn."""
         token = self._derived(access, f"{self._token()}.{team}", _LIVE, LIVE_S)
-        return LiveToken(token, LIVE_S)
+        return LiveToken(token, LIVE_S, token)
 
     def _derived(self, access: str, token: str, kind: int, lifetime_s: int) -> str:
         """Records a token of another kind for the login of an access token, and returns it."""
@@ -349,6 +383,11 @@ class Logins:
 
     def _token(self) -> str:
         return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()
+
+
+def is_live_token(token: str) -> bool:
+    """Reports whether a token has the form of one for a live connection."""
+    return "." in token
 
 
 def _network(address: str) -> str:
