@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.server.team.lines import lines
+from tests.server.team.listener import closing_code, listening
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer
 
@@ -75,11 +76,66 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
         ("user", "add", "eve", "--team", "none"),
         ("user", "remove", "eve"),
         ("team", "add", "red"),
+        ("user", "role", "bob", "admin", "--team", "none"),
+        ("user", "password", "eve"),
+        ("token", "add", "bob", "--team", "red"),
+        ("token", "revoke", "bob"),
     ):
         ended = server(*refused, *here, cwd=tmp_path)
         assert ended.code == 1, refused
         assert is_three_lines(ended.err)
+    assert server("token", "add", "ci", "--expires", "9w", *here, cwd=tmp_path).code == 2
     assert server("team", "list", cwd=tmp_path).code == 4
+
+
+@pytest.mark.promise("S12")
+def test_machine_is_let_in_by_its_token_alone_until_it_is_revoked(tmp_path: Path) -> None:
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.start()
+    try:
+        added = server(
+            "token", "add", "ci", "--role", "writer", "--expires", "90d", "--json", cwd=tmp_path
+        )
+        machine = Client(running.url)
+        machine.access = added.json["token"]
+        assert machine.statuses("log", lines(2)) == ["success"] * 2
+        assert machine.ask("GET", "/logs").status == 200
+        shown = server("token", "list", cwd=tmp_path)
+        assert shown.lines == [f"ci  team  writer  until {added.json['expires']}"]
+        assert added.json["token"] not in shown.out + server("user", "list", cwd=tmp_path).out
+        for password in ("", "no user has this name"):
+            body = {"username": "ci", "password": password}
+            assert machine.post("/api/v1/token/", body).status == 401
+        with listening(machine, "log") as live:
+            assert server("user", "role", "ci", "reader", cwd=tmp_path).code == 0
+            assert machine.push("log", lines(3)).status == 403
+            assert live.send(lines(3)[2])["problem"]["code"] == "sync_refused"
+            assert server("token", "revoke", "ci", cwd=tmp_path).code == 0
+            assert closing_code(live) == 4401
+        assert machine.page("log").status == 401
+        assert server("token", "list", "--json", cwd=tmp_path).json == {"tokens": []}
+    finally:
+        running.end()
+
+
+@pytest.mark.promise("S12")
+def test_password_is_changed_and_ends_the_logins_of_before(tmp_path: Path) -> None:
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.start()
+    try:
+        former = server("user", "add", "ada", "--json", cwd=tmp_path).json["password"]
+        client = Client(running.url)
+        client.log_in("ada", former)
+        changed = server("user", "password", "ada", "--json", cwd=tmp_path)
+        assert client.page("log").status == 401
+        assert client.post("/api/v1/token/refresh/", {"refresh": client.refresh}).status == 401
+        assert client.post("/api/v1/token/", {"username": "ada", "password": former}).status == 401
+        client.log_in("ada", changed.json["password"])
+        assert client.page("log").status == 404
+    finally:
+        running.end()
 
 
 def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_path: Path) -> None:

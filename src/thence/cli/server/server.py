@@ -9,7 +9,8 @@ TABLE = {
     "init": ("new_server", "Make the database of a server, with its first team."),
     "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
     "team": ("teams", "Add teams, or list them."),
-    "user": ("users", "Add users, list or remove them."),
+    "token": ("tokens", "Let a machine such as CI in by a token, list or revoke tokens."),
+    "user": ("users", "Add users, list or remove them, change their roles and passwords."),
 }
 
 
