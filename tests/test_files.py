@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from thence.errors import FileBusy, ThenceError
-from thence.files import file_lock, replace_file
+from thence.files import file_lock, is_locked, read_private, replace_file
 
 HOLDER = """
 import sys
@@ -206,3 +206,41 @@ def test_full_disk_leaves_the_old_file_and_no_draft(tmp_path):
     assert "free some space" in result.stderr
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_look_at_a_lock_makes_no_file_and_leaves_it_as_it_is(tmp_path):
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    assert not is_locked(tmp_path / "missing" / "lock")
+    assert list(tmp_path.iterdir()) == []
+    with file_lock(path):
+        assert is_locked(path)
+    assert not is_locked(path)
+    file_lock(path).close()
+
+
+def test_private_file_is_read_with_whether_others_may(tmp_path):
+    path = tmp_path / "key"
+    assert read_private(path, 10) is None
+    replace_file(path, b"secret", 0o600)
+    assert read_private(path, 10) == (b"secret", False)
+    assert read_private(path, 3) == (b"sec", False)
+    path.chmod(0o640)
+    assert read_private(path, 10) == (b"secret", True)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_private_file_that_another_could_choose_is_refused(tmp_path, kind):
+    path = tmp_path / "key"
+    if kind == "link":
+        (tmp_path / "other").write_bytes(b"theirs")
+        path.symlink_to(tmp_path / "other")
+    elif kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path.mkdir()
+    with pytest.raises(ThenceError) as refusal:
+        read_private(path, 10)
+    assert refusal.value.place == str(path)
+    assert refusal.value.cause
+    assert refusal.value.hint

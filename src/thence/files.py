@@ -1,8 +1,8 @@
-"""The lock of a file outside every log, which ends with its holder, and a file's replacement.
+"""Files outside every log: locks that end with their holder, replacement, and private reading.
 
 Inside a log `thence.log.storage.disk` makes all calls, so that each can be made to fail. A lock
 is `flock`, never `lockf`, whose locks vanish when any descriptor of the file closes. A failed
-call raises a ThenceError; neither function makes a folder.
+call raises a ThenceError; no function makes a folder.
 """
 
 import errno
@@ -20,11 +20,14 @@ from thence.errors import FileBusy, ThenceError
 REPLACE_WAIT_S = 30.0
 _PAUSE_MIN_S = 0.001
 _PAUSE_MAX_S = 0.05
+# no link is followed, no child inherits the file, and a pipe in its place holds nobody
+_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HINTS = (
     ((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, then try again"),
-    ((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to write there"),
+    ((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right to read and write there"),
     ((errno.ELOOP,), "see where the link leads (ls -l), then remove it"),
     ((errno.ENOENT, errno.ENOTDIR), "make the folder, then try again"),
+    ((errno.EINVAL,), "see what it is (ls -l), then move it away"),
 )
 
 
@@ -44,6 +47,44 @@ def file_lock(
     """
     with _failures("could not lock", path):
         return _lock(path, wait_s, pause, mode)
+
+
+def is_locked(path: Path) -> bool:
+    """Reports whether anybody holds the lock of a file, who may be this process.
+
+    It makes no file, and takes a free lock for a moment. Raises ThenceError.
+    """
+    with _failures("could not look at the lock", path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        with FileIO(descriptor) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+def read_private(path: Path, size_bytes_max: int) -> tuple[bytes, bool] | None:
+    """Returns the bytes of a file of this user, and whether others may read or write it.
+
+    The result is None without a file. A symbolic link, what is no regular file, and a file of
+    another user are refused: somebody else would choose what is read. Raises ThenceError.
+    """
+    with _failures("could not read", path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        with FileIO(descriptor) as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            if status.st_uid != os.geteuid():
+                raise OSError(errno.EPERM, f"it belongs to another user ({status.st_uid})")
+            return file.read(size_bytes_max), bool(status.st_mode & 0o077)
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -98,9 +139,8 @@ def _lock(path: Path, wait_s: float, pause: Callable[[float], object], mode: int
 
 def _locked(path: Path, mode: int) -> FileIO | None:
     """Returns the file at the path with its lock, None while somebody else has that."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
-        file = FileIO(os.open(path, flags, mode), "r+")
+        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, mode), "r+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
@@ -122,6 +162,6 @@ def _failures(operation: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         hint = next((hint for errnos, hint in _HINTS if error.errno in errnos), "check the device")
-        raise ThenceError(
-            operation, place=path, cause=error.strerror or error, hint=hint
-        ) from error
+        is_link = error.errno == errno.ELOOP
+        cause = "it is a symbolic link" if is_link else error.strerror or error
+        raise ThenceError(operation, place=path, cause=cause, hint=hint) from error

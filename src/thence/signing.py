@@ -5,15 +5,17 @@ and is the same for all logs of the user on this machine. PyNaCl is imported whe
 """
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 
 from thence.core.wire.seals import Seal
-from thence.errors import SyncError
+from thence.errors import SyncError, ThenceError
+from thence.files import file_lock, read_private, replace_file
 from thence.log.storage.disk import config_folder
 
 KEY_FILE = "signing.key"
+_LOCK = "signing.lock"
+_WAIT_S = 30.0
 _SEED_BYTES = 32
 
 
@@ -66,17 +68,13 @@ def known_key(folder: Path | None = None) -> SigningKey | None:
     """
     path = _key_path(folder)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+        content = read_private(path, 4 * _SEED_BYTES)
+    except ThenceError as error:
+        raise _failure(path, error.cause) from error
+    if content is None:
         return None
-    except OSError as error:
-        raise _failure(path, error.strerror or str(error)) from error
-    try:
-        mode = os.fstat(descriptor).st_mode
-        text = os.read(descriptor, 4 * _SEED_BYTES) if stat.S_ISREG(mode) else b""
-    finally:
-        os.close(descriptor)
-    if mode & 0o077:
+    text, is_open = content
+    if is_open:
         raise _failure(path, "others than you may read it", f"make it yours: chmod 600 {path}")
     with suppress(ValueError):  # the cause would quote the key
         seed = bytes.fromhex(text.decode("ascii", "replace").strip())
@@ -91,31 +89,28 @@ def own_key(folder: Path | None = None) -> SigningKey:
     if key is not None:
         return key
     path = _key_path(folder)
-    draft = path.with_name(f"{KEY_FILE}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, os.urandom(_SEED_BYTES).hex().encode() + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        with suppress(FileExistsError):  # another process has just made one
-            os.link(draft, path)
-        draft.unlink()
+        with file_lock(path.with_name(_LOCK), _WAIT_S, mode=0o600):
+            key = known_key(folder)  # another process may just have made one
+            if key is None:
+                seed = os.urandom(_SEED_BYTES)
+                replace_file(path, seed.hex().encode() + b"\n", 0o600)
+                key = SigningKey(seed)
+    except SyncError:
+        raise
+    except ThenceError as error:
+        raise _failure(path, error.cause, error.hint) from error
     except OSError as error:
         raise _failure(path, error.strerror or str(error)) from error
-    new_key = known_key(folder)
-    if new_key is None:
-        raise _failure(path, "it was removed as it was made")
-    return new_key
+    return key
 
 
 def _key_path(folder: Path | None) -> Path:
     return (folder or user_folder()) / KEY_FILE
 
 
-def _failure(path: Path, cause: str, hint: str = "") -> SyncError:
+def _failure(path: Path, cause: object, hint: str = "") -> SyncError:
     return SyncError(
         "could not use your key",
         place=path,

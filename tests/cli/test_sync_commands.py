@@ -12,8 +12,8 @@ from tests.sync.http_servers import HTML, TeamServer
 from tests.sync.plain_server import PlainServer
 from tests.work.repositories import make_repository
 
+from thence.files import file_lock
 from thence.sync.credentials import CredentialStore
-from thence.sync.file_lock import FileLock
 from thence.sync.http_transport import log_in
 from thence.sync.target import PRESENCE, sync_folder, write_connection
 from thence.work.journal.store import EventStore
@@ -147,9 +147,8 @@ def test_second_sync_waits_for_the_turn_of_the_first(ada, server):
     ada.log_in(server)
     ada.done("append", "--log", "orders", "note", "text=hello")
     ada.done("sync", "enable", "--log", "orders")
-    turn = FileLock(ada.folder / "orders/.thence/sync/lock")
-    assert turn.take()
-    release = threading.Timer(0.5, turn.release)
+    turn = file_lock(ada.folder / "orders/.thence/sync/lock")
+    release = threading.Timer(0.5, turn.close)
     release.start()
     assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 2
     release.join()
@@ -247,10 +246,9 @@ def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, se
     assert before < pending
     assert shown == f"sync: {pending} waiting"
     home = EventStore.at(folder).project.home
-    running = FileLock(sync_folder(home) / PRESENCE)
-    assert running.take()
+    running = file_lock(sync_folder(home) / PRESENCE)
     write_connection(home, "Connected")
     assert last_line("status") == "sync: Connected"
-    running.release()
+    running.close()
     assert "sync" not in last_line("status", "-q")
     assert ada.done("work", "status", cwd=folder).err == ""

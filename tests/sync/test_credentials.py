@@ -122,7 +122,7 @@ def test_refused_login_is_remembered_until_the_next(store):
 
 def test_new_tokens_that_can_not_be_stored_are_not_used(store):
     store.save(ADA)
-    (store.folder / "credentials.new").mkdir()
+    (store.folder / ".credentials.json.part").mkdir()
     with pytest.raises(SyncError):
         store.refreshed(ADA, lambda refresh: tokens(1))
     assert store.login(URL) == ADA
@@ -130,7 +130,7 @@ def test_new_tokens_that_can_not_be_stored_are_not_used(store):
 
 def test_left_over_of_a_killed_process_is_replaced(store):
     store.save(ADA)
-    (store.folder / "credentials.new").write_text("half")
+    (store.folder / ".credentials.json.part").write_text("half")
     store.save(ADA.renewed(tokens(1)))
     assert json.loads(store.path.read_bytes())["logins"][0]["access"] == "access-1"
     assert sorted(os.listdir(store.folder)) == ["credentials.json", "credentials.lock"]

@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-import threading
 import time
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -14,10 +13,11 @@ from tests.sync.http_servers import HostileServer, TeamServer, told
 import thence
 from thence.core.wire.messages import BlocksRequest
 from thence.errors import ServerBusy, ServerUnreachable, ThenceError
+from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
+from thence.sync.live import backoff_s
 from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
-from thence.sync.service import backoff_s
 from thence.sync.target import SyncTarget, read_status, write_target
 
 WAIT_S = 20
@@ -208,14 +208,13 @@ def test_stop_returns_within_2_s_whatever_the_network_does(log, tmp_path):
 def test_another_process_has_the_turn_and_that_is_no_failure(log, tmp_path, server):
     waits = Waits()
     store = enabled(log, tmp_path, server.url)
-    turn = sync_lock(log)
-    assert turn.take()
+    turn = file_lock(sync_lock(log))
     assert run_round(log, store, engine=Asking) is None
     service = BackgroundSyncService(log, store=store, engine=Asking, wait=waits)
     service.start()
     assert [waits.next(), service.state] == [1, "other process"]
     assert read_status(log.folder) is None
-    turn.release()
+    turn.close()
     waits.let.put(None)
     assert waits.next() == 300
     waits.over()
@@ -273,12 +272,11 @@ def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path
     assert waits.next() == 300
     waits.let.put(None)
     assert waits.next() == 5
-    command = queue_lock(log)  # as one that waits for its turn
-    assert command.take()
+    command = file_lock(queue_lock(log))  # as one that waits for its turn
     waits.let.put(None)
     assert [waits.next(), service.state] == [1, "other process"]
     assert run_round(log, store, engine=Asking).is_complete
-    command.release()
+    command.close()
     waits.let.put(None)
     assert waits.next() == 5
     waits.over()
@@ -300,16 +298,3 @@ def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplo
     assert "never thought of" in str(service.last_error)
     waits.over()
     service.stop()
-
-
-def test_lock_is_held_by_one_and_a_waiter_can_be_stopped(log):
-    taken = sync_lock(log)
-    assert taken.take()
-    other = sync_lock(log)
-    assert not other.take()
-    stop = threading.Event()
-    stop.set()
-    assert not other.take(WAIT_S, stop)
-    taken.release()
-    assert other.take()
-    other.release()

@@ -9,19 +9,18 @@ others take what it got.
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from thence.core.wire.messages import Secret, Tokens
-from thence.errors import NotLoggedIn, SyncError
+from thence.errors import NotLoggedIn, SyncError, ThenceError
+from thence.files import file_lock, read_private, replace_file
 from thence.signing import user_folder
-from thence.sync.file_lock import held
 
 FILE = "credentials.json"
 _LOCK = "credentials.lock"
-_NEW = "credentials.new"
 _BYTES_MAX = 1024 * 1024
 _WAIT_S = 30.0
 _AGAIN = "log in again: thence sync login URL"
@@ -84,11 +83,11 @@ class CredentialStore:
         if data is None:
             return ()
         try:
-            found = msgspec.json.decode(data, type=_File)
+            logins = msgspec.json.decode(data, type=_File).logins
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # the cause is not chained: it might quote the file
             raise self._failure("it is no file of logins", f"move it away, then {_AGAIN}") from None
-        return tuple(sorted(found.logins, key=lambda login: (login.server, login.username)))
+        return tuple(sorted(logins, key=lambda login: (login.server, login.username)))
 
     def login(self, server: str, username: str | None = None) -> Login:
         """Returns the login to a server; raises NotLoggedIn, also for several without a name."""
@@ -99,25 +98,25 @@ class CredentialStore:
 
         Raises NotLoggedIn, also where there are several, and SyncError.
         """
-        found = [
-            each
-            for each in self.logins()
-            if server in (None, each.server) and username in (None, each.username)
+        logins = [
+            login
+            for login in self.logins()
+            if server in (None, login.server) and username in (None, login.username)
         ]
-        if len(found) == 1:
-            return found[0]
-        if not found:
+        if len(logins) == 1:
+            return logins[0]
+        if not logins:
             user_text = f" as {username}" if username else ""
             raise NotLoggedIn(
                 f"could not use {server}" if server else "could not choose a server",
                 cause=f"there is no login{user_text}",
                 hint=f"log in first: thence sync login {server or 'URL'}",
             )
-        names = "; ".join(f"{each.server} as {each.username}" for each in found)
-        is_one_server = len({each.server for each in found}) == 1
+        names = "; ".join(f"{login.server} as {login.username}" for login in logins)
+        is_one_server = len({login.server for login in logins}) == 1
         raise NotLoggedIn(
             f"could not choose a login to {server or 'a server'}",
-            cause=f"there are {len(found)}: {names}",
+            cause=f"there are {len(logins)}: {names}",
             hint="name the user: --as NAME" if is_one_server else "name the server by its address",
         )
 
@@ -142,7 +141,7 @@ class CredentialStore:
         this process dies. Raises NotLoggedIn, which is remembered, and what `exchange` raises.
         """
         with self._changing() as logins:
-            stored = next((each for each in logins if _is_same(each, login)), None)
+            stored = next((one for one in logins if _is_same(one, login)), None)
             if stored is None or stored.has_ended:
                 raise not_logged_in(login, "the login has ended")
             if stored.access != login.access:
@@ -158,70 +157,62 @@ class CredentialStore:
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[Login, ...]]:
-        try:
+        with self._failures():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_folder()
-        except OSError as error:
-            raise self._failure(error.strerror or error, "check the folder's owner") from error
-        with held(self.folder / _LOCK, _WAIT_S, "could not change your logins"):
+            lock = file_lock(self.folder / _LOCK, _WAIT_S, mode=0o600)
+        with lock:
             yield self.logins()
 
     def _check_folder(self) -> None:
-        found = self.folder.lstat()
-        if stat.S_ISLNK(found.st_mode):
+        """Refuses a folder that is a link or another user's, and closes it to others."""
+        status = self.folder.lstat()
+        if stat.S_ISLNK(status.st_mode):
             raise self._failure(
                 f"{self.folder} is a symbolic link", "put a folder in its place, then try again"
             )
-        self._check_owner(found)
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        if status.st_uid != os.geteuid():
+            raise self._failure(
+                f"{self.folder} belongs to another user ({status.st_uid})",
+                "give it to yourself: chown",
+            )
+        if stat.S_IMODE(status.st_mode) & 0o077:
             self.folder.chmod(0o700)
             self.notes.append(f"others could enter {self.folder}; now only you can")
 
-    def _check_owner(self, found: os.stat_result) -> None:
-        if found.st_uid != os.geteuid():
-            raise self._failure(
-                f"it belongs to another user ({found.st_uid})", "give it to yourself: chown"
-            )
-
     def _read(self) -> bytes | None:
         """Reads the file, if there is one, without following a link."""
-        try:
-            self._check_folder()
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            descriptor = os.open(self.path, flags)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            cause = f"{self.path} is a symbolic link" if self.path.is_symlink() else error.strerror
-            raise self._failure(cause, "check what it is, and its owner") from error
-        with open(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise self._failure("it is no regular file", f"move it away, then {_AGAIN}")
-            self._check_owner(found)
-            if stat.S_IMODE(found.st_mode) & 0o077:
-                os.fchmod(descriptor, 0o600)
+        with self._failures():
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self._check_folder()
+            content = read_private(self.path, _BYTES_MAX)
+            if content is None:
+                return None
+            data, is_open = content
+            if is_open:
+                self.path.chmod(0o600)
                 self.notes.append(
                     f"others could read {self.path}; now only you can, but log in again if they did"
                 )
-            return file.read(_BYTES_MAX)
+            return data
 
     def _write(self, logins: tuple[Login, ...]) -> None:
-        """Replaces the file; called under the lock, so that the new file has a fixed name."""
-        new = self.folder / _NEW
+        """Replaces the file; called under the lock."""
         data = msgspec.json.format(msgspec.json.encode(_File(1, logins)), indent=2)
+        with self._failures():
+            replace_file(self.path, data + b"\n", 0o600)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Raises what goes wrong with a file in the enclosed block as an error of the logins."""
         try:
-            new.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(new, flags, 0o600), "wb") as file:
-                file.write(data + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
+            yield
+        except SyncError:
+            raise
+        except ThenceError as error:
+            raise self._failure(error.cause, error.hint) from error
         except OSError as error:
-            raise self._failure(
-                error.strerror or error, "check the room on the disk and the folder's owner"
-            ) from error
+            raise self._failure(error.strerror or error, "check the folder's owner") from error
 
     def _failure(self, cause: object, hint: str) -> SyncError:
         return SyncError("could not use your logins in", place=self.path, cause=cause, hint=hint)
@@ -238,7 +229,7 @@ def not_logged_in(login: Login, cause: str) -> NotLoggedIn:
 
 
 def _others(logins: tuple[Login, ...], login: Login) -> tuple[Login, ...]:
-    return tuple(each for each in logins if not _is_same(each, login))
+    return tuple(one for one in logins if not _is_same(one, login))
 
 
 def _is_same(one: Login, other: Login) -> bool:

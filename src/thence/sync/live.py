@@ -32,7 +32,6 @@ from thence.errors import (
 from thence.log.storage.disk import FileId, monotonic_ns
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, warn
-from thence.sync.backoff import Random, backoff_s
 from thence.sync.credentials import CredentialStore
 from thence.sync.http_connection import is_loopback_server, trusted_certificates
 from thence.sync.http_transport import transport_to
@@ -59,6 +58,21 @@ LASTING_S = 10.0
 FRAME_BYTES_MAX = 64 * 1024
 _CLOSE_S = 0.5
 _LATER = (408, 429)
+BACKOFF_MIN_S = 0.5
+BACKOFF_MAX_S = 30.0
+_DOUBLINGS_MAX = 10
+
+Random = Callable[[float, float], float]
+
+
+def backoff_s(failures: int, uniform: Random) -> float:
+    """Returns the seconds to wait after some failures in a row: chance, up to a doubling limit.
+
+    The limit is 500 ms after the first failure and 30 s at most ("full jitter": AWS Architecture
+    Blog, Exponential Backoff And Jitter, 2015).
+    """
+    doublings = min(max(failures - 1, 0), _DOUBLINGS_MAX)
+    return uniform(0.0, min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2**doublings))
 
 
 class Unsupported(Exception):
@@ -108,10 +122,10 @@ class LiveConnection:
         while not self._stop.is_set():
             try:
                 delay_s = self._tried()
-            except Exception as found:  # door: no error of it ends the sync of a long process
+            except Exception as error:  # door: no error of it ends the sync of a long process
                 if not self._has_warned:
                     self._has_warned = True
-                    warn("sync_failed", {"error": repr(found)})
+                    warn("sync_failed", {"error": repr(error)})
                 delay_s = self._failed()
             self._stop.wait(delay_s)
 
@@ -191,10 +205,10 @@ class LiveConnection:
             elif kind == "committed":
                 self._wake()
                 self._stop.wait(HINT_S)
-            elif mark is not None and mark != (found := self._mark()):
-                if found.target != mark.target:
+            elif mark is not None and mark != (present := self._mark()):
+                if present.target != mark.target:
                     return
-                mark = found
+                mark = present
                 self._wake()
 
     def _mark(self) -> "_Mark":
@@ -213,10 +227,10 @@ class _Mark(NamedTuple):
 class _Opening(ClientConnection):
     """A connection whose opening follows no redirect, whatever it leads to."""
 
-    def handshake(self, *given: Any, **named: Any) -> None:
+    def handshake(self, *arguments: Any, **options: Any) -> None:
         """Opens the connection; raises Unsupported."""
         try:
-            super().handshake(*given, **named)
+            super().handshake(*arguments, **options)
         except InvalidStatus as error:
             status = error.response.status_code
             if status in (401, 403) or status in _LATER or status >= 500:

@@ -5,8 +5,10 @@ what was last enabled and last logged in.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
+from io import FileIO
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +18,7 @@ from thence.core.wire.seals import Signer, TeamKeys
 from thence.errors import (
     BadAnswer,
     CursorUnknown,
+    FileBusy,
     NotLoggedIn,
     ServerBusy,
     ServerUnreachable,
@@ -23,13 +26,13 @@ from thence.errors import (
     SyncRefused,
     ThenceError,
 )
+from thence.files import file_lock, is_locked
 from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, now
 from thence.signing import known_key
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import RoundProgress, RoundResult, SyncEngine
-from thence.sync.file_lock import FileLock
 from thence.sync.http_connection import REQUEST_S
 from thence.sync.http_transport import transport_to
 from thence.sync.target import (
@@ -77,24 +80,24 @@ class RoundOutcome(NamedTuple):
         return self.error is not None or self.status.left > 0
 
 
-def sync_lock(log: Log) -> FileLock:
-    """Returns the lock of those who sync a log; one of all processes holds it."""
-    return FileLock(sync_folder(log.folder) / _LOCK)
+def sync_lock(log: Log) -> Path:
+    """Returns the lock file of those who sync a log; one of all processes holds it."""
+    return sync_folder(log.folder) / _LOCK
 
 
-def service_lock(log: Log) -> FileLock:
-    """Returns the lock that a background service of a log holds as long as it runs."""
-    return FileLock(sync_folder(log.folder) / PRESENCE)
+def service_lock(log: Log) -> Path:
+    """Returns the lock file that a background service of a log holds as long as it runs."""
+    return sync_folder(log.folder) / PRESENCE
 
 
 def is_service_running(log: Log) -> bool:
     """Reports whether a background service of any process syncs this log."""
-    return service_lock(log).is_held()
+    return is_locked(service_lock(log))
 
 
-def queue_lock(log: Log) -> FileLock:
-    """Returns the lock of a command that waits for its turn: a background service gives way."""
-    return FileLock(sync_folder(log.folder) / _QUEUE)
+def queue_lock(log: Log) -> Path:
+    """Returns the lock file of a command in wait of its turn: a background service gives way."""
+    return sync_folder(log.folder) / _QUEUE
 
 
 def opened_engine(
@@ -129,30 +132,27 @@ def run_round(
     counts: RoundResult | None = None
     error: ThenceError | None = None
     end = _end_of(log)
-    lock = sync_lock(log)
     try:
         target = enabled_target(log.folder)
-        if not _has_turn(log, lock, wait_s):
+        turn = _turn(log, wait_s)
+        if turn is None:
             return None
-        try:
-            with closing(transport_to(target, store, request_s=request_s)) as transport:
-                paced = PacedTransport(transport, wait, queue_lock(log)) if wait else None
-                with closing(
-                    opened_engine(
-                        log,
-                        target,
-                        paced or transport,
-                        engine=engine,
-                        signer=known_key(store.folder),
-                        progress=progress,
-                    )
-                ) as made:
-                    counts = made.round()
-                    error = counts.error
-                if paced and paced.has_given_way:
-                    return None
-        finally:
-            lock.release()
+        with turn, closing(transport_to(target, store, request_s=request_s)) as transport:
+            paced = PacedTransport(transport, wait, queue_lock(log)) if wait else None
+            with closing(
+                opened_engine(
+                    log,
+                    target,
+                    paced or transport,
+                    engine=engine,
+                    signer=known_key(store.folder),
+                    progress=progress,
+                )
+            ) as made:
+                counts = made.round()
+                error = counts.error
+            if paced and paced.has_given_way:
+                return None
     except ThenceError as failure:
         error = failure
     return recorded(log, counts, error, is_background=wait is not None, end=end)
@@ -189,19 +189,17 @@ def _end_of(log: Log) -> tuple[int, int] | None:
     return None
 
 
-def _has_turn(log: Log, lock: FileLock, wait_s: float) -> bool:
+def _turn(log: Log, wait_s: float) -> FileIO | None:
     """Takes the lock of a round; a caller that waits for it has a background service give way."""
-    if lock.take():
-        return True
+    with suppress(FileBusy):
+        return file_lock(sync_lock(log))
     if not wait_s:
-        return False
-    queue = queue_lock(log)
-    is_first = queue.take(min(wait_s, _QUEUE_S))  # a look at the lock takes it for a moment
-    try:
-        return lock.take(wait_s)
-    finally:
-        if is_first:
-            queue.release()
+        return None
+    with ExitStack() as queue, suppress(FileBusy):
+        with suppress(FileBusy):  # a look at the lock takes it for a moment
+            queue.enter_context(file_lock(queue_lock(log), min(wait_s, _QUEUE_S)))
+        return file_lock(sync_lock(log), wait_s)
+    return None
 
 
 def _status(
@@ -255,9 +253,7 @@ class PacedTransport:
     when another process holds `queue`, to have its turn.
     """
 
-    def __init__(
-        self, transport: Transport, wait: Callable[[float], bool], queue: FileLock
-    ) -> None:
+    def __init__(self, transport: Transport, wait: Callable[[float], bool], queue: Path) -> None:
         self._transport = transport
         self._wait = wait
         self._queue = queue
@@ -297,7 +293,7 @@ class PacedTransport:
 
     def _pause(self, pause_s: float) -> None:
         """Pauses; raises SyncError if the round is to end."""
-        if self._wait(pause_s) or self._queue.is_held():
+        if self._wait(pause_s) or is_locked(self._queue):
             self.has_given_way = True
             raise SyncError(
                 "could not go on with the round",

@@ -7,6 +7,8 @@ a log runs at a time.
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
+from io import FileIO
 from threading import Event as Signal
 from threading import Lock, Thread, current_thread
 
@@ -18,14 +20,13 @@ from thence.errors import (
     ThenceError,
     WriterClosed,
 )
+from thence.files import file_lock
 from thence.log.storage.disk import monotonic_ns
 from thence.replica import Log, warn
-from thence.sync.backoff import BACKOFF_MAX_S, Random, backoff_s
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
-from thence.sync.file_lock import FileLock
 from thence.sync.http_connection import REQUEST_S
-from thence.sync.live import LiveConnection
+from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, backoff_s
 from thence.sync.rounds import (
     EngineFactory,
     RoundOutcome,
@@ -137,12 +138,11 @@ class BackgroundSyncService:
 
     def _run(self, signals: "_Signals") -> None:
         stop = signals.stop
-        presence = service_lock(self._log)
-        is_present = False
+        presence: FileIO | None = None
         failures = 0
         try:
             while signals.begin_round():
-                is_present = is_present or _taken(presence)
+                presence = presence or self._presence()
                 self._state = "syncing"
                 outcome = self._round(stop)
                 if outcome is not None and isinstance(outcome.error, WriterClosed):
@@ -153,8 +153,14 @@ class BackgroundSyncService:
                 self._pause(outcome, failures, signals)
         finally:
             signals.end()
-            if is_present:
-                presence.release()
+            if presence is not None:
+                presence.close()
+
+    def _presence(self) -> FileIO | None:
+        """Takes the lock by which others see that a service runs, if it is to be had."""
+        with suppress(ThenceError):  # a folder that can't be written: rounds report it
+            return file_lock(service_lock(self._log))
+        return None
 
     def _round(self, stop: Signal) -> RoundOutcome | None:
         """Runs a round; None in another process's turn, which is no failure."""
@@ -166,9 +172,9 @@ class BackgroundSyncService:
                 request_s=self._request_s,
                 wait=lambda seconds: self._wait(stop, seconds),
             )
-        except Exception as found:  # door: no error of a round ends the sync of a long process
-            warn("sync_failed", {"error": repr(found)})
-            error = SyncError("could not sync", place=self._log.folder, cause=repr(found))
+        except Exception as cause:  # door: no error of a round ends the sync of a long process
+            warn("sync_failed", {"error": repr(cause)})
+            error = SyncError("could not sync", place=self._log.folder, cause=repr(cause))
             outcome = recorded(self._log, None, error, is_background=True)
         self._last = outcome or self._last
         return outcome
@@ -234,10 +240,3 @@ class _Signals:
         """Ends the service."""
         for signal in (self.stop, self.wake, self.connected):
             signal.set()
-
-
-def _taken(presence: FileLock) -> bool:
-    try:
-        return presence.take()
-    except ThenceError:  # a folder that can't be written: rounds report it
-        return False

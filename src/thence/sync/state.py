@@ -25,7 +25,7 @@ from thence.sync.target import (
     OFFLINE,
     RoundStatus,
     SyncTarget,
-    connection_now,
+    connection_state,
     enabled_target,
     read_status,
     read_target,
@@ -66,12 +66,12 @@ def sync_state(
     pending: int | None = None
     parked: Sequence[ParkedLine] = ()
     if target is not None:
-        with closing(engine_offline(log, engine=engine)) as made:
-            pending, parked = made.pending(), made.parked()
+        with closing(engine_offline(log, engine=engine)) as offline:
+            pending, parked = offline.pending(), offline.parked()
     login = _login(target, store)
     connection = OFFLINE
     if target is not None and target.is_enabled and login == LOGIN_VALID:
-        connection = connection_now(log.folder, last, is_service_running=is_running)
+        connection = connection_state(log.folder, last, is_service_running=is_running)
     failures = last.failures if last else 0
     key = known_key(store.folder)
     return SyncState(
@@ -122,14 +122,14 @@ def blocks_that_differ(log: Log, store: CredentialStore) -> int:
 
 def _blocks(log: Log) -> dict[Place, BlockDigest]:
     """Returns the blocks of all lines of a log, each distinct line once."""
-    known: set[bytes] = set()
+    counted: set[bytes] = set()
     blocks: dict[Place, BlockDigest] = {}
     for _, line, is_whole in raw_lines(OS_DISK, log.folder):
         event = parse(line, log.vocabulary) if is_whole else None
         digest = _digest(event) if isinstance(event, Event) else None
-        if digest is None or digest in known or not isinstance(event, Event):
+        if digest is None or digest in counted or not isinstance(event, Event):
             continue
-        known.add(digest)
+        counted.add(digest)
         place = place_of(event.node_id, 0 if event.is_foreign else event.seq, digest)
         blocks[place] = blocks.get(place, BlockDigest()).plus(digest)
     return blocks
@@ -142,8 +142,8 @@ def _digest(event: Event) -> bytes | None:
         return None
 
 
-def _place(found: BlockPlace) -> Place:
-    return Place(found.node, found.block)
+def _place(block: BlockPlace) -> Place:
+    return Place(block.node, block.block)
 
 
 def _login(target: SyncTarget | None, store: CredentialStore) -> str:

@@ -2,7 +2,7 @@
 
 Both are small files in the log's own folder, replaced by renaming, and they move with the log. They
 hold no secret: the login is in the user's config folder. Damage in them never keeps anybody from
-the log itself.
+the log itself. Each command can read them in a moment: no network, no database, no HTTP.
 """
 
 from contextlib import suppress
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from thence.errors import SyncError, SyncRefused
-from thence.log.storage.disk import OS_DISK, process_id
+from thence.errors import SyncError, SyncRefused, ThenceError
+from thence.files import is_locked, replace_file
+from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import DiskError
-from thence.log.storage.segment import own_folder
+from thence.log.storage.segment import current_path, own_folder
 
 _FOLDER = "sync"
 _TARGET = "target.json"
@@ -21,6 +22,8 @@ _STATUS = "status.json"
 _LIVE = "live.json"
 # the lock that a background service holds as long as it runs
 PRESENCE = "background.lock"
+# what waits for a round is counted in so much of a segment; more of it is not counted
+COUNTED_BYTES_MAX = 4 * 1024 * 1024
 
 CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
@@ -144,28 +147,28 @@ def write_target(folder: Path, target: SyncTarget) -> None:
     """Stores the target of a log; raises SyncError."""
     try:
         _replace(target_path(folder), target)
-    except DiskError as error:
+    except (DiskError, ThenceError) as error:
         raise SyncError(
             "could not store the target of",
             place=folder,
-            cause=error.strerror,
+            cause=error.strerror if isinstance(error, DiskError) else error.cause,
             hint="check the folder's owner and the room on the disk",
         ) from error
 
 
-def switched(folder: Path, wanted: SyncTarget, *, may_switch: bool) -> SyncTarget:
+def switched(folder: Path, requested: SyncTarget, *, may_switch: bool) -> SyncTarget:
     """Returns the target to store for a log; raises SyncRefused for another without `may_switch`.
 
     A second target gets the whole history of a log.
     """
-    known = read_target(folder)
-    if known is None or may_switch or _identity(known) == _identity(wanted):
-        return wanted
+    stored = read_target(folder)
+    if stored is None or may_switch or _identity(stored) == _identity(requested):
+        return requested
     raise SyncRefused(
         "could not enable sync of",
         place=folder,
-        cause=f"it is synced with {known.place}, and another target would get all its events",
-        hint=f"if you mean it, add --switch; it was asked for {wanted.place}",
+        cause=f"it is synced with {stored.place}, and another target would get all its events",
+        hint=f"if you mean it, add --switch; it was asked for {requested.place}",
     )
 
 
@@ -186,7 +189,7 @@ def write_status(folder: Path, status: RoundStatus) -> bool:
     """Stores the last round of a log; reports whether the disk took it."""
     try:
         _replace(sync_folder(folder) / _STATUS, status)
-    except DiskError:
+    except (DiskError, ThenceError):
         return False
     return True
 
@@ -208,16 +211,51 @@ def read_connection(folder: Path) -> str:
 
 def write_connection(folder: Path, word: str) -> None:
     """Stores the state of a log's live connection, if the disk takes it."""
-    with suppress(DiskError):
+    with suppress(DiskError, ThenceError):
         _replace(sync_folder(folder) / _LIVE, _Live(word))
 
 
-def connection_now(folder: Path, last: RoundStatus | None, *, is_service_running: bool) -> str:
+def connection_state(folder: Path, last: RoundStatus | None, *, is_service_running: bool) -> str:
     """Returns the word for the connection of a log whose sync is enabled."""
     word = last.connection if last else OFFLINE
     if word == CONNECTED:
         return read_connection(folder) if is_service_running else OFFLINE_BATCH_MODE
     return OFFLINE_BATCH_MODE if word == RECONNECTING and not is_service_running else word
+
+
+def status_word(folder: Path) -> str | None:
+    """Returns `Connected` or how many lines wait, else the connection's word; None without sync."""
+    try:
+        target = read_target(folder)
+        if target is None or not target.is_enabled:
+            return None
+        last = read_status(folder)
+        is_running = is_locked(sync_folder(folder) / PRESENCE)
+        word = connection_state(folder, last, is_service_running=is_running)
+        waiting = 0 if word == CONNECTED else _waiting(folder, last)
+    except (ThenceError, OSError):
+        return None
+    if waiting is None:
+        return "waiting"
+    return f"{waiting:,} waiting" if waiting else word
+
+
+def _waiting(folder: Path, last: RoundStatus | None) -> int | None:
+    """Returns how many lines wait for a round, None if they were not counted."""
+    descriptor = OS_DISK.open_existing(current_path(folder))
+    if descriptor is None:
+        return 0
+    try:
+        (_, segment), size_bytes = OS_DISK.file_id(descriptor)
+        mark = last.mark if last else None
+        start = mark.size_bytes if mark else 0
+        is_other = mark is not None and start and mark.segment != segment
+        if is_other or not 0 <= size_bytes - start <= COUNTED_BYTES_MAX:
+            return None
+        lines = OS_DISK.read_at(descriptor, start, size_bytes - start).count(b"\n")
+    finally:
+        OS_DISK.close(descriptor)
+    return lines if mark is None else mark.left + max(0, lines - mark.taken)
 
 
 def _read(path: Path) -> bytes | None:
@@ -234,8 +272,4 @@ def _read(path: Path) -> bytes | None:
 
 def _replace(path: Path, value: msgspec.Struct) -> None:
     OS_DISK.make_folder(path.parent)
-    new = path.with_name(f"{path.name}.{process_id()}")
-    if OS_DISK.path_id(str(new)) is not None:  # of a process that was killed
-        OS_DISK.unlink(new)
-    OS_DISK.write_new(new, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    OS_DISK.rename(new, path)
+    replace_file(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.cli.installed import THENCE, environment
 from tests.server.team.stranger import Client
@@ -28,11 +29,11 @@ class TeamServer:
         self.url = ""
         self.files_max = 0
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
-        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        piped = {"stdout": subprocess.PIPE, "stderr": stderr}
         self.process = subprocess.Popen([*argv, *arguments], env=environment(), **piped)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]

@@ -1,10 +1,15 @@
-"""The command `sync enable`: names the server and team of a log's sync."""
+"""The commands `sync enable` and `sync disable`: the target of a log's sync."""
 
 import click
 
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import current
-from thence.cli.sync.synced_log import check_packages, named_for_server, synced_log_option
+from thence.cli.sync.synced_log import (
+    check_packages,
+    find_synced_log,
+    named_for_server,
+    synced_log_option,
+)
 from thence.errors import SyncRefused
 
 
@@ -61,3 +66,23 @@ def enable_command(
     else:
         out.write(f"sync is on: {target.place}")
         out.notice(f"the log is {target.log} there; bring and take events: thence sync now")
+
+
+@click.command("disable", **help_with("thence sync disable"))
+@synced_log_option
+@output_options
+def disable_command(log: str | None) -> None:
+    """Turn sync of a log off; target, cursor and events are kept for the next time."""
+    import msgspec
+
+    from thence.sync.target import read_target, write_target
+
+    out = current()
+    folder = find_synced_log(out, log)
+    target = read_target(folder)
+    if target is not None and target.is_enabled:
+        write_target(folder, msgspec.structs.replace(target, is_enabled=False))
+    if out.is_json:
+        out.json({"is_enabled": False})
+    else:
+        out.write("sync is off" if target else "sync was never on")

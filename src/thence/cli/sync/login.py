@@ -1,4 +1,4 @@
-"""The command `sync login`: gets tokens for a name and a password."""
+"""The commands `sync login` and `sync logout`: a login begins, and ends."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.sync.synced_log import check_packages
+from thence.errors import SyncError
 
 _PASSWORD_CHARACTERS_MAX = 4_096
 
@@ -46,7 +47,7 @@ def login_command(url: str, username: str | None, is_piped: bool, ca_file: str |
     ca_path = str(Path(ca_file).absolute()) if ca_file else None
     login = log_in(server, name, password, ca_file=ca_path)
     store.save(login)
-    note_mended(out, store.notes)
+    _note_mended(out, store.notes)
     if out.is_json:
         out.json({"server": login.server, "username": name, "team": login.team_slug})
         return
@@ -56,7 +57,37 @@ def login_command(url: str, username: str | None, is_piped: bool, ca_file: str |
         out.notice("you are in no team yet: events are kept, and none is sent")
 
 
-def note_mended(out: Output, notes: list[str]) -> None:
+@click.command("logout", **help_with("thence sync logout https://thence.example"))
+@click.argument("url", metavar="[URL]", required=False)
+@click.option("--as", "username", metavar="NAME", callback=checked_name, help="The login's name.")
+@output_options
+def logout_command(url: str | None, username: str | None) -> None:
+    """End a login at its server, and remove it here.
+
+    Without a server it is removed all the same: its tokens are good there until they expire.
+    """
+    check_packages()
+    from thence.sync.credentials import CredentialStore
+    from thence.sync.http_transport import revoke
+
+    out = current()
+    store = CredentialStore()
+    login = store.chosen(url, username)
+    is_revoked = True
+    try:
+        revoke(login)
+    except SyncError as error:
+        is_revoked = False
+        out.warn(f"note: the server did not end the login: {error.cause}")
+    store.remove(login)
+    _note_mended(out, store.notes)
+    if out.is_json:
+        out.json({"server": login.server, "username": login.username, "is_revoked": is_revoked})
+    else:
+        out.write(f"logged out at {login.server} as {login.username}")
+
+
+def _note_mended(out: Output, notes: list[str]) -> None:
     """Writes what was mended about the file of logins to stderr."""
     for note in notes:
         out.notice(f"note: {note}")

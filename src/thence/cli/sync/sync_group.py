@@ -7,9 +7,9 @@ from thence.cli.frame import LazyCommands, help_with, verbosity_options
 # name: (the module of the command, its line in the help)
 TABLE = {
     "login": ("login", "Log in to a team's server, and keep the login for this user."),
-    "logout": ("logout", "End a login at its server, and remove it here."),
+    "logout": ("login", "End a login at its server, and remove it here."),
     "enable": ("enable", "Name the server and team that a log is synced with."),
-    "disable": ("disable", "Turn sync of a log off; all that it knows is kept."),
+    "disable": ("enable", "Turn sync of a log off; all that it knows is kept."),
     "now": ("now", "Bring what the server lacks, and take what others have brought."),
     "status": ("sync_status", "Show the queue, the connection and the last sync."),
     "parked": ("parked", "Show the events that stay behind, with the reasons."),

@@ -169,9 +169,9 @@ def _show_sync(out: "Output", home: "Path") -> None:
     """Shows a person the state of the project's sync, if it is enabled."""
     if out.is_quiet or not sys.stderr.isatty():
         return
-    from thence.sync.one_word import sync_word
+    from thence.sync.target import status_word
 
-    word = sync_word(home)
+    word = status_word(home)
     if word is not None:
         out.notice(f"sync: {word}")
 
