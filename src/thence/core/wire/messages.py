@@ -123,10 +123,11 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Credentials(Secret, frozen=True):
-    """The body of a login."""
+    """The body of a login; a `new_password` takes the place of the password."""
 
     username: str
     password: str
+    new_password: str = ""
 
 
 class Refresh(Secret, frozen=True):

@@ -204,14 +204,14 @@ class Accounts:
         with self._database.reading() as connection:
             return [Member(*row) for row in connection.execute(_TEAMS_OF, {"user": user})]
 
-    def member(self, user: str, wanted: str | None) -> Member:
-        """Returns a user in the wanted or first team; raises SyncRefused."""
+    def member(self, user: str, slug: str | None) -> Member:
+        """Returns a user in the team of a name or else in the first one; raises SyncRefused."""
         for member in self.teams_of(user):
-            if wanted is None or member.team == wanted:
+            if slug is None or member.team == slug:
                 return member
         raise SyncRefused(
             "could not answer",
-            cause="you are in no team" if wanted is None else "you are in no such team",
+            cause="you are in no team" if slug is None else "you are in no such team",
             hint="ask an admin of the server",
         )
 
@@ -240,7 +240,12 @@ def _has_team(connection: apsw.Connection, slug: str) -> bool:
 def _checked(name: str, password: str) -> str:
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
-        raise _refused("user", name, f"a password has {limits} characters")
+        raise AccountRefused(
+            "could not set the password of",
+            place=name,
+            cause=f"a password has {limits} characters",
+            hint="choose another one",
+        )
     return password
 
 

@@ -208,8 +208,8 @@ class LiveConnections:
         finally:
             for task in tasks:
                 task.cancel()
-            found = await asyncio.gather(*tasks, return_exceptions=True)
-        for error in found:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in results:
             if isinstance(error, Exception):
                 raise error
 
@@ -253,7 +253,7 @@ class LiveConnections:
             if loop.time() >= next_look:
                 next_look = loop.time() + POLL_S
                 keys = set(self._listeners)
-                logins = {each.login for group in self._listeners.values() for each in group}
+                logins = {one.login for group in self._listeners.values() for one in group}
             try:
                 look = await self._reading.run(partial(self._looked, keys, logins or ()))
             except Exception as error:  # door: the next look is in a second

@@ -146,14 +146,20 @@ _SHOWN = """
     FROM tokens JOIN logins ON logins.id = tokens.login JOIN users ON users.id = logins.user
     WHERE tokens.hash = :hash AND tokens.is_refresh = :is_refresh
 """
-_PASSWORD = "SELECT id, password FROM users WHERE name = :name"
+_PASSWORD = "SELECT password FROM users WHERE name = :name"
+_NEW_LOGIN = """
+    INSERT INTO logins (user, generation, used) SELECT id, 0, 0 FROM users WHERE name = :name
+    RETURNING id
+"""
 _TEAM = """
     SELECT teams.slug FROM members JOIN users ON users.id = members.user
     JOIN teams ON teams.id = members.team WHERE users.name = :user ORDER BY members.id LIMIT 1
 """
 _OLD_LOGINS = """
-    DELETE FROM logins WHERE user = :user AND id NOT IN
-    (SELECT id FROM logins WHERE user = :user ORDER BY id DESC LIMIT :kept)
+    DELETE FROM logins WHERE user = (SELECT id FROM users WHERE name = :name) AND id NOT IN (
+        SELECT logins.id FROM logins JOIN users ON users.id = logins.user
+        WHERE users.name = :name ORDER BY logins.id DESC LIMIT :kept
+    )
 """
 _NEW_TOKEN = """
     INSERT INTO tokens (hash, login, generation, is_refresh, expires) VALUES (?, ?, ?, ?, ?)
@@ -213,16 +219,22 @@ class Logins:
     def log_in(self, name: str, password: str, address: str = "") -> Tokens:
         """Returns the tokens of a new login from an address, which `admit` has counted.
 
+        Raises what `check` raises.
+        """
+        return self.begin(self.check(name, password, address))
+
+    def check(self, name: str, password: str, address: str) -> str:
+        """Returns the name of a user whose password is right, from an admitted address.
+
         Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
         time; ServerBusy after USER_FAILURES failures under this name from this address.
         """
-        now = self._tool.now()
         network = _network(address)
         key = (name[:PASSWORD_CHARACTERS_MAX], network)
         self._begin(self._by_user, key)
         with self._database.reading() as connection:
             row = _first(connection, _PASSWORD, {"name": name})
-        user, stored = row if row and len(password) <= PASSWORD_CHARACTERS_MAX else (None, None)
+        stored = row[0] if row and len(password) <= PASSWORD_CHARACTERS_MAX else None
         if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
             raise NotLoggedIn(
                 "could not log in",
@@ -231,12 +243,14 @@ class Logins:
             )
         self._by_user.forgive(key)
         self._by_address.forgive(network)
+        return name
+
+    def begin(self, name: str) -> Tokens:
+        """Returns the tokens of a new login of a user whose password was right."""
         with self._database.writing() as connection:
-            insert = "INSERT INTO logins (user, generation, used) VALUES (:user, 0, 0)"
-            connection.execute(insert, {"user": user})
-            login = connection.last_insert_rowid()
-            connection.execute(_OLD_LOGINS, {"user": user, "kept": LOGINS_MAX})
-            connection.execute("DELETE FROM tokens WHERE expires <= :now", {"now": now})
+            login = _new_login(connection, name)
+            connection.execute(_OLD_LOGINS, {"name": name, "kept": LOGINS_MAX})
+            connection.execute("DELETE FROM tokens WHERE expires <= ?", (self._tool.now(),))
             return self._new_tokens(connection, login, 0, name)
 
     def refreshed(self, refresh: str) -> Tokens:
@@ -276,9 +290,7 @@ class Logins:
         """Returns an access token of a user without a password, whom `add_machine` made."""
         token, expires = self._token(), self._tool.now() + lifetime_s
         with self._database.writing() as connection:
-            insert = "INSERT INTO logins (user, generation, used) SELECT id, 0, 0 FROM users"
-            connection.execute(f"{insert} WHERE name = :name", {"name": name})
-            login = connection.last_insert_rowid()
+            login = _new_login(connection, name)
             connection.execute(_NEW_TOKEN, (_hash(token), login, 0, _ACCESS, expires))
         return token
 
@@ -411,6 +423,14 @@ def _first(
 ) -> tuple[Any, ...] | None:
     row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
     return row
+
+
+def _new_login(connection: apsw.Connection, name: str) -> int:
+    """Returns the number of a new login of a user; raises NotLoggedIn where there is none now."""
+    row = _first(connection, _NEW_LOGIN, {"name": name})
+    if row is None:
+        raise _ended()
+    return int(row[0])
 
 
 def _ended() -> NotLoggedIn:
