@@ -7,7 +7,9 @@ import socket
 import ssl
 import stat
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -154,14 +156,42 @@ def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_p
     assert server("run", "--tls-cert", "x", cwd=tmp_path).code == 2
 
 
-def test_certificate_serves_https(tmp_path: Path) -> None:
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """Makes cert.pem and key.pem of 127.0.0.1; returns the context of a client that trusts it."""
     openssl = shutil.which("openssl")
     assert openssl, "install openssl: this test makes a certificate with it"
-    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
     named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     argv = [openssl, "req", *kind, "-days", "2", *named, *files]
     subprocess.run(argv, check=True, capture_output=True)
+    return ssl.create_default_context(cafile=folder / "cert.pem")
+
+
+@pytest.mark.promise("S12")
+def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: Path) -> None:
+    context = make_certificate(tmp_path)
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.files_max = 256
+    running.start("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    health = f"{running.url}/api/v1/sync/health/"
+    port = int(running.url.rpartition(":")[2])
+    try:
+        with ExitStack() as opened:
+            for _ in range(400):
+                opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            for _ in range(3):
+                with urlopen(health, context=context, timeout=5) as answer:
+                    assert json.load(answer)["status"] == "ok"
+            with pytest.raises(URLError):
+                urlopen(health.replace("https", "http"), timeout=5)
+    finally:
+        assert running.end() == 0
+
+
+def test_certificate_serves_https(tmp_path: Path) -> None:
+    context = make_certificate(tmp_path)
     server("init", cwd=tmp_path)
     argv = [THENCE, "server", "run", "--host", "0.0.0.0", "--port", "0"]
     argv += ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]
@@ -171,7 +201,6 @@ def test_certificate_serves_https(tmp_path: Path) -> None:
     try:
         address = process.stdout.readline().decode().strip().replace("0.0.0.0", "127.0.0.1")
         assert address.startswith("https://")
-        context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
         with urlopen(f"{address}/api/v1/sync/health/", context=context) as answer:
             assert json.load(answer)["status"] == "ok"
         process.send_signal(signal.SIGTERM)

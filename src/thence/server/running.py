@@ -115,6 +115,7 @@ def _run(
 def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
     import asyncio
     import logging
+    import ssl
     from functools import partial
 
     from uvicorn import Config, Server
@@ -122,11 +123,17 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
     from thence.server.http.protocol import (
         Connections,
         Protocol,
+        TlsProtocol,
         WebSocketProtocol,
         connections_max,
     )
 
-    protocol: Any = partial(Protocol, among=Connections(connections_max()))
+    among = Connections(connections_max())
+    protocol: Any = partial(Protocol, among=among)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        protocol = partial(TlsProtocol, among=among, context=context)
     config = Config(
         app,
         loop="asyncio",
@@ -141,8 +148,6 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
     )
 
     class QuietServer(Server):
