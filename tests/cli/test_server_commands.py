@@ -178,14 +178,15 @@ def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: P
     health = f"{running.url}/api/v1/sync/health/"
     port = int(running.url.rpartition(":")[2])
     try:
+        urlopen(health, context=context, timeout=120).close()  # it answers once all is loaded
         with ExitStack() as opened:
             for _ in range(400):
                 opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
             for _ in range(3):
-                with urlopen(health, context=context, timeout=5) as answer:
+                with urlopen(health, context=context, timeout=20) as answer:
                     assert json.load(answer)["status"] == "ok"
             with pytest.raises(URLError):
-                urlopen(health.replace("https", "http"), timeout=5)
+                urlopen(health.replace("https", "http"), timeout=20)
     finally:
         assert running.end() == 0
 
