@@ -135,29 +135,15 @@ def _run(
 def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
     import asyncio
     import logging
-    import ssl
-    from functools import partial
 
     from uvicorn import Config, Server
 
-    from thence.server.http.protocol import (
-        Connections,
-        Protocol,
-        TlsProtocol,
-        WebSocketProtocol,
-        connections_max,
-    )
+    from thence.server.http.protocol import WebSocketProtocol
 
-    among = Connections(connections_max())
-    protocol: Any = partial(Protocol, among=among)
-    if tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.certificate, tls.key)
-        protocol = partial(TlsProtocol, among=among, context=context)
     config = Config(
         app,
         loop="asyncio",
-        http=protocol,
+        http=_protocol(tls),
         backlog=_ACCEPTED_MAX,
         ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
@@ -199,6 +185,21 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
+
+
+def _protocol(tls: Tls | None) -> Any:
+    """Returns what makes the protocol of each connection."""
+    import ssl
+    from functools import partial
+
+    from thence.server.http.protocol import Connections, Protocol, TlsProtocol, connections_max
+
+    among = Connections(connections_max())
+    if tls is None:
+        return partial(Protocol, among=among)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    return partial(TlsProtocol, among=among, context=context)
 
 
 def _brings(connection: Any) -> bool:
