@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from starlette.types import ASGIApp
-    from uvicorn import Server
+    from uvicorn import Config, Server
 
 HOST = "127.0.0.1"
 # the names of this machine for itself
@@ -129,32 +129,14 @@ def _run(
     is_live: bool = False,
 ) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    _server(app, tls, is_live=is_live).run(sockets=[listener])
+    _server(_config(app, tls, is_live=is_live)).run(sockets=[listener])
 
 
-def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
+def _server(config: "Config") -> "Server":
     import asyncio
     import logging
 
-    from uvicorn import Config, Server
-
-    from thence.server.http.protocol import WebSocketProtocol
-
-    config = Config(
-        app,
-        loop="asyncio",
-        http=_protocol(tls),
-        backlog=_ACCEPTED_MAX,
-        ws=WebSocketProtocol if is_live else "none",
-        ws_max_size=EVENT_BYTES_MAX,
-        ws_per_message_deflate=False,  # what is unpacked would have no bound
-        lifespan="on",
-        log_config=None,
-        access_log=False,  # it would hold the token of a first visit
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=0,
-    )
+    from uvicorn import Server
 
     class QuietServer(Server):
         """A server that keeps a long queue of connections, and ends without a word."""
@@ -185,6 +167,28 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
+
+
+def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
+    from uvicorn import Config
+
+    from thence.server.http.protocol import WebSocketProtocol
+
+    return Config(
+        app,
+        loop="asyncio",
+        http=_protocol(tls),
+        backlog=_ACCEPTED_MAX,
+        ws=WebSocketProtocol if is_live else "none",
+        ws_max_size=EVENT_BYTES_MAX,
+        ws_per_message_deflate=False,  # what is unpacked would have no bound
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # it would hold the token of a first visit
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=0,
+    )
 
 
 def _protocol(tls: Tls | None) -> Any:
