@@ -16,6 +16,6 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "server": 30,
+    "server": 31,
     "sync": 45,
 }

@@ -53,16 +53,16 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
     ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
     for number in ports:
         # by this protocol asyncio knows that it may send small answers without delay
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((host, number))
-            listener.listen(_BACKLOG)
+            made.bind((host, number))
+            made.listen(_BACKLOG)
         except OSError as error:
-            listener.close()
+            made.close()
             cause = error.strerror or str(error)
         else:
-            return listener
+            return made
     tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
     hint = "name another with --port, or leave it out to take the next free one"
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
@@ -170,29 +170,14 @@ def _server(config: "Config") -> "Server":
 
 
 def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
-    import ssl
-    from functools import partial
-
     from uvicorn import Config
 
-    from thence.server.http.protocol import (
-        Connections,
-        Protocol,
-        TlsProtocol,
-        WebSocketProtocol,
-        connections_max,
-    )
+    from thence.server.http.protocol import WebSocketProtocol
 
-    among = Connections(connections_max())
-    protocol: Any = partial(Protocol, among=among)
-    if tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.certificate, tls.key)
-        protocol = partial(TlsProtocol, among=among, context=context)
     return Config(
         app,
         loop="asyncio",
-        http=protocol,
+        http=_protocol(tls),
         backlog=_ACCEPTED_MAX,
         ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
@@ -204,6 +189,21 @@ def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
     )
+
+
+def _protocol(tls: Tls | None) -> Any:
+    """Returns what makes the protocol of each connection."""
+    import ssl
+    from functools import partial
+
+    from thence.server.http.protocol import Connections, Protocol, TlsProtocol, connections_max
+
+    among = Connections(connections_max())
+    if tls is None:
+        return partial(Protocol, among=among)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    return partial(TlsProtocol, among=among, context=context)
 
 
 def _brings(connection: Any) -> bool:
