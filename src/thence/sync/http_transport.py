@@ -230,7 +230,7 @@ class HttpTransport:
             if each.event_id
         }
         return BatchRefused(
-            "could not bring a batch to",
+            "could not push a batch to",
             place=self._target.server,
             cause=text_of(answer, *secrets) or f"status {answer.status}",
             hint="the line that is refused is parked: thence sync parked",

@@ -65,7 +65,7 @@ def enable_command(
         out.json(target)
     else:
         out.write(f"sync is on: {target.place}")
-        out.notice(f"the log is {target.log} there; bring and take events: thence sync now")
+        out.notice(f"the log is {target.log} there; push and pull events: thence sync now")
 
 
 @click.command("disable", **help_with("thence sync disable"))
