@@ -8,7 +8,7 @@ import socket
 import pytest
 from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
-from tests.server.team.stranger import blocks, digest, redaction, seal, written
+from tests.server.team.stranger import blocks, digest, redaction, signature, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.values.digests import digests
@@ -44,19 +44,20 @@ def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -
     assert client.post("/api/v1/keys/", given).json["claims"][node] == given["public_key"]
     ours = [written(node, 1, 1, {"a": "swordfish"})]
     ours.append(redaction(node, 2, ours[0]))
-    ours.append(seal(node, 3, ours, key))
-    assert client.statuses("taken-back", ours) == ["success"] * 3
+    header = signature(key, "red", "taken-back", ours)
+    assert client.statuses("taken-back", ours, signature=header) == ["success"] * 2
+    assert client.signed("taken-back", ours) == ours
     first, *rest = client.pull("taken-back")[0]
     assert rest == ours[1:]
     assert b"swordfish" not in first
     assert digests(first) == digests(ours[0])
-    assert client.statuses("taken-back", ours) == ["duplicate"] * 3
+    assert client.statuses("taken-back", ours) == ["duplicate"] * 2
     assert client.digests("taken-back", blocks(node, [digest(each) for each in ours])) == []
 
 
 def test_health_needs_no_login(red: TeamServer) -> None:
     got = red.client().ask("GET", "/api/v1/sync/health/")
-    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [1])
+    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [2])
 
 
 @pytest.mark.promise("S12")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.requests import HTTPConnection
 
+from thence.core.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -57,12 +58,25 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
         raise too_large(f"the batch holds more than {BATCH_EVENTS_MAX} events")
     if len(body) > BATCH_BYTES_MAX and len(lines) > 1:
         raise too_large(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
-    query = request.query_params
+    query, signature = request.query_params, _signature(request)
     if "log" in query:
-        verdicts = exchange.batch(team, query["log"], query.get("kind") or None, lines)
+        log, kind = query["log"], query.get("kind") or None
+        verdicts = exchange.batch(team, log, kind, lines, signature=signature)
+    elif signature is not None:
+        cause = "a signature is of one log"
+        raise InvalidEvent("could not read the request:", place="log", cause=cause)
     else:
         verdicts = _spread(exchange, team, lines)
     return msgspec.json.encode(Results(tuple(verdicts)))
+
+
+def _signature(request: HTTPConnection) -> PushSignature | None:
+    header = request.headers.get(SIGNATURE_HEADER)
+    signature = read_signature(header) if header is not None else None
+    if header is not None and signature is None:
+        cause = "it is no key and no signature, in 64 and 128 hex digits, and a blank between"
+        raise InvalidEvent("could not read the request:", place=SIGNATURE_HEADER, cause=cause)
+    return signature
 
 
 def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
@@ -108,12 +122,21 @@ def compare_blocks(exchange: Exchange, team: str, request: HTTPConnection, body:
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
+    return joined(exchange.lines(team, log_of(request), _digests(body)))
+
+
+def name_signed(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+    """Returns those of some digests whose lines the owners of their nodes pushed."""
+    signed = exchange.signed(team, log_of(request), _digests(body))
+    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in signed)))
+
+
+def _digests(body: bytes) -> list[bytes]:
     names: DigestsRequest = decoded_as(body, DigestsRequest)
     try:
-        digests = [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
+        return [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
-    return joined(exchange.lines(team, log_of(request), digests))
 
 
 def log_of(request: HTTPConnection) -> str:
@@ -126,4 +149,5 @@ EVENT_ROUTES = (
     EventRoute("events", "GET", give_page),
     EventRoute("events/blocks", "POST", compare_blocks, BODY_BYTES_MAX),
     EventRoute("events/lines", "POST", give_lines, BODY_BYTES_MAX),
+    EventRoute("events/signed", "POST", name_signed, BODY_BYTES_MAX),
 )

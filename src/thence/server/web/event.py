@@ -8,7 +8,7 @@ from starlette.responses import Response
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
-from thence.core.wire.seals import REDACTED, redaction_in
+from thence.core.wire.authorship import REDACTED, redaction_in
 from thence.index.causality import NamedCauses
 from thence.log.storage.digest_files import read_redactions
 from thence.log.storage.disk import OS_DISK
@@ -23,9 +23,9 @@ CHAIN_SHOWN_MAX = 200
 NEAR_SHOWN_MAX = 10
 EVENTS_SHOWN_MAX = 100
 _TAKEN_BACK = "What the event said was redacted for good. The rest of its line stays."
-_WITHHELD = (
-    "What the event said is withheld: the line came here without it, and no redaction that is valid"
-    " is here. It is shown again once a member of the team who has the whole line pushes it."
+_BODY_MISSING = (
+    "What the event said is missing: the line came here without it, and no redaction of it counts"
+    " here. A round of sync gives it back where the server has the whole line."
 )
 
 
@@ -147,7 +147,7 @@ def _missing_body(log: OpenLog, found: FoundLog, event: Event, effects: Sequence
     """Returns why the body of an event is not here, with the notices that took it back."""
     digest = same_line_key(event)
     if digest not in read_redactions(OS_DISK, log.folder):
-        return el("p", _WITHHELD, class_="empty")
+        return el("p", _BODY_MISSING, class_="empty")
     notices = [each for each in _events(log, effects) if _takes_back(log, each, digest)]
     items = [
         el("li", event_link(found, each, log), ", by ", el("span", each.node_id, class_="id"))
