@@ -170,6 +170,7 @@ def _server(config: "Config") -> "Server":
 
 
 def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
+    import ssl
     from functools import partial
 
     from uvicorn import Config
@@ -177,11 +178,17 @@ def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
     from thence.server.http.protocol import (
         Connections,
         Protocol,
+        TlsProtocol,
         WebSocketProtocol,
         connections_max,
     )
 
-    protocol: Any = partial(Protocol, among=Connections(connections_max()))
+    among = Connections(connections_max())
+    protocol: Any = partial(Protocol, among=among)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        protocol = partial(TlsProtocol, among=among, context=context)
     return Config(
         app,
         loop="asyncio",
@@ -196,8 +203,6 @@ def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
     )
 
 
