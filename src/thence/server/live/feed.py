@@ -6,6 +6,7 @@ be read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from threading import Event as Signal
 from threading import Lock, Thread
@@ -19,7 +20,7 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading
 from thence.server.live.listener import Frame, Listener, frame_bytes
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.root import FoundLog, LogKey, Root
 
 # a follower remembers every id; above this number the index looks them up
 IDS_MAX = 50_000
@@ -172,8 +173,8 @@ class Feeds:
         self._root = root
         self._logs = logs
         self._mutex = Lock()
-        self._feeds: dict[object, Feed] = {}
-        self._feed_of: dict[Listener, tuple[object, Feed]] = {}
+        self._feeds: dict[LogKey, Feed] = {}
+        self._feed_of: dict[Listener, tuple[LogKey, Feed]] = {}
         self._is_closed = False
 
     @property
@@ -195,14 +196,14 @@ class Feeds:
         Raises ReadFailed when there are too many listeners, or the server ends, or the listener
         has left meanwhile, and what `Feed.subscribe` raises.
         """
-        key = _key(location)
+        key = location.key
         with self._mutex:
             refusal = self._refusal(listener, has_place)
             if refusal:
                 raise ReadFailed("could not follow", place=location.id, cause=refusal)
             feed = self._feeds.get(key)
             if feed is None or feed.is_over:
-                feed = Feed(self._logs, location, lambda: self._is_there(location, key))
+                feed = Feed(self._logs, location, partial(self._is_there, location.id, key))
                 self._feeds[key] = feed
                 feed.start()
             self._feed_of[listener] = (key, feed)
@@ -212,9 +213,10 @@ class Feeds:
         """Removes a listener; a feed without listeners is stopped."""
         with self._mutex:
             listener.is_gone = True
-            key, feed = self._feed_of.pop(listener, (None, None))
-            if feed is None:
+            place = self._feed_of.pop(listener, None)
+            if place is None:
                 return
+            key, feed = place
             is_idle = all(other is not feed for _, other in self._feed_of.values())
             if is_idle and self._feeds.get(key) is feed:
                 del self._feeds[key]
@@ -238,16 +240,8 @@ class Feeds:
         is_full = len(self._feed_of) >= LISTENERS_MAX and not has_place
         return f"{LISTENERS_MAX} listen already" if is_full else ""
 
-    def _is_there(self, location: FoundLog, key: object) -> bool:
+    def _is_there(self, log_id: str, key: LogKey) -> bool:
         try:
-            current = self._root.find(location.id)
+            return self._root.find(log_id).key == key
         except (OSError, ThenceError):
             return False
-        return _key(current) == key
-
-
-def _key(location: FoundLog) -> object:
-    """Returns the key of a log: it changes when another log takes the folder."""
-    folder = str(location.folder)
-    path_id = OS_DISK.path_id(folder)
-    return (location.id, folder, path_id and path_id[0], location.vocabulary.name)
