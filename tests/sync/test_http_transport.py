@@ -274,8 +274,8 @@ def test_busy_server_names_its_seconds_by_its_own_clock(to, headers, expected_s)
 
 
 def test_later_server_is_named_before_any_token_is_sent(to, server):
-    server.health = {"status": "ok", "protocol": [2, 3]}
-    with pytest.raises(SyncRefused, match="2, 3") as caught:
+    server.health = {"status": "ok", "protocol": [3, 4]}
+    with pytest.raises(SyncRefused, match="3, 4") as caught:
         to(server.url).page("")
     assert "update" in caught.value.hint
     assert server.paths() == ["/api/v1/sync/health/"]

@@ -31,7 +31,6 @@ class Counts(NamedTuple):
     left: int = 0
     parked: int = 0
     error: ThenceError | None = None
-    sealed: int = 0
     taken_back: int = 0
 
     @property

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
 from thence.core.wire.blocks import DIGEST_BYTES, from_nodes
 from thence.core.wire.messages import (
     PROTOCOL,
@@ -30,7 +31,6 @@ from thence.core.wire.messages import (
     Tokens,
     joined,
 )
-from thence.core.wire.seals import TeamKeys
 from thence.errors import BadAnswer, BatchRefused, NotLoggedIn, SyncRefused
 from thence.sync.credentials import CredentialStore, Login, not_logged_in
 from thence.sync.http_answers import (
@@ -144,18 +144,31 @@ class HttpTransport:
                 raise self._bad_answer("a block in it can't be one")
         return found
 
-    def batch(self, lines: Sequence[bytes]) -> Sequence[EventVerdict]:
+    def batch(
+        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
+    ) -> Sequence[EventVerdict]:
         """Brings lines to the server, packed; returns its verdicts as they are."""
-        answer = self._ask("POST", _BATCH, body=joined(lines))
+        headers = {}
+        if signer is not None:
+            push = signed_push(signer, self._target.team, self._target.log, digests)
+            headers = {SIGNATURE_HEADER: push.header}
+        answer = self._ask("POST", _BATCH, body=joined(lines), headers=headers)
         return self._decoded(answer, Results).results
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns the lines of digests that the server holds."""
-        request = DigestsRequest(tuple(each.hex() for each in digests))
-        answer = self._ask("POST", "events/lines/", body=msgspec.json.encode(request))
+        answer = self._ask("POST", "events/lines/", body=_digests_message(digests))
         if is_log_unknown(answer):
             return ()
         return self._lines_of(self._decoded(answer, Lines).events)
+
+    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those of some digests whose lines the owners of their nodes pushed."""
+        answer = self._ask("POST", "events/signed/", body=_digests_message(digests))
+        if is_log_unknown(answer):
+            return ()
+        texts = set(self._decoded(answer, DigestsRequest).digests)
+        return [digest for digest in digests if digest.hex() in texts]
 
     def keys(self) -> TeamKeys:
         """Returns the keys of the team."""
@@ -181,14 +194,20 @@ class HttpTransport:
         self._connection.close()
 
     def _ask(
-        self, method: str, path: str, *, query: dict[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
     ) -> HttpAnswer:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
-        answer = self._sent(method, path, query or {}, body)
+        answer = self._sent(method, path, query or {}, headers or {}, body)
         if answer.status == 401:
             self._login = self._store.refreshed(self._login, self._exchange)
-            answer = self._sent(method, path, query or {}, body)
+            answer = self._sent(method, path, query or {}, headers or {}, body)
             if answer.status == 401:
                 raise not_logged_in(self._login, "the server takes not even a new token")
         if answer.status == 200 or is_log_unknown(answer):
@@ -199,8 +218,11 @@ class HttpTransport:
             raise self._batch_refused(answer)
         raise error_of(answer, self._target.server, "could not sync with", (self._login.access,))
 
-    def _sent(self, method: str, path: str, query: dict[str, str], body: bytes) -> HttpAnswer:
+    def _sent(
+        self, method: str, path: str, query: dict[str, str], given: dict[str, str], body: bytes
+    ) -> HttpAnswer:
         headers = {
+            **given,
             "Authorization": f"Bearer {self._login.access}",
             "X-Team-Slug": self._target.team,
         }
@@ -258,6 +280,10 @@ def transport_to(
     if login.has_ended:
         raise not_logged_in(login, "the server took the login no more")
     return HttpTransport(target, login, store, request_s=request_s)
+
+
+def _digests_message(digests: Sequence[bytes]) -> bytes:
+    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in digests)))
 
 
 def _post(connection: Connection, path: str, body: bytes) -> HttpAnswer:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from thence.core.wire.authorship import Signer, TeamKeys
 from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
-from thence.core.wire.seals import Signer, TeamKeys
 from thence.errors import (
     BadAnswer,
     CursorUnknown,
@@ -109,7 +109,7 @@ def opened_engine(
     signer: Signer | None = None,
     progress: Progress | None = None,
 ) -> SyncEngine:
-    """Makes the engine of a log and a target, by default one that seals with `signer`. Close it."""
+    """Makes the engine of a log and a target, by default one that signs with `signer`. Close it."""
     make = engine or partial(SyncEngine, signer=signer)
     return make(log, transport, target=target.key, progress=progress)
 
@@ -174,7 +174,7 @@ def recorded(
     status = _status(before, counts, error, is_background=is_background)
     mark = before.mark if before else None
     if counts is not None and end is not None:
-        mark = SyncedMark(*end, taken=counts.taken + counts.sealed, left=counts.left)
+        mark = SyncedMark(*end, taken=counts.taken, left=counts.left)
         if counts.taken_back and (now_end := _end_of(log)):  # segments were rewritten
             mark = SyncedMark(*now_end, taken=0, left=counts.left)
     status = msgspec.structs.replace(status, mark=mark)
@@ -270,16 +270,23 @@ class PacedTransport:
         self._pause(0.0)
         return self._transport.blocks(request)
 
-    def batch(self, lines: Sequence[bytes]) -> Sequence[EventVerdict]:
+    def batch(
+        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
+    ) -> Sequence[EventVerdict]:
         """Brings lines to the server, some seconds after the batch before."""
         self._pause(BATCH_PAUSE_S if self._has_sent else 0.0)
         self._has_sent = True
-        return self._transport.batch(lines)
+        return self._transport.batch(lines, digests, signer)
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those lines that the server holds of these digests."""
         self._pause(0.0)
         return self._transport.lines(digests)
+
+    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those of some digests whose lines the owners of their nodes pushed."""
+        self._pause(0.0)
+        return self._transport.signed(digests)
 
     def keys(self) -> TeamKeys:
         """Returns the keys of the team."""

@@ -1,4 +1,4 @@
-"""The connection of the engine to a server: four questions about one log of a team, two about keys.
+"""The connection of the engine to a server: five questions about one log of a team, two about keys.
 
 An implementation neither retries nor sleeps. Each call raises SyncError: ServerUnreachable,
 ServerBusy, NotLoggedIn, SyncRefused, BadAnswer; `page` also CursorUnknown, `batch` BatchRefused.
@@ -7,8 +7,8 @@ ServerBusy, NotLoggedIn, SyncRefused, BadAnswer; `page` also CursorUnknown, `bat
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from thence.core.wire.authorship import Signer, TeamKeys
 from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
-from thence.core.wire.seals import TeamKeys
 
 
 class TakenPage(NamedTuple):
@@ -30,12 +30,21 @@ class Transport(Protocol):
         """Returns the blocks that differ on the server."""
         ...
 
-    def batch(self, lines: Sequence[bytes]) -> Sequence[EventVerdict]:
-        """Brings lines to the server; the verdicts may be fewer, more, or of other ids."""
+    def batch(
+        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
+    ) -> Sequence[EventVerdict]:
+        """Brings lines to the server; the verdicts may be fewer, more, or of other ids.
+
+        With a signer they are signed, by their digests (D) in the order of the lines.
+        """
         ...
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those lines that the server holds of these digests (D)."""
+        ...
+
+    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those of some digests whose lines the owners of their nodes pushed."""
         ...
 
     def keys(self) -> TeamKeys:
