@@ -127,10 +127,11 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Credentials(Secret, frozen=True):
-    """The body of a login."""
+    """The body of a login; a `new_password` takes the place of the password."""
 
     username: str
     password: str
+    new_password: str = ""
 
 
 class Refresh(Secret, frozen=True):
@@ -150,10 +151,14 @@ class Tokens(Secret, frozen=True):
 
 
 class LiveToken(Secret, frozen=True):
-    """The answer to a request for a token of one live connection; its lifetime in seconds."""
+    """The answer to a request for a token of one live connection; its lifetime in seconds.
+
+    `ws_token` is the token again, under the name by which spec-kitty's client reads it.
+    """
 
     token: str
     lifetime: int
+    ws_token: str = ""
 
 
 class ServerHealth(msgspec.Struct, frozen=True):

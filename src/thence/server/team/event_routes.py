@@ -1,5 +1,6 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,10 +25,12 @@ from thence.core.wire.messages import (
 from thence.errors import BatchRefused, InvalidEvent
 from thence.server.errors import too_large
 from thence.server.team.exchange import LOG_NAME, Exchange
+from thence.server.team.incoming import checked
 from thence.server.team.wire_http import decoded_as
 
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII | re.IGNORECASE)
 # returns the JSON that answers a team's request with a body
 Handle = Callable[[Exchange, str, HTTPConnection, bytes], bytes]
 
@@ -42,7 +45,10 @@ class EventRoute(NamedTuple):
     is_writing: bool = False
 
 
-class _Home(msgspec.Struct):
+class _Names(msgspec.Struct):
+    """The members of another tool's line by which its log is chosen."""
+
+    event_id: object = None
     project_uuid: object = None
     simulation_id: object = None
 
@@ -80,24 +86,50 @@ def _signature(request: HTTPConnection) -> PushSignature | None:
 
 
 def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
-    """Commits lines of a client that names no log; returns their verdicts in order."""
+    """Commits lines of a client that names no log; returns their verdicts in order.
+
+    Such a client does not halve a batch: a bad line is rejected and leaves the others alone.
+    """
     groups: dict[tuple[str, str], list[int]] = {}
-    for place, line in enumerate(lines):
-        groups.setdefault(_home(line), []).append(place)
     verdicts: dict[int, EventVerdict] = {}
+    for place, line in enumerate(lines):
+        names = _names(line)
+        reason = _unfit(line)
+        if reason:
+            event_id = names.event_id if isinstance(names.event_id, str) else ""
+            verdicts[place] = EventVerdict(event_id, "rejected", reason, "invalid_event")
+        else:
+            groups.setdefault(_home(names), []).append(place)
     for (log, new_kind), places in groups.items():
         group = [lines[place] for place in places]
         verdicts |= zip(places, exchange.batch(team, log, None, group, new_kind), strict=True)
     return [verdicts[place] for place in range(len(lines))]
 
 
-def _home(line: bytes) -> tuple[str, str]:
-    """Returns the name of the log that a line's members name, and its kind if it is new."""
+def _unfit(line: bytes) -> str:
+    """Returns why a line of a client that names no log is not taken, "" for one that is.
+
+    Other tools' lines need a ULID: other ids of theirs may be one for several events.
+    """
     try:
-        home = msgspec.json.decode(line, type=_Home)
+        row = checked([line]).rows[0]
+    except BatchRefused as error:
+        return next(iter(error.bad.values()))
+    if row.seq == 0 and not _ULID.fullmatch(row.event_id):
+        return "invalid event_id: it is no ULID"
+    return ""
+
+
+def _names(line: bytes) -> _Names:
+    try:
+        return msgspec.json.decode(line, type=_Names)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _NOWHERE
-    for name, kind in ((home.project_uuid, "work"), (home.simulation_id, "sim")):
+        return _Names()
+
+
+def _home(names: _Names) -> tuple[str, str]:
+    """Returns the name of the log that a line's members name, and its kind if it is new."""
+    for name, kind in ((names.project_uuid, "work"), (names.simulation_id, "sim")):
         if isinstance(name, str) and LOG_NAME.fullmatch(name):
             return name, kind
     return _NOWHERE
