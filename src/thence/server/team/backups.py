@@ -27,7 +27,7 @@ from thence.files import file_lock
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database, is_single_file, make_single_file
 from thence.server.team.incoming import checked
-from thence.server.team.log_folders import FOLDER
+from thence.server.team.log_cache import FOLDER
 from thence.server.team.rows import StoredLog
 from thence.server.team.sqlite_store import SqliteStore
 

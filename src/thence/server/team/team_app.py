@@ -34,7 +34,7 @@ from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import Admission, LiveConnections
-from thence.server.team.log_folders import LogFolders
+from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
 from thence.server.team.sqlite_store import SqliteStore
 from thence.server.team.team_pages import LogsApp, TeamPages
@@ -72,7 +72,7 @@ class Team:
             writing=self._writing,
         )
         self._keys = KeyRegistry(database)
-        folders = LogFolders(folder, store)
+        folders = LogCache(folder, store)
         database.on_erased = folders.drop_all
         self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
 

@@ -16,7 +16,7 @@ from thence.errors import NotLoggedIn
 from thence.server.http.auth import cookie_name, redirect_without, token_parameter, unauthorized
 from thence.server.team.accounts import Accounts
 from thence.server.team.exchange import LOG_NAME
-from thence.server.team.log_folders import LogFolders
+from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import ACCESS_S, Logins
 from thence.server.team.wire_http import token_of
 from thence.server.workers import Workers
@@ -33,7 +33,7 @@ class TeamPages:
     """
 
     def __init__(
-        self, folders: LogFolders, accounts: Accounts, logins: Logins, logs_app: LogsApp
+        self, folders: LogCache, accounts: Accounts, logins: Logins, logs_app: LogsApp
     ) -> None:
         self._folders = folders
         self._accounts = accounts

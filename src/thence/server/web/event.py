@@ -143,15 +143,20 @@ def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[b
     return el("pre", cut(text, JSON_CHARACTERS_MAX), tabindex="0")
 
 
-def _missing_body(log: OpenLog, found: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
+def _missing_body(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
     """Returns why the body of an event is not here, with the notices that took it back."""
     digest = same_line_key(event)
     if digest not in read_redactions(OS_DISK, log.folder):
         return el("p", _BODY_MISSING, class_="empty")
-    notices = [each for each in _events(log, effects) if _takes_back(log, each, digest)]
+    notices = [notice for notice in _events(log, effects) if _takes_back(log, notice, digest)]
     items = [
-        el("li", event_link(found, each, log), ", by ", el("span", each.node_id, class_="id"))
-        for each in notices
+        el(
+            "li",
+            event_link(location, notice, log),
+            ", by ",
+            el("span", notice.node_id, class_="id"),
+        )
+        for notice in notices
     ]
     text = el("p", _TAKEN_BACK, class_="empty")
     return joined(text, el("ul", *items, class_="events")) if items else text

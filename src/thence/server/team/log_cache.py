@@ -47,7 +47,7 @@ class _Progress(NamedTuple):
     signed: int
 
 
-class LogFolders:
+class LogCache:
     """The folders of all teams' logs; safe from threads, for one process."""
 
     def __init__(self, data: Path, store: SqliteStore) -> None:
