@@ -13,8 +13,8 @@ from tests.sync.plain_server import PlainServer
 from tests.work.repositories import make_repository
 
 from thence.files import file_lock
+from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.http_transport import log_in
 from thence.sync.target import PRESENCE, sync_folder, write_connection
 from thence.work.journal.store import EventStore
 

@@ -12,7 +12,7 @@ from random import Random
 from thence.core.wire.messages import BlockPlace, BlocksAnswer, DifferingBlock, EventVerdict
 from thence.core.wire.seals import TeamKeys
 from thence.errors import CursorUnknown, ServerUnreachable
-from thence.sync.transport import TakenPage
+from thence.sync.client import TakenPage
 
 _BODY = ("description", "repairs", "payload", "details", "nonce")
 

@@ -21,8 +21,8 @@ from tests.sync.test_service import Asking, Counts, enabled
 import thence
 from thence.log.storage.segment import current_path
 from thence.sync import BackgroundSyncService
+from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.http_transport import log_in
 from thence.sync.state import sync_state
 from thence.sync.target import (
     SyncTarget,

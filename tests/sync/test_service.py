@@ -8,7 +8,8 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 import pytest
-from tests.sync.http_servers import HostileServer, TeamServer, told
+from tests.sync.http_servers import HostileServer, TeamServer
+from tests.sync.plain_server import PlainServer
 
 import thence
 from thence.core.wire.messages import BlocksRequest
@@ -42,12 +43,12 @@ class Counts(NamedTuple):
 class Asking:
     """An engine whose round only asks the server for blocks."""
 
-    def __init__(self, log, transport, *, target, progress):
-        self._transport = transport
+    def __init__(self, log, client, *, target, progress, pause):
+        self._client = client
 
     def round(self):
         try:
-            self._transport.blocks(BlocksRequest({}))
+            self._client.blocks(BlocksRequest({}))
         except ThenceError as error:
             return Counts(error=error)
         return Counts(delivered=1)
@@ -248,39 +249,30 @@ def test_process_ends_within_2_s_while_a_request_hangs(log, tmp_path, request):
         assert program.returncode == 0
 
 
-class TwoBatches(Asking):
-    """An engine whose round sends two batches."""
-
-    def round(self):
-        try:
-            self._transport.batch([])
-            self._transport.batch([])
-        except ThenceError as error:
-            return Counts(error=error)
-        return Counts(delivered=2)
-
-
 @pytest.mark.promise("S9")
-def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path, server):
+def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path):
     waits = Waits()
-    store = enabled(log, tmp_path, server.url)
-    server.overrides["/api/v1/events/batch/"] = told(200, {"results": []})
-    service = BackgroundSyncService(log, store=store, engine=TwoBatches, wait=waits)
-    service.start()
-    assert waits.next() == 5
-    waits.let.put(None)
-    assert waits.next() == 300
-    waits.let.put(None)
-    assert waits.next() == 5
-    command = file_lock(queue_lock(log))  # as one that waits for its turn
-    waits.let.put(None)
-    assert [waits.next(), service.state] == [1, "other process"]
-    assert run_round(log, store, engine=Asking).is_complete
-    command.close()
-    waits.let.put(None)
-    assert waits.next() == 5
-    waits.over()
-    service.stop()
+    log.append_many([{"event_type": "note"}] * 2_000)  # two batches, and one of the event before
+    with TeamServer(PlainServer) as server:
+        server.access["good"] = "ada"
+        store = enabled(log, tmp_path, server.url)
+        service = BackgroundSyncService(log, store=store, wait=waits)
+        service.start()
+        assert waits.next() == 5
+        waits.let.put(None)
+        assert waits.next() == 5
+        assert len(server.logs["orders"].lines) == 2_000
+        command = file_lock(queue_lock(log))  # as one that waits for its turn
+        waits.let.put(None)
+        assert [waits.next(), service.state] == [1, "other process"]
+        assert read_status(log.folder) is None
+        assert run_round(log, store).is_complete
+        command.close()
+        waits.let.put(None)
+        assert waits.next() == 300
+        assert len(server.logs["orders"].lines) == 2_001
+        waits.over()
+        service.stop()
 
 
 def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):

@@ -8,11 +8,11 @@ from thence.core.wire.messages import PAGE_EVENTS_MAX
 from thence.core.wire.seals import Signer, outranked, places_of
 from thence.errors import AppendFailed, BadAnswer, LogBusy, LogReadOnly, SyncRefused
 from thence.replica import Disk, Log, now
+from thence.sync.client import SyncClient
 from thence.sync.held_lines import HeldLine, HeldLines
 from thence.sync.restored_logs import leave_reused_node
 from thence.sync.sealing import authored, own_nodes, proven, seal_own_lines
 from thence.sync.taking_back import carry_out
-from thence.sync.transport import Transport
 
 _BODY_DIGEST = f'"{BODY_DIGEST}":'.encode()
 
@@ -21,7 +21,7 @@ class AuthoredLines:
     """The authored lines of one log and one server; without a signer nothing is sealed."""
 
     def __init__(
-        self, log: Log, held: HeldLines, transport: Transport, signer: Signer | None, disk: Disk
+        self, log: Log, held: HeldLines, transport: SyncClient, signer: Signer | None, disk: Disk
     ) -> None:
         self._log = log
         self._held = held

@@ -6,6 +6,7 @@ that speaks no WebSocket is no error: rounds go on by their timer.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from threading import Event as Signal
 from threading import Thread
 from typing import Any, NamedTuple
@@ -32,9 +33,9 @@ from thence.errors import (
 from thence.log.storage.disk import FileId, monotonic_ns
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, warn
+from thence.sync.client import client_to
+from thence.sync.connection import is_loopback_server, trusted_certificates
 from thence.sync.credentials import CredentialStore
-from thence.sync.http_connection import is_loopback_server, trusted_certificates
-from thence.sync.http_transport import transport_to
 from thence.sync.rounds import RECONNECT_FAILURES_MAX
 from thence.sync.target import (
     CONNECTED,
@@ -161,11 +162,8 @@ class LiveConnection:
     def _listen(self) -> None:
         """Holds a connection until it ends."""
         target = enabled_target(self._log.folder)
-        transport = transport_to(target, self._store, request_s=self._request_s)
-        try:
-            token = transport.live_token()
-        finally:
-            transport.close()
+        with closing(client_to(target, self._store, request_s=self._request_s)) as client:
+            token = client.live_token()
         if self._stop.is_set():
             return
         query = urlencode({"log": target.log, "kind": target.kind, "token": token})
@@ -173,7 +171,7 @@ class LiveConnection:
         ca_file = self._store.login(target.server, target.user).ca_file
         with connect(
             f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
-            ssl=trusted_certificates(target.server, ca_file) if is_tls else None,
+            ssl=trusted_certificates(ca_file) if is_tls else None,
             proxy=None if is_loopback_server(target.server) else True,
             compression=None,
             user_agent_header="thence",

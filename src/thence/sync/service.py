@@ -23,9 +23,9 @@ from thence.errors import (
 from thence.files import file_lock
 from thence.log.storage.disk import monotonic_ns
 from thence.replica import Log, warn
+from thence.sync.connection import REQUEST_S
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
-from thence.sync.http_connection import REQUEST_S
 from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, backoff_s
 from thence.sync.rounds import (
     EngineFactory,

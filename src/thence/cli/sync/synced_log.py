@@ -90,7 +90,7 @@ def named_for_server(out: Output, log: str | None, name: str | None) -> NamedLog
 
 def check_packages() -> None:
     """Raises ExtraMissing if a package is missing that speaks HTTP or signs."""
-    for package in ("httpx2", "nacl"):
+    for package in ("httpcore2", "nacl"):
         if find_spec(package) is None:
             raise ExtraMissing(
                 "could not speak to a server",

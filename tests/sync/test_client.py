@@ -1,4 +1,4 @@
-"""The transport over HTTP: every answer is a value or a SyncError, in time, and shows no token."""
+"""The client of a server: every answer is a value or a SyncError, in time, and shows no token."""
 
 import gzip
 import json
@@ -19,9 +19,9 @@ from thence.errors import (
     SyncError,
     SyncRefused,
 )
+from thence.sync.client import SyncClient, log_in, revoke
+from thence.sync.connection import server_address
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.http_connection import server_address
-from thence.sync.http_transport import HttpTransport, log_in, revoke
 from thence.sync.target import SyncTarget
 
 LINE = b'{"event_id":"01A","event_type":"note"}'
@@ -38,7 +38,7 @@ def to(tmp_path):
         login = Login(url, "ada", ACCESS, REFRESH)
         store.save(login)
         target = SyncTarget(url, "atlas", "ada", "orders", "plain", "")
-        made.append(HttpTransport(target, login, store, request_s=request_s))
+        made.append(SyncClient(target, login, store, request_s=request_s))
         return made[-1]
 
     yield transport
@@ -55,7 +55,6 @@ def server():
 
 RESULTS = b'{"results":[]}'
 JSON = {"Content-Type": "application/json; charset=utf-8"}
-DATE = "Date: Mon, 05 Jan 1970 00:00:00 GMT"
 HOSTILE = {
     "portal": (whole(200, HTML, kind="text/html"), BadAnswer),
     "no type": (whole(200, RESULTS, kind=""), BadAnswer),
@@ -258,13 +257,11 @@ def test_conflicts_and_refused_batches_are_told_apart(to, server):
     [
         ({"Retry-After": "7"}, 7),
         ({"Retry-After": "999999999999"}, 600),
-        ({"Retry-After": "Mon, 05 Jan 1970 00:01:00 GMT", "Date": DATE[6:]}, 60),
-        ({"Retry-After": "Sun, 04 Jan 1970 00:01:00 GMT", "Date": DATE[6:]}, 0),
         ({"Retry-After": "soon"}, 30),
         ({}, 30),
     ],
 )
-def test_busy_server_names_its_seconds_by_its_own_clock(to, headers, expected_s):
+def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
     answer = whole(429, b"", *(f"{name}: {value}" for name, value in headers.items()))
     with HostileServer(answer) as hostile:
         asked = to(hostile.url)
