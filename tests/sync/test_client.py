@@ -3,6 +3,8 @@
 import gzip
 import json
 import time
+from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from thence.errors import (
     SyncRefused,
 )
 from thence.sync.client import SyncClient, log_in, revoke
-from thence.sync.connection import server_address
+from thence.sync.connection import Connection, server_address
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.target import SyncTarget
 
@@ -92,6 +94,10 @@ HOSTILE = {
     "away": (whole(503, HTML), ServerBusy),
     "broken": (whole(500, HTML), ServerUnreachable),
     "gateway": (whole(502, HTML), ServerUnreachable),
+    "bomb to a refused token": (
+        whole(401, gzip.compress(b" " * 200_000_000, 1), "Content-Encoding: gzip"),
+        BadAnswer,
+    ),
     "unauthorized": (whole(401, HTML, "WWW-Authenticate: Basic"), SyncError),
 }
 
@@ -143,6 +149,71 @@ def test_no_server_holds_a_request_for_longer_than_its_limit(to, answer, then):
         with pytest.raises(ServerUnreachable):
             asked.batch([LINE])
         assert time.monotonic() - began < 2
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize(
+    ("answer", "part", "kind"),
+    [
+        (CHUNKED, b"10000\r\n%b\r\n" % (b" " * 65_536), BadAnswer),
+        (CONTINUE, CONTINUE * 1_000, ServerUnreachable),
+    ],
+    ids=["body", "heads"],
+)
+def test_answer_without_an_end_is_left(to, answer, part, kind):
+    with HostileServer(answer, "flood", part) as hostile:
+        client = to(hostile.url, request_s=3)
+        began = time.monotonic()
+        with pytest.raises(kind):
+            client.page("")
+        assert time.monotonic() - began < 10
+
+
+def test_server_that_takes_no_body_holds_no_request_for_longer_than_its_limit():
+    with (
+        HostileServer(b"", "hold") as hostile,
+        closing(Connection(hostile.url, request_s=0.5)) as c,
+    ):
+        began = time.monotonic()
+        with pytest.raises(ServerUnreachable):
+            c.ask("POST", "/", body=bytes(64_000_000))
+        assert time.monotonic() - began < 4
+
+
+@pytest.mark.promise("S8")
+def test_name_from_a_server_adds_no_header_to_a_request(server, to):
+    server.team = "atlas\r\nEvil: 1"
+    login = log_in(server.url, "ada", "blue whale")
+    target = SyncTarget(server.url, login.team_slug, "ada", "orders", "plain", "")
+    with closing(SyncClient(target, login)) as client, pytest.raises(SyncError):
+        client.page("")
+    assert not any("Evil" in headers for _, _, _, headers, _ in server.requests)
+
+
+def test_proxy_of_the_environment_leads_to_a_server_and_to_none_on_this_machine(
+    monkeypatch, to, server
+):
+    with HostileServer(b"HTTP/1.1 407 No\r\n\r\n") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//ada:geheim@"))
+        with pytest.raises(ServerUnreachable) as refused:
+            log_in("https://thence.example", "ada", "x")
+        assert proxy.head.startswith(b"CONNECT thence.example:443 ")
+        assert b"Proxy-Authorization: Basic " + b64encode(b"ada:geheim") in proxy.head
+        assert "geheim" not in str(refused.value)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        proxy.asked.clear()
+        assert to(server.url).page("").lines == ()
+        assert not proxy.asked.is_set()
+
+
+def test_proxy_that_needs_a_missing_package_is_an_error_in_words(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(ServerUnreachable, match="socksio"):
+        log_in("https://thence.example", "ada", "x")
 
 
 CERTIFICATE = str(Path(__file__).with_name("loopback.pem"))
