@@ -5,9 +5,10 @@ import subprocess
 import sys
 import time
 from queue import SimpleQueue
-from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
+from tests.server.listening import until
 from tests.sync.http_servers import HostileServer, TeamServer
 from tests.sync.plain_server import PlainServer
 
@@ -17,6 +18,7 @@ from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
+from thence.sync.engine import RoundResult
 from thence.sync.live import backoff_s
 from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
 from thence.sync.target import SyncTarget, read_status, write_target
@@ -24,20 +26,7 @@ from thence.sync.target import SyncTarget, read_status, write_target
 WAIT_S = 20
 
 
-class Counts(NamedTuple):
-    taken: int = 0
-    delivered: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    left: int = 0
-    parked: int = 0
-    error: ThenceError | None = None
-    sealed: int = 0
-    taken_back: int = 0
-
-    @property
-    def is_complete(self):
-        return self.error is None and not self.left and not self.parked
+NOTHING = RoundResult(taken=0, delivered=0, duplicate=0, rejected=0, left=0, parked=0)
 
 
 class Asking:
@@ -50,8 +39,8 @@ class Asking:
         try:
             self._client.blocks(BlocksRequest({}))
         except ThenceError as error:
-            return Counts(error=error)
-        return Counts(delivered=1)
+            return replace(NOTHING, error=error)
+        return replace(NOTHING, delivered=1)
 
     def close(self):
         """Nothing is open."""
@@ -60,7 +49,7 @@ class Asking:
 def failing(error):
     class Failing(Asking):
         def round(self):
-            return Counts(error=error)
+            return replace(NOTHING, error=error)
 
     return Failing
 
@@ -290,3 +279,21 @@ def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplo
     assert "never thought of" in str(service.last_error)
     waits.over()
     service.stop()
+
+
+def test_error_outside_of_a_round_reaches_no_program(log, tmp_path, caplog):
+    """A thread that ended by an error would show a traceback, which pytest takes for a failure."""
+
+    def broken(low, high):
+        raise ZeroDivisionError("no chance")
+
+    waits = Waits()
+    waits.over()
+    with TeamServer() as gone:
+        store = enabled(log, tmp_path, gone.url)
+    with caplog.at_level(logging.WARNING, "thence"):
+        service = BackgroundSyncService(log, store=store, wait=waits, uniform=broken)
+        service.start()
+        until(lambda: len([r for r in caplog.records if "no chance" in r.message]) == 2)
+        assert service.state == "backing off"
+        service.stop()

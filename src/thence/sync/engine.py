@@ -67,7 +67,7 @@ class RoundResult(msgspec.Struct, frozen=True):
 
     `left` are lines without a verdict, `parked` those kept back in all, `sealed` the seals that
     were appended, `taken_back` the lines that are redacted from now on; `error` is what ended the
-    round early.
+    round early. `is_restored` is whether the log was found put back from an old copy.
     """
 
     taken: int
@@ -79,6 +79,7 @@ class RoundResult(msgspec.Struct, frozen=True):
     error: ThenceError | None = None
     sealed: int = 0
     taken_back: int = 0
+    is_restored: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -144,7 +145,7 @@ class SyncEngine:
             try:
                 self._fetch(self._held.differences.missing_here())
                 self._held.move_cursor(cursor or "")
-                self._authored.leave_reused_node()
+                self._is_restored = self._authored.leave_reused_node()
                 self._taken_back = self._authored.take_back()
                 self._taken += self._authored.complete(self._withheld)
                 self._authored.outrank()
@@ -166,6 +167,7 @@ class SyncEngine:
             error,
             self._sealed,
             self._taken_back,
+            self._is_restored,
         )
 
     def pending(self) -> int:
@@ -193,7 +195,7 @@ class SyncEngine:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
         self._to_bring = self._parked_now = self._sealed = self._taken_back = 0
         self._withheld: set[bytes] = set()
-        self._has_pushed = False
+        self._has_pushed = self._is_restored = False
 
     def _take(self) -> None:
         """Takes pages until the server has no more behind the cursor."""
@@ -204,9 +206,11 @@ class SyncEngine:
         except CursorUnknown:
             cursor = ""  # another server, or one restored from a backup: known lines cost little
             page = self._transport.page(cursor)
+        passed = {hash(cursor)}
         for _ in range(PAGES_MAX):
-            if page.more and (page.next == cursor or not page.lines):
+            if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
+            passed.add(hash(page.next))
             self._relay(page.lines)
             cursor = page.next
             self._held.move_cursor(cursor)

@@ -7,6 +7,7 @@ that speaks no WebSocket is no error: rounds go on by their timer.
 
 from collections.abc import Callable
 from contextlib import closing
+from logging import CRITICAL, Logger, getLogger
 from threading import Event as Signal
 from threading import Thread
 from typing import Any, NamedTuple
@@ -127,7 +128,7 @@ class LiveConnection:
                 if not self._has_warned:
                     self._has_warned = True
                     warn("sync_failed", {"error": repr(error)})
-                delay_s = self._failed()
+                delay_s = BACKOFF_MAX_S
             self._stop.wait(delay_s)
 
     def _tried(self) -> float:
@@ -179,6 +180,7 @@ class LiveConnection:
             close_timeout=_CLOSE_S,
             max_size=FRAME_BYTES_MAX,
             create_connection=_Opening,
+            logger=_silent_logger(),
         ) as connection:
             since_ns = monotonic_ns()
             self._follow(connection)
@@ -213,6 +215,16 @@ class LiveConnection:
         folder = self._log.folder
         segment = OS_DISK.path_id(str(current_path(folder)))
         return _Mark(segment, OS_DISK.path_id(str(target_path(folder))))
+
+
+def _silent_logger() -> Logger:
+    """Returns a logger in place of the library's own.
+
+    That would show the token, and tracebacks, in the logs of the program.
+    """
+    logger = getLogger(f"{__name__}.websockets")
+    logger.setLevel(CRITICAL + 1)
+    return logger
 
 
 class _Mark(NamedTuple):

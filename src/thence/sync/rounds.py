@@ -248,6 +248,7 @@ def _status(
         left=counts.left,
         parked=counts.parked,
         taken_back=counts.taken_back,
+        is_restored=counts.is_restored,
     )
 
 
