@@ -58,3 +58,15 @@ class LyingDisk(Disk):
         if self.is_broken:
             raise DiskError(errno.EIO, os.strerror(errno.EIO))
         super().sync_data(descriptor)
+
+
+class ReadingDisk(Disk):
+    """Counts what is read; `read_bytes` may be set back."""
+
+    def __init__(self) -> None:
+        self.read_bytes = 0
+
+    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
+        data = super().read_at(descriptor, offset, size)
+        self.read_bytes += len(data)
+        return data

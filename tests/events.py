@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 from hypothesis import strategies as st
 
@@ -56,6 +57,11 @@ def drafted(
 def stamped(item: Draft, seq: int, lamport_clock: int, node_id: str = NODE) -> bytes:
     """Stamps one draft."""
     return stamper(node_id)([item], seq, lamport_clock)[0]
+
+
+def sealed(body: bytes) -> bytes:
+    """Closes a line with its checksum, whatever it holds."""
+    return b'%b,"crc":"%08x"}' % (body, crc32(body))
 
 
 def line_of(

@@ -249,14 +249,6 @@ def namer_of(text: str, events: Iterable[Event]) -> Event | None:
     return None
 
 
-def among(events: Iterable[Event], event_id: str, place: object) -> Event:
-    """Returns the event of an id; raises EventNotFound."""
-    for event in events:
-        if event.event_id == event_id:
-            return event
-    raise not_found(place, event_id)
-
-
 def page_of_events(
     events: Iterable[Event],
     filter: Filter,

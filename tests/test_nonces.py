@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from tests.index.logs import in_child
+from tests.log.processes import in_child
 
 import thence
 from thence.core.values.codec import LINE_BYTES_MAX

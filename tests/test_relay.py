@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id, stamped
-from tests.index.logs import in_child
+from tests.log.processes import in_child
 from tests.tiers import examples
 
 import thence

@@ -194,6 +194,10 @@ class NotAServer(ThenceError):
     """Error: a folder holds no database of a team's server that this version can use."""
 
 
+class DamagedCopy(ThenceError):
+    """Error: a database of a team's server, or a copy of one, holds what was not stored in it."""
+
+
 class ServerExists(ThenceError, FileExistsError):
     """Error: a folder holds the database of a team's server already."""
 

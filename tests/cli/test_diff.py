@@ -180,14 +180,6 @@ def test_notices_are_not_compared_but_told_on_stderr(tmp_path, orders):
     assert ended.err == "1 notice of the logs themselves is not compared\n"
 
 
-def test_empty_logs_say_the_same(tmp_path):
-    for name in ("a", "b"):
-        package.open(tmp_path / name).close()
-        (tmp_path / name / "events.jsonl").touch()
-    ended = warm("diff", "a", "b", cwd=tmp_path)
-    assert (ended.code, ended.out) == (0, "A and B say the same: 0 events.\n")
-
-
 def test_log_that_is_not_there_is_told_and_names_are_needed(tmp_path, orders):
     ended = warm("diff", "orders", "nowhere", "--json", cwd=tmp_path)
     assert ended.code == 4

@@ -9,9 +9,17 @@ import sys
 from importlib import metadata
 
 import pytest
-from tests.cli.installed import THENCE, Ended, in_python, is_three_lines, ran, thence
+from tests.cli.installed import (
+    THENCE,
+    Ended,
+    in_python,
+    is_three_lines,
+    ran,
+    thence,
+    unwritable,
+)
 from tests.events import drafted, new_id, stamped
-from tests.log.processes import started
+from tests.log.processes import HOLD, started
 
 import thence as package
 from thence.cli.commands.doctor import PACKAGES
@@ -29,13 +37,6 @@ ON_LOG = [
     "clock",
     "causes",
 ]
-HOLD = """
-import fcntl, sys
-lock = open(sys.argv[1], "a")
-fcntl.flock(lock, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
 SMALL = """
 set -e
 mount -t tmpfs -o size=96k none small
@@ -148,15 +149,8 @@ def test_log_of_a_simulation_and_one_without_its_own_folder_are_looked_at(tmp_pa
 
 
 def test_log_that_can_only_be_read_is_looked_at(tmp_path, orders):
-    folder = tmp_path / "orders"
-    paths = [folder, *folder.rglob("*")]
-    for path in paths:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
+    with unwritable(tmp_path / "orders"):
         ended = doctor(tmp_path, obeys_permissions=True)
-    finally:
-        for path in paths:
-            path.chmod(0o755)
     assert (ended.code, failing(ended)) == (1, ["writable"])
     checks = by_name(ended)
     assert checks["writable"]["detail"].startswith("Permission denied: orders/events.jsonl")
@@ -275,7 +269,7 @@ def test_lock_that_another_process_holds_is_told_with_its_number(tmp_path, order
     holder = started(HOLD, tmp_path / "orders" / ".thence" / "lock")
     try:
         assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
+        assert holder.stdout.readline() == f"{holder.pid}\n"
         ended = doctor(tmp_path)
         assert (ended.code, failing(ended)) == (1, ["lock"])
         detail = by_name(ended)["lock"]["detail"]

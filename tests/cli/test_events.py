@@ -20,20 +20,6 @@ def test_log_lists_one_line_an_event_with_time_type_who_and_short_id(tmp_path, o
     assert [line[-19:-1] for line in lines] == [event_id[:18] for event_id in orders]
 
 
-@pytest.mark.promise("P6")
-def test_log_as_json_is_the_stored_lines(tmp_path, orders):
-    assert warm("log", "--log", "orders", "--json", cwd=tmp_path).lines == stored(tmp_path)
-
-
-def test_log_keeps_to_type_and_last_and_says_what_it_left_out(tmp_path, orders):
-    ended = warm("log", "--log", "orders", "--last", "2", cwd=tmp_path)
-    assert [line[-19:-1] for line in ended.lines] == [event_id[:18] for event_id in orders[2:]]
-    assert "the last 2 of 4 events" in ended.err
-    types = ("--type", "note", "--type", "order.paid")
-    assert len(warm("log", "--log", "orders", *types, cwd=tmp_path).lines) == 2
-    assert len(warm("log", "--log", "orders", "--limit", "0", cwd=tmp_path).lines) == 4
-
-
 def test_empty_log_lists_nothing_and_says_so(tmp_path):
     package.open(tmp_path / "empty").close()
     ended = warm("log", "--log", "empty", cwd=tmp_path)

@@ -100,6 +100,7 @@ def test_page_shows_what_the_command_says_and_has_an_example_of_each_option(show
     assert options == {f"--{key}" for key in keys.split()}
 
 
+@pytest.mark.promise("P6")
 def test_json_is_the_stored_lines(tmp_path, orders):
     stored = (tmp_path / "orders" / "events.jsonl").read_text()
     ended = query(tmp_path, "--json")
@@ -275,7 +276,9 @@ def test_name_like_no_other_is_told_without_a_nearest(tmp_path, orders):
 def test_last_and_desc_and_count(tmp_path, orders):
     assert ids(query(tmp_path, "--last", "4")) == [event_id[:18] for event_id in orders]
     assert ids(query(tmp_path, "--desc")) == [event_id[:18] for event_id in orders[::-1]]
+    assert len(ids(query(tmp_path, "--limit", "0"))) == 4
     last = query(tmp_path, "--last", "2", "--desc", "--json")
+    assert "the last 2 of 4 events" in last.err
     assert [json.loads(line)["event_id"] for line in last.lines] == orders[:1:-1]
     first = query(tmp_path, "--desc", "--limit", "3", "--json")
     again = shlex.split(first.err.partition("next: ")[2])

@@ -83,16 +83,6 @@ def test_options_go_before_the_scenario_and_stand_in_config_json(tmp_path):
     assert types == {"MILESTONE", "DECISION"}
 
 
-def test_seed_decides_what_happens(tmp_path):
-    for seed, root in ((3, "a"), (3, "b"), (4, "c")):
-        run(tmp_path, SHIPPED, "--turns", "6", "--seed", seed, "--output-root", root)
-    states = [
-        json.loads((only_run(tmp_path / root) / "result.json").read_text())["final_state"]
-        for root in "abc"
-    ]
-    assert states[0] == states[1] != states[2]
-
-
 def test_root_of_runs_comes_from_the_environment(tmp_path):
     env = {"THENCE_ROOT": "elsewhere"}
     assert run(tmp_path, SHIPPED, "--turns", "1", env=env).code == 0
@@ -153,19 +143,6 @@ def test_altered_run_says_so_wherever_it_is_listed(tmp_path):
     for name, is_altered in (("plain", False), ("one", True)):
         assert ("altered: " in warm("sim", "show", name, cwd=tmp_path).out) == is_altered
         assert ("altered" in warm("sim", "show", name, "--json", cwd=tmp_path).json) == is_altered
-
-
-@pytest.mark.promise("E4")
-def test_rejection_is_in_the_log_from_decision_up_with_its_reason(tmp_path):
-    for verbosity, is_told in (("MILESTONE", False), ("DECISION", True), ("ACTION", True)):
-        options = ("--seed", "3", "--turns", "12", "--verbosity", verbosity)
-        assert run(tmp_path, SHIPPED, *options, "--output-root", verbosity, "-q").code == 0
-        folder = only_run(tmp_path / verbosity)
-        told = warm("query", "--type", "SYSTEM", "--log", folder, "--json", cwd=tmp_path)
-        events = [json.loads(line) for line in told.lines if told.code == 0]  # 4: there are none
-        refused = [e for e in events if e["details"]["error_type"] == "action_rejected"]
-        assert bool(refused) == is_told
-        assert all(each["details"]["reason"] and each["agent_id"] for each in refused)
 
 
 @pytest.mark.promise("O8")

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
-from tests.cli.test_sync_commands import User
+from tests.cli.test_sync_commands import User, ada
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.http_servers import HEALTH, HTML, HostileServer
 from tests.sync.http_servers import TeamServer as PlainTeamServer
@@ -24,15 +24,9 @@ from thence.server.running import TEAM_DATABASE
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.target import SyncTarget, write_target
 
+__all__ = ["ada"]  # a fixture
 LOG = ("--log", "orders")
 ENDS_S = 60  # 15 s for a request, and the start of some commands at once
-
-
-@pytest.fixture
-def ada(tmp_path: Path) -> User:
-    folder = tmp_path / "ada"
-    folder.mkdir()
-    return User("ada", tmp_path / "config", folder)
 
 
 def synced(user: User, *log: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.cli.installed import THENCE, begin, in_shell, thence
-from tests.log.processes import started
+from tests.log.processes import APPEND, started
 
 import thence as package
 from thence.cli.commands.listing import TAIL_EVENTS_MAX
@@ -82,24 +82,13 @@ def test_tail_of_an_empty_log_says_so(tmp_path):
     assert thence("tail", "--log", "gone", cwd=tmp_path).code == 4
 
 
-WRITE = """
-import sys
-from pathlib import Path
-from thence.core.values.vocabulary import PLAIN
-from thence.replica import Log
-with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
-    for n in range(100):
-        log.append("t", {"n": n})
-"""
-
-
 @pytest.mark.promise("P6")
 def test_events_of_another_process_are_followed_over_rotations(tmp_path):
     with package.open(tmp_path / "log") as log:
         first = log.append("first")
     with following(tmp_path, "-n", "1", "--json", "--log", "log") as tail:
         assert tail.stdout.readline() == first.line.decode() + "\n"
-        writer = started(WRITE, tmp_path / "log")
+        writer = started(APPEND, tmp_path / "log", 100, "a")
         numbers = [json.loads(tail.stdout.readline())["payload"]["n"] for _ in range(100)]
         assert numbers == list(range(100))
         assert interrupted(tail) == (130, "", "")

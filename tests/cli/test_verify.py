@@ -2,7 +2,7 @@ import os
 import shutil
 
 import pytest
-from tests.cli.installed import is_three_lines, thence
+from tests.cli.installed import is_three_lines, thence, unwritable
 from tests.cli.warm import warm
 
 
@@ -91,22 +91,14 @@ def test_log_of_a_later_format_is_refused_clearly(tmp_path, orders):
 
 
 def test_folder_that_cant_be_written_is_read_and_refuses_appends(tmp_path, orders):
-    folder = tmp_path / "orders"
-    paths = [folder, folder / ".thence", *folder.rglob("*")]
-    for path in paths:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        read = thence("why", "@last-error", "--log", "orders", cwd=tmp_path, obeys_permissions=True)
-        assert read.code == 0, read.err
-        ended = thence(
-            "append", "note", "--log", "orders", "--json", cwd=tmp_path, obeys_permissions=True
-        )
-        assert ended.code == 1
-        assert ended.json["error"]["code"] == "log_read_only"
-        assert is_three_lines(ended.err)
-    finally:
-        for path in paths:
-            path.chmod(0o755)
+    asked = {"cwd": tmp_path, "obeys_permissions": True}
+    with unwritable(tmp_path / "orders"):
+        read = thence("why", "@last-error", "--log", "orders", **asked)
+        ended = thence("append", "note", "--log", "orders", "--json", **asked)
+    assert read.code == 0, read.err
+    assert ended.code == 1
+    assert ended.json["error"]["code"] == "log_read_only"
+    assert is_three_lines(ended.err)
 
 
 def test_file_that_cant_be_read_is_told_with_its_name(tmp_path, orders):
@@ -172,20 +164,12 @@ def test_repair_with_a_yes_heals_and_moves_aside_and_the_log_is_ok(tmp_path, ord
 
 def test_repair_of_a_folder_that_may_not_be_written_is_refused(tmp_path, orders):
     _, before = spoil(tmp_path)
-    paths = [tmp_path / "orders", *(tmp_path / "orders").rglob("*")]
-    modes = [path.stat().st_mode for path in paths]
-    for path in paths:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        ended = thence(
-            "verify", "--repair", "--yes", "--log", "orders", cwd=tmp_path, obeys_permissions=True
-        )
-        assert ended.code == 1
-        assert is_three_lines(ended.err)
-        assert (tmp_path / "orders" / "events.jsonl").read_bytes() == before
-    finally:
-        for path, mode in zip(paths, modes, strict=True):
-            path.chmod(mode)
+    words = ("verify", "--repair", "--yes", "--log", "orders")
+    with unwritable(tmp_path / "orders"):
+        ended = thence(*words, cwd=tmp_path, obeys_permissions=True)
+    assert ended.code == 1
+    assert is_three_lines(ended.err)
+    assert (tmp_path / "orders" / "events.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(

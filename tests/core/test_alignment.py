@@ -6,7 +6,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.twins import Told, causes_of, log_of, tolds, twins, words
+from tests.core.twins import Told, causes_of, log_of, twins, words
 from tests.events import causal_graphs, event_of, line_of
 
 from thence.core.diff import ALONE, aligned, difference, side
@@ -63,31 +63,9 @@ def test_pairs_are_one_to_one_say_the_same_and_have_paired_causes(logs, chance):
 
 
 @given(twins(with_steps=True))
-def test_events_that_both_have_a_step_are_paired_by_it_alone(logs):
-    a, b = logs
-    found = pairs(a, b)
-    for x, y in found:
-        if x.step and y.step:
-            assert x.step == y.step
-        else:
-            assert words(x) == words(y)
-    for step in {event.step for event in a} - {None}:
-        mine, theirs = ([e for e in log if e.step == step] for log in (a, b))
-        common = min(len(mine), len(theirs))
-        by_step = [(x, y) for x, y in found if x.step == step == y.step]
-        assert by_step == list(zip(mine[:common], theirs[:common], strict=True))
-
-
-@given(twins(with_steps=True))
 def test_pairs_are_those_of_plain_slow_means(logs):
     a, b = logs
     assert {(x.event_id, y.event_id) for x, y in pairs(a, b)} == set(slowly_paired(a, b).items())
-
-
-@given(tolds(with_steps=True))
-def test_copy_under_other_ids_is_aligned_event_by_event(told):
-    a, b = log_of(told), log_of(told)
-    assert pairs(a, b) == list(zip(a, b, strict=True))
 
 
 def test_several_equal_events_are_paired_in_total_order():

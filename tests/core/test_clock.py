@@ -21,11 +21,11 @@ from thence.core.clock import (
 from thence.errors import InvalidEvent
 
 
-def test_empty_log_is_zero_and_its_first_event_one():
+def test_clock_begins_at_zero_or_what_it_was_and_its_first_event_is_one():
     clock = LamportClock()
-    assert clock.current == 0
-    assert clock.tick() == 1
-    assert clock.current == 1
+    assert clock.current == LamportClock(0).current == 0
+    assert clock.tick() == clock.current == 1
+    assert LamportClock(CLOCK_MAX).current == CLOCK_MAX
 
 
 @given(st.lists(st.none() | st.integers(0, 10**6)))
@@ -41,8 +41,10 @@ def test_clock_passes_all_it_has_issued_and_received(steps):
 
 @pytest.mark.parametrize("value", [-1, CLOCK_MAX + 1])
 def test_value_outside_the_range_is_refused(value):
-    with pytest.raises(InvalidEvent, match="2\\^53-1"):
+    with pytest.raises(InvalidEvent) as caught:
         LamportClock(value)
+    assert str(caught.value) == f"could not set a Lamport clock: {value} is outside 0 .. 2^53-1"
+    assert caught.value.hint == "pass the clock value of the last event"
 
 
 @given(st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
@@ -59,11 +61,6 @@ def test_time_of_another_zone_is_written_in_utc():
     assert timestamp_of(moment) == "2026-11-20T07:13:00.000000Z"
 
 
-def test_time_without_a_zone_is_refused():
-    with pytest.raises(InvalidEvent, match="no time zone"):
-        timestamp_of(datetime(2026, 11, 20))  # noqa: DTZ001
-
-
 @given(st.lists(st.integers(0, 10**13), min_size=1))
 def test_clock_that_jumps_is_written_as_it_stands(nanoseconds):
     remaining = iter(nanoseconds)
@@ -73,16 +70,7 @@ def test_clock_that_jumps_is_written_as_it_stands(nanoseconds):
         assert write() == timestamp_of(moment)
 
 
-def test_first_and_last_value_of_a_clock_can_be_set():
-    assert LamportClock(0).current == 0
-    assert LamportClock(CLOCK_MAX).current == CLOCK_MAX
-
-
-def test_refusals_say_what_was_tried_and_what_to_do():
-    with pytest.raises(InvalidEvent) as caught:
-        LamportClock(-1)
-    assert str(caught.value) == "could not set a Lamport clock: -1 is outside 0 .. 2^53-1"
-    assert caught.value.hint == "pass the clock value of the last event"
+def test_time_without_a_zone_is_refused():
     with pytest.raises(InvalidEvent) as caught:
         timestamp_of(datetime(2026, 11, 20))  # noqa: DTZ001
     expected = "could not write the timestamp: 2026-11-20T00:00:00 has no time zone"

@@ -1,9 +1,9 @@
-"""An event's line: what is encoded is what is decoded, and no changed byte goes unseen."""
+"""An event's line: encoded, decoded, no changed byte unseen; whole events beside damage."""
 
 import json
 from types import MappingProxyType
-from zlib import crc32
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,16 +16,25 @@ from tests.events import (
     line_of,
     new_id,
     payloads,
+    sealed,
     stamped,
     texts,
     ulids,
 )
 
 from thence.core.clock import CLOCK_MAX
-from thence.core.event import LINE_DEPTH_MAX, Event, Members, decode_header
+from thence.core.event import LINE_DEPTH_MAX, Event, Members
 from thence.core.ids import LENGTH
 from thence.core.values import codec
-from thence.core.values.codec import BadLine, draft, parse, parsed, stamper, taken, unnumbered
+from thence.core.values.codec import (
+    BadLine,
+    draft,
+    parse,
+    parsed,
+    pieces,
+    stamper,
+    unnumbered,
+)
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import PLAIN, SIM
 from thence.errors import EventTooLarge, InvalidEvent
@@ -34,11 +43,6 @@ HEAD = (
     b'{"event_id":"01J00000000000000000000000","event_type":"x","event_version":1,'
     b'"timestamp":"2026-11-20T07:13:00.123456Z","node_id":"0123456789ab"'
 )
-
-
-def sealed(body: bytes) -> bytes:
-    """Close a line with its checksum, whatever it holds."""
-    return b'%b,"crc":"%08x"}' % (body, crc32(body))
 
 
 @given(
@@ -116,32 +120,49 @@ def test_foreign_line_is_read_whatever_its_members_are(value):
     assert (event.seq, event.lamport_clock, event.node_id) == (0, 0, "")
 
 
+CHANGED = "the bytes don't match the line's checksum"
+NO_JSON = "the line is no JSON: it was cut, changed, or written by no log"
+NAMELESS = "the line is JSON without an event_id"
+LONG = "the line is longer than 1048576 bytes"
+UNFIT = "the checksum fits, seq or lamport_clock doesn't"
+
+
 @pytest.mark.parametrize(
-    ("line", "code"),
+    ("line", "code", "reason"),
     [
-        (b'{"event_id":"x","seq":1}', "bad_checksum"),
-        (b'{"event_id":"x","crc":"00000000"}', "bad_checksum"),
-        (b'{"event_id":"x","seq":1,"pay', "bad_checksum"),
-        (b'{"event_id":7}', "not_an_event"),
-        (b'{"message":"hello"}', "not_an_event"),
-        (b"[1,2]", "not_an_event"),
-        (b"\x00" * 4096, "not_json"),
-        (b'{"event_id":"x","a":"\xff"}', "not_json"),
-        (b'{"event_id":"x","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_json"),
-        (sealed(b'{"event_id":"x"'), "not_an_event"),
-        (sealed(b'{"event_id":"x","event_type":"t"'), "not_an_event"),
-        (sealed(HEAD + b',"seq":0,"lamport_clock":1'), "not_an_event"),
-        (sealed(HEAD + b',"seq":1,"lamport_clock":0'), "not_an_event"),
-        (sealed(HEAD + b',"seq":1,"lamport_clock":9007199254740992'), "not_an_event"),
-        (sealed(HEAD + b',"seq":"1","lamport_clock":1'), "not_an_event"),
-        (sealed(HEAD + b',"seq":1,"lamport_clock":1,"payload":{'), "not_an_event"),
-        (sealed(HEAD + b',"seq":1,"lamport_clock":1,"p":' + b"[" * 99_999), "not_an_event"),
+        (b'{"event_id":"x","seq":1}', "bad_checksum", CHANGED),
+        (b'{"event_id":"x","crc":"00000000"}', "bad_checksum", CHANGED),
+        (b'{"event_id":"x","seq":1,"pay', "bad_checksum", NO_JSON),
+        (b'{"event_id":7}', "not_an_event", NAMELESS),
+        (b'{"message":"hello"}', "not_an_event", NAMELESS),
+        (b"[1,2]", "not_an_event", ""),
+        (b"x", "not_json", NO_JSON),
+        (b"\x00" * 4096, "not_json", NO_JSON),
+        (b'{"event_id":"x","a":"\xff"}', "not_json", ""),
+        (b'{"event_id":"x","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not_json", ""),
+        (b"x" * codec.LINE_BYTES_MAX, "too_long", LONG),
+        (sealed(b'{"event_id":"x"'), "not_an_event", ""),
+        (sealed(b'{"event_id":"x","event_type":"t"'), "not_an_event", ""),
+        (sealed(HEAD + b',"seq":0,"lamport_clock":1'), "not_an_event", UNFIT),
+        (sealed(HEAD + b',"seq":1,"lamport_clock":0'), "not_an_event", UNFIT),
+        (sealed(HEAD + b',"seq":1,"lamport_clock":9007199254740992'), "not_an_event", UNFIT),
+        (sealed(HEAD + b',"seq":1,"lamport_clock":1,"payload":{'), "not_an_event", ""),
+        (sealed(HEAD + b',"seq":1,"lamport_clock":1,"p":' + b"[" * 99_999), "not_an_event", ""),
     ],
 )
-def test_bad_line_is_told_by_its_code(line, code):
-    found = parse(line, PLAIN)
-    assert isinstance(found, BadLine)
-    assert found.code == code
+def test_bad_line_is_told_by_its_code_and_a_reason(line, code, reason):
+    bad = parse(line, PLAIN)
+    assert isinstance(bad, BadLine)
+    assert bad.code == code
+    assert bad.reason == (reason or bad.reason) != ""
+
+
+def test_members_of_a_wrong_type_are_told_where_the_checksum_fits():
+    bad = parse(sealed(HEAD + b',"seq":"1","lamport_clock":1'), PLAIN)
+    assert isinstance(bad, BadLine)
+    assert bad.code == "not_an_event"
+    assert bad.reason.startswith("the checksum fits, the members don't: ")
+    assert "seq" in bad.reason
 
 
 def test_members_stand_in_the_order_of_the_format():
@@ -156,8 +177,10 @@ def test_members_stand_in_the_order_of_the_format():
 def test_absent_members_are_left_out_and_zero_is_kept():
     members = {"agent_id": None, "repairs": (), "turn_number": 0, "begins": False}
     read = json.loads(stamped(drafted(new_id(), "t", members), 1, 1))
-    assert not read.keys() & {"agent_id", "repairs", "caused_by", "begins"}
+    assert not read.keys() & {"agent_id", "repairs", "caused_by", "begins", "ends"}
     assert read["turn_number"] == 0
+    payload = {"kept": [], "also": {}, "and": None}
+    assert json.loads(line_of(payload))["payload"] == payload
 
 
 @pytest.mark.parametrize("cause", ['a"b', 'x","seq":5,"y":"', "\n", "\\", "é"])
@@ -174,6 +197,11 @@ def test_cause_can_not_break_out_of_its_quotes(cause):
         ("", WHEN, ()),
         ("a b", WHEN, ()),
         ("0" * 25 + "\n", WHEN, ()),
+        ("x" * 129, WHEN, ()),
+        ("é" * 26, WHEN, ()),
+        ("a/" + "0" * 24, WHEN, ()),
+        (7, WHEN, ()),
+        (None, WHEN, ()),
         ("0" * LENGTH, "2026-11-20", ()),
         ("0" * LENGTH, WHEN + '"', ()),
         ("0" * LENGTH, WHEN, ("\ud800",)),
@@ -215,12 +243,6 @@ def test_line_over_one_mebibyte_is_refused_and_the_longest_one_fits():
         of_length(longest + 1)
 
 
-def test_no_member_stands_empty_in_a_line():
-    line = line_of({"kept": [], "also": {}, "and": None})
-    assert json.loads(line)["payload"] == {"kept": [], "also": {}, "and": None}
-    assert not json.loads(line).keys() & {"caused_by", "repairs", "begins", "ends"}
-
-
 FOREIGN = b'{"event_id":"theirs","note":1}'
 NUMBERED = HEAD + b',"seq":1,"lamport_clock":1'
 
@@ -230,10 +252,18 @@ def nested(levels):
     return sealed(NUMBERED + b',"payload":{"a":' + b"[" * (levels - 2) + b"]" * (levels - 2) + b"}")
 
 
+def headers(lines):
+    """Read many lines at once; return their headers, or None where each is to be read alone."""
+    events = parsed(b"\n".join(lines), lines, PLAIN)
+    return None if events is None else [event.header for event in events]
+
+
 @given(st.lists(payloads, min_size=1, max_size=5))
-def test_many_lines_are_read_as_each_alone(each):
-    lines = [line_of(payload, seq=n, lamport_clock=n)[:-1] for n, payload in enumerate(each, 1)]
-    assert parsed(b"\n".join(lines), lines, PLAIN) == [parse(line, PLAIN) for line in lines]
+def test_many_lines_are_read_as_each_alone(several):
+    lines = [line_of(payload, seq=n, lamport_clock=n)[:-1] for n, payload in enumerate(several, 1)]
+    events = [parse(line, PLAIN) for line in lines]
+    assert parsed(b"\n".join(lines), lines, PLAIN) == events
+    assert headers(lines) == [event.header for event in events]
     assert codec.have_valid_crcs(lines)
 
 
@@ -247,6 +277,8 @@ def test_many_lines_are_read_as_each_alone(each):
         sealed(NUMBERED + b',"turn_number":"x"'),
         sealed(NUMBERED + b',"payload":{"a":"\xff"}'),
         sealed(NUMBERED + b',"payload":{'),
+        sealed(NUMBERED + b',"caused_by":[1]'),
+        b"[" * 5_000,
         nested(LINE_DEPTH_MAX + 1),
     ],
 )
@@ -280,16 +312,9 @@ def test_line_may_be_nested_as_deep_as_told_and_no_deeper():
     too_deep = "it is nested deeper than 200 levels"
     assert parse(nested(LINE_DEPTH_MAX + 1), PLAIN) == BadLine("not_an_event", too_deep)
     flat = sealed(NUMBERED + b',"payload":{"a":[' + b",".join([b"[]"] * 500) + b"]}")
-    assert isinstance(parse(flat, PLAIN), Event)
+    assert headers([flat]) == [parse(flat, PLAIN).header]
     foreign = b'{"event_id":"x","a":' + b"[" * 200 + b"]" * 200 + b"}"
     assert parse(foreign, PLAIN) == BadLine("not_an_event", too_deep)
-
-
-def test_deep_objects_count_as_deep_lists_do():
-    deep = b'{"a":' * (LINE_DEPTH_MAX - 2) + b"1" + b"}" * (LINE_DEPTH_MAX - 2)
-    assert isinstance(parse(sealed(NUMBERED + b',"payload":' + deep), PLAIN), Event)
-    deeper = b'{"a":' + deep + b"}"
-    assert isinstance(parse(sealed(NUMBERED + b',"payload":' + deeper), PLAIN), BadLine)
 
 
 @pytest.mark.parametrize(
@@ -340,32 +365,6 @@ def test_draft_reads_as_the_event_that_it_will_be_without_numbers():
     event = unnumbered(made, SIM)
     assert (event.event_id, event.event_type, event.caused_by) == (made.event_id, "t", ("c",))
     assert (event.actor, event.payload, event.seq) == ("ada", {"a": 1}, 0)
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (b"x", "the line is no JSON: it was cut, changed, or written by no log"),
-        (b'{"event_id":7}', "the line is JSON without an event_id"),
-        (b'{"event_id":"x","seq":1}', "the bytes don't match the line's checksum"),
-        (b"x" * codec.LINE_BYTES_MAX, "the line is longer than 1048576 bytes"),
-        (
-            sealed(HEAD + b',"seq":0,"lamport_clock":1'),
-            "the checksum fits, seq or lamport_clock doesn't",
-        ),
-    ],
-)
-def test_reason_why_a_line_is_bad_is_told(line, reason):
-    found = parse(line, PLAIN)
-    assert isinstance(found, BadLine)
-    assert found.reason == reason
-
-
-def test_members_of_a_wrong_type_are_told_where_the_checksum_fits():
-    found = parse(sealed(HEAD + b',"seq":"1","lamport_clock":1'), PLAIN)
-    assert isinstance(found, BadLine)
-    assert found.reason.startswith("the checksum fits, the members don't: ")
-    assert "seq" in found.reason
 
 
 def test_line_of_another_tool_may_be_a_byte_short_of_the_limit():
@@ -450,12 +449,6 @@ def test_id_of_another_form_may_be_chosen(event_id):
     assert json.loads(stamped(made, 1, 1))["event_id"] == event_id
 
 
-@pytest.mark.parametrize("event_id", ["x" * 129, 7, None, "é" * 26, "a/" + "0" * 24])
-def test_id_that_no_command_could_name_is_refused(event_id):
-    with pytest.raises(InvalidEvent):
-        draft(Members(event_id, "t", 1, WHEN))
-
-
 def test_bytes_that_are_no_text_spoil_a_line_wherever_they_stand():
     for member in (b',"payload":{"a":"\xff"}', b',"actor":"\xff"'):
         assert isinstance(parse(sealed(NUMBERED + member), PLAIN), BadLine)
@@ -472,18 +465,10 @@ def test_empty_id_of_another_tool_is_read_as_it_stands():
     assert codec.event_id_of(b'{"event_id":"","note":"x"}') == b""
 
 
-def headers(lines):
-    return taken(b"\n".join(lines), lines, decode_header)
-
-
-def line_with(members):
-    line = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()[:-1]
-    return b'%b,"crc":"%08x"}' % (line, crc32(line))
-
-
 def numbered(seq=1, clock=1, **members):
     line = {"event_id": "a", "event_type": "t", "node_id": "n", "seq": seq}
-    return line_with({**line, "lamport_clock": clock, **members})
+    line |= {"lamport_clock": clock, **members}
+    return sealed(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()[:-1])
 
 
 def nest_of(levels, bracket):
@@ -498,12 +483,6 @@ def test_what_is_decoded_is_what_the_parser_reads(events):
     assert headers([event.line for event in events]) == [event.header for event in events]
 
 
-@given(st.lists(payloads, min_size=1, max_size=3))
-def test_payloads_of_any_text_are_no_hindrance(found):
-    lines = [line_of(payload)[:-1] for payload in found]
-    assert headers(lines) == [parse(line, PLAIN).header for line in lines]
-
-
 @pytest.mark.parametrize("bracket", ["[", "{"])
 @pytest.mark.parametrize("levels", [LINE_DEPTH_MAX - 2, LINE_DEPTH_MAX - 1, LINE_DEPTH_MAX])
 def test_depth_of_a_line_has_the_limit_of_the_parser(bracket, levels):
@@ -512,22 +491,134 @@ def test_depth_of_a_line_has_the_limit_of_the_parser(bracket, levels):
     assert (headers(lines) is not None) == is_event == (levels < LINE_DEPTH_MAX - 1)
 
 
-def test_line_of_many_brackets_side_by_side_is_not_deep():
-    lines = [numbered(payload={"a": [[]] * 2 * LINE_DEPTH_MAX})]
-    assert headers(lines) == [parse(lines[0], PLAIN).header]
+A, B, C = (line_of({"n": n, "text": "é ü"}, seq=n, lamport_clock=n)[:-1] for n in (1, 2, 3))
+# what looks like its end stands inside of it
+CLOSED = line_of({"n": 1, "crc": "00000000"})[:-1]
+MARK = b"\xef\xbb\xbf"
+
+
+def parts_of(line):
+    """Return the events' bytes and the codes of what stands between, in order."""
+    parts = pieces(line, PLAIN)
+    assert b"".join(part.data for part in parts) == line
+    for part in parts:
+        assert line[part.offset : part.offset + len(part.data)] == part.data
+    return [part.data if isinstance(part.content, Event) else part.content.code for part in parts]
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "expected"),
     [
-        numbered(seq=0),
-        numbered(clock=0),
-        numbered(clock=CLOCK_MAX + 1),
-        numbered(caused_by=[1]),
-        numbered(payload="é").replace("é".encode(), b"\xff"),
-        b"[" * 5_000,
+        (A, [A]),
+        (FOREIGN, [FOREIGN]),
+        (A + b"\r", [A, "line_ending"]),
+        (MARK + A, ["byte_order_mark", A]),
+        (MARK + FOREIGN, ["byte_order_mark", FOREIGN]),
+        (b"\0" * 9 + A, ["stray_bytes", A]),
+        (A + b"\0" * 9, [A, "stray_bytes"]),
+        (b"  " + A + b" \r", ["stray_bytes", A, "stray_bytes"]),
+        (A + B, [A, "lines_joined", B]),
+        (A + b"X" + B, [A, "lines_joined", B]),
+        (A + b"\r" + B + b"\r", [A, "lines_joined", B, "line_ending"]),
+        (A + b"\0\0\0" + B, [A, "lines_joined", B]),
+        (A + B + C, [A, "lines_joined", B, "lines_joined", C]),
+        (A + FOREIGN, [A, "lines_joined", FOREIGN]),
+        (FOREIGN + A, [FOREIGN, "lines_joined", A]),
+        (A + B[:-9], [A, "bad_checksum"]),
+        (A + b"garbage", [A, "not_json"]),
+        (A + B + b"garbage", [A, "lines_joined", B, "not_json"]),
+        (CLOSED + b"garbage", [CLOSED, "not_json"]),
+        (MARK + CLOSED + b"garbage", ["byte_order_mark", CLOSED, "not_json"]),
+        (b"X" + A, ["stray_bytes", A]),
+        (A + b"XX" + B, [A, "bad_checksum"]),
+    ],
+    ids=range(22),
+)
+def test_events_are_found_beside_what_an_editor_or_a_crash_put_there(line, expected):
+    assert parts_of(line) == expected
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\0" * 99, MARK, A[:50], A[:50] + B, b"garbage" + A, A[1:], b"{}" + A, b"\r"]
+)
+def test_line_that_begins_with_no_event_is_bad_as_a_whole(line):
+    (part,) = pieces(line, PLAIN)
+    assert (part.offset, part.data) == (0, line)
+    assert isinstance(part.content, BadLine)
+
+
+@given(payloads, st.integers(0, 400))
+def test_event_inside_of_a_cut_event_is_never_served(payload, place):
+    inner = line_of(payload, seq=7)[:-1]
+    outer = line_of({"was": msgspec.json.decode(inner), "crc": "00000000"}, seq=8)[:-1]
+    cut = outer[: outer.index(b"}", outer.index(b',"crc"')) + 1]
+    assert cut.endswith(inner)
+    if not cut.startswith(inner, place):
+        assert inner not in parts_of(cut[place:])
+    for line in (cut, outer[:-1] + b"x", cut + A):
+        assert inner not in parts_of(line)
+
+
+def test_checksum_of_a_part_is_no_event():
+    start = b'{"event_id":"x","event_type":"t","seq":1,"lamport_clock":1,"payload":{"a":1'
+    line = sealed(start) + b"}"
+    (part,) = pieces(line, PLAIN)
+    assert isinstance(part.content, BadLine)
+
+
+def test_many_joined_events_are_all_found_in_reasonable_time():
+    lines = [line_of({"n": n})[:-1] for n in range(3000)]
+    assert [part.data for part in pieces(b"".join(lines), PLAIN)][::2] == lines
+
+
+def test_reason_for_each_part_is_told():
+    def reasons(line):
+        return [p.content.reason for p in pieces(line, PLAIN) if isinstance(p.content, BadLine)]
+
+    assert reasons(A + B) == ["the newline between two events is gone; both are whole"]
+    assert reasons(A + b"\r") == ["a carriage return stands before the line's newline"]
+    assert reasons(MARK + A) == ["a byte order mark stands before the event"]
+    assert reasons(b"\0" + A) == ["bytes of no event stand beside one that is whole"]
+
+
+@pytest.mark.parametrize("before", [b":", b",", b"["])
+def test_event_behind_what_stands_before_a_part_is_taken_for_a_part(before):
+    assert parts_of(A + before + B)[0] == A
+    assert B not in parts_of(A + before + B)
+
+
+def test_events_of_other_tools_that_lack_their_newlines_are_served():
+    assert parts_of(FOREIGN + FOREIGN + A) == [FOREIGN, "lines_joined", FOREIGN, "lines_joined", A]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda line: line,
+        lambda line: line + b"\r",
+        lambda line: MARK + line,
+        lambda line: A + line,
+        lambda line: A + b"X" + line,
+        lambda line: line + A,
+        lambda line: b"\0" + line + B,
     ],
 )
-def test_line_that_is_no_event_has_all_left_to_the_parser(line):
-    assert headers([numbered(), line]) is None
-    assert headers([numbered(clock=CLOCK_MAX)]) is not None
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_event_found_is_read_by_the_words_of_its_host(wrap, is_ours):
+    made = drafted("0" * 26, "STATE", {"agent_id": "ada", "details": {"n": 1}})
+    theirs = b'{"event_id":"theirs","agent_id":"ada","details":{"n":1}}'
+    line = stamped(made, 1, 1)[:-1] if is_ours else theirs
+    read = [p.content for p in pieces(wrap(line), SIM) if p.data.strip(b"\r") == line]
+    assert [event.actor for event in read if isinstance(event, Event)] == ["ada"]
+    assert [dict(event.payload) for event in read if isinstance(event, Event)] == [{"n": 1}]
+
+
+def test_event_that_holds_what_looks_like_a_checksum_is_found_whole():
+    held = line_of({"was": [{"n": n, "crc": f"0000000{n}"} for n in range(3)]}, seq=4)[:-1]
+    assert parts_of(held + A) == [held, "lines_joined", A]
+    assert parts_of(A + held + B) == [A, "lines_joined", held, "lines_joined", B]
+
+
+def test_zeros_behind_an_event_of_another_tool_are_no_part_of_it():
+    assert parts_of(FOREIGN + b"\0\0") == [FOREIGN, "stray_bytes"]
+    assert parts_of(A + FOREIGN + b"\0 \r") == [A, "lines_joined", FOREIGN, "stray_bytes"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.events import causal_graphs, event_of, line_of
 from tests.plain_order import common_causes, concurrent_with, downstream, upstream
 
-from thence.core.order import causes_of, is_concurrent, topological_sort, totally_ordered
+from thence.core.order import is_concurrent, topological_sort, totally_ordered
 
 NODES = {"a": "a" * 12, "b": "b" * 12, "f": ""}
 
@@ -154,36 +154,6 @@ def test_equal_clocks_of_true_ones_are_never_caused(events):
     for one, other in combinations(events, 2):
         if is_concurrent(one, other):
             assert is_concurrent(one, other, events)
-
-
-@given(causal_graphs(), st.randoms(use_true_random=False))
-def test_common_causes_are_shared_unordered_and_pass_on_all_that_is_shared(events, chance):
-    known = {event.event_id: event for event in events}
-    roots = {event: causes_of(event, known) | {event.event_id} for event in events}
-    for one, other in combinations(events, 2):
-        found = common_causes([one, other], chance.sample(events, len(events)))
-        assert found == common_causes([other, one], events)
-        assert list(found) == totally_ordered(found)
-        shared = roots[one] & roots[other]
-        assert set().union(*(roots[event] for event in found)) == shared
-        for a, b in combinations(found, 2):
-            assert is_concurrent(a, b, events)
-        if one.event_id in roots[other]:
-            assert found == (one,)
-
-
-@given(causal_graphs(), st.integers(0, 4))
-def test_cone_of_a_depth_is_the_near_part_of_the_whole(events, depth):
-    known = {event.event_id: event for event in events}
-    for event in events:
-        whole, _ = upstream(event, known)
-        near, is_cut = upstream(event, known, depth=depth)
-        assert near == tuple((cause, distance) for cause, distance in whole if distance <= depth)
-        assert not is_cut
-        whole, _ = downstream(event, events)
-        near, is_cut = downstream(event, events, depth=depth)
-        assert near == tuple((effect, distance) for effect, distance in whole if distance <= depth)
-        assert not is_cut
 
 
 def test_long_chain_has_its_answers_without_recursion():

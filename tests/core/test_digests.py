@@ -4,12 +4,11 @@ import json
 import re
 from hashlib import sha256
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import NODE, WHEN, payloads, texts
+from tests.events import NODE, WHEN, payloads, sealed, texts
 
 from thence.core.event import Event
 from thence.core.values import digests as module
@@ -29,8 +28,7 @@ LAST = (
 
 def closed(text: str) -> bytes:
     """Close a line with its checksum."""
-    data = text.encode()
-    return b'%b,"crc":"%08x"}' % (data, crc32(data))
+    return sealed(text.encode())
 
 
 def line(members: dict[str, object]) -> bytes:

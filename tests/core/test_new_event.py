@@ -1,13 +1,16 @@
-"""An event before a log has it, as one of many."""
+"""An event before a log has it, its causes, and the positions that guard it."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.events import NODE, OTHER_NODE, drafted, event_of, new_id, stamped, ulids
+from tests.events import NODE, OTHER_NODE, drafted, event_of, line_of, new_id, stamped, ulids
 from tests.log.errors import raised
 
+import thence
 from thence.core.clock import CLOCK_MAX
 from thence.core.values.new_event import (
     NewEvent,
@@ -130,7 +133,7 @@ EVENT = SimpleNamespace(event_id="other-tool-7")
     ],
 )
 def test_causes_are_events_ids_several_or_none(causes, ids):
-    assert cause_ids(causes, lambda event_id: event_id == "held") == ids
+    assert cause_ids(causes, {"held": True}.__getitem__) == ids  # a ULID is not looked up
 
 
 @pytest.mark.parametrize(
@@ -142,10 +145,6 @@ def test_anything_else_is_refused_by_name(wrong):
     inner = wrong[0] if isinstance(wrong, list) else wrong
     assert refused.value.place == "field caused_by"
     assert repr(inner) in refused.value.cause or wrong == b"x"
-
-
-def test_a_ulid_is_not_looked_up():
-    assert cause_ids([A], lambda event_id: pytest.fail(event_id)) == (A,)
 
 
 @pytest.mark.parametrize("cause", [None, "", 7, object(), b"x", [A]])
@@ -202,3 +201,56 @@ def test_last_clock_there_is_can_be_handed_on():
     last = PassedCause("x", CLOCK_MAX, "0" * 26)
     assert parse_cause(last.text) == last
     assert parse_cause(PassedCause("x", CLOCK_MAX + 1, "0" * 26).text) is None
+
+
+numbers = st.sets(st.tuples(st.sampled_from([NODE, OTHER_NODE]), st.integers(1, 30)), max_size=40)
+
+
+def numbered(node_id, seq):
+    return event_of(line_of(node_id=node_id, seq=seq))
+
+
+@given(first=numbers, second=numbers, others=numbers)
+def test_position_holds_just_what_was_read_in_any_order(first, second, others):
+    position = Position()
+    for read in (first, second):
+        position = position.after(numbered(*number) for number in read)
+    for number in first | second | others:
+        assert position.holds(numbered(*number)) == (number in first | second)
+    for intervals in position.intervals.values():
+        for (_, last), (first, _) in pairwise(intervals):
+            assert last + 1 < first
+    assert msgspec.json.decode(msgspec.json.encode(position), type=Position) == position
+
+
+@pytest.mark.promise("P1")
+def test_read_goes_on_behind_a_position(tmp_path):
+    with thence.open(tmp_path) as log:
+        first = [log.append("t", {"n": n}) for n in range(5)]
+        with (tmp_path / "events.jsonl").open("ab") as file:
+            file.write(b'{"event_id":"theirs","event_type":"x"}\n')
+        position = Position().after(log.read())
+        assert list(log.read(after=position)) == []
+        last = log.append("t", {"n": 5})
+        assert list(log.read(after=position)) == [last]
+        assert list(log.read(after=Position().after(first[1:]))) != [last]
+        assert [e.seq for e in log.read(after=Position().after(first[1:]))] == [1, 0, 6]
+
+
+def test_numbers_are_kept_as_intervals_that_lie_apart():
+    position = Position().with_numbers([(NODE, 5), (NODE, 3), (NODE, 1), (NODE, 2), (NODE, 8)])
+    assert position.intervals == {NODE: ((1, 3), (5, 5), (8, 8))}
+    assert position.with_numbers([(NODE, 4)]).intervals == {NODE: ((1, 5), (8, 8))}
+    inside = Position({NODE: ((1, 9),)}).with_numbers([(NODE, 4), (NODE, 5)])
+    assert inside.intervals == {NODE: ((1, 9),)}
+    assert inside.with_numbers([(NODE, 8), (NODE, 10)]).intervals == {NODE: ((1, 10),)}
+
+
+def test_event_of_another_tool_is_held_by_its_id():
+    theirs = [event_of(b'{"event_id":"a"}'), event_of(b'{"event_id":"b"}')]
+    position = Position().after(theirs[:1])
+    assert position.foreign == {"a"}
+    assert [position.holds(each) for each in theirs] == [True, False]
+    assert position.with_numbers([], ["b"]).foreign == {"a", "b"}
+    assert position.with_numbers([(NODE, 1)]).foreign == {"a"}
+    assert not Position().holds(numbered(OTHER_NODE, 1))

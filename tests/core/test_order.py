@@ -1,7 +1,7 @@
 """The total order extends causes, and cones are what is reachable."""
 
 import random
-from itertools import pairwise, product
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,17 +11,6 @@ from tests.plain_order import chain, downstream, heads, upstream
 
 from thence.core.order import topological_sort, total_order_key, totally_ordered
 from thence.errors import CyclicDependencyError
-
-
-def reached(event, known):
-    """Find all causes by going back one by one."""
-    found, stack = set(), list(event.caused_by)
-    while stack:
-        cause = stack.pop()
-        if cause in known and cause not in found:
-            found.add(cause)
-            stack += known[cause].caused_by
-    return found
 
 
 @pytest.mark.promise("L5")
@@ -100,51 +89,10 @@ def test_long_chain_of_causes_is_sorted_without_recursion():
     assert topological_sort(shuffled) == events
 
 
-@given(causal_graphs())
-def test_chain_goes_from_a_root_to_the_event_by_the_latest_cause(events):
-    known = {event.event_id: event for event in events}
-    for event in events:
-        links = chain(event, known)
-        assert links[-1] == event
-        assert not links[0].caused_by
-        for cause, effect in pairwise(links):
-            latest = max((known[name] for name in effect.caused_by), key=total_order_key)
-            assert cause == latest
-
-
-def test_chain_longer_than_its_limit_is_cut_at_the_far_end():
-    events, last = [], []
-    for number in range(1, 8):
-        event = event_of(line_of(seq=number, lamport_clock=number, causes=last))
-        last = [event.event_id]
-        events.append(event)
-    known = {event.event_id: event for event in events}
-    assert chain(events[-1], known, limit=7) == tuple(events)
-    assert chain(events[-1], known, limit=3) == tuple(events[-3:])
-    assert chain(events[-1], known, limit=1) == (events[-1],)
-
-
 def on_subject(event, subject, event_type="t"):
     members = {"subject": subject} if subject else {}
     made = drafted(event.event_id, event_type, members, event.caused_by)
     return event_of(stamped(made, event.seq, event.lamport_clock, event.node_id))
-
-
-@pytest.mark.promise("P1")
-@given(causal_graphs(), st.data())
-def test_heads_are_what_caused_nothing_else_on_the_subject(events, data):
-    subjects, types = st.sampled_from(["a", "b", None]), st.sampled_from(["moved", "remarked"])
-    events = [on_subject(event, data.draw(subjects), data.draw(types)) for event in events]
-    events = [event for event in events if data.draw(st.integers(0, 9))]
-    known = {event.event_id: event for event in events}
-    for subject, but in product(("a", "b"), ((), ("remarked",))):
-        on = [each for each in events if each.subject == subject and each.event_type not in but]
-        causes = {event.event_id: reached(event, known) for event in on}
-        expected = {e for e in on if not any(e.event_id in theirs for theirs in causes.values())}
-        found = heads(subject, data.draw(st.permutations(events)), but)
-        assert list(found) == totally_ordered(expected)
-        assert bool(found) == bool(on)
-    assert heads("c", events) == ()
 
 
 def test_event_that_led_to_another_by_way_of_one_that_does_not_count_is_no_head():
@@ -185,26 +133,6 @@ def test_foreign_lines_sort_before_all_others_by_time_then_id_then_bytes():
         event_of(b'{"event_id":"c","timestamp":"2"}'),
     ]
     assert totally_ordered([own, *reversed(foreign)]) == [*foreign, own]
-
-
-@given(causal_graphs())
-def test_distance_is_the_shortest_way_and_ties_stand_in_total_order(events):
-    known = {event.event_id: event for event in events}
-    for event in events:
-        layer, distance, expected = {event.event_id}, 0, {}
-        while layer:
-            distance += 1
-            named = {cause for member in layer for cause in known[member].caused_by}
-            layer = named - expected.keys()
-            expected |= dict.fromkeys(layer, distance)
-        cone, _ = upstream(event, known)
-        assert {member.event_id: distance for member, distance in cone} == expected
-        assert list(cone) == sorted(cone, key=lambda part: (part[1], total_order_key(part[0])))
-        down, is_cut = downstream(event, events)
-        assert not is_cut
-        assert list(down) == sorted(down, key=lambda part: (part[1], total_order_key(part[0])))
-        few, is_cut = downstream(event, events, limit=2)
-        assert (few, is_cut) == (down[:2], len(down) > 2)
 
 
 def test_cause_that_is_not_there_is_passed_over():

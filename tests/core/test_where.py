@@ -220,75 +220,109 @@ def test_word_behind_contains_is_a_text_whatever_it_looks_like(word):
     assert parse(f"a ~ {word}") == (Comparison(("a",), "~", word),)
 
 
+EXAMPLE = 'write such as: payload.amount > 10 and note ~ "no stock"'
+KNOWN_OPERATORS = "the operators are = != < <= > >= ~"
+EMPTY_TEXT = 'an empty text is written ""'
+QUOTES = 'a text stands between two "'
+IN_QUOTES = 'put the text in quotes, such as "\\u00a0"'
+ELEMENTS = "write [0] for the first element, [-1] for the last"
+JSON_NUMBER = "write a number as in JSON, such as 0.5 or 12; "
+ESCAPES = r"a backslash is written \\, a quote \", a line break \n, others as \u001b"
+LONG = "x" * 40
+CUT = "x" * 39 + "…"
+MANY = " and ".join(["a = 1"] * (COMPARISONS_MAX + 1))
+ONES = "1" * WHERE_CHARACTERS_MAX
+
+
 @pytest.mark.parametrize(
     ("text", "column", "cause", "hint"),
     [
-        ("", 1, "missing here", "payload.amount > 10"),
-        ("   ", 4, "missing here", ""),
-        ("amount", 7, "an operator is missing", "= != < <= > >= ~"),
-        ("amount >", 9, "a value is missing", '""'),
-        ("amount > and b = 1", 10, "a value is missing", ""),
+        ("", 1, "a comparison is missing here", EXAMPLE),
+        ("   ", 4, "a comparison is missing here", EXAMPLE),
+        ("amount", 7, "an operator is missing here", KNOWN_OPERATORS),
+        ("amount >", 9, "a value is missing here", EMPTY_TEXT),
+        ("amount > and b = 1", 10, "a value is missing here", EMPTY_TEXT),
         ("amount == 12", 8, "'==' is no operator", "the nearest known word is ="),
         ("amount => 12", 8, "'=>' is no operator", "the nearest known word is >="),
         ("amount <> 12", 8, "'<>' is no operator", "the nearest known word is !="),
         ("note =~ x", 6, "'=~' is no operator", "the nearest known word is ~"),
         ("note contains x", 6, "'contains' is no operator", "the nearest known word is ~"),
         ("note LIKE x", 6, "'LIKE' is no operator", "the nearest known word is ~"),
-        ("unit price = 3", 6, "'price' is no operator", "= != < <= > >= ~"),
-        ("a ><= 3", 3, "'><=' is no operator", ""),
+        ("unit price = 3", 6, "'price' is no operator", KNOWN_OPERATORS),
+        ("a ><= 3", 3, "'><=' is no operator", KNOWN_OPERATORS),
         ("a = 1 || b = 2", 7, "'||' joins nothing", "the nearest known word is or"),
         ("a = 1 OR b = 2", 7, "'OR' joins nothing", "the nearest known word is or"),
         ("NOT a = 1", 5, "'a' is no operator", "the nearest known word is not"),
         ("!a = 1", 1, "'!' begins no name", "the nearest known word is not"),
-        ("a = 1 or", 9, "a comparison is missing", ""),
-        ("a = or", 5, "a value is missing", ""),
-        ("not = 1", 5, "'=' begins no name", ""),
-        ("or = 1", 1, "missing before 'or'", 'a name that is "or"'),
-        ("(a = 1", 1, "never closed", "close it"),
-        ("a = 1)", 6, "closes nothing", "quotes"),
-        ("(a = 1 b = 2)", 8, "'b' joins nothing", ""),
-        ("a = (1 or 2)", 5, "a parenthesis begins no value", '"'),
-        ("()", 2, "')' begins no name", ""),
+        ("a = 1 or", 9, "a comparison is missing here", EXAMPLE),
+        ("a = or", 5, "a value is missing here", EMPTY_TEXT),
+        ("not = 1", 5, "'=' begins no name", EXAMPLE),
+        ("or = 1", 1, "a comparison is missing before 'or'",
+         'put a comparison before it; a name that is "or" stands in quotes'),
+        ("(a = 1", 1, "this parenthesis is never closed", "close it with )"),
+        ("a = 1)", 6, "this parenthesis closes nothing", "put a text with ) in quotes"),
+        ("(a = 1 b = 2)", 8, "'b' joins nothing", "the nearest known word is and"),
+        ("a = (1 or 2)", 5, "a parenthesis begins no value", 'a text with ( stands between two "'),
+        ("()", 2, "')' begins no name", EXAMPLE),
         ("a = 1 && b = 2", 7, "'&&' joins nothing", "the nearest known word is and"),
         ("a = 1 AND b = 2", 7, "'AND' joins nothing", "the nearest known word is and"),
-        ('a = 1 "b"', 7, "'\"' joins nothing", "and"),
-        ("a = 1 and", 10, "a comparison is missing", ""),
-        ("and = 1", 1, "missing before 'and'", "quotes"),
-        ("a = 1 and and b = 2", 11, "missing before 'and'", ""),
-        (".a = 1", 1, "'.' begins no name", ""),
-        ("a. = 1", 3, "' ' begins no name", ""),
-        ("a.", 3, "the end begins no name", ""),
-        ("a[x] = 1", 2, "a bracket holds the number", "[0]"),
-        ("a[0 = 1", 2, "a bracket holds the number", "[-1]"),
-        ("a[٣] = 1", 2, "a bracket holds the number", ""),
-        ("= 1", 1, "'=' begins no name", ""),
-        ('a = "x', 5, "never closed", '"'),
-        ('"a = 1', 1, "never closed", ""),
-        ('a = "x\\', 7, "is no escape", ""),
-        ('a = "x\\q"', 7, "'\\\\q' is no escape", "\\n"),
-        ('a = "x\\u12"', 7, "is no escape", ""),
-        ('a = "x"y', 8, "'y' follows the quote", "space"),
-        ('a = x"y"', 6, "a quote begins inside a word", "quotes"),
-        ("a = 'x'", 5, "' is no quote here", '"'),
-        ("a = “x”", 5, "“ is no quote here", '"'),
-        ("'a' = 1", 1, "' is no quote here", '"'),
-        ("a = True", 5, "'True' is no value", "is true; the text is written \"True\""),
-        ("a = None", 5, "'None' is no value", "is null; the text"),
-        ("a = NaN", 5, "'NaN' is no number", '"NaN"'),
-        ("a = -Infinity", 5, "'-Infinity' is no number", "JSON"),
-        ("a = .5", 5, "'.5' is no number", "0.5"),
-        ("a = 007", 5, "'007' is no number", '"007"'),
-        ("a = 1_000", 5, "'1_000' is no number", ""),
-        ("a = ١٢", 5, "is no number", ""),
-        ("a = 1e400", 5, "'1e400' is larger than any number", ""),
-        ("a = 18446744073709551616", 5, "more than 64 bits", '"18446744073709551616"'),
-        ("a = -9223372036854775809", 5, "more than 64 bits", ""),
-        ("a = x\x1by", 6, "'\\x1b' can't be seen", "quotes"),
-        ("a\u00a0= 1", 2, "'\\xa0' can't be seen", ""),
-        ("a = x\u202ey", 6, "'\\u202e' can't be seen", ""),
-        ("a = \ud800", 5, "'\\ud800' can't be seen", ""),
-        ('a = "\\ud800"', 5, "a lone surrogate", ""),
+        ('a = 1 "b"', 7, "'\"' joins nothing", "the nearest known word is and"),
+        ("a = 1 and", 10, "a comparison is missing here", EXAMPLE),
+        ("and = 1", 1, "a comparison is missing before 'and'",
+         'put a comparison before it; a name that is "and" stands in quotes'),
+        ("a = 1 and and b = 2", 11, "a comparison is missing before 'and'",
+         'put a comparison before it; a name that is "and" stands in quotes'),
+        (".a = 1", 1, "'.' begins no name", EXAMPLE),
+        ("a. = 1", 3, "' ' begins no name", EXAMPLE),
+        ("a.", 3, "the end begins no name", EXAMPLE),
+        ("a[x] = 1", 2, "a bracket holds the number of an element", ELEMENTS),
+        ("a[0 = 1", 2, "a bracket holds the number of an element", ELEMENTS),
+        ("a[٣] = 1", 2, "a bracket holds the number of an element", ELEMENTS),
+        ("= 1", 1, "'=' begins no name", EXAMPLE),
+        ('a = "x', 5, "this quote is never closed", 'end the text with "'),
+        ('"a = 1', 1, "this quote is never closed", 'end the text with "'),
+        ('a = "x\\', 7, "'\\\\' is no escape", ESCAPES),
+        ('a = "x\\q"', 7, "'\\\\q' is no escape", ESCAPES),
+        ('a = "x\\u12"', 7, "'\\\\u' is no escape", ESCAPES),
+        ('a = "x"y', 8, "'y' follows the quote", "leave a space between them"),
+        ('a = x"y"', 6, "a quote begins inside a word", "put the whole text in quotes"),
+        ("a = 'x'", 5, "' is no quote here", QUOTES),
+        ("a = “x”", 5, "“ is no quote here", QUOTES),
+        ("'a' = 1", 1, "' is no quote here", QUOTES),
+        ("a = True", 5, "'True' is no value",
+         'the nearest known word is true; the text is written "True"'),
+        ("a = None", 5, "'None' is no value",
+         'the nearest known word is null; the text is written "None"'),
+        ("a = NaN", 5, "'NaN' is no number of JSON", JSON_NUMBER + 'the text is written "NaN"'),
+        ("a = -Infinity", 5, "'-Infinity' is no number of JSON",
+         JSON_NUMBER + 'the text is written "-Infinity"'),
+        ("a = .5", 5, "'.5' is no number of JSON", JSON_NUMBER + 'the text is written ".5"'),
+        ("a = 007", 5, "'007' is no number of JSON", JSON_NUMBER + 'the text is written "007"'),
+        ("a = 1_000", 5, "'1_000' is no number of JSON",
+         JSON_NUMBER + 'the text is written "1_000"'),
+        ("a = ١٢", 5, "'١٢' is no number of JSON", JSON_NUMBER + 'the text is written "١٢"'),
+        ("a = 1e400", 5, "'1e400' is larger than any number", 'the text is written "1e400"'),
+        ("a = 18446744073709551616", 5, "'18446744073709551616' needs more than 64 bits",
+         'the text is written "18446744073709551616"'),
+        ("a = -9223372036854775809", 5, "'-9223372036854775809' needs more than 64 bits",
+         'the text is written "-9223372036854775809"'),
+        ("a = x\x1by", 6, "the character '\\x1b' can't be seen", IN_QUOTES),
+        ("a\u00a0= 1", 2, "the character '\\xa0' can't be seen", IN_QUOTES),
+        ("a = x\u202ey", 6, "the character '\\u202e' can't be seen", IN_QUOTES),
+        ("a = \ud800", 5, "the character '\\ud800' can't be seen", IN_QUOTES),
+        ('a = "\\ud800"', 5, "a lone surrogate is no character", "leave it out"),
+        ("(a) = 1", 3, "an operator is missing here", KNOWN_OPERATORS),
+        ("a = undefined", 5, "'undefined' is no value",
+         'the nearest known word is null; the text is written "undefined"'),
+        (f"a {LONG} 1", 3, f"'{LONG}' is no operator", KNOWN_OPERATORS),
+        (f"a {LONG}x 1", 3, f"'{CUT}' is no operator", KNOWN_OPERATORS),
+        (f"a = {'9' * 41}", 5, "'999999999999999999999999999999999999999…' needs more than 64 bits",
+         'the text is written "999999999999999999999999999999999999999…"'),
+        ("a." * PATH_NAMES_MAX + "a = 1", 128, "the path has more than 64 names", EXAMPLE),
+        (f"a = {ONES}", 10001, "it is longer than 10,000 characters", EXAMPLE),
+        (MANY, 1001, "there are more than 100 comparisons", EXAMPLE),
     ],
+    ids=lambda value: value[:20] if isinstance(value, str) else None,
 )  # fmt: skip
 def test_text_that_means_nothing_is_refused_with_column_reason_and_what_is_near(
     text, column, cause, hint
@@ -296,8 +330,8 @@ def test_text_that_means_nothing_is_refused_with_column_reason_and_what_is_near(
     with pytest.raises(InvalidFilter) as caught:
         parse(text)
     assert (caught.value.column, caught.value.key) == (column, "where")
-    assert cause in caught.value.cause
-    assert hint in caught.value.hint
+    assert (caught.value.cause, caught.value.hint) == (cause, hint)
+    assert caught.value.operation == "could not read the filter's"
 
 
 def test_limits_are_told_at_the_place_where_they_are_passed():
@@ -501,87 +535,3 @@ def test_large_integers_are_not_rounded():
     assert parse(f"a = {2**53 + 1}")[0].matches(event)
     assert not parse(f"a = {2**53}")[0].matches(event)
     assert not parse(f"a = {2.0**53!r}")[0].matches(event)
-
-
-EXAMPLE = 'write such as: payload.amount > 10 and note ~ "no stock"'
-KNOWN_OPERATORS = "the operators are = != < <= > >= ~"
-ESCAPES = r"a backslash is written \\, a quote \", a line break \n, others as \u001b"
-LONG = "x" * 40
-CUT = "x" * 39 + "…"
-MANY = " and ".join(["a = 1"] * (COMPARISONS_MAX + 1))
-ONES = "1" * WHERE_CHARACTERS_MAX
-
-
-@pytest.mark.parametrize(
-    ("text", "cause", "hint"),
-    [
-        ("", "a comparison is missing here", EXAMPLE),
-        ("a", "an operator is missing here", KNOWN_OPERATORS),
-        ("a =", "a value is missing here", 'an empty text is written ""'),
-        ("a == 1", "'==' is no operator", "the nearest known word is ="),
-        ("a b 1", "'b' is no operator", KNOWN_OPERATORS),
-        ("a = 1 || b", "'||' joins nothing", "the nearest known word is or"),
-        ("a = 1 && b", "'&&' joins nothing", "the nearest known word is and"),
-        ('a = 1 "b"', "'\"' joins nothing", "the nearest known word is and"),
-        (
-            "and = 1",
-            "a comparison is missing before 'and'",
-            'put a comparison before it; a name that is "and" stands in quotes',
-        ),
-        ("(a) = 1", "an operator is missing here", KNOWN_OPERATORS),
-        ("a.", "the end begins no name", EXAMPLE),
-        (
-            "a[x] = 1",
-            "a bracket holds the number of an element",
-            "write [0] for the first element, [-1] for the last",
-        ),
-        ('a = "x', "this quote is never closed", 'end the text with "'),
-        ('a = "x\\q"', "'\\\\q' is no escape", ESCAPES),
-        ('a = "x"y', "'y' follows the quote", "leave a space between them"),
-        ('a = x"y"', "a quote begins inside a word", "put the whole text in quotes"),
-        ("a = 'x'", "' is no quote here", 'a text stands between two "'),
-        (
-            "a = x\x1by",
-            "the character '\\x1b' can't be seen",
-            'put the text in quotes, such as "\\u00a0"',
-        ),
-        (
-            "a = True",
-            "'True' is no value",
-            'the nearest known word is true; the text is written "True"',
-        ),
-        (
-            "a = undefined",
-            "'undefined' is no value",
-            'the nearest known word is null; the text is written "undefined"',
-        ),
-        (
-            "a = NaN",
-            "'NaN' is no number of JSON",
-            'write a number as in JSON, such as 0.5 or 12; the text is written "NaN"',
-        ),
-        ("a = 1e400", "'1e400' is larger than any number", 'the text is written "1e400"'),
-        (
-            "a = 18446744073709551616",
-            "'18446744073709551616' needs more than 64 bits",
-            'the text is written "18446744073709551616"',
-        ),
-        ('a = "\\ud800"', "a lone surrogate is no character", "leave it out"),
-        (f"a {LONG} 1", f"'{LONG}' is no operator", KNOWN_OPERATORS),
-        (f"a {LONG}x 1", f"'{CUT}' is no operator", KNOWN_OPERATORS),
-        (
-            f"a = {'9' * 41}",
-            f"'{'9' * 39}…' needs more than 64 bits",
-            f'the text is written "{"9" * 39}…"',
-        ),
-        ("a." * PATH_NAMES_MAX + "a = 1", "the path has more than 64 names", EXAMPLE),
-        (f"a = {ONES}", "it is longer than 10,000 characters", EXAMPLE),
-        (MANY, "there are more than 100 comparisons", EXAMPLE),
-    ],
-    ids=lambda value: value[:20],
-)
-def test_text_that_means_nothing_is_refused_in_these_words(text, cause, hint):
-    with pytest.raises(InvalidFilter) as caught:
-        parse(text)
-    assert (caught.value.cause, caught.value.hint) == (cause, hint)
-    assert caught.value.operation == "could not read the filter's"

@@ -1,10 +1,8 @@
 """Logs for the index's tests: written line by line, and what an index of them must say."""
 
-import os
 import sqlite3
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -126,21 +124,6 @@ def due(folder: Path, vocabulary: Vocabulary = PLAIN) -> dict[str, Any]:
         "types and actors": Counter((event.event_type, event.actor or "") for event in events),
         "bad": sum(not isinstance(line.content, Event) for line in lines),
     }
-
-
-def in_child(work: Callable[[], object]) -> None:
-    """Does something in a forked child, which must come to its end."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def fits(index: Index, folder: Path, vocabulary: Vocabulary = PLAIN) -> None:

@@ -54,11 +54,6 @@ def test_no_question_scans_events_or_sorts_them(made) -> None:
         assert is_newest or not any("SCAN" in step for step in told), told
 
 
-def test_event_that_arrived_last_is_the_newest_wherever_it_stands(made) -> None:
-    index, ids = made
-    assert arrivals.newest(index).event_id == ids[-1]
-
-
 def ids_of(found: arrivals.Arrived) -> list[str]:
     return [event.event_id for event in found.events]
 

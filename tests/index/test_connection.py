@@ -7,14 +7,17 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event as Signal
 
 import pytest
+from tests.disks import ReadingDisk
 from tests.events import line_of
-from tests.index.logs import add, fits, in_child, index_of, told
+from tests.index.logs import add, fits, index_of, told
+from tests.log.committers import until
+from tests.log.processes import in_child
 
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
@@ -78,7 +81,7 @@ def test_an_index_holds_what_the_log_holds_and_follows_it(log: Log) -> None:
 
 def test_nothing_new_is_seen_without_reading_the_log_or_writing_the_database(log: Log) -> None:
     log.append("a")
-    disk = HalfSeen()
+    disk = ReadingDisk()
     with Index(disk, log.folder, log.vocabulary) as index:
         index.refresh()
         database = log.folder / ".thence" / "index.db"
@@ -162,25 +165,17 @@ def test_all_who_ask_while_somebody_freshens_share_the_next_one(log: Log) -> Non
         assert disk.looks - before <= 2 * looks
 
 
-class HalfSeen(Disk):
-    """The files of this machine, where the newest write to a file has changed its time alone.
-
-    `sizes` says by path what size is seen, `read_bytes` counts what is read.
-    """
+class HalfSeen(ReadingDisk):
+    """Shows the newest write to a file, whose size `sizes` tells by path, by its time alone."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.sizes: dict[str, int] = {}
-        self.read_bytes = 0
 
     def path_state(self, path: str) -> FileState | None:
-        found = super().path_state(path)
+        state = super().path_state(path)
         size = self.sizes.get(path)
-        return found if found is None or size is None else found._replace(size=size)
-
-    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
-        data = super().read_at(descriptor, offset, size)
-        self.read_bytes += len(data)
-        return data
+        return state if state is None or size is None else state._replace(size=size)
 
 
 def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log) -> None:
@@ -201,13 +196,6 @@ def test_a_segment_is_not_read_whole_because_a_write_was_seen_half_done(log: Log
 def standing_in(function: str) -> int:
     """Counts the threads whose innermost function bears this name."""
     return sum(frame.f_code.co_name == function for frame in sys._current_frames().values())
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def test_a_child_has_connections_of_its_own_and_leaves_its_parents_alone(log: Log) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import plain_order
+from tests.disks import ReadingDisk
 from tests.events import line_of
 from tests.index.asked import lines as random_lines
 from tests.index.logs import add, index_of, rotate
@@ -26,7 +27,7 @@ from thence.errors import EventNotFound
 from thence.index import arrivals, zones
 from thence.log.read import reader
 from thence.log.read.follower import Follower
-from thence.log.storage.disk import OS_DISK, Disk
+from thence.log.storage.disk import OS_DISK
 
 
 @pytest.mark.promise("A7")
@@ -81,25 +82,13 @@ def test_event_that_is_nowhere_is_told(tmp_path):
             assert caught.value.place == "nobody"
 
 
-class Counting(Disk):
-    """The files of this machine; `read_bytes` counts what is read of them."""
-
-    def __init__(self) -> None:
-        self.read_bytes = 0
-
-    def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
-        data = super().read_at(descriptor, offset, size)
-        self.read_bytes += len(data)
-        return data
-
-
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[tuple[thence.Log, Counting, int]]:
+def log(tmp_path: Path) -> Iterator[tuple[thence.Log, ReadingDisk, int]]:
     """Opens a log of 12,000 events with an index, by a disk that counts what it reads."""
     with thence.open(tmp_path) as writer:
         writer.append_many([thence.NewEvent("a", {"n": n}, subject="s") for n in range(12_000)])
         writer.rebuild()
-    disk = Counting()
+    disk = ReadingDisk()
     with thence.replica.open_host_log(tmp_path, disk=disk) as opened:
         yield opened, disk, opened.current_file.stat().st_size
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.events import line_of
-from tests.index.logs import add, fits, in_child, index_of, rotate, told
-from tests.log.processes import descriptors
+from tests.index.logs import add, fits, index_of, rotate, told
+from tests.log.processes import descriptors, in_child
 
 from thence.core.values.vocabulary import PLAIN
 from thence.index.connection import Index

@@ -2,16 +2,12 @@
 
 import json
 import os
-import tempfile
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.events import event_of, line_of, payloads, scalars
-from tests.index.asked import filters, lines, matching, read
-from tests.index.logs import add, index_of
-from tests.tiers import examples
+from tests.index.logs import add
 
 from thence.core.event import Event
 from thence.core.query.filter import Filter
@@ -25,32 +21,6 @@ from thence.log.storage.disk import OS_DISK
 from thence.replica import open_log
 
 ASKED = Filter.of(where="n > 3")
-
-
-@pytest.mark.promise("Q2")
-@settings(max_examples=examples(100), deadline=None)
-@given(
-    drawn=st.lists(lines(12), min_size=2, max_size=6),
-    filter=filters,
-    limit=st.integers(1, 8),
-    descending=st.booleans(),
-)
-def test_answers_while_a_log_grows_are_those_of_a_reading(drawn, filter, limit, descending):
-    asked = filter if filter.where else ASKED
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with index_of(folder) as index:
-            for some in drawn:
-                add(folder, some)
-                due = matching(read(folder), asked, descending)
-                first = page(index, asked, limit=limit, descending=descending)
-                assert list(first.events) == due[:limit]
-                assert first.total == count(index, asked) == len(due)
-                last = first
-                while last.next_cursor is not None:
-                    cursor = last.next_cursor
-                    last = page(index, asked, limit=limit, descending=descending, cursor=cursor)
-                assert list(last.events) == due[(len(due) - 1) // limit * limit :]
 
 
 @pytest.mark.promise("Q7")

@@ -10,12 +10,6 @@ from thence.core.sentences.table import COLUMNS
 from thence.errors import ExtraMissing
 
 
-@pytest.fixture
-def log(tmp_path):
-    with thence.open(tmp_path) as opened:
-        yield opened
-
-
 @pytest.mark.promise("P1")
 def test_frame_has_a_row_for_each_event_and_typed_columns(log):
     first = log.append("a", {"n": 1, "m": {"k": [1]}}, actor="ada")

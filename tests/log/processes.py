@@ -9,6 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 WAIT_S = 60.0
+# holds the append lock until a line comes, or the end
+HOLD = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+"""
+# appends so many events by a name into segments of 2,000 bytes, and prints the number of each
+APPEND = """
+import sys
+from pathlib import Path
+from thence.core.values.vocabulary import PLAIN
+from thence.replica import Log
+with Log(Path(sys.argv[1]), PLAIN, max_file_size=2000) as log:
+    for n in range(int(sys.argv[2])):
+        print(log.append("t", {"writer": sys.argv[3], "n": n}).seq, flush=True)
+"""
 
 
 def started(code: str, *arguments: object) -> subprocess.Popen[str]:

@@ -193,12 +193,6 @@ def test_id_that_would_spoil_the_line_is_refused(log, event_id):
     assert list(log.read()) == []
 
 
-@pytest.mark.parametrize("field", ["subjects", "types"])
-def test_guard_refuses_a_text_where_it_takes_texts(field):
-    with pytest.raises(InvalidEvent, match=field):
-        Unchanged(**{"since": Position(), "subjects": {"a"}, field: "WP01"})
-
-
 def test_whole_lines_come_from_the_last_with_their_places(tmp_path):
     older = "events_2026-01-01_00-00-00-000000.jsonl"
     (tmp_path / older).write_bytes(b"one\n\nthree\n")

@@ -6,21 +6,13 @@ from pathlib import Path
 
 import pytest
 from tests.log.faults import WAIT_S, FailingDisk
-from tests.log.processes import started
+from tests.log.processes import HOLD, started
 
 import thence
 from thence.errors import LogBusy
 from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.storage.disk_errors import DiskError
-
-HOLD = """
-import fcntl, os, sys
-descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
-fcntl.flock(descriptor, fcntl.LOCK_EX)
-print(os.getpid(), flush=True)
-sys.stdin.readline()
-"""
 
 
 @pytest.mark.promise("P1")

@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pytest
+from tests.disks import ReadingDisk
 from tests.events import drafted, line_of, stamped
 from tests.log.faults import FailingDisk
 from tests.log.processes import in_child, open_files
@@ -79,15 +80,7 @@ def test_endless_line_is_told_from_its_end_alone(tmp_path):
     (tmp_path / ".thence").mkdir()
     (tmp_path / ".thence" / "log.json").write_text('{"format":1,"log_id":"x","vocabulary":"plain"}')
 
-    class CountedDisk(Disk):
-        read_bytes = 0
-
-        def read_at(self, descriptor, offset, size):
-            data = super().read_at(descriptor, offset, size)
-            self.read_bytes += len(data)
-            return data
-
-    disk = CountedDisk()
+    disk = ReadingDisk()
     check = looked_at(tmp_path, disk)["tail"]
     assert (check.ok, check.is_damage) == (False, False)
     assert check.detail.endswith("is unfinished, 2,097,152 bytes or more")

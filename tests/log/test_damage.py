@@ -404,32 +404,26 @@ def test_first_event_of_all_is_told_when_it_is_torn(tmp_path):
     assert told(tmp_path) == []
 
 
-def test_zeros_before_an_event_that_is_whole_are_told_and_no_damage(tmp_path):
+@pytest.mark.parametrize(
+    ("newlines", "reason"),
+    [(1, "stray_bytes"), (2, "lines_joined")],
+    ids=["before an event", "between two"],
+)
+def test_zeros_beside_whole_events_are_told_once_and_no_damage(tmp_path, newlines, reason):
     lines = filled(tmp_path).splitlines(keepends=True)
-    start, length = sum(map(len, lines[:20])), len(lines[20])
-    zeroed(tmp_path, start, length)  # the newline too
-    appended(tmp_path)
-    (facts,) = told(tmp_path, "torn")
-    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, "stray_bytes")
-    assert (facts["first_seq"], facts["last_seq"]) == (21, 21)
-    found = thence.open(tmp_path).verify()
-    assert [finding.code for finding in found.findings] == ["region_told", "events_told"]
-    assert found.ok
-
-
-def test_zeros_between_two_events_that_are_whole_are_told_and_no_damage(tmp_path):
-    lines = filled(tmp_path).splitlines(keepends=True)
-    start, length = sum(map(len, lines[:20])) - 1, len(lines[20]) + 1
-    zeroed(tmp_path, start, length)  # both newlines too
+    start, length = sum(map(len, lines[:20])), len(lines[20])  # with its own newline
+    if newlines == 2:
+        start, length = start - 1, length + 1
+    zeroed(tmp_path, start, length)
     for _ in range(2):
         appended(tmp_path)
         unclean(tmp_path)
     (facts,) = told(tmp_path, "torn")
-    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, "lines_joined")
+    assert (facts["offset"], facts["bytes"], facts["reason"]) == (start, length, reason)
     assert (facts["first_seq"], facts["last_seq"]) == (21, 21)
-    found = thence.open(tmp_path).verify()
-    assert [finding.code for finding in found.findings] == ["region_told", "events_told"]
-    assert found.ok
+    checked = thence.open(tmp_path).verify()
+    assert [finding.code for finding in checked.findings] == ["region_told", "events_told"]
+    assert checked.ok
 
 
 def test_regions_are_told_apart_and_joined_where_no_event_is_between(tmp_path):

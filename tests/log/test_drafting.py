@@ -6,7 +6,9 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
-from tests.events import event_of, stamped
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.events import drafted, event_of, new_id, stamped
 from tests.log.errors import raised
 from tests.log.processes import ran
 
@@ -15,7 +17,14 @@ from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
-from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, warn
+from thence.log.write.drafting import (
+    Drafting,
+    NoticeMaker,
+    guarded,
+    in_other_thread,
+    join,
+    warn,
+)
 
 WORDS = ("s/1", "ada", None)
 
@@ -182,3 +191,31 @@ def test_log_of_work_names_itself_in_its_notices(tmp_path):
         (notice,) = [event for event in log.read() if log.vocabulary.is_notice(event)]
     info = json.loads((tmp_path / ".thence" / "log.json").read_bytes())
     assert notice.header.aggregate_id == info["log_id"]
+
+
+@pytest.mark.promise("O6")
+@given(st.integers(0, 3_000))
+def test_every_cause_is_reached_through_notices_of_at_most_32(count):
+    causes = tuple(f"{number:026}" for number in range(count))
+    named_by: dict[str, list[str]] = {}
+
+    def notice(group):
+        made = drafted(new_id(), "log.joined", {}, group)
+        named_by[made.event_id] = list(group)
+        return made
+
+    notices, named = join(causes, notice)
+    assert len(named) <= CAUSES_MAX
+    assert all(len(group) <= CAUSES_MAX for group in named_by.values())
+    written: set[str] = set(causes)
+    for made in notices:  # in this order they are written: none names a later one
+        assert written.issuperset(named_by[made.event_id])
+        written.add(made.event_id)
+    reached, stack = [], list(reversed(named))
+    while stack:
+        event = stack.pop()
+        if event in named_by:
+            stack += reversed(named_by[event])
+        else:
+            reached.append(event)
+    assert tuple(reached) == causes

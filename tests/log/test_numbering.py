@@ -126,37 +126,29 @@ class Counting(Disk):
         return super().read_at(descriptor, offset, size)
 
 
-def test_older_segments_are_read_back_to_the_last_event_of_the_node(tmp_path):
+THEIRS = line_of(seq=4, lamport_clock=5, node_id=OTHER_NODE)
+OWN = line_of(seq=4, lamport_clock=5) + line_of(seq=5, lamport_clock=6)
+
+
+@pytest.mark.parametrize(
+    ("newer", "is_known", "opened", "numbers"),
+    [
+        (OWN, False, [OLDER], (NODE, 6, 7)),
+        (THEIRS, False, [OLDER, OLDEST], (NODE, 4, 91)),
+        (THEIRS, True, [OLDER], (NODE, 1, 6)),
+    ],
+    ids=["its last event", "none of its events", "known"],
+)
+def test_older_segments_are_read_back_to_the_last_event_of_a_node_that_is_not_known(
+    tmp_path, newer, is_known, opened, numbers
+):
     file_of(tmp_path, OLDEST, line_of(seq=3, lamport_clock=90))
-    file_of(tmp_path, OLDER, line_of(seq=4, lamport_clock=5), line_of(seq=5, lamport_clock=6))
+    file_of(tmp_path, OLDER, newer)
     disk = Counting()
     numbering = begun(tmp_path, disk=disk)
-    numbering.read_older(is_known=False)
-    assert disk.opened == [OLDER]
-    assert next_of(numbering) == [(NODE, 6, 7)]
-    assert disk.closed == 1
-
-
-def test_older_segments_without_an_event_of_the_node_are_passed(tmp_path):
-    file_of(tmp_path, OLDEST, line_of(seq=3, lamport_clock=4))
-    file_of(tmp_path, OLDER, line_of(seq=4, lamport_clock=5, node_id=OTHER_NODE))
-    disk = Counting()
-    numbering = begun(tmp_path, disk=disk)
-    numbering.read_older(is_known=False)
-    assert disk.opened == [OLDER, OLDEST]
-    assert next_of(numbering) == [(NODE, 4, 6)]
-    assert disk.closed == 2
-
-
-def test_of_a_known_node_only_the_newest_older_segment_is_read(tmp_path):
-    file_of(tmp_path, OLDEST, line_of(seq=3, lamport_clock=90))
-    file_of(tmp_path, OLDER, line_of(seq=4, lamport_clock=5, node_id=OTHER_NODE))
-    disk = Counting()
-    numbering = begun(tmp_path, disk=disk)
-    numbering.read_older(is_known=True)
-    assert disk.opened == [OLDER]
-    assert next_of(numbering) == [(NODE, 1, 6)]
-    assert disk.closed == 1
+    numbering.read_older(is_known)
+    assert (disk.opened, disk.closed) == (opened, len(opened))
+    assert next_of(numbering) == [numbers]
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -51,28 +51,6 @@ def repaired(folder, disk=OS_DISK):
         return log.repair()
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda lines: [MARK, *lines],
-        lambda lines: [line[:-1] + b"\r\n" for line in lines],
-        lambda lines: [lines[0], b"\0" * 4000, *lines[1:]],
-        lambda lines: [lines[0], lines[1][:-1], *lines[2:]],
-        lambda lines: [lines[0], lines[1][:-1], b"\x0b", *lines[2:]],
-        lambda lines: [b"".join(line[:-1] for line in lines), b"\n"],
-    ],
-    ids=["mark", "crlf", "zeros", "joined", "changed newline", "one line"],
-)
-def test_events_beside_other_bytes_are_healed_byte_for_byte(tmp_path, spoil):
-    lines = made(tmp_path)
-    rewritten(tmp_path, *spoil(lines))
-    assert not thence.open(tmp_path).verify().ok
-    found = repaired(tmp_path)
-    assert found.findings == ()
-    assert kept(tmp_path) == lines
-    assert quarantined(tmp_path) == []
-
-
 def test_bad_bytes_go_to_quarantine_and_a_notice_tells_of_each_region(tmp_path):
     lines = made(tmp_path)
     bad = lines[1].replace(b"noted", b"nited"), b"garbage\n", b"\0" * 99 + b"\n"
@@ -149,10 +127,11 @@ def test_lines_of_other_tools_blank_lines_and_what_is_told_stay(tmp_path):
     assert kept(tmp_path) == [lines[0], b"\n", foreign, *lines[1:]]
 
 
-def test_region_that_a_notice_tells_of_makes_no_repair(tmp_path):
+@pytest.mark.parametrize("bad", [b"bad\n", b"\0" * 40], ids=["a line", "beside an event"])
+def test_region_that_a_notice_tells_of_makes_no_repair_and_goes_with_others(tmp_path, bad):
     lines = made(tmp_path)
-    facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 4}
-    rewritten(tmp_path, lines[0], b"bad\n", *lines[1:])
+    facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": len(bad)}
+    rewritten(tmp_path, lines[0], bad, *lines[1:])
     with thence.open(tmp_path) as log:
         append_notice(tmp_path, "torn", facts)
         before = (tmp_path / "events.jsonl").read_bytes()
@@ -161,28 +140,14 @@ def test_region_that_a_notice_tells_of_makes_no_repair(tmp_path):
         with (tmp_path / "events.jsonl").open("ab") as file:
             file.write(b"more\n")
         assert log.repair().findings == ()
-    assert sorted(quarantined(tmp_path)) == [b"bad\n", b"more\n"]
+    healed = bad.startswith(b"\0")
+    assert sorted(quarantined(tmp_path)) == ([b"more\n"] if healed else [bad, b"more\n"])
+    assert kept(tmp_path)[: len(lines)] == lines
     # the region's place holds other bytes now: it excuses them no more
     data = bytearray((tmp_path / "events.jsonl").read_bytes())
     data[len(lines[0]) : len(lines[0]) + 4] = b"bad\n"
     rewritten(tmp_path, bytes(data))
     assert not thence.open(tmp_path).verify().ok
-
-
-def test_told_zeros_beside_an_event_go_only_with_other_repairs(tmp_path):
-    lines = made(tmp_path)
-    facts = {"file": "events.jsonl", "offset": len(lines[0]), "bytes": 40}
-    rewritten(tmp_path, lines[0], b"\0" * 40, *lines[1:])
-    with thence.open(tmp_path) as log:
-        append_notice(tmp_path, "torn", facts)
-        before = (tmp_path / "events.jsonl").read_bytes()
-        assert [f.code for f in log.repair().findings] == ["region_told"]
-        assert (tmp_path / "events.jsonl").read_bytes() == before
-        with (tmp_path / "events.jsonl").open("ab") as file:
-            file.write(b"more\n")
-        assert log.repair().findings == ()
-    assert quarantined(tmp_path) == [b"more\n"]
-    assert kept(tmp_path)[: len(lines)] == lines
 
 
 def test_what_no_repair_can_know_is_left(tmp_path):
@@ -313,14 +278,6 @@ CURRENT = "events.jsonl"
 BAD = b"bad\n"
 
 
-def eight_lines(folder, count=8):
-    """Make a log and return its lines."""
-    with thence.open(folder) as log:
-        for n in range(count):
-            log.append("noted", {"n": n})
-    return (folder / CURRENT).read_bytes().splitlines(keepends=True)
-
-
 def notices_of_repair(folder):
     """Repair a log; return the facts of the notices about it, in order."""
     with thence.open(folder) as log:
@@ -338,19 +295,27 @@ def healing(bytes_, healed, file=CURRENT):
         (lambda lines: [MARK, *lines], 3, 1),
         (lambda lines: [line[:-1] + b"\r\n" for line in lines], 8, 8),
         (lambda lines: [lines[0], b"\0" * 4000, *lines[1:]], 4000, 1),
-        (lambda lines: [lines[0][:-1], *lines[1:]], 0, 1),
+        (lambda lines: [lines[0], lines[1][:-1], *lines[2:]], 0, 1),
+        (lambda lines: [lines[0], lines[1][:-1], b"\x0b", *lines[2:]], 1, 1),
+        (lambda lines: [b"".join(line[:-1] for line in lines), b"\n"], 0, 7),
         (lambda lines: [MARK, lines[0][:-1], lines[1][:-1] + b"\r\n", *lines[2:]], 4, 3),
     ],
-    ids=["mark", "crlf", "zeros", "joined", "all"],
+    ids=["mark", "crlf", "zeros", "joined", "changed newline", "one line", "all"],
 )
-def test_what_was_healed_is_counted_in_places_and_bytes(tmp_path, spoil, bytes_, healed):
-    lines = eight_lines(tmp_path)
+def test_events_beside_other_bytes_are_healed_byte_for_byte_and_counted(
+    tmp_path, spoil, bytes_, healed
+):
+    lines = made(tmp_path, 8)
     rewritten(tmp_path, *spoil(lines))
+    assert not thence.open(tmp_path).verify().ok
     assert notices_of_repair(tmp_path) == [healing(bytes_, healed)]
+    assert thence.open(tmp_path).verify().findings == ()
+    assert kept(tmp_path) == lines
+    assert quarantined(tmp_path) == []
 
 
 def test_moved_and_healed_bytes_are_added_up_and_regions_told_apart(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     rewritten(tmp_path, MARK, lines[0], BAD, BAD, lines[1], BAD, *lines[2:])
     first, *told = notices_of_repair(tmp_path)
     whole = [facts for facts in [first, *told] if "rewritten" in facts]
@@ -381,16 +346,14 @@ def test_each_segment_that_had_work_is_told_in_order_and_no_other(tmp_path):
 
 
 def named_numbers(folder):
-    """Return the regions set aside with the numbers that their notices tell."""
-    return [
-        (facts["bytes"], facts.get("first_seq"), facts.get("last_seq"))
-        for facts in notices_of_repair(folder)
-        if "rewritten" not in facts
-    ]
+    """Return the regions set aside, by place, with the numbers that their notices tell."""
+    regions = [facts for facts in notices_of_repair(folder) if "rewritten" not in facts]
+    regions.sort(key=lambda facts: facts["offset"])
+    return [(facts["bytes"], facts.get("first_seq"), facts.get("last_seq")) for facts in regions]
 
 
 def test_missing_numbers_belong_to_the_first_bad_region_among_them(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     rewritten(
         tmp_path, lines[0], b"first\n", lines[3], b"other\n", *lines[4:6], b"third\n", lines[7]
     )
@@ -398,27 +361,27 @@ def test_missing_numbers_belong_to_the_first_bad_region_among_them(tmp_path):
 
 
 def test_two_regions_in_one_hole_are_told_with_it_once(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     foreign = b'{"event_id":"theirs"}\n'
     rewritten(tmp_path, lines[0], b"first\n", foreign, b"longer\n", *lines[4:])
     assert named_numbers(tmp_path) == [(6, 2, 4), (7, None, None)]
 
 
 def test_hole_without_bad_bytes_is_given_to_none(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     rewritten(tmp_path, *lines[:2], *lines[4:6], BAD, *lines[6:])
     assert named_numbers(tmp_path) == [(4, None, None)]
 
 
 def test_numbers_of_another_node_are_not_looked_at(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     strange = [line_of(seq=seq, node_id=OTHER_NODE, lamport_clock=30 + seq) for seq in (1, 9)]
     rewritten(tmp_path, *lines[:2], strange[0], BAD, strange[1], *lines[2:])
     assert named_numbers(tmp_path) == [(4, None, None)]
 
 
 def test_lines_that_stand_again_behind_later_ones_open_no_hole(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     rewritten(tmp_path, *lines[:5], lines[1], BAD, *lines[5:])
     assert named_numbers(tmp_path) == [(4, None, None)]
 
@@ -451,7 +414,7 @@ def test_told_region_of_a_segment_that_was_rotated_since_makes_no_work(tmp_path)
 
 
 def test_drafts_of_a_killed_repair_go_with_the_next_one(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     left, other = tmp_path / ".thence/events.jsonl-01A.repair", tmp_path / ".thence/mine.txt"
     for path in (left, other):
         path.write_bytes(b"half")
@@ -462,7 +425,7 @@ def test_drafts_of_a_killed_repair_go_with_the_next_one(tmp_path):
 
 
 def test_bytes_behind_the_last_newline_are_recovered_as_by_an_append(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     rewritten(tmp_path, *lines, b'{"event_id":"ha')
     (facts,) = notices_of_repair(tmp_path)
     assert (facts["offset"], facts["bytes"]) == (len(b"".join(lines)), 15)
@@ -470,7 +433,7 @@ def test_bytes_behind_the_last_newline_are_recovered_as_by_an_append(tmp_path):
 
 
 def test_lock_and_files_are_free_after_a_repair(tmp_path):
-    lines = eight_lines(tmp_path)
+    lines = made(tmp_path, 8)
     rewritten(tmp_path, MARK, *lines)
     notice = NoticeMaker(PLAIN, {})
     writer = SegmentWriter(OS_DISK, tmp_path, PLAIN, notice, warn, 10**9)

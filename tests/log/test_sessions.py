@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.log.kills import appended, closed_at, session_of, told, unclean, zeroed
-from tests.log.processes import WAIT_S, in_child, started
+from tests.log.processes import WAIT_S, descriptors, in_child, started
 
 import thence
 from thence.core.values.vocabulary import PLAIN
@@ -31,15 +31,8 @@ def files(folder):
     return sorted(place.iterdir()) if place.exists() else []
 
 
-def held_by(folder):
-    """List the open files of this process in a folder of sessions."""
-    found = []
-    for descriptor in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        except FileNotFoundError:
-            continue
-    return [path for path in found if path.startswith(f"{folder}/.thence/open")]
+def open_sessions(folder):
+    return descriptors(folder / ".thence/open")
 
 
 @contextmanager
@@ -143,7 +136,7 @@ def test_forked_child_has_a_file_of_its_own_and_leaves_that_of_its_parent(tmp_pa
         (parents,) = files(tmp_path)
 
         def child():
-            assert held_by(tmp_path) == []
+            assert open_sessions(tmp_path) == []
             log.emit("t")
             log.flush()
             assert sum(session.is_held for session in session_records(OS_DISK, tmp_path)) == 2
@@ -255,7 +248,7 @@ def test_emit_beside_close_is_written_or_refused_and_leaves_nothing(tmp_path):
             thread.join()
         assert raised == []
         assert files(folder) == []
-        assert held_by(folder) == []
+        assert open_sessions(folder) == []
         there = {event.event_id for event in thence.open(folder).read()}
         assert there >= set(taken)
 
@@ -275,7 +268,7 @@ def test_first_emit_that_close_overtakes_is_written_by_who_emits(tmp_path):
     log.emit("t")
     assert [event.event_type for event in log.read()] == ["t"]
     assert files(tmp_path) == []
-    assert held_by(tmp_path) == []
+    assert open_sessions(tmp_path) == []
     with pytest.raises(WriterClosed):
         log.emit("late")
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.disks import ReadingDisk
 from tests.events import line_of
 from tests.log.faults import FailingDisk
 from tests.log.kills import HELD, LIMIT, appended, filled, killed, session_of, told, unclean
@@ -337,23 +338,16 @@ def test_scan_that_the_disk_refuses_keeps_nobody_from_appending(tmp_path):
 def test_of_a_clean_log_only_the_end_is_read(tmp_path):
     filled(tmp_path)
     appended(tmp_path)
-    read = []
-
-    class Unread(Disk):
-        def read_at(self, descriptor: int, offset: int, size: int) -> bytes:
-            data = super().read_at(descriptor, offset, size)
-            read.append(len(data))
-            return data
-
-    found = SessionReport(Unread(), tmp_path, PLAIN, WriterSession(Unread(), tmp_path))
-    numbers = Numbering(Unread(), tmp_path)
-    assert found.begin() == (known_node_id(OS_DISK, tmp_path), "")
-    numbers.begin(*found.begin())
+    disk = ReadingDisk()
+    report = SessionReport(disk, tmp_path, PLAIN, WriterSession(disk, tmp_path))
+    numbers = Numbering(disk, tmp_path)
+    assert report.begin() == (known_node_id(OS_DISK, tmp_path), "")
+    numbers.begin(*report.begin())
     numbers.seq = 61
-    assert found.notices(numbers) == []
-    assert sum(read) <= 8192
-    found.finish()
-    assert found.is_finished
+    assert report.notices(numbers) == []
+    assert disk.read_bytes <= 8192
+    report.finish()
+    assert report.is_finished
 
 
 def test_session_that_was_refused_leaves_nothing_behind(tmp_path):

@@ -2,8 +2,6 @@
 
 import errno
 import logging
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from thence.errors import (
     AppendFailed,
     HeadsMoved,
     IdReused,
-    LogBusy,
     NotALog,
     OutcomeUnknown,
     WriterClosed,
@@ -112,40 +109,6 @@ def test_append_that_waited_too_long_says_how_long_among_how_many_and_can_be_wai
     third = caught.value.resume()
     assert list(log.read())[-1] == third
     assert log.close()
-
-
-def test_append_in_a_signal_handler_amid_an_append_says_what_to_use(tmp_path):
-    found = []
-
-    class Interrupted(Disk):
-        is_armed = False
-
-        def sync_data(self, descriptor):
-            if self.is_armed:
-                self.is_armed = False
-                os.kill(os.getpid(), signal.SIGUSR1)
-            super().sync_data(descriptor)
-
-    disk = Interrupted()
-    before = signal.signal(
-        signal.SIGUSR1, lambda *_: found.append(raised(lambda: log.append("within")))
-    )
-    try:
-        with Log(tmp_path, PLAIN, disk=disk) as log:
-            log.append("zeroth")
-            disk.is_armed = True
-            log.append("first")
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert found == [
-        (
-            LogBusy,
-            "could not append to",
-            str(tmp_path),
-            "this thread is amid an append that a signal handler has interrupted",
-            "use emit in a signal handler: it only queues",
-        )
-    ]
 
 
 @pytest.mark.parametrize("cause", [BROKEN, DiskError("as said")], ids=["numbered", "numberless"])

@@ -24,6 +24,7 @@ EVENTS = "/simulations/first/events"
         ("/logs/none", {}, 404, "not_found"),
         ("/logs/orders/events/none", {}, 404, "event_not_found"),
         ("/nothing", {}, 404, "not_found"),
+        ("/api/v1/token", {}, 404, "not_found"),
         ("/simulations/", {}, 404, "not_found"),
         (EVENTS, {"limit": "0"}, 422, "invalid_parameter"),
         (EVENTS, {"limit": "10001"}, 422, "invalid_parameter"),

@@ -12,6 +12,7 @@ from thence.errors import (
     AmbiguousId,
     BadSettings,
     CyclicDependencyError,
+    DamagedCopy,
     EventNotFound,
     InvalidCursor,
     InvalidFilter,
@@ -35,6 +36,7 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (InvalidFilter, MISUSED),
     (InvalidCursor, MISUSED),
     (CyclicDependencyError, DAMAGED),
+    (DamagedCopy, DAMAGED),
     (OutcomeUnknown, UNKNOWN),
 )
 _STDOUT = "see where it goes: a full disk, or a place that can't be written"

@@ -1,11 +1,11 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
@@ -16,16 +16,13 @@ from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import RequestCounter
-from thence.server.routes import health, live_events, logs, schemas, simulations
+from thence.server.routes import health, live_events, logs, simulations
 from thence.server.routes.bodies import answer
 from thence.server.routes.diffs import diffs_of
 from thence.server.routes.events import causes_of
 from thence.server.state import ServerState, served
 from thence.server.web import pages
 from thence.settings import from_environment
-
-if TYPE_CHECKING:
-    from thence.server.team.team_app import TeamApp
 
 __all__ = ["create_app", "create_team_app"]
 
@@ -49,20 +46,11 @@ def create_app(
     """
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
-    logs_root = Root(root if root is not None else from_environment(os.environ).runs)
-    app = FastAPI(
-        title="thence",
-        version=version("thence"),
-        description=_DESCRIPTION,
-        openapi_url=None,  # its own route would make the document on the event loop
-        docs_url=None,  # these pages load scripts from elsewhere
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_lifespan,
-    )
-    app.state.served = ServerState(logs_root)
+    state = ServerState(Root(root if root is not None else from_environment(os.environ).runs))
+    app = _empty_app(state.begin, state.close)
+    app.state.served = state
     add_error_handlers(app)
-    for module in (health, schemas, simulations, logs, live_events):
+    for module in (health, simulations, logs, live_events):
         app.include_router(module.router)
     for kind in KINDS:
         app.include_router(causes_of(kind))
@@ -78,17 +66,14 @@ def create_app(
             allow_methods=["GET", "HEAD"],
             allow_headers=["Authorization", "Last-Event-ID"],
         )
-    app.add_middleware(Headers)
-    app.add_middleware(RequestCounter, metrics=app.state.served.metrics)
-    if allowed_hosts is not None:
-        app.add_middleware(Hosts, allowed=allowed_hosts)
-    app.add_middleware(HeadWithoutBody)
+    app.add_middleware(RequestCounter, metrics=state.metrics)
+    _add_doors(app, allowed_hosts)
     return app
 
 
 def create_team_app(
     database: str | Path, *, allowed_hosts: Collection[str] | None = None
-) -> "TeamApp":
+) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
@@ -96,20 +81,46 @@ def create_team_app(
     `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
     such database.
     """
-    from thence.server.team.team_app import team_app
+    from thence.server.team.database import Database
+    from thence.server.team.team_app import WIRE_PATHS, Team
 
-    return team_app(database, create_app, allowed_hosts)
+    team = Team(Database(database), Path(database).absolute().parent, create_app)
+    app = _empty_app(team.begin, team.close)
+    add_error_handlers(app, WIRE_PATHS)
+    app.router.routes.extend(team.routes())
+    _add_doors(app, allowed_hosts)
+    return app
 
 
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Scans the logs while the app runs, and closes them at its end."""
-    state: ServerState = app.state.served
-    state.scan.start()
-    try:
-        yield
-    finally:
-        state.close()
+def _empty_app(begin: Callable[[], Awaitable[None]], close: Callable[[], None]) -> FastAPI:
+    """Returns an app without routes, which begins and closes what it serves."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await begin()
+        try:
+            yield
+        finally:
+            close()
+
+    return FastAPI(
+        title="thence",
+        version=version("thence"),
+        description=_DESCRIPTION,
+        openapi_url=None,  # its own route would make the document on the event loop
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+
+
+def _add_doors(app: FastAPI, allowed_hosts: Collection[str] | None) -> None:
+    """Adds the middleware that every request passes first."""
+    app.add_middleware(Headers)
+    if allowed_hosts is not None:
+        app.add_middleware(Hosts, allowed=allowed_hosts)
+    app.add_middleware(HeadWithoutBody)
 
 
 async def _document(request: Request) -> Response:

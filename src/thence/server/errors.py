@@ -1,27 +1,37 @@
-"""Every error as a client receives it: `{code, message}`, never a page, never a traceback.
+"""Every error as a client receives it: never a page of the framework, never a traceback.
 
-Bad content of a file or a request is never the server's failure: it has a code of its own.
+Bad content of a file or a request is never the server's failure: it has a code of its own. The
+query API answers `{code, message}`, the wire `{error, problem}` as wire.md says; what differs is
+how a refusal is spelled, not which one it is.
 """
 
 from collections.abc import Mapping
 from http import HTTPStatus
 from sqlite3 import Error as SqliteError
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import msgspec
+from apsw import Error as ApswError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from thence.core.nearest import did_you_mean
 from thence.errors import (
     AmbiguousId,
+    BatchRefused,
+    CursorUnknown,
     EventNotFound,
     InvalidCursor,
+    InvalidEvent,
     InvalidFilter,
     NotALog,
+    NotLoggedIn,
+    ServerBusy,
+    SyncRefused,
     ThenceError,
     VocabularyMismatch,
 )
@@ -29,94 +39,191 @@ from thence.server.models import Problem
 
 MESSAGE_CHARACTERS_MAX = 500
 _NAME_CHARACTERS_MAX = 100
+_PATH_CHARACTERS_MAX = 80
 
+# the first class that fits, its status, its code in the query API; the wire's code is the
+# error's own
+_TABLE: tuple[tuple[type[Exception], int, str], ...] = (
+    (EventNotFound, 404, "event_not_found"),
+    (NotALog, 404, "not_found"),
+    (InvalidCursor, 422, "invalid_cursor"),
+    (InvalidFilter, 422, "invalid_parameter"),
+    (AmbiguousId, 422, "invalid_parameter"),
+    (NotLoggedIn, 401, "unauthorized"),
+    (SyncRefused, 403, "forbidden"),
+    (CursorUnknown, 409, "unavailable"),
+    (VocabularyMismatch, 409, "unavailable"),
+    (BatchRefused, 400, "invalid_parameter"),
+    (InvalidEvent, 400, "invalid_parameter"),
+    (ServerBusy, 429, "unavailable"),
+    (ThenceError, 503, "unavailable"),
+    (OSError, 503, "unavailable"),
+    (SqliteError, 503, "unavailable"),
+    (ApswError, 503, "unavailable"),
+    (Exception, 500, "unavailable"),
+)
+# the codes of refusals that come from the framework, or have its class
 _CODES: Mapping[int, str] = {
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    413: "too_large",
+    426: "upgrade_required",
     503: "unavailable",
 }
 
 
-def problem(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Returns the response that reports an error."""
+class Refusal(NamedTuple):
+    """What a client is told of an error; `details` is the reason of each event that is refused."""
+
+    status: int
+    code: str
+    message: str
+    hint: str = ""
+    headers: Mapping[str, str] | None = None
+    details: Mapping[str, str] | None = None
+
+    @property
+    def words(self) -> str:
+        """The message, with the hint if there is one."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+def add_error_handlers(app: FastAPI, wire_paths: tuple[str, ...] = ()) -> None:
+    """Makes an app report all its errors; those below `wire_paths` are spelled as the wire's."""
+    app.state.wire_paths = wire_paths
+    app.add_exception_handler(ClientDisconnect, _unheard)
+    for kind in (HTTPException, RequestValidationError, *(kind for kind, _, _ in _TABLE)):
+        app.add_exception_handler(kind, _report)
+
+
+def too_large(message: str) -> HTTPException:
+    """Returns the error for a body or a batch over its limit."""
+    return HTTPException(413, message)
+
+
+def refused(scope: Scope, error: Exception) -> Response:
+    """Returns the response that reports the error of a request, as its path's clients read it."""
+    if scope["path"].startswith(scope["app"].state.wire_paths):
+        return wire_response(wire_refusal(error, scope["path"]))
+    return query_response(refusal(scope, error))
+
+
+async def _report(request: Request, error: Exception) -> Response:
+    return refused(request.scope, error)
+
+
+async def _unheard(request: Request, error: Exception) -> Response:
+    """Ends a request whose client has gone amid its body; nobody receives the answer."""
+    return Response(status_code=400)
+
+
+def query_response(refusal: Refusal) -> Response:
+    """Returns a refusal in the form of the query API."""
+    body = {"code": refusal.code, "message": _text(refusal.words)}
+    return Response(msgspec.json.encode(body), refusal.status, refusal.headers, "application/json")
+
+
+def wire_response(refusal: Refusal) -> Response:
+    """Returns a refusal in the form of the wire."""
+    text = _text(refusal.message)
+    problem = {"code": refusal.code, "message": text, "hint": refusal.hint}
+    body: dict[str, Any] = {"error": text, "problem": problem}
+    if refusal.details is not None:
+        pairs = refusal.details.items()
+        body["details"] = [{"event_id": name, "error": reason} for name, reason in pairs]
+    return Response(msgspec.json.encode(body), refusal.status, refusal.headers, "application/json")
+
+
+def _text(message: str) -> str:
     # an id may hold half a surrogate pair, which JSON can't
-    text = message[:MESSAGE_CHARACTERS_MAX].encode(errors="backslashreplace").decode()
-    body = {"code": code, "message": text}
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
+    return message[:MESSAGE_CHARACTERS_MAX].encode(errors="backslashreplace").decode()
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Makes an app report all its errors in one form."""
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid_parameter)
-    for kind in (ThenceError, OSError, SqliteError):
-        app.add_exception_handler(kind, _log_error)
-    app.add_exception_handler(Exception, _unforeseen_error)
+def wire_refusal(error: Exception, path: str = "") -> Refusal:
+    """Returns what a client of the wire is told of an error."""
+    if isinstance(error, HTTPException):
+        return _framework_refusal(error, path)
+    status, _ = _judged(error)
+    headers = _headers(status, error)
+    if isinstance(error, ThenceError):
+        details = error.bad if isinstance(error, BatchRefused) else None
+        return Refusal(status, error.code, str(error), error.hint, headers, details)
+    if status == 503:
+        return Refusal(503, "unavailable", "the server could not use its database", "", headers)
+    return Refusal(500, "failed", "the server failed; its log tells how")
 
 
-async def error_response(request: Request, error: Exception) -> Response:
-    """Returns the response for the error of a request: a refusal, or a failure of a log."""
-    handle = _http_error if isinstance(error, HTTPException) else _log_error
-    return await handle(request, error)
+def refusal(scope: Scope, error: Exception) -> Refusal:
+    """Returns what a client of the query API is told of an error."""
+    if isinstance(error, HTTPException):
+        told = _framework_refusal(error, scope["path"])
+        return told._replace(hint="see /openapi.json") if told.status in (404, 405) else told
+    if isinstance(error, RequestValidationError):
+        return _invalid_parameter(scope, error)
+    status, code = _judged(error)
+    headers = _headers(status, error)
+    if isinstance(error, EventNotFound):
+        log_id = scope.get("path_params", {}).get("id", "")
+        return Refusal(status, code, f"no event of {log_id} has the id {error.place}")
+    if isinstance(error, NotALog):
+        is_simulation = scope["path"].startswith("/simulations")
+        kind = "simulation" if is_simulation else "log"
+        code = "simulation_not_found" if is_simulation else code
+        return Refusal(status, code, f"there is no {kind} {error.place}")
+    if status == 500:
+        return Refusal(status, code, "the server failed; its log tells how")
+    if isinstance(error, ThenceError) and status < 500:
+        return Refusal(status, code, str(error), error.hint, headers)
+    operation = error.operation if isinstance(error, ThenceError) else "could not read the log"
+    cause = getattr(error, "cause", "") or getattr(error, "strerror", None) or type(error).__name__
+    return Refusal(status, code, f"{operation}: {cause}", "", headers)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Reports a refusal of the framework: no such path, no such method."""
-    refusal = cast("HTTPException", error)
-    code = _CODES.get(refusal.status_code, "invalid_parameter")
-    message = str(refusal.detail)
-    if message == HTTPStatus(refusal.status_code).phrase:
-        message = f"{message}: {request.method} {request.url.path}; see /openapi.json"
-    headers = dict(refusal.headers or {})
-    if headers.get("Allow") == "GET":
-        headers["Allow"] = "GET, HEAD"  # each GET is answered without its body too
-    return problem(refusal.status_code, code, message, headers)
+def _judged(error: Exception) -> tuple[int, str]:
+    """Returns the status and the code of an error."""
+    return next((status, code) for kind, status, code in _TABLE if isinstance(error, kind))
 
 
-async def _invalid_parameter(request: Request, error: Exception) -> Response:
-    """Reports the first parameter that can't be read."""
-    first: dict[str, Any] = cast("RequestValidationError", error).errors()[0]
+def _headers(status: int, error: Exception) -> Mapping[str, str] | None:
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if status in (429, 503):
+        wait_s = getattr(error, "retry_after_s", 0.0)
+        return {"Retry-After": str(max(1, round(wait_s + 0.5)))}
+    return None
+
+
+def _framework_refusal(error: HTTPException, path: str) -> Refusal:
+    """Returns what is told of a refusal of the framework: no such path, no such method."""
+    status, message = error.status_code, str(error.detail)
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        # each GET is answered without its body too
+        methods = sorted({*headers["Allow"].split(", ")} - {"HEAD"})
+        headers["Allow"] = ", ".join(methods).replace("GET", "GET, HEAD")
+        message = f"use {' or '.join(methods)}"
+    elif message == HTTPStatus(404).phrase:
+        message = f"there is no {path[:_PATH_CHARACTERS_MAX]}"
+    hint = "send less at once" if status == 413 else ""
+    return Refusal(status, _CODES.get(status, "invalid_parameter"), message, hint, headers)
+
+
+def _invalid_parameter(scope: Scope, error: RequestValidationError) -> Refusal:
+    """Returns what is told of the first parameter that can't be read."""
+    first: dict[str, Any] = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
     reason = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        reason = f"there is no such parameter{did_you_mean(name, _parameter_names(request))}"
-    return problem(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {reason}")
+        reason = f"there is no such parameter{did_you_mean(name, _parameter_names(scope))}"
+    return Refusal(422, "invalid_parameter", f"{name[:_NAME_CHARACTERS_MAX]}: {reason}")
 
 
-def _parameter_names(request: Request) -> list[str]:
+def _parameter_names(scope: Scope) -> list[str]:
     """Returns the names of the route's parameters."""
-    models = [
-        field.field_info.annotation for field in request.scope["route"].dependant.query_params
-    ]
+    models = [field.field_info.annotation for field in scope["route"].dependant.query_params]
     return [key for model in models for key in getattr(model, "model_fields", ())]
-
-
-async def _log_error(request: Request, error: Exception) -> Response:
-    """Reports why a question to a log failed."""
-    is_simulation = request.url.path.startswith("/simulations")
-    if isinstance(error, EventNotFound):
-        log_id = request.path_params.get("id", "")
-        return problem(404, "event_not_found", f"no event of {log_id} has the id {error.place}")
-    if isinstance(error, NotALog | VocabularyMismatch):
-        code = "simulation_not_found" if is_simulation else "not_found"
-        kind = "simulation" if is_simulation else "log"
-        return problem(404, code, f"there is no {kind} {error.place}")
-    if isinstance(error, InvalidFilter | InvalidCursor | AmbiguousId):
-        code = "invalid_cursor" if isinstance(error, InvalidCursor) else "invalid_parameter"
-        message = f"{error}; {error.hint}" if error.hint else str(error)
-        return problem(422, code, message)
-    operation = error.operation if isinstance(error, ThenceError) else "could not read the log"
-    cause = getattr(error, "cause", "") or getattr(error, "strerror", None) or type(error).__name__
-    return problem(503, "unavailable", f"{operation}: {cause}", {"Retry-After": "1"})
-
-
-async def _unforeseen_error(request: Request, error: Exception) -> Response:
-    """Reports a bug of the server without details; the server's own log gets those."""
-    return problem(500, "unavailable", "the server failed; its log tells how")
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

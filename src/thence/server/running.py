@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from threading import Event as Signal
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,7 +78,7 @@ def serve(
     from thence.server.app import create_app
 
     app = create_app(root, allowed_hosts=LOOPBACK, cors_origins=cors_origins, token=token)
-    _run(listener, app, app.state.served.closing)
+    _run(listener, app)
 
 
 class Tls(NamedTuple):
@@ -94,7 +93,7 @@ def serve_team(listener: socket.socket, database: Path, host: str, tls: Tls | No
     from thence.server.app import create_team_app
 
     app = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
-    _run(listener, app, app.closing, tls, is_live=True)
+    _run(listener, app, tls, is_live=True)
 
 
 def is_loopback(host: str) -> bool:
@@ -105,23 +104,27 @@ def is_loopback(host: str) -> bool:
 def _run(
     listener: socket.socket,
     app: "ASGIApp",
-    closing: Signal,
     tls: Tls | None = None,
     *,
     is_live: bool = False,
 ) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    _server(app, closing, tls, is_live=is_live).run(sockets=[listener])
+    _server(app, tls, is_live=is_live).run(sockets=[listener])
 
 
-def _server(app: "ASGIApp", closing: Signal, tls: Tls | None, *, is_live: bool) -> "Server":
+def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
     import asyncio
     import logging
     from functools import partial
 
     from uvicorn import Config, Server
 
-    from thence.server.http.protocol import Connections, Protocol, connections_max
+    from thence.server.http.protocol import (
+        Connections,
+        Protocol,
+        WebSocketProtocol,
+        connections_max,
+    )
 
     protocol: Any = partial(Protocol, among=Connections(connections_max()))
     config = Config(
@@ -129,7 +132,7 @@ def _server(app: "ASGIApp", closing: Signal, tls: Tls | None, *, is_live: bool) 
         loop="asyncio",
         http=protocol,
         backlog=_ACCEPTED_MAX,
-        ws=_web_socket() if is_live else "none",
+        ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
         ws_per_message_deflate=False,  # what is unpacked would have no bound
         lifespan="on",
@@ -153,18 +156,11 @@ def _server(app: "ASGIApp", closing: Signal, tls: Tls | None, *, is_live: bool) 
                 listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Begins the end, also of the streams."""
-            closing.set()
+            """Begins the end, of which nothing is logged."""
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
-
-
-def _web_socket() -> Any:
-    from thence.server.http.web_socket import WebSocketProtocol
-
-    return WebSocketProtocol
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ T = TypeVar("T")
 
 
 class ServerState:
-    """The objects that the routes of an app share; `closing` is set before the server ends."""
+    """The objects that the routes of an app share."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -96,7 +96,10 @@ class ServerState:
         self.backlog = Backlog(BACKLOG_BYTES_MAX)
         self.workers = Workers()
         self.metrics = Metrics()
-        self.closing = Signal()
+
+    async def begin(self) -> None:
+        """Starts to scan the logs."""
+        self.scan.start()
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
         """Runs work on an open log in a thread and returns its result.
@@ -160,7 +163,6 @@ class ServerState:
 
     def close(self) -> None:
         """Stops the scan and closes the logs."""
-        self.closing.set()
         self.scan.stop()
         self.feeds.close()
         self.logs.close()

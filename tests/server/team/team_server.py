@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.cli.installed import THENCE, environment
 from tests.server.team.stranger import Client
@@ -13,7 +14,7 @@ from tests.server.team.stranger import Client
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database, make_database
-from thence.server.team.passwords import hashed
+from thence.server.team.logins import hashed
 
 PASSWORD = "correct horse"
 ENDS_S = 20
@@ -26,10 +27,13 @@ class TeamServer:
         self.data = data
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
+        self.files_max = 0
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
-        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        if self.files_max:
+            argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
+        piped = {"stdout": subprocess.PIPE, "stderr": stderr}
         self.process = subprocess.Popen([*argv, *arguments], env=environment(), **piped)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
@@ -67,14 +71,18 @@ class TeamServer:
 
 
 @contextmanager
-def team_server(data: Path) -> Iterator[TeamServer]:
-    """Runs a server with the teams red and blue; ada writes in red."""
+def team_server(data: Path, files_max: int = 0) -> Iterator[TeamServer]:
+    """Runs a server with the teams red and blue; ada writes in red.
+
+    `files_max` bounds the files of its process, 0 does not.
+    """
     make_database(data / TEAM_DATABASE, "0123456789abcdef")
     made = TeamServer(data)
     with made.accounts() as accounts:
         accounts.add_team("red")
         accounts.add_team("blue")
     made.add("ada")
+    made.files_max = files_max
     made.start()
     try:
         yield made

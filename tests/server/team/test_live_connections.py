@@ -1,6 +1,7 @@
 """Live connections of a team's server, by a client that knows the wire's page alone."""
 
 import asyncio
+import json
 import os
 from contextlib import closing
 
@@ -10,6 +11,7 @@ from tests.server.team.lines import line, lines
 from tests.server.team.listener import WAIT_S, closing_code, listening, live_token
 from tests.server.team.team_server import PASSWORD, TeamServer
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
@@ -54,6 +56,29 @@ def test_token_opens_one_connection(red: TeamServer) -> None:
             pass
         assert refused.value.response.status_code == 401
     assert b'"not_logged_in"' in refused.value.response.body
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status", "code"),
+    [
+        ("/ws/v1/events/", "evil.example", 403, "forbidden"),
+        ("/ws/v1/none", None, 404, "not_found"),
+        ("/logs", None, 404, "not_found"),
+    ],
+)
+def test_upgrade_is_refused_by_an_answer_in_the_wires_form(
+    red: TeamServer, path: str, host: str | None, status: int, code: str
+) -> None:
+    ada = red.client("ada")
+    headers = {"Authorization": f"Bearer {ada.access}"} | ({"Host": host} if host else {})
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"ws://{ada.host}{path}", additional_headers=headers, proxy=None),
+    ):
+        pass
+    response = refused.value.response
+    assert response.status_code == status
+    assert json.loads(response.body)["problem"]["code"] == code
 
 
 def test_other_teams_log_is_as_if_it_were_not_there(red: TeamServer) -> None:

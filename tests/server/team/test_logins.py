@@ -1,19 +1,38 @@
 """Logins with a clock and randomness of the test's own; passwords are compared as they are."""
 
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database
-from thence.server.team.logins import ACCESS_S, GENERATIONS_MAX, LOGINS_MAX, REFRESH_S, Logins, Tool
-from thence.server.team.passwords import hashed, is_right
-from thence.server.team.throttle import FREE_FAILURES, NAMES_MAX, WAIT_MAX_S, Throttle
+from thence.server.team.database import Database, make_database
+from thence.server.team.logins import (
+    ACCESS_S,
+    ADDRESS_FAILURE_S,
+    ADDRESS_FAILURES,
+    GENERATIONS_MAX,
+    LOGINS_MAX,
+    PACES_MAX,
+    REFRESH_S,
+    USER_FAILURE_S,
+    USER_FAILURES,
+    Logins,
+    Pace,
+    Tool,
+    hashed,
+    is_right,
+)
 
 PASSWORD = "correct horse"
+WAIT_S = 10
 
 
 class World:
@@ -39,6 +58,11 @@ class World:
 
     def log_in(self) -> Tokens:
         return self.logins.log_in("ada", PASSWORD)
+
+    def log_in_from(self, address: str, name: str, password: str) -> Tokens:
+        """Logs in as the route does."""
+        self.logins.admit(address)
+        return self.logins.log_in(name, password, address)
 
     def is_refused(self, ask: Callable[[str], object], token: str) -> bool:
         try:
@@ -82,32 +106,65 @@ def test_shown_again_after_its_successor_was_used_a_refresh_token_ends_the_login
         assert world.logins.user_of(other.access) == "ada"
 
 
-def test_failed_logins_wait_longer_and_longer_under_one_name() -> None:
+def test_failures_under_a_name_make_it_wait_at_their_address_alone() -> None:
     world = World()
     for name in ("ada", "nobody"):
-        for _ in range(FREE_FAILURES + 1):
+        for _ in range(USER_FAILURES):
             with pytest.raises(NotLoggedIn):
-                world.logins.log_in(name, "wrong")
-        before = len(world.checks)
+                world.logins.log_in(name, "wrong", "192.0.2.1")
+        count = len(world.checks)
         with pytest.raises(ServerBusy) as busy:
-            world.logins.log_in(name, PASSWORD)
-        assert 0 < busy.value.retry_after_s <= 1
-        assert len(world.checks) == before
-    world.now += 1
-    assert world.log_in().team_slug == "red"
+            world.logins.log_in(name, PASSWORD, "192.0.2.1")
+        assert busy.value.retry_after_s == USER_FAILURE_S
+        assert len(world.checks) == count
+    assert world.logins.log_in("ada", PASSWORD, "192.0.2.2").team_slug == "red"
+    world.now += USER_FAILURE_S
+    for _ in range(3):
+        assert world.logins.log_in("ada", PASSWORD, "192.0.2.1").team_slug == "red"
     with pytest.raises(NotLoggedIn):
-        world.logins.log_in("ada", "wrong")
-    assert world.log_in().team_slug == "red"
+        world.logins.log_in("ada", "wrong", "192.0.2.1")
+    with pytest.raises(ServerBusy):
+        world.logins.log_in("ada", PASSWORD, "192.0.2.1")
 
 
-def test_throttle_is_bounded_in_names_and_in_its_wait() -> None:
-    throttle = Throttle()
-    for _ in range(2_000):
-        throttle.failed("ada", 0.0)
-    assert throttle.wait_s("ada", 0.0) == WAIT_MAX_S
-    for number in range(NAMES_MAX):
-        throttle.failed(f"name {number}", 0.0)
-    assert throttle.wait_s("ada", 0.0) == 0
+def test_failures_of_an_address_are_bounded_over_all_names_and_successes_are_none() -> None:
+    world = World()
+    for number in range(ADDRESS_FAILURES):
+        with pytest.raises(NotLoggedIn):
+            world.log_in_from(f"2001:db8::{number:x}", f"name-{number}", "wrong")
+    with pytest.raises(ServerBusy):
+        world.logins.admit("2001:db8::ffff")
+    for address in ("2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1", "no address"):
+        for _ in range(2 * ADDRESS_FAILURES):
+            world.log_in_from(address, "ada", PASSWORD)
+    world.now += ADDRESS_FAILURE_S
+    world.log_in_from("2001:db8::1", "ada", PASSWORD)
+    with pytest.raises(NotLoggedIn):
+        world.log_in_from("2001:db8::1", "ada", "wrong")
+    with pytest.raises(ServerBusy):
+        world.logins.admit("2001:db8::2")
+
+
+def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> None:
+    pace = Pace(2, 10.0)
+    assert [pace.begin("a", 0.0) for _ in range(3)] == [0, 0, 10]
+    pace.forgive("a")
+    assert [pace.begin("a", 0.0), pace.begin("a", 4.0)] == [0, 6]
+    for number in range(PACES_MAX):
+        pace.begin(number, 4.0)
+    assert pace.begin("a", 4.0) == 0
+
+
+def test_what_is_no_token_waits_for_no_writer(tmp_path: Path) -> None:
+    make_database(tmp_path / "data" / "server.db", "e1")
+    database = Database(tmp_path / "data" / "server.db")
+    logins = Logins(database, Tool(time.time, os.urandom, is_right))
+    unknown = "x" * 43
+    with closing(database), ThreadPoolExecutor(1) as pool, database.writing():
+        for work in (logins.refreshed, logins.live_login, logins.user_of_page):
+            with pytest.raises(NotLoggedIn):
+                pool.submit(work, unknown).result(WAIT_S)
+        assert pool.submit(logins.revoke, unknown).result(WAIT_S) is None
 
 
 def test_unknown_user_costs_the_check_of_a_password_too() -> None:
@@ -152,3 +209,4 @@ def test_password_is_stored_as_argon2_and_only_the_right_one_fits() -> None:
     assert not is_right(stored, PASSWORD + "x")
     assert not is_right(None, "no user has this name")
     assert not is_right("no hash", PASSWORD)
+    assert not is_right("", "no user has this name")

@@ -111,6 +111,29 @@ def test_every_refusal_has_one_form(red: TeamServer) -> None:
     assert ada.post("/api/v1/events/lines/?log=forms", {"digests": ["zz"]}).status == 400
     got = client.post("/api/v1/token/", {}, Host="evil.example")
     assert (got.status, got.code) == (403, "forbidden")
+    got = ada.ask("DELETE", "/api/v1/keys")
+    assert (got.status, got.headers["allow"], got.json["error"]) == (
+        405,
+        "GET, HEAD, POST",
+        "use GET or POST",
+    )
+
+
+def test_wire_has_the_doors_of_the_other_routes_and_is_in_no_document(red: TeamServer) -> None:
+    client, ada = red.client(), red.client("ada")
+    head = client.ask("HEAD", "/api/v1/sync/health")
+    assert (head.status, head.body) == (200, b"")
+    assert int(head.headers["content-length"]) > 0
+    for path in ("/api/v1/sync/health/", "/api/v1/none", "/logs"):
+        headers = client.ask("GET", path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+    for path in ("/logs/none", "/nothing"):
+        got = ada.ask("GET", path)
+        assert (got.status, set(got.json)) == (404, {"code", "message"}), path
+    paths = ada.ask("GET", "/openapi.json").json["paths"]
+    assert "/logs" in paths
+    assert not [path for path in paths if path.startswith(("/api", "/ws"))]
 
 
 @pytest.mark.promise("S12")

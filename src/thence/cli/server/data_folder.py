@@ -50,7 +50,7 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
     file = database_file(folder)
     from thence.server.team.accounts import Accounts
     from thence.server.team.database import Database
-    from thence.server.team.passwords import hashed
+    from thence.server.team.logins import hashed
 
     database = Database(file)
     try:

@@ -71,15 +71,24 @@ def _serve(
         )
     running.end_on_sigterm()
     listener = running.listening(port, host)
-    url_host = f"[{host}]" if ":" in host else host
-    address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
-    if out.is_json:
-        out.json({"url": address, "data": str(database.parent.absolute())})
-    else:
-        out.write(address)
-    out.flush()
-    out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-    running.serve_team(listener, database, host, tls)
+    from thence.server.team.backups import serving, told_copy
+
+    with serving(database.parent):
+        copied_at = told_copy(database)
+        if copied_at:
+            out.warn(
+                f"the server goes on from a copy made at {copied_at};"
+                " clones bring again what came after it"
+            )
+        url_host = f"[{host}]" if ":" in host else host
+        address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
+        if out.is_json:
+            out.json({"url": address, "data": str(database.parent.absolute())})
+        else:
+            out.write(address)
+        out.flush()
+        out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
+        running.serve_team(listener, database, host, tls)
 
 
 def _end(out: Output, code: int) -> None:

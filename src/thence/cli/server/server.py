@@ -7,9 +7,12 @@ from thence.cli.frame import LazyCommands, help_with, verbosity_options
 # name: (the module of the command, its line in the help)
 TABLE = {
     "init": ("new_server", "Make the database of a server, with its first team."),
+    "backup": ("copies", "Copy all that a server keeps into one file, also while it runs."),
+    "restore": ("copies", "Verify a copy and put it in the place of what a server keeps."),
     "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
     "team": ("teams", "Add teams, or list them."),
     "user": ("users", "Add users, list or remove them."),
+    "verify": ("copies", "Read each line that a server keeps, and check its digest."),
 }
 
 

@@ -144,6 +144,25 @@ def bytes_read(out: Output, size_bytes: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def parts_done(out: Output, work: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields the function to call with how much of some work is done, and how much there is."""
+    if not is_drawn(out):
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_console(out), transient=True) as drawn:
+        task = drawn.add_task(work, total=None)
+        yield lambda done, total: drawn.update(task, completed=done, total=total)
+
+
+@contextmanager
 def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
     """Yields the function to call with the lines that were taken and brought so far."""
     if not is_drawn(out):

@@ -41,7 +41,7 @@ from thence.log.storage.findings import HEALS, MOVED
 from thence.log.storage.identity import known_node_ids
 from thence.log.storage.process_state import new_id
 from thence.log.storage.segment import CURRENT, own_folder, segments
-from thence.log.storage.tail_recovery import BadRegion, copy_aside, copy_range
+from thence.log.storage.tail_recovery import BadRegion, copy_aside, copy_range, new_file
 from thence.log.write.writer import Notice, SegmentWriter
 
 _DRAFT = ".repair"
@@ -78,16 +78,9 @@ def rewrite(disk: Disk, own: Path, path: Path, source: int, edits: Iterable[Edit
         if name.endswith(_DRAFT):  # left by a killed process
             disk.unlink(own / name)
     draft = own / f"{path.name}-{new_id()}{_DRAFT}"
-    target = disk.open_append(draft)
-    try:
+    with new_file(disk, draft) as target:
         disk.copy_access(source, target)
         _write(disk, source, target, edits)
-        disk.sync_data(target)
-    except BaseException:
-        disk.unlink(draft)
-        raise
-    finally:
-        disk.close(target)
     disk.rename(draft, path)
     disk.sync_folder(path.parent)
 

@@ -8,6 +8,7 @@ that it is reported even after a second kill. Recovery runs under the append loc
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -120,17 +121,24 @@ def copy_aside(disk: Disk, source: int, segment: Path, regions: Iterable[BadRegi
     for region in regions:
         numbers = "-{}-{}".format(*region.numbers) if region.numbers else ""
         path = quarantine / f"{segment.name}-{region.start}-{new_id()}{numbers}.torn.untold"
-        target = disk.open_append(path)
-        try:
+        with new_file(disk, path) as target:
             copy_range(disk, source, region.start, region.end, target)
-            disk.sync_data(target)
-        except BaseException:
-            disk.unlink(path)
-            raise
-        finally:
-            disk.close(target)
     disk.sync_folder(quarantine)
     disk.sync_folder(quarantine.parent)
+
+
+@contextmanager
+def new_file(disk: Disk, path: Path) -> Iterator[int]:
+    """Gives a descriptor of a new file, which is synced at the end, or removed on an error."""
+    target = disk.open_append(path)
+    try:
+        yield target
+        disk.sync_data(target)
+    except BaseException:
+        disk.unlink(path)
+        raise
+    finally:
+        disk.close(target)
 
 
 def copy_range(disk: Disk, source: int, start: int, end: int, target: int) -> None:

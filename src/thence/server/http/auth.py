@@ -7,6 +7,7 @@ cookie holds a digest that is of no use elsewhere, and no other site's page can 
 /health is open to all: it reports numbers, no names.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
@@ -15,10 +16,12 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from thence.server.errors import problem
+from thence.server.errors import Refusal, query_response
 
 OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60
+# the key under which our own server adds to a request's state what gives its body more time
+GRANT = "thence.grant_time"
 _PARAMETER = "token"
 
 
@@ -52,15 +55,25 @@ class Auth:
         return compare_digest(cookies.get(name, "").encode(), self._digest.encode())
 
     def _has_parameter(self, scope: Scope) -> bool:
-        given = token_parameter(scope)
-        return compare_digest(given.encode(errors="surrogateescape"), self._token)
+        token = token_parameter(scope).encode(errors="surrogateescape")
+        return compare_digest(token, self._token)
+
+
+def grant_time(scope: Scope) -> None:
+    """Takes a request for one of a client with a login: its body may take its time.
+
+    Under another ASGI server, which bounds bodies in its own way, it does nothing.
+    """
+    grant: Callable[[], None] | None = scope.get("state", {}).get(GRANT)
+    if grant is not None:
+        grant()
 
 
 def token_parameter(scope: Scope) -> str:
     """Returns the token in the parameters of a request, "" unless there is exactly one."""
     query = scope["query_string"]
-    given = [value for key, value in _parameters(query) if key == _PARAMETER]
-    return given[0] if len(given) == 1 else ""
+    tokens = [value for key, value in _parameters(query) if key == _PARAMETER]
+    return tokens[0] if len(tokens) == 1 else ""
 
 
 def redirect_without(scope: Scope, cookie: str, lifetime_s: int) -> RedirectResponse:
@@ -100,4 +113,5 @@ def unauthorized(path: str) -> ASGIApp:
 
         return problem_page(401, "open this address once with ?token=TOKEN at its end")
     message = "send the header Authorization: Bearer TOKEN with the token of this server"
-    return problem(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+    headers = {"WWW-Authenticate": "Bearer"}
+    return query_response(Refusal(401, "unauthorized", message, headers=headers))

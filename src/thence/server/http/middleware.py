@@ -8,9 +8,24 @@ an answer as anything but its content type.
 from collections.abc import Collection
 
 from anyio import CancelScope
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thence.server.errors import problem
+from thence.server.errors import refused
+
+
+async def deny(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends a response, also in place of a WebSocket's upgrade.
+
+    There a server that can send no response closes the connection.
+    """
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get(
+        "extensions", {}
+    ):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await response(scope, receive, send)
 
 
 class Hosts:
@@ -22,11 +37,11 @@ class Hosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request through, or answers it with 403."""
-        if scope["type"] != "http" or self._is_allowed(scope["headers"]):
+        if scope["type"] == "lifespan" or self._is_allowed(scope["headers"]):
             await self._app(scope, receive, send)
             return
-        refusal = problem(403, "forbidden", "this server doesn't answer under that host name")
-        await refusal(scope, receive, send)
+        error = HTTPException(403, "this server doesn't answer under that host name")
+        await deny(refused(scope, error), scope, receive, send)
 
     def _is_allowed(self, headers: list[tuple[bytes, bytes]]) -> bool:
         hosts = [value for key, value in headers if key == b"host"]
@@ -60,8 +75,8 @@ class Headers:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = {key.lower() for key, _ in message["headers"]}
-                added = [pair for pair in _HEADERS if pair[0] not in given]
+                names = {key.lower() for key, _ in message["headers"]}
+                added = [pair for pair in _HEADERS if pair[0] not in names]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 

@@ -1,6 +1,7 @@
-"""The HTTP protocol of a connection, by uvicorn and httptools: bounded heads, bounded connections.
+"""The protocols of a connection: HTTP by uvicorn and httptools, WebSocket by websockets.
 
-A connection is a file descriptor. The system bounds those of a process, and the logs need some.
+Heads, connections, and bodies of clients without a login are bounded. A connection is a file
+descriptor. The system bounds those of a process, and the logs need some.
 """
 
 import asyncio
@@ -9,7 +10,10 @@ import resource
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
+from thence.server.http.auth import GRANT
 from thence.server.routes.live_events import TRANSPORT
 
 CONNECTIONS_MAX = 4_096
@@ -31,8 +35,9 @@ def connections_max() -> int:
 class Connections:
     """The connections of one server, for its event loop alone.
 
-    When there are too many, the one that has waited longest without a complete request head
-    is closed. A new connection is the last of those, and is closed where all others work.
+    A connection waits until it has sent a whole request, or the head of one that shows a login.
+    When there are too many, the one that has waited longest is closed. A new connection is the
+    last of those, and is closed where all others work.
     """
 
     def __init__(self, connections_limit: int) -> None:
@@ -41,11 +46,11 @@ class Connections:
         self._is_full = False
 
     def wait(self, connection: asyncio.Transport) -> None:
-        """Records that a connection has to send a head."""
+        """Records that a connection has to send a request."""
         self._waiting[connection] = None
 
     def work(self, connection: asyncio.Transport) -> None:
-        """Records that a connection has sent a complete head, or is closed."""
+        """Records that a connection waits for the server, or is closed."""
         self._waiting.pop(connection, None)
 
     def make_room(self, count: int) -> None:
@@ -66,34 +71,40 @@ class Connections:
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S = 10.0
+# a body that comes slower is cut off every so many seconds, unless its client has a login
+BODY_S = 5.0
+BODY_BYTES_PER_S_MIN = 1_024
 
 
 class Protocol(HttpToolsProtocol):
-    """A protocol that bounds the head of a request, in bytes and in time.
+    """A protocol that bounds the head of a request, in bytes and in time, and its body in pace.
 
     A head without end after more than HEAD_BYTES_MAX bytes is answered with 400: the parser
     would keep all of it. A connection that has not sent a complete head HEAD_S seconds after
-    the connection was made, or after its next head began, is closed.
+    the connection was made, or after its next head began, is closed. So is one that owes a
+    body, of which less than BODY_BYTES_PER_S_MIN came in the last BODY_S, until the app grants
+    it time.
     """
 
     _head_bytes = 0
     _is_in_head = False
-    _head_timer: asyncio.TimerHandle | None = None
+    _body_bytes = 0
+    _timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *, among: Connections, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, *, among: Connections, **arguments: Any) -> None:
+        super().__init__(**arguments)
         self._open_connections = among
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the wait for the first head."""
         super().connection_made(transport)
-        self._start_head_timer()
+        self._timer = self.loop.call_later(HEAD_S, transport.abort)
         self._open_connections.wait(transport)
         self._open_connections.make_room(len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the wait for a head."""
-        self._stop_head_timer()
+        """Ends the wait for a request."""
+        self._end_wait()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -106,15 +117,33 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Starts a request."""
         self._is_in_head = True
-        self._start_head_timer()
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
         super().on_message_begin()
-        self.scope["state"][TRANSPORT] = self.transport
+        self.scope["state"] |= {TRANSPORT: self.transport, GRANT: self._end_wait}
 
     def on_headers_complete(self) -> None:
         """Ends the head; the answer begins, with or without a body to come."""
         self._is_in_head = False
-        self._stop_head_timer()
+        self._await_body()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Counts a part of the body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends the wait for a request, but where its answer has gone out before."""
+        super().on_message_complete()
+        self._stop_timer()
+        if self.cycle is None or not self.cycle.response_complete:
+            self._open_connections.work(self.transport)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Ends the wait for a request: the connection is another protocol's."""
+        self._end_wait()
+        super().handle_websocket_upgrade()
 
     def on_response_complete(self) -> None:
         """Starts the wait for the next request."""
@@ -122,12 +151,41 @@ class Protocol(HttpToolsProtocol):
         if self.cycle.response_complete and not self.transport.is_closing():
             self._open_connections.wait(self.transport)
 
-    def _start_head_timer(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self.transport.abort)
+    def _await_body(self) -> None:
+        self._stop_timer()
+        self._body_bytes = 0
+        self._timer = self.loop.call_later(BODY_S, self._judge_body)
 
-    def _stop_head_timer(self) -> None:
+    def _judge_body(self) -> None:
+        """Cuts a body off that comes too slowly, and is not held up by this server."""
+        if self._body_bytes < BODY_S * BODY_BYTES_PER_S_MIN and not self.flow.read_paused:
+            self.transport.abort()
+        else:
+            self._await_body()
+
+    def _end_wait(self) -> None:
+        self._stop_timer()
         self._open_connections.work(self.transport)
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A protocol that gives its app the connection, and leaves no dead one open.
+
+    Closing alone would wait until the peer takes what was sent before.
+    """
+
+    def handle_connect(self, event: Request) -> None:
+        """Starts the app, which reads its scope after this."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            self.scope["state"][TRANSPORT] = self.transport
+
+    def keepalive_timeout(self) -> None:
+        """Cuts off a peer that answers no ping."""
+        super().keepalive_timeout()
+        self.transport.abort()

@@ -21,9 +21,15 @@ VERSION = 2
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was taken back leaves the file of commits
 ERASE_MS = 1_000
+_OWNER_ONLY = 0o600
+_BESIDE = ("-wal", "-shm", "-journal")
 _WRITER_CACHE_KIB = 64 * 1024
 _READER_CACHE_KIB = 8 * 1024
 _READERS_MAX = 8
+# where the header of a file says that commits stand in the file itself (sqlite.org/fileformat2)
+_HEADER_BYTES = 20
+_WRITE_VERSION = 18
+_NO_WAL = b"\x01\x01"
 
 
 class Database:
@@ -43,7 +49,9 @@ class Database:
                 hint="make one: thence server init",
             )
         self._writer_lock = Lock()
+        _set_aside_stale_commits(self._path)
         try:
+            make_private(Path(path))
             self._writer = _connected(self._path)
             self._begin()
             self._holds_erased = True  # a process that was killed may have left it so
@@ -66,6 +74,23 @@ class Database:
         _fill(made._writer, epoch)
         made._begin()
         return made
+
+    @classmethod
+    def to_read(cls, path: Path) -> "Database":
+        """Opens a copy, which nobody changes meanwhile, by one connection; raises NotAServer."""
+        opened = cls.__new__(cls)
+        opened._path = IN_MEMORY
+        opened._writer_lock = Lock()
+        try:
+            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+            opened._writer = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags)
+            opened._begin()
+        except apsw.Error as error:
+            hint = "name a file that `thence server backup` made"
+            raise NotAServer(
+                "could not open the copy", place=path, cause=error, hint=hint
+            ) from error
+        return opened
 
     def copied(self) -> "Database":
         """Returns a copy of what is committed, in memory: a backup, restored as another server."""
@@ -176,6 +201,8 @@ def make_database(path: Path, epoch: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.touch()
+    make_private(unfinished)
     connection = _connected(str(unfinished))
     try:
         _fill(connection, epoch)
@@ -198,6 +225,48 @@ def make_database(path: Path, epoch: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def is_single_file(path: Path) -> bool:
+    """Reports whether a database keeps no commits in a file beside it, as a copy does."""
+    with path.open("rb") as file:
+        return file.read(_HEADER_BYTES)[_WRITE_VERSION:] == _NO_WAL
+
+
+def make_single_file(path: Path) -> None:
+    """Moves the commits of a database that nobody else has open into its one file, and syncs it."""
+    connection = _connected(str(path))
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        connection.close()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _set_aside_stale_commits(path: str) -> None:
+    """Renames the file of commits of another database, which SQLite would apply to this one.
+
+    It stands beside a copy that was put in the place of a database whose server was killed. The
+    file of commits is looked for first: a database is marked before it gets one.
+    """
+    commits = Path(f"{path}-wal")
+    with suppress(OSError):
+        if commits.stat().st_size and is_single_file(Path(path)):
+            commits.rename(f"{path}-wal.stale")
+            Path(f"{path}-shm").unlink(missing_ok=True)
+
+
+def make_private(file: Path) -> None:
+    """Lets a database, and what SQLite keeps beside it, be read by its owner alone.
+
+    SQLite gives new files beside it the same permissions. Files of another user stay as they are.
+    """
+    for part in (file, *(file.with_name(f"{file.name}{end}") for end in _BESIDE)):
+        with suppress(FileNotFoundError):
+            stat = part.stat()
+            if stat.st_uid == os.geteuid() and stat.st_mode & ~_OWNER_ONLY & 0o777:
+                part.chmod(_OWNER_ONLY)
 
 
 def _fill(connection: apsw.Connection, epoch: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+from starlette.requests import HTTPConnection
 
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
@@ -20,17 +21,20 @@ from thence.core.wire.messages import (
     joined_page,
 )
 from thence.errors import BatchRefused, InvalidEvent
+from thence.server.errors import too_large
 from thence.server.team.exchange import LOG_NAME, Exchange
-from thence.server.team.wire_http import Asked, Reply, TooLarge, decoded_as
+from thence.server.team.wire_http import decoded_as
 
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")
-Handle = Callable[[Exchange, str, Asked], Reply]
+# returns the JSON that answers a team's request with a body
+Handle = Callable[[Exchange, str, HTTPConnection, bytes], bytes]
 
 
 class EventRoute(NamedTuple):
-    """A route about the events of a log: its method, its function, the limit of its body."""
+    """A route about the events of a log: its path, method, function, the limit of its body."""
 
+    path: str
     method: str
     handle: Handle
     bytes_max: int = 0
@@ -42,23 +46,23 @@ class _Home(msgspec.Struct):
     simulation_id: object = None
 
 
-def take_batch(exchange: Exchange, team: str, request: Asked) -> Reply:
+def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Commits the lines of a batch; without `log` each goes where its members say."""
     try:
-        found = decoded_as(request.body, Lines)
+        batch: Lines = decoded_as(body, Lines)
     except InvalidEvent as error:
         raise BatchRefused("could not split the batch into lines", cause=error.cause) from error
-    lines = [bytes(raw) for raw in found.events]
+    lines = [bytes(raw) for raw in batch.events]
     if len(lines) > BATCH_EVENTS_MAX:
-        raise TooLarge(f"the batch holds more than {BATCH_EVENTS_MAX} events")
-    if len(request.body) > BATCH_BYTES_MAX and len(lines) > 1:
-        raise TooLarge(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
-    if "log" in request.query:
-        kind = request.query.get("kind") or None
-        verdicts = exchange.batch(team, request.query["log"], kind, lines)
+        raise too_large(f"the batch holds more than {BATCH_EVENTS_MAX} events")
+    if len(body) > BATCH_BYTES_MAX and len(lines) > 1:
+        raise too_large(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
+    query = request.query_params
+    if "log" in query:
+        verdicts = exchange.batch(team, query["log"], query.get("kind") or None, lines)
     else:
         verdicts = _spread(exchange, team, lines)
-    return Reply(200, msgspec.json.encode(Results(tuple(verdicts))))
+    return msgspec.json.encode(Results(tuple(verdicts)))
 
 
 def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
@@ -68,56 +72,58 @@ def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerd
         groups.setdefault(_home(line), []).append(place)
     verdicts: dict[int, EventVerdict] = {}
     for (log, new_kind), places in groups.items():
-        given = [lines[place] for place in places]
-        verdicts |= zip(places, exchange.batch(team, log, None, given, new_kind), strict=True)
+        group = [lines[place] for place in places]
+        verdicts |= zip(places, exchange.batch(team, log, None, group, new_kind), strict=True)
     return [verdicts[place] for place in range(len(lines))]
 
 
 def _home(line: bytes) -> tuple[str, str]:
     """Returns the name of the log that a line's members name, and its kind if it is new."""
     try:
-        found = msgspec.json.decode(line, type=_Home)
+        home = msgspec.json.decode(line, type=_Home)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _NOWHERE
-    for name, kind in ((found.project_uuid, "work"), (found.simulation_id, "sim")):
+    for name, kind in ((home.project_uuid, "work"), (home.simulation_id, "sim")):
         if isinstance(name, str) and LOG_NAME.fullmatch(name):
             return name, kind
     return _NOWHERE
 
 
-def give_page(exchange: Exchange, team: str, request: Asked) -> Reply:
+def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns the page behind a cursor."""
-    text = request.query.get("limit", str(PAGE_EVENTS_MAX))
+    query = request.query_params
+    text = query.get("limit", str(PAGE_EVENTS_MAX))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidEvent("could not read the request:", place="limit", cause="it is no number")
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
-    page = exchange.page(team, _log_of(request), request.query.get("after", ""), limit)
-    return Reply(200, joined_page(page.lines, page.next, page.more))
+    page = exchange.page(team, log_of(request), query.get("after", ""), limit)
+    return joined_page(page.lines, page.next, page.more)
 
 
-def compare_blocks(exchange: Exchange, team: str, request: Asked) -> Reply:
+def compare_blocks(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns the blocks that differ."""
-    found = decoded_as(request.body, BlocksRequest)
-    return Reply(200, msgspec.json.encode(exchange.blocks(team, _log_of(request), found)))
+    blocks: BlocksRequest = decoded_as(body, BlocksRequest)
+    return msgspec.json.encode(exchange.blocks(team, log_of(request), blocks))
 
 
-def give_lines(exchange: Exchange, team: str, request: Asked) -> Reply:
+def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
-    found: DigestsRequest = decoded_as(request.body, DigestsRequest)
+    names: DigestsRequest = decoded_as(body, DigestsRequest)
     try:
-        digests = [bytes.fromhex(text) for text in found.digests[: PAGE_EVENTS_MAX + 1]]
+        digests = [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
-    return Reply(200, joined(exchange.lines(team, _log_of(request), digests)))
+    return joined(exchange.lines(team, log_of(request), digests))
 
 
-def _log_of(request: Asked) -> str:
-    return request.query.get("log", EVENTS)
+def log_of(request: HTTPConnection) -> str:
+    """Returns the name of the log that a request is about."""
+    return request.query_params.get("log", EVENTS)
 
 
-EVENT_ROUTES = {
-    "/api/v1/events/batch": EventRoute("POST", take_batch, EVENT_BYTES_MAX, True),
-    "/api/v1/events": EventRoute("GET", give_page),
-    "/api/v1/events/blocks": EventRoute("POST", compare_blocks, BODY_BYTES_MAX),
-    "/api/v1/events/lines": EventRoute("POST", give_lines, BODY_BYTES_MAX),
-}
+EVENT_ROUTES = (
+    EventRoute("events/batch", "POST", take_batch, EVENT_BYTES_MAX, True),
+    EventRoute("events", "GET", give_page),
+    EventRoute("events/blocks", "POST", compare_blocks, BODY_BYTES_MAX),
+    EventRoute("events/lines", "POST", give_lines, BODY_BYTES_MAX),
+)

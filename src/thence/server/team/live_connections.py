@@ -13,27 +13,23 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from thence.core.wire.messages import Results, joined
 from thence.errors import NotLoggedIn, ServerBusy
+from thence.server.errors import wire_refusal, wire_response
+from thence.server.http.middleware import deny
 from thence.server.routes.live_events import TRANSPORT
 from thence.server.team.accounts import Accounts, Member, check_writing
-from thence.server.team.event_routes import EVENTS, take_batch
+from thence.server.team.event_routes import log_of, take_batch
 from thence.server.team.exchange import Exchange
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins
-from thence.server.team.wire_http import (
-    Asked,
-    Reply,
-    asked,
-    decoded_as,
-    problem,
-    refusal,
-    unknown_host,
-)
+from thence.server.team.wire_http import decoded_as, token_of
 from thence.server.workers import Workers
 
-LIVE = "/ws/"
 LISTENERS_MAX = 2_000
 # how long a listener may take nothing before it is cut off
 SEND_S = 5.0
@@ -42,7 +38,7 @@ POLL_S = 1.0
 # between two hints to a listener
 HINT_S = 0.05
 LOGIN_ENDED, NOT_A_MEMBER = 4401, 4403
-_PATH = "/ws/v1/events"
+_PATH = "/ws/v1/events/"
 
 _logger = logging.getLogger("thence.server")
 Key = tuple[str, str]
@@ -55,13 +51,13 @@ class Admission:
         self._accounts = accounts
         self._logins = logins
 
-    def of(self, request: Asked) -> tuple[LiveLogin, Member]:
+    def of(self, request: HTTPConnection) -> tuple[LiveLogin, Member]:
         """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
-        given = request.query.get("token", "")
-        if given:
-            login = self._logins.live_login(given)
-        elif request.token:
-            login = self._logins.login_of(request.token, request.headers.get("x-team-slug"))
+        live_token, access = request.query_params.get("token", ""), token_of(request)
+        if live_token:
+            login = self._logins.live_login(live_token)
+        elif access:
+            login = self._logins.login_of(access, request.headers.get("x-team-slug"))
         else:
             raise NotLoggedIn(
                 "could not open the connection",
@@ -85,9 +81,9 @@ class _Frame(msgspec.Struct):
 class _Listener:
     """A live connection: `cursor` is the last one known, `close_code` the reason of its end."""
 
-    def __init__(self, request: Asked, login: int, member: Member, until: float) -> None:
+    def __init__(self, request: HTTPConnection, login: int, member: Member, until: float) -> None:
         self.request = request
-        self.log = request.query.get("log", EVENTS)
+        self.log = log_of(request)
         self.key: Key = (member.team, self.log)
         self.login = login
         self.member = member
@@ -147,21 +143,13 @@ class LiveConnections:
         if self._touched:
             self._poke.set()
 
-    async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, is_allowed: bool = True
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a connection until its end."""
         await receive()  # websocket.connect
         try:
-            if not is_allowed:
-                await _deny(scope, send, unknown_host())
-                return
-            listener = await self._admitted(asked(scope))
+            listener = await self._admitted(HTTPConnection(scope))
         except Exception as error:  # door: a client gets one form of error
-            await _deny(scope, send, _reported(error))
-            return
-        if listener is None:
-            await _deny(scope, send, problem(404, "not_found", "there is no such path", ""))
+            await deny(_reported(error), scope, receive, send)
             return
         connection = _Connection(scope, receive, send, self._send_s)
         self._add(listener)
@@ -172,17 +160,17 @@ class LiveConnections:
         finally:
             self._remove(listener)
 
-    async def _admitted(self, request: Asked) -> _Listener | None:
-        """Returns the listener of a request; None if there is no such path."""
-        if request.path != _PATH:
-            return None
+    async def _admitted(self, request: HTTPConnection) -> _Listener:
+        """Returns the listener of a request; raises what refuses it."""
+        if f"{request.scope['path'].rstrip('/')}/" != _PATH:
+            raise HTTPException(404, "there is no such path")
         if self._count >= LISTENERS_MAX:
             raise ServerBusy("could not open the connection", cause="too many are open")
         login, member = await self._reading.run(partial(self._admission.of, request))
         until = asyncio.get_running_loop().time() + ACCESS_S
-        found = _Listener(request, login.login, member, until)
-        found.cursor = await self._reading.run(partial(self._exchange.mark, *found.key))
-        return found
+        listener = _Listener(request, login.login, member, until)
+        listener.cursor = await self._reading.run(partial(self._exchange.mark, *listener.key))
+        return listener
 
     def _add(self, listener: _Listener) -> None:
         self._count += 1
@@ -232,17 +220,16 @@ class LiveConnections:
             if frame.type != "event":
                 return None
             body = joined([bytes(frame.event)])
-            request = listener.request._replace(method="POST", body=body)
-            reply = await self._writing.run(partial(self._taken, listener.member, request))
+            results = await self._writing.run(partial(self._taken, listener, body))
         except Exception as error:  # door: a client gets one form of error
-            return _spliced("error", _reported(error).body)
-        self.committed(listener.member.team, request.query.get("log"))
-        verdict = msgspec.json.decode(reply.body, type=Results).results[0]
+            return _spliced("error", bytes(_reported(error).body))
+        self.committed(listener.member.team, listener.request.query_params.get("log"))
+        verdict = msgspec.json.decode(results, type=Results).results[0]
         return _spliced("ack", msgspec.json.encode(verdict))
 
-    def _taken(self, member: Member, request: Asked) -> Reply:
-        check_writing(member)
-        return take_batch(self._exchange, member.team, request)
+    def _taken(self, listener: _Listener, body: bytes) -> bytes:
+        check_writing(listener.member)
+        return take_batch(self._exchange, listener.member.team, listener.request, body)
 
     async def _watch(self) -> None:
         """Hints what is committed, and closes the connections of logins that ended."""
@@ -340,23 +327,8 @@ def _spliced(kind: str, body: bytes) -> str:
     return f'{{"type":"{kind}",{body[1:].decode()}'
 
 
-def _reported(error: Exception) -> Reply:
-    reply = refusal(error)
-    if reply.status == 500:
+def _reported(error: Exception) -> Response:
+    response = wire_response(wire_refusal(error))
+    if response.status_code == 500:
         _logger.error("a live connection failed", exc_info=error)
-    return reply
-
-
-async def _deny(scope: Scope, send: Send, reply: Reply) -> None:
-    """Answers in place of the upgrade; a server that can't send an answer closes."""
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"cache-control", b"no-store"),
-        *((key.encode(), value.encode()) for key, value in reply.headers),
-    ]
-    start = {"type": "websocket.http.response.start", "status": reply.status, "headers": headers}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": reply.body})
+    return response

@@ -1,25 +1,34 @@
 """Logins: a password becomes tokens, tokens become new ones, and a token names its user.
 
+A password is stored as argon2id stores it. A check of one takes tens of milliseconds and 64 MiB:
+the caller bounds how many run at once, and `Logins.admit` how many may fail from one address.
+
 A token is 256 random bits; the database holds its SHA-256. Tokens come in pairs, one generation of
 a login after the other. A refresh token is good until a token of a later generation was shown:
 the answer that brought those may be lost. Whoever shows it after that has a copy that was to be
-gone, and all tokens of the login end (RFC 9700, section 4.14.2).
+gone, and all tokens of the login end (RFC 9700, section 4.14.2). Tokens of other kinds are made
+from an access token, and no kind is good in place of another.
 """
 
 import re
 from array import array
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Collection
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable
+from functools import cache
 from hashlib import sha256
+from ipaddress import IPv6Network, ip_address
+from threading import Lock
 from typing import Any, NamedTuple
 
 import apsw
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from thence.core.wire.messages import LiveToken, Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX
 from thence.server.team.database import Database
-from thence.server.team.throttle import Throttle
 
 ACCESS_S = 3_600
 REFRESH_S = 30 * 24 * 3_600
@@ -27,10 +36,41 @@ LOGINS_MAX = 100  # of one user; the oldest ends first
 GENERATIONS_MAX = 1_000  # of one login; tokens of older ones are forgotten
 TOKEN_BYTES = 32
 LIVE_S = 60  # a token for one live connection
+# attempts that may fail at once, and the seconds until one more may: a password from an address
+USER_FAILURES, USER_FAILURE_S = 5, 60.0
+# the same for all names that an address tries
+ADDRESS_FAILURES, ADDRESS_FAILURE_S = 20, 1.0
+PACES_MAX = 10_000
+_ADDRESS_CHARACTERS_MAX = 64
+_IPV6_NETWORK_BITS = 64  # what one customer of a provider has at least
 # a token for a live connection holds the name of its team
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}(\.[0-9a-z_-]{1,64})?", re.ASCII)
 # the column is_refresh
-_ACCESS, _REFRESH, _LIVE = range(3)
+_ACCESS, _REFRESH, _LIVE, _PAGE = range(4)
+
+_hasher = PasswordHasher()
+
+
+def hashed(password: str) -> str:
+    """Returns the stored form of a password."""
+    return _hasher.hash(password)
+
+
+@cache
+def nobodys() -> str:
+    """Returns what stands for the password of a user who is unknown; a check of it costs the same.
+
+    It is made at the first call.
+    """
+    return hashed("no user has this name")
+
+
+def is_right(stored: str | None, password: str) -> bool:
+    """Reports whether a password is the stored one; without one it takes the same time."""
+    try:
+        return _hasher.verify(stored or nobodys(), password) and bool(stored)
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
+        return False
 
 
 class Tool(NamedTuple):
@@ -49,14 +89,45 @@ class LiveLogin(NamedTuple):
     team: str | None
 
 
-class _Shown(NamedTuple):
-    """A token that was shown, with its login and user."""
+class Pace:
+    """How often attempts may fail under one key: `burst` at once, then one each `period_s`.
+
+    An attempt counts when it begins and is forgiven when it succeeds, so that many at once are
+    bounded too. Of PACES_MAX keys those that tried last are kept. Safe from threads.
+    """
+
+    def __init__(self, burst: int, period_s: float) -> None:
+        self._period_s = period_s
+        self._burst_s = burst * period_s
+        # when all that failed will be forgotten
+        self._clear_at: OrderedDict[Hashable, float] = OrderedDict()
+        self._mutex = Lock()
+
+    def begin(self, key: Hashable, now: float) -> float:
+        """Counts an attempt and returns 0, or returns the seconds until one is allowed."""
+        with self._mutex:
+            clear_at = max(now, self._clear_at.pop(key, now)) + self._period_s
+            wait_s = round(clear_at - now - self._burst_s, 3)  # sums of floats are a little off
+            self._clear_at[key] = clear_at if wait_s <= 0 else clear_at - self._period_s
+            if len(self._clear_at) > PACES_MAX:
+                self._clear_at.popitem(last=False)
+            return max(0.0, wait_s)
+
+    def forgive(self, key: Hashable) -> None:
+        """Takes back that an attempt was counted."""
+        with self._mutex:
+            if key in self._clear_at:
+                self._clear_at[key] -= self._period_s
+
+
+class _TokenRow(NamedTuple):
+    """A token that a client sent, with its login and user; `newest` is the login's generation."""
 
     login: int
     generation: int
     user: str
     expires: float
-    made: int
+    newest: int
     used: int
 
 
@@ -80,7 +151,7 @@ _NEW_TOKEN = """
 _FORGET = "DELETE FROM tokens WHERE login = :login AND generation < :oldest"
 _USED = "UPDATE logins SET used = max(used, :generation) WHERE id = :login"
 _END = "DELETE FROM logins WHERE id = :login"
-_OLD_LIVE = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
+_EXPIRED = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
 _SPEND = "DELETE FROM tokens WHERE hash = :hash"
 _PRESENT = """
     SELECT logins.id, teams.slug FROM logins
@@ -90,22 +161,30 @@ _PRESENT = """
 
 
 class Logins:
-    """The logins of a server's users; safe from threads."""
+    """The logins of a server's users; safe from threads.
+
+    Wrong passwords make their address wait, and no other one: not even for the name that they
+    were tried with. Whoever has many addresses can therefore guess at one name from each of them,
+    and can take up all checks of passwords, so that members get no new login for as long. Members
+    behind one address, as those of one office or of a proxy that does not name its clients, wait
+    for each other's failures. What needs no password, such as new tokens for old ones, never waits.
+    """
 
     def __init__(self, database: Database, tool: Tool) -> None:
         self._database = database
         self._tool = tool
-        self._throttle = Throttle()
+        self._by_address = Pace(ADDRESS_FAILURES, ADDRESS_FAILURE_S)
+        self._by_user = Pace(USER_FAILURES, USER_FAILURE_S)
 
-    def log_in(self, name: str, password: str) -> Tokens:
-        """Returns the tokens of a new login.
+    def admit(self, address: str) -> None:
+        """Counts an attempt to log in from an address, before anything is spent on it.
 
-        Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
-        time; ServerBusy after several failures under this name.
+        Raises ServerBusy after ADDRESS_FAILURES failures, whatever the names.
         """
-        now = self._tool.now()
-        key = name[:PASSWORD_CHARACTERS_MAX]
-        wait_s = self._throttle.wait_s(key, now)
+        self._begin(self._by_address, _network(address))
+
+    def _begin(self, pace: Pace, key: Hashable) -> None:
+        wait_s = pace.begin(key, self._tool.now())
         if wait_s:
             raise ServerBusy(
                 "could not log in",
@@ -113,17 +192,28 @@ class Logins:
                 hint="try again later",
                 retry_after_s=wait_s,
             )
+
+    def log_in(self, name: str, password: str, address: str = "") -> Tokens:
+        """Returns the tokens of a new login from an address, which `admit` has counted.
+
+        Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
+        time; ServerBusy after USER_FAILURES failures under this name from this address.
+        """
+        now = self._tool.now()
+        network = _network(address)
+        key = (name[:PASSWORD_CHARACTERS_MAX], network)
+        self._begin(self._by_user, key)
         with self._database.reading() as connection:
             row = _first(connection, _PASSWORD, {"name": name})
         user, stored = row if row and len(password) <= PASSWORD_CHARACTERS_MAX else (None, None)
         if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
-            self._throttle.failed(key, self._tool.now())
             raise NotLoggedIn(
                 "could not log in",
                 cause="there is no such user with this password",
                 hint="ask an admin of the server",
             )
-        self._throttle.succeeded(key)
+        self._by_user.forgive(key)
+        self._by_address.forgive(network)
         with self._database.writing() as connection:
             insert = "INSERT INTO logins (user, generation, used) VALUES (:user, 0, 0)"
             connection.execute(insert, {"user": user})
@@ -137,100 +227,121 @@ class Logins:
 
         Raises NotLoggedIn for one that is unknown, expired or replaced; the last ends the login.
         """
+        self._row_of(refresh, _REFRESH)  # what is no token never waits for the one writer
         with self._database.writing() as connection:
-            shown = self._shown(connection, refresh, _REFRESH)
-            if shown is None:
+            row = self._row(connection, refresh, _REFRESH)
+            if row is None:
                 raise _ended()
-            is_good = shown.generation >= shown.used
+            is_good = row.generation >= row.used
             if not is_good:
-                connection.execute(_END, {"login": shown.login})
+                connection.execute(_END, {"login": row.login})
             else:
-                given = {"login": shown.login, "generation": shown.generation}
-                connection.execute(_USED, given)
-                made = {"login": shown.login, "generation": shown.made + 1}
+                use = {"login": row.login, "generation": row.generation}
+                connection.execute(_USED, use)
+                newest = {"login": row.login, "generation": row.newest + 1}
                 connection.execute(
-                    "UPDATE logins SET generation = :generation WHERE id = :login", made
+                    "UPDATE logins SET generation = :generation WHERE id = :login", newest
                 )
-                oldest = {"login": shown.login, "oldest": shown.made - GENERATIONS_MAX}
+                oldest = {"login": row.login, "oldest": row.newest - GENERATIONS_MAX}
                 connection.execute(_FORGET, oldest)
-                return self._new_tokens(connection, shown.login, shown.made + 1, shown.user)
+                return self._new_tokens(connection, row.login, row.newest + 1, row.user)
         raise _ended()
 
     def revoke(self, refresh: str) -> None:
         """Ends the login of a refresh token, if there is one."""
-        with self._database.writing() as connection:
-            shown = self._shown(connection, refresh, _REFRESH)
-            if shown is not None:
-                connection.execute(_END, {"login": shown.login})
+        with self._database.reading() as connection:
+            row = self._row(connection, refresh, _REFRESH)
+        if row is not None:
+            with self._database.writing() as connection:
+                connection.execute(_END, {"login": row.login})
 
     def user_of(self, access: str) -> str:
         """Returns the user of an access token; raises NotLoggedIn."""
         return self._used(access).user
 
+    def page_session(self, access: str) -> str:
+        """Returns a token that opens pages alone, for the cookie of a browser.
+
+        It lasts ACCESS_S, and ends with the login of the access token. Raises NotLoggedIn.
+        """
+        return self._derived(access, self._token(), _PAGE, ACCESS_S)
+
+    def user_of_page(self, session: str) -> str:
+        """Returns the user of a page's session; raises NotLoggedIn."""
+        return self._row_of(session, _PAGE).user
+
     def live_token(self, access: str, team: str) -> LiveToken:
         """Returns a token for one live connection to a team's log; raises NotLoggedIn."""
-        shown = self._used(access)
-        token, now = f"{self._token()}.{team}", self._tool.now()
-        with self._database.writing() as connection:
-            given = {"login": shown.login, "kind": _LIVE, "now": now}
-            connection.execute(_OLD_LIVE, given)
-            row = (_hash(token), shown.login, shown.generation, _LIVE, now + LIVE_S)
-            connection.execute(_NEW_TOKEN, row)
+        token = self._derived(access, f"{self._token()}.{team}", _LIVE, LIVE_S)
         return LiveToken(token, LIVE_S)
+
+    def _derived(self, access: str, token: str, kind: int, lifetime_s: int) -> str:
+        """Records a token of another kind for the login of an access token, and returns it."""
+        source, now = self._used(access), self._tool.now()
+        with self._database.writing() as connection:
+            connection.execute(_EXPIRED, {"login": source.login, "kind": kind, "now": now})
+            row = (_hash(token), source.login, source.generation, kind, now + lifetime_s)
+            connection.execute(_NEW_TOKEN, row)
+        return token
 
     def live_login(self, token: str) -> LiveLogin:
         """Returns whose a token for a live connection is, and spends it; raises NotLoggedIn."""
+        self._row_of(token, _LIVE)  # what is no token never waits for the one writer
         with self._database.writing() as connection:
-            shown = self._shown(connection, token, _LIVE)
-            if shown is not None:
+            row = self._row(connection, token, _LIVE)
+            if row is not None:
                 connection.execute(_SPEND, {"hash": _hash(token)})
-        if shown is None:
+        if row is None:
             raise _ended()
-        return LiveLogin(shown.login, shown.user, token.partition(".")[2])
+        return LiveLogin(row.login, row.user, token.partition(".")[2])
 
     def login_of(self, access: str, team: str | None) -> LiveLogin:
         """Returns whose an access token is, with the wanted team; raises NotLoggedIn."""
-        shown = self._used(access)
-        return LiveLogin(shown.login, shown.user, team)
+        row = self._used(access)
+        return LiveLogin(row.login, row.user, team)
 
     def present(self, logins: Collection[int]) -> dict[int, set[str | None]]:
         """Returns those of some logins that have not ended, with the teams of their users."""
-        found: dict[int, set[str | None]] = {}
+        teams: dict[int, set[str | None]] = {}
         if not logins:
-            return found
+            return teams
         with self._database.reading() as connection:
-            given = {"logins": apsw.carray(array("q", logins))}
-            for login, team in connection.execute(_PRESENT, given):
-                found.setdefault(login, set()).add(team)
-        return found
+            parameters = {"logins": apsw.carray(array("q", logins))}
+            for login, team in connection.execute(_PRESENT, parameters):
+                teams.setdefault(login, set()).add(team)
+        return teams
 
-    def _used(self, access: str) -> _Shown:
+    def _used(self, access: str) -> _TokenRow:
         """Returns a good access token, and records that its generation was used."""
-        with self._database.reading() as connection:
-            shown = self._shown(connection, access, _ACCESS)
-        if shown is None:
-            raise _ended()
-        if shown.generation > shown.used:
+        row = self._row_of(access, _ACCESS)
+        if row.generation > row.used:
             with self._database.writing() as connection:
-                given = {"login": shown.login, "generation": shown.generation}
-                connection.execute(_USED, given)
-        return shown
+                use = {"login": row.login, "generation": row.generation}
+                connection.execute(_USED, use)
+        return row
 
-    def _shown(self, connection: apsw.Connection, token: str, kind: int) -> _Shown | None:
+    def _row_of(self, token: str, kind: int) -> _TokenRow:
+        """Returns a good token of a kind; raises NotLoggedIn."""
+        with self._database.reading() as connection:
+            row = self._row(connection, token, kind)
+        if row is None:
+            raise _ended()
+        return row
+
+    def _row(self, connection: apsw.Connection, token: str, kind: int) -> _TokenRow | None:
         if not _TOKEN.fullmatch(token):
             return None
-        given = {"hash": _hash(token), "is_refresh": kind}
-        row = _first(connection, _SHOWN, given)
-        shown = _Shown(*row) if row else None
-        return shown if shown and shown.expires > self._tool.now() else None
+        values = _first(connection, _SHOWN, {"hash": _hash(token), "is_refresh": kind})
+        row = _TokenRow(*values) if values else None
+        return row if row and row.expires > self._tool.now() else None
 
     def _new_tokens(
         self, connection: apsw.Connection, login: int, generation: int, user: str
     ) -> Tokens:
         access, refresh = (self._token() for _ in range(2))
         now = self._tool.now()
-        made = ((access, _ACCESS, ACCESS_S), (refresh, _REFRESH, REFRESH_S))
-        for token, kind, lifetime_s in made:
+        pair = ((access, _ACCESS, ACCESS_S), (refresh, _REFRESH, REFRESH_S))
+        for token, kind, lifetime_s in pair:
             row = (_hash(token), login, generation, kind, now + lifetime_s)
             connection.execute(_NEW_TOKEN, row)
         team = connection.execute(_TEAM, {"user": user}).get
@@ -240,15 +351,27 @@ class Logins:
         return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()
 
 
+def _network(address: str) -> str:
+    """Returns what is bounded of an address: of IPv6 the network that one customer has."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:_ADDRESS_CHARACTERS_MAX]
+    if parsed.version == 4:
+        return str(parsed)
+    mapped = parsed.ipv4_mapped
+    return str(mapped or IPv6Network((parsed, _IPV6_NETWORK_BITS), strict=False))
+
+
 def _hash(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
 def _first(
-    connection: apsw.Connection, query: str, given: dict[str, object]
+    connection: apsw.Connection, query: str, parameters: dict[str, object]
 ) -> tuple[Any, ...] | None:
-    found: tuple[Any, ...] | None = connection.execute(query, given).fetchone()
-    return found
+    row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
+    return row
 
 
 def _ended() -> NotLoggedIn:

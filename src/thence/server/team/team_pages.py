@@ -1,67 +1,62 @@
 """The query API and its pages over a team's logs, behind the logins of the server.
 
 Programs send the access token as the bearer. A browser opens a page once with `?token=ACCESS`; a
-cookie that scripts can't read replaces it until the token expires.
+cookie that scripts can't read replaces it for an hour. It holds a session that opens pages alone.
 """
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Event as Signal
 
 from fastapi import FastAPI
-from starlette.requests import cookie_parser
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from thence.errors import NotLoggedIn, SyncRefused
-from thence.server.errors import problem
+from thence.errors import NotLoggedIn
 from thence.server.http.auth import cookie_name, redirect_without, token_parameter, unauthorized
-from thence.server.team.accounts import Member
+from thence.server.team.accounts import Accounts
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_folders import LogFolders
-from thence.server.team.logins import ACCESS_S
+from thence.server.team.logins import ACCESS_S, Logins
+from thence.server.team.wire_http import token_of
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
-FindMember = Callable[[str, str | None], Member]
 
 
 class TeamPages:
     """An ASGI app that answers with the app of the logs of the asking user's team.
 
-    `member` returns who has a token, in which team; `logs_app` makes the app over a folder.
+    `logs_app` makes the app over a folder.
     """
 
     def __init__(
-        self, folders: LogFolders, member: FindMember, logs_app: LogsApp, closing: Signal
+        self, folders: LogFolders, accounts: Accounts, logins: Logins, logs_app: LogsApp
     ) -> None:
         self._folders = folders
-        self._member = member
+        self._accounts = accounts
+        self._logins = logins
         self._logs_app = logs_app
-        self._closing = closing
         self._apps: dict[str, FastAPI] = {}
         self._workers = Workers(REFRESHING_THREADS, REFRESHING_WAITING_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request; raises what prevents it before an answer has begun."""
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]
-        }
-        token = _token(scope, headers)
+        request = Request(scope, receive)
+        access = token_of(request) or token_parameter(scope)
+        is_visit = request.method == "GET" and bool(token_parameter(scope))
         try:
-            work = partial(self._ready, token, headers.get("x-team-slug"), scope["path"])
-            team = await self._workers.run(work)
+            team = await self._workers.run(partial(self._ready, request, access))
+            if is_visit:
+                session = await self._workers.run(partial(self._logins.page_session, access))
         except NotLoggedIn:
             await unauthorized(scope["path"])(scope, receive, send)
-        except SyncRefused as error:
-            await problem(403, "forbidden", str(error))(scope, receive, send)
+            return
+        if is_visit:
+            await redirect_without(scope, session, ACCESS_S)(scope, receive, send)
         else:
-            if scope["method"] == "GET" and token_parameter(scope):
-                redirect = redirect_without(scope, token, ACCESS_S)
-                await redirect(scope, receive, send)
-                return
             await self._app(team)(scope, receive, send)
 
     def begin(self) -> None:
@@ -73,9 +68,17 @@ class TeamPages:
         for app in self._apps.values():
             app.state.served.close()
 
-    def _ready(self, token: str, wanted: str | None, path: str) -> str:
-        """Returns the team of a token, the folders of whose logs are up to date for a path."""
-        team = self._member(token, wanted).team
+    def _ready(self, request: Request, access: str) -> str:
+        """Returns the team of who asks, the folders of whose logs are up to date for the path.
+
+        Without an access token the cookie tells who asks.
+        """
+        if access:
+            user = self._logins.user_of(access)
+        else:
+            user = self._logins.user_of_page(request.cookies.get(cookie_name(request.scope), ""))
+        team = self._accounts.member(user, request.headers.get("x-team-slug")).team
+        path: str = request.scope["path"]
         kind, *rest = path.removeprefix("/").split("/")
         names = [name for name in {*rest[:1], *rest[-1:]} if LOG_NAME.fullmatch(name)]
         if kind in _LOG_PATHS and names:
@@ -87,17 +90,7 @@ class TeamPages:
 
     def _app(self, team: str) -> FastAPI:
         """Returns the app of a team's logs; for the event loop alone."""
-        found = self._apps.get(team)
-        if found is None:
-            found = self._apps[team] = self._logs_app(self._folders.of_team(team))
-            found.state.served.closing = self._closing
-        return found
-
-
-def _token(scope: Scope, headers: dict[str, str]) -> str:
-    """Returns the access token of a request: the bearer, the parameter or the cookie."""
-    kind, _, bearer = headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return bearer.strip()
-    given = token_parameter(scope)
-    return given or cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+        app = self._apps.get(team)
+        if app is None:
+            app = self._apps[team] = self._logs_app(self._folders.of_team(team))
+        return app

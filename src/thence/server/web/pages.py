@@ -4,14 +4,13 @@ from collections.abc import Callable, Coroutine
 from sqlite3 import Error as SqliteError
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from thence.errors import ThenceError
-from thence.server.errors import error_response
+from thence.server.errors import refusal
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
@@ -37,9 +36,8 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except (ThenceError, OSError, SqliteError, HTTPException) as error:
-                problem = await error_response(request, error)
-                body = msgspec.json.decode(bytes(problem.body))
-                return problem_page(problem.status_code, body["message"])
+                told = refusal(request.scope, error)
+                return problem_page(told.status, told.words)
 
         return handle_with_page
 

@@ -1,0 +1,96 @@
+"""The commands `server backup`, `server verify` and `server restore`: copies of what is kept."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thence.cli.frame import help_with, output_options
+from thence.cli.output import current
+from thence.cli.server.data_folder import data_option, database_file
+from thence.cli.shared.progress import parts_done
+
+if TYPE_CHECKING:
+    from thence.server.team.backups import Contents
+
+
+@click.command("backup", **help_with("thence server backup copy.db"))
+@click.argument("copy", metavar="FILE")
+@data_option
+@output_options
+def backup_command(copy: str, data: str) -> None:
+    """Copy all that a server keeps into one file, also while it runs.
+
+    The file must not exist yet; only you may read it. It holds password hashes too.
+    """
+    out = current()
+    database = database_file(data)
+    from thence.server.team.backups import back_up
+
+    with parts_done(out, "copying") as show:
+        back_up(database, Path(copy), _now(), show)
+    size_bytes = Path(copy).stat().st_size
+    if out.is_json:
+        out.json({"copy": str(Path(copy).absolute()), "bytes": size_bytes})
+    else:
+        out.write(f"copied {database} to {copy}, {size_bytes:,} bytes")
+        out.notice(f"next: thence server verify {copy}")
+
+
+@click.command("verify", **help_with("thence server verify", "thence server verify copy.db"))
+@click.argument("copy", metavar="[FILE]", required=False)
+@data_option
+@output_options
+def verify_command(copy: str | None, data: str) -> None:
+    """Read each line that a server keeps, or that a copy holds, and check its digest.
+
+    Nothing is changed. The first that is wrong is named, with exit code 3.
+    """
+    out = current()
+    database = database_file(data)
+    from thence.server.team.backups import verify
+
+    with parts_done(out, "checking") as show:
+        contents = verify(Path(copy) if copy else database, show)
+    if out.is_json:
+        out.json(asdict(contents))
+    else:
+        out.write(f"whole: {_counts(contents)}")
+
+
+@click.command("restore", **help_with("thence server restore copy.db"))
+@click.argument("copy", metavar="FILE")
+@data_option
+@output_options
+def restore_command(copy: str, data: str) -> None:
+    """Verify a copy and put it in the place of what a server keeps; end the server first.
+
+    What was there is moved into a folder beside it. The copy stays as it is. Clones bring again
+    what came after the copy was made.
+    """
+    out = current()
+    database = database_file(data)
+    from thence.server.team.backups import restore
+
+    aside = database.with_name(f"replaced-{_now().replace(':', '')}")
+    with parts_done(out, "checking") as show:
+        contents = restore(Path(copy), database, aside, show)
+    replaced = str(aside.absolute()) if aside.exists() else None
+    if out.is_json:
+        out.json({**asdict(contents), "replaced": replaced})
+    else:
+        out.write(f"restored {_counts(contents)}")
+        if replaced:
+            out.notice(f"what was there is in {aside}")
+        out.notice("next: thence server run; clones bring again what came after the copy")
+
+
+def _counts(contents: "Contents") -> str:
+    ending = f", copied at {contents.copied_at}" if contents.copied_at else ""
+    return f"teams {contents.teams:,}, logs {contents.logs:,}, events {contents.events:,}{ending}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,168 @@
+"""Attackers without a login, whom a team's server outlasts while its members go on."""
+
+import http.client
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import pytest
+from tests.server.team.lines import line, lines
+from tests.server.team.stranger import Client
+from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+
+ATTACKERS = 60
+MEMBER = "203.0.113.5"
+FILES_MAX = 256
+OWING = 400
+SOON_S = 5
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TeamServer]:
+    """A server of this test's own: what it refuses to attackers concerns no other test."""
+    with team_server(tmp_path / "data") as running:
+        yield running
+
+
+@pytest.mark.promise("S12")
+def test_looping_wrong_logins_stop_no_refresh_no_revocation_and_no_login_from_elsewhere(
+    server: TeamServer,
+) -> None:
+    member = server.client("ada")
+    is_over, statuses = threading.Event(), set()
+
+    def loop(number: int) -> None:
+        attacker = Client(server.url)
+        count = 0
+        while not is_over.is_set():
+            count += 1
+            name = f"nobody-{number}-{count}"
+            got = attacker.post("/api/v1/token/", {"username": name, "password": "x"})
+            statuses.add(got.status)
+
+    threads = [threading.Thread(target=loop, args=(number,)) for number in range(ATTACKERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        refreshed = []
+        while len(refreshed) < 20 or (429 not in statuses and len(refreshed) < 100):
+            got = member.post("/api/v1/token/refresh/", {"refresh": member.refresh})
+            refreshed.append(got.status)
+            member.refresh = got.json["refresh"] if got.status == 200 else member.refresh
+        credentials = {"username": "ada", "password": PASSWORD}
+        login = member.post("/api/v1/token/", credentials, X_Forwarded_For=MEMBER)
+        revoked = member.post("/api/v1/token/revoke/", {"refresh": member.refresh})
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert set(refreshed) == {200}
+    assert (login.status, revoked.status) == (200, 200)
+
+
+@pytest.mark.promise("S12")
+def test_wrong_passwords_under_a_members_name_make_no_other_address_wait(
+    server: TeamServer,
+) -> None:
+    stranger = Client(server.url)
+    statuses = []
+    while 429 not in statuses:
+        body = {"username": "ada", "password": f"guess {len(statuses)}"}
+        statuses.append(stranger.post("/api/v1/token/", body).status)
+    right = {"username": "ada", "password": PASSWORD}
+    refused = stranger.post("/api/v1/token/", right)
+    assert (refused.status, refused.code) == (429, "server_busy")
+    assert 0 < int(refused.headers["retry-after"]) <= 61
+    assert stranger.post("/api/v1/token/", right, X_Forwarded_For=MEMBER).status == 200
+
+
+@pytest.mark.promise("S12")
+def test_connections_that_owe_a_body_keep_no_member_from_an_answer(tmp_path: Path) -> None:
+    with team_server(tmp_path / "data", files_max=FILES_MAX) as server, ExitStack() as opened:
+        member = server.client("ada")
+        for number in range(OWING):
+            path = ("/api/v1/token/", "/api/v1/token/refresh/")[number % 2]
+            opened.enter_context(owing(server, path, "Authorization: Bearer x\r\n"))
+        started = time.monotonic()
+        assert member.statuses("owed", lines(3)) == ["success"] * 3
+        assert member.pull("owed")[0] == lines(3)
+        assert time.monotonic() - started < SOON_S
+
+
+@pytest.mark.promise("S12")
+def test_body_without_a_login_has_seconds_and_a_members_body_has_more(red: TeamServer) -> None:
+    member = red.client("ada")
+    body = b'{"events":[' + line(1) + b"]}"
+    login = f"Authorization: Bearer {member.access}\r\n"
+    path = "/api/v1/events/batch/?log=slow&kind=plain"
+    with (
+        owing(red, path, login, body) as late,
+        owing(red, "/api/v1/token/refresh/") as stranger,
+    ):
+        started = time.monotonic()
+        assert stranger.recv(100) == b"", "the server closes it without a word"
+        assert time.monotonic() - started < 2 * SOON_S
+        late.sendall(body[1:])
+        answer = http.client.HTTPResponse(late)
+        answer.begin()
+        assert answer.status == 200
+    assert member.pull("slow")[0] == [line(1)]
+
+
+def owing(server: TeamServer, path: str, head: str = "", body: bytes = b"x" * 90) -> socket.socket:
+    """Returns a connection that has sent the head of a request, and one byte of its body."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    length = f"Content-Length: {len(body)}\r\n\r\n"
+    start = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{head}{length}".encode()
+    connection.sendall(start + body[:1])
+    return connection
+
+
+@pytest.mark.promise("S12")
+def test_cookie_of_a_page_opens_pages_alone_and_an_access_token_is_no_cookie(
+    red: TeamServer,
+) -> None:
+    member, thief = red.client("ada"), red.client()
+    first = member.ask("GET", f"/runs?token={member.access}")
+    (cookie,) = SimpleCookie(first.headers["set-cookie"]).values()
+    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 200
+    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={member.access}").status == 401
+    thief.access = cookie.value
+    for path in ("/", "/logs", "/api/v1/events?log=any", f"/?token={cookie.value}"):
+        assert thief.ask("GET", path).status == 401, path
+    for path in ("/api/v1/ws-token/", "/api/v1/events/batch/", "/api/v1/keys/"):
+        assert thief.post(path, {"events": []}).status == 401, path
+    assert thief.post("/api/v1/token/refresh/", {"refresh": cookie.value}).status == 401
+    thief.access = ""
+    member.post("/api/v1/token/revoke/", {"refresh": member.refresh})
+    assert thief.ask("GET", "/", Cookie=f"{cookie.key}={cookie.value}").status == 401
+
+
+@pytest.mark.promise("S12")
+def test_database_and_what_stands_beside_it_are_their_owners_alone(tmp_path: Path) -> None:
+    former = os.umask(0)
+    try:
+        with team_server(tmp_path / "data") as server:
+            ada = server.client("ada")
+            ada.statuses("private", lines(1))
+            modes = {file.name: mode(file) for file in server.data.glob("server.db*")}
+            assert modes == dict.fromkeys(("server.db", "server.db-wal", "server.db-shm"), 0o600)
+            assert mode(server.data) == 0o700
+            server.end()
+            (server.data / "server.db").chmod(0o644)
+            server.start()
+            assert server.client("ada").pull("private")[0] == lines(1)
+            assert mode(server.data / "server.db") == 0o600
+    finally:
+        os.umask(former)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

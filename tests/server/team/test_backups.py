@@ -1,0 +1,193 @@
+"""Copies of a server's database: whole beside writers, found damaged, put back, told."""
+
+import shutil
+import signal
+import stat
+import threading
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.server.team.lines import lines
+from tests.server.team.team_server import TeamServer, team_server
+
+from thence.server.running import TEAM_DATABASE
+
+
+def server(*arguments: object, cwd: Path):
+    return thence("server", *map(str, arguments), "--data", "data", cwd=cwd)
+
+
+def filled(folder: Path, count: int = 40) -> None:
+    with team_server(folder / "data") as running:
+        assert running.client("ada").statuses("log", lines(count)) == ["success"] * count
+
+
+def stored(folder: Path) -> list[bytes]:
+    connection = apsw.Connection(str(folder / "data" / TEAM_DATABASE))
+    try:
+        return [line for (line,) in connection.execute("SELECT line FROM events ORDER BY number")]
+    finally:
+        connection.close()
+
+
+@pytest.mark.promise("S12")
+def test_copy_beside_a_writer_holds_all_that_was_acknowledged_before_it(tmp_path: Path) -> None:
+    acknowledged = threading.Semaphore(0)
+    ended = threading.Event()
+    with team_server(tmp_path / "data") as running:
+        client = running.client("ada")
+
+        def write() -> None:
+            for line in lines(400):
+                assert client.statuses("log", [line]) == ["success"]
+                acknowledged.release()
+                if ended.is_set():
+                    return
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(20):
+            assert acknowledged.acquire(timeout=20)
+        copied = server("backup", "copy.db", "--json", cwd=tmp_path)
+        ended.set()
+        writer.join()
+        beside = server("verify", "--json", cwd=tmp_path)
+    assert copied.code == 0, copied.err
+    copy = tmp_path / "copy.db"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert copied.json == {"copy": str(copy), "bytes": copy.stat().st_size}
+    assert list(tmp_path.glob("*copy.db*")) == [copy]
+    before = copy.read_bytes()
+    contents = server("verify", "copy.db", "--json", cwd=tmp_path).json
+    assert (contents["teams"], contents["logs"]) == (2, 1)
+    assert 20 <= contents["events"] <= beside.json["events"]
+    assert contents["copied_at"]
+    assert copy.read_bytes() == before, "verify changes nothing"
+    again = server("backup", "copy.db", cwd=tmp_path)
+    assert again.code == 1
+    assert is_three_lines(again.err)
+
+
+@pytest.mark.promise("S12")
+def test_restored_server_tells_of_it_once_and_takes_again_what_came_later(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    running = TeamServer(tmp_path / "data")
+    running.start()
+    later = lines(50)[40:]
+    client = running.client("ada")
+    assert client.statuses("log", later) == ["success"] * 10
+    busy = server("restore", "copy.db", cwd=tmp_path)
+    assert (busy.code, is_three_lines(busy.err)) == (1, True), busy.err
+    assert "another process answers from it" in busy.err
+    running.end(signal.SIGKILL)
+    assert (tmp_path / "data" / f"{TEAM_DATABASE}-wal").stat().st_size
+    restored = server("restore", "copy.db", "--json", cwd=tmp_path)
+    assert restored.code == 0, restored.err
+    assert restored.json["events"] == 40
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    Path(restored.json["replaced"]).rename(aside / "data")
+    assert len(stored(aside)) == 50, "what was there is kept, its last commits too"
+    assert len(stored(tmp_path)) == 40
+    running.start()
+    try:
+        assert running.client("ada").statuses("log", lines(50)) == (
+            ["duplicate"] * 40 + ["success"] * 10
+        )
+    finally:
+        running.end()
+
+
+def test_operator_is_told_of_a_copy_that_was_put_back_by_hand(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    shutil.copy(tmp_path / "copy.db", tmp_path / "data" / TEAM_DATABASE)
+    running = TeamServer(tmp_path / "data")
+    notes = []
+    for _ in range(2):
+        with (tmp_path / "stderr").open("w+b") as stderr:
+            running.start(stderr=stderr)
+            assert running.end() == 0
+            stderr.seek(0)
+            notes.append(b"a copy made at" in stderr.read())
+    assert notes == [True, False]
+
+
+@pytest.mark.promise("S12")
+def test_commits_of_another_database_beside_a_copy_do_no_harm(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    running = TeamServer(tmp_path / "data")
+    running.start()
+    client = running.client("ada")
+    for line in lines(400)[40:]:
+        assert client.statuses("log", [line]) == ["success"]
+    running.end(signal.SIGKILL)
+    database = tmp_path / "data" / TEAM_DATABASE
+    commits = database.with_name(f"{TEAM_DATABASE}-wal")
+    assert commits.stat().st_size
+    shutil.copy(tmp_path / "copy.db", database)
+    running.start()
+    try:
+        assert commits.with_name(f"{TEAM_DATABASE}-wal.stale").stat().st_size
+        assert server("verify", "--json", cwd=tmp_path).json["events"] == 40
+        assert set(running.client("ada").statuses("log", lines(400)[40:])) == {"success"}
+        assert server("verify", "--json", cwd=tmp_path).json["events"] == 400
+    finally:
+        running.end()
+
+
+@pytest.mark.parametrize(
+    ("statement", "cause"),
+    [
+        ("UPDATE events SET line = line || ' ' WHERE number = 7", "the line 7 of red/log"),
+        (
+            "UPDATE events SET line = CAST(replace(line, ':7}', ':8}') AS BLOB) WHERE number = 7",
+            "the line 7 of red/log",
+        ),
+        ("UPDATE events SET line = zeroblob(9) WHERE number = 7", "the line 7 of red/log"),
+        ("DELETE FROM events WHERE number = 7", "red/log lacks the line 7"),
+        ("DELETE FROM events WHERE number = 40", "red/log lacks its last line, 40"),
+    ],
+)
+def test_first_wrong_line_is_named_and_no_such_copy_is_put_back(
+    tmp_path: Path, statement: str, cause: str
+) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    connection = apsw.Connection(str(tmp_path / "copy.db"))
+    connection.execute(statement)
+    assert connection.changes() == 1
+    connection.close()
+    for command in ("verify", "restore"):
+        ended = server(command, "copy.db", "--json", cwd=tmp_path)
+        assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy")
+        assert cause in ended.json["error"]["cause"]
+    assert len(stored(tmp_path)) == 40
+    assert server("verify", cwd=tmp_path).code == 0
+
+
+def test_what_is_no_copy_or_no_longer_readable_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    whole = (tmp_path / "copy.db").read_bytes()
+    files = {
+        "empty.db": b"",
+        "text.db": b"no database\n" * 1000,
+        "cut.db": whole[: len(whole) // 2],
+        "page.db": whole[:8192] + bytes(4096) + whole[12288:],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*files, "missing.db", "."):
+        for command in ("verify", "restore"):
+            ended = server(command, name, cwd=tmp_path)
+            assert ended.code in (1, 3, 4), (name, ended.err)
+            assert is_three_lines(ended.err), (name, ended.err)
+    assert len(stored(tmp_path)) == 40
+    for target in ("no/copy.db", "data"):
+        ended = server("backup", target, cwd=tmp_path)
+        assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
