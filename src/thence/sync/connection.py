@@ -83,7 +83,8 @@ class Connection:
         may end a connection that stood open just when it is used again: then the request is sent
         once more.
         """
-        url = quote(f"{self.server}{path}", safe="/:[]%") + f"?{urlencode(query or {})}"
+        url = quote(f"{self.server}{path}", safe="/:[]%")
+        url += f"?{urlencode(query)}" if query else ""
         fields = [(name.encode(), text.encode()) for name, text in (headers or {}).items()]
         was_used = self._pool is not None
         try:
