@@ -151,7 +151,7 @@ class SyncRefused(SyncError):
 
 
 class RedactionRefused(ThenceError):
-    """Error: what an event says can't be taken back, or not with the key of this user."""
+    """Error: what an event says can't be redacted, or not with the key of this user."""
 
 
 class ServerUnreachable(SyncError):
@@ -244,7 +244,7 @@ class NotRecorded(ThenceError):
 
 
 class BadSettings(ThenceError, ValueError):
-    """Error: a file of settings can't be used; nothing was appended, or brought to a server."""
+    """Error: a file of settings can't be used; nothing was appended, or pushed to a server."""
 
 
 class VocabularyMismatch(ThenceError):

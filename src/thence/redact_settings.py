@@ -229,5 +229,5 @@ def _failure(path: Path, cause: object, hint: str = "") -> BadSettings:
         "could not use the settings in",
         place=path,
         cause=cause,
-        hint=f"{hint or 'correct it'}; until then nothing is appended or brought to a server",
+        hint=f"{hint or 'correct it'}; until then nothing is appended or pushed to a server",
     )

@@ -34,7 +34,7 @@ def test_event_is_taken_back_with_its_reason_and_what_remains(log):
     assert "not reached: what git has committed" in ended.err
     assert "nonce" in ended.err
     listed = run(log, "log").out
-    assert "said was taken back: a password" in listed
+    assert "said was redacted: a password" in listed
     assert SECRET not in listed
     again = run(log, "redact", "deploy", "--yes", "--json")
     assert (again.code, again.json["lines"]) == (0, 0)
@@ -82,7 +82,7 @@ def test_settings_that_can_not_be_used_lose_nothing_and_the_error_names_the_file
     assert (refused.code, is_three_lines(refused.err)) == (2, True)
     assert said in refused.err
     assert "a/.thence/settings.toml" in refused.err
-    assert "nothing is appended or brought to a server" in refused.err
+    assert "nothing is appended or pushed to a server" in refused.err
     assert (log / "a" / "events.jsonl").read_bytes() == before
     assert "deploy" in run(log, "log").out
     settings.write_text("[redact]\n")

@@ -57,10 +57,10 @@ def test_event_is_taken_back_from_the_server_and_every_clone(tmp_path):
         done = ada.on_log("redact", "deploy", "--yes", "--reason", "a password")
         assert done.code == 0, done.err
         ada.syncs()
-        assert ben.syncs()["taken_back"] == 1
+        assert ben.syncs()["redacted"] == 1
         shutil.rmtree(ben.home / "log")
         shutil.move(tmp_path / "backup", ben.home / "log")
-        assert ben.syncs()["taken_back"] == 1
+        assert ben.syncs()["redacted"] == 1
         assert files_with_secret(tmp_path) == []
         ada.syncs()
         for user in (ada, ben):

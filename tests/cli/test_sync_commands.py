@@ -66,8 +66,8 @@ def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, se
     second = tmp_path / "second"
     shutil.copytree(first, second, ignore=lambda folder, names: {"thence"} & set(names))
     brought = clone(ada, server, first)
-    assert brought["delivered"] > 0
-    assert clone(ada, server, second)["taken"] == brought["delivered"]
+    assert brought["pushed"] > 0
+    assert clone(ada, server, second)["pulled"] == brought["pushed"]
     ada.done("work", "move-task", "WP01", "--to", "doing", cwd=second)
     ada.done("sync", "now", cwd=second)
     ada.done("sync", "now", cwd=first)
@@ -80,7 +80,7 @@ def test_two_clones_of_a_project_have_one_board_after_sync_now(tmp_path, ada, se
     assert (teams[0], teams[-1]) == ("local", "atlas")
     assert server.kinds == {EventStore.at(first).project.uuid: "work"}
     again = ada.done("sync", "now", "--json", cwd=first).json
-    assert (again["taken"], again["delivered"]) == (0, 0)
+    assert (again["pulled"], again["pushed"]) == (0, 0)
     assert ada.done("sync", "status", "--check", cwd=first).code == 0
 
 
@@ -101,7 +101,10 @@ def test_sync_now_exits_1_with_three_lines_while_anything_stays_behind(ada, serv
     assert (state.code, state.json["is_in_sync"], state.json["parked"]) == (1, False, 1)
     server.logs["orders"].refuse = lambda line: None
     ada.done("sync", "parked", "retry", "--log", "orders")
-    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 1
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 1
+    last = ada.done("sync", "status", "--log", "orders", "--json").json["last"]
+    assert (last["pulled"], last["pushed"], last["redacted"]) == (0, 1, 0)
+    assert "pulled 0, pushed 1" in ada.done("sync", "status", "--log", "orders").out
 
 
 def refusing():
@@ -150,7 +153,7 @@ def test_second_sync_waits_for_the_turn_of_the_first(ada, server):
     turn = file_lock(ada.folder / "orders/.thence/sync/lock")
     release = threading.Timer(0.5, turn.close)
     release.start()
-    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 2
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 2
     release.join()
 
 
@@ -173,7 +176,7 @@ def test_another_target_is_refused_without_switch(ada, server):
     ada.done("sync", "disable", "--log", "orders")
     assert ada("sync", "now", "--log", "orders").code == 1
     ada.done(*enable, "--as", "ben")
-    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 2
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 2
 
 
 def test_switch_tells_what_it_sends_and_asks(ada, server):
@@ -196,7 +199,7 @@ def test_switch_tells_what_it_sends_and_asks(ada, server):
     assert (code, "all events" in shown, "you did not agree" in shown) == (1, True, True)
     assert ada.done(*enable, "--json").json["log"] == "orders"
     ada.done(*enable, "--name", "others", "--switch", "--yes")
-    assert ada.done("sync", "now", "--log", "orders", "--json").json["delivered"] == 2
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 2
     assert set(server.logs) == {"others"}
 
 
@@ -214,7 +217,7 @@ def test_second_machine_makes_the_folder_of_a_log(ada, server):
     ada.log_in(server)
     ada.done("append", "--log", "orders", "note", "text=hello")
     ada.done("sync", "enable", "--log", "orders", "--name", "orders")
-    sent = ada.done("sync", "now", "--log", "orders", "--json").json["delivered"]
+    sent = ada.done("sync", "now", "--log", "orders", "--json").json["pushed"]
     ada.log_in(server)
     (ada.folder / "empty").mkdir()
     for name in ("second", "empty"):
@@ -223,7 +226,7 @@ def test_second_machine_makes_the_folder_of_a_log(ada, server):
         assert ada("sync", "enable", *log, "--name", "a b").code == 1
         assert not list(ada.folder.glob(f"{name}/*"))
         ada.done("sync", "enable", *log, "--name", "orders")
-        assert ada.done("sync", "now", *log, "--json").json["taken"] == sent
+        assert ada.done("sync", "now", *log, "--json").json["pulled"] == sent
         assert (
             ada.done("query", *log, "--json").out
             == ada.done("query", "--log", "orders", "--json").out
@@ -239,7 +242,7 @@ def test_moved_and_copied_logs_go_on(ada, server):
     shutil.copytree(ada.folder / "moved", ada.folder / "copied")
     for each in ("moved", "copied"):
         ada.done("append", "--log", each, "note", "text=2")
-        assert ada.done("sync", "now", "--log", each, "--json").json["delivered"] >= 1
+        assert ada.done("sync", "now", "--log", each, "--json").json["pushed"] >= 1
     ada.done("sync", "now", "--log", "moved")
     assert ada.done("sync", "status", "--check", "--log", "moved").code == 0
 

@@ -62,7 +62,10 @@ def test_journal_without_git_is_taken_in_by_the_command_that_is_named(tmp_path):
     assert before == {event.line.decode() for event in events}
     assert "hunter2" not in str([event.payload for event in events])
     assert as_shown(json.loads(features(repo))) == expected
-    assert done(repo, "import", "--json").json["lines"] == 0
+    assert done(repo, "status").err == "", "its events are in the log"
+    again = done(repo, "import", "--json").json
+    assert again["lines"] == 0
+    assert "rm -r .kittify/.thence" in done(repo, "import").out
     shutil.rmtree(repo / ".kittify/.thence")
     assert done(repo, "status").err == ""
     assert thence("verify", cwd=repo).code == 0

@@ -77,7 +77,7 @@ def test_events_of_another_tools_client_arrive_in_a_clone_over_tls(tmp_path: Pat
         assert thence(*login, "--ca", ca_file, **given).code == 0
         assert warm("sync", "enable", cwd=project, env=env).code == 0
         now = warm("sync", "now", "--json", cwd=project, env=env)
-        assert (now.code, now.json["taken"]) == (0, 20), now.err
+        assert (now.code, now.json["pulled"]) == (0, 20), now.err
         held = [event.members for event in EventStore.at(project).read()]
     arrived = {each["event_id"]: each for each in held}
     for event in sent:

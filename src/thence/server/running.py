@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,9 @@ _BACKLOG = 1024
 # so many are taken in at a time, before the bound on connections is looked at
 _ACCEPTED_MAX = 16
 _KEEP_ALIVE_S = 30
+# how long a POST may take to its end once the server ends, and how often that is looked at
+_BRINGING_S = 8.0
+_LOOK_S = 0.02
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 # how long a thread that answers a slow question may keep the interpreter from the others; at a
 # quarter of that under load a tenth less is answered, for they take it from each other
@@ -88,11 +92,27 @@ class Tls(NamedTuple):
     key: Path
 
 
-def serve_team(listener: socket.socket, database: Path, host: str, tls: Tls | None = None) -> None:
-    """Answers for a team's server as `serve` does; on loopback under its names alone."""
+def serve_team(
+    listener: socket.socket,
+    database: Path,
+    host: str,
+    tls: Tls | None = None,
+    *,
+    logs_json: bool = False,
+) -> None:
+    """Answers for a team's server as `serve` does; on loopback under its names alone.
+
+    What brings something, such as a batch, has 8 seconds to end once a signal came; a second
+    signal ends it too. `logs_json` has each request logged on stderr.
+    """
     from thence.server.app import create_team_app
 
-    app = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
+    app: ASGIApp = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
+    if logs_json:
+        from thence.server.http.request_log import RequestLog, log_as_json
+
+        log_as_json()
+        app = RequestLog(app)
     _run(listener, app, tls, is_live=True)
 
 
@@ -155,12 +175,31 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
             for listener in sockets or ():
                 listener.listen(_BACKLOG)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Ends all connections, those that bring something once they have their answer."""
+            for server in self.servers:
+                server.close()
+            end_s = monotonic() + _BRINGING_S
+            connections = self.server_state.connections
+            while any(map(_brings, connections)):
+                if monotonic() > end_s or self.force_exit:
+                    break
+                await asyncio.sleep(_LOOK_S)
+            await super().shutdown(sockets)
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            """Begins the end, of which nothing is logged."""
+            """Begins the end, of which nothing is logged; the second signal hurries it."""
+            self.force_exit = self.should_exit
             logging.getLogger("uvicorn.error").disabled = True
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
+
+
+def _brings(connection: Any) -> bool:
+    """Reports whether a connection of uvicorn is amid a POST."""
+    cycle = getattr(connection, "cycle", None)
+    return bool(cycle and not cycle.response_complete and cycle.scope["method"] == "POST")
 
 
 def _quiet_when_full(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:

@@ -56,7 +56,7 @@ def check_right(
     raise _refused(
         event,
         f"{whose} wrote it, and your key is neither that node's nor an admin's",
-        "ask who wrote it, or an admin of the team, to take it back"
+        "ask who wrote it, or an admin of the team, to redact it"
         if keys
         else "try again when the server can be reached: an admin may do it",
     )
@@ -105,5 +105,5 @@ def _own(held: Sequence[HeldRedaction], digest: bytes, nodes: Sequence[str]) -> 
 
 def _refused(event: Event, cause: str, hint: str = "") -> RedactionRefused:
     return RedactionRefused(
-        "could not take back", place=event.event_id, cause=cause, hint=hint or "see: thence show"
+        "could not redact", place=event.event_id, cause=cause, hint=hint or "see: thence show"
     )

@@ -3,14 +3,16 @@
 import os
 import random
 import re
+import resource
 import shlex
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, environment, is_three_lines, ran, thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import WAIT_S, until
 from tests.cli.work.three_packages import SLUG, done
@@ -21,6 +23,13 @@ pytestmark = [pytest.mark.promise("P6"), pytest.mark.xdist_group("bad_places")]
 BRANCH = f"{SLUG}-WP03"
 REFUSING = "#!/bin/sh\necho 'the rule of this house' >&2\nexit 1\n"
 ROOM_BYTES_MAX = 98_304
+# a file of these has more bytes than the journal of a state or its code, or fewer
+SIZES_BYTES = range(2_048, 24_576)
+# without it the system ends a git that writes too much; git goes on, as on a full disk
+LIMITED_GIT = """#!/bin/sh
+trap '' XFSZ
+exec {git} "$@"
+"""
 DISK = "24m"
 STASH = re.compile(r"git stash push [^;]*")
 
@@ -124,7 +133,7 @@ def is_whole(project, case):
 @pytest.mark.parametrize("name", CASES)
 def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(states, disk, name):
     if disk is None:
-        return  # this user may mount nothing
+        return  # this user may mount nothing: the limits below stand for it
     case, seed = CASES[name], random.randrange(2**32)
     print(f"seed {seed}")
     rooms = [0, *random.Random(seed).sample(range(4_096, ROOM_BYTES_MAX), 3)]
@@ -136,13 +145,54 @@ def test_full_disk_amid_a_command_is_told_and_the_command_is_completed_later(sta
         fill(disk, room_bytes)
         ended = warm("work", *case.command, cwd=project)
         (disk / "filler").unlink()
-        if ended.code == 0:
-            commit_left(project, case, ended)
-        else:
-            for stash in STASH.findall(told(ended)):
-                git(project, *shlex.split(stash)[1:])
-            completed(project, case)
+        completed_later(project, case, ended)
         shutil.rmtree(project)
+
+
+@pytest.mark.promise("L16")
+@pytest.mark.parametrize("name", CASES)
+def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_later(
+    states, tmp_path, name
+):
+    case, seed = CASES[name], random.randrange(2**32)
+    print(f"seed {seed}")
+    path = limited_path(tmp_path)
+    for size_bytes in random.Random(seed).sample(SIZES_BYTES, 3):
+        project = copy(states / case.state, tmp_path, f"{size_bytes}")
+        if name == "publish":
+            shutil.rmtree(tmp_path / "remote.git", ignore_errors=True)
+            on_remote(project, tmp_path / "remote.git")
+        command = (THENCE, "work", *case.command)
+        first = partial(limit, size_bytes)
+        ended = ran(*command, cwd=project, env={"PATH": path}, first=first)
+        completed_later(project, case, ended)
+
+
+def limited_path(folder):
+    """Return a PATH whose git is told of a limit on files, as it is of a full disk."""
+    program = folder / "bin/git"
+    program.parent.mkdir()
+    program.write_text(LIMITED_GIT.format(git=shutil.which("git")))
+    program.chmod(0o755)
+    return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def limit(size_bytes):
+    """Let this process and those that it starts make no file of more bytes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+
+
+def completed_later(project, case, ended):
+    """See that a command has done its work, or told what to do and is completed after that."""
+    if ended.code:
+        for stash in STASH.findall(told(ended)):
+            git(project, *shlex.split(stash)[1:])
+        completed(project, case)
+        return
+    if "type the same command again" in ended.err:
+        warm("work", *case.command, cwd=project)
+    commit_left(project, case, ended)
 
 
 def commit_left(project, case, ended):
@@ -155,7 +205,7 @@ def commit_left(project, case, ended):
 
 def test_orchestrate_tells_of_a_full_disk_and_goes_on_when_there_is_room(make, disk, tmp_path):
     if disk is None:
-        return  # this user may mount nothing
+        return  # this user may mount nothing: the limit below stands for it
     planned = make({"WP01": [], "WP02": []}, slots=2)
     project = copy(planned.folder, disk)
     fill(disk, 0)
@@ -167,9 +217,34 @@ def test_orchestrate_tells_of_a_full_disk_and_goes_on_when_there_is_room(make, d
     assert b"No space left on device; free some space" in (tmp_path / "told").read_bytes()
     (disk / "filler").unlink()
     assert process.wait(WAIT_S) == 0, (tmp_path / "told").read_text()
+    is_all_done(project)
+
+
+def is_all_done(project):
     (feature,) = done(project, "status")["features"]
     assert len(feature["lanes"]["done"]) == 2
     assert warm("verify", cwd=project).code == 0
+
+
+def test_orchestrate_tells_of_a_journal_that_may_not_grow_and_goes_on_when_it_may(make, tmp_path):
+    project = make({"WP01": [], "WP02": []}, slots=2).folder
+    (journal,) = project.glob(".git/thence/*/events.jsonl")
+    process = subprocess.Popen(
+        [THENCE, "work", "orchestrate"],
+        cwd=project,
+        env=environment(PATH=limited_path(tmp_path)),
+        stderr=subprocess.PIPE,
+        preexec_fn=partial(limit, journal.stat().st_size),
+    )
+    with process:
+        trouble = next(line for line in process.stderr if b"trouble" in line)
+        assert b"File too large" in trouble
+        assert b"free some space" in trouble
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        _, stderr = process.communicate(timeout=WAIT_S)
+        assert process.returncode == 0, stderr
+    is_all_done(project)
 
 
 def set_mode(folder, file_mode, folder_mode):

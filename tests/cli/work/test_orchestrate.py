@@ -56,7 +56,10 @@ def test_graph_is_worked_off_and_each_step_is_told(make):
     assert git(project.folder, "status", "--porcelain") == ""
     assert thence("verify", cwd=project.folder).code == 0
     again = orchestrate(project)
-    assert (again.code, len(project.events("FeatureCompleted"))) == (2, 1), again.err
+    assert (again.code, len(project.events("FeatureCompleted"))) == (0, 1), again.err
+    assert again.out == f"nothing is left to do: all of {SLUG} is done\n"
+    plan = json.loads(orchestrate(project, "--dry-run", "--json").out)
+    assert (plan["ok"], plan["waves"], plan["problems"]) == (True, [], [])
 
 
 def test_what_an_agent_appends_has_its_assignment_as_cause(make):

@@ -134,10 +134,10 @@ def test_page_of_an_event_without_its_body_shows_why(red: TeamServer) -> None:
     ada.statuses("taken", [target, withheld, node.redaction(target), node.redaction(withheld)])
     assert SECRET in _page(ada, target)
     ada.statuses("taken", [node.seal_over([(3, digests(node.lines[2]).line)], ANN)])
-    assert "was taken back for good" in _page(ada, target)
+    assert "was redacted for good" in _page(ada, target)
     assert f"/runs/taken/events/{id_of(node.lines[2])}" in _page(ada, target)
     assert "It holds none" not in _page(ada, target) + _page(ada, withheld)
-    assert "was taken back for good" not in _page(ada, withheld)
+    assert "was redacted for good" not in _page(ada, withheld)
     assert "is withheld" in _page(ada, withheld)
     assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 2
 

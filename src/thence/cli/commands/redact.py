@@ -1,4 +1,4 @@
-"""The command `redact`: takes back what one event says."""
+"""The command `redact`: removes what one event says."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ _REMAINS = (
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what would be redacted.")
 @log_options
 def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: str | None) -> None:
-    """Take back what an event says: its payload goes, the rest stays.
+    """Remove what an event says for good: its payload goes, the rest stays.
 
     The event keeps its place, its type, its causes and its digests. With sync, the server and every
     clone follow, if your key wrote the event or you are an admin of the team.

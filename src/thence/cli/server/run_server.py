@@ -29,8 +29,11 @@ _PORT_MAX = 65_535
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
+@click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
-def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None) -> None:
+def run_command(
+    data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None, log_json: bool
+) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
     The address is the first line on stdout. Another address than this machine's own needs TLS: by
@@ -38,7 +41,7 @@ def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: 
     """
     out = current()
     try:
-        _serve(out, data, host, port, (tls_cert, tls_key))
+        _serve(out, data, host, port, (tls_cert, tls_key), logs_json=log_json)
     except KeyboardInterrupt:  # the usual end of a server, which needs no report
         _end(out, INTERRUPTED)
     except SystemExit as ended:
@@ -46,7 +49,13 @@ def run_command(data: str, host: str, port: int, tls_cert: str | None, tls_key: 
 
 
 def _serve(
-    out: Output, data: str, host: str, port: int, tls_files: tuple[str | None, str | None]
+    out: Output,
+    data: str,
+    host: str,
+    port: int,
+    tls_files: tuple[str | None, str | None],
+    *,
+    logs_json: bool,
 ) -> None:
     from thence.server import running
 
@@ -88,7 +97,7 @@ def _serve(
             out.write(address)
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, host, tls)
+        running.serve_team(listener, database, host, tls, logs_json=logs_json)
 
 
 def _end(out: Output, code: int) -> None:

@@ -37,7 +37,7 @@ def user_command(context: click.Context) -> None:
     "--role",
     type=click.Choice(_ROLES),
     default="writer",
-    help="What the user may do: a reader takes events, a writer brings them too.",
+    help="What the user may do: a reader pulls events, a writer pushes them too.",
 )
 @click.option(
     "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."

@@ -164,21 +164,21 @@ def parts_done(out: Output, work: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def lines_exchanged(out: Output) -> "Iterator[Callable[[RoundProgress], None]]":
-    """Yields the function to call with the lines that were taken and brought so far."""
+    """Yields the function to call with the lines that were pulled and pushed so far."""
     if not is_drawn(out):
         yield lambda exchanged: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    text = TextColumn("took {task.fields[taken]:,}, brought {task.completed:,.0f}")
+    text = TextColumn("pulled {task.fields[pulled]:,}, pushed {task.completed:,.0f}")
     with Progress(
         text, BarColumn(bar_width=24), TimeElapsedColumn(), console=_console(out)
     ) as drawn:
-        task = drawn.add_task("", total=None, taken=0)
+        task = drawn.add_task("", total=None, pulled=0)
 
         def show(exchanged: "RoundProgress") -> None:
             total = exchanged.to_bring or None
-            drawn.update(task, taken=exchanged.taken, completed=exchanged.brought, total=total)
+            drawn.update(task, pulled=exchanged.taken, completed=exchanged.brought, total=total)
 
         yield show
 

@@ -8,7 +8,12 @@ from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.logs import redact_due_copies
 from thence.cli.shared.progress import lines_exchanged
-from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
+from thence.cli.sync.synced_log import (
+    ROUND_COUNTS,
+    check_packages,
+    opened_synced_log,
+    synced_log_option,
+)
 from thence.errors import LogBusy, SyncError, ThenceError
 from thence.replica import Log
 
@@ -23,7 +28,7 @@ _ROUNDS_MAX = 5
 @synced_log_option
 @output_options
 def now_command(log: str | None) -> None:
-    """Bring what the server lacks, and take what others have brought.
+    """Push what the server lacks, and pull what others have pushed.
 
     It ends with 0 when all is there on both sides, and with 1 when anything stayed behind. While
     another process syncs the log it waits for its turn. What a project's
@@ -39,11 +44,11 @@ def now_command(log: str | None) -> None:
     if out.is_json:
         out.json(counts)
     else:
-        out.write(f"took {counts['taken']:,}, brought {counts['delivered']:,}")
+        out.write(f"pulled {counts['pulled']:,}, pushed {counts['pushed']:,}")
         if counts["duplicate"]:
             out.notice(f"{counts['duplicate']:,} were there already")
-        if counts["taken_back"]:
-            out.notice(f"{counts['taken_back']:,} were redacted: they say nothing any more")
+        if counts["redacted"]:
+            out.notice(f"{counts['redacted']:,} were redacted: they say nothing any more")
 
 
 def _redact_copies(out: Output, replica: Log) -> None:
@@ -63,15 +68,15 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
     from thence.sync.target import RESTORED
 
     store = CredentialStore()
-    sums = dict.fromkeys(("taken", "delivered", "duplicate", "rejected", "taken_back"), 0)
+    sums = dict.fromkeys(ROUND_COUNTS.values(), 0)
     is_restored = False
     with lines_exchanged(out) as show:
         for rounds_left in reversed(range(_ROUNDS_MAX)):
             outcome = run_round(replica, store, wait_s=_WAIT_S, progress=show)
             if outcome is None:
                 raise _busy(replica)
-            for key in sums:
-                sums[key] += getattr(outcome.status, key)
+            for name, key in ROUND_COUNTS.items():
+                sums[key] += getattr(outcome.status, name)
             is_restored = is_restored or outcome.status.is_restored
             if not rounds_left or not _may_go_on(outcome):
                 break
@@ -88,7 +93,7 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
 
 
 def _may_go_on(outcome: "RoundOutcome") -> bool:
-    """Reports whether another round may bring what this one left."""
+    """Reports whether another round may push what this one left."""
     has_moved = outcome.status.taken or outcome.status.delivered
     return outcome.error is None and not outcome.is_complete and bool(has_moved)
 

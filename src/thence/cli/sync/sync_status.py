@@ -8,7 +8,12 @@ from thence.cli import FAILED
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.render import counted
-from thence.cli.sync.synced_log import check_packages, opened_synced_log, synced_log_option
+from thence.cli.sync.synced_log import (
+    ROUND_COUNTS,
+    check_packages,
+    opened_synced_log,
+    synced_log_option,
+)
 
 if TYPE_CHECKING:
     from thence.sync.state import SyncState
@@ -53,7 +58,7 @@ def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
         "parked": state.parked,
         "failures": state.failures,
         "background": "running" if state.is_service_running else "stopped",
-        "last": state.last,
+        "last": None if state.last is None else _last_as_json(state.last),
         "public_key": state.public_key or None,
         "node_id": state.node_id,
     }
@@ -63,6 +68,14 @@ def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
             "blocks_that_differ": differing,
         }
     return fields
+
+
+def _last_as_json(last: "RoundStatus") -> dict[str, object]:
+    import msgspec
+
+    return {
+        ROUND_COUNTS.get(name, name): value for name, value in msgspec.structs.asdict(last).items()
+    }
 
 
 def _write(out: Output, state: "SyncState", differing: int | None) -> None:
@@ -95,4 +108,4 @@ def _last(last: "RoundStatus | None") -> str:
     if last is None:
         return "never"
     service_text = " by the background service" if last.is_background else ""
-    return f"{last.at}{service_text}: took {last.taken:,}, brought {last.delivered:,}"
+    return f"{last.at}{service_text}: pulled {last.taken:,}, pushed {last.delivered:,}"

@@ -16,6 +16,14 @@ from thence.errors import ExtraMissing, NotALog, SyncRefused
 from thence.replica import Log, open_log
 from thence.sync.target import read_target
 
+# the counts of a round, and their names in `--json`
+ROUND_COUNTS = {
+    "taken": "pulled",
+    "delivered": "pushed",
+    "duplicate": "duplicate",
+    "rejected": "rejected",
+    "taken_back": "redacted",
+}
 _NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 
 synced_log_option = click.option(

@@ -31,6 +31,7 @@ from thence.work.orchestrate.orchestrator import Orchestrator, ProgressNote
 from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
+from thence.work.session.feature_choice import not_imported
 from thence.work.session.lane_moves import (
     facts_of,
     move,
@@ -125,7 +126,7 @@ def orchestrate(
     _refuse_agents(feature)
     session.refresh()
     check_committer(session)
-    state = session.feature(feature)
+    state = _feature(session, feature)
     setup = read_setup(session.project)
     planned(session, state)  # a file that can't be read is reported at once
     for name in skip:
@@ -157,7 +158,8 @@ def orchestrate(
     for wp_id, why in summary.stranded.items():
         lines += [f"{wp_id} stays: {why}", f"  next: {steps[wp_id]}"]
     if not summary.stranded:
-        lines = [f"all of {state.slug} is done"]
+        is_idle = state.is_completed  # before the run began
+        lines = [f"{'nothing is left to do: ' if is_idle else ''}all of {state.slug} is done"]
     for wp_id, commits in summary.unreviewed.items():
         names = ", ".join(commit[:10] for commit in commits)
         lines.append(f"{wp_id}: {names} came to the target past review")
@@ -165,10 +167,19 @@ def orchestrate(
     return CommandResult((), data, tuple(lines), tuple(session.warnings), code)
 
 
+def _feature(session: Session, name: str | None) -> FeatureState:
+    """Returns the feature as `Session.feature` does; where all are completed, the last of them."""
+    features = session.board.features
+    is_idle = all(feature.is_completed for feature in features.values())
+    if name is None and features and is_idle and not not_imported(session.board, session.planning):
+        name = max(features)
+    return session.feature(name)
+
+
 def dry_run(session: Session, *, feature: str | None = None) -> CommandResult:
     """Returns the plan of an orchestration: its waves, the critical path, the problems."""
     session.refresh()
-    state = session.feature(feature)
+    state = _feature(session, feature)
     histories = attempt_histories(session.events, state.slug, session.board.names)
     approved = [wp_id for wp_id, history in histories.items() if history.is_approved]
     dry_plan = plan(state, planned(session, state), read_setup(session.project), approved=approved)

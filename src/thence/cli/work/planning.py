@@ -12,9 +12,10 @@ import click
 from thence.cli.frame import checked_name
 from thence.cli.work.command_runner import feature_option, session_command
 from thence.errors import HeadsMoved, PlanningError, Refused
+from thence.inspection.writers import next_node_id
 from thence.replica import new_id, now
 from thence.work.board.dependencies import in_order
-from thence.work.board.state import FeatureState
+from thence.work.board.state import PLANNED, FeatureState
 from thence.work.day_lines import FileEdit, as_it_is, if_missing, with_lines
 from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import WorkEvent
@@ -46,7 +47,8 @@ from thence.work.session.command_commit import check_committer, check_here, comm
 from thence.work.session.feature_choice import existing_branch, not_imported
 from thence.work.session.session import ATTEMPTS_MAX, CommandResult, Session, moved_meanwhile
 from thence.work.vcs.locks import PLANNING, held
-from thence.work.vcs.repository import branch_of
+from thence.work.vcs.objects import objects
+from thence.work.vcs.repository import HEADS, branch_of
 
 BEGIN = b"<!-- thence:begin -->"
 END = b"<!-- thence:end -->"
@@ -210,14 +212,16 @@ def setup_spec(
     with held(session.project.shared_folder / PLANNING):
         session.refresh()
         names = [*session.board.features, *session.planning.slugs(), *session.refs.branches]
-        slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
-        payload = {
-            "feature_slug": slug,
-            "title": title.strip(),
-            "mission": mission,
-            "target_branch": branch,
-        }
-        session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
+        slug = _uncommitted_spec(session, title.strip(), mission, branch)
+        if slug is None:
+            slug = _unrecorded_spec(session, title.strip(), branch) or new_slug(title, names)
+            payload = {
+                "feature_slug": slug,
+                "title": title.strip(),
+                "mission": mission,
+                "target_branch": branch,
+            }
+            session.append_or_warn(WorkEvent("SpecCreated", payload, slug))
         files = _files_of_spec(session, slug, title.strip(), mission, branch)
         committed = commit(session, files, f"Spec {slug}", "setup-spec", target=branch)
     spec = session.planning.path(slug, "spec.md")
@@ -251,6 +255,35 @@ def _unrecorded_spec(session: Session, title: str, branch: str) -> str | None:
         if is_same and not session.planning.names(None, session.planning.path(slug, "tasks")):
             return slug
     return None
+
+
+def _uncommitted_spec(session: Session, title: str, mission: str, branch: str) -> str | None:
+    """Returns the feature that a command of this clone recorded and was killed before its commit.
+
+    It has this title, mission and target, no package, and no meta.json in a commit.
+    """
+    same = (title, mission, branch)
+    for slug, state in session.board.features.items():
+        if (state.title, state.mission, state.target_branch) != same or state.created_event:
+            continue
+        meta = session.planning.path(slug, "meta.json")
+        if _is_half_done(session, state.spec_event, meta, branch):
+            return slug
+    return None
+
+
+def _is_half_done(session: Session, event_id: str | None, path: str, branch: str) -> bool:
+    """Reports whether this clone wrote an event whose file is in no commit.
+
+    The commits are the last one of a branch, and of the one that is checked out.
+    """
+    node_id = next_node_id(session.project.home)
+    events = (event for event in session.events if event.event_id == event_id)
+    if node_id is None or not any(event.node_id == node_id for event in events):
+        return False
+    with objects(session.project.main) as store:
+        commits = [store.commit(name) for name in ("HEAD", f"{HEADS}{branch}")]
+        return not any(commit and store.find(commit[1], path) for commit in commits)
 
 
 def _files_of_spec(
@@ -453,14 +486,15 @@ def add(
             hint='thence work add "what is to be done"',
         )
     check_committer(session)
-    state, package = _append_package(
-        session, feature, PlannedPackage("", title, owns=_paths(owns)), after
-    )
-    branch = session.target_of(state)
-    message = f"Add {package.wp_id}: {title}"
-    # tasks.md stays as it is, so that two clones that both add never meet in one file
-    files = _files_of_package(session, state, package, branch)
-    committed = commit(session, files, message, "add", target=branch)
+    with held(session.project.shared_folder / PLANNING):
+        state, package = _append_package(
+            session, feature, PlannedPackage("", title, owns=_paths(owns)), after
+        )
+        branch = session.target_of(state)
+        message = f"Add {package.wp_id}: {title}"
+        # tasks.md stays as it is, so that two clones that both add never meet in one file
+        files = _files_of_package(session, state, package, branch)
+        committed = commit(session, files, message, "add", target=branch)
     data = {
         "feature_slug": state.slug,
         "wp_id": package.wp_id,
@@ -489,15 +523,16 @@ def _append_package(
         branch = session.target_of(state)
         check_here(session, state, branch)
         ids = _ids_in_use(session, state)
-        unrecorded = _unrecorded_package(session, state, planned.title)
-        package = planned._replace(
-            wp_id=unrecorded or next_wp_id(ids), dependencies=_dependencies(state, after, ids)
-        )
+        package = planned._replace(dependencies=_dependencies(state, after, ids))
+        wp_id = _unrecorded_package(session, state, planned.title)
+        wp_id = wp_id or _uncommitted_package(session, state, package, branch)
+        package = package._replace(wp_id=wp_id or next_wp_id(ids))
         guard = session.guard(
             (state.slug, state.slug), (state.slug, package.wp_id), types=_CREATION_TYPES
         )
         try:
-            session.append_or_warn(*_creation_events(state, branch, [package]), guard=guard)
+            if events := _creation_events(state, branch, [package]):
+                session.append_or_warn(*events, guard=guard)
         except HeadsMoved:
             continue
         return state, package
@@ -522,6 +557,31 @@ def _unrecorded_package(session: Session, state: FeatureState, title: str) -> st
     return None
 
 
+def _uncommitted_package(
+    session: Session, state: FeatureState, planned: PlannedPackage, branch: str
+) -> str | None:
+    """Returns the package that a command of this clone recorded and was killed before its commit.
+
+    It has this title and these dependencies, is planned, and no commit has its file. The file of a
+    package that tasks.md has is made by `finalize-tasks`.
+    """
+    sections = _sections(session, state)
+    for wp_id, package in state.packages.items():
+        is_same = (package.title, package.dependencies) == (planned.title, planned.dependencies)
+        if not is_same or package.lane != PLANNED or is_derived(wp_id) or wp_id in sections:
+            continue
+        path = session.planning.path(state.slug, path_of(planned._replace(wp_id=wp_id)))
+        if _is_half_done(session, package.created_event, path, branch):
+            return wp_id
+    return None
+
+
+def _sections(session: Session, state: FeatureState) -> list[str]:
+    """Returns the ids of the packages in a feature's tasks.md."""
+    data = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
+    return [package.wp_id for package in parse(data or b"", "").packages]
+
+
 def _id_in(path: str) -> str:
     """Returns the id of a package by the name of its file."""
     return path.rpartition("/")[2].partition("-")[0].removesuffix(".md")
@@ -529,11 +589,9 @@ def _id_in(path: str) -> str:
 
 def _ids_in_use(session: Session, state: FeatureState) -> list[str]:
     """Returns the ids in use: on the board, in tasks.md, by a file."""
-    data = session.planning.read(None, session.planning.path(state.slug, "tasks.md"))
-    planned = (package.wp_id for package in parse(data or b"", "").packages)
     paths = (path for path, _ in session.planning.package_files(None, state.slug))
-    taken = dict.fromkeys((*state.packages, *planned, *map(_id_in, paths)))
-    return sorted(wp_id for wp_id in taken if is_wp_id(wp_id))
+    used = {*state.packages, *_sections(session, state), *map(_id_in, paths)}
+    return sorted(wp_id for wp_id in used if is_wp_id(wp_id))
 
 
 def _paths(owns: Sequence[str]) -> tuple[str, ...]:

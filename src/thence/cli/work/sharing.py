@@ -33,7 +33,7 @@ from thence.work.journal.store import WorkEvent, redactions_in
 from thence.work.naming import resolve
 from thence.work.plan.spec_kitty import NOT_A_SLUG, ImportedEvent, Unread, history_in
 from thence.work.project.options import read_options, sharing_by_branch
-from thence.work.project.project import FORMER_HOME
+from thence.work.project.project import FORMER_HOME, FORMER_HOME_IMPORTED
 from thence.work.project.project_id import CONFIG
 from thence.work.session.session import CommandResult, Session
 from thence.work.vcs.files import TreeFiles
@@ -141,18 +141,15 @@ def import_history(
         recovered = _recover(session, is_dry)
         events = session.store.read()
         imported = {(event.header.source, event.header.source_id) for event in events}
-        own = {
-            event.stream
-            for event in events
-            if event.event_type in _BEGUN and not event.header.source
-        }
+        first = (event for event in events if event.event_type in _BEGUN)
+        own = {event.stream for event in first if not event.header.source}
         slugs = session.planning.slugs()
         chosen = slugs if feature is None else [resolve(feature, slugs)]
         histories = {slug: history_in(session.planning, slug) for slug in chosen if slug not in own}
-        brought: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for slug, history in histories.items():
             fresh = [one for one in history.events if (one.source, one.source_id) not in imported]
-            brought[slug] = len(fresh)
+            counts[slug] = len(fresh)
             if fresh and not is_dry:
                 session.append(*_new_events(session, slug, fresh))
     unread = [part for history in histories.values() for part in history.unread]
@@ -161,7 +158,7 @@ def import_history(
         folders = map(session.planning.path, session.planning.other_folders())
         unread += [Unread(path, 0, NOT_A_SLUG) for path in folders]
     data = {
-        "features": brought,
+        "features": counts,
         "lines": taken.lines,
         "recovered": recovered,
         "untied": tracked,
@@ -170,7 +167,8 @@ def import_history(
         "bad_lines": len(taken.unread),
         "dry_run": is_dry,
     }
-    lines = _lines(brought, taken.lines, recovered, is_dry, is_detailed)
+    lines = _lines(counts, taken.lines, recovered, is_dry, is_detailed)
+    lines += _end_former_home(session, is_dry)
     lines += _unread_lines(unread, len(unread) if is_detailed else _SHOWN_MAX)
     if commit is not None:
         lines += [f"committed: git tracks {len(tracked)} day file(s) no more", _NEXT]
@@ -198,6 +196,18 @@ def _recover(session: Session, is_dry: bool) -> int:
     pending_file(session.project).unlink(missing_ok=True)
     session.refresh()
     return count
+
+
+def _end_former_home(session: Session, is_dry: bool) -> list[str]:
+    """Marks the journal of a project without git as imported, which ends the note about it.
+
+    Where the mark can't be written the note stays.
+    """
+    if is_dry or not session.project.files.is_folder(FORMER_HOME):
+        return []
+    with suppress(OSError):
+        session.project.files.replace(FORMER_HOME_IMPORTED, b"")
+    return [f"the log has all of {FORMER_HOME}, which may be removed: rm -r {FORMER_HOME}"]
 
 
 def _lines(

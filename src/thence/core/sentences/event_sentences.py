@@ -367,7 +367,7 @@ def _shrunk(facts: _Facts) -> str:
 def _claimed(facts: _Facts) -> str:
     node, were = facts.text("node_id", " "), facts.verb("count")
     lines = f"{facts.count('count', 'line')} under this log's node{node}"
-    return f"{lines} {were} brought, which this log did not write"
+    return f"{lines} {were} received, which this log did not write"
 
 
 _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
@@ -396,7 +396,7 @@ _SENTENCES: Mapping[str, Callable[[_Facts], str]] = {
         "were signed"
     ),
     "redacted": lambda facts: (
-        f"what {facts.text('event_id', 'event ') or 'an event'} said was taken back{facts.why}"
+        f"what {facts.text('event_id', 'event ') or 'an event'} said was redacted{facts.why}"
     ),
 }
 # The name of a notice: `log.<kind>` in a plain log, an error_type in a simulation.

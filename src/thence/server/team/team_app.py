@@ -105,11 +105,22 @@ class Team:
             for end in ("", "/")
         ]
         return [
+            Route("/ready", self._ready),
             Mount("/api", Router(api, redirect_slashes=False)),
             Route("/ws/{rest:path}", _no_upgrade),
             WebSocketRoute("/{rest:path}", self._live),
             Mount("", self._pages),
         ]
+
+    async def _ready(self, request: Request) -> Response:
+        """Reports that the database can be read; without login, and with nothing of its content."""
+
+        def answer() -> Response:
+            with self._database.reading() as connection:
+                connection.execute("SELECT count(*) FROM meta").fetchall()
+            return packed(request, b'{"status":"ready"}')
+
+        return await self._reading.run(answer)
 
     async def _log_in(self, request: Request) -> Response:
         """Answers a request for the tokens of a new login, which alone checks a password."""

@@ -22,10 +22,10 @@ JSON_CHARACTERS_MAX = 20_000
 CHAIN_SHOWN_MAX = 200
 NEAR_SHOWN_MAX = 10
 EVENTS_SHOWN_MAX = 100
-_TAKEN_BACK = "What the event said was taken back for good. The rest of its line stays."
+_TAKEN_BACK = "What the event said was redacted for good. The rest of its line stays."
 _WITHHELD = (
     "What the event said is withheld: the line came here without it, and no redaction that is valid"
-    " is here. It is shown again once a member of the team who has the whole line brings it."
+    " is here. It is shown again once a member of the team who has the whole line pushes it."
 )
 
 

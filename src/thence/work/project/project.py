@@ -30,6 +30,8 @@ from thence.work.vcs.repository import Repository, checkouts, main_of, repositor
 KITTIFY = ".kittify"
 # the home of a project without git, in older versions
 FORMER_HOME = f"{KITTIFY}/.thence"
+# written there by `thence work import` once the log has all events of that journal
+FORMER_HOME_IMPORTED = f"{FORMER_HOME}/imported"
 _HOMES = "thence"
 _NOBODY = "none"
 _EXCLUDE = "info/exclude"

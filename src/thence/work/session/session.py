@@ -35,7 +35,7 @@ from thence.work.journal.seen_tips import is_tracked
 from thence.work.journal.store import ACTOR, EventStore, WorkEvent
 from thence.work.naming import is_derived, logged_subject, wp_id_of
 from thence.work.plan.planning_files import Planning
-from thence.work.project.project import FORMER_HOME, find_project
+from thence.work.project.project import FORMER_HOME, FORMER_HOME_IMPORTED, find_project
 from thence.work.session.feature_choice import (
     Targets,
     choose_feature,
@@ -77,7 +77,7 @@ _R = TypeVar("_R")
 ATTEMPTS_MAX = 20
 _FORMER_HOME = (
     f"{FORMER_HOME} is the journal of a project without git, and no command reads it any more: type"
-    f" `thence work import`, which takes in its events, then rm -r {FORMER_HOME}"
+    " `thence work import`, which takes in its events"
 )
 _PENDING = (
     "events that an earlier version could not write are waiting: type `thence work import`, which"
@@ -184,9 +184,10 @@ class Session:
 
     def _warn_of_older_versions(self) -> None:
         """Warns of what earlier versions left, which `thence work import` takes in."""
+        files = self.project.files
         notes = {
             _TRACKED: is_tracked(self.project),
-            _FORMER_HOME: self.project.files.is_folder(FORMER_HOME),
+            _FORMER_HOME: files.is_folder(FORMER_HOME) and not files.look(FORMER_HOME_IMPORTED),
             _PENDING: pending_file(self.project).exists(),
         }
         self.warnings += [

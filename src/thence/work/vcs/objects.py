@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
-from thence.work.vcs.git import failure, in_one_line
+from thence.work.vcs.git import disk_hint, failure, in_one_line
 from thence.work.vcs.repository import Repository
 
 FILE = b"100644"
@@ -116,23 +116,30 @@ def write_tree(repo: Repository, tree: str | None, files: Mapping[str, bytes]) -
     from tempfile import TemporaryDirectory  # seldom needed
 
     git, operation = repo.git, "could not write objects into"
-    with TemporaryDirectory(prefix="thence-") as name:
-        folder = Path(name)
-        paths = [folder / str(number) for number in range(len(files))]
-        for path, data in zip(paths, files.values(), strict=True):
-            path.write_bytes(data)
-        listing = b"".join(os.fsencode(path) + b"\n" for path in paths)
-        hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
-        oids = git.run(*hashing, stdin=listing, operation=operation).decode().split()
-        entries = (
-            b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
-            for oid, path in zip(oids, files, strict=True)
-        )
-        variables = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
-        git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
-        adding = ("update-index", "-z", "--index-info")
-        git.run(*adding, stdin=b"".join(entries), variables=variables, operation=operation)
-        new_tree = git.run("write-tree", variables=variables, operation=operation).decode().strip()
+    try:
+        with TemporaryDirectory(prefix="thence-") as name:
+            folder = Path(name)
+            paths = [folder / str(number) for number in range(len(files))]
+            for path, data in zip(paths, files.values(), strict=True):
+                path.write_bytes(data)
+            listing = b"".join(os.fsencode(path) + b"\n" for path in paths)
+            hashing = ("hash-object", "-w", "--no-filters", "--stdin-paths")
+            oids = git.run(*hashing, stdin=listing, operation=operation).decode().split()
+            entries = (
+                b"%b %b\t%b\0" % (FILE, oid.encode(), os.fsencode(path))
+                for oid, path in zip(oids, files, strict=True)
+            )
+            variables = {"GIT_INDEX_FILE": os.fspath(folder / "index")}
+            git.run("read-tree", tree or "--empty", variables=variables, operation=operation)
+            adding = ("update-index", "-z", "--index-info")
+            git.run(*adding, stdin=b"".join(entries), variables=variables, operation=operation)
+            new_tree = (
+                git.run("write-tree", variables=variables, operation=operation).decode().strip()
+            )
+    except OSError as error:  # the folder of temporary files has no room
+        cause = f"{error.filename or 'a temporary file'}: {error.strerror or error}"
+        hint = disk_hint(cause) or "see what is so of that folder; TMPDIR names another one"
+        raise failure(operation, repo.folder, cause, hint) from error
     listing = b""
     if tree is not None:  # git puts a file in the place of a folder or a link without a word
         arguments = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=DT")

@@ -1,0 +1,130 @@
+"""What an operator needs of a team's server: an end without loss, readiness, a log to read."""
+
+import json
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+from tests.server.team.lines import lines
+from tests.server.team.stranger import Client
+from tests.server.team.team_server import PASSWORD, TeamServer, team_server
+
+from thence.server.app import create_team_app
+from thence.server.running import TEAM_DATABASE
+from thence.server.team.database import make_database
+
+STOP_S = 10
+
+
+def begun(client: Client, body: bytes) -> socket.socket:
+    """Sends a batch but for its last byte."""
+    host, port = client.host.split(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    head = (
+        f"POST /api/v1/events/batch/?log=log HTTP/1.1\r\nHost: {client.host}\r\n"
+        f"Authorization: Bearer {client.access}\r\nExpect: 100-continue\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode())
+    assert b"100 Continue" in connection.recv(1_000), "the server reads the body now"
+    connection.sendall(body[:-1])
+    return connection
+
+
+def refuse(client: Client) -> None:
+    """Returns once the server takes in nobody else."""
+    with suppress(ConnectionRefusedError):
+        while True:
+            client.ask("GET", "/api/v1/sync/health/")
+
+
+@pytest.fixture
+def running(tmp_path: Path):
+    with team_server(tmp_path / "data") as server:
+        yield server
+
+
+BODY = b'{"events":[' + b",".join(lines(3)) + b"]}"
+
+
+@pytest.mark.promise("S12")
+def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: TeamServer) -> None:
+    client = running.client("ada")
+    connection = begun(client, BODY)
+    assert running.process
+    running.process.send_signal(signal.SIGTERM)
+    refuse(client)
+    connection.sendall(BODY[-1:])
+    answer = b""
+    while part := connection.recv(10_000):  # it closes the connection behind the answer
+        answer += part
+    connection.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b'"success"') == 3
+    assert running.end() == 0
+    running.start()
+    assert running.client("ada").statuses("log", lines(3)) == ["duplicate"] * 3
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_batch_that_never_ends_holds_no_end_up(running: TeamServer, signals: int) -> None:
+    client = running.client("ada")
+    connection = begun(client, BODY)
+    assert running.process
+    start_s = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    if signals > 1:
+        refuse(client)
+        running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(STOP_S) == 0
+    assert time.monotonic() - start_s < (STOP_S if signals == 1 else STOP_S / 2)
+    connection.close()
+
+
+def test_log_has_each_request_with_its_id_and_nothing_that_was_said(tmp_path: Path) -> None:
+    make_database(tmp_path / TEAM_DATABASE, "e1")
+    server = TeamServer(tmp_path)
+    with server.accounts() as accounts:
+        accounts.add_team("red")
+    server.add("ada")
+    with (tmp_path / "log").open("w+b") as log:
+        server.start("--log-json", stderr=log)
+        try:
+            client = server.client("ada")
+            assert client.push("log", lines(2)).status == 200
+            page = client.page("log")
+            got = client.ask("GET", f"/logs?token={client.access}")
+            assert got.status in (200, 303, 307)
+            assert client.ask("GET", "/api/v1/nothing").status == 404
+        finally:
+            server.end()
+        log.seek(0)
+        text = log.read().decode()
+    records = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    requests = [record for record in records if record["event"] == "request"]
+    paths = [(each["method"], each["path"], each["status"]) for each in requests]
+    assert paths[:3] == [
+        ("POST", "/api/v1/token/", 200),
+        ("POST", "/api/v1/events/batch/", 200),
+        ("GET", "/api/v1/events", 200),
+    ]
+    assert ("GET", "/api/v1/nothing", 404) in paths
+    assert requests[2]["request_id"] == page.headers["x-request-id"]
+    assert len({each["request_id"] for each in requests}) == len(requests) == 5
+    for secret in (PASSWORD, client.access, client.refresh, "amount", "order.placed"):
+        assert secret not in text
+
+
+def test_ready_needs_no_login_and_tells_when_the_database_is_gone(tmp_path: Path) -> None:
+    database = tmp_path / TEAM_DATABASE
+    make_database(database, "e1")
+    with TestClient(create_team_app(database)) as client:
+        assert client.get("/ready").json() == {"status": "ready"}
+    for file in tmp_path.glob(f"{TEAM_DATABASE}*"):
+        file.unlink()
+    response = client.get("/ready")
+    assert (response.status_code, "Retry-After" in response.headers) == (503, True)
