@@ -53,13 +53,17 @@ def test_bash_completes_commands_options_and_choices(tmp_path, words, completed)
     assert in_bash(tmp_path, words) == completed
 
 
+def answered(tmp_path, shell, words, place):
+    """Ask the command itself, as the script of a shell does, what completes some words."""
+    asked = {"_THENCE_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+    done = thence(cwd=tmp_path, env=asked)
+    assert (done.code, done.err) == (0, "")
+    return done.out
+
+
 def test_bash_completes_the_path_of_a_log(tmp_path):
     """Compopt works while bash completes only, so the answer is asked for itself."""
-    asked = environment(
-        _THENCE_COMPLETE="bash_complete", COMP_WORDS="thence log --log out", COMP_CWORD="3"
-    )
-    done = subprocess.run([THENCE], env=asked, cwd=tmp_path, capture_output=True, check=True)
-    assert (done.stdout, done.stderr) == (b"file,out\n", b"")
+    assert answered(tmp_path, "bash", "thence log --log out", 3) == "file,out\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -77,15 +81,9 @@ def test_script_is_written_as_text_and_as_json(tmp_path, shell):
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_are_answered_in_their_own_form(tmp_path, shell):
-    asked = environment(
-        _THENCE_COMPLETE=f"{shell}_complete",
-        COMP_WORDS="thence ver",
-        COMP_CWORD="1" if shell == "zsh" else "ver",
-    )
-    done = subprocess.run([THENCE], env=asked, cwd=tmp_path, capture_output=True, check=True)
-    assert done.stderr == b""
-    for told in (b"verify", b"version", b"Check every line of a log"):
-        assert told in done.stdout
+    answer = answered(tmp_path, shell, "thence ver", 1 if shell == "zsh" else "ver")
+    for told in ("verify", "version", "Check every line of a log"):
+        assert told in answer
 
 
 def test_names_complete_without_importing_the_commands(tmp_path):

@@ -6,14 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.installed import (
-    THENCE,
-    begin,
-    in_python,
-    in_shell,
-    on_terminal,
-    thence,
-)
+from tests.cli.installed import THENCE, begin, in_python, in_shell, on_terminal, thence
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

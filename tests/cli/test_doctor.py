@@ -9,15 +9,7 @@ import sys
 from importlib import metadata
 
 import pytest
-from tests.cli.installed import (
-    THENCE,
-    Ended,
-    in_python,
-    is_three_lines,
-    ran,
-    thence,
-    unwritable,
-)
+from tests.cli.installed import THENCE, Ended, in_python, is_three_lines, ran, thence, unwritable
 from tests.events import drafted, new_id, stamped
 from tests.log.processes import HOLD, started
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from pyarrow import parquet
-from tests.cli.installed import THENCE, environment, in_shell, is_three_lines, thence
+from tests.cli.installed import THENCE, begin, environment, in_shell, is_three_lines, thence
 from tests.cli.warm import warm
 
 import thence as package
@@ -16,6 +16,10 @@ from thence.core.sentences.table import COLUMNS
 
 def export(cwd, *arguments, **kwargs):
     return thence("export", "--log", "orders", *arguments, cwd=cwd, **kwargs)
+
+
+def exporting(cwd, *arguments):
+    return begin(THENCE, "export", "--log", "orders", "--csv", *arguments, cwd=cwd)
 
 
 def rows(text):
@@ -231,8 +235,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def test_ctrl_c_leaves_no_part_of_a_file(large):
-    command = [THENCE, "export", "--log", "orders", "--csv", "-o", "o.csv"]
-    with subprocess.Popen(command, cwd=large, env=environment()) as running:
+    with exporting(large, "-o", "o.csv") as running:
         while running.poll() is None and len(names(large)) == 1:
             os.sched_yield()
         running.send_signal(signal.SIGINT)
@@ -253,8 +256,7 @@ def part_of(running, folder):
 
 def test_killed_export_leaves_the_file_as_it_was_and_the_next_one_writes_it(large):
     (large / "o.csv").write_text("before")
-    command = [THENCE, "export", "--log", "orders", "--csv", "-o", "o.csv"]
-    with subprocess.Popen(command, cwd=large, env=environment()) as running:
+    with exporting(large, "-o", "o.csv") as running:
         part = part_of(running, large)
         running.kill()
     assert names(large) == [part, "o.csv", "orders"]
@@ -266,8 +268,7 @@ def test_killed_export_leaves_the_file_as_it_was_and_the_next_one_writes_it(larg
 
 
 def test_two_exports_to_one_file_leave_a_whole_one(large):
-    command = [THENCE, "export", "--log", "orders", "--csv", "-q", "-o", "o.csv"]
-    with subprocess.Popen(command, cwd=large, env=environment()) as running:
+    with exporting(large, "-q", "-o", "o.csv") as running:
         part = part_of(running, large)
         running.send_signal(signal.SIGSTOP)
         assert export(large, "--csv", "--until", "2020-01-01", "-o", "o.csv").code == 0
@@ -291,11 +292,8 @@ def test_disk_that_is_full_leaves_the_file_as_it_was(large):
 
 
 def test_closed_pipe_is_quiet(large):
-    command = [THENCE, "export", "--log", "orders", "--csv", "-q"]
-    with subprocess.Popen(
-        command, cwd=large, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as running:
-        assert running.stdout.readline().decode().strip() == ",".join(COLUMNS)
+    with exporting(large, "-q") as running:
+        assert running.stdout.readline().strip() == ",".join(COLUMNS)
         running.stdout.close()
-        assert running.stderr.read() == b""
+        assert running.stderr.read() == ""
         assert running.wait() == 0

@@ -4,15 +4,7 @@ import sys
 
 import click
 import pytest
-from tests.cli.installed import (
-    THENCE,
-    begin,
-    in_python,
-    in_shell,
-    is_three_lines,
-    ran,
-    thence,
-)
+from tests.cli.installed import THENCE, begin, in_python, in_shell, is_three_lines, ran, thence
 from tests.cli.warm import warm
 
 from thence.cli.frame import root

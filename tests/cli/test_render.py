@@ -1,10 +1,4 @@
-from thence.cli.shared.render import (
-    ASCII_BLOCKS,
-    POINTS_MAX,
-    course_lines,
-    courses,
-    sparkline,
-)
+from thence.cli.shared.render import ASCII_BLOCKS, POINTS_MAX, course_lines, courses, sparkline
 
 
 def test_heights_go_from_the_least_value_to_the_greatest():

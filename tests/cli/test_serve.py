@@ -4,13 +4,12 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from tests.cli.installed import THENCE, environment, is_three_lines, thence
+from tests.cli.installed import THENCE, begin, in_python, is_three_lines, thence
 from tests.server.runs import foreign, make_run
 from tests.server.serving import serving
 
@@ -19,13 +18,11 @@ from thence.server.running import PORT, listening
 pytestmark = pytest.mark.xdist_group("ports")
 
 
-def started(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    argv = [THENCE, "serve", str(root), *arguments]
-    return subprocess.Popen(argv, env=environment(), **piped)
+def started(root: Path, *arguments: str) -> subprocess.Popen[str]:
+    return begin(THENCE, "serve", root, *arguments, cwd=root)
 
 
-def ended(process: subprocess.Popen[bytes], number: int) -> tuple[int, bytes, bytes]:
+def ended(process: subprocess.Popen[str], number: int) -> tuple[int, str, str]:
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err
@@ -35,14 +32,14 @@ def ended(process: subprocess.Popen[bytes], number: int) -> tuple[int, bytes, by
 def test_address_is_the_first_line_and_the_example_works(tmp_path: Path) -> None:
     make_run(tmp_path, "run", count=3)
     process = started(tmp_path, "--port", "0")
-    address = process.stdout.readline().decode().strip()
-    told = process.stderr.readline().decode()
+    address = process.stdout.readline().strip()
+    told = process.stderr.readline()
     assert told.endswith(f"try: curl {address}/simulations\n")
-    assert process.stderr.readline() == b"Ctrl-C ends it\n"
+    assert process.stderr.readline() == "Ctrl-C ends it\n"
     example = told.split("try: ")[1].split()
     answer = subprocess.run([*example, "-s"], capture_output=True, check=True).stdout
     assert [entry["id"] for entry in json.loads(answer)["simulations"]] == ["run"]
-    assert ended(process, signal.SIGINT) == (130, b"", b"")
+    assert ended(process, signal.SIGINT) == (130, "", "")
 
 
 def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
@@ -51,7 +48,7 @@ def test_of_a_project_the_journal_is_served(tmp_path: Path) -> None:
         thence("work", *command, cwd=tmp_path)
     process = started(tmp_path, "--port", "0", "--json")
     told = json.loads(process.stdout.readline())
-    assert process.stderr.readline().decode().endswith(f"try: curl {told['url']}/logs\n")
+    assert process.stderr.readline().endswith(f"try: curl {told['url']}/logs\n")
     assert Path(told["root"]).is_relative_to(tmp_path / ".git")
     with urlopen(f"{told['url']}/logs") as answer:
         (entry,) = json.load(answer)["logs"]
@@ -65,7 +62,7 @@ def test_json_tells_address_and_root_and_sigterm_is_a_success(tmp_path: Path) ->
     told = json.loads(process.stdout.readline())
     assert told == {"url": told["url"], "root": str(tmp_path)}
     assert told["url"].startswith("http://127.0.0.1:")
-    assert ended(process, signal.SIGTERM) == (0, b"", b"")
+    assert ended(process, signal.SIGTERM) == (0, "", "")
 
 
 @pytest.mark.promise("P6")
@@ -111,17 +108,15 @@ def test_missing_extra_is_told_with_the_line_that_installs_it(tmp_path: Path) ->
         "util.find_spec = lambda name, *a: None if name == 'uvicorn' else real(name, *a)\n"
         "from thence.cli.main import main; sys.exit(main(['serve', '.', '--json']))"
     )
-    argv = [sys.executable, "-c", code]
-    done = subprocess.run(argv, cwd=tmp_path, env=environment(), capture_output=True, check=False)
-    told = json.loads(done.stdout)["error"]
-    assert (done.returncode, told["code"]) == (1, "extra_missing")
-    assert told["hint"] == "pip install 'thence[server]'"
+    done = in_python(code, cwd=tmp_path)
+    assert (done.code, done.json["error"]["code"]) == (1, "extra_missing")
+    assert done.json["error"]["hint"] == "pip install 'thence[server]'"
 
 
 def test_connections_of_the_start_wait_until_the_app_is_imported(tmp_path: Path) -> None:
     make_run(tmp_path, "run", count=3)
     process = started(tmp_path, "--port", "0")
-    port = int(process.stdout.readline().decode().rpartition(":")[2])
+    port = int(process.stdout.readline().rpartition(":")[2])
     answers: dict[str, bytes] = {}
 
     def ask(path: str, host: str) -> None:

@@ -104,16 +104,16 @@ def all_words(event: Event) -> tuple[Any, ...]:
     return (*words(event), event.actor, event.step)
 
 
-def reached(event: Event, neighbours: dict[str, list[str]]) -> set[str]:
+def reached(event_id: str, neighbours: dict[str, list[str]]) -> set[str]:
     """Finds the ids that are reached from an event, one by one."""
-    found: set[str] = set()
-    stack = list(neighbours[event.event_id])
+    ids: set[str] = set()
+    stack = list(neighbours[event_id])
     while stack:
         event_id = stack.pop()
-        if event_id not in found:
-            found.add(event_id)
+        if event_id not in ids:
+            ids.add(event_id)
             stack += neighbours[event_id]
-    return found
+    return ids
 
 
 def causes_of(events: Sequence[Event]) -> dict[str, list[str]]:

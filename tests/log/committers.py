@@ -15,7 +15,6 @@ import thence
 from thence.core.values.codec import Draft
 from thence.core.values.vocabulary import PLAIN
 from thence.log.storage.disk import OS_DISK, Disk
-from thence.log.storage.identity import identify
 from thence.log.write.batch import Latch
 from thence.log.write.committer import Committer, OnFull
 from thence.log.write.drafting import NoticeMaker
@@ -54,12 +53,6 @@ class StartedThreads:
     def __call__(self) -> list[Thread]:
         threads = set(threading.enumerate()) - self._before
         return [thread for thread in threads if thread.name == "thence-committer"]
-
-
-def prepared(folder: Path) -> None:
-    """Make the log and its identity, so that the next sync is that of an event."""
-    thence.open(folder)
-    identify(OS_DISK, folder)
 
 
 def committer_of(

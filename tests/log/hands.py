@@ -1,8 +1,6 @@
 """Hands that append to one log at once, each numbering its own events, and who judges them."""
 
 import asyncio
-import os
-import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -54,25 +52,6 @@ def in_threads(work: Callable[[str], None], hands: list[str]) -> list[Thread]:
     for thread in threads:
         thread.start()
     return threads
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Fork and do the work in the child; `ended_well` waits for it."""
-    process = os.fork()
-    if process:
-        return process
-    status = 1
-    try:
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def ended_well(process: int) -> bool:
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 def judged(folder: Path, hands: Mapping[str, int]) -> None:

@@ -58,19 +58,28 @@ def open_files() -> int:
     return len(os.listdir("/dev/fd"))
 
 
-def in_child(work: Callable[[], None]) -> None:
-    """Fork, run the work in the child, and fail if it failed there."""
+def forked(work: Callable[[], object]) -> int:
+    """Fork and do the work in the child; `ended_well` waits for it."""
     process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    if process:
+        return process
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def ended_well(process: int) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Do the work in a forked child, which must come to its end."""
+    assert ended_well(forked(work))
 
 
 def lines(folder: Path) -> list[bytes]:

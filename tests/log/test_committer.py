@@ -6,14 +6,7 @@ from threading import Event as Signal
 from threading import Thread
 
 import pytest
-from tests.log.committers import (
-    Reports,
-    StartedThreads,
-    held,
-    prepared,
-    types,
-    until,
-)
+from tests.log.committers import Reports, StartedThreads, held, types, until
 from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import lines
 
@@ -24,12 +17,9 @@ from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import DiskError
 from thence.replica import Log
 
+pytestmark = pytest.mark.usefixtures("prepared")
+
 FULL = DiskError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.fixture(autouse=True)
-def identity(tmp_path):
-    prepared(tmp_path)
 
 
 def test_emitted_and_appended_events_stand_in_the_order_of_their_calls(tmp_path):

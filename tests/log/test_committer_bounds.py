@@ -12,7 +12,6 @@ from tests.log.committers import (
     committer_of,
     held,
     made,
-    prepared,
     types,
     until,
     waiting,
@@ -26,19 +25,12 @@ import thence
 from thence.core.values.vocabulary import PLAIN
 from thence.errors import LogFull, WriterClosed
 from thence.log.storage.disk_errors import DiskError
-from thence.log.write.batch import (
-    BATCH_BYTES_MAX,
-    PendingAppend,
-    WaiterCount,
-)
+from thence.log.write.batch import BATCH_BYTES_MAX, PendingAppend, WaiterCount
 from thence.replica import Log
 
+pytestmark = pytest.mark.usefixtures("prepared")
+
 FULL = DiskError(errno.ENOSPC, "as said")
-
-
-@pytest.fixture(autouse=True)
-def identity(tmp_path):
-    prepared(tmp_path)
 
 
 def standing(disk):

@@ -11,7 +11,6 @@ from tests.log.committers import (
     StartedThreads,
     committer_of,
     made,
-    prepared,
     types,
     until,
     waiting,
@@ -25,10 +24,7 @@ from thence.log.storage.append_lock import AppendLock
 from thence.log.storage.disk import OS_DISK, Disk
 from thence.log.write.batch import PendingAppend
 
-
-@pytest.fixture(autouse=True)
-def identity(tmp_path):
-    prepared(tmp_path)
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 @pytest.fixture

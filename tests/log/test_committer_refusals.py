@@ -10,7 +10,6 @@ from tests.log.committers import (
     StartedThreads,
     committer_of,
     made,
-    prepared,
     types,
     until,
     waiting,
@@ -32,10 +31,7 @@ from thence.log.write.committer import with_retry
 from thence.log.write.drafting import NoticeMaker, warn
 from thence.log.write.writer import SegmentWriter
 
-
-@pytest.fixture(autouse=True)
-def identity(tmp_path):
-    prepared(tmp_path)
+pytestmark = pytest.mark.usefixtures("prepared")
 
 
 @pytest.fixture

@@ -17,14 +17,7 @@ from thence.core.values.codec import CAUSES_MAX
 from thence.core.values.new_event import NewEvent
 from thence.core.values.vocabulary import PLAIN, WORK
 from thence.errors import InvalidEvent
-from thence.log.write.drafting import (
-    Drafting,
-    NoticeMaker,
-    guarded,
-    in_other_thread,
-    join,
-    warn,
-)
+from thence.log.write.drafting import Drafting, NoticeMaker, guarded, in_other_thread, join, warn
 
 WORDS = ("s/1", "ada", None)
 

@@ -378,21 +378,6 @@ def test_flush_never_returns_when_what_was_emitted_is_lost(tmp_path):
 OLDER = "events_2026-01-01_00-00-00-000000.jsonl"
 
 
-@pytest.fixture
-def open_files(tmp_path):
-    """Open files of such bytes for appending, and close them at the end."""
-    descriptors = []
-
-    def opened_with(name, data=b""):
-        (tmp_path / name).write_bytes(data)
-        descriptors.append(OS_DISK.open_append(tmp_path / name))
-        return descriptors[-1]
-
-    yield opened_with
-    for descriptor in descriptors:
-        OS_DISK.close(descriptor)
-
-
 @pytest.mark.parametrize(
     ("data", "start", "copied"),
     [
@@ -407,16 +392,16 @@ def open_files(tmp_path):
     ids=["whole", "half", "no line", "empty", "block", "over", "long"],
 )
 def test_whole_lines_are_copied_and_the_end_of_the_source_is_told(
-    open_files, tmp_path, data, start, copied
+    made_of, tmp_path, data, start, copied
 ):
-    source, target = open_files("a", data), open_files("b", b"before\n")
+    (source, _), (target, _) = made_of(data, "a"), made_of(b"before\n", "b")
     assert copy_lines(ShortDisk(700_000), source, start, target) == len(data)
     assert (tmp_path / "b").read_bytes() == b"before\n" + copied
 
 
-def test_batch_stands_behind_a_file_when_each_of_its_lines_is_in_a_newer_one(open_files, tmp_path):
-    suspect = open_files(OLDER, b"one\ntwo\nthree\n")
-    newer = open_files("events.jsonl", b"two\none\n")
+def test_batch_stands_behind_a_file_when_each_of_its_lines_is_in_a_newer_one(made_of, tmp_path):
+    suspect, _ = made_of(b"one\ntwo\nthree\n", OLDER)
+    newer, _ = made_of(b"two\none\n")
     (file, _), (last, _) = OS_DISK.file_id(suspect), OS_DISK.file_id(newer)
     refused = HeadsMoved("could not")
     assert are_behind(OS_DISK, tmp_path, [b"one\n", refused, b"two\n"], file)
@@ -428,7 +413,7 @@ def test_batch_stands_behind_a_file_when_each_of_its_lines_is_in_a_newer_one(ope
 
 
 def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_its_last(
-    open_files, tmp_path
+    made_of, tmp_path
 ):
     one, two, three = (line_of({"n": "x" * n}) for n in (1, 20, 300))
     known = [
@@ -436,7 +421,7 @@ def test_known_lines_are_written_again_and_each_file_is_told_from_its_first_to_i
         AlreadyStored(one, "events.jsonl", 0, True),
         AlreadyStored(three, OLDER, 100, False),
     ]
-    target = open_files("b", b"before\n")
+    target, _ = made_of(b"before\n", "b")
     assert write_again(ShortDisk(50), target, known) == len(two + one + three)
     assert (tmp_path / "b").read_bytes() == b"before\n" + two + one + three
     assert list(regions(known)) == [

@@ -138,30 +138,18 @@ def test_filesystem_is_what_df_says(folder):
 
 
 ELSEWHERE = "keep the log on another filesystem"
+UNSEEN = f"{ELSEWHERE}: two writers would not see each other here"
 UNTRIED = "locks, syncs and the like were not tried"
+REMOTE = "a filesystem over the network: durability is unproven there"
+LOCAL = "keep the log on a local disk"
 
 
 @pytest.mark.parametrize(
     ("disk", "name", "detail", "hint"),
     [
-        (
-            OneLockDisk(True),
-            "locks",
-            "one file was locked twice",
-            f"{ELSEWHERE}: two writers would not see each other here",
-        ),
-        (
-            OneLockDisk(False),
-            "locks",
-            "a file that nobody has can't be locked",
-            f"{ELSEWHERE}: two writers would not see each other here",
-        ),
-        (
-            KeptLockDisk(),
-            "locks",
-            "a lock that was given back is still held",
-            f"{ELSEWHERE}: two writers would not see each other here",
-        ),
+        (OneLockDisk(True), "locks", "one file was locked twice", UNSEEN),
+        (OneLockDisk(False), "locks", "a file that nobody has can't be locked", UNSEEN),
+        (KeptLockDisk(), "locks", "a lock that was given back is still held", UNSEEN),
         (FailingDisk(try_lock=error(errno.ENOLCK)), "locks", "No locks available", ELSEWHERE),
         (FailingDisk(sync_data=error(errno.EIO)), "sync", "Input/output error", ELSEWHERE),
         (
@@ -182,31 +170,10 @@ UNTRIED = "locks, syncs and the like were not tried"
             f"Read-only file system; {UNTRIED}",
             "let this user write there; reading needs it not",
         ),
-        (
-            ToldDisk("nfs4"),
-            "filesystem",
-            "nfs4, a filesystem over the network: durability is unproven there",
-            "keep the log on a local disk",
-        ),
-        (
-            ToldDisk("fuse.sshfs"),
-            "filesystem",
-            "fuse.sshfs, a filesystem over the network: durability is unproven there",
-            "keep the log on a local disk",
-        ),
+        (ToldDisk("nfs4"), "filesystem", f"nfs4, {REMOTE}", LOCAL),
+        (ToldDisk("fuse.sshfs"), "filesystem", f"fuse.sshfs, {REMOTE}", LOCAL),
     ],
-    ids=[
-        "twice",
-        "never",
-        "kept",
-        "none",
-        "sync",
-        "links",
-        "full",
-        "denied",
-        "network",
-        "fuse",
-    ],
+    ids=["twice", "never", "kept", "none", "sync", "links", "full", "denied", "network", "fuse"],
 )
 def test_what_is_lacking_is_told_with_what_to_do(tmp_path, disk, name, detail, hint):
     checks = found(disk, tmp_path)
@@ -234,35 +201,22 @@ def test_what_can_not_be_looked_at_bears_its_name(tmp_path):
     ]
 
 
+SCARCE = "make room: less than 104,857,600 bytes are soon written"
+TERABYTE = "1,099,511,627,776 bytes free"
+
+
 @pytest.mark.parametrize(
-    ("free", "files", "check"),
+    ("free", "files", "detail", "hint"),
     [
-        (ROOM_BYTES_MIN, None, Check("space", True, "104,857,600 bytes free")),
-        (ROOM_BYTES_MIN, ROOM_FILES_MIN, Check("space", True, "104,857,600 bytes free")),
-        (
-            ROOM_BYTES_MIN - 1,
-            ROOM_FILES_MIN,
-            Check(
-                "space",
-                False,
-                "104,857,599 bytes free",
-                "make room: less than 104,857,600 bytes are soon written",
-            ),
-        ),
-        (
-            2**40,
-            ROOM_FILES_MIN - 1,
-            Check(
-                "space",
-                False,
-                "1,099,511,627,776 bytes free, but for 99 files only",
-                "delete some files",
-            ),
-        ),
+        (ROOM_BYTES_MIN, None, "104,857,600 bytes free", ""),
+        (ROOM_BYTES_MIN, ROOM_FILES_MIN, "104,857,600 bytes free", ""),
+        (ROOM_BYTES_MIN - 1, ROOM_FILES_MIN, "104,857,599 bytes free", SCARCE),
+        (2**40, ROOM_FILES_MIN - 1, f"{TERABYTE}, but for 99 files only", "delete some files"),
     ],
     ids=["uncounted", "least", "bytes", "files"],
 )
-def test_room_is_enough_from_its_limits_on(tmp_path, free, files, check):
+def test_room_is_enough_from_its_limits_on(tmp_path, free, files, detail, hint):
+    check = Check("space", not hint, detail, hint)
     assert found(ToldDisk(free=free, files=files), tmp_path)["space"] == check
 
 
@@ -288,57 +242,32 @@ SET = "set the machine's clock"
 YEAR_NS = 1_735_689_600_000_000_000  # 2025 begins
 
 
+def to_come(when):
+    return f"{NOON}; the newest event is of {when}, which is to come"
+
+
+SOON = "2026-11-20T12:00:00.000001Z"
+LATER = "2027-11-20T12:00:00.000000Z"
+TOO_LATE = "2027-11-20T12:00:01.000000Z"
+
+
 @pytest.mark.parametrize(
-    ("wall_ns", "newest", "check"),
+    ("wall_ns", "newest", "detail", "hint"),
     [
-        (NOON_NS, "2026-11-20T12:00:00.000000Z", Check("clock", True, NOON)),
-        (
-            NOON_NS,
-            "2026-11-20T12:00:00.000001Z",
-            Check(
-                "clock",
-                True,
-                f"{NOON}; the newest event is of 2026-11-20T12:00:00.000001Z, which is to come",
-            ),
-        ),
-        (
-            NOON_NS,
-            "2027-11-20T12:00:00.000000Z",
-            Check(
-                "clock",
-                True,
-                f"{NOON}; the newest event is of 2027-11-20T12:00:00.000000Z, which is to come",
-            ),
-        ),
-        (
-            NOON_NS,
-            "2027-11-20T12:00:01.000000Z",
-            Check(
-                "clock",
-                False,
-                f"{NOON}; the newest event is of 2027-11-20T12:00:01.000000Z, which is to come",
-                "set the machine's clock; the order of events does not depend on it",
-            ),
-        ),
-        (NOON_NS, "", Check("clock", True, NOON)),
-        (NOON_NS, "noon", Check("clock", True, NOON)),
-        (NOON_NS, "2026-11-21T00:00:00", Check("clock", True, NOON)),
-        (0, "", Check("clock", False, "it is 1970-01-01 00:00:00 UTC: that is past", SET)),
-        (YEAR_NS, "", Check("clock", True, "it is 2025-01-01 00:00:00 UTC")),
-        (
-            YEAR_NS - 10**9,
-            "",
-            Check(
-                "clock",
-                False,
-                "it is 2024-12-31 23:59:59 UTC: that is past",
-                "set the machine's clock",
-            ),
-        ),
+        (NOON_NS, "2026-11-20T12:00:00.000000Z", NOON, ""),
+        (NOON_NS, SOON, to_come(SOON), ""),
+        (NOON_NS, LATER, to_come(LATER), ""),
+        (NOON_NS, TOO_LATE, to_come(TOO_LATE), f"{SET}; the order of events does not depend on it"),
+        (NOON_NS, "", NOON, ""),
+        (NOON_NS, "noon", NOON, ""),
+        (NOON_NS, "2026-11-21T00:00:00", NOON, ""),
+        (0, "", "it is 1970-01-01 00:00:00 UTC: that is past", SET),
+        (YEAR_NS, "", "it is 2025-01-01 00:00:00 UTC", ""),
+        (YEAR_NS - 10**9, "", "it is 2024-12-31 23:59:59 UTC: that is past", SET),
     ],
 )
-def test_clock_is_sane_up_to_a_year_before_the_newest_event(wall_ns, newest, check):
-    assert clock(wall_ns, newest) == check
+def test_clock_is_sane_up_to_a_year_before_the_newest_event(wall_ns, newest, detail, hint):
+    assert clock(wall_ns, newest) == Check("clock", not hint, detail, hint)
 
 
 def test_sync_is_timed_five_times_and_told_in_microseconds(tmp_path):

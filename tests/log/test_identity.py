@@ -50,15 +50,12 @@ def test_log_says_what_it_is_and_who_writes_it(tmp_path):
     assert known_node_id(OS_DISK, tmp_path) == said["node_id"]
 
 
-def test_identity_is_made_once(tmp_path):
+def test_what_a_log_is_is_written_once(tmp_path):
     make_info(OS_DISK, tmp_path, "plain")
-    assert known_node_id(OS_DISK, tmp_path) == ""
-    first = identify(OS_DISK, tmp_path).identity.node_id
-    assert identify(OS_DISK, tmp_path).identity.node_id == first
     made = make_info(OS_DISK, tmp_path, "sim")
     assert made == read_info(OS_DISK, tmp_path)
     assert made.vocabulary == "plain"
-    assert sorted(os.listdir(tmp_path / ".thence")) == ["identity.json", "log.json"]
+    assert os.listdir(tmp_path / ".thence") == ["log.json"]
 
 
 def test_short_writes_leave_the_identity_whole(tmp_path):

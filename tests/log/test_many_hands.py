@@ -9,17 +9,8 @@ from collections import Counter
 import pytest
 from tests.disks import CountingDisk
 from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
-from tests.log.hands import (
-    append,
-    append_in_tasks,
-    ended_well,
-    forked,
-    in_process,
-    in_threads,
-    judged,
-    opened,
-)
-from tests.log.processes import lines, ran, started
+from tests.log.hands import append, append_in_tasks, in_process, in_threads, judged, opened
+from tests.log.processes import ended_well, forked, lines, ran, started
 
 import thence
 from thence.core.values.codec import numbers
@@ -264,13 +255,6 @@ def test_processes_that_open_an_empty_folder_at_once_make_one_log(tmp_path, coun
     for process in processes:
         _, problems = process.communicate()
         assert (process.returncode, problems) == (0, "")
-
-
-@pytest.fixture
-def prepared(tmp_path):
-    """Make the log and its identity, so that the next sync is that of an event."""
-    thence.open(tmp_path).close()
-    identify(OS_DISK, tmp_path)
 
 
 @pytest.mark.usefixtures("prepared")

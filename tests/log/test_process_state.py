@@ -8,7 +8,7 @@ from threading import Event as Signal
 from threading import Thread
 
 import pytest
-from tests.log.committers import held, prepared, until
+from tests.log.committers import held, until
 from tests.log.faults import WAIT_S, FailingDisk
 from tests.log.processes import descriptors, in_child, lines
 
@@ -105,8 +105,8 @@ def test_children_of_a_busy_parent_with_threads_append_beside_it(tmp_path):
     assert found.count("parent") + found.count("child") == len(found)
 
 
+@pytest.mark.usefixtures("prepared")
 def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
-    prepared(tmp_path)
     log, disk, _ = held(tmp_path, max_queue_size=1, on_full="drop")
     for _ in range(3):
         log.emit("emitted")
@@ -126,8 +126,8 @@ def test_child_counts_anew_and_leaves_the_files_of_its_parent_open(tmp_path):
     assert told(tmp_path) == ["first", "emitted", "log.events_dropped", "after"]
 
 
+@pytest.mark.usefixtures("prepared")
 def test_child_does_not_count_what_failed_in_its_parent(tmp_path):
-    prepared(tmp_path)
     log = Log(tmp_path, PLAIN, disk=FailingDisk(sync_data=DiskError(errno.EIO, "device error")))
     log.emit("lost")
     until(lambda: log.failed_count)

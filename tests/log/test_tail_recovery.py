@@ -335,22 +335,6 @@ def test_numbers_go_on_from_the_last_own_line_and_the_highest_clock(tmp_path):
 LONG = 600_000  # more than two of the blocks that are read at once
 
 
-@pytest.fixture
-def made_of(tmp_path):
-    """Give what opens a segment of such bytes, and closes it at the end."""
-    descriptors = []
-
-    def opened_with(data, disk=OS_DISK):
-        path = tmp_path / "events.jsonl"
-        path.write_bytes(data)
-        descriptors.append(disk.open_append(path))
-        return descriptors[-1], path
-
-    yield opened_with
-    for descriptor in descriptors:
-        OS_DISK.close(descriptor)
-
-
 @pytest.mark.parametrize(
     "lengths",
     [

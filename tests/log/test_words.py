@@ -12,14 +12,7 @@ from tests.log.faults import WAIT_S, FailingDisk, GatedDisk
 import thence
 from thence.core.values.new_event import Position, Unchanged
 from thence.core.values.vocabulary import PLAIN
-from thence.errors import (
-    AppendFailed,
-    HeadsMoved,
-    IdReused,
-    NotALog,
-    OutcomeUnknown,
-    WriterClosed,
-)
+from thence.errors import AppendFailed, HeadsMoved, IdReused, NotALog, OutcomeUnknown, WriterClosed
 from thence.log.read.follower import Follower
 from thence.log.read.reader import durable_event
 from thence.log.storage.disk import OS_DISK, Disk, warnings

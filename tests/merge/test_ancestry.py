@@ -2,6 +2,7 @@
 
 from itertools import groupby, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.merge.histories import foreign, foreign_graphs, histories, on
@@ -32,16 +33,10 @@ def check(events, chosen):
         assert found.lacks_causes[place] == lacks_causes(event, events)
 
 
-@given(histories(), st.data())
-def test_sweep_finds_what_each_chosen_event_goes_back_to(events, data):
-    held = [event for event in events if data.draw(st.integers(0, 9))]
-    places = st.lists(st.integers(0, len(held) - 1), unique=True) if held else st.just([])
-    check(held, data.draw(places))
-
-
-@given(foreign_graphs(), st.data())
-def test_circles_of_other_tools_go_back_to_all_of_themselves(events, data):
-    held = [event for event in events if data.draw(st.integers(0, 9))]
+@pytest.mark.parametrize("drawn", [histories(), foreign_graphs()], ids=["own", "in circles"])
+@given(st.data())
+def test_sweep_finds_what_each_chosen_event_goes_back_to(drawn, data):
+    held = [event for event in data.draw(drawn) if data.draw(st.integers(0, 9))]
     places = st.lists(st.integers(0, len(held) - 1), unique=True) if held else st.just([])
     check(held, data.draw(places))
 

@@ -6,14 +6,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.merge.histories import (
-    foreign,
-    foreign_graphs,
-    histories,
-    mixed_histories,
-    move,
-    on,
-)
+from tests.merge.histories import foreign, foreign_graphs, histories, mixed_histories, move, on
 from tests.merge.plainly import disputed, has_seen_all, in_turn, lacks_causes
 from tests.plain_order import heads
 
@@ -104,23 +97,16 @@ def test_heads_are_those_of_the_plain_truth(events):
         assert found[subject] == heads(subject, events)
 
 
-@given(mixed_histories())
-def test_lines_without_causes_count_as_behind_smaller_clocks_as_the_plain_truth_says(events):
-    found = conflicts_of(events)
+@pytest.mark.parametrize("drawn", [mixed_histories(), foreign_graphs()], ids=["mixed", "circles"])
+@given(st.data())
+def test_lines_of_other_tools_are_judged_as_the_plain_truth_says(drawn, data):
+    events = data.draw(drawn)
+    conflicts = conflicts_of(events)
     pairs = disputed(in_turn(events), work_slot)
-    told = [{event.event_id for event in conflict.events} for conflict in found]
+    told = [{event.event_id for event in conflict.events} for conflict in conflicts]
     assert all(any(pair <= ids for ids in told) for pair in pairs)
     assert all(any(pair <= ids for pair in pairs) for ids in told)
-
-
-@given(foreign_graphs())
-def test_foreign_events_in_circles_are_judged_like_the_plain_truth(events):
-    found = conflicts_of(events)
-    pairs = disputed(in_turn(events), work_slot)
-    told = [{event.event_id for event in conflict.events} for conflict in found]
-    assert all(any(pair <= ids for ids in told) for pair in pairs)
-    assert all(any(pair <= ids for pair in pairs) for ids in told)
-    assert all(conflict.winner in conflict.events for conflict in found)
+    assert all(conflict.winner in conflict.events for conflict in conflicts)
 
 
 @pytest.mark.promise("L14")

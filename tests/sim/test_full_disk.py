@@ -1,13 +1,11 @@
 """Runs on a disk that fills up: they end with a result, and can be resumed."""
 
-import os
 import resource
-import signal
 from pathlib import Path
 
 import pytest
 import structlog
-from tests.sim.toys import SCENARIO, Adder, Doer, add, config, killed, lines
+from tests.sim.toys import SCENARIO, Adder, Doer, add, at_turn, config, killed, lines
 from tests.sim.written import action, notices
 
 import thence
@@ -89,11 +87,7 @@ def test_run_goes_on_over_a_full_disk_and_counts_what_it_refused(tmp_path, mode)
 @pytest.mark.parametrize("kill_at", [7, 8])
 def test_run_that_lost_events_and_was_killed_is_resumed_behind_the_loss(tmp_path, kill_at):
     expected = started(tmp_path / "whole", None).run()
-
-    def kill(progress):
-        if progress.turn == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    kill = at_turn(kill_at)
     killed(lambda: started(tmp_path, filled(3, 5, kill), checkpoint_interval=20).run())
     result = resume(tmp_path / "r").run()
     assert (result.status, result.final_state) == ("completed", expected.final_state)

@@ -1,17 +1,7 @@
 """An engine adds, removes, pauses and resumes agents while the run goes on."""
 
 import pytest
-from tests.sim.toys import (
-    Adder,
-    Doer,
-    add,
-    always,
-    causes,
-    config,
-    lines,
-    orchestrator,
-    played,
-)
+from tests.sim.toys import Adder, Doer, add, always, causes, config, lines, orchestrator, played
 
 from thence.errors import ThenceError
 

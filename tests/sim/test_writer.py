@@ -17,7 +17,8 @@ from tests.core.test_payload import wild_values
 from tests.disks import CountingDisk, GatedDisk
 from tests.events import stamped
 from tests.log.faults import WAIT_S
-from tests.log.hands import ended_well, forked, in_threads
+from tests.log.hands import in_threads
+from tests.log.processes import ended_well, forked
 from tests.sim.written import action, lines, notices, numbers
 
 import thence

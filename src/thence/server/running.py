@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from starlette.types import ASGIApp
-    from uvicorn import Server
+    from uvicorn import Config, Server
 
 HOST = "127.0.0.1"
 # the names of this machine for itself
@@ -129,41 +129,14 @@ def _run(
     is_live: bool = False,
 ) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    _server(app, tls, is_live=is_live).run(sockets=[listener])
+    _server(_config(app, tls, is_live=is_live)).run(sockets=[listener])
 
 
-def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
+def _server(config: "Config") -> "Server":
     import asyncio
     import logging
-    from functools import partial
 
-    from uvicorn import Config, Server
-
-    from thence.server.http.protocol import (
-        Connections,
-        Protocol,
-        WebSocketProtocol,
-        connections_max,
-    )
-
-    protocol: Any = partial(Protocol, among=Connections(connections_max()))
-    config = Config(
-        app,
-        loop="asyncio",
-        http=protocol,
-        backlog=_ACCEPTED_MAX,
-        ws=WebSocketProtocol if is_live else "none",
-        ws_max_size=EVENT_BYTES_MAX,
-        ws_per_message_deflate=False,  # what is unpacked would have no bound
-        lifespan="on",
-        log_config=None,
-        access_log=False,  # it would hold the token of a first visit
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=0,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
-    )
+    from uvicorn import Server
 
     class QuietServer(Server):
         """A server that keeps a long queue of connections, and ends without a word."""
@@ -194,6 +167,38 @@ def _server(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Server":
             super().handle_exit(sig, frame)
 
     return QuietServer(config)
+
+
+def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
+    from functools import partial
+
+    from uvicorn import Config
+
+    from thence.server.http.protocol import (
+        Connections,
+        Protocol,
+        WebSocketProtocol,
+        connections_max,
+    )
+
+    protocol: Any = partial(Protocol, among=Connections(connections_max()))
+    return Config(
+        app,
+        loop="asyncio",
+        http=protocol,
+        backlog=_ACCEPTED_MAX,
+        ws=WebSocketProtocol if is_live else "none",
+        ws_max_size=EVENT_BYTES_MAX,
+        ws_per_message_deflate=False,  # what is unpacked would have no bound
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # it would hold the token of a first visit
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=0,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
 
 
 def _brings(connection: Any) -> bool:
