@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from thence.core.values.digests import digests
-from thence.core.wire.seals import Redaction
+from thence.core.wire.authorship import Redaction
 from thence.replica import Log, open_log
 
 SECRET = "swordfish"

@@ -18,7 +18,7 @@ from thence.core.event import Event
 from thence.core.order import totally_ordered
 from thence.core.values.digests import same_line_key
 from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.seals import Redaction
+from thence.core.wire.authorship import Redaction
 from thence.log.read.reader import lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log

@@ -1,4 +1,4 @@
-"""Signatures of seals, by Ed25519: the key of this user's machine, and the check of any key's.
+"""Signatures of pushes, by Ed25519: the key of this user's machine, and the check of any key's.
 
 The key lies in the user's config folder, in a file that only the user can read. It is made once,
 and is the same for all logs of the user on this machine. PyNaCl is imported when it is needed.
@@ -8,7 +8,6 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from thence.core.wire.seals import Seal
 from thence.errors import SyncError, ThenceError
 from thence.files import file_lock, read_private, replace_file
 from thence.log.storage.disk import config_folder
@@ -36,14 +35,13 @@ class SigningKey:
         return f"SigningKey({self.public_key})"
 
 
-def is_signed(seal: Seal) -> bool:
-    """Reports whether a seal's signature is that of its key, over its facts."""
+def is_signed(public_key: str, signature: str, text: bytes) -> bool:
+    """Reports whether a signature is that of a key, both in hex, over a text."""
     from nacl.exceptions import CryptoError
     from nacl.signing import VerifyKey
 
     try:
-        key, signature = bytes.fromhex(seal.public_key), bytes.fromhex(seal.signature)
-        VerifyKey(key).verify(seal.signed_text, signature)
+        VerifyKey(bytes.fromhex(public_key)).verify(text, bytes.fromhex(signature))
     except (ValueError, TypeError, CryptoError):
         return False
     return True

@@ -7,12 +7,15 @@ import socket
 import ssl
 import stat
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 from tests.cli.installed import THENCE, environment, is_three_lines, thence
 from tests.server.team.lines import lines
+from tests.server.team.listener import closing_code, listening
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer
 
@@ -75,11 +78,66 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
         ("user", "add", "eve", "--team", "none"),
         ("user", "remove", "eve"),
         ("team", "add", "red"),
+        ("user", "role", "bob", "admin", "--team", "none"),
+        ("user", "password", "eve"),
+        ("token", "add", "bob", "--team", "red"),
+        ("token", "revoke", "bob"),
     ):
         ended = server(*refused, *here, cwd=tmp_path)
         assert ended.code == 1, refused
         assert is_three_lines(ended.err)
+    assert server("token", "add", "ci", "--expires", "9w", *here, cwd=tmp_path).code == 2
     assert server("team", "list", cwd=tmp_path).code == 4
+
+
+@pytest.mark.promise("S12")
+def test_machine_is_let_in_by_its_token_alone_until_it_is_revoked(tmp_path: Path) -> None:
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.start()
+    try:
+        added = server(
+            "token", "add", "ci", "--role", "writer", "--expires", "90d", "--json", cwd=tmp_path
+        )
+        machine = Client(running.url)
+        machine.access = added.json["token"]
+        assert machine.statuses("log", lines(2)) == ["success"] * 2
+        assert machine.ask("GET", "/logs").status == 200
+        shown = server("token", "list", cwd=tmp_path)
+        assert shown.lines == [f"ci  team  writer  until {added.json['expires']}"]
+        assert added.json["token"] not in shown.out + server("user", "list", cwd=tmp_path).out
+        for password in ("", "no user has this name"):
+            body = {"username": "ci", "password": password}
+            assert machine.post("/api/v1/token/", body).status == 401
+        with listening(machine, "log") as live:
+            assert server("user", "role", "ci", "reader", cwd=tmp_path).code == 0
+            assert machine.push("log", lines(3)).status == 403
+            assert live.send(lines(3)[2])["problem"]["code"] == "sync_refused"
+            assert server("token", "revoke", "ci", cwd=tmp_path).code == 0
+            assert closing_code(live) == 4401
+        assert machine.page("log").status == 401
+        assert server("token", "list", "--json", cwd=tmp_path).json == {"tokens": []}
+    finally:
+        running.end()
+
+
+@pytest.mark.promise("S12")
+def test_password_is_changed_and_ends_the_logins_of_before(tmp_path: Path) -> None:
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.start()
+    try:
+        former = server("user", "add", "ada", "--json", cwd=tmp_path).json["password"]
+        client = Client(running.url)
+        client.log_in("ada", former)
+        changed = server("user", "password", "ada", "--json", cwd=tmp_path)
+        assert client.page("log").status == 401
+        assert client.post("/api/v1/token/refresh/", {"refresh": client.refresh}).status == 401
+        assert client.post("/api/v1/token/", {"username": "ada", "password": former}).status == 401
+        client.log_in("ada", changed.json["password"])
+        assert client.page("log").status == 404
+    finally:
+        running.end()
 
 
 def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_path: Path) -> None:
@@ -98,14 +156,43 @@ def test_run_refuses_other_addresses_without_tls_taken_ports_and_no_server(tmp_p
     assert server("run", "--tls-cert", "x", cwd=tmp_path).code == 2
 
 
-def test_certificate_serves_https(tmp_path: Path) -> None:
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """Makes cert.pem and key.pem of 127.0.0.1; returns the context of a client that trusts it."""
     openssl = shutil.which("openssl")
     assert openssl, "install openssl: this test makes a certificate with it"
-    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
     named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     argv = [openssl, "req", *kind, "-days", "2", *named, *files]
     subprocess.run(argv, check=True, capture_output=True)
+    return ssl.create_default_context(cafile=folder / "cert.pem")
+
+
+@pytest.mark.promise("S12")
+def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: Path) -> None:
+    context = make_certificate(tmp_path)
+    server("init", cwd=tmp_path)
+    running = TeamServer(tmp_path / "thence-server")
+    running.files_max = 256
+    running.start("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    health = f"{running.url}/api/v1/sync/health/"
+    port = int(running.url.rpartition(":")[2])
+    try:
+        urlopen(health, context=context, timeout=120).close()  # it answers once all is loaded
+        with ExitStack() as opened:
+            for _ in range(400):
+                opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            for _ in range(3):
+                with urlopen(health, context=context, timeout=20) as answer:
+                    assert json.load(answer)["status"] == "ok"
+            with pytest.raises((URLError, ConnectionError)):
+                urlopen(health.replace("https", "http"), timeout=20)
+    finally:
+        assert running.end() == 0
+
+
+def test_certificate_serves_https(tmp_path: Path) -> None:
+    context = make_certificate(tmp_path)
     server("init", cwd=tmp_path)
     argv = [THENCE, "server", "run", "--host", "0.0.0.0", "--port", "0"]
     argv += ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]
@@ -115,7 +202,6 @@ def test_certificate_serves_https(tmp_path: Path) -> None:
     try:
         address = process.stdout.readline().decode().strip().replace("0.0.0.0", "127.0.0.1")
         assert address.startswith("https://")
-        context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
         with urlopen(f"{address}/api/v1/sync/health/", context=context) as answer:
             assert json.load(answer)["status"] == "ok"
         process.send_signal(signal.SIGTERM)

@@ -17,6 +17,7 @@ from zlib import crc32
 import thence
 from thence.core.values.codec import event_id_of, parse
 from thence.core.values.vocabulary import PLAIN
+from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import EventVerdict, KeyRequest
 from thence.errors import BatchRefused, ServerUnreachable
 from thence.log.read import reader
@@ -30,7 +31,7 @@ from thence.signing import SigningKey
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 from thence.sync.held_lines import digest_of
-from thence.sync.taking_back import take_back
+from thence.sync.redaction import redact
 
 TEAM, LOG = "team", "log"
 REPLICAS_MAX = 8
@@ -45,6 +46,10 @@ def lines_of(folder):
 
 def ids_of(lines):
     return {event_id_of(line).decode() for line in lines}
+
+
+def of_ids(lines, event_ids):
+    return [line for line in lines if event_id_of(line).decode() in event_ids]
 
 
 def closed(data):
@@ -99,8 +104,11 @@ class Network:
     def blocks(self, request):
         return self._asked(lambda exchange: exchange.blocks(TEAM, LOG, request))
 
-    def batch(self, lines):
-        found = self._asked(lambda exchange: exchange.batch(TEAM, LOG, "plain", lines))
+    def batch(self, lines, digests=(), signer=None):
+        push = signed_push(signer, TEAM, LOG, digests) if signer else None
+        found = self._asked(
+            lambda exchange: exchange.batch(TEAM, LOG, "plain", lines, signature=push)
+        )
         random = self._fleet.random
         if random.random() < self.lost:  # an answer that was cut, or mixed up
             found = [*random.sample(found, len(found) // 2), EventVerdict("other", "success")]
@@ -108,6 +116,9 @@ class Network:
 
     def lines(self, digests):
         return self._asked(lambda exchange: exchange.lines(TEAM, LOG, digests))
+
+    def signed(self, digests):
+        return self._asked(lambda exchange: exchange.signed(TEAM, LOG, digests))
 
     def keys(self):
         return self._asked(lambda _: self._fleet.server.keys.of_team(TEAM))
@@ -199,7 +210,7 @@ class Fleet:
         events = [event for event in replica.log.events() if event.event_type == "one"]
         if events:
             event = self.random.choice(events)
-            take_back(replica.log, event, "", replica.signer)
+            redact(replica.log, event, "", replica.signer)
             self.taken_back.add(digest_of(event))
 
     def forget(self):
@@ -314,10 +325,13 @@ class Fleet:
         """Return what is wrong with a fleet that is at rest."""
         wanted = sorted(self.server.lines())
         theirs = self.named(wanted)
+        parked = {}
+        for replica in self.replicas:
+            parked[replica] = {one.event_id for one in replica.engine.parked()}
         found = []
         if len(set(wanted)) != len(wanted):
             found.append("the server holds a line twice")
-        lost = self.acknowledged - ids_of(wanted)
+        lost = self.acknowledged - ids_of(wanted) - set().union(*parked.values())
         if lost:
             found.append(f"{len(lost)} acknowledged events are lost, such as {min(lost)}")
         for replica in self.replicas:
@@ -325,7 +339,8 @@ class Fleet:
             name = replica.folder.name
             if len(set(lines)) != len(lines):
                 found.append(f"{name} holds a line twice")
-            ours = self.named(lines)
+            # redactions without a right, and what nobody holds with its body any more
+            ours = self.named(lines) - (self.named(of_ids(lines, parked[replica])) - theirs)
             if ours != theirs:
                 extra, lacks = ours - theirs, theirs - ours
                 found.append(f"{name} has {len(extra)} lines more and {len(lacks)} less")

@@ -69,12 +69,13 @@ def played(folder: Path, work: Callable[[ServerState, Stream], object]) -> None:
 def test_slow_client_goes_on_by_what_the_log_holds(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "WAITING_EVENTS_MAX", 3)
+    monkeypatch.setattr(listener, "WAITING_BYTES_MAX", 1_000)
     behind = 0
 
     async def work(here: ServerState, stream: Stream) -> None:
         nonlocal behind
-        frames, found = stream.frames(await stream.begin()), list[str]()
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
         for total in (30, 55, 57):
             waiting = stream._listener
@@ -86,6 +87,32 @@ def test_slow_client_goes_on_by_what_the_log_holds(
 
     played(run, work)
     assert behind >= 1
+
+
+@pytest.mark.promise("Q9")
+def test_slow_client_keeps_its_place_while_others_wait_for_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "WAITING_BYTES_MAX", 1_000)
+    monkeypatch.setattr(feeds, "LISTENERS_MAX", 1)
+
+    async def refused_always(here: ServerState) -> None:
+        while True:
+            with pytest.raises(ReadFailed, match="listen already"):
+                await Stream(here, "run", True, Filter(), None).begin()
+
+    async def work(here: ServerState, stream: Stream) -> None:
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
+        waiting = asyncio.create_task(refused_always(here))
+        for total in range(30, 300, 25):
+            await asyncio.to_thread(append, run, total - max(len(found), 5))
+            await taken(frames, found, total)
+        assert found == all_ids(run)
+        assert not waiting.done(), waiting.exception()
+        waiting.cancel()
+
+    played(run, work)
 
 
 @pytest.mark.promise("Q9")
@@ -104,7 +131,8 @@ def test_feed_forgets_ids_that_an_index_knows_and_repeats_none(
     is_indexed = (run / ".thence/index.db").exists()
 
     async def work(here: ServerState, stream: Stream) -> None:
-        frames, found = stream.frames(await stream.begin()), list[str]()
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
         for total in (16, 40, 60):
             await asyncio.to_thread(append, run, total - len(found))
@@ -149,7 +177,8 @@ def test_what_is_not_there_is_told_before_the_stream_begins(run: Path) -> None:
 @pytest.mark.promise("Q9")
 def test_end_of_the_server_ends_the_stream(run: Path) -> None:
     async def work(here: ServerState, stream: Stream) -> None:
-        frames, found = stream.frames(await stream.begin()), list[str]()
+        await stream.begin()
+        frames, found = stream.frames(), list[str]()
         await taken(frames, found, 5)
         here.close()
         assert [data async for data in frames] == []

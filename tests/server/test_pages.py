@@ -13,6 +13,7 @@ from tests.server.runs import foreign, make_run, stored
 from tests.server.serving import Serving, serving
 
 import thence
+from thence.core.values.digests import redacted
 from thence.server.web.markup import cut, el, path, visible
 from thence.sim import EventWriter, VerbosityLevel, create_action_event
 
@@ -288,3 +289,16 @@ def test_pages_tell_a_failure_with_its_reason_and_no_type_twice(tmp_path: Path) 
         address = f"/runs/shop/events/{failed.event_id}"
         assert address in shown.links
         assert f"till: {told}" in page(server, address).text
+
+
+@pytest.mark.promise("S10a")
+def test_page_of_a_line_that_came_without_its_body_says_that_nobody_redacted_it(
+    tmp_path: Path,
+) -> None:
+    with thence.open(tmp_path / "source") as source, thence.open(tmp_path / "log") as log:
+        event = source.append("told", {"text": "swordfish"})
+        log.relay([redacted(event.line)])  # as a changed branch of git brings it
+    with serving(tmp_path) as server:
+        text = page(server, f"/runs/log/events/{event.event_id}").text
+    assert "no redaction of it counts here" in text
+    assert "redacted for good" not in text

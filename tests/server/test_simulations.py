@@ -188,8 +188,31 @@ def test_file_that_looks_like_a_segment_and_is_none_is_named_and_counted(tmp_pat
 
 
 @pytest.mark.promise("Q5")
+def test_health_counts_the_logs_that_were_asked_for_as_long_as_they_are_there(tmp_path):
+    for name in ("one", "other"):
+        make_run(tmp_path, name, count=3)
+
+    def counts() -> tuple[int, int]:
+        health = server.json("/health")
+        return health["simulations"], health["events"]
+
+    with serving(tmp_path) as server:
+        assert counts() == (0, 0)
+        server.json("/simulations/one")
+        assert counts() == (1, 3)
+        server.json("/simulations")
+        assert counts() == (2, 6)
+        shutil.rmtree(tmp_path / "one")
+        assert server.code("/simulations/one") == (404, "simulation_not_found")
+        assert counts() == (1, 3)
+        shutil.rmtree(tmp_path / "other")
+        assert server.json("/simulations") == {"simulations": []}
+        assert counts() == (0, 0)
+
+
+@pytest.mark.promise("Q5")
 def test_health_tells_what_is_damaged(shop):
-    shop.server.json("/simulations")  # by now all were looked at
+    shop.server.json("/simulations")
     shop.server.json("/logs")
     told = shop.server.json("/health")
     assert told["status"] == "ok"

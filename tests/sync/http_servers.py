@@ -15,7 +15,7 @@ import msgspec
 from thence.core.wire.messages import BlocksRequest, joined_page
 from thence.errors import CursorUnknown
 
-HEALTH = {"status": "ok", "protocol": [1], "version": "1", "time": "2026-01-01T00:00:00Z"}
+HEALTH = {"status": "ok", "protocol": [2], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
 HTML = b"<html><body>Please accept the terms of this network</body></html>"
@@ -126,6 +126,8 @@ class TeamServer:
         if path == "events/blocks/":
             return told(200, log.blocks(msgspec.json.decode(body, type=BlocksRequest)))
         digests = [bytes.fromhex(each) for each in json.loads(body)["digests"]]
+        if path == "events/signed/":
+            return told(200, {"digests": [digest.hex() for digest in log.signed(digests)]})
         return 200, JSON, b'{"events":[' + b",".join(log.lines_of(digests)) + b"]}"
 
 

@@ -9,9 +9,11 @@ import re
 from hashlib import sha256
 from random import Random
 
+from thence.core.values.digests import redacted
+from thence.core.wire.authorship import TeamKeys
 from thence.core.wire.messages import BlockPlace, BlocksAnswer, DifferingBlock, EventVerdict
-from thence.core.wire.seals import TeamKeys
 from thence.errors import CursorUnknown, ServerUnreachable
+from thence.signing import is_signed
 from thence.sync.client import TakenPage
 
 _BODY = ("description", "repairs", "payload", "details", "nonce")
@@ -57,6 +59,8 @@ class PlainServer:
         self.digests = {}
         self.epoch = "first"
         self.claims, self.admins = {}, set()
+        self.own = set()  # digests of the lines that the owner of their node pushed
+        self.redactions = {}  # by the digest of the line: the key
         self.refuse = lambda line: None
 
     def backup(self):
@@ -64,10 +68,12 @@ class PlainServer:
         copy = PlainServer()
         copy.lines, copy.digests = list(self.lines), dict(self.digests)
         copy.epoch, copy.refuse = self.epoch, self.refuse
+        copy.own, copy.redactions = set(self.own), dict(self.redactions)
         return copy
 
     def restore(self, backup):
         self.lines, self.digests, self.epoch = backup.lines, backup.digests, self.epoch + "'"
+        self.own, self.redactions = backup.own, backup.redactions
 
     def _places(self):
         places = {}
@@ -115,28 +121,70 @@ class PlainServer:
         last = differing[1] if len(differing) > 2 else None
         following = BlockPlace(last.node, last.block) if last else None
         end = f"{self.epoch} {len(self.lines)}" if self.lines else ""
-        withheld = [each for each, line in self.digests.items() if b'"body_sha256"' in line]
-        return BlocksAnswer(tuple(differing[:2]), following, end, b"".join(withheld))
+        relayed = [
+            digest
+            for digest, line in self.digests.items()
+            if digest not in self.own and request.key == self._owner(line) is not None
+        ]
+        return BlocksAnswer(tuple(differing[:2]), following, end, b"".join(relayed))
 
-    def batch(self, lines):
-        return [self._take(line) for line in lines]
+    def _owner(self, line):
+        return self.claims.get(json.loads(line).get("node_id", ""))
 
-    def _take(self, line):
+    def batch(self, lines, digests=(), signer=None):
+        assert signer is None or list(digests) == [digest(line) for line in lines]
+        key = signer.public_key if signer else ""
+        refused = [line for line in lines if not self._may_come(line, key)]
+        found = [self._take(line, line in refused) for line in lines]
+        if signer:
+            self.own.update(digest(line) for line in lines if self._owner(line) == key)
+        return found
+
+    def _may_come(self, line, key):
+        """Carry out a line if it is a redaction; return False for one that is refused."""
+        members = json.loads(line)
+        if members["event_type"] != "log.redacted" or digest(line) in self.digests:
+            return True
+        facts = members["payload"]
+        named = bytes.fromhex(facts["line_sha256"])
+        text = f"thence redaction 1\n{facts['event_id']} {facts['line_sha256']}".encode()
+        if "signature" in facts and is_signed(facts["public_key"], facts["signature"], text):
+            key = facts["public_key"]
+        target = self.digests.get(named)
+        owner = self._owner(target or line)
+        head = json.loads(target) if target else {"seq": 1, "event_type": ""}
+        can_be = "seq" in head and not head["event_type"].startswith("log.")
+        if target is None and "signature" in facts:
+            owner = key
+        if named not in self.redactions and (key not in {owner, *self.admins} or not can_be):
+            return False
+        self.redactions.setdefault(named, key)
+        if target is not None and b'"body_sha256"' not in target:
+            form = redacted(target)
+            self.lines[self.lines.index(target)] = self.digests[named] = form
+        return True
+
+    def _take(self, line, is_refused):
         event_id = json.loads(line)["event_id"]
+        if is_refused:
+            return EventVerdict(event_id, "rejected", "not yours", "redaction_refused")
         reason = self.refuse(line)
         if reason:
             return EventVerdict(event_id, "rejected", reason, reason)
         found = digest(line)
-        known = self.digests.get(found)
-        if known and b'"body_sha256"' in known and b'"body_sha256"' not in line:
-            self.digests[found] = line
-            self.lines[self.lines.index(known)] = line
-            return EventVerdict(event_id, "success")
-        if known:
+        if found in self.digests:
             return EventVerdict(event_id, "duplicate")
+        is_own_or_admins = self.redactions.get(found) in {self._owner(line), *self.admins}
+        if found in self.redactions and is_own_or_admins and b'"log.redacted"' not in line:
+            line = redacted(line) if b'"seq":' in line else line
+        elif b'"body_sha256"' in line:
+            return EventVerdict(event_id, "rejected", "no body", "body_missing")
         self.digests[found] = line
         self.lines.append(line)
         return EventVerdict(event_id, "success")
+
+    def signed(self, digests):
+        return [digest for digest in digests if digest in self.own]
 
     def keys(self):
         return TeamKeys(dict(self.claims), tuple(self.admins))
@@ -174,11 +222,14 @@ class Connection:
     def blocks(self, request):
         return self._asked("blocks", request)
 
-    def batch(self, lines):
-        return self._asked("batch", lines)
+    def batch(self, lines, digests=(), signer=None):
+        return self._asked("batch", lines, digests, signer)
 
     def lines(self, digests):
         return self._asked("lines_of", digests)
+
+    def signed(self, digests):
+        return self._asked("signed", digests)
 
     def keys(self):
         return self._asked("keys")

@@ -342,8 +342,8 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
 
 
 def test_later_server_is_named_before_any_token_is_sent(to, server):
-    server.health = {"status": "ok", "protocol": [2, 3]}
-    with pytest.raises(SyncRefused, match="2, 3") as caught:
+    server.health = {"status": "ok", "protocol": [3, 4]}
+    with pytest.raises(SyncRefused, match="3, 4") as caught:
         to(server.url).page("")
     assert "update" in caught.value.hint
     assert server.paths() == ["/api/v1/sync/health/"]

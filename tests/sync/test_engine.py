@@ -104,7 +104,7 @@ def test_line_that_makes_a_server_refuse_its_batch_is_parked_alone(tmp_path):
     server = PlainServer()
 
     class Refusing(Connection):
-        def batch(self, lines):
+        def batch(self, lines, *_):
             self.requests.append("batch")
             if any(b'"n":13}' in line for line in lines):
                 raise BatchRefused("could not deliver", cause="it is unlucky")
@@ -147,7 +147,7 @@ def test_line_that_shall_come_later_is_not_settled_beside_a_parked_one(tmp_path)
     server.refuse = lambda line: "no" if b'"n":3}' in line else None
 
     class Busy(Connection):
-        def batch(self, lines):
+        def batch(self, lines, *_):
             now = [line for line in lines if b'"n":4}' not in line]
             return super().batch(now)
 
@@ -165,20 +165,20 @@ def _unlike(**replaced):
 
 
 BAD_ANSWERS = {
-    "no results": _unlike(batch=lambda self, lines: []),
+    "no results": _unlike(batch=lambda self, lines, *_: []),
     "foreign ids": _unlike(
-        batch=lambda self, lines: [EventVerdict("other", "success")] * len(lines)
+        batch=lambda self, lines, *_: [EventVerdict("other", "success")] * len(lines)
     ),
     "unknown words": _unlike(
-        batch=lambda self, lines: [EventVerdict(one, "fine") for one in line_ids(lines)]
+        batch=lambda self, lines, *_: [EventVerdict(one, "fine") for one in line_ids(lines)]
     ),
     "always later": _unlike(
-        batch=lambda self, lines: [EventVerdict(one, "retry") for one in line_ids(lines)]
+        batch=lambda self, lines, *_: [EventVerdict(one, "retry") for one in line_ids(lines)]
     ),
     "refuses all": _unlike(
-        batch=lambda self, lines: (_ for _ in ()).throw(BatchRefused("no", cause="never"))
+        batch=lambda self, lines, *_: (_ for _ in ()).throw(BatchRefused("no", cause="never"))
     ),
-    "busy": _unlike(batch=lambda self, lines: (_ for _ in ()).throw(ServerBusy("no"))),
+    "busy": _unlike(batch=lambda self, lines, *_: (_ for _ in ()).throw(ServerBusy("no"))),
     "pages without end": _unlike(page=lambda self, after: TakenPage([], after + "1", True)),
     "page in a circle": _unlike(page=lambda self, after: TakenPage([b"{}"], after, True)),
     "blocks in a circle": _unlike(

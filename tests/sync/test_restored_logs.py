@@ -1,4 +1,4 @@
-"""Lines under a log's own node that it lacks: what its key sealed gives it another node."""
+"""Lines under a log's own node that it lacks: what its key pushed gives it another node."""
 
 from contextlib import closing
 from pathlib import Path
@@ -9,8 +9,8 @@ from tests.sync.test_settled import closed, stored
 
 import thence
 from thence.core.values.digests import digests
+from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import KeyRequest
-from thence.core.wire.seals import SEAL, sealed
 from thence.log.storage.identity import known_node_id
 from thence.replica import OS_DISK
 from thence.server.team.accounts import Member
@@ -33,8 +33,12 @@ class Connection:
     def blocks(self, request):
         return self._exchange.blocks(TEAM, LOG, request)
 
-    def batch(self, lines):
-        return self._exchange.batch(TEAM, LOG, "plain", lines)
+    def batch(self, lines, digests=(), signer=None):
+        push = signed_push(signer, TEAM, LOG, digests) if signer else None
+        return self._exchange.batch(TEAM, LOG, "plain", lines, signature=push)
+
+    def signed(self, digests):
+        return self._exchange.signed(TEAM, LOG, digests)
 
     def lines(self, digests):
         return self._exchange.lines(TEAM, LOG, digests)
@@ -192,16 +196,35 @@ def test_own_lines_that_damage_took_come_back_without_another_node(tmp_path):
         assert node_of(log) == node
 
 
-def test_seal_by_another_key_over_lines_under_our_node_changes_nothing(tmp_path):
+def test_push_by_another_key_of_lines_under_our_node_changes_nothing(tmp_path):
     server, eve = Server("epoch"), SigningKey(b"e" * 32)
-    with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
+    with thence.open(tmp_path / "a") as log:
         noted(log, 9, "own")
         synced(log, server)
         node = node_of(log)
         line = under(node, 2, 1)
-        server.exchange.batch(TEAM, LOG, "plain", [line])
-        seal = sealed(node, [(2, digests(line).line)], b"", eve)
-        other.redactions.record(SEAL, seal.facts())
-        synced(other, server, eve)
-        assert synced(log, server).taken > 1
+        Connection(server).batch([line], [digests(line).line], eve)
+        assert synced(log, server).taken == 1
         assert node_of(log) == node
+
+
+@pytest.mark.promise("S10a")
+@pytest.mark.parametrize("is_above", [False, True])
+def test_line_that_others_forged_under_our_node_is_never_signed_by_us(tmp_path, is_above):
+    server = Server("epoch")
+    with thence.open(tmp_path / "a") as log:
+        noted(log, 9, "own")
+        synced(log, server)
+        own = stored(log.folder)
+        node = node_of(log)
+        on_server, by_git = (
+            under(node, (900 if is_above else 2) + number, number) for number in (1, 2)
+        )
+        server.exchange.batch(TEAM, LOG, "plain", [on_server])
+        log.relay([by_git])
+        for _ in range(3):
+            synced(log, server)
+        forged = [digests(line).line for line in (on_server, by_git)]
+        assert server.exchange.signed(TEAM, LOG, forged) == []
+        assert len(server.exchange.signed(TEAM, LOG, [digests(line).line for line in own])) == 9
+        assert set(server.lines()) >= {on_server, by_git}

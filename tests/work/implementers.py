@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.work.repositories import WAIT_S, git, make_repository
 
-from thence.work.vcs.repository import branches, checkouts, repository
+from thence.work.vcs.repository import branches, list_worktrees, repository
 from thence.work.vcs.worktrees import make
 
 AT_ONCE = 32
@@ -66,7 +66,7 @@ def judged(top: Path, names: set[str], found: Told) -> None:
     assert sorted(makers) == sorted(names)
     repo = repository(top)
     assert names <= set(branches(repo))
-    standing = {each.branch for each in checkouts(repo) if not each.is_missing}
+    standing = {each.branch for each in list_worktrees(repo) if not each.is_missing}
     assert names <= standing
     for name in names:
         folder = top / ".worktrees" / name

@@ -4,7 +4,7 @@ import pytest
 from tests.work.project_events import SLUG, Clone, planned
 
 from thence.work.board.board import fold
-from thence.work.board.move_request import MATRIX, Facts, GuardFailure, Move
+from thence.work.board.move_request import MATRIX, GuardFailure, Move, MoveContext
 from thence.work.board.state import LANES
 from thence.work.board.transitions import move, refusals
 
@@ -28,16 +28,20 @@ def project_in(lane, actor="ada", **dependencies):
     return clone
 
 
-def tried(clone, to, wp_id="WP01", **facts):
+def tried(clone, to, wp_id="WP01", **context):
     """Try to move a package; by ada, with a reason, unless told otherwise."""
     return move(
-        fold(clone.events), SLUG, wp_id, to, Facts(**{"actor": "ada", "reason": "so", **facts})
+        fold(clone.events),
+        SLUG,
+        wp_id,
+        to,
+        MoveContext(**{"actor": "ada", "reason": "so", **context}),
     )
 
 
-def refused(clone, to, wp_id="WP01", **facts):
+def refused(clone, to, wp_id="WP01", **context):
     """Say by which guard the package is kept where it is, None where it may go."""
-    found = tried(clone, to, wp_id, **facts)
+    found = tried(clone, to, wp_id, **context)
     return found.guard if isinstance(found, GuardFailure) else None
 
 
@@ -84,10 +88,10 @@ def test_unknown_package_or_lane_is_refused_even_by_force(is_forced):
     found = tried(planned(), "doing", "WP77", is_forced=is_forced)
     assert (found.guard, found.remedy) == ("unknown_package", "name one of WP01, WP02")
     assert refused(planned(), "someday", is_forced=is_forced) == "unknown_lane"
-    facts = Facts(actor="ada", worktree="dirty", has_commits=False, is_forced=is_forced)
-    every = refusals(fold([]), SLUG, "WP77", "for_review", facts)
+    context = MoveContext(actor="ada", worktree="dirty", has_commits=False, is_forced=is_forced)
+    every = refusals(fold([]), SLUG, "WP77", "for_review", context)
     assert [refusal.guard for refusal in every] == ["unknown_package"]
-    nowhere = move(fold([]), SLUG, "WP01", "doing", Facts(actor="ada"))
+    nowhere = move(fold([]), SLUG, "WP01", "doing", MoveContext(actor="ada"))
     assert (nowhere.guard, "finalize-tasks" in nowhere.remedy) == ("unknown_package", True)
 
 
@@ -95,10 +99,10 @@ def test_unknown_package_or_lane_is_refused_even_by_force(is_forced):
 @pytest.mark.parametrize("is_forced", [False, True])
 def test_package_that_moved_since_it_was_looked_at_is_refused_even_by_force(is_forced):
     clone = project_in("doing", actor="bob")
-    found = tried(clone, "doing", seen_lane="planned", is_forced=is_forced)
+    found = tried(clone, "doing", expected_lane="planned", is_forced=is_forced)
     assert found.guard == "moved_meanwhile"
     assert "from planned to doing, with bob" in found.message
-    assert refused(planned(), "doing", seen_lane="planned") is None
+    assert refused(planned(), "doing", expected_lane="planned") is None
 
 
 @pytest.mark.promise("L8")
@@ -107,7 +111,7 @@ def test_work_of_one_agent_is_not_handed_on_by_another():
     assert refused(clone, "for_review") == "not_its_agent"
     assert refused(clone, "for_review", actor="bob") is None
     assert refused(clone, "rejected") is None
-    assert refused(clone, "for_review", exempt=frozenset(["not_its_agent"])) is None
+    assert refused(clone, "for_review", waived_guards=frozenset(["not_its_agent"])) is None
     assert "--actor bob" not in tried(clone, "for_review").remedy
 
 
@@ -269,8 +273,8 @@ def test_package_is_done_only_when_every_gate_was_passed(status):
 
 def test_all_that_stands_against_a_move_is_told_at_once():
     clone = project_in("doing", actor="bob")
-    facts = Facts(actor="ada", open_subtasks=("T001",), worktree="dirty", has_commits=False)
-    found = refusals(fold(clone.events), SLUG, "WP01", "for_review", facts)
+    context = MoveContext(actor="ada", open_subtasks=("T001",), worktree="dirty", has_commits=False)
+    found = refusals(fold(clone.events), SLUG, "WP01", "for_review", context)
     assert [refusal.guard for refusal in found] == [
         "not_its_agent",
         "subtasks_open",

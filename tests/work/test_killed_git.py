@@ -15,7 +15,7 @@ from tests.work.repositories import begin_work, commit, git, make_repository, pa
 from thence.work.vcs.commits import commit_files
 from thence.work.vcs.locks import COMMITTING, held, naming
 from thence.work.vcs.merging import merge
-from thence.work.vcs.repository import branches, checkouts, remove_half_made, repository
+from thence.work.vcs.repository import branches, list_worktrees, remove_half_made, repository
 from thence.work.vcs.worktrees import make
 
 WORKTREES = 40
@@ -69,7 +69,7 @@ def test_worktree_whose_making_was_killed_is_made_by_the_next(top):
         name = f"028-sync-WP{number}"
         path = top / ".worktrees" / name
         killed(partial(make, repo, name, path, "main"), chance.uniform(0.0, LATEST_S))
-        checkouts(repo)
+        list_worktrees(repo)
         made = make(repo, name, path, "main")
         assert (made.path, made.head) == (path, branches(repo)[name]), f"seed {seed}"
         assert (path / "a/b").read_bytes() == b"1\n"
@@ -199,7 +199,7 @@ def test_listing_that_fails_for_what_is_half_made_goes_on(top, what):
         path.rmdir()
     elif what == "no HEAD":
         (own / "HEAD").unlink()
-    assert [tree.branch for tree in checkouts(repo)] == ["main"]
+    assert [tree.branch for tree in list_worktrees(repo)] == ["main"]
     assert make(repo, PACKAGE, path, "main").is_new
     assert (path / "a/b").read_bytes() == b"1\n"
 

@@ -113,15 +113,6 @@ def test_target_that_is_checked_out_gets_files_beside_the_user_s_work(tmp_path):
     assert (top / "a/two").read_text() == "2\n"
 
 
-def test_target_in_a_linked_worktree_is_merged_there(tmp_path):
-    top = project(tmp_path / "top", THREE, TARGET)
-    git(top, "worktree", "add", "--quiet", tmp_path / "target ö", TARGET)
-    merge(repository(top), TARGET, list(THREE))
-    assert (tmp_path / "target ö/shared").read_text() == "three\n"
-    assert git(tmp_path / "target ö", "status", "--porcelain") == ""
-    assert (top / "shared").read_text() == "one\n"
-
-
 def test_target_checked_out_twice_is_refused_and_nothing_changes(tmp_path):
     top = project(tmp_path / "top", THREE, TARGET)
     for tree in ("first", "second"):

@@ -11,7 +11,7 @@ from tests.work.project_events import SLUG, Clone, planned, work_event
 from thence.errors import PlanningError
 from thence.merge.fold import canonical
 from thence.work.board.board import as_json, fold, sentence
-from thence.work.board.move_request import Facts, GuardFailure
+from thence.work.board.move_request import GuardFailure, MoveContext
 from thence.work.board.package_numbers import by_number
 from thence.work.board.transitions import move
 from thence.work.journal.board_page import page
@@ -304,8 +304,8 @@ def test_no_clone_moves_the_one_on_the_branch_of_the_other(is_renumbered):
     board = fold(ada.events)
     found = board.features[SLUG].packages
     for package, other in ((found["WP10"], found[name]), (found[name], found["WP10"])):
-        here = Facts(actor=package.agent, node_id=package.workspace.node_id)
-        there = Facts(actor=package.agent, node_id=other.workspace.node_id)
+        here = MoveContext(actor=package.agent, node_id=package.workspace.node_id)
+        there = MoveContext(actor=package.agent, node_id=other.workspace.node_id)
         tried = [move(board, SLUG, package.wp_id, "for_review", facts) for facts in (here, there)]
         told = [each.guard if isinstance(each, GuardFailure) else None for each in tried]
         # the branch of the second has its short name until the clone that made it has renamed it
@@ -318,7 +318,7 @@ def test_package_without_the_number_goes_its_way_under_its_own_name():
     assert {*at_work(fold(ada.events).features[SLUG])} == {"WP10", name}
     ada.move("WP01", "planned", "for_review")
     board = fold(ada.events)
-    done = move(board, SLUG, "WP01", "done", Facts(actor="x", is_forced=True, reason="so"))
+    done = move(board, SLUG, "WP01", "done", MoveContext(actor="x", is_forced=True, reason="so"))
     (resolved,) = [each for each in done.follow_ups if each.event_type == "DependencyResolved"]
     assert resolved.payload["wp_id"] == name
     payload, causes = by_number(resolved.payload, board.features[SLUG].packages)

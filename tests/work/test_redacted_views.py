@@ -29,7 +29,7 @@ from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import digests, redacted
 from thence.core.values.vocabulary import WORK
-from thence.core.wire.seals import Redaction
+from thence.core.wire.authorship import Redaction
 from thence.errors import Refused
 from thence.work.journal import redacted_views
 from thence.work.journal.redacted_views import SharedCopies, redact_shared

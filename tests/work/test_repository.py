@@ -10,14 +10,14 @@ import thence.work.vcs.repository as module
 from thence.errors import GitFailed
 from thence.work.vcs.repository import (
     branches,
-    checkouts,
-    checkouts_of,
     current_branch,
     is_ancestor,
+    list_worktrees,
     operation_under_way,
     rebase_of,
     repository,
     tip,
+    worktrees_of,
 )
 
 
@@ -80,10 +80,10 @@ def test_bare_repository_has_no_top_and_its_worktrees_are_found(tmp_path):
     bare = repository(tmp_path / "b.git")
     assert (bare.is_bare, bare.top, bare.common) == (True, None, tmp_path / "b.git")
     assert bare.folder == bare.common
-    assert checkouts(bare) == ()
+    assert list_worktrees(bare) == ()
     git(bare.common, "worktree", "add", "--quiet", tmp_path / "w", "main")
     for seen in (bare, repository(tmp_path / "w")):
-        (only,) = checkouts(seen)
+        (only,) = list_worktrees(seen)
         assert (only.path, only.branch, only.is_main) == (tmp_path / "w", "main", False)
         assert only.git_dir == bare.common / "worktrees/w"
 
@@ -108,7 +108,7 @@ def test_repository_before_its_first_commit_has_no_branch_and_one_checkout(tmp_p
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     repo = repository(tmp_path)
     assert branches(repo) == {}
-    (only,) = checkouts(repo)
+    (only,) = list_worktrees(repo)
     assert (only.path, only.head, only.branch) == (tmp_path, None, "main")
     assert current_branch(repo) == "main"
 
@@ -118,7 +118,7 @@ def test_detached_head_is_on_no_branch(tmp_path):
     git(top, "checkout", "--quiet", "--detach")
     repo = repository(top)
     assert current_branch(repo) is None
-    assert checkouts(repo)[0].branch is None
+    assert list_worktrees(repo)[0].branch is None
 
 
 def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_path):
@@ -126,16 +126,16 @@ def test_worktree_whose_folder_is_gone_is_missing_and_counts_for_no_branch(tmp_p
     side = tmp_path / "side"
     git(top, "worktree", "add", "--quiet", "-b", "side", side)
     repo = repository(top)
-    assert [each.path for each in checkouts_of(checkouts(repo), "side")] == [side]
+    assert [each.path for each in worktrees_of(list_worktrees(repo), "side")] == [side]
     side.rename(tmp_path / "elsewhere")
-    assert checkouts(repo)[1].is_missing
-    assert checkouts_of(checkouts(repo), "side") == ()
+    assert list_worktrees(repo)[1].is_missing
+    assert worktrees_of(list_worktrees(repo), "side") == ()
 
 
 def test_branch_checked_out_twice_is_found_twice(tmp_path):
     top = make_repository(tmp_path / "top")
     git(top, "worktree", "add", "--quiet", "--force", tmp_path / "again", "main")
-    found = checkouts_of(checkouts(repository(top)), "main")
+    found = worktrees_of(list_worktrees(repository(top)), "main")
     assert [each.path for each in found] == [top, tmp_path / "again"]
 
 
@@ -144,7 +144,7 @@ def test_working_tree_of_a_submodule_is_the_one_that_people_see(tmp_path):
     top = make_repository(tmp_path / "top")
     add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "part")
     git(top, *add, "part")
-    (only,) = checkouts(repository(top / "part"))
+    (only,) = list_worktrees(repository(top / "part"))
     assert only.path == top / "part"
     assert only.git_dir == top / ".git/modules/part"
 
@@ -212,4 +212,4 @@ def test_worktree_that_is_just_being_made_is_waited_for(tmp_path):
     told.rename(hidden)
     told.write_bytes(b"")  # as `git worktree add` leaves it for a moment
     threading.Timer(0.1, lambda: hidden.replace(told)).start()
-    assert len(checkouts(repository(folder))) == 2
+    assert len(list_worktrees(repository(folder))) == 2

@@ -5,15 +5,15 @@ from tests.work.project_events import PROJECT, SLUG, Clone, planned
 
 from thence.errors import Refused
 from thence.work.board.board import fold
-from thence.work.board.move_request import Facts, Move
+from thence.work.board.move_request import Move, MoveContext
 from thence.work.board.transitions import DECIDING_TYPES, claimable, move
 from thence.work.events import checked
 
 GATE = "01J00000000000000000000000"
 
 
-def moved(clone, wp_id, to, **facts):
-    found = move(fold(clone.events), SLUG, wp_id, to, Facts(**{"actor": "ada", **facts}))
+def moved(clone, wp_id, to, **context):
+    found = move(fold(clone.events), SLUG, wp_id, to, MoveContext(**{"actor": "ada", **context}))
     assert isinstance(found, Move), found
     for each in (found, *found.follow_ups):
         event_type = getattr(each, "event_type", "WPStatusChanged")
@@ -108,7 +108,7 @@ def test_force_overrules_with_a_reason_and_tells_what():
     assert found.payload["reason"] == "done by hand"
     claim = moved(clone, "WP02", "doing", is_forced=True, reason="in parallel")
     assert claim.overruled == ("dependencies_open",)
-    bare = move(fold(clone.events), SLUG, "WP02", "done", Facts(actor="ada", is_forced=True))
+    bare = move(fold(clone.events), SLUG, "WP02", "done", MoveContext(actor="ada", is_forced=True))
     assert (bare.guard, bare.may_be_forced) == ("reason_missing", False)
 
 
@@ -183,19 +183,19 @@ def test_claimable_are_the_planned_packages_that_nothing_stands_against():
     clone.tell("WPAssigned", {"wp_id": "WP04", "agent_id": "bob", "phase": "implementation"})
 
     def names(actor):
-        found = claimable(fold(clone.events), SLUG, Facts(actor=actor, reason="next"))
+        found = claimable(fold(clone.events), SLUG, MoveContext(actor=actor, reason="next"))
         return [package.wp_id for package in found]
 
     assert (names("ada"), names("bob")) == (["WP01"], ["WP01", "WP04"])
-    assert claimable(fold([]), SLUG, Facts(actor="ada")) == ()
+    assert claimable(fold([]), SLUG, MoveContext(actor="ada")) == ()
 
 
 def test_refusal_is_an_error_with_its_guard_and_remedy():
-    refusal = move(fold(planned().events), SLUG, "WP01", "done", Facts(actor="ada"))
+    refusal = move(fold(planned().events), SLUG, "WP01", "done", MoveContext(actor="ada"))
     error = refusal.error("could not move", "WP01", is_agent=False)
     assert isinstance(error, Refused)
     assert (error.guard, error.place, error.cause) == ("not_in_lane", "WP01", refusal.message)
     assert error.hint == f"{refusal.remedy} (or overrule it: --force --reason TEXT)"
     assert refusal.error("could not move", "WP01", is_agent=True).hint == refusal.remedy
-    unknown = move(fold([]), SLUG, "WP01", "done", Facts(actor="ada"))
+    unknown = move(fold([]), SLUG, "WP01", "done", MoveContext(actor="ada"))
     assert "--force" not in unknown.error("could not move", "WP01", is_agent=False).hint

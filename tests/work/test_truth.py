@@ -17,16 +17,16 @@ from thence.errors import Refused
 from thence.log.storage.process_state import new_id
 from thence.work import WorkEvent
 from thence.work.board.board import fold
-from thence.work.board.move_request import CodeState, Facts, Move
+from thence.work.board.move_request import LandingStatus, Move, MoveContext
 from thence.work.board.state import LANES, Landed
 from thence.work.board.transitions import move as decide
-from thence.work.session.lane_moves import move
+from thence.work.session.lane_changes import move
 from thence.work.session.session import Session
 
 SLUG = "001-sync"
 FILES = {".kittify/config.yaml": f"project_uuid: {PROJECT}\n"}
 # as a person states it: no branch stands behind these packages
-CODE = CodeState("landed", "main", "", Landed("no_code", None, "none"), is_stated=True)
+CODE = LandingStatus("landed", "main", "", Landed("no_code", None, "none"), is_asserted=True)
 ACTORS = ("ada", "bob")
 PROJECTS, STEPS = 5, 70
 SHARE_MIN = 0.7  # measured: 85 to 92 of 100
@@ -59,7 +59,7 @@ class Project:
         found = board.package(SLUG, wp_id)
         ticked = found.subtasks if found else {}
         boxes = (each for each in self.subtasks[wp_id] if not ticked.get(each))
-        return Facts(actor=actor, reason="so", open_subtasks=tuple(boxes), code=CODE)
+        return MoveContext(actor=actor, reason="so", open_subtasks=tuple(boxes), code=CODE)
 
     def step(self):
         session, chance = self.session, self.chance
@@ -216,7 +216,7 @@ def test_what_frees_a_package_names_the_end_of_each_of_its_dependencies(tmp_path
         for wp_id in ("WP01", "WP02"):
             for to in ("doing", "for_review", "done"):
                 session.refresh()
-                move(session, SLUG, wp_id, to, Facts(actor="ada", code=CODE))
+                move(session, SLUG, wp_id, to, MoveContext(actor="ada", code=CODE))
         told = session.appended
     (resolved,) = [each for each in told if each.event_type == "DependencyResolved"]
     ends = {each.event_id for each in told if each.payload.get("new_status") == "done"}

@@ -21,7 +21,7 @@ from tests.work.boards import (
 from tests.work.repositories import commit, git, hook, make_repository, write
 
 from thence.core.values.digests import digests, redacted
-from thence.core.wire.seals import Redaction
+from thence.core.wire.authorship import Redaction
 from thence.work.journal.redacted_views import redact_shared
 from thence.work.session.session import Session
 

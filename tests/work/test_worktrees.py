@@ -8,7 +8,7 @@ import pytest
 from tests.work.repositories import commit, content, git, make_repository, write
 
 from thence.errors import GitFailed
-from thence.work.vcs.repository import Repository, branches, checkouts, repository
+from thence.work.vcs.repository import Repository, branches, list_worktrees, repository
 from thence.work.vcs.worktrees import make, remove, state_of, uncommitted
 
 NAME = "028-sync-WP01"
@@ -195,7 +195,7 @@ def test_name_that_git_does_not_take_is_told_and_nothing_is_made(repo, name):
     with pytest.raises(GitFailed):
         made(repo, name)
     assert set(branches(repo)) == {"main"}
-    assert len(checkouts(repo)) == 1
+    assert len(list_worktrees(repo)) == 1
 
 
 def test_base_that_is_missing_is_told_and_nothing_is_made(repo):
@@ -331,4 +331,4 @@ def test_worktree_of_one_path_seen_through_a_link_is_the_same(repo, tmp_path):
     (tmp_path / "link").symlink_to(repo.top)
     through = repository(tmp_path / "link")
     assert not make(through, NAME, tmp_path / "link/.worktrees" / NAME, "main").is_new
-    assert os.path.samefile(checkouts(through)[1].path, place(repo))
+    assert os.path.samefile(list_worktrees(through)[1].path, place(repo))

@@ -1,32 +1,31 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import Lifespan
 
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import RequestCounter
-from thence.server.routes import health, live_events, logs, simulations
+from thence.server.routes import health, live_events, logs
 from thence.server.routes.bodies import answer
 from thence.server.routes.diffs import diffs_of
-from thence.server.routes.events import causes_of
-from thence.server.state import ServerState, served
+from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
 
 __all__ = ["create_app", "create_team_app"]
 
-KINDS: tuple[Literal["simulations", "logs"], ...] = ("simulations", "logs")
+KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -47,13 +46,22 @@ def create_app(
     if token is not None and not token:
         raise ValueError("token is empty: pass None to have none")
     state = ServerState(Root(root if root is not None else from_environment(os.environ).runs))
-    app = _empty_app(state.begin, state.close)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with closing(state):
+            yield
+
+    app = _empty_app(lifespan)
     app.state.served = state
     add_error_handlers(app)
-    for module in (health, simulations, logs, live_events):
-        app.include_router(module.router)
+    app.include_router(health.router)
     for kind in KINDS:
-        app.include_router(causes_of(kind))
+        app.include_router(logs.lists_of(kind))
+    app.include_router(logs.router)
+    app.include_router(live_events.router)  # before an event that is named "live"
+    for kind in KINDS:
+        app.include_router(logs.causes_of(kind))
         app.include_router(diffs_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
@@ -85,24 +93,22 @@ def create_team_app(
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     team = Team(Database(database), Path(database).absolute().parent, create_app)
-    app = _empty_app(team.begin, team.close)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with closing(team):
+            await team.begin()
+            yield
+
+    app = _empty_app(lifespan)
     add_error_handlers(app, WIRE_PATHS)
     app.router.routes.extend(team.routes())
     _add_doors(app, allowed_hosts)
     return app
 
 
-def _empty_app(begin: Callable[[], Awaitable[None]], close: Callable[[], None]) -> FastAPI:
-    """Returns an app without routes, which begins and closes what it serves."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await begin()
-        try:
-            yield
-        finally:
-            close()
-
+def _empty_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
+    """Returns an app without routes."""
     return FastAPI(
         title="thence",
         version=version("thence"),
@@ -126,4 +132,4 @@ def _add_doors(app: FastAPI, allowed_hosts: Collection[str] | None) -> None:
 async def _document(request: Request) -> Response:
     """Returns the OpenAPI document of the app."""
     app: FastAPI = request.app
-    return answer(await served(request).workers.run(app.openapi))
+    return answer(await app_state(request).workers.run(app.openapi))

@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from thence.core.nearest import did_you_mean
 from thence.errors import (
+    AccountRefused,
     AmbiguousId,
     BatchRefused,
     CursorUnknown,
@@ -55,6 +56,7 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (VocabularyMismatch, 409, "unavailable"),
     (BatchRefused, 400, "invalid_parameter"),
     (InvalidEvent, 400, "invalid_parameter"),
+    (AccountRefused, 400, "invalid_parameter"),
     (ServerBusy, 429, "unavailable"),
     (ThenceError, 503, "unavailable"),
     (OSError, 503, "unavailable"),

@@ -234,7 +234,7 @@ class Schemas(BaseModel):
 
 
 class Health(BaseModel):
-    """The state of the server, and the totals of the logs that it has read so far."""
+    """The state of the server, and the totals of the logs that were asked for so far."""
 
     status: Literal["ok"]
     version: str
@@ -244,5 +244,3 @@ class Health(BaseModel):
     unverified: int = Field(ge=0)
     damaged_lines: int = Field(ge=0, description="Lines and files passed over, of all logs.")
     damaged_logs: int = Field(ge=0)
-    skipped_logs: int = Field(ge=0, description="Folders with a log that can't be served.")
-    unread_logs: int = Field(ge=0, description="Logs that were not read yet.")

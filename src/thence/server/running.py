@@ -170,22 +170,14 @@ def _server(config: "Config") -> "Server":
 
 
 def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
-    from functools import partial
-
     from uvicorn import Config
 
-    from thence.server.http.protocol import (
-        Connections,
-        Protocol,
-        WebSocketProtocol,
-        connections_max,
-    )
+    from thence.server.http.protocol import WebSocketProtocol
 
-    protocol: Any = partial(Protocol, among=Connections(connections_max()))
     return Config(
         app,
         loop="asyncio",
-        http=protocol,
+        http=_protocol(tls),
         backlog=_ACCEPTED_MAX,
         ws=WebSocketProtocol if is_live else "none",
         ws_max_size=EVENT_BYTES_MAX,
@@ -196,9 +188,22 @@ def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=0,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
     )
+
+
+def _protocol(tls: Tls | None) -> Any:
+    """Returns what makes the protocol of each connection."""
+    import ssl
+    from functools import partial
+
+    from thence.server.http.protocol import Connections, Protocol, TlsProtocol, connections_max
+
+    among = Connections(connections_max())
+    if tls is None:
+        return partial(Protocol, among=among)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.certificate, tls.key)
+    return partial(TlsProtocol, among=among, context=context)
 
 
 def _brings(connection: Any) -> bool:

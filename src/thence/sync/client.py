@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
 from thence.core.wire.blocks import DIGEST_BYTES, from_nodes
 from thence.core.wire.messages import (
     PROTOCOL,
@@ -32,7 +33,6 @@ from thence.core.wire.messages import (
     Tokens,
     joined,
 )
-from thence.core.wire.seals import TeamKeys
 from thence.errors import (
     BadAnswer,
     BatchRefused,
@@ -125,19 +125,33 @@ class SyncClient:
         return blocks
 
     def batch(
-        self, lines: Sequence[bytes], headers: Mapping[str, str] | None = None
+        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
     ) -> Sequence[EventVerdict]:
-        """Pushes lines, packed; returns the verdicts, which may be fewer, more, or of other ids."""
+        """Pushes lines, packed; returns the verdicts, which may be fewer, more, or of other ids.
+
+        With a signer they are signed, by their digests (D) in the order of the lines.
+        """
+        headers = {}
+        if signer is not None:
+            push = signed_push(signer, self._target.team, self._target.log, digests)
+            headers = {SIGNATURE_HEADER: push.header}
         answer = self._ask("POST", _BATCH, body=joined(lines), headers=headers)
         return self._decoded(answer, Results).results
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those lines that the server holds of these digests (D)."""
-        request = DigestsRequest(tuple(digest.hex() for digest in digests))
-        answer = self._ask("POST", "events/lines/", body=msgspec.json.encode(request))
+        answer = self._ask("POST", "events/lines/", body=_digests_message(digests))
         if _is_log_unknown(answer):
             return ()
         return self._lines_of(self._decoded(answer, Lines).events)
+
+    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those of some digests whose lines the owners of their nodes pushed."""
+        answer = self._ask("POST", "events/signed/", body=_digests_message(digests))
+        if _is_log_unknown(answer):
+            return ()
+        texts = set(self._decoded(answer, DigestsRequest).digests)
+        return [digest for digest in digests if digest.hex() in texts]
 
     def keys(self) -> TeamKeys:
         """Returns the keys of the team."""
@@ -364,6 +378,10 @@ def _retry_after_s(answer: HttpAnswer) -> float:
     text = answer.headers.get("retry-after", "")
     is_number = text.isascii() and text.isdigit()
     return min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
+
+
+def _digests_message(digests: Sequence[bytes]) -> bytes:
+    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in digests)))
 
 
 def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswer:

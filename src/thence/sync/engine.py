@@ -16,6 +16,7 @@ import msgspec
 from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.secrets import FoundSecret
+from thence.core.wire.authorship import Signer
 from thence.core.wire.blocks import Place, by_node, split_digests
 from thence.core.wire.messages import (
     PAGE_EVENTS_MAX,
@@ -24,7 +25,6 @@ from thence.core.wire.messages import (
     EventVerdict,
     batches,
 )
-from thence.core.wire.seals import Signer
 from thence.errors import (
     BadAnswer,
     BatchRefused,
@@ -35,7 +35,7 @@ from thence.errors import (
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import known_key
-from thence.sync.authored_lines import AuthoredLines
+from thence.sync.authorship import Authorship, Chosen
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.held_lines import HeldLine, HeldLines, digest_of, place_in
@@ -65,9 +65,9 @@ class RoundProgress(msgspec.Struct, frozen=True):
 class RoundResult(msgspec.Struct, frozen=True):
     """The result of a round, counted in lines.
 
-    `left` are lines without a verdict, `parked` those kept back in all, `sealed` the seals that
-    were appended, `taken_back` the lines that are redacted from now on; `error` is what ended the
-    round early. `is_restored` is whether the log was found put back from an old copy.
+    `left` are lines without a verdict, `parked` those kept back in all, `taken_back` the lines that
+    are redacted from now on, or whole again; `error` is what ended the round early. `is_restored`
+    is whether the log was found put back from an old copy.
     """
 
     taken: int
@@ -77,7 +77,6 @@ class RoundResult(msgspec.Struct, frozen=True):
     left: int
     parked: int
     error: ThenceError | None = None
-    sealed: int = 0
     taken_back: int = 0
     is_restored: bool = False
 
@@ -96,8 +95,8 @@ class SyncEngine:
     called before a request with the seconds to wait, 5 between two batches, and ends the round by
     an error; a round of a command waits for nothing. Up to `fetched_max` lines are taken one by
     one, more of them in pages. A line in which `find_secret`, by default the built-in rules and the
-    log's settings, finds one is parked, never sent. With a `signer` own lines are sealed before
-    they are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
+    log's settings, finds one is parked, never sent. With a `signer` own lines are signed as they
+    are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -125,7 +124,8 @@ class SyncEngine:
         self._fetched_max = fetched_max
         self._find_secret = find_secret or self._secret_in
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
-        self._authored = AuthoredLines(log, self._held, transport, signer, disk)
+        self._signer = signer
+        self._authorship = Authorship(log, self._held, transport, signer, disk)
         self._reset()
 
     def round(self) -> RoundResult:
@@ -136,7 +136,7 @@ class SyncEngine:
             self._held.update()  # first: what is not known to be here can't be counted as left
             if self._relay(self._held.parked.pulled(), is_parked=True):
                 self._held.update()
-            self._sealed = self._authored.seal()
+            self._authorship.claim()
             cursor = self._compare(self._fetched_max)
             if cursor is None:
                 self._take()
@@ -145,10 +145,9 @@ class SyncEngine:
             try:
                 self._fetch(self._held.differences.missing_here())
                 self._held.move_cursor(cursor or "")
-                self._is_restored = self._authored.leave_reused_node()
-                self._taken_back = self._authored.take_back()
-                self._taken += self._authored.complete(self._withheld)
-                self._authored.outrank()
+                self._is_restored = self._authorship.leave_reused_node()
+                self._taken_back = self._authorship.settle_bodies()
+                self._authorship.supersede()
             except BadAnswer:  # what the server withholds keeps nothing here
                 self._bring()
                 raise
@@ -165,7 +164,6 @@ class SyncEngine:
             left,
             parked,
             error,
-            self._sealed,
             self._taken_back,
             self._is_restored,
         )
@@ -193,8 +191,8 @@ class SyncEngine:
 
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
-        self._to_bring = self._parked_now = self._sealed = self._taken_back = 0
-        self._withheld: set[bytes] = set()
+        self._to_bring = self._parked_now = self._taken_back = 0
+        self._relayed: set[bytes] = set()
         self._has_pushed = self._is_restored = False
 
     def _take(self) -> None:
@@ -263,12 +261,13 @@ class SyncEngine:
         theirs: dict[Place, frozenset[bytes]] = {}
         after: BlockPlace | None = None
         cursor: str | None = None
+        key = self._signer.public_key if self._signer else ""
         missing = 0
         for _ in range(PAGES_MAX):
             self._pause(0.0)
-            answer = self._transport.blocks(BlocksRequest(nodes, after))
+            answer = self._transport.blocks(BlocksRequest(nodes, after, key))
             cursor = answer.cursor if cursor is None else cursor
-            self._withheld.update(split_digests(answer.withheld))
+            self._relayed.update(split_digests(answer.relayed))
             for block in answer.differing:
                 place = Place(block.node, block.block)
                 theirs[place] = frozenset(split_digests(block.digests))
@@ -284,20 +283,45 @@ class SyncEngine:
         raise _bad("its differing blocks have no end")
 
     def _bring(self) -> None:
-        """Brings all lines that the server lacks, a batch after another; parks secrets."""
-        group: list[HeldLine] = []
-        known: dict[bytes, HeldLine] = {}
+        """Brings all lines that the server lacks, a batch after another; parks secrets.
 
-        def lines() -> Iterator[bytes]:
-            for one in chain(self._held.lacking(), self._authored.whole(self._withheld)):
-                if not self._is_kept_back(one):
-                    known[one.line] = one
+        Redactions go first, so that no line that they name is taken with its body. Own lines are
+        signed, also those that others have brought before, which go again.
+        """
+        is_own = self._authorship.own_line()
+        redactions = {one.notice for one in self._held.notices.redactions()}
+        relayed = self._authorship.relayed(self._relayed, is_own)
+        for is_redaction in (True, False) if redactions else (False,):
+            for is_signed in (True, False):
+
+                def is_chosen(
+                    node: str, digest: bytes, wanted: tuple[bool, bool] = (is_redaction, is_signed)
+                ) -> bool:
+                    return (digest in redactions, is_own(node, digest)) == wanted
+
+                lines = self._lacking(is_chosen)
+                if is_signed and not is_redaction:
+                    lines = chain(relayed, lines)
+                if not self._bring_all(lines, self._signer if is_signed else None):
+                    return
+
+    def _lacking(self, is_chosen: Chosen) -> Iterator[HeldLine]:
+        return (one for one in self._held.lacking(is_chosen) if not self._is_kept_back(one))
+
+    def _bring_all(self, lines: Iterator[HeldLine], signer: Signer | None) -> bool:
+        """Brings lines; returns False if the server had no verdict for any of a batch."""
+        held: dict[bytes, HeldLine] = {}
+
+        def texts() -> Iterator[bytes]:
+            for one in lines:
+                if one.line not in held:  # a server may name as relayed what it lacks
+                    held[one.line] = one
                     yield one.line
 
-        for batch in batches(lines()):
-            group = [known.pop(line) for line in batch]
-            if not self._bring_batch(group):
-                return
+        for batch in batches(texts()):
+            if not self._bring_batch([held.pop(line) for line in batch], signer):
+                return False
+        return True
 
     def _is_kept_back(self, one: HeldLine) -> bool:
         """Parks a line that seems to hold a secret, unless the user let it be sent."""
@@ -313,7 +337,9 @@ class SyncEngine:
     def _secret_in(self, line: bytes) -> FoundSecret | None:
         return self._log.redact_settings.parking.found_in(line)
 
-    def _bring_batch(self, group: Sequence[HeldLine], is_again: bool = False) -> bool:
+    def _bring_batch(
+        self, group: Sequence[HeldLine], signer: Signer | None, is_again: bool = False
+    ) -> bool:
         """Brings one batch; one that is refused is halved until the bad line stands alone.
 
         No line is parked for one refusal, which may be of bytes that were spoilt on their way.
@@ -322,16 +348,17 @@ class SyncEngine:
         self._pause(BATCH_PAUSE_S if self._has_pushed else 0.0)
         self._has_pushed = True
         try:
-            verdicts = self._transport.batch([one.line for one in group])
+            digests = [one.digest for one in group] if signer else ()
+            verdicts = self._transport.batch([one.line for one in group], digests, signer)
         except BatchRefused as refused:
             if len(group) == 1 and not is_again:
-                return self._bring_batch(group, is_again=True)
+                return self._bring_batch(group, signer, is_again=True)
             if len(group) == 1:
                 self._park(group[0], refused.bad.get(group[0].event_id) or refused.cause, refused)
                 return True
             half = len(group) // 2
-            has_verdict = self._bring_batch(group[:half], is_again=True)
-            return self._bring_batch(group[half:], is_again=True) or has_verdict
+            has_verdict = self._bring_batch(group[:half], signer, is_again=True)
+            return self._bring_batch(group[half:], signer, is_again=True) or has_verdict
         statuses = _matched(group, verdicts)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
         self._held.differences.deliver((one.place, one.digest) for one in done)

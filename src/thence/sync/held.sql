@@ -38,11 +38,10 @@ CREATE TABLE blocks (
     PRIMARY KEY (node, block)
 ) WITHOUT ROWID;
 
--- seals and redactions, with their lines; and redacted lines, without
+-- redactions, with their lines; and redacted lines, without
 CREATE TABLE notices (
-    kind TEXT NOT NULL, -- seal, redacted, redacted line
+    kind TEXT NOT NULL, -- redacted, redacted line
     node TEXT NOT NULL,
-    seq INTEGER NOT NULL,
     digest BLOB NOT NULL,
     line BLOB NOT NULL,
     PRIMARY KEY (kind, digest)
@@ -73,7 +72,7 @@ CREATE TABLE parked (
     PRIMARY KEY (direction, digest)
 ) WITHOUT ROWID;
 
--- the id of each line; contested where lines differ under it, until a seal proves one its node's
+-- the id of each line; contested where lines differ under it, until the owner of its node pushed one
 CREATE TABLE ids (
     event_id BLOB PRIMARY KEY, -- in UTF-8, halves of surrogate pairs too
     is_contested INTEGER NOT NULL DEFAULT FALSE

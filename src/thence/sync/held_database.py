@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thence.index.rows import statements
 
-_VERSION = 4
+_VERSION = 5
 _BUSY_S = 10.0
 
 

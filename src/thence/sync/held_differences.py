@@ -77,8 +77,11 @@ class HeldDifferences:
                     (len(self._digests("lines", place) & known), *place),
                 )
             self._db.execute(
+                # elsewhere the server has what the log has
                 "DELETE FROM parked WHERE direction = 'push'"
-                " AND digest IN (SELECT digest FROM theirs)"
+                " AND (digest IN (SELECT digest FROM theirs)"
+                " OR (node, block) NOT IN"
+                " (SELECT node, block FROM differing UNION SELECT node, block FROM settled))"
             )
         return int(self._db.execute(f"SELECT count(*) FROM ({LACKING})").fetchone()[0])
 

@@ -5,7 +5,7 @@ lines that are on the device are counted: no line is sent that a power cut can t
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -112,25 +112,28 @@ class HeldLines:
         (pending,) = self._db.execute(counted).fetchone()
         return max(0, int(pending) - int(self._db.execute(parked).fetchone()[0]))
 
-    def lacking(self) -> Iterator[HeldLine]:
+    def lacking(self, is_chosen: Callable[[str, bytes], bool]) -> Iterator[HeldLine]:
         """Yields the lines that the last comparison found missing on the server, as they arrived.
 
-        Parked lines are left out.
+        `is_chosen` tells by node and D which of them. Parked lines are left out.
         """
-        yield from self._lines(self._db.cursor().execute(f"{LACKING} ORDER BY segment, offset"))
+        rows = self._db.cursor().execute(f"{LACKING} ORDER BY segment, offset")
+        yield from self._lines(rows, is_chosen)
 
-    def named(self, digests: Iterable[bytes]) -> Iterator[HeldLine]:
-        """Yields those lines that the log holds of these digests; it looks at all digests."""
-        for digest in digests:
-            yield from self._lines(self._db.cursor().execute(_NAMED, (digest,)))
+    def of_node(self, node: str, is_chosen: Callable[[str, bytes], bool]) -> Iterator[HeldLine]:
+        """Yields those lines of a node that are chosen; it looks at all of them."""
+        yield from self._lines(self._db.cursor().execute(_OF_NODE, (node,)), is_chosen)
 
-    def _lines(self, found: sqlite3.Cursor) -> Iterator[HeldLine]:
+    def _lines(
+        self, cursor: sqlite3.Cursor, is_chosen: Callable[[str, bytes], bool]
+    ) -> Iterator[HeldLine]:
         with closing(LineReader(self._disk, self._folder, self._db)) as reader:
-            while rows := found.fetchmany(_READ_LINES):
-                extents: list[Extent] = [row[3:] for row in rows]
+            while rows := cursor.fetchmany(_READ_LINES):
+                chosen = [row for row in rows if is_chosen(row[0], row[2])]
+                extents: list[Extent] = [row[3:] for row in chosen]
                 with reading(self._folder):
                     lines = list(reader.lines(extents, self._vocabulary))
-                for (node, block, digest, *_), line in zip(rows, lines, strict=True):
+                for (node, block, digest, *_), line in zip(chosen, lines, strict=True):
                     event_id = event_id_of(line).decode()
                     yield HeldLine(Place(node, block), digest, event_id, line)
 
@@ -235,4 +238,4 @@ class HeldLines:
 
 
 _ID = "INSERT INTO ids (event_id) VALUES (?) ON CONFLICT DO UPDATE SET is_contested = TRUE"
-_NAMED = "SELECT node, block, digest, segment, offset, length FROM lines WHERE digest = ?"
+_OF_NODE = "SELECT node, block, digest, segment, offset, length FROM lines WHERE node = ?"

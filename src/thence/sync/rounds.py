@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.wire.seals import Signer
+from thence.core.wire.authorship import Signer
 from thence.errors import (
     BadAnswer,
     CursorUnknown,
@@ -107,7 +107,7 @@ def opened_engine(
     progress: Progress | None = None,
     pause: Callable[[float], None] | None = None,
 ) -> SyncEngine:
-    """Makes the engine of a log and a target, by default one that seals with `signer`. Close it."""
+    """Makes the engine of a log and a target, by default one that signs with `signer`. Close it."""
     make = engine or partial(SyncEngine, signer=signer)
     return make(log, client, target=target.key, progress=progress, pause=pause)
 
@@ -175,7 +175,7 @@ def recorded(
     status = _status(before, counts, error, is_background=is_background)
     mark = before.mark if before else None
     if counts is not None and end is not None:
-        mark = SyncedMark(*end, taken=counts.taken + counts.sealed, left=counts.left)
+        mark = SyncedMark(*end, taken=counts.taken, left=counts.left)
         if counts.taken_back and (now_end := _end_of(log)):  # segments were rewritten
             mark = SyncedMark(*now_end, taken=0, left=counts.left)
     status = msgspec.structs.replace(status, mark=mark)

@@ -43,7 +43,7 @@ class RedactedLines(NamedTuple):
     def instead_of(self, line: bytes) -> bytes:
         """Returns what may be shared of a line, which is given without blanks around it.
 
-        It is the redacted line for one that was taken back, and for a damaged copy of one; any
+        It is the redacted line for one that was redacted, and for a damaged copy of one; any
         other line itself.
         """
         if not self.digests:
@@ -71,22 +71,24 @@ class RedactedLines(NamedTuple):
 NO_REDACTIONS = RedactedLines()
 
 
-def redacted_lines(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> RedactedLines:
+def redacted_lines(redacted_digests: frozenset[bytes], lines: Iterable[bytes]) -> RedactedLines:
     """Returns the redactions of a journal, given their digests and its lines."""
-    if not taken_back:
+    if not redacted_digests:
         return NO_REDACTIONS
     held = list(lines)
-    by_digest = _by_digest(taken_back, (line for line in held if _MARK in line))
-    if len(by_digest) < len(taken_back):  # one may be taken back halfway, or its event is not here
-        by_digest = _by_digest(taken_back, held)
+    by_digest = _by_digest(redacted_digests, (line for line in held if _MARK in line))
+    if len(by_digest) < len(
+        redacted_digests
+    ):  # one may be redacted halfway, or its event is not here
+        by_digest = _by_digest(redacted_digests, held)
     by_id = {event_id_of(line): line for line in by_digest.values()}
-    return RedactedLines(taken_back, by_id, len(by_digest) == len(taken_back))
+    return RedactedLines(redacted_digests, by_id, len(by_digest) == len(redacted_digests))
 
 
-def _by_digest(taken_back: frozenset[bytes], lines: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Returns the redacted form of those lines that were taken back, by digest."""
+def _by_digest(redacted_digests: frozenset[bytes], lines: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Returns the redacted form of those lines that were redacted, by digest."""
     pairs = ((_digest(line), line) for line in lines)
-    return {digest: redacted(line) for digest, line in pairs if digest in taken_back}
+    return {digest: redacted(line) for digest, line in pairs if digest in redacted_digests}
 
 
 def _digest(line: bytes) -> bytes | None:
@@ -156,7 +158,7 @@ def record_skipped(
 
 
 def redact_parked(home: Path, redactions: RedactedLines) -> None:
-    """Removes from parked lines the bodies that were taken back. Raises OSError."""
+    """Removes from parked lines the bodies that were redacted. Raises OSError."""
     former = skipped_lines(home)
     lines = (redactions.instead_of(record.parked.encode()).decode() for record in former)
     pairs = zip(former, lines, strict=True)
@@ -244,7 +246,7 @@ def _bare(line: bytes) -> bytes:
 
 
 class LineEdit(NamedTuple):
-    """The bytes of a day file that hold a line which was taken back, and the line instead.
+    """The bytes of a day file that hold a line which was redacted, and the line instead.
 
     `instead` is empty where the file has the redacted line already.
     """
@@ -255,7 +257,7 @@ class LineEdit(NamedTuple):
 
 
 def edits_of(data: bytes, redactions: RedactedLines) -> list[LineEdit]:
-    """Returns the edits by which a day file holds no body that was taken back."""
+    """Returns the edits by which a day file holds no body that was redacted."""
     if not redactions.digests:
         return []
     edits = []

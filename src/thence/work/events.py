@@ -180,7 +180,7 @@ class SubtaskCompleted(_Payload, frozen=True):
 
 
 class SubtaskReopened(SubtaskCompleted, frozen=True):
-    """The tick of a subtask was taken back; the members are those of SubtaskCompleted."""
+    """The tick of a subtask was undone; the members are those of SubtaskCompleted."""
 
 
 class GateCreated(_Payload, frozen=True):

@@ -76,10 +76,10 @@ def test_work_of_the_users_in_the_way_is_told_and_left(project):
 
 def test_target_that_is_checked_out_elsewhere_gets_the_merge_there(project, tmp_path):
     git(project, "checkout", "--quiet", "-b", "aside")
-    git(project, "worktree", "add", "--quiet", tmp_path / "main-tree", "main")
+    git(project, "worktree", "add", "--quiet", tmp_path / "target ö", "main")
     assert done(project, "merge", "WP01")["moved"] == ["WP01"]
-    assert (tmp_path / "main-tree" / "shared.txt").read_text() == "as WP01 has it\n"
-    assert git(tmp_path / "main-tree", "status", "--porcelain") == ""
+    assert (tmp_path / "target ö" / "shared.txt").read_text() == "as WP01 has it\n"
+    assert git(tmp_path / "target ö", "status", "--porcelain") == ""
     assert (project / "shared.txt").read_text() == "as it was\n"
     assert git(project, "status", "--porcelain") == ""
 

@@ -31,10 +31,14 @@ class Listener:
 
     def send(self, line: bytes) -> Any:
         """Sends an event and returns the answer; hints on the way are left out."""
-        self.connection.send(b'{"type":"event","event":' + line + b"}", text=True)
-        while (frame := self.take())["type"] == "committed":
+        return self.send_bare(b'{"type":"event","event":' + line + b"}")
+
+    def send_bare(self, frame: bytes) -> Any:
+        """Sends a frame and returns the answer; hints on the way are left out."""
+        self.connection.send(frame, text=True)
+        while (answer := self.take())["type"] == "committed":
             continue
-        return frame
+        return answer
 
     def hints_until(self, cursor: str) -> None:
         """Takes hints up to the one that brings a cursor."""
@@ -57,5 +61,14 @@ def listening(client: Client, log: str, token: str | None = None) -> Iterator[Li
     query = {"log": log, "kind": "plain"} | ({"token": token} if token else {})
     headers = {} if token else {"Authorization": f"Bearer {client.access}"}
     address = f"ws://{client.host}/ws/v1/events/?{urlencode(query)}"
+    with connect(address, additional_headers=headers, proxy=None) as connection:
+        yield Listener(connection)
+
+
+@contextmanager
+def bare(client: Client, token: str) -> Iterator[Listener]:
+    """Opens a connection as other tools do: no parameters, the live token as the bearer."""
+    headers = {"Authorization": f"Bearer {token}"}
+    address = f"ws://{client.host}/ws/v1/events/"
     with connect(address, additional_headers=headers, proxy=None) as connection:
         yield Listener(connection)

@@ -1,6 +1,6 @@
-"""Seals and redactions as a log writes them, and the keys that sign them."""
+"""Redactions as a log writes them, and the keys that sign pushes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tests.server.team.lines import NODE
@@ -9,8 +9,7 @@ from thence.core.event import Members
 from thence.core.values.codec import draft, stamper
 from thence.core.values.digests import digests
 from thence.core.values.vocabulary import VOCABULARIES
-from thence.core.wire.seals import REDACTED, SEAL, Redaction
-from thence.core.wire.seals import sealed as seal_of
+from thence.core.wire.authorship import REDACTED, SEAL, Redaction
 from thence.signing import SigningKey
 
 ANN, BOB, EVE = (SigningKey(bytes([number]) * 32) for number in range(1, 4))
@@ -37,21 +36,9 @@ class Node:
         given = {"event_id": name, "line_sha256": facts.line_sha256}
         return self._notice(REDACTED, given, **({"caused_by": (name,)} if is_caused else {}))
 
-    def seal(self, signer: SigningKey = ANN, *, count: int = 0, forged: bool = False) -> bytes:
-        """Returns the next line, which seals the last `count` lines before it, else all."""
-        numbered = [(seq, digests(line).line) for seq, line in enumerate(self.lines, self._first)][
-            -count:
-        ]
-        return self.seal_over(numbered, signer, forged=forged)
-
-    def seal_over(
-        self, numbered: Sequence[tuple[int, bytes]], signer: SigningKey, *, forged: bool = False
-    ) -> bytes:
-        """Returns the next line, which seals numbers with digests."""
-        facts = seal_of(self.node, numbered, b"", signer).facts()
-        if forged:
-            facts["signature"] = BOB.sign(b"something else")
-        return self._notice(SEAL, facts)
+    def seal(self) -> bytes:
+        """Returns the next line, a `log.seal` as older versions wrote them."""
+        return self._notice(SEAL, {"node_id": self.node, "from": 1, "to": len(self.lines)})
 
     def _notice(self, kind: str, facts: Mapping[str, Any], **more: Any) -> bytes:
         event_type, members = VOCABULARIES[self._kind].notice(kind, facts, {})

@@ -73,13 +73,18 @@ class Client:
         self.access, self.refresh = got.json["access"], got.json["refresh"]
         return got.json
 
-    def push(self, log: str, lines: Sequence[bytes], kind: str = "plain") -> Got:
+    def push(
+        self, log: str, lines: Sequence[bytes], kind: str = "plain", signature: str = ""
+    ) -> Got:
         body = b'{"events":[' + b",".join(lines) + b"]}"
         path = f"/api/v1/events/batch/?{urlencode({'log': log, 'kind': kind})}"
-        return self.ask("POST", path, gzip.compress(body), Content_Encoding="gzip")
+        headers = {"X_Signature": signature} if signature else {}
+        return self.ask("POST", path, gzip.compress(body), Content_Encoding="gzip", **headers)
 
-    def statuses(self, log: str, lines: Sequence[bytes], kind: str = "plain") -> list[str]:
-        got = self.push(log, lines, kind)
+    def statuses(
+        self, log: str, lines: Sequence[bytes], kind: str = "plain", signature: str = ""
+    ) -> list[str]:
+        got = self.push(log, lines, kind, signature)
         assert got.status == 200, got.body
         return [result["status"] for result in got.json["results"]]
 
@@ -98,6 +103,13 @@ class Client:
             cursor = got.json["next"]
             if not got.json["more"]:
                 return taken, cursor
+
+    def signed(self, log: str, lines: Sequence[bytes]) -> list[bytes]:
+        """Returns those of some lines that the owners of their nodes pushed."""
+        named = {digest(line).hex(): line for line in lines}
+        got = self.post(f"/api/v1/events/signed/?log={log}", {"digests": list(named)})
+        assert got.status == 200, got.body
+        return [line for name, line in named.items() if name in got.json["digests"]]
 
     def digests(self, log: str, nodes: dict[str, Any]) -> list[dict[str, Any]]:
         """Returns the blocks that differ."""
@@ -137,39 +149,36 @@ def written(
 
 
 def digest(line: bytes) -> bytes:
-    """Returns D of a line whose members stand in the order of `written`."""
+    """Returns D of a line whose members stand in the order of `written`, also of a redacted one."""
     head, _, rest = line[1:].partition(b',"payload":')
-    body = b'"payload":' + rest[: rest.rindex(b',"crc":"')]
+    if not rest:
+        head, _, rest = line[1:].partition(b',"body_sha256":"')
     seq, clock = re.search(rb',"seq":(\d+),"lamport_clock":(\d+)', head).groups()
     head = re.sub(rb',"seq":\d+,"lamport_clock":\d+', b"", head)
-    b = hashlib.sha256(b"thence body 1\n" + body).hexdigest().encode()
+    b = rest[:64]
+    if b',"payload":' in line:
+        body = b'"payload":' + rest[: rest.rindex(b',"crc":"')]
+        b = hashlib.sha256(b"thence body 1\n" + body).hexdigest().encode()
     c = hashlib.sha256(b"thence content 1\n" + head + b"\n" + b).hexdigest().encode()
     return hashlib.sha256(b"thence line 1\n" + seq + b" " + clock + b" " + c).digest()
 
 
-def redaction(node: str, seq: int, line: bytes) -> bytes:
-    """Returns a line that takes the body of another one back."""
+def redaction(node: str, seq: int, line: bytes, key: SigningKey | None = None) -> bytes:
+    """Returns a line that takes the body of another one back, signed by a key."""
     event_id = json.loads(line)["event_id"]
     payload = {"event_id": event_id, "line_sha256": digest(line).hex(), "reason": "a password"}
+    if key is not None:
+        text = f"thence redaction 1\n{event_id} {payload['line_sha256']}"
+        payload["public_key"] = bytes(key.verify_key).hex()
+        payload["signature"] = key.sign(text.encode()).signature.hex()
     return written(node, seq, seq, payload, "log.redacted")
 
 
-def seal(node: str, seq: int, lines: Sequence[bytes], key: SigningKey) -> bytes:
-    """Returns a line that seals those before it."""
-    first, last, count = seq - len(lines), seq - 1, len(lines)
+def signature(key: SigningKey, team: str, log: str, lines: Sequence[bytes]) -> str:
+    """Returns the header by which a key signs a push of lines."""
     joined = hashlib.sha256(b"".join(map(digest, lines))).hexdigest()
-    text = f"thence seal 1\n{node} {first} {last} {count} {joined} -"
-    payload = {
-        "node_id": node,
-        "from": first,
-        "to": last,
-        "count": count,
-        "lines_sha256": joined,
-        "previous": "",
-        "public_key": bytes(key.verify_key).hex(),
-        "signature": key.sign(text.encode()).signature.hex(),
-    }
-    return written(node, seq, seq, payload, "log.seal")
+    text = f"thence push 1\n{team} {log} {joined}"
+    return f"{bytes(key.verify_key).hex()} {key.sign(text.encode()).signature.hex()}"
 
 
 def blocks(node: str, digests: Sequence[bytes]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
             Database(file)
     other = tmp_path / TEAM_DATABASE
     make_database(other, "e1")
-    for version in (VERSION - 1, VERSION + 1):
+    for version in (1, VERSION + 1):
         connection = apsw.Connection(str(other))
         connection.execute(f"PRAGMA user_version = {version}")
         connection.close()

@@ -13,7 +13,8 @@ from tests.server.team.notices import ANN, Node, id_of
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 
-from thence.core.values.digests import redacted
+from thence.core.values.digests import digests, redacted
+from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import KeyRequest
 from thence.server.running import TEAM_DATABASE
 from thence.server.team import database as database_module
@@ -60,12 +61,13 @@ def test_body_that_was_taken_back_is_in_no_file_and_on_no_page(red: TeamServer) 
     assert len(files_with(red.data, secret)) >= 2
     with stream(ada, "erased") as before:
         assert before.status == 200
-        ada.push("erased", [node.redaction(target), node.seal()])
+        push = signed_push(ANN, "red", "erased", [digests(node.redaction(target)).line])
+        ada.push("erased", [node.lines[-1]], signature=push.header)
         assert files_with(red.data, secret) == []
         assert answers_with(ada, "erased", target, secret) == []
         before.read()  # it ends at the next question, as its log is another one now
     with stream(ada, "erased") as after:
-        while (read := after.readline()) and b"log.seal" not in read:
+        while (read := after.readline()) and b"log.redacted" not in read:
             assert secret.encode() not in read
     assert ada.statuses("erased", [target]) == ["duplicate"]
     assert answers_with(ada, "erased", target, secret) == files_with(red.data, secret) == []
@@ -84,8 +86,7 @@ def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
         assert answers_with(ada, "killed", target, secret)
         server.end(signal.SIGKILL)
         database = Database(server.data / TEAM_DATABASE)
-        lacking = [node.redaction(target), node.seal()]
-        Exchange(SqliteStore(database)).batch("red", "killed", "plain", lacking)
+        redact(Exchange(SqliteStore(database)), "killed", node.redaction(target))
         database.close()
         found = files_with(server.data, secret)
         assert found
@@ -98,6 +99,12 @@ def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
         assert files_with(server.data, secret) == []
         assert ada.pull("killed")[0][0] == redacted(target)
         assert answers_with(ada, "killed", target, secret) == []
+
+
+def redact(exchange: Exchange, log: str, *notices: bytes) -> None:
+    """Pushes redactions by the key that owns the node."""
+    push = signed_push(ANN, "red", log, [digests(notice).line for notice in notices])
+    exchange.batch("red", log, "plain", list(notices), signature=push)
 
 
 def claimed_server(folder: Path) -> tuple[Database, Exchange, Node]:
@@ -122,15 +129,10 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path
         text = f"<{number:05d}>" * chance.choice((1, 3, 8, 20, 1000))
         bodies[node.said(text)] = f"<{number:05d}>".encode()
     for batch in halves(list(bodies), 50):
-        given = [chance.choice((line, redacted(line))) for line in batch]
-        exchange.batch("red", "log", "plain", given)
-    chance.shuffle(whole := list(bodies))
-    for batch in halves(whole, 50):
         exchange.batch("red", "log", "plain", batch)
-    chance.shuffle(whole)
+    chance.shuffle(whole := list(bodies))
     for batch in halves(whole[:200], 50):
-        lacking = [*(node.redaction(line) for line in batch), node.seal(count=50)]
-        exchange.batch("red", "log", "plain", lacking)
+        redact(exchange, "log", *(node.redaction(line) for line in batch))
     stored = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
     assert not [text for line, text in bodies.items() if line in whole[:200] and text in stored]
     assert all(bodies[line] in stored for line in whole[200:])
@@ -149,7 +151,7 @@ def test_file_of_commits_is_emptied_when_the_last_reader_of_the_old_ones_has_end
     exchange.batch("red", "log", "plain", [target])
     with database.reading() as reader:
         assert reader.execute("SELECT count(*) FROM events").get == 1
-        exchange.batch("red", "log", "plain", [node.redaction(target), node.seal()])
+        redact(exchange, "log", node.redaction(target))
         assert files_with(tmp_path, "tunafish")
         assert exchange.page("red", "log").lines[0] == redacted(target)
     assert files_with(tmp_path, "tunafish") == []

@@ -23,7 +23,7 @@ from thence.errors import (
     NotALog,
     VocabularyMismatch,
 )
-from thence.server.team import keys, proofs, sqlite_store, taking_back
+from thence.server.team import keys, redactions, sqlite_store
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
@@ -274,8 +274,8 @@ def test_log_is_of_one_kind() -> None:
 
 
 def test_every_statement_about_logs_names_the_team() -> None:
-    tables = "logs|events|blocks|forms|seals|pending|redactions|withheld|keys|claims"
-    for module, count in ((sqlite_store, 14), (taking_back, 17), (proofs, 4), (keys, 5)):
+    tables = "logs|events|blocks|forms|relayed|announced|redactions|certificates|keys|claims"
+    for module, count in ((sqlite_store, 19), (redactions, 10), (keys, 8)):
         values = [value for name, value in vars(module).items() if name.isupper()]
         texts = [
             text for value in values for text in (value if isinstance(value, tuple) else [value])
@@ -300,6 +300,7 @@ def test_another_teams_log_is_like_one_that_is_not_there() -> None:
             lambda team=team, log=log: found.page(team, log),
             lambda team=team, log=log: found.blocks(team, log, BlocksRequest({})),
             lambda team=team, log=log: found.lines(team, log, [digests(line(1)).line]),
+            lambda team=team, log=log: found.signed(team, log, [digests(line(1)).line]),
         ):
             with pytest.raises(NotALog) as refused:
                 ask()

@@ -7,8 +7,9 @@ from contextlib import closing
 
 import apsw
 import pytest
-from tests.server.team.lines import line, lines
-from tests.server.team.listener import WAIT_S, closing_code, listening, live_token
+from tests.server.team.lines import foreign, line, lines
+from tests.server.team.listener import WAIT_S, bare, closing_code, listening, live_token
+from tests.server.team.stranger import Client
 from tests.server.team.team_server import PASSWORD, TeamServer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -81,6 +82,39 @@ def test_upgrade_is_refused_by_an_answer_in_the_wires_form(
     assert json.loads(response.body)["problem"]["code"] == code
 
 
+@pytest.mark.promise("S5")
+def test_client_of_another_tool_sends_bare_events_with_its_token_as_bearer(
+    red: TeamServer,
+) -> None:
+    ada, rita = red.client("ada"), red.client("rita")
+    first, second = "01KAG0QV3J0000000000BARE01", "01KAG0QV3J0000000000BARE02"
+    token = ada.post("/api/v1/ws-token/", {}).json["ws_token"]
+    with bare(ada, token) as listener:
+        assert listener.snapshot["marks"].keys() == {"events"}
+        sent = foreign(0, event_id=first)
+        ack = {"type": "ack", "event_id": first, "status": "success"}
+        assert listener.send_bare(sent) == ack | {"error_message": None, "error": None}
+        assert listener.send_bare(sent)["status"] == "duplicate"
+        assert listener.send_bare(foreign(0, event_id=second, project_uuid="bare"))["type"] == "ack"
+        for bad in (foreign(3), b"{}", b'{"event_type":"Told"}'):
+            told = listener.send_bare(bad)
+            assert (told["type"], told["status"]) == ("ack", "rejected"), bad
+            assert told["error_message"]
+    assert sent in ada.pull("events")[0]
+    assert ada.pull("bare")[0] == [foreign(0, event_id=second, project_uuid="bare")]
+    assert verdict_of(ada, sent) == "duplicate", "a batch puts it into the same log"
+    with pytest.raises(InvalidStatus), bare(ada, token):
+        pass
+    with bare(rita, live_token(rita)) as reader:
+        assert reader.send_bare(sent)["problem"]["code"] == "sync_refused"
+
+
+def verdict_of(client: Client, event: bytes) -> str:
+    """Returns the status of an event of a batch that names no log."""
+    got = client.ask("POST", "/api/v1/events/batch/", b'{"events":[' + event + b"]}")
+    return str(got.json["results"][0]["status"])
+
+
 def test_other_teams_log_is_as_if_it_were_not_there(red: TeamServer) -> None:
     ada, bob = red.client("ada"), red.client("bob")
     ada.statuses("hidden", lines(2))
@@ -100,7 +134,7 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
         assert reader.send(line(1))["problem"]["code"] == "sync_refused"
     with listening(ada, "frames") as one:
         assert one.send(b'{"event_id":"bad","seq":1}')["problem"]["code"] == "batch_refused"
-        for text in ("", "[]", '{"type":1}', "{"):
+        for text in ("", "[]", '{"type":1}', "{", "7"):
             one.connection.send(text)
             assert one.take()["problem"]["code"] == "invalid_event"
         one.connection.send('{"type":"unheard of"}')

@@ -8,7 +8,7 @@ import socket
 import pytest
 from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
-from tests.server.team.stranger import blocks, digest, redaction, seal, written
+from tests.server.team.stranger import Client, blocks, digest, redaction, signature, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.values.digests import digests
@@ -44,19 +44,20 @@ def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -
     assert client.post("/api/v1/keys/", given).json["claims"][node] == given["public_key"]
     ours = [written(node, 1, 1, {"a": "swordfish"})]
     ours.append(redaction(node, 2, ours[0]))
-    ours.append(seal(node, 3, ours, key))
-    assert client.statuses("taken-back", ours) == ["success"] * 3
+    header = signature(key, "red", "taken-back", ours)
+    assert client.statuses("taken-back", ours, signature=header) == ["success"] * 2
+    assert client.signed("taken-back", ours) == ours
     first, *rest = client.pull("taken-back")[0]
     assert rest == ours[1:]
     assert b"swordfish" not in first
     assert digests(first) == digests(ours[0])
-    assert client.statuses("taken-back", ours) == ["duplicate"] * 3
+    assert client.statuses("taken-back", ours) == ["duplicate"] * 2
     assert client.digests("taken-back", blocks(node, [digest(each) for each in ours])) == []
 
 
 def test_health_needs_no_login(red: TeamServer) -> None:
     got = red.client().ask("GET", "/api/v1/sync/health/")
-    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [1])
+    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [2])
 
 
 @pytest.mark.promise("S12")
@@ -161,20 +162,56 @@ def test_bodies_are_bounded_packed_or_not(red: TeamServer) -> None:
 
 def test_lines_that_name_no_log_go_where_their_members_say(red: TeamServer) -> None:
     ada = red.client("ada")
-    given = [
-        foreign(1, project_uuid="project-1"),
-        foreign(2),
-        foreign(3, simulation_id="run-1"),
-        foreign(4, project_uuid="project-1", simulation_id="run-1"),
-        foreign(5, project_uuid="../x"),
+    batch = [
+        foreign(1, event_id=ULID.format(1), project_uuid="project-1"),
+        foreign(2, event_id=ULID.format(2)),
+        foreign(3, event_id=ULID.format(3), simulation_id="run-1"),
+        foreign(4, event_id=ULID.format(4), project_uuid="project-1", simulation_id="run-1"),
+        foreign(5, event_id=ULID.format(5), project_uuid="../x"),
     ]
-    body = b'{"events":[' + b",".join(given) + b"]}"
-    got = ada.ask("POST", "/api/v1/events/batch/", body)
-    told = [(each["event_id"], each["status"]) for each in got.json["results"]]
-    assert told == [(f"other-{number}", "success") for number in range(1, 6)]
-    assert ada.pull("project-1")[0] == [given[0], given[3]]
-    assert ada.pull("run-1")[0] == [given[2]]
-    assert split_events(ada.ask("GET", "/api/v1/events").body) >= {"other-2", "other-5"}
+    assert verdicts(ada, batch) == [(ULID.format(n), "success", None) for n in range(1, 6)]
+    assert ada.pull("project-1")[0] == [batch[0], batch[3]]
+    assert ada.pull("run-1")[0] == [batch[2]]
+    taken = split_events(ada.ask("GET", "/api/v1/events").body)
+    assert taken >= {ULID.format(2), ULID.format(5)}
+
+
+ULID = "01KAG0QV3J000000000000000{}"
+
+
+def verdicts(client: Client, batch: list[bytes]) -> list[tuple[str, str, str | None]]:
+    """Returns ids, statuses and reasons of a batch that names no log."""
+    got = client.ask("POST", "/api/v1/events/batch/", b'{"events":[' + b",".join(batch) + b"]}")
+    assert got.status == 200, got.body
+    return [(one["event_id"], one["status"], one["error_message"]) for one in got.json["results"]]
+
+
+@pytest.mark.promise("P5")
+def test_bad_event_of_another_tools_batch_is_rejected_and_leaves_the_others_alone(
+    red: TeamServer,
+) -> None:
+    ada = red.client("ada")
+    first, last = (foreign(0, event_id=ULID.format(end), project_uuid="bad") for end in "AB")
+    ours = line(1)
+    bad = [
+        foreign(7),
+        foreign(0, event_id="0e984725-c51c-4bf4-9960-e1c80e27aba0"),
+        b'{"event_type":"Told","event_id":7}',
+        b'{"event_type":"Told","seq":1,"event_id":"' + ULID.format("C").encode() + b'"}',
+        ours.replace(b"order", b"other"),
+    ]
+    told = verdicts(ada, [first, *bad, ours, last])
+    assert [status for _, status, _ in told] == ["success", *["rejected"] * 5, *["success"] * 2]
+    assert [name for name, *_ in told[1:5]] == [
+        "other-7",
+        "0e984725-c51c-4bf4-9960-e1c80e27aba0",
+        "",
+        ULID.format("C"),
+    ]
+    assert told[1][2] == "invalid event_id: it is no ULID"
+    assert all(reason for _, _, reason in told[1:6])
+    assert ada.pull("bad")[0] == [first, last]
+    assert verdicts(ada, [first])[0][1] == "duplicate"
 
 
 def split_events(body: bytes) -> set[str]:
@@ -205,6 +242,22 @@ def test_former_refresh_token_is_good_until_a_new_token_was_used(red: TeamServer
     client.log_in("ada", PASSWORD)
     assert client.post("/api/v1/token/revoke/", {"refresh": client.refresh}).json == {}
     assert client.ask("GET", "/api/v1/events?log=none").status == 401
+
+
+@pytest.mark.promise("S12")
+def test_user_changes_their_own_password_and_all_other_logins_end(red: TeamServer) -> None:
+    red.add("una")
+    former, client = red.client("una"), red.client()
+    change = {"username": "una", "password": PASSWORD, "new_password": "another horse"}
+    assert client.post("/api/v1/token/", {**change, "password": "wrong"}).status == 401
+    short = client.post("/api/v1/token/", {**change, "new_password": "short"})
+    assert (short.status, short.code) == (400, "account_refused")
+    assert former.page("none").status == 404, "a refused change ends nothing"
+    client.access = client.post("/api/v1/token/", change).json["access"]
+    assert (client.page("none").status, former.page("none").status) == (404, 401)
+    assert former.post("/api/v1/token/refresh/", {"refresh": former.refresh}).status == 401
+    assert client.post("/api/v1/token/", {**change, "new_password": ""}).status == 401
+    assert client.log_in("una", "another horse")["team_slug"] == "red"
 
 
 def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:

@@ -6,12 +6,15 @@ from http.cookies import SimpleCookie
 from zlib import crc32
 
 import pytest
+from tests.cli.installed import thence
 from tests.server.team.lines import line, lines
 from tests.server.team.notices import ANN, EVE, SECRET, Node, id_of
 from tests.server.team.stranger import Client, split
 from tests.server.team.team_server import TeamServer
 
-from thence.core.values.digests import digests, redacted
+from thence.core.values.digests import digests
+from thence.core.wire.authorship import signed_push
+from thence.signing import SigningKey
 
 
 def events(client: Client, log: str) -> list[bytes]:
@@ -88,58 +91,66 @@ def test_browser_opens_a_page_by_a_token_once_and_by_its_cookie_then(red: TeamSe
 
 
 @pytest.mark.promise("S10a")
-def test_line_that_its_node_sealed_is_served_whatever_came_first(red: TeamServer) -> None:
+def test_line_that_its_node_pushed_is_served_whatever_came_first(red: TeamServer) -> None:
     ada, eve = red.client("ada"), red.client("eve")
-    keys = {"public_key": ANN.public_key, "nodes": [Node("aaaaaaaaaaaa").node]}
-    assert ada.post("/api/v1/keys/", keys).status == 200
     node = Node("aaaaaaaaaaaa")
+    _claim(ada, ANN, node)
     true = node.said("true")
-    seal = node.seal(ANN)
     twin = _forged(true)
-    assert twin < true, "without the seal it would be served"
-    for order in itertools.permutations((true, twin, seal)):
-        log = "-".join(str((true, twin, seal).index(each)) for each in order)
-        for each in order:
-            (eve if each == twin else ada).statuses(log, [each])
+    assert twin < true, "without a signature it would be served"
+    for order in itertools.permutations((true, twin, None)):
+        log = "-".join(str((true, twin, None).index(each)) for each in order)
+        for each in order:  # None: the owner's push, after or before a colleague brought the line
+            if each is None:
+                _push(ada, ANN, log, true)
+            else:
+                eve.statuses(log, [each])
             ada.ask("GET", f"/logs/{log}/events")
         got = ada.ask("GET", f"/logs/{log}/events/{id_of(true)}")
         assert got.json["event_type"] == "told", log
         assert [each for each in events(ada, log) if id_of(each) == id_of(true)] == [true]
-        assert set(ada.pull(log)[0]) == {true, twin, seal}
+        assert set(ada.pull(log)[0]) == {true, twin}
 
 
 def test_line_is_served_by_the_key_that_has_its_node_now(red: TeamServer) -> None:
-    ada, eve = red.client("ada"), red.client("eve")
-    node = Node("cccccccccccc")
+    ada, eve, node = red.client("ada"), red.client("eve"), Node("cccccccccccc")
     true = node.said("true")
-    ada.statuses("late", [true, node.seal(ANN)])
     twin = _forged(true)
-    forger = Node(node.node)
-    forger.lines = [twin]
-    eve.statuses("late", [twin, forger.seal(EVE)])
-    assert true not in events(ada, "late"), "nobody has claimed the node yet"
-    for client, key in ((ada, ANN), (eve, EVE)):
-        client.post("/api/v1/keys/", {"public_key": key.public_key, "nodes": [node.node]})
-        assert true in events(ada, "late"), "the first claim counts"
-        assert twin not in events(ada, "late")
+    _claim(eve, EVE, node)
+    _push(eve, EVE, "late", twin)
+    _push(ada, ANN, "late", true)
+    assert true not in events(ada, "late")
+    moved = ("server", "team", "claim", "red", node.node, ANN.public_key, "--data", str(red.data))
+    assert thence(*moved, cwd=red.data).code == 0
+    assert true not in events(ada, "late"), "until she brings it again"
+    _push(ada, ANN, "late", true)
+    _push(eve, EVE, "late", twin)
+    assert true in events(ada, "late")
+    assert twin not in events(ada, "late")
 
 
 @pytest.mark.promise("S10a")
 def test_page_of_an_event_without_its_body_shows_why(red: TeamServer) -> None:
-    ada = red.client("ada")
-    node = Node("dddddddddddd")
-    keys = {"public_key": ANN.public_key, "nodes": [node.node]}
-    assert ada.post("/api/v1/keys/", keys).status == 200
-    target, withheld = node.said(), redacted(node.said("unread"))
-    ada.statuses("taken", [target, withheld, node.redaction(target), node.redaction(withheld)])
+    ada, node = red.client("ada"), Node("dddddddddddd")
+    _claim(ada, ANN, node)
+    target = node.said()
+    _push(ada, ANN, "taken", target)
     assert SECRET in _page(ada, target)
-    ada.statuses("taken", [node.seal_over([(3, digests(node.lines[2]).line)], ANN)])
+    _push(ada, ANN, "taken", node.redaction(target))
     assert "was redacted for good" in _page(ada, target)
-    assert f"/runs/taken/events/{id_of(node.lines[2])}" in _page(ada, target)
-    assert "It holds none" not in _page(ada, target) + _page(ada, withheld)
-    assert "was redacted for good" not in _page(ada, withheld)
-    assert "is withheld" in _page(ada, withheld)
-    assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 2
+    assert f"/runs/taken/events/{id_of(node.lines[1])}" in _page(ada, target)
+    assert "It holds none" not in _page(ada, target)
+    assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 1
+
+
+def _claim(client: Client, key: SigningKey, node: Node) -> None:
+    keys = {"public_key": key.public_key, "nodes": [node.node]}
+    assert client.post("/api/v1/keys/", keys).status == 200
+
+
+def _push(client: Client, key: SigningKey, log: str, line: bytes) -> None:
+    push = signed_push(key, "red", log, [digests(line).line])
+    assert client.push(log, [line], signature=push.header).status == 200
 
 
 def _page(client: Client, line: bytes) -> str:

@@ -12,7 +12,7 @@ from thence.replica import Log
 
 if TYPE_CHECKING:
     from thence.core.event import Event
-    from thence.core.wire.seals import TeamKeys
+    from thence.core.wire.authorship import TeamKeys
     from thence.sync.target import SyncTarget
 
 _REMAINS = (
@@ -38,7 +38,7 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
     """
     from thence.cli.shared.logs import find_event, open_for_reading, redact_copies
     from thence.signing import known_key, own_key
-    from thence.sync.taking_back import check_right, is_taken_back, take_back
+    from thence.sync.redaction import check_right, is_redacted, redact
     from thence.sync.target import read_target
 
     _check_packages()
@@ -51,13 +51,13 @@ def redact_command(event: str, reason: str, is_sure: bool, is_dry: bool, log: st
         keys = _team_keys(out, enabled) if enabled else None
         key = author.public_key if author else ""
         check_right(replica, stored, key, keys, is_synced=enabled is not None)
-        is_done = is_taken_back(replica, stored)
+        is_done = is_redacted(replica, stored)
         if not is_done:
             _ask(out, replica, stored, is_sure=is_sure or is_dry)
         lines, remains = 0, list(_REMAINS)
         if not is_dry:
             name = target.key if target else ""
-            lines = take_back(replica, stored, reason, own_key(), target=name).lines
+            lines = redact(replica, stored, reason, own_key(), target=name).lines
             shared, others = redact_copies(replica)
             lines, remains = lines + shared, [*others, *remains]
     if out.is_json:

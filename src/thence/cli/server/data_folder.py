@@ -1,5 +1,7 @@
 """The folder of a team's server, as its commands name it."""
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +16,7 @@ from thence.errors import ExtraMissing
 if TYPE_CHECKING:
     from thence.server.team.accounts import Accounts
     from thence.server.team.keys import KeyRegistry
+    from thence.server.team.logins import Logins
 
 DEFAULT = "thence-server"
 TEAM = "team"
@@ -55,6 +58,20 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
     database = Database(file)
     try:
         yield Accounts(database, hashed)
+    finally:
+        database.close()
+
+
+@contextmanager
+def logins_in(folder: str) -> "Iterator[Logins]":
+    """Opens the logins of a server, beside a server that runs too; raises NotAServer."""
+    file = database_file(folder)
+    from thence.server.team.database import Database
+    from thence.server.team.logins import Logins, Tool, is_right
+
+    database = Database(file)
+    try:
+        yield Logins(database, Tool(time.time, os.urandom, is_right))
     finally:
         database.close()
 

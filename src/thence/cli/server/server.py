@@ -11,7 +11,8 @@ TABLE = {
     "restore": ("copies", "Verify a copy and put it in the place of what a server keeps."),
     "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
     "team": ("teams", "Add teams, or list them."),
-    "user": ("users", "Add users, list or remove them."),
+    "token": ("tokens", "Let a machine such as CI in by a token, list or revoke tokens."),
+    "user": ("users", "Add users, list or remove them, change their roles and passwords."),
     "verify": ("copies", "Read each line that a server keeps, and check its digest."),
 }
 

@@ -9,7 +9,7 @@ from thence.cli.frame import Commands, checked_name, help_with, output_options, 
 from thence.cli.output import current
 from thence.cli.server.data_folder import accounts_in, data_option
 
-_ROLES = ("reader", "writer", "admin")
+ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
 _TEAMS_SHOWN_MAX = 5
 _PASSWORD_LINE_MAX = 4_096
@@ -24,7 +24,7 @@ _PASSWORD_LINE_MAX = 4_096
 @verbosity_options
 @click.pass_context
 def user_command(context: click.Context) -> None:
-    """Add users, list or remove them."""
+    """Add users, list or remove them, change their roles and passwords."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -35,7 +35,7 @@ def user_command(context: click.Context) -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(_ROLES),
+    type=click.Choice(ROLES),
     default="writer",
     help="What the user may do: a reader pulls events, a writer pushes them too.",
 )
@@ -55,13 +55,12 @@ def add_command(name: str, role: str, team: str | None, password_stdin: bool, da
     passwords: list[str] = []
 
     def password() -> str:
-        if password_stdin:
-            return sys.stdin.readline(_PASSWORD_LINE_MAX).rstrip("\r\n")
-        passwords.append(secrets.token_urlsafe(_PASSWORD_BYTES))
-        return passwords[0]
+        text, is_made = _new_password(password_stdin)
+        passwords.extend([text] if is_made else [])
+        return text
 
     with accounts_in(data) as accounts:
-        team = team or _only(accounts.teams())
+        team = team or only_team(accounts.teams())
         added = accounts.add_user(name, team, role, password)
     new_password = passwords[0] if passwords and added.is_new else None
     if out.is_json:
@@ -75,7 +74,58 @@ def add_command(name: str, role: str, team: str | None, password_stdin: bool, da
         out.notice("it is shown this once; the server keeps a hash")
 
 
-def _only(teams: list[str]) -> str:
+def _new_password(from_stdin: bool) -> tuple[str, bool]:
+    """Returns a password, and whether it was made here and is to be shown."""
+    if from_stdin:
+        return sys.stdin.readline(_PASSWORD_LINE_MAX).rstrip("\r\n"), False
+    return secrets.token_urlsafe(_PASSWORD_BYTES), True
+
+
+@user_command.command("role", **help_with("thence server user role bob reader"))
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+@click.option(
+    "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
+)
+@data_option
+@output_options
+def role_command(name: str, role: str, team: str | None, data: str) -> None:
+    """Change what a user or a token may do in a team, from their next request on."""
+    out = current()
+    with accounts_in(data) as accounts:
+        team = team or only_team(accounts.teams())
+        former = accounts.set_role(name, team, role)
+    if out.is_json:
+        out.json({"user": name, "team": team, "role": role, "former": former})
+    else:
+        out.write(f"{name} has the role {role} in {team}, and had the role {former}")
+
+
+@user_command.command("password", **help_with("thence server user password ada"))
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@data_option
+@output_options
+def password_command(name: str, password_stdin: bool, data: str) -> None:
+    """Give a user another password, and end all their logins.
+
+    Without --password-stdin a password is made and shown this once.
+    """
+    out = current()
+    text, is_made = _new_password(password_stdin)
+    with accounts_in(data) as accounts:
+        accounts.set_password(name, text)
+    if out.is_json:
+        out.json({"user": name, "password": text if is_made else None})
+        return
+    out.write(f"{name} has another password, and has to log in again")
+    if is_made:
+        out.write(f"password: {text}")
+        out.notice("it is shown this once; the server keeps a hash")
+
+
+def only_team(teams: list[str]) -> str:
+    """Returns the one team there is; raises UsageError."""
     if len(teams) != 1:
         there_are = f"there are {', '.join(teams[:_TEAMS_SHOWN_MAX])}" if teams else "there is none"
         raise click.UsageError(f"name the team with --team; {there_are}")

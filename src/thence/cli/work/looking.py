@@ -21,7 +21,7 @@ from thence.inspection.writers import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.attempts import AttemptHistory, attempt_histories, next_steps, trouble
 from thence.work.board.board import Commits, as_json, conflict_json, package_name, person, sentence
-from thence.work.board.move_request import CodeState, can_begin_on, changed_since
+from thence.work.board.move_request import LandingStatus, can_begin_on, changed_since
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import (
     DOING,
@@ -66,7 +66,7 @@ _REVIEW_SENTENCES: Mapping[str, str] = {
     "reverted": "{target} does not have its changes, which it had merged",
 }
 _SHALLOW_SENTENCE = "landed unknown: this clone is shallow"
-_Codes = Mapping[tuple[str, str], CodeState]
+_Codes = Mapping[tuple[str, str], LandingStatus]
 _Early = Mapping[tuple[str, str], str]
 CONFLICTS_FOUND = 3
 _COMMITS_MAX = 1000
@@ -76,7 +76,7 @@ class _FeatureStatus(NamedTuple):
     """What status shows of a feature beside its packages, by their ids where they are packages'."""
 
     feature: FeatureState
-    codes: Mapping[str, CodeState]
+    codes: Mapping[str, LandingStatus]
     early: Mapping[str, str]
     steps: Mapping[str, tuple[str, ...]]
     troubles: Mapping[str, str]
@@ -221,7 +221,7 @@ def _steps(
     session: Session,
     package: PackageState,
     history: AttemptHistory | None,
-    code: CodeState | None,
+    code: LandingStatus | None,
     where: str,
 ) -> tuple[str, ...]:
     has_branch = code is not None and tip_of(session.refs, code.branch) is not None
@@ -246,7 +246,7 @@ def _early(session: Session, board: Board) -> _Early:
     return {}
 
 
-def _with_push(session: Session, key: tuple[str, str], code: CodeState) -> CodeState:
+def _with_push(session: Session, key: tuple[str, str], code: LandingStatus) -> LandingStatus:
     if code.kind != "local":
         return code
     target = session.target_of(session.board.features[key[0]])
@@ -257,7 +257,7 @@ def _is_done(board: Board, key: tuple[str, str]) -> bool:
     return board.features[key[0]].packages[key[1]].lane == DONE
 
 
-def _as_json(key: tuple[str, str], code: CodeState) -> dict[str, str | None]:
+def _as_json(key: tuple[str, str], code: LandingStatus) -> dict[str, str | None]:
     landed = code.landed
     return {
         "feature_slug": key[0],
@@ -296,7 +296,7 @@ def _summary(parts: Sequence[_FeatureStatus]) -> dict[str, int]:
     }
 
 
-def _has_landed(code: CodeState | None) -> bool:
+def _has_landed(code: LandingStatus | None) -> bool:
     return code is None or code.kind == "landed"
 
 
@@ -378,7 +378,7 @@ def _feature_lines(part: _FeatureStatus) -> Iterator[str]:
 
 
 def _package_line(
-    package: PackageState, code: CodeState | None, troubles: Mapping[str, str]
+    package: PackageState, code: LandingStatus | None, troubles: Mapping[str, str]
 ) -> str:
     title = f"{package.wp_id}  {package.title[:_TITLE_CHARACTERS_MAX]}".rstrip()
     notes = []
@@ -398,7 +398,7 @@ def _package_line(
     return f"{title}  ({'; '.join(notes)})" if notes else title
 
 
-def _code_notes(package: PackageState, code: CodeState) -> Iterator[str]:
+def _code_notes(package: PackageState, code: LandingStatus) -> Iterator[str]:
     """Yields what has to be told of a package's code."""
     sentences = _DONE_SENTENCES if package.lane == DONE else _REVIEW_SENTENCES
     if code.is_shallow:

@@ -15,7 +15,7 @@ from thence.cli.work.command_runner import (
 )
 from thence.errors import GitFailed, PlanningError, Refused
 from thence.work.board.dependencies import in_order
-from thence.work.board.move_request import SHORT, CodeState, Facts, changed_since
+from thence.work.board.move_request import SHORT, LandingStatus, MoveContext, changed_since
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -30,8 +30,8 @@ from thence.work.journal.claims import claimed
 from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, worktree_of, wp_id_of
 from thence.work.naming import package_of as package_named
-from thence.work.session.lane_moves import (
-    facts_of,
+from thence.work.session.lane_changes import (
+    context_of,
     mirror,
     move_all,
     package_of,
@@ -43,12 +43,12 @@ from thence.work.vcs import merging
 from thence.work.vcs.landed import landing_of
 from thence.work.vcs.merging import MergePlan, MergeStep
 from thence.work.vcs.refs import REMOTES, Refs, forget_refs, push_command, target_in
-from thence.work.vcs.repository import HEADS, Repository, checkouts, checkouts_of, is_ancestor
+from thence.work.vcs.repository import HEADS, Repository, is_ancestor, list_worktrees, worktrees_of
 from thence.work.vcs.worktrees import removable, remove
 
 # the merging actor answers for all packages; a merged package needs no further commit
 _EXEMPT = frozenset(("not_its_agent", "nothing_committed"))
-_Landed = dict[tuple[str, str], CodeState]
+_Landed = dict[tuple[str, str], LandingStatus]
 
 
 class _LocalPackage(NamedTuple):
@@ -103,17 +103,17 @@ def merge(
     target = session.target_of(state)
     wp_ids, tips = [wp_id_of(name) for name in packages], _tips(session, state)
     chosen = _mergeable(session.project.repo, state, wp_ids, tips)
-    facts = _check_packages(session, state, chosen, reason, is_forced)
+    contexts = _check_packages(session, state, chosen, reason, is_forced)
     codes = _codes(session, state, chosen)
     names = [
         branch_of(state.slug, package.wp_id)
         for package in chosen
-        if package.wp_id not in codes or not _is_brought(codes[package.wp_id])
+        if package.wp_id not in codes or not _is_landed(codes[package.wp_id])
     ]
     if is_dry:
         return _dry(session, state, merging.plan(session.project.repo, target, names, tips), codes)
     merged = merging.merge(session.project.repo, target, names, tips=tips)
-    return _finish(session, state, merged, facts, codes)
+    return _finish(session, state, merged, contexts, codes)
 
 
 merge_command = session_command(merge, "merge", "thence work merge --feature 001 --dry-run")
@@ -121,27 +121,27 @@ merge_command = session_command(merge, "merge", "thence work merge --feature 001
 
 def _codes(
     session: Session, feature: FeatureState, chosen: Sequence[PackageState]
-) -> dict[str, CodeState]:
+) -> dict[str, LandingStatus]:
     """Returns the state of the packages' code before the merge, by package."""
     part = replace(feature, packages={package.wp_id: package for package in chosen})
     codes = code_of_packages(session, [part], (DOING, FOR_REVIEW))
     return {wp_id: code for (_, wp_id), code in codes.items()}
 
 
-def _is_brought(code: CodeState) -> bool:
+def _is_landed(code: LandingStatus) -> bool:
     """Reports whether a target has a package's changes by other commits than the package's own."""
     landed = code.landed
     is_there = code.kind in ("landed", "local") and code.changed_since is None
     return is_there and landed is not None and landed.how != "ancestor"
 
 
-def _notes(codes: Mapping[str, CodeState]) -> list[str]:
+def _notes(codes: Mapping[str, LandingStatus]) -> list[str]:
     """Returns what a reviewer has to know of the packages, a line each."""
     notes = []
     for wp_id, code in codes.items():
         if code.changed_since is not None:
             notes.append(f"{wp_id} has {changed_since(code.changed_since)}")
-        if _is_brought(code) and code.landed is not None:
+        if _is_landed(code) and code.landed is not None:
             by = f", by {code.landed.commit[:SHORT]}" if code.landed.commit else ""
             notes.append(f"{code.target} has the changes of {wp_id} already{by}")
         if code.kind == "reverted":
@@ -215,24 +215,24 @@ def _check_packages(
     chosen: Sequence[PackageState],
     reason: str,
     is_forced: bool,
-) -> dict[str, Facts]:
-    """Returns each package's facts; raises Refused for the first that may not be merged."""
-    facts_by_id: dict[str, Facts] = {}
+) -> dict[str, MoveContext]:
+    """Returns each package's context; raises Refused for the first that may not be merged."""
+    contexts: dict[str, MoveContext] = {}
     for package in chosen:
-        facts = facts_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
-        facts = replace(facts, exempt=_EXEMPT)
-        facts_by_id[package.wp_id] = facts
+        context = context_of(session, feature, package.wp_id, reason=reason, is_forced=is_forced)
+        context = replace(context, waived_guards=_EXEMPT)
+        contexts[package.wp_id] = context
         if package.lane != DOING:
             continue
-        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, facts):
+        for refusal in refusals(session.board, feature.slug, package.wp_id, FOR_REVIEW, context):
             if not (is_forced and refusal.may_be_forced):
                 place = f"{feature.slug}/{package.wp_id}"
-                raise refusal.error("could not merge", place, is_agent=facts.is_agent)
-    return facts_by_id
+                raise refusal.error("could not merge", place, is_agent=context.is_agent)
+    return contexts
 
 
 def _dry(
-    session: Session, feature: FeatureState, planned: MergePlan, codes: Mapping[str, CodeState]
+    session: Session, feature: FeatureState, planned: MergePlan, codes: Mapping[str, LandingStatus]
 ) -> CommandResult:
     steps = [
         {"branch": step.branch, "status": step.status, "files": list(step.files)}
@@ -256,24 +256,24 @@ def _finish(
     session: Session,
     feature: FeatureState,
     plan: MergePlan,
-    facts: Mapping[str, Facts],
-    codes: Mapping[str, CodeState],
+    contexts: Mapping[str, MoveContext],
+    codes: Mapping[str, LandingStatus],
 ) -> CommandResult:
     """Moves the merged packages to for_review; raises GitFailed for a conflict."""
     target = plan.target
     if plan.conflict is not None:
         raise _conflict(session, feature, plan.conflict, target)
     merged = [step.branch for step in plan.steps]
-    brought = [wp_id for wp_id, code in codes.items() if _is_brought(code)]
+    landed = [wp_id for wp_id, code in codes.items() if _is_landed(code)]
     names = filter(None, map(package_named, merged))
-    moved = _move_merged(session, feature, [*(name[1] for name in names), *brought], facts)
+    moved = _move_merged(session, feature, [*(name[1] for name in names), *landed], contexts)
     mirror(session, session.board.features.get(feature.slug, feature))
     lacking = _upstream_without(session, target, plan.end)
     data = {
         "feature_slug": feature.slug,
         "target_branch": target,
         "merged": merged,
-        "already_there": brought,
+        "already_there": landed,
         "changed_since": {
             wp_id: code.changed_since for wp_id, code in codes.items() if code.changed_since
         },
@@ -307,7 +307,7 @@ def _finish(
 
 def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: str) -> GitFailed:
     """Returns the error for a branch that can't be merged, with the place to resolve it."""
-    trees = checkouts_of(checkouts(session.project.repo), step.branch)
+    trees = worktrees_of(list_worktrees(session.project.repo), step.branch)
     wp_id = step.branch.removeprefix(f"{feature.slug}-")
     place = f"in {trees[0].path}" if trees else f"thence work implement {wp_id}, and there"
     return GitFailed(
@@ -319,10 +319,13 @@ def _conflict(session: Session, feature: FeatureState, step: MergeStep, target: 
 
 
 def _move_merged(
-    session: Session, feature: FeatureState, merged: Sequence[str], facts: Mapping[str, Facts]
+    session: Session,
+    feature: FeatureState,
+    merged: Sequence[str],
+    contexts: Mapping[str, MoveContext],
 ) -> list[str]:
     """Moves the merged packages that are in doing to for_review; returns their ids."""
-    requests = {wp_id: facts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
+    requests = {wp_id: contexts[wp_id] for wp_id in merged if feature.packages[wp_id].lane == DOING}
     if not requests:
         return []
     moves, refused = move_all(session, feature.slug, FOR_REVIEW, requests, needs_log=False)
@@ -372,11 +375,13 @@ def accept(
     state = session.feature(feature, *packages)
     slug = state.slug
     chosen = _reviewed(state, [wp_id_of(name) for name in packages])
-    requests: dict[str, Facts] = {}
+    requests: dict[str, MoveContext] = {}
     for package in chosen:
-        facts = facts_of(session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced)
+        context = context_of(
+            session, state, package.wp_id, DONE, reason=reason, is_forced=is_forced
+        )
         code = code_of(session, state, package, landed, no_code, reason)
-        requests[package.wp_id] = replace(facts, is_local=is_local, code=code)
+        requests[package.wp_id] = replace(context, is_local=is_local, code=code)
     moves, refused = move_all(session, slug, DONE, requests, is_strict=bool(packages))
     accepted = [move.wp_id for move in moves]
     if accepted:
@@ -471,7 +476,9 @@ def _local_packages(
     session: Session, features: list[FeatureState], refs: Refs
 ) -> Iterator[_LocalPackage]:
     standing = {
-        checkout.path.name for checkout in checkouts(session.project.repo) if not checkout.is_main
+        checkout.path.name
+        for checkout in list_worktrees(session.project.repo)
+        if not checkout.is_main
     }
     for feature in features:
         for package in feature.packages.values():
@@ -523,7 +530,7 @@ def _holder(session: Session, local: _LocalPackage, refs: Refs) -> str:
     raise _refusal(local, f"{local.branch} has commits that are not in {target.name}")
 
 
-def _landing(local: _LocalPackage, code: CodeState) -> WorkEvent:
+def _landing(local: _LocalPackage, code: LandingStatus) -> WorkEvent:
     assert code.landed is not None, "it has landed"
     payload = {"wp_id": local.package.wp_id, "how": code.landed.how}
     if code.landed.commit:

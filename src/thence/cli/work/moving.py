@@ -19,7 +19,7 @@ from thence.inspection.writers import next_node_id
 from thence.merge.conflicts import Conflict
 from thence.work.board.board import action_of, person
 from thence.work.board.guards import reason_missing
-from thence.work.board.move_request import Facts
+from thence.work.board.move_request import MoveContext
 from thence.work.board.package_numbers import SLOT
 from thence.work.board.state import DOING, DONE, PLANNED, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, claimable
@@ -28,10 +28,10 @@ from thence.work.journal.store import WorkEvent
 from thence.work.naming import branch_of, wp_id_of
 from thence.work.session.command_commit import check_at_target
 from thence.work.session.feature_choice import not_imported
-from thence.work.session.lane_moves import (
+from thence.work.session.lane_changes import (
     actor_of,
+    context_of,
     decide_move,
-    facts_of,
     is_mirrored,
     mirror,
     move,
@@ -73,17 +73,17 @@ def implement(
     state = session.feature(feature, package)
     taken = package_of(state, wp_id_of(package))
     with claimed(session.project.home, taken.subject):
-        facts = facts_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
+        context = context_of(session, state, taken.wp_id, reason=reason, is_forced=is_forced)
         # for who has it already the worktree is completed, or just reported
-        is_mine = taken.lane == DOING and taken.agent in (None, facts.actor, facts.changed_by)
+        is_mine = taken.lane == DOING and taken.agent in (None, context.actor, context.changed_by)
         claim, former = None, None
         if takes_over and taken.lane == DOING and not is_mine:
-            _take_over(session, state, taken, facts.actor)
+            _take_over(session, state, taken, context.actor)
             former, is_mine = taken.agent, True
         if not is_mine:
-            decide_move(session, state.slug, taken.wp_id, DOING, facts)
+            decide_move(session, state.slug, taken.wp_id, DOING, context)
             check_at_target(session, state, session.target_of(state))
-            move(session, state.slug, taken.wp_id, DOING, facts, begins=True, needs_log=False)
+            move(session, state.slug, taken.wp_id, DOING, context, begins=True, needs_log=False)
             _check_claimed(session, state, taken)
             claim = next((event.event_id for event in session.appended if event.begins), None)
         try:
@@ -107,7 +107,7 @@ def implement(
         "is_new": worktree.is_new,
     }
     lines = [
-        f"{taken.wp_id} of {state.slug} is in doing, by {facts.actor}",
+        f"{taken.wp_id} of {state.slug} is in doing, by {context.actor}",
         f"worktree: {worktree.path}",
         "work and commit there",
         f"next: thence work move-task {taken.wp_id} --feature {state.slug} --to for_review",
@@ -163,11 +163,13 @@ def take_next(session: Session, feature: str | None = None) -> CommandResult:
     """
     for _ in range(ATTEMPTS_MAX):
         session.refresh()
-        facts = Facts(actor=session.current_actor(), node_id=next_node_id(session.project.home))
+        context = MoveContext(
+            actor=session.current_actor(), node_id=next_node_id(session.project.home)
+        )
         states = list(session.board.features.values())
         chosen = states if feature is None else [session.feature(feature)]
         for state in chosen:
-            ready = claimable(session.board, state.slug, facts)
+            ready = claimable(session.board, state.slug, context)
             if ready:
                 result = _take(session, state, ready[0].wp_id)
                 if result is not None:
@@ -187,15 +189,15 @@ def _take(session: Session, feature: FeatureState, wp_id: str) -> CommandResult 
     """Claims a package; returns None if somebody else was faster."""
     actor = actor_of(session, feature, wp_id)
     node_id = next_node_id(session.project.home)
-    facts = Facts(actor=actor, changed_by=session.changed_by(), node_id=node_id)
+    context = MoveContext(actor=actor, changed_by=session.changed_by(), node_id=node_id)
     try:
-        move(session, feature.slug, wp_id, DOING, facts)
+        move(session, feature.slug, wp_id, DOING, context)
     except Refused:
         return None
     package = feature.packages[wp_id]
     data = {
         "feature_slug": feature.slug,
-        "package": {"wp_id": wp_id, "title": package.title, "agent": facts.actor},
+        "package": {"wp_id": wp_id, "title": package.title, "agent": context.actor},
     }
     lines = [
         f"{wp_id} of {feature.slug} is yours: {package.title}",
@@ -250,12 +252,12 @@ def move_task(
     if from_lane is not None and moving.lane != from_lane:
         raise _elsewhere(moving, from_lane)
     with claimed(session.project.home, moving.subject):
-        facts = facts_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
+        context = context_of(session, state, wp_id, to, reason=reason, is_forced=is_forced)
         code = code_of(session, state, moving, None, no_code, reason) if to == DONE else None
-        facts = replace(facts, is_local=is_local, code=code)
+        context = replace(context, is_local=is_local, code=code)
         shows_lane = is_mirrored(session, state)
         needs_log = from_lane is not None or not shows_lane
-        moved = move(session, state.slug, wp_id, to, facts, needs_log=needs_log)
+        moved = move(session, state.slug, wp_id, to, context, needs_log=needs_log)
         if shows_lane and session.journal_error is None:
             session.refresh()
         mirror(session, session.board.features.get(state.slug, state))

@@ -32,8 +32,8 @@ from thence.work.orchestrate.scheduling import plan
 from thence.work.project.agents import read_setup
 from thence.work.session.command_commit import check_committer
 from thence.work.session.feature_choice import not_imported
-from thence.work.session.lane_moves import (
-    facts_of,
+from thence.work.session.lane_changes import (
+    context_of,
     move,
     package_of,
     planned,
@@ -134,7 +134,7 @@ def orchestrate(
     with _registered(session.project.shared_folder / _FOLDER, state.slug):
         orchestrator = Orchestrator(session.project.here, state.slug, setup, report, turn)
         summary = orchestrator.run()
-    packages, histories = orchestrator.feature.packages, orchestrator.histories
+    packages, histories = orchestrator.shared.feature.packages, orchestrator.shared.histories
     steps = {
         wp_id: "; or ".join(next_steps(packages[wp_id], histories.get(wp_id))) or _LOOK
         for wp_id in summary.stranded
@@ -252,7 +252,7 @@ def _skip(session: Session, feature: FeatureState, wp_id: str) -> None:
     if package.lane in (DONE, REJECTED):
         return
     reason = "skipped"
-    move(session, feature.slug, wp_id, REJECTED, facts_of(session, feature, wp_id, reason=reason))
+    move(session, feature.slug, wp_id, REJECTED, context_of(session, feature, wp_id, reason=reason))
     waiting = [
         dependent for dependent in feature.packages.values() if wp_id in dependent.dependencies
     ]
@@ -344,7 +344,7 @@ def line(progress_note: ProgressNote) -> str:
 
 def board(orchestrator: Orchestrator, now_s: float) -> Iterator[str]:
     """Yields the lines of the board: packages by lane, packages at work, overlaps to come."""
-    feature = orchestrator.feature
+    feature = orchestrator.shared.feature
     packages = feature.packages
     counts = ", ".join(
         f"{count} {lane}"

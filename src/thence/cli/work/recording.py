@@ -16,7 +16,7 @@ from thence.work.naming import wp_id_of
 from thence.work.plan.tasks import PlannedPackage, Subtask, parse, tick
 from thence.work.project.agents import gates_run
 from thence.work.project.options import read_options
-from thence.work.session.lane_moves import (
+from thence.work.session.lane_changes import (
     is_mirrored,
     mirror,
     package_of,

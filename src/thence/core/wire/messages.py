@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-PROTOCOL = 1
+PROTOCOL = 2
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
 # of a batch with one event
@@ -18,7 +18,7 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 PAGE_EVENTS_MAX = 1_000
 PAGE_BYTES_MAX = 1024 * 1024
 ANSWER_DIGESTS_MAX = 32_768
-WITHHELD_MAX = 1_000
+RELAYED_MAX = 1_000
 CLAIMED_NODES_MAX = 1_000
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
@@ -72,10 +72,14 @@ class BlockPlace(msgspec.Struct, frozen=True):
 
 
 class BlocksRequest(msgspec.Struct, frozen=True):
-    """All blocks of a replica, and the block behind which differing ones are asked for."""
+    """All blocks of a replica, and the block behind which differing ones are asked for.
+
+    `key` is the public key of the replica's machine, in hex, "" without one.
+    """
 
     nodes: dict[str, tuple[BlockRun, ...]]
     after: BlockPlace | None = None
+    key: str = ""
 
 
 class DifferingBlock(msgspec.Struct, frozen=True):
@@ -89,18 +93,18 @@ class DifferingBlock(msgspec.Struct, frozen=True):
 class BlocksAnswer(msgspec.Struct, frozen=True):
     """The differing blocks behind `after`; `next` is the one to go on behind, None at the end.
 
-    A replica that holds all that the blocks list holds all lines before `cursor`. `withheld` are
-    digests of lines, joined, whose bodies the server lacks though nobody took them back.
+    A replica that holds all that the blocks list holds all lines before `cursor`. `relayed` are
+    digests, joined, of lines of the key's nodes that the key itself did not bring.
     """
 
     differing: tuple[DifferingBlock, ...]
     next: BlockPlace | None = None
     cursor: str = ""
-    withheld: bytes = b""  # base64 in JSON
+    relayed: bytes = b""  # base64 in JSON
 
 
 class DigestsRequest(msgspec.Struct, frozen=True):
-    """A request for lines by their digests, in hex."""
+    """Digests of lines in hex: a request about them, or the answer that names some of them."""
 
     digests: tuple[str, ...]
 
@@ -123,10 +127,11 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 class Credentials(Secret, frozen=True):
-    """The body of a login."""
+    """The body of a login; a `new_password` takes the place of the password."""
 
     username: str
     password: str
+    new_password: str = ""
 
 
 class Refresh(Secret, frozen=True):
@@ -146,10 +151,14 @@ class Tokens(Secret, frozen=True):
 
 
 class LiveToken(Secret, frozen=True):
-    """The answer to a request for a token of one live connection; its lifetime in seconds."""
+    """The answer to a request for a token of one live connection; its lifetime in seconds.
+
+    `ws_token` is the token again, under the name by which spec-kitty's client reads it.
+    """
 
     token: str
     lifetime: int
+    ws_token: str = ""
 
 
 class ServerHealth(msgspec.Struct, frozen=True):

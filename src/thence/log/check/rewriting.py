@@ -23,7 +23,7 @@ from thence.core.event import Event
 from thence.core.values.codec import BadLine, parse
 from thence.core.values.digests import BODY_DIGEST, redacted, same_line_key
 from thence.core.values.vocabulary import Vocabulary
-from thence.core.wire.seals import Redaction
+from thence.core.wire.authorship import Redaction
 from thence.errors import ThenceError
 from thence.log.crash.damage import DamageRecord
 from thence.log.read.reader import Line, lines, segment_lines
@@ -121,7 +121,7 @@ class Redactions:
         return read_redactions(self._disk, self._folder)
 
     def record(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Event:
-        """Appends a notice, "seal" or "redacted", and returns it once it is durable.
+        """Appends a notice, such as "redacted", and returns it once it is durable.
 
         Raises what an append raises.
         """

@@ -6,6 +6,7 @@ be read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from threading import Event as Signal
 from threading import Lock, Thread
@@ -19,7 +20,7 @@ from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading
 from thence.server.live.listener import Frame, Listener, frame_bytes
 from thence.server.logs.open_logs import Logs, OpenLog
-from thence.server.logs.root import FoundLog, Root
+from thence.server.logs.root import FoundLog, LogKey, Root
 
 # a follower remembers every id; above this number the index looks them up
 IDS_MAX = 50_000
@@ -29,13 +30,13 @@ _BATCH_EVENTS = 500
 class Feed:
     """A thread that follows a log from its start until the last listener leaves; thread-safe.
 
-    `is_there` reports whether the log is still the one that was found.
+    `is_there` reports whether the log is still at its location.
     """
 
-    def __init__(self, logs: Logs, found: FoundLog, is_there: Callable[[], bool]) -> None:
+    def __init__(self, logs: Logs, location: FoundLog, is_there: Callable[[], bool]) -> None:
         self.is_over = False
         self._logs = logs
-        self._found = found
+        self._location = location
         self._is_there = is_there
         self._mutex = Lock()
         self._listeners: tuple[Listener, ...] = ()
@@ -43,7 +44,7 @@ class Feed:
         self._error: BaseException | None = None
         self._started = Signal()
         self._stop = Signal()
-        self._thread = Thread(target=self._run, name=f"thence-live-{found.id}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"thence-live-{location.id}", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -53,7 +54,7 @@ class Feed:
         """Makes the thread end; it ends the remaining listeners."""
         self._stop.set()
 
-    def enter(self, listener: Listener) -> str | None:
+    def subscribe(self, listener: Listener) -> str | None:
         """Passes new events to a listener from now on.
 
         Returns the id of the last event before those, None if the log is empty. Raises
@@ -68,7 +69,7 @@ class Feed:
                 listener.pass_over()
             return self._last
 
-    def leave(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Listener) -> None:
         """Passes no more events to a listener."""
         with self._mutex:
             self._listeners = tuple(other for other in self._listeners if other is not listener)
@@ -76,7 +77,7 @@ class Feed:
     def _run(self) -> None:
         try:
             with (
-                self._logs.using(self._found) as log,
+                self._logs.using(self._location) as log,
                 reading(log.folder),
                 Follower(OS_DISK, log.folder, log.vocabulary) as follower,
             ):
@@ -98,8 +99,8 @@ class Feed:
         self._started.set()
         count = 0
         while follower.wait(self._stop) and self._is_there():
-            found = new_events.events()
-            while batch := list(islice(found, _BATCH_EVENTS)):
+            events = new_events.events()
+            while batch := list(islice(events, _BATCH_EVENTS)):
                 self._pass_on(batch)
                 count += len(batch)
             if count >= IDS_MAX:
@@ -139,8 +140,8 @@ class _NewEvents:
 
     def events(self) -> Iterator[Event]:
         """Yields the events that have come in by now."""
-        found = self._follower.events()
-        while batch := list(islice(found, _BATCH_EVENTS)):
+        events = self._follower.events()
+        while batch := list(islice(events, _BATCH_EVENTS)):
             unseen = self._unseen(batch)
             if unseen:
                 self.last = unseen[-1].event_id
@@ -157,11 +158,12 @@ class _NewEvents:
         if self._first is None:
             return batch
         doubtful = [event.event_id for event in batch if event.lamport_clock <= self._clock]
-        known = arrivals.known(self._log.index, doubtful, self._first) if doubtful else ()
-        return [event for event in batch if event.event_id not in known]
+        repeated = arrivals.known(self._log.index, doubtful, self._first) if doubtful else ()
+        return [event for event in batch if event.event_id not in repeated]
 
 
-LISTENERS_MAX = 1_000
+# each holds a queue, and what is on its way to its client
+LISTENERS_MAX = 200
 
 
 class Feeds:
@@ -171,8 +173,8 @@ class Feeds:
         self._root = root
         self._logs = logs
         self._mutex = Lock()
-        self._feeds: dict[object, Feed] = {}
-        self._feed_of: dict[Listener, tuple[object, Feed]] = {}
+        self._feeds: dict[LogKey, Feed] = {}
+        self._feed_of: dict[Listener, tuple[LogKey, Feed]] = {}
         self._is_closed = False
 
     @property
@@ -185,36 +187,40 @@ class Feeds:
         """The number of logs that are followed now."""
         return len(self._feeds)
 
-    def enter(self, found: FoundLog, listener: Listener) -> str | None:
-        """Adds a listener to a log's feed, as `Feed.enter` does; it blocks for a moment.
+    def subscribe(
+        self, location: FoundLog, listener: Listener, *, has_place: bool = False
+    ) -> str | None:
+        """Adds a listener to a log's feed, as `Feed.subscribe` does; it blocks for a moment.
 
+        One that `has_place` takes that of a listener of the same client, who leaves after it came.
         Raises ReadFailed when there are too many listeners, or the server ends, or the listener
-        has left meanwhile, and what `Feed.enter` raises.
+        has left meanwhile, and what `Feed.subscribe` raises.
         """
-        key = _key(found)
+        key = location.key
         with self._mutex:
-            refusal = self._refusal(listener)
+            refusal = self._refusal(listener, has_place)
             if refusal:
-                raise ReadFailed("could not follow", place=found.id, cause=refusal)
+                raise ReadFailed("could not follow", place=location.id, cause=refusal)
             feed = self._feeds.get(key)
             if feed is None or feed.is_over:
-                feed = Feed(self._logs, found, lambda: self._is_there(found, key))
+                feed = Feed(self._logs, location, partial(self._is_there, location.id, key))
                 self._feeds[key] = feed
                 feed.start()
             self._feed_of[listener] = (key, feed)
-        return feed.enter(listener)
+        return feed.subscribe(listener)
 
-    def leave(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Listener) -> None:
         """Removes a listener; a feed without listeners is stopped."""
         with self._mutex:
             listener.is_gone = True
-            key, feed = self._feed_of.pop(listener, (None, None))
-            if feed is None:
+            place = self._feed_of.pop(listener, None)
+            if place is None:
                 return
+            key, feed = place
             is_idle = all(other is not feed for _, other in self._feed_of.values())
             if is_idle and self._feeds.get(key) is feed:
                 del self._feeds[key]
-        feed.leave(listener)
+        feed.unsubscribe(listener)
         if is_idle:
             feed.stop()
 
@@ -226,22 +232,16 @@ class Feeds:
         for feed in feeds.values():
             feed.stop()
 
-    def _refusal(self, listener: Listener) -> str:
+    def _refusal(self, listener: Listener, has_place: bool) -> str:
         if self._is_closed:
             return "the server ends"
         if listener.is_gone:
             return "the client is gone"
-        return f"{LISTENERS_MAX} listen already" if len(self._feed_of) >= LISTENERS_MAX else ""
+        is_full = len(self._feed_of) >= LISTENERS_MAX and not has_place
+        return f"{LISTENERS_MAX} listen already" if is_full else ""
 
-    def _is_there(self, found: FoundLog, key: object) -> bool:
+    def _is_there(self, log_id: str, key: LogKey) -> bool:
         try:
-            current = self._root.find(found.id)
+            return self._root.find(log_id).key == key
         except (OSError, ThenceError):
             return False
-        return _key(current) == key
-
-
-def _key(found: FoundLog) -> object:
-    """Returns the key of a log: it changes when another log takes the folder."""
-    path_id = OS_DISK.path_id(str(found.folder))
-    return (found.id, str(found.folder), path_id and path_id[0], found.vocabulary.name)

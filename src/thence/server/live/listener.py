@@ -6,18 +6,14 @@ them out. For a client that is too slow the queue is emptied, and the stream rea
 A frame is `id:` with the event's id, `data:` with its line, and an empty line, as the HTML standard
 (section 9.2) has it. An id from another tool may hold characters that would break a header or a
 line of the stream: such characters, and `%`, are percent-encoded.
-
-All streams together hold a bounded number of bytes for slow clients. Beyond the bound the streams
-that have waited longest for their clients are ended. Such a client loses nothing: it connects
-again and continues after the last event that it has.
 """
 
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from thence.core.event import Event
@@ -56,8 +52,8 @@ def event_id(text: str) -> str:
         return text
 
 
-WAITING_EVENTS_MAX = 2_000
-WAITING_BYTES_MAX = 1024 * 1024
+# as much as one reading of the log brings, which is on its way to the client at most
+WAITING_BYTES_MAX = 256 * 1024
 
 
 class Frame(NamedTuple):
@@ -68,24 +64,21 @@ class Frame(NamedTuple):
 
 
 class Listener:
-    """A queue of frames for one client, `waiting_bytes` in all; made in its event loop.
-
-    `added` is called in that loop with the number of bytes that came in.
+    """A queue of WAITING_BYTES_MAX for one client; made in its event loop.
 
     `is_behind`: events were passed over, and must be read from the log. `is_over`: the log is
     not followed any more. `is_gone`: the client has left.
     """
 
-    def __init__(self, event_filter: Filter, added: Callable[[int], None]) -> None:
+    def __init__(self, event_filter: Filter) -> None:
         self.event_filter = event_filter
-        self.waiting_bytes = 0
         self.is_behind = False
         self.is_over = False
         self.is_gone = False
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._waiting: deque[Frame] = deque()
-        self._added = added
+        self._waiting_bytes = 0
 
     def offer(self, frames: Sequence[Frame]) -> None:
         """Adds events, from any thread, without waiting."""
@@ -105,15 +98,11 @@ class Listener:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._ready.wait()
-        taken = tuple(self._waiting)
+        frames = tuple(self._waiting)
         self._waiting.clear()
-        self.waiting_bytes = 0
+        self._waiting_bytes = 0
         self._ready.clear()
-        return taken
-
-    def drop(self) -> None:
-        """Ends the queue, in the event loop itself, and frees its frames."""
-        self._put(None, True)
+        return frames
 
     def _put_soon(self, frames: Sequence[Frame] | None, is_over: bool) -> None:
         with suppress(RuntimeError):  # the loop has ended, and the client with it
@@ -124,66 +113,8 @@ class Listener:
         self._ready.set()
         if frames is not None and not self.is_behind:
             self._waiting.extend(frames)
-            size_bytes = sum(len(frame.data) for frame in frames)
-            self.waiting_bytes += size_bytes
-            if len(self._waiting) <= WAITING_EVENTS_MAX and self.waiting_bytes <= WAITING_BYTES_MAX:
-                self._added(size_bytes)
-                return
-        if frames is None or not self.is_behind:
+            self._waiting_bytes += sum(len(frame.data) for frame in frames)
+        if frames is None or self._waiting_bytes > WAITING_BYTES_MAX:
             self.is_behind = True
             self._waiting.clear()
-            self.waiting_bytes = 0
-
-
-BACKLOG_BYTES_MAX = 64 * 1024 * 1024
-# the sum is computed anew after each sixteenth of the bound that was added
-_STEPS = 16
-
-
-class Reader(Protocol):
-    """A stream to one client."""
-
-    @property
-    def backlog_bytes(self) -> int:
-        """The number of bytes that wait for the client now."""
-
-    def cut(self) -> None:
-        """Ends the stream and frees the waiting bytes, whatever its client does."""
-
-
-class Backlog:
-    """The streams of one server, for its event loop alone; `cut` counts the ended streams."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self.cut = 0
-        self._bytes_max = bytes_max
-        self._added = 0
-        # in order of waiting time, the longest first
-        self._readers: dict[Reader, None] = {}
-
-    def move(self, reader: Reader, size_bytes: int) -> None:
-        """Records that a client has taken bytes, and that `size_bytes` more are sent to it."""
-        self.leave(reader)
-        self._readers[reader] = None
-        self.add(size_bytes)
-
-    def leave(self, reader: Reader) -> None:
-        """Forgets a stream that has ended."""
-        self._readers.pop(reader, None)
-
-    def add(self, size_bytes: int) -> None:
-        """Records that `size_bytes` more wait, and ends streams if all have too many."""
-        self._added += size_bytes
-        if self._added * _STEPS < self._bytes_max:
-            return
-        self._added = 0
-        sizes = [(reader, reader.backlog_bytes) for reader in self._readers]
-        total = sum(size for _, size in sizes)
-        for reader, size in sizes:
-            if total <= self._bytes_max:
-                return
-            if size:
-                total -= size
-                self.leave(reader)
-                self.cut += 1
-                reader.cut()
+            self._waiting_bytes = 0

@@ -23,13 +23,10 @@ from thence.index.connection import Index
 from thence.index.keeper import Builds
 from thence.index.page import Page, PageBounds, PageOfLines
 from thence.log.read.opening import known_info
-from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
-from thence.server.logs.root import FoundLog
+from thence.log.storage.disk import OS_DISK
+from thence.server.logs.root import FoundLog, LogKey
 
 OPEN_MAX = 16
-
-# path, file id and vocabulary: an open log is still the one in the folder if these are equal
-_Key = tuple[str, FileId, str]
 
 
 class OpenLog:
@@ -85,8 +82,8 @@ class OpenLog:
 
     def why(self, event: str) -> NamedCauses:
         """Returns the causes of an event that is named as in `find`; raises AmbiguousId too."""
-        found = self.answers.named(event)
-        return causality.named_causes(self.index, id_of(found), self.vocabulary)
+        named = self.answers.named(event)
+        return causality.named_causes(self.index, id_of(named), self.vocabulary)
 
 
 class Logs:
@@ -96,16 +93,16 @@ class Logs:
         self.builds = Builds()
         self._open_max = open_max
         self._mutex = Lock()
-        self._opened: OrderedDict[_Key, OpenLog] = OrderedDict()
+        self._opened: OrderedDict[LogKey, OpenLog] = OrderedDict()
 
     @contextmanager
-    def using(self, found: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
+    def using(self, location: FoundLog, is_kept: bool = True) -> Iterator[OpenLog]:
         """Opens a log until the block ends, and longer if `is_kept` or while few are open."""
-        key = _key(found)
+        key = location.key
         with self._mutex:
             log = self._opened.get(key)
             if log is None:
-                log = OpenLog(found.folder, found.vocabulary, self.builds)
+                log = OpenLog(location.folder, location.vocabulary, self.builds)
                 if is_kept or len(self._opened) < self._open_max:
                     self._opened[key] = log
             if is_kept:
@@ -122,9 +119,11 @@ class Logs:
             if not is_kept:
                 _close([log])
 
-    def lacks_index(self, found: FoundLog) -> bool:
+    def lacks_index(self, location: FoundLog) -> bool:
         """Reports whether the next question to a log builds its index, which takes seconds."""
-        log = self._opened.get(_key(found)) or OpenLog(found.folder, found.vocabulary, self.builds)
+        log = self._opened.get(location.key) or OpenLog(
+            location.folder, location.vocabulary, self.builds
+        )
         return log.answers.lacks_index()
 
     @property
@@ -149,8 +148,3 @@ class Logs:
 def _close(logs: list[OpenLog]) -> None:
     for log in logs:
         log.answers.close()
-
-
-def _key(found: FoundLog) -> _Key:
-    path_id = OS_DISK.path_id(str(found.folder))
-    return str(found.folder), path_id[0] if path_id else NOWHERE, found.vocabulary.name

@@ -16,7 +16,7 @@ from thence.core.values.vocabulary import PLAIN, SIM, Vocabulary
 from thence.errors import NotALog, ThenceError
 from thence.log.read.opening import opened_vocabulary
 from thence.log.read.reader import lines
-from thence.log.storage.disk import OS_DISK
+from thence.log.storage.disk import NOWHERE, OS_DISK, FileId
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import own_folder, segments
 
@@ -24,6 +24,8 @@ ID_BYTES_MAX = 255
 NAMES_MAX = 100_000
 # the files of a log's own folder that are read when the log is opened
 _OWN_FILES = ("log.json", "identity.json", "index.db", "index.db-wal", "index.db-shm", "index.lock")
+
+LogKey = tuple[str, FileId, str]
 
 
 class FoundLog(NamedTuple):
@@ -34,6 +36,12 @@ class FoundLog(NamedTuple):
     vocabulary: Vocabulary
     is_simulation: bool
 
+    @property
+    def key(self) -> LogKey:
+        """Path, file id and vocabulary: they change when another log takes the folder."""
+        path_id = OS_DISK.path_id(str(self.folder))
+        return str(self.folder), path_id[0] if path_id else NOWHERE, self.vocabulary.name
+
 
 class Root:
     """A folder of logs, or a single log, whose id is then its folder's name."""
@@ -43,10 +51,10 @@ class Root:
 
     def names(self) -> list[str]:
         """Lists the names that may be ids, sorted; NAMES_MAX of them at most."""
-        found = {name for name in OS_DISK.names(self.folder)[:NAMES_MAX] if not _is_hidden(name)}
+        names = {name for name in OS_DISK.names(self.folder)[:NAMES_MAX] if not _is_hidden(name)}
         if _has_log(self.folder):
-            found.add(self.folder.name)
-        return sorted(found)
+            names.add(self.folder.name)
+        return sorted(names)
 
     def logs(self) -> Iterator[FoundLog | None]:
         """Yields the logs of the folder; None for one that can't be served."""

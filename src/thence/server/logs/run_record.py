@@ -26,15 +26,15 @@ class RunRecord(msgspec.Struct, frozen=True):
     parent: str | None = None
 
 
-def read_record(root: Root, found: FoundLog) -> RunRecord:
+def read_record(root: Root, location: FoundLog) -> RunRecord:
     """Reads a run's own files, as far as they exist and are valid."""
-    config = _object(root, found, "config.json")
+    config = _object(root, location, "config.json")
     scenario, altered = config.get("scenario"), config.get("altered")
     section = scenario.get("simulation") if isinstance(scenario, dict) else None
-    result = _object(root, found, "result.json")
+    result = _object(root, location, "result.json")
     return RunRecord(
-        name=_text(section.get("name") if isinstance(section, dict) else None) or found.id,
-        status=_text(result.get("status")) or _status(root, found),
+        name=_text(section.get("name") if isinstance(section, dict) else None) or location.id,
+        status=_text(result.get("status")) or _status(root, location),
         reason=_text(result.get("reason")),
         error=_text(result.get("error")),
         altered=tuple(altered) if isinstance(altered, dict) else (),
@@ -50,17 +50,17 @@ def _parent(value: object) -> str | None:
     return f"{value['run_id']} at turn {turn}" if type(turn) is int else str(value["run_id"])
 
 
-def _status(root: Root, found: FoundLog) -> str:
+def _status(root: Root, location: FoundLog) -> str:
     """Returns the status of a run without a result; only plain files are read."""
     try:
-        return outcome(OS_DISK, found.folder) if root.is_safe(found.folder) else "interrupted"
+        return outcome(OS_DISK, location.folder) if root.is_safe(location.folder) else "interrupted"
     except OSError:
         return "interrupted"
 
 
-def _object(root: Root, found: FoundLog, name: str) -> dict[str, Any]:
+def _object(root: Root, location: FoundLog, name: str) -> dict[str, Any]:
     try:
-        value = msgspec.json.decode(root.read(found.folder, name, FILE_BYTES_MAX) or b"{}")
+        value = msgspec.json.decode(root.read(location.folder, name, FILE_BYTES_MAX) or b"{}")
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -1,7 +1,7 @@
 """The summary of each log, kept until the log's files change.
 
-A log is read once, and again when one of its files has another size, time or inode. The totals
-of all logs are returned from memory, without disk access.
+A log is read when it is asked for, and again when one of its files has another size, time or
+inode. The totals of these logs are returned from memory, without disk access.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -107,6 +107,14 @@ def _moment(event: Event | None) -> EventMoment | None:
 _Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 
+class _Kept(NamedTuple):
+    """A summary, and the state of the files that it is about."""
+
+    fingerprint: _Fingerprint
+    is_simulation: bool
+    facts: LogFacts
+
+
 class Totals(msgspec.Struct, frozen=True):
     """The totals of all summaries."""
 
@@ -124,26 +132,24 @@ class Summaries:
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._mutex = Lock()
-        self._summaries: dict[str, tuple[_Fingerprint, bool, LogFacts]] = {}
-        self._totals: Totals | None = None
+        self._summaries: dict[str, _Kept] = {}
 
-    def of(self, found: FoundLog) -> LogFacts:
+    def of(self, location: FoundLog) -> LogFacts:
         """Returns the summary of a log; raises ReadFailed."""
-        fingerprint = _fingerprint(found)
-        known = self._summaries.get(found.id)
-        if known is not None and known[0] == fingerprint and known[1] == found.is_simulation:
-            return known[2]
-        with self._logs.using(found, is_kept=False) as log:
-            summary = summarize(log)
+        state = _fingerprint(location), location.is_simulation
+        kept = self._summaries.get(location.id)
+        if kept is not None and kept[:2] == state:
+            return kept.facts
+        with self._logs.using(location, is_kept=False) as log:
+            facts = summarize(log)
         with self._mutex:
-            self._summaries[found.id] = (fingerprint, found.is_simulation, summary)
-            self._totals = None
-        return summary
+            self._summaries[location.id] = _Kept(*state, facts)
+        return facts
 
-    def readable(self, found: FoundLog) -> LogFacts | None:
+    def readable(self, location: FoundLog) -> LogFacts | None:
         """Returns the summary of a log; None for one that can't be read now."""
         try:
-            return self.of(found)
+            return self.of(location)
         except ReadFailed:
             return None
 
@@ -154,42 +160,42 @@ class Summaries:
     def keep_only(self, ids: set[str]) -> None:
         """Forgets the logs whose ids are not in `ids`."""
         with self._mutex:
-            self._summaries = {key: known for key, known in self._summaries.items() if key in ids}
-            self._totals = None
+            self._summaries = {key: kept for key, kept in self._summaries.items() if key in ids}
+
+    def forget(self, log_id: str) -> None:
+        """Forgets a log that is gone."""
+        with self._mutex:
+            self._summaries.pop(log_id, None)
 
     def totals(self) -> Totals:
-        """Returns the totals of all logs, from memory."""
+        """Returns the totals of the logs that were asked for, from memory."""
         with self._mutex:
-            if self._totals is None:
-                self._totals = _total(list(self._summaries.values()))
-            return self._totals
+            summaries = list(self._summaries.values())
+        simulations = sum(kept.is_simulation for kept in summaries)
+        every = [kept.facts for kept in summaries]
+        return Totals(
+            simulations=simulations,
+            logs=len(every) - simulations,
+            events=sum(facts.events for facts in every),
+            unverified=sum(facts.unverified for facts in every),
+            damaged_lines=sum(facts.damaged_lines for facts in every),
+            damaged_logs=sum(bool(facts.damaged_lines) for facts in every),
+        )
 
 
-def size_bytes(found: FoundLog) -> int:
+def size_bytes(location: FoundLog) -> int:
     """Returns the size of a log's segments in bytes."""
-    return sum(size for _, _, size, _ in _fingerprint(found))
+    return sum(size for _, _, size, _ in _fingerprint(location))
 
 
-def _fingerprint(found: FoundLog) -> _Fingerprint:
+def _fingerprint(location: FoundLog) -> _Fingerprint:
     files = []
-    with reading(found.folder):
-        for path in (*segments(OS_DISK, found.folder), *strays(OS_DISK, found.folder)):
+    folder = location.folder
+    with reading(folder):
+        for path in (*segments(OS_DISK, folder), *strays(OS_DISK, folder)):
             try:
                 status = os.stat(path)
             except FileNotFoundError:  # rotated in between
                 continue
             files.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(files)
-
-
-def _total(known: list[tuple[Any, bool, LogFacts]]) -> Totals:
-    summaries = [summary for _, _, summary in known]
-    simulations = sum(is_simulation for _, is_simulation, _ in known)
-    return Totals(
-        simulations=simulations,
-        logs=len(known) - simulations,
-        events=sum(summary.events for summary in summaries),
-        unverified=sum(summary.unverified for summary in summaries),
-        damaged_lines=sum(summary.damaged_lines for summary in summaries),
-        damaged_logs=sum(bool(summary.damaged_lines) for summary in summaries),
-    )

@@ -16,7 +16,7 @@ from thence.index.causality import CausalityLines, NamedCauses
 from thence.index.page import PageOfLines
 from thence.server.logs.open_logs import OpenLog
 from thence.server.routes.parameters import LogPage, SimulationPage
-from thence.server.state import ServerState, served
+from thence.server.state import ServerState, app_state
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -40,15 +40,15 @@ def page_body(page: PageOfLines, hint: str | None = None) -> Response:
     return answer({"events": _json_array(page.lines), **paging, **hints})
 
 
-def causality_body(found: CausalityLines) -> Response:
+def causality_body(cone: CausalityLines) -> Response:
     """Returns an event with its causes and effects as an answer."""
     return answer(
         {
-            "event_id": found.event.event_id,
-            "event": msgspec.Raw(found.event.line),
-            "upstream": _json_array(found.upstream),
-            "downstream": _json_array(found.downstream),
-            "truncated": found.truncated,
+            "event_id": cone.event.event_id,
+            "event": msgspec.Raw(cone.event.line),
+            "upstream": _json_array(cone.upstream),
+            "downstream": _json_array(cone.downstream),
+            "truncated": cone.truncated,
         }
     )
 
@@ -76,7 +76,7 @@ async def events_answer(
 
     An empty page of a log, which takes a `where`, has a hint.
     """
-    state, event_filter = served(request), parameters.filter()
+    state, event_filter = app_state(request), parameters.filter()
     parameters.checked()
     if NDJSON in request.headers.get("accept", "").lower() and not parameters.is_page:
         return await all_lines(state, log_id, event_filter, is_simulation)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from threading import Event as Signal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.exceptions import HTTPException
@@ -18,15 +18,16 @@ from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes
 from thence.server.models import DiffAnswer
 from thence.server.routes.bodies import answer
+from thence.server.routes.logs import Kind
 from thence.server.routes.parameters import Parameters
-from thence.server.state import ServerState, served
+from thence.server.state import ServerState, app_state
 from thence.server.workers import ClientGone
 
 # both logs are held in memory, at about five bytes per byte: 640 MiB at most
 LOG_BYTES_MAX = 64 * 1024 * 1024
 
 
-def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
+def diffs_of(kind: Kind) -> APIRouter:
     """Returns the route that compares two simulations, or any two logs."""
     router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
     is_simulation = kind == "simulations"
@@ -40,7 +41,7 @@ def diffs_of(kind: Literal["simulations", "logs"]) -> APIRouter:
     ) -> Response:
         """Compares two logs: the first divergence, its causes, the number of effects."""
         return await compare(
-            request, (id, other), is_simulation, lambda a, b, found: answer(as_json(found))
+            request, (id, other), is_simulation, lambda a, b, result: answer(as_json(result))
         )
 
     return router
@@ -57,50 +58,50 @@ async def compare(
     One pair is compared at a time; the work ends when its client disconnects. A log over
     64 MiB is refused with 422; raises NotALog.
     """
-    state = served(request)
+    state = app_state(request)
 
     async def disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
     def work(stop: Signal) -> Response:
-        a, b = _found(state, ids, is_simulation)
+        a, b = _locations(state, ids, is_simulation)
         try:
             return respond(a, b, _difference(a, b, stop))
         except (OSError, ReadFailed):
-            _found(state, ids, is_simulation)  # is one of them gone?
+            _locations(state, ids, is_simulation)  # is one of them gone?
             raise
 
-    await state.workers.run(lambda: _found(state, ids, is_simulation))
+    await state.workers.run(lambda: _locations(state, ids, is_simulation))
     try:
         return await state.workers.compare(work, disconnect)
     except ClientGone:
         raise HTTPException(503, "the client is gone") from None
 
 
-def _found(
+def _locations(
     state: ServerState, ids: tuple[str, str], is_simulation: bool
 ) -> tuple[FoundLog, FoundLog]:
     a, b = (state.find(log_id, is_simulation) for log_id in ids)
-    for found in (a, b):
-        if size_bytes(found) > LOG_BYTES_MAX:
+    for location in (a, b):
+        if size_bytes(location) > LOG_BYTES_MAX:
             limit = f"{LOG_BYTES_MAX // 1024**2} MiB"
-            raise HTTPException(422, f"{found.id} is over {limit}: use the command thence diff")
+            raise HTTPException(422, f"{location.id} is over {limit}: use the command thence diff")
     return a, b
 
 
 def _difference(a: FoundLog, b: FoundLog, stop: Signal) -> Difference:
     disk = _CancellableDisk(stop)
-    left, right = _side(a, disk), _side(b, disk)
+    first, second = _side(a, disk), _side(b, disk)
     disk.check()
-    found = difference(left, right)
+    result = difference(first, second)
     disk.check()
-    return found
+    return result
 
 
-def _side(found: FoundLog, disk: Disk) -> LogSide:
-    with reading(found.folder):
-        return side(all_events(disk, found.folder, found.vocabulary))
+def _side(location: FoundLog, disk: Disk) -> LogSide:
+    with reading(location.folder):
+        return side(all_events(disk, location.folder, location.vocabulary))
 
 
 class _CancellableDisk(Disk):

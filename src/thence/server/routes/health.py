@@ -11,24 +11,19 @@ from thence.server.metrics import MEDIA_TYPE
 from thence.server.models import Health, Problem, Schemas
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
-from thence.server.state import served
+from thence.server.state import app_state
 
 router = APIRouter()
 
 
 @router.get("/health", tags=["health"], response_model=Health, responses={422: {"model": Problem}})
 async def health(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
-    """Reports that the server answers, with the totals of its logs; no file is touched."""
-    state = served(request)
-    return answer(
-        {
-            "status": "ok",
-            "version": request.app.version,
-            **msgspec.structs.asdict(state.summaries.totals()),
-            "skipped_logs": state.scan.skipped,
-            "unread_logs": state.scan.unread,
-        }
-    )
+    """Reports that the server answers, with the totals of the logs that were asked for so far.
+
+    No file is touched.
+    """
+    totals = msgspec.structs.asdict(app_state(request).summaries.totals())
+    return answer({"status": "ok", "version": request.app.version, **totals})
 
 
 @router.get(
@@ -39,7 +34,7 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
 )
 async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the server's counts in the text format of Prometheus, from memory."""
-    state = served(request)
+    state = app_state(request)
     cost = state.logs.builds.cost
     text = state.metrics.text(
         {
@@ -50,10 +45,6 @@ async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) 
                 cost.catch_up_seconds,
             ),
             "thence_index_events_total": ("Events put into indexes.", cost.events),
-            "thence_streams_cut_total": (
-                "Streams ended because all clients together were too slow.",
-                state.backlog.cut,
-            ),
             "thence_listeners": ("Open streams of live events.", state.feeds.listeners),
             "thence_logs_followed": ("Logs that are followed now.", state.feeds.followed),
             "thence_logs_open": ("Logs that are open now.", state.logs.open),
@@ -70,7 +61,7 @@ async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) 
 )
 async def schemas(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the JSON Schema of each event type of simulations and of work."""
-    return answer(await served(request).workers.run(_schemas))
+    return answer(await app_state(request).workers.run(_schemas))
 
 
 def _schemas() -> dict[str, dict[str, object]]:

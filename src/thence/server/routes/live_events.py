@@ -9,8 +9,8 @@ between. A slow client is not waited for: when it can take more, the stream read
 """
 
 import asyncio
-from asyncio import Transport
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -35,14 +35,14 @@ from thence.server.live.listener import (
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.state import ServerState, served
+from thence.server.state import ServerState, app_state
 
 # the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None
 
 HEARTBEAT_S = 15.0
-# the key under which our own server adds the connection to the state of a request
-TRANSPORT = "thence.transport"
+# a part is copied on its way, some times over, and waits there until its client takes it
+PART_BYTES = 32 * 1024
 _TRIES_MAX = 200
 
 router = APIRouter(responses=RESPONSES)
@@ -90,9 +90,9 @@ async def log(
 async def _stream(
     request: Request, log_id: str, is_simulation: bool, parameters: Filter, after: After
 ) -> Response:
-    stream = Stream(served(request), log_id, is_simulation, parameters, after)
-    first = await stream.begin()
-    return StreamResponse(stream, first, request.scope.get("state", {}).get(TRANSPORT))
+    stream = Stream(app_state(request), log_id, is_simulation, parameters, after)
+    await stream.begin()
+    return StreamResponse(stream)
 
 
 def _after(parameters: Live, header: str | None) -> After:
@@ -114,93 +114,86 @@ class Stream:
 
     def __init__(
         self,
-        served: ServerState,
+        state: ServerState,
         log_id: str,
         is_simulation: bool,
         event_filter: Filter,
         after: After,
     ) -> None:
-        self._served = served
+        self._state = state
         self._log_id = log_id
         self._is_simulation = is_simulation
         self._filter = event_filter
         self._after = after
         self._until: str | None = None
-        self._listener = Listener(event_filter, served.backlog.add)
-        self._transport: Transport | None = None
-        self._sent_bytes = 0
-        self._is_cut = False
+        self._listener = Listener(event_filter)
+        self._first = b""
 
-    async def begin(self) -> bytes:
-        """Starts to listen; returns the first frames of the stored events.
+    async def begin(self) -> None:
+        """Starts to listen, and reads the first frames of the stored events.
 
         Raises NotALog, EventNotFound when the log lacks the event to begin after, ReadFailed,
         and 503 where too many requests wait.
         """
+        await self._begin(has_place=False)
+
+    async def _begin(self, *, has_place: bool) -> None:
+        subscribe = partial(self._subscribe, has_place)
         for _ in range(_TRIES_MAX):
-            self._listener = Listener(self._filter, self._served.backlog.add)
+            self._listener = Listener(self._filter)
             try:
-                data = await self._served.inspect(self._log_id, self._enter, self._is_simulation)
+                data = await self._state.inspect(self._log_id, subscribe, self._is_simulation)
             except BaseException:
                 self.leave()
                 raise
             if data is not None:
-                return data
+                self._first = data
+                return
             self.leave()
             await asyncio.sleep(POLL_S)
         raise ReadFailed("could not follow", place=self._log_id, cause="it is read too slowly")
 
     def leave(self) -> None:
         """Stops listening; it may be called twice."""
-        self._served.feeds.leave(self._listener)
+        self._state.feeds.unsubscribe(self._listener)
 
-    @property
-    def backlog_bytes(self) -> int:
-        """The bytes that wait for the client now, in connection, response and queue."""
-        buffered = self._transport.get_write_buffer_size() if self._transport else 0
-        return buffered + self._sent_bytes + self._listener.waiting_bytes
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yields the stream, which has begun, in parts of PART_BYTES."""
+        async for data in self._frames():
+            for start in range(0, len(data), PART_BYTES):
+                yield data[start : start + PART_BYTES]
+            del data  # a client may be silent for hours
 
-    def cut(self) -> None:
-        """Ends the stream and its connection, whatever waits to be sent."""
-        self._is_cut = True
-        self.leave()
-        self._listener.drop()
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def frames(
-        self, first: bytes, transport: Transport | None = None
-    ) -> AsyncIterator[bytes]:
-        """Yields the stream, and reports to the backlog the bytes not taken yet."""
-        self._transport = transport
-        try:
-            async for data in self._frames(first):
-                self._sent_bytes = len(data)
-                self._served.backlog.move(self, len(data))
-                if self._is_cut:
-                    return
-                yield data
-                self._sent_bytes = 0
-        finally:
-            self._served.backlog.leave(self)
-
-    async def _frames(self, first: bytes) -> AsyncIterator[bytes]:
+    async def _frames(self) -> AsyncIterator[bytes]:
         """Yields stored and new events, until the log is not followed any more."""
-        yield BEGINNING + first
+        yield BEGINNING
         try:
-            while not self._is_cut:
+            while True:
+                yield self._taken_first()
                 while self._after != self._until:
-                    yield await self._served.inspect(
+                    yield await self._state.inspect(
                         self._log_id, self._read_on, self._is_simulation
                     )
                 async for data in self._new_frames():
                     yield data
-                if self._is_cut or not self._listener.is_behind:
+                    del data
+                if not self._listener.is_behind:
                     return
-                self.leave()
-                yield await self.begin()
+                await self._begin_anew()
         except (ThenceError, OSError, HTTPException):
             return  # the error is reported when the client connects again
+
+    async def _begin_anew(self) -> None:
+        """Begins behind what was sent, in the place that the stream has among all listeners."""
+        former = self._listener
+        try:
+            await self._begin(has_place=True)
+        finally:
+            self._state.feeds.unsubscribe(former)
+
+    def _taken_first(self) -> bytes:
+        first, self._first = self._first, b""
+        return first
 
     async def _new_frames(self) -> AsyncIterator[bytes]:
         """Yields new events, until this client is too slow or the log isn't followed."""
@@ -208,25 +201,26 @@ class Stream:
             frames = await self._listener.take(HEARTBEAT_S)
             if frames:
                 self._after = self._until = frames[-1].event.event_id
-                self._served.metrics.count_events(len(frames))
+                self._state.metrics.count_events(len(frames))
                 yield b"".join(frame.data for frame in frames)
             elif self._listener.is_behind:
                 return
             elif not self._listener.is_over:
                 yield HEARTBEAT
 
-    def _enter(self, found: FoundLog) -> bytes | None:
+    def _subscribe(self, has_place: bool, location: FoundLog) -> bytes | None:
         """Starts to listen and reads on; None where the log's feed isn't that far yet."""
-        self._until = self._served.feeds.enter(found, self._listener)
-        with self._served.logs.using(found) as log:
+        feeds = self._state.feeds
+        self._until = feeds.subscribe(location, self._listener, has_place=has_place)
+        with self._state.logs.using(location) as log:
             if isinstance(self._after, str) and not _has_arrived(log, self._after, self._until):
                 arrivals.between(log.index, self._after, None)  # raises if the log lacks the event
                 return None
-        return self._read_on(found)
+        return self._read_on(location)
 
-    def _read_on(self, found: FoundLog) -> bytes:
+    def _read_on(self, location: FoundLog) -> bytes:
         """Reads on from the client's position to the one where the stream began to listen."""
-        with self._served.logs.using(found) as log:
+        with self._state.logs.using(location) as log:
             arrived = arrivals.between(log.index, self._after, self._until)
         if arrived.has_more:
             self._after = arrived.events[-1].event_id
@@ -236,16 +230,16 @@ class Stream:
 
     def _matching_frames(self, events: Iterable[Event]) -> bytes:
         frames = [frame_bytes(event) for event in events if self._filter.matches(event)]
-        self._served.metrics.count_events(len(frames))
+        self._state.metrics.count_events(len(frames))
         return b"".join(frames)
 
 
 class StreamResponse(StreamingResponse):
     """A response that sends a stream that has begun, and always leaves it."""
 
-    def __init__(self, stream: Stream, first: bytes, transport: Transport | None) -> None:
+    def __init__(self, stream: Stream) -> None:
         headers = {"X-Accel-Buffering": "no"}
-        super().__init__(stream.frames(first, transport), headers=headers, media_type=MEDIA_TYPE)
+        super().__init__(stream.frames(), headers=headers, media_type=MEDIA_TYPE)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,67 +1,218 @@
-"""The routes for the events of any log, with the filter that all hosts share."""
+"""The routes for simulations and other logs: lists, summaries, events, causes.
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+Both kinds have the same routes; events are filtered in the words of their kind.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import NDJSON_RESPONSE, RESPONSES
 from thence.server.logs.root import FoundLog
-from thence.server.models import LogEventsPage, LogList, LogSummary
-from thence.server.routes.bodies import all_lines, answer, events_answer
-from thence.server.routes.parameters import LogFilter, LogPage, Parameters
-from thence.server.state import ServerState, served
+from thence.server.logs.run_record import read_record
+from thence.server.models import (
+    Causality,
+    EventsPage,
+    LogEventsPage,
+    LogList,
+    LogSummary,
+    SimulationList,
+    SimulationSummary,
+    StoredEvent,
+    WhyAnswer,
+)
+from thence.server.routes.bodies import (
+    all_lines,
+    answer,
+    causality_body,
+    event_body,
+    events_answer,
+    why_body,
+)
+from thence.server.routes.parameters import (
+    CausalityParameters,
+    LogFilter,
+    LogPage,
+    Parameters,
+    SimulationFilter,
+    SimulationPage,
+)
+from thence.server.state import ServerState, app_state
 
-router = APIRouter(prefix="/logs", tags=["logs"], responses=RESPONSES)
+Kind = Literal["simulations", "logs"]
+EventId = Annotated[str, Path(description="The id of an event of this log.")]
+Named = Annotated[
+    str,
+    Path(
+        description="Its id or 6 characters of it, @last, @last-error, or a subject such as"
+        " order/881, of which the latest event is taken."
+    ),
+]
+
+router = APIRouter(responses=RESPONSES)
 
 
-@router.get("", response_model=LogList)
-async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
-    """Lists the logs under the root that are no simulations, by id."""
-    state = served(request)
-    return answer({"logs": await state.inspect_all(lambda logs: _entries(state, logs))})
+def lists_of(kind: Kind) -> APIRouter:
+    """Returns the routes that list and summarize simulations, or other logs."""
+    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
+    is_simulation = kind == "simulations"
+
+    @router.get(
+        "",
+        response_model=SimulationList if is_simulation else LogList,
+        description="Lists the simulations under the root, by id."
+        if is_simulation
+        else "Lists the logs under the root that are no simulations, by id.",
+    )
+    async def logs(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
+        """Lists the logs of this kind under the root, by id."""
+        state = app_state(request)
+
+        def work(locations: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
+            return list(_entries(state, locations, is_simulation))
+
+        return answer({kind: await state.inspect_all(work)})
+
+    @router.get(
+        "/{id}",
+        response_model=SimulationSummary if is_simulation else LogSummary,
+        description="Summarizes a simulation: its events, its status, its damage."
+        if is_simulation
+        else "Summarizes a log: its events and its damage.",
+    )
+    async def log(
+        request: Request, id: str, parameters: Annotated[Parameters, Query()]
+    ) -> Response:
+        """Summarizes a log of this kind."""
+        state = app_state(request)
+        return answer(
+            await state.inspect(
+                id, lambda location: _summary(state, location, is_simulation), is_simulation
+            )
+        )
+
+    return router
 
 
-@router.get("/{id}", response_model=LogSummary)
-async def log(request: Request, id: str, parameters: Annotated[Parameters, Query()]) -> Response:
-    """Summarizes a log: its events and its damage."""
-    state = served(request)
-    return answer(await state.inspect(id, lambda found: _summary(state, found), False))
+@router.get(
+    "/simulations/{id}/events",
+    tags=["simulations"],
+    response_model=EventsPage,
+    responses=NDJSON_RESPONSE,
+)
+async def simulation_events(
+    request: Request, id: str, parameters: Annotated[SimulationPage, Query()]
+) -> Response:
+    """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
+    return await events_answer(request, id, parameters, True)
 
 
-@router.get("/{id}/events", response_model=LogEventsPage, responses=NDJSON_RESPONSE)
-async def events(request: Request, id: str, parameters: Annotated[LogPage, Query()]) -> Response:
+@router.get(
+    "/simulations/{id}/events.ndjson",
+    tags=["simulations"],
+    response_class=Response,
+    responses=NDJSON_RESPONSE,
+)
+async def simulation_lines(
+    request: Request, id: str, parameters: Annotated[SimulationFilter, Query()]
+) -> Response:
+    """Returns all events that match as lines, in memory that doesn't grow with the run."""
+    return await all_lines(app_state(request), id, parameters.filter(), True)
+
+
+@router.get(
+    "/logs/{id}/events", tags=["logs"], response_model=LogEventsPage, responses=NDJSON_RESPONSE
+)
+async def log_events(
+    request: Request, id: str, parameters: Annotated[LogPage, Query()]
+) -> Response:
     """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
     return await events_answer(request, id, parameters, False)
 
 
-@router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
-async def event_lines(
+@router.get(
+    "/logs/{id}/events.ndjson", tags=["logs"], response_class=Response, responses=NDJSON_RESPONSE
+)
+async def log_lines(
     request: Request, id: str, parameters: Annotated[LogFilter, Query()]
 ) -> Response:
     """Returns all events that match as lines, in memory that doesn't grow with the log."""
-    return await all_lines(served(request), id, parameters.filter(), False)
+    return await all_lines(app_state(request), id, parameters.filter(), False)
 
 
-def _entries(state: ServerState, logs: Sequence[FoundLog | None]) -> list[dict[str, Any]]:
-    found = [log for log in logs if log is not None and not log.is_simulation]
-    return [entry for log in found if (entry := _entry(state, log))]
+def causes_of(kind: Kind) -> APIRouter:
+    """Returns the routes for one event of simulations, or of any logs."""
+    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
+    is_simulation = kind == "simulations"
+
+    @router.get("/{id}/events/{event_id:path}", response_model=StoredEvent)
+    async def event(
+        request: Request, id: str, event_id: EventId, parameters: Annotated[Parameters, Query()]
+    ) -> Response:
+        """Returns one event as it is stored."""
+        return await app_state(request).ask(
+            id, lambda log: event_body(log.event(event_id)), is_simulation
+        )
+
+    @router.get("/{id}/causality/{event_id:path}", response_model=Causality)
+    async def causality(
+        request: Request,
+        id: str,
+        event_id: EventId,
+        parameters: Annotated[CausalityParameters, Query()],
+    ) -> Response:
+        """Returns the causes and effects of an event, nearest first."""
+        return await app_state(request).ask(
+            id,
+            lambda log: causality_body(log.causality(event_id, parameters.depth)),
+            is_simulation,
+        )
+
+    @router.get("/{id}/why/{event_id:path}", response_model=WhyAnswer)
+    async def why(
+        request: Request, id: str, event_id: Named, parameters: Annotated[Parameters, Query()]
+    ) -> Response:
+        """Explains an event: one line of causes, root first, and sentences."""
+        return await app_state(request).ask(
+            id, lambda log: why_body(log.why(event_id)), is_simulation
+        )
+
+    return router
 
 
-def _entry(state: ServerState, found: FoundLog) -> dict[str, Any] | None:
-    summary = state.summaries.readable(found)
-    if summary is None:
-        return None
-    return _identity(found) | {"start_time": summary.start_time, "event_count": summary.events}
+def _entries(
+    state: ServerState, locations: Sequence[FoundLog | None], is_simulation: bool
+) -> Iterator[dict[str, Any]]:
+    for location in locations:
+        if location is None or location.is_simulation != is_simulation:
+            continue
+        facts = state.summaries.readable(location)
+        if facts is None:
+            continue
+        entry: dict[str, Any] = {"id": location.id, "name": location.id}
+        if is_simulation:
+            run = read_record(state.root, location)
+            entry |= {"name": run.name, "status": run.status}
+        else:
+            entry["vocabulary"] = location.vocabulary.name
+        yield entry | {"start_time": facts.start_time, "event_count": facts.events}
 
 
-def _summary(state: ServerState, found: FoundLog) -> dict[str, Any]:
-    summary: dict[str, Any] = msgspec.to_builtins(state.summaries.of(found))
-    del summary["turns"]
-    return _identity(found) | {"event_count": summary.pop("events")} | summary
-
-
-def _identity(found: FoundLog) -> dict[str, Any]:
-    return {"id": found.id, "name": found.id, "vocabulary": found.vocabulary.name}
+def _summary(state: ServerState, location: FoundLog, is_simulation: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(state.summaries.of(location))
+    summary = {
+        "id": location.id,
+        "name": location.id,
+        "vocabulary": location.vocabulary.name,
+        "event_count": facts.pop("events"),
+    }
+    if is_simulation:
+        run = read_record(state.root, location)
+        summary |= {"name": run.name, "status": run.status}
+        summary |= {"reason": run.reason, "error": run.error}
+    else:
+        del facts["turns"]
+    return summary | facts

@@ -47,6 +47,17 @@ _JOIN = """
     SELECT teams.id, users.id, :role FROM teams, users
     WHERE teams.slug = :team AND users.name = :user
 """
+_ROLE = """
+    SELECT members.role
+    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
+    WHERE users.name = :user AND teams.slug = :team
+"""
+_SET_ROLE = """
+    UPDATE members SET role = :role
+    WHERE user = (SELECT id FROM users WHERE name = :user)
+    AND team = (SELECT id FROM teams WHERE slug = :team)
+"""
+_END_LOGINS = "DELETE FROM logins WHERE user = (SELECT id FROM users WHERE name = :user)"
 
 
 class Accounts:
@@ -78,32 +89,81 @@ class Accounts:
         Raises AccountRefused for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
+        self._check_joining(name, team, role)
+        is_new = not self.has_user(name)
+        stored = self._hashed(_checked(name, password())) if is_new else ""
+        return self._joined(Member(name, team, role), stored, is_new)
+
+    def add_machine(self, name: str, team: str, role: str) -> Member:
+        """Adds a user without a password, who can't log in and is let in by a machine token.
+
+        Raises AccountRefused as `add_user` does, and for a user who is in any team already.
+        """
+        self._check_joining(name, team, role)
+        if self.has_user(name):
+            raise _refused("token", name, "there is a user or a token of this name")
+        return self._joined(Member(name, team, role), "", True).member
+
+    def _joined(self, member: Member, stored: str, is_new: bool) -> Added:
+        row = {**member._asdict(), "password": stored}
+        name, team, _ = member
+        with self._database.writing() as connection:
+            if is_new:
+                insert = "INSERT INTO users (name, password) VALUES (:user, :password)"
+                connection.execute(f"{insert} ON CONFLICT DO NOTHING", row)
+                is_new = connection.changes() == 1
+            try:
+                connection.execute(_JOIN, row)
+            except apsw.ConstraintError as error:
+                raise _refused("user", name, f"{name} is in {team} already") from error
+        return Added(member, is_new)
+
+    def set_role(self, name: str, team: str, role: str) -> str:
+        """Gives a user another role in a team, from the next request on; returns the former one.
+
+        Raises AccountRefused for one who is not in the team.
+        """
+        change = {"user": name, "team": team, "role": role}
+        with self._database.writing() as connection:
+            former: str | None = connection.execute(_ROLE, change).get
+            if former is None:
+                raise AccountRefused(
+                    "could not change the role of",
+                    place=name,
+                    cause=f"{name} is not in {team}",
+                    hint="see thence server user list",
+                )
+            connection.execute(_SET_ROLE, change)
+        return former
+
+    def set_password(self, name: str, password: str) -> None:
+        """Gives a user another password and ends all logins; raises AccountRefused."""
+        stored = self._hashed(_checked(name, password))
+        with self._database.writing() as connection:
+            row = {"user": name, "password": stored}
+            connection.execute(
+                "UPDATE users SET password = :password WHERE name = :user AND password != ''", row
+            )
+            if not connection.changes():
+                raise AccountRefused(
+                    "could not change the password of",
+                    place=name,
+                    cause="there is no such user, or it is a machine's token",
+                    hint="see thence server user list",
+                )
+            connection.execute(_END_LOGINS, row)
+
+    def _check_joining(self, name: str, team: str, role: str) -> None:
         if not _NAME.fullmatch(name):
             raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
             raise _refused("user", name, f"the role {role} is none of {', '.join(ROLES)}")
-        self._check_joining(name, team)
-        is_new = not self.has_user(name)
-        stored = self._hashed(_checked(name, password())) if is_new else ""
-        given = {"user": name, "team": team, "role": role, "password": stored}
-        with self._database.writing() as connection:
-            if is_new:
-                insert = "INSERT INTO users (name, password) VALUES (:user, :password)"
-                connection.execute(f"{insert} ON CONFLICT DO NOTHING", given)
-                is_new = connection.changes() == 1
-            try:
-                connection.execute(_JOIN, given)
-            except apsw.ConstraintError as error:
-                raise _refused("user", name, f"{name} is in {team} already") from error
-        return Added(Member(name, team, role), is_new)
-
-    def _check_joining(self, name: str, team: str) -> None:
         with self._database.reading() as connection:
             if not _has_team(connection, team):
                 hint = f"make it: thence server team add {team}"
                 raise _refused("user", name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
-            hint = "to change role or password remove the user, then add them again"
+            hint = "to change the role: thence server user role"
             raise _refused("user", name, f"{name} is in {team} already", hint)
 
     def has_user(self, name: str) -> bool:
@@ -117,12 +177,21 @@ class Accounts:
 
         What the user has sent stays.
         """
+        self._remove("user", name, "DELETE FROM users WHERE name = :name")
+
+    def remove_machine(self, name: str) -> None:
+        """Removes a machine and ends its token; raises AccountRefused. What it has sent stays."""
+        self._remove("token", name, "DELETE FROM users WHERE name = :name AND password = ''")
+
+    def _remove(self, kind: str, name: str, query: str) -> None:
         with self._database.writing() as connection:
-            connection.execute("DELETE FROM users WHERE name = :name", {"name": name})
+            connection.execute(query, {"name": name})
             if not connection.changes():
-                hint = "see thence server user list"
                 raise AccountRefused(
-                    "could not remove the user", place=name, cause="there is none", hint=hint
+                    f"could not remove the {kind}",
+                    place=name,
+                    cause="there is none",
+                    hint=f"see thence server {kind} list",
                 )
 
     def members(self) -> list[Member]:
@@ -135,14 +204,14 @@ class Accounts:
         with self._database.reading() as connection:
             return [Member(*row) for row in connection.execute(_TEAMS_OF, {"user": user})]
 
-    def member(self, user: str, wanted: str | None) -> Member:
-        """Returns a user in the wanted or first team; raises SyncRefused."""
+    def member(self, user: str, slug: str | None) -> Member:
+        """Returns a user in the team of a name or else in the first one; raises SyncRefused."""
         for member in self.teams_of(user):
-            if wanted is None or member.team == wanted:
+            if slug is None or member.team == slug:
                 return member
         raise SyncRefused(
             "could not answer",
-            cause="you are in no team" if wanted is None else "you are in no such team",
+            cause="you are in no team" if slug is None else "you are in no such team",
             hint="ask an admin of the server",
         )
 
@@ -171,7 +240,12 @@ def _has_team(connection: apsw.Connection, slug: str) -> bool:
 def _checked(name: str, password: str) -> str:
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
-        raise _refused("user", name, f"a password has {limits} characters")
+        raise AccountRefused(
+            "could not set the password of",
+            place=name,
+            cause=f"a password has {limits} characters",
+            hint="choose another one",
+        )
     return password
 
 

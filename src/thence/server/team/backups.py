@@ -105,7 +105,7 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
     """
     draft = database.with_name(f".{database.name}.{os.getpid()}")
     with _failures("could not restore", database):
-        _opened(copy).close()
+        _opened(copy, may_be_older=True).close()
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with serving(database.parent), _draft(draft):
             _copy(copy, draft, lambda done, total: None)
@@ -149,12 +149,14 @@ def _failures(operation: str, place: Path) -> Iterator[None]:
         raise ThenceError(operation, place=place, cause=cause, hint=hint) from error
 
 
-def _opened(database: Path) -> Database:
+def _opened(database: Path, *, may_be_older: bool = False) -> Database:
     """Opens a database, or a copy so that it stays as it is; raises NotAServer."""
     if not database.is_file():
         hint = "name a file that `thence server backup` made"
         raise NotAServer("could not open", place=database, cause="there is no such file", hint=hint)
-    return Database.to_read(database) if is_single_file(database) else Database(database)
+    if is_single_file(database):
+        return Database.to_read(database, may_be_older=may_be_older)
+    return Database(database)
 
 
 def _verified(database: Database, place: Path, progress: Progress) -> Contents:

@@ -14,10 +14,11 @@ from threading import Lock
 import apsw
 
 from thence.errors import NotAServer, ServerExists
+from thence.server.team.migrations import MIGRATED_VERSIONS, migrate
 from thence.server.team.rows import StoredLog
 
 IN_MEMORY = ":memory:"
-VERSION = 2
+VERSION = 3
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was taken back leaves the file of commits
 ERASE_MS = 1_000
@@ -76,15 +77,18 @@ class Database:
         return made
 
     @classmethod
-    def to_read(cls, path: Path) -> "Database":
-        """Opens a copy, which nobody changes meanwhile, by one connection; raises NotAServer."""
+    def to_read(cls, path: Path, *, may_be_older: bool = False) -> "Database":
+        """Opens a copy, which nobody changes meanwhile, by one connection; raises NotAServer.
+
+        One of an older version, where it may be, is only opened and closed.
+        """
         opened = cls.__new__(cls)
         opened._path = IN_MEMORY
         opened._writer_lock = Lock()
         try:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             opened._writer = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags)
-            opened._begin()
+            opened._begin(MIGRATED_VERSIONS if may_be_older else ())
         except apsw.Error as error:
             hint = "name a file that `thence server backup` made"
             raise NotAServer(
@@ -99,19 +103,25 @@ class Database:
             backup.step()
         return made
 
-    def _begin(self) -> None:
+    def _begin(self, older_versions: Sequence[int] | None = None) -> None:
+        """Reads the version; migrates it if it is older, unless some are taken as they are."""
         self._holds_erased = False
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         self._readers: list[apsw.Connection] = []
         self._readers_lock = Lock()
-        found = self._writer.execute("PRAGMA user_version").get
-        if found != VERSION:
+        version = self._writer.execute("PRAGMA user_version").get
+        if older_versions is None and version in MIGRATED_VERSIONS:
+            version = migrate(self._writer, VERSION)
+        if version not in (VERSION, *(older_versions or ())):
+            is_older = version in MIGRATED_VERSIONS
             self._writer.close()
             raise NotAServer(
                 "could not open the server's database",
                 place=self._path,
-                cause=f"its version is {found}, not {VERSION}",
-                hint="use the version of thence that wrote it",
+                cause=f"its version is {version}, not {VERSION}",
+                hint="put it back, which brings it up to date: thence server restore"
+                if is_older
+                else "use the version of thence that wrote it",
             )
         self.epoch: str = self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'").get
 

@@ -1,11 +1,13 @@
 """What the routes of the wire do with a request whose user and team are known."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 from starlette.requests import HTTPConnection
 
+from thence.core.wire.authorship import SIGNATURE_HEADER, PushSignature, read_signature
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -23,10 +25,12 @@ from thence.core.wire.messages import (
 from thence.errors import BatchRefused, InvalidEvent
 from thence.server.errors import too_large
 from thence.server.team.exchange import LOG_NAME, Exchange
+from thence.server.team.incoming import checked
 from thence.server.team.wire_http import decoded_as
 
 EVENTS = "events"  # the log of lines that name none
 _NOWHERE = (EVENTS, "plain")
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII | re.IGNORECASE)
 # returns the JSON that answers a team's request with a body
 Handle = Callable[[Exchange, str, HTTPConnection, bytes], bytes]
 
@@ -41,7 +45,10 @@ class EventRoute(NamedTuple):
     is_writing: bool = False
 
 
-class _Home(msgspec.Struct):
+class _Names(msgspec.Struct):
+    """The members of another tool's line by which its log is chosen."""
+
+    event_id: object = None
     project_uuid: object = None
     simulation_id: object = None
 
@@ -57,33 +64,72 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
         raise too_large(f"the batch holds more than {BATCH_EVENTS_MAX} events")
     if len(body) > BATCH_BYTES_MAX and len(lines) > 1:
         raise too_large(f"a batch of several events holds {BATCH_BYTES_MAX} bytes at most")
-    query = request.query_params
+    query, signature = request.query_params, _signature(request)
     if "log" in query:
-        verdicts = exchange.batch(team, query["log"], query.get("kind") or None, lines)
+        log, kind = query["log"], query.get("kind") or None
+        verdicts = exchange.batch(team, log, kind, lines, signature=signature)
+    elif signature is not None:
+        cause = "a signature is of one log"
+        raise InvalidEvent("could not read the request:", place="log", cause=cause)
     else:
         verdicts = _spread(exchange, team, lines)
     return msgspec.json.encode(Results(tuple(verdicts)))
 
 
+def _signature(request: HTTPConnection) -> PushSignature | None:
+    header = request.headers.get(SIGNATURE_HEADER)
+    signature = read_signature(header) if header is not None else None
+    if header is not None and signature is None:
+        cause = "it is no key and no signature, in 64 and 128 hex digits, and a blank between"
+        raise InvalidEvent("could not read the request:", place=SIGNATURE_HEADER, cause=cause)
+    return signature
+
+
 def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerdict]:
-    """Commits lines of a client that names no log; returns their verdicts in order."""
+    """Commits lines of a client that names no log; returns their verdicts in order.
+
+    Such a client does not halve a batch: a bad line is rejected and leaves the others alone.
+    """
     groups: dict[tuple[str, str], list[int]] = {}
-    for place, line in enumerate(lines):
-        groups.setdefault(_home(line), []).append(place)
     verdicts: dict[int, EventVerdict] = {}
+    for place, line in enumerate(lines):
+        names = _names(line)
+        reason = _unfit(line)
+        if reason:
+            event_id = names.event_id if isinstance(names.event_id, str) else ""
+            verdicts[place] = EventVerdict(event_id, "rejected", reason, "invalid_event")
+        else:
+            groups.setdefault(_home(names), []).append(place)
     for (log, new_kind), places in groups.items():
         group = [lines[place] for place in places]
         verdicts |= zip(places, exchange.batch(team, log, None, group, new_kind), strict=True)
     return [verdicts[place] for place in range(len(lines))]
 
 
-def _home(line: bytes) -> tuple[str, str]:
-    """Returns the name of the log that a line's members name, and its kind if it is new."""
+def _unfit(line: bytes) -> str:
+    """Returns why a line of a client that names no log is not taken, "" for one that is.
+
+    Other tools' lines need a ULID: other ids of theirs may be one for several events.
+    """
     try:
-        home = msgspec.json.decode(line, type=_Home)
+        row = checked([line]).rows[0]
+    except BatchRefused as error:
+        return next(iter(error.bad.values()))
+    if row.seq == 0 and not _ULID.fullmatch(row.event_id):
+        return "invalid event_id: it is no ULID"
+    return ""
+
+
+def _names(line: bytes) -> _Names:
+    try:
+        return msgspec.json.decode(line, type=_Names)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _NOWHERE
-    for name, kind in ((home.project_uuid, "work"), (home.simulation_id, "sim")):
+        return _Names()
+
+
+def _home(names: _Names) -> tuple[str, str]:
+    """Returns the name of the log that a line's members name, and its kind if it is new."""
+    for name, kind in ((names.project_uuid, "work"), (names.simulation_id, "sim")):
         if isinstance(name, str) and LOG_NAME.fullmatch(name):
             return name, kind
     return _NOWHERE
@@ -108,12 +154,21 @@ def compare_blocks(exchange: Exchange, team: str, request: HTTPConnection, body:
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
     """Returns lines by their digests."""
+    return joined(exchange.lines(team, log_of(request), _digests(body)))
+
+
+def name_signed(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+    """Returns those of some digests whose lines the owners of their nodes pushed."""
+    signed = exchange.signed(team, log_of(request), _digests(body))
+    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in signed)))
+
+
+def _digests(body: bytes) -> list[bytes]:
     names: DigestsRequest = decoded_as(body, DigestsRequest)
     try:
-        digests = [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
+        return [bytes.fromhex(text) for text in names.digests[: PAGE_EVENTS_MAX + 1]]
     except ValueError as error:
         raise InvalidEvent("could not read the request:", place="digests", cause=error) from error
-    return joined(exchange.lines(team, log_of(request), digests))
 
 
 def log_of(request: HTTPConnection) -> str:
@@ -126,4 +181,5 @@ EVENT_ROUTES = (
     EventRoute("events", "GET", give_page),
     EventRoute("events/blocks", "POST", compare_blocks, BODY_BYTES_MAX),
     EventRoute("events/lines", "POST", give_lines, BODY_BYTES_MAX),
+    EventRoute("events/signed", "POST", name_signed, BODY_BYTES_MAX),
 )

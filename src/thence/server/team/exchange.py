@@ -13,25 +13,27 @@ from typing import NamedTuple
 
 from thence.core.clock import CLOCK_MAX
 from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
 from thence.core.wire.blocks import DIGEST_BYTES, differing, from_nodes
 from thence.core.wire.messages import (
     ANSWER_DIGESTS_MAX,
     BATCH_EVENTS_MAX,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
-    WITHHELD_MAX,
+    RELAYED_MAX,
     BlockPlace,
     BlocksAnswer,
     BlocksRequest,
     DifferingBlock,
     EventVerdict,
 )
-from thence.errors import CursorUnknown, InvalidEvent, NotALog
+from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.server.team.incoming import CheckedLines, checked
-from thence.server.team.rows import NewLine, StoredLog
-from thence.server.team.sqlite_store import SqliteStore
-from thence.server.team.taking_back import is_redacted
+from thence.server.team.redactions import is_redacted
+from thence.server.team.rows import NewLine, PushCertificate, StoredLog
+from thence.server.team.sqlite_store import Ingested, SqliteStore
+from thence.signing import is_signed
 
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
@@ -47,7 +49,7 @@ class LinesBehind(NamedTuple):
 
 
 class Exchange:
-    """The four questions that replicas ask about a log of a team.
+    """The five questions that replicas ask about a log of a team.
 
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
     """
@@ -63,29 +65,34 @@ class Exchange:
         kind: str | None,
         lines: Sequence[bytes],
         new_kind: str = "plain",
+        signature: PushSignature | None = None,
     ) -> list[EventVerdict]:
         """Commits lines, without newlines, and returns a verdict for each, in order.
 
         A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
+        A signature is over these lines in this order; without one all of them are relayed.
+
         Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
         lines, VocabularyMismatch if the log is of another kind, SyncRefused if the team has too
-        many logs. Then nothing was committed.
+        many logs, or for a signature of something else. Then nothing was committed.
         """
         _check_name(log)
         if kind is not None and kind not in VOCABULARIES:
             raise _unreadable("kind", kind, f"it is none of {', '.join(VOCABULARIES)}")
         if len(lines) > BATCH_EVENTS_MAX:
             raise _unreadable("batch", "", f"it holds more than {BATCH_EVENTS_MAX} events")
-        found = checked(lines)
-        known = self._store.log(team, log)
-        clock_max = (known.last if known else 0) + CLOCK_AHEAD_MAX
-        rows = [row for row, clock in zip(*found, strict=True) if clock <= clock_max]
+        incoming = checked(lines)
+        digests = [row.digest for row in incoming.rows]
+        certificate = _certificate(team, log, digests, signature) if signature else None
+        stored = self._store.log(team, log)
+        clock_max = (stored.last if stored else 0) + CLOCK_AHEAD_MAX
+        rows = [row for row, clock in zip(*incoming, strict=True) if clock <= clock_max]
         fresh = {row.digest: row for row in rows}
         if len(fresh) < len(rows):  # a whole line goes before the same one without its body
             fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
-        kind = kind or (known.kind if known else new_kind)
-        held = self._store.ingest(team, log, kind, list(fresh.values()))
-        return _verdicts(found, fresh, held)
+        kind = kind or (stored.kind if stored else new_kind)
+        ingested = self._store.ingest(team, log, kind, list(fresh.values()), certificate)
+        return _verdicts(incoming, fresh, ingested)
 
     def page(
         self, team: str, log: str, after: str = "", limit: int = PAGE_EVENTS_MAX
@@ -125,7 +132,7 @@ class Exchange:
         ours = self._store.blocks(found)
         theirs = from_nodes(request.nodes)
         after = request.after
-        withheld = self._withheld(found)
+        relayed = self._relayed(found, request.key) if request.key else b""
         answer: list[DifferingBlock] = []
         digests_count = 0
         for place in differing(ours, theirs):
@@ -135,33 +142,39 @@ class Exchange:
             digests_count += max(1, len(held) // DIGEST_BYTES)
             if answer and digests_count > ANSWER_DIGESTS_MAX:
                 rest = BlockPlace(answer[-1].node, answer[-1].block)
-                return BlocksAnswer(tuple(answer), rest, cursor, withheld)
+                return BlocksAnswer(tuple(answer), rest, cursor, relayed)
             answer.append(DifferingBlock(place.node, place.block, held))
-        return BlocksAnswer(tuple(answer), cursor=cursor, withheld=withheld)
+        return BlocksAnswer(tuple(answer), cursor=cursor, relayed=relayed)
 
-    def _withheld(self, log: StoredLog) -> bytes:
-        """Returns digests of withheld lines, of too many others in each answer."""
+    def _relayed(self, log: StoredLog, key: str) -> bytes:
+        """Returns digests of relayed lines of a key's nodes, of too many others in each answer."""
         start = sha256(str(next(self._asked)).encode()).digest()
-        return self._store.withheld(log, start, WITHHELD_MAX)
+        return self._store.relayed(log, key, start, RELAYED_MAX)
 
     def lines(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those lines that the log holds of these digests, as many as a page may hold.
 
         Raises InvalidEvent for what is no digest, and for too many.
         """
-        found = self._log(team, log)
-        wanted = list(dict.fromkeys(digests))
-        if len(wanted) > PAGE_EVENTS_MAX or any(len(each) != DIGEST_BYTES for each in wanted):
-            raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
+        stored = self._log(team, log)
+        wanted = _checked_digests(digests)
         taken: list[bytes] = []
         size_bytes = 0
-        with closing(self._store.lines(found, wanted)) as lines:
+        with closing(self._store.lines(stored, wanted)) as lines:
             for line in lines:
                 size_bytes += len(line) + 1
                 if taken and size_bytes > PAGE_BYTES_MAX:
                     break
                 taken.append(line)
         return taken
+
+    def signed(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
+        """Returns those of some digests whose lines were pushed by the owners of their nodes.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        return sorted(self._store.signed(stored, _checked_digests(digests)))
 
     def mark(self, team: str, log: str) -> str:
         """Returns the cursor behind the last line of a log, "" for one that is empty or missing.
@@ -204,22 +217,47 @@ class Exchange:
         return number
 
 
+def _certificate(
+    team: str, log: str, digests: Sequence[bytes], signature: PushSignature
+) -> PushCertificate:
+    """Returns the certificate of a push; raises SyncRefused for a signature of something else."""
+    public_key, text = signature.public_key, push_text(team, log, digests)
+    if not is_signed(public_key, signature.signature, text):
+        raise SyncRefused(
+            "could not take the batch",
+            cause="its signature is not by its key over these lines, this team and this log",
+            hint="push again; if it stays so, update thence here and on the server",
+        )
+    return PushCertificate(public_key, lines_sha256(digests), signature.signature)
+
+
 def _verdicts(
-    found: CheckedLines, fresh: dict[bytes, NewLine], held: set[bytes]
+    incoming: CheckedLines, fresh: dict[bytes, NewLine], ingested: Ingested
 ) -> list[EventVerdict]:
-    """Returns the verdicts of a batch of which `held` was in the log before."""
+    """Returns the verdicts of a batch of which some lines were in the log before."""
     verdicts = []
-    known = set(held)
-    for row, clock in zip(*found, strict=True):
+    known = set(ingested.known)
+    for row, clock in zip(*incoming, strict=True):
+        refusal = ingested.refusals.get(row.digest)
         if row.digest not in fresh:
             reason = f"its clock, {clock}, is too far above the number of events in the log"
             verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
+        elif refusal is not None:
+            verdicts.append(EventVerdict(row.event_id, "rejected", *refusal))
         elif row.digest in known:
             verdicts.append(EventVerdict(row.event_id, "duplicate"))
         else:
             known.add(row.digest)
             verdicts.append(EventVerdict(row.event_id, "success"))
     return verdicts
+
+
+def _checked_digests(digests: Iterable[bytes]) -> list[bytes]:
+    """Returns digests once each; raises InvalidEvent for what is none, and for too many."""
+    wanted = list(dict.fromkeys(digests))
+    if len(wanted) > PAGE_EVENTS_MAX or any(len(digest) != DIGEST_BYTES for digest in wanted):
+        raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
+    return wanted
 
 
 def _check_name(log: str) -> None:

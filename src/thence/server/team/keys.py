@@ -1,6 +1,7 @@
-"""The keys of teams: which user has which, and which key may seal the lines of a node.
+"""The keys of teams: which user has which, and which key owns a node.
 
-A node is claimed by the first key that asks for it in a team. An admin of the server moves a claim.
+A node is claimed by the first key that asks for it in a team. An admin of the server moves a claim:
+then all lines of the node are relayed until the new owner pushes them.
 """
 
 import re
@@ -8,19 +9,18 @@ from collections.abc import Iterable
 
 import apsw
 
+from thence.core.wire.authorship import TeamKeys, is_key
 from thence.core.wire.messages import CLAIMED_NODES_MAX, KeyRequest
-from thence.core.wire.seals import TeamKeys, is_key
 from thence.errors import AccountRefused, InvalidEvent, SyncRefused
 from thence.server.team.accounts import Member
 from thence.server.team.database import Database
-from thence.server.team.proofs import revise_sealed
-from thence.server.team.taking_back import admin_keys, carried_out_by
 
 KEYS_MAX = 100  # of one user in one team
 CLAIMS_MAX = 40_000  # of one team, so that a client takes the answer
 _NODE = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _TEAM = "SELECT id FROM teams WHERE slug = :team"
 _CLAIMS = "SELECT node, public_key FROM claims WHERE team = :team ORDER BY node"
+_OWNERS = "SELECT node, public_key FROM claims WHERE team = :team AND node IN carray(:nodes)"
 _CLAIM_COUNT = "SELECT count(*) FROM claims WHERE team = :team"
 _KEEP_KEY = """
     INSERT INTO keys (team, user, public_key)
@@ -32,11 +32,28 @@ _KEY_COUNT = """
 """
 _CLAIM = """
     INSERT INTO claims (team, node, public_key) VALUES (:team, :node, :key) ON CONFLICT DO NOTHING
-    RETURNING node
 """
 _MOVE = """
     INSERT INTO claims (team, node, public_key) VALUES (:team, :node, :key)
     ON CONFLICT (team, node) DO UPDATE SET public_key = excluded.public_key
+"""
+_RELAY_ALL = """
+    INSERT INTO relayed (team, log, node, digest)
+    SELECT events.team, events.log, events.node, events.digest
+    FROM logs JOIN events ON events.team = logs.team AND events.log = logs.id
+    WHERE logs.team = :team AND events.node = :node
+    ON CONFLICT DO NOTHING
+"""
+_REVISE = """
+    UPDATE logs SET revision = revision + 1 WHERE team = :team AND EXISTS (
+        SELECT 1 FROM events
+        WHERE events.team = logs.team AND events.log = logs.id AND events.node = :node
+    )
+"""
+_ADMIN_KEYS = """
+    SELECT DISTINCT keys.public_key
+    FROM keys JOIN members ON members.team = keys.team AND members.user = keys.user
+    WHERE keys.team = :team AND members.role = 'admin' ORDER BY keys.public_key
 """
 
 
@@ -54,9 +71,8 @@ class KeyRegistry:
     def register(self, member: Member, request: KeyRequest) -> TeamKeys:
         """Keeps a user's key, and claims those nodes for it that nobody has claimed.
 
-        Redactions that become valid by it are carried out. Raises InvalidEvent for what is no key
-        or no node, and too many nodes; SyncRefused if the user has too many keys, or the team too
-        many claims.
+        Raises InvalidEvent for what is no key or no node, and too many nodes; SyncRefused if the
+        user has too many keys, or the team too many claims.
         """
         key = request.public_key
         nodes = dict.fromkeys(request.nodes)
@@ -70,24 +86,17 @@ class KeyRegistry:
             team = connection.execute(_TEAM, {"team": member.team}).get
             given = {"team": team, "user": member.user, "key": key}
             connection.execute(_KEEP_KEY, given)
-            is_new = connection.changes() > 0
             if connection.execute(_KEY_COUNT, given).get > KEYS_MAX:
                 raise _refused(f"you have {KEYS_MAX} keys, which is the limit")
-            claimed = _claimed(connection, given, nodes)
+            connection.executemany(_CLAIM, ({**given, "node": node} for node in nodes))
             if connection.execute(_CLAIM_COUNT, given).get > CLAIMS_MAX:
                 raise _refused(f"the team has {CLAIMS_MAX} nodes, which is the limit")
-            revise_sealed(connection, team, claimed)
-            changed = carried_out_by(connection, team, key) if is_new or claimed else []
-            found = _team_keys(connection, team)
-        if changed:
-            self._database.erased(changed)
-        return found
+            return _team_keys(connection, team)
 
     def claim(self, slug: str, node: str, key: str) -> str | None:
         """Gives a node of a team to a key; returns the key that had it, None if it was free.
 
-        Redactions that become valid by it are carried out. Raises AccountRefused for what is no
-        team, no node or no key.
+        Raises AccountRefused for what is no team, no node or no key.
         """
         if not is_node(node):
             raise _no_claim(node, "a node has 12 hex digits in lower case")
@@ -101,12 +110,46 @@ class KeyRegistry:
             query = "SELECT public_key FROM claims WHERE team = :team AND node = :node"
             former: str | None = connection.execute(query, given).get
             connection.execute(_MOVE, given)
-            if former != key:
-                revise_sealed(connection, team, [node])
-            changed = carried_out_by(connection, team, key)
-        if changed:
-            self._database.erased(changed)
+            if former not in (None, key):
+                connection.execute(_RELAY_ALL, given)
+                connection.execute(_REVISE, given)
         return former
+
+
+class Authority:
+    """The rights of keys in a team, within the transaction of its connection."""
+
+    def __init__(self, connection: apsw.Connection, team: int, nodes: Iterable[str] = ()) -> None:
+        """Reads the owners of some nodes at once."""
+        self._connection = connection
+        self._team = team
+        self._owners: dict[str, str | None] = {}
+        self._admins: frozenset[str] | None = None
+        self._read(nodes)
+
+    def owner(self, node: str) -> str | None:
+        """Returns the key that has claimed a node."""
+        if node not in self._owners:
+            self._read([node])
+        return self._owners[node]
+
+    def may_redact(self, key: str, node: str) -> bool:
+        """Reports whether a key may take back a line of a node."""
+        return (bool(key) and key == self.owner(node)) or self.is_admin(key)
+
+    def is_admin(self, key: str) -> bool:
+        """Reports whether a key is that of an admin of the team now."""
+        if self._admins is None:
+            rows = self._connection.execute(_ADMIN_KEYS, {"team": self._team})
+            self._admins = frozenset(public_key for (public_key,) in rows)
+        return key in self._admins
+
+    def _read(self, nodes: Iterable[str]) -> None:
+        new = tuple(nodes)
+        if new:  # an array has one value at least
+            self._owners |= dict.fromkeys(new)
+            names = {"team": self._team, "nodes": apsw.carray(new)}
+            self._owners |= dict(self._connection.execute(_OWNERS, names))
 
 
 def is_node(text: str) -> bool:
@@ -117,15 +160,8 @@ def is_node(text: str) -> bool:
 def _team_keys(connection: apsw.Connection, team: int) -> TeamKeys:
     rows = connection.execute(_CLAIMS, {"team": team})
     claims = {str(node): str(key) for node, key in rows}
-    return TeamKeys(claims, admin_keys(connection, team))
-
-
-def _claimed(
-    connection: apsw.Connection, given: dict[str, object], nodes: Iterable[str]
-) -> list[str]:
-    """Claims those nodes for a key that nobody has; returns them."""
-    rows = connection.executemany(_CLAIM, ({**given, "node": node} for node in nodes))
-    return [str(node) for (node,) in rows]
+    admins = tuple(key for (key,) in connection.execute(_ADMIN_KEYS, {"team": team}))
+    return TeamKeys(claims, admins)
 
 
 def _unreadable(part: str, cause: str) -> InvalidEvent:

@@ -22,11 +22,11 @@ from thence.core.wire.messages import Results, joined
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.errors import wire_refusal, wire_response
 from thence.server.http.middleware import deny
-from thence.server.routes.live_events import TRANSPORT
+from thence.server.http.protocol import TRANSPORT
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.event_routes import log_of, take_batch
 from thence.server.team.exchange import Exchange
-from thence.server.team.logins import ACCESS_S, LiveLogin, Logins
+from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
 from thence.server.team.wire_http import decoded_as, token_of
 from thence.server.workers import Workers
 
@@ -54,6 +54,8 @@ class Admission:
     def of(self, request: HTTPConnection) -> tuple[LiveLogin, Member]:
         """Returns who opens a connection, in which team; raises NotLoggedIn, SyncRefused."""
         live_token, access = request.query_params.get("token", ""), token_of(request)
+        if is_live_token(access):  # clients of other tools send no parameter
+            live_token = live_token or access
         if live_token:
             login = self._logins.live_login(live_token)
         elif access:
@@ -66,15 +68,21 @@ class Admission:
             )
         return login, self._accounts.member(login.user, login.team)
 
+    def writer(self, member: Member) -> Member:
+        """Returns a member with the role of now; raises SyncRefused for one who may not write."""
+        member = self._accounts.member(member.user, member.team)
+        check_writing(member)
+        return member
+
     def present(self, logins: Collection[int]) -> dict[int, set[str | None]]:
         """Returns those of some logins that have not ended, with the teams of their users."""
         return self._logins.present(logins)
 
 
 class _Frame(msgspec.Struct):
-    """A client's frame."""
+    """A client's frame; one without a type is an event itself, as other tools send it."""
 
-    type: str
+    type: str = ""
     event: msgspec.Raw = msgspec.Raw()
 
 
@@ -200,8 +208,8 @@ class LiveConnections:
         finally:
             for task in tasks:
                 task.cancel()
-            found = await asyncio.gather(*tasks, return_exceptions=True)
-        for error in found:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in results:
             if isinstance(error, Exception):
                 raise error
 
@@ -217,9 +225,9 @@ class LiveConnections:
             frame: _Frame = decoded_as(data, _Frame)
             if frame.type == "ping":
                 return {"type": "pong"}
-            if frame.type != "event":
+            if frame.type not in ("event", ""):
                 return None
-            body = joined([bytes(frame.event)])
+            body = joined([bytes(frame.event) if frame.type else data])
             results = await self._writing.run(partial(self._taken, listener, body))
         except Exception as error:  # door: a client gets one form of error
             return _spliced("error", bytes(_reported(error).body))
@@ -228,8 +236,8 @@ class LiveConnections:
         return _spliced("ack", msgspec.json.encode(verdict))
 
     def _taken(self, listener: _Listener, body: bytes) -> bytes:
-        check_writing(listener.member)
-        return take_batch(self._exchange, listener.member.team, listener.request, body)
+        team = self._admission.writer(listener.member).team
+        return take_batch(self._exchange, team, listener.request, body)
 
     async def _watch(self) -> None:
         """Hints what is committed, and closes the connections of logins that ended."""
@@ -245,7 +253,7 @@ class LiveConnections:
             if loop.time() >= next_look:
                 next_look = loop.time() + POLL_S
                 keys = set(self._listeners)
-                logins = {each.login for group in self._listeners.values() for each in group}
+                logins = {one.login for group in self._listeners.values() for one in group}
             try:
                 look = await self._reading.run(partial(self._looked, keys, logins or ()))
             except Exception as error:  # door: the next look is in a second

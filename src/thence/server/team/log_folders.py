@@ -14,9 +14,10 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from thence.core.values.vocabulary import VOCABULARIES
-from thence.core.wire.seals import outranked, places_of
+from thence.core.wire.authorship import digests_by_id, superseded
 from thence.errors import CursorUnknown
 from thence.index import lookup
 from thence.log.storage.digest_files import record_redactions
@@ -29,7 +30,7 @@ from thence.server.team.sqlite_store import SqliteStore
 FOLDER = "teams"
 # so many lines are relayed at once
 RELAYED_MAX = 10_000
-# of so many ids with several lines the sealed line is served; the seals of others are not read
+# of so many ids with several lines the signed line is served; of others the server does not look
 CONTESTED_MAX = 10_000
 _CURSOR_FILE = "server-cursor"
 _CURSOR_BYTES_MAX = 200
@@ -37,6 +38,13 @@ _DROPPED = "dropped"
 _TRIES_MAX = 3
 
 _logger = logging.getLogger("thence.server")
+
+
+class _Progress(NamedTuple):
+    """The number up to which a folder holds its log, and the `signed` of the log at that time."""
+
+    number: int
+    signed: int
 
 
 class LogFolders:
@@ -88,7 +96,7 @@ class LogFolders:
         shutil.rmtree(self._data / _DROPPED, ignore_errors=True)
         for folder in sorted((self._data / FOLDER).glob("*/*")):
             log = self._store.log(folder.parent.name, folder.name)
-            if log is not None and self._number(folder, log) is None:
+            if log is not None and self._progress(folder, log) is None:
                 self.drop_all([log])
 
     def _lock(self, log: StoredLog) -> Lock:
@@ -111,26 +119,42 @@ class LogFolders:
         folder = self.of_team(team) / log.name
         with self._lock(log):
             for _ in range(_TRIES_MAX):
-                number = self._number(folder, log)
-                if number is None:
+                progress = self._progress(folder, log)
+                if progress is None:
                     self._clear(folder)
-                    number = 0
-                if number < log.last:
-                    self._relay(folder, log, number)
+                    progress = _Progress(0, log.signed)
+                if progress.number < log.last:
+                    self._relay(folder, log, progress.number)
+                elif progress.signed != log.signed:
+                    with open_log(folder, VOCABULARIES[log.kind]) as opened:
+                        self._supersede(opened, log)
+                    self._keep(folder, log, progress.number)
                 now = self._store.log(team, log.name)
                 if now is None or now.revision == log.revision:
                     return
                 log = now  # another process has replaced lines meanwhile
 
-    def _number(self, folder: Path, log: StoredLog) -> int | None:
-        """Returns the number up to which a folder holds the log; None if it must be made anew."""
+    def _progress(self, folder: Path, log: StoredLog) -> _Progress | None:
+        """Returns how far a folder holds the log; None if it must be made anew."""
         try:
             with _cursor_file(folder).open(encoding="ascii") as file:
-                cursor, _, revision = file.read(_CURSOR_BYTES_MAX).partition(" ")
-            is_current = bool(cursor) and revision == str(log.revision)
-            return self._exchange.number(log, cursor) if is_current else None
-        except (OSError, UnicodeDecodeError, CursorUnknown):
+                cursor, revision, signed = file.read(_CURSOR_BYTES_MAX).split(" ")
+            if not cursor or revision != str(log.revision):
+                return None
+            return _Progress(self._exchange.number(log, cursor), int(signed))
+        except (OSError, ValueError, CursorUnknown):
             return None
+
+    def _keep(self, folder: Path, log: StoredLog, number: int) -> None:
+        """Keeps up to which number a folder holds the log."""
+        digest = self._store.digest_at(log, number)
+        if digest is None:
+            return
+        file = _cursor_file(folder)
+        unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
+        cursor = self._exchange.cursor(number, digest)
+        unfinished.write_text(f"{cursor} {log.revision} {log.signed}", "ascii")
+        unfinished.replace(file)
 
     def _relay(self, folder: Path, log: StoredLog, number: int) -> None:
         """Relays the lines behind a number, then keeps how far it came."""
@@ -143,23 +167,19 @@ class LogFolders:
                 opened.relay(row.line for row in taken)
                 if number == 0:  # each redaction is a revision, for which the folder is made anew
                     record_redactions(OS_DISK, folder, self._store.redactions(log))
-                self._outrank(opened, log)
+                self._supersede(opened, log)
                 number = taken[-1].number
-                file = _cursor_file(folder)
-                unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
-                cursor = self._exchange.cursor(number, taken[-1].digest)
-                unfinished.write_text(f"{cursor} {log.revision}", "ascii")
-                unfinished.replace(file)
+                self._keep(folder, log, number)
 
-    def _outrank(self, opened: Log, log: StoredLog) -> None:
-        """Has of several lines of an id the one served that a seal proves to be its node's."""
+    def _supersede(self, opened: Log, log: StoredLog) -> None:
+        """Has of several lines of an id the one served that the owner of its node pushed."""
         contested = lookup.contested(opened.answers.indexed(), CONTESTED_MAX)
         if not contested:
             return
-        groups = places_of(opened.answers.held(contested, ()).lines)
-        places = [place for group in groups.values() for place in group]
-        found = outranked(groups, self._store.authored(log, places))
-        opened.redactions.outrank(digest for each in found.values() for digest in each)
+        lines = digests_by_id(opened.answers.held(contested, ()).lines)
+        signed = self._store.signed(log, set().union(*lines.values()))
+        others = superseded(lines, signed)
+        opened.redactions.outrank(digest for digests in others.values() for digest in digests)
 
 
 def _cursor_file(folder: Path) -> Path:

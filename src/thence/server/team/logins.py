@@ -89,6 +89,16 @@ class LiveLogin(NamedTuple):
     team: str | None
 
 
+class MachineToken(NamedTuple):
+    """A token of a machine such as CI; `expires` in seconds since 1970."""
+
+    name: str
+    team: str
+    role: str
+    expires: float
+    has_expired: bool = False
+
+
 class Pace:
     """How often attempts may fail under one key: `burst` at once, then one each `period_s`.
 
@@ -136,14 +146,20 @@ _SHOWN = """
     FROM tokens JOIN logins ON logins.id = tokens.login JOIN users ON users.id = logins.user
     WHERE tokens.hash = :hash AND tokens.is_refresh = :is_refresh
 """
-_PASSWORD = "SELECT id, password FROM users WHERE name = :name"
+_PASSWORD = "SELECT password FROM users WHERE name = :name"
+_NEW_LOGIN = """
+    INSERT INTO logins (user, generation, used) SELECT id, 0, 0 FROM users WHERE name = :name
+    RETURNING id
+"""
 _TEAM = """
     SELECT teams.slug FROM members JOIN users ON users.id = members.user
     JOIN teams ON teams.id = members.team WHERE users.name = :user ORDER BY members.id LIMIT 1
 """
 _OLD_LOGINS = """
-    DELETE FROM logins WHERE user = :user AND id NOT IN
-    (SELECT id FROM logins WHERE user = :user ORDER BY id DESC LIMIT :kept)
+    DELETE FROM logins WHERE user = (SELECT id FROM users WHERE name = :name) AND id NOT IN (
+        SELECT logins.id FROM logins JOIN users ON users.id = logins.user
+        WHERE users.name = :name ORDER BY logins.id DESC LIMIT :kept
+    )
 """
 _NEW_TOKEN = """
     INSERT INTO tokens (hash, login, generation, is_refresh, expires) VALUES (?, ?, ?, ?, ?)
@@ -153,6 +169,13 @@ _USED = "UPDATE logins SET used = max(used, :generation) WHERE id = :login"
 _END = "DELETE FROM logins WHERE id = :login"
 _EXPIRED = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
 _SPEND = "DELETE FROM tokens WHERE hash = :hash"
+_MACHINES = """
+    SELECT users.name, teams.slug, members.role, coalesce(max(tokens.expires), 0)
+    FROM users JOIN members ON members.user = users.id JOIN teams ON teams.id = members.team
+    LEFT JOIN logins ON logins.user = users.id
+    LEFT JOIN tokens ON tokens.login = logins.id AND tokens.is_refresh = 0
+    WHERE users.password = '' GROUP BY users.id, teams.id ORDER BY users.name
+"""
 _PRESENT = """
     SELECT logins.id, teams.slug FROM logins
     LEFT JOIN members ON members.user = logins.user LEFT JOIN teams ON teams.id = members.team
@@ -196,16 +219,22 @@ class Logins:
     def log_in(self, name: str, password: str, address: str = "") -> Tokens:
         """Returns the tokens of a new login from an address, which `admit` has counted.
 
+        Raises what `check` raises.
+        """
+        return self.begin(self.check(name, password, address))
+
+    def check(self, name: str, password: str, address: str) -> str:
+        """Returns the name of a user whose password is right, from an admitted address.
+
         Raises NotLoggedIn, the same for an unknown user and a wrong password, after the same
         time; ServerBusy after USER_FAILURES failures under this name from this address.
         """
-        now = self._tool.now()
         network = _network(address)
         key = (name[:PASSWORD_CHARACTERS_MAX], network)
         self._begin(self._by_user, key)
         with self._database.reading() as connection:
             row = _first(connection, _PASSWORD, {"name": name})
-        user, stored = row if row and len(password) <= PASSWORD_CHARACTERS_MAX else (None, None)
+        stored = row[0] if row and len(password) <= PASSWORD_CHARACTERS_MAX else None
         if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
             raise NotLoggedIn(
                 "could not log in",
@@ -214,12 +243,14 @@ class Logins:
             )
         self._by_user.forgive(key)
         self._by_address.forgive(network)
+        return name
+
+    def begin(self, name: str) -> Tokens:
+        """Returns the tokens of a new login of a user whose password was right."""
         with self._database.writing() as connection:
-            insert = "INSERT INTO logins (user, generation, used) VALUES (:user, 0, 0)"
-            connection.execute(insert, {"user": user})
-            login = connection.last_insert_rowid()
-            connection.execute(_OLD_LOGINS, {"user": user, "kept": LOGINS_MAX})
-            connection.execute("DELETE FROM tokens WHERE expires <= :now", {"now": now})
+            login = _new_login(connection, name)
+            connection.execute(_OLD_LOGINS, {"name": name, "kept": LOGINS_MAX})
+            connection.execute("DELETE FROM tokens WHERE expires <= ?", (self._tool.now(),))
             return self._new_tokens(connection, login, 0, name)
 
     def refreshed(self, refresh: str) -> Tokens:
@@ -255,6 +286,21 @@ class Logins:
             with self._database.writing() as connection:
                 connection.execute(_END, {"login": row.login})
 
+    def machine_token(self, name: str, lifetime_s: float) -> str:
+        """Returns an access token of a user without a password, whom `add_machine` made."""
+        token, expires = self._token(), self._tool.now() + lifetime_s
+        with self._database.writing() as connection:
+            login = _new_login(connection, name)
+            connection.execute(_NEW_TOKEN, (_hash(token), login, 0, _ACCESS, expires))
+        return token
+
+    def machine_tokens(self) -> list[MachineToken]:
+        """Returns the machine tokens of all teams by name, those that have expired too."""
+        now = self._tool.now()
+        with self._database.reading() as connection:
+            tokens = [MachineToken(*row) for row in connection.execute(_MACHINES)]
+        return [token._replace(has_expired=token.expires <= now) for token in tokens]
+
     def user_of(self, access: str) -> str:
         """Returns the user of an access token; raises NotLoggedIn."""
         return self._used(access).user
@@ -273,7 +319,7 @@ class Logins:
     def live_token(self, access: str, team: str) -> LiveToken:
         """Returns a token for one live connection to a team's log; raises NotLoggedIn."""
         token = self._derived(access, f"{self._token()}.{team}", _LIVE, LIVE_S)
-        return LiveToken(token, LIVE_S)
+        return LiveToken(token, LIVE_S, token)
 
     def _derived(self, access: str, token: str, kind: int, lifetime_s: int) -> str:
         """Records a token of another kind for the login of an access token, and returns it."""
@@ -351,6 +397,11 @@ class Logins:
         return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()
 
 
+def is_live_token(token: str) -> bool:
+    """Reports whether a token has the form of one for a live connection."""
+    return "." in token
+
+
 def _network(address: str) -> str:
     """Returns what is bounded of an address: of IPv6 the network that one customer has."""
     try:
@@ -372,6 +423,14 @@ def _first(
 ) -> tuple[Any, ...] | None:
     row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
     return row
+
+
+def _new_login(connection: apsw.Connection, name: str) -> int:
+    """Returns the number of a new login of a user; raises NotLoggedIn where there is none now."""
+    row = _first(connection, _NEW_LOGIN, {"name": name})
+    if row is None:
+        raise _ended()
+    return int(row[0])
 
 
 def _ended() -> NotLoggedIn:

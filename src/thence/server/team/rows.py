@@ -6,7 +6,8 @@ from typing import NamedTuple
 class StoredLog(NamedTuple):
     """A log of a team: the numbers of its team and of itself, its name, kind and last number.
 
-    `revision` counts how often lines were replaced by other forms of themselves.
+    `revision` counts how often lines were replaced by other forms of themselves, or are relayed
+    again as their node has another owner; `signed` how often relayed lines became signed.
     """
 
     team: int
@@ -15,6 +16,7 @@ class StoredLog(NamedTuple):
     kind: str
     last: int
     revision: int
+    signed: int
 
 
 class NewLine(NamedTuple):
@@ -27,6 +29,21 @@ class NewLine(NamedTuple):
     content: bytes
     digest: bytes
     line: bytes
+
+
+class PushCertificate(NamedTuple):
+    """A checked signature of a push, with the SHA-256 of the D's of its lines; all in hex."""
+
+    public_key: str
+    lines_sha256: str
+    signature: str
+
+
+class LineRefusal(NamedTuple):
+    """The reason why a line is never taken, in words and as a code."""
+
+    message: str
+    code: str
 
 
 class NumberedLine(NamedTuple):

@@ -1,4 +1,4 @@
--- The database of a team's server, version 2. PRAGMA user_version holds the version.
+-- The database of a team's server, version 3. PRAGMA user_version holds the version.
 
 -- epoch: random, made with the database; a cursor names it
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -45,7 +45,7 @@ CREATE TABLE keys (
     PRIMARY KEY (team, user, public_key)
 ) WITHOUT ROWID;
 
--- the key whose seals make lines of a node authored; it stays when its user leaves
+-- the key that owns a node: a line that it pushed is signed; it stays when its user leaves
 CREATE TABLE claims (
     team INTEGER NOT NULL REFERENCES teams (id),
     node TEXT NOT NULL,
@@ -55,7 +55,8 @@ CREATE TABLE claims (
 CREATE INDEX claims_of_key ON claims (team, public_key);
 
 -- last: the number of the last event, which is how many there are;
--- revision: how often stored lines were replaced by other forms of themselves
+-- revision: how often stored lines were replaced by other forms of themselves, or are relayed again;
+-- signed: how often relayed lines became signed
 CREATE TABLE logs (
     id INTEGER PRIMARY KEY,
     team INTEGER NOT NULL REFERENCES teams (id),
@@ -63,6 +64,7 @@ CREATE TABLE logs (
     kind TEXT NOT NULL,
     last INTEGER NOT NULL DEFAULT 0,
     revision INTEGER NOT NULL DEFAULT 0,
+    signed INTEGER NOT NULL DEFAULT 0,
     UNIQUE (team, name)
 );
 
@@ -96,32 +98,39 @@ CREATE TABLE blocks (
     PRIMARY KEY (team, log, node, block)
 ) WITHOUT ROWID;
 
--- seals with a good signature: each covers `count` lines of a node with numbers from first to last
-CREATE TABLE seals (
+-- lines with numbers that the owner of their node did not push; all others of its node are signed
+CREATE TABLE relayed (
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,
     node TEXT NOT NULL,
-    public_key TEXT NOT NULL,
-    first INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    count INTEGER NOT NULL,
-    lines_sha256 TEXT NOT NULL,
-    PRIMARY KEY (team, log, node, public_key, first, last, count, lines_sha256)
+    digest BLOB NOT NULL,
+    PRIMARY KEY (team, log, node, digest)
 ) WITHOUT ROWID;
 
--- redactions that were not carried out: digest is D of the line to be taken back, notice D of the
--- log.redacted, which has this node and seq
-CREATE TABLE pending (
+-- signatures by which lines became signed: over "thence push 1", team, log and lines_sha256, the
+-- SHA-256 of the D's of the push. Those that were new have the numbers from first to last, else 0;
+-- at: seconds since 1970
+CREATE TABLE certificates (
+    id INTEGER PRIMARY KEY,
+    team INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    public_key TEXT NOT NULL,
+    lines_sha256 TEXT NOT NULL,
+    signature TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    at INTEGER NOT NULL DEFAULT (unixepoch())
+);
+
+-- redactions by a key of lines that are not here yet: digest is D of the line
+CREATE TABLE announced (
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,
     digest BLOB NOT NULL,
+    public_key TEXT NOT NULL,
     event_id TEXT NOT NULL,
-    node TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    notice BLOB NOT NULL,
-    PRIMARY KEY (team, log, digest, notice)
+    PRIMARY KEY (team, log, digest, public_key, event_id)
 ) WITHOUT ROWID;
-CREATE INDEX pending_of_node ON pending (team, log, node, seq);
 
 -- lines that were taken back: their bodies are stored no more
 CREATE TABLE redactions (
@@ -129,14 +138,6 @@ CREATE TABLE redactions (
     log INTEGER NOT NULL,
     digest BLOB NOT NULL,
     event_id TEXT NOT NULL,
-    PRIMARY KEY (team, log, digest)
-) WITHOUT ROWID;
-
--- lines that came without their bodies though nobody took them back
-CREATE TABLE withheld (
-    team INTEGER NOT NULL,
-    log INTEGER NOT NULL,
-    digest BLOB NOT NULL,
     PRIMARY KEY (team, log, digest)
 ) WITHOUT ROWID;
 

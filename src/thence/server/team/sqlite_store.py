@@ -5,22 +5,29 @@ nothing. Numbers of a log are contiguous from 1.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple
 
 import apsw
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
-from thence.core.wire.seals import LinePlace
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
-from thence.server.team.proofs import authored
-from thence.server.team.rows import PRESENT_LINE, NewLine, NumberedLine, StoredLog
-from thence.server.team.taking_back import carried_out, completed
+from thence.server.team.keys import Authority
+from thence.server.team.redactions import judged
+from thence.server.team.rows import (
+    PRESENT_LINE,
+    LineRefusal,
+    NewLine,
+    NumberedLine,
+    PushCertificate,
+    StoredLog,
+)
 
 LOGS_MAX = 10_000  # of one team
 
 
 _LOG = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed
     FROM logs JOIN teams ON teams.id = logs.team
     WHERE teams.slug = :team AND logs.name = :name
 """
@@ -61,19 +68,46 @@ _LINES = f"""
     SELECT {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND digest IN carray(:digests)
 """
-_WITHHELD_FROM = """
-    SELECT digest FROM withheld WHERE team = :team AND log = :log AND digest >= :start
-    ORDER BY digest LIMIT :limit
+# of the nodes of a key, each from a digest on or before it: an answer has room for some alone
+_RELAYED_FROM, _RELAYED_BEFORE = (
+    f"""
+    SELECT relayed.digest FROM claims
+    JOIN relayed ON relayed.team = claims.team AND relayed.log = :log AND relayed.node = claims.node
+    WHERE claims.team = :team AND claims.public_key = :key AND relayed.digest {place} :start
+    LIMIT :limit
+    """
+    for place in (">=", "<")
+)
+_SIGNED = """
+    SELECT digest FROM events
+    WHERE team = :team AND log = :log AND digest IN carray(:digests) AND node <> ''
+        AND NOT EXISTS (
+            SELECT 1 FROM relayed
+            WHERE relayed.team = events.team AND relayed.log = events.log
+                AND relayed.node = events.node AND relayed.digest = events.digest
+        )
 """
-_WITHHELD_BEFORE = """
-    SELECT digest FROM withheld WHERE team = :team AND log = :log AND digest < :start
-    ORDER BY digest LIMIT :limit
+_RELAY = "INSERT INTO relayed (team, log, node, digest) VALUES (?, ?, ?, ?)"
+_SIGN = """
+    DELETE FROM relayed WHERE team = :team AND log = :log AND node = :node AND digest = :digest
+"""
+_COUNT_SIGNED = "UPDATE logs SET signed = signed + 1 WHERE team = :team AND id = :log"
+_KEEP_CERTIFICATE = """
+    INSERT INTO certificates (team, log, public_key, lines_sha256, signature, first, last)
+    VALUES (:team, :log, :key, :lines, :signature, :first, :last)
 """
 _REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _LOGS = """
-    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision
+    SELECT logs.team, logs.id, logs.name, logs.kind, logs.last, logs.revision, logs.signed
     FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team ORDER BY logs.name
 """
+
+
+class Ingested(NamedTuple):
+    """The result of a push: D of the lines that the log had before, and the refused ones."""
+
+    known: set[bytes]
+    refusals: dict[bytes, LineRefusal]
 
 
 class SqliteStore:
@@ -103,43 +137,59 @@ class SqliteStore:
         with self._database.reading() as connection:
             return [StoredLog(*row) for row in connection.execute(_LOGS, {"team": team})]
 
-    def ingest(self, team: str, name: str, kind: str, lines: Sequence[NewLine]) -> set[bytes]:
-        """Commits those lines that the log lacks; returns the digests of those it had before.
+    def ingest(
+        self,
+        team: str,
+        name: str,
+        kind: str,
+        lines: Sequence[NewLine],
+        certificate: PushCertificate | None = None,
+    ) -> Ingested:
+        """Commits those lines that the log lacks; returns the others.
 
-        A line that it had without its body is lacking too. No digest may stand twice among the
-        lines. The log is made if it is missing. What the lines take back is taken back. Raises
-        NotALog if there is no such team, VocabularyMismatch if the log is of another kind,
-        SyncRefused if the team has too many.
+        No digest may stand twice among the lines. The log is made if it is missing. Lines of nodes
+        that the certificate's key owns are signed by it, all others relayed. What the lines redact
+        is redacted. Raises NotALog if there is no such team, VocabularyMismatch if the log is of
+        another kind, SyncRefused if the team has too many.
         """
         with self._database.writing() as connection:
-            found = _log(connection, team, name)
-            if found is None:
-                found = _made_log(connection, team, name, kind)
-            if found.kind != kind:
+            log = _log(connection, team, name)
+            if log is None:
+                log = _made_log(connection, team, name, kind)
+            if log.kind != kind:
                 raise VocabularyMismatch(
                     "could not add to the log",
                     place=name,
-                    cause=f"it is of the kind {found.kind}, not {kind}",
+                    cause=f"it is of the kind {log.kind}, not {kind}",
                 )
-            known, is_changed = _commit(connection, found, lines) if lines else (set(), False)
-        if is_changed:
-            self._database.erased([found])
-        return known
+            if not lines:
+                return Ingested(set(), {})
+            ingested, has_redacted = _commit(connection, log, lines, certificate)
+        if has_redacted:
+            self._database.erased([log])
+        return ingested
 
-    def withheld(self, log: StoredLog, start: bytes, limit: int) -> bytes:
-        """Returns digests of lines that lack their bodies, joined: those from a digest on first."""
-        given = {"team": log.team, "log": log.id, "start": start, "limit": limit}
-        with self._database.reading() as connection:
-            found = [digest for (digest,) in connection.execute(_WITHHELD_FROM, given)]
-            given |= {"limit": limit - len(found)}
-            if len(found) < limit:
-                found += [digest for (digest,) in connection.execute(_WITHHELD_BEFORE, given)]
-        return b"".join(found)
+    def relayed(self, log: StoredLog, key: str, start: bytes, limit: int) -> bytes:
+        """Returns digests, joined, of lines of a key's nodes that it did not push itself.
 
-    def authored(self, log: StoredLog, lines: Iterable[LinePlace]) -> set[bytes]:
-        """Returns D of those lines that seals prove to be their nodes'."""
+        Those from a digest on come first.
+        """
+        given = {"team": log.team, "log": log.id, "key": key, "start": start}
+        digests: list[bytes] = []
         with self._database.reading() as connection:
-            return authored(connection, log, lines)
+            for query in (_RELAYED_FROM, _RELAYED_BEFORE):
+                rows = connection.execute(query, {**given, "limit": limit - len(digests)})
+                digests += [digest for (digest,) in rows]
+        return b"".join(digests)
+
+    def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
+        """Returns those of some digests whose lines the owners of their nodes pushed."""
+        named = tuple(digests)
+        if not named:  # an array has one value at least
+            return set()
+        given = {"team": log.team, "log": log.id, "digests": apsw.carray(named)}
+        with self._database.reading() as connection:
+            return {digest for (digest,) in connection.execute(_SIGNED, given)}
 
     def redactions(self, log: StoredLog) -> list[bytes]:
         """Returns D of the lines of a log that were taken back."""
@@ -195,39 +245,74 @@ def _made_log(connection: apsw.Connection, team: str, name: str, kind: str) -> S
         cause = f"the team has {LOGS_MAX} logs, which is the limit"
         raise SyncRefused("could not make the log", place=name, cause=cause)
     connection.execute(_MAKE_LOG, {"team": team, "name": name, "kind": kind})
-    found = _log(connection, team, name)
-    if found is None:
+    log = _log(connection, team, name)
+    if log is None:
         raise NotALog("could not find the team", place=team, cause="there is no such team")
-    return found
+    return log
 
 
 def _commit(
-    connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]
-) -> tuple[set[bytes], bool]:
-    """Inserts what is new, with numbers and blocks.
-
-    Returns the digests of the rest, and whether stored lines were replaced.
-    """
+    connection: apsw.Connection,
+    log: StoredLog,
+    lines: Sequence[NewLine],
+    certificate: PushCertificate | None,
+) -> tuple[Ingested, bool]:
+    """Inserts what is new, with numbers and blocks; returns also if stored lines were replaced."""
     digests = apsw.carray(tuple(line.digest for line in lines))
     given = {"team": log.team, "log": log.id, "digests": digests}
     known = {digest for (digest,) in connection.execute(_KNOWN, given)}
-    fresh = [line for line in lines if line.digest not in known] if known else lines
-    whole = []
-    if known:
-        whole = completed(connection, log, [line for line in lines if line.digest in known])
-        known.difference_update(line.digest for line in whole)
+    new = [line for line in lines if line.digest not in known] if known else lines
+    key = certificate.public_key if certificate else ""
+    authority = Authority(connection, log.team, {line.node for line in lines})
+    fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
+    head = (log.team, log.id)
     if fresh:
-        head = (log.team, log.id)
         connection.executemany(
             _INSERT, ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
         )
         connection.executemany(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
         last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
         connection.execute(_COUNT, last)
-    is_changed = bool(whole)
-    if fresh or whole:
-        is_changed |= carried_out(connection, log, [*fresh, *whole] if whole else fresh) > 0
-    return known, is_changed
+    own = [line for line in lines if key and authority.owner(line.node) == key]
+    signed_before = _sign(connection, log, [line for line in own if line.digest in known])
+    new_own = {line.digest for line in own}
+    relayed = [line for line in fresh if line.node and line.digest not in new_own]
+    connection.executemany(_RELAY, ((*head, line.node, line.digest) for line in relayed))
+    if certificate and (signed_before or len(relayed) < len(fresh)):
+        numbers = (log.last + 1, log.last + len(fresh)) if fresh else (0, 0)
+        _keep(connection, log, certificate, numbers)
+    return Ingested(known, refusals), has_redacted
+
+
+def _sign(connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]) -> bool:
+    """Makes stored lines signed ones; reports whether any was relayed before."""
+    before = connection.total_changes()
+    names = {"team": log.team, "log": log.id}
+    connection.executemany(
+        _SIGN, ({**names, "node": line.node, "digest": line.digest} for line in lines)
+    )
+    is_changed = connection.total_changes() > before
+    if is_changed:
+        connection.execute(_COUNT_SIGNED, names)
+    return is_changed
+
+
+def _keep(
+    connection: apsw.Connection,
+    log: StoredLog,
+    certificate: PushCertificate,
+    numbers: tuple[int, int],
+) -> None:
+    given = {
+        "team": log.team,
+        "log": log.id,
+        "key": certificate.public_key,
+        "lines": certificate.lines_sha256,
+        "signature": certificate.signature,
+        "first": numbers[0],
+        "last": numbers[1],
+    }
+    connection.execute(_KEEP_CERTIFICATE, given)
 
 
 def _grown_blocks(

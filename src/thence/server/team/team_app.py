@@ -131,8 +131,10 @@ class Team:
         def answer() -> Response:
             plain = unpacked(request, body, LOGIN_BYTES_MAX)
             credentials: Credentials = decoded_as(plain, Credentials)
-            tokens = self._logins.log_in(credentials.username, credentials.password, address)
-            return packed(request, msgspec.json.encode(tokens))
+            user = self._logins.check(credentials.username, credentials.password, address)
+            if credentials.new_password:
+                self._accounts.set_password(user, credentials.new_password)
+            return packed(request, msgspec.json.encode(self._logins.begin(user)))
 
         return await self._logging_in.run(answer)
 

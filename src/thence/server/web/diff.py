@@ -28,25 +28,25 @@ EVENTS_SHOWN_MAX = 50
 PLACES_SHOWN_MAX = 50
 
 
-def diff_page(a: FoundLog, b: FoundLog, found: Difference) -> Response:
+def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
     """Returns the page of a comparison of two logs."""
-    changed = [x for x, _ in found.changed]
+    changed = [x for x, _ in difference.changed]
     body = (
         el("h1", "Two runs compared"),
         facts(
             (
                 ("A", trail(a)),
                 ("B", trail(b)),
-                ("The same", f"{len(found.aligned) - len(changed):,} events"),
+                ("The same", f"{len(difference.aligned) - len(changed):,} events"),
                 ("Changed", f"{len(changed):,}"),
-                ("Only in A", f"{len(found.only_a):,}"),
-                ("Only in B", f"{len(found.only_b):,}"),
+                ("Only in A", f"{len(difference.only_a):,}"),
+                ("Only in B", f"{len(difference.only_b):,}"),
             )
         ),
-        _first_difference(a, b, found.first),
-        _event_list("Changed", a, changed, found.a),
-        _event_list("Only in A", a, found.only_a, found.a),
-        _event_list("Only in B", b, found.only_b, found.b),
+        _first_difference(a, b, difference.first),
+        _event_list("Changed", a, changed, difference.a),
+        _event_list("Only in A", a, difference.only_a, difference.a),
+        _event_list("Only in B", b, difference.only_b, difference.b),
     )
     current = el("span", "compared with ", words(b.id, 60), aria_current="page")
     return page("Comparison", *body, trail=(trail(a), current))

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from thence.core.event import Event
 from thence.core.values.codec import parse
 from thence.core.values.digests import BODY_DIGEST, same_line_key
-from thence.core.wire.seals import REDACTED, redaction_in
+from thence.core.wire.authorship import REDACTED, redaction_in
 from thence.index.causality import NamedCauses
 from thence.log.storage.digest_files import read_redactions
 from thence.log.storage.disk import OS_DISK
@@ -23,13 +23,13 @@ CHAIN_SHOWN_MAX = 200
 NEAR_SHOWN_MAX = 10
 EVENTS_SHOWN_MAX = 100
 _TAKEN_BACK = "What the event said was redacted for good. The rest of its line stays."
-_WITHHELD = (
-    "What the event said is withheld: the line came here without it, and no redaction that is valid"
-    " is here. It is shown again once a member of the team who has the whole line pushes it."
+_BODY_MISSING = (
+    "What the event said is missing: the line came here without it, and no redaction of it counts"
+    " here. A round of sync gives it back where the server has the whole line."
 )
 
 
-def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
+def event_page(log: OpenLog, location: FoundLog, event_id: str) -> Response:
     """Returns the page; raises EventNotFound, ReadFailed."""
     neighbors = log.causality(event_id, 1)
     event = neighbors.event
@@ -38,24 +38,24 @@ def event_page(log: OpenLog, found: FoundLog, event_id: str) -> Response:
     title = cut(sentence, 80)
     body = (
         el("h1", words(sentence)),
-        _facts(found, event),
+        _facts(location, event),
         el("h2", "Payload"),
-        _payload(log, found, event, neighbors.downstream),
+        _payload(log, location, event, neighbors.downstream),
         el("h2", "Why"),
-        _why(log, found, why),
+        _why(log, location, why),
         el("h2", "Named causes"),
-        _causes(log, found, event, _events(log, neighbors.upstream)),
+        _causes(log, location, event, _events(log, neighbors.upstream)),
         el("h2", "Direct effects"),
-        _effects(log, found, neighbors.downstream, neighbors.truncated),
+        _effects(log, location, neighbors.downstream, neighbors.truncated),
         el("h2", "Stored line"),
         el("pre", cut(event.line.decode(errors="replace"), JSON_CHARACTERS_MAX), tabindex="0"),
     )
     current = el("span", words(event.event_type, 60), aria_current="page")
-    return page(title, *body, trail=(trail(found), current))
+    return page(title, *body, trail=(trail(location), current))
 
 
-def _facts(found: FoundLog, event: Event) -> Html:
-    stored = path("logs", found.id, "events", event.event_id)
+def _facts(location: FoundLog, event: Event) -> Html:
+    stored = path("logs", location.id, "events", event.event_id)
     return facts(
         (
             ("Id", joined(el("a", words(event.event_id, 100), href=stored, class_="id"))),
@@ -77,36 +77,36 @@ def _writer(event: Event) -> Child:
     return joined(el("span", event.node_id, class_="id"), f" as its number {event.seq:,}")
 
 
-def _why(log: OpenLog, found: FoundLog, why: NamedCauses) -> Html:
+def _why(log: OpenLog, location: FoundLog, why: NamedCauses) -> Html:
     if len(why.chain) < 2:
         return el("p", "It is a root: it names no cause that is here.", class_="quiet")
     *causes, last = why.chain
     first, near = causes[:-NEAR_SHOWN_MAX], causes[-NEAR_SHOWN_MAX:]
-    more = "more than " if why.truncated else ""
-    count = f"{more}{len(why.causes):,} in all"
+    at_least = "more than " if why.truncated else ""
+    count = f"{at_least}{len(why.causes):,} in all"
     caption = f"One line of causes, the earliest first, of {count}."
-    items = [el("li", event_link(found, cause, log)) for cause in near]
+    items = [el("li", event_link(location, cause, log)) for cause in near]
     items.append(el("li", words(log.vocabulary.summary(last)), aria_current="true"))
     line = el("ol", *items, class_="why", start=str(len(first) + 1))
-    return joined(el("p", caption, class_="quiet"), _earlier(log, found, first), line)
+    return joined(el("p", caption, class_="quiet"), _earlier(log, location, first), line)
 
 
-def _earlier(log: OpenLog, found: FoundLog, causes: Sequence[Event]) -> Html | None:
+def _earlier(log: OpenLog, location: FoundLog, causes: Sequence[Event]) -> Html | None:
     """Returns the earlier causes in a folded list; only the last CHAIN_SHOWN_MAX of them."""
     if not causes:
         return None
-    shown = causes[-CHAIN_SHOWN_MAX:]
-    items = [el("li", event_link(found, cause, log)) for cause in shown]
-    part = f", of which the last {len(shown)} are here" if len(shown) < len(causes) else ""
+    last = causes[-CHAIN_SHOWN_MAX:]
+    items = [el("li", event_link(location, cause, log)) for cause in last]
+    part = f", of which the last {len(last)} are here" if len(last) < len(causes) else ""
     heading = el("summary", f"{len(causes):,} earlier ones{part}")
-    start = str(len(causes) - len(shown) + 1)
+    start = str(len(causes) - len(last) + 1)
     return el("details", heading, el("ol", *items, class_="why far", start=start))
 
 
-def _causes(log: OpenLog, found: FoundLog, event: Event, shown_events: Sequence[Event]) -> Html:
-    known = {cause.event_id for cause in shown_events}
-    missing = [cause for cause in event.caused_by if cause not in known]
-    items = sentences(log, found, shown_events)
+def _causes(log: OpenLog, location: FoundLog, event: Event, shown_events: Sequence[Event]) -> Html:
+    present = {cause.event_id for cause in shown_events}
+    missing = [cause for cause in event.caused_by if cause not in present]
+    items = sentences(log, location, shown_events)
     items += [el("li", words(cause, 100), " (not in this log)") for cause in missing]
     items += [el("li", words(cause, 100), " (in another log)") for cause in event.external_causes]
     items += [
@@ -115,25 +115,27 @@ def _causes(log: OpenLog, found: FoundLog, event: Event, shown_events: Sequence[
     return _list(items, "It names none.")
 
 
-def _effects(log: OpenLog, found: FoundLog, shown_events: Sequence[bytes], is_more: bool) -> Html:
-    items = sentences(log, found, _events(log, shown_events[:EVENTS_SHOWN_MAX]))
+def _effects(
+    log: OpenLog, location: FoundLog, shown_events: Sequence[bytes], is_more: bool
+) -> Html:
+    items = sentences(log, location, _events(log, shown_events[:EVENTS_SHOWN_MAX]))
     if is_more or len(shown_events) > EVENTS_SHOWN_MAX:
         items.append(el("li", f"the first {EVENTS_SHOWN_MAX} are shown", class_="quiet"))
     return _list(items, "Nothing names it as a cause.")
 
 
 def _events(log: OpenLog, lines: Sequence[bytes]) -> list[Event]:
-    found = (parse(line, log.vocabulary) for line in lines)
-    return [event for event in found if isinstance(event, Event)]
+    contents = (parse(line, log.vocabulary) for line in lines)
+    return [event for event in contents if isinstance(event, Event)]
 
 
 def _list(items: list[Html], empty: str) -> Html:
     return el("ul", *items, class_="events") if items else el("p", empty, class_="quiet")
 
 
-def _payload(log: OpenLog, found: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
+def _payload(log: OpenLog, location: FoundLog, event: Event, effects: Sequence[bytes]) -> Html:
     if BODY_DIGEST in event.members:
-        return _missing_body(log, found, event, effects)
+        return _missing_body(log, location, event, effects)
     payload = event.payload
     if not payload:
         return el("p", "It holds none.", class_="quiet")
@@ -145,7 +147,7 @@ def _missing_body(log: OpenLog, found: FoundLog, event: Event, effects: Sequence
     """Returns why the body of an event is not here, with the notices that took it back."""
     digest = same_line_key(event)
     if digest not in read_redactions(OS_DISK, log.folder):
-        return el("p", _WITHHELD, class_="empty")
+        return el("p", _BODY_MISSING, class_="empty")
     notices = [each for each in _events(log, effects) if _takes_back(log, each, digest)]
     items = [
         el("li", event_link(found, each, log), ", by ", el("span", each.node_id, class_="id"))

@@ -34,12 +34,12 @@ _HEADS = (
 )
 
 
-def home(state: ServerState, found: Sequence[FoundLog | None]) -> Response:
+def home(state: ServerState, locations: Sequence[FoundLog | None]) -> Response:
     """Returns the page, with the log of the latest event first."""
-    summaries = [(log, state.summaries.readable(log)) for log in found if log is not None]
+    summaries = [(log, state.summaries.readable(log)) for log in locations if log is not None]
     read = [(log, summary) for log, summary in summaries if summary is not None]
     read.sort(key=lambda pair: _last(pair[1]), reverse=True)
-    unread = len(found) - len(read)
+    unread = len(locations) - len(read)
     content = [
         el("p", f"{unread} more can't be read.", role="alert") if unread else None,
         _table(state, read[:LOGS_SHOWN_MAX]) if read else _nothing(),

@@ -37,14 +37,14 @@ def el(name: str, /, *children: Child, **attributes: str | int | bool | None) ->
     An underscore in an attribute's name stands for a hyphen, one at its end for nothing. None
     and False leave the attribute out, True gives it no value.
     """
-    given = "".join(
+    attribute_text = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{_quoted(value)}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
     if name in _VOID:
-        return Html(f"<{name}{given}>")
-    return Html(f"<{name}{given}>{joined(*children)}</{name}>")
+        return Html(f"<{name}{attribute_text}>")
+    return Html(f"<{name}{attribute_text}>{joined(*children)}</{name}>")
 
 
 def joined(*children: Child) -> Html:
@@ -61,7 +61,7 @@ def link(content: Child, address: str) -> Html:
 
 def visible(text: str) -> str:
     """Returns a text with its invisible characters as escapes."""
-    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def cut(text: str, characters_max: int) -> str:
@@ -121,8 +121,8 @@ def moment(timestamp: str | None) -> Child:
         time = datetime.fromisoformat(timestamp)
     except ValueError:
         return words(timestamp, TIME_CHARACTERS_MAX)
-    shown = time.isoformat(" ", "milliseconds").partition("+")[0]
-    return el("time", shown, datetime=timestamp, title=timestamp)
+    readable = time.isoformat(" ", "milliseconds").partition("+")[0]
+    return el("time", readable, datetime=timestamp, title=timestamp)
 
 
 def words(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> Html:

@@ -14,7 +14,7 @@ from thence.server.errors import refusal
 from thence.server.logs.root import FoundLog
 from thence.server.logs.run_record import read_record
 from thence.server.routes.diffs import compare
-from thence.server.state import served
+from thence.server.state import app_state
 from thence.server.web.diff import diff_page
 from thence.server.web.event import event_page
 from thence.server.web.home import home
@@ -48,21 +48,21 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/")
 async def all_logs(request: Request) -> Response:
     """Shows the runs and logs under the root."""
-    state = served(request)
+    state = app_state(request)
     return await state.inspect_all(lambda logs: home(state, logs))
 
 
 @router.get("/runs/{id}")
 async def run(request: Request, id: str) -> Response:
     """Shows a run or another log, and a page of its events."""
-    state = served(request)
+    state = app_state(request)
     question = read_question(request.query_params)
 
-    def work(found: FoundLog) -> Response:
-        summary = state.summaries.of(found)
-        with state.logs.using(found) as log:
-            run = read_record(state.root, found)
-            return run_page(log, found, run, summary, question, state.root.names())
+    def work(location: FoundLog) -> Response:
+        summary = state.summaries.of(location)
+        with state.logs.using(location) as log:
+            run = read_record(state.root, location)
+            return run_page(log, location, run, summary, question, state.root.names())
 
     return await state.inspect(id, work, False)
 
@@ -70,11 +70,11 @@ async def run(request: Request, id: str) -> Response:
 @router.get("/runs/{id}/events/{event_id:path}")
 async def event(request: Request, id: str, event_id: str) -> Response:
     """Shows one event."""
-    state = served(request)
+    state = app_state(request)
 
-    def work(found: FoundLog) -> Response:
-        with state.logs.using(found) as log:
-            return event_page(log, found, event_id)
+    def work(location: FoundLog) -> Response:
+        with state.logs.using(location) as log:
+            return event_page(log, location, event_id)
 
     return await state.inspect(id, work, False)
 

@@ -106,7 +106,7 @@ def _first_problem(error: ValidationError) -> str:
 
 def run_page(
     log: OpenLog,
-    found: FoundLog,
+    location: FoundLog,
     run: RunRecord,
     summary: LogFacts,
     question: Question,
@@ -125,28 +125,28 @@ def run_page(
             "descending": is_descending,
         }
         results = log.page(question.filter, **paging)
-        events = _events(log, found, question, results)
+        events = _events(log, location, question, results)
     problem = el("p", question.problem, role="alert") if question.problem else None
     body = (
         el("h1", words(run.name)),
-        _summary(found, run, summary),
+        _summary(location, run, summary),
         _damage(summary),
         el("h2", "Events", id="events"),
         problem,
-        _form(found, question),
+        _form(location, question),
         events,
-        _comparison(found, names),
+        _comparison(location, names),
     )
-    return page(cut(run.name, 80), *body, trail=(trail(found),), status=422 if problem else 200)
+    return page(cut(run.name, 80), *body, trail=(trail(location),), status=422 if problem else 200)
 
 
-def trail(found: FoundLog) -> Html:
+def trail(location: FoundLog) -> Html:
     """Returns the link to the page of a log."""
-    return el("a", words(found.id, 60), href=path("runs", found.id))
+    return el("a", words(location.id, 60), href=path("runs", location.id))
 
 
-def _summary(found: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
-    is_run = found.is_simulation
+def _summary(location: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
+    is_run = location.is_simulation
     return facts(
         (
             ("Status", status(run) if is_run else None),
@@ -158,8 +158,8 @@ def _summary(found: FoundLog, run: RunRecord, summary: LogFacts) -> Html:
             ("Turns", f"{summary.turns:,}" if is_run else None),
             ("First event (UTC)", moment(summary.first.timestamp) if summary.first else None),
             ("Last event (UTC)", moment(summary.last.timestamp) if summary.last else None),
-            ("Types", _names(found, "type", summary.by_type)),
-            ("Actors", _names(found, "actor", summary.by_actor)),
+            ("Types", _names(location, "type", summary.by_type)),
+            ("Actors", _names(location, "actor", summary.by_actor)),
         )
     )
 
@@ -170,26 +170,26 @@ def _unverified(summary: LogFacts) -> str:
     return f", {summary.unverified:,} of them another tool's, which nothing verifies"
 
 
-def _names(found: FoundLog, key: str, counts: Mapping[str, int]) -> Html | None:
+def _names(location: FoundLog, key: str, counts: Mapping[str, int]) -> Html | None:
     if not counts:
         return None
-    shown = list(counts.items())[:NAMES_SHOWN_MAX]
+    first = list(counts.items())[:NAMES_SHOWN_MAX]
     items: list[Child] = [
         el(
             "li",
-            link(words(name or "(empty)", 60), _filtered(found, key, name)),
+            link(words(name or "(empty)", 60), _filtered(location, key, name)),
             " ",
             el("span", f"{count:,}", class_="quiet"),
         )
-        for name, count in shown
+        for name, count in first
     ]
-    if len(counts) > len(shown):
-        items.append(el("li", f"and {len(counts) - len(shown):,} more", class_="quiet"))
+    if len(counts) > len(first):
+        items.append(el("li", f"and {len(counts) - len(first):,} more", class_="quiet"))
     return el("ul", *items, class_="flat")
 
 
-def _filtered(found: FoundLog, key: str, name: str) -> str:
-    return path("runs", found.id, **{key: name}) + "#events"
+def _filtered(location: FoundLog, key: str, name: str) -> str:
+    return path("runs", location.id, **{key: name}) + "#events"
 
 
 def _damage(summary: LogFacts) -> Html | None:
@@ -212,7 +212,7 @@ def _damage(summary: LogFacts) -> Html | None:
     return joined(el("h2", "Damage"), table(caption, heads, rows))
 
 
-def _form(found: FoundLog, question: Question) -> Html:
+def _form(location: FoundLog, question: Question) -> Html:
     *fields, where = [_field(question, *field) for field in _FIELDS]
     orders = [
         el("option", text, value=value, selected=question.is_newest_first == (value == "newest"))
@@ -226,11 +226,11 @@ def _form(found: FoundLog, question: Question) -> Html:
         el(
             "div",
             el("button", "Show", type="submit"),
-            el("a", "All events", href=path("runs", found.id)),
+            el("a", "All events", href=path("runs", location.id)),
             class_="do",
         ),
         method="get",
-        action=path("runs", found.id) + "#events",
+        action=path("runs", location.id) + "#events",
         role="search",
         aria_label="Filter the events",
     )
@@ -255,8 +255,8 @@ def _field(question: Question, name: str, label: str, example: str) -> Html:
     return el("div", el("label", label, for_=name), *inputs, class_=kind)
 
 
-def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
-    others = [name for name in names if name != found.id][:OTHERS_MAX]
+def _comparison(location: FoundLog, names: Sequence[str]) -> Html | None:
+    others = [name for name in names if name != location.id][:OTHERS_MAX]
     if not others:
         return None
     options = [el("option", cut(name, 80), value=name) for name in others]
@@ -266,71 +266,71 @@ def _comparison(found: FoundLog, names: Sequence[str]) -> Html | None:
         el("div", el("div", el("label", "With", for_="other"), choice), class_="fields"),
         el("div", el("button", "Compare", type="submit"), class_="do"),
         method="get",
-        action=path("runs", found.id, "diff"),
+        action=path("runs", location.id, "diff"),
     )
     return el("details", el("summary", "Compare with another"), form)
 
 
-def _events(log: OpenLog, found: FoundLog, question: Question, results: Page) -> Html:
+def _events(log: OpenLog, location: FoundLog, question: Question, results: Page) -> Html:
     if not results.events:
         hint = None if results.total else log.hint(question.filter)
         text = "No event matches" if question.fields else "There are no events yet"
         return el("p", words(f"{text}: {hint}" if hint else f"{text}."), class_="empty")
-    is_run = found.is_simulation
+    is_run = location.is_simulation
     heads = [("Time (UTC)", ""), ("Type", "type"), ("Who", "who"), ("What", "what")]
     if is_run:
         heads.insert(1, ("Turn", "number"))
-    rows = [_row(log, found, event, is_run) for event in results.events]
+    rows = [_row(log, location, event, is_run) for event in results.events]
     order = "newest first" if question.is_newest_first else "in total order"
     part = (
         f"{len(rows):,} of {results.total:,}" if results.total > len(rows) else f"{results.total:,}"
     )
     behind = ", behind those of the pages before" if question.cursor else ""
     caption = f"{part} events, {order}{behind}"
-    return joined(table(caption, heads, rows), _page_links(found, question, results))
+    return joined(table(caption, heads, rows), _page_links(location, question, results))
 
 
-def _row(log: OpenLog, found: FoundLog, event: Event, is_run: bool) -> Html:
+def _row(log: OpenLog, location: FoundLog, event: Event, is_run: bool) -> Html:
     turn = "" if event.turn_number is None else f"{event.turn_number}"
     cells = [
         cell(moment(event.timestamp)),
         cell(turn, "number", "turn" if turn else None) if is_run else None,
         cell(words(event.event_type, 60), "type"),
         cell(words(event.actor, 60) if event.actor else None, "who"),
-        cell(_text_link(found, event, log), "what"),
+        cell(_text_link(location, event, log), "what"),
     ]
-    return row(*(each for each in cells if each is not None))
+    return row(*(part for part in cells if part is not None))
 
 
-def _text_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
+def _text_link(location: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the text that the other columns leave out, else the short id, as a link."""
     text = log.vocabulary.in_columns(event) or short_id(event.event_id)
-    found_link = link(words(text), path("runs", found.id, "events", event.event_id))
+    event_text = link(words(text), path("runs", location.id, "events", event.event_id))
     if BODY_DIGEST in event.members:
-        return joined(found_link, " ", el("span", "without its body", class_="quiet"))
-    return found_link
+        return joined(event_text, " ", el("span", "without its body", class_="quiet"))
+    return event_text
 
 
-def event_link(found: FoundLog, event: Event, log: OpenLog) -> Html:
+def event_link(location: FoundLog, event: Event, log: OpenLog) -> Html:
     """Returns the sentence of an event as a link to its page."""
     return link(
-        words(log.vocabulary.summary(event)), path("runs", found.id, "events", event.event_id)
+        words(log.vocabulary.summary(event)), path("runs", location.id, "events", event.event_id)
     )
 
 
-def _page_links(found: FoundLog, question: Question, results: Page) -> Html:
+def _page_links(location: FoundLog, question: Question, results: Page) -> Html:
     links: list[Child] = []
     if question.cursor:
-        links.append(el("a", "First page", href=path("runs", found.id, **question.query())))
+        links.append(el("a", "First page", href=path("runs", location.id, **question.query())))
     if results.next_cursor:
-        address = path("runs", found.id, **question.query(cursor=results.next_cursor))
+        address = path("runs", location.id, **question.query(cursor=results.next_cursor))
         links.append(el("a", "Next page", href=address + "#events", rel="next"))
     same = {key: value for key, value in question.query().items() if key != "order"}
-    links.append(el("a", "As JSON", href=path("logs", found.id, "events", **same)))
-    links.append(el("a", "As lines", href=path("logs", found.id, "events.ndjson", **same)))
+    links.append(el("a", "As JSON", href=path("logs", location.id, "events", **same)))
+    links.append(el("a", "As lines", href=path("logs", location.id, "events.ndjson", **same)))
     return el("nav", *links, class_="pages", aria_label="Pages of events")
 
 
-def sentences(log: OpenLog, found: FoundLog, events: Sequence[Event]) -> list[Html]:
+def sentences(log: OpenLog, location: FoundLog, events: Sequence[Event]) -> list[Html]:
     """Returns the sentences of events as list items, each a link."""
-    return [el("li", event_link(found, event, log)) for event in events]
+    return [el("li", event_link(location, event, log)) for event in events]

@@ -11,7 +11,7 @@ from typing import Any
 
 from thence.core.event import Event
 from thence.core.order import totally_ordered
-from thence.work.board.move_request import UNSHALLOW, CodeState
+from thence.work.board.move_request import UNSHALLOW, LandingStatus
 from thence.work.board.state import DOING, DONE, FOR_REVIEW, PLANNED, Names, PackageState
 
 IMPLEMENTATION, REVIEW = "implementation", "review"
@@ -90,7 +90,7 @@ def attempt_histories(
 def next_steps(
     package: PackageState,
     history: AttemptHistory | None,
-    code: CodeState | None = None,
+    code: LandingStatus | None = None,
     *,
     where: str = "",
     has_branch: bool = True,
@@ -120,7 +120,7 @@ def next_steps(
 
 
 def _after_review(
-    wp_id: str, history: AttemptHistory | None, code: CodeState | None, back: str, where: str
+    wp_id: str, history: AttemptHistory | None, code: LandingStatus | None, back: str, where: str
 ) -> tuple[str, ...]:
     """Returns the commands for a package in review, by the place where its code is."""
     if code is not None and code.is_shallow:
@@ -141,7 +141,7 @@ def _after_review(
 
 
 def _after_done(
-    wp_id: str, code: CodeState | None, where: str, *, has_branch: bool
+    wp_id: str, code: LandingStatus | None, where: str, *, has_branch: bool
 ) -> tuple[str, ...]:
     """Returns the commands for a package that is done and whose code is not in its target."""
     if code is None or code.kind in ("landed", "no_code"):

@@ -1,8 +1,8 @@
 """The guards of a move: each checks one thing, and refuses with a stable code.
 
 Conditions check whether the actor may make the move, validators whether the work is ready for it.
-The state of disk and git comes in as facts. A guard that lets a move pass returns the ids of the
-events that set the values it has read; facts have none.
+The state of disk and git comes in as context. A guard that lets a move pass returns the ids of the
+events that set the values it has read; the context has none.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from thence.work.board.move_request import (
     MATRIX,
     SHORT,
     UNSHALLOW,
-    CodeState,
     GuardFailure,
+    LandingStatus,
     MoveRequest,
     can_begin_on,
     changed_since,
@@ -65,7 +65,7 @@ def _unknown_package(request: MoveRequest) -> Read:
 
 def _number_given_twice(request: MoveRequest) -> Read:
     """Refuses a package whose branch in this clone still has another package's name."""
-    package, node_id = request.package, request.facts.node_id
+    package, node_id = request.package, request.context.node_id
     for other in request.feature.packages.values():
         number = former_number_in_clone(request.feature, other, node_id)
         if number and package.wp_id in (number, other.wp_id):
@@ -80,7 +80,7 @@ def _number_given_twice(request: MoveRequest) -> Read:
 
 
 def _moved_meanwhile(request: MoveRequest) -> Read:
-    seen, package = request.facts.seen_lane, request.package
+    seen, package = request.context.expected_lane, request.package
     if seen is None or seen == package.lane:
         return ()
     return GuardFailure(
@@ -129,14 +129,14 @@ def _place(package: PackageState) -> str:
 
 
 def _not_its_agent(request: MoveRequest) -> Read:
-    package, actor = request.package, request.facts.actor
+    package, actor = request.package, request.context.actor
     is_review = package.lane == FOR_REVIEW and request.to != REJECTED
     is_begun = request.is_claim and not request.is_reopening
     is_work = is_begun or request.is_release or request.to == FOR_REVIEW
     if request.is_lost or (not is_review and not is_work):
         return ()
     agent = package.reviewer if is_review else package.agent
-    is_nobodys = agent is None or (agent == NOBODY and request.facts.changed_by == NOBODY)
+    is_nobodys = agent is None or (agent == NOBODY and request.context.changed_by == NOBODY)
     if is_nobodys or agent == actor:
         return package.events_of("reviewer" if is_review else "agent")
     role = "to be reviewed by" if is_review else "the work of"
@@ -181,7 +181,7 @@ def _subtasks_open(request: MoveRequest) -> Read:
     if request.to != FOR_REVIEW:
         return ()
     ticked = request.package.subtasks
-    missing = [subtask for subtask in request.facts.open_subtasks if not ticked.get(subtask)]
+    missing = [subtask for subtask in request.context.open_subtasks if not ticked.get(subtask)]
     if not missing:
         done = (subtask for subtask, is_done in ticked.items() if is_done)
         return request.package.events_of(*(f"ticked/{subtask}" for subtask in done))
@@ -194,7 +194,7 @@ def _subtasks_open(request: MoveRequest) -> Read:
 
 def _branch_gone(request: MoveRequest) -> Read:
     """Refuses work whose branch was deleted: a commit there would have no history."""
-    commit = request.facts.lost_commit
+    commit = request.context.lost_commit
     if request.to not in (FOR_REVIEW, DONE) or not commit:
         return ()
     branch = branch_of(request.feature.slug, request.package.wp_id)
@@ -208,9 +208,9 @@ def _branch_gone(request: MoveRequest) -> Read:
 
 
 def _worktree_dirty(request: MoveRequest) -> Read:
-    if request.facts.lost_commit:
+    if request.context.lost_commit:
         return ()  # all of it would be shown as changed
-    if request.to not in (FOR_REVIEW, DONE) or request.facts.worktree != "dirty":
+    if request.to not in (FOR_REVIEW, DONE) or request.context.worktree != "dirty":
         return ()
     return GuardFailure(
         "worktree_dirty",
@@ -220,7 +220,7 @@ def _worktree_dirty(request: MoveRequest) -> Read:
 
 
 def _nothing_committed(request: MoveRequest) -> Read:
-    if request.to != FOR_REVIEW or request.facts.has_commits is not False:
+    if request.to != FOR_REVIEW or request.context.has_commits is not False:
         return ()
     return GuardFailure(
         "nothing_committed",
@@ -230,7 +230,7 @@ def _nothing_committed(request: MoveRequest) -> Read:
 
 
 def _closed_by_agent(request: MoveRequest) -> Read:
-    if request.to not in (DONE, REJECTED) or not request.facts.is_agent:
+    if request.to not in (DONE, REJECTED) or not request.context.is_agent:
         return ()
     return GuardFailure(
         "closed_by_an_agent",
@@ -242,31 +242,31 @@ def _closed_by_agent(request: MoveRequest) -> Read:
 
 
 def _author_approves(request: MoveRequest) -> Read:
-    package, facts = request.package, request.facts
-    if request.to != DONE or facts.author_may_approve or package.agent != facts.actor:
+    package, context = request.package, request.context
+    if request.to != DONE or context.author_may_approve or package.agent != context.actor:
         return ()
     return GuardFailure(
         "author_approves",
         f"{package.wp_id} is the work of {package.agent}, and here nobody approves their own",
         "have somebody else look at it and accept it",
-        may_be_forced=not facts.is_agent,
+        may_be_forced=not context.is_agent,
     )
 
 
 def _not_landed(request: MoveRequest) -> Read:
-    code, facts, wp_id = request.facts.code, request.facts, request.package.wp_id
+    code, context, wp_id = request.context.code, request.context, request.package.wp_id
     if request.to != DONE or code is None:
         return ()
-    if code.is_stated and facts.is_agent:
+    if code.is_asserted and context.is_agent:
         names = f"an agent's word that {wp_id} has landed, or has no code, does not count"
         return GuardFailure("not_landed", names, "leave it to a person", may_be_forced=False)
-    if code.kind == "landed" or (code.kind == "local" and facts.is_local):
+    if code.kind == "landed" or (code.kind == "local" and context.is_local):
         return ()
     message, remedy = _why_not_landed(code, wp_id)
-    return GuardFailure("not_landed", message, remedy, may_be_forced=not facts.is_agent)
+    return GuardFailure("not_landed", message, remedy, may_be_forced=not context.is_agent)
 
 
-def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
+def _why_not_landed(code: LandingStatus, wp_id: str) -> tuple[str, str]:
     """Returns the reason that a package is not done yet, and what to do next."""
     named = f"name the commit that merged it: thence work accept {wp_id} --landed COMMIT"
     if code.is_shallow:
@@ -291,7 +291,7 @@ def _why_not_landed(code: CodeState, wp_id: str) -> tuple[str, str]:
 
 def _changed_since(request: MoveRequest) -> Read:
     """Refuses code that is not what was handed in for review."""
-    code, wp_id = request.facts.code, request.package.wp_id
+    code, wp_id = request.context.code, request.package.wp_id
     if request.to != DONE or code is None or code.changed_since is None:
         return ()
     return GuardFailure(
@@ -299,13 +299,13 @@ def _changed_since(request: MoveRequest) -> Read:
         f"{wp_id} has {changed_since(code.changed_since)}: nobody reviewed what it is now",
         f"hand it in again: thence work move-task {wp_id} --to doing --reason TEXT,"
         f" then thence work move-task {wp_id} --to for_review",
-        may_be_forced=not request.facts.is_agent,
+        may_be_forced=not request.context.is_agent,
     )
 
 
 def _landing_unknown(request: MoveRequest) -> Read:
     """Refuses to reopen a package of which a shallow clone can't tell whether it has landed."""
-    code, wp_id = request.facts.code, request.package.wp_id
+    code, wp_id = request.context.code, request.package.wp_id
     if not request.is_reopening or code is None or not code.is_shallow:
         return ()
     return GuardFailure(
@@ -316,7 +316,7 @@ def _landing_unknown(request: MoveRequest) -> Read:
 
 
 def _reason_needed(request: MoveRequest) -> Read:
-    if request.facts.reason.strip():
+    if request.context.reason.strip():
         return ()
     if request.is_send_back:
         return reason_missing(f"{request.package.wp_id} can't be sent back without feedback")
@@ -337,20 +337,20 @@ def reason_missing(message: str) -> GuardFailure:
 def _gates_open(request: MoveRequest) -> Read:
     if request.to != DONE:
         return ()
-    facts = request.facts
-    unpassed = open_gates(request.package, facts)
+    context = request.context
+    unpassed = open_gates(request.package, context)
     if not unpassed:
-        return passing_events(request.package, facts)
+        return passing_events(request.package, context)
     types = {gate.gate_type for gate in unpassed}
-    remedies = ["a person passes them: `thence work gate`"] if types - facts.gates_run else []
-    if run := sorted(types & facts.gates_run):
+    remedies = ["a person passes them: `thence work gate`"] if types - context.gates_run else []
+    if run := sorted(types & context.gates_run):
         remedies.append(f"`thence work orchestrate` runs {', '.join(run)}, and goes by what it saw")
     return GuardFailure(
         "gates_open",
         f"{request.package.wp_id} has gates that are not passed: "
-        + ", ".join(_gate_text(gate, gate.gate_type in facts.gates_run) for gate in unpassed),
+        + ", ".join(_gate_text(gate, gate.gate_type in context.gates_run) for gate in unpassed),
         "; ".join(remedies),
-        may_be_forced=not facts.is_agent,
+        may_be_forced=not context.is_agent,
     )
 
 

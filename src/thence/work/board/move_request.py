@@ -1,4 +1,4 @@
-"""A move that an actor wants to make: the allowed lanes, the facts, the gates, the refusals."""
+"""A move that an actor wants to make: the allowed lanes, the context, the gates, the refusals."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -36,16 +36,16 @@ MATRIX: Mapping[str, tuple[str, ...]] = {
 CodeKind = Literal["landed", "local", "missing", "no_code", "unknown", "reverted", "gone"]
 
 
-class CodeState(msgspec.Struct, frozen=True):
+class LandingStatus(msgspec.Struct, frozen=True):
     """The position of a package's code, seen from this clone; `target` is where it has to be.
 
     "landed": it is in the target. "local": it is merged into the branch that has the target as its
     upstream, and not pushed. "missing": its commits are known and are not in the target.
     "no_code": the branch changes nothing. "unknown": nothing is known of it. "reverted", "gone":
     it was in the target, and was taken out or reset since. `landed` records how it came to the
-    target, `is_stated` that a person stated it. `is_shallow` means that the kind is unknown because
-    this clone lacks old commits. `changed_since` is the commit that was handed in, where the
-    package's last commit is another one. `push` is the command that brings "local" code to the
+    target, `is_asserted` that a person stated it. `is_shallow` means that the kind is unknown
+    because this clone lacks old commits. `changed_since` is the commit that was handed in, where
+    the package's last commit is another one. `push` is the command that brings "local" code to the
     target, None where it was not looked for.
     """
 
@@ -53,22 +53,22 @@ class CodeState(msgspec.Struct, frozen=True):
     target: str
     branch: str
     landed: Landed | None = None
-    is_stated: bool = False
+    is_asserted: bool = False
     is_shallow: bool = False
     changed_since: str | None = None
     push: str | None = None
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts beside the board that decide whether a command may move a package.
+class MoveContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides, beside the board, whether a command may move a package.
 
     `changed_by` is the actor as the event has it for other tools, empty for the actor as it is.
     `worktree` is the state of the package's worktree, None where it has none or was not checked.
     `lost_commit` is where the package's branch stood when it was deleted under that worktree.
     `has_commits` is whether the branch holds anything beyond its base, None if unknown.
-    `open_subtasks` are those that the planning files show as open. `seen_lane` is the lane that the
-    command read on its first request, None during that request. `exempt` names guards that the
-    command answers for itself, as `merge` does for other people's packages.
+    `open_subtasks` are those that the planning files show as open. `expected_lane` is the lane that
+    the command read on its first request, None during that request. `waived_guards` names guards
+    that the command answers for itself, as `merge` does for other people's packages.
 
     `gates_run` are the types of the gates that the configuration runs. `gates_seen` maps those of
     `gates_run` that this very process saw pass to the events that record it; results by anybody
@@ -90,14 +90,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     lost_commit: str = ""
     has_commits: bool | None = None
     open_subtasks: tuple[str, ...] = ()
-    seen_lane: str | None = None
-    exempt: frozenset[str] = frozenset()
+    expected_lane: str | None = None
+    waived_guards: frozenset[str] = frozenset()
     gates_run: frozenset[str] = frozenset()
     gates_seen: Mapping[str, str] = msgspec.field(default_factory=dict)
     is_agent: bool = False
     rests_on: tuple[str, ...] = ()
     reviewed: Reviewed | None = None
-    code: CodeState | None = None
+    code: LandingStatus | None = None
     is_local: bool = False
     author_may_approve: bool = True
     node_id: str | None = None
@@ -171,7 +171,7 @@ class MoveRequest(msgspec.Struct, frozen=True):
     package: PackageState
     is_known: bool
     to: str
-    facts: Facts
+    context: MoveContext
 
     @property
     def is_send_back(self) -> bool:
@@ -191,7 +191,7 @@ class MoveRequest(msgspec.Struct, frozen=True):
     @property
     def is_lost(self) -> bool:
         """True if somebody else took the package over from the actor."""
-        package, actor = self.package, self.facts.actor
+        package, actor = self.package, self.context.actor
         lost = package.taken_over
         return package.lane == DOING and lost is not None and lost.former == actor != package.agent
 
@@ -257,33 +257,33 @@ MANUAL_REVIEW = "MANUAL_REVIEW"
 REVIEWS = frozenset((MANUAL_REVIEW, "ARCHITECTURE_REVIEW"))  # gates that a person approves
 
 
-def open_gates(package: PackageState, facts: Facts) -> tuple[GateState, ...]:
+def open_gates(package: PackageState, context: MoveContext) -> tuple[GateState, ...]:
     """Returns the gates that keep a package from being done, ordered by their ids.
 
     A gate that the configuration runs is passed only if this very process saw it pass. For an
     agent, configured gates that have not been created yet are open too.
     """
     created = {gate.gate_type for gate in package.gates.values()}
-    missing = facts.gates_run - created if facts.is_agent else ()
+    missing = context.gates_run - created if context.is_agent else ()
     return (
-        *(gate for gate in package.gates.values() if not _is_passed(gate, facts)),
+        *(gate for gate in package.gates.values() if not _is_passed(gate, context)),
         *(GateState("", gate_type) for gate_type in sorted(missing)),
     )
 
 
-def passing_events(package: PackageState, facts: Facts) -> tuple[str, ...]:
+def passing_events(package: PackageState, context: MoveContext) -> tuple[str, ...]:
     """Returns the ids of the events by which the gates of a package are passed."""
     return tuple(
-        facts.gates_seen.get(gate.gate_type, gate.event_id)
-        if gate.gate_type in facts.gates_run
+        context.gates_seen.get(gate.gate_type, gate.event_id)
+        if gate.gate_type in context.gates_run
         else gate.event_id
         for gate in package.gates.values()
     )
 
 
-def _is_passed(gate: GateState, facts: Facts) -> bool:
-    if gate.gate_type in facts.gates_run:
-        return gate.gate_type in facts.gates_seen
+def _is_passed(gate: GateState, context: MoveContext) -> bool:
+    if gate.gate_type in context.gates_run:
+        return gate.gate_type in context.gates_seen
     return gate.is_passed
 
 

@@ -97,7 +97,7 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True):
     given it for review; `phase` is implementation or review. `taken_over` is the former agent, if
     another was given the package. `resolved` maps dependencies that need not be waited for any more
     to the kind of their resolution. `subtasks` maps those that were ticked in the log to True, and
-    to False where the tick was taken back. `gates` are by their ids. `heads` are the ids of the
+    to False where the tick was undone. `gates` are by their ids. `heads` are the ids of the
     package's events that cause no other event of it. `lane_event` is the id of the event that set
     the lane, `last_event` of the last in total order that counts: errors do not. `open_claim` is
     the id of the event by which a command claimed the package, until the command records the

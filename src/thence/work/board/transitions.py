@@ -2,7 +2,7 @@
 
 Conditions and validators are the guards of `work.board.guards`; post-functions return the events
 that follow. All are pure: nothing is written here, and the state of disk and git comes in as
-facts.
+context.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from thence.core.values.vocabulary import work_subject
 from thence.work.board.guards import CONDITIONS, VALIDATORS, reason_missing
 from thence.work.board.move_request import (
     MANUAL_REVIEW,
-    Facts,
     FollowUpEvent,
     GuardFailure,
     Move,
+    MoveContext,
     MoveRequest,
     closing_events,
     gate_change,
@@ -51,17 +51,19 @@ DECIDING_TYPES = frozenset(
 PostFunction = Callable[[MoveRequest], tuple[FollowUpEvent, ...]]
 
 
-def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> Move | GuardFailure:
+def move(
+    board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
+) -> Move | GuardFailure:
     """Returns the move of a package to a lane, or the first refusal that is not overruled.
 
     A forced move needs a reason, and overrules all refusals that may be forced.
     """
-    request = _request(board, feature_slug, wp_id, to, facts)
+    request = _request(board, feature_slug, wp_id, to, context)
     refused, read = _check_guards(request)
     for refusal in refused:
-        if not (facts.is_forced and refusal.may_be_forced):
+        if not (context.is_forced and refusal.may_be_forced):
             return refusal
-    if facts.is_forced and not facts.reason.strip():
+    if context.is_forced and not context.reason.strip():
         return reason_missing("what is forced needs a reason")
     return Move(
         feature_slug=request.feature.slug,
@@ -72,7 +74,7 @@ def move(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> 
         follow_ups=tuple(event for function in POST_FUNCTIONS for event in function(request)),
         overruled=tuple(refusal.guard for refusal in refused),
         watched=_watched(request),
-        caused_by=_causes(board, (*read, *facts.rests_on)),
+        caused_by=_causes(board, (*read, *context.rests_on)),
     )
 
 
@@ -91,10 +93,10 @@ def after_move(board: Board, move: Move, event_id: str) -> Board:
 
 
 def refusals(
-    board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts
+    board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
 ) -> tuple[GuardFailure, ...]:
     """Returns all refusals of a move, forced or not; an unknown package or lane ends the checks."""
-    return _check_guards(_request(board, feature_slug, wp_id, to, facts))[0]
+    return _check_guards(_request(board, feature_slug, wp_id, to, context))[0]
 
 
 def _check_guards(request: MoveRequest) -> tuple[tuple[GuardFailure, ...], tuple[str, ...]]:
@@ -105,7 +107,7 @@ def _check_guards(request: MoveRequest) -> tuple[tuple[GuardFailure, ...], tuple
         outcome = guard(request)
         if not isinstance(outcome, GuardFailure):
             read += outcome
-        elif outcome.guard not in request.facts.exempt:
+        elif outcome.guard not in request.context.waived_guards:
             refused.append(outcome)
             if outcome.guard in ("unknown_package", "unknown_lane"):
                 break
@@ -125,24 +127,26 @@ def _causes(board: Board, read: Sequence[str]) -> tuple[str, ...]:
     return tuple(causes)
 
 
-def claimable(board: Board, feature_slug: str, facts: Facts) -> tuple[PackageState, ...]:
+def claimable(board: Board, feature_slug: str, context: MoveContext) -> tuple[PackageState, ...]:
     """Returns the packages that an actor could begin right now, ordered by their ids."""
     feature = board.features.get(feature_slug)
     return tuple(
         package
         for package in (feature.packages.values() if feature else ())
         if package.lane == PLANNED
-        and not refusals(board, feature_slug, package.wp_id, DOING, facts)
+        and not refusals(board, feature_slug, package.wp_id, DOING, context)
     )
 
 
-def _request(board: Board, feature_slug: str, wp_id: str, to: str, facts: Facts) -> MoveRequest:
+def _request(
+    board: Board, feature_slug: str, wp_id: str, to: str, context: MoveContext
+) -> MoveRequest:
     feature = board.features.get(feature_slug)
     if feature is None:
         feature = FeatureState(project_uuid=board.project_uuid, slug=feature_slug)
     package = feature.packages.get(wp_id)
     missing = PackageState(wp_id=wp_id, subject=_subject(feature, wp_id))
-    return MoveRequest(board, feature, package or missing, package is not None, to, facts)
+    return MoveRequest(board, feature, package or missing, package is not None, to, context)
 
 
 def _subject(feature: FeatureState, aggregate_id: str) -> str:
@@ -150,16 +154,16 @@ def _subject(feature: FeatureState, aggregate_id: str) -> str:
 
 
 def _payload(request: MoveRequest) -> dict[str, object]:
-    package, facts = request.package, request.facts
+    package, context = request.package, request.context
     payload: dict[str, object] = {
         "wp_id": package.wp_id,
         "previous_status": package.lane,
         "new_status": request.to,
-        "changed_by": facts.changed_by or facts.actor,
+        "changed_by": context.changed_by or context.actor,
         "feature_slug": request.feature.slug,
     }
-    if facts.reason:
-        payload["reason"] = facts.reason
+    if context.reason:
+        payload["reason"] = context.reason
     if request.to == DONE and package.gates:
         payload["gate_results"] = gate_results(package)
     if request.is_claim and package.dependencies:
@@ -202,7 +206,7 @@ def _resolve_dependents(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
 def _fail_reviews(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Fails the package's manual reviews on a send-back."""
     return tuple(
-        gate_change(gate, FAILED, reason=request.facts.reason)
+        gate_change(gate, FAILED, reason=request.context.reason)
         for gate in request.package.gates.values()
         if request.is_send_back and gate.gate_type == MANUAL_REVIEW and gate.status != FAILED
     )
@@ -210,7 +214,7 @@ def _fail_reviews(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
 
 def _record_reviewed_code(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Records the code that goes to review."""
-    code = request.facts.reviewed
+    code = request.context.reviewed
     if request.to != FOR_REVIEW or code is None:
         return ()
     payload = {"wp_id": request.package.wp_id, **asdict(code), "patches": list(code.patches)}
@@ -219,7 +223,7 @@ def _record_reviewed_code(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
 
 def _record_landing(request: MoveRequest) -> tuple[FollowUpEvent, ...]:
     """Records the landing of the code in its target, if it has landed."""
-    code = request.facts.code
+    code = request.context.code
     if request.to != DONE or code is None or code.landed is None:
         return ()
     payload = {"wp_id": request.package.wp_id, "how": code.landed.how}

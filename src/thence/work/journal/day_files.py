@@ -126,7 +126,7 @@ def take_in(
 
 
 def _redact(project: Project, store: EventStore, written: Iterable[bytes]) -> None:
-    """Overwrites what the files of this clone still hold, or again hold, of lines taken back."""
+    """Overwrites what the files of this clone still hold, or again hold, of redacted lines."""
     redactions = RedactedLines(redactions_of(project.home))
     came_back = any(redactions.instead_of(line) != line for line in written)
     if came_back or not is_redacted(project):

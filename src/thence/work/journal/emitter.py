@@ -171,7 +171,7 @@ class EventEmitter:
     def subtask_reopened(
         self, feature_slug: str, work_package_id: str, subtask_index: int | str, subtask_text: str
     ) -> Outcome:
-        """Records that the tick of a subtask was taken back."""
+        """Records that the tick of a subtask was undone."""
         return self._record("SubtaskReopened", locals())
 
     def gate_created(

@@ -1,4 +1,4 @@
-"""Copies of lines that were taken back, overwritten where a clone shows and shares its journal.
+"""Copies of lines that were redacted, overwritten where a clone shows and shares its journal.
 
 Day files that git doesn't track, and `.kittify/errors/`, are overwritten in place, with blanks to
 the old length, because other tools append to them; an own file is replaced. The tip of the
@@ -37,7 +37,7 @@ from thence.work.vcs.files import TreeFiles
 from thence.work.vcs.git import Git
 from thence.work.vcs.locks import held, take
 from thence.work.vcs.refs import OURS, REMOTES, refs_of
-from thence.work.vcs.repository import HEADS, Repository, checkouts
+from thence.work.vcs.repository import HEADS, Repository, list_worktrees
 
 _WAIT_S = 10.0
 _DONE = "redacted.txt"
@@ -61,7 +61,7 @@ class SharedCopies(NamedTuple):
 
 
 def redact_shared(project: Project, log: Log) -> SharedCopies:
-    """Overwrites the copies of lines that were taken back in the files of this clone.
+    """Overwrites the copies of lines that were redacted in the files of this clone.
 
     The `log` is the project's journal. Raises OSError, GitFailed, and what reading the log raises.
     """
@@ -127,7 +127,7 @@ def _name(digests: Collection[bytes]) -> str:
 def _trees(project: Project) -> Iterator[TreeFiles]:
     """Yields the working trees of the project, the main one first."""
     yield project.files
-    for checkout in checkouts(project.repo):
+    for checkout in list_worktrees(project.repo):
         if not checkout.is_missing and checkout.path != project.root:
             yield TreeFiles(checkout.path)
 

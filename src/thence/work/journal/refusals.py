@@ -66,7 +66,7 @@ def paths(files: TreeFiles) -> list[str]:
 
 
 def edits(data: bytes, event_ids: Container[bytes]) -> list[LineEdit]:
-    """Returns the edits that blank the refusals whose ErrorLogged was taken back."""
+    """Returns the edits that blank the refusals whose ErrorLogged was redacted."""
     line_edits, offset = [], 0
     for line in data.split(b"\n"):
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

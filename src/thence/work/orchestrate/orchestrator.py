@@ -8,8 +8,7 @@ agents are processes that are polled several times a second.
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,16 +16,16 @@ from typing import Any, NamedTuple
 from thence.core.clock import microseconds
 from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, ThenceError
 from thence.replica import now
-from thence.work.board.attempts import AttemptHistory, attempt_histories
+from thence.work.board.attempts import attempt_histories
 from thence.work.board.state import DONE, FOR_REVIEW, PLANNED, REJECTED, FeatureState
 from thence.work.journal.claims import take
 from thence.work.journal.store import WorkEvent
 from thence.work.orchestrate.agent_process import AgentRun, AgentRunResult
-from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask
-from thence.work.orchestrate.scheduling import Failed, Running, Task, choose, pause_s
+from thence.work.orchestrate.package_task import ACTOR, GATE, PackageTask, RunState
+from thence.work.orchestrate.scheduling import Running, Task, choose
 from thence.work.plan.tasks import PlannedPackage
 from thence.work.project.agents import OrchestratorConfig
-from thence.work.session.lane_moves import mirror, planned
+from thence.work.session.lane_changes import mirror, planned
 from thence.work.session.session import Session
 from thence.work.vcs.overlaps import Forecast, at_work, sentence
 
@@ -110,12 +109,7 @@ class Orchestrator:
         self._turn_ends = turn
         self.active: dict[str, Active] = {}
         self._folder = folder
-        self._session = Session(folder)
-        # failed tries and send-backs count for this run alone
-        self._failed: dict[tuple[str, str, str], Failed] = {}
-        self._changes_requested: Counter[str] = Counter()
-        self._gates_passed: dict[tuple[str, str], dict[str, str]] = {}
-        self._unreviewed: dict[str, tuple[str, ...]] = {}
+        self.shared = RunState(Session(folder), slug, setup, self.progress.report)
         self._troubles = 0
         self._trouble = ""
         self._rests_until_s = 0.0
@@ -128,25 +122,10 @@ class Orchestrator:
         self._held_s_max = max(timeouts) + HELD_GRACE_S
         self._events_count, self._changed_s = 0, time.monotonic()
         self._backoff = Backoff(
-            lambda wp_id, why: self.report("waiting", why, wp_id),
-            lambda: len(self._session.appended),
+            lambda wp_id, why: self.progress.report("waiting", why, wp_id),
+            lambda: len(self.shared.session.appended),
         )
-        self.histories: dict[str, AttemptHistory] = {}
         self._plan: dict[str, PlannedPackage] = {}
-
-    @property
-    def session(self) -> Session:
-        """The session, with the board of the last look."""
-        return self._session
-
-    @property
-    def feature(self) -> FeatureState:
-        """The feature, as the board had it at the last look."""
-        return self._session.board.features[self.slug]
-
-    def report(self, kind: str, text: str, *members: Any) -> None:
-        """Passes a report to the user; `members` are the other members of a ProgressNote."""
-        self.progress.report(kind, text, *members)
 
     def run(self) -> OrchestrationSummary:
         """Works until all packages are done, or none is left that can be.
@@ -156,7 +135,7 @@ class Orchestrator:
         try:
             while True:
                 summary = self._turn()
-                self.progress.collect(self._session)
+                self.progress.collect(self.shared.session)
                 if summary is not None:
                     return summary
                 self._look_ahead()
@@ -164,7 +143,7 @@ class Orchestrator:
                 time.sleep(POLL_S)
         finally:
             self._stop()
-            self._session.close()
+            self.shared.session.close()
 
     def _turn(self) -> OrchestrationSummary | None:
         """Does one round of work; pauses after an error of the log, git or the disk."""
@@ -178,7 +157,7 @@ class Orchestrator:
             self._finish()
             self._start()
             summary = self._ended()
-            error, self._session.journal_error = self._session.journal_error, None
+            error, self.shared.session.journal_error = self.shared.session.journal_error, None
             if error is not None:
                 raise error
         except (ThenceError, OSError) as error:
@@ -189,28 +168,29 @@ class Orchestrator:
 
     def _look(self) -> None:
         """Reads the journal again if it has changed since, or after an error."""
-        seen = _size(self._session.project.home / "events.jsonl")
+        seen = _size(self.shared.session.project.home / "events.jsonl")
         if seen == self._journal_size:
             return
-        self._session.refresh()
-        count = sum(event.header.feature_slug == self.slug for event in self._session.events)
+        self.shared.session.refresh()
+        count = sum(event.header.feature_slug == self.slug for event in self.shared.session.events)
         if count != self._events_count:
             self._events_count, self._changed_s = count, time.monotonic()
-        lanes = {wp_id: package.lane for wp_id, package in self.feature.packages.items()}
-        self._backoff.look_again(lanes, len(self._session.events))
-        self._plan = planned(self._session, self.feature)
-        names = self._session.board.names
-        self.histories = attempt_histories(self._session.events, self.slug, names)
+        lanes = {wp_id: package.lane for wp_id, package in self.shared.feature.packages.items()}
+        self._backoff.look_again(lanes, len(self.shared.session.events))
+        self._plan = planned(self.shared.session, self.shared.feature)
+        names = self.shared.session.board.names
+        self.shared.histories = attempt_histories(self.shared.session.events, self.slug, names)
         self._journal_size = seen
 
     def _look_ahead(self) -> None:
         """Reports overlaps of packages at work, as soon as their branches show them."""
-        feature, repo = self._session.board.features.get(self.slug), self._session.project.repo
+        session = self.shared.session
+        feature, repo = session.board.features.get(self.slug), session.project.repo
         if feature is None or not feature.target_branch:
             return  # there was no look yet
-        target = self._session.target_of(feature)
+        target = session.target_of(feature)
         for overlap in self.forecast.look(repo, target, at_work(feature), time.monotonic()):
-            self.report("overlap", sentence(overlap))
+            self.progress.report("overlap", sentence(overlap))
 
     def _judge_ended(self) -> None:
         """Judges the tries that have ended; a result that can't be recorded is judged again."""
@@ -227,8 +207,8 @@ class Orchestrator:
 
     def _finish(self) -> None:
         """Lets packages that need no agent any more pass their gates, and merges them."""
-        for wp_id, package in self.feature.packages.items():
-            history = self.histories.get(wp_id)
+        for wp_id, package in self.shared.feature.packages.items():
+            history = self.shared.histories.get(wp_id)
             if package.lane != FOR_REVIEW or history is None or wp_id in self.active:
                 continue
             if wp_id in self._backoff.waiting(time.monotonic()) or (
@@ -245,16 +225,18 @@ class Orchestrator:
         running = [
             Running(one.task.wp_id, one.task.phase, one.task.agent) for one in self.active.values()
         ]
-        feature = self.feature
+        feature = self.shared.feature
         tasks = choose(
             feature,
             self._plan,
             self.setup,
             running,
-            list(self._failed.values()),
+            list(self.shared.failures.values()),
             self._not_ours(feature),
             time.monotonic(),
-            approved=[wp_id for wp_id, history in self.histories.items() if history.is_approved],
+            approved=[
+                wp_id for wp_id, history in self.shared.histories.items() if history.is_approved
+            ],
         )
         for task in tasks:
             self._try(task, PackageTask.begin)
@@ -263,14 +245,14 @@ class Orchestrator:
 
     def _try(self, task: Task, step: Callable[[PackageTask, int], AgentRun | None]) -> None:
         """Takes a package's claim and does a step with it; a run keeps the claim."""
-        package = self.feature.packages[task.wp_id]
-        lease = take(self._session.project.home, package.subject)
+        package = self.shared.feature.packages[task.wp_id]
+        lease = take(self.shared.session.project.home, package.subject)
         if lease is None:
             self._held.add(task.wp_id)
             return
         self._has_tried = True
         self._journal_size = UNSEEN
-        package_task = PackageTask(self, task)
+        package_task = PackageTask(self.shared, task)
         try:
             with self._backoff.isolating(task.wp_id):
                 run = step(package_task, lease)
@@ -281,63 +263,35 @@ class Orchestrator:
                 package_task.close()
                 os.close(lease)
 
-    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
-        """Records that this process saw a gate pass, and the event of the result."""
-        self._gates_passed.setdefault((wp_id, commit), {})[gate_type] = message
-
-    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
-        """Returns the gates that this process saw a commit of a package pass.
-
-        Gate types are mapped to the events of their results. Other results in the log do not count:
-        an agent can write them.
-        """
-        return self._gates_passed.get((wp_id, commit), {})
-
-    def landed_past_review(self, wp_id: str, commits: Sequence[str]) -> None:
-        """Records commits of a package that came to the target, and that no run merged."""
-        self._unreviewed[wp_id] = (*self._unreviewed.get(wp_id, ()), *commits)
-
-    def failed(self, task: Task) -> None:
-        """Records a failed try, and the time of the next one."""
-        key = (task.wp_id, task.phase, task.agent)
-        count = self._failed[key].count + 1 if key in self._failed else 1
-        until_s = time.monotonic() + pause_s(self.setup, count)
-        self._failed[key] = Failed(task.wp_id, task.phase, task.agent, count, until_s)
-
-    def sent_back(self, wp_id: str) -> None:
-        """Records that a package was sent back: its failed tries count no more."""
-        self._changes_requested[wp_id] += 1
-        self._failed = {key: failure for key, failure in self._failed.items() if key[0] != wp_id}
-
     def _not_ours(self, feature: FeatureState) -> set[str]:
         """Returns the packages that no agent may get: people's, others', those given up."""
         kept = {*self._held, *self.active, *self._backoff.waiting(time.monotonic())}
         for wp_id, package in feature.packages.items():
-            history = self.histories.get(wp_id)
+            history = self.shared.histories.get(wp_id)
             # with a full disk the claim may be recorded, and not the assignment
             is_half_told = package.agent in self.setup.agents and package.workspace is None
             is_peoples = history is None and package.lane != PLANNED and not is_half_told
-            if is_peoples or self._changes_requested[wp_id] > self.setup.send_backs:
+            if is_peoples or self.shared.changes_requested[wp_id] > self.setup.send_backs:
                 kept.add(wp_id)
         return kept
 
     def _ended(self) -> OrchestrationSummary | None:
         """Returns the summary, None while something runs or may still run."""
-        feature, now_s = self.feature, time.monotonic()
+        feature, now_s = self.shared.feature, time.monotonic()
         done = tuple(p.wp_id for p in feature.packages.values() if p.lane == DONE)
         remaining = [p for p in feature.packages.values() if p.lane not in (DONE, REJECTED)]
         if not remaining:
-            if complete(self._session, feature, ACTOR):
-                self.report("completed", f"all {len(feature.packages)} packages are done")
-            return OrchestrationSummary("completed", done, {}, self._unreviewed)
-        times = [one.not_before_s for one in self._failed.values()]
+            if complete(self.shared.session, feature, ACTOR):
+                self.progress.report("completed", f"all {len(feature.packages)} packages are done")
+            return OrchestrationSummary("completed", done, {}, self.shared.unreviewed)
+        times = [one.not_before_s for one in self.shared.failures.values()]
         times += self._backoff.ends_s()
         if self.active or self._has_tried or any(time_s > now_s for time_s in times):
             return None
         if self._held and now_s - self._changed_s < self._held_s_max:
             return None
         stranded = {p.wp_id: self._why(p.wp_id) for p in remaining}
-        return OrchestrationSummary("stranded", done, stranded, self._unreviewed)
+        return OrchestrationSummary("stranded", done, stranded, self.shared.unreviewed)
 
     def _why(self, wp_id: str) -> str:
         """Returns the reason that no more work is done on a package."""
@@ -348,8 +302,8 @@ class Orchestrator:
                 "another command holds its claim, and recorded nothing for"
                 f" {self._held_s_max:.0f} s, longer than any try may last"
             )
-        feature = self.feature
-        package, history = feature.packages[wp_id], self.histories.get(wp_id)
+        feature = self.shared.feature
+        package, history = feature.packages[wp_id], self.shared.histories.get(wp_id)
         open_ones = [
             needed
             for needed in package.dependencies
@@ -360,7 +314,7 @@ class Orchestrator:
         if history is None:
             who = package.agent or "somebody"
             return f"is in {package.lane}, with {who}"
-        if (times := self._changes_requested[wp_id]) > self.setup.send_backs:
+        if (times := self.shared.changes_requested[wp_id]) > self.setup.send_backs:
             return f"was sent back {times} times: {history.feedback}"
         return f"all its agents have failed: {history.feedback or 'see its errors'}"
 
@@ -377,13 +331,13 @@ class Orchestrator:
         )
         if message != self._trouble:
             self._trouble = message
-            self.report("trouble", message)
-        self.progress.collect(self._session)
+            self.progress.report("trouble", message)
+        self.progress.collect(self.shared.session)
         self._journal_size = UNSEEN
         with suppress(ThenceError, OSError):
             fresh = Session(self._folder)
-            fresh.board = self._session.board  # what is shown until the next look
-            old, self._session = self._session, fresh
+            fresh.board = self.shared.session.board  # what is shown until the next look
+            old, self.shared.session = self.shared.session, fresh
             old.close()
 
     def _stop(self) -> None:

@@ -5,17 +5,19 @@ be repeated by another orchestrator if this one is killed after it.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from thence.errors import GitFailed, Refused
 from thence.replica import new_id
 from thence.work.board.attempts import APPROVED, REVIEW, TRY_FAILED, AttemptHistory
-from thence.work.board.move_request import FORCING, Facts, Move, gate_change
+from thence.work.board.move_request import FORCING, Move, MoveContext, gate_change
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -37,10 +39,10 @@ from thence.work.orchestrate.agent_process import (
     start,
     words_of,
 )
-from thence.work.orchestrate.scheduling import Task
+from thence.work.orchestrate.scheduling import Failed, Task, pause_s
 from thence.work.project.agents import GateConfig, OrchestratorConfig, argv
 from thence.work.session.command_commit import check_at_target
-from thence.work.session.lane_moves import decide_move, facts_of, mirror, move
+from thence.work.session.lane_changes import context_of, decide_move, mirror, move
 from thence.work.session.package_code import commits_come, commits_made, workspace
 from thence.work.session.session import Session
 from thence.work.vcs.files import TreeFiles
@@ -79,45 +81,48 @@ _QUIT = {
 }
 
 
-class TaskHost(Protocol):
-    """The session, the feature and the records that the tasks of an orchestration share."""
+class RunState:
+    """What the tasks of one run share: the session, and what this process has seen.
 
-    setup: OrchestratorConfig
-    histories: dict[str, AttemptHistory]
+    `histories` are those of the packages, at the last look. `failures` and `changes_requested`
+    count for this run alone. `unreviewed` are commits of packages that came to the target, and that
+    no run merged. `report` passes a report to the user, with the members of a ProgressNote.
+    """
 
-    @property
-    def session(self) -> Session:
-        """The project, as it was last looked at."""
+    def __init__(
+        self,
+        session: Session,
+        slug: str,
+        setup: OrchestratorConfig,
+        report: Callable[..., None],
+    ) -> None:
+        self.session = session
+        self.setup = setup
+        self.report = report
+        self.histories: dict[str, AttemptHistory] = {}
+        self.failures: dict[tuple[str, str, str], Failed] = {}
+        self.changes_requested: Counter[str] = Counter()
+        self.unreviewed: dict[str, tuple[str, ...]] = {}
+        # the events of the gates that a commit of a package passed; an agent can write others
+        self.gates_passed: dict[tuple[str, str], dict[str, str]] = {}
+        self._slug = slug
 
     @property
     def feature(self) -> FeatureState:
         """The feature, as the board had it at the last look."""
-
-    def report(
-        self,
-        kind: str,
-        text: str,
-        wp_id: str | None = None,
-        agent: str | None = None,
-        phase: str | None = None,
-        seconds: float | None = None,
-    ) -> None:
-        """Passes a report to the user, with the members of a ProgressNote."""
-
-    def gate_passed(self, wp_id: str, gate_type: str, commit: str, message: str) -> None:
-        """Records that this process saw a gate pass, and the event of the result."""
-
-    def gates_passed(self, wp_id: str, commit: str) -> Mapping[str, str]:
-        """Returns the gates that this process saw a commit of a package pass."""
-
-    def landed_past_review(self, wp_id: str, commits: Sequence[str]) -> None:
-        """Records commits of a package that came to the target, and that no run merged."""
+        return self.session.board.features[self._slug]
 
     def failed(self, task: Task) -> None:
         """Records a failed try, and the time of the next one."""
+        key = (task.wp_id, task.phase, task.agent)
+        count = self.failures[key].count + 1 if key in self.failures else 1
+        until_s = time.monotonic() + pause_s(self.setup, count)
+        self.failures[key] = Failed(*key, count, until_s)
 
     def sent_back(self, wp_id: str) -> None:
         """Records that a package was sent back: its failed tries count no more."""
+        self.changes_requested[wp_id] += 1
+        self.failures = {key: failure for key, failure in self.failures.items() if key[0] != wp_id}
 
 
 class GateRun:
@@ -168,9 +173,9 @@ class GateRun:
 class PackageTask:
     """One step with one package; `task` is the current task, `watch` a file that commits change."""
 
-    def __init__(self, host: TaskHost, task: Task) -> None:
-        self._host = host
-        self._setup = host.setup
+    def __init__(self, shared: RunState, task: Task) -> None:
+        self._shared = shared
+        self._setup = shared.setup
         self.task = task
         self.watch = Path(os.devnull)
         self._gate: GateRun | None = None
@@ -178,7 +183,7 @@ class PackageTask:
 
     @property
     def _feature(self) -> FeatureState:
-        return self._host.feature
+        return self._shared.feature
 
     @property
     def _package(self) -> PackageState:
@@ -186,11 +191,11 @@ class PackageTask:
 
     @property
     def _history(self) -> AttemptHistory:
-        return self._host.histories.get(self.task.wp_id) or AttemptHistory()
+        return self._shared.histories.get(self.task.wp_id) or AttemptHistory()
 
     def begin(self, lease: int) -> AgentRun | None:
         """Claims the package for its agent, and starts the agent; None if the board has changed."""
-        task, session = self.task, self._host.session
+        task, session = self.task, self._shared.session
         session.refresh()
         package = self._package
         expected = (FOR_REVIEW,) if task.phase == REVIEW else (PLANNED, DOING)
@@ -237,7 +242,7 @@ class PackageTask:
 
     def _assign(self) -> str:
         """Claims the package if it is planned, and gives it to the agent, in one piece."""
-        task, session, slug = self.task, self._host.session, self._feature.slug
+        task, session, slug = self.task, self._shared.session, self._feature.slug
         payload = {
             "wp_id": task.wp_id,
             "agent_id": task.agent,
@@ -248,8 +253,10 @@ class PackageTask:
         causes = tuple(event_id for phase, event_id in failed if phase == task.phase)
         event = WorkEvent("WPAssigned", payload, slug, causes, event_id=new_id())
         if self._package.lane == PLANNED:
-            facts = facts_of(session, self._feature, task.wp_id)
-            move(session, slug, task.wp_id, DOING, replace(facts, exempt=_ANSWERS), (event,))
+            context = context_of(session, self._feature, task.wp_id)
+            move(
+                session, slug, task.wp_id, DOING, replace(context, waived_guards=_ANSWERS), (event,)
+            )
             session.refresh()
         else:
             self._append(event)
@@ -257,7 +264,7 @@ class PackageTask:
 
     def judge(self, ended: AgentRunResult) -> None:
         """Decides after the end of a try: move on, send back, or record a failed try."""
-        session = self._host.session
+        session = self._shared.session
         session.refresh()
         self._report_unreviewed()
         if self._gate is not None:
@@ -283,7 +290,7 @@ class PackageTask:
 
     def _bring_back(self) -> str:
         """Checks the package's branch out again if the agent left it; returns what happened."""
-        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
         try:
             stray = bring_back(session.project.repo, slug, wp_id, self._worktree)
         except GitFailed as error:
@@ -295,7 +302,7 @@ class PackageTask:
 
         The claim of the package is held, so that no orchestrator merged them.
         """
-        session, wp_id = self._host.session, self.task.wp_id
+        session, wp_id = self._shared.session, self.task.wp_id
         target = session.target_of(self._feature)
         after = session.refs.branches.get(target)
         if after == self._target_tip:
@@ -304,7 +311,8 @@ class PackageTask:
         commits = commits_come(session.project.repo, own, self._target_tip, after)
         self._target_tip = after
         if commits:
-            self._host.landed_past_review(wp_id, commits)
+            unreviewed = self._shared.unreviewed
+            unreviewed[wp_id] = (*unreviewed.get(wp_id, ()), *commits)
             names = ", ".join(commit[:_COMMIT_CHARACTERS] for commit in commits)
             self._report(
                 "unreviewed",
@@ -314,16 +322,22 @@ class PackageTask:
 
     @property
     def _worktree(self) -> Path:
-        root = self._host.session.project.root
+        root = self._shared.session.project.root
         return root / worktree_of(self._feature.slug, self.task.wp_id)
 
     def _hand_in(self, ended: AgentRunResult) -> None:
         """Moves the work of an agent to review, unless a guard refuses."""
-        session, slug = self._host.session, self._feature.slug
+        session, slug = self._shared.session, self._feature.slug
         with self._acting_as(self.task.agent):
             try:
-                facts = facts_of(session, self._feature, self.task.wp_id)
-                move(session, slug, self.task.wp_id, FOR_REVIEW, replace(facts, exempt=_ANSWERS))
+                context = context_of(session, self._feature, self.task.wp_id)
+                move(
+                    session,
+                    slug,
+                    self.task.wp_id,
+                    FOR_REVIEW,
+                    replace(context, waived_guards=_ANSWERS),
+                )
             except Refused as refused:
                 # agents get no hint to force it
                 remedy = (refused.hint or "").removesuffix(FORCING)
@@ -345,7 +359,7 @@ class PackageTask:
 
     def finish(self, lease: int) -> AgentRun | None:
         """Starts the next gate of an approved package; with all passed merges the package."""
-        session = self._host.session
+        session = self._shared.session
         session.refresh()
         if self._package.lane != FOR_REVIEW:
             return None
@@ -354,7 +368,7 @@ class PackageTask:
         if commit is None:
             cause, hint = f"there is no branch {branch}", "git branch"
             raise failure("could not run the gates in", session.project.repo.folder, cause, hint)
-        passed = self._host.gates_passed(self.task.wp_id, commit)
+        passed = self._shared.gates_passed.get((self.task.wp_id, commit), {})
         for gate in self._setup.gates:
             if gate.gate_type not in passed:
                 return self._begin_gate(gate, commit, lease)
@@ -363,12 +377,12 @@ class PackageTask:
 
     def _merge(self, branch: str, commit: str) -> None:
         """Merges the commit that has passed all gates, and moves the package to done."""
-        session, wp_id = self._host.session, self.task.wp_id
+        session, wp_id = self._shared.session, self.task.wp_id
         with held(session.project.repo.common / ORCHESTRATING):
             session.refresh()
             if tip(session.project.repo, branch) != commit:
                 return  # newer commits are judged first
-            if facts_of(session, self._feature, wp_id).worktree == "dirty":
+            if context_of(session, self._feature, wp_id).worktree == "dirty":
                 self._send_back("its worktree holds changes that are not committed", ACTOR)
                 return
             self._decide(decide_move, commit)  # a package that may not be done is not merged
@@ -388,23 +402,25 @@ class PackageTask:
             mirror(session, self._feature)
         self._report("merged", f"merged into {target}, done")
 
-    def _decide(self, how: Callable[[Session, str, str, str, Facts], Move], commit: str) -> None:
+    def _decide(
+        self, how: Callable[[Session, str, str, str, MoveContext], Move], commit: str
+    ) -> None:
         """Moves the package to done for its reviewer, or only checks that move, as `how` does."""
-        session, wp_id = self._host.session, self.task.wp_id
+        session, wp_id = self._shared.session, self.task.wp_id
         with self._acting_as(self._package.reviewer or ACTOR):
-            facts = replace(
-                facts_of(session, self._feature, wp_id),
-                exempt=_ANSWERS,
+            context = replace(
+                context_of(session, self._feature, wp_id),
+                waived_guards=_ANSWERS,
                 gates_run=frozenset(gate.gate_type for gate in self._setup.gates),
-                gates_seen=self._host.gates_passed(wp_id, commit),
+                gates_seen=self._shared.gates_passed.get((wp_id, commit), {}),
                 rests_on=(self._history.approval,) if self._history.approval else (),
                 is_local=not self._setup.needs_upstream,
             )
-            how(session, self._feature.slug, wp_id, DONE, facts)
+            how(session, self._feature.slug, wp_id, DONE, context)
 
     def _begin_gate(self, gate: GateConfig, commit: str, lease: int) -> AgentRun:
         """Starts the command of a gate in a checkout of the commit."""
-        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
         if gate.gate_type not in {
             gate_state.gate_type for gate_state in self._package.gates.values()
         }:
@@ -436,7 +452,8 @@ class PackageTask:
                 judges = self._package.events_of("lane")
                 event_id = self._append(WorkEvent(change.event_type, change.payload, slug, judges))
         if is_passed:
-            self._host.gate_passed(wp_id, gate_type, judged.commit, event_id)
+            passed = self._shared.gates_passed.setdefault((wp_id, judged.commit), {})
+            passed[gate_type] = event_id
             self._report("reviewed", f"gate {gate_type} passed", ended.seconds)
         else:
             self._send_back(f"gate {gate_type} failed: {words_of(ended)}", ACTOR, event_id)
@@ -451,16 +468,16 @@ class PackageTask:
         if self._gate is None:
             with self._acting_as(ACTOR):
                 comment = "stopped before it ended; thence work orchestrate goes on"
-                self._host.session.append(self._history_event("comment", comment))
+                self._shared.session.append(self._history_event("comment", comment))
         self._report("stopped", "stopped; its claim is free")
 
     def _send_back(self, reason: str, actor: str, *rests_on: str) -> None:
-        session, slug, wp_id = self._host.session, self._feature.slug, self.task.wp_id
+        session, slug, wp_id = self._shared.session, self._feature.slug, self.task.wp_id
         with self._acting_as(actor):
-            facts = facts_of(session, self._feature, wp_id, reason=reason)
-            facts = replace(facts, exempt=_ANSWERS, rests_on=rests_on)
-            move(session, slug, wp_id, DOING, facts)
-        self._host.sent_back(wp_id)
+            context = context_of(session, self._feature, wp_id, reason=reason)
+            context = replace(context, waived_guards=_ANSWERS, rests_on=rests_on)
+            move(session, slug, wp_id, DOING, context)
+        self._shared.sent_back(wp_id)
         self._report("sent_back", reason)
 
     def _fail(self, why: str, seconds: float) -> None:
@@ -473,14 +490,14 @@ class PackageTask:
         }
         with self._acting_as(self.task.agent):
             self._append(WorkEvent("ErrorLogged", payload, self._feature.slug))
-        self._host.failed(self.task)
+        self._shared.failed(self.task)
         self._report("failed", why, seconds)
 
     def _name_keys(self) -> None:
         """Warns of missing variables that may have ended an agent at once."""
         agent = self._setup.agents[self.task.agent]
         names = {*own_variables()} - {*agent.env}
-        self._host.session.warnings += hints(agent.name, names, self._setup.environment)
+        self._shared.session.warnings += hints(agent.name, names, self._setup.environment)
 
     def _history_event(self, kind: str, text: str) -> WorkEvent:
         payload = {
@@ -493,11 +510,11 @@ class PackageTask:
 
     def _append(self, event: WorkEvent) -> str:
         """Appends an event, and returns its id; raises where the journal can't be written."""
-        return self._host.session.append(event)[0].event_id
+        return self._shared.session.append(event)[0].event_id
 
     @contextmanager
     def _acting_as(self, actor: str) -> Iterator[None]:
-        session = self._host.session
+        session = self._shared.session
         before = session.actor, session.store.actor
         session.actor = session.store.actor = actor
         try:
@@ -506,14 +523,14 @@ class PackageTask:
             session.actor, session.store.actor = before
 
     def _prompt(self, worktree: Path) -> str:
-        session, feature = self._host.session, self._feature
+        session, feature = self._shared.session, self._feature
         target = session.target_of(feature)
         work = prompts.assignment(session.planning, feature, self._package, target, worktree)
         ask = prompts.review if self.task.phase == REVIEW else prompts.implementation
         return ask(work, self._history.feedback)
 
     def _env(self, assigned: str, agent: str, own: Mapping[str, str]) -> dict[str, str]:
-        session = self._host.session
+        session = self._shared.session
         return {
             **own,
             **session.store.replica.environment(assigned),
@@ -523,7 +540,7 @@ class PackageTask:
         }
 
     def _folder(self) -> Path:
-        folder = self._host.session.project.home / "agents" / self._feature.slug
+        folder = self._shared.session.project.home / "agents" / self._feature.slug
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -540,7 +557,7 @@ class PackageTask:
 
     def _report(self, kind: str, text: str, seconds: float | None = None) -> None:
         task = self.task
-        self._host.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
+        self._shared.report(kind, text, task.wp_id, task.agent or None, task.phase, seconds)
 
 
 class StrayedWorktree(NamedTuple):

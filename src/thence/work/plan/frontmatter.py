@@ -6,23 +6,22 @@ refused.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from thence.core.values.payload import INT_MAX, INT_MIN
 from thence.errors import PlanningError
-from thence.work.project.yaml_nodes import TAG, compose
+from thence.work.project.yaml_nodes import Node, YamlFile, is_empty
 
 FIELDS_BYTES_MAX = 64 * 1024
-Scalar = str | int | bool
+_DOING = "could not read the fields"
 _BLOCK = re.compile(
     rb"(?:\xef\xbb\xbf)?---[ \t]*(?P<newline>\r?\n)"
     rb"(?P<yaml>(?:[^\n]*\n)*?)"
     rb"---[ \t]*\r?(?:\n|\Z)"
 )
 _OPEN = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?(?:\n|\Z)")
+_DIRECTIVE = re.compile(rb"(?m)^%")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+-]+)*")
 # the plain words that some YAML readers do not take for text
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
@@ -36,10 +35,10 @@ _LANE_FORM = (
 
 
 class Fields(NamedTuple):
-    """A file's fields as JSON values, and the text below them.
+    """A file's fields, and the text below them.
 
-    Times and numbers with leading zeros are texts, as they were written. `line` is the
-    number of the first line of `body`, from 1.
+    A value is a text as it was written, None, a list or a map. `line` is the number of the first
+    line of `body`, from 1.
     """
 
     values: Mapping[str, Any]
@@ -53,11 +52,15 @@ class Fields(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """The YAML of a file: its bytes from `start` to `end`, with lines that end in `newline`."""
+    """The fields of a file, and their text from the byte `start`, in lines that end in `newline`.
 
+    `fields` are read from the top of the file, so that problems have its lines. What is below the
+    fields begins at the byte `below`.
+    """
+
+    fields: YamlFile
     yaml: str
     start: int
-    end: int
     below: int
     newline: str
 
@@ -71,8 +74,7 @@ def read(data: bytes, file: str) -> Fields:
     block = _block(data, file)
     if block is None:
         return Fields({}, data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace"), 1)
-    reader = _FieldsReader(file, block.yaml)
-    values = reader.values()
+    values = _values(block.fields)
     line = data[: block.below].count(b"\n") + 1
     return Fields(values, data[block.below :].decode("utf-8", "replace"), line)
 
@@ -89,8 +91,7 @@ def with_lane(data: bytes, lane: str, file: str = "") -> bytes:
         newline = "\r\n" if b"\r\n" in data[: data.find(b"\n") + 1] else "\n"
         lines = ("---", f"lane: {as_yaml(lane)}", "---", "")
         return data[:start] + newline.join(lines).encode() + data[start:]
-    reader = _FieldsReader(file, block.yaml)
-    values = reader.values()
+    values = _values(block.fields)
     if values.get("lane") == lane:
         return data
     first = _FIRST_FIELD.search(block.yaml)
@@ -102,13 +103,16 @@ def with_lane(data: bytes, lane: str, file: str = "") -> bytes:
         yaml = block.yaml[: line.start()] + text + block.yaml[line.end() :]
     else:
         yaml = f"{block.yaml}{indent}lane: {written}{block.newline}"
+    head = data[: block.start] + yaml.encode()
     try:
-        is_read_back = {**values, "lane": lane} == _FieldsReader(file, yaml).values()
+        is_read_back = {**values, "lane": lane} == _values(YamlFile(head, file, _DOING))
     except PlanningError:
         is_read_back = False
     if not is_read_back:
-        raise reader.fault(0, "the lane can't be changed alone", f"write it as lane: {written}")
-    return data[: block.start] + yaml.encode() + data[block.end :]
+        hint = f"write it as lane: {written}"
+        block.fields.report(block.fields.root, "the lane can't be changed alone", hint)
+        block.fields.refuse()
+    return head + data[block.start + len(block.yaml.encode()) :]
 
 
 def as_yaml(value: str) -> str:
@@ -119,60 +123,32 @@ def as_yaml(value: str) -> str:
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
-class _FieldsReader:
-    """One reading of the YAML of one file; its first line is the second of the file."""
+def _values(yaml: YamlFile) -> dict[str, Any]:
+    """Returns the fields as plain values; raises PlanningError where they are no map."""
+    root = yaml.root
+    if root is None or is_empty(root):
+        return {}
+    if root.id != "mapping":
+        yaml.report(root, "these are no fields", "write fields, one on a line: `lane: planned`")
+        yaml.refuse()
+    fields: dict[str, Any] = _plain(yaml, root)
+    yaml.refuse()
+    return fields
 
-    def __init__(self, file: str, yaml: str) -> None:
-        self._file = file
-        self._yaml = yaml
-        self._root = self._mapping()
-        self._seen: dict[int, Any] = {}
 
-    def values(self) -> dict[str, Any]:
-        """Returns the fields as plain values."""
-        if self._root is None:
-            return {}
-        fields: dict[str, Any] = self._plain(self._root)
-        return fields
-
-    def fault(self, index: int, cause: str, hint: str) -> PlanningError:
-        """Returns the error for an index in the YAML, in characters."""
-        before = self._yaml[:index]
-        line, column = before.count("\n") + 2, index - (before.rfind("\n") + 1) + 1
-        return _fault(self._file, line, column, cause, hint)
-
-    def _mapping(self) -> Any:
-        """Returns the node of the fields' map; None where there are no fields."""
-        if directive := re.search(r"^%", self._yaml, re.MULTILINE):
-            hint = "take the line out, or put the value in quotes"
-            raise self.fault(directive.start(), "a directive has no place here", hint)
-        root = compose(self._yaml, self.fault)
-        if root is not None and root.id != "mapping":
-            hint = "write fields, one on a line, such as `lane: planned`"
-            raise self.fault(root.start_mark.index, "these are no fields", hint)
-        return root
-
-    def _plain(self, node: Any) -> Any:
-        """Returns the value of a node; a node with aliases is converted once."""
-        if node.id == "scalar":
-            return _scalar(str(node.tag).removeprefix(TAG), node.value)
-        if id(node) in self._seen:
-            if self._seen[id(node)] is None:
-                raise self.fault(node.start_mark.index, "it holds itself", "take the alias out")
-            return self._seen[id(node)]
-        self._seen[id(node)] = None
-        if node.id == "sequence":
-            value: Any = [self._plain(value_node) for value_node in node.value]
-        else:
-            value = {}
-            for key_node, value_node in node.value:
-                key = key_node.value if key_node.id == "scalar" else str(self._plain(key_node))
-                if key in value:
-                    hint = "keep one of them"
-                    raise self.fault(key_node.start_mark.index, f"{key} stands twice", hint)
-                value[key] = self._plain(value_node)
-        self._seen[id(node)] = value
-        return value
+def _plain(yaml: YamlFile, node: Node) -> Any:
+    """Returns the value of a node, whose size and depth the reader of YAML bounds."""
+    if node.id == "scalar":
+        return None if is_empty(node) else str(node.value)
+    if node.id == "sequence":
+        return [_plain(yaml, value_node) for value_node in node.value]
+    values: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(key_node.value if key_node.id == "scalar" else _plain(yaml, key_node))
+        if key in values:
+            yaml.report(key_node, f"{key} stands twice", "keep one of them")
+        values[key] = _plain(yaml, value_node)
+    return values
 
 
 def _block(data: bytes, file: str) -> _Block | None:
@@ -180,43 +156,21 @@ def _block(data: bytes, file: str) -> _Block | None:
         return None
     block = _BLOCK.match(data)
     if block is None:
-        raise _fault(file, 1, 1, "the fields never end", "end them with a line `---`")
+        raise _fault(file, "the fields never end", "end them with a line `---`")
     if len(block["yaml"]) > FIELDS_BYTES_MAX:
         cause = f"the fields have {len(block['yaml'])} bytes, more than {FIELDS_BYTES_MAX}"
-        raise _fault(file, 1, 1, cause, "put the bulk below them")
-    try:
-        yaml = block["yaml"].decode()
-    except UnicodeDecodeError as error:
-        before = block["yaml"][: error.start]
-        column = error.start - before.rfind(b"\n")
-        hint = "save the file as UTF-8"
-        raise _fault(file, before.count(b"\n") + 2, column, "this is no UTF-8", hint) from error
+        raise _fault(file, cause, "put the bulk below them")
+    if directive := _DIRECTIVE.search(block["yaml"]):
+        line = data.count(b"\n", 0, block.start("yaml") + directive.start()) + 1
+        hint = "take the line out, or put the value in quotes"
+        raise _fault(file, "a directive has no place here", hint, line)
+    fields = YamlFile(data[: block.end("yaml")], file, _DOING)
     newline = block["newline"].decode()
-    return _Block(yaml, block.start("yaml"), block.end("yaml"), block.end(), newline)
+    return _Block(fields, block["yaml"].decode(), block.start("yaml"), block.end(), newline)
 
 
-def _fault(file: str, line: int, column: int, cause: str, hint: str) -> PlanningError:
+def _fault(file: str, cause: str, hint: str, line: int = 1) -> PlanningError:
     problem = {"file": file, "line": line, "key": "", "message": cause, "hint": hint}
     return PlanningError(
-        "could not read the fields",
-        place=f"{file}:{line}:{column}",
-        cause=cause,
-        hint=hint,
-        problems=[problem],
+        _DOING, place=f"{file}:{line}:1", cause=cause, hint=hint, problems=[problem]
     )
-
-
-def _scalar(tag: str, text: str) -> Scalar | float | None:
-    """Returns the value of a text, by the tag that YAML gives it."""
-    if tag == "null":
-        return None
-    if tag == "bool":
-        return text.lower() in ("true", "yes", "on")
-    try:
-        if tag == "int" and INT_MIN <= (number := int(text.replace("_", ""), 0)) <= INT_MAX:
-            return number
-        if tag == "float" and math.isfinite(real := float(text)):
-            return real
-    except ValueError:  # 028 and 1:30 are texts
-        pass
-    return text

@@ -25,7 +25,7 @@ from thence.work.project.project_id import (
 )
 from thence.work.vcs.files import NotFollowed, TreeFiles
 from thence.work.vcs.refs import refs_of
-from thence.work.vcs.repository import Repository, checkouts, main_of, repository
+from thence.work.vcs.repository import Repository, list_worktrees, main_of, repository
 
 KITTIFY = ".kittify"
 # the home of a project without git, in older versions
@@ -160,7 +160,8 @@ def _root_of(repo: Repository) -> Path | None:
     if repo.common.name == ".git" and not _is_bare(repo.common):
         return repo.common.parent
     return next(
-        (tree.path for tree in checkouts(repo) if tree.is_main and not tree.is_missing), repo.top
+        (tree.path for tree in list_worktrees(repo) if tree.is_main and not tree.is_missing),
+        repo.top,
     )
 
 

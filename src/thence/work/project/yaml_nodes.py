@@ -39,7 +39,7 @@ class Node(Protocol):
 Fault = Callable[[int, str, str], PlanningError]
 
 
-def compose(yaml: str, fault: Fault) -> Node | None:
+def _compose(yaml: str, fault: Fault) -> Node | None:
     """Returns the root node of a YAML document, None for an empty one.
 
     Raises the error of `fault` for invalid YAML, and for aliases beyond the limits of
@@ -78,7 +78,7 @@ class YamlFile:
         self._operation = operation
         self._problems: list[dict[str, object]] = []
         self._yaml = self._decoded(data.removeprefix(b"\xef\xbb\xbf"))
-        self.root = compose(self._yaml, self._fault)
+        self.root = _compose(self._yaml, self._fault)
 
     def report(self, node: Node | None, message: str, hint: str) -> None:
         """Records a problem of a value; None stands for the whole file."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from thence.errors import Refused, ThenceError
-from thence.work.board.move_request import CodeKind, CodeState, Facts
+from thence.work.board.move_request import CodeKind, LandingStatus, MoveContext
 from thence.work.board.state import (
     DOING,
     DONE,
@@ -60,31 +60,33 @@ from thence.work.vcs.worktrees import Worktree, git_dir_of, make
 _Candidate = tuple[str, PackageState, Target]
 
 
-def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, facts: Facts) -> Facts:
-    """Returns the facts of a move, completed by the package's code.
+def with_code(
+    session: Session, feature: FeatureState, wp_id: str, to: str, context: MoveContext
+) -> MoveContext:
+    """Returns the context of a move, completed by the package's code.
 
     A move to review gets the reviewed code, a move to done the code's present state unless the
-    facts have it already: before done the refs are read once more. A move out of done gets it in a
+    context has it already: before done the refs are read once more. A move out of done gets it in a
     shallow clone.
     """
     package = feature.packages.get(wp_id)
     if package is None or to not in (DOING, FOR_REVIEW, DONE):
-        return facts
+        return context
     if to == DOING:
         if package.lane != DONE or not is_shallow(session.project.repo):
-            return facts
+            return context
         target = target_in(session.refs, session.target_of(feature))
         code = LandingCheck(session, session.refs).of_done(feature.slug, package, target)
-        return replace(facts, code=code)
+        return replace(context, code=code)
     if to == DONE:
         is_free = read_options(session.project).author_may_approve
-        facts = replace(facts, author_may_approve=is_free)
-        if facts.code is not None:
-            return facts
+        context = replace(context, author_may_approve=is_free)
+        if context.code is not None:
+            return context
         refs = refs_of(session.project.main)
         target = target_in(refs, session.target_of(feature))
         code = LandingCheck(session, refs).before_done(feature.slug, package, target)
-        return replace(facts, code=code)
+        return replace(context, code=code)
     repo, refs, branch = session.project.repo, session.refs, branch_of(feature.slug, wp_id)
     tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
     base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
@@ -94,10 +96,10 @@ def with_code(session: Session, feature: FeatureState, wp_id: str, to: str, fact
         # a package that is handed in again may be in its target by now
         is_again = package.reviewed is not None
         has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, target_tip)
-        facts = replace(facts, has_commits=has_commits)
+        context = replace(context, has_commits=has_commits)
     if tip is None or base is None:
-        return facts
-    return replace(facts, reviewed=reviewed_of(repo, base, tip, target_tip, listed))
+        return context
+    return replace(context, reviewed=reviewed_of(repo, base, tip, target_tip, listed))
 
 
 def code_of(
@@ -107,7 +109,7 @@ def code_of(
     landed: str | None,
     no_code: str | None,
     reason: str,
-) -> CodeState | None:
+) -> LandingStatus | None:
     """Returns the state of a package's code as a person states it; None without a statement.
 
     `no_code` does not count if git finds code. Raises Refused if `landed` is no commit of the
@@ -123,17 +125,19 @@ def code_of(
     if code.kind not in ("no_code", "unknown") or code.is_shallow:
         return code
     stated = Landed("no_code", None, no_code or "")
-    return replace(code, kind="landed", landed=stated, is_stated=True)
+    return replace(code, kind="landed", landed=stated, is_asserted=True)
 
 
 def _stated(
     repo: Repository, slug: str, wp_id: str, target: Target, revision: str, reason: str
-) -> CodeState:
+) -> LandingStatus:
     commit = repo.git.commit_of(revision)
     for tip, kind in target.commits():
         if commit and not missing_commits(repo, tip, [commit]):
             landed = Landed("stated", commit, reason)
-            return CodeState(kind, target.name, branch_of(slug, wp_id), landed, is_stated=True)
+            return LandingStatus(
+                kind, target.name, branch_of(slug, wp_id), landed, is_asserted=True
+            )
     raise Refused(
         "could not accept",
         guard="not_landed",
@@ -145,7 +149,7 @@ def _stated(
 
 def code_of_packages(
     session: Session, features: Iterable[FeatureState], lanes: Collection[str] = (DONE,)
-) -> dict[tuple[str, str], CodeState]:
+) -> dict[tuple[str, str], LandingStatus]:
     """Returns the state of the code of each package in review or done, by feature and package.
 
     `lanes` are those whose packages are looked at. Raises GitFailed.
@@ -195,7 +199,7 @@ class LandingCheck:
         self._merges: dict[str, tuple[tuple[str, str], ...]] = {}
         self._is_shallow = is_shallow(self._repo)
 
-    def before_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
+    def before_done(self, slug: str, package: PackageState, target: Target) -> LandingStatus:
         """Returns the state of the code of a package that is to be done.
 
         Whether the target still has it is asked of git, whatever the messages of commits say.
@@ -210,7 +214,7 @@ class LandingCheck:
         is_same = code.patch == reviewed.patch and code.base == reviewed.base
         return state if is_same else replace(state, changed_since=reviewed.commit)
 
-    def of_done(self, slug: str, package: PackageState, target: Target) -> CodeState:
+    def of_done(self, slug: str, package: PackageState, target: Target) -> LandingStatus:
         """Returns the present state of the code of a done package."""
         landed, code = package.landed, package.reviewed
         if landed is not None and landed.how == "no_code":
@@ -251,12 +255,12 @@ class LandingCheck:
         target: Target,
         kind: CodeKind,
         landed: Landed | None = None,
-    ) -> CodeState:
-        return CodeState(kind, target.name, branch_of(slug, package.wp_id), landed)
+    ) -> LandingStatus:
+        return LandingStatus(kind, target.name, branch_of(slug, package.wp_id), landed)
 
     def _search(
         self, slug: str, package: PackageState, target: Target, code: Reviewed | None
-    ) -> CodeState:
+    ) -> LandingStatus:
         branch = branch_of(slug, package.wp_id)
         commit = code.commit if code else self._commit(branch, package)
         for tip, kind in target.commits():

@@ -21,15 +21,15 @@ from thence.work.vcs.git import Git, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, held, naming, ref_locks
 from thence.work.vcs.repository import (
     HEADS,
-    Checkout,
     Repository,
+    WorktreeInfo,
     branches,
-    checkouts,
-    checkouts_of,
     is_ancestor,
+    list_worktrees,
     operation_under_way,
     rebase_of,
     tip,
+    worktrees_of,
 )
 
 ATTEMPTS_MAX = 10
@@ -188,7 +188,7 @@ def base_of(repo: Repository, base: str | Sequence[str], branch_tips: Mapping[st
     return begin
 
 
-def free_tree(repo: Repository, branch: str) -> Checkout | None:
+def free_tree(repo: Repository, branch: str) -> WorktreeInfo | None:
     """Returns the working tree that has a branch checked out, None if none has.
 
     Raises a passing GitFailed if the user is in the middle of something with it, and GitFailed if
@@ -196,7 +196,7 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     """
     operation = f"could not move branch {branch} in"
     rebased = rebase_of(repo, branch)
-    trees = checkouts_of(checkouts(repo), branch)
+    trees = worktrees_of(list_worktrees(repo), branch)
     busy = [(tree.path, operation_under_way(tree.git_dir)) for tree in trees]
     operations = [(os.fspath(path), what) for path, what in busy if what]
     if rebased is not None:
@@ -217,7 +217,7 @@ def free_tree(repo: Repository, branch: str) -> Checkout | None:
     return trees[0] if trees else None
 
 
-def _forward(repo: Repository, tree: Checkout | None, planned: MergePlan) -> GitFailed | None:
+def _forward(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) -> GitFailed | None:
     """Moves the target forward by git, with the user's own settings and hooks; returns its error.
 
     After an error git may have moved it all the same.
@@ -255,7 +255,7 @@ def _forward(repo: Repository, tree: Checkout | None, planned: MergePlan) -> Git
     return error
 
 
-def _stash_of(repo: Repository, tree: Checkout | None, planned: MergePlan) -> str:
+def _stash_of(repo: Repository, tree: WorktreeInfo | None, planned: MergePlan) -> str:
     """Returns the command that puts aside the files in the way of a move; "" if none is."""
     if tree is None:
         return ""

@@ -22,10 +22,10 @@ from thence.work.vcs.repository import (
     REMOTE_HEAD,
     Repository,
     branches,
-    checkouts,
     default_among,
     is_ancestor,
     is_standing,
+    list_worktrees,
     run_with_retry,
 )
 
@@ -164,7 +164,7 @@ def rename_branch(
     before, after = branch_of(slug, old), branch_of(slug, new)
     with held(repo.common / MAKING):
         path, goal = (root / worktree_of(slug, wp_id) for wp_id in (old, new))
-        trees = [tree for tree in checkouts(repo) if tree.path == path and not tree.is_missing]
+        trees = [tree for tree in list_worktrees(repo) if tree.path == path and not tree.is_missing]
         if any(tree.branch is None for tree in trees):
             hint = "end what is under way there: git status tells how"
             raise failure("could not move the worktree", path, "no branch is checked out", hint)

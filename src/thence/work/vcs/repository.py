@@ -63,7 +63,7 @@ class Repository(NamedTuple):
         return self.top or self.common
 
 
-class Checkout(NamedTuple):
+class WorktreeInfo(NamedTuple):
     """A working tree of a repository: the main one or a linked worktree.
 
     `head` is the commit, None before the first; `branch` has no `refs/heads/` and is None when
@@ -176,7 +176,7 @@ def is_shallow(repo: Repository) -> bool:
     return (repo.common / "shallow").exists()
 
 
-def checkouts(repo: Repository) -> tuple[Checkout, ...]:
+def list_worktrees(repo: Repository) -> tuple[WorktreeInfo, ...]:
     """Returns every working tree of the repository, the main one first; a bare one has none."""
     listing = ("worktree", "list", "--porcelain", "-z")
     out = run_with_retry(repo, listing, "could not list the worktrees of")
@@ -207,7 +207,7 @@ def run_with_retry(repo: Repository, arguments: tuple[str, ...], operation: str)
     return answer.out
 
 
-def checkouts_of(trees: Sequence[Checkout], branch: str) -> tuple[Checkout, ...]:
+def worktrees_of(trees: Sequence[WorktreeInfo], branch: str) -> tuple[WorktreeInfo, ...]:
     """Returns the working trees that have a branch checked out and whose folder is there."""
     return tuple(tree for tree in trees if tree.branch == branch and not tree.is_missing)
 
@@ -310,11 +310,11 @@ def _main_path(repo: Repository, named: Path) -> Path:
 
 def _checkout(
     repo: Repository, entry: list[str], linked: dict[Path, Path], *, is_main: bool
-) -> Checkout:
+) -> WorktreeInfo:
     lines = dict(line.partition(" ")[::2] for line in entry)
     path = _main_path(repo, Path(lines["worktree"])) if is_main else Path(lines["worktree"])
     head = lines.get("HEAD")
-    return Checkout(
+    return WorktreeInfo(
         path=path,
         git_dir=repo.common if is_main else linked.get(path, repo.common / "worktrees" / path.name),
         head=head if head and head.strip("0") else None,

@@ -19,11 +19,11 @@ from thence.work.vcs.locks import INDEX_LOCK, MAKING, held, naming, ref_locks
 from thence.work.vcs.merging import base_of
 from thence.work.vcs.repository import (
     HEADS,
-    Checkout,
     Repository,
+    WorktreeInfo,
     branches,
-    checkouts,
     is_ancestor,
+    list_worktrees,
     operation_under_way,
     remove_half_made,
 )
@@ -104,7 +104,7 @@ def remove(repo: Repository, branch: str, path: Path, into: str) -> None:
         if kind == "clean":
             _remove_folder(repo, path)
         elif not os.path.lexists(path):
-            _forget_missing(repo, checkouts(repo), path)
+            _forget_missing(repo, list_worktrees(repo), path)
         if tip is not None:
             _delete(repo, branch, tip)
 
@@ -136,14 +136,14 @@ def check_out(repo: Repository, commit: str, path: Path) -> None:
         arguments = ("worktree", "add", "--quiet", "--no-checkout", "--detach", path, commit)
         with naming(repo.common / MAKING, repo.folder, ()) as note:
             Git(repo.folder, keeps=(note,)).run(*arguments, operation=f"{_MAKING} {path} of")
-    _fill(Checkout(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
+    _fill(WorktreeInfo(path, git_dir_of(path), commit, None, is_main=False, is_missing=False))
 
 
 def discard(repo: Repository, path: Path) -> None:
     """Removes a worktree that `check_out` has made, with all its files; raises GitFailed."""
     with held(repo.common / MAKING):
         remove_half_made(repo.common)
-        if any(_is_same(tree.path, path) for tree in checkouts(repo)):
+        if any(_is_same(tree.path, path) for tree in list_worktrees(repo)):
             arguments = ("worktree", "remove", "--force", "--force", path)
             repo.git.run(*arguments, operation=f"{_REMOVING} {path} of")
 
@@ -160,7 +160,7 @@ def state_of(
         return _state_at(path, git_dir_of(path), branch, branch)
     if at is None and standing is not None and _is_free(path):
         return WorktreeState("missing", path, None)
-    trees = [tree for tree in checkouts(repo) if not tree.is_missing]
+    trees = [tree for tree in list_worktrees(repo) if not tree.is_missing]
     here = next((tree for tree in trees if _is_same(tree.path, path)), None)
     elsewhere = next((tree for tree in trees if tree.branch == branch), None)
     if here is None:
@@ -214,12 +214,12 @@ def _make_empty(
     branch: str,
     path: Path,
     base: str | Sequence[str],
-    seen: tuple[Mapping[str, str], Sequence[Checkout]] | None,
-) -> tuple[Checkout, bool]:
+    seen: tuple[Mapping[str, str], Sequence[WorktreeInfo]] | None,
+) -> tuple[WorktreeInfo, bool]:
     """Makes a worktree without its files; `seen` are branches and worktrees, listed if None."""
     with held(repo.common / MAKING):
         remove_half_made(repo.common)
-        tips, trees = seen or (branches(repo), checkouts(repo))
+        tips, trees = seen or (branches(repo), list_worktrees(repo))
         _check_name(repo, branch, tips)
         tree = _find_worktree(trees, branch, path)
         if tree is not None:
@@ -233,7 +233,7 @@ def _make_empty(
             _delete(repo, branch, tips[branch])
         _add(repo, branch, path, start if is_new else None)
     head = start if is_new else tips[branch]
-    tree = Checkout(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
+    tree = WorktreeInfo(path, git_dir_of(path), head, branch, is_main=False, is_missing=False)
     return tree, is_new
 
 
@@ -250,7 +250,7 @@ def _check_name(repo: Repository, branch: str, tips: Mapping[str, str]) -> None:
         )
 
 
-def _find_worktree(trees: Sequence[Checkout], branch: str, path: Path) -> Checkout | None:
+def _find_worktree(trees: Sequence[WorktreeInfo], branch: str, path: Path) -> WorktreeInfo | None:
     """Returns the worktree of a branch at a path; raises GitFailed if either belongs to another."""
     for tree in trees:
         if tree.is_missing:
@@ -320,7 +320,7 @@ def _leads_nowhere(repo: Repository, path: Path) -> bool:
     return target.parent == repo.common / "worktrees" and not target.exists()
 
 
-def _forget_missing(repo: Repository, trees: Sequence[Checkout], path: Path) -> None:
+def _forget_missing(repo: Repository, trees: Sequence[WorktreeInfo], path: Path) -> None:
     """Removes git's record of a worktree at this path whose folder is gone."""
     for tree in trees:
         if not tree.is_missing or tree.is_main or not _is_same(tree.path, path):
@@ -370,7 +370,7 @@ def _add(repo: Repository, branch: str, path: Path, start: str | None) -> None:
                 raise error
 
 
-def _fill(tree: Checkout) -> None:
+def _fill(tree: WorktreeInfo) -> None:
     """Checks out the files of a worktree that has none yet; existing files stay."""
     if (tree.git_dir / "index").exists():
         return

@@ -1,16 +1,18 @@
-"""The wire of version 1: a session that was recorded once is answered the same for ever."""
+"""The wire of version 2: a session that was recorded once is answered the same for ever."""
 
 import json
 
 import pytest
-from tests.golden.wire_v1 import FILE, exchanges, played
+from tests.golden.wire_v2 import FILE, exchanges, played
 from tests.server.team.team_server import team_server
 
 
 @pytest.mark.promise("S12")
 def test_recorded_session_is_asked_and_answered_the_same(tmp_path):
     recorded = [json.loads(line) for line in FILE.read_text().splitlines()]
-    asked = [(each["method"], each["path"], each["body"]) for each in recorded]
+    asked = [
+        tuple(each[name] for name in ("method", "path", "body", "signature")) for each in recorded
+    ]
     assert list(exchanges()) == asked
     with team_server(tmp_path / "data") as server:
         client = server.client("ada")

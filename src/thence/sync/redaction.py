@@ -1,29 +1,35 @@
-"""The taking back of what one event says: by the key of the node that wrote it, or by an admin's.
+"""The redaction of what one event says: by the key that owns its node, or by an admin's.
 
-The order is that of what must survive a kill: a `log.redacted`, a seal over it, then the body goes.
-Whatever is missing after a kill, the same call again completes.
+The order is that of what must survive a kill: a `log.redacted`, then the body goes. Whatever is
+missing after a kill, the same call again completes.
 """
 
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 from thence.core.event import Event
 from thence.core.values.digests import BODY_DIGEST, digests
-from thence.core.wire.seals import REDACTED, Redaction, Signer, TeamKeys
+from thence.core.wire.authorship import (
+    REDACTED,
+    Redaction,
+    Signer,
+    TeamKeys,
+    signed_redaction,
+)
 from thence.errors import RedactionRefused
 from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk_errors import reading
+from thence.log.storage.identity import known_node_ids
 from thence.replica import OS_DISK, Disk, Log
 from thence.sync.held_lines import HeldLines
-from thence.sync.held_notices import HeldRedaction
-from thence.sync.sealing import own_nodes, seal_own_lines
 
 _REASON_CHARACTERS_MAX = 500
 
 
-class TakenBack(NamedTuple):
-    """The result of taking an event back, in lines that changed; 0 where nothing was left."""
+class Redacted(NamedTuple):
+    """The result of the redaction of an event, in lines that changed; 0 where nothing was left."""
 
     redaction: Redaction
     lines: int
@@ -62,10 +68,10 @@ def check_right(
     )
 
 
-def take_back(
+def redact(
     log: Log, event: Event, reason: str, signer: Signer, *, target: str = "", disk: Disk = OS_DISK
-) -> TakenBack:
-    """Takes back what an event says in this log, and leaves the proof by which others do.
+) -> Redacted:
+    """Redacts an event in this log, and leaves the signed notice that makes others follow.
 
     `target` is the key of the log's sync target. Check the right before. Raises what an append
     raises, ReadFailed.
@@ -73,34 +79,33 @@ def take_back(
     digest = digests(event.line).line
     with closing(HeldLines(disk, log.folder, log.vocabulary, target)) as held:
         held.update()
-        known = _own(held.notices.redactions(), digest, own_nodes(log.folder, disk))
-        wanted = Redaction(event.event_id, digest.hex(), reason[:_REASON_CHARACTERS_MAX])
-        if known is None:
-            facts = {"event_id": wanted.event_id, "line_sha256": wanted.line_sha256}
-            facts |= {"reason": wanted.reason} if reason else {}
-            log.redactions.record(REDACTED, facts, (event.event_id,))
+        new = signed_redaction(signer, event.event_id, digest, reason[:_REASON_CHARACTERS_MAX])
+        known = (one.redaction for one in held.notices.redactions() if one.digest == digest)
+        # one by another key may not count
+        own = next((one for one in known if one.public_key == new.public_key), None)
+        if own is None:
+            log.redactions.record(REDACTED, new.facts(), (event.event_id,))
             held.update()
-        seal_own_lines(log, held, signer, disk)
-        return TakenBack(known or wanted, carry_out(log, held, [wanted]))
+        return Redacted(own or new, apply_redactions(log, held, [new]))
 
 
-def carry_out(log: Log, held: HeldLines, redactions: Sequence[Redaction]) -> int:
-    """Takes bodies back wherever the log holds them; returns how many lines changed."""
+def apply_redactions(log: Log, held: HeldLines, redactions: Sequence[Redaction]) -> int:
+    """Removes bodies wherever the log holds them; returns how many lines changed."""
     changed = log.redactions.take_back(redactions)
-    held.parked.unpark("pull", [each.digest for each in redactions])
+    held.parked.unpark("pull", [redaction.digest for redaction in redactions])
     held.update()
     return changed
 
 
-def is_taken_back(log: Log, event: Event) -> bool:
-    """Reports whether what an event said was taken back for good."""
+def own_nodes(folder: Path, disk: Disk = OS_DISK) -> list[str]:
+    """Returns all nodes under which a log was written, sorted; raises ReadFailed."""
+    with reading(folder):
+        return sorted(known_node_ids(disk, folder))
+
+
+def is_redacted(log: Log, event: Event) -> bool:
+    """Reports whether what an event said was redacted for good."""
     return BODY_DIGEST in event.members and digests(event.line).line in log.redactions.digests()
-
-
-def _own(held: Sequence[HeldRedaction], digest: bytes, nodes: Sequence[str]) -> Redaction | None:
-    """Returns the redaction of a line that this log itself recorded."""
-    found = (each.redaction for each in held if each.node in nodes)
-    return next((redaction for redaction in found if redaction.digest == digest), None)
 
 
 def _refused(event: Event, cause: str, hint: str = "") -> RedactionRefused:

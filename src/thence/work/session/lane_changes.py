@@ -16,7 +16,7 @@ from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, WorkErr
 from thence.inspection.writers import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
-from thence.work.board.move_request import Facts, GuardFailure, Move
+from thence.work.board.move_request import GuardFailure, Move, MoveContext
 from thence.work.board.state import DONE, LANES, FeatureState, PackageState
 from thence.work.board.transitions import DECIDING_TYPES, after_move
 from thence.work.board.transitions import move as decide
@@ -43,7 +43,7 @@ def move(
     slug: str,
     wp_id: str,
     to: str,
-    facts: Facts,
+    context: MoveContext,
     also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
@@ -56,7 +56,7 @@ def move(
     can't be written only causes a warning. Raises Refused with the guard that refuses the move.
     """
     moves, refused = move_all(
-        session, slug, to, {wp_id: facts}, also, begins=begins, needs_log=needs_log
+        session, slug, to, {wp_id: context}, also, begins=begins, needs_log=needs_log
     )
     if refused:
         raise refused[wp_id]
@@ -67,7 +67,7 @@ def move_all(
     session: Session,
     slug: str,
     to: str,
-    requests: Mapping[str, Facts],
+    requests: Mapping[str, MoveContext],
     also: Sequence[WorkEvent] = (),
     *,
     begins: bool = False,
@@ -82,16 +82,16 @@ def move_all(
     feature = session.board.features.get(slug)
     if feature is not None:
         requests = {
-            wp_id: with_code(session, feature, wp_id, to, facts)
-            for wp_id, facts in requests.items()
+            wp_id: with_code(session, feature, wp_id, to, context)
+            for wp_id, context in requests.items()
         }
     for _ in range(ATTEMPTS_MAX):
         board, moves, refused = session.board, list[Move](), dict[str, Refused]()
         events: list[WorkEvent] = []
-        for wp_id, facts in requests.items():
-            decision = decide(board, slug, wp_id, to, facts)
+        for wp_id, context in requests.items():
+            decision = decide(board, slug, wp_id, to, context)
             if isinstance(decision, GuardFailure):
-                refused[wp_id] = _error(decision, slug, wp_id, to, facts)
+                refused[wp_id] = _error(decision, slug, wp_id, to, context)
                 if is_strict:
                     break
                 continue
@@ -118,17 +118,17 @@ def move_all(
     )
 
 
-def _as_seen(requests: Mapping[str, Facts], moves: Sequence[Move]) -> dict[str, Facts]:
+def _as_seen(requests: Mapping[str, MoveContext], moves: Sequence[Move]) -> dict[str, MoveContext]:
     """Returns the requests with the lanes that the packages had on the first attempt."""
     lanes = {move.wp_id: move.previous for move in moves}
     return {
-        wp_id: replace(facts, seen_lane=facts.seen_lane or lanes.get(wp_id))
-        for wp_id, facts in requests.items()
+        wp_id: replace(context, expected_lane=context.expected_lane or lanes.get(wp_id))
+        for wp_id, context in requests.items()
     }
 
 
 def _keep_reviewed(
-    session: Session, slug: str, requests: Mapping[str, Facts], moves: Sequence[Move]
+    session: Session, slug: str, requests: Mapping[str, MoveContext], moves: Sequence[Move]
 ) -> None:
     for move in moves:
         reviewed = requests[move.wp_id].reviewed
@@ -141,20 +141,20 @@ def _keep_reviewed(
                 )
 
 
-def decide_move(session: Session, slug: str, wp_id: str, to: str, facts: Facts) -> Move:
+def decide_move(session: Session, slug: str, wp_id: str, to: str, context: MoveContext) -> Move:
     """Returns the move on the present board; raises Refused if a guard refuses it."""
-    decision = decide(session.board, slug, wp_id, to, facts)
+    decision = decide(session.board, slug, wp_id, to, context)
     if isinstance(decision, GuardFailure):
-        raise _error(decision, slug, wp_id, to, facts)
+        raise _error(decision, slug, wp_id, to, context)
     return decision
 
 
-def _error(refusal: GuardFailure, slug: str, wp_id: str, to: str, facts: Facts) -> Refused:
+def _error(refusal: GuardFailure, slug: str, wp_id: str, to: str, context: MoveContext) -> Refused:
     lane = to if to in LANES else repr(to)
-    return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=facts.is_agent)
+    return refusal.error("could not move", f"{slug}/{wp_id} to {lane}", is_agent=context.is_agent)
 
 
-def facts_of(
+def context_of(
     session: Session,
     feature: FeatureState,
     wp_id: str,
@@ -162,15 +162,15 @@ def facts_of(
     *,
     reason: str = "",
     is_forced: bool = False,
-) -> Facts:
-    """Returns the facts about a package from planning files, worktree and branch.
+) -> MoveContext:
+    """Returns the context of a move of a package, from planning files, worktree and branch.
 
     `to` is the goal lane: for done the configured gates are read as well. Raises PlanningError for
     a file that can't be read.
     """
     actor = actor_of(session, feature, wp_id)
     worktree = _worktree(session, feature.slug, wp_id)
-    return Facts(
+    return MoveContext(
         actor=actor,
         changed_by=session.changed_by(),
         reason=reason,

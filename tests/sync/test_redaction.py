@@ -1,39 +1,32 @@
-"""Taking back: a redaction reaches each clone if its key may, by whatever way its lines come."""
+"""Redaction: it reaches each clone if its key may, by whatever way its lines come."""
 
 import shutil
 from contextlib import closing
 from pathlib import Path
 from zlib import crc32
 
-import msgspec
 import pytest
 from tests.sync.plain_server import Connection, PlainServer
 
 import thence
-from thence.core.values.codec import parse
 from thence.core.values.digests import digests, redacted
-from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.seals import SEAL, LinePlace, redaction_in, seal_in, sealed
+from thence.core.wire.authorship import (
+    push_text,
+    redaction_in,
+    signed_push,
+    signed_redaction,
+)
 from thence.errors import RedactionRefused
 from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
 from thence.signing import SigningKey, is_signed, known_key, own_key
 from thence.sync.engine import SyncEngine
-from thence.sync.held_lines import HeldLines, digest_of
-from thence.sync.taking_back import check_right, take_back
+from thence.sync.held_lines import digest_of
+from thence.sync.redaction import check_right, redact
 
 SECRET = "swordfish"
 _CRC = ',"crc":"00000000"}'
 ADA, BEN = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
-
-
-class Impostor:
-    """A key that names another one's public key as its own."""
-
-    public_key = ADA.public_key
-
-    def sign(self, text):
-        return BEN.sign(text)
 
 
 def synced(log, server, key=None):
@@ -79,7 +72,7 @@ def secret_in(log):
 def test_redaction_by_its_node_reaches_a_clone_that_held_the_line(team):
     server, a, b = team
     event = secret_in(a)
-    assert take_back(a, event, "a password", ADA).lines == 1
+    assert redact(a, event, "a password", ADA).lines == 1
     assert not holds_secret(a.folder)
     synced(a, server, ADA)
     assert synced(b, server, BEN).taken_back == 1
@@ -100,11 +93,17 @@ def test_redaction_by_another_member_changes_nothing(team):
     with pytest.raises(RedactionRefused):
         check_right(b, secret_in(b), BEN.public_key, server.keys(), is_synced=True)
     before = secret_in(b)
-    take_back(b, before, "to hide it", BEN)  # by a program that does not ask
-    synced(b, server, BEN)
+    redact(b, before, "to hide it", BEN)  # by a program that does not ask
+    assert synced(b, server, BEN).parked == 1
     assert synced(a, server, ADA).taken_back == 0
-    assert len(notices(a, "redacted")) == 1
+    assert notices(a, "redacted") == []
     assert secret_in(a).payload == {"text": SECRET}
+    server.admins.add(BEN.public_key)
+    with closing(SyncEngine(b, Connection(server), signer=BEN)) as engine:
+        assert "not yours" in engine.parked()[0].reason
+        assert engine.retry_parked() == 1
+        assert engine.round().is_complete
+    assert synced(a, server, ADA).taken_back == 1
 
 
 @pytest.mark.promise("S10a")
@@ -112,7 +111,7 @@ def test_redaction_by_an_admin_reaches_the_node_that_wrote_the_line(team):
     server, a, b = team
     server.admins.add(BEN.public_key)
     check_right(b, secret_in(b), BEN.public_key, server.keys(), is_synced=True)
-    take_back(b, secret_in(b), "", BEN)
+    redact(b, secret_in(b), "", BEN)
     synced(b, server, BEN)
     assert synced(a, server, ADA).taken_back == 1
     assert SECRET not in a.current_file.read_text()
@@ -123,7 +122,7 @@ def test_redaction_by_an_admin_reaches_the_node_that_wrote_the_line(team):
 def test_backup_that_holds_the_line_loses_its_body_in_the_next_round(team, tmp_path):
     server, a, b = team
     shutil.copytree(b.folder, tmp_path / "backup")
-    take_back(a, secret_in(a), "", ADA)
+    redact(a, secret_in(a), "", ADA)
     synced(a, server, ADA)
     with thence.open(tmp_path / "backup") as restored:
         assert secret_in(restored).payload
@@ -132,38 +131,37 @@ def test_backup_that_holds_the_line_loses_its_body_in_the_next_round(team, tmp_p
 
 
 @pytest.mark.promise("S10a")
-def test_every_own_line_is_sealed_once_and_seals_alone_make_none(tmp_path):
+def test_own_lines_alone_are_signed_also_those_that_a_colleague_brought_before(tmp_path):
     server = PlainServer()
-    with thence.open(tmp_path / "a") as log:
-        log.append_many([{"event_type": "noted", "payload": {"n": n}} for n in range(2_100)])
-        assert synced(log, server, ADA).sealed == 3
-        assert synced(log, server, ADA).sealed == 0
-        log.append("noted")
-        assert synced(log, server, ADA).sealed == 1
-        seals = [seal_in(event) for event in notices(log, SEAL)]
-        assert [(seal.first, seal.last) for seal in seals] == [
-            (1, 1024), (1025, 2048), (2049, 2100), (2101, 2104),
-        ]  # fmt: skip
-        assert all(is_signed(seal) for seal in seals)
-        with closing(HeldLines(OS_DISK, log.folder, log.vocabulary)) as held:
-            held.update()
-            for seal in seals:
-                numbers = held.notices.numbered(seal.node_id, seal.first, seal.last)
-                (digest,) = numbers[seal.first]
-                place = LinePlace(seal.node_id, seal.first, digest)
-                assert len(seal.covered(numbers, [place])) == seal.count
-                assert not seal.covered(numbers, [place._replace(digest=bytes(32))])
-                without = {number: numbers[number] for number in list(numbers)[:-1]}
-                assert not seal.covered(without, [place])
-    assert server.claims == {seals[0].node_id: ADA.public_key}
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        made = a.append_many([{"event_type": "noted", "payload": {"n": n}} for n in range(1_100)])
+        early, late = [event.line for event in made[:1_050]], [event.line for event in made[1_050:]]
+        b.relay(early)  # as from the board's branch
+        foreign = b'{"event_type":"t","event_id":"theirs","text":"x"}'
+        a.relay([b.append("begun").line, foreign])
+        assert synced(b, server, BEN).delivered == 1_051
+        assert server.own == {digest_of(event) for event in b.events() if event.line not in early}
+        assert synced(a, server, ADA).duplicate == 1_050
+        assert synced(a, server, ADA).duplicate == 0
+        own = {digest_of(event) for event in a.events() if event.line in {*early, *late}}
+        assert own < server.own
+        assert digest_of(next(each for each in a.events() if each.is_foreign)) not in server.own
+    assert server.claims.popitem()[1] in (ADA.public_key, BEN.public_key)
 
 
-def test_seal_by_a_forged_key_or_over_other_facts_is_not_signed(team):
-    _, a, _ = team
-    (seal,) = (seal_in(event) for event in notices(a, SEAL))
-    assert is_signed(seal)
-    for change in ({"count": 2}, {"public_key": BEN.public_key}, {"signature": "x"}):
-        assert not is_signed(msgspec.structs.replace(seal, **change))
+def test_signature_is_over_team_log_and_the_digests_in_their_order():
+    digests = [bytes(32), b"1" * 32]
+    push = signed_push(ADA, "red", "log", digests)
+    assert is_signed(*push, push_text("red", "log", digests))
+    for other in (
+        push_text("blue", "log", digests),
+        push_text("red", "other", digests),
+        push_text("red", "log", digests[::-1]),
+        push_text("red", "log", digests[:1]),
+    ):
+        assert not is_signed(*push, other)
+    assert not is_signed(BEN.public_key, push.signature, push_text("red", "log", digests))
+    assert not is_signed(ADA.public_key, "x", push_text("red", "log", digests))
 
 
 def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
@@ -182,81 +180,111 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path):
 
 
 @pytest.mark.promise("S10a")
-def test_body_that_nobody_may_have_taken_is_given_back_to_server_and_clones(team, tmp_path):
-    _, a, b = team
-    event, server = secret_in(a), PlainServer()
-    server.batch([redacted(event.line)])  # by a member who had it from elsewhere
+def test_body_that_nobody_may_have_taken_is_given_back_to_clones(team, tmp_path):
+    server, a, b = team
+    event = secret_in(a)
     with thence.open(tmp_path / "c") as c:
-        synced(c, server)
+        c.relay([redacted(event.line)])  # by a member who changed the board's branch
         assert secret_in(c).payload == {}
-        synced(b, server, BEN)
-        assert SECRET in server.lines[0].decode()
-        b.relay([a.append("noted").line])
-        with closing(SyncEngine(b, Connection(server))) as engine:
-            assert engine.pending() == 1
-        assert synced(c, server).taken >= 1
+        synced(c, server)
         assert secret_in(c).payload == {"text": SECRET}
         assert c.verify().ok
         assert synced(c, server).taken == 0
+    assert secret_in(b).payload == {"text": SECRET}
 
 
 @pytest.mark.promise("S10a")
-def test_lines_that_are_forged_near_a_redaction_do_not_keep_it_from_its_effect(team):
-    server, a, b = team
-    take_back(a, secret_in(a), "", ADA)
-    twins = [event.line for event in a.events()]
-    for line in twins:
-        for number in range(8):
-            data = line[: -len(',"crc":"00000000"}')] + b',"forged":%d' % number
-            server.batch([data + b',"crc":"%08x"}' % crc32(data)])
-    synced(a, server, ADA)
-    assert synced(b, server, BEN).taken_back >= 1
-    whole = [event for event in b.read() if event.event_type == "noted" and event.payload]
-    assert not [event for event in whole if "forged" not in event.members]
+def test_line_that_is_redacted_before_it_is_brought_goes_without_its_body(tmp_path):
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as a:
+        events = a.append_many([{"event_type": "noted", "payload": {"n": n}} for n in range(1_500)])
+        for event in (events[0], events[-1]):
+            redact(a, event, "", ADA)
+        assert synced(a, server, ADA).is_complete
+    assert set(server.redactions) == {digest_of(events[0]), digest_of(events[-1])}
+    assert events[0].line not in server.lines
+    assert redacted(events[-1].line) in server.lines
 
 
 def test_notices_and_lines_of_other_tools_are_never_taken_back(team):
     server, a, b = team
     server.admins.add(ADA.public_key)
-    (seal,) = notices(a, SEAL)
+    redact(a, secret_in(a), "", ADA)
+    (notice,) = notices(a, "redacted")
     foreign = b'{"event_type":"t","event_id":"theirs","text":"x"}'
     a.relay([foreign])
-    for event in (seal, next(each for each in a.events() if each.is_foreign)):
+    for event in (notice, next(each for each in a.events() if each.is_foreign)):
         with pytest.raises(RedactionRefused):
             check_right(a, event, ADA.public_key, server.keys(), is_synced=True)
         digest = digest_of(event).hex()
         a.redactions.record("redacted", {"event_id": event.event_id, "line_sha256": digest})
     synced(a, server, ADA)
-    assert synced(b, server, BEN).taken_back == 0
+    assert synced(b, server, BEN).taken_back == 1
     assert foreign in [event.line for event in b.events()]
+    assert notices(b, "redacted")[0].line == notice.line
 
 
 @pytest.mark.promise("S10a")
 def test_redaction_that_a_kill_cut_short_is_completed_by_the_next_round(team):
     server, a, b = team
     event = secret_in(a)
-    facts = {"event_id": event.event_id, "line_sha256": digest_of(event).hex()}
+    facts = signed_redaction(ADA, event.event_id, digest_of(event), "").facts()
     a.redactions.record("redacted", facts)  # and then the process was killed
     assert synced(a, server, ADA).taken_back == 1
     assert not holds_secret(a.folder)
     assert synced(b, server, BEN).taken_back == 1
-    assert take_back(a, secret_in(a), "", ADA).lines == 0
+    assert redact(a, secret_in(a), "", ADA).lines == 0
     assert len(notices(a, "redacted")) == 1
 
 
 @pytest.mark.promise("S10a")
+@pytest.mark.parametrize("is_signed_itself", [True, False])
+def test_redaction_that_a_colleague_brings_first_counts_if_its_writer_signed_it(
+    team, is_signed_itself
+):
+    server, a, b = team
+    if is_signed_itself:
+        redact(a, secret_in(a), "a password", ADA)
+    else:  # as older versions wrote it
+        event = secret_in(a)
+        facts = {"event_id": event.event_id, "line_sha256": digest_of(event).hex()}
+        a.redactions.record("redacted", facts)
+    (notice,) = notices(a, "redacted")
+    b.relay([notice.line])  # as from the board's branch
+    result = synced(b, server, BEN)
+    assert (result.parked, len(server.redactions)) == ((0, 1) if is_signed_itself else (1, 0))
+    assert synced(a, server, ADA).is_complete
+    result = synced(b, server, BEN)
+    assert (result.parked, result.taken_back) == (0, 1)
+    assert not holds_secret(b.folder)
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_that_another_forged_under_our_node_changes_nothing(team):
+    server, a, b = team
+    event = secret_in(a)
+    data = (
+        b'{"event_id":"01ZZZZZZZZZZZZZZZZZZZZZZZZ","event_type":"log.redacted","event_version":1,'
+    )
+    data += b'"timestamp":"2026-11-20T07:13:00.123456Z","node_id":"%s","seq":1,"lamport_clock":1,'
+    data += b'"payload":{"event_id":"%s","line_sha256":"%s"}'
+    data %= (event.node_id.encode(), event.event_id.encode(), digest_of(event).hex().encode())
+    a.relay([data + b',"crc":"%08x"}' % crc32(data)])
+    assert synced(a, server, ADA).parked == 1
+    assert synced(b, server, BEN).taken_back == 0
+    assert secret_in(a).payload == secret_in(b).payload == {"text": SECRET}
+
+
+@pytest.mark.promise("S10a")
 @pytest.mark.parametrize("is_indexed", [False, True])
-def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(team, is_indexed):
+def test_line_that_its_node_pushed_is_served_whatever_others_bring_under_its_id(team, is_indexed):
     server, a, b = team
     line = secret_in(a).line
     if is_indexed:
         b.rebuild()
     forged = twin_of(line, b"a")
-    assert forged < line, "without the seal it would be served"
+    assert forged < line, "without a signature it would be served"
     server.batch([forged])
-    event = parse(forged, PLAIN)
-    numbered = [(event.seq, digest_of(event))]
-    b.redactions.record(SEAL, sealed(event.node_id, numbered, b"", Impostor()).facts())
     for log, key in ((b, BEN), (a, ADA)):
         assert synced(log, server, key).taken >= 1
         assert secret_in(log).line == line
@@ -264,7 +292,7 @@ def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(
         assert [event.line for event in log.query(type="noted")] == [line]
         assert forged in [each for _, each, _ in raw_lines(OS_DISK, log.folder)]
     assert not b.verify().ok
-    server.claims.clear()
+    server.own.clear()
     with thence.open(b.folder.parent / "c") as c:
         synced(c, server)
         assert c.get(secret_in(b).event_id).line == forged
@@ -272,7 +300,7 @@ def test_line_that_its_node_sealed_is_served_whatever_others_bring_under_its_id(
 
 @pytest.mark.promise("S10a")
 @pytest.mark.parametrize("is_forgotten", [False, True])
-def test_sealed_line_is_served_though_its_twin_came_beside_sync(team, tmp_path, is_forgotten):
+def test_signed_line_is_served_though_its_twin_came_beside_sync(team, tmp_path, is_forgotten):
     server, a, _ = team
     line = secret_in(a).line
     forged = [twin_of(line, name) for name in (b"a", b"b")]
@@ -289,12 +317,3 @@ def test_sealed_line_is_served_though_its_twin_came_beside_sync(team, tmp_path, 
         synced(c, server)
         assert c.get(secret_in(a).event_id).line == line
     assert sorted(forged) < [line]
-
-
-@pytest.mark.promise("S10a")
-def test_seal_that_its_key_did_not_sign_proves_nothing(team):
-    server, a, b = team
-    take_back(b, secret_in(b), "to hide it", Impostor())
-    synced(b, server)
-    assert synced(a, server, ADA).taken_back == 0
-    assert secret_in(a).payload == {"text": SECRET}

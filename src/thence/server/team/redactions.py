@@ -1,0 +1,246 @@
+"""The judgement of redactions as they arrive, and their effect on stored lines.
+
+A redaction counts if the key that signed it owns the node of the line that it names, or is an
+admin's; where an older version wrote it without a signature, the key that signed the push. One of
+a line that is not here yet waits for that line. A line without its body is taken
+only where a redaction of it counts, so that what the server holds without a body is redacted.
+Every function works on the writer's connection, in the transaction of its caller.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from thence.core.event import Event
+from thence.core.values.codec import parse
+from thence.core.values.digests import redacted
+from thence.core.values.vocabulary import VOCABULARIES
+from thence.core.wire.authorship import REDACTED, SEAL, Redaction, redaction_in
+from thence.errors import InvalidEvent
+from thence.server.team.keys import Authority
+from thence.server.team.rows import PRESENT_LINE, LineRefusal, NewLine, StoredLog
+from thence.signing import is_signed
+
+_TARGET = f"""
+    SELECT event_id, node, {PRESENT_LINE} FROM events
+    WHERE team = :team AND log = :log AND digest = :digest
+"""
+_IS_REDACTED = "SELECT 1 FROM redactions WHERE team = :team AND log = :log AND digest = :digest"
+_ANNOUNCE = """
+    INSERT INTO announced (team, log, digest, public_key, event_id)
+    VALUES (:team, :log, :digest, :key, :event_id) ON CONFLICT DO NOTHING
+"""
+_ANNOUNCED = """
+    SELECT digest, public_key, event_id FROM announced
+    WHERE team = :team AND log = :log AND digest IN carray(:digests)
+"""
+_END_ANNOUNCED = "DELETE FROM announced WHERE team = :team AND log = :log AND digest = :digest"
+_KEEP_REDACTION = """
+    INSERT INTO redactions (team, log, digest, event_id) VALUES (:team, :log, :digest, :event_id)
+    ON CONFLICT DO NOTHING
+"""
+# zeros of the same length are written where the line stands, and no row moves
+_ERASE = tuple(
+    f"""
+    UPDATE {table} SET line = zeroblob(length(line))
+    WHERE team = :team AND log = :log AND digest = :digest AND substr(line, 1, 1) <> x'00'
+    """
+    for table in ("events", "forms")
+)
+_KEEP_FORM = """
+    INSERT INTO forms (team, log, digest, line) VALUES (:team, :log, :digest, :line)
+"""
+_REVISE = "UPDATE logs SET revision = revision + 1 WHERE team = :team AND id = :log"
+
+_NOT_YOURS = LineRefusal(
+    "only the key that owns the node of the line, or an admin's, may redact it, and this redaction"
+    " is signed by neither",
+    "redaction_refused",
+)
+_NOT_REDACTABLE = LineRefusal(
+    "the line that it names is of another event, or none that can be redacted", "redaction_refused"
+)
+_BODY_MISSING = LineRefusal(
+    "it came without its body, and no redaction of it counts here", "body_missing"
+)
+
+
+class JudgedPush(NamedTuple):
+    """The judgement of new lines of a push: those to store, in their form, and the refused ones.
+
+    `has_redacted` is whether stored lines were replaced.
+    """
+
+    lines: list[NewLine]
+    refusals: dict[bytes, LineRefusal]
+    has_redacted: bool
+
+
+class _Marks(msgspec.Struct, gc=False):
+    event_type: msgspec.Raw = msgspec.Raw()
+    body_sha256: msgspec.Raw = msgspec.Raw()
+
+
+def is_redacted(line: bytes) -> bool:
+    """Reports whether a checked line has a digest in place of its body."""
+    try:
+        return bool(bytes(msgspec.json.decode(line, type=_Marks).body_sha256))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+
+
+def judged(
+    connection: apsw.Connection,
+    log: StoredLog,
+    lines: Sequence[NewLine],
+    fresh: Sequence[NewLine],
+    key: str,
+    authority: Authority,
+) -> JudgedPush:
+    """Carries out the redactions among the lines of a push by a key, "" for an unsigned one.
+
+    `fresh` are those lines that the log lacks. Ordinary lines cost three searches of their bytes.
+    """
+    marked = _marked(log, lines)
+    push = _Push(connection, log, fresh, key, authority)
+    for row in marked:
+        redaction = _redaction(log, row)
+        if redaction is not None:
+            push.redact(row, redaction)
+    push.store(frozenset(row.digest for row in marked if is_redacted(row.line)))
+    return JudgedPush(push.lines, push.refusals, push.has_redacted)
+
+
+class _Push:
+    """A push that is being judged."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        log: StoredLog,
+        fresh: Sequence[NewLine],
+        key: str,
+        authority: Authority,
+    ) -> None:
+        self._connection = connection
+        self._log = log
+        self._fresh = {row.digest: row for row in fresh}
+        self._key = key
+        self._authority = authority
+        self.lines: list[NewLine] = []
+        self.refusals: dict[bytes, LineRefusal] = {}
+        self.has_redacted = False
+
+    def redact(self, row: NewLine, redaction: Redaction) -> None:
+        """Carries out a redaction, or keeps it for a line to come, or refuses it."""
+        names = self._names(redaction.digest)
+        if self._connection.execute(_IS_REDACTED, names).get:
+            return
+        has_own_key = is_signed(redaction.public_key, redaction.signature, redaction.signed_text)
+        key = redaction.public_key if has_own_key else self._key
+        stored = self._connection.execute(_TARGET, names).fetchone()
+        new = self._fresh.get(redaction.digest)
+        if stored is not None:
+            refusal = self._judged(redaction, key, *stored) or self._replace(redaction, stored[2])
+        elif new is not None:
+            refusal = self._judged(redaction, key, new.event_id, new.node, new.line)
+        else:
+            may_wait = has_own_key or self._authority.may_redact(key, row.node)
+            refusal = None if may_wait else _NOT_YOURS
+        if refusal is not None and row.digest in self._fresh:
+            self.refusals[row.digest] = refusal
+        elif refusal is None and stored is None:
+            given = {**names, "key": key, "event_id": redaction.event_id}
+            self._connection.execute(_ANNOUNCE, given)
+
+    def _replace(self, redaction: Redaction, line: bytes) -> LineRefusal | None:
+        """Replaces a stored line by its redacted form, unless that is too long."""
+        try:
+            form = redacted(line)
+        except InvalidEvent:
+            return _NOT_REDACTABLE
+        names = {**self._names(redaction.digest), "event_id": redaction.event_id, "line": form}
+        for statement in (*_ERASE, _KEEP_FORM, _KEEP_REDACTION):
+            self._connection.execute(statement, names)
+        if not self.has_redacted:
+            self._connection.execute(_REVISE, names)
+        self.has_redacted = True
+        return None
+
+    def _judged(
+        self, redaction: Redaction, key: str, event_id: str, node: str, line: bytes
+    ) -> LineRefusal | None:
+        if event_id != redaction.event_id or not _can_be_redacted(self._log, node, line):
+            return _NOT_REDACTABLE
+        return None if self._authority.may_redact(key, node) else _NOT_YOURS
+
+    def store(self, bodiless: frozenset[bytes]) -> None:
+        """Decides in which form each new line is stored; `bodiless` came without their bodies."""
+        if not self._fresh:  # an array has one value at least
+            return
+        given = {**self._names(b""), "digests": apsw.carray(tuple(self._fresh))}
+        rows: list[tuple[Any, ...]] = self._connection.execute(_ANNOUNCED, given).fetchall()
+        announced: dict[bytes, list[tuple[str, str]]] = {}
+        for digest, key, event_id in rows:
+            announced.setdefault(digest, []).append((key, event_id))
+        for row in self._fresh.values():
+            if row.digest in self.refusals:
+                continue
+            if row.digest in announced and self._counts(row, announced[row.digest]):
+                self._store_redacted(row)
+            elif row.digest in bodiless:
+                self.refusals[row.digest] = _BODY_MISSING
+            else:
+                self.lines.append(row)
+
+    def _counts(self, row: NewLine, announced: Sequence[tuple[str, str]]) -> bool:
+        return _can_be_redacted(self._log, row.node, row.line) and any(
+            event_id == row.event_id and self._authority.may_redact(key, row.node)
+            for key, event_id in announced
+        )
+
+    def _store_redacted(self, row: NewLine) -> None:
+        names = {**self._names(row.digest), "event_id": row.event_id}
+        try:
+            self.lines.append(row._replace(line=redacted(row.line)))
+        except InvalidEvent:  # the line would be too long
+            self.refusals[row.digest] = _NOT_REDACTABLE
+            return
+        for statement in (_KEEP_REDACTION, _END_ANNOUNCED):
+            self._connection.execute(statement, names)
+
+    def _names(self, digest: bytes) -> dict[str, object]:
+        return {"team": self._log.team, "log": self._log.id, "digest": digest}
+
+
+def _marked(log: StoredLog, lines: Sequence[NewLine]) -> list[NewLine]:
+    """Returns the lines that may be redactions or redacted; a word may be escaped."""
+    is_plain = VOCABULARIES[log.kind].notice_type is None
+    whole = b"".join([row.line for row in lines])
+    words = [b'"log.' if is_plain else b'"log_', b'body_sha256"', b"\\u"]
+    if b"\\" not in whole:  # a search for one byte takes next to no time
+        del words[-1]
+    words = [word for word in words if word in whole]
+    if not words:
+        return []
+    return [row for row in lines if row.seq and any(word in row.line for word in words)]
+
+
+def _redaction(log: StoredLog, row: NewLine) -> Redaction | None:
+    event, kind = _notice(log, row.line)
+    return redaction_in(event) if kind == REDACTED and event is not None else None
+
+
+def _notice(log: StoredLog, line: bytes) -> tuple[Event | None, str | None]:
+    """Returns the event of a line and the kind of notice that it is, None for no notice."""
+    vocabulary = VOCABULARIES[log.kind]
+    event = parse(line, vocabulary)
+    if not isinstance(event, Event):
+        return None, None
+    return event, vocabulary.notice_kind(event)
+
+
+def _can_be_redacted(log: StoredLog, node: str, line: bytes) -> bool:
+    return bool(node) and _notice(log, line)[1] not in (SEAL, REDACTED)

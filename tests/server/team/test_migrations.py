@@ -1,0 +1,139 @@
+"""The database of version 2, as a server of then left it, is brought up to date as it is opened."""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import apsw
+import pytest
+from tests.golden.test_team_v1 import ARCHIVE
+from tests.server.team.lines import line
+from tests.server.team.notices import Node
+from tests.server.team.test_exchange import held, walked
+
+from thence.core.values.digests import digests, redacted
+from thence.core.wire.blocks import by_node, split_digests
+from thence.core.wire.messages import BlocksRequest
+from thence.errors import NotAServer
+from thence.server.running import TEAM_DATABASE
+from thence.server.team.backups import restore, verify
+from thence.server.team.database import VERSION, Database
+from thence.server.team.exchange import Exchange
+from thence.server.team.sqlite_store import SqliteStore
+
+ADA, BOB = "16e3aa6f91c5", "d319d1585a0d"
+TEAM, LOG = "team", "orders"
+_INSERT = "INSERT INTO events VALUES (1, 1, ?, ?, ?, ?, 0, ?, ?, ?)"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "srv" / TEAM_DATABASE
+
+
+def opened(file: Path) -> tuple[Database, Exchange]:
+    database = Database(file)
+    return database, Exchange(SqliteStore(database))
+
+
+def relayed(database: Database, key_of: str) -> set[int]:
+    """Returns the numbers of a node's lines that its owner must push again."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            "SELECT number FROM events JOIN relayed USING (team, log, node, digest) WHERE node = ?",
+            (key_of,),
+        )
+        return {number for (number,) in rows}
+
+
+def add(connection: apsw.Connection, number: int, event_id: str, node: str, seq: int, text: bytes):
+    _, content, digest = digests(text)
+    connection.execute(_INSERT, (number, event_id, node, seq, content, digest, text))
+    connection.execute("UPDATE logs SET last = ?", (number,))
+
+
+@pytest.mark.promise("S12")
+def test_lines_that_were_proven_stay_signed_and_no_others_are(file: Path) -> None:
+    connection = apsw.Connection(str(file))
+    twin = Node(ADA, first=3).said("forged")
+    add(connection, 14, "01J" + ADA.upper() + "00000000003", ADA, 3, twin)
+    before = list(connection.execute("SELECT number, digest, line FROM events"))
+    connection.close()
+    copy = file.with_name("copy.db")
+    shutil.copyfile(file, copy)
+    for path in (file, copy):
+        database, exchange = opened(path)
+        assert relayed(database, ADA) == {7, 13, 14}, "the seals themselves, and the forged line"
+        assert relayed(database, BOB) == {11}
+        with database.reading() as connection:
+            assert connection.execute("PRAGMA user_version").get == VERSION
+            rows = connection.execute("SELECT number, digest, line FROM events")
+            assert list(rows) == before
+        assert len(walked(exchange, 5, TEAM, LOG)) == 14
+        database.close()
+    again, _ = opened(file)  # it is of this version now
+    assert relayed(again, BOB) == {11}
+    again.close()
+
+
+@pytest.mark.promise("S10a")
+def test_redaction_that_did_not_count_is_pushed_again_by_its_writer(file: Path) -> None:
+    connection = apsw.Connection(str(file))
+    (notice,) = connection.execute("SELECT digest FROM events WHERE number = 12").fetchone()
+    target, event_id = connection.execute(
+        "SELECT digest, event_id FROM events WHERE number = 4"
+    ).fetchone()
+    given = (1, 1, target, event_id, ADA, 8, notice)
+    connection.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?)", given)
+    connection.close()
+    database, exchange = opened(file)
+    assert relayed(database, ADA) == {7, 12, 13}
+    assert exchange.lines(TEAM, LOG, [target])[0].count(b"body_sha256") == 0
+    database.close()
+
+
+@pytest.mark.promise("S12")
+def test_line_that_was_withheld_goes_and_the_whole_one_is_taken(file: Path) -> None:
+    whole = line(5, node=BOB)
+    _, content, digest = digests(whole)
+    connection = apsw.Connection(str(file))
+    form = redacted(whole)
+    connection.execute("UPDATE events SET number = 14 WHERE number = 10")
+    connection.execute(_INSERT, (10, "withheld", BOB, 5, content, digest, form))
+    connection.execute("UPDATE logs SET last = 14")
+    connection.execute("INSERT INTO withheld VALUES (1, 1, ?)", (digest,))
+    connection.close()
+    database, exchange = opened(file)
+    lines = walked(exchange, 5, TEAM, LOG)
+    with database.reading() as connection:
+        assert [number for (number,) in connection.execute("SELECT number FROM events")] == [
+            *range(1, 14)
+        ]
+    assert form not in lines
+    ours = held([text for text in lines if b'"node_id":"%s"' % BOB.encode() in text])
+    answer = exchange.blocks(TEAM, LOG, BlocksRequest(by_node(ours)))
+    assert BOB not in {block.node for block in answer.differing}, "its sums are those of the rest"
+    assert digest not in split_digests(b"".join(block.digests for block in answer.differing))
+    verdicts = exchange.batch(TEAM, LOG, None, [whole])
+    assert [verdict.status for verdict in verdicts] == ["success"]
+    assert walked(exchange, 5, TEAM, LOG) == [*lines, whole]
+    database.close()
+
+
+@pytest.mark.promise("S12")
+def test_copy_of_version_2_is_put_back_and_stays_as_it_is(file: Path, tmp_path: Path) -> None:
+    copy, data = tmp_path / "copy", tmp_path / "data" / TEAM_DATABASE
+    connection = apsw.Connection(str(file))
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    shutil.copyfile(file, copy)
+    before = copy.read_bytes()
+    with pytest.raises(NotAServer, match="version"):
+        verify(copy, lambda done, total: None)
+    assert restore(copy, data, tmp_path / "aside", lambda done, total: None).events == 13
+    assert copy.read_bytes() == before
+    database, exchange = opened(data)
+    assert len(walked(exchange, 5, TEAM, LOG)) == 13
+    database.close()

@@ -1,0 +1,100 @@
+"""What waits for clients that don't read has a bound for each; nobody loses an event."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from bench.load import grown
+from tests.server.listening import frames, gauge, until
+from tests.server.serving import Serving, serving
+
+import thence
+from thence.server.live.feed import LISTENERS_MAX
+from thence.server.live.listener import WAITING_BYTES_MAX
+
+EVENTS = 40_000
+# beside what waits for it, what a connection and its stream cost
+STREAM_KIB = WAITING_BYTES_MAX // 1024 + 128
+LIVE = "/simulations/run/events/live"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of 18 MB."""
+    folder = tmp_path_factory.mktemp("root") / "run"
+    grown(folder, EVENTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(run: Path) -> Iterator[Serving]:
+    """Serves the log, whose index is made."""
+    with serving(run.parent) as server:
+        with server.client.stream("GET", LIVE, params={"tail": 1}) as answer:
+            assert next(frames(answer))
+        yield server
+
+
+def held_kib(server: Serving, name: str) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0])
+
+
+def unread(server: Serving, opened: ExitStack) -> socket.socket:
+    """Opens a stream that nobody reads, and that the system holds little of."""
+    client = opened.enter_context(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.settimeout(60)
+    client.connect(("127.0.0.1", server.client.base_url.port))
+    client.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % LIVE.encode())
+    return client
+
+
+def read(client: socket.socket, last: bytes) -> list[bytes]:
+    """Reads the lines that come, up to a last one."""
+    whole = bytearray()
+    while last not in whole[-2 * len(last) :]:
+        part = client.recv(1 << 20)
+        assert part, "the stream has ended"
+        whole += part
+    body = re.sub(rb"\r\n[0-9a-f]+\r\n", b"", whole.partition(b"\r\n\r\n")[2])
+    return re.findall(rb"^data: (.*)\n\n", body, re.MULTILINE)
+
+
+@pytest.mark.promise("Q7", "Q9")
+def test_as_many_unread_streams_as_may_be_hold_little_and_miss_nothing(
+    server: Serving, run: Path
+) -> None:
+    with ExitStack() as opened:
+        before = held_kib(server, "VmRSS")
+        clients = [unread(server, opened) for _ in range(LISTENERS_MAX)]
+        until(lambda: gauge(server, "thence_listeners") == LISTENERS_MAX)
+        with thence.open(run) as log:
+            some = [{"event_type": "NOTE", "payload": {"text": "x" * 400}}] * 400
+            for _ in range(20):
+                log.append_many(some)
+        grown_kib = held_kib(server, "VmHWM") - before
+        lines = (run / "events.jsonl").read_bytes().splitlines()
+        print(f"{LISTENERS_MAX} streams of {sum(map(len, lines)) >> 20} MiB: {grown_kib} KiB more")
+        assert grown_kib < LISTENERS_MAX * STREAM_KIB
+        assert read(clients[0], lines[-1]) == lines
+
+
+@pytest.mark.promise("Q7")
+def test_stream_beyond_the_bound_is_refused_until_another_ends(server: Serving) -> None:
+    until(lambda: gauge(server, "thence_listeners") == 0)
+    with ExitStack() as opened:
+        clients = [unread(server, opened) for _ in range(LISTENERS_MAX)]
+        until(lambda: gauge(server, "thence_listeners") == LISTENERS_MAX)
+        refused = server.get(LIVE)
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert refused.headers["retry-after"] == "1"
+        assert f"{LISTENERS_MAX} listen already" in refused.json()["message"]
+        assert server.json("/simulations/run")["event_count"] >= EVENTS
+        clients[0].close()
+        until(lambda: gauge(server, "thence_listeners") == LISTENERS_MAX - 1)
+        with server.client.stream("GET", LIVE, params={"tail": 1}) as answer:
+            assert next(frames(answer))
