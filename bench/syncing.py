@@ -22,11 +22,10 @@ import msgspec
 import thence
 from bench.relaying import BATCH, batches
 from thence.core.wire.messages import BlocksAnswer, BlocksRequest
+from thence.sync.client import SyncClient, TakenPage
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
-from thence.sync.http_transport import HttpTransport
 from thence.sync.target import SyncTarget, enabled_target
-from thence.sync.transport import TakenPage
 
 PROGRAM = Path(sys.executable).parent / "thence"
 QUEUED = 100_000
@@ -104,8 +103,8 @@ def _peak_mib() -> float:
     return int(peak) / 1024
 
 
-class _Timed(HttpTransport):
-    """A transport that records when each page was asked for, and the size of comparisons."""
+class _Timed(SyncClient):
+    """A client that records when each page was asked for, and the size of comparisons."""
 
     def __init__(self, target: SyncTarget, login: Login, store: CredentialStore) -> None:
         super().__init__(target, login, store)
@@ -119,9 +118,9 @@ class _Timed(HttpTransport):
 
     def blocks(self, request: BlocksRequest) -> BlocksAnswer:
         """Adds up the bytes of a request and its answer, uncompressed."""
-        found = super().blocks(request)
-        self.compared_bytes += len(msgspec.json.encode(request)) + len(msgspec.json.encode(found))
-        return found
+        answer = super().blocks(request)
+        self.compared_bytes += len(msgspec.json.encode(request)) + len(msgspec.json.encode(answer))
+        return answer
 
 
 def _make_log(folder: Path, count: int) -> None:
@@ -156,8 +155,8 @@ def _team(folder: Path) -> Iterator[Mapping[str, str]]:
         server.wait(30)
 
 
-def _enable(folder: Path, env: Mapping[str, str], *more: str) -> None:
-    _run(env, "sync", "enable", "--log", str(folder), *more)
+def _enable(folder: Path, env: Mapping[str, str], *options: str) -> None:
+    _run(env, "sync", "enable", "--log", str(folder), *options)
 
 
 def _now(folder: Path, env: Mapping[str, str]) -> float:

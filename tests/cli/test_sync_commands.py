@@ -13,8 +13,8 @@ from tests.sync.plain_server import PlainServer
 from tests.work.repositories import make_repository
 
 from thence.files import file_lock
+from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.http_transport import log_in
 from thence.sync.target import PRESENCE, sync_folder, write_connection
 from thence.work.journal.store import EventStore
 
@@ -171,11 +171,66 @@ def test_another_target_is_refused_without_switch(ada, server):
     refused = ada(*enable, "--as", "ben")
     assert refused.json["error"]["code"] == "sync_refused"
     assert "--switch" in refused.json["error"]["hint"]
+    assert "ada" in refused.json["error"]["cause"]
     assert ada.done(*enable, "--as", "ben", "--switch").json["user"] == "ben"
     ada.done("sync", "disable", "--log", "orders")
     assert ada("sync", "now", "--log", "orders").code == 1
     ada.done(*enable, "--as", "ben")
     assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 1
+
+
+def test_switch_tells_what_it_sends_and_asks(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "note", "text=hello")
+    enable = ("sync", "enable", "--log", "orders")
+    ada.done(*enable, "--name", "orders")
+    refused = ada(*enable, "--name", "others")
+    assert is_three_lines(refused.err)
+    assert "its log is orders and would be others" in refused.err
+    alone = ada(*enable, "--name", "others", "--switch")
+    assert (alone.code, "--yes" in alone.err) == (2, True)
+    code, shown = on_terminal(
+        ada.folder,
+        *(*enable, "--name", "others", "--switch"),
+        answer=(rb"Switch\? .*", b"n\n"),
+        XDG_CONFIG_HOME=str(ada.config),
+    )
+    shown = " ".join(shown.split())
+    assert (code, "all events" in shown, "you did not agree" in shown) == (1, True, True)
+    assert ada.done(*enable, "--json").json["log"] == "orders"
+    ada.done(*enable, "--name", "others", "--switch", "--yes")
+    assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 1
+    assert set(server.logs) == {"others"}
+
+
+def test_name_and_team_are_kept_while_sync_is_off(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "note", "text=hello")
+    enable = ("sync", "enable", "--log", "orders", "--json")
+    first = ada.done(*enable, "--name", "of-june", "--team", "red").json
+    ada.done("sync", "disable", "--log", "orders")
+    again = ada.done(*enable).json
+    assert (again["log"], again["team"]) == (first["log"], first["team"]) == ("of-june", "red")
+
+
+def test_second_machine_makes_the_folder_of_a_log(ada, server):
+    ada.log_in(server)
+    ada.done("append", "--log", "orders", "note", "text=hello")
+    ada.done("sync", "enable", "--log", "orders", "--name", "orders")
+    sent = ada.done("sync", "now", "--log", "orders", "--json").json["pushed"]
+    ada.log_in(server)
+    (ada.folder / "empty").mkdir()
+    for name in ("second", "empty"):
+        log = ("--log", name)
+        assert ada("sync", "enable", *log).code != 0  # no name, so that it may be misspelt
+        assert ada("sync", "enable", *log, "--name", "a b").code == 1
+        assert not list(ada.folder.glob(f"{name}/*"))
+        ada.done("sync", "enable", *log, "--name", "orders")
+        assert ada.done("sync", "now", *log, "--json").json["pulled"] == sent
+        assert (
+            ada.done("query", *log, "--json").out
+            == ada.done("query", "--log", "orders", "--json").out
+        )
 
 
 def test_moved_and_copied_logs_go_on(ada, server):
@@ -242,7 +297,8 @@ def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, se
     pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
     assert last_line("status") == f"sync: {pending} waiting"
     ada.done("sync", "now", cwd=folder)
-    assert last_line("status") == "sync: OfflineBatchMode"
+    assert last_line("status") == "sync: no service runs"
+    assert "background  no service runs" in ada.done("sync", "status", cwd=folder).out
     before = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
     shown = last_line("move-task", "WP01", "--to", "doing")
     pending = ada.done("sync", "status", "--json", cwd=folder).json["pending"]
@@ -251,7 +307,8 @@ def test_command_of_work_ends_with_the_state_of_sync_in_a_word(tmp_path, ada, se
     home = EventStore.at(folder).project.home
     running = file_lock(sync_folder(home) / PRESENCE)
     write_connection(home, "Connected")
-    assert last_line("status") == "sync: Connected"
+    assert last_line("status") == "sync: connected"
+    assert "connection  connected" in ada.done("sync", "status", cwd=folder).out
     running.close()
     assert "sync" not in last_line("status", "-q")
     assert ada.done("work", "status", cwd=folder).err == ""

@@ -15,6 +15,7 @@ from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 from tests.sync.http_servers import HEALTH, HTML, HostileServer
 from tests.sync.http_servers import TeamServer as PlainTeamServer
 from tests.sync.plain_server import PlainServer
+from tests.sync.test_restored_logs import Backup
 from tests.work.repositories import make_repository
 
 from thence import open as thence_open
@@ -182,13 +183,30 @@ def test_server_and_log_restored_from_old_backups_get_back_what_they_lost(tmp_pa
         assert ada("verify", *LOG).code == 0
 
 
+@pytest.mark.promise("S12")
+def test_log_that_was_put_back_in_place_is_told_in_one_line(tmp_path, ada):
+    with team_server(tmp_path / "data") as server:
+        log_in(ada, server)
+        ada.done("append", *LOG, "note", "text=1")
+        ada.done("sync", "enable", *LOG, "--name", "orders")
+        synced(ada, *LOG)
+        backup = Backup(ada.folder / "orders")
+        ada.done("append", *LOG, "note", "text=lost")
+        synced(ada, *LOG)
+        backup.restore()
+        ada.done("append", *LOG, "note", "text=other")
+        notices = [ada.done("sync", "now", *LOG).err for _ in range(2)]
+        assert [text.count("put back from an old copy") for text in notices] == [1, 0]
+        assert ada.done("query", *LOG, "--json").out.count('"note"') == 3
+
+
 def move_target(user: User, server: TeamServer, name: str = "orders") -> None:
     """Log in where the server is now, for its port is another one after each start."""
     store = CredentialStore(user.config / "thence")
     for login in store.logins():
         store.remove(login)
     log_in(user, server)
-    user.done("sync", "enable", "--log", name, "--name", "orders", "--switch")
+    user.done("sync", "enable", "--log", name, "--name", "orders", "--switch", "--yes")
 
 
 @pytest.mark.promise("S8")

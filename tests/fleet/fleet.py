@@ -28,10 +28,10 @@ from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.sqlite_store import SqliteStore
 from thence.signing import SigningKey
+from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 from thence.sync.held_lines import digest_of
 from thence.sync.redaction import redact
-from thence.sync.transport import TakenPage
 
 TEAM, LOG = "team", "log"
 REPLICAS_MAX = 8

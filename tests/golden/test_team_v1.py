@@ -13,8 +13,8 @@ from tests.cli.warm import warm
 from tests.server.team.team_server import TeamServer
 
 import thence
+from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.http_transport import log_in
 
 ARCHIVE = Path(__file__).parent / "team-v1" / "team.tar.xz"
 SERVER = b"http://127.0.0.1:40517"

@@ -188,12 +188,12 @@ def _handler(server):
 class HostileServer:
     """A socket that answers health as a server does, and all else with `answer`.
 
-    `then` is "close", "hold" (say nothing more), "drip" (the answer, byte by byte, for ever), or
-    "handshake" (a TLS handshake, byte by byte).
+    `then` is "close", "hold" (say nothing more), "drip" (the answer, byte by byte, for ever),
+    "handshake" (a TLS handshake, byte by byte), or "flood" (the answer, then `part` for ever).
     """
 
-    def __init__(self, answer, then="close"):
-        self.answer, self.then = answer, then
+    def __init__(self, answer, then="close", part=b""):
+        self.answer, self.then, self.part = answer, then, part
         self.asked = threading.Event()
         self._connections = []
         self._ended = threading.Event()
@@ -240,11 +240,14 @@ class HostileServer:
                 body = json.dumps(HEALTH).encode()
                 connection.sendall(whole(200, body, "Connection: close"))
                 return
+            self.head = head
             self.asked.set()
             if self.then == "drip":
                 self._drip(connection)
             else:
                 connection.sendall(self.answer)
+                while self.then == "flood" and not self._ended.is_set():
+                    connection.sendall(self.part)
                 if self.then == "hold":
                     self._ended.wait(20)
             with suppress(OSError):

@@ -14,7 +14,7 @@ from thence.core.wire.authorship import TeamKeys
 from thence.core.wire.messages import BlockPlace, BlocksAnswer, DifferingBlock, EventVerdict
 from thence.errors import CursorUnknown, ServerUnreachable
 from thence.signing import is_signed
-from thence.sync.transport import TakenPage
+from thence.sync.client import TakenPage
 
 _BODY = ("description", "repairs", "payload", "details", "nonce")
 

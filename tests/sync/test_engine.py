@@ -14,8 +14,8 @@ from thence.core.wire.messages import BlockPlace, BlocksAnswer, EventVerdict
 from thence.errors import BadAnswer, BatchRefused, ServerBusy, ServerUnreachable
 from thence.log.read import reader
 from thence.replica import OS_DISK
+from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
-from thence.sync.transport import TakenPage
 
 
 def stored(folder):

@@ -20,9 +20,9 @@ import thence
 from thence.errors import SyncError
 from thence.log.read import reader
 from thence.replica import OS_DISK
+from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import RoundResult, SyncEngine
-from thence.sync.http_transport import HttpTransport, log_in
 from thence.sync.target import SyncTarget
 
 EVENTS = 12
@@ -82,9 +82,7 @@ class Sessions:
         store = self._stores[url]
         target = SyncTarget(url, "red", "ada", name, "plain", "")
         with (
-            closing(
-                HttpTransport(target, store.login(url), store, request_s=request_s)
-            ) as transport,
+            closing(SyncClient(target, store.login(url), store, request_s=request_s)) as transport,
             closing(SyncEngine(log, transport, target=name)) as engine,
         ):
             return engine.round()

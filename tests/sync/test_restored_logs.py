@@ -15,8 +15,8 @@ from thence.log.storage.identity import known_node_id
 from thence.replica import OS_DISK
 from thence.server.team.accounts import Member
 from thence.signing import SigningKey
+from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
-from thence.sync.transport import TakenPage
 
 ADA = SigningKey(b"a" * 32)
 

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from queue import SimpleQueue
-from typing import NamedTuple
 
 import pytest
-from tests.sync.http_servers import HostileServer, TeamServer, told
+from msgspec.structs import replace
+from tests.server.listening import until
+from tests.sync.http_servers import HostileServer, TeamServer
+from tests.sync.plain_server import PlainServer
 
 import thence
 from thence.core.wire.messages import BlocksRequest
@@ -16,6 +18,7 @@ from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
+from thence.sync.engine import RoundResult
 from thence.sync.live import backoff_s
 from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
 from thence.sync.target import SyncTarget, read_status, write_target
@@ -23,33 +26,21 @@ from thence.sync.target import SyncTarget, read_status, write_target
 WAIT_S = 20
 
 
-class Counts(NamedTuple):
-    taken: int = 0
-    delivered: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    left: int = 0
-    parked: int = 0
-    error: ThenceError | None = None
-    taken_back: int = 0
-
-    @property
-    def is_complete(self):
-        return self.error is None and not self.left and not self.parked
+NOTHING = RoundResult(taken=0, delivered=0, duplicate=0, rejected=0, left=0, parked=0)
 
 
 class Asking:
     """An engine whose round only asks the server for blocks."""
 
-    def __init__(self, log, transport, *, target, progress):
-        self._transport = transport
+    def __init__(self, log, client, *, target, progress, pause):
+        self._client = client
 
     def round(self):
         try:
-            self._transport.blocks(BlocksRequest({}))
+            self._client.blocks(BlocksRequest({}))
         except ThenceError as error:
-            return Counts(error=error)
-        return Counts(delivered=1)
+            return replace(NOTHING, error=error)
+        return replace(NOTHING, delivered=1)
 
     def close(self):
         """Nothing is open."""
@@ -58,7 +49,7 @@ class Asking:
 def failing(error):
     class Failing(Asking):
         def round(self):
-            return Counts(error=error)
+            return replace(NOTHING, error=error)
 
     return Failing
 
@@ -247,39 +238,30 @@ def test_process_ends_within_2_s_while_a_request_hangs(log, tmp_path, request):
         assert program.returncode == 0
 
 
-class TwoBatches(Asking):
-    """An engine whose round sends two batches."""
-
-    def round(self):
-        try:
-            self._transport.batch([])
-            self._transport.batch([])
-        except ThenceError as error:
-            return Counts(error=error)
-        return Counts(delivered=2)
-
-
 @pytest.mark.promise("S9")
-def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path, server):
+def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path):
     waits = Waits()
-    store = enabled(log, tmp_path, server.url)
-    server.overrides["/api/v1/events/batch/"] = told(200, {"results": []})
-    service = BackgroundSyncService(log, store=store, engine=TwoBatches, wait=waits)
-    service.start()
-    assert waits.next() == 5
-    waits.let.put(None)
-    assert waits.next() == 300
-    waits.let.put(None)
-    assert waits.next() == 5
-    command = file_lock(queue_lock(log))  # as one that waits for its turn
-    waits.let.put(None)
-    assert [waits.next(), service.state] == [1, "other process"]
-    assert run_round(log, store, engine=Asking).is_complete
-    command.close()
-    waits.let.put(None)
-    assert waits.next() == 5
-    waits.over()
-    service.stop()
+    log.append_many([{"event_type": "note"}] * 2_000)  # two batches, and one of the event before
+    with TeamServer(PlainServer) as server:
+        server.access["good"] = "ada"
+        store = enabled(log, tmp_path, server.url)
+        service = BackgroundSyncService(log, store=store, wait=waits)
+        service.start()
+        assert waits.next() == 5
+        waits.let.put(None)
+        assert waits.next() == 5
+        assert len(server.logs["orders"].lines) == 2_000
+        command = file_lock(queue_lock(log))  # as one that waits for its turn
+        waits.let.put(None)
+        assert [waits.next(), service.state] == [1, "other process"]
+        assert read_status(log.folder) is None
+        assert run_round(log, store).is_complete
+        command.close()
+        waits.let.put(None)
+        assert waits.next() == 300
+        assert len(server.logs["orders"].lines) == 2_001
+        waits.over()
+        service.stop()
 
 
 def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):
@@ -297,3 +279,21 @@ def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplo
     assert "never thought of" in str(service.last_error)
     waits.over()
     service.stop()
+
+
+def test_error_outside_of_a_round_reaches_no_program(log, tmp_path, caplog):
+    """A thread that ended by an error would show a traceback, which pytest takes for a failure."""
+
+    def broken(low, high):
+        raise ZeroDivisionError("no chance")
+
+    waits = Waits()
+    waits.over()
+    with TeamServer() as gone:
+        store = enabled(log, tmp_path, gone.url)
+    with caplog.at_level(logging.WARNING, "thence"):
+        service = BackgroundSyncService(log, store=store, wait=waits, uniform=broken)
+        service.start()
+        until(lambda: len([r for r in caplog.records if "no chance" in r.message]) == 2)
+        assert service.state == "backing off"
+        service.stop()

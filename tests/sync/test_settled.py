@@ -11,13 +11,13 @@ import thence
 from thence.core.values.secrets import FoundSecret
 from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
+from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
-from thence.sync.http_transport import HttpTransport, log_in
 from thence.sync.target import SyncTarget
 
 
-class Watched(HttpTransport):
+class Watched(SyncClient):
     """The transport to a real server, with the blocks that it listed as differing."""
 
     listed = 0
@@ -108,7 +108,7 @@ def test_parked_line_is_sent_when_the_user_lets_it_though_its_block_was_settled(
             server.synced(log, find_secret=is_secret)
         target = SyncTarget(server.url, "red", "ada", server.log, "plain", "")
         with (
-            closing(HttpTransport(target, server.store.login(server.url), server.store)) as way,
+            closing(SyncClient(target, server.store.login(server.url), server.store)) as way,
             closing(SyncEngine(log, way, target="orders", find_secret=is_secret)) as engine,
         ):
             assert engine.send_parked(event.event_id) == 1

@@ -42,15 +42,16 @@ def test_sync_is_off_until_it_is_enabled(folder):
         enabled_target(folder)
 
 
-def test_another_target_needs_a_switch(folder):
-    write_target(folder, TARGET)
+def test_another_target_needs_a_switch_and_the_refusal_names_what_differs():
     later = msgspec.structs.replace(TARGET, enabled_at="2027-01-01")
-    assert switched(folder, later, may_switch=False) == later
+    assert switched(None, later, may_switch=False) == later
+    assert switched(TARGET, later, may_switch=False) == later
     for change in ({"server": "https://b.example"}, {"team": "b"}, {"user": "b"}, {"log": "b"}):
         other = msgspec.structs.replace(TARGET, **change)
-        with pytest.raises(SyncRefused):
-            switched(folder, other, may_switch=False)
-        assert switched(folder, other, may_switch=True) == other
+        ((part, new),) = change.items()
+        with pytest.raises(SyncRefused, match=f"its {part} is {getattr(TARGET, part)}.*{new}$"):
+            switched(TARGET, other, may_switch=False)
+        assert switched(TARGET, other, may_switch=True) == other
 
 
 @pytest.mark.promise("S4")

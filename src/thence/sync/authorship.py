@@ -18,9 +18,9 @@ from thence.log.storage.disk import wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error, reading
 from thence.log.storage.identity import known_node_id, renew
 from thence.replica import Disk, Log, now
+from thence.sync.client import SyncClient
 from thence.sync.held_lines import HeldLine, HeldLines
 from thence.sync.redaction import apply_redactions, own_nodes
-from thence.sync.transport import Transport
 
 # whether a line is of a class, by its node and D
 Chosen = Callable[[str, bytes], bool]
@@ -30,7 +30,7 @@ class Authorship:
     """The authorship of the lines of one log and one server; without a signer none is signed."""
 
     def __init__(
-        self, log: Log, held: HeldLines, transport: Transport, signer: Signer | None, disk: Disk
+        self, log: Log, held: HeldLines, transport: SyncClient, signer: Signer | None, disk: Disk
     ) -> None:
         self._log = log
         self._held = held

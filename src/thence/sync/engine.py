@@ -36,12 +36,11 @@ from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.replica import OS_DISK, Disk, Log
 from thence.signing import known_key
 from thence.sync.authorship import Authorship, Chosen
+from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.held_lines import HeldLine, HeldLines, digest_of, place_in
-from thence.sync.http_transport import transport_to
 from thence.sync.parked_lines import ParkedLine
 from thence.sync.target import enabled_target
-from thence.sync.transport import Transport
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
@@ -49,6 +48,8 @@ PARKED_IN_ROUND_MAX = 100
 PAGES_MAX = 100_000
 # lines to take one by one; more of them come in pages
 FETCHED_MAX = 10_000
+# what a background service waits between two batches
+BATCH_PAUSE_S = 5.0
 _NO_ROOM = "too many lines came from elsewhere under this log's node; tomorrow it is taken"
 _HINT = "see that the address is that of a server of thence: thence sync status --check"
 
@@ -65,7 +66,8 @@ class RoundResult(msgspec.Struct, frozen=True):
     """The result of a round, counted in lines.
 
     `left` are lines without a verdict, `parked` those kept back in all, `taken_back` the lines that
-    are redacted from now on, or whole again; `error` is what ended the round early.
+    are redacted from now on, or whole again; `error` is what ended the round early. `is_restored`
+    is whether the log was found put back from an old copy.
     """
 
     taken: int
@@ -76,6 +78,7 @@ class RoundResult(msgspec.Struct, frozen=True):
     parked: int
     error: ThenceError | None = None
     taken_back: int = 0
+    is_restored: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -88,20 +91,22 @@ class SyncEngine:
 
     Without a `transport` it is that of the log's enabled target and this user's login. The caller
     makes sure that one round runs at a time over all processes. `target` names server, team and
-    log, so that another target gets the whole history. `progress` is called often. Up to
-    `fetched_max` lines are taken one by one, more of them in pages. A line in which `find_secret`,
-    by default the built-in rules and the log's settings, finds one is parked, never sent. With a
-    `signer` own lines are signed as they are brought. Raises ReadFailed, SyncRefused,
-    NotLoggedIn.
+    log, so that another target gets the whole history. `progress` is called often. `pause` is
+    called before a request with the seconds to wait, 5 between two batches, and ends the round by
+    an error; a round of a command waits for nothing. Up to `fetched_max` lines are taken one by
+    one, more of them in pages. A line in which `find_secret`, by default the built-in rules and the
+    log's settings, finds one is parked, never sent. With a `signer` own lines are signed as they
+    are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
         self,
         log: Log,
-        transport: Transport | None = None,
+        transport: SyncClient | None = None,
         *,
         target: str = "",
         progress: Callable[[RoundProgress], None] | None = None,
+        pause: Callable[[float], None] | None = None,
         fetched_max: int = FETCHED_MAX,
         find_secret: Callable[[bytes], FoundSecret | None] | None = None,
         signer: Signer | None = None,
@@ -111,10 +116,11 @@ class SyncEngine:
         if transport is None:
             own = enabled_target(log.folder)
             store = CredentialStore()
-            transport, target = transport_to(own, store), own.key
+            transport, target = client_to(own, store), own.key
             signer = signer or known_key(store.folder)
         self._transport = transport
         self._progress = progress or _ignore
+        self._pause = pause or _ignore
         self._fetched_max = fetched_max
         self._find_secret = find_secret or self._secret_in
         self._held = HeldLines(disk, log.folder, log.vocabulary, target)
@@ -139,7 +145,7 @@ class SyncEngine:
             try:
                 self._fetch(self._held.differences.missing_here())
                 self._held.move_cursor(cursor or "")
-                self._authorship.leave_reused_node()
+                self._is_restored = self._authorship.leave_reused_node()
                 self._taken_back = self._authorship.settle_bodies()
                 self._authorship.supersede()
             except BadAnswer:  # what the server withholds keeps nothing here
@@ -159,6 +165,7 @@ class SyncEngine:
             parked,
             error,
             self._taken_back,
+            self._is_restored,
         )
 
     def pending(self) -> int:
@@ -186,23 +193,28 @@ class SyncEngine:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
         self._to_bring = self._parked_now = self._taken_back = 0
         self._relayed: set[bytes] = set()
+        self._has_pushed = self._is_restored = False
 
     def _take(self) -> None:
         """Takes pages until the server has no more behind the cursor."""
         cursor = self._held.cursor
+        self._pause(0.0)
         try:
             page = self._transport.page(cursor)
         except CursorUnknown:
             cursor = ""  # another server, or one restored from a backup: known lines cost little
             page = self._transport.page(cursor)
+        passed = {hash(cursor)}
         for _ in range(PAGES_MAX):
-            if page.more and (page.next == cursor or not page.lines):
+            if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
+            passed.add(hash(page.next))
             self._relay(page.lines)
             cursor = page.next
             self._held.move_cursor(cursor)
             if not page.more:
                 return
+            self._pause(0.0)
             page = self._transport.page(cursor)
         raise _bad("its pages have no end")
 
@@ -252,6 +264,7 @@ class SyncEngine:
         key = self._signer.public_key if self._signer else ""
         missing = 0
         for _ in range(PAGES_MAX):
+            self._pause(0.0)
             answer = self._transport.blocks(BlocksRequest(nodes, after, key))
             cursor = answer.cursor if cursor is None else cursor
             self._relayed.update(split_digests(answer.relayed))
@@ -332,6 +345,8 @@ class SyncEngine:
         No line is parked for one refusal, which may be of bytes that were spoilt on their way.
         Returns False if the server had a verdict for none of them.
         """
+        self._pause(BATCH_PAUSE_S if self._has_pushed else 0.0)
+        self._has_pushed = True
         try:
             digests = [one.digest for one in group] if signer else ()
             verdicts = self._transport.batch([one.line for one in group], digests, signer)
@@ -370,6 +385,7 @@ class SyncEngine:
         for at in range(0, len(missing), PAGE_EVENTS_MAX):
             wanted = list(missing[at : at + PAGE_EVENTS_MAX])
             while wanted:
+                self._pause(0.0)
                 found = {self._digest(line): line for line in self._transport.lines(wanted)}
                 lines = [found[digest] for digest in wanted if digest in found]
                 if not lines:
@@ -410,5 +426,5 @@ def _bad(cause: str) -> BadAnswer:
     return BadAnswer("could not sync with the server", cause=cause, hint=_HINT)
 
 
-def _ignore(progress: RoundProgress) -> None:
-    """Leaves out the progress."""
+def _ignore(_: object) -> None:
+    """Leaves out a progress or a pause."""

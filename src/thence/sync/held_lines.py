@@ -168,16 +168,16 @@ class HeldLines:
             self._set_state(key, value)
 
     def _update(self) -> None:
-        there = present(self._disk, self._folder)
-        known = match_segments(self._disk, self._folder, snapshots(self._db), there)
-        if known is None:  # repaired, cut or restored
+        segments = present(self._disk, self._folder)
+        read = match_segments(self._disk, self._folder, snapshots(self._db), segments)
+        if read is None:  # repaired, cut or restored
             with writing(self._db):
                 for table in ("segments", "lines", "ids", "notices"):
                     self._db.execute(f"DELETE FROM {table}")
                 self._db.execute("UPDATE blocks SET count = 0, sum = x''")
-            known = {}
-        for segment in there:
-            before = known.get(segment.state.file)
+            read = {}
+        for segment in segments:
+            before = read.get(segment.state.file)
             if before is None or (before.name, before.state) != segment:
                 self._take(segment, before)
 
@@ -189,9 +189,9 @@ class HeldLines:
             intake.sync()
             for block in intake.blocks():
                 rows: dict[Place, dict[bytes, _Found]] = {}
-                for found in lines_of(block, self._vocabulary):
-                    if not isinstance(found.content, BadLine):
-                        self._sort_in(rows, found.content, found.offset)
+                for line in lines_of(block, self._vocabulary):
+                    if not isinstance(line.content, BadLine):
+                        self._sort_in(rows, line.content, line.offset)
                 for place, lines in rows.items():
                     self._add(place, lines, intake.id)
             intake.save(self._db)
@@ -203,16 +203,16 @@ class HeldLines:
             return  # it has no digests: no server takes it
         seq = 0 if event.is_foreign else event.seq
         event_id = event.event_id.encode(errors="surrogatepass")
-        found = (event_id, seq, offset, len(event.line))
-        rows.setdefault(place_in(event, digest), {})[digest] = found
+        row = (event_id, seq, offset, len(event.line))
+        rows.setdefault(place_in(event, digest), {})[digest] = row
         if seq:
             self.notices.note(event, digest)
 
     def _add(self, place: Place, lines: Mapping[bytes, _Found], segment: int) -> None:
-        known = self._digests(place)
-        fresh = {digest: found for digest, found in lines.items() if digest not in known}
+        held = self._digests(place)
+        fresh = {digest: row for digest, row in lines.items() if digest not in held}
         new = [(*place, d, at[1], segment, *at[2:]) for d, at in fresh.items()]
-        self._db.executemany(_ID, [found[:1] for found in fresh.values()])
+        self._db.executemany(_ID, [row[:1] for row in fresh.values()])
         self._db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)", new)
         sql = "SELECT count, sum FROM blocks WHERE node = ? AND block = ?"
         row = self._db.execute(sql, place).fetchone()

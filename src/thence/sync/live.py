@@ -6,6 +6,8 @@ that speaks no WebSocket is no error: rounds go on by their timer.
 """
 
 from collections.abc import Callable
+from contextlib import closing
+from logging import CRITICAL, Logger, getLogger
 from threading import Event as Signal
 from threading import Thread
 from typing import Any, NamedTuple
@@ -32,9 +34,9 @@ from thence.errors import (
 from thence.log.storage.disk import FileId, monotonic_ns
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, warn
+from thence.sync.client import client_to
+from thence.sync.connection import is_loopback_server, trusted_certificates
 from thence.sync.credentials import CredentialStore
-from thence.sync.http_connection import is_loopback_server, trusted_certificates
-from thence.sync.http_transport import transport_to
 from thence.sync.rounds import RECONNECT_FAILURES_MAX
 from thence.sync.target import (
     CONNECTED,
@@ -126,7 +128,7 @@ class LiveConnection:
                 if not self._has_warned:
                     self._has_warned = True
                     warn("sync_failed", {"error": repr(error)})
-                delay_s = self._failed()
+                delay_s = BACKOFF_MAX_S
             self._stop.wait(delay_s)
 
     def _tried(self) -> float:
@@ -161,11 +163,8 @@ class LiveConnection:
     def _listen(self) -> None:
         """Holds a connection until it ends."""
         target = enabled_target(self._log.folder)
-        transport = transport_to(target, self._store, request_s=self._request_s)
-        try:
-            token = transport.live_token()
-        finally:
-            transport.close()
+        with closing(client_to(target, self._store, request_s=self._request_s)) as client:
+            token = client.live_token()
         if self._stop.is_set():
             return
         query = urlencode({"log": target.log, "kind": target.kind, "token": token})
@@ -173,7 +172,7 @@ class LiveConnection:
         ca_file = self._store.login(target.server, target.user).ca_file
         with connect(
             f"ws{target.server.removeprefix('http')}/ws/v1/events/?{query}",
-            ssl=trusted_certificates(target.server, ca_file) if is_tls else None,
+            ssl=trusted_certificates(ca_file) if is_tls else None,
             proxy=None if is_loopback_server(target.server) else True,
             compression=None,
             user_agent_header="thence",
@@ -181,6 +180,7 @@ class LiveConnection:
             close_timeout=_CLOSE_S,
             max_size=FRAME_BYTES_MAX,
             create_connection=_Opening,
+            logger=_silent_logger(),
         ) as connection:
             since_ns = monotonic_ns()
             self._follow(connection)
@@ -215,6 +215,16 @@ class LiveConnection:
         folder = self._log.folder
         segment = OS_DISK.path_id(str(current_path(folder)))
         return _Mark(segment, OS_DISK.path_id(str(target_path(folder))))
+
+
+def _silent_logger() -> Logger:
+    """Returns a logger in place of the library's own.
+
+    That would show the token, and tracebacks, in the logs of the program.
+    """
+    logger = getLogger(f"{__name__}.websockets")
+    logger.setLevel(CRITICAL + 1)
+    return logger
 
 
 class _Mark(NamedTuple):

@@ -4,7 +4,7 @@ The target is read from the log's folder and the login from the user's, so that 
 what was last enabled and last logged in.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from io import FileIO
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from thence.core.wire.authorship import Signer, TeamKeys
-from thence.core.wire.messages import BlocksAnswer, BlocksRequest, EventVerdict
+from thence.core.wire.authorship import Signer
 from thence.errors import (
     BadAnswer,
     CursorUnknown,
@@ -31,10 +30,10 @@ from thence.log.storage.disk_errors import DiskError
 from thence.log.storage.segment import current_path
 from thence.replica import OS_DISK, Log, now
 from thence.signing import known_key
+from thence.sync.client import SyncClient, client_to
+from thence.sync.connection import REQUEST_S
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import RoundProgress, RoundResult, SyncEngine
-from thence.sync.http_connection import REQUEST_S
-from thence.sync.http_transport import transport_to
 from thence.sync.target import (
     CONNECTED,
     OFFLINE,
@@ -49,16 +48,14 @@ from thence.sync.target import (
     sync_folder,
     write_status,
 )
-from thence.sync.transport import TakenPage, Transport
 
 RECONNECT_FAILURES_MAX = 10
-BATCH_PAUSE_S = 5.0
 _LOCK = "lock"
 _QUEUE = "queue.lock"
 _QUEUE_S = 0.5
 
 
-# makes an engine of a log and a transport, given `target` and `progress` as SyncEngine takes them
+# makes an engine of a log and a client, given `target`, `progress` and `pause` as SyncEngine is
 EngineFactory = Callable[..., SyncEngine]
 Progress = Callable[[RoundProgress], None]
 
@@ -103,15 +100,16 @@ def queue_lock(log: Log) -> Path:
 def opened_engine(
     log: Log,
     target: SyncTarget,
-    transport: Transport,
+    client: SyncClient,
     *,
     engine: EngineFactory | None = None,
     signer: Signer | None = None,
     progress: Progress | None = None,
+    pause: Callable[[float], None] | None = None,
 ) -> SyncEngine:
     """Makes the engine of a log and a target, by default one that signs with `signer`. Close it."""
     make = engine or partial(SyncEngine, signer=signer)
-    return make(log, transport, target=target.key, progress=progress)
+    return make(log, client, target=target.key, progress=progress, pause=pause)
 
 
 def run_round(
@@ -137,22 +135,25 @@ def run_round(
         turn = _turn(log, wait_s)
         if turn is None:
             return None
-        with turn, closing(transport_to(target, store, request_s=request_s)) as transport:
-            paced = PacedTransport(transport, wait, queue_lock(log)) if wait else None
-            with closing(
+        with (
+            turn,
+            closing(client_to(target, store, request_s=request_s)) as client,
+            closing(
                 opened_engine(
                     log,
                     target,
-                    paced or transport,
+                    client,
                     engine=engine,
                     signer=known_key(store.folder),
                     progress=progress,
+                    pause=partial(_pause, log, wait) if wait else None,
                 )
-            ) as made:
-                counts = made.round()
-                error = counts.error
-            if paced and paced.has_given_way:
-                return None
+            ) as syncing,
+        ):
+            counts = syncing.round()
+        error = counts.error
+        if isinstance(error, _GaveWay):
+            return None
     except ThenceError as failure:
         error = failure
     return recorded(log, counts, error, is_background=wait is not None, end=end)
@@ -182,10 +183,24 @@ def recorded(
     return RoundOutcome(status, error)
 
 
+class _GaveWay(SyncError):
+    """Error: the round of a background service ended for the sake of somebody else."""
+
+
+def _pause(log: Log, wait: Callable[[float], bool], pause_s: float) -> None:
+    """Waits as `wait` does; raises _GaveWay once it is stopped or a command waits for its turn."""
+    if wait(pause_s) or is_locked(queue_lock(log)):
+        raise _GaveWay(
+            "could not go on with the round",
+            cause="the service was stopped, or another process waits for its turn",
+            hint="the next round goes on",
+        )
+
+
 def _end_of(log: Log) -> tuple[int, int] | None:
     with suppress(DiskError):
-        found = OS_DISK.path_id(str(current_path(log.folder)))
-        return (found[0][1], found[1]) if found else (0, 0)
+        segment = OS_DISK.path_id(str(current_path(log.folder)))
+        return (segment[0][1], segment[1]) if segment else (0, 0)
     return None
 
 
@@ -213,7 +228,7 @@ def _status(
     is_complete = counts is not None and counts.is_complete and error is None
     has_failed = error is not None or counts is None or counts.left > 0
     failures = (before.failures if before else 0) + 1 if has_failed else 0
-    found = RoundStatus(
+    status = RoundStatus(
         at,
         failures=failures,
         error_code=error.code if error else "",
@@ -223,9 +238,9 @@ def _status(
         is_background=is_background,
     )
     if counts is None:
-        return found
+        return status
     return msgspec.structs.replace(
-        found,
+        status,
         taken=counts.taken,
         delivered=counts.delivered,
         duplicate=counts.duplicate,
@@ -233,6 +248,7 @@ def _status(
         left=counts.left,
         parked=counts.parked,
         taken_back=counts.taken_back,
+        is_restored=counts.is_restored,
     )
 
 
@@ -244,66 +260,3 @@ def _connection(error: ThenceError | None, failures: int, *, is_background: bool
     if isinstance(error, (NotLoggedIn, SyncRefused, CursorUnknown)):
         return OFFLINE
     return CONNECTED if error is None else OFFLINE_BATCH_MODE
-
-
-class PacedTransport:
-    """A background service's transport: it pauses between batches, and gives way.
-
-    `wait` pauses for some seconds and returns True once the service is stopped. A round also ends
-    when another process holds `queue`, to have its turn.
-    """
-
-    def __init__(self, transport: Transport, wait: Callable[[float], bool], queue: Path) -> None:
-        self._transport = transport
-        self._wait = wait
-        self._queue = queue
-        self._has_sent = False
-        self.has_given_way = False
-
-    def page(self, after: str) -> TakenPage:
-        """Returns the lines behind a cursor."""
-        self._pause(0.0)
-        return self._transport.page(after)
-
-    def blocks(self, request: BlocksRequest) -> BlocksAnswer:
-        """Returns the blocks that differ on the server."""
-        self._pause(0.0)
-        return self._transport.blocks(request)
-
-    def batch(
-        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
-    ) -> Sequence[EventVerdict]:
-        """Brings lines to the server, some seconds after the batch before."""
-        self._pause(BATCH_PAUSE_S if self._has_sent else 0.0)
-        self._has_sent = True
-        return self._transport.batch(lines, digests, signer)
-
-    def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
-        """Returns those lines that the server holds of these digests."""
-        self._pause(0.0)
-        return self._transport.lines(digests)
-
-    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
-        """Returns those of some digests whose lines the owners of their nodes pushed."""
-        self._pause(0.0)
-        return self._transport.signed(digests)
-
-    def keys(self) -> TeamKeys:
-        """Returns the keys of the team."""
-        self._pause(0.0)
-        return self._transport.keys()
-
-    def claim(self, public_key: str, nodes: Sequence[str]) -> TeamKeys:
-        """Claims nodes for a key."""
-        self._pause(0.0)
-        return self._transport.claim(public_key, nodes)
-
-    def _pause(self, pause_s: float) -> None:
-        """Pauses; raises SyncError if the round is to end."""
-        if self._wait(pause_s) or is_locked(self._queue):
-            self.has_given_way = True
-            raise SyncError(
-                "could not go on with the round",
-                cause="the service was stopped, or another process waits for its turn",
-                hint="the next round goes on",
-            )

@@ -23,9 +23,9 @@ from thence.errors import (
 from thence.files import file_lock
 from thence.log.storage.disk import monotonic_ns
 from thence.replica import Log, warn
+from thence.sync.connection import REQUEST_S
 from thence.sync.credentials import CredentialStore
 from thence.sync.engine import SyncEngine
-from thence.sync.http_connection import REQUEST_S
 from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, backoff_s
 from thence.sync.rounds import (
     EngineFactory,
@@ -34,7 +34,7 @@ from thence.sync.rounds import (
     run_round,
     service_lock,
 )
-from thence.sync.target import enabled_target
+from thence.sync.target import RESTORED, enabled_target
 
 INTERVAL_S = 300.0
 STOP_S = 1.5
@@ -150,7 +150,12 @@ class BackgroundSyncService:
                 if outcome is not None and not stop.is_set():
                     failures = failures + 1 if outcome.needs_retry else 0
                     self._has_warned = self._has_warned and outcome.error is not None
-                self._pause(outcome, failures, signals)
+                    self._tell_restored(outcome)
+                try:
+                    self._pause(outcome, failures, signals)
+                except Exception as error:  # door: no error ends the sync of a long process
+                    warn("sync_failed", {"error": repr(error)})
+                    stop.wait(BACKOFF_MAX_S)
         finally:
             signals.end()
             if presence is not None:
@@ -178,6 +183,10 @@ class BackgroundSyncService:
             outcome = recorded(self._log, None, error, is_background=True)
         self._last = outcome or self._last
         return outcome
+
+    def _tell_restored(self, outcome: RoundOutcome) -> None:
+        if outcome.status.is_restored:
+            warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
 
     def _pause(self, outcome: RoundOutcome | None, failures: int, signals: "_Signals") -> None:
         """Waits for the next round."""

@@ -16,9 +16,9 @@ from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
 from thence.replica import Log
 from thence.signing import known_key
+from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
-from thence.sync.http_transport import HttpTransport, transport_to
 from thence.sync.parked_lines import ParkedLine
 from thence.sync.rounds import EngineFactory, is_service_running, opened_engine
 from thence.sync.target import (
@@ -95,7 +95,7 @@ def engine_offline(log: Log, *, engine: EngineFactory = SyncEngine) -> SyncEngin
     """
     target = read_target(log.folder) or enabled_target(log.folder)
     nobody = Login(target.server, target.user, "", "")
-    return opened_engine(log, target, HttpTransport(target, nobody), engine=engine)
+    return opened_engine(log, target, SyncClient(target, nobody), engine=engine)
 
 
 def blocks_that_differ(log: Log, store: CredentialStore) -> int:
@@ -103,9 +103,9 @@ def blocks_that_differ(log: Log, store: CredentialStore) -> int:
     target = enabled_target(log.folder)
     count, after = 0, None
     request = BlocksRequest(by_node(_blocks(log)))
-    with closing(transport_to(target, store)) as transport:
+    with closing(client_to(target, store)) as client:
         for _ in range(_ANSWERS_MAX):
-            answer = transport.blocks(msgspec.structs.replace(request, after=after))
+            answer = client.blocks(msgspec.structs.replace(request, after=after))
             count += len(answer.differing)
             if answer.next is None:
                 return count

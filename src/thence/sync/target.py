@@ -29,6 +29,7 @@ CONNECTED = "Connected"
 RECONNECTING = "Reconnecting"
 OFFLINE = "Offline"
 OFFLINE_BATCH_MODE = "OfflineBatchMode"
+RESTORED = "this log was put back from an old copy: it goes on under another node"
 
 
 class SyncTarget(msgspec.Struct, frozen=True):
@@ -73,7 +74,8 @@ class RoundStatus(msgspec.Struct, frozen=True):
 
     `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
     time that nothing stayed behind; `taken_back` counts redactions. `is_background` is whether a
-    background service ran it. `mark` is that of the last round that compared lines.
+    background service ran it, `is_restored` whether it found the log put back from an old copy.
+    `mark` is that of the last round that compared lines.
     """
 
     at: str
@@ -91,6 +93,7 @@ class RoundStatus(msgspec.Struct, frozen=True):
     is_background: bool = False
     mark: SyncedMark | None = None
     taken_back: int = 0
+    is_restored: bool = False
 
 
 def sync_folder(folder: Path) -> Path:
@@ -156,24 +159,24 @@ def write_target(folder: Path, target: SyncTarget) -> None:
         ) from error
 
 
-def switched(folder: Path, requested: SyncTarget, *, may_switch: bool) -> SyncTarget:
+def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bool) -> SyncTarget:
     """Returns the target to store for a log; raises SyncRefused for another without `may_switch`.
 
-    A second target gets the whole history of a log.
+    A target of another server, team or name gets the whole history of a log.
     """
-    stored = read_target(folder)
-    if stored is None or may_switch or _identity(stored) == _identity(requested):
+    differences = [
+        f"its {part} is {getattr(before, part)} and would be {getattr(requested, part)}"
+        for part in ("server", "team", "user", "log", "kind")
+        if before is not None and getattr(before, part) != getattr(requested, part)
+    ]
+    if may_switch or not differences:
         return requested
     raise SyncRefused(
-        "could not enable sync of",
-        place=folder,
-        cause=f"it is synced with {stored.place}, and another target would get all its events",
-        hint=f"if you mean it, add --switch; it was asked for {requested.place}",
+        "could not enable sync with",
+        place=requested.place,
+        cause=f"the log has another target: {'; '.join(differences)}",
+        hint="name the target that it has, or change it: thence sync enable --switch",
     )
-
-
-def _identity(target: SyncTarget) -> tuple[str, ...]:
-    return target.server, target.team, target.user, target.log, target.kind
 
 
 def read_status(folder: Path) -> RoundStatus | None:
@@ -223,8 +226,18 @@ def connection_state(folder: Path, last: RoundStatus | None, *, is_service_runni
     return OFFLINE_BATCH_MODE if word == RECONNECTING and not is_service_running else word
 
 
+def connection_words(word: str, *, is_service_running: bool) -> str:
+    """Returns a state of the connection in words for people."""
+    if word == OFFLINE_BATCH_MODE:
+        return "by rounds alone" if is_service_running else "no service runs"
+    return word.lower()
+
+
 def status_word(folder: Path) -> str | None:
-    """Returns `Connected` or how many lines wait, else the connection's word; None without sync."""
+    """Returns "connected", how many lines wait, or else the connection in words.
+
+    It is None without sync.
+    """
     try:
         target = read_target(folder)
         if target is None or not target.is_enabled:
@@ -237,7 +250,9 @@ def status_word(folder: Path) -> str | None:
         return None
     if waiting is None:
         return "waiting"
-    return f"{waiting:,} waiting" if waiting else word
+    if waiting:
+        return f"{waiting:,} waiting"
+    return connection_words(word, is_service_running=is_running)
 
 
 def _waiting(folder: Path, last: RoundStatus | None) -> int | None:

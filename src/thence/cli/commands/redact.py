@@ -76,12 +76,12 @@ def _team_keys(out: Output, target: "SyncTarget") -> "TeamKeys | None":
     """Returns the keys of the team, None if its server can't be asked now."""
     from contextlib import closing
 
+    from thence.sync.client import client_to
     from thence.sync.credentials import CredentialStore
-    from thence.sync.http_transport import transport_to
 
     try:
-        with closing(transport_to(target, CredentialStore())) as transport:
-            return transport.keys()
+        with closing(client_to(target, CredentialStore())) as client:
+            return client.keys()
     except SyncError as error:
         out.notice(f"note: the server was not asked whose event it is: {error.cause or error}")
         return None

@@ -1,16 +1,25 @@
 """The commands `sync enable` and `sync disable`: the target of a log's sync."""
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from thence.cli.frame import checked_name, help_with, output_options
-from thence.cli.output import current
+from thence.cli.output import Output, current
 from thence.cli.sync.synced_log import (
+    NamedLog,
     check_packages,
     find_synced_log,
     named_for_server,
     synced_log_option,
 )
 from thence.errors import SyncRefused
+
+if TYPE_CHECKING:
+    from thence.sync.credentials import Login
+    from thence.sync.target import SyncTarget
 
 
 @click.command("enable", **help_with("thence sync enable", "thence sync enable --team atlas"))
@@ -27,6 +36,7 @@ from thence.errors import SyncRefused
 @click.option(
     "--switch", "may_switch", is_flag=True, help="Change the target: it gets the whole history."
 )
+@click.option("--yes", "is_sure", is_flag=True, help="Don't ask before a switch.")
 @output_options
 def enable_command(
     log: str | None,
@@ -35,21 +45,21 @@ def enable_command(
     username: str | None,
     name: str | None,
     may_switch: bool,
+    is_sure: bool,
 ) -> None:
     """Name the server and team that a log is synced with; nothing is sent yet.
 
-    It needs a login, and no network. From then on new events of a project carry the team.
+    It needs a login, and no network. From then on new events of a project carry the team. With
+    --name a log that is missing is made: for the second machine of a log.
     """
     check_packages()
-    from thence.replica import now
     from thence.signing import own_key
     from thence.sync.credentials import CredentialStore
-    from thence.sync.target import SyncTarget, switched, write_target
+    from thence.sync.target import read_target, switched, write_target
 
     out = current()
     login = CredentialStore().chosen(server, username)
-    slug = team or login.team_slug
-    if slug is None:
+    if team is None and login.team_slug is None:
         raise SyncRefused(
             "could not enable sync with",
             place=login.server,
@@ -57,8 +67,10 @@ def enable_command(
             hint="ask whoever keeps the server for a team, then log in again",
         )
     named = named_for_server(out, log, name)
-    requested = SyncTarget(login.server, slug, login.username, named.name, named.kind, now())
-    target = switched(named.folder, requested, may_switch=may_switch)
+    before = read_target(named.folder)
+    target = switched(before, _requested(login, named, before, team), may_switch=may_switch)
+    if before is not None and before.key != target.key:
+        _ask(out, named.folder, target, is_sure=is_sure)
     own_key()  # of this machine: it signs what this log writes, from the next round on
     write_target(named.folder, target)
     if out.is_json:
@@ -66,6 +78,37 @@ def enable_command(
     else:
         out.write(f"sync is on: {target.place}")
         out.notice(f"the log is {target.log} there; push and pull events: thence sync now")
+
+
+def _requested(
+    login: "Login", named: NamedLog, before: "SyncTarget | None", team: str | None
+) -> "SyncTarget":
+    """Returns the target of a log, with the team of the one before at the same server."""
+    from thence.replica import now
+    from thence.sync.target import SyncTarget
+
+    is_same = before is not None and (before.server, before.user) == (login.server, login.username)
+    slug = team or (before.team if before and is_same else login.team_slug) or ""
+    return SyncTarget(login.server, slug, login.username, named.name, named.kind, now())
+
+
+def _ask(out: Output, folder: Path, target: "SyncTarget", *, is_sure: bool) -> None:
+    """Tells what a switch does, and asks for it on a terminal; raises SyncRefused, UsageError."""
+    out.notice(
+        f"the next sync sends all events of this log to a new log, {target.log} of {target.place};"
+        " what was sent before stays where it is"
+    )
+    if is_sure:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError("there is no terminal to ask on; add --yes")
+    if not click.confirm("Switch?", err=True):
+        raise SyncRefused(
+            "did not switch the target of",
+            place=folder,
+            cause="you did not agree",
+            hint="nothing was changed",
+        )
 
 
 @click.command("disable", **help_with("thence sync disable"))

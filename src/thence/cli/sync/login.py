@@ -34,9 +34,9 @@ def login_command(url: str, username: str | None, is_piped: bool, ca_file: str |
     ~/.config/thence/credentials.json, which only you can read.
     """
     check_packages()
+    from thence.sync.client import log_in
+    from thence.sync.connection import server_address
     from thence.sync.credentials import CredentialStore
-    from thence.sync.http_connection import server_address
-    from thence.sync.http_transport import log_in
 
     out = current()
     server = server_address(url)
@@ -67,8 +67,8 @@ def logout_command(url: str | None, username: str | None) -> None:
     Without a server it is removed all the same: its tokens are good there until they expire.
     """
     check_packages()
+    from thence.sync.client import revoke
     from thence.sync.credentials import CredentialStore
-    from thence.sync.http_transport import revoke
 
     out = current()
     store = CredentialStore()

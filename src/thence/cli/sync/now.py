@@ -65,9 +65,11 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
     """Runs rounds while they move anything; raises the error that ended one, or SyncError."""
     from thence.sync.credentials import CredentialStore
     from thence.sync.rounds import run_round
+    from thence.sync.target import RESTORED
 
     store = CredentialStore()
     sums = dict.fromkeys(ROUND_COUNTS.values(), 0)
+    is_restored = False
     with lines_exchanged(out) as show:
         for rounds_left in reversed(range(_ROUNDS_MAX)):
             outcome = run_round(replica, store, wait_s=_WAIT_S, progress=show)
@@ -75,10 +77,13 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
                 raise _busy(replica)
             for name, key in ROUND_COUNTS.items():
                 sums[key] += getattr(outcome.status, name)
+            is_restored = is_restored or outcome.status.is_restored
             if not rounds_left or not _may_go_on(outcome):
                 break
     for note in store.notes:
         out.notice(f"note: {note}")
+    if is_restored:
+        out.notice(f"note: {RESTORED}")
     assert outcome is not None
     if outcome.error is not None:
         raise outcome.error

@@ -79,6 +79,8 @@ def _last_as_json(last: "RoundStatus") -> dict[str, object]:
 
 
 def _write(out: Output, state: "SyncState", differing: int | None) -> None:
+    from thence.sync.target import connection_words
+
     target = state.target
     if target is None:
         out.write("target      none: thence sync enable")
@@ -87,7 +89,8 @@ def _write(out: Output, state: "SyncState", differing: int | None) -> None:
         out.write(f"target      {target.place}{off_text}", f"log         {target.log}")
     if state.public_key:
         out.write(f"key         {state.public_key}", f"node        {state.node_id or 'none yet'}")
-    out.write(f"login       {state.login}", f"connection  {state.connection}")
+    words = connection_words(state.connection, is_service_running=state.is_service_running)
+    out.write(f"login       {state.login}", f"connection  {words}")
     if state.pending is not None:
         out.write(f"queue       {counted(state.pending, 'event')}")
     out.write(f"parked      {counted(state.parked, 'event')}", f"last sync   {_last(state.last)}")
@@ -95,7 +98,7 @@ def _write(out: Output, state: "SyncState", differing: int | None) -> None:
         out.write(
             f"failed      {counted(state.failures, 'time')} in a row: {state.last.error_text}"
         )
-    out.write(f"background  {'running' if state.is_service_running else 'stopped'}")
+    out.write(f"background  {'a service runs' if state.is_service_running else 'no service runs'}")
     if differing is not None:
         text = "the same as here" if not differing else f"{counted(differing, 'block')} differ"
         out.write(f"server      {text}")

@@ -14,6 +14,7 @@ from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log, named_log
 from thence.errors import ExtraMissing, NotALog, SyncRefused
 from thence.replica import Log, open_log
+from thence.sync.target import read_target
 
 # the counts of a round, and their names in `--json`
 ROUND_COUNTS = {
@@ -70,14 +71,20 @@ def opened_synced_log(out: Output, log: str | None) -> Iterator[Log]:
 def named_for_server(out: Output, log: str | None, name: str | None) -> NamedLog:
     """Returns a log with the name that it has at a server; makes a project's missing journal.
 
-    A project's journal is named by the project's id, another log by its own id. Raises NotALog,
-    NotAProject, SyncRefused.
+    Without `name` it is that of the target before, else a project's journal is named by the
+    project's id, another log by its own id. With `name` a log that is missing is made, for the
+    second machine of a log. Raises NotALog, NotAProject, SyncRefused.
     """
-    named = _project_journal(Path(named_log(out, log) or "."), is_named=bool(named_log(out, log)))
+    if name is not None:
+        _check_name(Path(named_log(out, log) or "."), name)
+    named = _project_journal(out, log, may_make=name is not None)
     if named is None:
-        folder = find_log(out, log)
-        with open_log(folder, create=False) as replica:
+        folder = find_log(out, log, create=name is not None)
+        is_new = not is_log(folder)
+        with open_log(folder, create=is_new) as replica:
             named = NamedLog(folder, replica.log_id or "", replica.vocabulary.name)
+        if is_new:
+            out.notice(f"made the log in {folder}, which is empty until `thence sync now`")
         if named.kind == "work" and name is None:
             raise SyncRefused(
                 "could not name the log in",
@@ -85,20 +92,25 @@ def named_for_server(out: Output, log: str | None, name: str | None) -> NamedLog
                 cause="it is the journal of a project, which is named by the project's id",
                 hint="name the project's folder: thence sync enable --log FOLDER",
             )
-    named = named._replace(name=name or named.name)
-    if not _NAME.fullmatch(named.name):
+    before = read_target(named.folder)
+    named = named._replace(name=name or (before.log if before else named.name))
+    _check_name(named.folder, named.name)
+    return named
+
+
+def _check_name(folder: Path, name: str) -> None:
+    if not _NAME.fullmatch(name):
         raise SyncRefused(
             "could not name the log in",
-            place=named.folder,
-            cause=f"{named.name!r:.80} is no name of a log at a server",
+            place=folder,
+            cause=f"{name!r:.80} is no name of a log at a server",
             hint="give it one of letters, digits, . _ and -: --name NAME",
         )
-    return named
 
 
 def check_packages() -> None:
     """Raises ExtraMissing if a package is missing that speaks HTTP or signs."""
-    for package in ("httpx2", "nacl"):
+    for package in ("httpcore2", "nacl"):
         if find_spec(package) is None:
             raise ExtraMissing(
                 "could not speak to a server",
@@ -107,9 +119,13 @@ def check_packages() -> None:
             )
 
 
-def _project_journal(folder: Path, *, is_named: bool) -> NamedLog | None:
+def _project_journal(out: Output, log: str | None, *, may_make: bool) -> NamedLog | None:
     """Returns the journal of the project in a folder; None for a log that is named itself."""
-    if is_named and (not folder.is_dir() or is_log(folder)):
+    text = named_log(out, log)
+    folder = Path(text or ".")
+    if text and (not folder.is_dir() or is_log(folder)):
+        return None
+    if text and may_make and not any(folder.iterdir()):  # an empty folder for a log
         return None
     from thence.core.values.vocabulary import WORK
     from thence.work.project.project import find_project

@@ -1,0 +1,418 @@
+"""The client of a team's server, by the wire that docs/formats/wire.md describes.
+
+Every answer ends in a value or in an error of the SyncError tree, whatever a server, a proxy or a
+captive portal sends. A refused access token is renewed once, and no error shows a token. A client
+serves one caller at a time, and neither retries nor pauses.
+"""
+
+import gzip
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
+from thence.core.wire.blocks import DIGEST_BYTES, from_nodes
+from thence.core.wire.messages import (
+    PROTOCOL,
+    BlocksAnswer,
+    BlocksRequest,
+    Credentials,
+    DifferingBlock,
+    DigestsRequest,
+    EventVerdict,
+    KeyRequest,
+    Lines,
+    LinesPage,
+    LiveToken,
+    Refresh,
+    Results,
+    ServerHealth,
+    Tokens,
+    joined,
+)
+from thence.errors import (
+    BadAnswer,
+    BatchRefused,
+    CursorUnknown,
+    NotLoggedIn,
+    ServerBusy,
+    ServerUnreachable,
+    SyncError,
+    SyncRefused,
+)
+from thence.sync.connection import (
+    OTHER,
+    REQUEST_S,
+    Connection,
+    HttpAnswer,
+    bad_answer,
+    words,
+)
+from thence.sync.credentials import CredentialStore, Login, not_logged_in
+from thence.sync.target import SyncTarget
+
+RETRY_AFTER_S_MAX = 600.0
+_RETRY_AFTER_S = 30.0
+_BATCH = "events/batch/"
+_PACKED_BYTES_MIN = 1_024
+_CURSOR_CHARACTERS_MAX = 4_096
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_ASK = "ask whoever keeps the server; `thence sync status` shows the target"
+_T = TypeVar("_T")
+
+
+class TakenPage(NamedTuple):
+    """A page of lines, without newlines; `next` is the cursor behind them."""
+
+    lines: Sequence[bytes]
+    next: str
+    more: bool
+
+
+class SyncClient:
+    """The client of a target's log with one login. Close it after the last call.
+
+    `store` keeps renewed tokens, by default in this user's folder; `request_s` bounds each request
+    as a whole. Each call raises ServerUnreachable, ServerBusy, NotLoggedIn, SyncRefused or
+    BadAnswer; `page` also CursorUnknown, and `batch` BatchRefused.
+    """
+
+    def __init__(
+        self,
+        target: SyncTarget,
+        login: Login,
+        store: CredentialStore | None = None,
+        *,
+        request_s: float = REQUEST_S,
+    ) -> None:
+        self._target = target
+        self._login = login
+        self._store = store or CredentialStore()
+        self._connection = Connection(target.server, ca_file=login.ca_file, request_s=request_s)
+        self._is_checked = False
+
+    def check(self) -> None:
+        """Asks the server for its protocol, once; raises SyncRefused for one that is too new."""
+        if not self._is_checked:
+            _check_protocol(self._connection)
+            self._is_checked = True
+
+    def page(self, after: str) -> TakenPage:
+        """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty."""
+        query = {"limit": "1000"} | ({"after": after} if after else {})
+        answer = self._ask("GET", "events", query=query)
+        if _is_log_unknown(answer):
+            return TakenPage((), after, False)
+        page = self._decoded(answer, LinesPage)
+        if len(page.next) > _CURSOR_CHARACTERS_MAX:
+            raise self._bad_answer("its cursor is longer than any")
+        return TakenPage(self._lines_of(page.events), page.next, page.more)
+
+    def blocks(self, request: BlocksRequest) -> BlocksAnswer:
+        """Returns the blocks that differ; all of them for a log that the server lacks."""
+        answer = self._ask("POST", "events/blocks/", body=msgspec.json.encode(request))
+        if _is_log_unknown(answer):
+            places = sorted(from_nodes(request.nodes))
+            return BlocksAnswer(
+                tuple(DifferingBlock(place.node, place.block, b"") for place in places)
+            )
+        blocks = self._decoded(answer, BlocksAnswer)
+        if any(len(one.digests) % DIGEST_BYTES or one.block < 0 for one in blocks.differing):
+            raise self._bad_answer("a block in it can't be one")
+        return blocks
+
+    def batch(
+        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
+    ) -> Sequence[EventVerdict]:
+        """Pushes lines, packed; returns the verdicts, which may be fewer, more, or of other ids.
+
+        With a signer they are signed, by their digests (D) in the order of the lines.
+        """
+        headers = {}
+        if signer is not None:
+            push = signed_push(signer, self._target.team, self._target.log, digests)
+            headers = {SIGNATURE_HEADER: push.header}
+        answer = self._ask("POST", _BATCH, body=joined(lines), headers=headers)
+        return self._decoded(answer, Results).results
+
+    def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those lines that the server holds of these digests (D)."""
+        answer = self._ask("POST", "events/lines/", body=_digests_message(digests))
+        if _is_log_unknown(answer):
+            return ()
+        return self._lines_of(self._decoded(answer, Lines).events)
+
+    def signed(self, digests: Sequence[bytes]) -> Sequence[bytes]:
+        """Returns those of some digests whose lines the owners of their nodes pushed."""
+        answer = self._ask("POST", "events/signed/", body=_digests_message(digests))
+        if _is_log_unknown(answer):
+            return ()
+        texts = set(self._decoded(answer, DigestsRequest).digests)
+        return [digest for digest in digests if digest.hex() in texts]
+
+    def keys(self) -> TeamKeys:
+        """Returns the keys of the team."""
+        return self._decoded(self._ask("GET", "keys/"), TeamKeys)
+
+    def claim(self, public_key: str, nodes: Sequence[str]) -> TeamKeys:
+        """Claims nodes for a key, those that nobody has claimed; returns the keys of the team."""
+        body = msgspec.json.encode(KeyRequest(public_key, tuple(nodes)))
+        return self._decoded(self._ask("POST", "keys/", body=body), TeamKeys)
+
+    def live_token(self) -> str:
+        """Returns a token for one live connection.
+
+        Raises BadAnswer where the server knows no such connections.
+        """
+        token = self._decoded(self._ask("POST", "ws-token/", body=b"{}"), LiveToken).token
+        if not _TOKEN.fullmatch(token):
+            raise self._bad_answer("it holds no token")
+        return token
+
+    def close(self) -> None:
+        """Closes the connection; the client can be used again."""
+        self._connection.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> HttpAnswer:
+        """Returns an answer of 200, or of 404 for a log that the server lacks."""
+        self.check()
+        query = {"log": self._target.log, "kind": self._target.kind, **(query or {})}
+        headers = {"X-Team-Slug": self._target.team, **(headers or {})}
+        if method == "POST":
+            headers["Content-Type"] = "application/json"
+        if len(body) >= _PACKED_BYTES_MIN:
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, 5, mtime=0)
+        for is_renewed in (False, True):
+            headers["Authorization"] = f"Bearer {self._login.access}"
+            answer = self._connection.ask(
+                method, f"/api/v1/{path}", query=query, headers=headers, body=body
+            )
+            if answer.status != 401:
+                break
+            if is_renewed:
+                raise not_logged_in(self._login, "the server takes not even a new token")
+            self._login = self._store.refreshed(self._login, self._exchange)
+        if answer.status == 200 or _is_log_unknown(answer):
+            return answer
+        refusal = _refusal_of(answer)
+        if path == _BATCH and (answer.status == 413 or (answer.status == 400 and refusal)):
+            raise self._batch_refused(answer, refusal)
+        raise _error_of(answer, self._target.server, "could not sync with", self._login.access)
+
+    def _exchange(self, refresh: str) -> Tokens:
+        answer = _post(self._connection, "/api/v1/token/refresh/", Refresh(refresh))
+        if answer.status in (400, 401, 403):
+            raise not_logged_in(self._login, "the server takes the login no more")
+        return _tokens(answer, self._target.server, refresh)
+
+    def _batch_refused(self, answer: HttpAnswer, refusal: "_ErrorAnswer | None") -> BatchRefused:
+        details = refusal.details if refusal else ()
+        access = self._login.access
+        return BatchRefused(
+            "could not push a batch to",
+            place=self._target.server,
+            cause=_text_of(answer, access) or f"status {answer.status}",
+            hint="the line that is refused is parked: thence sync parked",
+            bad={one.event_id: words(one.error, access) for one in details if one.event_id},
+        )
+
+    def _decoded(self, answer: HttpAnswer, kind: type[_T]) -> _T:
+        return _decoded(answer, kind, self._target.server, self._login.access)
+
+    def _lines_of(self, events: Sequence[msgspec.Raw]) -> list[bytes]:
+        lines = [bytes(event) for event in events]
+        if any(b"\n" in line or not line.startswith(b"{") for line in lines):
+            raise self._bad_answer("one of its events is no line")
+        return lines
+
+    def _bad_answer(self, cause: str) -> BadAnswer:
+        return bad_answer(self._target.server, cause)
+
+
+def client_to(
+    target: SyncTarget, store: CredentialStore, *, request_s: float = REQUEST_S
+) -> SyncClient:
+    """Returns the client of a target with the login of its user; raises NotLoggedIn."""
+    login = store.login(target.server, target.user)
+    if login.has_ended:
+        raise not_logged_in(login, "the server took the login no more")
+    return SyncClient(target, login, store, request_s=request_s)
+
+
+def log_in(
+    server: str,
+    username: str,
+    password: str,
+    *,
+    ca_file: str | None = None,
+    request_s: float = REQUEST_S,
+) -> Login:
+    """Returns a new login to a server; raises NotLoggedIn, and what a SyncClient raises."""
+    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
+        _check_protocol(connection)
+        answer = _post(connection, "/api/v1/token/", Credentials(username, password))
+        if answer.status in (400, 401, 403):
+            raise NotLoggedIn(
+                f"could not log in as {username} at",
+                place=connection.server,
+                cause=_text_of(answer, password) or "the server takes neither name nor password",
+                hint="check the name and the password, then try again",
+            )
+        login = Login(connection.server, username, "", "", ca_file=ca_file)
+        return login.renewed(_tokens(answer, connection.server, password))
+
+
+def revoke(login: Login, *, request_s: float = REQUEST_S) -> None:
+    """Ends a login at its server; a login that has ended is no error. Raises SyncError."""
+    with closing(
+        Connection(login.server, ca_file=login.ca_file, request_s=request_s)
+    ) as connection:
+        answer = _post(connection, "/api/v1/token/revoke/", Refresh(login.refresh))
+        if answer.status not in (200, 204, 401, 403):
+            raise _error_of(answer, login.server, "could not end the login at", login.refresh)
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    event_id: str = ""
+    error: str = ""
+
+
+class _ErrorAnswer(msgspec.Struct, frozen=True):
+    """An answer of 400 or more, in the form of the protocol."""
+
+    error: str
+    problem: _Problem | None = None
+    details: tuple[_Detail, ...] = ()
+
+
+def _decoded(answer: HttpAnswer, kind: type[_T], server: str, *secrets: str) -> _T:
+    """Returns the value of an answer; raises BadAnswer with what stood in its place."""
+    content_type = answer.headers.get("content-type", "")
+    text = words(answer.body.decode(errors="replace"), *secrets)
+    if content_type.split(";")[0].strip().lower() != "application/json":
+        raise bad_answer(server, f"it is {content_type[:40]!r}, no JSON: {text!r}")
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise bad_answer(server, f"it does not have the form of one: {text!r}") from None
+
+
+def _error_of(answer: HttpAnswer, server: str, operation: str, *secrets: str) -> SyncError:
+    """Returns the error for an answer by its status."""
+    status, refusal = answer.status, _refusal_of(answer)
+    cause = _text_of(answer, *secrets) or f"status {status}"
+    code = refusal.problem.code if refusal and refusal.problem else ""
+    kind: type[SyncError] = BadAnswer
+    hint = OTHER
+    if 300 <= status < 400:
+        location = words(answer.headers.get("location", ""), *secrets) or "nowhere"
+        cause = f"it redirects to {location}, and no login is sent there"
+        hint = "if that is your server, log in there: thence sync login URL"
+    elif status in (429, 503):
+        retry_after_s = _retry_after_s(answer)
+        return ServerBusy(
+            operation,
+            place=server,
+            cause=cause,
+            hint=f"nothing is lost; try again in {retry_after_s:g} s",
+            retry_after_s=retry_after_s,
+        )
+    elif status >= 500 or status == 408:
+        kind, hint = ServerUnreachable, "nothing is lost; try again later"
+    elif status == 401:
+        kind, hint = NotLoggedIn, f"thence sync login {server}"
+    elif status == 409 and code == "cursor_unknown":
+        kind, hint = CursorUnknown, "the next round begins anew by itself"
+    elif status in (403, 409, 412, 413) or (400 <= status < 500 and refusal):
+        kind = SyncRefused
+        hint = words(refusal.problem.hint, *secrets) if refusal and refusal.problem else ""
+    else:
+        text = words(answer.body.decode(errors="replace"), *secrets)
+        cause = f"it is of status {status}: {text!r}"
+    return kind(operation, place=server, cause=cause, hint=hint or _ASK)
+
+
+def _refusal_of(answer: HttpAnswer) -> _ErrorAnswer | None:
+    """Returns the error that an answer holds in the form of the protocol, if it does."""
+    try:
+        return msgspec.json.decode(answer.body, type=_ErrorAnswer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_log_unknown(answer: HttpAnswer) -> bool:
+    """Reports whether a server of this protocol answers that it has no such log."""
+    refusal = _refusal_of(answer) if answer.status == 404 else None
+    return refusal is not None and refusal.problem is not None
+
+
+def _text_of(answer: HttpAnswer, *secrets: str) -> str:
+    """Returns the server's own words for a refusal, without anything secret; else nothing."""
+    refusal = _refusal_of(answer)
+    if refusal is None:
+        return ""
+    message = refusal.problem.message if refusal.problem else ""
+    return words(message or refusal.error, *secrets)
+
+
+def _retry_after_s(answer: HttpAnswer) -> float:
+    """Returns the seconds that a server asks to wait, at most ten minutes."""
+    text = answer.headers.get("retry-after", "")
+    is_number = text.isascii() and text.isdigit()
+    return min(float(text[:9]), RETRY_AFTER_S_MAX) if is_number else _RETRY_AFTER_S
+
+
+def _digests_message(digests: Sequence[bytes]) -> bytes:
+    return msgspec.json.encode(DigestsRequest(tuple(digest.hex() for digest in digests)))
+
+
+def _post(connection: Connection, path: str, value: msgspec.Struct) -> HttpAnswer:
+    body = msgspec.json.encode(value)
+    return connection.ask("POST", path, headers={"Content-Type": "application/json"}, body=body)
+
+
+def _check_protocol(connection: Connection) -> None:
+    answer = connection.ask("GET", "/api/v1/sync/health/")
+    if answer.status != 200:
+        raise _error_of(answer, connection.server, "could not sync with")
+    spoken = _decoded(answer, ServerHealth, connection.server).protocol
+    if PROTOCOL not in spoken:
+        is_later = bool(spoken) and min(spoken) > PROTOCOL
+        versions = ", ".join(map(str, spoken[:8])) or "none"
+        raise SyncRefused(
+            "could not sync with",
+            place=connection.server,
+            cause=f"it speaks {versions} of the protocol's versions, and this thence {PROTOCOL}",
+            hint="update thence here" if is_later else "the server must be updated first",
+        )
+
+
+def _tokens(answer: HttpAnswer, server: str, *secrets: str) -> Tokens:
+    if answer.status != 200:
+        raise _error_of(answer, server, "could not log in at", *secrets)
+    try:
+        tokens = msgspec.json.decode(answer.body, type=Tokens)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        tokens = None
+    if tokens and _TOKEN.fullmatch(tokens.access) and _TOKEN.fullmatch(tokens.refresh):
+        return tokens
+    # the answer may hold tokens: none of it is shown
+    raise bad_answer(server, "it holds no tokens")

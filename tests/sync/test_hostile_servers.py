@@ -1,0 +1,129 @@
+"""Servers that mean harm to a log: what they send is bounded and told, and taken if it checks."""
+
+from contextlib import closing
+from itertools import count
+from zlib import crc32
+
+import msgspec
+import pytest
+from tests.sync.http_servers import TeamServer
+from tests.sync.plain_server import PlainServer
+
+import thence
+from thence.core.wire.messages import joined_page
+from thence.errors import BadAnswer
+from thence.sync.client import SyncClient
+from thence.sync.credentials import CredentialStore, Login
+from thence.sync.engine import SyncEngine
+from thence.sync.target import SyncTarget
+
+JSON = {"Content-Type": "application/json"}
+PAGE = "/api/v1/events"
+
+
+@pytest.fixture
+def server():
+    with TeamServer(PlainServer) as team:
+        team.access["good"] = "ada"
+        yield team
+
+
+@pytest.fixture
+def synced(tmp_path, server):
+    """Run one round of a log with the server, in pages."""
+
+    def run(log):
+        store = CredentialStore(tmp_path / "config")
+        target = SyncTarget(server.url, "atlas", "ada", "orders", "plain", "")
+        with (
+            closing(SyncClient(target, Login(server.url, "ada", "good", ""), store)) as client,
+            closing(SyncEngine(log, client, target="orders", fetched_max=0)) as engine,
+        ):
+            return engine.round()
+
+    return run
+
+
+@pytest.fixture
+def honest(tmp_path, server, synced):
+    """Bring three events to the server, and return their lines."""
+    with thence.open(tmp_path / "other") as log:
+        for number in range(3):
+            log.append("note", {"n": number})
+        assert synced(log).is_complete
+    return list(server.logs["orders"].lines)
+
+
+def checked(line):
+    """Return a line with the checksum that its bytes have."""
+    data = line[:-18]
+    return data + b',"crc":"%08x"}' % crc32(data)
+
+
+LINE_ID = "01JQXW5D8GSCGYB15ZC3R10NTF"
+DEEP = b'{"a":' * 2_000 + b"1" + b"}" * 2_000
+POISONED = {
+    "altered": lambda line: line.replace(b'"n":0', b'"n":7'),
+    "cut": lambda line: line[:-40] + b"}",
+    "empty": lambda line: b"{}",
+    "deep": lambda line: b'{"event_type":"t","event_id":"d","payload":%b}' % DEEP,
+    "long": lambda line: b'{"event_type":"t","event_id":"%b"}' % (b"x" * 3_000_000),
+    "without an id": lambda line: b'{"event_type":"t"}',
+    "id of a path": lambda line: b'{"event_type":"t","event_id":"../../../evil/x"}',
+    "node of a path": lambda line: checked(
+        line.replace(b'"node_id":"', b'"node_id":"../../evil/').replace(
+            line[13:39], LINE_ID.encode()
+        )
+    ),
+    "NUL in its id": lambda line: b'{"event_type":"t","event_id":"a\\u0000b"}',
+    "half a surrogate": lambda line: b'{"event_type":"t","event_id":"\\ud800"}',
+    "number as id": lambda line: b'{"event_type":"t","event_id":7}',
+    "two ids": lambda line: b'{"event_id":"%b",%b' % (LINE_ID.encode(), line[1:]),
+}
+# lines as other tools write them, whose names are any text, and never one of a file
+TAKEN = {"id of a path": "../../../evil/x", "node of a path": LINE_ID, "NUL in its id": "a\0b"}
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize("name", POISONED)
+def test_line_that_does_not_check_is_not_taken_in(tmp_path, server, synced, honest, name):
+    line = POISONED[name](honest[0])
+    server.overrides[PAGE] = (200, JSON, joined_page([line], "c 1", False))
+    with thence.open(tmp_path / "log") as log:
+        own = log.append("own")
+        before = files_beside(tmp_path)
+        result = synced(log)
+        assert result.error is None or isinstance(result.error, BadAnswer)
+        server.overrides.clear()
+        assert synced(log).is_complete
+        ids = {event.event_id for event in log.events()}
+        expected = {msgspec.json.decode(each)["event_id"] for each in honest}
+        assert ids - {TAKEN.get(name)} == expected | {own.event_id}
+        assert log.get(own.event_id).line == own.line
+        assert [e.line for e in log.events() if e.event_id in expected] == honest
+        assert log.verify().ok
+    assert files_beside(tmp_path) == before
+    assert not [path for path in tmp_path.rglob("*") if "evil" in str(path)]
+
+
+def files_beside(root):
+    """Return the files below a folder that are not in its log."""
+    return {path for path in root.rglob("*") if not path.is_relative_to(root / "log")}
+
+
+@pytest.mark.promise("S8")
+def test_cursors_that_run_backwards_end_the_round(tmp_path, server, synced, honest):
+    numbers = count()
+
+    def page():
+        following = ("c 2", "c 1")[next(numbers) % 2]
+        return 200, JSON, joined_page(honest, following, True)
+
+    server.overrides[PAGE] = page
+    with thence.open(tmp_path / "log") as log:
+        result = synced(log)
+        assert isinstance(result.error, BadAnswer)
+        assert next(numbers) < 10
+        server.overrides.clear()
+        assert synced(log).is_complete
+        assert [event.line for event in log.events()] == honest
