@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 from random import Random, randrange
 from time import monotonic
@@ -16,6 +17,7 @@ from zlib import crc32
 
 import thence
 from thence.core.values.codec import event_id_of, parse
+from thence.core.values.digests import BODY_DIGEST
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import EventVerdict, KeyRequest
@@ -48,8 +50,18 @@ def ids_of(lines):
     return {event_id_of(line).decode() for line in lines}
 
 
-def of_ids(lines, event_ids):
-    return [line for line in lines if event_id_of(line).decode() in event_ids]
+def left_behind(replica):
+    """Return the parked lines that a server may refuse for good.
+
+    They are redactions by whom it does not belong to, and redacted lines that nobody has whole.
+    """
+    parked = {one.event_id for one in replica.engine.parked()}
+    lines = [line for line in lines_of(replica.folder) if event_id_of(line).decode() in parked]
+    return [line for line in lines if is_redaction_or_redacted(parse(line, PLAIN))]
+
+
+def is_redaction_or_redacted(event):
+    return event.event_type == "log.redacted" or BODY_DIGEST in event.members
 
 
 def closed(data):
@@ -325,13 +337,11 @@ class Fleet:
         """Return what is wrong with a fleet that is at rest."""
         wanted = sorted(self.server.lines())
         theirs = self.named(wanted)
-        parked = {}
-        for replica in self.replicas:
-            parked[replica] = {one.event_id for one in replica.engine.parked()}
+        behind = {replica: left_behind(replica) for replica in self.replicas}
         found = []
         if len(set(wanted)) != len(wanted):
             found.append("the server holds a line twice")
-        lost = self.acknowledged - ids_of(wanted) - set().union(*parked.values())
+        lost = self.acknowledged - ids_of(wanted) - ids_of(chain(*behind.values()))
         if lost:
             found.append(f"{len(lost)} acknowledged events are lost, such as {min(lost)}")
         for replica in self.replicas:
@@ -339,8 +349,7 @@ class Fleet:
             name = replica.folder.name
             if len(set(lines)) != len(lines):
                 found.append(f"{name} holds a line twice")
-            # redactions without a right, and what nobody holds with its body any more
-            ours = self.named(lines) - (self.named(of_ids(lines, parked[replica])) - theirs)
+            ours = self.named(lines) - (self.named(behind[replica]) - theirs)
             if ours != theirs:
                 extra, lacks = ours - theirs, theirs - ours
                 found.append(f"{name} has {len(extra)} lines more and {len(lacks)} less")
