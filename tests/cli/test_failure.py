@@ -38,6 +38,7 @@ EXIT_CODES = {
     "Refused": 1,
     "GitFailed": 1,
     "CyclicDependencyError": 3,
+    "DamagedCopy": 3,
     "EventNotFound": 4,
     "NotALog": 4,
     "NotAServer": 4,

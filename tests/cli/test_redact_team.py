@@ -69,6 +69,22 @@ def test_event_is_taken_back_from_the_server_and_every_clone(tmp_path):
 
 
 @pytest.mark.promise("S10a")
+def test_admin_who_has_written_nothing_redacts_what_others_wrote(tmp_path):
+    with team_server(tmp_path / "data") as server:
+        server.add("ben", role="admin")
+        ada, ben = (User(name, tmp_path / name, server) for name in ("ada", "ben"))
+        ada("append", "noted", "--subject", "deploy", f"text={SECRET}", "--log", "log")
+        for user in (ada, ben):
+            assert user.on_log("sync", "enable", "--name", "shared").code == 0
+            user.syncs()
+        done = ben.on_log("redact", "deploy", "--yes")
+        assert done.code == 0, done.err
+        ben.syncs()
+        assert ada.syncs()["redacted"] == 1
+        assert files_with_secret(tmp_path) == []
+
+
+@pytest.mark.promise("S10a")
 def test_clone_that_is_synced_by_a_timer_alone_keeps_no_redacted_text(tmp_path):
     with team_server(tmp_path / "data") as server:
         server.add("ben")

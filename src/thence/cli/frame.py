@@ -184,7 +184,7 @@ TABLE = {
     "rebuild": ("commands.listing", "Make the index of a log again from its lines."),
     "redact": (
         "commands.redact",
-        "Take back what an event says: its payload goes, the rest stays.",
+        "Remove what an event says for good: its payload goes, the rest stays.",
     ),
     "serve": (
         "commands.serve",

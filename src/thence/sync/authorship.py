@@ -39,15 +39,16 @@ class Authorship:
         self._disk = disk
 
     def claim(self) -> None:
-        """Claims the log's own nodes for the signer, once a day.
+        """Registers the signer's key, and claims the log's own nodes for it, once a day.
 
-        A server that was restored from a backup may have lost a claim.
+        An admin who has written nothing may redact by it. A server that was restored from a backup
+        may have lost a claim.
         """
         if self._signer is None:
             return
         nodes = own_nodes(self._log.folder, self._disk)
         claim = " ".join((now()[:10], self._signer.public_key, *nodes))
-        if nodes and not self._held.has_claimed(claim):
+        if not self._held.has_claimed(claim):
             # refused to a reader, and by a server without keys
             with suppress(SyncRefused, BadAnswer):
                 self._transport.claim(self._signer.public_key, nodes)

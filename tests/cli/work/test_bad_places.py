@@ -168,6 +168,22 @@ def test_files_that_may_not_grow_amid_a_command_are_told_and_it_is_completed_lat
         completed_later(project, case, ended)
 
 
+def test_move_stands_where_what_goes_with_it_finds_no_room(states, tmp_path):
+    case = CASES["move"]
+    project = copy(states / case.state, tmp_path)
+    (journal,) = project.glob(".git/thence/*/events.jsonl")
+    size_bytes = journal.stat().st_size + 1_200  # of the move, not of the record of its code
+    ended = ran(
+        *(THENCE, "work", *case.command),
+        cwd=project,
+        env={"PATH": limited_path(tmp_path)},
+        first=partial(limit, size_bytes),
+    )
+    assert ended.code == 0, ended.err
+    assert "the move is recorded, and not all that goes with it: File too large" in ended.err
+    is_whole(project, case)
+
+
 def limited_path(folder):
     """Return a PATH whose git is told of a limit on files, as it is of a full disk."""
     program = folder / "bin/git"

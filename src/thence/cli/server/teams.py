@@ -60,7 +60,7 @@ def list_command(data: str) -> None:
 def claim_command(team: str, node: str, key: str, data: str) -> None:
     """Give a node of a team to a key, whoever had it, also while the server runs.
 
-    The key may then take back the lines of the node. A key has 64 hex digits.
+    The key may then redact the lines of the node. A key has 64 hex digits.
     """
     out = current()
     with keys_in(data) as keys:

@@ -3,7 +3,7 @@
 A segment is written anew beside the old one, synced, and takes its name in one step: after a kill
 at any moment it is either rewritten or as it was.
 
-A line that is taken back is replaced by its redacted form in all segments, and in quarantine. Then
+A line that is redacted is replaced by its redacted form in all segments, and in quarantine. Then
 its digest is recorded, so that the whole line is not taken in again should the redacted one get
 lost; until then the log knows it by its digest. After a kill taking it back again completes it.
 
@@ -117,7 +117,7 @@ class Redactions:
         self._renew = renew
 
     def digests(self) -> frozenset[bytes]:
-        """Returns the digests (D) of all lines that were taken back for good."""
+        """Returns the digests (D) of all lines that were redacted for good."""
         return read_redactions(self._disk, self._folder)
 
     def record(self, kind: str, facts: Mapping[str, Any], causes: Sequence[str] = ()) -> Event:
@@ -165,7 +165,7 @@ class Redactions:
         return bool(new)
 
     def complete(self, lines: Iterable[bytes]) -> int:
-        """Gives redacted lines, whose bodies nobody may take back, their bodies again.
+        """Gives lines without a body, whose redaction does not count, their bodies again.
 
         `lines` are whole ones from elsewhere. Returns how many lines changed. Raises what
         `take_back` raises.

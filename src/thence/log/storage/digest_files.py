@@ -1,11 +1,11 @@
 """The digests (D) of lines that a log treats apart, in three files of JSON of its own folder.
 
-`redactions.json`: lines whose bodies were taken back for good; no whole line of these is taken in
-again, from wherever it comes. `outranked.json`: lines under whose id stands another line, which a
-seal proves to be its node's; they stay, and are served only where no other line of their id is.
-`disowned.json`: lines that bear this log's node_id and came from elsewhere, by node_id. Nothing in
-the bytes of such a line differs from an own one, so that the file keeps it from deciding which
-number the log gives out next; it is written, and synced, before the lines are.
+`redactions.json`: lines whose bodies were redacted for good; no whole line of these is taken in
+again, from wherever it comes. `outranked.json`: lines under whose id stands another line, which the
+owner of its node brought to a server; they stay, and are served only where no other line of their
+id is. `disowned.json`: lines that bear this log's node_id and came from elsewhere, by node_id.
+Nothing in the bytes of such a line differs from an own one, so that the file keeps it from deciding
+which number the log gives out next; it is written, and synced, before the lines are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -81,12 +81,12 @@ def disown(disk: Disk, folder: Path, node_id: str, events: Iterable[Event]) -> b
 
 
 def read_redactions(disk: Disk, folder: Path) -> frozenset[bytes]:
-    """Returns the digests of lines that were taken back; none where the file can't be read."""
+    """Returns the digests of lines that were redacted; none where the file can't be read."""
     return _read(disk, folder, _REDACTIONS).get("", frozenset())
 
 
 def record_redactions(disk: Disk, folder: Path, taken_back: Iterable[bytes]) -> None:
-    """Records digests of lines as taken back, durably. Raises LogBusy, DiskError."""
+    """Records digests of lines as redacted, durably. Raises LogBusy, DiskError."""
     _add(disk, folder, _REDACTIONS, taken_back)
 
 

@@ -20,7 +20,7 @@ from thence.server.team.rows import StoredLog
 IN_MEMORY = ":memory:"
 VERSION = 3
 BUSY_MS = 10_000
-# how long a commit waits for readers, so that what was taken back leaves the file of commits
+# how long a commit waits for readers, so that what was redacted leaves the file of commits
 ERASE_MS = 1_000
 _OWNER_ONLY = 0o600
 _BESIDE = ("-wal", "-shm", "-journal")

@@ -134,7 +134,7 @@ class Authority:
         return self._owners[node]
 
     def may_redact(self, key: str, node: str) -> bool:
-        """Reports whether a key may take back a line of a node."""
+        """Reports whether a key may redact a line of a node."""
         return (bool(key) and key == self.owner(node)) or self.is_admin(key)
 
     def is_admin(self, key: str) -> bool:

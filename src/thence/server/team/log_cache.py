@@ -2,7 +2,7 @@
 
 A folder holds what the store holds of its log, and can be deleted at any time: it is made again
 before the next question. It is brought up to date when it is asked, not when lines come in. After
-lines were replaced it is emptied at once: no file of it holds what was taken back.
+lines were replaced it is emptied at once: no file of it holds what was redacted.
 """
 
 import logging

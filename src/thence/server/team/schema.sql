@@ -132,7 +132,7 @@ CREATE TABLE announced (
     PRIMARY KEY (team, log, digest, public_key, event_id)
 ) WITHOUT ROWID;
 
--- lines that were taken back: their bodies are stored no more
+-- lines that were redacted: their bodies are stored no more
 CREATE TABLE redactions (
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,

@@ -192,7 +192,7 @@ class SqliteStore:
             return {digest for (digest,) in connection.execute(_SIGNED, given)}
 
     def redactions(self, log: StoredLog) -> list[bytes]:
-        """Returns D of the lines of a log that were taken back."""
+        """Returns D of the lines of a log that were redacted."""
         given = {"team": log.team, "log": log.id}
         with self._database.reading() as connection:
             return [digest for (digest,) in connection.execute(_REDACTIONS, given)]

@@ -5,14 +5,14 @@ changes stay in the main working tree until the next commit. A package's file wi
 never gets one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
 from msgspec.structs import replace
 
 from thence.core.values.new_event import Unchanged
-from thence.errors import GitFailed, HeadsMoved, PlanningError, Refused, WorkError
+from thence.errors import AppendFailed, GitFailed, HeadsMoved, PlanningError, Refused, WorkError
 from thence.inspection.writers import next_node_id
 from thence.replica import new_id
 from thence.work import supervisor
@@ -109,12 +109,35 @@ def move_all(
             requests = _as_seen(requests, moves)
             session.refresh()
             continue
-        session.board = board
+        except AppendFailed as error:
+            _check_recorded(session, slug, moves, {event.event_id for event in events}, error)
+        else:
+            session.board = board
         _keep_reviewed(session, slug, requests, moves)
         return moves, refused
     names = ", ".join(requests)
     raise moved_meanwhile(
         "could not move", f"{slug}/{names}", f"the board changed {ATTEMPTS_MAX} times meanwhile"
+    )
+
+
+def _check_recorded(
+    session: Session,
+    slug: str,
+    moves: Sequence[Move],
+    event_ids: Collection[str],
+    error: AppendFailed,
+) -> None:
+    """Warns of an append that failed behind the moves' own events; raises its error for others.
+
+    What stands before a refused event is recorded, and the same move can't be made again.
+    """
+    session.refresh()
+    packages = session.board.features[slug].packages
+    if any(packages[move.wp_id].lane_event not in event_ids for move in moves):
+        raise error
+    session.warnings.append(
+        f"the move is recorded, and not all that goes with it: {error.cause}; {error.hint}"
     )
 
 
