@@ -21,6 +21,7 @@ from tests.log.processes import in_child
 
 from thence.core.order import totally_ordered
 from thence.core.query.filter import Filter
+from thence.core.values.vocabulary import PLAIN
 from thence.errors import ReadFailed
 from thence.index.connection import Index
 from thence.index.query import page_of_lines
@@ -29,6 +30,20 @@ from thence.log.storage.segment import CURRENT
 from thence.replica import Log, open_log
 
 WAIT_S = 60.0
+
+
+class ClosedMeanwhile(Index):
+    """An index that another thread closes once, between its refresh and an answer."""
+
+    is_closed = False
+
+    def refresh(self, *arguments: object, **options: object) -> None:
+        super().refresh(*arguments, **options)
+        if not self.is_closed:
+            self.is_closed = True
+            self.close()
+
+
 # a process that follows a log with its index, for ever, and says so
 FOLLOWER = """
 import sys
@@ -331,3 +346,11 @@ def test_an_index_survives_the_killing_of_its_builder(tmp_path: Path, seed: int)
                 wal.unlink(missing_ok=True)
             with index_of(log.folder) as index:
                 fits(index, log.folder)
+
+
+def test_index_in_memory_that_is_closed_amid_a_question_is_made_again(tmp_path):
+    add(tmp_path, [line_of({})])
+    with ClosedMeanwhile(OS_DISK, tmp_path, PLAIN, is_in_memory=True) as index:
+        (count,) = index.answer(lambda db: db.execute("SELECT count(*) FROM events").fetchone())
+    assert index.is_closed
+    assert count == 1

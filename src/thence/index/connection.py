@@ -179,6 +179,8 @@ class Index:
         reader = self._borrow()
         if reader is None:
             with self._keeper_lock:
+                if not self._keeper.is_open:  # the refresh of another thread failed, or closed it
+                    raise Stale("the index in memory is gone")
                 yield from _begun(self._keeper.writer)
             return
         is_sound = False

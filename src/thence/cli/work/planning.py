@@ -486,15 +486,14 @@ def add(
             hint='thence work add "what is to be done"',
         )
     check_committer(session)
-    with held(session.project.shared_folder / PLANNING):
-        state, package = _append_package(
-            session, feature, PlannedPackage("", title, owns=_paths(owns)), after
-        )
-        branch = session.target_of(state)
-        message = f"Add {package.wp_id}: {title}"
-        # tasks.md stays as it is, so that two clones that both add never meet in one file
-        files = _files_of_package(session, state, package, branch)
-        committed = commit(session, files, message, "add", target=branch)
+    state, package = _append_package(
+        session, feature, PlannedPackage("", title, owns=_paths(owns)), after
+    )
+    branch = session.target_of(state)
+    message = f"Add {package.wp_id}: {title}"
+    # tasks.md stays as it is, so that two clones that both add never meet in one file
+    files = _files_of_package(session, state, package, branch)
+    committed = commit(session, files, message, "add", target=branch)
     data = {
         "feature_slug": state.slug,
         "wp_id": package.wp_id,
@@ -563,7 +562,8 @@ def _uncommitted_package(
     """Returns the package that a command of this clone recorded and was killed before its commit.
 
     It has this title and these dependencies, is planned, and no commit has its file. The file of a
-    package that tasks.md has is made by `finalize-tasks`.
+    package that tasks.md has is made by `finalize-tasks`. The same command at the same time, which
+    has not committed yet, adds this package too: both name it.
     """
     sections = _sections(session, state)
     for wp_id, package in state.packages.items():
