@@ -1,10 +1,10 @@
 """What an operator needs of a team's server: an end without loss, readiness, a log to read."""
 
+import http.client
 import json
 import signal
 import socket
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,11 +35,15 @@ def begun(client: Client, body: bytes) -> socket.socket:
     return connection
 
 
-def refuse(client: Client) -> None:
+def await_closed_doors(client: Client) -> None:
     """Returns once the server takes in nobody else."""
-    with suppress(ConnectionRefusedError):
-        while True:
+    while True:
+        try:
             client.ask("GET", "/api/v1/sync/health/")
+        except ConnectionRefusedError:
+            return
+        except (ConnectionError, http.client.HTTPException):
+            continue  # it closed just then
 
 
 @pytest.fixture
@@ -54,15 +58,14 @@ BODY = b'{"events":[' + b",".join(lines(3)) + b"]}"
 @pytest.mark.promise("S12")
 def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: TeamServer) -> None:
     client = running.client("ada")
-    connection = begun(client, BODY)
     assert running.process
-    running.process.send_signal(signal.SIGTERM)
-    refuse(client)
-    connection.sendall(BODY[-1:])
-    answer = b""
-    while part := connection.recv(10_000):  # it closes the connection behind the answer
-        answer += part
-    connection.close()
+    with begun(client, BODY) as connection:
+        running.process.send_signal(signal.SIGTERM)
+        await_closed_doors(client)
+        connection.sendall(BODY[-1:])
+        answer = b""
+        while part := connection.recv(10_000):  # it closes the connection behind the answer
+            answer += part
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.count(b'"success"') == 3
     assert running.end() == 0
@@ -73,16 +76,15 @@ def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: Te
 @pytest.mark.parametrize("signals", [1, 2])
 def test_batch_that_never_ends_holds_no_end_up(running: TeamServer, signals: int) -> None:
     client = running.client("ada")
-    connection = begun(client, BODY)
     assert running.process
-    start_s = time.monotonic()
-    running.process.send_signal(signal.SIGTERM)
-    if signals > 1:
-        refuse(client)
+    with begun(client, BODY):
+        start_s = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(STOP_S) == 0
+        if signals > 1:
+            await_closed_doors(client)
+            running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(STOP_S) == 0
     assert time.monotonic() - start_s < (STOP_S if signals == 1 else STOP_S / 2)
-    connection.close()
 
 
 def test_log_has_each_request_with_its_id_and_nothing_that_was_said(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def token_command(context: click.Context) -> None:
     "--role",
     type=click.Choice(ROLES),
     default="writer",
-    help="What the machine may do: a reader takes events, a writer brings them too.",
+    help="What the machine may do: a reader pulls events, a writer pushes them too.",
 )
 @click.option(
     "--expires", metavar="DAYS", callback=_lifetime_s, default="90d", help="In days; else 90d."
