@@ -191,11 +191,24 @@ class Fleet:
         self._made += 1
         return self.folder / f"r{self._made}"
 
-    def step(self):
+    def kinds(self):
+        """Return the kinds of steps with their weights."""
         kinds = (self.append, self.sync, self.back_up, self.restore, self.copy, self.forge)
         weights = (50, 30, 2, 1, 0.5, 2)
         others = (self.cut, self.back_up_server, self.restore_server, self.forget, self.redact)
-        kind = self.random.choices(kinds + others, (*weights, 0.5, 1, 0.5, 1, 1.5))[0]
+        return dict(zip(kinds + others, (*weights, 0.5, 1, 0.5, 1, 1.5), strict=True))
+
+    def step(self):
+        kinds = self.kinds()
+        self.take(self.random.choices(tuple(kinds), tuple(kinds.values()))[0])
+
+    def take_missing(self):
+        """Take a step of each kind that chance has left out: ids and keys differ in each run."""
+        for kind in self.kinds():
+            if kind.__name__ not in self.counts:
+                self.take(kind)
+
+    def take(self, kind):
         self.counts[kind.__name__] = self.counts.get(kind.__name__, 0) + 1
         kind()
 
@@ -391,6 +404,7 @@ def played(folder, steps, seed):
                 found = fleet.heal()
                 if found:
                     return fleet, [f"step {step}, seed {seed}: {one}" for one in found]
+        fleet.take_missing()
         return fleet, [f"seed {seed}: {one}" for one in fleet.heal()]
     finally:
         fleet.close()
