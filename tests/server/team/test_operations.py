@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import signal
 import socket
 import time
@@ -18,6 +19,7 @@ from thence.server.running import TEAM_DATABASE
 from thence.server.team.database import make_database
 
 STOP_S = 10
+GIVEN_UP_S = 0.5
 
 
 def begun(client: Client, body: bytes) -> socket.socket:
@@ -62,6 +64,8 @@ def test_batch_that_is_under_way_when_the_server_ends_has_its_answer(running: Te
     with begun(client, BODY) as connection:
         running.process.send_signal(signal.SIGTERM)
         await_closed_doors(client)
+        # a server that gives up on it closes the connection after a tenth of a second
+        assert select.select([connection], [], [], GIVEN_UP_S) == ([], [], [])
         connection.sendall(BODY[-1:])
         answer = b""
         while part := connection.recv(10_000):  # it closes the connection behind the answer
