@@ -32,6 +32,7 @@ FILE_BYTES = (1_500, 20_000, 500 * 1024 * 1024)
 LINE_BYTES = (400, 5_000, 200_000)
 PROCESSES = (1, 2, 3, 4, 6, 8)
 KILLS_OF_A_LOG = 25
+TOLD_EACH_S = 60.0
 SYNCHRONOUS = ("append", "threads", "tasks", "sync", "sync threads")
 KINDS = {
     "plain": ("append", "threads", "tasks", "emit", "count"),
@@ -238,6 +239,7 @@ def soak(kills: int, seed: int) -> int:
     chance = random.Random(seed)
     seen: Counter[str] = Counter()
     first_writes: list[FirstWrite] = []
+    told_s = time.monotonic()
     while seen["kills"] < kills:
         vocabulary, processes = chance.choice(["plain", "sim"]), chance.choice(PROCESSES)
         with tempfile.TemporaryDirectory() as folder:
@@ -249,6 +251,9 @@ def soak(kills: int, seed: int) -> int:
             print(f"seed {part} {vocabulary} {processes}: {dict(one.seen)}")
             print("\n".join(found))
             return 1
+        if time.monotonic() >= told_s + TOLD_EACH_S:
+            told_s = time.monotonic()
+            print(f"{seen['kills']} kills", flush=True)
     over = [*too_many_syncs(first_writes), *slow(first_writes)]
     print("\n".join([str(dict(seen)), timing(first_writes), *over]), flush=True)
     return 1 if over else 0
