@@ -89,10 +89,10 @@ def create_team_app(
     `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
     such database.
     """
-    from thence.server.team.database import Database
+    from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    team = Team(Database(database), Path(database).absolute().parent, create_app)
+    team = Team(SqliteDatabase(database), Path(database).absolute().parent, create_app)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
