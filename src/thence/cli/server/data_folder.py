@@ -81,12 +81,9 @@ def keys_in(folder: str) -> "Iterator[KeyRegistry]":
     """Opens the keys of a server's teams, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
     from thence.server.team.keys import KeyRegistry
-    from thence.server.team.log_cache import LogCache
     from thence.server.team.sqlite import SqliteDatabase
-    from thence.server.team.store import Store
 
     database = SqliteDatabase(file)
-    database.on_erased = LogCache(file.absolute().parent, Store(database)).drop_all
     try:
         yield KeyRegistry(database)
     finally:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from thence.errors import AccountRefused, SyncRefused
-from thence.server.team.database import Transaction, Database, first
+from thence.server.team.database import Database, Transaction, first
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")

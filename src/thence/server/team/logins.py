@@ -26,7 +26,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from thence.core.wire.messages import LiveToken, Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX, is_user_name
-from thence.server.team.database import Transaction, Database, first
+from thence.server.team.database import Database, Transaction, first
 
 ACCESS_S = 3_600
 REFRESH_S = 30 * 24 * 3_600
@@ -378,7 +378,9 @@ class Logins:
         row = _TokenRow(*rows[0]) if rows else None
         return row if row and row.expires > self._tool.now() else None
 
-    def _new_tokens(self, connection: Transaction, login: int, generation: int, user: str) -> Tokens:
+    def _new_tokens(
+        self, connection: Transaction, login: int, generation: int, user: str
+    ) -> Tokens:
         access, refresh = (self._token() for _ in range(2))
         now = self._tool.now()
         pair = ((access, _ACCESS, ACCESS_S), (refresh, _REFRESH, REFRESH_S))

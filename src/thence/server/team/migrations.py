@@ -18,7 +18,7 @@ from itertools import islice, product
 from typing import NamedTuple
 
 from thence.core.wire.blocks import BLOCK_NUMBERS, DIGEST_BYTES, EMPTY
-from thence.server.team.database import Transaction, Row
+from thence.server.team.database import Row, Transaction
 
 # choices of lines that are tried where several lines have the numbers of one seal
 _CHOICES_MAX = 4_096

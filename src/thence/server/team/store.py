@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
-from thence.server.team.database import Transaction, Database, Parameters, first
+from thence.server.team.database import Database, Parameters, Transaction, first
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
@@ -59,6 +59,7 @@ _PAGE = f"""
     SELECT number, digest, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
+_REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
 _DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
 _BLOCKS = "SELECT node, block, count, sum FROM blocks WHERE team = :team AND log = :log"
 _DIGESTS = """
@@ -190,6 +191,12 @@ class Store:
         given = {"team": log.team, "log": log.id, "digests": list(digests)}
         with self._database.reading() as connection:
             return {digest for (digest,) in connection.execute(_SIGNED, given)}
+
+    def revisions(self) -> int:
+        """Returns how often lines of any log were replaced."""
+        with self._database.reading() as connection:
+            [(revisions,)] = connection.execute(_REVISIONS)
+            return int(str(revisions))
 
     def redactions(self, log: StoredLog) -> list[bytes]:
         """Returns D of the lines of a log that were redacted."""
