@@ -62,9 +62,9 @@ def _serve(
     certificate, key = tls_files
     if (certificate is None) != (key is None):
         raise click.UsageError("--tls-cert and --tls-key are given together")
-    tls = running.Tls(Path(certificate), Path(key)) if certificate and key else None
-    for file in tls or ():
-        file.open("rb").close()  # raises OSError, with the file's name
+    for file in filter(None, tls_files):
+        Path(file).open("rb").close()  # raises OSError, with the file's name
+    tls = running.tls_context(Path(certificate), Path(key)) if certificate and key else None
     if tls is None and not running.is_loopback(host):
         raise click.UsageError(
             f"passwords would cross the network to {host} in the clear: give --tls-cert and"
@@ -97,7 +97,14 @@ def _serve(
             out.write(address)
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, host, tls, logs_json=logs_json)
+        running.serve_team(
+            listener,
+            database,
+            host,
+            tls,
+            logs_json=logs_json,
+            metrics_token=out.settings.metrics_token,
+        )
 
 
 def _end(out: Output, code: int) -> None:

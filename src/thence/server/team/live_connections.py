@@ -120,7 +120,7 @@ class _Look(NamedTuple):
 
 
 class LiveConnections:
-    """An ASGI app for the live connections, for one event loop alone."""
+    """An ASGI app for the live connections, for one event loop alone; `count` are open."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class LiveConnections:
         self._writing = writing
         self._send_s = send_s
         self._listeners: dict[Key, set[_Listener]] = {}
-        self._count = 0
+        self.count = 0
         self._touched: set[Key] = set()
         self._poke = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -172,7 +172,7 @@ class LiveConnections:
         """Returns the listener of a request; raises what refuses it."""
         if f"{request.scope['path'].rstrip('/')}/" != _PATH:
             raise HTTPException(404, "there is no such path")
-        if self._count >= LISTENERS_MAX:
+        if self.count >= LISTENERS_MAX:
             raise ServerBusy("could not open the connection", cause="too many are open")
         login, member = await self._reading.run(partial(self._admission.of, request))
         until = asyncio.get_running_loop().time() + ACCESS_S
@@ -181,7 +181,7 @@ class LiveConnections:
         return listener
 
     def _add(self, listener: _Listener) -> None:
-        self._count += 1
+        self.count += 1
         self._listeners.setdefault(listener.key, set()).add(listener)
         self._touched.add(listener.key)  # what was committed since it was admitted
         self._poke.set()
@@ -189,7 +189,7 @@ class LiveConnections:
             self._watcher = asyncio.create_task(self._watch())
 
     def _remove(self, listener: _Listener) -> None:
-        self._count -= 1
+        self.count -= 1
         others = self._listeners[listener.key]
         others.discard(listener)
         if not others:

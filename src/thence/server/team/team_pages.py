@@ -4,16 +4,18 @@ Programs send the access token as the bearer. A browser opens a page once with `
 cookie that scripts can't read replaces it for an hour. It holds a session that opens pages alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn
 from thence.server.http.auth import cookie_name, redirect_without, token_parameter, unauthorized
+from thence.server.state import figures
 from thence.server.team.accounts import Accounts
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_cache import LogCache
@@ -67,6 +69,10 @@ class TeamPages:
         """Closes the logs that are open."""
         for app in self._apps.values():
             app.state.served.close()
+
+    def figures(self) -> Iterator[Metric]:
+        """Yields the figures of all teams in sum."""
+        return figures([app.state.served for app in list(self._apps.values())])
 
     def _ready(self, request: Request, access: str) -> str:
         """Returns the team of who asks, the folders of whose logs are up to date for the path.
