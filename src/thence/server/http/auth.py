@@ -22,6 +22,8 @@ OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60
 # the key under which our own server adds to a request's state what gives its body more time
 GRANT = "thence.grant_time"
+# the key under which a team's server adds the name of the user to a request's scope
+USER = "thence.user"
 _PARAMETER = "token"
 
 

@@ -24,6 +24,7 @@ from thence.errors import ReadFailed, ThenceError
 from thence.index import arrivals
 from thence.log.read.follower import POLL_S
 from thence.server.errors import LIVE_RESPONSE, RESPONSES
+from thence.server.http.auth import USER
 from thence.server.live.listener import (
     BEGINNING,
     HEARTBEAT,
@@ -90,7 +91,8 @@ async def log(
 async def _stream(
     request: Request, log_id: str, is_simulation: bool, parameters: Filter, after: After
 ) -> Response:
-    stream = Stream(app_state(request), log_id, is_simulation, parameters, after)
+    user = request.scope.get(USER)
+    stream = Stream(app_state(request), log_id, is_simulation, parameters, after, user)
     await stream.begin()
     return StreamResponse(stream)
 
@@ -119,14 +121,16 @@ class Stream:
         is_simulation: bool,
         event_filter: Filter,
         after: After,
+        user: str | None = None,
     ) -> None:
         self._state = state
         self._log_id = log_id
         self._is_simulation = is_simulation
         self._filter = event_filter
         self._after = after
+        self._user = user
         self._until: str | None = None
-        self._listener = Listener(event_filter)
+        self._listener = Listener(event_filter, user)
         self._first = b""
 
     async def begin(self) -> None:
@@ -140,7 +144,7 @@ class Stream:
     async def _begin(self, *, has_place: bool) -> None:
         subscribe = partial(self._subscribe, has_place)
         for _ in range(_TRIES_MAX):
-            self._listener = Listener(self._filter)
+            self._listener = Listener(self._filter, self._user)
             try:
                 data = await self._state.inspect(self._log_id, subscribe, self._is_simulation)
             except BaseException:
