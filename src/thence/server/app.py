@@ -1,5 +1,6 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing
@@ -73,15 +74,16 @@ def create_team_app(
     *,
     allowed_hosts: Collection[str] | None = None,
     metrics_token: str | None = None,
+    cache: Path | None = None,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
-    the whole server.
-    `database` is the file that `thence server init` made. Host names are not checked unless
-    `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
-    such database.
+    the whole server. `database` is the file that `thence server init` made; the folders that
+    answer questions stand in `cache`, else beside it, and no two processes have one in common.
+    Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
+    Raises NotAServer if there is no such database.
     """
     from thence.server.team.database import Database
     from thence.server.team.team_app import WIRE_PATHS, Team
@@ -95,14 +97,16 @@ def create_team_app(
         app.add_middleware(RequestCounter, metrics=state.metrics)
         return app
 
-    team = Team(Database(database), Path(database).absolute().parent, logs_app)
+    team = Team(Database(database), cache or Path(database).absolute().parent, logs_app)
     metrics.add(team.figures)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with closing(team):
             await team.begin()
+            watching = asyncio.create_task(team.watch())
             yield
+            watching.cancel()
 
     app = _empty_app(lifespan)
     add_error_handlers(app, WIRE_PATHS)

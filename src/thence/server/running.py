@@ -115,8 +115,12 @@ def serve_team(
     *,
     logs_json: bool = False,
     metrics_token: str | None = None,
+    cache: Path | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
+
+    The folders that answer questions stand in `cache`, else beside the database; no two processes
+    have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
@@ -124,7 +128,9 @@ def serve_team(
     from thence.server.app import create_team_app
 
     hosts = LOOPBACK if is_loopback(host) else None
-    app: ASGIApp = create_team_app(database, allowed_hosts=hosts, metrics_token=metrics_token)
+    app: ASGIApp = create_team_app(
+        database, allowed_hosts=hosts, metrics_token=metrics_token, cache=cache
+    )
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json
 

@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -73,7 +73,10 @@ class TeamServer:
 
 @contextmanager
 def team_server(
-    data: Path, files_max: int = 0, env: dict[str, str] | None = None
+    data: Path,
+    files_max: int = 0,
+    arguments: Sequence[str] = (),
+    env: dict[str, str] | None = None,
 ) -> Iterator[TeamServer]:
     """Runs a server with the teams red and blue; ada writes in red.
 
@@ -87,7 +90,7 @@ def team_server(
     made.add("ada")
     made.files_max = files_max
     made.env = env or {}
-    made.start()
+    made.start(*arguments)
     try:
         yield made
     finally:
