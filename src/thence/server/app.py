@@ -17,9 +17,8 @@ from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.logs.root import Root
 from thence.server.metrics import Metrics, OperatorMetrics, RequestCounter
-from thence.server.routes import health, live_events, logs
+from thence.server.routes import health, logs
 from thence.server.routes.bodies import answer
-from thence.server.routes.diffs import diffs_of
 from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
@@ -125,12 +124,7 @@ def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> 
     add_error_handlers(app)
     app.include_router(health.router)
     for kind in KINDS:
-        app.include_router(logs.lists_of(kind))
-    app.include_router(logs.router)
-    app.include_router(live_events.router)  # before an event that is named "live"
-    for kind in KINDS:
-        app.include_router(logs.causes_of(kind))
-        app.include_router(diffs_of(kind))
+        app.include_router(logs.routes_of(kind))
     app.add_api_route("/openapi.json", _document, include_in_schema=False)
     app.include_router(pages.router)
     return app

@@ -55,16 +55,16 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
     ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
     for number in ports:
         # by this protocol asyncio knows that it may send small answers without delay
-        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            made.bind((host, number))
-            made.listen(_BACKLOG)
+            listener.bind((host, number))
+            listener.listen(_BACKLOG)
         except OSError as error:
-            made.close()
+            listener.close()
             cause = error.strerror or str(error)
         else:
-            return made
+            return listener
     tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
     hint = "name another with --port, or leave it out to take the next free one"
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
@@ -90,15 +90,17 @@ def serve(
 def tls_context(certificate: Path, key: Path) -> "SSLContext":
     """Returns the TLS of a certificate chain and its key, files in PEM.
 
-    Raises BadSettings for files that can't be read, and a key of another certificate.
+    Raises OSError, and BadSettings for what is no PEM and a key of another certificate.
     """
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for file in (certificate, key):
+        file.open("rb").close()  # raises OSError that names the file
     try:
         # OpenSSL would ask for the passphrase on the terminal
         context.load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
+    except (ssl.SSLError, ValueError) as error:
         is_mismatch = getattr(error, "reason", None) == _MISMATCH
         cause = "the key belongs to another certificate" if is_mismatch else "one is no such file"
         hint = "give a certificate chain and its key without a passphrase, both in PEM"
