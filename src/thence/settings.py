@@ -31,12 +31,10 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, _METRICS_TOKEN, and what terminals set.
-
-    The last are NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
+    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, _METRICS_TOKEN, and what tells of a terminal.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
-    gets no colour either. The last is set by the script of `thence completion`.
+    gets no colour either. _THENCE_COMPLETE is set by the script of `thence completion`.
     """
     columns = environ.get("COLUMNS", "")
     width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
