@@ -80,19 +80,19 @@ def create_app(
 
 
 def create_team_app(
-    database: str | Path, *, allowed_hosts: Collection[str] | None = None
+    database: str | Path, *, allowed_hosts: Collection[str] | None = None, url: str = ""
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `database` is the file that `thence server init` made. Host names are not checked unless
-    `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
-    such database.
+    `allowed_hosts` lists the accepted ones, without ports. Clients reach the server under `url`,
+    which invitations name. Raises NotAServer if there is no such database.
     """
     from thence.server.team.database import Database
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    team = Team(Database(database), Path(database).absolute().parent, create_app)
+    team = Team(Database(database), Path(database).absolute().parent, create_app, url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

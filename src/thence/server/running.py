@@ -98,16 +98,18 @@ def serve_team(
     host: str,
     tls: Tls | None = None,
     *,
+    url: str = "",
     logs_json: bool = False,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
-    signal ends it too. `logs_json` has each request logged on stderr.
+    signal ends it too. Clients reach it under `url`. `logs_json` has each request logged on stderr.
     """
     from thence.server.app import create_team_app
 
-    app: ASGIApp = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
+    hosts = LOOPBACK if is_loopback(host) else None
+    app: ASGIApp = create_team_app(database, allowed_hosts=hosts, url=url)
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json
 

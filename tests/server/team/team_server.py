@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.server.team.stranger import Client
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
 from thence.server.team.database import Database, make_database
+from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
 
 PASSWORD = "correct horse"
@@ -60,6 +62,14 @@ class TeamServer:
         database = Database(self.data / TEAM_DATABASE)
         try:
             yield Accounts(database, hashed)
+        finally:
+            database.close()
+
+    @contextmanager
+    def invitations(self) -> Iterator[Invitations]:
+        database = Database(self.data / TEAM_DATABASE)
+        try:
+            yield Invitations(database, hashed, time.time)
         finally:
             database.close()
 

@@ -15,6 +15,7 @@ from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:
     from thence.server.team.accounts import Accounts
+    from thence.server.team.invitations import Invitations
     from thence.server.team.keys import KeyRegistry
     from thence.server.team.logins import Logins
 
@@ -72,6 +73,21 @@ def logins_in(folder: str) -> "Iterator[Logins]":
     database = Database(file)
     try:
         yield Logins(database, Tool(time.time, os.urandom, is_right))
+    finally:
+        database.close()
+
+
+@contextmanager
+def invitations_in(folder: str) -> "Iterator[Invitations]":
+    """Opens the invitations of a server, beside a server that runs too; raises NotAServer."""
+    file = database_file(folder)
+    from thence.server.team.database import Database
+    from thence.server.team.invitations import Invitations
+    from thence.server.team.logins import hashed
+
+    database = Database(file)
+    try:
+        yield Invitations(database, hashed, time.time)
     finally:
         database.close()
 

@@ -1,6 +1,7 @@
 """The command `server run`: answers for a team's server until a signal ends it."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from thence.cli.server.data_folder import data_option, database_file
 from thence.errors import NotAServer
 
 _PORT_MAX = 65_535
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+
+
+def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
+    if text and not _URL.fullmatch(text):
+        raise click.BadParameter("it is no address such as https://thence.example")
+    return (text or "").rstrip("/")
 
 
 @click.command(
@@ -29,10 +37,22 @@ _PORT_MAX = 65_535
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
+@click.option(
+    "--url",
+    metavar="URL",
+    callback=_address,
+    help="The address under which clients reach the server, which invitations name.",
+)
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
-    data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None, log_json: bool
+    data: str,
+    host: str,
+    port: int,
+    tls_cert: str | None,
+    tls_key: str | None,
+    url: str,
+    log_json: bool,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -41,7 +61,7 @@ def run_command(
     """
     out = current()
     try:
-        _serve(out, data, host, port, (tls_cert, tls_key), logs_json=log_json)
+        _serve(out, data, host, port, (tls_cert, tls_key), url=url, logs_json=log_json)
     except KeyboardInterrupt:  # the usual end of a server, which needs no report
         _end(out, INTERRUPTED)
     except SystemExit as ended:
@@ -55,6 +75,7 @@ def _serve(
     port: int,
     tls_files: tuple[str | None, str | None],
     *,
+    url: str,
     logs_json: bool,
 ) -> None:
     from thence.server import running
@@ -97,7 +118,7 @@ def _serve(
             out.write(address)
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, host, tls, logs_json=logs_json)
+        running.serve_team(listener, database, host, tls, url=url, logs_json=logs_json)
 
 
 def _end(out: Output, code: int) -> None:

@@ -89,9 +89,9 @@ class Accounts:
         Raises AccountRefused for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
-        self._check_joining(name, team, role)
+        self.check_joining(name, team, role)
         is_new = not self.has_user(name)
-        stored = self._hashed(_checked(name, password())) if is_new else ""
+        stored = self._hashed(check_password(name, password())) if is_new else ""
         return self._joined(Member(name, team, role), stored, is_new)
 
     def add_machine(self, name: str, team: str, role: str) -> Member:
@@ -99,7 +99,7 @@ class Accounts:
 
         Raises AccountRefused as `add_user` does, and for a user who is in any team already.
         """
-        self._check_joining(name, team, role)
+        self.check_joining(name, team, role)
         if self.has_user(name):
             raise _refused("token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
@@ -138,7 +138,7 @@ class Accounts:
 
     def set_password(self, name: str, password: str) -> None:
         """Gives a user another password and ends all logins; raises AccountRefused."""
-        stored = self._hashed(_checked(name, password))
+        stored = self._hashed(check_password(name, password))
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
             connection.execute(
@@ -153,7 +153,8 @@ class Accounts:
                 )
             connection.execute(_END_LOGINS, row)
 
-    def _check_joining(self, name: str, team: str, role: str) -> None:
+    def check_joining(self, name: str, team: str, role: str) -> None:
+        """Raises AccountRefused for a name that is none, a member, an unknown team or role."""
         if not _NAME.fullmatch(name):
             raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
@@ -175,7 +176,7 @@ class Accounts:
     def remove_user(self, name: str) -> None:
         """Removes a user from all teams and ends their logins; raises AccountRefused.
 
-        What the user has sent stays.
+        An open invitation of this name ends too. What the user has sent stays.
         """
         self._remove("user", name, "DELETE FROM users WHERE name = :name")
 
@@ -186,7 +187,9 @@ class Accounts:
     def _remove(self, kind: str, name: str, query: str) -> None:
         with self._database.writing() as connection:
             connection.execute(query, {"name": name})
-            if not connection.changes():
+            is_gone = connection.changes()
+            connection.execute("DELETE FROM invitations WHERE name = :name", {"name": name})
+            if not is_gone:
                 raise AccountRefused(
                     f"could not remove the {kind}",
                     place=name,
@@ -237,7 +240,8 @@ def _has_team(connection: apsw.Connection, slug: str) -> bool:
     return bool(connection.execute(query, {"slug": slug}).get)
 
 
-def _checked(name: str, password: str) -> str:
+def check_password(name: str, password: str) -> str:
+    """Returns a password; raises AccountRefused for one that is too short or too long."""
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
         raise AccountRefused(

@@ -206,6 +206,10 @@ class Logins:
         """
         self._begin(self._by_address, _network(address))
 
+    def forgive(self, address: str) -> None:
+        """Takes back that an attempt from an address was counted."""
+        self._by_address.forgive(_network(address))
+
     def _begin(self, pace: Pace, key: Hashable) -> None:
         wait_s = pace.begin(key, self._tool.now())
         if wait_s:
@@ -242,7 +246,7 @@ class Logins:
                 hint="ask an admin of the server",
             )
         self._by_user.forgive(key)
-        self._by_address.forgive(network)
+        self.forgive(address)
         return name
 
     def begin(self, name: str) -> Tokens:
@@ -391,7 +395,7 @@ class Logins:
             row = (_hash(token), login, generation, kind, now + lifetime_s)
             connection.execute(_NEW_TOKEN, row)
         team = connection.execute(_TEAM, {"user": user}).get
-        return Tokens(access, refresh, ACCESS_S, REFRESH_S, team)
+        return Tokens(access, refresh, ACCESS_S, REFRESH_S, team, user)
 
     def _token(self) -> str:
         return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()

@@ -37,6 +37,16 @@ CREATE TABLE tokens (
 ) WITHOUT ROWID;
 CREATE INDEX tokens_of_login ON tokens (login);
 
+-- those who may become users; hash: SHA-256 of the token; expires: seconds since 1970
+CREATE TABLE invitations (
+    team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    expires REAL NOT NULL,
+    PRIMARY KEY (team, name)
+);
+
 -- public_key: Ed25519 in hex, of a machine of a user
 CREATE TABLE keys (
     team INTEGER NOT NULL REFERENCES teams (id),

@@ -32,6 +32,8 @@ from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
+from thence.server.team.invitation_pages import InvitationPages
+from thence.server.team.invitations import Invitations
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.log_cache import LogCache
@@ -53,10 +55,11 @@ WIRE_PATHS = ("/api/", "/ws/")
 class Team:
     """What a team's server answers with, over its database.
 
-    `logs_app` makes the app over a folder of logs; those folders stand in `folder`.
+    `logs_app` makes the app over a folder of logs; those folders stand in `folder`. Clients reach
+    the server under `url`, "" where that is not known.
     """
 
-    def __init__(self, database: Database, folder: Path, logs_app: LogsApp) -> None:
+    def __init__(self, database: Database, folder: Path, logs_app: LogsApp, url: str = "") -> None:
         self._database = database
         store = SqliteStore(database)
         self._exchange = Exchange(store)
@@ -74,6 +77,10 @@ class Team:
         self._keys = KeyRegistry(database)
         folders = LogCache(folder, store)
         database.on_erased = folders.drop_all
+        invitations = Invitations(database, hashed, time.time)
+        if url:
+            invitations.keep_server_url(url)
+        self._invitations = InvitationPages(invitations, self._logins, self._logging_in)
         self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
@@ -94,6 +101,7 @@ class Team:
             ("token/refresh", ("POST",), partial(self._token, self._refreshed)),
             ("token/revoke", ("POST",), partial(self._token, self._revoked)),
             ("ws-token", ("POST",), self._live_token),
+            ("invitations", ("POST",), self._invitations.accept),
             ("keys", ("GET", "POST"), self._team_keys),
         ]
         paths += [
@@ -106,6 +114,7 @@ class Team:
         ]
         return [
             Route("/ready", self._ready),
+            *self._invitations.routes(),
             Mount("/api", Router(api, redirect_slashes=False)),
             Route("/ws/{rest:path}", _no_upgrade),
             WebSocketRoute("/{rest:path}", self._live),
