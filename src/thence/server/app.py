@@ -1,5 +1,6 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing
@@ -14,6 +15,7 @@ from starlette.types import Lifespan
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+from thence.server.login_settings import LoginSettings
 from thence.server.logs.root import Root
 from thence.server.metrics import RequestCounter
 from thence.server.routes import health, live_events, logs
@@ -23,9 +25,10 @@ from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
 
-__all__ = ["create_app", "create_team_app"]
+__all__ = ["LoginSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
+_NO_SETTINGS = LoginSettings()
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -80,25 +83,33 @@ def create_app(
 
 
 def create_team_app(
-    database: str | Path, *, allowed_hosts: Collection[str] | None = None, url: str = ""
+    database: str | Path,
+    *,
+    allowed_hosts: Collection[str] | None = None,
+    cache: Path | None = None,
+    logins: LoginSettings = _NO_SETTINGS,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
-    `database` is the file that `thence server init` made. Host names are not checked unless
-    `allowed_hosts` lists the accepted ones, without ports. Clients reach the server under `url`,
-    which invitations name. Raises NotAServer if there is no such database.
+    `database` is the file that `thence server init` made; the folders that answer questions stand
+    in `cache`, else beside it, and no two processes have one in common. Host names are not checked
+    unless `allowed_hosts` lists the accepted ones, without ports. `logins` says how people come in.
+    Raises NotAServer if there is no such database.
     """
     from thence.server.team.database import Database
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    team = Team(Database(database), Path(database).absolute().parent, create_app, url)
+    folder = cache or Path(database).absolute().parent
+    team = Team(Database(database), folder, create_app, logins)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with closing(team):
             await team.begin()
+            watching = asyncio.create_task(team.watch())
             yield
+            watching.cancel()
 
     app = _empty_app(lifespan)
     add_error_handlers(app, WIRE_PATHS)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thence.core.wire.messages import EVENT_BYTES_MAX
 from thence.errors import PortTaken
+from thence.server.login_settings import LoginSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -98,18 +99,22 @@ def serve_team(
     host: str,
     tls: Tls | None = None,
     *,
-    url: str = "",
+    logins: LoginSettings,
     logs_json: bool = False,
+    cache: Path | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
+    The folders that answer questions stand in `cache`, else beside the database; no two processes
+    have one in common.
+
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
-    signal ends it too. Clients reach it under `url`. `logs_json` has each request logged on stderr.
+    signal ends it too. `logs_json` has each request logged on stderr.
     """
     from thence.server.app import create_team_app
 
     hosts = LOOPBACK if is_loopback(host) else None
-    app: ASGIApp = create_team_app(database, allowed_hosts=hosts, url=url)
+    app: ASGIApp = create_team_app(database, allowed_hosts=hosts, cache=cache, logins=logins)
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json
 

@@ -1,26 +1,24 @@
 """The command `server run`: answers for a team's server until a signal ends it."""
 
 import os
-import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from thence.cli import INTERRUPTED
+from thence.cli.failure import report_error
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
-from thence.errors import NotAServer
+from thence.cli.server.login_options import login_options
+from thence.errors import NotAServer, ThenceError
+from thence.server.login_settings import LoginSettings
+from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 _PORT_MAX = 65_535
-_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-
-
-def _address(context: click.Context, option: click.Parameter, text: str | None) -> str:
-    if text and not _URL.fullmatch(text):
-        raise click.BadParameter("it is no address such as https://thence.example")
-    return (text or "").rstrip("/")
 
 
 @click.command(
@@ -38,11 +36,13 @@ def _address(context: click.Context, option: click.Parameter, text: str | None) 
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
 @click.option(
-    "--url",
-    metavar="URL",
-    callback=_address,
-    help="The address under which clients reach the server, which invitations name.",
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    help="Answer in so many processes; else 1.",
 )
+@login_options
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
@@ -51,8 +51,9 @@ def run_command(
     port: int,
     tls_cert: str | None,
     tls_key: str | None,
-    url: str,
+    workers: int,
     log_json: bool,
+    logins: LoginSettings,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -61,25 +62,26 @@ def run_command(
     """
     out = current()
     try:
-        _serve(out, data, host, port, (tls_cert, tls_key), url=url, logs_json=log_json)
-    except KeyboardInterrupt:  # the usual end of a server, which needs no report
-        _end(out, INTERRUPTED)
-    except SystemExit as ended:
-        _end(out, ended.code if isinstance(ended.code, int) else 0)
+        _serve(
+            out, data, (host, port), (tls_cert, tls_key), workers, logins=logins, logs_json=log_json
+        )
+    except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
+        _end(out, _exit_code(ended))
 
 
 def _serve(
     out: Output,
     data: str,
-    host: str,
-    port: int,
+    endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
+    workers: int,
     *,
-    url: str,
+    logins: LoginSettings,
     logs_json: bool,
 ) -> None:
     from thence.server import running
 
+    host, port = endpoint
     certificate, key = tls_files
     if (certificate is None) != (key is None):
         raise click.UsageError("--tls-cert and --tls-key are given together")
@@ -118,7 +120,32 @@ def _serve(
             out.write(address)
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, host, tls, url=url, logs_json=logs_json)
+        serve = partial(
+            running.serve_team, listener, database, host, tls, logins=logins, logs_json=logs_json
+        )
+        if workers == 1:
+            serve()
+        else:
+            Supervisor(partial(_answer, out, serve, database.parent), out.notice).run(workers)
+
+
+def _answer(out: Output, serve: Callable[..., None], data: Path, number: int) -> int:
+    """Serves in a process of several, with log folders of its own; returns its exit code."""
+    try:
+        serve(cache=data / "workers" / str(number))
+    except (KeyboardInterrupt, SystemExit) as ended:
+        return _exit_code(ended)
+    except ThenceError as error:
+        return report_error(error, out)
+    finally:
+        out.flush()
+    return 0
+
+
+def _exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
+    if isinstance(ended, KeyboardInterrupt):
+        return INTERRUPTED
+    return ended.code if isinstance(ended.code, int) else 0
 
 
 def _end(out: Output, code: int) -> None:

@@ -4,6 +4,8 @@ They are plain routes, which no document of the query API lists: what a request 
 checked as wire.md says, of bytes, and not by models.
 """
 
+import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +30,7 @@ from thence.core.wire.messages import (
 )
 from thence.errors import NotLoggedIn
 from thence.server.http.auth import grant_time
+from thence.server.login_settings import LoginSettings
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
@@ -50,16 +53,21 @@ READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
 WRITING_WAITING_MAX = 64
 WIRE_PATHS = ("/api/", "/ws/")
+LOOK_S = 1.0
+
+_logger = logging.getLogger("thence.server")
 
 
 class Team:
     """What a team's server answers with, over its database.
 
-    `logs_app` makes the app over a folder of logs; those folders stand in `folder`. Clients reach
-    the server under `url`, "" where that is not known.
+    `logs_app` makes the app over a folder of logs; those folders stand in `folder`.
+    `settings` says how people come in.
     """
 
-    def __init__(self, database: Database, folder: Path, logs_app: LogsApp, url: str = "") -> None:
+    def __init__(
+        self, database: Database, folder: Path, logs_app: LogsApp, settings: LoginSettings
+    ) -> None:
         self._database = database
         store = SqliteStore(database)
         self._exchange = Exchange(store)
@@ -78,8 +86,8 @@ class Team:
         folders = LogCache(folder, store)
         database.on_erased = folders.drop_all
         invitations = Invitations(database, hashed, time.time)
-        if url:
-            invitations.keep_server_url(url)
+        if settings.url:
+            invitations.keep_server_url(settings.url)
         self._invitations = InvitationPages(invitations, self._logins, self._logging_in)
         self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
 
@@ -87,6 +95,15 @@ class Team:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
         await self._logging_in.run(nobodys)  # so that the first login takes no longer
         await self._reading.run(self._pages.begin)
+
+    async def watch(self) -> None:
+        """Sees each second to what other processes did with the logs; never ends by itself."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._pages.look()
+            except Exception as error:  # door: the next look is in a second
+                _logger.warning("could not look for what is new: %s", error)
 
     def close(self) -> None:
         """Closes the logs that are open, and the database."""
