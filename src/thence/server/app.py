@@ -97,11 +97,14 @@ def create_team_app(
     unless `allowed_hosts` lists the accepted ones, without ports. `logins` says how people come in.
     Raises NotAServer if there is no such database.
     """
+    from thence.server.team.audit import FOLDER as AUDIT_FOLDER
+    from thence.server.team.audit import AuditLog
     from thence.server.team.database import Database
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     folder = cache or Path(database).absolute().parent
-    team = Team(Database(database), folder, create_app, logins)
+    audit = AuditLog(Path(database).absolute().with_name(AUDIT_FOLDER))
+    team = Team(Database(database), folder, create_app, logins, audit)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getuser
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +105,19 @@ def keys_in(folder: str) -> "Iterator[KeyRegistry]":
         yield KeyRegistry(database)
     finally:
         database.close()
+
+
+def audit(data: str, event_type: str, **payload: object) -> None:
+    """Records in a server's audit log what the user of this machine has done."""
+    from thence.server.team.audit import FOLDER, AuditLog
+
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # no name belongs to the number
+        user = str(os.geteuid())
+    log = AuditLog(database_file(data).with_name(FOLDER))
+    log.record(event_type, f"local:{user}", **payload)
+    log.close()
 
 
 def _check_extra() -> None:

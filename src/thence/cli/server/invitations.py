@@ -4,7 +4,7 @@ import click
 
 from thence.cli.frame import Commands, checked_name, help_with, output_options, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option, invitations_in
+from thence.cli.server.data_folder import accounts_in, audit, data_option, invitations_in
 from thence.cli.server.tokens import date, expires_option
 from thence.cli.server.users import ROLES, only_team
 
@@ -57,6 +57,7 @@ def add_command(name: str, role: str, expires: int, team: str | None, data: str)
     from thence.server.team.invitation_pages import invitation_link
 
     until = date(record.expires)
+    audit(data, "invitation.made", user=name, team=team, role=role, expires=until)
     link = invitation_link(url, token) if url else None
     if out.is_json:
         words = {"name": name, "team": team, "role": role, "expires": until}
@@ -95,6 +96,7 @@ def revoke_command(name: str, data: str) -> None:
     out = current()
     with invitations_in(data) as invitations:
         invitations.revoke(name)
+    audit(data, "invitation.revoked", user=name)
     if out.is_json:
         out.json({"revoked": name})
     else:

@@ -9,7 +9,7 @@ import click
 
 from thence.cli.frame import Commands, checked_name, help_with, output_options, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option, logins_in
+from thence.cli.server.data_folder import accounts_in, audit, data_option, logins_in
 from thence.cli.server.users import ROLES, only_team
 
 DAYS_MAX = 3_650
@@ -79,6 +79,7 @@ def add_command(name: str, role: str, expires: int, team: str | None, data: str)
         token = logins.machine_token(name, expires)
         record = next(one for one in logins.machine_tokens() if one.name == name)
     until = date(record.expires)
+    audit(data, "token.made", token=name, team=team, role=role, expires=until)
     if out.is_json:
         out.json({"name": name, "team": team, "role": role, "expires": until, "token": token})
         return
@@ -114,6 +115,7 @@ def revoke_command(name: str, data: str) -> None:
     out = current()
     with accounts_in(data) as accounts:
         accounts.remove_machine(name)
+    audit(data, "token.revoked", token=name)
     if out.is_json:
         out.json({"revoked": name})
     else:

@@ -16,12 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from thence.core.wire.messages import Acceptance
-from thence.errors import AccountRefused, InvalidEvent, ThenceError
+from thence.errors import AccountRefused, InvalidEvent, NotLoggedIn, ThenceError
 from thence.server.errors import refusal
 from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Member
+from thence.server.team.audit import AuditLog
 from thence.server.team.invitations import Invitation, Invitations
 from thence.server.team.logins import Logins
-from thence.server.team.wire_http import body_of, decoded_as, packed, unpacked
+from thence.server.team.wire_http import address_of, body_of, decoded_as, packed, unpacked
 from thence.server.web.layout import page
 from thence.server.web.markup import Child, Html, el
 from thence.server.workers import Workers
@@ -37,16 +38,23 @@ _OWN_PAGES = frozenset(("same-origin", "none", ""))
 class InvitationPages:
     """The routes of invitations; what they check runs in the threads of logins."""
 
-    def __init__(self, invitations: Invitations, logins: Logins, workers: Workers) -> None:
+    def __init__(
+        self, invitations: Invitations, logins: Logins, audit: AuditLog, workers: Workers
+    ) -> None:
         self._invitations = invitations
         self._logins = logins
+        self._audit = audit
         self._workers = workers
 
     def routes(self) -> list[Route]:
         """Returns the routes of the pages."""
         return [Route(INVITATION_PATH, self._page, methods=("GET", "POST"))]
 
-    async def accept(self, request: Request) -> Response:
+    def paths(self) -> list[tuple[str, tuple[str, ...], Callable[..., object]]]:
+        """Returns the paths of the wire, their methods and endpoints."""
+        return [("invitations", ("POST",), self._accept)]
+
+    async def _accept(self, request: Request) -> Response:
         """Answers a program that accepts an invitation with the tokens of a first login."""
         body = await body_of(request, BODY_BYTES_MAX)
 
@@ -54,7 +62,7 @@ class InvitationPages:
             plain = unpacked(request, body, BODY_BYTES_MAX)
             message: Acceptance = decoded_as(plain, Acceptance)
             self._checked(request, message.token)
-            member = self._invitations.accept(message.token, message.password)
+            member = self._joined(request, message.token, message.password)
             return packed(request, msgspec.json.encode(self._logins.begin(member.user)))
 
         return await self._workers.run(answer)
@@ -85,18 +93,29 @@ class InvitationPages:
         if fields.get("again") != password:
             return _form_page(invitation, token, "the two passwords differ")
         try:
-            member = self._invitations.accept(token, password)
+            member = self._joined(request, token, password)
         except AccountRefused as error:
             return _form_page(invitation, token, f"{error.cause}; {error.hint}")
         return _welcome(member, self._invitations.server_url)
 
     def _checked(self, request: Request, token: str) -> Invitation:
         """Returns the invitation of a token; raises NotLoggedIn, ServerBusy after many failures."""
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         self._logins.admit(address)
-        invitation = self._invitations.of(token)
+        try:
+            invitation = self._invitations.of(token)
+        except NotLoggedIn:
+            self._audit.record_failure(None, address, "invitation")
+            raise
         self._logins.forgive(address)
         return invitation
+
+    def _joined(self, request: Request, token: str, password: str) -> Member:
+        """Accepts an invitation; raises what `Invitations.accept` raises."""
+        member = self._invitations.accept(token, password)
+        words = {**member._asdict(), "address": address_of(request)}
+        self._audit.record("invitation.accepted", member.user, **words)
+        return member
 
 
 def invitation_link(url: str, token: str) -> str:

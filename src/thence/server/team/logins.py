@@ -282,13 +282,14 @@ class Logins:
                 return self._new_tokens(connection, row.login, row.newest + 1, row.user)
         raise _ended()
 
-    def revoke(self, refresh: str) -> None:
-        """Ends the login of a refresh token, if there is one."""
+    def revoke(self, refresh: str) -> str | None:
+        """Ends the login of a refresh token, if there is one; returns its user."""
         with self._database.reading() as connection:
             row = self._row(connection, refresh, _REFRESH)
         if row is not None:
             with self._database.writing() as connection:
                 connection.execute(_END, {"login": row.login})
+        return row.user if row else None
 
     def machine_token(self, name: str, lifetime_s: float) -> str:
         """Returns an access token of a user without a password, whom `add_machine` made."""
