@@ -99,12 +99,12 @@ def create_team_app(
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog
-    from thence.server.team.database import Database
+    from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     folder = cache or Path(database).absolute().parent
     audit = AuditLog(Path(database).absolute().with_name(AUDIT_FOLDER))
-    team = Team(Database(database), folder, create_app, logins, audit)
+    team = Team(SqliteDatabase(database), folder, create_app, logins, audit)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

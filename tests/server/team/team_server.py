@@ -14,9 +14,9 @@ from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database, make_database
 from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
+from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
 ENDS_S = 20
@@ -59,7 +59,7 @@ class TeamServer:
 
     @contextmanager
     def accounts(self) -> Iterator[Accounts]:
-        database = Database(self.data / TEAM_DATABASE)
+        database = SqliteDatabase(self.data / TEAM_DATABASE)
         try:
             yield Accounts(database, hashed)
         finally:
@@ -67,7 +67,7 @@ class TeamServer:
 
     @contextmanager
     def invitations(self) -> Iterator[Invitations]:
-        database = Database(self.data / TEAM_DATABASE)
+        database = SqliteDatabase(self.data / TEAM_DATABASE)
         try:
             yield Invitations(database, hashed, time.time)
         finally:

@@ -14,8 +14,8 @@ from tests.server.team.team_server import TeamServer, team_server
 
 from thence.errors import AccountRefused, NotLoggedIn
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database
 from thence.server.team.invitations import Invitations
+from thence.server.team.sqlite import SqliteDatabase
 
 PASSWORD = "a password of mine"
 DAY_S = 86_400
@@ -28,7 +28,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
-        self.database = Database.in_memory("e")
+        self.database = SqliteDatabase.in_memory("e")
         self.accounts = Accounts(self.database, str)
         for team in ("red", "blue"):
             self.accounts.add_team(team)

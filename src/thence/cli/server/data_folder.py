@@ -54,10 +54,10 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
     """Opens the accounts of a server, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
     from thence.server.team.accounts import Accounts
-    from thence.server.team.database import Database
     from thence.server.team.logins import hashed
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield Accounts(database, hashed)
     finally:
@@ -68,10 +68,10 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
 def logins_in(folder: str) -> "Iterator[Logins]":
     """Opens the logins of a server, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
-    from thence.server.team.database import Database
     from thence.server.team.logins import Logins, Tool, is_right
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield Logins(database, Tool(time.time, os.urandom, is_right))
     finally:
@@ -82,11 +82,11 @@ def logins_in(folder: str) -> "Iterator[Logins]":
 def invitations_in(folder: str) -> "Iterator[Invitations]":
     """Opens the invitations of a server, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
-    from thence.server.team.database import Database
     from thence.server.team.invitations import Invitations
     from thence.server.team.logins import hashed
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield Invitations(database, hashed, time.time)
     finally:
@@ -97,10 +97,10 @@ def invitations_in(folder: str) -> "Iterator[Invitations]":
 def keys_in(folder: str) -> "Iterator[KeyRegistry]":
     """Opens the keys of a server's teams, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
-    from thence.server.team.database import Database
     from thence.server.team.keys import KeyRegistry
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield KeyRegistry(database)
     finally:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from thence.errors import AccountRefused, NotLoggedIn
-from thence.server.team.accounts import Accounts, Member, check_password
+from thence.server.team.accounts import ADD_USER, JOIN, Accounts, Member, check_password
 from thence.server.team.database import Database
 from thence.server.team.logins import TOKEN_BYTES
 
@@ -42,14 +42,6 @@ _INVITE = """
 """
 _SPEND = "DELETE FROM invitations WHERE hash = :hash AND expires > :now RETURNING name"
 _REVOKE = "DELETE FROM invitations WHERE name = :name RETURNING name"
-_NEW_USER = """
-    INSERT INTO users (name, password) VALUES (:name, :password)
-    ON CONFLICT DO NOTHING RETURNING name
-"""
-_JOIN = """
-    INSERT INTO members (team, user, role) SELECT teams.id, users.id, :role
-    FROM teams JOIN users ON users.name = :name WHERE teams.slug = :team RETURNING role
-"""
 _ADDRESS = "SELECT value FROM meta WHERE key = 'url'"
 _PUT_ADDRESS = """
     INSERT INTO meta (key, value) VALUES ('url', :url)
@@ -96,7 +88,7 @@ class Invitations:
     def revoke(self, name: str) -> None:
         """Revokes the invitations of a name, to all teams; raises AccountRefused."""
         with self._database.writing() as connection:
-            if not list(connection.execute(_REVOKE, {"name": name})):
+            if not connection.execute(_REVOKE, {"name": name}):
                 hint = "see thence server invitation list"
                 raise _refused("revoke the invitation of", name, "there is none", hint)
 
@@ -104,7 +96,7 @@ class Invitations:
         """Returns the invitation of a token, which stays good; raises NotLoggedIn."""
         with self._database.reading() as connection:
             key = {"hash": _digest(token), "now": self._now()}
-            rows = list(connection.execute(_OF_TOKEN, key))
+            rows = connection.execute(_OF_TOKEN, key)
         if not rows:
             raise _spent()
         return Invitation(*rows[0])
@@ -123,11 +115,11 @@ class Invitations:
         user = {**_named(invitation), "password": self._hashed(check_password(name, password))}
         with self._database.writing() as connection:
             key = {"hash": _digest(token), "now": self._now()}
-            if not list(connection.execute(_SPEND, key)):
+            if not connection.execute(_SPEND, key):
                 raise _spent()
-            if not list(connection.execute(_NEW_USER, user)):
+            if not connection.execute(ADD_USER, user):
                 raise _taken(name)
-            if not list(connection.execute(_JOIN, user)):
+            if not connection.execute(JOIN, user):
                 raise _spent()
         return Member(name, invitation.team, invitation.role)
 
@@ -135,7 +127,7 @@ class Invitations:
     def server_url(self) -> str:
         """The address under which the server is reached, "" where none was named."""
         with self._database.reading() as connection:
-            rows = list(connection.execute(_ADDRESS))
+            rows = connection.execute(_ADDRESS)
         return str(rows[0][0]) if rows else ""
 
     def keep_server_url(self, url: str) -> None:
@@ -147,7 +139,7 @@ class Invitations:
 
 def _named(invitation: Invitation) -> dict[str, object]:
     name, team, role, expires, _ = invitation
-    return {"name": name, "team": team, "role": role, "expires": expires}
+    return {"name": name, "user": name, "team": team, "role": role, "expires": expires}
 
 
 def _digest(token: str) -> bytes:
