@@ -43,7 +43,7 @@ def package(folder, branch="work"):
 
 def code_of(folder, branch="work", base="main", target="main"):
     base, tip, target = (git(folder, "rev-parse", each) for each in (base, branch, target))
-    return reviewed_of(repository(folder), base, tip, target)
+    return reviewed_of(repository(folder), base, tip, target)[0]
 
 
 def landing(folder, code, target="main"):
@@ -291,9 +291,11 @@ def test_patches_are_those_of_each_commit_and_of_all_together(folder):
     listed = git(folder, "rev-list", "--reverse", "--no-merges", f"{base}..{tip}").split()
     each = tuple(filter(None, (patch_id(f"{one}~", one) for one in listed)))
     assert len(each) == len(listed) - 2
-    found = reviewed_of(repo, base, tip, base)
+    found, has_commits = reviewed_of(repo, base, tip, base)
+    assert has_commits
     assert (found.patch, found.patches) == (patch_id(base, tip), each)
-    only = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
+    only, _ = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
     assert only.patches == each
-    nothing = reviewed_of(repo, tip, tip, None)
+    nothing, has_commits = reviewed_of(repo, tip, tip, None)
+    assert not has_commits
     assert (nothing.patch, nothing.patches) == ("", ())

@@ -10,25 +10,31 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, TypeVar
 
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.work.board.state import Landed, Reviewed
-from thence.work.vcs.git import Argument
+from thence.work.vcs.git import Answer, Argument, in_one_line
+from thence.work.vcs.patch_ids import patch_id
 from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a patch
 MERGES_MAX = 500  # most of these commits that a package is merged into as a trial
 PATCHES_MAX = 1_000  # a package of more commits is identified by its whole patch alone
+CHAIN_MAX = 50  # longer histories of a package are listed
 PATHS_MAX = 500  # most paths on a command line
 MERGES_LISTED_MAX = 5_000  # most merges of a branch whose messages are read
 REVERTS_AMONG = 2_000  # most commits of a branch that are searched for a revert
 # the same patch-id whatever the user has configured
 _PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
-_PATCH_ID = ("patch-id", "--stable")
+_DIFF_TREE = ("diff-tree", "--stdin", *_PATCH)
+_END = b"=\n"  # begins no line of a patch
+_Diff = Callable[[str], tuple[list[str], str]]
 _NOBODY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -36,41 +42,89 @@ _NOBODY = {
 }
 
 
-def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequence[str]:
+def reviewed_of(
+    repo: Repository, base: str, commit: str, target: str | None
+) -> tuple[Reviewed, bool]:
+    """Returns a package's code, and whether it has commits beyond its base and the target's tip.
+
+    The code is the change from the commit that its branch began at to its last. Its commits are
+    those that the commit `target` lacks, or all where it has the last one already, without merges.
+    Raises GitFailed.
+    """
+    with _diffs(repo) as diff:
+        # where the target stands still, the parents of each commit say as much as a list would
+        chain = _chain_to(base, commit, diff) if target in (None, base) else None
+        if chain is not None:
+            patches, has_commits = chain, bool(chain)
+        else:
+            listed = _commits_beyond(repo, commit, base, target)
+            has_commits = bool(listed)
+            listed = listed or _commits_beyond(repo, commit, base)
+            patches = [diff(one)[1] for one in listed] if len(listed) <= PATCHES_MAX else []
+        # the last question, because a git that was told other parents keeps to them
+        is_whole = chain is not None and len(chain) == 1
+        whole = patches[0] if is_whole else diff(f"{commit} {base}")[1]
+    return Reviewed(commit, base, whole, tuple(filter(None, patches))), has_commits
+
+
+def _chain_to(base: str, commit: str, diff: _Diff) -> list[str] | None:
+    """Returns the patch-ids of the commits from a base, which is left out, to its descendant.
+
+    None if a merge is among them, if they begin elsewhere, or if there are more than CHAIN_MAX.
+    """
+    patches: list[str] = []
+    while commit != base:
+        parents, patch = diff(commit)
+        if len(parents) != 1 or len(patches) == CHAIN_MAX:
+            return None
+        patches.append(patch)
+        commit = parents[0]
+    return patches[::-1]
+
+
+def _commits_beyond(repo: Repository, commit: str, *others: str | None) -> list[str]:
     """Returns the commits of a history that others lack, the oldest first, without merges.
 
-    Each line is a commit with its parents. Only the last PATCHES_MAX + 1 are returned.
+    Only the last PATCHES_MAX + 1 are returned.
     """
-    arguments = ("rev-list", "--reverse", "--no-merges", "--parents")
     past = (f"^{other}" for other in others if other)
-    most = f"--max-count={PATCHES_MAX + 1}"
-    return repo.git.run(*arguments, most, commit, *past, "--").decode().splitlines()
+    arguments = ("rev-list", "--reverse", "--no-merges", f"--max-count={PATCHES_MAX + 1}")
+    return repo.git.run(*arguments, commit, *past, "--").decode().split()
 
 
-def reviewed_of(
-    repo: Repository, base: str, commit: str, target: str | None, listed: Sequence[str] = ()
-) -> Reviewed:
-    """Returns a package's code: the change from the commit that its branch began at to its last.
+@contextmanager
+def _diffs(repo: Repository) -> Iterator[_Diff]:
+    """Opens a git that says a commit's parents and patch-id, of whichever it is asked.
 
-    The package's commits are those that the commit `target` lacks, or all where it has the last one
-    already; `listed` are these commits, where the caller has them. Raises GitFailed.
+    A parent that is named behind the commit takes the place of its own.
     """
-    listed = listed or commits_beyond(repo, commit, base, target)
-    if target is not None and not listed:
-        listed = commits_beyond(repo, commit, base)
-    if len(listed) > PATCHES_MAX:
-        listed = ()
-    whole = f"{commit} {base}"  # git takes the base for the parent
-    headers = [*dict.fromkeys((whole, *listed))]
-    stdin_text = "".join(
-        f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(headers, 1)
-    )
-    diff_tree = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
-    out = repo.git.piped(diff_tree, _PATCH_ID, stdin=stdin_text.encode()).decode()
-    numbered = (line.split() for line in out.splitlines())
-    patch_ids = {headers[int(number, 16) - 1]: patch for patch, number in numbered}
-    patches = tuple(patch_ids[line] for line in listed if line in patch_ids)
-    return Reviewed(commit, base, patch_ids.get(whole, ""), patches)
+    command = (*_DIFF_TREE, "--always", "--format=%P")
+    with repo.git.open_process(*command) as process:
+        pipe, answers = process.stdin, process.stdout
+        assert pipe is not None
+        assert answers is not None
+
+        def diff(commit: str) -> tuple[list[str], str]:
+            try:
+                pipe.write(commit.encode() + b"\n" + _END)  # git repeats what is no commit
+                pipe.flush()
+            except BrokenPipeError:
+                pass  # the end of its answers tells
+            lines = iter(answers.readline, _END)
+            parents = next(lines, b"").decode().split()
+            return parents, patch_id(_complete(lines, repo, process), len(commit.split()[0]))
+
+        yield diff
+
+
+def _complete(lines: Iterator[bytes], repo: Repository, process: "Popen[bytes]") -> Iterator[bytes]:
+    """Yields an answer's lines. Raises GitFailed if git ends amid it."""
+    for line in lines:
+        if not line:
+            assert process.stderr is not None
+            answer = Answer(process.wait(), b"", in_one_line(process.stderr.read()))
+            raise repo.git.failed(answer, _DIFF_TREE)
+        yield line
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
@@ -192,10 +246,14 @@ def _patches(
     repo: Repository, listed: Sequence[Argument], paths: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits that git lists, each with its commit."""
-    diff_tree = ("diff-tree", "--stdin", *_PATCH, "--", *paths)
-    for line in repo.git.piped(tuple(listed), diff_tree, _PATCH_ID).decode().splitlines():
-        patch, _, commit = line.partition(" ")
-        yield patch, commit
+    command = (*_DIFF_TREE, "--format=%x00%H", "--", *paths)
+    commit = ""
+    with repo.git.piped(listed, command) as lines:
+        for is_header, section in groupby(lines, lambda line: line.startswith(b"\0")):
+            if is_header:
+                commit = [*section][-1].decode().strip("\0\n")
+            else:
+                yield patch_id(section, len(commit)), commit
 
 
 def _merged_without_change(
