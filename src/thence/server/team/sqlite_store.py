@@ -58,6 +58,7 @@ _PAGE = f"""
     SELECT number, digest, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
+_REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
 _DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
 _BLOCKS = "SELECT node, block, count, sum FROM blocks WHERE team = :team AND log = :log"
 _DIGESTS = """
@@ -190,6 +191,12 @@ class SqliteStore:
         given = {"team": log.team, "log": log.id, "digests": apsw.carray(named)}
         with self._database.reading() as connection:
             return {digest for (digest,) in connection.execute(_SIGNED, given)}
+
+    def revisions(self) -> int:
+        """Returns how often lines of any log were replaced."""
+        with self._database.reading() as connection:
+            [(revisions,)] = connection.execute(_REVISIONS)
+            return int(str(revisions))
 
     def redactions(self, log: StoredLog) -> list[bytes]:
         """Returns D of the lines of a log that were redacted."""
