@@ -3,6 +3,7 @@
 import pytest
 from tests.work.repositories import commit, git, make_repository
 
+from thence.errors import GitFailed
 from thence.work.board.state import Landed
 from thence.work.vcs.landed import (
     is_reverted,
@@ -299,3 +300,21 @@ def test_patches_are_those_of_each_commit_and_of_all_together(folder):
     nothing, has_commits = reviewed_of(repo, tip, tip, None)
     assert not has_commits
     assert (nothing.patch, nothing.patches) == ("", ())
+
+
+@pytest.mark.parametrize("chain_max", [1, 50])
+def test_commits_of_a_package_are_the_same_listed_and_walked(folder, monkeypatch, chain_max):
+    code = code_of(folder, package(folder))
+    assert len(code.patches) == 2
+    monkeypatch.setattr("thence.work.vcs.landed.CHAIN_MAX", chain_max)
+    assert code_of(folder) == code
+    commit(folder, {"other.py": "meanwhile\n"})
+    assert code_of(folder, base="main~1") == code
+
+
+def test_object_that_is_missing_of_a_package_is_told(folder):
+    package(folder)
+    oid = git(folder, "rev-parse", "work~1:code.py")
+    (folder / ".git/objects" / oid[:2] / oid[2:]).unlink()
+    with pytest.raises(GitFailed, match=f"unable to read {oid}"):
+        code_of(folder)

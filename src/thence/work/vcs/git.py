@@ -152,27 +152,6 @@ class Git:
         return answer.out.decode().strip() if answer.status == 0 else None
 
     @contextmanager
-    def piped(
-        self, first: Sequence[Argument], second: Sequence[Argument]
-    ) -> Iterator[Iterator[bytes]]:
-        """Runs a git that reads what another one writes, and yields the lines of its output.
-
-        Raises GitFailed if one of them fails, once all lines are read.
-        """
-        with self.open_process(*first) as source:
-            assert source.stdout is not None
-            with self.open_process(*second, files=(source.stdout,)) as sink:
-                source.stdout.close()  # so that `source` gets SIGPIPE if `sink` ends
-                assert sink.stdout is not None
-                yield iter(sink.stdout)
-                for process, arguments in ((source, first), (sink, second)):
-                    assert process.stderr is not None
-                    words = process.stderr.read()
-                    if process.wait(_END_S):
-                        answer = Answer(process.returncode, b"", in_one_line(words))
-                        raise self.failed(answer, tuple(arguments))
-
-    @contextmanager
     def open_process(
         self,
         *arguments: Argument,

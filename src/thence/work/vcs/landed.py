@@ -11,15 +11,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import groupby
 from pathlib import Path
-from subprocess import Popen
 from typing import Any, TypeVar
 
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.work.board.state import Landed, Reviewed
-from thence.work.vcs.git import Answer, Argument, in_one_line
+from thence.work.vcs.git import Answer, in_one_line
 from thence.work.vcs.patch_ids import patch_id
 from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 
@@ -32,7 +30,6 @@ MERGES_LISTED_MAX = 5_000  # most merges of a branch whose messages are read
 REVERTS_AMONG = 2_000  # most commits of a branch that are searched for a revert
 # the same patch-id whatever the user has configured
 _PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
-_DIFF_TREE = ("diff-tree", "--stdin", *_PATCH)
 _END = b"=\n"  # begins no line of a patch
 _Diff = Callable[[str], tuple[list[str], str]]
 _NOBODY = {
@@ -53,17 +50,15 @@ def reviewed_of(
     """
     with _diffs(repo) as diff:
         # where the target stands still, the parents of each commit say as much as a list would
-        chain = _chain_to(base, commit, diff) if target in (None, base) else None
-        if chain is not None:
-            patches, has_commits = chain, bool(chain)
-        else:
+        patches = _chain_to(base, commit, diff) if target in (None, base) else None
+        has_commits = bool(patches)
+        if patches is None:
             listed = _commits_beyond(repo, commit, base, target)
             has_commits = bool(listed)
             listed = listed or _commits_beyond(repo, commit, base)
             patches = [diff(one)[1] for one in listed] if len(listed) <= PATCHES_MAX else []
         # the last question, because a git that was told other parents keeps to them
-        is_whole = chain is not None and len(chain) == 1
-        whole = patches[0] if is_whole else diff(f"{commit} {base}")[1]
+        whole = diff(f"{commit} {base}")[1]
     return Reviewed(commit, base, whole, tuple(filter(None, patches))), has_commits
 
 
@@ -93,38 +88,34 @@ def _commits_beyond(repo: Repository, commit: str, *others: str | None) -> list[
 
 
 @contextmanager
-def _diffs(repo: Repository) -> Iterator[_Diff]:
-    """Opens a git that says a commit's parents and patch-id, of whichever it is asked.
+def _diffs(repo: Repository, paths: Sequence[str] = ()) -> Iterator[_Diff]:
+    """Opens a git that is asked for a commit's parents and its patch-id, within the paths.
 
     A parent that is named behind the commit takes the place of its own.
     """
-    command = (*_DIFF_TREE, "--always", "--format=%P")
+    command = ("diff-tree", "--stdin", *_PATCH, "--always", "--format=%P", "--", *paths)
     with repo.git.open_process(*command) as process:
-        pipe, answers = process.stdin, process.stdout
+        pipe, answers, words = process.stdin, process.stdout, process.stderr
         assert pipe is not None
         assert answers is not None
+        assert words is not None
+
+        def lines() -> Iterator[bytes]:
+            for line in iter(answers.readline, _END):
+                if not line:
+                    answer = Answer(process.wait(), b"", in_one_line(words.read()))
+                    raise repo.git.failed(answer, command)
+                yield line
 
         def diff(commit: str) -> tuple[list[str], str]:
-            try:
+            with suppress(BrokenPipeError):  # the end of its answers tells
                 pipe.write(commit.encode() + b"\n" + _END)  # git repeats what is no commit
                 pipe.flush()
-            except BrokenPipeError:
-                pass  # the end of its answers tells
-            lines = iter(answers.readline, _END)
-            parents = next(lines, b"").decode().split()
-            return parents, patch_id(_complete(lines, repo, process), len(commit.split()[0]))
+            remaining = lines()
+            parents = next(remaining, b"").decode().split()
+            return parents, patch_id(remaining, len(commit.split()[0]))
 
         yield diff
-
-
-def _complete(lines: Iterator[bytes], repo: Repository, process: "Popen[bytes]") -> Iterator[bytes]:
-    """Yields an answer's lines. Raises GitFailed if git ends amid it."""
-    for line in lines:
-        if not line:
-            assert process.stderr is not None
-            answer = Answer(process.wait(), b"", in_one_line(process.stderr.read()))
-            raise repo.git.failed(answer, _DIFF_TREE)
-        yield line
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
@@ -243,17 +234,13 @@ def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
 
 
 def _patches(
-    repo: Repository, listed: Sequence[Argument], paths: Sequence[str] = ()
+    repo: Repository, listed: Sequence[str], paths: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits that git lists, each with its commit."""
-    command = (*_DIFF_TREE, "--format=%x00%H", "--", *paths)
-    commit = ""
-    with repo.git.piped(listed, command) as lines:
-        for is_header, section in groupby(lines, lambda line: line.startswith(b"\0")):
-            if is_header:
-                commit = [*section][-1].decode().strip("\0\n")
-            else:
-                yield patch_id(section, len(commit)), commit
+    with _diffs(repo, paths) as diff:
+        for commit in repo.git.run(*listed).decode().split():
+            if patch := diff(commit)[1]:
+                yield patch, commit
 
 
 def _merged_without_change(
