@@ -44,7 +44,7 @@ _LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
 _KNOWN = """
     SELECT digest FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
-_EVENT = ("team", "log", "number", *NewLine._fields)
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields)
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _BLOCK = """
     SELECT count, sum FROM blocks
@@ -280,7 +280,7 @@ def _commit(
     head = (log.team, log.id)
     if fresh:
         numbered = ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
-        connection.insert("events", _EVENT, numbered)
+        connection.insert("events", EVENT_COLUMNS, numbered)
         connection.many(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
         last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
         connection.execute(_COUNT, last)
