@@ -222,4 +222,5 @@ MIGRATIONS = (
     Migration(4, "keys begin with the team", _KEYS_BY_TEAM),
 )
 VERSION = MIGRATIONS[-1].version
+FIRST_OF_POSTGRES = 4
 MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)
