@@ -233,4 +233,5 @@ MIGRATIONS = (
     Migration(5, "people are invited", _INVITATIONS),
 )
 VERSION = MIGRATIONS[-1].version
+FIRST_OF_POSTGRES = 4
 MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)
