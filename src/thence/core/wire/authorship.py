@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.digests import same_line_key
-from thence.core.wire.blocks import DIGEST_BYTES
+from thence.core.values.digests import DIGEST_BYTES, same_line_key
 
 SEAL, REDACTED = "seal", "redacted"
 SIGNATURE_HEADER = "X-Signature"

@@ -18,7 +18,7 @@ from thence.server.team.migrations import MIGRATED_VERSIONS, migrate
 from thence.server.team.rows import StoredLog
 
 IN_MEMORY = ":memory:"
-VERSION = 3
+VERSION = 4
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was redacted leaves the file of commits
 ERASE_MS = 1_000

@@ -1,4 +1,4 @@
--- The database of a team's server, version 3. PRAGMA user_version holds the version.
+-- The database of a team's server, version 4. PRAGMA user_version holds the version.
 
 -- epoch: random, made with the database; a cursor names it
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -68,7 +68,8 @@ CREATE TABLE logs (
     UNIQUE (team, name)
 );
 
--- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
+-- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C;
+-- chain: the first 8 bytes of SHA-256 of the chain of the line before, none for the first, and digest.
 -- line: zeros in place of one that was replaced, whose form is in forms then.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
@@ -78,25 +79,13 @@ CREATE TABLE events (
     event_id TEXT NOT NULL,
     node TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    block INTEGER NOT NULL,
     content BLOB NOT NULL,
     digest BLOB NOT NULL,
+    chain BLOB NOT NULL,
     line BLOB NOT NULL,
     UNIQUE (team, log, number),
     UNIQUE (team, log, digest)
 );
-CREATE INDEX events_of_block ON events (team, log, node, block, seq);
-
--- sum: of the digests modulo 2^256, big endian
-CREATE TABLE blocks (
-    team INTEGER NOT NULL,
-    log INTEGER NOT NULL,
-    node TEXT NOT NULL,
-    block INTEGER NOT NULL,
-    count INTEGER NOT NULL,
-    sum BLOB NOT NULL,
-    PRIMARY KEY (team, log, node, block)
-) WITHOUT ROWID;
 
 -- lines with numbers that the owner of their node did not push; all others of its node are signed
 CREATE TABLE relayed (

@@ -1,4 +1,4 @@
-"""The logs of all teams in SQLite: lines in the order of their commits, and their blocks.
+"""The logs of all teams in SQLite: lines in the order of their commits.
 
 Every statement names the team. A batch is one transaction: after a crash all of it is there or
 nothing. Numbers of a log are contiguous from 1.
@@ -9,18 +9,20 @@ from typing import NamedTuple
 
 import apsw
 
-from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
 from thence.server.team.database import Database
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
+    BEGINNING,
     PRESENT_LINE,
     LineRefusal,
+    LogPlace,
     NewLine,
     NumberedLine,
     PushCertificate,
     StoredLog,
+    chained,
 )
 
 LOGS_MAX = 10_000  # of one team
@@ -42,28 +44,15 @@ _KNOWN = """
     SELECT digest FROM events WHERE team = :team AND log = :log AND digest IN carray(:digests)
 """
 _INSERT = """
-    INSERT INTO events (team, log, number, event_id, node, seq, block, content, digest, line)
+    INSERT INTO events (team, log, number, event_id, node, seq, content, digest, chain, line)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
-_BLOCK = """
-    SELECT count, sum FROM blocks
-    WHERE team = :team AND log = :log AND node = :node AND block = :block
-"""
-_PUT_BLOCK = """
-    INSERT INTO blocks (team, log, node, block, count, sum) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
-"""
 _PAGE = f"""
-    SELECT number, digest, {PRESENT_LINE} FROM events
+    SELECT number, digest, chain, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
-_DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
-_BLOCKS = "SELECT node, block, count, sum FROM blocks WHERE team = :team AND log = :log"
-_DIGESTS = """
-    SELECT digest FROM events
-    WHERE team = :team AND log = :log AND node = :node AND block = :block ORDER BY seq, digest
-"""
+_CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
 _LINES = f"""
     SELECT {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND digest IN carray(:digests)
@@ -104,10 +93,15 @@ _LOGS = """
 
 
 class Ingested(NamedTuple):
-    """The result of a push: D of the lines that the log had before, and the refused ones."""
+    """The result of a push: D of the lines that the log had before, and the refused ones.
+
+    `before` is the number of the log's last line before, `end` the place behind it afterwards.
+    """
 
     known: set[bytes]
     refusals: dict[bytes, LineRefusal]
+    before: int
+    end: LogPlace
 
 
 class SqliteStore:
@@ -163,7 +157,7 @@ class SqliteStore:
                     cause=f"it is of the kind {log.kind}, not {kind}",
                 )
             if not lines:
-                return Ingested(set(), {})
+                return Ingested(set(), {}, log.last, _end(connection, log))
             ingested, has_redacted = _commit(connection, log, lines, certificate)
         if has_redacted:
             self._database.erased([log])
@@ -204,26 +198,15 @@ class SqliteStore:
             for row in connection.execute(_PAGE, given):
                 yield NumberedLine(*row)
 
-    def digest_at(self, log: StoredLog, number: int) -> bytes | None:
-        """Returns the digest of the line with a number, None if there is none."""
-        given = {"team": log.team, "log": log.id, "number": number}
+    def place(self, log: StoredLog, number: int) -> LogPlace | None:
+        """Returns the place behind the line with a number, 0 for the beginning; None without one."""
         with self._database.reading() as connection:
-            found: bytes | None = connection.execute(_DIGEST_AT, given).get
-            return found
+            return _place(connection, log, number)
 
-    def blocks(self, log: StoredLog) -> dict[Place, BlockDigest]:
-        """Returns all blocks of a log."""
+    def known(self, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+        """Returns those of some digests whose lines the log holds."""
         with self._database.reading() as connection:
-            rows = connection.execute(_BLOCKS, {"team": log.team, "log": log.id})
-            return {
-                Place(row[0], row[1]): BlockDigest(row[2], int.from_bytes(row[3])) for row in rows
-            }
-
-    def digests(self, log: StoredLog, place: Place) -> bytes:
-        """Returns the digests of the lines in a block, joined."""
-        given = {"team": log.team, "log": log.id, "node": place.node, "block": place.block}
-        with self._database.reading() as connection:
-            return b"".join(digest for (digest,) in connection.execute(_DIGESTS, given))
+            return _known(connection, log, digests)
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
@@ -251,37 +234,61 @@ def _made_log(connection: apsw.Connection, team: str, name: str, kind: str) -> S
     return log
 
 
+def _place(connection: apsw.Connection, log: StoredLog, number: int) -> LogPlace | None:
+    if number == 0:
+        return BEGINNING
+    given = {"team": log.team, "log": log.id, "number": number}
+    chain: bytes | None = connection.execute(_CHAIN_AT, given).get
+    return None if chain is None else LogPlace(number, chain)
+
+
+def _end(connection: apsw.Connection, log: StoredLog) -> LogPlace:
+    return _place(connection, log, log.last) or BEGINNING
+
+
+def _known(connection: apsw.Connection, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+    if not digests:  # an array has one value at least
+        return set()
+    given = {"team": log.team, "log": log.id, "digests": apsw.carray(tuple(digests))}
+    return {digest for (digest,) in connection.execute(_KNOWN, given)}
+
+
 def _commit(
     connection: apsw.Connection,
     log: StoredLog,
     lines: Sequence[NewLine],
     certificate: PushCertificate | None,
 ) -> tuple[Ingested, bool]:
-    """Inserts what is new, with numbers and blocks; returns also if stored lines were replaced."""
-    digests = apsw.carray(tuple(line.digest for line in lines))
-    given = {"team": log.team, "log": log.id, "digests": digests}
-    known = {digest for (digest,) in connection.execute(_KNOWN, given)}
+    """Inserts what is new, with numbers; returns also if stored lines were replaced."""
+    known = _known(connection, log, [line.digest for line in lines])
     new = [line for line in lines if line.digest not in known] if known else lines
     key = certificate.public_key if certificate else ""
     authority = Authority(connection, log.team, {line.node for line in lines})
     fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
-    head = (log.team, log.id)
-    if fresh:
-        connection.executemany(
-            _INSERT, ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
-        )
-        connection.executemany(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
-        last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
-        connection.execute(_COUNT, last)
+    end = _append(connection, log, fresh)
     own = [line for line in lines if key and authority.owner(line.node) == key]
     signed_before = _sign(connection, log, [line for line in own if line.digest in known])
     new_own = {line.digest for line in own}
     relayed = [line for line in fresh if line.node and line.digest not in new_own]
+    head = (log.team, log.id)
     connection.executemany(_RELAY, ((*head, line.node, line.digest) for line in relayed))
     if certificate and (signed_before or len(relayed) < len(fresh)):
-        numbers = (log.last + 1, log.last + len(fresh)) if fresh else (0, 0)
+        numbers = (log.last + 1, end.number) if fresh else (0, 0)
         _keep(connection, log, certificate, numbers)
-    return Ingested(known, refusals), has_redacted
+    return Ingested(known, refusals, log.last, end), has_redacted
+
+
+def _append(connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:
+    """Inserts lines behind the last one of a log; returns the place behind them."""
+    number, chain = _end(connection, log)
+    rows = []
+    for line in lines:
+        number, chain = number + 1, chained(chain, line.digest)
+        rows.append((log.team, log.id, number, *line[:-1], chain, line.line))
+    if rows:
+        connection.executemany(_INSERT, rows)
+        connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
+    return LogPlace(number, chain)
 
 
 def _sign(connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]) -> bool:
@@ -313,21 +320,3 @@ def _keep(
         "last": numbers[1],
     }
     connection.execute(_KEEP_CERTIFICATE, given)
-
-
-def _grown_blocks(
-    connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]
-) -> list[tuple[int, int, str, int, int, bytes]]:
-    """Returns the rows of the blocks in which lines were added."""
-    added: dict[tuple[str, int], list[bytes]] = {}
-    for line in lines:
-        added.setdefault((line.node, line.block), []).append(line.digest)
-    rows = []
-    for (node, number), digests in added.items():
-        given = {"team": log.team, "log": log.id, "node": node, "block": number}
-        row = connection.execute(_BLOCK, given).fetchone()
-        block = BlockDigest(row[0], int.from_bytes(row[1])) if row else EMPTY
-        block = block.plus_all(digests)
-        total = block.sum.to_bytes(DIGEST_BYTES)
-        rows.append((log.team, log.id, node, number, block.count, total))
-    return rows
