@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,7 @@ def on_terminal(
     columns: int | None = 80,
     interrupt: bytes | None = None,
     answer: tuple[bytes, bytes] | None = None,
+    answers: Sequence[tuple[bytes, bytes]] = (),
     out: Path | None = None,
     **env: str,
 ) -> tuple[int, str]:
@@ -115,7 +116,8 @@ def on_terminal(
 
     Ctrl-C is typed when what matches `interrupt` is shown: not for a question, since Python may
     miss it as it begins to read. With `answer`, a question and a line, the line is typed whenever
-    the question is the end of what is shown. With `out` that file is its stdout.
+    the question is the end of what is shown; `answers` are typed once each, in order. With `out`
+    that file is its stdout.
     """
     pid, terminal = pty.fork()
     if not pid:
@@ -139,6 +141,9 @@ def on_terminal(
             interrupt = None
         if answer and re.search(answer[0] + rb"\Z", shown):
             os.write(terminal, answer[1])
+        if answers and re.search(answers[0][0] + rb"\Z", shown):
+            os.write(terminal, answers[0][1])
+            answers = answers[1:]
     os.close(terminal)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert code != -signal.SIGALRM, f"{arguments} took {_WAIT_S} s and showed {shown!r}"

@@ -1,5 +1,6 @@
 """The app: the query API over one folder of logs, for any ASGI server."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing
@@ -80,25 +81,32 @@ def create_app(
 
 
 def create_team_app(
-    database: str | Path, *, allowed_hosts: Collection[str] | None = None
+    database: str | Path,
+    *,
+    allowed_hosts: Collection[str] | None = None,
+    cache: Path | None = None,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
-    `database` is the file that `thence server init` made. Host names are not checked unless
-    `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
+    `database` is the file that `thence server init` made; the folders that answer questions stand
+    in `cache`, else beside it, and no two processes have one in common. Host names are not checked
+    unless `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
     such database.
     """
     from thence.server.team.database import Database
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    team = Team(Database(database), Path(database).absolute().parent, create_app)
+    folder = cache or Path(database).absolute().parent
+    team = Team(Database(database), folder, create_app)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with closing(team):
             await team.begin()
+            watching = asyncio.create_task(team.watch())
             yield
+            watching.cancel()
 
     app = _empty_app(lifespan)
     add_error_handlers(app, WIRE_PATHS)

@@ -99,15 +99,20 @@ def serve_team(
     tls: Tls | None = None,
     *,
     logs_json: bool = False,
+    cache: Path | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
+
+    The folders that answer questions stand in `cache`, else beside the database; no two processes
+    have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
     """
     from thence.server.app import create_team_app
 
-    app: ASGIApp = create_team_app(database, allowed_hosts=LOOPBACK if is_loopback(host) else None)
+    hosts = LOOPBACK if is_loopback(host) else None
+    app: ASGIApp = create_team_app(database, allowed_hosts=hosts, cache=cache)
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json
 

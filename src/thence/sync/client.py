@@ -280,22 +280,36 @@ def log_in(
     username: str,
     password: str,
     *,
+    new_password: str = "",
     ca_file: str | None = None,
     request_s: float = REQUEST_S,
 ) -> Login:
-    """Returns a new login to a server; raises NotLoggedIn, and what a SyncClient raises."""
+    """Returns a new login to a server, which takes a new password in place of the right one.
+
+    Raises NotLoggedIn, and what a SyncClient raises.
+    """
     with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
         _check_protocol(connection)
-        answer = _post(connection, "/api/v1/token/", Credentials(username, password))
-        if answer.status in (400, 401, 403):
-            raise NotLoggedIn(
-                f"could not log in as {username} at",
-                place=connection.server,
-                cause=_text_of(answer, password) or "the server takes neither name nor password",
-                hint="check the name and the password, then try again",
-            )
-        login = Login(connection.server, username, "", "", ca_file=ca_file)
-        return login.renewed(_tokens(answer, connection.server, password))
+        credentials = Credentials(username, password, new_password)
+        try:
+            answer = _post(connection, "/api/v1/token/", credentials)
+            if answer.status in (400, 401, 403):
+                is_unfit = bool(new_password) and answer.status == 400
+                raise NotLoggedIn(
+                    f"could not log in as {username} at",
+                    place=connection.server,
+                    cause=_text_of(answer, password, new_password)
+                    or "the server takes neither name nor password",
+                    hint="choose another password"
+                    if is_unfit
+                    else "check the name and the password, then try again",
+                )
+            login = Login(connection.server, username, "", "", ca_file=ca_file)
+            return login.renewed(_tokens(answer, connection.server, password, new_password))
+        except (ServerUnreachable, BadAnswer) as error:
+            if new_password:
+                error.hint = "the server may have the new password or the former one: log in to see"
+            raise
 
 
 def revoke(login: Login, *, request_s: float = REQUEST_S) -> None:

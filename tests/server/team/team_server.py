@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -71,7 +71,9 @@ class TeamServer:
 
 
 @contextmanager
-def team_server(data: Path, files_max: int = 0) -> Iterator[TeamServer]:
+def team_server(
+    data: Path, files_max: int = 0, arguments: Sequence[str] = ()
+) -> Iterator[TeamServer]:
     """Runs a server with the teams red and blue; ada writes in red.
 
     `files_max` bounds the files of its process, 0 does not.
@@ -83,7 +85,7 @@ def team_server(data: Path, files_max: int = 0) -> Iterator[TeamServer]:
         accounts.add_team("blue")
     made.add("ada")
     made.files_max = files_max
-    made.start()
+    made.start(*arguments)
     try:
         yield made
     finally:

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from tests.server.team.lines import lines
@@ -23,10 +24,16 @@ SIZE = 15
 KILLS = 2
 
 
+class Counter(Protocol):
+    """Is told of each batch that was acknowledged."""
+
+    def release(self) -> object: ...
+
+
 class Sender(threading.Thread):
     """Brings the lines of a node, until the server is gone; counts what was acknowledged."""
 
-    def __init__(self, client: Client, node: str, seen: threading.Semaphore) -> None:
+    def __init__(self, client: Client, node: str, seen: Counter) -> None:
         super().__init__(daemon=True)
         self.client = client
         self.waiting = lines(LINES, node=node)

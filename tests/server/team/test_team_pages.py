@@ -94,7 +94,7 @@ def test_browser_opens_a_page_by_a_token_once_and_by_its_cookie_then(red: TeamSe
 def test_line_that_its_node_pushed_is_served_whatever_came_first(red: TeamServer) -> None:
     ada, eve = red.client("ada"), red.client("eve")
     node = Node("aaaaaaaaaaaa")
-    _claim(ada, ANN, node)
+    claim(ada, ANN, node)
     true = node.said("true")
     twin = _forged(true)
     assert twin < true, "without a signature it would be served"
@@ -102,7 +102,7 @@ def test_line_that_its_node_pushed_is_served_whatever_came_first(red: TeamServer
         log = "-".join(str((true, twin, None).index(each)) for each in order)
         for each in order:  # None: the owner's push, after or before a colleague brought the line
             if each is None:
-                _push(ada, ANN, log, true)
+                push(ada, ANN, log, true)
             else:
                 eve.statuses(log, [each])
             ada.ask("GET", f"/logs/{log}/events")
@@ -116,15 +116,15 @@ def test_line_is_served_by_the_key_that_has_its_node_now(red: TeamServer) -> Non
     ada, eve, node = red.client("ada"), red.client("eve"), Node("cccccccccccc")
     true = node.said("true")
     twin = _forged(true)
-    _claim(eve, EVE, node)
-    _push(eve, EVE, "late", twin)
-    _push(ada, ANN, "late", true)
+    claim(eve, EVE, node)
+    push(eve, EVE, "late", twin)
+    push(ada, ANN, "late", true)
     assert true not in events(ada, "late")
     moved = ("server", "team", "claim", "red", node.node, ANN.public_key, "--data", str(red.data))
     assert thence(*moved, cwd=red.data).code == 0
     assert true not in events(ada, "late"), "until she brings it again"
-    _push(ada, ANN, "late", true)
-    _push(eve, EVE, "late", twin)
+    push(ada, ANN, "late", true)
+    push(eve, EVE, "late", twin)
     assert true in events(ada, "late")
     assert twin not in events(ada, "late")
 
@@ -132,23 +132,23 @@ def test_line_is_served_by_the_key_that_has_its_node_now(red: TeamServer) -> Non
 @pytest.mark.promise("S10a")
 def test_page_of_an_event_without_its_body_shows_why(red: TeamServer) -> None:
     ada, node = red.client("ada"), Node("dddddddddddd")
-    _claim(ada, ANN, node)
+    claim(ada, ANN, node)
     target = node.said()
-    _push(ada, ANN, "taken", target)
+    push(ada, ANN, "taken", target)
     assert SECRET in _page(ada, target)
-    _push(ada, ANN, "taken", node.redaction(target))
+    push(ada, ANN, "taken", node.redaction(target))
     assert "was redacted for good" in _page(ada, target)
     assert f"/runs/taken/events/{id_of(node.lines[1])}" in _page(ada, target)
     assert "It holds none" not in _page(ada, target)
     assert ada.ask("GET", "/runs/taken").body.count(b"without its body") == 1
 
 
-def _claim(client: Client, key: SigningKey, node: Node) -> None:
+def claim(client: Client, key: SigningKey, node: Node) -> None:
     keys = {"public_key": key.public_key, "nodes": [node.node]}
     assert client.post("/api/v1/keys/", keys).status == 200
 
 
-def _push(client: Client, key: SigningKey, log: str, line: bytes) -> None:
+def push(client: Client, key: SigningKey, log: str, line: bytes) -> None:
     push = signed_push(key, "red", log, [digests(line).line])
     assert client.push(log, [line], signature=push.header).status == 200
 

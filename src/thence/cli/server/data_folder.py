@@ -82,11 +82,8 @@ def keys_in(folder: str) -> "Iterator[KeyRegistry]":
     file = database_file(folder)
     from thence.server.team.database import Database
     from thence.server.team.keys import KeyRegistry
-    from thence.server.team.log_cache import LogCache
-    from thence.server.team.sqlite_store import SqliteStore
 
     database = Database(file)
-    database.on_erased = LogCache(file.absolute().parent, SqliteStore(database)).drop_all
     try:
         yield KeyRegistry(database)
     finally:

@@ -2,15 +2,19 @@
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from thence.cli import INTERRUPTED
+from thence.cli.failure import report_error
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
-from thence.errors import NotAServer
+from thence.errors import NotAServer, ThenceError
+from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 _PORT_MAX = 65_535
 
@@ -29,10 +33,23 @@ _PORT_MAX = 65_535
 )
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    help="Answer in so many processes; else 1.",
+)
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
-    data: str, host: str, port: int, tls_cert: str | None, tls_key: str | None, log_json: bool
+    data: str,
+    host: str,
+    port: int,
+    tls_cert: str | None,
+    tls_key: str | None,
+    workers: int,
+    log_json: bool,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -41,23 +58,23 @@ def run_command(
     """
     out = current()
     try:
-        _serve(out, data, host, port, (tls_cert, tls_key), logs_json=log_json)
-    except KeyboardInterrupt:  # the usual end of a server, which needs no report
-        _end(out, INTERRUPTED)
-    except SystemExit as ended:
-        _end(out, ended.code if isinstance(ended.code, int) else 0)
+        _serve(out, data, (host, port), (tls_cert, tls_key), workers, logs_json=log_json)
+    except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
+        _end(out, _exit_code(ended))
 
 
 def _serve(
     out: Output,
     data: str,
-    host: str,
-    port: int,
+    endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
+    workers: int,
     *,
     logs_json: bool,
 ) -> None:
     from thence.server import running
+
+    host, port = endpoint
 
     certificate, key = tls_files
     if (certificate is None) != (key is None):
@@ -97,7 +114,30 @@ def _serve(
             out.write(address)
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-        running.serve_team(listener, database, host, tls, logs_json=logs_json)
+        serve = partial(running.serve_team, listener, database, host, tls, logs_json=logs_json)
+        if workers == 1:
+            serve()
+        else:
+            Supervisor(partial(_answer, out, serve, database.parent), out.notice).run(workers)
+
+
+def _answer(out: Output, serve: Callable[..., None], data: Path, number: int) -> int:
+    """Serves in a process of several, with log folders of its own; returns its exit code."""
+    try:
+        serve(cache=data / "workers" / str(number))
+    except (KeyboardInterrupt, SystemExit) as ended:
+        return _exit_code(ended)
+    except ThenceError as error:
+        return report_error(error, out)
+    finally:
+        out.flush()
+    return 0
+
+
+def _exit_code(ended: KeyboardInterrupt | SystemExit) -> int:
+    if isinstance(ended, KeyboardInterrupt):
+        return INTERRUPTED
+    return ended.code if isinstance(ended.code, int) else 0
 
 
 def _end(out: Output, code: int) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,9 @@ from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.sync.synced_log import check_packages
 from thence.errors import SyncError
+
+if TYPE_CHECKING:
+    from thence.sync.credentials import CredentialStore, Login
 
 _PASSWORD_CHARACTERS_MAX = 4_096
 
@@ -20,6 +24,12 @@ _PASSWORD_CHARACTERS_MAX = 4_096
     "--password-stdin", "is_piped", is_flag=True, help="Read the password from stdin, one line."
 )
 @click.option(
+    "--new-password",
+    "is_changing",
+    is_flag=True,
+    help="Change your password too: the new one is asked for, or the second line of stdin.",
+)
+@click.option(
     "--ca",
     "ca_file",
     metavar="FILE",
@@ -27,7 +37,9 @@ _PASSWORD_CHARACTERS_MAX = 4_096
     help="Trust the certificates in this file (PEM) instead of the system's.",
 )
 @output_options
-def login_command(url: str, username: str | None, is_piped: bool, ca_file: str | None) -> None:
+def login_command(
+    url: str, username: str | None, is_piped: bool, is_changing: bool, ca_file: str | None
+) -> None:
     """Log in to a team's server, and keep the login for this user.
 
     The password is asked for on a terminal, and kept nowhere. The tokens are kept in
@@ -38,23 +50,21 @@ def login_command(url: str, username: str | None, is_piped: bool, ca_file: str |
     from thence.sync.connection import server_address
     from thence.sync.credentials import CredentialStore
 
-    out = current()
     server = server_address(url)
     store = CredentialStore()
-    store.logins()  # a file that can't be used is reported before a password is typed
-    name = username or _asked("--username", "Username", is_piped=is_piped)
+    # a file that can't be used is reported before a password is typed
+    logins = [login for login in store.logins() if login.server == server]
+    name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
+    name = name or _asked("--username", "Username", is_piped=is_piped)
     password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
+    new_password = _new_password(is_piped=is_piped) if is_changing else ""
     ca_path = str(Path(ca_file).absolute()) if ca_file else None
-    login = log_in(server, name, password, ca_file=ca_path)
-    store.save(login)
-    _note_mended(out, store.notes)
-    if out.is_json:
-        out.json({"server": login.server, "username": name, "team": login.team_slug})
-        return
-    team_text = f", team {login.team_slug}" if login.team_slug else ""
-    out.write(f"logged in at {login.server} as {name}{team_text}")
-    if login.team_slug is None:
-        out.notice("you are in no team yet: events are kept, and none is sent")
+    if is_changing and ca_path is None:
+        ca_path = next((login.ca_file for login in logins if login.username == name), None)
+    login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
+    _keep(store, login)
+    if is_changing:
+        current().notice("the password is changed, and all other logins of this user have ended")
 
 
 @click.command("logout", **help_with("thence sync logout https://thence.example"))
@@ -85,6 +95,30 @@ def logout_command(url: str | None, username: str | None) -> None:
         out.json({"server": login.server, "username": login.username, "is_revoked": is_revoked})
     else:
         out.write(f"logged out at {login.server} as {login.username}")
+
+
+def _keep(store: "CredentialStore", login: "Login") -> None:
+    """Stores a new login, and writes whose it is."""
+    out = current()
+    store.save(login)
+    _note_mended(out, store.notes)
+    if out.is_json:
+        out.json({"server": login.server, "username": login.username, "team": login.team_slug})
+        return
+    team_text = f", team {login.team_slug}" if login.team_slug else ""
+    out.write(f"logged in at {login.server} as {login.username}{team_text}")
+    if login.team_slug is None:
+        out.notice("you are in no team yet: events are kept, and none is sent")
+
+
+def _new_password(*, is_piped: bool) -> str:
+    """Returns the next line of stdin, or what is typed twice on a terminal."""
+    if is_piped:
+        return _piped()
+    password = _asked("--password-stdin", "New password", is_hidden=True)
+    if _asked("--password-stdin", "New password, again", is_hidden=True) != password:
+        raise click.UsageError("the two passwords differ; the password is as it was")
+    return password
 
 
 def _note_mended(out: Output, notes: list[str]) -> None:

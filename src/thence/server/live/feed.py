@@ -35,6 +35,7 @@ class Feed:
 
     def __init__(self, logs: Logs, location: FoundLog, is_there: Callable[[], bool]) -> None:
         self.is_over = False
+        self.log_id = location.id
         self._logs = logs
         self._location = location
         self._is_there = is_there
@@ -186,6 +187,11 @@ class Feeds:
     def followed(self) -> int:
         """The number of logs that are followed now."""
         return len(self._feeds)
+
+    def followed_ids(self) -> set[str]:
+        """Returns the ids of the logs that are followed now."""
+        with self._mutex:
+            return {feed.log_id for feed in self._feeds.values()}
 
     def subscribe(
         self, location: FoundLog, listener: Listener, *, has_place: bool = False

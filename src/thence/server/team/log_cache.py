@@ -56,6 +56,7 @@ class LogCache:
         self._exchange = Exchange(store)
         self._locks: dict[tuple[int, int], Lock] = {}
         self._mutex = Lock()
+        self._revisions = -1
 
     def of_team(self, team: str) -> Path:
         """Returns the folder of a team's logs, made if it is missing."""
@@ -90,6 +91,16 @@ class LogCache:
                         self._clear(folder)
             except OSError:
                 _logger.exception("could not remove the folder of the log %s", log.name)
+
+    def drop_replaced(self) -> None:
+        """Removes what folders hold of lines that another process has replaced meanwhile.
+
+        Raises apsw.Error.
+        """
+        revisions = self._store.revisions()
+        if revisions != self._revisions:
+            self.drop_stale()
+            self._revisions = revisions
 
     def drop_stale(self) -> None:
         """Removes what a process that was killed left of folders; raises apsw.Error."""

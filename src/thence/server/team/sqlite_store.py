@@ -53,6 +53,7 @@ _PAGE = f"""
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
+_REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
 _LINES = f"""
     SELECT {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND digest IN carray(:digests)
@@ -184,6 +185,12 @@ class SqliteStore:
         given = {"team": log.team, "log": log.id, "digests": apsw.carray(named)}
         with self._database.reading() as connection:
             return {digest for (digest,) in connection.execute(_SIGNED, given)}
+
+    def revisions(self) -> int:
+        """Returns how often lines of any log were replaced."""
+        with self._database.reading() as connection:
+            [(revisions,)] = connection.execute(_REVISIONS)
+            return int(str(revisions))
 
     def redactions(self, log: StoredLog) -> list[bytes]:
         """Returns D of the lines of a log that were redacted."""

@@ -4,6 +4,8 @@ They are plain routes, which no document of the query API lists: what a request 
 checked as wire.md says, of bytes, and not by models.
 """
 
+import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -48,6 +50,9 @@ READING_THREADS, READING_WAITING_MAX = 4, 256
 # one writer; each that waits holds a body
 WRITING_WAITING_MAX = 64
 WIRE_PATHS = ("/api/", "/ws/")
+LOOK_S = 1.0
+
+_logger = logging.getLogger("thence.server")
 
 
 class Team:
@@ -80,6 +85,15 @@ class Team:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
         await self._logging_in.run(nobodys)  # so that the first login takes no longer
         await self._reading.run(self._pages.begin)
+
+    async def watch(self) -> None:
+        """Sees each second to what other processes did with the logs; never ends by itself."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._pages.look()
+            except Exception as error:  # door: the next look is in a second
+                _logger.warning("could not look for what is new: %s", error)
 
     def close(self) -> None:
         """Closes the logs that are open, and the database."""

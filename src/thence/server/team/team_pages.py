@@ -4,7 +4,7 @@ Programs send the access token as the bearer. A browser opens a page once with `
 cookie that scripts can't read replaces it for an hour. It holds a session that opens pages alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -62,6 +62,23 @@ class TeamPages:
     def begin(self) -> None:
         """Removes what a server that was killed left in the folders of logs; raises apsw.Error."""
         self._folders.drop_stale()
+
+    async def look(self) -> None:
+        """Brings the folders up to date that somebody follows, and drops what was replaced.
+
+        Other processes write to the same database. Raises what `LogCache.refresh` raises.
+        """
+        followed = [
+            (team, name)
+            for team, app in self._apps.items()
+            for name in app.state.served.feeds.followed_ids()
+        ]
+        await self._workers.run(partial(self._look, followed))
+
+    def _look(self, followed: Iterable[tuple[str, str]]) -> None:
+        self._folders.drop_replaced()
+        for team, name in followed:
+            self._folders.refresh(team, name)
 
     def close(self) -> None:
         """Closes the logs that are open."""

@@ -1,0 +1,170 @@
+"""Several processes that answer for one server, of which any may die."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.processes import children
+from tests.server.listening import frames
+from tests.server.team.lines import lines
+from tests.server.team.listener import listening
+from tests.server.team.notices import ANN, SECRET, Node
+from tests.server.team.team_server import TeamServer, team_server
+from tests.server.team.test_crash import LINES, NODES, Sender
+from tests.server.team.test_team_pages import claim, push
+
+WAIT_S = 30
+WORKERS = 3
+KILLS, EACH = 5, 20
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[TeamServer]:
+    with team_server(tmp_path / "data", arguments=("--workers", str(WORKERS))) as running:
+        yield running
+
+
+def workers(server: TeamServer, wanted: int = WORKERS) -> list[int]:
+    """Returns the processes that answer, once so many are there."""
+    assert server.process is not None
+    end_s = time.monotonic() + WAIT_S
+    while len(found := children(server.process.pid)) != wanted:
+        assert time.monotonic() < end_s, f"{len(found)} processes answer"
+    return found
+
+
+@contextmanager
+def only(server: TeamServer, one: int) -> Iterator[None]:
+    """Lets one process alone take in connections."""
+    others = [each for each in workers(server) if each != one]
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+class Killer:
+    """Kills one process after another as batches are acknowledged, in the place of a semaphore."""
+
+    def __init__(self, server: TeamServer) -> None:
+        self.kills = 0
+        self._server = server
+        self._batches = count(1)
+        self._chance = random.Random(20261125)
+
+    def release(self) -> None:
+        if next(self._batches) % EACH == 0 and self.kills < KILLS:
+            os.kill(self._chance.choice(workers(self._server)), signal.SIGKILL)
+            self.kills += 1
+
+
+@pytest.mark.promise("S12")
+def test_what_was_acknowledged_is_there_once_whichever_process_is_killed(
+    server: TeamServer,
+) -> None:
+    ada, killer = server.client("ada"), Killer(server)
+    senders = [Sender(ada, node, killer) for node in NODES]
+    while any(sender.waiting for sender in senders):  # a kill ends the connections of some
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        senders = [sender.again(ada) for sender in senders]
+    taken, _ = ada.pull("log")
+    assert sorted(taken) == sorted(line for node in NODES for line in lines(LINES, node=node))
+    assert [sender.wrong for sender in senders] == [[]] * len(senders)
+    assert killer.kills >= KILLS
+    assert len(workers(server)) == WORKERS
+    assert server.end() == 0
+
+
+def test_listeners_at_one_process_hear_of_what_another_took(server: TeamServer) -> None:
+    one, other, _ = workers(server)
+    ada = server.client("ada")
+    ada.statuses("log", lines(1))
+    with only(server, one):
+        web = httpx2.Client(base_url=server.url, timeout=WAIT_S)
+        bearer = {"Authorization": f"Bearer {ada.access}"}
+        stream = web.stream("GET", "/logs/log/events/live", headers=bearer)
+        listener = listening(ada, "log")
+        answer, live = stream.__enter__(), listener.__enter__()
+        heard = frames(answer)
+    try:
+        with only(server, other):
+            ada.statuses("log", lines(3))
+            _, cursor = ada.pull("log")
+        live.hints_until(cursor)
+        assert [next(heard).data for _ in range(3)] == lines(3)
+    finally:
+        stream.__exit__(None, None, None)
+        listener.__exit__(None, None, None)
+
+
+@pytest.mark.promise("S10a")
+def test_what_one_process_redacts_leaves_the_folders_of_all(server: TeamServer) -> None:
+    ada, node = server.client("ada"), Node()
+    there = workers(server)
+    claim(ada, ANN, node)
+    push(ada, ANN, "log", node.said(SECRET))
+    for one in there:
+        with only(server, one):
+            assert ada.ask("GET", "/logs/log/events").body.count(SECRET.encode()) == 1
+    folder = server.data / "workers"
+    assert len(holding(folder, SECRET)) >= WORKERS
+    with only(server, there[0]):
+        push(ada, ANN, "log", node.redaction(node.lines[0]))
+    end_s = time.monotonic() + WAIT_S
+    while files := holding(folder, SECRET):
+        assert time.monotonic() < end_s, files
+
+
+def holding(folder: Path, text: str) -> list[str]:
+    """Returns the files in which a text stands; some go meanwhile."""
+    holding = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                if text.encode() in Path(place, name).read_bytes():
+                    holding.append(f"{place}/{name}")
+    return holding
+
+
+def test_a_process_ends_with_its_parent(server: TeamServer) -> None:
+    there = workers(server)
+    assert server.process is not None
+    server.process.kill()
+    server.process.wait()
+    end_s = time.monotonic() + WAIT_S
+    while alive := [each for each in there if Path(f"/proc/{each}").exists()]:
+        assert time.monotonic() < end_s, alive
+
+
+GIVES_UP = """
+from thence.server.supervisor import Supervisor
+from thence.errors import ThenceError
+try:
+    Supervisor(lambda number: 3, print).run(2)
+except ThenceError as error:
+    print(error)
+"""
+
+
+def test_processes_that_end_as_soon_as_they_begin_are_given_up() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", GIVES_UP], capture_output=True, text=True, timeout=WAIT_S, check=True
+    )
+    told = ended.stdout.splitlines()
+    assert "process 1 of the server ended with 3; another follows it" in told
+    assert "6 of them ended as soon as they began, the last with 3" in told[-1]
