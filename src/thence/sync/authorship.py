@@ -106,7 +106,9 @@ class Authorship:
         own = [
             one.redaction
             for one in waiting
-            if is_own and is_own(one.notice.node, one.notice.digest) and self._can_be_redacted(one.redaction)
+            if is_own
+            and is_own(one.notice.node, one.notice.digest)
+            and self._can_be_redacted(one.redaction)
         ]
         changed = apply_redactions(self._log, self._outbox, own) if own else 0
         lacking = self._outbox.redacted_lines() - redactions

@@ -1,9 +1,9 @@
 """The sync engine: one round between a log and a server, without threads and without sleeping.
 
 A round takes what lies behind a cursor, and brings what waits in the outbox. A server that does not
-know a cursor any more is another one, or was restored: then all is taken anew. A line that got an answer is sent no more in the
-same round, one that was refused in a batch of several in smaller ones, so that a round ends
-whatever the server answers.
+know a cursor any more is another one, or was restored: then all is taken anew. A line that got an
+answer is sent no more in the same round, one that was refused in a batch of several in smaller
+ones, so that a round ends whatever the server answers.
 """
 
 from collections import Counter
@@ -81,9 +81,9 @@ class SyncEngine:
     makes sure that one round runs at a time over all processes. `target` names server, team and
     log, so that another target gets the whole history. `progress` is called often. `pause` is
     called before a request with the seconds to wait, 5 between two batches, and ends the round by
-    an error; a round of a command waits for nothing. A line in which `find_secret`, by default the built-in rules and the
-    log's settings, finds one is parked, never sent. With a `signer` own lines are signed as they
-    are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
+    an error; a round of a command waits for nothing. A line in which `find_secret`, by default the
+    built-in rules and the log's settings, finds one is parked, never sent. With a `signer` own
+    lines are signed as they are brought. Raises ReadFailed, SyncRefused, NotLoggedIn.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class SyncEngine:
                 self._exchange()
             except CursorUnknown:
                 self._outbox.begin_anew()
-                self._exchange()
+                self._exchange_anew()
         except ThenceError as failure:
             error = failure
         left, parked = self._outbox.pending(), len(self._outbox.parked())
@@ -164,7 +164,14 @@ class SyncEngine:
     def _reset(self) -> None:
         self._taken = self._delivered = self._duplicate = self._rejected = 0
         self._to_bring = self._parked_now = self._taken_back = 0
+        self._relayed: set[bytes] = set()
         self._has_pushed = self._is_restored = False
+
+    def _exchange_anew(self) -> None:
+        try:
+            self._exchange()
+        except CursorUnknown as error:
+            raise _bad("it does not know a cursor that it has just given") from error
 
     def _exchange(self) -> None:
         self._authorship.claim()
@@ -187,8 +194,7 @@ class SyncEngine:
             after, seen = self._outbox.cursors
             self._pause(0.0)
             page = self._transport.page(after, seen, key)
-            if page.relayed:
-                self._authorship.send_again(frozenset(page.relayed))
+            self._relayed.update(page.relayed)
             key = ""  # one answer names enough
             passed.add(hash(after))
             if page.more and (hash(page.next) in passed or not page.lines):
@@ -260,6 +266,9 @@ class SyncEngine:
         signed, also those that others have brought before, which go again.
         """
         is_own = self._authorship.own_line()
+        if self._relayed:
+            self._authorship.send_again(self._relayed)
+            self._relayed = set()
         self._to_bring = self._outbox.pending()
         for is_redaction in (True, False):
             for is_signed in (True, False):

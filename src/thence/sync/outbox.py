@@ -1,4 +1,4 @@
-"""The outbox of a log: which of its lines the server is known to hold, and which wait or are parked.
+"""The outbox of a log: which of its lines the server is known to hold, which wait or are parked.
 
 The database `.thence/sync/outbox.db` can be deleted at any time; a damaged one is made anew. Only
 lines that are on the device are in it: no line is sent that a power cut can take back.
@@ -156,9 +156,11 @@ class Outbox:
         """Yields the lines of rows: node, seq, digest, kind, is_secret, and the extent."""
         chosen = list(rows)
         extents = [row[5:8] for row in chosen]
-        with closing(LineReader(self._disk, self._folder, self._db)) as reader:
-            with reading(self._folder):
-                lines = list(reader.lines(extents, self._vocabulary))  # type: ignore[arg-type]
+        with (
+            closing(LineReader(self._disk, self._folder, self._db)) as reader,
+            reading(self._folder),
+        ):
+            lines = list(reader.lines(extents, self._vocabulary))  # type: ignore[arg-type]
         for row, line in zip(chosen, lines, strict=True):
             event_id = event_id_of(line).decode()
             yield OutboxLine(LineKey(*row[:3]), event_id, line, bool(row[4]))  # type: ignore[arg-type]
@@ -179,7 +181,7 @@ class Outbox:
             self._set_state("seen", cursors.seen)
 
     def send_again(self, node: str, is_chosen: Callable[[bytes], bool]) -> None:
-        """Lets delivered lines of a node wait again that are chosen by D; it looks at all of them."""
+        """Lets delivered lines of a node wait again that are chosen by D; it looks at all."""
         sql = "SELECT node, seq, digest FROM lines WHERE node = ? AND state = 'delivered'"
         keys = [row for row in self._db.execute(sql, (node,)) if is_chosen(row[2])]
         with _writing(self._db):
@@ -236,7 +238,9 @@ class Outbox:
             return []
         elsewhere: list[tuple[int, bytes]] = []
         own: set[int] = set()
-        for seq, digest in self._db.execute("SELECT seq, digest FROM lines WHERE node = ?", (node,)):
+        for seq, digest in self._db.execute(
+            "SELECT seq, digest FROM lines WHERE node = ?", (node,)
+        ):
             if digest in disowned:
                 elsewhere.append((seq, digest))
             else:
@@ -260,7 +264,9 @@ class Outbox:
         """Returns the parked lines, in the order of their ids; raises ReadFailed."""
         pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
         pushes = [ParkedLine("push", one.event_id, *row) for one, row in self._parked()]
-        return sorted([*pushes, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id)
+        return sorted(
+            [*pushes, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id
+        )
 
     def _parked(self) -> list[tuple[OutboxLine, tuple[str, bool]]]:
         self.update()

@@ -36,7 +36,7 @@ def status_command(log: str | None, is_checked: bool) -> int:
     from thence.sync.state import differences, sync_state
 
     out, store = current(), CredentialStore()
-    differing: "Differences | None" = None
+    differing: Differences | None = None
     with opened_synced_log(out, log) as replica:
         state = sync_state(replica, store)
         if is_checked:
@@ -101,7 +101,10 @@ def _write(out: Output, state: "SyncState", differing: "Differences | None") -> 
         )
     out.write(f"background  {'a service runs' if state.is_service_running else 'no service runs'}")
     if differing is not None:
-        there, here = counted(differing.missing_there, "line"), counted(differing.missing_here, "line")
+        there, here = (
+            counted(differing.missing_there, "line"),
+            counted(differing.missing_here, "line"),
+        )
         text = f"{there} missing there, {here} missing here" if differing else "the same as here"
         out.write(f"server      {text}")
 

@@ -77,7 +77,7 @@ class LinesPage(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Those of some digests, in hex, that a log on the server lacks, and how many lines it holds."""
+    """Those of some digests, in hex, that the server's log lacks, and how many lines that holds."""
 
     digests: tuple[str, ...]
     count: int

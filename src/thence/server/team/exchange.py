@@ -28,12 +28,12 @@ from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.server.team.incoming import CheckedLines, checked
 from thence.server.team.redactions import is_redacted
-from thence.server.team.rows import CHAIN_BYTES, LogPlace, NewLine, PushCertificate, StoredLog
+from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
 from thence.server.team.sqlite_store import Ingested, SqliteStore
 from thence.signing import is_signed
 
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
-_CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{%d})" % (2 * CHAIN_BYTES), re.ASCII)
+_CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
 _BEGINNING = Cursors()
 
 

@@ -3,7 +3,7 @@
 from hashlib import sha256
 from typing import NamedTuple
 
-CHAIN_BYTES = 8
+_CHAIN_BYTES = 8
 
 
 class StoredLog(NamedTuple):
@@ -69,7 +69,7 @@ BEGINNING = LogPlace(0, b"")
 
 def chained(chain: bytes, digest: bytes) -> bytes:
     """Returns the digest of all lines up to one, by that of those before it and its D."""
-    return sha256(chain + digest).digest()[:CHAIN_BYTES]
+    return sha256(chain + digest).digest()[:_CHAIN_BYTES]
 
 
 # the line of a row of events: its own, or the present form of one that was replaced

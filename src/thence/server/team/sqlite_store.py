@@ -206,7 +206,7 @@ class SqliteStore:
                 yield NumberedLine(*row)
 
     def place(self, log: StoredLog, number: int) -> LogPlace | None:
-        """Returns the place behind the line with a number, 0 for the beginning; None without one."""
+        """Returns the place behind the line of a number, 0 for the beginning; None without one."""
         with self._database.reading() as connection:
             return _place(connection, log, number)
 
