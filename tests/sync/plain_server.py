@@ -84,7 +84,8 @@ class PlainServer:
         return f"{self.epoch} {number} {sha256(' '.join(digests).encode()).hexdigest()}"
 
     def _number(self, cursor):
-        number = int(cursor.split(" ")[1]) if cursor else 0
+        middle = cursor.split(" ")[1:2]
+        number = int(middle[0]) if middle and middle[0].isdecimal() else 0
         if number > len(self.lines) or cursor != self._cursor(number):
             raise CursorUnknown("could not pull", cause="another history")
         return number

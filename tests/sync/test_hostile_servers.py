@@ -133,7 +133,9 @@ BATCH = "/api/v1/events/batch/"
 
 
 @pytest.mark.promise("S8")
-@pytest.mark.parametrize("cursor", ["", "c 9", "x" * 4_096, "x" * 4_097, "\x00\ud7ff\n"])
+@pytest.mark.parametrize(
+    "cursor", ["", "c 9", "x" * 256, "x" * 257, "\x00\ud7ff\n"], ids=str.__len__
+)
 def test_cursor_that_no_history_has_costs_a_round_and_no_line(
     tmp_path, server, synced, honest, cursor
 ):
@@ -151,7 +153,7 @@ def test_cursor_that_no_history_has_costs_a_round_and_no_line(
         for _ in range(2):
             last = synced(log)
         assert last.is_complete
-        if cursor and len(cursor) <= 4_096:  # with none of its places nothing else is to be noticed
+        if cursor:  # without one it goes for the same server, which may lie
             assert server.logs["orders"].lines == [*honest, own.line]
         assert [event.line for event in log.events()] == [*honest, own.line]
 
