@@ -137,8 +137,7 @@ class Outbox:
 
     def pending(self) -> int:
         """Returns how many lines the server is not known to hold, without those parked."""
-        sql = "SELECT count(*) FROM lines WHERE state = 'waiting'"
-        return int(self._db.execute(sql).fetchone()[0])
+        return int(self._db.execute(_PENDING).fetchone()[0])
 
     def waiting(
         self, is_chosen: Callable[[str, bytes], bool], *, are_redactions: bool
@@ -377,13 +376,17 @@ _KEEP = """
         offset = coalesce(offset, excluded.offset), length = coalesce(length, excluded.length),
         kind = CASE WHEN segment IS NULL THEN excluded.kind ELSE coalesce(excluded.kind, kind) END
 """
+# SQLite uses the index of undelivered lines only where its condition is written out
+_WAITS = "state = 'waiting' AND state <> 'delivered'"
+_PARKS = "state = 'parked' AND state <> 'delivered'"
+_PENDING = f"SELECT count(*) FROM lines WHERE {_WAITS}"
 _LINE = "node, seq, digest, kind, is_secret, segment, offset, length"
 _WAITING = f"""
-    SELECT {_LINE} FROM lines WHERE state = 'waiting' AND (kind IS 'redaction') = ?
+    SELECT {_LINE} FROM lines WHERE {_WAITS} AND (kind IS 'redaction') = ?
     AND (segment, offset) > (?, ?) ORDER BY segment, offset LIMIT ?
 """
 _OF_KIND = f"SELECT {_LINE} FROM lines WHERE kind = ? ORDER BY node, seq, digest"
-_PARKED = f"SELECT {_LINE}, reason FROM lines WHERE state = 'parked' ORDER BY segment, offset"
+_PARKED = f"SELECT {_LINE}, reason FROM lines WHERE {_PARKS} ORDER BY segment, offset"
 _KEYED = "WHERE node = :node AND seq = :seq AND digest = :digest"
 _BY_KEY = "WHERE node = ? AND seq = ? AND digest = ?"
 _DELIVER = f"""
@@ -392,7 +395,7 @@ _DELIVER = f"""
 """
 _WAIT = f"UPDATE lines SET state = 'waiting' {_BY_KEY}"
 _PARK = f"UPDATE lines SET state = 'parked', reason = :reason, is_secret = :is_secret {_KEYED}"
-_RETRY = "UPDATE lines SET state = 'waiting', reason = '' WHERE state = 'parked' AND NOT is_secret"
+_RETRY = f"UPDATE lines SET state = 'waiting', reason = '' WHERE {_PARKS} AND NOT is_secret"
 _LET_OUT = f"UPDATE lines SET state = 'waiting', reason = '' {_BY_KEY}"
 _BEGIN_ANEW = (
     "UPDATE lines SET state = 'waiting' WHERE state = 'delivered'",
