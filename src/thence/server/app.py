@@ -94,11 +94,11 @@ def create_team_app(
     unless `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
     such database.
     """
-    from thence.server.team.database import Database
+    from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     folder = cache or Path(database).absolute().parent
-    team = Team(Database(database), folder, create_app)
+    team = Team(SqliteDatabase(database), folder, create_app)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -13,8 +13,8 @@ from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database, make_database
 from thence.server.team.logins import hashed
+from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
 ENDS_S = 20
@@ -57,7 +57,7 @@ class TeamServer:
 
     @contextmanager
     def accounts(self) -> Iterator[Accounts]:
-        database = Database(self.data / TEAM_DATABASE)
+        database = SqliteDatabase(self.data / TEAM_DATABASE)
         try:
             yield Accounts(database, hashed)
         finally:

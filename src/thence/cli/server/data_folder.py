@@ -52,10 +52,10 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
     """Opens the accounts of a server, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
     from thence.server.team.accounts import Accounts
-    from thence.server.team.database import Database
     from thence.server.team.logins import hashed
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield Accounts(database, hashed)
     finally:
@@ -66,10 +66,10 @@ def accounts_in(folder: str) -> "Iterator[Accounts]":
 def logins_in(folder: str) -> "Iterator[Logins]":
     """Opens the logins of a server, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
-    from thence.server.team.database import Database
     from thence.server.team.logins import Logins, Tool, is_right
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield Logins(database, Tool(time.time, os.urandom, is_right))
     finally:
@@ -80,10 +80,10 @@ def logins_in(folder: str) -> "Iterator[Logins]":
 def keys_in(folder: str) -> "Iterator[KeyRegistry]":
     """Opens the keys of a server's teams, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
-    from thence.server.team.database import Database
     from thence.server.team.keys import KeyRegistry
+    from thence.server.team.sqlite import SqliteDatabase
 
-    database = Database(file)
+    database = SqliteDatabase(file)
     try:
         yield KeyRegistry(database)
     finally:

@@ -23,7 +23,7 @@ def init_command(data: str, team: str) -> None:
     out = current()
     file = database_file(data)
     from thence.server.team.accounts import check_slug
-    from thence.server.team.database import make_database
+    from thence.server.team.sqlite import make_database
 
     check_slug(team)
     make_database(file, os.urandom(_EPOCH_BYTES).hex())

@@ -4,10 +4,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-import apsw
-
 from thence.errors import AccountRefused, SyncRefused
-from thence.server.team.database import Database
+from thence.server.team.database import Database, Transaction, first
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")
@@ -34,30 +32,38 @@ class Added(NamedTuple):
 
 _MEMBERS = """
     SELECT users.name, teams.slug, members.role
-    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
-    ORDER BY users.name, members.id
+    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
+    ORDER BY users.name, members.joined
 """
 _TEAMS_OF = """
     SELECT users.name, teams.slug, members.role
-    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
-    WHERE users.name = :user ORDER BY members.id
+    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
+    WHERE users.name = :user ORDER BY members.joined
+"""
+_ADD_TEAM = "INSERT INTO teams (slug) VALUES (:slug) ON CONFLICT DO NOTHING RETURNING id"
+_ADD_USER = """
+    INSERT INTO users (name, password) VALUES (:user, :password) ON CONFLICT DO NOTHING RETURNING id
 """
 _JOIN = """
-    INSERT INTO members (team, user, role)
-    SELECT teams.id, users.id, :role FROM teams, users
-    WHERE teams.slug = :team AND users.name = :user
+    INSERT INTO members (team, user_id, joined, role)
+    SELECT teams.id, users.id, (SELECT coalesce(max(joined), 0) + 1 FROM members), :role
+    FROM teams, users WHERE teams.slug = :team AND users.name = :user
+    ON CONFLICT DO NOTHING RETURNING team
 """
 _ROLE = """
     SELECT members.role
-    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
+    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
     WHERE users.name = :user AND teams.slug = :team
 """
 _SET_ROLE = """
     UPDATE members SET role = :role
-    WHERE user = (SELECT id FROM users WHERE name = :user)
+    WHERE user_id = (SELECT id FROM users WHERE name = :user)
     AND team = (SELECT id FROM teams WHERE slug = :team)
 """
-_END_LOGINS = "DELETE FROM logins WHERE user = (SELECT id FROM users WHERE name = :user)"
+_SET_PASSWORD = """
+    UPDATE users SET password = :password WHERE name = :user AND password <> '' RETURNING id
+"""
+_END_LOGINS = "DELETE FROM logins WHERE user_id = (SELECT id FROM users WHERE name = :user)"
 
 
 class Accounts:
@@ -74,9 +80,8 @@ class Accounts:
         """Makes a team; raises AccountRefused if its name is none, or taken."""
         check_slug(slug)
         with self._database.writing() as connection:
-            if _has_team(connection, slug):
+            if not connection.execute(_ADD_TEAM, {"slug": slug}):
                 raise _refused("team", slug, "there is such a team", "see thence server team list")
-            connection.execute("INSERT INTO teams (slug) VALUES (:slug)", {"slug": slug})
 
     def teams(self) -> list[str]:
         """Returns the names of all teams, sorted."""
@@ -108,14 +113,9 @@ class Accounts:
         row = {**member._asdict(), "password": stored}
         name, team, _ = member
         with self._database.writing() as connection:
-            if is_new:
-                insert = "INSERT INTO users (name, password) VALUES (:user, :password)"
-                connection.execute(f"{insert} ON CONFLICT DO NOTHING", row)
-                is_new = connection.changes() == 1
-            try:
-                connection.execute(_JOIN, row)
-            except apsw.ConstraintError as error:
-                raise _refused("user", name, f"{name} is in {team} already") from error
+            is_new = is_new and bool(connection.execute(_ADD_USER, row))
+            if not connection.execute(_JOIN, row):
+                raise _refused("user", name, f"{name} is in {team} already")
         return Added(member, is_new)
 
     def set_role(self, name: str, team: str, role: str) -> str:
@@ -125,7 +125,7 @@ class Accounts:
         """
         change = {"user": name, "team": team, "role": role}
         with self._database.writing() as connection:
-            former: str | None = connection.execute(_ROLE, change).get
+            former: str | None = first(connection.execute(_ROLE, change))
             if former is None:
                 raise AccountRefused(
                     "could not change the role of",
@@ -141,10 +141,7 @@ class Accounts:
         stored = self._hashed(_checked(name, password))
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
-            connection.execute(
-                "UPDATE users SET password = :password WHERE name = :user AND password != ''", row
-            )
-            if not connection.changes():
+            if not connection.execute(_SET_PASSWORD, row):
                 raise AccountRefused(
                     "could not change the password of",
                     place=name,
@@ -154,7 +151,7 @@ class Accounts:
             connection.execute(_END_LOGINS, row)
 
     def _check_joining(self, name: str, team: str, role: str) -> None:
-        if not _NAME.fullmatch(name):
+        if not is_user_name(name):
             raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
             raise _refused("user", name, f"the role {role} is none of {', '.join(ROLES)}")
@@ -169,8 +166,9 @@ class Accounts:
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
         with self._database.reading() as connection:
-            query = "SELECT count(*) FROM users WHERE name = :name"
-            return bool(connection.execute(query, {"name": name}).get)
+            return bool(
+                connection.execute("SELECT 1 FROM users WHERE name = :name", {"name": name})
+            )
 
     def remove_user(self, name: str) -> None:
         """Removes a user from all teams and ends their logins; raises AccountRefused.
@@ -185,8 +183,7 @@ class Accounts:
 
     def _remove(self, kind: str, name: str, query: str) -> None:
         with self._database.writing() as connection:
-            connection.execute(query, {"name": name})
-            if not connection.changes():
+            if not connection.execute(f"{query} RETURNING id", {"name": name}):
                 raise AccountRefused(
                     f"could not remove the {kind}",
                     place=name,
@@ -226,15 +223,19 @@ def check_writing(member: Member) -> None:
         )
 
 
+def is_user_name(text: str) -> bool:
+    """Reports whether a text can be the name of a user."""
+    return _NAME.fullmatch(text) is not None
+
+
 def check_slug(slug: str) -> None:
     """Raises AccountRefused for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
         raise _refused("team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
 
-def _has_team(connection: apsw.Connection, slug: str) -> bool:
-    query = "SELECT count(*) FROM teams WHERE slug = :slug"
-    return bool(connection.execute(query, {"slug": slug}).get)
+def _has_team(connection: Transaction, slug: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": slug}))
 
 
 def _checked(name: str, password: str) -> str:

@@ -38,7 +38,7 @@ from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.store import Store
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import body_of, decoded_as, packed, token_of, unpacked
 from thence.server.workers import Workers
@@ -63,7 +63,7 @@ class Team:
 
     def __init__(self, database: Database, folder: Path, logs_app: LogsApp) -> None:
         self._database = database
-        store = SqliteStore(database)
+        store = Store(database)
         self._exchange = Exchange(store)
         self._accounts = Accounts(database, hashed)
         self._logins = Logins(database, Tool(time.time, os.urandom, is_right))
@@ -131,7 +131,7 @@ class Team:
 
         def answer() -> Response:
             with self._database.reading() as connection:
-                connection.execute("SELECT count(*) FROM meta").fetchall()
+                connection.execute("SELECT count(*) FROM meta")
             return packed(request, b'{"status":"ready"}')
 
         return await self._reading.run(answer)

@@ -1,21 +1,21 @@
-"""The logs of all teams in SQLite: lines in the order of their commits.
+"""The logs of all teams in a database: lines in the order of their commits.
 
 Every statement names the team. A batch is one transaction: after a crash all of it is there or
 nothing. Numbers of a log are contiguous from 1.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from typing import NamedTuple
 
-import apsw
-
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
-from thence.server.team.database import Database
+from thence.server.team.database import Database, Transaction, first
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
     BEGINNING,
     PRESENT_LINE,
+    ZERO,
     LineRefusal,
     LogPlace,
     NewLine,
@@ -33,30 +33,30 @@ _LOG = """
     FROM logs JOIN teams ON teams.id = logs.team
     WHERE teams.slug = :team AND logs.name = :name
 """
+# held to the end of a push: who else pushes to the log numbers its lines behind these
+_LOCK_LOG = f"{_LOG} FOR UPDATE OF logs"
+# held while a log of the team is made
+_LOCK_TEAM = "SELECT id FROM teams WHERE slug = :team FOR UPDATE"
 _MAKE_LOG = """
-    INSERT INTO logs (team, name, kind) SELECT id, :name, :kind FROM teams WHERE slug = :team
+    INSERT INTO logs (team, id, name, kind)
+    SELECT :team, coalesce(max(id), 0) + 1, :name, :kind FROM logs WHERE team = :team
     ON CONFLICT DO NOTHING
 """
-_LOG_COUNT = """
-    SELECT count(*) FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team
-"""
+_LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
 _KNOWN = """
-    SELECT digest FROM events WHERE team = :team AND log = :log AND digest IN carray(:digests)
+    SELECT digest FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
-_INSERT = """
-    INSERT INTO events (team, log, number, event_id, node, seq, content, digest, chain, line)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_EVENT = ("team", "log", "number", *NewLine._fields, "chain")
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _PAGE = f"""
     SELECT number, digest, chain, {PRESENT_LINE} FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
-_CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
 _REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
+_CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
 _LINES = f"""
     SELECT {PRESENT_LINE} FROM events
-    WHERE team = :team AND log = :log AND digest IN carray(:digests)
+    WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 # of the nodes of a key, each from a digest on or before it: an answer has room for some alone
 _RELAYED_FROM, _RELAYED_BEFORE = (
@@ -70,21 +70,23 @@ _RELAYED_FROM, _RELAYED_BEFORE = (
 )
 _SIGNED = """
     SELECT digest FROM events
-    WHERE team = :team AND log = :log AND digest IN carray(:digests) AND node <> ''
+    WHERE team = :team AND log = :log AND digest = ANY(:digests) AND node <> ''
         AND NOT EXISTS (
             SELECT 1 FROM relayed
             WHERE relayed.team = events.team AND relayed.log = events.log
                 AND relayed.node = events.node AND relayed.digest = events.digest
         )
 """
-_RELAY = "INSERT INTO relayed (team, log, node, digest) VALUES (?, ?, ?, ?)"
+_RELAYED = ("team", "log", "node", "digest")
 _SIGN = """
-    DELETE FROM relayed WHERE team = :team AND log = :log AND node = :node AND digest = :digest
+    DELETE FROM relayed
+    WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests) RETURNING digest
 """
 _COUNT_SIGNED = "UPDATE logs SET signed = signed + 1 WHERE team = :team AND id = :log"
 _KEEP_CERTIFICATE = """
     INSERT INTO certificates (team, log, public_key, lines_sha256, signature, first, last)
     VALUES (:team, :log, :key, :lines, :signature, :first, :last)
+    ON CONFLICT DO NOTHING
 """
 _REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _LOGS = """
@@ -105,7 +107,7 @@ class Ingested(NamedTuple):
     end: LogPlace
 
 
-class SqliteStore:
+class Store:
     """The logs in a database; safe from threads."""
 
     def __init__(self, database: Database) -> None:
@@ -125,7 +127,7 @@ class SqliteStore:
         """Returns the name of the team of a log."""
         query = "SELECT slug FROM teams WHERE id = :team"
         with self._database.reading() as connection:
-            return str(connection.execute(query, {"team": log.team}).get)
+            return str(first(connection.execute(query, {"team": log.team})))
 
     def logs(self, team: str) -> list[StoredLog]:
         """Returns all logs of a team by name."""
@@ -148,7 +150,7 @@ class SqliteStore:
         another kind, SyncRefused if the team has too many.
         """
         with self._database.writing() as connection:
-            log = _log(connection, team, name)
+            log = _log(connection, team, name, _LOCK_LOG)
             if log is None:
                 log = _made_log(connection, team, name, kind)
             if log.kind != kind:
@@ -179,10 +181,7 @@ class SqliteStore:
 
     def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the owners of their nodes pushed."""
-        named = tuple(digests)
-        if not named:  # an array has one value at least
-            return set()
-        given = {"team": log.team, "log": log.id, "digests": apsw.carray(named)}
+        given = {"team": log.team, "log": log.id, "digests": list(digests)}
         with self._database.reading() as connection:
             return {digest for (digest,) in connection.execute(_SIGNED, given)}
 
@@ -200,9 +199,12 @@ class SqliteStore:
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
-        given = {"team": log.team, "log": log.id, "after": after, "limit": limit}
-        with self._database.reading() as connection:
-            for row in connection.execute(_PAGE, given):
+        given = {"team": log.team, "log": log.id, "after": after, "limit": limit, "zero": ZERO}
+        with (
+            self._database.reading() as connection,
+            closing(connection.stream(_PAGE, given)) as rows,
+        ):
+            for row in rows:
                 yield NumberedLine(*row)
 
     def place(self, log: StoredLog, number: int) -> LogPlace | None:
@@ -217,51 +219,35 @@ class SqliteStore:
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
-        if not digests:
-            return
-        given = {"team": log.team, "log": log.id, "digests": apsw.carray(tuple(digests))}
-        with self._database.reading() as connection:
-            for (line,) in connection.execute(_LINES, given):
+        given = {"team": log.team, "log": log.id, "digests": list(digests), "zero": ZERO}
+        with (
+            self._database.reading() as connection,
+            closing(connection.stream(_LINES, given)) as rows,
+        ):
+            for (line,) in rows:
                 yield line
 
 
-def _log(connection: apsw.Connection, team: str, name: str) -> StoredLog | None:
-    row = connection.execute(_LOG, {"team": team, "name": name}).fetchone()
-    return StoredLog(*row) if row else None
+def _log(connection: Transaction, team: str, name: str, query: str = _LOG) -> StoredLog | None:
+    rows = connection.execute(query, {"team": team, "name": name})
+    return StoredLog(*rows[0]) if rows else None
 
 
-def _made_log(connection: apsw.Connection, team: str, name: str, kind: str) -> StoredLog:
-    if connection.execute(_LOG_COUNT, {"team": team}).get >= LOGS_MAX:
+def _made_log(connection: Transaction, team: str, name: str, kind: str) -> StoredLog:
+    number = first(connection.execute(_LOCK_TEAM, {"team": team}))
+    if number is None:
+        raise NotALog("could not find the team", place=team, cause="there is no such team")
+    if first(connection.execute(_LOG_COUNT, {"team": number})) >= LOGS_MAX:
         cause = f"the team has {LOGS_MAX} logs, which is the limit"
         raise SyncRefused("could not make the log", place=name, cause=cause)
-    connection.execute(_MAKE_LOG, {"team": team, "name": name, "kind": kind})
-    log = _log(connection, team, name)
-    if log is None:
-        raise NotALog("could not find the team", place=team, cause="there is no such team")
+    connection.execute(_MAKE_LOG, {"team": number, "name": name, "kind": kind})
+    log = _log(connection, team, name, _LOCK_LOG)
+    assert log is not None
     return log
 
 
-def _place(connection: apsw.Connection, log: StoredLog, number: int) -> LogPlace | None:
-    if number == 0:
-        return BEGINNING
-    given = {"team": log.team, "log": log.id, "number": number}
-    chain: bytes | None = connection.execute(_CHAIN_AT, given).get
-    return None if chain is None else LogPlace(number, chain)
-
-
-def _end(connection: apsw.Connection, log: StoredLog) -> LogPlace:
-    return _place(connection, log, log.last) or BEGINNING
-
-
-def _known(connection: apsw.Connection, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
-    if not digests:  # an array has one value at least
-        return set()
-    given = {"team": log.team, "log": log.id, "digests": apsw.carray(tuple(digests))}
-    return {digest for (digest,) in connection.execute(_KNOWN, given)}
-
-
 def _commit(
-    connection: apsw.Connection,
+    connection: Transaction,
     log: StoredLog,
     lines: Sequence[NewLine],
     certificate: PushCertificate | None,
@@ -277,42 +263,63 @@ def _commit(
     signed_before = _sign(connection, log, [line for line in own if line.digest in known])
     new_own = {line.digest for line in own}
     relayed = [line for line in fresh if line.node and line.digest not in new_own]
-    head = (log.team, log.id)
-    connection.executemany(_RELAY, ((*head, line.node, line.digest) for line in relayed))
+    if relayed:
+        rows = ((log.team, log.id, line.node, line.digest) for line in relayed)
+        connection.insert("relayed", _RELAYED, rows)
     if certificate and (signed_before or len(relayed) < len(fresh)):
         numbers = (log.last + 1, end.number) if fresh else (0, 0)
         _keep(connection, log, certificate, numbers)
     return Ingested(known, refusals, log.last, end), has_redacted
 
 
-def _append(connection: apsw.Connection, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:
+def _append(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:
     """Inserts lines behind the last one of a log; returns the place behind them."""
     number, chain = _end(connection, log)
     rows = []
     for line in lines:
         number, chain = number + 1, chained(chain, line.digest)
-        rows.append((log.team, log.id, number, *line[:-1], chain, line.line))
+        rows.append((log.team, log.id, number, *line, chain))
     if rows:
-        connection.executemany(_INSERT, rows)
+        connection.insert("events", _EVENT, rows)
         connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
     return LogPlace(number, chain)
 
 
-def _sign(connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]) -> bool:
+def _end(connection: Transaction, log: StoredLog) -> LogPlace:
+    return _place(connection, log, log.last) or BEGINNING
+
+
+def _place(connection: Transaction, log: StoredLog, number: int) -> LogPlace | None:
+    if number == 0:
+        return BEGINNING
+    given = {"team": log.team, "log": log.id, "number": number}
+    chain: bytes | None = first(connection.execute(_CHAIN_AT, given))
+    return None if chain is None else LogPlace(number, chain)
+
+
+def _known(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+    given = {"team": log.team, "log": log.id, "digests": list(digests)}
+    return {digest for (digest,) in connection.execute(_KNOWN, given)}
+
+
+def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> bool:
     """Makes stored lines signed ones; reports whether any was relayed before."""
-    before = connection.total_changes()
     names = {"team": log.team, "log": log.id}
-    connection.executemany(
-        _SIGN, ({**names, "node": line.node, "digest": line.digest} for line in lines)
-    )
-    is_changed = connection.total_changes() > before
-    if is_changed:
-        connection.execute(_COUNT_SIGNED, names)
-    return is_changed
+    digests: dict[str, list[bytes]] = {}
+    for line in lines:
+        digests.setdefault(line.node, []).append(line.digest)
+    signed = [
+        connection.execute(_SIGN, {**names, "node": node, "digests": of_node})
+        for node, of_node in digests.items()
+    ]
+    if not any(signed):
+        return False
+    connection.execute(_COUNT_SIGNED, names)
+    return True
 
 
 def _keep(
-    connection: apsw.Connection,
+    connection: Transaction,
     log: StoredLog,
     certificate: PushCertificate,
     numbers: tuple[int, int],
