@@ -126,16 +126,19 @@ _KEYS_BY_TEAM = """
 _NO_BLOCKS = """
     DROP TABLE blocks;
     DROP INDEX events_of_block;
-    ALTER TABLE events DROP COLUMN block;
-    ALTER TABLE events ADD COLUMN chain BLOB NOT NULL DEFAULT '';
+    ALTER TABLE events RENAME TO events_before;
+    CREATE TABLE events (
+        team INTEGER NOT NULL, log INTEGER NOT NULL, number INTEGER NOT NULL,
+        event_id TEXT NOT NULL, node TEXT NOT NULL, seq INTEGER NOT NULL,
+        content BLOB NOT NULL, digest BLOB NOT NULL, chain BLOB NOT NULL, line BLOB NOT NULL,
+        PRIMARY KEY (team, log, number), UNIQUE (team, log, digest)
+    );
 """
 _ALL_LOGS = "SELECT team, id FROM logs"
-_DIGESTS = """
-    SELECT number, digest FROM events WHERE team = :team AND log = :log AND number > :number
-    ORDER BY number LIMIT 10000
-"""
-_CHAIN = """
-    UPDATE events SET chain = :chain WHERE team = :team AND log = :log AND number = :number
+_EVENT = ("team", "log", "number", "event_id", "node", "seq", "content", "digest", "line")
+_EVENTS_BEFORE = f"""
+    SELECT {", ".join(_EVENT)} FROM events_before
+    WHERE team = :team AND log = :log AND number > :number ORDER BY number LIMIT 1000
 """
 
 _logger = logging.getLogger("thence.server")
@@ -222,17 +225,19 @@ def _remove_withheld(connection: Transaction) -> bool:
 
 
 def _chain(connection: Transaction) -> bool:
-    """Brings a database from version 4 to 5; reports that copies of rows may be left."""
+    """Brings a database from version 4 to 5; reports that copies of lines may be left."""
     connection.script(_NO_BLOCKS)
     for team, log in connection.execute(_ALL_LOGS):
-        names = {"team": team, "log": log}
-        number, chain = 0, b""
-        while rows := connection.execute(_DIGESTS, {**names, "number": number}):
+        place = {"team": team, "log": log, "number": 0}
+        chain = b""
+        while rows := connection.execute(_EVENTS_BEFORE, place):
             chains = []
-            for number, digest in rows:
-                chain = chained(chain, digest)
-                chains.append({**names, "number": number, "chain": chain})
-            connection.many(_CHAIN, chains)
+            for row in rows:
+                chain = chained(chain, row[_EVENT.index("digest")])
+                chains.append((*row, chain))
+            connection.insert("events", (*_EVENT, "chain"), chains)
+            place["number"] = rows[-1][2]
+    connection.script("DROP TABLE events_before")
     return True
 
 
