@@ -15,6 +15,7 @@ from starlette.types import Lifespan
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+from thence.server.login_settings import LoginSettings
 from thence.server.logs.root import Root
 from thence.server.metrics import Metrics, OperatorMetrics, RequestCounter
 from thence.server.routes import health, logs
@@ -23,9 +24,10 @@ from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
 
-__all__ = ["create_app", "create_team_app"]
+__all__ = ["LoginSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
+_NO_SETTINGS = LoginSettings()
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -74,6 +76,7 @@ def create_team_app(
     allowed_hosts: Collection[str] | None = None,
     metrics_token: str | None = None,
     cache: Path | None = None,
+    logins: LoginSettings = _NO_SETTINGS,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
@@ -82,8 +85,11 @@ def create_team_app(
     the whole server. `database` is the file that `thence server init` made; the folders that
     answer questions stand in `cache`, else beside it, and no two processes have one in common.
     Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
+    `logins` says how people come in.
     Raises NotAServer if there is no such database.
     """
+    from thence.server.team.audit import FOLDER as AUDIT_FOLDER
+    from thence.server.team.audit import AuditLog
     from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
@@ -96,7 +102,9 @@ def create_team_app(
         app.add_middleware(RequestCounter, metrics=state.metrics)
         return app
 
-    team = Team(SqliteDatabase(database), cache or Path(database).absolute().parent, logs_app)
+    place = Path(database).absolute()
+    audit = AuditLog(place.with_name(AUDIT_FOLDER))
+    team = Team(SqliteDatabase(database), cache or place.parent, logs_app, logins, audit)
     metrics.add(team.figures)
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from thence.core.wire.messages import EVENT_BYTES_MAX
 from thence.errors import BadSettings, PortTaken
+from thence.server.login_settings import LoginSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -115,6 +116,7 @@ def serve_team(
     host: str,
     tls: "SSLContext | None" = None,
     *,
+    logins: LoginSettings,
     logs_json: bool = False,
     metrics_token: str | None = None,
     cache: Path | None = None,
@@ -131,7 +133,7 @@ def serve_team(
 
     hosts = LOOPBACK if is_loopback(host) else None
     app: ASGIApp = create_team_app(
-        database, allowed_hosts=hosts, metrics_token=metrics_token, cache=cache
+        database, allowed_hosts=hosts, metrics_token=metrics_token, cache=cache, logins=logins
     )
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json

@@ -156,8 +156,8 @@ class Authorship:
             return
         contested = self._contested()
         named = list(contested)
-        asked = ([name for name in named if name > after] or named)[:_CONTESTED_MAX]
-        lines = {event_id: contested[event_id] for event_id in asked}
+        names_now = ([name for name in named if name > after] or named)[:_CONTESTED_MAX]
+        lines = {event_id: contested[event_id] for event_id in names_now}
         digests = sorted(set().union(*lines.values()))
         signed: set[bytes] = set()
         for at in range(0, len(digests), PAGE_EVENTS_MAX):
@@ -165,8 +165,10 @@ class Authorship:
         others = superseded(lines, signed)
         if others:
             self._log.redactions.outrank(digest for group in others.values() for digest in group)
-        left = len(contested) - len(others)
-        self._outbox.set_contested(None if not left else asked[-1] if left > len(asked) else "")
+        rest = len(contested) - len(others)
+        self._outbox.set_contested(
+            None if not rest else names_now[-1] if rest > len(names_now) else ""
+        )
 
     def _contested(self) -> dict[str, frozenset[bytes]]:
         """Returns D of the lines of each id of which several may be served, in order."""

@@ -127,13 +127,13 @@ class SyncEngine:
                 self._exchange_anew()
         except ThenceError as failure:
             error = failure
-        left, parked = self._outbox.pending(), len(self._outbox.parked())
+        pending, parked = self._outbox.pending(), len(self._outbox.parked())
         return RoundResult(
             self._taken,
             self._delivered,
             self._duplicate,
             self._rejected,
-            left,
+            pending,
             parked,
             error,
             self._taken_back,
@@ -225,7 +225,7 @@ class SyncEngine:
         self._outbox.park_pulled((event, _reason(event)) for event in relayed.parked)
         self._outbox.update(new)
         kept_back = {event.line for event in relayed.parked}
-        known = []
+        held = []
         is_whole = True
         for line in lines:
             if line in new or line in kept_back:
@@ -234,8 +234,8 @@ class SyncEngine:
             if key is None:
                 is_whole = False
             else:
-                known.append(key)
-        self._outbox.deliver(known, cursors if is_whole else self._outbox.cursors)
+                held.append(key)
+        self._outbox.deliver(held, cursors if is_whole else self._outbox.cursors)
         self._report()
         return is_whole
 
@@ -273,8 +273,8 @@ class SyncEngine:
         for is_redaction in (True, False):
             for is_signed in (True, False):
 
-                def is_chosen(node: str, digest: bytes, wanted: bool = is_signed) -> bool:
-                    return is_own(node, digest) == wanted
+                def is_chosen(node: str, digest: bytes, has_own: bool = is_signed) -> bool:
+                    return is_own(node, digest) == has_own
 
                 lines = self._outbox.waiting(is_chosen, are_redactions=is_redaction)
                 if not self._bring_all(lines, self._signer if is_signed else None):

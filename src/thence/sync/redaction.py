@@ -80,9 +80,9 @@ def redact(
     with closing(Outbox(disk, log.folder, log.vocabulary, target)) as outbox:
         outbox.update()
         new = signed_redaction(signer, event.event_id, digest, reason[:_REASON_CHARACTERS_MAX])
-        known = (one.redaction for one in outbox.redactions() if one.digest == digest)
+        earlier = (one.redaction for one in outbox.redactions() if one.digest == digest)
         # one by another key may not count
-        own = next((one for one in known if one.public_key == new.public_key), None)
+        own = next((one for one in earlier if one.public_key == new.public_key), None)
         if own is None:
             log.redactions.record(REDACTED, new.facts(), (event.event_id,))
             outbox.update()

@@ -14,7 +14,9 @@ from thence.cli.failure import report_error
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
+from thence.cli.server.login_options import login_options
 from thence.errors import NotAServer, ThenceError
+from thence.server.login_settings import LoginSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _PORT_MAX = 65_535
     default=1,
     help="Answer in so many processes; else 1.",
 )
+@login_options
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
@@ -54,6 +57,7 @@ def run_command(
     tls_key: str | None,
     workers: int,
     log_json: bool,
+    logins: LoginSettings,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -62,7 +66,9 @@ def run_command(
     """
     out = current()
     try:
-        _serve(out, data, (host, port), (tls_cert, tls_key), workers, logs_json=log_json)
+        _serve(
+            out, data, (host, port), (tls_cert, tls_key), workers, logins=logins, logs_json=log_json
+        )
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))
 
@@ -74,12 +80,12 @@ def _serve(
     tls_files: tuple[str | None, str | None],
     workers: int,
     *,
+    logins: LoginSettings,
     logs_json: bool,
 ) -> None:
     from thence.server import running
 
     host, port = endpoint
-
     tls = _tls(host, *tls_files)
     database = database_file(data)
     if not database.is_file():
@@ -114,6 +120,7 @@ def _serve(
             database,
             host,
             tls,
+            logins=logins,
             logs_json=logs_json,
             metrics_token=out.settings.metrics_token,
         )

@@ -101,11 +101,11 @@ def _write(out: Output, state: "SyncState", differing: "Differences | None") -> 
         )
     out.write(f"background  {'a service runs' if state.is_service_running else 'no service runs'}")
     if differing is not None:
-        there, here = (
+        far, near = (
             counted(differing.missing_there, "line"),
             counted(differing.missing_here, "line"),
         )
-        text = f"{there} missing there, {here} missing here" if differing else "the same as here"
+        text = f"{far} missing there, {near} missing here" if differing else "the same as here"
         out.write(f"server      {text}")
 
 

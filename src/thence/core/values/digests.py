@@ -19,7 +19,6 @@ from thence.errors import InvalidEvent
 
 BODY_MEMBERS = frozenset(("description", "repairs", "payload", "details", "nonce"))
 BODY_DIGEST = "body_sha256"
-DIGEST_BYTES = 32
 _NUMBERS = frozenset(("seq", "lamport_clock"))
 
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'

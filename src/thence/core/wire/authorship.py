@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from thence.core.event import Event
-from thence.core.values.digests import DIGEST_BYTES, same_line_key
+from thence.core.values.digests import same_line_key
+from thence.core.wire.messages import DIGEST_BYTES
 
 SEAL, REDACTED = "seal", "redacted"
 SIGNATURE_HEADER = "X-Signature"

@@ -11,11 +11,11 @@ from hashlib import sha256
 from itertools import count
 from typing import NamedTuple
 
-from thence.core.values.digests import DIGEST_BYTES
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
 from thence.core.wire.messages import (
     BATCH_EVENTS_MAX,
+    DIGEST_BYTES,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
     RELAYED_MAX,
@@ -119,14 +119,14 @@ class Exchange:
         """
         if not 1 <= limit <= PAGE_EVENTS_MAX:
             raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
-        found = self._log(team, log)
-        number = self.number(found, after)
-        self.number(found, seen)
-        relayed = self._relayed(found, key) if key else b""
+        stored = self._log(team, log)
+        number = self.number(stored, after)
+        self.number(stored, seen)
+        relayed = self._relayed(stored, key) if key else b""
         taken: list[bytes] = []
         size_bytes = 0
         last = None
-        with closing(self._store.page(found, number, limit)) as rows:
+        with closing(self._store.page(stored, number, limit)) as rows:
             for row in rows:
                 size_bytes += len(row.line) + 1
                 if taken and size_bytes > PAGE_BYTES_MAX:
@@ -136,7 +136,7 @@ class Exchange:
         if last is None:
             return LinesBehind([], after, False, relayed)
         behind = self.cursor(LogPlace(last.number, last.chain))
-        return LinesBehind(taken, behind, last.number < found.last, relayed)
+        return LinesBehind(taken, behind, last.number < stored.last, relayed)
 
     def _relayed(self, log: StoredLog, key: str) -> bytes:
         """Returns digests of relayed lines of a key's nodes, of too many others in each answer."""
@@ -149,10 +149,10 @@ class Exchange:
         Raises InvalidEvent for what is no digest, and for too many.
         """
         stored = self._log(team, log)
-        wanted = _checked_digests(digests)
+        named = _checked_digests(digests)
         taken: list[bytes] = []
         size_bytes = 0
-        with closing(self._store.lines(stored, wanted)) as lines:
+        with closing(self._store.lines(stored, named)) as lines:
             for line in lines:
                 size_bytes += len(line) + 1
                 if taken and size_bytes > PAGE_BYTES_MAX:
@@ -166,9 +166,9 @@ class Exchange:
         Raises InvalidEvent for what is no digest, and for too many.
         """
         stored = self._log(team, log)
-        wanted = _checked_digests(digests)
-        known = self._store.known(stored, wanted)
-        lacking = tuple(digest.hex() for digest in wanted if digest not in known)
+        named = _checked_digests(digests)
+        held = self._store.known(stored, named)
+        lacking = tuple(digest.hex() for digest in named if digest not in held)
         return Missing(lacking, stored.last)
 
     def signed(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
@@ -185,16 +185,16 @@ class Exchange:
         Raises InvalidEvent for a bad name.
         """
         _check_name(log)
-        found = self._store.log(team, log)
-        place = self._store.place(found, found.last) if found else None
+        stored = self._store.log(team, log)
+        place = self._store.place(stored, stored.last) if stored else None
         return self.cursor(place) if place else ""
 
     def _log(self, team: str, name: str) -> StoredLog:
         _check_name(name)
-        found = self._store.log(team, name)
-        if found is None:
+        stored = self._store.log(team, name)
+        if stored is None:
             raise NotALog("could not find the log", place=name, cause="the team has no such log")
-        return found
+        return stored
 
     def cursor(self, place: LogPlace) -> str:
         """Returns the cursor of a place, "" for the beginning of a log."""
@@ -234,7 +234,7 @@ def _verdicts(
 ) -> list[EventVerdict]:
     """Returns the verdicts of a batch of which some lines were in the log before."""
     verdicts = []
-    known = set(ingested.known)
+    held = set(ingested.known)
     for row, clock in zip(*incoming, strict=True):
         refusal = ingested.refusals.get(row.digest)
         if row.digest not in fresh:
@@ -242,20 +242,20 @@ def _verdicts(
             verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
         elif refusal is not None:
             verdicts.append(EventVerdict(row.event_id, "rejected", *refusal))
-        elif row.digest in known:
+        elif row.digest in held:
             verdicts.append(EventVerdict(row.event_id, "duplicate"))
         else:
-            known.add(row.digest)
+            held.add(row.digest)
             verdicts.append(EventVerdict(row.event_id, "success"))
     return verdicts
 
 
 def _checked_digests(digests: Iterable[bytes]) -> list[bytes]:
     """Returns digests once each; raises InvalidEvent for what is none, and for too many."""
-    wanted = list(dict.fromkeys(digests))
-    if len(wanted) > PAGE_EVENTS_MAX or any(len(digest) != DIGEST_BYTES for digest in wanted):
+    named = list(dict.fromkeys(digests))
+    if len(named) > PAGE_EVENTS_MAX or any(len(digest) != DIGEST_BYTES for digest in named):
         raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
-    return wanted
+    return named
 
 
 def _check_name(log: str) -> None:

@@ -2,7 +2,7 @@
 
 Each is a step to the next version; all that are missing run in one transaction, under a lock that
 lets no other process in. A new one goes to the end of MIGRATIONS, and schema.sql has then what it
-leaves. Databases in PostgreSQL begin with version 5.
+leaves. Databases in PostgreSQL begin with version 6.
 
 Version 2 proved by signed `log.seal` lines who wrote a line. What they had proven stays: those
 lines are signed, all others with numbers are relayed until the owner of their node pushes them. Its
@@ -10,7 +10,7 @@ redactions that were not carried out count as relayed lines too, so that their w
 again. Lines that stood there without a body though nobody had redacted them are removed, for a
 client that holds one whole to push it again.
 
-Up to version 4 blocks of lines were compared; since then each line has the digest of all up to it.
+Up to version 5 blocks of lines were compared; since then each line has the digest of all up to it.
 """
 
 import logging
@@ -43,6 +43,16 @@ _BEGIN = """
     ) WITHOUT ROWID;
     ALTER TABLE logs ADD COLUMN signed INTEGER NOT NULL DEFAULT 0;
     INSERT INTO relayed SELECT team, log, node, digest FROM events WHERE node <> '';
+"""
+_INVITATIONS = """
+    CREATE TABLE invitations (
+        team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        hash BLOB NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (team, name)
+    ) WITHOUT ROWID;
 """
 _SEALS = """
     SELECT seals.team, seals.log, seals.node, first, last, count, lines_sha256
@@ -225,7 +235,7 @@ def _remove_withheld(connection: Transaction) -> bool:
 
 
 def _chain(connection: Transaction) -> bool:
-    """Brings a database from version 4 to 5; reports that copies of lines may be left."""
+    """Brings a database from version 5 to 6; reports that copies of lines may be left."""
     connection.script(_NO_BLOCKS)
     for team, log in connection.execute(_ALL_LOGS):
         place = {"team": team, "log": log, "number": 0}
@@ -244,7 +254,8 @@ def _chain(connection: Transaction) -> bool:
 MIGRATIONS = (
     Migration(3, "what seals had proven is signed", _sign_sealed),
     Migration(4, "keys begin with the team", _KEYS_BY_TEAM),
-    Migration(5, "each line has the digest of all up to it", _chain),
+    Migration(5, "people are invited", _INVITATIONS),
+    Migration(6, "each line has the digest of all up to it", _chain),
 )
 VERSION = MIGRATIONS[-1].version
 MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)
