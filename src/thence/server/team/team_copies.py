@@ -24,7 +24,6 @@ OF_TEAM = {
 }
 OF_LOG = {
     "announced": ("digest", "public_key", "event_id"),
-    "blocks": ("node", "block", "count", "sum"),
     "certificates": ("public_key", "lines_sha256", "signature", "first", "last", "at"),
     "forms": ("digest", "line"),
     "redactions": ("digest", "event_id"),
