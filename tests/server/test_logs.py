@@ -71,7 +71,9 @@ def test_summary_and_questions_of_a_small_log_share_one_index(tmp_path) -> None:
     logs.close()
 
 
-@pytest.mark.parametrize("change", ["none", "turnless", "foreign", "damaged", "twice", "torn"])
+@pytest.mark.parametrize(
+    "change", ["none", "reversed", "turnless", "foreign", "damaged", "twice", "torn"]
+)
 def test_small_log_is_listed_without_an_index_and_as_its_index_tells(tmp_path, change) -> None:
     folder = make_run(tmp_path, "run", count=60)
     segment = folder / "events.jsonl"
@@ -85,12 +87,14 @@ def test_small_log_is_listed_without_an_index_and_as_its_index_tells(tmp_path, c
     if change == "turnless":
         make_orders(tmp_path, "run-of-words")
         folder = tmp_path / "run-of-words"
+    elif change == "reversed":
+        segment.write_bytes(b"".join(reversed(whole.splitlines(keepends=True))))
     elif change != "none":
         segment.write_bytes(whole + added[change])
     (folder / "events_2025-01-01_10-00.jsonl").write_bytes(b"a stray")
     location, logs = Root(tmp_path).find(folder.name), Logs()
     facts = Summaries(logs).of(location)
-    is_plain = change in ("none", "turnless")
+    is_plain = change in ("none", "reversed", "turnless")
     assert (logs.builds.cost.builds == 0) == is_plain
     with logs.using(location) as log:
         assert summarize(log) == facts

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from thence.server.logs.root import Root
 from thence.server.metrics import Metrics, OperatorMetrics, RequestCounter
 from thence.server.routes import health, logs
 from thence.server.routes.bodies import answer
+from thence.server.running import CACHE_BYTES_MAX
 from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
@@ -74,16 +76,18 @@ def create_team_app(
     allowed_hosts: Collection[str] | None = None,
     metrics_token: str | None = None,
     cache: Path | None = None,
+    cache_bytes: int = CACHE_BYTES_MAX,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
     the whole server. `database` is the file that `thence server init` made; the folders that
-    answer questions stand in `cache`, else beside it, and no two processes have one in common.
-    Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
-    Raises NotAServer if there is no such database.
+    answer questions stand in `cache`, else beside it, in `cache_bytes` together. Host names are
+    not checked unless `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if
+    there is no such database, FileBusy where another process has the folders.
     """
+    from thence.server.team.log_cache import LogCache
     from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
@@ -96,7 +100,9 @@ def create_team_app(
         app.add_middleware(RequestCounter, metrics=state.metrics)
         return app
 
-    team = Team(SqliteDatabase(database), cache or Path(database).absolute().parent, logs_app)
+    folder = (cache or Path(database).parent).absolute()
+    folders = partial(LogCache, folder, bytes_max=cache_bytes)
+    team = Team(SqliteDatabase(database), folders, logs_app)
     metrics.add(team.figures)
 
     @asynccontextmanager

@@ -31,6 +31,8 @@ LOOPBACK = (HOST, "localhost", "[::1]")
 PORT = 8377
 # in the folder of a team's server
 TEAM_DATABASE = "server.db"
+# of the folders that answer questions about a team's logs
+CACHE_BYTES_MAX = 4 * 1024**3
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
 # so many are taken in at a time, before the bound on connections is looked at
@@ -118,11 +120,12 @@ def serve_team(
     logs_json: bool = False,
     metrics_token: str | None = None,
     cache: Path | None = None,
+    cache_bytes: int = CACHE_BYTES_MAX,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
-    The folders that answer questions stand in `cache`, else beside the database; no two processes
-    have one in common.
+    The folders that answer questions stand in `cache`, else beside the database, of `cache_bytes`
+    together; no two processes have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
@@ -131,7 +134,11 @@ def serve_team(
 
     hosts = LOOPBACK if is_loopback(host) else None
     app: ASGIApp = create_team_app(
-        database, allowed_hosts=hosts, metrics_token=metrics_token, cache=cache
+        database,
+        allowed_hosts=hosts,
+        metrics_token=metrics_token,
+        cache=cache,
+        cache_bytes=cache_bytes,
     )
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json

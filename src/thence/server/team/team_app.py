@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 from prometheus_client.metrics_core import Metric
@@ -60,10 +59,13 @@ _logger = logging.getLogger("thence.server")
 class Team:
     """What a team's server answers with, over its database.
 
-    `logs_app` makes the app over a folder of logs; those folders stand in `folder`.
+    `logs_app` makes the app over a folder of logs; `folders` makes these. Raises FileBusy where
+    another process has them.
     """
 
-    def __init__(self, database: Database, folder: Path, logs_app: LogsApp) -> None:
+    def __init__(
+        self, database: Database, folders: Callable[[Store], LogCache], logs_app: LogsApp
+    ) -> None:
         self._database = database
         store = Store(database)
         self._exchange = Exchange(store)
@@ -79,9 +81,9 @@ class Team:
             writing=self._writing,
         )
         self._keys = KeyRegistry(database)
-        folders = LogCache(folder, store)
-        database.on_erased = folders.drop_all
-        self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
+        cache = folders(store)
+        database.on_erased = cache.drop_all
+        self._pages = TeamPages(cache, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
