@@ -16,18 +16,19 @@ from starlette.types import Lifespan
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+from thence.server.login_settings import LoginSettings
 from thence.server.logs.root import Root
 from thence.server.metrics import Metrics, OperatorMetrics, RequestCounter
 from thence.server.routes import health, logs
 from thence.server.routes.bodies import answer
-from thence.server.running import CACHE_BYTES_MAX
 from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
 
-__all__ = ["create_app", "create_team_app"]
+__all__ = ["LoginSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
+_NO_SETTINGS = LoginSettings()
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -76,18 +77,22 @@ def create_team_app(
     allowed_hosts: Collection[str] | None = None,
     metrics_token: str | None = None,
     cache: Path | None = None,
-    cache_bytes: int = CACHE_BYTES_MAX,
+    cache_bytes: int | None = None,
+    logins: LoginSettings = _NO_SETTINGS,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
     the whole server. `database` is the file that `thence server init` made; the folders that
-    answer questions stand in `cache`, else beside it, in `cache_bytes` together. Host names are
-    not checked unless `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if
-    there is no such database, FileBusy where another process has the folders.
+    answer questions stand in `cache`, else beside it, in `cache_bytes` together, else 4 GiB. Host
+    names are not checked unless `allowed_hosts` lists the accepted ones, without ports. `logins`
+    says how people come in. Raises NotAServer if there is no such database, FileBusy where another
+    process has the folders.
     """
-    from thence.server.team.log_cache import LogCache
+    from thence.server.team.audit import FOLDER as AUDIT_FOLDER
+    from thence.server.team.audit import AuditLog
+    from thence.server.team.log_cache import BYTES_MAX, LogCache
     from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
@@ -100,9 +105,12 @@ def create_team_app(
         app.add_middleware(RequestCounter, metrics=state.metrics)
         return app
 
-    folder = (cache or Path(database).parent).absolute()
-    folders = partial(LogCache, folder, bytes_max=cache_bytes)
-    team = Team(SqliteDatabase(database), folders, logs_app)
+    place = Path(database).absolute()
+    audit = AuditLog(place.with_name(AUDIT_FOLDER))
+    folders = partial(
+        LogCache, (cache or place.parent).absolute(), bytes_max=cache_bytes or BYTES_MAX
+    )
+    team = Team(SqliteDatabase(database), folders, logs_app, logins, audit)
     metrics.add(team.figures)
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from thence.core.wire.messages import EVENT_BYTES_MAX
 from thence.errors import BadSettings, PortTaken
+from thence.server.login_settings import LoginSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -31,8 +32,6 @@ LOOPBACK = (HOST, "localhost", "[::1]")
 PORT = 8377
 # in the folder of a team's server
 TEAM_DATABASE = "server.db"
-# of the folders that answer questions about a team's logs
-CACHE_BYTES_MAX = 4 * 1024**3
 PORTS_TRIED_MAX = 100
 _BACKLOG = 1024
 # so many are taken in at a time, before the bound on connections is looked at
@@ -117,15 +116,16 @@ def serve_team(
     host: str,
     tls: "SSLContext | None" = None,
     *,
+    logins: LoginSettings,
     logs_json: bool = False,
     metrics_token: str | None = None,
     cache: Path | None = None,
-    cache_bytes: int = CACHE_BYTES_MAX,
+    cache_bytes: int | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
     The folders that answer questions stand in `cache`, else beside the database, of `cache_bytes`
-    together; no two processes have one in common.
+    together, else 4 GiB; no two processes have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
@@ -139,6 +139,7 @@ def serve_team(
         metrics_token=metrics_token,
         cache=cache,
         cache_bytes=cache_bytes,
+        logins=logins,
     )
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
+from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
 from thence.server.team.sqlite import SqliteDatabase, make_database
 
@@ -61,6 +63,14 @@ class TeamServer:
         database = SqliteDatabase(self.data / TEAM_DATABASE)
         try:
             yield Accounts(database, hashed)
+        finally:
+            database.close()
+
+    @contextmanager
+    def invitations(self) -> Iterator[Invitations]:
+        database = SqliteDatabase(self.data / TEAM_DATABASE)
+        try:
+            yield Invitations(database, hashed, time.time)
         finally:
             database.close()
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getuser
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:
     from thence.server.team.accounts import Accounts
+    from thence.server.team.invitations import Invitations
     from thence.server.team.keys import KeyRegistry
     from thence.server.team.logins import Logins
 
@@ -77,6 +79,21 @@ def logins_in(folder: str) -> "Iterator[Logins]":
 
 
 @contextmanager
+def invitations_in(folder: str) -> "Iterator[Invitations]":
+    """Opens the invitations of a server, beside a server that runs too; raises NotAServer."""
+    file = database_file(folder)
+    from thence.server.team.invitations import Invitations
+    from thence.server.team.logins import hashed
+    from thence.server.team.sqlite import SqliteDatabase
+
+    database = SqliteDatabase(file)
+    try:
+        yield Invitations(database, hashed, time.time)
+    finally:
+        database.close()
+
+
+@contextmanager
 def keys_in(folder: str) -> "Iterator[KeyRegistry]":
     """Opens the keys of a server's teams, beside a server that runs too; raises NotAServer."""
     file = database_file(folder)
@@ -88,6 +105,19 @@ def keys_in(folder: str) -> "Iterator[KeyRegistry]":
         yield KeyRegistry(database)
     finally:
         database.close()
+
+
+def audit(data: str, event_type: str, **payload: object) -> None:
+    """Records in a server's audit log what the user of this machine has done."""
+    from thence.server.team.audit import FOLDER, AuditLog
+
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # no name belongs to the number
+        user = str(os.geteuid())
+    log = AuditLog(database_file(data).with_name(FOLDER))
+    log.record(event_type, f"local:{user}", **payload)
+    log.close()
 
 
 def _check_extra() -> None:

@@ -15,7 +15,9 @@ from thence.cli.failure import report_error
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
+from thence.cli.server.login_options import login_options
 from thence.errors import NotAServer, ThenceError
+from thence.server.login_settings import LoginSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     default=1,
     help="Answer in so many processes; else 1.",
 )
+@login_options
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
@@ -77,6 +80,7 @@ def run_command(
     cache_size: int,
     workers: int,
     log_json: bool,
+    logins: LoginSettings,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -85,7 +89,7 @@ def run_command(
     """
     out = current()
     try:
-        options = {"cache_bytes": cache_size, "logs_json": log_json}
+        options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": logins}
         _serve(out, data, (host, port), (tls_cert, tls_key), workers, cache, options)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))

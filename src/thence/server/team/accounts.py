@@ -41,10 +41,10 @@ _TEAMS_OF = """
     WHERE users.name = :user ORDER BY members.joined
 """
 _ADD_TEAM = "INSERT INTO teams (slug) VALUES (:slug) ON CONFLICT DO NOTHING RETURNING id"
-_ADD_USER = """
+ADD_USER = """
     INSERT INTO users (name, password) VALUES (:user, :password) ON CONFLICT DO NOTHING RETURNING id
 """
-_JOIN = """
+JOIN = """
     INSERT INTO members (team, user_id, joined, role)
     SELECT teams.id, users.id, (SELECT coalesce(max(joined), 0) + 1 FROM members), :role
     FROM teams, users WHERE teams.slug = :team AND users.name = :user
@@ -94,9 +94,9 @@ class Accounts:
         Raises AccountRefused for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
-        self._check_joining(name, team, role)
+        self.check_joining(name, team, role)
         is_new = not self.has_user(name)
-        stored = self._hashed(_checked(name, password())) if is_new else ""
+        stored = self._hashed(check_password(name, password())) if is_new else ""
         return self._joined(Member(name, team, role), stored, is_new)
 
     def add_machine(self, name: str, team: str, role: str) -> Member:
@@ -104,7 +104,7 @@ class Accounts:
 
         Raises AccountRefused as `add_user` does, and for a user who is in any team already.
         """
-        self._check_joining(name, team, role)
+        self.check_joining(name, team, role)
         if self.has_user(name):
             raise _refused("token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
@@ -113,8 +113,8 @@ class Accounts:
         row = {**member._asdict(), "password": stored}
         name, team, _ = member
         with self._database.writing() as connection:
-            is_new = is_new and bool(connection.execute(_ADD_USER, row))
-            if not connection.execute(_JOIN, row):
+            is_new = is_new and bool(connection.execute(ADD_USER, row))
+            if not connection.execute(JOIN, row):
                 raise _refused("user", name, f"{name} is in {team} already")
         return Added(member, is_new)
 
@@ -138,7 +138,7 @@ class Accounts:
 
     def set_password(self, name: str, password: str) -> None:
         """Gives a user another password and ends all logins; raises AccountRefused."""
-        stored = self._hashed(_checked(name, password))
+        stored = self._hashed(check_password(name, password))
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
             if not connection.execute(_SET_PASSWORD, row):
@@ -150,7 +150,8 @@ class Accounts:
                 )
             connection.execute(_END_LOGINS, row)
 
-    def _check_joining(self, name: str, team: str, role: str) -> None:
+    def check_joining(self, name: str, team: str, role: str) -> None:
+        """Raises AccountRefused for a name that is none, a member, an unknown team or role."""
         if not is_user_name(name):
             raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
@@ -173,7 +174,7 @@ class Accounts:
     def remove_user(self, name: str) -> None:
         """Removes a user from all teams and ends their logins; raises AccountRefused.
 
-        What the user has sent stays.
+        An open invitation of this name ends too. What the user has sent stays.
         """
         self._remove("user", name, "DELETE FROM users WHERE name = :name")
 
@@ -183,7 +184,9 @@ class Accounts:
 
     def _remove(self, kind: str, name: str, query: str) -> None:
         with self._database.writing() as connection:
-            if not connection.execute(f"{query} RETURNING id", {"name": name}):
+            rows = connection.execute(f"{query} RETURNING id", {"name": name})
+            connection.execute("DELETE FROM invitations WHERE name = :name", {"name": name})
+            if not rows:
                 raise AccountRefused(
                     f"could not remove the {kind}",
                     place=name,
@@ -238,7 +241,8 @@ def _has_team(connection: Transaction, slug: str) -> bool:
     return bool(connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": slug}))
 
 
-def _checked(name: str, password: str) -> str:
+def check_password(name: str, password: str) -> str:
+    """Returns a password; raises AccountRefused for one that is too short or too long."""
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
         raise AccountRefused(

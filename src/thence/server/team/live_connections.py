@@ -24,6 +24,7 @@ from thence.server.errors import wire_refusal, wire_response
 from thence.server.http.middleware import deny
 from thence.server.http.protocol import TRANSPORT, connections_max
 from thence.server.team.accounts import Accounts, Member, check_writing
+from thence.server.team.audit import acting
 from thence.server.team.event_routes import log_of, take_batch
 from thence.server.team.exchange import Exchange
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
@@ -163,6 +164,7 @@ class LiveConnections:
         except Exception as error:  # door: a client gets one form of error
             await deny(_reported(error), scope, receive, send)
             return
+        acting.set(listener.member.user)
         connection = _Connection(scope, receive, send, self._send_s)
         try:
             await self._serve(listener, connection)

@@ -32,6 +32,7 @@ from thence.server.team.rows import NumberedLine, StoredLog
 from thence.server.team.store import Store
 
 FOLDER = "teams"
+BYTES_MAX = 4 * 1024**3
 # a question waits so long for a folder; then it is told how far that is
 WAIT_S = 1.5
 # a folder that was asked for stays so long: its question may not be answered yet
@@ -154,13 +155,7 @@ class LogCache:
         What can't be removed is logged; it is made anew before the next question.
         """
         for log in logs:
-            folder = self._data / FOLDER / self._store.team_of(log) / log.name
-            try:
-                with self._lock(log):
-                    if folder.is_dir():
-                        self._clear(folder)
-            except OSError:
-                _logger.exception("could not remove the folder of the log %s", log.name)
+            self._drop_if_stale(self._data / FOLDER / self._store.team_of(log) / log.name, log)
 
     def drop_replaced(self) -> None:
         """Removes what folders hold of lines that another process has replaced meanwhile.
@@ -178,7 +173,16 @@ class LogCache:
         for folder in sorted((self._data / FOLDER).glob("*/*")):
             log = self._store.log(folder.parent.name, folder.name)
             if log is not None and self._progress(folder, log) is None:
-                self.drop_all([log])
+                self._drop_if_stale(folder, log)
+
+    def _drop_if_stale(self, folder: Path, log: StoredLog) -> None:
+        try:
+            with self._lock(log):  # another thread may have made it by now
+                now = self._store.log(folder.parent.name, log.name)
+                if now and folder.is_dir() and self._progress(folder, now) is None:
+                    self._clear(folder)
+        except OSError:
+            _logger.exception("could not remove the folder of the log %s", log.name)
 
     def _lock(self, log: StoredLog) -> Lock:
         with self._mutex:

@@ -204,6 +204,10 @@ class Logins:
         """
         self._begin(self._by_address, _network(address))
 
+    def forgive(self, address: str) -> None:
+        """Takes back that an attempt from an address was counted."""
+        self._by_address.forgive(_network(address))
+
     def _begin(self, pace: Pace, key: Hashable) -> None:
         wait_s = pace.begin(key, self._tool.now())
         if wait_s:
@@ -240,7 +244,7 @@ class Logins:
                 hint="ask an admin of the server",
             )
         self._by_user.forgive(key)
-        self._by_address.forgive(network)
+        self.forgive(address)
         return name
 
     def begin(self, name: str) -> Tokens:
@@ -277,13 +281,14 @@ class Logins:
                 return self._new_tokens(connection, row.login, row.newest + 1, row.user)
         raise _ended()
 
-    def revoke(self, refresh: str) -> None:
-        """Ends the login of a refresh token, if there is one."""
+    def revoke(self, refresh: str) -> str | None:
+        """Ends the login of a refresh token, if there is one; returns its user."""
         with self._database.reading() as connection:
             row = self._row(connection, refresh, _REFRESH)
         if row is not None:
             with self._database.writing() as connection:
                 connection.execute(_END, {"login": row.login})
+        return row.user if row else None
 
     def machine_token(self, name: str, lifetime_s: float) -> str:
         """Returns an access token of a user without a password, whom `add_machine` made."""
@@ -387,7 +392,7 @@ class Logins:
         for token, kind, lifetime_s in pair:
             _keep_token(connection, token, login, generation, kind, now + lifetime_s)
         team = first(connection.execute(_TEAM, {"user": user}))
-        return Tokens(access, refresh, ACCESS_S, REFRESH_S, team)
+        return Tokens(access, refresh, ACCESS_S, REFRESH_S, team, user)
 
     def _token(self) -> str:
         return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()

@@ -41,6 +41,16 @@ _BEGIN = """
     ALTER TABLE logs ADD COLUMN signed INTEGER NOT NULL DEFAULT 0;
     INSERT INTO relayed SELECT team, log, node, digest FROM events WHERE node <> '';
 """
+_INVITATIONS = """
+    CREATE TABLE invitations (
+        team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        hash BLOB NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (team, name)
+    ) WITHOUT ROWID;
+"""
 _SEALS = """
     SELECT seals.team, seals.log, seals.node, first, last, count, lines_sha256
     FROM seals JOIN claims ON claims.team = seals.team AND claims.node = seals.node
@@ -220,6 +230,7 @@ def _remove_withheld(connection: Transaction) -> bool:
 MIGRATIONS = (
     Migration(3, "what seals had proven is signed", _sign_sealed),
     Migration(4, "keys begin with the team", _KEYS_BY_TEAM),
+    Migration(5, "people are invited", _INVITATIONS),
 )
 VERSION = MIGRATIONS[-1].version
 MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)

@@ -1,4 +1,4 @@
--- The database of a team's server, version 4, in the words of SQLite: PostgreSQL has its own for
+-- The database of a team's server, version 5, in the words of SQLite: PostgreSQL has its own for
 -- types and for numbers that are given by themselves. Where a table names the team, its keys begin
 -- with the team.
 
@@ -39,6 +39,16 @@ CREATE TABLE tokens (
     expires REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX tokens_of_login ON tokens (login);
+
+-- those who may become users; hash: SHA-256 of the token; expires: seconds since 1970
+CREATE TABLE invitations (
+    team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    expires REAL NOT NULL,
+    PRIMARY KEY (team, name)
+) WITHOUT ROWID;
 
 -- public_key: Ed25519 in hex, of a machine of a user
 CREATE TABLE keys (
