@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -76,6 +77,7 @@ def create_team_app(
     allowed_hosts: Collection[str] | None = None,
     metrics_token: str | None = None,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
     logins: LoginSettings = _NO_SETTINGS,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
@@ -83,13 +85,14 @@ def create_team_app(
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
     the whole server. `database` is the file that `thence server init` made; the folders that
-    answer questions stand in `cache`, else beside it, and no two processes have one in common.
-    Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
-    `logins` says how people come in.
-    Raises NotAServer if there is no such database.
+    answer questions stand in `cache`, else beside it, in `cache_bytes` together, else 4 GiB. Host
+    names are not checked unless `allowed_hosts` lists the accepted ones, without ports. `logins`
+    says how people come in. Raises NotAServer if there is no such database, FileBusy where another
+    process has the folders.
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog
+    from thence.server.team.log_cache import BYTES_MAX, LogCache
     from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
@@ -104,7 +107,10 @@ def create_team_app(
 
     place = Path(database).absolute()
     audit = AuditLog(place.with_name(AUDIT_FOLDER))
-    team = Team(SqliteDatabase(database), cache or place.parent, logs_app, logins, audit)
+    folders = partial(
+        LogCache, (cache or place.parent).absolute(), bytes_max=cache_bytes or BYTES_MAX
+    )
+    team = Team(SqliteDatabase(database), folders, logs_app, logins, audit)
     metrics.add(team.figures)
 
     @asynccontextmanager

@@ -120,11 +120,12 @@ def serve_team(
     logs_json: bool = False,
     metrics_token: str | None = None,
     cache: Path | None = None,
+    cache_bytes: int | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
-    The folders that answer questions stand in `cache`, else beside the database; no two processes
-    have one in common.
+    The folders that answer questions stand in `cache`, else beside the database, of `cache_bytes`
+    together, else 4 GiB; no two processes have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
@@ -133,7 +134,12 @@ def serve_team(
 
     hosts = LOOPBACK if is_loopback(host) else None
     app: ASGIApp = create_team_app(
-        database, allowed_hosts=hosts, metrics_token=metrics_token, cache=cache, logins=logins
+        database,
+        allowed_hosts=hosts,
+        metrics_token=metrics_token,
+        cache=cache,
+        cache_bytes=cache_bytes,
+        logins=logins,
     )
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json

@@ -1,11 +1,12 @@
 """The command `server run`: answers for a team's server until a signal ends it."""
 
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _PORT_MAX = 65_535
+_SIZE = re.compile(r"([1-9][0-9]{0,5})([MGT])", re.ASCII)
+_UNITS = {"M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        raise click.BadParameter("it is no size such as 500M, 20G or 1T")
+    return int(size[1]) * _UNITS[size[2]]
 
 
 @click.command(
@@ -40,6 +50,17 @@ _PORT_MAX = 65_535
 @click.option("--tls-cert", metavar="FILE", help="The certificate chain, in PEM, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate, in PEM.")
 @click.option(
+    "--cache", metavar="FOLDER", help="For the folders that answer questions; else that of --data."
+)
+@click.option(
+    "--cache-size",
+    metavar="SIZE",
+    callback=_bytes,
+    default="4G",
+    show_default=False,
+    help="Of these folders, in each process: 500M, 20G; else 4G.",
+)
+@click.option(
     "--workers",
     metavar="N",
     type=click.IntRange(1, PROCESSES_MAX),
@@ -55,6 +76,8 @@ def run_command(
     port: int,
     tls_cert: str | None,
     tls_key: str | None,
+    cache: str | None,
+    cache_size: int,
     workers: int,
     log_json: bool,
     logins: LoginSettings,
@@ -66,9 +89,8 @@ def run_command(
     """
     out = current()
     try:
-        _serve(
-            out, data, (host, port), (tls_cert, tls_key), workers, logins=logins, logs_json=log_json
-        )
+        options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": logins}
+        _serve(out, data, (host, port), (tls_cert, tls_key), workers, cache, options)
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))
 
@@ -79,9 +101,8 @@ def _serve(
     endpoint: tuple[str, int],
     tls_files: tuple[str | None, str | None],
     workers: int,
-    *,
-    logins: LoginSettings,
-    logs_json: bool,
+    cache: str | None,
+    options: Mapping[str, Any],
 ) -> None:
     from thence.server import running
 
@@ -120,14 +141,14 @@ def _serve(
             database,
             host,
             tls,
-            logins=logins,
-            logs_json=logs_json,
             metrics_token=out.settings.metrics_token,
+            **options,
         )
         if workers == 1:
-            serve()
+            serve(cache=Path(cache or data))
         else:
-            Supervisor(partial(_answer, out, serve, database.parent), out.notice).run(workers)
+            folder = Path(cache) if cache else database.parent / "workers"
+            Supervisor(partial(_answer, out, serve, folder), out.notice).run(workers)
 
 
 def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":
@@ -146,10 +167,10 @@ def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | N
     return None
 
 
-def _answer(out: Output, serve: Callable[..., None], data: Path, number: int) -> int:
+def _answer(out: Output, serve: Callable[..., None], cache: Path, number: int) -> int:
     """Serves in a process of several, with log folders of its own; returns its exit code."""
     try:
-        serve(cache=data / "workers" / str(number))
+        serve(cache=cache / str(number))
     except (KeyboardInterrupt, SystemExit) as ended:
         return _exit_code(ended)
     except ThenceError as error:

@@ -57,6 +57,11 @@ class Auth:
         return compare_digest(token, self._token)
 
 
+def is_page(path: str) -> bool:
+    """Reports whether a path is that of a page, whose errors are pages too."""
+    return path == "/" or path.startswith("/runs/")
+
+
 def has_bearer(scope: Scope, token: bytes) -> bool:
     """Reports whether a request shows a token as its bearer, in the same time for any other."""
     kind, _, bearer = _header(scope, b"authorization").partition(b" ")
@@ -117,7 +122,7 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
 
 def unauthorized(path: str) -> ASGIApp:
     """Returns the answer to a request without a valid token: a page, or JSON."""
-    if path == "/" or path.startswith("/runs/"):
+    if is_page(path):
         from thence.server.web.layout import problem_page
 
         return problem_page(401, "open this address once with ?token=TOKEN at its end")

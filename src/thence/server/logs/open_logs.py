@@ -126,6 +126,21 @@ class Logs:
         )
         return log.answers.lacks_index()
 
+    def release(self, folder: Path) -> bool:
+        """Closes a log's folder where nobody uses it; reports whether it is closed now."""
+        with self._mutex:
+            logs = {key: log for key, log in self._opened.items() if log.folder == folder}
+            if any(log.users for log in logs.values()):
+                return False
+            for key in logs:
+                del self._opened[key]
+        _close([*logs.values()])
+        return True
+
+    def is_open(self, location: FoundLog) -> bool:
+        """Reports whether a log is open, with an index that knows it."""
+        return location.key in self._opened
+
     @property
     def open(self) -> int:
         """The number of logs that are open now."""

@@ -1,10 +1,12 @@
 """The summary of each log, kept until the log's files change.
 
 A log is read when it is asked for, and again when one of its files has another size, time or
-inode. The totals of these logs are returned from memory, without disk access.
+inode. The totals of these logs are returned from memory, without disk access. A small log is summed
+up by its lines when it is listed first, so that a list of many runs makes no index for each.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,12 +15,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from thence.answers import INDEXED_BYTES_MIN
 from thence.core.event import Event
+from thence.core.query.answer import descending
 from thence.core.values.codec import BadLine
 from thence.core.values.vocabulary import Vocabulary
 from thence.errors import ReadFailed
 from thence.index.overview import BadBytes, overview
-from thence.log.read.reader import Cursor, lines_of
+from thence.index.rows import INTEGER_MAX, IndexedMembers, Times, rows_of
+from thence.log.read.reader import Cursor, blocks, lines_of
 from thence.log.storage.disk import OS_DISK
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.segment import CURRENT, current_path, segments, strays
@@ -73,6 +78,43 @@ def summarize(log: OpenLog) -> LogFacts:
         last=_moment(counts.last),
         damaged_lines=counts.bad_lines + len(tail) + len(stray_files),
         damage=(*stray_files, *counts.damage, *tail)[:DAMAGE_LISTED_MAX],
+    )
+
+
+def _counted(log: FoundLog) -> LogFacts | None:
+    """Returns the summary of a log from its lines, in a tenth of the time that an index takes.
+
+    It is None unless all lines are whole, are thence's own, and have ids of their own.
+    """
+    events: list[IndexedMembers] = []
+    with reading(log.folder):
+        for block in blocks(OS_DISK, log.folder):
+            for rows in rows_of(block, log.vocabulary):
+                if rows.bad or not block.is_whole:
+                    return None
+                events += rows.entries
+        damage = tuple(_strays(log.folder))
+    if len({event.event_id for event in events}) < max(len(events), 1):
+        return None
+    if not all(event.seq and event.lamport_clock for event in events):
+        return None
+    events.sort(key=lambda event: (event.lamport_clock, event.node_id, event.event_id))
+    times = Times().of([event.timestamp for event in events])
+    timed = (at for at, time in enumerate(times) if isinstance(time, int))
+    earliest = min(timed, key=times.__getitem__, default=0)
+    first, last = (EventMoment(one.event_id, one.timestamp) for one in (events[0], events[-1]))
+    turns = [event.turn_number for event in events if event.turn_number is not None]
+    return LogFacts(
+        events=len(events),
+        unverified=0,
+        turns=min(max(turns, default=0), INTEGER_MAX),
+        by_type=descending(Counter(event.event_type for event in events)),
+        by_actor=descending(Counter(event.actor for event in events if event.actor)),
+        start_time=events[earliest].timestamp,
+        first=first,
+        last=last,
+        damaged_lines=len(damage),
+        damage=damage[:DAMAGE_LISTED_MAX],
     )
 
 
@@ -140,8 +182,12 @@ class Summaries:
         kept = self._summaries.get(location.id)
         if kept is not None and kept[:2] == state:
             return kept.facts
-        with self._logs.using(location, is_kept=False) as log:
-            facts = summarize(log)
+        is_small = sum(size for _, _, size, _ in state[0]) < INDEXED_BYTES_MIN
+        is_first = kept is None and not self._logs.is_open(location)
+        facts = _counted(location) if is_first and is_small else None
+        if facts is None:
+            with self._logs.using(location, is_kept=False) as log:
+                facts = summarize(log)
         with self._mutex:
             self._summaries[location.id] = _Kept(*state, facts)
         return facts

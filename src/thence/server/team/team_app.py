@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 import msgspec
 from prometheus_client.metrics_core import Metric
@@ -63,14 +62,14 @@ _logger = logging.getLogger("thence.server")
 class Team:
     """What a team's server answers with, over its database.
 
-    `logs_app` makes the app over a folder of logs; those folders stand in `folder`.
-    `settings` says how people come in.
+    `logs_app` makes the app over a folder of logs; `folders` makes these. `settings` says how
+    people come in. Raises FileBusy where another process has the folders.
     """
 
     def __init__(
         self,
         database: Database,
-        folder: Path,
+        folders: Callable[[Store], LogCache],
         logs_app: LogsApp,
         settings: LoginSettings,
         audit: AuditLog,
@@ -91,10 +90,10 @@ class Team:
             writing=self._writing,
         )
         self._keys = KeyRegistry(database)
-        folders = LogCache(folder, store)
+        cache = folders(store)
 
         def on_erased(logs: Sequence[StoredLog]) -> None:
-            folders.drop_all(logs)
+            cache.drop_all(logs)
             audit.record("redaction.carried_out", logs=[log.name for log in logs])
 
         database.on_erased = on_erased
@@ -105,7 +104,7 @@ class Team:
         if settings.url:
             invitations.keep_server_url(settings.url)
         self._invitations = InvitationPages(invitations, self._logins, audit, self._logging_in)
-        self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
+        self._pages = TeamPages(cache, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""

@@ -5,6 +5,7 @@ cookie that scripts can't read replaces it for an hour. It holds a session that 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from thence.errors import NotLoggedIn
+from thence.errors import NotLoggedIn, ReadFailed
+from thence.server.errors import refusal
 from thence.server.http.auth import (
     USER,
     cookie_name,
+    is_page,
     redirect_without,
     token_parameter,
     unauthorized,
@@ -27,9 +30,11 @@ from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import ACCESS_S, Logins
 from thence.server.team.wire_http import token_of
+from thence.server.web.layout import problem_page
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
+RELOAD_S = 2
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
 
@@ -48,6 +53,7 @@ class TeamPages:
         self._logins = logins
         self._logs_app = logs_app
         self._apps: dict[str, FastAPI] = {}
+        folders.release = self._release
         self._workers = Workers(REFRESHING_THREADS, REFRESHING_WAITING_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,6 +68,14 @@ class TeamPages:
         except NotLoggedIn:
             await unauthorized(scope["path"])(scope, receive, send)
             return
+        except ReadFailed as error:
+            if not is_page(scope["path"]):
+                raise
+            told = refusal(scope, error)
+            response = problem_page(told.status, told.words)
+            response.headers["Refresh"] = str(RELOAD_S)
+            await response(scope, receive, send)
+            return
         if is_visit:
             await redirect_without(scope, session, ACCESS_S)(scope, receive, send)
         else:
@@ -70,7 +84,7 @@ class TeamPages:
 
     def begin(self) -> None:
         """Removes what a server that was killed left in the folders of logs; raises apsw.Error."""
-        self._folders.drop_stale()
+        self._folders.begin()
 
     async def look(self) -> None:
         """Brings the folders up to date that somebody follows, and drops what was replaced.
@@ -87,10 +101,16 @@ class TeamPages:
     def _look(self, followed: Iterable[tuple[str, str]]) -> None:
         self._folders.drop_replaced()
         for team, name in followed:
-            self._folders.refresh(team, name)
+            with suppress(ReadFailed):  # it is gone on with
+                self._folders.refresh(team, name, 0.0)
+
+    def _release(self, folder: Path) -> bool:
+        app = self._apps.get(folder.parent.name)
+        return app is None or app.state.served.logs.release(folder)
 
     def close(self) -> None:
         """Closes the logs that are open."""
+        self._folders.close()
         for app in self._apps.values():
             app.state.served.close()
 
