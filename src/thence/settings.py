@@ -22,6 +22,7 @@ class Settings(NamedTuple):
     is_colourless: bool = False
     is_dumb: bool = False
     completing: str | None = None
+    oidc_secret: str | None = None
 
     @property
     def runs(self) -> str:
@@ -30,7 +31,7 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
+    """Reads THENCE_LOG and the others, NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
     gets no colour either. The last is set by the script of `thence completion`.
@@ -47,4 +48,5 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,
         completing=environ.get("_THENCE_COMPLETE") or None,
+        oidc_secret=environ.get("THENCE_OIDC_SECRET") or None,
     )

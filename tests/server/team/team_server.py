@@ -31,12 +31,14 @@ class TeamServer:
         self.url = ""
         self.files_max = 0
 
-    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
+    def start(
+        self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL, **env: str
+    ) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}
-        self.process = subprocess.Popen([*argv, *arguments], env=environment(), **piped)
+        self.process = subprocess.Popen([*argv, *arguments], env=environment(**env), **piped)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 
@@ -82,7 +84,7 @@ class TeamServer:
 
 @contextmanager
 def team_server(
-    data: Path, files_max: int = 0, arguments: Sequence[str] = ()
+    data: Path, files_max: int = 0, arguments: Sequence[str] = (), **env: str
 ) -> Iterator[TeamServer]:
     """Runs a server with the teams red and blue; ada writes in red.
 
@@ -95,7 +97,7 @@ def team_server(
         accounts.add_team("blue")
     made.add("ada")
     made.files_max = files_max
-    made.start(*arguments)
+    made.start(*arguments, **env)
     try:
         yield made
     finally:

@@ -106,9 +106,14 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
+def is_page(path: str) -> bool:
+    """Reports whether a path is that of a page."""
+    return path == "/" or path.startswith("/runs/")
+
+
 def unauthorized(path: str) -> ASGIApp:
     """Returns the answer to a request without a valid token: a page, or JSON."""
-    if path == "/" or path.startswith("/runs/"):
+    if is_page(path):
         from thence.server.web.layout import problem_page
 
         return problem_page(401, "open this address once with ?token=TOKEN at its end")
