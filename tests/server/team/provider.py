@@ -23,9 +23,9 @@ def new_key(name: str) -> RSAKey:
 
 
 class Provider:
-    """A provider whose user is `claims`; `sign` makes the token, `answers[path]` other answers.
+    """A provider whose user is `claims`, None for one that it leaves out.
 
-    An answer is a status and a body, or None for one that never comes until the end.
+    `sign` makes the token, `answers[path]` other answers. An answer is a status and a body, or None for one that never comes before `release`.
     """
 
     def __init__(self) -> None:
@@ -36,8 +36,8 @@ class Provider:
         self.codes: dict[str, dict[str, str]] = {}
         self.devices: dict[str, str] = {}
         self.requests: list[str] = []
-        self.asked = threading.Event()
-        self._ended = threading.Event()
+        self.asked, self.polled = threading.Event(), threading.Event()
+        self.release = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -48,7 +48,7 @@ class Provider:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self.release.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -60,7 +60,8 @@ class Provider:
     def token(self, nonce: str = "") -> str:
         now = int(time.time())
         claims = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 60}
-        return self.sign({**claims, **({"nonce": nonce} if nonce else {}), **self.claims})
+        claims |= {**({"nonce": nonce} if nonce else {}), **self.claims}
+        return self.sign({name: claim for name, claim in claims.items() if claim is not None})
 
     def let_in(self, user_code: str) -> None:
         """Does what a user does who types a code."""
@@ -74,7 +75,7 @@ class Provider:
             special = self.answers[path]
             if special is None:
                 self.asked.set()
-                self._ended.wait(60)
+                self.release.wait(60)
                 return 500, {}, ""
             return special[0], special[1], ""
         if path == "/.well-known/openid-configuration":
@@ -105,6 +106,7 @@ class Provider:
     def _token(self, fields: dict[str, str]) -> tuple[int, Any]:
         if fields["grant_type"] == DEVICE_GRANT:
             state = self.devices.get(fields["device_code"])
+            self.polled.set()
             if state != "let in":
                 return 400, {"error": "authorization_pending" if state else "invalid_grant"}
             del self.devices[fields["device_code"]]
