@@ -25,7 +25,8 @@ def new_key(name: str) -> RSAKey:
 class Provider:
     """A provider whose user is `claims`, None for one that it leaves out.
 
-    `sign` makes the token, `answers[path]` other answers. An answer is a status and a body, or None for one that never comes before `release`.
+    `sign` makes the token, `answers[path]` other answers: a status and a body, or None for one
+    that never comes before `release`.
     """
 
     def __init__(self) -> None:

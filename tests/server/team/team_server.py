@@ -30,15 +30,14 @@ class TeamServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         self.files_max = 0
+        self.env: dict[str, str] = {}
 
-    def start(
-        self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL, **env: str
-    ) -> None:
+    def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}
-        self.process = subprocess.Popen([*argv, *arguments], env=environment(**env), **piped)
+        self.process = subprocess.Popen([*argv, *arguments], env=environment(**self.env), **piped)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 
@@ -84,11 +83,14 @@ class TeamServer:
 
 @contextmanager
 def team_server(
-    data: Path, files_max: int = 0, arguments: Sequence[str] = (), **env: str
+    data: Path,
+    files_max: int = 0,
+    arguments: Sequence[str] = (),
+    env: dict[str, str] | None = None,
 ) -> Iterator[TeamServer]:
     """Runs a server with the teams red and blue; ada writes in red.
 
-    `files_max` bounds the files of its process, 0 does not.
+    `files_max` bounds the files of its process, 0 does not; `env` is added to its environment.
     """
     make_database(data / TEAM_DATABASE, "0123456789abcdef")
     made = TeamServer(data)
@@ -97,7 +99,8 @@ def team_server(
         accounts.add_team("blue")
     made.add("ada")
     made.files_max = files_max
-    made.start(*arguments, **env)
+    made.env = env or {}
+    made.start(*arguments)
     try:
         yield made
     finally:

@@ -47,7 +47,7 @@ def server(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @contextmanager
 def serving(provider: Provider, data: Path, *options: str) -> Iterator[TeamServer]:
     arguments = ("--url", PLACE, "--oidc-issuer", provider.url, "--oidc-client", CLIENT, *options)
-    with team_server(data, 0, arguments, THENCE_OIDC_SECRET=SECRET) as running:
+    with team_server(data, 0, arguments, {"THENCE_OIDC_SECRET": SECRET}) as running:
         yield running
 
 

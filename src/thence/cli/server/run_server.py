@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from thence.cli.server.login_options import login_options
 from thence.errors import NotAServer, ThenceError
 from thence.server.login_settings import LoginSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _PORT_MAX = 65_535
 
@@ -82,17 +86,7 @@ def _serve(
     from thence.server import running
 
     host, port = endpoint
-    certificate, key = tls_files
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--tls-cert and --tls-key are given together")
-    tls = running.Tls(Path(certificate), Path(key)) if certificate and key else None
-    for file in tls or ():
-        file.open("rb").close()  # raises OSError, with the file's name
-    if tls is None and not running.is_loopback(host):
-        raise click.UsageError(
-            f"passwords would cross the network to {host} in the clear: give --tls-cert and"
-            " --tls-key, or put a proxy with TLS before 127.0.0.1"
-        )
+    tls = _tls(host, *tls_files)
     database = database_file(data)
     if not database.is_file():
         raise NotAServer(
@@ -121,12 +115,35 @@ def _serve(
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
         serve = partial(
-            running.serve_team, listener, database, host, tls, logins=logins, logs_json=logs_json
+            running.serve_team,
+            listener,
+            database,
+            host,
+            tls,
+            logins=logins,
+            logs_json=logs_json,
+            metrics_token=out.settings.metrics_token,
         )
         if workers == 1:
             serve()
         else:
             Supervisor(partial(_answer, out, serve, database.parent), out.notice).run(workers)
+
+
+def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":
+    """Returns the TLS of two files; raises UsageError for an address that must not be without."""
+    from thence.server import running
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--tls-cert and --tls-key are given together")
+    if certificate and key:
+        return running.tls_context(Path(certificate), Path(key))
+    if not running.is_loopback(host):
+        raise click.UsageError(
+            f"passwords would cross the network to {host} in the clear: give --tls-cert and"
+            " --tls-key, or put a proxy with TLS before 127.0.0.1"
+        )
+    return None
 
 
 def _answer(out: Output, serve: Callable[..., None], data: Path, number: int) -> int:

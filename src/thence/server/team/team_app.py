@@ -8,13 +8,14 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+from prometheus_client.metrics_core import Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +30,7 @@ from thence.core.wire.messages import (
 from thence.errors import NotLoggedIn
 from thence.server.http.auth import grant_time
 from thence.server.login_settings import LoginSettings
+from thence.server.metrics import gauge
 from thence.server.team.accounts import Accounts, Member, check_writing
 from thence.server.team.audit import AuditLog, acting
 from thence.server.team.database import Database
@@ -133,6 +135,12 @@ class Team:
         self._pages.close()
         self._database.close()
         self._audit.close()
+
+    def figures(self) -> Iterator[Metric]:
+        """Yields the state of the whole server, of all teams in sum."""
+        yield from self._pages.figures()
+        words = "Open live connections of the wire."
+        yield gauge("thence_live_connections", words, self._live.count)
 
     def routes(self) -> list[BaseRoute]:
         """Returns the routes of the wire, which other tools call with a slash at the end too."""
