@@ -23,6 +23,7 @@ class Settings(NamedTuple):
     is_colourless: bool = False
     is_dumb: bool = False
     completing: str | None = None
+    oidc_secret: str | None = None
 
     @property
     def runs(self) -> str:
@@ -31,7 +32,7 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, _METRICS_TOKEN, and what tells of a terminal.
+    """Reads what of THENCE_* is a setting, and what tells of a terminal.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
     gets no colour either. _THENCE_COMPLETE is set by the script of `thence completion`.
@@ -49,4 +50,5 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,
         completing=environ.get("_THENCE_COMPLETE") or None,
+        oidc_secret=environ.get("THENCE_OIDC_SECRET") or None,
     )

@@ -20,6 +20,9 @@ from thence.core.wire.messages import (
     Acceptance,
     Credentials,
     Cursors,
+    DeviceCode,
+    DevicePending,
+    DeviceQuestion,
     DigestsRequest,
     KeyRequest,
     Lines,
@@ -347,6 +350,39 @@ def _first_login(answer: HttpAnswer, server: str, ca_file: str | None, *secrets:
     if not _NAME.fullmatch(tokens.username):
         raise bad_answer(server, "it names no user")
     return Login(server, tokens.username, "", "", ca_file=ca_file).renewed(tokens)
+
+
+def begin_device(
+    server: str, *, ca_file: str | None = None, request_s: float = REQUEST_S
+) -> DeviceCode:
+    """Returns where a user lets this terminal in, at the provider of a server's logins.
+
+    Raises SyncRefused for a server without one, and what a SyncClient raises.
+    """
+    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
+        _check_protocol(connection)
+        answer = _post(connection, "/api/v1/oidc/device/", DevicePending())
+        if answer.status == 404:
+            raise SyncRefused(
+                "could not log in at",
+                place=connection.server,
+                cause="it lets nobody in by a provider",
+                hint="log in by a password: leave out --oidc",
+            )
+        if answer.status != 200:
+            raise _error_of(answer, connection.server, "could not log in at")
+        return _decoded(answer, DeviceCode, connection.server)
+
+
+def device_login(
+    server: str, device_code: str, *, ca_file: str | None = None, request_s: float = REQUEST_S
+) -> Login | DevicePending:
+    """Returns the login of a terminal, once its user has let it in; raises as `begin_device`."""
+    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
+        answer = _post(connection, "/api/v1/oidc/token/", DeviceQuestion(device_code))
+        if answer.status == 202:
+            return _decoded(answer, DevicePending, connection.server, device_code)
+        return _first_login(answer, connection.server, ca_file, device_code)
 
 
 def revoke(login: Login, *, request_s: float = REQUEST_S) -> None:

@@ -9,17 +9,18 @@ from threading import Barrier
 from urllib.parse import urlencode
 
 import pytest
+from tests.server.team.engines import new_database
 from tests.server.team.stranger import Client, Got
 from tests.server.team.team_server import TeamServer, team_server
 
 from thence.errors import AccountRefused, NotLoggedIn
 from thence.server.team.accounts import Accounts
 from thence.server.team.invitations import Invitations
-from thence.server.team.sqlite import SqliteDatabase
 
 PASSWORD = "a password of mine"
 DAY_S = 86_400
 AT_ONCE = 8
+engines = pytest.mark.usefixtures("engine")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -28,7 +29,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
-        self.database = SqliteDatabase.in_memory("e")
+        self.database = new_database()
         self.accounts = Accounts(self.database, str)
         for team in ("red", "blue"):
             self.accounts.add_team(team)
@@ -52,6 +53,7 @@ class World:
         return False
 
 
+@engines
 @pytest.mark.promise("S12")
 def test_invitation_makes_one_user_once() -> None:
     world = World()
@@ -65,6 +67,7 @@ def test_invitation_makes_one_user_once() -> None:
     assert world.invitations.all() == []
 
 
+@engines
 @pytest.mark.promise("S12")
 def test_guessed_spent_replaced_revoked_and_late_tokens_are_refused_alike() -> None:
     world = World()
@@ -84,6 +87,7 @@ def test_guessed_spent_replaced_revoked_and_late_tokens_are_refused_alike() -> N
         world.invitations.revoke("ada")
 
 
+@engines
 @pytest.mark.promise("S12")
 def test_invitation_to_a_removed_team_and_of_a_taken_name_let_nobody_in() -> None:
     world = World()
@@ -102,6 +106,27 @@ def test_invitation_to_a_removed_team_and_of_a_taken_name_let_nobody_in() -> Non
     assert world.is_refused(taken), "whoever is removed has no way in that is left"
 
 
+@engines
+@pytest.mark.promise("S12")
+def test_name_that_a_provider_tells_takes_all_its_invitations_once() -> None:
+    world = World()
+    for team in ("red", "blue"):
+        world.invite("ada", team)
+    world.invite("bob")
+    assert not world.invitations.accept_by_name("eve")
+    assert world.invitations.accept_by_name("ada")
+    assert not world.invitations.accept_by_name("ada")
+    assert [member.team for member in world.accounts.teams_of("ada")] == ["blue", "red"]
+    assert [one.name for one in world.invitations.all()] == ["bob"]
+    assert world.accounts.has_person("ada")
+    world.accounts.add_machine("ci", "red", "writer")
+    assert not world.accounts.has_person("ci")
+    world.now += DAY_S
+    assert not world.invitations.accept_by_name("bob")
+    assert world.hashes == 1
+
+
+@engines
 def test_database_holds_no_token() -> None:
     world = World()
     token = world.invite()

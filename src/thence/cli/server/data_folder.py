@@ -122,7 +122,16 @@ def audit(data: str, event_type: str, **payload: object) -> None:
 
 def _check_extra() -> None:
     """Raises ExtraMissing, before any output, if a package of the server is not installed."""
-    for package in ("apsw", "argon2", "fastapi", "httptools", "nacl", "uvicorn"):
+    for package in (
+        "apsw",
+        "argon2",
+        "fastapi",
+        "httpcore2",
+        "httptools",
+        "joserfc",
+        "nacl",
+        "uvicorn",
+    ):
         if find_spec(package) is None:
             raise ExtraMissing(
                 "could not use the server",

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import click
@@ -9,12 +10,13 @@ import click
 from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.sync.synced_log import check_packages
-from thence.errors import SyncError
+from thence.errors import NotLoggedIn, SyncError
 
 if TYPE_CHECKING:
     from thence.sync.credentials import CredentialStore, Login
 
 _PASSWORD_CHARACTERS_MAX = 4_096
+_INTERVAL_S_MAX, _SLOWER_S, _CONFIRM_S_MAX = 30, 5, 1_800
 
 
 @click.command("login", **help_with("thence sync login https://thence.example --username ada"))
@@ -35,6 +37,9 @@ _PASSWORD_CHARACTERS_MAX = 4_096
     help="Accept an invitation: you choose the password, the name is known.",
 )
 @click.option(
+    "--oidc", "is_by_provider", is_flag=True, help="Log in in a browser, at the server's provider."
+)
+@click.option(
     "--ca",
     "ca_file",
     metavar="FILE",
@@ -48,6 +53,7 @@ def login_command(
     is_piped: bool,
     is_changing: bool,
     invitation: str | None,
+    is_by_provider: bool,
     ca_file: str | None,
 ) -> None:
     """Log in to a team's server, and keep the login for this user.
@@ -65,6 +71,11 @@ def login_command(
     store = CredentialStore()
     # a file that can't be used is reported before a password is typed
     logins = [login for login in store.logins() if login.server == server]
+    if is_by_provider:
+        if username or is_piped or is_changing or invitation is not None:
+            raise click.UsageError("--oidc goes with --ca alone: the provider tells who you are")
+        _keep(store, _by_provider(server, ca_path))
+        return
     if invitation is not None:
         if username or is_changing:
             raise click.UsageError("an invitation names its user, who chooses a password")
@@ -111,6 +122,28 @@ def logout_command(url: str | None, username: str | None) -> None:
         out.json({"server": login.server, "username": login.username, "is_revoked": is_revoked})
     else:
         out.write(f"logged out at {login.server} as {login.username}")
+
+
+def _by_provider(server: str, ca_file: str | None) -> "Login":
+    """Returns a login that somebody confirms in a browser; raises NotLoggedIn after its time."""
+    from thence.core.wire.messages import DevicePending
+    from thence.sync.client import begin_device, device_login
+    from thence.sync.connection import words
+
+    code = begin_device(server, ca_file=ca_file)
+    address, text = words(code.verification_uri), words(code.user_code)
+    current().notice(f"open {address} and type {text}; Ctrl-C ends it")
+    interval_s = min(max(code.interval, 1), _INTERVAL_S_MAX)
+    end_s = monotonic() + min(max(code.expires_in, 1), _CONFIRM_S_MAX)
+    while monotonic() < end_s:
+        sleep(interval_s)
+        login = device_login(server, code.device_code, ca_file=ca_file)
+        if not isinstance(login, DevicePending):
+            return login
+        interval_s += _SLOWER_S if login.slow_down else 0
+    hint = "begin again: thence sync login URL --oidc"
+    cause = "nobody confirmed it in time"
+    raise NotLoggedIn("could not log in at", place=server, cause=cause, hint=hint)
 
 
 def _keep(store: "CredentialStore", login: "Login") -> None:

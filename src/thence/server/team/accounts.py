@@ -171,6 +171,12 @@ class Accounts:
                 connection.execute("SELECT 1 FROM users WHERE name = :name", {"name": name})
             )
 
+    def has_person(self, name: str) -> bool:
+        """Reports whether there is a user of this name who is no machine."""
+        query = "SELECT 1 FROM users WHERE name = :name AND password <> ''"
+        with self._database.reading() as connection:
+            return bool(connection.execute(query, {"name": name}))
+
     def remove_user(self, name: str) -> None:
         """Removes a user from all teams and ends their logins; raises AccountRefused.
 

@@ -77,10 +77,7 @@ class InvitationPages:
             body = await body_of(request, BODY_BYTES_MAX)
             return await self._workers.run(partial(self._accepted, request, body))
         except (ThenceError, HTTPException) as error:
-            told = refusal(request.scope, error)
-            answer = _page("No invitation", el("p", told.words, role="alert"), status=told.status)
-            answer.headers.update(told.headers or {})
-            return answer
+            return failure_page(request, error, "No invitation")
 
     def _form(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
@@ -116,6 +113,14 @@ class InvitationPages:
         words = {**member._asdict(), "address": address_of(request)}
         self._audit.record("invitation.accepted", member.user, **words)
         return member
+
+
+def failure_page(request: Request, error: Exception, heading: str) -> Response:
+    """Returns the page that reports an error of a way in."""
+    told = refusal(request.scope, error)
+    answer = titled_page(heading, el("p", told.words, role="alert"), status=told.status)
+    answer.headers.update(told.headers or {})
+    return answer
 
 
 def invitation_link(url: str, token: str) -> str:
@@ -154,7 +159,9 @@ def _form_page(invitation: Invitation, token: str, problem: str = "") -> Respons
     )
     alert = el("p", problem, role="alert") if problem else None
     words = el("p", f"You are invited with the role {invitation.role}. The link works once.")
-    return _page(f"Join {invitation.team}", words, alert, form, status=400 if problem else 200)
+    return titled_page(
+        f"Join {invitation.team}", words, alert, form, status=400 if problem else 200
+    )
 
 
 def _field(name: str, label: str, **attributes: str | int | bool) -> Html:
@@ -166,8 +173,9 @@ def _field(name: str, label: str, **attributes: str | int | bool) -> Html:
 def _welcome(member: Member, url: str) -> Response:
     command = f"thence sync login {url or 'URL'} --username {member.user}"
     words = el("p", f"You are {member.user}, with the role {member.role}. Log in on your machine:")
-    return _page(f"Welcome to {member.team}", words, el("pre", command))
+    return titled_page(f"Welcome to {member.team}", words, el("pre", command))
 
 
-def _page(heading: str, *body: Child, status: int = 200) -> Response:
+def titled_page(heading: str, *body: Child, status: int = 200) -> Response:
+    """Returns a page whose title is its heading."""
     return page(heading, el("h1", heading), *body, status=status)

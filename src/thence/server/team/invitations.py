@@ -34,6 +34,10 @@ _OF_TOKEN = f"""
     SELECT {_COLUMNS} FROM invitations JOIN teams ON teams.id = invitations.team
     WHERE invitations.hash = :hash AND invitations.expires > :now
 """
+_OF_NAME = f"""
+    SELECT {_COLUMNS} FROM invitations JOIN teams ON teams.id = invitations.team
+    WHERE invitations.name = :name AND invitations.expires > :now ORDER BY teams.slug
+"""
 _INVITE = """
     INSERT INTO invitations (team, name, role, hash, expires)
     SELECT teams.id, :name, :role, :hash, :expires FROM teams WHERE teams.slug = :team
@@ -122,6 +126,26 @@ class Invitations:
             if not connection.execute(JOIN, user):
                 raise _spent()
         return Member(name, invitation.team, invitation.role)
+
+    def accept_by_name(self, name: str) -> bool:
+        """Makes an invited name a user without a usable password, whom a provider lets in.
+
+        Reports whether there was an invitation of this name. Raises AccountRefused for a name
+        that was taken meanwhile.
+        """
+        key = {"name": name, "now": self._now()}
+        with self._database.reading() as connection:
+            if not connection.execute(_OF_NAME, key):
+                return False
+        unusable = self._hashed(secrets.token_urlsafe(TOKEN_BYTES))
+        with self._database.writing() as connection:
+            invitations = [Invitation(*row) for row in connection.execute(_OF_NAME, key)]
+            if not connection.execute(ADD_USER, {"user": name, "password": unusable}):
+                raise _taken(name)
+            for invitation in invitations:
+                connection.execute(JOIN, _named(invitation))
+            connection.execute(_REVOKE, key)
+        return bool(invitations)
 
     @property
     def server_url(self) -> str:

@@ -42,6 +42,8 @@ from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.log_cache import LogCache
 from thence.server.team.login_routes import LoginRoutes
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
+from thence.server.team.oidc import Provider
+from thence.server.team.oidc_pages import LOGIN_PATH, OidcPages
 from thence.server.team.rows import StoredLog
 from thence.server.team.store import Store
 from thence.server.team.team_pages import LogsApp, TeamPages
@@ -104,7 +106,14 @@ class Team:
         if settings.url:
             invitations.keep_server_url(settings.url)
         self._invitations = InvitationPages(invitations, self._logins, audit, self._logging_in)
-        self._pages = TeamPages(cache, self._accounts, self._logins, logs_app)
+        self._oidc = None
+        if settings.oidc is not None:
+            provider = Provider(settings.oidc)
+            self._oidc = OidcPages(
+                provider, settings.url, self._accounts, invitations, self._logins, audit
+            )
+        login_path = LOGIN_PATH if self._oidc else ""
+        self._pages = TeamPages(cache, self._accounts, self._logins, logs_app, login_path)
 
     async def begin(self) -> None:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
@@ -139,6 +148,7 @@ class Team:
             *self._login_routes.paths(),
             ("ws-token", ("POST",), self._live_token),
             *self._invitations.paths(),
+            *(self._oidc.paths() if self._oidc else ()),
             ("keys", ("GET", "POST"), self._team_keys),
         ]
         paths += [
@@ -152,6 +162,7 @@ class Team:
         return [
             Route("/ready", self._ready),
             *self._invitations.routes(),
+            *(self._oidc.routes() if self._oidc else ()),
             Mount("/api", Router(api, redirect_slashes=False)),
             Route("/ws/{rest:path}", _no_upgrade),
             WebSocketRoute("/{rest:path}", self._live),

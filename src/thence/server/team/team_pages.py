@@ -12,6 +12,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn, ReadFailed
@@ -42,12 +43,18 @@ LogsApp = Callable[[Path], FastAPI]
 class TeamPages:
     """An ASGI app that answers with the app of the logs of the asking user's team.
 
-    `logs_app` makes the app over a folder.
+    `logs_app` makes the app over a folder. Browsers log in at `login_path`, "" where they can't.
     """
 
     def __init__(
-        self, folders: LogCache, accounts: Accounts, logins: Logins, logs_app: LogsApp
+        self,
+        folders: LogCache,
+        accounts: Accounts,
+        logins: Logins,
+        logs_app: LogsApp,
+        login_path: str = "",
     ) -> None:
+        self._login_path = login_path
         self._folders = folders
         self._accounts = accounts
         self._logins = logins
@@ -66,6 +73,9 @@ class TeamPages:
             if is_visit:
                 session = await self._workers.run(partial(self._logins.page_session, access))
         except NotLoggedIn:
+            if self._login_path and request.method == "GET" and is_page(scope["path"]):
+                await RedirectResponse(self._login_path, 303)(scope, receive, send)
+                return
             await unauthorized(scope["path"])(scope, receive, send)
             return
         except ReadFailed as error:
