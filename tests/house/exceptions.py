@@ -16,6 +16,5 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "server": 26,
-    "sync": 14,
+    "server": 20,
 }

@@ -120,11 +120,6 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def is_page(path: str) -> bool:
-    """Reports whether a path is that of a page."""
-    return path == "/" or path.startswith("/runs/")
-
-
 def unauthorized(path: str) -> ASGIApp:
     """Returns the answer to a request without a valid token: a page, or JSON."""
     if is_page(path):
