@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     root: str | None = None
     token: str | None = None
     metrics_token: str | None = None
+    database: str | None = None
     columns: int | None = None
     is_colourless: bool = False
     is_dumb: bool = False
@@ -31,7 +32,7 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, _METRICS_TOKEN, and what tells of a terminal.
+    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, _METRICS_TOKEN, _DATABASE, and of a terminal.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
     gets no colour either. _THENCE_COMPLETE is set by the script of `thence completion`.
@@ -44,6 +45,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         actor=environ.get("THENCE_ACTOR") or None,
         root=environ.get("THENCE_ROOT") or None,
         token=environ.get("THENCE_TOKEN") or None,
+        database=environ.get("THENCE_DATABASE") or None,
         metrics_token=environ.get("THENCE_METRICS_TOKEN") or None,
         columns=width or None,
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
