@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     root: str | None = None
     token: str | None = None
     metrics_token: str | None = None
+    database: str | None = None
     columns: int | None = None
     is_colourless: bool = False
     is_dumb: bool = False
@@ -45,6 +46,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         actor=environ.get("THENCE_ACTOR") or None,
         root=environ.get("THENCE_ROOT") or None,
         token=environ.get("THENCE_TOKEN") or None,
+        database=environ.get("THENCE_DATABASE") or None,
         metrics_token=environ.get("THENCE_METRICS_TOKEN") or None,
         columns=width or None,
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,

@@ -100,6 +100,11 @@ class Cluster:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
         return name
 
+    def disconnect(self, name: str) -> None:
+        """Ends all connections to a database."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname"
+        self.execute(f"{query} = '{name}'")
+
     def drop(self, name: str) -> None:
         """Removes a database, whoever is connected."""
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")

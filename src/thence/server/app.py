@@ -76,6 +76,7 @@ def create_team_app(
     *,
     allowed_hosts: Collection[str] | None = None,
     metrics_token: str | None = None,
+    data: Path | None = None,
     cache: Path | None = None,
     cache_bytes: int | None = None,
     logins: LoginSettings = _NO_SETTINGS,
@@ -84,16 +85,18 @@ def create_team_app(
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
     `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
-    the whole server. `database` is the file that `thence server init` made; the folders that
-    answer questions stand in `cache`, else beside it, in `cache_bytes` together, else 4 GiB. Host
+    the whole server. `database` is the file that `thence server init` made, or an address of
+    PostgreSQL. The audit log stands in the folder `data`, else beside the file; the folders that
+    answer questions stand in `cache`, else in `data`, in `cache_bytes` together, else 4 GiB. Host
     names are not checked unless `allowed_hosts` lists the accepted ones, without ports. `logins`
-    says how people come in. Raises NotAServer if there is no such database, FileBusy where another
+    says how people come in. Raises NotAServer if there is no such database, DatabaseUnavailable if
+    PostgreSQL can't be reached, ValueError for an address without `data`, FileBusy where another
     process has the folders.
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog
+    from thence.server.team.engines import is_address, open_database
     from thence.server.team.log_cache import BYTES_MAX, LogCache
-    from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
     metrics = Metrics()
@@ -105,12 +108,12 @@ def create_team_app(
         app.add_middleware(RequestCounter, metrics=state.metrics)
         return app
 
-    place = Path(database).absolute()
-    audit = AuditLog(place.with_name(AUDIT_FOLDER))
-    folders = partial(
-        LogCache, (cache or place.parent).absolute(), bytes_max=cache_bytes or BYTES_MAX
-    )
-    team = Team(SqliteDatabase(database), folders, logs_app, logins, audit)
+    if data is None and is_address(database):
+        raise ValueError("data is missing: a database in PostgreSQL stands in no folder")
+    place = (data or Path(database).parent).absolute()
+    audit = AuditLog(place / AUDIT_FOLDER)
+    folders = partial(LogCache, cache or place, bytes_max=cache_bytes or BYTES_MAX)
+    team = Team(open_database(database), folders, logs_app, logins, audit)
     metrics.add(team.figures)
 
     @asynccontextmanager

@@ -112,10 +112,11 @@ def tls_context(certificate: Path, key: Path) -> "SSLContext":
 
 def serve_team(
     listener: socket.socket,
-    database: Path,
+    database: str | Path,
     host: str,
     tls: "SSLContext | None" = None,
     *,
+    data: Path,
     logins: LoginSettings,
     logs_json: bool = False,
     metrics_token: str | None = None,
@@ -124,8 +125,8 @@ def serve_team(
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
 
-    The folders that answer questions stand in `cache`, else beside the database, of `cache_bytes`
-    together, else 4 GiB; no two processes have one in common.
+    The audit log stands in the folder `data`; the folders that answer questions stand in `cache`,
+    else in `data`, of `cache_bytes` together, else 4 GiB; no two processes have one in common.
 
     What brings something, such as a batch, has 8 seconds to end once a signal came; a second
     signal ends it too. `logs_json` has each request logged on stderr.
@@ -137,6 +138,7 @@ def serve_team(
         database,
         allowed_hosts=hosts,
         metrics_token=metrics_token,
+        data=data,
         cache=cache,
         cache_bytes=cache_bytes,
         logins=logins,

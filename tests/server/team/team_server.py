@@ -14,9 +14,9 @@ from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
+from thence.server.team.engines import make_database, open_database
 from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
-from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
 ENDS_S = 20
@@ -25,8 +25,9 @@ ENDS_S = 20
 class TeamServer:
     """The folder of a server, and the process that serves it."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, address: str = "") -> None:
         self.data = data
+        self.place = address or data / TEAM_DATABASE
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         self.files_max = 0
@@ -34,6 +35,7 @@ class TeamServer:
 
     def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
+        argv += ["--database", self.place] if isinstance(self.place, str) else []
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}
@@ -60,7 +62,7 @@ class TeamServer:
 
     @contextmanager
     def accounts(self) -> Iterator[Accounts]:
-        database = SqliteDatabase(self.data / TEAM_DATABASE)
+        database = open_database(self.place)
         try:
             yield Accounts(database, hashed)
         finally:
@@ -68,7 +70,7 @@ class TeamServer:
 
     @contextmanager
     def invitations(self) -> Iterator[Invitations]:
-        database = SqliteDatabase(self.data / TEAM_DATABASE)
+        database = open_database(self.place)
         try:
             yield Invitations(database, hashed, time.time)
         finally:
@@ -87,13 +89,15 @@ def team_server(
     files_max: int = 0,
     arguments: Sequence[str] = (),
     env: dict[str, str] | None = None,
+    address: str = "",
 ) -> Iterator[TeamServer]:
     """Runs a server with the teams red and blue; ada writes in red.
 
     `files_max` bounds the files of its process, 0 does not; `env` is added to its environment.
+    It keeps all in SQLite, or in a database of PostgreSQL that is empty yet.
     """
-    make_database(data / TEAM_DATABASE, "0123456789abcdef")
-    made = TeamServer(data)
+    made = TeamServer(data, address)
+    make_database(made.place, "0123456789abcdef")
     with made.accounts() as accounts:
         accounts.add_team("red")
         accounts.add_team("blue")

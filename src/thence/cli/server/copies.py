@@ -9,7 +9,7 @@ import click
 
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import audit, data_option, database_file
+from thence.cli.server.data_folder import audit, database_place, folder_option
 from thence.cli.shared.progress import parts_done
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("backup", **help_with("thence server backup copy.db"))
 @click.argument("copy", metavar="FILE")
-@data_option
+@folder_option
 @output_options
 def backup_command(copy: str, data: str) -> None:
     """Copy all that a server keeps into one file, also while it runs.
@@ -26,7 +26,7 @@ def backup_command(copy: str, data: str) -> None:
     The file must not exist yet; only you may read it. It holds password hashes too.
     """
     out = current()
-    database = database_file(data)
+    database = _file(data)
     from thence.server.team.backups import back_up
 
     with parts_done(out, "copying") as show:
@@ -42,7 +42,7 @@ def backup_command(copy: str, data: str) -> None:
 
 @click.command("verify", **help_with("thence server verify", "thence server verify copy.db"))
 @click.argument("copy", metavar="[FILE]", required=False)
-@data_option
+@folder_option
 @output_options
 def verify_command(copy: str | None, data: str) -> None:
     """Read each line that a server keeps, or that a copy holds, and check its digest.
@@ -50,7 +50,7 @@ def verify_command(copy: str | None, data: str) -> None:
     Nothing is changed. The first that is wrong is named, with exit code 3.
     """
     out = current()
-    database = database_file(data)
+    database = _file(data)
     from thence.server.team.backups import verify
 
     with parts_done(out, "checking") as show:
@@ -63,7 +63,7 @@ def verify_command(copy: str | None, data: str) -> None:
 
 @click.command("restore", **help_with("thence server restore copy.db"))
 @click.argument("copy", metavar="FILE")
-@data_option
+@folder_option
 @output_options
 def restore_command(copy: str, data: str) -> None:
     """Verify a copy and put it in the place of what a server keeps; end the server first.
@@ -72,7 +72,7 @@ def restore_command(copy: str, data: str) -> None:
     what came after the copy was made.
     """
     out = current()
-    database = database_file(data)
+    database = _file(data)
     from thence.server.team.backups import restore
 
     aside = database.with_name(f"replaced-{_now().replace(':', '')}")
@@ -87,6 +87,16 @@ def restore_command(copy: str, data: str) -> None:
         if replaced:
             out.notice(f"what was there is in {aside}")
         out.notice("next: thence server run; clones bring again what came after the copy")
+
+
+def _file(data: str) -> Path:
+    """Returns the file of a server's database; raises UsageError where it is in PostgreSQL."""
+    place = database_place(data)
+    if isinstance(place, Path):
+        return place
+    raise click.UsageError(
+        "THENCE_DATABASE names a database in PostgreSQL: pg_dump copies it, pg_restore puts it back"
+    )
 
 
 def _counts(contents: "Contents") -> str:

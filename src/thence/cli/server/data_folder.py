@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from getpass import getuser
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,24 +12,50 @@ from typing import TYPE_CHECKING
 import click
 
 from thence.cli.frame import checked_name
+from thence.cli.output import current
 from thence.errors import ExtraMissing
 
 if TYPE_CHECKING:
     from thence.server.team.accounts import Accounts
+    from thence.server.team.database import Database
     from thence.server.team.invitations import Invitations
     from thence.server.team.keys import KeyRegistry
     from thence.server.team.logins import Logins
 
+_PACKAGES = ("apsw", "argon2", "fastapi", "httpcore2", "httptools", "joserfc", "nacl", "uvicorn")
 DEFAULT = "thence-server"
 TEAM = "team"
 
-data_option = click.option(
+_ADDRESS = "thence.server.database"
+
+folder_option = click.option(
     "--data",
     metavar="FOLDER",
     default=DEFAULT,
     callback=checked_name,
     help=f"The server's folder; else ./{DEFAULT}.",
 )
+
+
+def data_option(command: Callable[..., object]) -> Callable[..., object]:
+    """Adds --data, and --database beside it, which `database_place` knows of."""
+    database = click.option(
+        "--database",
+        metavar="ADDRESS",
+        callback=_keep_address,
+        expose_value=False,
+        help="Keep all in PostgreSQL, at postgresql://...; else THENCE_DATABASE.",
+    )
+    return folder_option(database(command))
+
+
+def _keep_address(context: click.Context, option: click.Parameter, address: str | None) -> None:
+    if address is not None:
+        from thence.server.team.engines import is_address
+
+        if not is_address(address):
+            raise click.BadParameter("it does not begin with postgresql://")
+    context.meta[_ADDRESS] = address
 
 
 team_option = click.option(
@@ -42,69 +68,85 @@ team_option = click.option(
 
 
 def database_file(folder: str) -> Path:
-    """Returns the path of a server's database; raises ExtraMissing."""
-    _check_extra()
+    """Returns the path of a server's database in SQLite; raises ExtraMissing."""
+    _check_extra(*_PACKAGES)
     from thence.server.running import TEAM_DATABASE
 
     return Path(folder) / TEAM_DATABASE
 
 
+def database_place(folder: str) -> str | Path:
+    """Returns where a server's database is: an address of PostgreSQL, else a file.
+
+    Raises ExtraMissing, and UsageError for a THENCE_DATABASE that is no address.
+    """
+    address = click.get_current_context().meta.get(_ADDRESS) or current().settings.database
+    if address is None:
+        return database_file(folder)
+    from thence.server.team.engines import is_address
+
+    if not is_address(address):
+        raise click.UsageError("THENCE_DATABASE does not begin with postgresql://")
+    _check_extra(*_PACKAGES)
+    _check_extra("psycopg", "psycopg_pool", extra="postgres")
+    return str(address)
+
+
+def shown(place: str | Path) -> str:
+    """Returns where a database is, in words for people: no password is among them."""
+    if isinstance(place, Path):
+        return str(place.parent)
+    from thence.server.team import postgres
+
+    return postgres.shown(place)
+
+
+@contextmanager
+def _database_of(folder: str) -> "Iterator[Database]":
+    """Opens the database of a server, beside a server that runs too; raises NotAServer."""
+    place = database_place(folder)
+    from thence.server.team.engines import open_database
+
+    with closing(open_database(place)) as database:
+        yield database
+
+
 @contextmanager
 def accounts_in(folder: str) -> "Iterator[Accounts]":
     """Opens the accounts of a server, beside a server that runs too; raises NotAServer."""
-    file = database_file(folder)
-    from thence.server.team.accounts import Accounts
-    from thence.server.team.logins import hashed
-    from thence.server.team.sqlite import SqliteDatabase
+    with _database_of(folder) as database:
+        from thence.server.team.accounts import Accounts
+        from thence.server.team.logins import hashed
 
-    database = SqliteDatabase(file)
-    try:
         yield Accounts(database, hashed)
-    finally:
-        database.close()
 
 
 @contextmanager
 def logins_in(folder: str) -> "Iterator[Logins]":
     """Opens the logins of a server, beside a server that runs too; raises NotAServer."""
-    file = database_file(folder)
-    from thence.server.team.logins import Logins, Tool, is_right
-    from thence.server.team.sqlite import SqliteDatabase
+    with _database_of(folder) as database:
+        from thence.server.team.logins import Logins, Tool, is_right
 
-    database = SqliteDatabase(file)
-    try:
         yield Logins(database, Tool(time.time, os.urandom, is_right))
-    finally:
-        database.close()
 
 
 @contextmanager
 def invitations_in(folder: str) -> "Iterator[Invitations]":
     """Opens the invitations of a server, beside a server that runs too; raises NotAServer."""
-    file = database_file(folder)
-    from thence.server.team.invitations import Invitations
-    from thence.server.team.logins import hashed
-    from thence.server.team.sqlite import SqliteDatabase
+    with _database_of(folder) as database:
+        from thence.server.team.invitations import Invitations
+        from thence.server.team.logins import hashed
 
-    database = SqliteDatabase(file)
-    try:
         yield Invitations(database, hashed, time.time)
-    finally:
-        database.close()
 
 
 @contextmanager
 def keys_in(folder: str) -> "Iterator[KeyRegistry]":
     """Opens the keys of a server's teams, beside a server that runs too; raises NotAServer."""
-    file = database_file(folder)
-    from thence.server.team.keys import KeyRegistry
-    from thence.server.team.sqlite import SqliteDatabase
+    with _database_of(folder) as database:
+        from thence.server.team.keys import KeyRegistry
 
-    database = SqliteDatabase(file)
-    try:
         yield KeyRegistry(database)
-    finally:
-        database.close()
 
 
 def audit(data: str, event_type: str, **payload: object) -> None:
@@ -120,21 +162,12 @@ def audit(data: str, event_type: str, **payload: object) -> None:
     log.close()
 
 
-def _check_extra() -> None:
-    """Raises ExtraMissing, before any output, if a package of the server is not installed."""
-    for package in (
-        "apsw",
-        "argon2",
-        "fastapi",
-        "httpcore2",
-        "httptools",
-        "joserfc",
-        "nacl",
-        "uvicorn",
-    ):
+def _check_extra(*packages: str, extra: str = "server") -> None:
+    """Raises ExtraMissing, before any output, if a package of an extra is not installed."""
+    for package in packages:
         if find_spec(package) is None:
             raise ExtraMissing(
                 "could not use the server",
                 cause=f"{package} is not installed",
-                hint="pip install 'thence[server]'",
+                hint=f"pip install 'thence[{extra}]'",
             )

@@ -1,6 +1,7 @@
 """The command `server init`: makes the folder and the database of a team's server."""
 
 import os
+from pathlib import Path
 
 import click
 
@@ -10,7 +11,8 @@ from thence.cli.server.data_folder import (
     accounts_in,
     audit,
     data_option,
-    database_file,
+    database_place,
+    shown,
     team_option,
 )
 
@@ -24,21 +26,21 @@ _EPOCH_BYTES = 16
 def init_command(data: str, team: str) -> None:
     """Make the database of a server, with its first team.
 
-    It lies in a folder that only you may read.
+    It lies in a folder that only you may read, or in a database of PostgreSQL that is empty yet.
     """
     out = current()
-    file = database_file(data)
+    place = database_place(data)
     from thence.server.team.accounts import check_slug
-    from thence.server.team.sqlite import make_database
+    from thence.server.team.engines import make_database
 
     check_slug(team)
-    make_database(file, os.urandom(_EPOCH_BYTES).hex())
+    make_database(place, os.urandom(_EPOCH_BYTES).hex())
     with accounts_in(data) as accounts:
         accounts.add_team(team)
     audit(data, "server.made", team=team)
     if out.is_json:
-        out.json({"data": str(file.parent.absolute()), "team": team})
+        out.json({"data": str(Path(data).absolute()), "team": team})
     else:
-        out.write(f"made a server in {file.parent} with the team {team}")
+        out.write(f"made a server in {shown(place)} with the team {team}")
         folder = "" if data == "thence-server" else f" --data {data}"
         out.notice(f"next: thence server user add NAME{folder}, then thence server run{folder}")

@@ -14,7 +14,7 @@ from thence.cli import INTERRUPTED
 from thence.cli.failure import report_error
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
-from thence.cli.server.data_folder import data_option, database_file
+from thence.cli.server.data_folder import data_option, database_place
 from thence.cli.server.login_options import login_options
 from thence.errors import NotAServer, ThenceError
 from thence.server.login_settings import LoginSettings
@@ -68,6 +68,9 @@ def _bytes(context: click.Context, option: click.Parameter, text: str) -> int:
     help="Answer in so many processes; else 1.",
 )
 @login_options
+@click.option(
+    "--check", "is_check", is_flag=True, help="Tell what a start would change in the database."
+)
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
@@ -79,6 +82,7 @@ def run_command(
     cache: str | None,
     cache_size: int,
     workers: int,
+    is_check: bool,
     log_json: bool,
     logins: LoginSettings,
 ) -> None:
@@ -88,6 +92,8 @@ def run_command(
     --tls-cert, or by a proxy before it.
     """
     out = current()
+    if is_check:
+        return _tell_pending(out, data)
     try:
         options = {"cache_bytes": cache_size, "logs_json": log_json, "logins": logins}
         _serve(out, data, (host, port), (tls_cert, tls_key), workers, cache, options)
@@ -108,20 +114,13 @@ def _serve(
 
     host, port = endpoint
     tls = _tls(host, *tls_files)
-    database = database_file(data)
-    if not database.is_file():
-        raise NotAServer(
-            "could not run the server of",
-            place=data,
-            cause=f"there is no {database.name} in it",
-            hint="make one: thence server init",
-        )
+    database, folder = _place(data), Path(data)
     running.end_on_sigterm()
     listener = running.listening(port, host)
     from thence.server.team.backups import serving, told_copy
 
-    with serving(database.parent):
-        copied_at = told_copy(database)
+    with serving(folder):
+        copied_at = told_copy(database) if isinstance(database, Path) else ""
         if copied_at:
             out.warn(
                 f"the server goes on from a copy made at {copied_at};"
@@ -130,25 +129,58 @@ def _serve(
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
         if out.is_json:
-            out.json({"url": address, "data": str(database.parent.absolute())})
+            out.json({"url": address, "data": str(folder.absolute())})
         else:
             out.write(address)
         out.flush()
-        out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
+        out.notice(f"serving {folder.absolute()}; Ctrl-C ends it")
         serve = partial(
             running.serve_team,
             listener,
             database,
             host,
             tls,
+            data=folder.absolute(),
             metrics_token=out.settings.metrics_token,
             **options,
         )
         if workers == 1:
             serve(cache=Path(cache or data))
         else:
-            folder = Path(cache) if cache else database.parent / "workers"
-            Supervisor(partial(_answer, out, serve, folder), out.notice).run(workers)
+            caches = Path(cache) if cache else folder / "workers"
+            Supervisor(partial(_answer, out, serve, caches), out.notice).run(workers)
+
+
+def _place(data: str) -> str | Path:
+    """Returns where the database is; what is wrong with it is told before an address is."""
+    place = database_place(data)
+    if not isinstance(place, Path):
+        from thence.server.team.engines import pending
+
+        Path(data).mkdir(mode=0o700, parents=True, exist_ok=True)
+        pending(place)
+    elif not place.is_file():
+        raise NotAServer(
+            "could not run the server of",
+            place=data,
+            cause=f"there is no {place.name} in it",
+            hint="make one: thence server init",
+        )
+    return place
+
+
+def _tell_pending(out: Output, data: str) -> None:
+    """Tells the steps that a start would do first to bring the database up to date."""
+    place = database_place(data)
+    from thence.server.team.engines import pending
+
+    steps = pending(place)
+    if out.is_json:
+        out.json({"pending": [{"version": step.version, "does": step.words} for step in steps]})
+    elif not steps:
+        out.write("the database is up to date")
+    for step in () if out.is_json else steps:
+        out.write(f"to version {step.version}: {step.words}")
 
 
 def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":

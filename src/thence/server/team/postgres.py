@@ -153,10 +153,18 @@ def make_database(address: str, epoch: str) -> None:
         transaction.execute(_META, {"epoch": epoch, "version": str(VERSION)})
 
 
+def version_at(address: str) -> int:
+    """Returns the version of a database; raises NotAServer and DatabaseUnavailable."""
+    with _alone(address, "could not open the server's database") as transaction:
+        return _version(transaction, shown(address))
+
+
 def shown(address: str) -> str:
     """Returns an address for messages: without a password, and without its settings."""
     try:
         parts = urlsplit(address)
+        if "@" in parts.path:  # a slash in a password
+            return "postgresql://..."
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     except ValueError:
         return "postgresql://..."
@@ -165,27 +173,28 @@ def shown(address: str) -> str:
 
 def _begin(transaction: PostgresTransaction, place: str) -> str:
     """Brings the database up to date, under a lock of its row of the version; returns its epoch."""
-    version: int | None = None
-    if first(transaction.execute("SELECT to_regclass('meta')::text")):
-        version = first(transaction.execute(_VERSION))
-    if version is not None and FIRST_OF_POSTGRES <= version < VERSION:
+    if missing(_version(transaction, place)):
         version = int(first(transaction.execute(f"{_VERSION} FOR UPDATE")))
-        if missing(version):
-            migrate(transaction, version)
-            update = "UPDATE meta SET value = :version WHERE key = 'version'"
-            transaction.execute(update, {"version": str(VERSION)})
-            version = VERSION
-    if version != VERSION:
-        is_newer = version is not None and version > VERSION
-        raise NotAServer(
-            "could not open the server's database",
-            place=place,
-            cause=f"its version is {version}, not {VERSION}" if version else "no server is in it",
-            hint="use the version of thence that wrote it"
-            if is_newer
-            else "make one: thence server init --database ADDRESS",
-        )
+        migrate(transaction, version)
+        update = "UPDATE meta SET value = :version WHERE key = 'version'"
+        transaction.execute(update, {"version": str(max(version, VERSION))})
     return str(first(transaction.execute("SELECT value FROM meta WHERE key = 'epoch'")))
+
+
+def _version(transaction: PostgresTransaction, place: str) -> int:
+    """Returns the version of a database; raises NotAServer for a newer one and for none."""
+    has_server = first(transaction.execute("SELECT to_regclass('meta')::text"))
+    version = int(first(transaction.execute(_VERSION)) or 0) if has_server else 0
+    if FIRST_OF_POSTGRES <= version <= VERSION:
+        return version
+    raise NotAServer(
+        "could not open the server's database",
+        place=place,
+        cause=f"its version is {version}, not {VERSION}" if version else "no server is in it",
+        hint="use the version of thence that wrote it"
+        if version
+        else "make one: thence server init --database ADDRESS",
+    )
 
 
 @contextmanager
@@ -202,7 +211,7 @@ def _alone(address: str, operation: str) -> Iterator[PostgresTransaction]:
             cause="its address can't be read",
             hint="write postgresql://USER@HOST:PORT/DATABASE, a password by PGPASSFILE",
         ) from None
-    with _failures(operation, shown(address)):
+    with _failures(operation, shown(address), address):
         try:
             with psycopg.connect(address, connect_timeout=WAIT_S) as connection:
                 _set_up(connection)
@@ -247,18 +256,30 @@ def _set_up_reader(connection: _Connection) -> None:
 
 
 @contextmanager
-def _failures(operation: str, place: str = "") -> Iterator[None]:
-    """Raises as DatabaseUnavailable what time or an operator may mend."""
+def _failures(operation: str, place: str = "", address: str = "") -> Iterator[None]:
+    """Raises as DatabaseUnavailable what time or an operator may mend.
+
+    Whoever knows the address reads PostgreSQL's own words; else they are logged.
+    """
     try:
         yield
     except (psycopg.OperationalError, errors.ReadOnlySqlTransaction) as error:
-        _logger.warning("PostgreSQL: %s", error.diag.message_primary or error)
+        words = " ".join(str(error.diag.message_primary or error).split())
+        if not address:
+            _logger.warning("PostgreSQL: %s", words)
         raise DatabaseUnavailable(
             operation,
             place=place,
-            cause=_cause(error),
+            cause=words if _is_secretless(words, address) else _cause(error),
             hint="see that PostgreSQL runs and takes connections, then try again",
         ) from error
+
+
+def _is_secretless(words: str, address: str) -> bool:
+    """Reports whether words for an operator have no part of the password of an address."""
+    before, at, _ = address.rpartition("@")
+    parts = re.split(r"\W+", before.partition("://")[2].partition(":")[2])
+    return bool(address) and not (at and any(part and part in words for part in parts))
 
 
 _CAUSES: tuple[tuple[type[psycopg.Error], str], ...] = (

@@ -314,6 +314,23 @@ def make_database(path: Path, epoch: str) -> None:
         os.close(folder)
 
 
+def version_in(path: Path) -> int:
+    """Returns the version of a database, which stays as it is; raises NotAServer."""
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            version = int(first(connection.execute("PRAGMA user_version").fetchall()))
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        hint = "name the folder of a server with --data"
+        raise NotAServer("could not open", place=path, cause=error, hint=hint) from error
+    if version not in (*MIGRATED_VERSIONS, VERSION):
+        cause, hint = f"its version is {version}, not {VERSION}", "use the thence that wrote it"
+        raise NotAServer("could not open", place=path, cause=cause, hint=hint)
+    return version
+
+
 def is_single_file(path: Path) -> bool:
     """Reports whether a database keeps no commits in a file beside it, as a copy does."""
     with path.open("rb") as file:

@@ -1,0 +1,211 @@
+"""A team's server on PostgreSQL as users run it, and what it says where PostgreSQL fails."""
+
+import http.client
+import json
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.server.postgres import Cluster, cluster
+from tests.server.team.lines import lines
+from tests.server.team.stranger import Client
+from tests.server.team.team_server import TeamServer, team_server
+
+from thence.server.team.postgres import PostgresDatabase
+from thence.server.team.store import Store
+
+pytestmark = pytest.mark.xdist_group("postgres")
+
+NODES = [f"{number:012x}" for number in range(1, 9)]
+LINES, SIZE = 200, 10
+
+
+@pytest.fixture
+def own() -> Iterator[Cluster]:
+    """A cluster that a test may kill: what it has acknowledged must stay."""
+    with cluster(is_durable=True) as made:
+        yield made
+
+
+def command(*arguments: object, cwd: Path, address: str):
+    env = {"THENCE_DATABASE": address}
+    return thence("server", *map(str, arguments), cwd=cwd, env=env)
+
+
+@pytest.mark.promise("S12")
+def test_server_is_made_run_and_told_of_users_by_the_address(
+    postgres: Cluster, tmp_path: Path
+) -> None:
+    address = postgres.address(postgres.empty())
+    made = command("init", cwd=tmp_path, address=address)
+    assert made.code == 0, made.err
+    assert command("init", cwd=tmp_path, address=address).code == 1
+    added = command("user", "add", "ada", "--json", cwd=tmp_path, address=address).json
+    assert command("run", "--check", cwd=tmp_path, address=address).lines == [
+        "the database is up to date"
+    ]
+    token = command("token", "add", "ci", "--json", cwd=tmp_path, address=address)
+    assert token.code == 0, token.err
+    running = TeamServer(tmp_path / "data", address)
+    running.start("--workers", "2")
+    try:
+        client = Client(running.url)
+        client.log_in("ada", added["password"])
+        assert client.statuses("log", lines(3)) == ["success"] * 3
+        assert client.pull("log")[0] == lines(3)
+        assert client.ask("GET", "/logs/log/events").status == 200
+        assert client.ask("GET", "/ready").status == 200
+    finally:
+        assert running.end() == 0
+    assert not (tmp_path / "data" / "server.db").exists()
+    assert command("verify", cwd=tmp_path, address=address).code == 2
+
+
+class Sender(threading.Thread):
+    """Brings the lines of a node through all failures; counts what was acknowledged."""
+
+    def __init__(self, client: Client, node: str, seen: threading.Semaphore) -> None:
+        super().__init__(daemon=True)
+        self.client, self.seen = client, seen
+        self.waiting = lines(LINES, node=node)
+        self.acknowledged: list[bytes] = []
+        self.others: list[tuple[int, str]] = []
+
+    def run(self) -> None:
+        while self.waiting:
+            try:
+                got = self.client.push("log", self.waiting[:SIZE])
+            except (OSError, http.client.HTTPException):
+                return
+            if got.status == 200:
+                self.acknowledged += self.waiting[:SIZE]
+                del self.waiting[:SIZE]
+                self.seen.release()
+            else:
+                self.others.append((got.status, got.headers.get("retry-after", "")))
+                if got.status != 503:
+                    return
+
+
+@pytest.mark.promise("S12")
+def test_what_was_acknowledged_is_there_once_after_postgresql_died_amid_pushes(
+    own: Cluster, tmp_path: Path
+) -> None:
+    address = own.address(own.empty())
+    with team_server(tmp_path / "data", address=address) as server:
+        tokens, seen = server.client("ada"), threading.Semaphore(0)
+        senders = []
+        for node in NODES:
+            client = server.client()
+            client.access = tokens.access
+            senders.append(Sender(client, node, seen))
+        for sender in senders:
+            sender.start()
+        for _ in range(20):
+            assert seen.acquire(timeout=60)
+        own.end(signal.SIGQUIT)
+        away = tokens.push("log", lines(1, node="ffffffffffff"))
+        assert (away.status, away.headers["retry-after"]) == (503, "1")
+        assert "PostgreSQL" in away.body.decode()
+        assert tokens.ask("GET", "/ready").status == 503
+        own.start()
+        for sender in senders:
+            sender.join(120)
+        assert [sender.waiting for sender in senders] == [[]] * len(NODES)
+        assert {other for sender in senders for other in sender.others} <= {(503, "1")}
+        pulled = tokens.pull("log")[0]
+    everything = sorted(line for node in NODES for line in lines(LINES, node=node))
+    assert sorted(line for line in pulled if b"ffffffffffff" not in line) == everything
+    database = PostgresDatabase(address)
+    log = Store(database).log("red", "log")
+    assert log is not None
+    numbers = [row.number for row in Store(database).page(log, 0, 10**9)]
+    assert numbers == list(range(1, log.last + 1))
+    database.close()
+
+
+def secretless(said: str) -> bool:
+    return "swordfish" not in said
+
+
+def test_operator_is_told_what_is_wrong_in_a_sentence_without_the_password(
+    postgres: Cluster, tmp_path: Path
+) -> None:
+    folder, empty = postgres.folder, postgres.empty()
+    newer = postgres.server()
+    postgres.execute("UPDATE meta SET value = '99' WHERE key = 'version'", newer)
+    reasons = {
+        f"postgresql://u:swordfish@127.0.0.1:1/x?host={tmp_path}": (3, "failed"),
+        "postgresql://u:swordfish/fish@h/x": (3, "fail"),
+        "postgresql://u:swordfish@127.0.0.1:swordfish/x": (3, "reached"),
+        "postgresql://u:swordfish@h/x?swordfish": (4, "address"),
+        f"postgresql://thence:swordfish@/{empty}?host={folder}": (4, "no server"),
+        f"postgresql://thence:swordfish@/{newer}?host={folder}": (4, "version is 99"),
+    }
+    for address, (code, words) in reasons.items():
+        for arguments in (("run", "--port", "0"), ("user", "list"), ("run", "--check")):
+            ended = command(*arguments, cwd=tmp_path, address=address)
+            assert (ended.code, words in ended.err) == (code, True), (address, ended.err)
+            assert is_three_lines(ended.err), ended.err
+            assert secretless(ended.err + ended.out)
+    told = command("user", "list", "--json", cwd=tmp_path, address=next(iter(reasons)))
+    assert json.loads(told.out)["error"]["code"]
+    assert command("user", "list", cwd=tmp_path, address="mysql://x").code == 2
+
+
+_FULL = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER full_disk BEFORE INSERT ON events EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.mark.promise("S12")
+def test_read_only_and_full_and_crowded_postgresql_is_told_and_nothing_is_lost(
+    postgres: Cluster, tmp_path: Path
+) -> None:
+    name = postgres.empty()
+    postgres.execute("CREATE ROLE owner LOGIN")
+    postgres.execute(f"ALTER DATABASE {name} OWNER TO owner")
+    states = (
+        ("ALTER DATABASE {} SET default_transaction_read_only = on", "read-only"),
+        ("ALTER DATABASE {} RESET default_transaction_read_only", None),
+        ("ALTER DATABASE {} CONNECTION LIMIT 0", "reached"),
+        ("ALTER DATABASE {} CONNECTION LIMIT -1", None),
+        (_FULL, "full"),
+        ("DROP FUNCTION refuse CASCADE", None),
+    )
+    address = postgres.address(name, "owner")
+    with team_server(tmp_path / "data", address=address) as server:
+        ada = server.client("ada")
+        for number, (statement, words) in enumerate(states, 1):
+            of_database = statement.startswith("ALTER")
+            postgres.execute(statement.format(name), "postgres" if of_database else name)
+            postgres.disconnect(name)  # what is set holds for new connections
+            got = ada.push("log", lines(1, first=number))
+            while words is None and got.status == 503:  # it connects again
+                got = ada.push("log", lines(1, first=number))
+            assert got.status == (503 if words else 200), statement
+            if words:
+                assert got.headers["retry-after"] == "1"
+                assert words in got.body.decode()
+        assert ada.pull("log")[0] == [line for n in (2, 4, 6) for line in lines(1, first=n)]
+
+
+def test_password_of_the_address_is_in_no_log(own: Cluster, tmp_path: Path) -> None:
+    address = own.address(own.empty()).replace("thence@", "thence:swordfish@")
+    with team_server(tmp_path / "data", address=address) as server:
+        server.end()
+        with (tmp_path / "said").open("wb") as said:
+            server.start("--log-json", stderr=said)
+            ada = server.client("ada")
+            own.end(signal.SIGQUIT)
+            assert ada.push("log", lines(1)).status == 503
+            server.end()
+    text = (tmp_path / "said").read_text()
+    assert re.search("PostgreSQL", text)
+    assert secretless(text)
