@@ -87,11 +87,10 @@ def create_team_app(
     `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
     the whole server. `database` is the file that `thence server init` made, or an address of
     PostgreSQL. The audit log stands in the folder `data`, else beside the file; the folders that
-    answer questions stand in `cache`, else in `data`, in `cache_bytes` together, else 4 GiB. Host
-    names are not checked unless `allowed_hosts` lists the accepted ones, without ports. `logins`
-    says how people come in. Raises NotAServer if there is no such database, DatabaseUnavailable if
-    PostgreSQL can't be reached, ValueError for an address without `data`, FileBusy where another
-    process has the folders.
+    answer questions in `cache`, else in `data`, in `cache_bytes` together, else 4 GiB. Host names
+    are not checked unless `allowed_hosts` lists the accepted ones, without ports. `logins` says how
+    people come in. Raises NotAServer if there is no such database, DatabaseUnavailable if it can't
+    be reached, ValueError for an address without `data`, FileBusy where a process has the folders.
     """
     from thence.server.team.audit import FOLDER as AUDIT_FOLDER
     from thence.server.team.audit import AuditLog

@@ -1,11 +1,16 @@
 """A team that moves to another database of a server."""
 
 import re
+from contextlib import closing
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+from tests.cli.installed import is_three_lines, thence
+from tests.server.postgres import Cluster
 from tests.server.team.lines import foreign, lines
 from tests.server.team.notices import ANN, Node
+from tests.server.team.team_server import team_server
 
 from thence.core.values.digests import digests
 from thence.core.wire.authorship import signed_push
@@ -15,6 +20,7 @@ from thence.server.team import team_copies
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
+from thence.server.team.postgres import PostgresDatabase
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import EVENT_COLUMNS, Store
 from thence.server.team.team_copies import OF_LOG, OF_TEAM, copy_team
@@ -146,3 +152,25 @@ def test_no_table_and_no_column_of_a_team_is_forgotten() -> None:
     assert of_teams == {*OF_TEAM, "members", "keys", "logs"}
     for table, names in OF_TEAM.items():
         assert columns[table] == {"team", *names}
+
+
+@pytest.mark.promise("S12")
+def test_team_moves_to_postgresql_by_the_command(tmp_path: Path, postgres: Cluster) -> None:
+    address = postgres.address(postgres.empty())
+    written = lines(30)
+    with team_server(tmp_path / "data") as running:
+        assert running.client("ada").statuses("log", written) == ["success"] * 30
+        busy = thence("server", "copy", address, "--team", "red", "--data", "data", cwd=tmp_path)
+    assert busy.code == 1
+    assert is_three_lines(busy.err)
+    copy = ("server", "copy", address, "--team", "red", "--data", "data")
+    absent = thence(*copy, cwd=tmp_path)
+    assert "no server is in it" in absent.err
+    assert (
+        thence("server", "init", "--database", address, "--team", "other", cwd=tmp_path).code == 0
+    )
+    moved = thence(*copy, "--json", cwd=tmp_path)
+    assert moved.json == {"team": "red", "members": 1, "logs": 1, "events": 30}, moved.err
+    with closing(PostgresDatabase(address)) as database:
+        assert Exchange(Store(database)).page("red", "log").lines == written
+        assert Accounts(database, str).teams() == ["other", "red"]

@@ -1,5 +1,6 @@
-"""The commands `server backup`, `server verify` and `server restore`: copies of what is kept."""
+"""The commands `server backup`, `verify`, `restore` and `copy`: copies of what is kept."""
 
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,9 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from thence.cli.frame import help_with, output_options
+from thence.cli.frame import checked_name, help_with, output_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import audit, database_place, folder_option
+from thence.cli.server.data_folder import (
+    audit,
+    database_file,
+    database_place,
+    folder_option,
+    shown,
+    target_place,
+)
+from thence.cli.server.users import only_team
 from thence.cli.shared.progress import parts_done
 
 if TYPE_CHECKING:
@@ -87,6 +96,45 @@ def restore_command(copy: str, data: str) -> None:
         if replaced:
             out.notice(f"what was there is in {aside}")
         out.notice("next: thence server run; clones bring again what came after the copy")
+
+
+@click.command("copy", **help_with("thence server copy postgresql:///thence --team docs"))
+@click.argument("target", metavar="TARGET")
+@click.option(
+    "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
+)
+@folder_option
+@output_options
+def copy_command(target: str, team: str | None, data: str) -> None:
+    """Copy a team to another server's database, also to one in PostgreSQL.
+
+    TARGET is an address of PostgreSQL or the folder of another server, which `server init` has
+    made. The server of the team must not run. A copy that was ended goes on when it is typed again;
+    at the end both sides are compared.
+    """
+    out = current()
+    source = database_file(data)
+    place = target_place(target)
+    from thence.server.team.accounts import Accounts
+    from thence.server.team.backups import serving
+    from thence.server.team.engines import open_database
+    from thence.server.team.team_copies import copy_team
+
+    with (
+        serving(source.parent),
+        closing(open_database(source)) as ours,
+        closing(open_database(place)) as theirs,
+    ):
+        team = team or only_team(Accounts(ours, str).teams())
+        with parts_done(out, "copying") as show:
+            copied = copy_team(ours, theirs, team, show)
+    audit(data, "team.copied", team=team, target=shown(place))
+    if out.is_json:
+        out.json({"team": team, **copied._asdict()})
+        return
+    counts = f"{copied.members:,} members, {copied.logs:,} logs, {copied.events:,} events"
+    out.write(f"copied {team}: {counts}")
+    out.notice("its members and machines log in to the other server; nothing was removed here")
 
 
 def _file(data: str) -> Path:

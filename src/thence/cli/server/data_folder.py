@@ -87,9 +87,18 @@ def database_place(folder: str) -> str | Path:
 
     if not is_address(address):
         raise click.UsageError("THENCE_DATABASE does not begin with postgresql://")
+    return target_place(str(address))
+
+
+def target_place(target: str) -> str | Path:
+    """Returns where the database of another server is; raises ExtraMissing."""
+    from thence.server.team.engines import is_address
+
+    if not is_address(target):
+        return database_file(target)
     _check_extra(*_PACKAGES)
     _check_extra("psycopg", "psycopg_pool", extra="postgres")
-    return str(address)
+    return target
 
 
 def shown(place: str | Path) -> str:

@@ -8,6 +8,10 @@ from thence.cli.frame import LazyCommands, help_with, verbosity_options
 TABLE = {
     "init": ("new_server", "Make the database of a server, with its first team."),
     "backup": ("copies", "Copy all that a server keeps into one file, also while it runs."),
+    "copy": (
+        "copies",
+        "Copy a team to another server's database, also to one in PostgreSQL.",
+    ),
     "invitation": (
         "invitations",
         "Invite people by links that work once, list these or revoke them.",
