@@ -14,10 +14,10 @@ from thence.core.event import Members
 from thence.core.ids import id_source
 from thence.core.values.codec import draft, stamper
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database, make_database
 from thence.server.team.exchange import Exchange
 from thence.server.team.incoming import checked
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import SqliteDatabase, make_database
+from thence.server.team.store import Store
 
 LINES = 100_000
 BATCH = 1_000
@@ -77,7 +77,7 @@ def executemany(folder: Path) -> float:
 def taken(folder: Path) -> float:
     """Returns how many lines a second a server takes, checks and commits."""
     given, database = batches(), _database(folder)
-    exchange = Exchange(SqliteStore(database))
+    exchange = Exchange(Store(database))
 
     def take() -> None:
         for batch in given:
@@ -89,10 +89,10 @@ def taken(folder: Path) -> float:
     return found
 
 
-def _database(folder: Path) -> Database:
+def _database(folder: Path) -> SqliteDatabase:
     file = folder / "server.db"
     make_database(file, "epoch")
-    database = Database(file)
+    database = SqliteDatabase(file)
     Accounts(database, str).add_team("team")
     return database
 

@@ -18,6 +18,7 @@ class Settings(NamedTuple):
     actor: str | None = None
     root: str | None = None
     token: str | None = None
+    metrics_token: str | None = None
     columns: int | None = None
     is_colourless: bool = False
     is_dumb: bool = False
@@ -30,10 +31,10 @@ class Settings(NamedTuple):
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, NO_COLOR, TERM, COLUMNS and _THENCE_COMPLETE.
+    """Reads THENCE_LOG, _ACTOR, _ROOT, _TOKEN, _METRICS_TOKEN, and what tells of a terminal.
 
     An empty variable counts as unset. NO_COLOR follows no-color.org, and a dumb terminal
-    gets no colour either. The last is set by the script of `thence completion`.
+    gets no colour either. _THENCE_COMPLETE is set by the script of `thence completion`.
     """
     columns = environ.get("COLUMNS", "")
     width = int(columns) if columns.isascii() and columns.isdigit() and len(columns) < 5 else 0
@@ -43,6 +44,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         actor=environ.get("THENCE_ACTOR") or None,
         root=environ.get("THENCE_ROOT") or None,
         token=environ.get("THENCE_TOKEN") or None,
+        metrics_token=environ.get("THENCE_METRICS_TOKEN") or None,
         columns=width or None,
         is_colourless=bool(environ.get("NO_COLOR")) or is_dumb,
         is_dumb=is_dumb,

@@ -191,6 +191,26 @@ def test_connections_that_begin_no_tls_keep_no_member_from_an_answer(tmp_path: P
         assert running.end() == 0
 
 
+def test_certificate_that_is_of_no_use_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+        make_certificate(tmp_path / name)
+    (tmp_path / "text").write_text("no certificate")
+    server("init", cwd=tmp_path)
+    for certificate, key, code, reason in (
+        ("here/cert.pem", "elsewhere/key.pem", 2, "another certificate"),
+        ("text", "here/key.pem", 2, "PEM"),
+        ("here/cert.pem", "text", 2, "PEM"),
+        ("missing.pem", "here/key.pem", 1, "missing.pem"),
+    ):
+        argv = ("run", "--port", 0, "--tls-cert", certificate, "--tls-key", key)
+        refused = server(*argv, cwd=tmp_path)
+        assert (refused.code, refused.out) == (code, ""), refused.err
+        assert reason in refused.err
+        assert "Traceback" not in refused.err
+        assert server(*argv, "--json", cwd=tmp_path).json["error"]["message"]
+
+
 def test_certificate_serves_https(tmp_path: Path) -> None:
     context = make_certificate(tmp_path)
     server("init", cwd=tmp_path)

@@ -25,10 +25,10 @@ from thence.errors import BatchRefused, ServerUnreachable
 from thence.log.read import reader
 from thence.replica import OS_DISK
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.store import Store
 from thence.signing import SigningKey
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
@@ -73,13 +73,13 @@ class Server:
     """A team's server, without HTTP."""
 
     def __init__(self, epoch, lines=()):
-        database = Database.in_memory(epoch)
+        database = SqliteDatabase.in_memory(epoch)
         accounts = Accounts(database, str)
         accounts.add_team(TEAM)
         accounts.add_user("ada", TEAM, "writer", lambda: "correct horse")
         self.epoch = epoch
         self.keys = KeyRegistry(database)
-        self.exchange = Exchange(SqliteStore(database))
+        self.exchange = Exchange(Store(database))
         self.exchange.batch(TEAM, LOG, "plain", [])  # the log is there, and empty
         for start in range(0, len(lines), 500):
             self.exchange.batch(TEAM, LOG, "plain", lines[start : start + 500])

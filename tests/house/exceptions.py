@@ -9,13 +9,13 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33471, 140),
-    "work": (18832, 77),
-    "team": (14110, 93),
+    "inner": (33473, 140),
+    "work": (18826, 77),
+    "team": (14454, 94),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "server": 28,
+    "server": 26,
     "sync": 14,
 }

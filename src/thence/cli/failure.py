@@ -144,5 +144,5 @@ def _misuse(error: click.ClickException) -> Failure:
         hint = f"did you mean {suggestion}"
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "it is used like this: " + " ".join(usage.split())
-    message = " ".join(message.split()).rstrip(".")
+    message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")
     return Failure(MISUSED, "usage", message[:1].lower() + message[1:], cause, hint)

@@ -15,18 +15,19 @@ from starlette.types import Lifespan
 from thence.server.errors import add_error_handlers
 from thence.server.http.auth import Auth
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
+from thence.server.login_settings import LoginSettings
 from thence.server.logs.root import Root
-from thence.server.metrics import RequestCounter
-from thence.server.routes import health, live_events, logs
+from thence.server.metrics import Metrics, OperatorMetrics, RequestCounter
+from thence.server.routes import health, logs
 from thence.server.routes.bodies import answer
-from thence.server.routes.diffs import diffs_of
 from thence.server.state import ServerState, app_state
 from thence.server.web import pages
 from thence.settings import from_environment
 
-__all__ = ["create_app", "create_team_app"]
+__all__ = ["LoginSettings", "create_app", "create_team_app"]
 
 KINDS: tuple[logs.Kind, ...] = ("simulations", "logs")
+_NO_SETTINGS = LoginSettings()
 _DESCRIPTION = "What many agents did, and why: the events of simulations and other logs."
 
 
@@ -53,19 +54,8 @@ def create_app(
         with closing(state):
             yield
 
-    app = _empty_app(lifespan)
-    app.state.served = state
-    add_error_handlers(app)
-    app.include_router(health.router)
-    for kind in KINDS:
-        app.include_router(logs.lists_of(kind))
-    app.include_router(logs.router)
-    app.include_router(live_events.router)  # before an event that is named "live"
-    for kind in KINDS:
-        app.include_router(logs.causes_of(kind))
-        app.include_router(diffs_of(kind))
-    app.add_api_route("/openapi.json", _document, include_in_schema=False)
-    app.include_router(pages.router)
+    state.metrics.add_process()
+    app = _logs_app(state, lifespan)
     if token is not None:
         app.add_middleware(Auth, token=token)
     if cors_origins:
@@ -84,21 +74,38 @@ def create_team_app(
     database: str | Path,
     *,
     allowed_hosts: Collection[str] | None = None,
+    metrics_token: str | None = None,
     cache: Path | None = None,
+    logins: LoginSettings = _NO_SETTINGS,
 ) -> FastAPI:
     """Returns an app at which the replicas of a team's logs meet, by the routes of wire.md.
 
     Beside these it serves the team's logs as `create_app` does, to who shows an access token.
-    `database` is the file that `thence server init` made; the folders that answer questions stand
-    in `cache`, else beside it, and no two processes have one in common. Host names are not checked
-    unless `allowed_hosts` lists the accepted ones, without ports. Raises NotAServer if there is no
-    such database.
+    `/metrics` tells a user the counts of their team, and who shows the `metrics_token` those of
+    the whole server. `database` is the file that `thence server init` made; the folders that
+    answer questions stand in `cache`, else beside it, and no two processes have one in common.
+    Host names are not checked unless `allowed_hosts` lists the accepted ones, without ports.
+    `logins` says how people come in.
+    Raises NotAServer if there is no such database.
     """
-    from thence.server.team.database import Database
+    from thence.server.team.audit import FOLDER as AUDIT_FOLDER
+    from thence.server.team.audit import AuditLog
+    from thence.server.team.sqlite import SqliteDatabase
     from thence.server.team.team_app import WIRE_PATHS, Team
 
-    folder = cache or Path(database).absolute().parent
-    team = Team(Database(database), folder, create_app)
+    metrics = Metrics()
+    metrics.add_process()
+
+    def logs_app(folder: Path) -> FastAPI:
+        state = ServerState(Root(folder), Metrics(metrics))
+        app = _logs_app(state)
+        app.add_middleware(RequestCounter, metrics=state.metrics)
+        return app
+
+    place = Path(database).absolute()
+    audit = AuditLog(place.with_name(AUDIT_FOLDER))
+    team = Team(SqliteDatabase(database), cache or place.parent, logs_app, logins, audit)
+    metrics.add(team.figures)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -111,11 +118,27 @@ def create_team_app(
     app = _empty_app(lifespan)
     add_error_handlers(app, WIRE_PATHS)
     app.router.routes.extend(team.routes())
+    if metrics_token:
+        app.add_middleware(OperatorMetrics, metrics=metrics, token=metrics_token)
+    app.add_middleware(RequestCounter, metrics=metrics)
     _add_doors(app, allowed_hosts)
     return app
 
 
-def _empty_app(lifespan: Lifespan[FastAPI]) -> FastAPI:
+def _logs_app(state: ServerState, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Returns an app with the routes of the query API and its pages."""
+    app = _empty_app(lifespan)
+    app.state.served = state
+    add_error_handlers(app)
+    app.include_router(health.router)
+    for kind in KINDS:
+        app.include_router(logs.routes_of(kind))
+    app.add_api_route("/openapi.json", _document, include_in_schema=False)
+    app.include_router(pages.router)
+    return app
+
+
+def _empty_app(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
     """Returns an app without routes."""
     return FastAPI(
         title="thence",

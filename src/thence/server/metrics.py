@@ -1,73 +1,88 @@
-"""The server's counts of its own work, in the text format 0.0.4 of Prometheus.
+"""The server's counts of its own work, for Prometheus.
 
 A route is named by its pattern, so that no log name, no filter and no token appears here.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from threading import Lock
+from collections.abc import Callable, Iterable
 from time import monotonic
 
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MEDIA_TYPE = "text/plain; version=0.0.4"
+from thence.server.http.auth import has_bearer
+
+PATH = "/metrics"
 _UNMATCHED = "none"
+_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 
 
 class Metrics:
-    """The counts of one app; thread-safe."""
+    """The counts of one app; thread-safe. Events are counted in those of `above` too."""
 
-    def __init__(self) -> None:
-        self._mutex = Lock()
-        self._events = 0
-        self._requests: Counter[tuple[str, int]] = Counter()
-        self._starts: Counter[str] = Counter()
-        self._seconds: dict[str, float] = {}
+    def __init__(self, above: "Metrics | None" = None) -> None:
+        self._above = above
+        self._registry = CollectorRegistry()
+        name, words = "thence_http_requests", "Requests that were answered."
+        self._requests = Counter(name, words, ("route", "code"), registry=self._registry)
+        self._starts = Histogram(
+            "thence_http_response_start_seconds",
+            "Time from a request to the beginning of its answer.",
+            ("route",),
+            registry=self._registry,
+            buckets=_BUCKETS_S,
+        )
+        words = "Events sent in pages, lines and streams."
+        self._events = Counter("thence_events_served", words, registry=self._registry)
+
+    def add(self, figures: Callable[[], Iterable[Metric]]) -> None:
+        """Adds what a function returns each time the counts are asked for."""
+        self._registry.register(_Figures(figures))
+
+    def add_process(self) -> None:
+        """Adds the memory, the processor time and the open files of this process."""
+        ProcessCollector(registry=self._registry)
 
     def count_events(self, number: int) -> None:
         """Counts events that were sent."""
-        with self._mutex:
-            self._events += number
+        self._events.inc(number)
+        if self._above is not None:
+            self._above.count_events(number)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Counts a request whose response began after `seconds`."""
-        with self._mutex:
-            self._requests[route, status] += 1
-            self._starts[route] += 1
-            self._seconds[route] = self._seconds.get(route, 0.0) + seconds
+        self._requests.labels(route, str(status)).inc()
+        self._starts.labels(route).observe(seconds)
 
-    def text(self, others: Mapping[str, tuple[str, float]]) -> str:
-        """Returns all counts, and those in `others`: names with their help text and value.
+    def response(self, request: Request) -> Response:
+        """Returns all counts in the text format, or as OpenMetrics if `Accept` asks for it."""
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._registry), media_type=media_type)
 
-        A name that ends in `_total` is a counter, which only grows; any other is a gauge.
-        """
-        with self._mutex:
-            lines = list(self._lines())
-        for name, (help_text, value) in others.items():
-            kind = "counter" if name.endswith("_total") else "gauge"
-            lines += [
-                f"# HELP {name} {help_text}",
-                f"# TYPE {name} {kind}",
-                f"{name} {round(value, 6)}",
-            ]
-        return "\n".join(lines) + "\n"
 
-    def _lines(self) -> Iterator[str]:
-        yield "# HELP thence_http_requests_total Requests that were answered."
-        yield "# TYPE thence_http_requests_total counter"
-        for (route, status), count in sorted(self._requests.items()):
-            labels = f'route="{_label(route)}",code="{status}"'
-            yield f"thence_http_requests_total{{{labels}}} {count}"
-        name = "thence_http_response_start_seconds"
-        yield f"# HELP {name} Time from a request to the beginning of its answer."
-        yield f"# TYPE {name} summary"
-        for route, count in sorted(self._starts.items()):
-            label = f'{{route="{_label(route)}"}}'
-            yield f"{name}_sum{label} {self._seconds[route]:.6f}"
-            yield f"{name}_count{label} {count}"
-        yield "# HELP thence_events_served_total Events sent in pages, lines and streams."
-        yield "# TYPE thence_events_served_total counter"
-        yield f"thence_events_served_total {self._events}"
+class _Figures(Collector):
+    """Figures that are taken when they are asked for."""
+
+    def __init__(self, figures: Callable[[], Iterable[Metric]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """Returns the figures of now."""
+        return self._figures()
+
+
+def counter(name: str, words: str, value: float) -> Metric:
+    """Returns the figure of a count that only grows; its name gets `_total` at the end."""
+    return CounterMetricFamily(name, words, value)
+
+
+def gauge(name: str, words: str, value: float) -> Metric:
+    """Returns the figure of a state."""
+    return GaugeMetricFamily(name, words, value)
 
 
 class RequestCounter:
@@ -82,16 +97,31 @@ class RequestCounter:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = monotonic()
+        start_s, prefix = monotonic(), scope.get("root_path", "")
 
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", _UNMATCHED)
-                self._metrics.count_request(route, message["status"], monotonic() - began)
+                mount = scope.get("root_path", "").removeprefix(prefix)
+                path = getattr(scope.get("route"), "path", "").rstrip("/")
+                route = mount + path or ("/" if scope["path"] == "/" else _UNMATCHED)
+                self._metrics.count_request(route, message["status"], monotonic() - start_s)
             await send(message)
 
         await self._app(scope, receive, send_counted)
 
 
-def _label(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+class OperatorMetrics:
+    """Middleware that gives the operator, who shows a token, the counts of the whole server."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, token: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers the operator, and passes on whatever else is asked."""
+        is_asked = scope["type"] == "http" and scope["path"] == PATH
+        if is_asked and has_bearer(scope, self._token):
+            await self._metrics.response(Request(scope))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -13,13 +13,15 @@ from collections.abc import Collection
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from thence.core.wire.messages import EVENT_BYTES_MAX
-from thence.errors import PortTaken
+from thence.errors import BadSettings, PortTaken
+from thence.server.login_settings import LoginSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from ssl import SSLContext
 
     from starlette.types import ASGIApp
     from uvicorn import Config, Server
@@ -42,6 +44,7 @@ _NO_FILES = (errno.EMFILE, errno.ENFILE)
 # how long a thread that answers a slow question may keep the interpreter from the others; at a
 # quarter of that under load a tenth less is answered, for they take it from each other
 _SWITCH_S = 0.002
+_MISMATCH = "KEY_VALUES_MISMATCH"  # the reason that OpenSSL names
 
 
 def listening(port: int | None = None, host: str = HOST) -> socket.socket:
@@ -53,16 +56,16 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
     ports = range(PORT, PORT + PORTS_TRIED_MAX) if port is None else (port,)
     for number in ports:
         # by this protocol asyncio knows that it may send small answers without delay
-        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            made.bind((host, number))
-            made.listen(_BACKLOG)
+            listener.bind((host, number))
+            listener.listen(_BACKLOG)
         except OSError as error:
-            made.close()
+            listener.close()
             cause = error.strerror or str(error)
         else:
-            return made
+            return listener
     tried = f"{host}:{ports[0]}" if len(ports) == 1 else f"{host}:{ports[0]} to {ports[-1]}"
     hint = "name another with --port, or leave it out to take the next free one"
     raise PortTaken("could not listen on", place=tried, cause=cause, hint=hint)
@@ -85,20 +88,37 @@ def serve(
     _run(listener, app)
 
 
-class Tls(NamedTuple):
-    """The files of a certificate chain and its key, in PEM."""
+def tls_context(certificate: Path, key: Path) -> "SSLContext":
+    """Returns the TLS of a certificate chain and its key, files in PEM.
 
-    certificate: Path
-    key: Path
+    Raises OSError, and BadSettings for what is no PEM and a key of another certificate.
+    """
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for file in (certificate, key):
+        file.open("rb").close()  # raises OSError that names the file
+    try:
+        # OpenSSL would ask for the passphrase on the terminal
+        context.load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        is_mismatch = getattr(error, "reason", None) == _MISMATCH
+        cause = "the key belongs to another certificate" if is_mismatch else "one is no such file"
+        hint = "give a certificate chain and its key without a passphrase, both in PEM"
+        place = f"{certificate} and {key}"
+        raise BadSettings("could not use", place=place, cause=cause, hint=hint) from error
+    return context
 
 
 def serve_team(
     listener: socket.socket,
     database: Path,
     host: str,
-    tls: Tls | None = None,
+    tls: "SSLContext | None" = None,
     *,
+    logins: LoginSettings,
     logs_json: bool = False,
+    metrics_token: str | None = None,
     cache: Path | None = None,
 ) -> None:
     """Answers for a team's server as `serve` does; on loopback under its names alone.
@@ -112,7 +132,9 @@ def serve_team(
     from thence.server.app import create_team_app
 
     hosts = LOOPBACK if is_loopback(host) else None
-    app: ASGIApp = create_team_app(database, allowed_hosts=hosts, cache=cache)
+    app: ASGIApp = create_team_app(
+        database, allowed_hosts=hosts, metrics_token=metrics_token, cache=cache, logins=logins
+    )
     if logs_json:
         from thence.server.http.request_log import RequestLog, log_as_json
 
@@ -129,10 +151,14 @@ def is_loopback(host: str) -> bool:
 def _run(
     listener: socket.socket,
     app: "ASGIApp",
-    tls: Tls | None = None,
+    tls: "SSLContext | None" = None,
     *,
     is_live: bool = False,
 ) -> None:
+    from prometheus_client import disable_created_metrics
+
+    # a series more for each, which says when the process first counted
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     sys.setswitchinterval(_SWITCH_S)
     _server(_config(app, tls, is_live=is_live)).run(sockets=[listener])
 
@@ -174,7 +200,7 @@ def _server(config: "Config") -> "Server":
     return QuietServer(config)
 
 
-def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
+def _config(app: "ASGIApp", tls: "SSLContext | None", *, is_live: bool) -> "Config":
     from uvicorn import Config
 
     from thence.server.http.protocol import WebSocketProtocol
@@ -196,9 +222,8 @@ def _config(app: "ASGIApp", tls: Tls | None, *, is_live: bool) -> "Config":
     )
 
 
-def _protocol(tls: Tls | None) -> Any:
+def _protocol(tls: "SSLContext | None") -> Any:
     """Returns what makes the protocol of each connection."""
-    import ssl
     from functools import partial
 
     from thence.server.http.protocol import Connections, Protocol, TlsProtocol, connections_max
@@ -206,9 +231,7 @@ def _protocol(tls: Tls | None) -> Any:
     among = Connections(connections_max())
     if tls is None:
         return partial(Protocol, among=among)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls.certificate, tls.key)
-    return partial(TlsProtocol, among=among, context=context)
+    return partial(TlsProtocol, among=among, context=tls)
 
 
 def _brings(connection: Any) -> bool:

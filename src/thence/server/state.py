@@ -1,8 +1,9 @@
 """The state that the routes of one app share: root, open logs, summaries, threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 
 from thence.errors import NotALog, ReadFailed
@@ -11,7 +12,7 @@ from thence.server.live.feed import Feeds
 from thence.server.logs.open_logs import Logs, OpenLog
 from thence.server.logs.root import FoundLog, Root
 from thence.server.logs.summaries import Summaries
-from thence.server.metrics import Metrics
+from thence.server.metrics import Metrics, counter, gauge
 from thence.server.workers import Slow, Workers
 
 T = TypeVar("T")
@@ -20,13 +21,14 @@ T = TypeVar("T")
 class ServerState:
     """The objects that the routes of an app share."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, metrics: Metrics | None = None) -> None:
         self.root = root
         self.logs = Logs()
         self.summaries = Summaries(self.logs)
         self.feeds = Feeds(root, self.logs)
         self.workers = Workers()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
+        self.metrics.add(lambda: figures((self,)))
 
     async def ask(self, log_id: str, work: Callable[[OpenLog], T], is_simulation: bool) -> T:
         """Runs work on an open log in a thread and returns its result.
@@ -104,3 +106,23 @@ def app_state(request: Request) -> ServerState:
     state = request.app.state.served
     assert isinstance(state, ServerState)
     return state
+
+
+def figures(states: Sequence[ServerState]) -> Iterator[Metric]:
+    """Yields what some apps do now, and what their indexes have cost, in sum."""
+    costs = [state.logs.builds.cost for state in states]
+    builds = sum(cost.builds for cost in costs)
+    yield counter("thence_index_builds", "Indexes made from nothing.", builds)
+    seconds = sum(cost.build_seconds for cost in costs)
+    yield counter("thence_index_build_seconds", "Time that took.", seconds)
+    words = "Time in which indexes took in what came."
+    seconds = sum(cost.catch_up_seconds for cost in costs)
+    yield counter("thence_index_catch_up_seconds", words, seconds)
+    events = sum(cost.events for cost in costs)
+    yield counter("thence_index_events", "Events put into indexes.", events)
+    listeners = sum(state.feeds.listeners for state in states)
+    yield gauge("thence_listeners", "Open streams of live events.", listeners)
+    followed = sum(state.feeds.followed for state in states)
+    yield gauge("thence_logs_followed", "Logs that are followed now.", followed)
+    opened = sum(state.logs.open for state in states)
+    yield gauge("thence_logs_open", "Logs that are open now.", opened)

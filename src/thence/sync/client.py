@@ -17,6 +17,7 @@ from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, sign
 from thence.core.wire.blocks import DIGEST_BYTES, from_nodes
 from thence.core.wire.messages import (
     PROTOCOL,
+    Acceptance,
     BlocksAnswer,
     BlocksRequest,
     Credentials,
@@ -60,6 +61,7 @@ _BATCH = "events/batch/"
 _PACKED_BYTES_MIN = 1_024
 _CURSOR_CHARACTERS_MAX = 4_096
 _TOKEN = re.compile(r"[!-~]{1,4096}")
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
 _ASK = "ask whoever keeps the server; `thence sync status` shows the target"
 _T = TypeVar("_T")
 
@@ -286,6 +288,41 @@ def log_in(
             if new_password:
                 error.hint = "the server may have the new password or the former one: log in to see"
             raise
+
+
+def accept(
+    server: str,
+    invitation: str,
+    password: str,
+    *,
+    ca_file: str | None = None,
+    request_s: float = REQUEST_S,
+) -> Login:
+    """Returns the first login of who was invited to a server, and has the password from then on.
+
+    Raises NotLoggedIn, and what a SyncClient raises.
+    """
+    with closing(Connection(server, ca_file=ca_file, request_s=request_s)) as connection:
+        _check_protocol(connection)
+        answer = _post(connection, "/api/v1/invitations/", Acceptance(invitation, password))
+        if answer.status in (400, 401, 403):
+            refusal = _refusal_of(answer)
+            hint = refusal.problem.hint if refusal and refusal.problem else ""
+            raise NotLoggedIn(
+                "could not accept the invitation at",
+                place=connection.server,
+                cause=_text_of(answer, invitation, password) or f"status {answer.status}",
+                hint=words(hint, invitation, password) or _ASK,
+            )
+        return _first_login(answer, connection.server, ca_file, invitation, password)
+
+
+def _first_login(answer: HttpAnswer, server: str, ca_file: str | None, *secrets: str) -> Login:
+    """Returns the login of an answer that names its user."""
+    tokens = _tokens(answer, server, *secrets)
+    if not _NAME.fullmatch(tokens.username):
+        raise bad_answer(server, "it names no user")
+    return Login(server, tokens.username, "", "", ca_file=ca_file).renewed(tokens)
 
 
 def revoke(login: Login, *, request_s: float = REQUEST_S) -> None:

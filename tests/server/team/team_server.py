@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ from tests.server.team.stranger import Client
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database, make_database
+from thence.server.team.invitations import Invitations
 from thence.server.team.logins import hashed
+from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
 ENDS_S = 20
@@ -28,13 +30,14 @@ class TeamServer:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         self.files_max = 0
+        self.env: dict[str, str] = {}
 
     def start(self, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
         argv = [str(THENCE), "server", "run", "--data", str(self.data), "--port", "0", "--json"]
         if self.files_max:
             argv = ["sh", "-c", f'ulimit -n {self.files_max} && exec "$@"', "sh", *argv]
         piped = {"stdout": subprocess.PIPE, "stderr": stderr}
-        self.process = subprocess.Popen([*argv, *arguments], env=environment(), **piped)
+        self.process = subprocess.Popen([*argv, *arguments], env=environment(**self.env), **piped)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
 
@@ -57,9 +60,17 @@ class TeamServer:
 
     @contextmanager
     def accounts(self) -> Iterator[Accounts]:
-        database = Database(self.data / TEAM_DATABASE)
+        database = SqliteDatabase(self.data / TEAM_DATABASE)
         try:
             yield Accounts(database, hashed)
+        finally:
+            database.close()
+
+    @contextmanager
+    def invitations(self) -> Iterator[Invitations]:
+        database = SqliteDatabase(self.data / TEAM_DATABASE)
+        try:
+            yield Invitations(database, hashed, time.time)
         finally:
             database.close()
 
@@ -72,11 +83,14 @@ class TeamServer:
 
 @contextmanager
 def team_server(
-    data: Path, files_max: int = 0, arguments: Sequence[str] = ()
+    data: Path,
+    files_max: int = 0,
+    arguments: Sequence[str] = (),
+    env: dict[str, str] | None = None,
 ) -> Iterator[TeamServer]:
     """Runs a server with the teams red and blue; ada writes in red.
 
-    `files_max` bounds the files of its process, 0 does not.
+    `files_max` bounds the files of its process, 0 does not; `env` is added to its environment.
     """
     make_database(data / TEAM_DATABASE, "0123456789abcdef")
     made = TeamServer(data)
@@ -85,6 +99,7 @@ def team_server(
         accounts.add_team("blue")
     made.add("ada")
     made.files_max = files_max
+    made.env = env or {}
     made.start(*arguments)
     try:
         yield made

@@ -10,14 +10,14 @@ from thence.server.team.accounts import (
     Added,
     Member,
 )
-from thence.server.team.database import Database
+from thence.server.team.sqlite import SqliteDatabase
 
 PASSWORD = "correct horse"
 
 
 @pytest.fixture
 def accounts() -> Accounts:
-    made = Accounts(Database.in_memory("e1"), str)
+    made = Accounts(SqliteDatabase.in_memory("e1"), str)
     for team in ("red", "blue"):
         made.add_team(team)
     return made

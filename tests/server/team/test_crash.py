@@ -15,8 +15,8 @@ from tests.server.team.team_server import TeamServer, team_server
 from thence.core.values.digests import digests
 from thence.core.wire.blocks import BlockDigest, Place, place_of
 from thence.server.running import TEAM_DATABASE
-from thence.server.team.database import Database
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.store import Store
 
 NODES = [f"{number:012x}" for number in range(1, 5)]
 LINES = 600
@@ -97,8 +97,8 @@ def _like(tokens: Client, server: TeamServer) -> Client:
 def _check(server: TeamServer, senders: list[Sender]) -> None:
     """Compares the database of a server that ended with what its clients know."""
     assert not [status for sender in senders for status in sender.wrong]
-    database = Database(server.data / TEAM_DATABASE)
-    store = SqliteStore(database)
+    database = SqliteDatabase(server.data / TEAM_DATABASE)
+    store = Store(database)
     log = store.log("red", "log")
     assert log is not None
     rows = list(store.page(log, 0, 10**9))

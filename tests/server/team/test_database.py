@@ -12,10 +12,10 @@ from tests.server.team.team_server import TeamServer, team_server
 
 from thence.errors import NotAServer, ServerExists, SyncRefused
 from thence.server.running import TEAM_DATABASE
-from thence.server.team import sqlite_store
+from thence.server.team import store
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import BUSY_MS, VERSION, Database, make_database
 from thence.server.team.exchange import Exchange
+from thence.server.team.sqlite import BUSY_MS, VERSION, SqliteDatabase, make_database
 
 
 def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     with pytest.raises(ServerExists):
         make_database(file, "e2")
-    database = Database(file)
+    database = SqliteDatabase(file)
     assert database.epoch == "e1"
     database.close()
 
@@ -33,11 +33,11 @@ def test_database_is_made_whole_and_once(tmp_path: Path) -> None:
 def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
     with pytest.raises(NotAServer):
-        Database(file)
+        SqliteDatabase(file)
     for content in (b"", b"no database" * 1000):
         file.write_bytes(content)
         with pytest.raises(NotAServer):
-            Database(file)
+            SqliteDatabase(file)
     other = tmp_path / TEAM_DATABASE
     make_database(other, "e1")
     for version in (1, VERSION + 1):
@@ -45,13 +45,13 @@ def test_what_is_no_database_of_this_version_is_refused(tmp_path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {version}")
         connection.close()
         with pytest.raises(NotAServer, match="version"):
-            Database(other)
+            SqliteDatabase(other)
 
 
 def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_path: Path) -> None:
     file = tmp_path / TEAM_DATABASE
     make_database(file, "e1")
-    first, second = Database(file), Database(file)
+    first, second = SqliteDatabase(file), SqliteDatabase(file)
     assert BUSY_MS >= 5_000
     Accounts(first, str).add_team("red")
     assert Accounts(second, str).teams() == ["red"]
@@ -63,18 +63,18 @@ def test_second_connection_waits_for_the_first_and_sees_what_it_committed(tmp_pa
         database.close()
 
 
-def _add_teams(database: Database, *slugs: str) -> None:
+def _add_teams(database: SqliteDatabase, *slugs: str) -> None:
     with database.writing() as connection:
         for slug in slugs:
-            connection.execute("INSERT INTO teams (slug) VALUES (?)", (slug,))
+            connection.execute("INSERT INTO teams (slug) VALUES (:slug)", {"slug": slug})
 
 
 def test_logs_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database.in_memory("e1")
+    database = SqliteDatabase.in_memory("e1")
     for team in ("red", "blue"):
         Accounts(database, str).add_team(team)
-    exchange = Exchange(sqlite_store.SqliteStore(database))
-    monkeypatch.setattr(sqlite_store, "LOGS_MAX", 2)
+    exchange = Exchange(store.Store(database))
+    monkeypatch.setattr(store, "LOGS_MAX", 2)
     for log in ("a", "b"):
         exchange.batch("red", log, "plain", [])
     with pytest.raises(SyncRefused):

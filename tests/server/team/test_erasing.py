@@ -17,12 +17,12 @@ from thence.core.values.digests import digests, redacted
 from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import KeyRequest
 from thence.server.running import TEAM_DATABASE
-from thence.server.team import database as database_module
+from thence.server.team import sqlite
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.database import Database, make_database
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import SqliteDatabase, make_database
+from thence.server.team.store import Store
 
 KEYS = "/api/v1/keys/"
 PAGES = ("/logs/{0}/events", "/logs/{0}/why/{1}", "/logs/{0}/events/{1}", "/runs/{0}", "/logs")
@@ -85,8 +85,8 @@ def test_server_that_was_killed_before_it_removed_a_folder_does_so_at_its_start(
         ada.push("killed", [target])
         assert answers_with(ada, "killed", target, secret)
         server.end(signal.SIGKILL)
-        database = Database(server.data / TEAM_DATABASE)
-        redact(Exchange(SqliteStore(database)), "killed", node.redaction(target))
+        database = SqliteDatabase(server.data / TEAM_DATABASE)
+        redact(Exchange(Store(database)), "killed", node.redaction(target))
         database.close()
         found = files_with(server.data, secret)
         assert found
@@ -107,16 +107,16 @@ def redact(exchange: Exchange, log: str, *notices: bytes) -> None:
     exchange.batch("red", log, "plain", list(notices), signature=push)
 
 
-def claimed_server(folder: Path) -> tuple[Database, Exchange, Node]:
+def claimed_server(folder: Path) -> tuple[SqliteDatabase, Exchange, Node]:
     """Returns a server's database on disk, its exchange, and a node that a key has claimed."""
     make_database(folder / TEAM_DATABASE, "e1")
-    database, node = Database(folder / TEAM_DATABASE), Node()
+    database, node = SqliteDatabase(folder / TEAM_DATABASE), Node()
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")
     request = KeyRequest(ANN.public_key, (node.node,))
     KeyRegistry(database).register(Member("ann", "red", "writer"), request)
-    return database, Exchange(SqliteStore(database)), node
+    return database, Exchange(Store(database)), node
 
 
 @pytest.mark.promise("S10a")
@@ -145,12 +145,12 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path
 def test_file_of_commits_is_emptied_when_the_last_reader_of_the_old_ones_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "ERASE_MS", 1)
+    monkeypatch.setattr(sqlite, "ERASE_MS", 1)
     database, exchange, node = claimed_server(tmp_path)
     target = node.said("tunafish")
     exchange.batch("red", "log", "plain", [target])
     with database.reading() as reader:
-        assert reader.execute("SELECT count(*) FROM events").get == 1
+        assert reader.execute("SELECT count(*) FROM events") == [(1,)]
         redact(exchange, "log", node.redaction(target))
         assert files_with(tmp_path, "tunafish")
         assert exchange.page("red", "log").lines[0] == redacted(target)

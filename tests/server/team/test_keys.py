@@ -10,8 +10,8 @@ from thence.core.wire.messages import CLAIMED_NODES_MAX, KeyRequest
 from thence.errors import SyncRefused
 from thence.server.team import keys
 from thence.server.team.accounts import Accounts, Member
-from thence.server.team.database import Database
 from thence.server.team.keys import KeyRegistry
+from thence.server.team.sqlite import SqliteDatabase
 
 PATH = "/api/v1/keys/"
 NODE, OTHER = "a00000000001", "a00000000002"
@@ -80,7 +80,7 @@ def test_reader_nobody_and_malformed_requests_are_refused(red: TeamServer) -> No
 
 
 def test_keys_of_a_user_and_claims_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database.in_memory("e1")
+    database = SqliteDatabase.in_memory("e1")
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")

@@ -16,11 +16,11 @@ from websockets.sync.client import connect
 
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
 from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.logins import Logins, Tool
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import SqliteDatabase
+from thence.server.team.store import Store
 from thence.server.workers import Workers
 
 
@@ -150,8 +150,8 @@ def test_frames_that_no_log_takes_are_answered_and_harm_nothing(red: TeamServer)
 def test_commit_of_another_process_is_hinted(red: TeamServer) -> None:
     ada = red.client("ada")
     with listening(ada, "elsewhere") as one:
-        database = Database(red.data / TEAM_DATABASE)
-        Exchange(SqliteStore(database)).batch("red", "elsewhere", "plain", lines(2))
+        database = SqliteDatabase(red.data / TEAM_DATABASE)
+        Exchange(Store(database)).batch("red", "elsewhere", "plain", lines(2))
         database.close()
         _, cursor = ada.pull("elsewhere")
         assert one.take() == {"type": "committed", "log": "elsewhere", "cursor": cursor}
@@ -170,7 +170,7 @@ def test_end_of_a_login_closes_its_connections(red: TeamServer, ends: str, code:
                 accounts.remove_user(ends)
         else:
             with closing(apsw.Connection(str(red.data / TEAM_DATABASE))) as connection:
-                member = "user = (SELECT id FROM users WHERE name = 'left')"
+                member = "user_id = (SELECT id FROM users WHERE name = 'left')"
                 connection.execute(f"DELETE FROM members WHERE {member}")
         assert closing_code(one) == code
 
@@ -186,13 +186,13 @@ class _Transport:
 
 def test_listener_that_takes_nothing_is_cut_off() -> None:
     """The peer is an ASGI server whose buffer is full from the third message on."""
-    database = Database.in_memory("epoch")
+    database = SqliteDatabase.in_memory("epoch")
     accounts = Accounts(database, lambda text: text)
     logins = Logins(database, Tool(lambda: 0.0, os.urandom, lambda a, b: True))
     accounts.add_team("red")
     accounts.add_user("ada", "red", "writer", lambda: PASSWORD)
     access = logins.log_in("ada", PASSWORD).access
-    exchange = Exchange(SqliteStore(database))
+    exchange = Exchange(Store(database))
     cut, sent = _Transport(), []
 
     async def scene() -> None:

@@ -13,7 +13,6 @@ import pytest
 from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database, make_database
 from thence.server.team.logins import (
     ACCESS_S,
     ADDRESS_FAILURE_S,
@@ -30,6 +29,7 @@ from thence.server.team.logins import (
     hashed,
     is_right,
 )
+from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
 WAIT_S = 10
@@ -41,7 +41,7 @@ class World:
     def __init__(self) -> None:
         self.now = 1_000_000.0
         numbers = count(1)
-        database = Database.in_memory("e")
+        database = SqliteDatabase.in_memory("e")
         self.accounts = Accounts(database, str)
         for team in ("red", "blue"):
             self.accounts.add_team(team)
@@ -157,7 +157,7 @@ def test_pace_bounds_attempts_that_run_at_once_and_the_keys_that_it_keeps() -> N
 
 def test_what_is_no_token_waits_for_no_writer(tmp_path: Path) -> None:
     make_database(tmp_path / "data" / "server.db", "e1")
-    database = Database(tmp_path / "data" / "server.db")
+    database = SqliteDatabase(tmp_path / "data" / "server.db")
     logins = Logins(database, Tool(time.time, os.urandom, is_right))
     unknown = "x" * 43
     with closing(database), ThreadPoolExecutor(1) as pool, database.writing():

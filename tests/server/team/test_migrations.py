@@ -16,10 +16,11 @@ from thence.core.wire.blocks import by_node, split_digests
 from thence.core.wire.messages import BlocksRequest
 from thence.errors import NotAServer
 from thence.server.running import TEAM_DATABASE
+from thence.server.team.accounts import Accounts
 from thence.server.team.backups import restore, verify
-from thence.server.team.database import VERSION, Database
 from thence.server.team.exchange import Exchange
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import VERSION, SqliteDatabase
+from thence.server.team.store import Store
 
 ADA, BOB = "16e3aa6f91c5", "d319d1585a0d"
 TEAM, LOG = "team", "orders"
@@ -33,18 +34,16 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "srv" / TEAM_DATABASE
 
 
-def opened(file: Path) -> tuple[Database, Exchange]:
-    database = Database(file)
-    return database, Exchange(SqliteStore(database))
+def opened(file: Path) -> tuple[SqliteDatabase, Exchange]:
+    database = SqliteDatabase(file)
+    return database, Exchange(Store(database))
 
 
-def relayed(database: Database, key_of: str) -> set[int]:
+def relayed(database: SqliteDatabase, key_of: str) -> set[int]:
     """Returns the numbers of a node's lines that its owner must push again."""
     with database.reading() as connection:
-        rows = connection.execute(
-            "SELECT number FROM events JOIN relayed USING (team, log, node, digest) WHERE node = ?",
-            (key_of,),
-        )
+        query = "SELECT number FROM events JOIN relayed USING (team, log, node, digest)"
+        rows = connection.execute(f"{query} WHERE node = :node", {"node": key_of})
         return {number for (number,) in rows}
 
 
@@ -68,7 +67,7 @@ def test_lines_that_were_proven_stay_signed_and_no_others_are(file: Path) -> Non
         assert relayed(database, ADA) == {7, 13, 14}, "the seals themselves, and the forged line"
         assert relayed(database, BOB) == {11}
         with database.reading() as connection:
-            assert connection.execute("PRAGMA user_version").get == VERSION
+            assert connection.execute("PRAGMA user_version") == [(VERSION,)]
             rows = connection.execute("SELECT number, digest, line FROM events")
             assert list(rows) == before
         assert len(walked(exchange, 5, TEAM, LOG)) == 14
@@ -136,4 +135,35 @@ def test_copy_of_version_2_is_put_back_and_stays_as_it_is(file: Path, tmp_path: 
     assert copy.read_bytes() == before
     database, exchange = opened(data)
     assert len(walked(exchange, 5, TEAM, LOG)) == 13
+    database.close()
+
+
+def shape(database: SqliteDatabase) -> dict[str, object]:
+    """Returns the columns and the keys of all tables."""
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+    indexes = """
+        SELECT info.name, list."unique" FROM pragma_index_list(:table) AS list
+        JOIN pragma_index_info(list.name) AS info ORDER BY list.name, info.seqno
+    """
+    with database.reading() as connection:
+        return {
+            table: (
+                [row[:-1] for row in connection.execute(f"PRAGMA table_info({table})")],
+                sorted(connection.execute(f"PRAGMA foreign_key_list({table})")),
+                sorted(connection.execute(indexes, {"table": table})),
+            )
+            for (table,) in connection.execute(tables)
+        }
+
+
+@pytest.mark.promise("S12")
+def test_older_database_becomes_like_a_new_one_and_keeps_its_users(file: Path) -> None:
+    database, _ = opened(file)
+    assert [(member.user, member.team) for member in Accounts(database, str).members()] == [
+        ("ada", TEAM),
+        ("bob", TEAM),
+    ]
+    shapes = shape(database)
+    assert shapes == shape(SqliteDatabase.in_memory("e1"))
+    assert len(shapes) >= 12
     database.close()

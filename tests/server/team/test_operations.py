@@ -16,7 +16,7 @@ from tests.server.team.team_server import PASSWORD, TeamServer, team_server
 
 from thence.server.app import create_team_app
 from thence.server.running import TEAM_DATABASE
-from thence.server.team.database import make_database
+from thence.server.team.sqlite import make_database
 
 STOP_S = 10
 GIVEN_UP_S = 0.5

@@ -15,7 +15,7 @@ from thence.core.wire.messages import RELAYED_MAX, BlocksRequest, KeyRequest
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.store import Store
 from thence.signing import SigningKey, is_signed
 
 THEIRS = "ffffffffffff"
@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self) -> None:
         self.database = with_teams()
-        self.exchange = Exchange(SqliteStore(self.database))
+        self.exchange = Exchange(Store(self.database))
         self.keys = KeyRegistry(self.database)
         accounts = Accounts(self.database, str)
         for name, role in (("ann", "writer"), ("eve", "writer"), ("boss", "admin")):
@@ -87,6 +87,14 @@ def test_redaction_counts_in_logs_of_each_kind_whatever_came_first(kind: str) ->
                 assert notice in server.lines
 
 
+def test_redaction_of_an_id_that_no_line_can_have_is_refused() -> None:
+    server, node = Server(), Node()
+    target = node.said()
+    assert server.push(node.redaction(target, "a\0", is_caused=False)) == ["rejected"]
+    assert server.push(target) == ["success"]
+    assert server.lines == [target]
+
+
 def test_keys_of_another_team_do_not_count() -> None:
     server, node = Server(), Node()
     Accounts(server.database, str).add_user("sue", "blue", "admin", lambda: "correct horse")
@@ -107,9 +115,8 @@ def test_redaction_that_was_stored_before_counts_once_its_owner_brings_it_again(
     with server.database.writing() as connection:  # as version 2 had one that did not count
         connection.execute("DELETE FROM redactions")
         connection.execute("DELETE FROM forms")
-        connection.execute(
-            "UPDATE events SET line = ? WHERE digest = ?", (target, digests(target).line)
-        )
+        row = {"line": target, "digest": digests(target).line}
+        connection.execute("UPDATE events SET line = :line WHERE digest = :digest", row)
     assert server.push(notice, key=EVE) == server.push(notice, key=None) == ["duplicate"]
     assert server.lines == [target, notice]
     assert server.push(notice) == ["duplicate"]

@@ -33,13 +33,27 @@ def server(tmp_path: Path) -> Iterator[TeamServer]:
         yield running
 
 
-def workers(server: TeamServer, wanted: int = WORKERS) -> list[int]:
-    """Returns the processes that answer, once so many are there."""
+def workers(server: TeamServer) -> list[int]:
+    """Returns the processes that answer, once all are there and have the database open.
+
+    One that is stopped while it opens the database would keep the others from it.
+    """
     assert server.process is not None
     end_s = time.monotonic() + WAIT_S
-    while len(found := children(server.process.pid)) != wanted:
+    while True:
+        found = children(server.process.pid)
+        if len(found) == WORKERS and all(map(has_event_loop, found)):
+            return found
         assert time.monotonic() < end_s, f"{len(found)} processes answer"
-    return found
+        time.sleep(0.01)
+
+
+def has_event_loop(process: int) -> bool:
+    """Reports whether a process waits for connections, which it does last."""
+    with suppress(OSError):
+        files = Path(f"/proc/{process}/fd").iterdir()
+        return any(os.readlink(file) == "anon_inode:[eventpoll]" for file in files)
+    return False
 
 
 @contextmanager

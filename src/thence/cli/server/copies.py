@@ -9,7 +9,7 @@ import click
 
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import data_option, database_file
+from thence.cli.server.data_folder import audit, data_option, database_file
 from thence.cli.shared.progress import parts_done
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def backup_command(copy: str, data: str) -> None:
 
     with parts_done(out, "copying") as show:
         back_up(database, Path(copy), _now(), show)
+    audit(data, "server.copied", copy=str(Path(copy).absolute()))
     size_bytes = Path(copy).stat().st_size
     if out.is_json:
         out.json({"copy": str(Path(copy).absolute()), "bytes": size_bytes})
@@ -77,6 +78,7 @@ def restore_command(copy: str, data: str) -> None:
     aside = database.with_name(f"replaced-{_now().replace(':', '')}")
     with parts_done(out, "checking") as show:
         contents = restore(Path(copy), database, aside, show)
+    audit(data, "server.restored", copy=str(Path(copy).absolute()), copied_at=contents.copied_at)
     replaced = str(aside.absolute()) if aside.exists() else None
     if out.is_json:
         out.json({**asdict(contents), "replaced": replaced})

@@ -6,7 +6,13 @@ import click
 
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option, database_file, team_option
+from thence.cli.server.data_folder import (
+    accounts_in,
+    audit,
+    data_option,
+    database_file,
+    team_option,
+)
 
 _EPOCH_BYTES = 16
 
@@ -23,12 +29,13 @@ def init_command(data: str, team: str) -> None:
     out = current()
     file = database_file(data)
     from thence.server.team.accounts import check_slug
-    from thence.server.team.database import make_database
+    from thence.server.team.sqlite import make_database
 
     check_slug(team)
     make_database(file, os.urandom(_EPOCH_BYTES).hex())
     with accounts_in(data) as accounts:
         accounts.add_team(team)
+    audit(data, "server.made", team=team)
     if out.is_json:
         out.json({"data": str(file.parent.absolute()), "team": team})
     else:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +14,13 @@ from thence.cli.failure import report_error
 from thence.cli.frame import help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.server.data_folder import data_option, database_file
+from thence.cli.server.login_options import login_options
 from thence.errors import NotAServer, ThenceError
+from thence.server.login_settings import LoginSettings
 from thence.server.supervisor import PROCESSES_MAX, Supervisor
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _PORT_MAX = 65_535
 
@@ -40,6 +46,7 @@ _PORT_MAX = 65_535
     default=1,
     help="Answer in so many processes; else 1.",
 )
+@login_options
 @click.option("--log-json", is_flag=True, help="Log each request on stderr, as a line of JSON.")
 @output_options
 def run_command(
@@ -50,6 +57,7 @@ def run_command(
     tls_key: str | None,
     workers: int,
     log_json: bool,
+    logins: LoginSettings,
 ) -> None:
     """Answer the logs of a team over HTTP until a signal ends it.
 
@@ -58,7 +66,9 @@ def run_command(
     """
     out = current()
     try:
-        _serve(out, data, (host, port), (tls_cert, tls_key), workers, logs_json=log_json)
+        _serve(
+            out, data, (host, port), (tls_cert, tls_key), workers, logins=logins, logs_json=log_json
+        )
     except (KeyboardInterrupt, SystemExit) as ended:  # the usual end, which needs no report
         _end(out, _exit_code(ended))
 
@@ -70,23 +80,13 @@ def _serve(
     tls_files: tuple[str | None, str | None],
     workers: int,
     *,
+    logins: LoginSettings,
     logs_json: bool,
 ) -> None:
     from thence.server import running
 
     host, port = endpoint
-
-    certificate, key = tls_files
-    if (certificate is None) != (key is None):
-        raise click.UsageError("--tls-cert and --tls-key are given together")
-    tls = running.Tls(Path(certificate), Path(key)) if certificate and key else None
-    for file in tls or ():
-        file.open("rb").close()  # raises OSError, with the file's name
-    if tls is None and not running.is_loopback(host):
-        raise click.UsageError(
-            f"passwords would cross the network to {host} in the clear: give --tls-cert and"
-            " --tls-key, or put a proxy with TLS before 127.0.0.1"
-        )
+    tls = _tls(host, *tls_files)
     database = database_file(data)
     if not database.is_file():
         raise NotAServer(
@@ -114,11 +114,36 @@ def _serve(
             out.write(address)
         out.flush()
         out.notice(f"serving {database.parent.absolute()}; Ctrl-C ends it")
-        serve = partial(running.serve_team, listener, database, host, tls, logs_json=logs_json)
+        serve = partial(
+            running.serve_team,
+            listener,
+            database,
+            host,
+            tls,
+            logins=logins,
+            logs_json=logs_json,
+            metrics_token=out.settings.metrics_token,
+        )
         if workers == 1:
             serve()
         else:
             Supervisor(partial(_answer, out, serve, database.parent), out.notice).run(workers)
+
+
+def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":
+    """Returns the TLS of two files; raises UsageError for an address that must not be without."""
+    from thence.server import running
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--tls-cert and --tls-key are given together")
+    if certificate and key:
+        return running.tls_context(Path(certificate), Path(key))
+    if not running.is_loopback(host):
+        raise click.UsageError(
+            f"passwords would cross the network to {host} in the clear: give --tls-cert and"
+            " --tls-key, or put a proxy with TLS before 127.0.0.1"
+        )
+    return None
 
 
 def _answer(out: Output, serve: Callable[..., None], data: Path, number: int) -> int:

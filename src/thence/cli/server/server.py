@@ -8,6 +8,10 @@ from thence.cli.frame import LazyCommands, help_with, verbosity_options
 TABLE = {
     "init": ("new_server", "Make the database of a server, with its first team."),
     "backup": ("copies", "Copy all that a server keeps into one file, also while it runs."),
+    "invitation": (
+        "invitations",
+        "Invite people by links that work once, list these or revoke them.",
+    ),
     "restore": ("copies", "Verify a copy and put it in the place of what a server keeps."),
     "run": ("run_server", "Answer the logs of a team over HTTP until a signal ends it."),
     "team": ("teams", "Add teams, or list them."),

@@ -4,7 +4,7 @@ import click
 
 from thence.cli.frame import Commands, help_with, output_options, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option, keys_in
+from thence.cli.server.data_folder import accounts_in, audit, data_option, keys_in
 
 
 @click.group(
@@ -30,6 +30,7 @@ def add_command(name: str, data: str) -> None:
     out = current()
     with accounts_in(data) as accounts:
         accounts.add_team(name)
+    audit(data, "team.added", team=name)
     if out.is_json:
         out.json({"team": name})
     else:
@@ -65,6 +66,7 @@ def claim_command(team: str, node: str, key: str, data: str) -> None:
     out = current()
     with keys_in(data) as keys:
         former = keys.claim(team, node, key)
+    audit(data, "node.claimed", team=team, nodes=[node], public_key=key, former=former)
     if out.is_json:
         out.json({"team": team, "node": node, "public_key": key, "former": former})
     else:

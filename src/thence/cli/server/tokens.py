@@ -1,28 +1,40 @@
 """The commands `server token`: let machines in by tokens, list these, revoke them."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import click
 
 from thence.cli.frame import Commands, checked_name, help_with, output_options, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option, logins_in
+from thence.cli.server.data_folder import accounts_in, audit, data_option, logins_in
 from thence.cli.server.users import ROLES, only_team
 
 DAYS_MAX = 3_650
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d", re.ASCII)
 _DAY_S = 24 * 3_600
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
-def _lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
-    days = _DAYS.fullmatch(text)
-    if days is None or int(days[1]) > DAYS_MAX:
-        raise click.BadParameter(f"it is not 1d to {DAYS_MAX}d")
-    return int(days[1]) * _DAY_S
+def expires_option(default: str, days_max: int) -> Callable[[_F], _F]:
+    """Returns the option --expires, a number of days, which the command gets in seconds."""
+
+    def lifetime_s(context: click.Context, option: click.Parameter, text: str) -> int:
+        days = _DAYS.fullmatch(text)
+        if days is None or int(days[1]) > days_max:
+            raise click.BadParameter(f"it is not 1d to {days_max}d")
+        return int(days[1]) * _DAY_S
+
+    words = f"In days; else {default}."
+    return click.option(
+        "--expires", metavar="DAYS", callback=lifetime_s, default=default, help=words
+    )
 
 
-def _date(seconds: float) -> str:
+def date(seconds: float) -> str:
+    """Returns a time in seconds since 1970 as the second of a day, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -48,9 +60,7 @@ def token_command(context: click.Context) -> None:
     default="writer",
     help="What the machine may do: a reader pulls events, a writer pushes them too.",
 )
-@click.option(
-    "--expires", metavar="DAYS", callback=_lifetime_s, default="90d", help="In days; else 90d."
-)
+@expires_option("90d", DAYS_MAX)
 @click.option(
     "--team", metavar="TEAM", callback=checked_name, help="The team; else the only one there is."
 )
@@ -68,7 +78,8 @@ def add_command(name: str, role: str, expires: int, team: str | None, data: str)
     with logins_in(data) as logins:
         token = logins.machine_token(name, expires)
         record = next(one for one in logins.machine_tokens() if one.name == name)
-    until = _date(record.expires)
+    until = date(record.expires)
+    audit(data, "token.made", token=name, team=team, role=role, expires=until)
     if out.is_json:
         out.json({"name": name, "team": team, "role": role, "expires": until, "token": token})
         return
@@ -86,12 +97,12 @@ def list_command(data: str) -> None:
     with logins_in(data) as logins:
         tokens = logins.machine_tokens()
     if out.is_json:
-        rows = [{**token._asdict(), "expires": _date(token.expires)} for token in tokens]
+        rows = [{**token._asdict(), "expires": date(token.expires)} for token in tokens]
         out.json({"tokens": rows})
     elif not tokens:
         out.notice("no tokens yet: thence server token add NAME")
     for token in () if out.is_json else tokens:
-        end = "has expired" if token.has_expired else f"until {_date(token.expires)}"
+        end = "has expired" if token.has_expired else f"until {date(token.expires)}"
         out.write(f"{token.name}  {token.team}  {token.role}  {end}")
 
 
@@ -104,6 +115,7 @@ def revoke_command(name: str, data: str) -> None:
     out = current()
     with accounts_in(data) as accounts:
         accounts.remove_machine(name)
+    audit(data, "token.revoked", token=name)
     if out.is_json:
         out.json({"revoked": name})
     else:

@@ -7,7 +7,7 @@ import click
 
 from thence.cli.frame import Commands, checked_name, help_with, output_options, verbosity_options
 from thence.cli.output import current
-from thence.cli.server.data_folder import accounts_in, data_option
+from thence.cli.server.data_folder import accounts_in, audit, data_option
 
 ROLES = ("reader", "writer", "admin")
 _PASSWORD_BYTES = 18
@@ -62,6 +62,7 @@ def add_command(name: str, role: str, team: str | None, password_stdin: bool, da
     with accounts_in(data) as accounts:
         team = team or only_team(accounts.teams())
         added = accounts.add_user(name, team, role, password)
+    audit(data, "user.added", user=name, team=team, role=role, is_new=added.is_new)
     new_password = passwords[0] if passwords and added.is_new else None
     if out.is_json:
         out.json({"user": name, "team": team, "role": role, "password": new_password})
@@ -95,6 +96,7 @@ def role_command(name: str, role: str, team: str | None, data: str) -> None:
     with accounts_in(data) as accounts:
         team = team or only_team(accounts.teams())
         former = accounts.set_role(name, team, role)
+    audit(data, "role.changed", user=name, team=team, role=role, former=former)
     if out.is_json:
         out.json({"user": name, "team": team, "role": role, "former": former})
     else:
@@ -115,6 +117,7 @@ def password_command(name: str, password_stdin: bool, data: str) -> None:
     text, is_made = _new_password(password_stdin)
     with accounts_in(data) as accounts:
         accounts.set_password(name, text)
+    audit(data, "password.changed", user=name)
     if out.is_json:
         out.json({"user": name, "password": text if is_made else None})
         return
@@ -157,6 +160,7 @@ def remove_command(name: str, data: str) -> None:
     out = current()
     with accounts_in(data) as accounts:
         accounts.remove_user(name)
+    audit(data, "user.removed", user=name)
     if out.is_json:
         out.json({"removed": name})
     else:

@@ -30,6 +30,11 @@ _PASSWORD_CHARACTERS_MAX = 4_096
     help="Change your password too: the new one is asked for, or the second line of stdin.",
 )
 @click.option(
+    "--invitation",
+    metavar="TOKEN",
+    help="Accept an invitation: you choose the password, the name is known.",
+)
+@click.option(
     "--ca",
     "ca_file",
     metavar="FILE",
@@ -38,7 +43,12 @@ _PASSWORD_CHARACTERS_MAX = 4_096
 )
 @output_options
 def login_command(
-    url: str, username: str | None, is_piped: bool, is_changing: bool, ca_file: str | None
+    url: str,
+    username: str | None,
+    is_piped: bool,
+    is_changing: bool,
+    invitation: str | None,
+    ca_file: str | None,
 ) -> None:
     """Log in to a team's server, and keep the login for this user.
 
@@ -46,19 +56,25 @@ def login_command(
     ~/.config/thence/credentials.json, which only you can read.
     """
     check_packages()
-    from thence.sync.client import log_in
+    from thence.sync.client import accept, log_in
     from thence.sync.connection import server_address
     from thence.sync.credentials import CredentialStore
 
     server = server_address(url)
+    ca_path = str(Path(ca_file).absolute()) if ca_file else None
     store = CredentialStore()
     # a file that can't be used is reported before a password is typed
     logins = [login for login in store.logins() if login.server == server]
+    if invitation is not None:
+        if username or is_changing:
+            raise click.UsageError("an invitation names its user, who chooses a password")
+        password = _new_password(is_piped=is_piped)
+        _keep(store, accept(server, invitation, password, ca_file=ca_path))
+        return
     name = username or (logins[0].username if is_changing and len(logins) == 1 else None)
     name = name or _asked("--username", "Username", is_piped=is_piped)
     password = _piped() if is_piped else _asked("--password-stdin", "Password", is_hidden=True)
     new_password = _new_password(is_piped=is_piped) if is_changing else ""
-    ca_path = str(Path(ca_file).absolute()) if ca_file else None
     if is_changing and ca_path is None:
         ca_path = next((login.ca_file for login in logins if login.username == name), None)
     login = log_in(server, name, password, new_password=new_password, ca_file=ca_path)
@@ -117,7 +133,7 @@ def _new_password(*, is_piped: bool) -> str:
         return _piped()
     password = _asked("--password-stdin", "New password", is_hidden=True)
     if _asked("--password-stdin", "New password, again", is_hidden=True) != password:
-        raise click.UsageError("the two passwords differ; the password is as it was")
+        raise click.UsageError("the two passwords differ; nothing has changed")
     return password
 
 

@@ -134,6 +134,13 @@ class Credentials(Secret, frozen=True):
     new_password: str = ""
 
 
+class Acceptance(Secret, frozen=True):
+    """The body by which who was invited becomes a user, who has the password from then on."""
+
+    token: str
+    password: str
+
+
 class Refresh(Secret, frozen=True):
     """The body of a request for new tokens, or for the end of a login."""
 
@@ -141,13 +148,14 @@ class Refresh(Secret, frozen=True):
 
 
 class Tokens(Secret, frozen=True):
-    """The answer to a login; lifetimes in seconds."""
+    """The answer to a login; lifetimes in seconds. `username` is the user's name."""
 
     access: str
     refresh: str
     access_lifetime: int
     refresh_lifetime: int
     team_slug: str | None = None
+    username: str = ""
 
 
 class LiveToken(Secret, frozen=True):

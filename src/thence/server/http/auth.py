@@ -22,6 +22,8 @@ OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60
 # the key under which our own server adds to a request's state what gives its body more time
 GRANT = "thence.grant_time"
+# the key under which a team's server adds the name of the user to a request's scope
+USER = "thence.user"
 _PARAMETER = "token"
 
 
@@ -38,25 +40,27 @@ class Auth:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if self._has_header(headers) or self._has_cookie(headers, cookie_name(scope)):
+        if has_bearer(scope, self._token) or self._has_cookie(scope):
             await self._app(scope, receive, send)
         elif scope["method"] == "GET" and self._has_parameter(scope):
             await redirect_without(scope, self._digest, COOKIE_S)(scope, receive, send)
         else:
             await unauthorized(scope["path"])(scope, receive, send)
 
-    def _has_header(self, headers: dict[bytes, bytes]) -> bool:
-        kind, _, token = headers.get(b"authorization", b"").partition(b" ")
-        return kind.lower() == b"bearer" and compare_digest(token.strip(), self._token)
-
-    def _has_cookie(self, headers: dict[bytes, bytes], name: str) -> bool:
-        cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
-        return compare_digest(cookies.get(name, "").encode(), self._digest.encode())
+    def _has_cookie(self, scope: Scope) -> bool:
+        cookies = cookie_parser(_header(scope, b"cookie").decode("latin-1"))
+        cookie = cookies.get(cookie_name(scope), "")
+        return compare_digest(cookie.encode(), self._digest.encode())
 
     def _has_parameter(self, scope: Scope) -> bool:
         token = token_parameter(scope).encode(errors="surrogateescape")
         return compare_digest(token, self._token)
+
+
+def has_bearer(scope: Scope, token: bytes) -> bool:
+    """Reports whether a request shows a token as its bearer, in the same time for any other."""
+    kind, _, bearer = _header(scope, b"authorization").partition(b" ")
+    return kind.lower() == b"bearer" and compare_digest(bearer.strip(), token)
 
 
 def grant_time(scope: Scope) -> None:
@@ -102,16 +106,25 @@ def cookie_name(scope: Scope) -> str:
     return f"thence_{port or 0}"
 
 
+def _header(scope: Scope, name: bytes) -> bytes:
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(name, b"")
+
+
 def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def unauthorized(path: str) -> ASGIApp:
-    """Returns the answer to a request without a valid token: a page, or JSON."""
-    if path == "/" or path.startswith("/runs/"):
+def unauthorized(path: str, source: str = "that this server was started with") -> ASGIApp:
+    """Returns the answer to a request without a valid token: a page, or JSON.
+
+    `source` tells where a person gets the token.
+    """
+    if path == "/" or path.startswith("/runs"):
         from thence.server.web.layout import problem_page
 
-        return problem_page(401, "open this address once with ?token=TOKEN at its end")
+        message = f"open this address once with ?token=TOKEN at its end, the token {source}"
+        return problem_page(401, message)
     message = "send the header Authorization: Bearer TOKEN with the token of this server"
     headers = {"WWW-Authenticate": "Bearer"}
     return query_response(Refusal(401, "unauthorized", message, headers=headers))

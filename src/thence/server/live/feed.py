@@ -165,6 +165,7 @@ class _NewEvents:
 
 # each holds a queue, and what is on its way to its client
 LISTENERS_MAX = 200
+LISTENERS_OF_USER_MAX = 20
 
 
 class Feeds:
@@ -243,8 +244,13 @@ class Feeds:
             return "the server ends"
         if listener.is_gone:
             return "the client is gone"
-        is_full = len(self._feed_of) >= LISTENERS_MAX and not has_place
-        return f"{LISTENERS_MAX} listen already" if is_full else ""
+        if has_place:
+            return ""
+        if len(self._feed_of) >= LISTENERS_MAX:
+            return f"{LISTENERS_MAX} listen already"
+        count = sum(other.user == listener.user for other in self._feed_of)
+        is_full = listener.user is not None and count >= LISTENERS_OF_USER_MAX
+        return f"{LISTENERS_OF_USER_MAX} streams of {listener.user} are open" if is_full else ""
 
     def _is_there(self, log_id: str, key: LogKey) -> bool:
         try:

@@ -67,11 +67,13 @@ class Listener:
     """A queue of WAITING_BYTES_MAX for one client; made in its event loop.
 
     `is_behind`: events were passed over, and must be read from the log. `is_over`: the log is
-    not followed any more. `is_gone`: the client has left.
+    not followed any more. `is_gone`: the client has left. `user`: whose streams are bounded, None
+    where there are no users.
     """
 
-    def __init__(self, event_filter: Filter) -> None:
+    def __init__(self, event_filter: Filter, user: str | None = None) -> None:
         self.event_filter = event_filter
+        self.user = user
         self.is_behind = False
         self.is_over = False
         self.is_gone = False

@@ -13,12 +13,10 @@ from thence.errors import ReadFailed
 from thence.log.read.reader import all_events
 from thence.log.storage.disk import Disk
 from thence.log.storage.disk_errors import reading
-from thence.server.errors import RESPONSES
 from thence.server.logs.root import FoundLog
 from thence.server.logs.summaries import size_bytes
 from thence.server.models import DiffAnswer
 from thence.server.routes.bodies import answer
-from thence.server.routes.logs import Kind
 from thence.server.routes.parameters import Parameters
 from thence.server.state import ServerState, app_state
 from thence.server.workers import ClientGone
@@ -27,10 +25,8 @@ from thence.server.workers import ClientGone
 LOG_BYTES_MAX = 64 * 1024 * 1024
 
 
-def diffs_of(kind: Kind) -> APIRouter:
-    """Returns the route that compares two simulations, or any two logs."""
-    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
-    is_simulation = kind == "simulations"
+def add_diff(router: APIRouter, is_simulation: bool) -> None:
+    """Adds the route that compares two simulations, or any two logs."""
 
     @router.get("/{id}/diff/{other}", response_model=DiffAnswer)
     async def diff(
@@ -43,8 +39,6 @@ def diffs_of(kind: Kind) -> APIRouter:
         return await compare(
             request, (id, other), is_simulation, lambda a, b, result: answer(as_json(result))
         )
-
-    return router
 
 
 async def compare(

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from thence.server.errors import METRICS_RESPONSE
-from thence.server.metrics import MEDIA_TYPE
+from thence.server.metrics import PATH
 from thence.server.models import Health, Problem, Schemas
 from thence.server.routes.bodies import answer
 from thence.server.routes.parameters import Parameters
@@ -27,30 +27,14 @@ async def health(request: Request, parameters: Annotated[Parameters, Query()]) -
 
 
 @router.get(
-    "/metrics",
+    PATH,
     tags=["metrics"],
     response_class=Response,
     responses={401: {"model": Problem}, 422: {"model": Problem}, **METRICS_RESPONSE},
 )
 async def metrics(request: Request, parameters: Annotated[Parameters, Query()]) -> Response:
     """Returns the server's counts in the text format of Prometheus, from memory."""
-    state = app_state(request)
-    cost = state.logs.builds.cost
-    text = state.metrics.text(
-        {
-            "thence_index_builds_total": ("Indexes made from nothing.", cost.builds),
-            "thence_index_build_seconds_total": ("Time that took.", cost.build_seconds),
-            "thence_index_catch_up_seconds_total": (
-                "Time in which indexes took in what came.",
-                cost.catch_up_seconds,
-            ),
-            "thence_index_events_total": ("Events put into indexes.", cost.events),
-            "thence_listeners": ("Open streams of live events.", state.feeds.listeners),
-            "thence_logs_followed": ("Logs that are followed now.", state.feeds.followed),
-            "thence_logs_open": ("Logs that are open now.", state.logs.open),
-        }
-    )
-    return Response(text, media_type=MEDIA_TYPE)
+    return app_state(request).metrics.response(request)
 
 
 @router.get(

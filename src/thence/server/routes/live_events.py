@@ -11,7 +11,7 @@ between. A slow client is not waited for: when it can take more, the stream read
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.exceptions import HTTPException
@@ -23,7 +23,8 @@ from thence.core.query.filter import Filter
 from thence.errors import ReadFailed, ThenceError
 from thence.index import arrivals
 from thence.log.read.follower import POLL_S
-from thence.server.errors import LIVE_RESPONSE, RESPONSES
+from thence.server.errors import LIVE_RESPONSE
+from thence.server.http.auth import USER
 from thence.server.live.listener import (
     BEGINNING,
     HEARTBEAT,
@@ -45,7 +46,6 @@ HEARTBEAT_S = 15.0
 PART_BYTES = 32 * 1024
 _TRIES_MAX = 200
 
-router = APIRouter(responses=RESPONSES)
 LastEventId = Annotated[
     str | None,
     Header(
@@ -55,44 +55,23 @@ LastEventId = Annotated[
 ]
 
 
-@router.get(
-    "/simulations/{id}/events/live",
-    tags=["simulations"],
-    response_class=Response,
-    responses=LIVE_RESPONSE,
-)
-async def simulation(
-    request: Request,
-    id: str,
-    parameters: Annotated[SimulationLive, Query()],
-    last_event_id: LastEventId = None,
-) -> Response:
-    """Sends a simulation's events as they come in, from the first one on or after a given one."""
-    return await _stream(request, id, True, parameters.filter(), _after(parameters, last_event_id))
+def add_stream(router: APIRouter, is_simulation: bool) -> None:
+    """Adds the route of the streams of simulations, or of any logs."""
+    model: Any = SimulationLive if is_simulation else LogLive
 
-
-@router.get(
-    "/logs/{id}/events/live",
-    tags=["logs"],
-    response_class=Response,
-    responses=LIVE_RESPONSE,
-)
-async def log(
-    request: Request,
-    id: str,
-    parameters: Annotated[LogLive, Query()],
-    last_event_id: LastEventId = None,
-) -> Response:
-    """Sends a log's events as they come in, from the first one on or after a given one."""
-    return await _stream(request, id, False, parameters.filter(), _after(parameters, last_event_id))
-
-
-async def _stream(
-    request: Request, log_id: str, is_simulation: bool, parameters: Filter, after: After
-) -> Response:
-    stream = Stream(app_state(request), log_id, is_simulation, parameters, after)
-    await stream.begin()
-    return StreamResponse(stream)
+    @router.get("/{id}/events/live", response_class=Response, responses=LIVE_RESPONSE)
+    async def live(
+        request: Request,
+        id: str,
+        parameters: Annotated[model, Query()],
+        last_event_id: LastEventId = None,
+    ) -> Response:
+        """Sends events as they come in, from the first one on or after a given one."""
+        state, after = app_state(request), _after(parameters, last_event_id)
+        user = request.scope.get(USER)
+        stream = Stream(state, id, is_simulation, parameters.filter(), after, user)
+        await stream.begin()
+        return StreamResponse(stream)
 
 
 def _after(parameters: Live, header: str | None) -> After:
@@ -119,14 +98,16 @@ class Stream:
         is_simulation: bool,
         event_filter: Filter,
         after: After,
+        user: str | None = None,
     ) -> None:
         self._state = state
         self._log_id = log_id
         self._is_simulation = is_simulation
         self._filter = event_filter
         self._after = after
+        self._user = user
         self._until: str | None = None
-        self._listener = Listener(event_filter)
+        self._listener = Listener(event_filter, user)
         self._first = b""
 
     async def begin(self) -> None:
@@ -140,7 +121,7 @@ class Stream:
     async def _begin(self, *, has_place: bool) -> None:
         subscribe = partial(self._subscribe, has_place)
         for _ in range(_TRIES_MAX):
-            self._listener = Listener(self._filter)
+            self._listener = Listener(self._filter, self._user)
             try:
                 data = await self._state.inspect(self._log_id, subscribe, self._is_simulation)
             except BaseException:

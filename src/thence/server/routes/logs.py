@@ -24,6 +24,7 @@ from thence.server.models import (
     StoredEvent,
     WhyAnswer,
 )
+from thence.server.routes import diffs, live_events
 from thence.server.routes.bodies import (
     all_lines,
     answer,
@@ -52,14 +53,20 @@ Named = Annotated[
     ),
 ]
 
-router = APIRouter(responses=RESPONSES)
 
-
-def lists_of(kind: Kind) -> APIRouter:
-    """Returns the routes that list and summarize simulations, or other logs."""
+def routes_of(kind: Kind) -> APIRouter:
+    """Returns the routes of simulations, or of other logs."""
     router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
     is_simulation = kind == "simulations"
+    _add_lists(router, kind, is_simulation)
+    _add_events(router, is_simulation)
+    live_events.add_stream(router, is_simulation)  # before an event that is named "live"
+    _add_causes(router, is_simulation)
+    diffs.add_diff(router, is_simulation)
+    return router
 
+
+def _add_lists(router: APIRouter, kind: Kind, is_simulation: bool) -> None:
     @router.get(
         "",
         response_model=SimulationList if is_simulation else LogList,
@@ -94,60 +101,35 @@ def lists_of(kind: Kind) -> APIRouter:
             )
         )
 
-    return router
+
+def _add_events(router: APIRouter, is_simulation: bool) -> None:
+    page_model: Any = SimulationPage if is_simulation else LogPage
+    filter_model: Any = SimulationFilter if is_simulation else LogFilter
+
+    @router.get(
+        "/{id}/events",
+        response_model=EventsPage if is_simulation else LogEventsPage,
+        responses=NDJSON_RESPONSE,
+    )
+    async def events(
+        request: Request,
+        id: str,
+        parameters: Annotated[page_model, Query()],
+    ) -> Response:
+        """Returns a page of events in total order; all as lines for application/x-ndjson."""
+        return await events_answer(request, id, parameters, is_simulation)
+
+    @router.get("/{id}/events.ndjson", response_class=Response, responses=NDJSON_RESPONSE)
+    async def lines(
+        request: Request,
+        id: str,
+        parameters: Annotated[filter_model, Query()],
+    ) -> Response:
+        """Returns all events that match as lines, in memory that doesn't grow with their number."""
+        return await all_lines(app_state(request), id, parameters.filter(), is_simulation)
 
 
-@router.get(
-    "/simulations/{id}/events",
-    tags=["simulations"],
-    response_model=EventsPage,
-    responses=NDJSON_RESPONSE,
-)
-async def simulation_events(
-    request: Request, id: str, parameters: Annotated[SimulationPage, Query()]
-) -> Response:
-    """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    return await events_answer(request, id, parameters, True)
-
-
-@router.get(
-    "/simulations/{id}/events.ndjson",
-    tags=["simulations"],
-    response_class=Response,
-    responses=NDJSON_RESPONSE,
-)
-async def simulation_lines(
-    request: Request, id: str, parameters: Annotated[SimulationFilter, Query()]
-) -> Response:
-    """Returns all events that match as lines, in memory that doesn't grow with the run."""
-    return await all_lines(app_state(request), id, parameters.filter(), True)
-
-
-@router.get(
-    "/logs/{id}/events", tags=["logs"], response_model=LogEventsPage, responses=NDJSON_RESPONSE
-)
-async def log_events(
-    request: Request, id: str, parameters: Annotated[LogPage, Query()]
-) -> Response:
-    """Returns a page of events in total order; all of them as lines for application/x-ndjson."""
-    return await events_answer(request, id, parameters, False)
-
-
-@router.get(
-    "/logs/{id}/events.ndjson", tags=["logs"], response_class=Response, responses=NDJSON_RESPONSE
-)
-async def log_lines(
-    request: Request, id: str, parameters: Annotated[LogFilter, Query()]
-) -> Response:
-    """Returns all events that match as lines, in memory that doesn't grow with the log."""
-    return await all_lines(app_state(request), id, parameters.filter(), False)
-
-
-def causes_of(kind: Kind) -> APIRouter:
-    """Returns the routes for one event of simulations, or of any logs."""
-    router = APIRouter(prefix=f"/{kind}", tags=[kind], responses=RESPONSES)
-    is_simulation = kind == "simulations"
-
+def _add_causes(router: APIRouter, is_simulation: bool) -> None:
     @router.get("/{id}/events/{event_id:path}", response_model=StoredEvent)
     async def event(
         request: Request, id: str, event_id: EventId, parameters: Annotated[Parameters, Query()]
@@ -179,8 +161,6 @@ def causes_of(kind: Kind) -> APIRouter:
         return await app_state(request).ask(
             id, lambda log: why_body(log.why(event_id)), is_simulation
         )
-
-    return router
 
 
 def _entries(

@@ -4,10 +4,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-import apsw
-
 from thence.errors import AccountRefused, SyncRefused
-from thence.server.team.database import Database
+from thence.server.team.database import Database, Transaction, first
 
 ROLES = ("reader", "writer", "admin")
 WRITING_ROLES = ("writer", "admin")
@@ -34,30 +32,38 @@ class Added(NamedTuple):
 
 _MEMBERS = """
     SELECT users.name, teams.slug, members.role
-    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
-    ORDER BY users.name, members.id
+    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
+    ORDER BY users.name, members.joined
 """
 _TEAMS_OF = """
     SELECT users.name, teams.slug, members.role
-    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
-    WHERE users.name = :user ORDER BY members.id
+    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
+    WHERE users.name = :user ORDER BY members.joined
 """
-_JOIN = """
-    INSERT INTO members (team, user, role)
-    SELECT teams.id, users.id, :role FROM teams, users
-    WHERE teams.slug = :team AND users.name = :user
+_ADD_TEAM = "INSERT INTO teams (slug) VALUES (:slug) ON CONFLICT DO NOTHING RETURNING id"
+ADD_USER = """
+    INSERT INTO users (name, password) VALUES (:user, :password) ON CONFLICT DO NOTHING RETURNING id
+"""
+JOIN = """
+    INSERT INTO members (team, user_id, joined, role)
+    SELECT teams.id, users.id, (SELECT coalesce(max(joined), 0) + 1 FROM members), :role
+    FROM teams, users WHERE teams.slug = :team AND users.name = :user
+    ON CONFLICT DO NOTHING RETURNING team
 """
 _ROLE = """
     SELECT members.role
-    FROM members JOIN users ON users.id = members.user JOIN teams ON teams.id = members.team
+    FROM members JOIN users ON users.id = members.user_id JOIN teams ON teams.id = members.team
     WHERE users.name = :user AND teams.slug = :team
 """
 _SET_ROLE = """
     UPDATE members SET role = :role
-    WHERE user = (SELECT id FROM users WHERE name = :user)
+    WHERE user_id = (SELECT id FROM users WHERE name = :user)
     AND team = (SELECT id FROM teams WHERE slug = :team)
 """
-_END_LOGINS = "DELETE FROM logins WHERE user = (SELECT id FROM users WHERE name = :user)"
+_SET_PASSWORD = """
+    UPDATE users SET password = :password WHERE name = :user AND password <> '' RETURNING id
+"""
+_END_LOGINS = "DELETE FROM logins WHERE user_id = (SELECT id FROM users WHERE name = :user)"
 
 
 class Accounts:
@@ -74,9 +80,8 @@ class Accounts:
         """Makes a team; raises AccountRefused if its name is none, or taken."""
         check_slug(slug)
         with self._database.writing() as connection:
-            if _has_team(connection, slug):
+            if not connection.execute(_ADD_TEAM, {"slug": slug}):
                 raise _refused("team", slug, "there is such a team", "see thence server team list")
-            connection.execute("INSERT INTO teams (slug) VALUES (:slug)", {"slug": slug})
 
     def teams(self) -> list[str]:
         """Returns the names of all teams, sorted."""
@@ -89,9 +94,9 @@ class Accounts:
         Raises AccountRefused for a name that is none, a member already, an unknown team or role,
         and a password that is too short or too long.
         """
-        self._check_joining(name, team, role)
+        self.check_joining(name, team, role)
         is_new = not self.has_user(name)
-        stored = self._hashed(_checked(name, password())) if is_new else ""
+        stored = self._hashed(check_password(name, password())) if is_new else ""
         return self._joined(Member(name, team, role), stored, is_new)
 
     def add_machine(self, name: str, team: str, role: str) -> Member:
@@ -99,7 +104,7 @@ class Accounts:
 
         Raises AccountRefused as `add_user` does, and for a user who is in any team already.
         """
-        self._check_joining(name, team, role)
+        self.check_joining(name, team, role)
         if self.has_user(name):
             raise _refused("token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
@@ -108,14 +113,9 @@ class Accounts:
         row = {**member._asdict(), "password": stored}
         name, team, _ = member
         with self._database.writing() as connection:
-            if is_new:
-                insert = "INSERT INTO users (name, password) VALUES (:user, :password)"
-                connection.execute(f"{insert} ON CONFLICT DO NOTHING", row)
-                is_new = connection.changes() == 1
-            try:
-                connection.execute(_JOIN, row)
-            except apsw.ConstraintError as error:
-                raise _refused("user", name, f"{name} is in {team} already") from error
+            is_new = is_new and bool(connection.execute(ADD_USER, row))
+            if not connection.execute(JOIN, row):
+                raise _refused("user", name, f"{name} is in {team} already")
         return Added(member, is_new)
 
     def set_role(self, name: str, team: str, role: str) -> str:
@@ -125,7 +125,7 @@ class Accounts:
         """
         change = {"user": name, "team": team, "role": role}
         with self._database.writing() as connection:
-            former: str | None = connection.execute(_ROLE, change).get
+            former: str | None = first(connection.execute(_ROLE, change))
             if former is None:
                 raise AccountRefused(
                     "could not change the role of",
@@ -138,13 +138,10 @@ class Accounts:
 
     def set_password(self, name: str, password: str) -> None:
         """Gives a user another password and ends all logins; raises AccountRefused."""
-        stored = self._hashed(_checked(name, password))
+        stored = self._hashed(check_password(name, password))
         with self._database.writing() as connection:
             row = {"user": name, "password": stored}
-            connection.execute(
-                "UPDATE users SET password = :password WHERE name = :user AND password != ''", row
-            )
-            if not connection.changes():
+            if not connection.execute(_SET_PASSWORD, row):
                 raise AccountRefused(
                     "could not change the password of",
                     place=name,
@@ -153,8 +150,9 @@ class Accounts:
                 )
             connection.execute(_END_LOGINS, row)
 
-    def _check_joining(self, name: str, team: str, role: str) -> None:
-        if not _NAME.fullmatch(name):
+    def check_joining(self, name: str, team: str, role: str) -> None:
+        """Raises AccountRefused for a name that is none, a member, an unknown team or role."""
+        if not is_user_name(name):
             raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
             raise _refused("user", name, f"the role {role} is none of {', '.join(ROLES)}")
@@ -169,13 +167,14 @@ class Accounts:
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""
         with self._database.reading() as connection:
-            query = "SELECT count(*) FROM users WHERE name = :name"
-            return bool(connection.execute(query, {"name": name}).get)
+            return bool(
+                connection.execute("SELECT 1 FROM users WHERE name = :name", {"name": name})
+            )
 
     def remove_user(self, name: str) -> None:
         """Removes a user from all teams and ends their logins; raises AccountRefused.
 
-        What the user has sent stays.
+        An open invitation of this name ends too. What the user has sent stays.
         """
         self._remove("user", name, "DELETE FROM users WHERE name = :name")
 
@@ -185,8 +184,9 @@ class Accounts:
 
     def _remove(self, kind: str, name: str, query: str) -> None:
         with self._database.writing() as connection:
-            connection.execute(query, {"name": name})
-            if not connection.changes():
+            rows = connection.execute(f"{query} RETURNING id", {"name": name})
+            connection.execute("DELETE FROM invitations WHERE name = :name", {"name": name})
+            if not rows:
                 raise AccountRefused(
                     f"could not remove the {kind}",
                     place=name,
@@ -226,18 +226,23 @@ def check_writing(member: Member) -> None:
         )
 
 
+def is_user_name(text: str) -> bool:
+    """Reports whether a text can be the name of a user."""
+    return _NAME.fullmatch(text) is not None
+
+
 def check_slug(slug: str) -> None:
     """Raises AccountRefused for a text that is no name of a team."""
     if not _SLUG.fullmatch(slug):
         raise _refused("team", repr(slug), "a name has 1 to 64 of 0-9 a-z _ -")
 
 
-def _has_team(connection: apsw.Connection, slug: str) -> bool:
-    query = "SELECT count(*) FROM teams WHERE slug = :slug"
-    return bool(connection.execute(query, {"slug": slug}).get)
+def _has_team(connection: Transaction, slug: str) -> bool:
+    return bool(connection.execute("SELECT 1 FROM teams WHERE slug = :slug", {"slug": slug}))
 
 
-def _checked(name: str, password: str) -> str:
+def check_password(name: str, password: str) -> str:
+    """Returns a password; raises AccountRefused for one that is too short or too long."""
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         limits = f"{PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX}"
         raise AccountRefused(

@@ -25,11 +25,12 @@ from thence.errors import (
 )
 from thence.files import file_lock
 from thence.server.team.accounts import Accounts
-from thence.server.team.database import Database, is_single_file, make_single_file
+from thence.server.team.database import first
 from thence.server.team.incoming import checked
 from thence.server.team.log_cache import FOLDER
 from thence.server.team.rows import StoredLog
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.sqlite import SqliteDatabase, is_single_file, make_single_file
+from thence.server.team.store import Store
 
 # of the process that answers from a folder, and of one that puts a copy there
 LOCK = "run.lock"
@@ -74,7 +75,7 @@ def back_up(database: Path, copy: Path, at: str, progress: Progress) -> None:
     if os.path.lexists(copy):
         hint = "name a file that does not exist"
         raise ServerExists("could not copy to", place=copy, cause="it exists", hint=hint)
-    Database(database).close()
+    SqliteDatabase(database).close()
     draft = copy.with_name(f".{copy.name}.{os.getpid()}")
     with _failures("could not copy to", copy), _draft(draft):
         _copy(database, draft, progress)
@@ -109,7 +110,7 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
         database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with serving(database.parent), _draft(draft):
             _copy(copy, draft, lambda done, total: None)
-            with closing(Database(draft)) as opened:
+            with closing(SqliteDatabase(draft)) as opened:
                 contents = _verified(opened, copy, progress)
             make_single_file(draft)
             rmtree(database.parent / FOLDER, ignore_errors=True)
@@ -121,9 +122,9 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
 
 def told_copy(database: Path) -> str:
     """Returns when the copy was made from which a server goes on, once; "" for no copy."""
-    with closing(Database(database)) as opened, opened.writing() as connection:
+    with closing(SqliteDatabase(database)) as opened, opened.writing() as connection:
         delete = "DELETE FROM meta WHERE key = :key RETURNING value"
-        return next((at for (at,) in connection.execute(delete, {"key": _COPIED})), "")
+        return first(connection.execute(delete, {"key": _COPIED})) or ""
 
 
 @contextmanager
@@ -149,22 +150,23 @@ def _failures(operation: str, place: Path) -> Iterator[None]:
         raise ThenceError(operation, place=place, cause=cause, hint=hint) from error
 
 
-def _opened(database: Path, *, may_be_older: bool = False) -> Database:
+def _opened(database: Path, *, may_be_older: bool = False) -> SqliteDatabase:
     """Opens a database, or a copy so that it stays as it is; raises NotAServer."""
     if not database.is_file():
         hint = "name a file that `thence server backup` made"
         raise NotAServer("could not open", place=database, cause="there is no such file", hint=hint)
     if is_single_file(database):
-        return Database.to_read(database, may_be_older=may_be_older)
-    return Database(database)
+        return SqliteDatabase.to_read(database, may_be_older=may_be_older)
+    return SqliteDatabase(database)
 
 
-def _verified(database: Database, place: Path, progress: Progress) -> Contents:
-    store = SqliteStore(database)
+def _verified(database: SqliteDatabase, place: Path, progress: Progress) -> Contents:
+    store = Store(database)
     accounts = Accounts(database, str)
     with database.reading() as connection:
-        report = str(connection.execute("PRAGMA integrity_check(1)").get)
-        copied = connection.execute("SELECT value FROM meta WHERE key = ?", (_COPIED,)).get
+        report = str(first(connection.execute("PRAGMA integrity_check(1)")))
+        query = "SELECT value FROM meta WHERE key = :key"
+        copied = first(connection.execute(query, {"key": _COPIED}))
     if report != "ok":
         raise _damaged(place, report.replace("\n", " "))
     teams = accounts.teams()
@@ -179,7 +181,7 @@ def _verified(database: Database, place: Path, progress: Progress) -> Contents:
     return Contents(len(teams), len(logs), total, copied or "")
 
 
-def _numbers(store: SqliteStore, log: StoredLog, name: str, place: Path) -> Iterator[int]:
+def _numbers(store: Store, log: StoredLog, name: str, place: Path) -> Iterator[int]:
     """Yields the numbers of a log's lines, each behind the check of its line."""
     numbers = count(1)
     for after in range(0, log.last, _LINES):
@@ -222,7 +224,7 @@ def _move_aside(database: Path, aside: Path) -> None:
         return
     aside.mkdir(mode=0o700)
     with suppress(NotAServer):  # one that can't be opened is moved as it is
-        Database(database).close()
+        SqliteDatabase(database).close()
     for end in _FILES:
         with suppress(FileNotFoundError):
             Path(f"{database}{end}").rename(aside / f"{database.name}{end}")

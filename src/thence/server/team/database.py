@@ -1,301 +1,68 @@
-"""The SQLite database of a team's server, by apsw: its file, its connections, its version.
+"""The seam between what a team's server keeps and the engine that keeps it.
 
-One writer at a time commits; readers have connections of their own and see what is committed. A
-commit is on the disk when it returns. Another process may use the same file meanwhile.
+Statements are written once, in what SQLite and PostgreSQL have in common: `:name` parameters,
+RETURNING, `= ANY(:names)` for a sequence of values, FOR UPDATE for rows that are locked to the end
+of a transaction. An engine puts its own words in their place. Where it lets one writer in at a
+time, FOR UPDATE says nothing.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from importlib.resources import files
-from pathlib import Path
-from threading import Lock
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-import apsw
-
-from thence.errors import NotAServer, ServerExists
-from thence.server.team.migrations import MIGRATED_VERSIONS, migrate
 from thence.server.team.rows import StoredLog
 
-IN_MEMORY = ":memory:"
-VERSION = 3
-BUSY_MS = 10_000
-# how long a commit waits for readers, so that what was redacted leaves the file of commits
-ERASE_MS = 1_000
-_OWNER_ONLY = 0o600
-_BESIDE = ("-wal", "-shm", "-journal")
-_WRITER_CACHE_KIB = 64 * 1024
-_READER_CACHE_KIB = 8 * 1024
-_READERS_MAX = 8
-# where the header of a file says that commits stand in the file itself (sqlite.org/fileformat2)
-_HEADER_BYTES = 20
-_WRITE_VERSION = 18
-_NO_WAL = b"\x01\x01"
+Row = tuple[Any, ...]
+Parameters = Mapping[str, object]
 
 
-class Database:
+class Transaction(Protocol):
+    """What runs statements, within a transaction."""
+
+    def execute(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """Runs a statement and returns its rows."""
+
+    def script(self, sql: str) -> None:
+        """Runs statements that make or change tables, in the words of schema.sql."""
+
+    def stream(self, sql: str, parameters: Parameters) -> Generator[Row, None, None]:
+        """Yields the rows of a query as they are read; closed if not read to the end."""
+
+    def many(self, sql: str, parameters: Iterable[Parameters]) -> None:
+        """Runs a statement once for each of some parameters."""
+
+    def insert(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Inserts new rows in the fastest way that the engine has."""
+
+
+class Database(Protocol):
     """An open database; safe from threads. `epoch` names its history.
 
     `on_erased` is called, after the commit, with logs of which stored lines were replaced.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Opens the database of a server; raises NotAServer."""
-        self._path = str(path)
-        if not Path(path).is_file():
-            raise NotAServer(
-                "could not open the server's database",
-                place=path,
-                cause="there is no such file",
-                hint="make one: thence server init",
-            )
-        self._writer_lock = Lock()
-        _set_aside_stale_commits(self._path)
-        try:
-            make_private(Path(path))
-            self._writer = _connected(self._path)
-            self._begin()
-            self._holds_erased = True  # a process that was killed may have left it so
-            self._erase()
-        except apsw.Error as error:
-            raise NotAServer(
-                "could not open the server's database",
-                place=path,
-                cause=error,
-                hint="put back a copy of it, or make a server elsewhere: thence server init --data",
-            ) from error
+    epoch: str
+    on_erased: Callable[[Sequence[StoredLog]], None] | None
 
-    @classmethod
-    def in_memory(cls, epoch: str) -> "Database":
-        """Returns an empty database that ends with the process, for simulations and tests."""
-        made = cls.__new__(cls)
-        made._path = IN_MEMORY
-        made._writer_lock = Lock()
-        made._writer = _connected(IN_MEMORY)
-        _fill(made._writer, epoch)
-        made._begin()
-        return made
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """Gives a connection that sees one committed state."""
 
-    @classmethod
-    def to_read(cls, path: Path, *, may_be_older: bool = False) -> "Database":
-        """Opens a copy, which nobody changes meanwhile, by one connection; raises NotAServer.
+    def writing(self) -> AbstractContextManager[Transaction]:
+        """Gives a connection in a transaction: all of it is kept, durable at the end, or nothing.
 
-        One of an older version, where it may be, is only opened and closed.
+        Each statement sees what is committed as it begins.
         """
-        opened = cls.__new__(cls)
-        opened._path = IN_MEMORY
-        opened._writer_lock = Lock()
-        try:
-            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-            opened._writer = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags)
-            opened._begin(MIGRATED_VERSIONS if may_be_older else ())
-        except apsw.Error as error:
-            hint = "name a file that `thence server backup` made"
-            raise NotAServer(
-                "could not open the copy", place=path, cause=error, hint=hint
-            ) from error
-        return opened
-
-    def copied(self) -> "Database":
-        """Returns a copy of what is committed, in memory: a backup, restored as another server."""
-        made = Database.in_memory(self.epoch)
-        with self.reading() as source, made._writer.backup("main", source, "main") as backup:
-            backup.step()
-        return made
-
-    def _begin(self, older_versions: Sequence[int] | None = None) -> None:
-        """Reads the version; migrates it if it is older, unless some are taken as they are."""
-        self._holds_erased = False
-        self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
-        self._readers: list[apsw.Connection] = []
-        self._readers_lock = Lock()
-        version = self._writer.execute("PRAGMA user_version").get
-        if older_versions is None and version in MIGRATED_VERSIONS:
-            version = migrate(self._writer, VERSION)
-        if version not in (VERSION, *(older_versions or ())):
-            is_older = version in MIGRATED_VERSIONS
-            self._writer.close()
-            raise NotAServer(
-                "could not open the server's database",
-                place=self._path,
-                cause=f"its version is {version}, not {VERSION}",
-                hint="put it back, which brings it up to date: thence server restore"
-                if is_older
-                else "use the version of thence that wrote it",
-            )
-        self.epoch: str = self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'").get
-
-    @contextmanager
-    def writing(self) -> Iterator[apsw.Connection]:
-        """Gives the one connection that writes, in a transaction: all of it is kept or nothing."""
-        with self._writer_lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-            if self._holds_erased:
-                self._erase()
 
     def erased(self, logs: Sequence[StoredLog]) -> None:
-        """Removes from the file what the last transaction replaced in stored lines of some logs."""
-        with self._writer_lock:
-            self._holds_erased = True
-            self._erase()
-        if self.on_erased is not None:
-            self.on_erased(logs)
+        """Removes from the files what the last transaction replaced in stored lines of some logs.
 
-    def _erase(self) -> None:
-        """Empties the file of the last commits; where that fails, later again."""
-        with suppress(apsw.Error):
-            self._writer.set_busy_timeout(ERASE_MS)
-            try:
-                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            finally:
-                self._writer.set_busy_timeout(BUSY_MS)
-            self._holds_erased = False
-
-    @contextmanager
-    def reading(self) -> Iterator[apsw.Connection]:
-        """Gives a connection that sees one committed state."""
-        if self._path == IN_MEMORY:
-            with self._writer_lock:
-                yield self._writer
-            return
-        with self._readers_lock:
-            connection = self._readers.pop() if self._readers else None
-        if connection is None:
-            connection = _connected(self._path, _READER_CACHE_KIB)
-        connection.execute("BEGIN")
-        try:
-            yield connection
-        finally:
-            connection.execute("COMMIT")
-            if self._holds_erased and self._writer_lock.acquire(blocking=False):
-                try:
-                    self._erase()
-                finally:
-                    self._writer_lock.release()
-            with self._readers_lock:
-                is_kept = len(self._readers) < _READERS_MAX
-                if is_kept:
-                    self._readers.append(connection)
-            if not is_kept:
-                connection.close()
+        Where that fails, the engine does it later.
+        """
 
     def close(self) -> None:
         """Closes all connections."""
-        with self._readers_lock:
-            for connection in self._readers:
-                connection.close()
-            self._readers.clear()
-        with self._writer_lock:
-            self._writer.close()
 
 
-def make_database(path: Path, epoch: str) -> None:
-    """Makes the database of a server in a folder that only its owner may read.
-
-    Either all of it stands there at the end, or nothing. Raises ServerExists and OSError.
-    """
-    if path.exists():
-        raise ServerExists(
-            "could not make a server in",
-            place=path.parent,
-            cause=f"it holds {path.name} already",
-            hint="start it: thence server run; or name another folder with --data",
-        )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.touch()
-    make_private(unfinished)
-    connection = _connected(str(unfinished))
-    try:
-        _fill(connection, epoch)
-        connection.execute("PRAGMA journal_mode = DELETE")  # so that one file holds all
-    finally:
-        connection.close()
-    try:
-        os.link(unfinished, path)
-    except FileExistsError as error:
-        raise ServerExists(
-            "could not make a server in",
-            place=path.parent,
-            cause="another process has just made one there",
-            hint="start it: thence server run",
-        ) from error
-    finally:
-        unfinished.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def is_single_file(path: Path) -> bool:
-    """Reports whether a database keeps no commits in a file beside it, as a copy does."""
-    with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)[_WRITE_VERSION:] == _NO_WAL
-
-
-def make_single_file(path: Path) -> None:
-    """Moves the commits of a database that nobody else has open into its one file, and syncs it."""
-    connection = _connected(str(path))
-    try:
-        connection.execute("PRAGMA journal_mode = DELETE")
-    finally:
-        connection.close()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _set_aside_stale_commits(path: str) -> None:
-    """Renames the file of commits of another database, which SQLite would apply to this one.
-
-    It stands beside a copy that was put in the place of a database whose server was killed. The
-    file of commits is looked for first: a database is marked before it gets one.
-    """
-    commits = Path(f"{path}-wal")
-    with suppress(OSError):
-        if commits.stat().st_size and is_single_file(Path(path)):
-            commits.rename(f"{path}-wal.stale")
-            Path(f"{path}-shm").unlink(missing_ok=True)
-
-
-def make_private(file: Path) -> None:
-    """Lets a database, and what SQLite keeps beside it, be read by its owner alone.
-
-    SQLite gives new files beside it the same permissions. Files of another user stay as they are.
-    """
-    for part in (file, *(file.with_name(f"{file.name}{end}") for end in _BESIDE)):
-        with suppress(FileNotFoundError):
-            stat = part.stat()
-            if stat.st_uid == os.geteuid() and stat.st_mode & ~_OWNER_ONLY & 0o777:
-                part.chmod(_OWNER_ONLY)
-
-
-def _fill(connection: apsw.Connection, epoch: str) -> None:
-    """Makes the tables of a new database."""
-    script = files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(script)
-    connection.execute("INSERT INTO meta (key, value) VALUES ('epoch', ?)", (epoch,))
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
-
-
-def _connected(path: str, cache_kib: int = _WRITER_CACHE_KIB) -> apsw.Connection:
-    connection = apsw.Connection(path)
-    connection.set_busy_timeout(BUSY_MS)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-    return connection
+def first(rows: Sequence[Row]) -> Any:
+    """Returns the first value of the first row, None if there is none."""
+    return rows[0][0] if rows else None

@@ -32,7 +32,7 @@ from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.server.team.incoming import CheckedLines, checked
 from thence.server.team.redactions import is_redacted
 from thence.server.team.rows import NewLine, PushCertificate, StoredLog
-from thence.server.team.sqlite_store import Ingested, SqliteStore
+from thence.server.team.store import Ingested, Store
 from thence.signing import is_signed
 
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
@@ -54,7 +54,7 @@ class Exchange:
     Each raises NotALog if the team has no such log; other teams' logs do not exist for it.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._asked = count()
 

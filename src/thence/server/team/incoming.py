@@ -18,7 +18,7 @@ from thence.core.values.digests import digests, same_event_key
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.blocks import BLOCK_NUMBERS, place_of
 from thence.errors import BatchRefused, InvalidEvent
-from thence.server.team.rows import NewLine
+from thence.server.team.rows import NewLine, is_storable
 
 REASONS_MAX = 100
 _ID_BYTES_SHOWN = 128
@@ -98,11 +98,8 @@ def _row(line: bytes, event_id: str, node: str, seq: int) -> NewLine:
 
 
 def _text(text: str) -> str:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise _refused("its event_id or node_id holds half a surrogate pair") from None
+    if not is_storable(text):
+        raise _refused("its event_id or node_id holds U+0000 or half a surrogate pair")
     return text
 
 

@@ -7,27 +7,29 @@ then all lines of the node are relayed until the new owner pushes them.
 import re
 from collections.abc import Iterable
 
-import apsw
-
 from thence.core.wire.authorship import TeamKeys, is_key
 from thence.core.wire.messages import CLAIMED_NODES_MAX, KeyRequest
 from thence.errors import AccountRefused, InvalidEvent, SyncRefused
 from thence.server.team.accounts import Member
-from thence.server.team.database import Database
+from thence.server.team.database import Database, Transaction, first
 
 KEYS_MAX = 100  # of one user in one team
 CLAIMS_MAX = 40_000  # of one team, so that a client takes the answer
 _NODE = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _TEAM = "SELECT id FROM teams WHERE slug = :team"
+# held to the end by who gives nodes to keys
+_LOCK_TEAM = f"{_TEAM} FOR UPDATE"
+# held while a node moves to another key: no push is amid a judgement by the former one
+_LOCK_LOGS = "SELECT id FROM logs WHERE team = :team ORDER BY id FOR UPDATE"
 _CLAIMS = "SELECT node, public_key FROM claims WHERE team = :team ORDER BY node"
-_OWNERS = "SELECT node, public_key FROM claims WHERE team = :team AND node IN carray(:nodes)"
+_OWNERS = "SELECT node, public_key FROM claims WHERE team = :team AND node = ANY(:nodes)"
 _CLAIM_COUNT = "SELECT count(*) FROM claims WHERE team = :team"
 _KEEP_KEY = """
-    INSERT INTO keys (team, user, public_key)
+    INSERT INTO keys (team, user_id, public_key)
     SELECT :team, id, :key FROM users WHERE name = :user ON CONFLICT DO NOTHING
 """
 _KEY_COUNT = """
-    SELECT count(*) FROM keys JOIN users ON users.id = keys.user
+    SELECT count(*) FROM keys JOIN users ON users.id = keys.user_id
     WHERE keys.team = :team AND users.name = :user
 """
 _CLAIM = """
@@ -52,7 +54,7 @@ _REVISE = """
 """
 _ADMIN_KEYS = """
     SELECT DISTINCT keys.public_key
-    FROM keys JOIN members ON members.team = keys.team AND members.user = keys.user
+    FROM keys JOIN members ON members.team = keys.team AND members.user_id = keys.user_id
     WHERE keys.team = :team AND members.role = 'admin' ORDER BY keys.public_key
 """
 
@@ -66,7 +68,7 @@ class KeyRegistry:
     def of_team(self, team: str) -> TeamKeys:
         """Returns the keys of a team: of its claimed nodes, and of those who are admins now."""
         with self._database.reading() as connection:
-            return _team_keys(connection, connection.execute(_TEAM, {"team": team}).get)
+            return _team_keys(connection, first(connection.execute(_TEAM, {"team": team})))
 
     def register(self, member: Member, request: KeyRequest) -> TeamKeys:
         """Keeps a user's key, and claims those nodes for it that nobody has claimed.
@@ -83,13 +85,13 @@ class KeyRegistry:
         if not all(map(is_node, nodes)):
             raise _unreadable("nodes", "a node has 12 hex digits in lower case")
         with self._database.writing() as connection:
-            team = connection.execute(_TEAM, {"team": member.team}).get
+            team = first(connection.execute(_LOCK_TEAM, {"team": member.team}))
             given = {"team": team, "user": member.user, "key": key}
             connection.execute(_KEEP_KEY, given)
-            if connection.execute(_KEY_COUNT, given).get > KEYS_MAX:
+            if first(connection.execute(_KEY_COUNT, given)) > KEYS_MAX:
                 raise _refused(f"you have {KEYS_MAX} keys, which is the limit")
-            connection.executemany(_CLAIM, ({**given, "node": node} for node in nodes))
-            if connection.execute(_CLAIM_COUNT, given).get > CLAIMS_MAX:
+            connection.many(_CLAIM, ({**given, "node": node} for node in nodes))
+            if first(connection.execute(_CLAIM_COUNT, given)) > CLAIMS_MAX:
                 raise _refused(f"the team has {CLAIMS_MAX} nodes, which is the limit")
             return _team_keys(connection, team)
 
@@ -103,12 +105,13 @@ class KeyRegistry:
         if not is_key(key):
             raise _no_claim(node, "a key has 64 hex digits in lower case")
         with self._database.writing() as connection:
-            team = connection.execute(_TEAM, {"team": slug}).get
+            team = first(connection.execute(_LOCK_TEAM, {"team": slug}))
             if team is None:
                 raise _no_claim(node, f"there is no team {slug!r:.80}")
             given = {"team": team, "node": node, "key": key}
             query = "SELECT public_key FROM claims WHERE team = :team AND node = :node"
-            former: str | None = connection.execute(query, given).get
+            connection.execute(_LOCK_LOGS, given)
+            former: str | None = first(connection.execute(query, given))
             connection.execute(_MOVE, given)
             if former not in (None, key):
                 connection.execute(_RELAY_ALL, given)
@@ -119,7 +122,7 @@ class KeyRegistry:
 class Authority:
     """The rights of keys in a team, within the transaction of its connection."""
 
-    def __init__(self, connection: apsw.Connection, team: int, nodes: Iterable[str] = ()) -> None:
+    def __init__(self, connection: Transaction, team: int, nodes: Iterable[str] = ()) -> None:
         """Reads the owners of some nodes at once."""
         self._connection = connection
         self._team = team
@@ -145,11 +148,10 @@ class Authority:
         return key in self._admins
 
     def _read(self, nodes: Iterable[str]) -> None:
-        new = tuple(nodes)
-        if new:  # an array has one value at least
-            self._owners |= dict.fromkeys(new)
-            names = {"team": self._team, "nodes": apsw.carray(new)}
-            self._owners |= dict(self._connection.execute(_OWNERS, names))
+        new = list(nodes)
+        self._owners |= dict.fromkeys(new)
+        names = {"team": self._team, "nodes": new}
+        self._owners |= dict(self._connection.execute(_OWNERS, names))
 
 
 def is_node(text: str) -> bool:
@@ -157,7 +159,7 @@ def is_node(text: str) -> bool:
     return _NODE.fullmatch(text) is not None
 
 
-def _team_keys(connection: apsw.Connection, team: int) -> TeamKeys:
+def _team_keys(connection: Transaction, team: int) -> TeamKeys:
     rows = connection.execute(_CLAIMS, {"team": team})
     claims = {str(node): str(key) for node, key in rows}
     admins = tuple(key for (key,) in connection.execute(_ADMIN_KEYS, {"team": team}))

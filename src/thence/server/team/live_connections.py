@@ -22,15 +22,16 @@ from thence.core.wire.messages import Results, joined
 from thence.errors import NotLoggedIn, ServerBusy
 from thence.server.errors import wire_refusal, wire_response
 from thence.server.http.middleware import deny
-from thence.server.http.protocol import TRANSPORT
+from thence.server.http.protocol import TRANSPORT, connections_max
 from thence.server.team.accounts import Accounts, Member, check_writing
+from thence.server.team.audit import acting
 from thence.server.team.event_routes import log_of, take_batch
 from thence.server.team.exchange import Exchange
 from thence.server.team.logins import ACCESS_S, LiveLogin, Logins, is_live_token
 from thence.server.team.wire_http import decoded_as, token_of
 from thence.server.workers import Workers
 
-LISTENERS_MAX = 2_000
+LISTENERS_MAX, LISTENERS_OF_USER_MAX = 2_000, 100
 # how long a listener may take nothing before it is cut off
 SEND_S = 5.0
 # how often the commits of other processes, and the logins of listeners, are looked at
@@ -120,7 +121,7 @@ class _Look(NamedTuple):
 
 
 class LiveConnections:
-    """An ASGI app for the live connections, for one event loop alone."""
+    """An ASGI app for the live connections, for one event loop alone; `count` are open."""
 
     def __init__(
         self,
@@ -136,8 +137,11 @@ class LiveConnections:
         self._reading = reading
         self._writing = writing
         self._send_s = send_s
+        # each holds a connection, and no other can be closed for it: half of them stay for requests
+        self._limit = min(LISTENERS_MAX, connections_max() // 2)
+        self._user_limit = min(LISTENERS_OF_USER_MAX, self._limit // 2)
         self._listeners: dict[Key, set[_Listener]] = {}
-        self._count = 0
+        self.count = 0
         self._touched: set[Key] = set()
         self._poke = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -156,11 +160,12 @@ class LiveConnections:
         await receive()  # websocket.connect
         try:
             listener = await self._admitted(HTTPConnection(scope))
+            self._add(listener)
         except Exception as error:  # door: a client gets one form of error
             await deny(_reported(error), scope, receive, send)
             return
+        acting.set(listener.member.user)
         connection = _Connection(scope, receive, send, self._send_s)
-        self._add(listener)
         try:
             await self._serve(listener, connection)
         except OSError:  # the client has gone
@@ -172,8 +177,6 @@ class LiveConnections:
         """Returns the listener of a request; raises what refuses it."""
         if f"{request.scope['path'].rstrip('/')}/" != _PATH:
             raise HTTPException(404, "there is no such path")
-        if self._count >= LISTENERS_MAX:
-            raise ServerBusy("could not open the connection", cause="too many are open")
         login, member = await self._reading.run(partial(self._admission.of, request))
         until = asyncio.get_running_loop().time() + ACCESS_S
         listener = _Listener(request, login.login, member, until)
@@ -181,7 +184,15 @@ class LiveConnections:
         return listener
 
     def _add(self, listener: _Listener) -> None:
-        self._count += 1
+        """Gives a listener its place; raises ServerBusy if too many have one."""
+        user = listener.member.user
+        groups = self._listeners.values()
+        if sum(one.member.user == user for group in groups for one in group) >= self._user_limit:
+            cause = f"{self._user_limit} of {user} are open"
+            raise ServerBusy("could not open the connection", cause=cause)
+        if self.count >= self._limit:
+            raise ServerBusy("could not open the connection", cause="too many are open")
+        self.count += 1
         self._listeners.setdefault(listener.key, set()).add(listener)
         self._touched.add(listener.key)  # what was committed since it was admitted
         self._poke.set()
@@ -189,7 +200,7 @@ class LiveConnections:
             self._watcher = asyncio.create_task(self._watch())
 
     def _remove(self, listener: _Listener) -> None:
-        self._count -= 1
+        self.count -= 1
         others = self._listeners[listener.key]
         others.discard(listener)
         if not others:

@@ -25,7 +25,7 @@ from thence.log.storage.segment import own_folder
 from thence.replica import OS_DISK, Log, open_log
 from thence.server.team.exchange import Exchange
 from thence.server.team.rows import NumberedLine, StoredLog
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.store import Store
 
 FOLDER = "teams"
 # so many lines are relayed at once
@@ -50,7 +50,7 @@ class _Progress(NamedTuple):
 class LogCache:
     """The folders of all teams' logs; safe from threads, for one process."""
 
-    def __init__(self, data: Path, store: SqliteStore) -> None:
+    def __init__(self, data: Path, store: Store) -> None:
         self._data = data
         self._store = store
         self._exchange = Exchange(store)

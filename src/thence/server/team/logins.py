@@ -11,7 +11,6 @@ from an access token, and no kind is good in place of another.
 """
 
 import re
-from array import array
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
@@ -19,16 +18,15 @@ from functools import cache
 from hashlib import sha256
 from ipaddress import IPv6Network, ip_address
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import apsw
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from thence.core.wire.messages import LiveToken, Tokens
 from thence.errors import NotLoggedIn, ServerBusy
-from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX
-from thence.server.team.database import Database
+from thence.server.team.accounts import PASSWORD_CHARACTERS_MAX, is_user_name
+from thence.server.team.database import Database, Transaction, first
 
 ACCESS_S = 3_600
 REFRESH_S = 30 * 24 * 3_600
@@ -143,43 +141,43 @@ class _TokenRow(NamedTuple):
 
 _SHOWN = """
     SELECT logins.id, tokens.generation, users.name, tokens.expires, logins.generation, logins.used
-    FROM tokens JOIN logins ON logins.id = tokens.login JOIN users ON users.id = logins.user
+    FROM tokens JOIN logins ON logins.id = tokens.login JOIN users ON users.id = logins.user_id
     WHERE tokens.hash = :hash AND tokens.is_refresh = :is_refresh
 """
+# held while a pair of tokens is replaced by another
+_LOCKED = f"{_SHOWN} FOR UPDATE OF logins"
 _PASSWORD = "SELECT password FROM users WHERE name = :name"
 _NEW_LOGIN = """
-    INSERT INTO logins (user, generation, used) SELECT id, 0, 0 FROM users WHERE name = :name
+    INSERT INTO logins (user_id, generation, used) SELECT id, 0, 0 FROM users WHERE name = :name
     RETURNING id
 """
 _TEAM = """
-    SELECT teams.slug FROM members JOIN users ON users.id = members.user
-    JOIN teams ON teams.id = members.team WHERE users.name = :user ORDER BY members.id LIMIT 1
+    SELECT teams.slug FROM members JOIN users ON users.id = members.user_id
+    JOIN teams ON teams.id = members.team WHERE users.name = :user ORDER BY members.joined LIMIT 1
 """
 _OLD_LOGINS = """
-    DELETE FROM logins WHERE user = (SELECT id FROM users WHERE name = :name) AND id NOT IN (
-        SELECT logins.id FROM logins JOIN users ON users.id = logins.user
+    DELETE FROM logins WHERE user_id = (SELECT id FROM users WHERE name = :name) AND id NOT IN (
+        SELECT logins.id FROM logins JOIN users ON users.id = logins.user_id
         WHERE users.name = :name ORDER BY logins.id DESC LIMIT :kept
     )
 """
-_NEW_TOKEN = """
-    INSERT INTO tokens (hash, login, generation, is_refresh, expires) VALUES (?, ?, ?, ?, ?)
-"""
+_TOKEN_COLUMNS = ("hash", "login", "generation", "is_refresh", "expires")
 _FORGET = "DELETE FROM tokens WHERE login = :login AND generation < :oldest"
-_USED = "UPDATE logins SET used = max(used, :generation) WHERE id = :login"
+_USED = "UPDATE logins SET used = :generation WHERE id = :login AND used < :generation"
 _END = "DELETE FROM logins WHERE id = :login"
 _EXPIRED = "DELETE FROM tokens WHERE login = :login AND is_refresh = :kind AND expires <= :now"
-_SPEND = "DELETE FROM tokens WHERE hash = :hash"
+_SPEND = "DELETE FROM tokens WHERE hash = :hash RETURNING login"
 _MACHINES = """
     SELECT users.name, teams.slug, members.role, coalesce(max(tokens.expires), 0)
-    FROM users JOIN members ON members.user = users.id JOIN teams ON teams.id = members.team
-    LEFT JOIN logins ON logins.user = users.id
+    FROM users JOIN members ON members.user_id = users.id JOIN teams ON teams.id = members.team
+    LEFT JOIN logins ON logins.user_id = users.id
     LEFT JOIN tokens ON tokens.login = logins.id AND tokens.is_refresh = 0
-    WHERE users.password = '' GROUP BY users.id, teams.id ORDER BY users.name
+    WHERE users.password = '' GROUP BY users.id, teams.id, members.role ORDER BY users.name
 """
 _PRESENT = """
     SELECT logins.id, teams.slug FROM logins
-    LEFT JOIN members ON members.user = logins.user LEFT JOIN teams ON teams.id = members.team
-    WHERE logins.id IN carray(:logins)
+    LEFT JOIN members ON members.user_id = logins.user_id LEFT JOIN teams ON teams.id = members.team
+    WHERE logins.id = ANY(:logins)
 """
 
 
@@ -205,6 +203,10 @@ class Logins:
         Raises ServerBusy after ADDRESS_FAILURES failures, whatever the names.
         """
         self._begin(self._by_address, _network(address))
+
+    def forgive(self, address: str) -> None:
+        """Takes back that an attempt from an address was counted."""
+        self._by_address.forgive(_network(address))
 
     def _begin(self, pace: Pace, key: Hashable) -> None:
         wait_s = pace.begin(key, self._tool.now())
@@ -233,8 +235,8 @@ class Logins:
         key = (name[:PASSWORD_CHARACTERS_MAX], network)
         self._begin(self._by_user, key)
         with self._database.reading() as connection:
-            row = _first(connection, _PASSWORD, {"name": name})
-        stored = row[0] if row and len(password) <= PASSWORD_CHARACTERS_MAX else None
+            rows = connection.execute(_PASSWORD, {"name": name if is_user_name(name) else ""})
+        stored = first(rows) if len(password) <= PASSWORD_CHARACTERS_MAX else None
         if not self._tool.is_right(stored, password[:PASSWORD_CHARACTERS_MAX]):
             raise NotLoggedIn(
                 "could not log in",
@@ -242,7 +244,7 @@ class Logins:
                 hint="ask an admin of the server",
             )
         self._by_user.forgive(key)
-        self._by_address.forgive(network)
+        self.forgive(address)
         return name
 
     def begin(self, name: str) -> Tokens:
@@ -250,7 +252,8 @@ class Logins:
         with self._database.writing() as connection:
             login = _new_login(connection, name)
             connection.execute(_OLD_LOGINS, {"name": name, "kept": LOGINS_MAX})
-            connection.execute("DELETE FROM tokens WHERE expires <= ?", (self._tool.now(),))
+            now = {"now": self._tool.now()}
+            connection.execute("DELETE FROM tokens WHERE expires <= :now", now)
             return self._new_tokens(connection, login, 0, name)
 
     def refreshed(self, refresh: str) -> Tokens:
@@ -260,7 +263,7 @@ class Logins:
         """
         self._row_of(refresh, _REFRESH)  # what is no token never waits for the one writer
         with self._database.writing() as connection:
-            row = self._row(connection, refresh, _REFRESH)
+            row = self._row(connection, refresh, _REFRESH, _LOCKED)
             if row is None:
                 raise _ended()
             is_good = row.generation >= row.used
@@ -278,20 +281,21 @@ class Logins:
                 return self._new_tokens(connection, row.login, row.newest + 1, row.user)
         raise _ended()
 
-    def revoke(self, refresh: str) -> None:
-        """Ends the login of a refresh token, if there is one."""
+    def revoke(self, refresh: str) -> str | None:
+        """Ends the login of a refresh token, if there is one; returns its user."""
         with self._database.reading() as connection:
             row = self._row(connection, refresh, _REFRESH)
         if row is not None:
             with self._database.writing() as connection:
                 connection.execute(_END, {"login": row.login})
+        return row.user if row else None
 
     def machine_token(self, name: str, lifetime_s: float) -> str:
         """Returns an access token of a user without a password, whom `add_machine` made."""
         token, expires = self._token(), self._tool.now() + lifetime_s
         with self._database.writing() as connection:
             login = _new_login(connection, name)
-            connection.execute(_NEW_TOKEN, (_hash(token), login, 0, _ACCESS, expires))
+            _keep_token(connection, token, login, 0, _ACCESS, expires)
         return token
 
     def machine_tokens(self) -> list[MachineToken]:
@@ -326,8 +330,8 @@ class Logins:
         source, now = self._used(access), self._tool.now()
         with self._database.writing() as connection:
             connection.execute(_EXPIRED, {"login": source.login, "kind": kind, "now": now})
-            row = (_hash(token), source.login, source.generation, kind, now + lifetime_s)
-            connection.execute(_NEW_TOKEN, row)
+            expires = now + lifetime_s
+            _keep_token(connection, token, source.login, source.generation, kind, expires)
         return token
 
     def live_login(self, token: str) -> LiveLogin:
@@ -335,9 +339,8 @@ class Logins:
         self._row_of(token, _LIVE)  # what is no token never waits for the one writer
         with self._database.writing() as connection:
             row = self._row(connection, token, _LIVE)
-            if row is not None:
-                connection.execute(_SPEND, {"hash": _hash(token)})
-        if row is None:
+            is_spent = bool(row and connection.execute(_SPEND, {"hash": _hash(token)}))
+        if row is None or not is_spent:
             raise _ended()
         return LiveLogin(row.login, row.user, token.partition(".")[2])
 
@@ -349,11 +352,8 @@ class Logins:
     def present(self, logins: Collection[int]) -> dict[int, set[str | None]]:
         """Returns those of some logins that have not ended, with the teams of their users."""
         teams: dict[int, set[str | None]] = {}
-        if not logins:
-            return teams
         with self._database.reading() as connection:
-            parameters = {"logins": apsw.carray(array("q", logins))}
-            for login, team in connection.execute(_PRESENT, parameters):
+            for login, team in connection.execute(_PRESENT, {"logins": list(logins)}):
                 teams.setdefault(login, set()).add(team)
         return teams
 
@@ -374,24 +374,25 @@ class Logins:
             raise _ended()
         return row
 
-    def _row(self, connection: apsw.Connection, token: str, kind: int) -> _TokenRow | None:
+    def _row(
+        self, connection: Transaction, token: str, kind: int, query: str = _SHOWN
+    ) -> _TokenRow | None:
         if not _TOKEN.fullmatch(token):
             return None
-        values = _first(connection, _SHOWN, {"hash": _hash(token), "is_refresh": kind})
-        row = _TokenRow(*values) if values else None
+        rows = connection.execute(query, {"hash": _hash(token), "is_refresh": kind})
+        row = _TokenRow(*rows[0]) if rows else None
         return row if row and row.expires > self._tool.now() else None
 
     def _new_tokens(
-        self, connection: apsw.Connection, login: int, generation: int, user: str
+        self, connection: Transaction, login: int, generation: int, user: str
     ) -> Tokens:
         access, refresh = (self._token() for _ in range(2))
         now = self._tool.now()
         pair = ((access, _ACCESS, ACCESS_S), (refresh, _REFRESH, REFRESH_S))
         for token, kind, lifetime_s in pair:
-            row = (_hash(token), login, generation, kind, now + lifetime_s)
-            connection.execute(_NEW_TOKEN, row)
-        team = connection.execute(_TEAM, {"user": user}).get
-        return Tokens(access, refresh, ACCESS_S, REFRESH_S, team)
+            _keep_token(connection, token, login, generation, kind, now + lifetime_s)
+        team = first(connection.execute(_TEAM, {"user": user}))
+        return Tokens(access, refresh, ACCESS_S, REFRESH_S, team, user)
 
     def _token(self) -> str:
         return urlsafe_b64encode(self._tool.random(TOKEN_BYTES)).rstrip(b"=").decode()
@@ -418,19 +419,19 @@ def _hash(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def _first(
-    connection: apsw.Connection, query: str, parameters: dict[str, object]
-) -> tuple[Any, ...] | None:
-    row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
-    return row
+def _keep_token(
+    connection: Transaction, token: str, login: int, generation: int, kind: int, expires: float
+) -> None:
+    row = (_hash(token), login, generation, kind, expires)
+    connection.insert("tokens", _TOKEN_COLUMNS, [row])
 
 
-def _new_login(connection: apsw.Connection, name: str) -> int:
+def _new_login(connection: Transaction, name: str) -> int:
     """Returns the number of a new login of a user; raises NotLoggedIn where there is none now."""
-    row = _first(connection, _NEW_LOGIN, {"name": name})
-    if row is None:
+    login = first(connection.execute(_NEW_LOGIN, {"name": name}))
+    if login is None:
         raise _ended()
-    return int(row[0])
+    return int(login)
 
 
 def _ended() -> NotLoggedIn:

@@ -1,4 +1,8 @@
-"""The migration of a server's database of an older version, as it is opened.
+"""The migrations of a server's database, forward only, as it is opened.
+
+Each is a step to the next version; all that are missing run in one transaction, under a lock that
+lets no other process in. A new one goes to the end of MIGRATIONS, and schema.sql has then what it
+leaves. Databases in PostgreSQL begin with version 4.
 
 Version 2 proved by signed `log.seal` lines who wrote a line. What they had proven stays: those
 lines are signed, all others with numbers are relayed until the owner of their node pushes them. Its
@@ -8,26 +12,44 @@ client that holds one whole to push it again.
 """
 
 import logging
-import re
+from collections.abc import Callable
 from hashlib import sha256
-from importlib.resources import files
 from itertools import islice, product
-from typing import Any
-
-import apsw
+from typing import NamedTuple
 
 from thence.core.wire.blocks import BLOCK_NUMBERS, DIGEST_BYTES, EMPTY
+from thence.server.team.database import Row, Transaction
 
-MIGRATED_VERSIONS = (2,)
 # choices of lines that are tried where several lines have the numbers of one seal
 _CHOICES_MAX = 4_096
 
-_NEW_TABLES = re.compile(
-    r"CREATE TABLE (?:relayed|certificates|announced) \(.*?\n\)[^;]*;", re.DOTALL
-)
 _BEGIN = """
+    CREATE TABLE relayed (
+        team INTEGER NOT NULL, log INTEGER NOT NULL, node TEXT NOT NULL, digest BLOB NOT NULL,
+        PRIMARY KEY (team, log, node, digest)
+    ) WITHOUT ROWID;
+    CREATE TABLE certificates (
+        id INTEGER PRIMARY KEY, team INTEGER NOT NULL, log INTEGER NOT NULL,
+        public_key TEXT NOT NULL, lines_sha256 TEXT NOT NULL, signature TEXT NOT NULL,
+        first INTEGER NOT NULL, last INTEGER NOT NULL, at INTEGER NOT NULL DEFAULT (unixepoch())
+    );
+    CREATE TABLE announced (
+        team INTEGER NOT NULL, log INTEGER NOT NULL, digest BLOB NOT NULL,
+        public_key TEXT NOT NULL, event_id TEXT NOT NULL,
+        PRIMARY KEY (team, log, digest, public_key, event_id)
+    ) WITHOUT ROWID;
     ALTER TABLE logs ADD COLUMN signed INTEGER NOT NULL DEFAULT 0;
     INSERT INTO relayed SELECT team, log, node, digest FROM events WHERE node <> '';
+"""
+_INVITATIONS = """
+    CREATE TABLE invitations (
+        team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        hash BLOB NOT NULL,
+        expires REAL NOT NULL,
+        PRIMARY KEY (team, name)
+    ) WITHOUT ROWID;
 """
 _SEALS = """
     SELECT seals.team, seals.log, seals.node, first, last, count, lines_sha256
@@ -36,10 +58,14 @@ _SEALS = """
 """
 _RANGE = """
     SELECT seq, digest FROM events
-    WHERE team = ? AND log = ? AND node = ? AND block BETWEEN ? AND ? AND seq BETWEEN ? AND ?
+    WHERE team = :team AND log = :log AND node = :node
+        AND block BETWEEN :first_block AND :last_block AND seq BETWEEN :first AND :last
     ORDER BY seq
 """
-_SIGN = "DELETE FROM relayed WHERE team = ? AND log = ? AND node = ? AND digest = ?"
+_SIGN = """
+    DELETE FROM relayed
+    WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests)
+"""
 _WITHHELD = """
     SELECT DISTINCT team, log, node, block FROM events JOIN withheld USING (team, log, digest)
 """
@@ -52,16 +78,19 @@ _REMOVE = tuple(
     """
     for table in ("relayed", "events", "forms")
 )
-_DIGESTS = "SELECT digest FROM events WHERE team = ? AND log = ? AND node = ? AND block = ?"
-_DROP_BLOCK = "DELETE FROM blocks WHERE team = ? AND log = ? AND node = ? AND block = ?"
-_PUT_BLOCK = "INSERT INTO blocks (team, log, node, block, count, sum) VALUES (?, ?, ?, ?, ?, ?)"
+_IN_BLOCK = "WHERE team = :team AND log = :log AND node = :node AND block = :block"
+_DIGESTS = f"SELECT digest FROM events {_IN_BLOCK}"
+_DROP_BLOCK = f"DELETE FROM blocks {_IN_BLOCK}"
+_BLOCK = ("team", "log", "node", "block", "count", "sum")
 _REVISE = """
     UPDATE logs SET revision = revision + 1,
         last = (SELECT coalesce(max(number), 0) FROM events WHERE team = :team AND log = :log)
     WHERE team = :team AND id = :log
 """
-_NUMBERS = "SELECT number FROM events WHERE team = ? AND log = ? ORDER BY number"
-_RENUMBER = "UPDATE events SET number = ? WHERE team = ? AND log = ? AND number = ?"
+_NUMBERS = "SELECT number FROM events WHERE team = :team AND log = :log ORDER BY number"
+_RENUMBER = """
+    UPDATE events SET number = :number WHERE team = :team AND log = :log AND number = :before
+"""
 _END = """
     INSERT INTO relayed SELECT team, log, node, notice FROM pending WHERE true
         ON CONFLICT DO NOTHING;
@@ -70,66 +99,138 @@ _END = """
     DROP TABLE withheld;
 """
 
+# keys that begin with the team, and no column with a name that is a word of PostgreSQL
+_KEYS_BY_TEAM = """
+    ALTER TABLE logins RENAME COLUMN user TO user_id;
+    ALTER TABLE keys RENAME COLUMN user TO user_id;
+    CREATE INDEX keys_of_user ON keys (user_id);
+    ALTER TABLE members RENAME TO members_before;
+    CREATE TABLE members (
+        team INTEGER NOT NULL REFERENCES teams (id),
+        user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        joined INTEGER NOT NULL,
+        role TEXT NOT NULL CHECK (role IN ('reader', 'writer', 'admin')),
+        PRIMARY KEY (team, user_id)
+    ) WITHOUT ROWID;
+    INSERT INTO members SELECT team, user, id, role FROM members_before;
+    DROP TABLE members_before;
+    CREATE INDEX members_of_user ON members (user_id);
+    ALTER TABLE logs RENAME TO logs_before;
+    CREATE TABLE logs (
+        team INTEGER NOT NULL REFERENCES teams (id), id INTEGER NOT NULL,
+        name TEXT NOT NULL, kind TEXT NOT NULL, last INTEGER NOT NULL DEFAULT 0,
+        revision INTEGER NOT NULL DEFAULT 0, signed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (team, id), UNIQUE (team, name)
+    ) WITHOUT ROWID;
+    INSERT INTO logs SELECT team, id, name, kind, last, revision, signed FROM logs_before;
+    DROP TABLE logs_before;
+    ALTER TABLE certificates RENAME TO certificates_before;
+    CREATE TABLE certificates (
+        team INTEGER NOT NULL, log INTEGER NOT NULL, public_key TEXT NOT NULL,
+        lines_sha256 TEXT NOT NULL, signature TEXT NOT NULL,
+        first INTEGER NOT NULL, last INTEGER NOT NULL, at INTEGER NOT NULL DEFAULT (unixepoch()),
+        PRIMARY KEY (team, log, signature)
+    );
+    INSERT INTO certificates SELECT team, log, public_key, lines_sha256, signature, first, last, at
+        FROM certificates_before WHERE true ORDER BY id ON CONFLICT DO NOTHING;
+    DROP TABLE certificates_before;
+"""
+
 _logger = logging.getLogger("thence.server")
 
 
-def migrate(connection: apsw.Connection, version: int) -> int:
-    """Brings a database to a version, all at once; returns the version that it has then."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        before: int = connection.execute("PRAGMA user_version").get
-        if before not in MIGRATED_VERSIONS:  # another process was faster
-            connection.execute("COMMIT")
-            return before
-        schema = files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
-        connection.execute("".join(_NEW_TABLES.findall(schema)))
-        connection.execute(_BEGIN)
-        for row in connection.execute(_SEALS).fetchall():
-            _sign_sealed(connection, row)
-        has_removed = _remove_withheld(connection)
-        connection.execute(_END)
-        connection.execute(f"PRAGMA user_version = {version}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    if has_removed:  # SQLite leaves copies of neighbours behind where it removes rows
-        connection.execute("VACUUM")
-    _logger.warning("brought the server's database from version %s to %s", before, version)
-    return version
+class Migration(NamedTuple):
+    """A step to a version; `words` tell operators what it does.
+
+    It runs statements, or a function that reports whether copies of removed lines may be left.
+    """
+
+    version: int
+    words: str
+    run: str | Callable[[Transaction], bool]
 
 
-def _sign_sealed(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
+def migrate(connection: Transaction, version: int) -> bool:
+    """Brings a database from a version to VERSION within the caller's transaction.
+
+    Reports whether copies of lines that were removed may be left in the files.
+    """
+    leaves_copies = False
+    for migration in missing(version):
+        if isinstance(migration.run, str):
+            connection.script(migration.run)
+        else:
+            leaves_copies |= migration.run(connection)
+        _logger.warning(
+            "brought the server's database to version %s: %s", migration.version, migration.words
+        )
+    return leaves_copies
+
+
+def missing(version: int) -> list["Migration"]:
+    """Returns the migrations that a database of a version lacks."""
+    return [migration for migration in MIGRATIONS if migration.version > version]
+
+
+def _sign_sealed(connection: Transaction) -> bool:
+    """Brings a database from version 2 to 3; reports whether lines were removed."""
+    connection.script(_BEGIN)
+    for row in connection.execute(_SEALS):
+        _sign_lines(connection, row)
+    has_removed = _remove_withheld(connection)
+    connection.script(_END)
+    return has_removed
+
+
+def _sign_lines(connection: Transaction, row: Row) -> None:
     """Makes the lines signed that a seal covers."""
     team, log, node, first, last, count, lines_sha256 = row
-    blocks = ((first - 1) // BLOCK_NUMBERS, (last - 1) // BLOCK_NUMBERS)
+    place = {"team": team, "log": log, "node": node}
+    span = {
+        "first_block": (first - 1) // BLOCK_NUMBERS,
+        "last_block": (last - 1) // BLOCK_NUMBERS,
+        "first": first,
+        "last": last,
+    }
     digests: dict[int, list[bytes]] = {}
-    for seq, digest in connection.execute(_RANGE, (team, log, node, *blocks, first, last)):
+    for seq, digest in connection.execute(_RANGE, {**place, **span}):
         digests.setdefault(seq, []).append(digest)
     if len(digests) != count:
         return
     for choice in islice(product(*digests.values()), _CHOICES_MAX):
         if sha256(b"".join(choice)).hexdigest() == lines_sha256:
-            connection.executemany(_SIGN, ((team, log, node, digest) for digest in choice))
+            connection.execute(_SIGN, {**place, "digests": list(choice)})
             return
 
 
-def _remove_withheld(connection: apsw.Connection) -> bool:
+def _remove_withheld(connection: Transaction) -> bool:
     """Removes lines that lack their bodies though nobody redacted them; reports whether any."""
-    blocks = connection.execute(_WITHHELD).fetchall()
+    blocks = connection.execute(_WITHHELD)
     for statement in _REMOVE:
         connection.execute(statement)
-    for place in blocks:
+    for row in blocks:
+        place = dict(zip(_BLOCK, row, strict=False))
         connection.execute(_DROP_BLOCK, place)
         digests = [digest for (digest,) in connection.execute(_DIGESTS, place)]
         block = EMPTY.plus_all(digests)
         if digests:
             total = block.sum.to_bytes(DIGEST_BYTES)
-            connection.execute(_PUT_BLOCK, (*place, block.count, total))
-    for team, log in {place[:2] for place in blocks}:
-        numbers = [number for (number,) in connection.execute(_NUMBERS, (team, log))]
-        new = ((now, team, log, before) for now, before in enumerate(numbers, 1) if now != before)
-        connection.executemany(_RENUMBER, new)
-        connection.execute(_REVISE, {"team": team, "log": log})
+            connection.insert("blocks", _BLOCK, [(*row, block.count, total)])
+    for team, log in {row[:2] for row in blocks}:
+        names = {"team": team, "log": log}
+        numbers = [number for (number,) in connection.execute(_NUMBERS, names)]
+        moved = ((number, before) for number, before in enumerate(numbers, 1) if number != before)
+        connection.many(
+            _RENUMBER, ({**names, "number": number, "before": before} for number, before in moved)
+        )
+        connection.execute(_REVISE, names)
     return bool(blocks)
+
+
+MIGRATIONS = (
+    Migration(3, "what seals had proven is signed", _sign_sealed),
+    Migration(4, "keys begin with the team", _KEYS_BY_TEAM),
+    Migration(5, "people are invited", _INVITATIONS),
+)
+VERSION = MIGRATIONS[-1].version
+MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)

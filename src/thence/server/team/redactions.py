@@ -8,9 +8,8 @@ Every function works on the writer's connection, in the transaction of its calle
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import apsw
 import msgspec
 
 from thence.core.event import Event
@@ -19,8 +18,9 @@ from thence.core.values.digests import redacted
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import REDACTED, SEAL, Redaction, redaction_in
 from thence.errors import InvalidEvent
+from thence.server.team.database import Transaction
 from thence.server.team.keys import Authority
-from thence.server.team.rows import PRESENT_LINE, LineRefusal, NewLine, StoredLog
+from thence.server.team.rows import PRESENT_LINE, ZERO, LineRefusal, NewLine, StoredLog, is_storable
 from thence.signing import is_signed
 
 _TARGET = f"""
@@ -34,7 +34,7 @@ _ANNOUNCE = """
 """
 _ANNOUNCED = """
     SELECT digest, public_key, event_id FROM announced
-    WHERE team = :team AND log = :log AND digest IN carray(:digests)
+    WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 _END_ANNOUNCED = "DELETE FROM announced WHERE team = :team AND log = :log AND digest = :digest"
 _KEEP_REDACTION = """
@@ -44,8 +44,8 @@ _KEEP_REDACTION = """
 # zeros of the same length are written where the line stands, and no row moves
 _ERASE = tuple(
     f"""
-    UPDATE {table} SET line = zeroblob(length(line))
-    WHERE team = :team AND log = :log AND digest = :digest AND substr(line, 1, 1) <> x'00'
+    UPDATE {table} SET line = :zeros
+    WHERE team = :team AND log = :log AND digest = :digest AND substr(line, 1, 1) <> :zero
     """
     for table in ("events", "forms")
 )
@@ -92,7 +92,7 @@ def is_redacted(line: bytes) -> bool:
 
 
 def judged(
-    connection: apsw.Connection,
+    connection: Transaction,
     log: StoredLog,
     lines: Sequence[NewLine],
     fresh: Sequence[NewLine],
@@ -118,7 +118,7 @@ class _Push:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Transaction,
         log: StoredLog,
         fresh: Sequence[NewLine],
         key: str,
@@ -136,11 +136,12 @@ class _Push:
     def redact(self, row: NewLine, redaction: Redaction) -> None:
         """Carries out a redaction, or keeps it for a line to come, or refuses it."""
         names = self._names(redaction.digest)
-        if self._connection.execute(_IS_REDACTED, names).get:
+        if self._connection.execute(_IS_REDACTED, names):
             return
         has_own_key = is_signed(redaction.public_key, redaction.signature, redaction.signed_text)
         key = redaction.public_key if has_own_key else self._key
-        stored = self._connection.execute(_TARGET, names).fetchone()
+        rows = self._connection.execute(_TARGET, {**names, "zero": ZERO})
+        stored = rows[0] if rows else None
         new = self._fresh.get(redaction.digest)
         if stored is not None:
             refusal = self._judged(redaction, key, *stored) or self._replace(redaction, stored[2])
@@ -149,6 +150,8 @@ class _Push:
         else:
             may_wait = has_own_key or self._authority.may_redact(key, row.node)
             refusal = None if may_wait else _NOT_YOURS
+            if not is_storable(redaction.event_id):
+                refusal = _NOT_REDACTABLE
         if refusal is not None and row.digest in self._fresh:
             self.refusals[row.digest] = refusal
         elif refusal is None and stored is None:
@@ -161,7 +164,9 @@ class _Push:
             form = redacted(line)
         except InvalidEvent:
             return _NOT_REDACTABLE
+        zeros = {"zero": ZERO, "zeros": bytes(len(line))}
         names = {**self._names(redaction.digest), "event_id": redaction.event_id, "line": form}
+        names |= zeros
         for statement in (*_ERASE, _KEEP_FORM, _KEEP_REDACTION):
             self._connection.execute(statement, names)
         if not self.has_redacted:
@@ -178,12 +183,9 @@ class _Push:
 
     def store(self, bodiless: frozenset[bytes]) -> None:
         """Decides in which form each new line is stored; `bodiless` came without their bodies."""
-        if not self._fresh:  # an array has one value at least
-            return
-        given = {**self._names(b""), "digests": apsw.carray(tuple(self._fresh))}
-        rows: list[tuple[Any, ...]] = self._connection.execute(_ANNOUNCED, given).fetchall()
+        given = {**self._names(b""), "digests": list(self._fresh)}
         announced: dict[bytes, list[tuple[str, str]]] = {}
-        for digest, key, event_id in rows:
+        for digest, key, event_id in self._connection.execute(_ANNOUNCED, given):
             announced.setdefault(digest, []).append((key, event_id))
         for row in self._fresh.values():
             if row.digest in self.refusals:

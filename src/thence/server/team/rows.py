@@ -54,11 +54,24 @@ class NumberedLine(NamedTuple):
     line: bytes
 
 
-# the line of a row of events: its own, or the present form of one that was replaced
+def is_storable(text: str) -> bool:
+    """Reports whether every engine can keep a text: PostgreSQL has no U+0000."""
+    if "\0" in text:
+        return False
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            return False
+    return True
+
+
+ZERO = b"\0"
+# the line of a row of events: its own, or the present form of one that was replaced; `zero` is ZERO
 PRESENT_LINE = """
-    iif(substr(line, 1, 1) <> x'00', line, (
+    CASE WHEN substr(line, 1, 1) <> :zero THEN line ELSE (
         SELECT forms.line FROM forms
         WHERE forms.team = :team AND forms.log = :log AND forms.digest = events.digest
         ORDER BY forms.id DESC LIMIT 1
-    ))
+    ) END
 """

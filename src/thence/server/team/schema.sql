@@ -1,4 +1,6 @@
--- The database of a team's server, version 3. PRAGMA user_version holds the version.
+-- The database of a team's server, version 5, in the words of SQLite: PostgreSQL has its own for
+-- types and for numbers that are given by themselves. Where a table names the team, its keys begin
+-- with the team.
 
 -- epoch: random, made with the database; a cursor names it
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -8,23 +10,24 @@ CREATE TABLE teams (id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE);
 -- password: a hash by argon2, with its salt and its costs
 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, password TEXT NOT NULL);
 
--- id: the order of joining; the first team of a user is the one without X-Team-Slug
+-- joined: the order of joining; the first team of a user is the one without X-Team-Slug
 CREATE TABLE members (
-    id INTEGER PRIMARY KEY,
     team INTEGER NOT NULL REFERENCES teams (id),
-    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    joined INTEGER NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('reader', 'writer', 'admin')),
-    UNIQUE (user, team)
-);
+    PRIMARY KEY (team, user_id)
+) WITHOUT ROWID;
+CREATE INDEX members_of_user ON members (user_id);
 
 -- generation: how many pairs of tokens were made; used: the highest of which one was shown
 CREATE TABLE logins (
     id INTEGER PRIMARY KEY,
-    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     generation INTEGER NOT NULL,
     used INTEGER NOT NULL
 );
-CREATE INDEX logins_of_user ON logins (user);
+CREATE INDEX logins_of_user ON logins (user_id);
 
 -- hash: SHA-256 of the token; expires: seconds since 1970;
 -- is_refresh: 0 for an access token, 1 for a refresh token, 2 for one of a live connection
@@ -37,13 +40,24 @@ CREATE TABLE tokens (
 ) WITHOUT ROWID;
 CREATE INDEX tokens_of_login ON tokens (login);
 
+-- those who may become users; hash: SHA-256 of the token; expires: seconds since 1970
+CREATE TABLE invitations (
+    team INTEGER NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    expires REAL NOT NULL,
+    PRIMARY KEY (team, name)
+) WITHOUT ROWID;
+
 -- public_key: Ed25519 in hex, of a machine of a user
 CREATE TABLE keys (
     team INTEGER NOT NULL REFERENCES teams (id),
-    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     public_key TEXT NOT NULL,
-    PRIMARY KEY (team, user, public_key)
+    PRIMARY KEY (team, user_id, public_key)
 ) WITHOUT ROWID;
+CREATE INDEX keys_of_user ON keys (user_id);
 
 -- the key that owns a node: a line that it pushed is signed; it stays when its user leaves
 CREATE TABLE claims (
@@ -54,19 +68,20 @@ CREATE TABLE claims (
 ) WITHOUT ROWID;
 CREATE INDEX claims_of_key ON claims (team, public_key);
 
--- last: the number of the last event, which is how many there are;
+-- id: within the team; last: the number of the last event, which is how many there are;
 -- revision: how often stored lines were replaced by other forms of themselves, or are relayed again;
 -- signed: how often relayed lines became signed
 CREATE TABLE logs (
-    id INTEGER PRIMARY KEY,
     team INTEGER NOT NULL REFERENCES teams (id),
+    id INTEGER NOT NULL,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
     last INTEGER NOT NULL DEFAULT 0,
     revision INTEGER NOT NULL DEFAULT 0,
     signed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (team, id),
     UNIQUE (team, name)
-);
+) WITHOUT ROWID;
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
 -- line: zeros in place of one that was replaced, whose form is in forms then.
@@ -82,7 +97,7 @@ CREATE TABLE events (
     content BLOB NOT NULL,
     digest BLOB NOT NULL,
     line BLOB NOT NULL,
-    UNIQUE (team, log, number),
+    PRIMARY KEY (team, log, number),
     UNIQUE (team, log, digest)
 );
 CREATE INDEX events_of_block ON events (team, log, node, block, seq);
@@ -111,7 +126,6 @@ CREATE TABLE relayed (
 -- SHA-256 of the D's of the push. Those that were new have the numbers from first to last, else 0;
 -- at: seconds since 1970
 CREATE TABLE certificates (
-    id INTEGER PRIMARY KEY,
     team INTEGER NOT NULL,
     log INTEGER NOT NULL,
     public_key TEXT NOT NULL,
@@ -119,7 +133,8 @@ CREATE TABLE certificates (
     signature TEXT NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    at INTEGER NOT NULL DEFAULT (unixepoch())
+    at INTEGER NOT NULL DEFAULT (unixepoch()),
+    PRIMARY KEY (team, log, signature)
 );
 
 -- redactions by a key of lines that are not here yet: digest is D of the line

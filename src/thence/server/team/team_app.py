@@ -8,13 +8,14 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+from prometheus_client.metrics_core import Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,27 +24,31 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from thence.core.wire.messages import (
     BATCH_BYTES_MAX,
     PROTOCOL,
-    Credentials,
     KeyRequest,
-    Refresh,
     ServerHealth,
 )
 from thence.errors import NotLoggedIn
 from thence.server.http.auth import grant_time
+from thence.server.login_settings import LoginSettings
+from thence.server.metrics import gauge
 from thence.server.team.accounts import Accounts, Member, check_writing
+from thence.server.team.audit import AuditLog, acting
 from thence.server.team.database import Database
 from thence.server.team.event_routes import EVENT_ROUTES, EventRoute
 from thence.server.team.exchange import Exchange
+from thence.server.team.invitation_pages import InvitationPages
+from thence.server.team.invitations import Invitations
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.live_connections import Admission, LiveConnections
 from thence.server.team.log_cache import LogCache
+from thence.server.team.login_routes import LoginRoutes
 from thence.server.team.logins import Logins, Tool, hashed, is_right, nobodys
-from thence.server.team.sqlite_store import SqliteStore
+from thence.server.team.rows import StoredLog
+from thence.server.team.store import Store
 from thence.server.team.team_pages import LogsApp, TeamPages
 from thence.server.team.wire_http import body_of, decoded_as, packed, token_of, unpacked
 from thence.server.workers import Workers
 
-LOGIN_BYTES_MAX = 64 * 1024
 # a check of a password takes 64 MiB
 LOGIN_THREADS, LOGIN_WAITING_MAX = 2, 32
 READING_THREADS, READING_WAITING_MAX = 4, 256
@@ -59,14 +64,23 @@ class Team:
     """What a team's server answers with, over its database.
 
     `logs_app` makes the app over a folder of logs; those folders stand in `folder`.
+    `settings` says how people come in.
     """
 
-    def __init__(self, database: Database, folder: Path, logs_app: LogsApp) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        logs_app: LogsApp,
+        settings: LoginSettings,
+        audit: AuditLog,
+    ) -> None:
         self._database = database
-        store = SqliteStore(database)
+        store = Store(database)
         self._exchange = Exchange(store)
         self._accounts = Accounts(database, hashed)
         self._logins = Logins(database, Tool(time.time, os.urandom, is_right))
+        self._audit = audit
         self._logging_in = Workers(LOGIN_THREADS, LOGIN_WAITING_MAX)
         self._reading = Workers(READING_THREADS, READING_WAITING_MAX)
         self._writing = Workers(1, WRITING_WAITING_MAX)
@@ -78,7 +92,19 @@ class Team:
         )
         self._keys = KeyRegistry(database)
         folders = LogCache(folder, store)
-        database.on_erased = folders.drop_all
+
+        def on_erased(logs: Sequence[StoredLog]) -> None:
+            folders.drop_all(logs)
+            audit.record("redaction.carried_out", logs=[log.name for log in logs])
+
+        database.on_erased = on_erased
+        self._login_routes = LoginRoutes(
+            self._accounts, self._logins, audit, self._logging_in, self._reading
+        )
+        invitations = Invitations(database, hashed, time.time)
+        if settings.url:
+            invitations.keep_server_url(settings.url)
+        self._invitations = InvitationPages(invitations, self._logins, audit, self._logging_in)
         self._pages = TeamPages(folders, self._accounts, self._logins, logs_app)
 
     async def begin(self) -> None:
@@ -99,15 +125,21 @@ class Team:
         """Closes the logs that are open, and the database."""
         self._pages.close()
         self._database.close()
+        self._audit.close()
+
+    def figures(self) -> Iterator[Metric]:
+        """Yields the state of the whole server, of all teams in sum."""
+        yield from self._pages.figures()
+        words = "Open live connections of the wire."
+        yield gauge("thence_live_connections", words, self._live.count)
 
     def routes(self) -> list[BaseRoute]:
         """Returns the routes of the wire, which other tools call with a slash at the end too."""
         paths: list[tuple[str, tuple[str, ...], Callable[..., object]]] = [
             ("sync/health", ("GET",), _health),
-            ("token", ("POST",), self._log_in),
-            ("token/refresh", ("POST",), partial(self._token, self._refreshed)),
-            ("token/revoke", ("POST",), partial(self._token, self._revoked)),
+            *self._login_routes.paths(),
             ("ws-token", ("POST",), self._live_token),
+            *self._invitations.paths(),
             ("keys", ("GET", "POST"), self._team_keys),
         ]
         paths += [
@@ -120,6 +152,7 @@ class Team:
         ]
         return [
             Route("/ready", self._ready),
+            *self._invitations.routes(),
             Mount("/api", Router(api, redirect_slashes=False)),
             Route("/ws/{rest:path}", _no_upgrade),
             WebSocketRoute("/{rest:path}", self._live),
@@ -131,42 +164,10 @@ class Team:
 
         def answer() -> Response:
             with self._database.reading() as connection:
-                connection.execute("SELECT count(*) FROM meta").fetchall()
+                connection.execute("SELECT count(*) FROM meta")
             return packed(request, b'{"status":"ready"}')
 
         return await self._reading.run(answer)
-
-    async def _log_in(self, request: Request) -> Response:
-        """Answers a request for the tokens of a new login, which alone checks a password."""
-        body = await body_of(request, LOGIN_BYTES_MAX)
-        address = request.client.host if request.client else ""
-        self._logins.admit(address)
-
-        def answer() -> Response:
-            plain = unpacked(request, body, LOGIN_BYTES_MAX)
-            credentials: Credentials = decoded_as(plain, Credentials)
-            user = self._logins.check(credentials.username, credentials.password, address)
-            if credentials.new_password:
-                self._accounts.set_password(user, credentials.new_password)
-            return packed(request, msgspec.json.encode(self._logins.begin(user)))
-
-        return await self._logging_in.run(answer)
-
-    async def _token(self, work: Callable[[bytes], bytes], request: Request) -> Response:
-        """Answers a request with a refresh token, which waits for no check of a password."""
-        body = await body_of(request, LOGIN_BYTES_MAX)
-
-        def answer() -> Response:
-            return packed(request, work(unpacked(request, body, LOGIN_BYTES_MAX)))
-
-        return await self._reading.run(answer)
-
-    def _refreshed(self, body: bytes) -> bytes:
-        return msgspec.json.encode(self._logins.refreshed(decoded_as(body, Refresh).refresh))
-
-    def _revoked(self, body: bytes) -> bytes:
-        self._logins.revoke(decoded_as(body, Refresh).refresh)
-        return b"{}"
 
     async def _live_token(self, request: Request) -> Response:
         def answer() -> Response:
@@ -186,7 +187,9 @@ class Team:
         def answer() -> Response:
             if is_writing:
                 key = decoded_as(unpacked(request, body, BATCH_BYTES_MAX), KeyRequest)
+                claims = self._keys.of_team(member.team).claims
                 keys = self._keys.register(member, key)
+                self._note_claims(member, key.public_key, keys.claims.items() - claims.items())
             else:
                 keys = self._keys.of_team(member.team)
             return packed(request, msgspec.json.encode(keys))
@@ -196,6 +199,13 @@ class Team:
         response = await self._writing.run(answer)
         self._live.committed(member.team, None)
         return response
+
+    def _note_claims(self, member: Member, key: str, claims: Set[tuple[str, str]]) -> None:
+        """Records which nodes a key has claimed, that nobody had."""
+        nodes = sorted(node for node, owner in claims if owner == key)
+        if nodes:
+            words = {"team": member.team, "nodes": nodes, "public_key": key}
+            self._audit.record("node.claimed", member.user, **words)
 
     async def _events(self, route: EventRoute, request: Request) -> Response:
         """Answers a request about the events of a log."""
@@ -217,6 +227,7 @@ class Team:
         slug = request.headers.get("x-team-slug")
         member = await self._reading.run(partial(self._member_of, token_of(request), slug))
         grant_time(request.scope)
+        acting.set(member.user)
         if is_writing:
             check_writing(member)
         return member

@@ -4,17 +4,25 @@ Programs send the access token as the bearer. A browser opens a page once with `
 cookie that scripts can't read replaces it for an hour. It holds a session that opens pages alone.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from thence.errors import NotLoggedIn
-from thence.server.http.auth import cookie_name, redirect_without, token_parameter, unauthorized
-from thence.server.team.accounts import Accounts
+from thence.server.http.auth import (
+    USER,
+    cookie_name,
+    redirect_without,
+    token_parameter,
+    unauthorized,
+)
+from thence.server.state import figures
+from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_cache import LogCache
 from thence.server.team.logins import ACCESS_S, Logins
@@ -22,6 +30,7 @@ from thence.server.team.wire_http import token_of
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
+_TOKEN = "that POST /api/v1/token/ answers to your name and password as `access`"
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
 
@@ -48,16 +57,17 @@ class TeamPages:
         access = token_of(request) or token_parameter(scope)
         is_visit = request.method == "GET" and bool(token_parameter(scope))
         try:
-            team = await self._workers.run(partial(self._ready, request, access))
+            member = await self._workers.run(partial(self._ready, request, access))
             if is_visit:
                 session = await self._workers.run(partial(self._logins.page_session, access))
         except NotLoggedIn:
-            await unauthorized(scope["path"])(scope, receive, send)
+            await unauthorized(scope["path"], _TOKEN)(scope, receive, send)
             return
         if is_visit:
             await redirect_without(scope, session, ACCESS_S)(scope, receive, send)
         else:
-            await self._app(team)(scope, receive, send)
+            scope[USER] = member.user
+            await self._app(member.team)(scope, receive, send)
 
     def begin(self) -> None:
         """Removes what a server that was killed left in the folders of logs; raises apsw.Error."""
@@ -85,8 +95,12 @@ class TeamPages:
         for app in self._apps.values():
             app.state.served.close()
 
-    def _ready(self, request: Request, access: str) -> str:
-        """Returns the team of who asks, the folders of whose logs are up to date for the path.
+    def figures(self) -> Iterator[Metric]:
+        """Yields the figures of all teams in sum."""
+        return figures([app.state.served for app in list(self._apps.values())])
+
+    def _ready(self, request: Request, access: str) -> Member:
+        """Returns who asks in which team, the folders of whose logs are up to date for the path.
 
         Without an access token the cookie tells who asks.
         """
@@ -94,16 +108,16 @@ class TeamPages:
             user = self._logins.user_of(access)
         else:
             user = self._logins.user_of_page(request.cookies.get(cookie_name(request.scope), ""))
-        team = self._accounts.member(user, request.headers.get("x-team-slug")).team
+        member = self._accounts.member(user, request.headers.get("x-team-slug"))
         path: str = request.scope["path"]
         kind, *rest = path.removeprefix("/").split("/")
         names = [name for name in {*rest[:1], *rest[-1:]} if LOG_NAME.fullmatch(name)]
         if kind in _LOG_PATHS and names:
             for name in names:
-                self._folders.refresh(team, name)
+                self._folders.refresh(member.team, name)
         elif not kind or kind in _LOG_PATHS:
-            self._folders.refresh_all(team)
-        return team
+            self._folders.refresh_all(member.team)
+        return member
 
     def _app(self, team: str) -> FastAPI:
         """Returns the app of a team's logs; for the event loop alone."""

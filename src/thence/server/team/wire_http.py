@@ -24,6 +24,11 @@ def token_of(connection: HTTPConnection) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
+def address_of(connection: HTTPConnection) -> str:
+    """Returns the address of who asks, "" where the server does not tell."""
+    return connection.client.host if connection.client else ""
+
+
 async def body_of(request: Request, bytes_max: int) -> bytes:
     """Returns the body of a request as it was sent.
 

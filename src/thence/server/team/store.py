@@ -1,21 +1,21 @@
-"""The logs of all teams in SQLite: lines in the order of their commits, and their blocks.
+"""The logs of all teams in a database: lines in the order of their commits, and their blocks.
 
 Every statement names the team. A batch is one transaction: after a crash all of it is there or
 nothing. Numbers of a log are contiguous from 1.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from typing import NamedTuple
-
-import apsw
 
 from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
-from thence.server.team.database import Database
+from thence.server.team.database import Database, Parameters, Transaction, first
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
     PRESENT_LINE,
+    ZERO,
     LineRefusal,
     NewLine,
     NumberedLine,
@@ -31,27 +31,28 @@ _LOG = """
     FROM logs JOIN teams ON teams.id = logs.team
     WHERE teams.slug = :team AND logs.name = :name
 """
+# held to the end of a push: who else pushes to the log numbers its lines behind these
+_LOCK_LOG = f"{_LOG} FOR UPDATE OF logs"
+# held while a log of the team is made
+_LOCK_TEAM = "SELECT id FROM teams WHERE slug = :team FOR UPDATE"
 _MAKE_LOG = """
-    INSERT INTO logs (team, name, kind) SELECT id, :name, :kind FROM teams WHERE slug = :team
+    INSERT INTO logs (team, id, name, kind)
+    SELECT :team, coalesce(max(id), 0) + 1, :name, :kind FROM logs WHERE team = :team
     ON CONFLICT DO NOTHING
 """
-_LOG_COUNT = """
-    SELECT count(*) FROM logs JOIN teams ON teams.id = logs.team WHERE teams.slug = :team
-"""
+_LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
 _KNOWN = """
-    SELECT digest FROM events WHERE team = :team AND log = :log AND digest IN carray(:digests)
+    SELECT digest FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
-_INSERT = """
-    INSERT INTO events (team, log, number, event_id, node, seq, block, content, digest, line)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_EVENT = ("team", "log", "number", *NewLine._fields)
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _BLOCK = """
     SELECT count, sum FROM blocks
     WHERE team = :team AND log = :log AND node = :node AND block = :block
 """
 _PUT_BLOCK = """
-    INSERT INTO blocks (team, log, node, block, count, sum) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO blocks (team, log, node, block, count, sum)
+    VALUES (:team, :log, :node, :block, :count, :sum)
     ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
 """
 _PAGE = f"""
@@ -67,7 +68,7 @@ _DIGESTS = """
 """
 _LINES = f"""
     SELECT {PRESENT_LINE} FROM events
-    WHERE team = :team AND log = :log AND digest IN carray(:digests)
+    WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 # of the nodes of a key, each from a digest on or before it: an answer has room for some alone
 _RELAYED_FROM, _RELAYED_BEFORE = (
@@ -81,21 +82,23 @@ _RELAYED_FROM, _RELAYED_BEFORE = (
 )
 _SIGNED = """
     SELECT digest FROM events
-    WHERE team = :team AND log = :log AND digest IN carray(:digests) AND node <> ''
+    WHERE team = :team AND log = :log AND digest = ANY(:digests) AND node <> ''
         AND NOT EXISTS (
             SELECT 1 FROM relayed
             WHERE relayed.team = events.team AND relayed.log = events.log
                 AND relayed.node = events.node AND relayed.digest = events.digest
         )
 """
-_RELAY = "INSERT INTO relayed (team, log, node, digest) VALUES (?, ?, ?, ?)"
+_RELAYED = ("team", "log", "node", "digest")
 _SIGN = """
-    DELETE FROM relayed WHERE team = :team AND log = :log AND node = :node AND digest = :digest
+    DELETE FROM relayed
+    WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests) RETURNING digest
 """
 _COUNT_SIGNED = "UPDATE logs SET signed = signed + 1 WHERE team = :team AND id = :log"
 _KEEP_CERTIFICATE = """
     INSERT INTO certificates (team, log, public_key, lines_sha256, signature, first, last)
     VALUES (:team, :log, :key, :lines, :signature, :first, :last)
+    ON CONFLICT DO NOTHING
 """
 _REDACTIONS = "SELECT digest FROM redactions WHERE team = :team AND log = :log"
 _LOGS = """
@@ -111,7 +114,7 @@ class Ingested(NamedTuple):
     refusals: dict[bytes, LineRefusal]
 
 
-class SqliteStore:
+class Store:
     """The logs in a database; safe from threads."""
 
     def __init__(self, database: Database) -> None:
@@ -131,7 +134,7 @@ class SqliteStore:
         """Returns the name of the team of a log."""
         query = "SELECT slug FROM teams WHERE id = :team"
         with self._database.reading() as connection:
-            return str(connection.execute(query, {"team": log.team}).get)
+            return str(first(connection.execute(query, {"team": log.team})))
 
     def logs(self, team: str) -> list[StoredLog]:
         """Returns all logs of a team by name."""
@@ -154,7 +157,7 @@ class SqliteStore:
         another kind, SyncRefused if the team has too many.
         """
         with self._database.writing() as connection:
-            log = _log(connection, team, name)
+            log = _log(connection, team, name, _LOCK_LOG)
             if log is None:
                 log = _made_log(connection, team, name, kind)
             if log.kind != kind:
@@ -185,10 +188,7 @@ class SqliteStore:
 
     def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the owners of their nodes pushed."""
-        named = tuple(digests)
-        if not named:  # an array has one value at least
-            return set()
-        given = {"team": log.team, "log": log.id, "digests": apsw.carray(named)}
+        given = {"team": log.team, "log": log.id, "digests": list(digests)}
         with self._database.reading() as connection:
             return {digest for (digest,) in connection.execute(_SIGNED, given)}
 
@@ -206,17 +206,20 @@ class SqliteStore:
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
-        given = {"team": log.team, "log": log.id, "after": after, "limit": limit}
-        with self._database.reading() as connection:
-            for row in connection.execute(_PAGE, given):
+        given = {"team": log.team, "log": log.id, "after": after, "limit": limit, "zero": ZERO}
+        with (
+            self._database.reading() as connection,
+            closing(connection.stream(_PAGE, given)) as rows,
+        ):
+            for row in rows:
                 yield NumberedLine(*row)
 
     def digest_at(self, log: StoredLog, number: int) -> bytes | None:
         """Returns the digest of the line with a number, None if there is none."""
         given = {"team": log.team, "log": log.id, "number": number}
         with self._database.reading() as connection:
-            found: bytes | None = connection.execute(_DIGEST_AT, given).get
-            return found
+            digest: bytes | None = first(connection.execute(_DIGEST_AT, given))
+            return digest
 
     def blocks(self, log: StoredLog) -> dict[Place, BlockDigest]:
         """Returns all blocks of a log."""
@@ -234,39 +237,41 @@ class SqliteStore:
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
-        if not digests:
-            return
-        given = {"team": log.team, "log": log.id, "digests": apsw.carray(tuple(digests))}
-        with self._database.reading() as connection:
-            for (line,) in connection.execute(_LINES, given):
+        given = {"team": log.team, "log": log.id, "digests": list(digests), "zero": ZERO}
+        with (
+            self._database.reading() as connection,
+            closing(connection.stream(_LINES, given)) as rows,
+        ):
+            for (line,) in rows:
                 yield line
 
 
-def _log(connection: apsw.Connection, team: str, name: str) -> StoredLog | None:
-    row = connection.execute(_LOG, {"team": team, "name": name}).fetchone()
-    return StoredLog(*row) if row else None
+def _log(connection: Transaction, team: str, name: str, query: str = _LOG) -> StoredLog | None:
+    rows = connection.execute(query, {"team": team, "name": name})
+    return StoredLog(*rows[0]) if rows else None
 
 
-def _made_log(connection: apsw.Connection, team: str, name: str, kind: str) -> StoredLog:
-    if connection.execute(_LOG_COUNT, {"team": team}).get >= LOGS_MAX:
+def _made_log(connection: Transaction, team: str, name: str, kind: str) -> StoredLog:
+    number = first(connection.execute(_LOCK_TEAM, {"team": team}))
+    if number is None:
+        raise NotALog("could not find the team", place=team, cause="there is no such team")
+    if first(connection.execute(_LOG_COUNT, {"team": number})) >= LOGS_MAX:
         cause = f"the team has {LOGS_MAX} logs, which is the limit"
         raise SyncRefused("could not make the log", place=name, cause=cause)
-    connection.execute(_MAKE_LOG, {"team": team, "name": name, "kind": kind})
-    log = _log(connection, team, name)
-    if log is None:
-        raise NotALog("could not find the team", place=team, cause="there is no such team")
+    connection.execute(_MAKE_LOG, {"team": number, "name": name, "kind": kind})
+    log = _log(connection, team, name, _LOCK_LOG)
+    assert log is not None
     return log
 
 
 def _commit(
-    connection: apsw.Connection,
+    connection: Transaction,
     log: StoredLog,
     lines: Sequence[NewLine],
     certificate: PushCertificate | None,
 ) -> tuple[Ingested, bool]:
     """Inserts what is new, with numbers and blocks; returns also if stored lines were replaced."""
-    digests = apsw.carray(tuple(line.digest for line in lines))
-    given = {"team": log.team, "log": log.id, "digests": digests}
+    given = {"team": log.team, "log": log.id, "digests": [line.digest for line in lines]}
     known = {digest for (digest,) in connection.execute(_KNOWN, given)}
     new = [line for line in lines if line.digest not in known] if known else lines
     key = certificate.public_key if certificate else ""
@@ -274,38 +279,42 @@ def _commit(
     fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
     head = (log.team, log.id)
     if fresh:
-        connection.executemany(
-            _INSERT, ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
-        )
-        connection.executemany(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
+        numbered = ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
+        connection.insert("events", _EVENT, numbered)
+        connection.many(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
         last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
         connection.execute(_COUNT, last)
     own = [line for line in lines if key and authority.owner(line.node) == key]
     signed_before = _sign(connection, log, [line for line in own if line.digest in known])
     new_own = {line.digest for line in own}
     relayed = [line for line in fresh if line.node and line.digest not in new_own]
-    connection.executemany(_RELAY, ((*head, line.node, line.digest) for line in relayed))
+    if relayed:
+        rows = ((*head, line.node, line.digest) for line in relayed)
+        connection.insert("relayed", _RELAYED, rows)
     if certificate and (signed_before or len(relayed) < len(fresh)):
         numbers = (log.last + 1, log.last + len(fresh)) if fresh else (0, 0)
         _keep(connection, log, certificate, numbers)
     return Ingested(known, refusals), has_redacted
 
 
-def _sign(connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]) -> bool:
+def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> bool:
     """Makes stored lines signed ones; reports whether any was relayed before."""
-    before = connection.total_changes()
     names = {"team": log.team, "log": log.id}
-    connection.executemany(
-        _SIGN, ({**names, "node": line.node, "digest": line.digest} for line in lines)
-    )
-    is_changed = connection.total_changes() > before
-    if is_changed:
-        connection.execute(_COUNT_SIGNED, names)
-    return is_changed
+    digests: dict[str, list[bytes]] = {}
+    for line in lines:
+        digests.setdefault(line.node, []).append(line.digest)
+    signed = [
+        connection.execute(_SIGN, {**names, "node": node, "digests": of_node})
+        for node, of_node in digests.items()
+    ]
+    if not any(signed):
+        return False
+    connection.execute(_COUNT_SIGNED, names)
+    return True
 
 
 def _keep(
-    connection: apsw.Connection,
+    connection: Transaction,
     log: StoredLog,
     certificate: PushCertificate,
     numbers: tuple[int, int],
@@ -323,18 +332,17 @@ def _keep(
 
 
 def _grown_blocks(
-    connection: apsw.Connection, log: StoredLog, lines: Iterable[NewLine]
-) -> list[tuple[int, int, str, int, int, bytes]]:
+    connection: Transaction, log: StoredLog, lines: Iterable[NewLine]
+) -> list[Parameters]:
     """Returns the rows of the blocks in which lines were added."""
     added: dict[tuple[str, int], list[bytes]] = {}
     for line in lines:
         added.setdefault((line.node, line.block), []).append(line.digest)
-    rows = []
+    rows: list[Parameters] = []
     for (node, number), digests in added.items():
         given = {"team": log.team, "log": log.id, "node": node, "block": number}
-        row = connection.execute(_BLOCK, given).fetchone()
-        block = BlockDigest(row[0], int.from_bytes(row[1])) if row else EMPTY
+        stored = connection.execute(_BLOCK, given)
+        block = BlockDigest(stored[0][0], int.from_bytes(stored[0][1])) if stored else EMPTY
         block = block.plus_all(digests)
-        total = block.sum.to_bytes(DIGEST_BYTES)
-        rows.append((log.team, log.id, node, number, block.count, total))
+        rows.append({**given, "count": block.count, "sum": block.sum.to_bytes(DIGEST_BYTES)})
     return rows
