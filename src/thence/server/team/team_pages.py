@@ -30,7 +30,7 @@ from thence.server.team.wire_http import token_of
 from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
-_TOKEN = "that POST /api/v1/token/ answers to your name and password as `access`"
+_TOKEN = "named access that POST /api/v1/token/ answers to your name and password"
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
 
