@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 from tests.log.processes import descriptors, ran, started
+from tests.mounts import mounted
 from tests.sim.written import notices, numbers
 
 import thence
@@ -26,14 +27,11 @@ FITTING = 60  # so many are more than there is room for, and less than the disk 
 def small(tmp_path: Path) -> Iterator[Path | None]:
     """A filesystem of one mebibyte with little room, where this user may mount one."""
     folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = os.system(f"mount -t tmpfs -o size=1m tmpfs {folder} 2>/dev/null") == 0
-    if mounted:
-        (folder / "ballast").write_bytes(b"x" * 600_000)
-    yield folder if mounted else None
-    if mounted:
+    with mounted(folder, "1m") as is_mounted:
+        if is_mounted:
+            (folder / "ballast").write_bytes(b"x" * 600_000)
+        yield folder if is_mounted else None
         assert descriptors(folder) == []
-        assert os.system(f"umount {folder}") == 0
 
 
 def large(number: int) -> object:

@@ -230,9 +230,10 @@ def test_what_an_event_holds_is_shown_as_text_and_nothing_else(tmp_path: Path) -
 def test_page_without_a_token_says_what_to_do_and_shows_nothing(tmp_path: Path) -> None:
     make_run(tmp_path, "secret-run", count=2)
     with serving(tmp_path, "--token", "s3cret") as server:
-        for address in ("/", "/runs/secret-run"):
+        for address in ("/", "/runs", "/runs/secret-run"):
             found = page(server, address, 401)
             assert "secret-run" not in found.text
+            assert "All runs and logs" not in found.text, "a link to what needs the token too"
             assert "?token=" in found.text
         assert server.get("/", params={"token": "s3cret"}).status_code == 303
         assert "/runs/secret-run" in page(server, "/").links
@@ -270,6 +271,10 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
         found = page(server, "/runs/one/diff/two")
         assert HOSTILE in found.text
         assert len([each for each in found.links if "/events/" in each]) >= 2
+        assert "Two runs compared" in found.text
+        with thence.open(tmp_path / "plain") as log:
+            log.append("noted")
+        assert "Two logs compared" in page(server, "/runs/one/diff/plain").text
         assert "Both logs have the same content." in page(server, "/runs/one/diff/one").text
         page(server, "/runs/one/diff/none", 404)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.work.repositories import WAIT_S, git, make_repository
 
 from thence.errors import GitFailed
-from thence.work.vcs.git import Git, in_one_line
+from thence.work.vcs.git import Git, disk_hint, in_one_line
 
 
 def test_what_git_refuses_is_told_in_its_own_words(tmp_path):
@@ -121,3 +121,16 @@ def test_one_git_serves_many_threads(tmp_path):
         thread.join(WAIT_S)
     assert len(found) == 16
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "unable to write loose object file: No space left on device",
+        "sha1 file '/r/.git/index.lock' write error. Out of diskspace",
+        "file write error: File too large",
+    ],
+)
+def test_next_step_of_a_full_disk_is_to_make_room_however_git_says_it(message):
+    assert disk_hint(message) == "free some space, then type the same command again"
+    assert disk_hint("not something we can merge") == ""

@@ -16,6 +16,7 @@ from tests.cli.installed import THENCE, environment, is_three_lines, ran, thence
 from tests.cli.warm import warm
 from tests.cli.work.orchestra import WAIT_S, until
 from tests.cli.work.three_packages import SLUG, done
+from tests.mounts import mounted
 from tests.work.boards import hook, on_remote
 from tests.work.repositories import commit, git, make_repository
 
@@ -84,13 +85,8 @@ def copy(source, place, name="project"):
 @pytest.fixture
 def disk(tmp_path):
     """A filesystem of its own, None where this user may mount none."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder]
-    is_mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    yield folder if is_mounted else None
-    if is_mounted:
-        subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "disk", DISK) as is_mounted:
+        yield tmp_path / "disk" if is_mounted else None
 
 
 def fill(disk, room_bytes):

@@ -1,15 +1,17 @@
 """Copies of a server's database: whole beside writers, found damaged, put back, told."""
 
+import resource
 import shutil
 import signal
 import stat
 import threading
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
-from tests.cli.installed import is_three_lines, thence
-from tests.server.team.lines import lines
+from tests.cli.installed import THENCE, is_three_lines, ran, thence
+from tests.server.team.lines import halves, lines
 from tests.server.team.team_server import TeamServer, team_server
 
 from thence.server.running import TEAM_DATABASE
@@ -21,7 +23,8 @@ def server(*arguments: object, cwd: Path):
 
 def filled(folder: Path, count: int = 40) -> None:
     with team_server(folder / "data") as running:
-        assert running.client("ada").statuses("log", lines(count)) == ["success"] * count
+        for batch in halves(lines(count), 1_000):
+            assert set(running.client("ada").statuses("log", batch)) == {"success"}
 
 
 def stored(folder: Path) -> list[bytes]:
@@ -191,3 +194,43 @@ def test_what_is_no_copy_or_no_longer_readable_is_refused(tmp_path: Path) -> Non
     for target in ("no/copy.db", "data"):
         ended = server("backup", target, cwd=tmp_path)
         assert (ended.code, is_three_lines(ended.err)) == (1, True), ended.err
+
+
+def test_cut_copy_is_told_as_damaged_and_an_empty_one_as_empty(tmp_path: Path) -> None:
+    filled(tmp_path)
+    assert server("backup", "copy.db", cwd=tmp_path).code == 0
+    whole = (tmp_path / "copy.db").read_bytes()
+    for size in (4096, len(whole) // 2, len(whole) - 4096):
+        (tmp_path / "cut.db").write_bytes(whole[:size])
+        for command in ("verify", "restore"):
+            ended = server(command, "cut.db", "--json", cwd=tmp_path)
+            assert (ended.code, ended.json["error"]["code"]) == (3, "damaged_copy"), ended.err
+    (tmp_path / "cut.db").write_bytes(b"")
+    ended = server("verify", "cut.db", "--json", cwd=tmp_path)
+    assert (ended.code, ended.json["error"]["cause"]) == (4, "it is empty")
+    assert len(stored(tmp_path)) == 40
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_disk_without_room_is_told_and_nothing_is_left_of_the_copy(
+    tmp_path: Path, command: str
+) -> None:
+    filled(tmp_path, 8_000)  # more than SQLite keeps in memory
+    assert server("backup", "whole.db", cwd=tmp_path).code == 0
+    size = (tmp_path / "whole.db").stat().st_size
+    target = {"backup": "copy.db", "restore": "whole.db"}[command]
+    for size_max in (0, 100_000, size - 1):
+        before = sorted(path.name for path in tmp_path.rglob("*") if path.suffix != ".lock")
+        ended = ran(
+            *(THENCE, "server", command, target, "--data", "data"),
+            cwd=tmp_path,
+            first=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size_max, size)),
+        )
+        assert ended.code in (1, 4), ended.err
+        assert is_three_lines(ended.err), ended.err
+        assert "not an error" not in ended.err
+        assert "has room" in ended.err, "the next step is to make room"
+        after = sorted(path.name for path in tmp_path.rglob("*") if path.suffix != ".lock")
+        assert {*after} - {*before} <= {f"{TEAM_DATABASE}-wal", f"{TEAM_DATABASE}-shm"}
+    assert server("verify", "--json", cwd=tmp_path).json["events"] == 8_000

@@ -64,7 +64,10 @@ def test_pages_show_nothing_of_another_team_and_nothing_without_login(red: TeamS
     assert b"secret" not in bob.ask("GET", "/logs").body + bob.ask("GET", "/").body
     bob.team = "red"
     assert bob.ask("GET", "/logs").status == 403
-    assert nobody.ask("GET", "/").status == nobody.ask("GET", "/?token=wrong").status == 401
+    for path in ("/", "/runs", "/?token=wrong"):
+        answer = nobody.ask("GET", path)
+        assert answer.status == 401
+        assert b"/api/v1/token/" in answer.body, "a page that tells where the token comes from"
     assert ada.ask("GET", "/logs", Host="evil.example").status == 403
     for path in ("/logs/..%2fblue/events", "/logs/../blue", "/x", "/logs/secret/why/none", "*"):
         assert ada.ask("GET", path).status == 404, path

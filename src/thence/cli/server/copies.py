@@ -84,7 +84,7 @@ def restore_command(copy: str, data: str) -> None:
     database = _file(data)
     from thence.server.team.backups import restore
 
-    aside = database.with_name(f"replaced-{_now().replace(':', '')}")
+    aside = database.with_name(f"replaced-{_now('milliseconds').replace(':', '')}")
     with parts_done(out, "checking") as show:
         contents = restore(Path(copy), database, aside, show)
     audit(data, "server.restored", copy=str(Path(copy).absolute()), copied_at=contents.copied_at)
@@ -152,5 +152,5 @@ def _counts(contents: "Contents") -> str:
     return f"teams {contents.teams:,}, logs {contents.logs:,}, events {contents.events:,}{ending}"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _now(precision: str = "seconds") -> str:
+    return datetime.now(UTC).isoformat(timespec=precision).replace("+00:00", "Z")

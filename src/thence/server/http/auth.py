@@ -59,7 +59,7 @@ class Auth:
 
 def is_page(path: str) -> bool:
     """Reports whether a path is that of a page, whose errors are pages too."""
-    return path == "/" or path.startswith("/runs/")
+    return path == "/" or path == "/runs" or path.startswith("/runs/")
 
 
 def has_bearer(scope: Scope, token: bytes) -> bool:
@@ -120,12 +120,16 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
 
 
-def unauthorized(path: str) -> ASGIApp:
-    """Returns the answer to a request without a valid token: a page, or JSON."""
+def unauthorized(path: str, source: str = "that this server was started with") -> ASGIApp:
+    """Returns the answer to a request without a valid token: a page, or JSON.
+
+    `source` tells where a person gets the token.
+    """
     if is_page(path):
         from thence.server.web.layout import problem_page
 
-        return problem_page(401, "open this address once with ?token=TOKEN at its end")
+        message = f"open this address once with ?token=TOKEN at its end, the token {source}"
+        return problem_page(401, message)
     message = "send the header Authorization: Bearer TOKEN with the token of this server"
     headers = {"WWW-Authenticate": "Bearer"}
     return query_response(Refusal(401, "unauthorized", message, headers=headers))

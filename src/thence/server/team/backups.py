@@ -35,7 +35,8 @@ from thence.server.team.store import Store
 # of the process that answers from a folder, and of one that puts a copy there
 LOCK = "run.lock"
 _COPIED = "copied"
-_FILES = ("-wal", "-shm", "")  # what stands behind the name of a database, itself last
+# what stands behind the name of a database, itself last
+_FILES = ("-journal", "-wal", "-shm", "")
 _PAGES = 4_096  # of 4 KiB, between which writers have their turn
 _LINES = 10_000
 
@@ -115,7 +116,7 @@ def restore(copy: Path, database: Path, aside: Path, progress: Progress) -> Cont
             make_single_file(draft)
             rmtree(database.parent / FOLDER, ignore_errors=True)
             _move_aside(database, aside)
-            draft.rename(database)
+            draft.replace(database)
             _sync_folder(database.parent)
     return contents
 
@@ -146,6 +147,9 @@ def _failures(operation: str, place: Path) -> Iterator[None]:
         if isinstance(error, ThenceError):
             raise
         cause = getattr(error, "strerror", None) or error
+        if str(error) == "not an error":  # apsw's words where a backup fails
+            is_full = isinstance(error, apsw.FullError)
+            cause = "database or disk is full" if is_full else "disk I/O error"
         hint = "see that the file can be read, and that its folder has room and may be written"
         raise ThenceError(operation, place=place, cause=cause, hint=hint) from error
 
@@ -227,8 +231,10 @@ def _move_aside(database: Path, aside: Path) -> None:
     with suppress(NotAServer):  # one that can't be opened is moved as it is
         SqliteDatabase(database).close()
     for end in _FILES:
+        # the file itself stays until the copy takes its place, so that a kill leaves one of them
+        move = Path.rename if end else os.link
         with suppress(FileNotFoundError):
-            Path(f"{database}{end}").rename(aside / f"{database.name}{end}")
+            move(Path(f"{database}{end}"), aside / f"{database.name}{end}")
     _sync_folder(aside)
 
 

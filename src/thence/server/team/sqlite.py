@@ -17,7 +17,7 @@ from typing import Any
 
 import apsw
 
-from thence.errors import NotAServer, ServerExists
+from thence.errors import DamagedCopy, NotAServer, ServerExists
 from thence.server.team.database import Parameters, Row, first
 from thence.server.team.migrations import MIGRATED_VERSIONS, VERSION, migrate
 from thence.server.team.rows import StoredLog
@@ -44,6 +44,10 @@ _SETTINGS = (
 )
 # the words that SQLite has not
 _ANY = re.compile(r"= ANY\((:\w+)\)")
+_A_COPY = "name a whole file that `thence server backup` made"
+# errors that say nothing about what the file holds, and their next step
+_OF_DISK = (apsw.IOError, apsw.FullError, apsw.CantOpenError, apsw.ReadOnlyError)
+_FOR_DISK = "see that its folder has room and may be written, then try again"
 _FOR_UPDATE = re.compile(r"\s+FOR UPDATE(?: OF \w+)?\b")
 
 
@@ -125,7 +129,9 @@ class SqliteDatabase:
                 "could not open the server's database",
                 place=path,
                 cause=error,
-                hint="put back a copy of it, or make a server elsewhere: thence server init --data",
+                hint=_FOR_DISK
+                if isinstance(error, _OF_DISK)
+                else "put back a copy of it, or make a server elsewhere: thence server init --data",
             ) from error
 
     @classmethod
@@ -143,7 +149,8 @@ class SqliteDatabase:
     def to_read(cls, path: Path, *, may_be_older: bool = False) -> "SqliteDatabase":
         """Opens a copy, which nobody changes meanwhile, by one connection; raises NotAServer.
 
-        One of an older version, where it may be, is only opened and closed.
+        One of an older version, where it may be, is only opened and closed. Raises DamagedCopy for
+        one that is cut.
         """
         opened = cls.__new__(cls)
         opened._path = IN_MEMORY
@@ -154,10 +161,8 @@ class SqliteDatabase:
             opened._writer = SqliteConnection(apsw.Connection(uri, flags=flags))
             opened._begin(MIGRATED_VERSIONS if may_be_older else ())
         except apsw.Error as error:
-            hint = "name a file that `thence server backup` made"
-            raise NotAServer(
-                "could not open the copy", place=path, cause=error, hint=hint
-            ) from error
+            kind = DamagedCopy if isinstance(error, apsw.CorruptError) else NotAServer
+            raise kind("could not open the copy", place=path, cause=error, hint=_A_COPY) from error
         return opened
 
     def copied(self) -> "SqliteDatabase":
@@ -185,10 +190,12 @@ class SqliteDatabase:
             raise NotAServer(
                 "could not open the server's database",
                 place=self._path,
-                cause=f"its version is {version}, not {VERSION}",
+                cause=f"its version is {version}, not {VERSION}" if version else "it is empty",
                 hint="put it back, which brings it up to date: thence server restore"
                 if is_older
-                else "use the version of thence that wrote it",
+                else "use the version of thence that wrote it"
+                if version
+                else _A_COPY,
             )
         self.epoch: str = first(self._writer.execute("SELECT value FROM meta WHERE key = 'epoch'"))
 

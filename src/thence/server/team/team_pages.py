@@ -36,6 +36,7 @@ from thence.server.workers import Workers
 
 REFRESHING_THREADS, REFRESHING_WAITING_MAX = 2, 64
 RELOAD_S = 2
+_TOKEN = "named access that POST /api/v1/token/ answers to your name and password"
 _LOG_PATHS = frozenset(("logs", "simulations", "runs"))
 LogsApp = Callable[[Path], FastAPI]
 
@@ -76,7 +77,7 @@ class TeamPages:
             if self._login_path and request.method == "GET" and is_page(scope["path"]):
                 await RedirectResponse(self._login_path, 303)(scope, receive, send)
                 return
-            await unauthorized(scope["path"])(scope, receive, send)
+            await unauthorized(scope["path"], _TOKEN)(scope, receive, send)
             return
         except ReadFailed as error:
             if not is_page(scope["path"]):

@@ -31,8 +31,9 @@ PLACES_SHOWN_MAX = 50
 def diff_page(a: FoundLog, b: FoundLog, difference: Difference) -> Response:
     """Returns the page of a comparison of two logs."""
     changed = [x for x, _ in difference.changed]
+    kind = "runs" if a.is_simulation and b.is_simulation else "logs"
     body = (
-        el("h1", "Two runs compared"),
+        el("h1", f"Two {kind} compared"),
         facts(
             (
                 ("A", trail(a)),

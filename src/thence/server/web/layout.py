@@ -45,7 +45,8 @@ def problem_page(status: int, message: str) -> Response:
     heading = {401: "A token is needed", 404: "Not found", 503: "Not readable now"}.get(
         status, "That can't be answered"
     )
-    home_link = el("p", el("a", "All runs and logs", href=path()))
+    # who may see nothing here gets no link to more of it
+    home_link = el("p", el("a", "All runs and logs", href=path())) if status != 401 else None
     return page(
         heading, el("h1", heading), el("p", message, role="alert"), home_link, status=status
     )

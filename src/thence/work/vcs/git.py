@@ -31,7 +31,7 @@ NAME_YOURSELF = "git config user.name 'YOUR NAME'; git config user.email YOU@EXA
 # parts of git's messages about the disk, and the next step, whatever git was doing
 _DISK_HINTS = (
     (
-        ("No space left on device", "Disk quota exceeded", "File too large"),
+        ("No space left on device", "Disk quota exceeded", "File too large", "Out of diskspace"),
         "free some space, then type the same command again",
     ),
     (

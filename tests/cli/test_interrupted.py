@@ -1,0 +1,124 @@
+"""Ctrl-C amid a long command of `server` and `sync`: a word, exit code 130, nothing half done."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.installed import THENCE, Ended, begin, in_python, thence
+from tests.cli.test_sync_commands import User, ada
+from tests.cli.test_sync_trouble import pointed
+from tests.server.team.lines import lines
+from tests.server.team.team_server import team_server
+
+__all__ = ["ada"]  # a fixture
+EVENTS = 40
+ENDS_S = 60
+# runs a command, and sends a signal to its process as it calls a function for the n-th time
+SIGNALLED = """
+import os, sys
+from thence.cli.main import main
+name, count, number, *words = sys.argv[1:]
+calls = 0
+def watch(frame, event, function):
+    global calls
+    called = {"call": frame.f_code.co_name, "c_call": getattr(function, "__qualname__", "")}
+    if called.get(event) == name:
+        calls += 1
+        if calls == int(count):
+            sys.setprofile(None)
+            os.kill(os.getpid(), int(number))
+sys.setprofile(watch)
+sys.exit(main(words))
+"""
+# the copying by SQLite, the check of a line, the steps by which a file takes its place
+CALLS = [
+    ("backup", "Backup.step", 1),
+    ("backup", "link", 1),
+    ("verify", "checked", 7),
+    ("restore", "Backup.step", 1),
+    ("restore", "checked", 7),
+    ("restore", "link", 1),
+    ("restore", "replace", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that holds events."""
+    folder = tmp_path_factory.mktemp("kept")
+    with team_server(folder / "data") as running:
+        assert set(running.client("ada").statuses("log", lines(EVENTS))) == {"success"}
+    return folder
+
+
+def signalled(folder: Path, number: int, command: str, call: str, count: int) -> Ended:
+    copy = folder / "copy.db"
+    copy.unlink(missing_ok=True)
+    if command != "backup":
+        assert thence("server", "backup", "copy.db", "--data", "data", cwd=folder).code == 0
+    words = ("server", command, "copy.db", "--data", "data")
+    return in_python(SIGNALLED, call, count, number, *words, cwd=folder)
+
+
+def is_whole(folder: Path) -> bool:
+    ended = thence("server", "verify", "--data", "data", "--json", cwd=folder)
+    return ended.code == 0 and ended.json["events"] == EVENTS
+
+
+@pytest.mark.parametrize(("command", "call", "count"), CALLS)
+def test_interrupted_copy_leaves_what_was_there(
+    kept: Path, command: str, call: str, count: int
+) -> None:
+    ended = signalled(kept, signal.SIGINT, command, call, count)
+    assert (ended.code, ended.out, ended.err) == (130, "", "interrupted\n")
+    assert (kept / "copy.db").exists() == (command != "backup")
+    assert [path.name for path in kept.rglob(".*") if path.is_file()] == [], "a draft is left"
+    assert is_whole(kept)
+
+
+@pytest.mark.promise("S12")
+@pytest.mark.parametrize("call", ["link", "replace"])
+def test_restore_that_was_killed_leaves_a_whole_database(kept: Path, call: str) -> None:
+    assert signalled(kept, signal.SIGKILL, "restore", call, 1).code == -signal.SIGKILL
+    assert is_whole(kept)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(ENDS_S)
+        yield listening
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
+@pytest.mark.parametrize("command", ["now", "login", "logout"])
+def test_sync_command_that_waits_for_its_server_is_interrupted(
+    ada: User, silent: socket.socket, command: str, beginning: bytes
+) -> None:
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    ada.done("append", "--log", "orders", "note", "text=1")
+    pointed(ada, url, ada.folder / "orders")
+    words = {
+        "now": ("--log", "orders"),
+        "login": (url, "--username", "bob", "--password-stdin"),
+        "logout": (url,),
+    }[command]
+    credentials = ada.config / "thence" / "credentials.json"
+    before = credentials.read_bytes()
+    config = {"XDG_CONFIG_HOME": str(ada.config)}
+    process = begin(THENCE, "sync", command, *words, cwd=ada.folder, **config)
+    assert process.stdin is not None
+    process.stdin.write("correct horse\n")
+    process.stdin.flush()
+    with silent.accept()[0] as connection:
+        connection.settimeout(ENDS_S)
+        assert connection.recv(65_536)
+        connection.sendall(beginning)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=ENDS_S)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    assert credentials.read_bytes() == before
+    assert ada.done("sync", "status", "--log", "orders", "--json").json["pending"] == 1
