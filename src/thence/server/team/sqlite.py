@@ -4,6 +4,7 @@ One writer at a time commits; readers have connections of their own and see what
 commit is on the disk when it returns. Another process may use the same file meanwhile.
 """
 
+import logging
 import os
 import re
 from array import array
@@ -26,6 +27,8 @@ IN_MEMORY = ":memory:"
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was redacted leaves the file of commits
 ERASE_MS = 1_000
+# up to this size the file is written anew at each redaction, in half a second; else at a start
+COMPACTED_BYTES_MAX = 32 * 1024**2
 _OWNER_ONLY = 0o600
 _BESIDE = ("-wal", "-shm", "-journal")
 _WRITER_CACHE_KIB = 64 * 1024
@@ -42,9 +45,21 @@ _SETTINGS = (
     "secure_delete = ON",
     "temp_store = MEMORY",
 )
+_FILE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+_REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
+_COMPACTED = """
+    INSERT INTO meta (key, value) VALUES ('compacted', :revisions)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value
+"""
+_IS_TO_COMPACT = f"""
+    SELECT ({_REVISIONS}) <> coalesce((SELECT value FROM meta WHERE key = 'compacted'), '0') + 0
+"""
 # the words that SQLite has not
 _ANY = re.compile(r"= ANY\((:\w+)\)")
 _FOR_UPDATE = re.compile(r"\s+FOR UPDATE(?: OF \w+)?\b")
+
+
+_logger = logging.getLogger("thence.server")
 
 
 class SqliteConnection:
@@ -198,8 +213,8 @@ class SqliteDatabase:
             version: int = first(connection.execute("PRAGMA user_version"))
             has_removed = migrate(connection, version)
             connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
-        if has_removed:  # SQLite leaves copies of neighbours behind where it removes rows
-            self._writer.execute("VACUUM")
+        if has_removed:
+            self._compact()
         return max(version, VERSION)
 
     @contextmanager
@@ -220,10 +235,31 @@ class SqliteDatabase:
     def erased(self, logs: Sequence[StoredLog]) -> None:
         """Removes from the file what the last transaction replaced in stored lines of some logs."""
         with self._writer_lock:
+            size = first(self._writer.execute(_FILE_BYTES))
+            if self._path != IN_MEMORY and size <= COMPACTED_BYTES_MAX:
+                self._compact()
             self._holds_erased = True
             self._erase()
         if self.on_erased is not None:
             self.on_erased(logs)
+
+    def compact(self) -> bool:
+        """Writes the file anew if lines were replaced since the last time; reports whether."""
+        with self._writer_lock:
+            is_due: bool = first(self._writer.execute(_IS_TO_COMPACT))
+            if is_due:
+                self._compact()
+                self._erase()
+        return is_due
+
+    def _compact(self) -> None:
+        """Writes the file anew: SQLite leaves copies of rows behind where it moves others."""
+        try:
+            revisions = first(self._writer.execute(_REVISIONS))
+            self._writer.execute("VACUUM")
+            self._writer.execute(_COMPACTED, {"revisions": str(revisions)})
+        except apsw.Error as error:
+            _logger.warning("could not write the database anew, the next start does: %s", error)
 
     def _erase(self) -> None:
         """Empties the file of the last commits; where that fails, later again."""

@@ -14,8 +14,6 @@ from thence.server.team.database import Database, Parameters, Transaction, first
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
-    PRESENT_LINE,
-    ZERO,
     LineRefusal,
     NewLine,
     NumberedLine,
@@ -55,8 +53,8 @@ _PUT_BLOCK = """
     VALUES (:team, :log, :node, :block, :count, :sum)
     ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
 """
-_PAGE = f"""
-    SELECT number, digest, {PRESENT_LINE} FROM events
+_PAGE = """
+    SELECT number, digest, line FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
@@ -66,9 +64,8 @@ _DIGESTS = """
     SELECT digest FROM events
     WHERE team = :team AND log = :log AND node = :node AND block = :block ORDER BY seq, digest
 """
-_LINES = f"""
-    SELECT {PRESENT_LINE} FROM events
-    WHERE team = :team AND log = :log AND digest = ANY(:digests)
+_LINES = """
+    SELECT line FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 # of the nodes of a key, each from a digest on or before it: an answer has room for some alone
 _RELAYED_FROM, _RELAYED_BEFORE = (
@@ -206,7 +203,7 @@ class Store:
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
-        given = {"team": log.team, "log": log.id, "after": after, "limit": limit, "zero": ZERO}
+        given = {"team": log.team, "log": log.id, "after": after, "limit": limit}
         with (
             self._database.reading() as connection,
             closing(connection.stream(_PAGE, given)) as rows,
@@ -237,7 +234,7 @@ class Store:
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
-        given = {"team": log.team, "log": log.id, "digests": list(digests), "zero": ZERO}
+        given = {"team": log.team, "log": log.id, "digests": list(digests)}
         with (
             self._database.reading() as connection,
             closing(connection.stream(_LINES, given)) as rows,
