@@ -15,12 +15,14 @@ from random import Random, randrange
 from time import monotonic
 from zlib import crc32
 
+from msgspec.structs import replace
+
 import thence
 from thence.core.values.codec import event_id_of, parse
 from thence.core.values.digests import BODY_DIGEST
 from thence.core.values.vocabulary import PLAIN
 from thence.core.wire.authorship import signed_push
-from thence.core.wire.messages import EventVerdict, KeyRequest
+from thence.core.wire.messages import Cursors, EventVerdict, KeyRequest
 from thence.errors import BatchRefused, ServerUnreachable
 from thence.log.read import reader
 from thence.replica import OS_DISK
@@ -32,10 +34,11 @@ from thence.server.team.store import Store
 from thence.signing import SigningKey
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
-from thence.sync.held_lines import digest_of
+from thence.sync.outbox import digest_of
 from thence.sync.redaction import redact
 
 TEAM, LOG = "team", "log"
+BEGINNING = Cursors()
 REPLICAS_MAX = 8
 STEPS = 1_000
 _HEALING_CYCLES_MAX = 12
@@ -67,6 +70,13 @@ def is_redaction_or_redacted(event):
 def closed(data):
     """Return a line with its checksum, from all before it."""
     return data + b',"crc":"%08x"}' % crc32(data)
+
+
+def taken(exchange, after, limit=1_000, seen="", key=""):
+    """Return a page of an exchange as a client reads it."""
+    page = exchange.page(TEAM, LOG, after, limit, seen=seen, key=key)
+    relayed = [page.relayed[at : at + 32] for at in range(0, len(page.relayed), 32)]
+    return TakenPage(page.lines, page.next, page.more, relayed)
 
 
 class Server:
@@ -110,21 +120,21 @@ class Network:
         self._lose("answer")
         return answer
 
-    def page(self, after):
-        return self._asked(lambda exchange: TakenPage(*exchange.page(TEAM, LOG, after)))
+    def page(self, after, seen="", key=""):
+        limit = self._fleet.random.choice((1, 5, 50, 1_000))
+        return self._asked(lambda exchange: taken(exchange, after, limit, seen, key))
 
-    def blocks(self, request):
-        return self._asked(lambda exchange: exchange.blocks(TEAM, LOG, request))
-
-    def batch(self, lines, digests=(), signer=None):
+    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
         push = signed_push(signer, TEAM, LOG, digests) if signer else None
-        found = self._asked(
-            lambda exchange: exchange.batch(TEAM, LOG, "plain", lines, signature=push)
+        results = self._asked(
+            lambda exchange: exchange.batch(
+                TEAM, LOG, "plain", lines, signature=push, cursors=cursors
+            )
         )
-        random = self._fleet.random
+        random, found = self._fleet.random, results.results
         if random.random() < self.lost:  # an answer that was cut, or mixed up
-            found = [*random.sample(found, len(found) // 2), EventVerdict("other", "success")]
-        return found
+            found = (*random.sample(found, len(found) // 2), EventVerdict("other", "success"))
+        return replace(results, results=found)
 
     def lines(self, digests):
         return self._asked(lambda exchange: exchange.lines(TEAM, LOG, digests))
@@ -153,12 +163,7 @@ class Replica:
 
     def open(self):
         self.log = thence.open(self.folder)
-        self.engine = SyncEngine(
-            self.log,
-            self.network,
-            fetched_max=self.network._fleet.random.choice((0, 50, 10_000)),
-            signer=self.signer,
-        )
+        self.engine = SyncEngine(self.log, self.network, signer=self.signer)
 
     def close(self):
         self.engine.close()

@@ -4,8 +4,11 @@ ada and bob have brought their lines, ada has redacted one; each has appended on
 server has. The keys are of this test alone.
 """
 
+import re
 import signal
+import sqlite3
 import tarfile
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,26 +20,39 @@ from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
 
 ARCHIVE = Path(__file__).parent / "team-v1" / "team.tar.xz"
-SERVER = b"http://127.0.0.1:40517"
+SERVER = re.compile(rb"http://127.0.0.1:\d+")
 USERS = ("ada", "bob")
 REDACTED = "01M89FS8J100000000ERZ0XET0"
 
 
-@pytest.fixture
-def team(tmp_path):
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
-    server = TeamServer(tmp_path / "srv")
+@contextmanager
+def kept_team(archive, folder):
+    """Put server and clones of an archive into a folder, start the server, log both users in."""
+    with tarfile.open(archive) as kept:
+        kept.extractall(folder, filter="data")
+    server = TeamServer(folder / "srv")
     server.start()
-    for path in tmp_path.glob("*/orders/.thence/sync/target.json"):
-        path.write_bytes(path.read_bytes().replace(SERVER, server.url.encode()))
+    for path in folder.glob("*/orders/.thence/sync/target.json"):
+        path.write_bytes(SERVER.sub(server.url.encode(), path.read_bytes()))
+    # the database of a clone keeps for which server it is
+    for path in folder.glob("*/orders/.thence/sync/held.db"):
+        with closing(sqlite3.connect(path)) as database, database:
+            (target,) = database.execute("SELECT value FROM state WHERE key = 'target'").fetchone()
+            target = SERVER.sub(server.url.encode(), target.encode()).decode()
+            database.execute("UPDATE state SET value = ? WHERE key = 'target'", (target,))
     try:
         for user in USERS:
             login = log_in(server.url, user, "blue whale")
-            CredentialStore(tmp_path / f"{user}.config" / "thence").save(login)
-        yield tmp_path
+            CredentialStore(folder / f"{user}.config" / "thence").save(login)
+        yield folder
     finally:
         server.end(signal.SIGINT)
+
+
+@pytest.fixture
+def team(tmp_path):
+    with kept_team(ARCHIVE, tmp_path) as folder:
+        yield folder
 
 
 def run(team, user, *arguments):

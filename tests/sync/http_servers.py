@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from thence.core.wire.messages import BlocksRequest, joined_page
+from thence.core.wire.messages import Cursors, joined_page
 from thence.errors import CursorUnknown
 
-HEALTH = {"status": "ok", "protocol": [2], "version": "1", "time": "2026-01-01T00:00:00Z"}
+HEALTH = {"status": "ok", "protocol": [3], "version": "1", "time": "2026-01-01T00:00:00Z"}
 USERS = {"ada": "blue whale", "ben": "red fox"}
 TEAM = "atlas"
 HTML = b"<html><body>Please accept the terms of this network</body></html>"
@@ -116,16 +116,20 @@ class TeamServer:
     def _ask(self, path, query, body, log):
         if path == "events":
             try:
-                page = log.page(query.get("after", ""))
+                page = log.page(query.get("after", ""), query.get("seen", ""))
             except CursorUnknown:
                 return problem(409, "cursor_unknown")
             return 200, JSON, joined_page(page.lines, page.next, page.more)
         if path == "events/batch/":
             lines = [bytes(each) for each in msgspec.json.decode(body, type=_Events).events]
-            return told(200, {"results": log.batch(lines)})
-        if path == "events/blocks/":
-            return told(200, log.blocks(msgspec.json.decode(body, type=BlocksRequest)))
+            cursors = Cursors(query.get("after", ""), query.get("seen", ""))
+            try:
+                return told(200, log.batch(lines, cursors=cursors))
+            except CursorUnknown:
+                return problem(409, "cursor_unknown")
         digests = [bytes.fromhex(each) for each in json.loads(body)["digests"]]
+        if path == "events/missing/":
+            return told(200, log.missing(digests))
         if path == "events/signed/":
             return told(200, {"digests": [digest.hex() for digest in log.signed(digests)]})
         return 200, JSON, b'{"events":[' + b",".join(log.lines_of(digests)) + b"]}"

@@ -11,11 +11,12 @@ from random import Random
 
 from thence.core.values.digests import redacted
 from thence.core.wire.authorship import TeamKeys
-from thence.core.wire.messages import BlockPlace, BlocksAnswer, DifferingBlock, EventVerdict
+from thence.core.wire.messages import Cursors, EventVerdict, Missing, Results
 from thence.errors import CursorUnknown, ServerUnreachable
 from thence.signing import is_signed
 from thence.sync.client import TakenPage
 
+BEGINNING = Cursors()
 _BODY = ("description", "repairs", "payload", "details", "nonce")
 
 
@@ -72,66 +73,53 @@ class PlainServer:
         return copy
 
     def restore(self, backup):
-        self.lines, self.digests, self.epoch = backup.lines, backup.digests, self.epoch + "'"
+        self.lines, self.digests = backup.lines, backup.digests
         self.own, self.redactions = backup.own, backup.redactions
 
-    def _places(self):
-        places = {}
-        for found, line in self.digests.items():
-            members = json.loads(line)
-            seq = members.get("seq")
-            place = ("", found[0]) if seq is None else (members["node_id"], (seq - 1) // 1024)
-            places.setdefault(place, set()).add(found)
-        return places
+    def _cursor(self, number):
+        """Return the cursor behind a line: the digests of all lines up to it are in it."""
+        if not number:
+            return ""
+        digests = [found.hex() for found in list(self.digests)[:number]]
+        return f"{self.epoch} {number} {sha256(' '.join(digests).encode()).hexdigest()}"
+
+    def _number(self, cursor):
+        middle = cursor.split(" ")[1:2]
+        number = int(middle[0]) if middle and middle[0].isdecimal() else 0
+        if number > len(self.lines) or cursor != self._cursor(number):
+            raise CursorUnknown("could not pull", cause="another history")
+        return number
 
     # the four questions
 
-    def page(self, after):
-        start = 0
-        if after:
-            epoch, _, number = after.partition(" ")
-            start = int(number)
-            if epoch != self.epoch or start > len(self.lines):
-                raise CursorUnknown("could not pull", cause="another history")
+    def page(self, after, seen="", key=""):
+        start = self._number(after)
+        self._number(seen)
         lines = self.lines[start : start + 1000]
         end = start + len(lines)
-        return TakenPage(lines, f"{self.epoch} {end}" if end else after, end < len(self.lines))
-
-    def blocks(self, request):
-        theirs = {}
-        for node, runs in request.nodes.items():
-            for run in runs:
-                for index in range(len(run.sums) // 32):
-                    block = run.first + index
-                    total = run.sums[32 * index : 32 * index + 32]
-                    theirs[node, block] = (run.counts.get(str(block), 1024), total)
-        ours = {
-            place: (
-                len(found),
-                (sum(map(int.from_bytes, found)) % 2**256).to_bytes(32),
-            )
-            for place, found in self._places().items()
-        }
-        differing = [
-            DifferingBlock(*place, b"".join(self._places().get(place, ())))
-            for place in sorted(ours.keys() | theirs.keys())
-            if ours.get(place) != theirs.get(place)
-            and (request.after is None or place > (request.after.node, request.after.block))
-        ]
-        last = differing[1] if len(differing) > 2 else None
-        following = BlockPlace(last.node, last.block) if last else None
-        end = f"{self.epoch} {len(self.lines)}" if self.lines else ""
         relayed = [
             digest
             for digest, line in self.digests.items()
-            if digest not in self.own and request.key == self._owner(line) is not None
+            if digest not in self.own and key == self._owner(line) is not None
         ]
-        return BlocksAnswer(tuple(differing[:2]), following, end, b"".join(relayed))
+        return TakenPage(lines, self._cursor(end), end < len(self.lines), relayed)
+
+    def missing(self, digests):
+        lacking = [digest.hex() for digest in digests if digest not in self.digests]
+        return Missing(tuple(lacking), len(self.lines))
 
     def _owner(self, line):
         return self.claims.get(json.loads(line).get("node_id", ""))
 
-    def batch(self, lines, digests=(), signer=None):
+    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
+        before = self._number(cursors.after)
+        self._number(cursors.seen)
+        is_next = before == len(self.lines)
+        verdicts = self._verdicts(lines, digests, signer)
+        end = self._cursor(len(self.lines))
+        return Results(tuple(verdicts), end if is_next else cursors.after, end)
+
+    def _verdicts(self, lines, digests, signer):
         assert signer is None or list(digests) == [digest(line) for line in lines]
         key = signer.public_key if signer else ""
         refused = [line for line in lines if not self._may_come(line, key)]
@@ -216,14 +204,11 @@ class Connection:
             raise ServerUnreachable("could not ask", cause="the answer got lost")
         return answer
 
-    def page(self, after):
-        return self._asked("page", after)
+    def page(self, after, seen="", key=""):
+        return self._asked("page", after, seen, key)
 
-    def blocks(self, request):
-        return self._asked("blocks", request)
-
-    def batch(self, lines, digests=(), signer=None):
-        return self._asked("batch", lines, digests, signer)
+    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
+        return self._asked("batch", lines, digests, signer, cursors)
 
     def lines(self, digests):
         return self._asked("lines_of", digests)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.sync.http_servers import HTML, HostileServer, TeamServer, problem, told, whole
 
-from thence.core.wire.messages import BlockRun, BlocksRequest, Tokens
+from thence.core.wire.messages import Cursors, Missing, Tokens
 from thence.errors import (
     BadAnswer,
     BatchRefused,
@@ -110,7 +110,7 @@ def test_any_answer_ends_in_an_error_of_sync(to, name):
         asked = to(hostile.url)
         for ask in (
             lambda: asked.page(""),
-            lambda: asked.blocks(BlocksRequest({})),
+            lambda: asked.missing([bytes(32)]),
             lambda: asked.batch([LINE]),
             lambda: asked.lines([bytes(32)]),
         ):
@@ -255,14 +255,17 @@ def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
         "/api/v1/events/lines/": (200, JSON, b'{"events":[' + LINE + b"]}"),
     }
     asked = to(server.url)
-    assert asked.page("c 0") == ([LINE], "c 1", True)
-    assert [each.status for each in asked.batch([LINE] * 100)] == ["odd"]
+    assert asked.page("c 0") == ([LINE], "c 1", True, [])
+    results = asked.batch([LINE] * 100, cursors=Cursors("c 1", "c 2"))
+    assert [each.status for each in results.results] == ["odd"]
+    assert (results.after, results.seen) == ("", "")
     assert asked.lines([bytes(32)]) == [LINE]
     health, page, batch, lines = server.requests
     assert health[1] == "/api/v1/sync/health/"
     assert "Authorization" not in health[3]
     assert page[2] == {"log": "orders", "kind": "plain", "limit": "1000", "after": "c 0"}
     assert page[3]["X-Team-Slug"] == "atlas"
+    assert batch[2] == {"log": "orders", "kind": "plain", "after": "c 1", "seen": "c 2"}
     assert batch[3]["Content-Encoding"] == "gzip"
     assert batch[4] == b'{"events":[' + b",".join([LINE] * 100) + b"]}"
     assert json.loads(lines[4]) == {"digests": ["00" * 32]}
@@ -270,25 +273,23 @@ def test_lines_verdicts_and_cursors_pass_as_they_are(to, server):
 
 def test_a_log_that_the_server_lacks_is_empty(to, server):
     asked = to(server.url)
-    assert asked.page("x") == ((), "x", False)
+    assert asked.page("") == ((), "", False, ())
+    for cursors in (("x", ""), ("", "x")):  # it had the log
+        with pytest.raises(CursorUnknown):
+            asked.page(*cursors)
     assert asked.lines([bytes(32)]) == ()
-    run = BlockRun(2, bytes(64), {"2": 1, "3": 1})
-    found = asked.blocks(BlocksRequest({"n": (run,)})).differing
-    assert [(each.node, each.block, each.digests) for each in found] == [
-        ("n", 2, b""),
-        ("n", 3, b""),
-    ]
+    assert asked.missing([bytes(32)]) == Missing(("00" * 32,), 0)
 
 
 @pytest.mark.promise("S8")
 def test_refused_access_token_is_renewed_once_and_the_request_goes_on(tmp_path, to, server):
     server.expire()
     asked = to(server.url)
-    assert asked.page("") == ((), "", False)
+    assert asked.page("") == ((), "", False, ())
     assert server.refreshes == 1
     stored = CredentialStore(tmp_path / "config").login(server.url)
     assert (stored.access, stored.refresh) == ("access-ada-1", "refresh-ada-1")
-    assert asked.page("") == ((), "", False)
+    assert asked.page("") == ((), "", False, ())
     assert server.refreshes == 1
 
 
@@ -311,13 +312,16 @@ def test_conflicts_and_refused_batches_are_told_apart(to, server):
     details = [{"event_id": "01A", "error": f"no time, {ACCESS}"}]
     server.overrides = {
         "/api/v1/events/batch/": told(400, {"error": "bad", "details": details}),
-        "/api/v1/events/blocks/": (413, {}, b""),
+        "/api/v1/events/missing/": (413, {}, b""),
     }
     with pytest.raises(BatchRefused) as refused:
         asked.batch([LINE])
     assert refused.value.bad == {"01A": "no time, …"}
     with pytest.raises(SyncRefused):
-        asked.blocks(BlocksRequest({}))
+        asked.missing([bytes(32)])
+    server.overrides = {"/api/v1/events/batch/": problem(409, "cursor_unknown")}
+    with pytest.raises(CursorUnknown):
+        asked.batch([LINE], cursors=Cursors("old", "old"))
     server.overrides = {"/api/v1/events/batch/": (413, {}, HTML)}
     with pytest.raises(BatchRefused):
         asked.batch([LINE])
@@ -342,8 +346,8 @@ def test_busy_server_names_the_seconds_to_wait(to, headers, expected_s):
 
 
 def test_later_server_is_named_before_any_token_is_sent(to, server):
-    server.health = {"status": "ok", "protocol": [3, 4]}
-    with pytest.raises(SyncRefused, match="3, 4") as caught:
+    server.health = {"status": "ok", "protocol": [4, 5]}
+    with pytest.raises(SyncRefused, match="4, 5") as caught:
         to(server.url).page("")
     assert "update" in caught.value.hint
     assert server.paths() == ["/api/v1/sync/health/"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.sync.plain_server import Connection, PlainServer, line_ids
 
 import thence
-from thence.core.wire.messages import BlockPlace, BlocksAnswer, EventVerdict
-from thence.errors import BadAnswer, BatchRefused, ServerBusy, ServerUnreachable
+from thence.core.wire.messages import EventVerdict, Results
+from thence.errors import BadAnswer, BatchRefused, CursorUnknown, ServerBusy, ServerUnreachable
 from thence.log.read import reader
 from thence.replica import OS_DISK
 from thence.sync.client import TakenPage
@@ -53,7 +53,7 @@ def test_two_logs_become_equal_and_the_next_round_moves_nothing(tmp_path):
         again = synced(a, transport)
         assert again.is_complete
         assert (again.delivered, again.duplicate, again.taken) == (0, 0, 0)
-        assert transport.requests == ["blocks"]
+        assert transport.requests == ["page"]
         assert a.verify().ok
     assert len(server.lines) == 50
 
@@ -79,10 +79,9 @@ def test_logs_that_sync_over_a_bad_network_end_with_the_same_lines(tmp_path_fact
             elif what == 6:
                 server.restore(backup.backup())
             elif what == 7:
-                (log.folder / ".thence" / "sync" / "held.db").unlink(missing_ok=True)
+                (log.folder / ".thence" / "sync" / "outbox.db").unlink(missing_ok=True)
             else:
-                many = random.choice((0, 10_000))
-                synced(log, Connection(server, random, lost=0.2), fetched_max=many)
+                synced(log, Connection(server, random, lost=0.2))
         for log in [*logs, *logs]:
             result = synced(log, server)
             assert result.error is None
@@ -159,34 +158,31 @@ def test_line_that_shall_come_later_is_not_settled_beside_a_parked_one(tmp_path)
         assert (last.delivered, last.rejected, last.left) == (1, 0, 0)
 
 
+def said(word, lines):
+    """Return the answer of one word for all lines."""
+    return Results(tuple(EventVerdict(one, word) for one in line_ids(lines)))
+
+
 def _unlike(**replaced):
     """Return a connection class with other answers to some questions."""
     return type("Hostile", (Connection,), replaced)
 
 
 BAD_ANSWERS = {
-    "no results": _unlike(batch=lambda self, lines, *_: []),
+    "no results": _unlike(batch=lambda self, lines, *_: Results(())),
     "foreign ids": _unlike(
-        batch=lambda self, lines, *_: [EventVerdict("other", "success")] * len(lines)
+        batch=lambda self, lines, *_: Results((EventVerdict("other", "success"),) * len(lines))
     ),
-    "unknown words": _unlike(
-        batch=lambda self, lines, *_: [EventVerdict(one, "fine") for one in line_ids(lines)]
-    ),
-    "always later": _unlike(
-        batch=lambda self, lines, *_: [EventVerdict(one, "retry") for one in line_ids(lines)]
-    ),
+    "unknown words": _unlike(batch=lambda self, lines, *_: said("fine", lines)),
+    "always later": _unlike(batch=lambda self, lines, *_: said("retry", lines)),
     "refuses all": _unlike(
         batch=lambda self, lines, *_: (_ for _ in ()).throw(BatchRefused("no", cause="never"))
     ),
     "busy": _unlike(batch=lambda self, lines, *_: (_ for _ in ()).throw(ServerBusy("no"))),
-    "pages without end": _unlike(page=lambda self, after: TakenPage([], after + "1", True)),
-    "page in a circle": _unlike(page=lambda self, after: TakenPage([b"{}"], after, True)),
-    "blocks in a circle": _unlike(
-        blocks=lambda self, request: BlocksAnswer((), BlockPlace("node", 1))
-    ),
-    "no connection": _unlike(
-        blocks=lambda self, request: (_ for _ in ()).throw(ServerUnreachable("no"))
-    ),
+    "pages without end": _unlike(page=lambda self, after, *_: TakenPage([], after + "1", True)),
+    "page in a circle": _unlike(page=lambda self, after, *_: TakenPage([b"{}"], after, True)),
+    "cursors unknown": _unlike(page=lambda *_: (_ for _ in ()).throw(CursorUnknown("no"))),
+    "no connection": _unlike(page=lambda *_: (_ for _ in ()).throw(ServerUnreachable("no"))),
 }
 
 
@@ -200,14 +196,15 @@ def test_round_ends_whatever_comes_back_and_nothing_is_lost(tmp_path, name):
         with thence.open(tmp_path / "b") as other:
             assert synced(other, server).delivered == 2
     with thence.open(tmp_path / "a") as log:
-        result = synced(log, BAD_ANSWERS[name](server), fetched_max=0)
-        assert result.delivered == 0
+        result = synced(log, BAD_ANSWERS[name](server))
+        # what the server withholds keeps nothing here
+        assert result.delivered == (300 if "page" in name else 0)
         assert not result.is_complete
-        assert result.left + result.parked == 300
+        assert result.delivered + result.left + result.parked == 300
         engine = SyncEngine(log, Connection(server))
         engine.retry_parked()
         last = engine.round()
-        assert (last.delivered, last.left, last.error) == (300, 0, None)
+        assert (last.delivered, last.left, last.error) == (300 - result.delivered, 0, None)
         engine.close()
         assert len(log.events()) == 300 + last.taken
 
@@ -219,26 +216,26 @@ def test_pages_that_go_on_and_on_end_the_round(tmp_path, monkeypatch):
     with thence.open(tmp_path / "a") as log:
         synced(log, server)
         line = log.events()[0].line
-    endless = {
-        "page": lambda self, after: TakenPage([line], f"{next(numbers)}", True),
-        "blocks": lambda self, request: BlocksAnswer((), BlockPlace("n", next(numbers))),
-    }
+    endless = _unlike(page=lambda *_: TakenPage([line], f"{next(numbers)}", True))
     with thence.open(tmp_path / "b") as log:
-        for name, answer in endless.items():
-            result = synced(log, _unlike(**{name: answer})(server), fetched_max=0)
-            assert isinstance(result.error, BadAnswer)
+        result = synced(log, endless(server))
+        assert isinstance(result.error, BadAnswer)
+        assert next(numbers) == 20
 
 
-def test_server_that_lists_lines_which_it_does_not_give_ends_the_round(tmp_path):
+def test_page_with_what_is_no_event_ends_the_round_behind_what_is_brought(tmp_path):
     server = PlainServer()
     made(tmp_path / "a", 5)
     made(tmp_path / "b", 5)
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
         synced(a, server)
-        withholding = _unlike(lines=lambda self, digests: [])
+        damaged = TakenPage([*server.lines[:4], b"{}"], server.page("").next, False)
+        withholding = _unlike(page=lambda *_: damaged)
         result = synced(b, withholding(server))
-        assert result.delivered == 5
+        assert (result.taken, result.delivered) == (4, 5)
         assert isinstance(result.error, BadAnswer)
+        last = synced(b, server)
+        assert (last.taken, last.is_complete) == (1, True)
 
 
 def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_path):
@@ -264,8 +261,9 @@ def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
     with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
         synced(a, server)
         damaged = [server.lines[0].replace(b'"n":0', b'"n":7'), *server.lines[1:]]
-        flipping = _unlike(page=lambda self, after: TakenPage(damaged, "first 5", False))
-        result = synced(b, flipping(server), fetched_max=0)
+        pages = iter([TakenPage(damaged, server.page("").next, False), server.page("")])
+        flipping = _unlike(page=lambda *_: next(pages))
+        result = synced(b, flipping(server))
         assert (result.taken, result.is_complete) == (5, True)
         assert stored(b.folder) == sorted(server.lines)
 
@@ -287,7 +285,7 @@ def test_damaged_side_file_is_made_anew(tmp_path):
     made(tmp_path / "a", 8)
     with thence.open(tmp_path / "a") as log:
         synced(log, server)
-        (tmp_path / "a" / ".thence" / "sync" / "held.db").write_bytes(b"not a database" * 400)
+        (tmp_path / "a" / ".thence" / "sync" / "outbox.db").write_bytes(b"not a database" * 400)
         again = synced(log, server)
         assert again.is_complete
         assert (again.delivered, again.duplicate) == (0, 0)

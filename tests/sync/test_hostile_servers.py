@@ -6,7 +6,7 @@ from zlib import crc32
 
 import msgspec
 import pytest
-from tests.sync.http_servers import TeamServer
+from tests.sync.http_servers import TeamServer, problem, told
 from tests.sync.plain_server import PlainServer
 
 import thence
@@ -30,14 +30,14 @@ def server():
 
 @pytest.fixture
 def synced(tmp_path, server):
-    """Run one round of a log with the server, in pages."""
+    """Run one round of a log with the server."""
 
     def run(log):
         store = CredentialStore(tmp_path / "config")
         target = SyncTarget(server.url, "atlas", "ada", "orders", "plain", "")
         with (
             closing(SyncClient(target, Login(server.url, "ada", "good", ""), store)) as client,
-            closing(SyncEngine(log, client, target="orders", fetched_max=0)) as engine,
+            closing(SyncEngine(log, client, target="orders")) as engine,
         ):
             return engine.round()
 
@@ -127,3 +127,68 @@ def test_cursors_that_run_backwards_end_the_round(tmp_path, server, synced, hone
         server.overrides.clear()
         assert synced(log).is_complete
         assert [event.line for event in log.events()] == honest
+
+
+BATCH = "/api/v1/events/batch/"
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize(
+    "cursor", ["", "c 9", "x" * 256, "x" * 257, "\x00\ud7ff\n"], ids=str.__len__
+)
+def test_cursor_that_no_history_has_costs_a_round_and_no_line(
+    tmp_path, server, synced, honest, cursor
+):
+    def batch():
+        results = [{"event_id": own.event_id, "status": "success"}]
+        return told(200, {"results": results, "after": cursor, "seen": cursor})
+
+    with thence.open(tmp_path / "log") as log:
+        assert synced(log).is_complete
+        own = log.append("own")
+        server.overrides[BATCH] = batch
+        result = synced(log)
+        assert result.error is None or isinstance(result.error, BadAnswer)
+        server.overrides.clear()
+        for _ in range(2):
+            last = synced(log)
+        assert last.is_complete
+        if cursor:  # without one it goes for the same server, which may lie
+            assert server.logs["orders"].lines == [*honest, own.line]
+        assert [event.line for event in log.events()] == [*honest, own.line]
+
+
+@pytest.mark.promise("S8", "S12")
+def test_server_that_knows_none_of_its_own_cursors_ends_the_round(tmp_path, server, synced, honest):
+    with thence.open(tmp_path / "log") as log:
+        own = log.append("own")
+        server.overrides[BATCH] = problem(409, "cursor_unknown")
+        result = synced(log)
+        assert isinstance(result.error, BadAnswer)
+        assert (result.taken, result.left) == (3, 1)
+        assert len([path for path in server.paths() if path == PAGE]) < 10
+        server.overrides.clear()
+        assert synced(log).is_complete
+        assert server.logs["orders"].lines == [*honest, own.line]
+
+
+@pytest.mark.promise("S8")
+def test_pages_of_new_cursors_and_known_lines_have_an_end(
+    tmp_path, server, synced, honest, monkeypatch
+):
+    monkeypatch.setattr("thence.sync.engine.PAGES_MAX", 30)
+    numbers = count()
+    server.overrides[PAGE] = lambda: (
+        200,
+        JSON,
+        joined_page(honest, f"c {next(numbers)}", True),
+    )
+    with thence.open(tmp_path / "log") as log:
+        own = log.append("own")
+        result = synced(log)
+        assert isinstance(result.error, BadAnswer)
+        assert next(numbers) <= 60
+        server.overrides.clear()
+        assert synced(log).is_complete
+        assert sorted(server.logs["orders"].lines) == sorted([*honest, own.line])
+        assert result.taken == 3

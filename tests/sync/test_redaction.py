@@ -21,7 +21,7 @@ from thence.log.read.reader import raw_lines
 from thence.replica import OS_DISK
 from thence.signing import SigningKey, is_signed, known_key, own_key
 from thence.sync.engine import SyncEngine
-from thence.sync.held_lines import digest_of
+from thence.sync.outbox import digest_of
 from thence.sync.redaction import check_right, redact
 
 SECRET = "swordfish"
@@ -309,7 +309,7 @@ def test_signed_line_is_served_though_its_twin_came_beside_sync(team, tmp_path, 
         synced(c, PlainServer())
         assert c.get(secret_in(a).event_id).line == forged[0]
         if is_forgotten:
-            (tmp_path / "c" / ".thence" / "sync" / "held.db").unlink()
+            (tmp_path / "c" / ".thence" / "sync" / "outbox.db").unlink()
         synced(c, server)
         assert c.get(secret_in(a).event_id).line == line
         assert synced(c, server).taken == 0

@@ -4,8 +4,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.fleet.fleet import LOG, TEAM, Server
-from tests.sync.test_settled import closed, stored
+from tests.fleet.fleet import BEGINNING, LOG, TEAM, Server, taken
+from tests.sync.test_parked import closed, stored
 
 import thence
 from thence.core.values.digests import digests
@@ -15,7 +15,6 @@ from thence.log.storage.identity import known_node_id
 from thence.replica import OS_DISK
 from thence.server.team.accounts import Member
 from thence.signing import SigningKey
-from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 
 ADA = SigningKey(b"a" * 32)
@@ -27,15 +26,12 @@ class Connection:
     def __init__(self, server):
         self._exchange, self._keys = server.exchange, server.keys
 
-    def page(self, after):
-        return TakenPage(*self._exchange.page(TEAM, LOG, after))
+    def page(self, after, seen="", key=""):
+        return taken(self._exchange, after, seen=seen, key=key)
 
-    def blocks(self, request):
-        return self._exchange.blocks(TEAM, LOG, request)
-
-    def batch(self, lines, digests=(), signer=None):
+    def batch(self, lines, digests=(), signer=None, cursors=BEGINNING):
         push = signed_push(signer, TEAM, LOG, digests) if signer else None
-        return self._exchange.batch(TEAM, LOG, "plain", lines, signature=push)
+        return self._exchange.batch(TEAM, LOG, "plain", lines, signature=push, cursors=cursors)
 
     def signed(self, digests):
         return self._exchange.signed(TEAM, LOG, digests)

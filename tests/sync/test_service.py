@@ -13,7 +13,6 @@ from tests.sync.http_servers import HostileServer, TeamServer
 from tests.sync.plain_server import PlainServer
 
 import thence
-from thence.core.wire.messages import BlocksRequest
 from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.files import file_lock
 from thence.sync import BackgroundSyncService
@@ -30,14 +29,14 @@ NOTHING = RoundResult(taken=0, delivered=0, duplicate=0, rejected=0, left=0, par
 
 
 class Asking:
-    """An engine whose round only asks the server for blocks."""
+    """An engine whose round only asks the server for a page."""
 
     def __init__(self, log, client, *, target, progress, pause):
         self._client = client
 
     def round(self):
         try:
-            self._client.blocks(BlocksRequest({}))
+            self._client.page("")
         except ThenceError as error:
             return replace(NOTHING, error=error)
         return replace(NOTHING, delivered=1)

@@ -4,7 +4,7 @@ A push is signed over lines that the log wrote under its present node. What bear
 from elsewhere is disowned, and what bears an earlier node may have: neither is signed.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from thence.core.event import Event
@@ -13,15 +13,19 @@ from thence.core.values.digests import BODY_DIGEST, same_line_key
 from thence.core.wire.authorship import Redaction, Signer, digests_by_id, superseded
 from thence.core.wire.messages import PAGE_EVENTS_MAX
 from thence.errors import BadAnswer, SyncRefused
-from thence.log.storage.digest_files import read_disowned
+from thence.index import lookup
+from thence.log.storage.digest_files import read_disowned, read_outranked
 from thence.log.storage.disk import wall_ns
 from thence.log.storage.disk_errors import DiskError, append_error, reading
 from thence.log.storage.identity import known_node_id, renew
 from thence.replica import Disk, Log, now
 from thence.sync.client import SyncClient
-from thence.sync.held_lines import HeldLine, HeldLines
+from thence.sync.outbox import Outbox
 from thence.sync.redaction import apply_redactions, own_nodes
 
+_CONTESTED_MAX = 1_000
+# of so many ids with several lines; of others the log does not look
+_CONTESTED_SEEN_MAX = 10_000
 # whether a line is of a class, by its node and D
 Chosen = Callable[[str, bytes], bool]
 
@@ -30,10 +34,10 @@ class Authorship:
     """The authorship of the lines of one log and one server; without a signer none is signed."""
 
     def __init__(
-        self, log: Log, held: HeldLines, transport: SyncClient, signer: Signer | None, disk: Disk
+        self, log: Log, outbox: Outbox, transport: SyncClient, signer: Signer | None, disk: Disk
     ) -> None:
         self._log = log
-        self._held = held
+        self._outbox = outbox
         self._transport = transport
         self._signer = signer
         self._disk = disk
@@ -48,11 +52,11 @@ class Authorship:
             return
         nodes = own_nodes(self._log.folder, self._disk)
         claim = " ".join((now()[:10], self._signer.public_key, *nodes))
-        if not self._held.has_claimed(claim):
+        if not self._outbox.has_claimed(claim):
             # refused to a reader, and by a server without keys
             with suppress(SyncRefused, BadAnswer):
                 self._transport.claim(self._signer.public_key, nodes)
-                self._held.set_claimed(claim)
+                self._outbox.set_claimed(claim)
 
     def own_line(self) -> Chosen:
         """Returns what tells the lines that the log wrote under its present node."""
@@ -61,12 +65,12 @@ class Authorship:
             disowned = read_disowned(self._disk, self._log.folder).get(present, frozenset())
         return lambda node, digest: node == present != "" and digest not in disowned
 
-    def relayed(self, digests: Collection[bytes], is_own: Chosen) -> Iterator[HeldLine]:
-        """Yields own lines among those that the server has by others alone."""
-        if digests and self._signer is not None:
-            with reading(self._log.folder):
-                node = known_node_id(self._disk, self._log.folder)
-            yield from self._held.of_node(node, lambda *line: line[1] in digests and is_own(*line))
+    def send_again(self, relayed: Collection[bytes]) -> None:
+        """Lets own lines be brought again, and signed, that the server has by others alone."""
+        is_own = self.own_line()
+        with reading(self._log.folder):
+            node = known_node_id(self._disk, self._log.folder)
+        self._outbox.send_again(node, lambda digest: digest in relayed and is_own(node, digest))
 
     def leave_reused_node(self) -> bool:
         """Gives a log that was restored from an old copy another node; reports whether it did.
@@ -81,7 +85,7 @@ class Authorship:
         try:
             node = known_node_id(self._disk, self._log.folder)
             disowned = read_disowned(self._disk, self._log.folder).get(node, frozenset())
-            again = self._held.notices.given_again(node, disowned)
+            again = self._outbox.given_again(node, disowned)
             if not again or not self._transport.signed(again):
                 return False
             if self._transport.keys().claims.get(node) != self._signer.public_key:
@@ -97,15 +101,17 @@ class Authorship:
         line without its body that the server has whole gets it back.
         """
         redactions = self._log.redactions.digests()
-        waiting = [one for one in self._held.notices.redactions() if one.digest not in redactions]
+        waiting = [one for one in self._outbox.redactions() if one.digest not in redactions]
         is_own = self.own_line() if waiting else None
         own = [
             one.redaction
             for one in waiting
-            if is_own and is_own(one.node, one.notice) and self._can_be_redacted(one.redaction)
+            if is_own
+            and is_own(one.notice.node, one.notice.digest)
+            and self._can_be_redacted(one.redaction)
         ]
-        changed = apply_redactions(self._log, self._held, own) if own else 0
-        lacking = self._held.notices.redacted_lines() - redactions
+        changed = apply_redactions(self._log, self._outbox, own) if own else 0
+        lacking = self._outbox.redacted_lines() - redactions
         unsettled = lacking.union(one.digest for one in waiting)
         unsettled -= {redaction.digest for redaction in own}
         return changed + self._settle(sorted(unsettled), lacking)
@@ -134,18 +140,24 @@ class Authorship:
                     redacted.append(Redaction(event.event_id, digest.hex()))
                 elif digest in lacking:
                     whole.append(line)
-        changed = apply_redactions(self._log, self._held, redacted) if redacted else 0
+        changed = apply_redactions(self._log, self._outbox, redacted) if redacted else 0
         if whole:
             changed += self._log.redactions.complete(whole)
-            self._held.update()
+            self._outbox.update()
         return changed
 
     def supersede(self) -> None:
-        """Has of several lines of an id the one served that the owner of its node pushed."""
-        contested = self._held.notices.contested()
-        if not contested:
+        """Has of several lines of an id the one served that the owner of its node pushed.
+
+        At most 1,000 ids are asked about; where there are more, the next call asks about others.
+        """
+        after = self._outbox.contested_after
+        if after is None or self._log.answers.lacks_index():
             return
-        lines = digests_by_id(self._log.answers.held(contested, ()).lines)
+        contested = self._contested()
+        named = list(contested)
+        names_now = ([name for name in named if name > after] or named)[:_CONTESTED_MAX]
+        lines = {event_id: contested[event_id] for event_id in names_now}
         digests = sorted(set().union(*lines.values()))
         signed: set[bytes] = set()
         for at in range(0, len(digests), PAGE_EVENTS_MAX):
@@ -153,4 +165,19 @@ class Authorship:
         others = superseded(lines, signed)
         if others:
             self._log.redactions.outrank(digest for group in others.values() for digest in group)
-            self._held.notices.settle(others)
+        rest = len(contested) - len(others)
+        self._outbox.set_contested(
+            None if not rest else names_now[-1] if rest > len(names_now) else ""
+        )
+
+    def _contested(self) -> dict[str, frozenset[bytes]]:
+        """Returns D of the lines of each id of which several may be served, in order."""
+        answers = self._log.answers
+        named = lookup.contested(answers.index(), _CONTESTED_SEEN_MAX)
+        if not named:
+            return {}
+        with reading(self._log.folder):
+            outranked = read_outranked(self._disk, self._log.folder)
+        lines = digests_by_id(answers.held(named, ()).lines)
+        rest = {event_id: lines[event_id] - outranked for event_id in named if event_id in lines}
+        return {event_id: digests for event_id, digests in rest.items() if len(digests) > 1}

@@ -14,20 +14,18 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from thence.core.wire.authorship import SIGNATURE_HEADER, Signer, TeamKeys, signed_push
-from thence.core.wire.blocks import DIGEST_BYTES, from_nodes
 from thence.core.wire.messages import (
+    DIGEST_BYTES,
     PROTOCOL,
     Acceptance,
-    BlocksAnswer,
-    BlocksRequest,
     Credentials,
-    DifferingBlock,
+    Cursors,
     DigestsRequest,
-    EventVerdict,
     KeyRequest,
     Lines,
     LinesPage,
     LiveToken,
+    Missing,
     Refresh,
     Results,
     ServerHealth,
@@ -59,19 +57,24 @@ RETRY_AFTER_S_MAX = 600.0
 _RETRY_AFTER_S = 30.0
 _BATCH = "events/batch/"
 _PACKED_BYTES_MIN = 1_024
-_CURSOR_CHARACTERS_MAX = 4_096
+_CURSOR_CHARACTERS_MAX = 256  # two of them stand in the head of a request
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._@+-]{0,63}", re.ASCII)
 _ASK = "ask whoever keeps the server; `thence sync status` shows the target"
+_BEGINNING = Cursors()
 _T = TypeVar("_T")
 
 
 class TakenPage(NamedTuple):
-    """A page of lines, without newlines; `next` is the cursor behind them."""
+    """A page of lines, without newlines; `next` is the cursor behind them.
+
+    `relayed` are D of lines of the key's nodes that the key did not bring.
+    """
 
     lines: Sequence[bytes]
     next: str
     more: bool
+    relayed: Sequence[bytes] = ()
 
 
 class SyncClient:
@@ -79,7 +82,7 @@ class SyncClient:
 
     `store` keeps renewed tokens, by default in this user's folder; `request_s` bounds each request
     as a whole. Each call raises ServerUnreachable, ServerBusy, NotLoggedIn, SyncRefused or
-    BadAnswer; `page` also CursorUnknown, and `batch` BatchRefused.
+    BadAnswer; `page` and `batch` also CursorUnknown, and `batch` BatchRefused.
     """
 
     def __init__(
@@ -102,34 +105,39 @@ class SyncClient:
             _check_protocol(self._connection)
             self._is_checked = True
 
-    def page(self, after: str) -> TakenPage:
-        """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty."""
-        query = {"limit": "1000"} | ({"after": after} if after else {})
+    def page(self, after: str, seen: str = "", key: str = "") -> TakenPage:
+        """Returns the lines behind a cursor, "" for the beginning; an unknown log is empty.
+
+        CursorUnknown is raised for the place `seen` too. With a public key, lines of its nodes are
+        named that it did not bring.
+        """
+        query = {"limit": "1000", "after": after, "seen": seen, "key": key}
         answer = self._ask("GET", "events", query=query)
         if _is_log_unknown(answer):
-            return TakenPage((), after, False)
+            if after or seen:
+                raise CursorUnknown(
+                    "could not go on with the log at",
+                    place=self._target.server,
+                    cause="the server has no such log any more",
+                    hint="the next round begins anew by itself",
+                )
+            return TakenPage((), "", False)
         page = self._decoded(answer, LinesPage)
-        if len(page.next) > _CURSOR_CHARACTERS_MAX:
-            raise self._bad_answer("its cursor is longer than any")
-        return TakenPage(self._lines_of(page.events), page.next, page.more)
-
-    def blocks(self, request: BlocksRequest) -> BlocksAnswer:
-        """Returns the blocks that differ; all of them for a log that the server lacks."""
-        answer = self._ask("POST", "events/blocks/", body=msgspec.json.encode(request))
-        if _is_log_unknown(answer):
-            places = sorted(from_nodes(request.nodes))
-            return BlocksAnswer(
-                tuple(DifferingBlock(place.node, place.block, b"") for place in places)
-            )
-        blocks = self._decoded(answer, BlocksAnswer)
-        if any(len(one.digests) % DIGEST_BYTES or one.block < 0 for one in blocks.differing):
-            raise self._bad_answer("a block in it can't be one")
-        return blocks
+        self._check_cursors(page.next)
+        if len(page.relayed) % DIGEST_BYTES:
+            raise self._bad_answer("a digest in it can't be one")
+        starts = range(0, len(page.relayed), DIGEST_BYTES)
+        relayed = [page.relayed[at : at + DIGEST_BYTES] for at in starts]
+        return TakenPage(self._lines_of(page.events), page.next, page.more, relayed)
 
     def batch(
-        self, lines: Sequence[bytes], digests: Sequence[bytes] = (), signer: Signer | None = None
-    ) -> Sequence[EventVerdict]:
-        """Pushes lines, packed; returns the verdicts, which may be fewer, more, or of other ids.
+        self,
+        lines: Sequence[bytes],
+        digests: Sequence[bytes] = (),
+        signer: Signer | None = None,
+        cursors: Cursors = _BEGINNING,
+    ) -> Results:
+        """Pushes lines, packed; the verdicts may be fewer, more, or of other ids.
 
         With a signer they are signed, by their digests (D) in the order of the lines.
         """
@@ -137,8 +145,19 @@ class SyncClient:
         if signer is not None:
             push = signed_push(signer, self._target.team, self._target.log, digests)
             headers = {SIGNATURE_HEADER: push.header}
-        answer = self._ask("POST", _BATCH, body=joined(lines), headers=headers)
-        return self._decoded(answer, Results).results
+        answer = self._ask(
+            "POST", _BATCH, query=cursors._asdict(), body=joined(lines), headers=headers
+        )
+        results = self._decoded(answer, Results)
+        self._check_cursors(results.after, results.seen)
+        return results
+
+    def missing(self, digests: Sequence[bytes]) -> Missing:
+        """Returns those of some digests (D) that the server lacks, and how many lines it holds."""
+        answer = self._ask("POST", "events/missing/", body=_digests_message(digests))
+        if _is_log_unknown(answer):
+            return Missing(tuple(digest.hex() for digest in digests), 0)
+        return self._decoded(answer, Missing)
 
     def lines(self, digests: Sequence[bytes]) -> Sequence[bytes]:
         """Returns those lines that the server holds of these digests (D)."""
@@ -189,7 +208,8 @@ class SyncClient:
     ) -> HttpAnswer:
         """Returns an answer of 200, or of 404 for a log that the server lacks."""
         self.check()
-        query = {"log": self._target.log, "kind": self._target.kind, **(query or {})}
+        named = {name: text for name, text in (query or {}).items() if text}
+        query = {"log": self._target.log, "kind": self._target.kind, **named}
         headers = {"X-Team-Slug": self._target.team, **(headers or {})}
         if method == "POST":
             headers["Content-Type"] = "application/json"
@@ -238,6 +258,10 @@ class SyncClient:
         if any(b"\n" in line or not line.startswith(b"{") for line in lines):
             raise self._bad_answer("one of its events is no line")
         return lines
+
+    def _check_cursors(self, *cursors: str) -> None:
+        if any(len(cursor) > _CURSOR_CHARACTERS_MAX for cursor in cursors):
+            raise self._bad_answer("its cursor is longer than any")
 
     def _bad_answer(self, cause: str) -> BadAnswer:
         return bad_answer(self._target.server, cause)

@@ -23,7 +23,7 @@ from thence.log.storage.digest_files import Disowned
 from thence.log.storage.disk_errors import reading
 from thence.log.storage.identity import known_node_ids
 from thence.replica import OS_DISK, Disk, Log
-from thence.sync.held_lines import HeldLines
+from thence.sync.outbox import Outbox
 
 _REASON_CHARACTERS_MAX = 500
 
@@ -77,23 +77,23 @@ def redact(
     raises, ReadFailed.
     """
     digest = digests(event.line).line
-    with closing(HeldLines(disk, log.folder, log.vocabulary, target)) as held:
-        held.update()
+    with closing(Outbox(disk, log.folder, log.vocabulary, target)) as outbox:
+        outbox.update()
         new = signed_redaction(signer, event.event_id, digest, reason[:_REASON_CHARACTERS_MAX])
-        known = (one.redaction for one in held.notices.redactions() if one.digest == digest)
+        earlier = (one.redaction for one in outbox.redactions() if one.digest == digest)
         # one by another key may not count
-        own = next((one for one in known if one.public_key == new.public_key), None)
+        own = next((one for one in earlier if one.public_key == new.public_key), None)
         if own is None:
             log.redactions.record(REDACTED, new.facts(), (event.event_id,))
-            held.update()
-        return Redacted(own or new, apply_redactions(log, held, [new]))
+            outbox.update()
+        return Redacted(own or new, apply_redactions(log, outbox, [new]))
 
 
-def apply_redactions(log: Log, held: HeldLines, redactions: Sequence[Redaction]) -> int:
+def apply_redactions(log: Log, outbox: Outbox, redactions: Sequence[Redaction]) -> int:
     """Removes bodies wherever the log holds them; returns how many lines changed."""
     changed = log.redactions.take_back(redactions)
-    held.parked.unpark("pull", [redaction.digest for redaction in redactions])
-    held.update()
+    outbox.forget_pulled(redaction.digest for redaction in redactions)
+    outbox.update()
     return changed
 
 

@@ -1,16 +1,13 @@
 """The state of a log's sync, as it can be seen without the network or by asking the server."""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 
-from thence.core.event import Event
-from thence.core.values.codec import parse
-from thence.core.values.digests import digests, same_event_key
-from thence.core.wire.blocks import BlockDigest, Place, by_node, place_of
-from thence.core.wire.messages import BlockPlace, BlocksRequest
-from thence.errors import BadAnswer, InvalidEvent, NotLoggedIn
+from thence.core.values.codec import BadLine, parse
+from thence.core.wire.messages import PAGE_EVENTS_MAX
+from thence.errors import InvalidEvent, NotLoggedIn
 from thence.inspection.writers import next_node_id
 from thence.log.read.reader import raw_lines
 from thence.log.storage.disk import OS_DISK
@@ -19,7 +16,7 @@ from thence.signing import known_key
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.engine import SyncEngine
-from thence.sync.parked_lines import ParkedLine
+from thence.sync.outbox import ParkedLine, digest_of
 from thence.sync.rounds import EngineFactory, is_service_running, opened_engine
 from thence.sync.target import (
     OFFLINE,
@@ -34,7 +31,6 @@ from thence.sync.target import (
 LOGIN_VALID = "valid"
 LOGIN_ENDED = "ended"
 LOGIN_MISSING = "missing"
-_ANSWERS_MAX = 10_000
 
 
 class SyncState(msgspec.Struct, frozen=True):
@@ -98,52 +94,40 @@ def engine_offline(log: Log, *, engine: EngineFactory = SyncEngine) -> SyncEngin
     return opened_engine(log, target, SyncClient(target, nobody), engine=engine)
 
 
-def blocks_that_differ(log: Log, store: CredentialStore) -> int:
-    """Asks the server how many blocks of at most 1,024 lines differ; raises what a round does."""
-    target = enabled_target(log.folder)
-    count, after = 0, None
-    request = BlocksRequest(by_node(_blocks(log)))
-    with closing(client_to(target, store)) as client:
-        for _ in range(_ANSWERS_MAX):
-            answer = client.blocks(msgspec.structs.replace(request, after=after))
-            count += len(answer.differing)
-            if answer.next is None:
-                return count
-            if after is not None and _place(answer.next) <= _place(after):
-                break
-            after = answer.next
-    raise BadAnswer(
-        "could not compare with",
-        place=target.server,
-        cause="the pages of differing blocks do not end",
-        hint="check the address: another program answers there",
-    )
+class Differences(msgspec.Struct, frozen=True):
+    """How many lines of a log its server lacks, and how many more lines it has than that."""
+
+    missing_there: int
+    missing_here: int
+
+    def __bool__(self) -> bool:
+        return bool(self.missing_there or self.missing_here)
 
 
-def _blocks(log: Log) -> dict[Place, BlockDigest]:
-    """Returns the blocks of all lines of a log, each distinct line once."""
-    counted: set[bytes] = set()
-    blocks: dict[Place, BlockDigest] = {}
+def differences(log: Log, store: CredentialStore) -> Differences:
+    """Asks the server about each line of the log; raises what a round does.
+
+    Lines that are brought or taken meanwhile may be counted.
+    """
+    own = sorted(_digests(log))
+    lacking = count = 0
+    with closing(client_to(enabled_target(log.folder), store)) as client:
+        for at in range(0, len(own) or 1, PAGE_EVENTS_MAX):
+            missing = client.missing(own[at : at + PAGE_EVENTS_MAX])
+            lacking += len(missing.digests)
+            count = missing.count
+    return Differences(lacking, max(0, count - len(own) + lacking))
+
+
+def _digests(log: Log) -> set[bytes]:
+    """Returns the digests of all lines of a log that a server may take."""
+    own: set[bytes] = set()
     for _, line, is_whole in raw_lines(OS_DISK, log.folder):
         event = parse(line, log.vocabulary) if is_whole else None
-        digest = _digest(event) if isinstance(event, Event) else None
-        if digest is None or digest in counted or not isinstance(event, Event):
-            continue
-        counted.add(digest)
-        place = place_of(event.node_id, 0 if event.is_foreign else event.seq, digest)
-        blocks[place] = blocks.get(place, BlockDigest()).plus(digest)
-    return blocks
-
-
-def _digest(event: Event) -> bytes | None:
-    try:
-        return same_event_key(event) if event.is_foreign else digests(event.line).line
-    except InvalidEvent:
-        return None
-
-
-def _place(block: BlockPlace) -> Place:
-    return Place(block.node, block.block)
+        if event is not None and not isinstance(event, BadLine):
+            with suppress(InvalidEvent):
+                own.add(digest_of(event))
+    return own
 
 
 def _login(target: SyncTarget | None, store: CredentialStore) -> str:

@@ -3,7 +3,6 @@
 It imports nothing of thence.
 """
 
-import base64
 import gzip
 import hashlib
 import http.client
@@ -111,12 +110,12 @@ class Client:
         assert got.status == 200, got.body
         return [line for name, line in named.items() if name in got.json["digests"]]
 
-    def digests(self, log: str, nodes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Returns the blocks that differ."""
-        got = self.post(f"/api/v1/events/blocks/?log={log}", {"nodes": nodes, "after": None})
+    def missing(self, log: str, lines: Sequence[bytes]) -> list[bytes]:
+        """Returns those of some lines that the server lacks."""
+        named = {digest(line).hex(): line for line in lines}
+        got = self.post(f"/api/v1/events/missing/?log={log}", {"digests": list(named)})
         assert got.status == 200, got.body
-        assert got.json["next"] is None
-        return list(got.json["differing"])
+        return [named[name] for name in got.json["digests"]]
 
 
 def split(body: bytes) -> list[bytes]:
@@ -179,10 +178,3 @@ def signature(key: SigningKey, team: str, log: str, lines: Sequence[bytes]) -> s
     joined = hashlib.sha256(b"".join(map(digest, lines))).hexdigest()
     text = f"thence push 1\n{team} {log} {joined}"
     return f"{bytes(key.verify_key).hex()} {key.sign(text.encode()).signature.hex()}"
-
-
-def blocks(node: str, digests: Sequence[bytes]) -> dict[str, Any]:
-    """Returns the one block of a node's first lines, in the form of the message."""
-    total = sum(int.from_bytes(each, "big") for each in digests) % 2**256
-    sums = base64.b64encode(total.to_bytes(32, "big")).decode()
-    return {node: [{"first": 0, "sums": sums, "counts": {"0": len(digests)}}]}

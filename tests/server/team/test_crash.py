@@ -13,8 +13,8 @@ from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer, team_server
 
 from thence.core.values.digests import digests
-from thence.core.wire.blocks import BlockDigest, Place, place_of
 from thence.server.running import TEAM_DATABASE
+from thence.server.team.rows import chained
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
 
@@ -106,12 +106,8 @@ def _check(server: TeamServer, senders: list[Sender]) -> None:
     held = [row.line for row in rows]
     assert len(set(held)) == len(held)
     assert set(held) >= {line for sender in senders for line in sender.acknowledged}
-    blocks: dict[Place, BlockDigest] = {}
-    for line in held:
-        digest = digests(line).line
-        node = line[line.index(b'"node_id":"') + 11 :][:12].decode()
-        seq = int(line.partition(b'"seq":')[2].partition(b",")[0])
-        place = place_of(node, seq, digest)
-        blocks[place] = blocks.get(place, BlockDigest()).plus(digest)
-    assert store.blocks(log) == blocks
+    chain = b""
+    for row in rows:
+        chain = chained(chain, digests(row.line).line)
+        assert row.chain == chain
     database.close()

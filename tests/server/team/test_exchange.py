@@ -2,20 +2,13 @@
 
 import random
 import re
-import sys
 
 import pytest
-from tests.server.team.lines import NODE, foreign, line, lines, sealed
+from tests.server.team.engines import new_database
+from tests.server.team.lines import foreign, line, lines, sealed
 
 from thence.core.values.digests import digests
-from thence.core.wire.blocks import BlockDigest, Blocks, Place, by_node, place_of, split_digests
-from thence.core.wire.messages import (
-    ANSWER_DIGESTS_MAX,
-    PAGE_BYTES_MAX,
-    BlockPlace,
-    BlockRun,
-    BlocksRequest,
-)
+from thence.core.wire.messages import PAGE_BYTES_MAX, Cursors, Missing
 from thence.errors import (
     BatchRefused,
     CursorUnknown,
@@ -25,25 +18,40 @@ from thence.errors import (
 )
 from thence.server.team import keys, redactions, store
 from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def exchange(epoch: str = "e1") -> Exchange:
     return Exchange(Store(with_teams(epoch)))
 
 
-def with_teams(epoch: str = "e1") -> SqliteDatabase:
-    database = SqliteDatabase.in_memory(epoch)
-    accounts = Accounts(database, str)
-    for team in ("red", "blue"):
-        accounts.add_team(team)
+def with_teams(epoch: str = "e1") -> Database:
+    database = new_database(epoch)
+    add_teams(database)
     return database
 
 
+def add_teams(database: Database) -> None:
+    accounts = Accounts(database, str)
+    for team in ("red", "blue"):
+        accounts.add_team(team)
+
+
 def statuses(found: Exchange, given: list[bytes], team: str = "red", log: str = "log") -> list[str]:
-    return [verdict.status for verdict in found.batch(team, log, "plain", given)]
+    return [verdict.status for verdict in found.batch(team, log, "plain", given).results]
+
+
+def digests_of(given: list[bytes]) -> list[bytes]:
+    return [digests(each).line for each in given]
+
+
+def named(given: list[bytes]) -> tuple[str, ...]:
+    return tuple(digest.hex() for digest in digests_of(given))
 
 
 def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> list[bytes]:
@@ -58,20 +66,6 @@ def walked(found: Exchange, limit: int, team: str = "red", log: str = "log") -> 
             return taken
 
 
-def held(given: list[bytes]) -> Blocks:
-    """Returns the blocks of numbered lines."""
-    found: dict[Place, BlockDigest] = {}
-    for each in given:
-        digest = digests(each).line
-        place = place_of(each[each.index(b'"node_id":"') + 11 :][:12].decode(), _seq(each), digest)
-        found[place] = found.get(place, BlockDigest()).plus(digest)
-    return found
-
-
-def _seq(given: bytes) -> int:
-    return int(given.partition(b'"seq":')[2].partition(b",")[0])
-
-
 @pytest.mark.promise("S12")
 def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
     found = exchange()
@@ -83,7 +77,8 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
 
 @pytest.mark.promise("S12")
 def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
-    database = with_teams()
+    database = SqliteDatabase.in_memory("e1")
+    add_teams(database)
     found = Exchange(Store(database))
     statuses(found, lines(3))
     backup = database.copied()
@@ -91,17 +86,39 @@ def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_ski
     cursor = found.page("red", "log").next
     restored = Exchange(Store(backup))
     assert walked(restored, 9) == lines(3)
-    statuses(restored, lines(4, node="ffffffffffff"))
+    # a longer history than before, whose last line is the one that the cursor is behind
+    assert statuses(restored, [line(4, node="ffffffffffff"), line(5)]) == ["success"] * 2
+    for cursors in (Cursors(cursor), Cursors(seen=cursor)):
+        with pytest.raises(CursorUnknown):
+            restored.page("red", "log", cursors.after, seen=cursors.seen)
+        with pytest.raises(CursorUnknown):
+            restored.batch("red", "log", "plain", lines(9), cursors=cursors)
+    assert restored.missing("red", "log", digests_of(lines(5))) == Missing(named([line(4)]), 5)
+    assert statuses(restored, lines(5)) == [*["duplicate"] * 3, "success", "duplicate"]
+    rest = restored.page("red", "log", found.page("red", "log", "", 3).next, 9).lines
+    assert rest == [line(4, node="ffffffffffff"), line(5), line(4)]
+
+
+@pytest.mark.promise("S12")
+def test_cursor_passes_what_its_holder_brought_and_nothing_that_others_did() -> None:
+    found = exchange()
+    first = found.batch("red", "log", "plain", lines(3))
+    assert first.after == first.seen == found.mark("red", "log")
+    second = found.batch("red", "log", "plain", lines(5), cursors=Cursors(first.after, first.seen))
+    assert second.after == second.seen == found.mark("red", "log")
+    theirs = lines(2, node="ffffffffffff")
+    other = found.batch("red", "log", "plain", theirs)
+    assert (other.after, other.seen) == ("", found.mark("red", "log"))
+    cursors = Cursors(second.after, second.seen)
+    for given in (lines(7), lines(7)):
+        third = found.batch("red", "log", "plain", given, cursors=cursors)
+        assert (third.after, third.seen) == (second.after, found.mark("red", "log"))
+    assert found.page("red", "log", third.after).lines == [*theirs, *lines(2, first=6)]
+    empty = found.batch("red", "log", "plain", [], cursors=Cursors(third.seen, third.seen))
+    assert empty.after == empty.seen == third.seen
     with pytest.raises(CursorUnknown):
-        restored.page("red", "log", cursor)
-    (block,) = restored.blocks("red", "log", BlocksRequest(by_node(held(lines(5))))).differing[:1]
-    lacking = [each for each in lines(5) if digests(each).line not in split_digests(block.digests)]
-    assert lacking == lines(2, first=4)
-    assert statuses(restored, lacking) == ["success"] * 2
-    assert restored.page("red", "log", found.page("red", "log", "", 3).next, 9).lines == [
-        *lines(4, node="ffffffffffff"),
-        *lacking,
-    ]
+        found.batch("red", "new", "plain", lines(1), cursors=Cursors(seen=third.seen))
+    assert found.mark("red", "new") == ""
 
 
 def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
@@ -113,7 +130,7 @@ def test_pages_give_all_lines_once_in_the_order_of_commits() -> None:
     for limit in (1, 4, 25, 1000):
         assert walked(found, limit) == given
     end = found.page("red", "log").next
-    assert found.page("red", "log", end) == ([], end, False)
+    assert found.page("red", "log", end) == ([], end, False, b"")
     statuses(found, [line(26)])
     assert found.page("red", "log", end).lines == [line(26)]
 
@@ -153,8 +170,7 @@ def test_two_contents_of_one_number_are_both_kept() -> None:
     twins = [line(1), line(1, name="01J0000000000000000000TWIN"), line(1, clock=9)]
     assert statuses(found, twins) == ["success"] * 3
     assert walked(found, 10) == twins
-    (differing,) = found.blocks("red", "log", BlocksRequest({})).differing
-    assert set(split_digests(differing.digests)) == {digests(each).line for each in twins}
+    assert found.missing("red", "log", digests_of(twins)) == Missing((), 3)
 
 
 def test_other_tools_line_is_one_whatever_the_order_of_its_members() -> None:
@@ -162,9 +178,6 @@ def test_other_tools_line_is_one_whatever_the_order_of_its_members() -> None:
     assert statuses(found, [b'{"event_id":"a","b":1, "c":2}']) == ["success"]
     assert statuses(found, [b'{"c":2,"event_id":"a","b":1}']) == ["duplicate"]
     assert statuses(found, [b'{"event_id":"a","b":2}']) == ["success"]
-    blocks = found.blocks("red", "log", BlocksRequest({})).differing
-    assert {each.node for each in blocks} == {""}
-    assert all(each.block == digest[0] for each in blocks for digest in split_digests(each.digests))
 
 
 def test_batch_with_what_is_no_event_is_refused_whole() -> None:
@@ -196,66 +209,30 @@ def test_batch_with_what_is_no_event_is_refused_whole() -> None:
 def test_clock_too_far_ahead_is_rejected_and_the_others_are_taken() -> None:
     found = exchange()
     given = [line(1), line(2, clock=2**40 + 1), line(3, clock=2**40)]
-    verdicts = found.batch("red", "log", "plain", given)
+    verdicts = found.batch("red", "log", "plain", given).results
     assert [verdict.status for verdict in verdicts] == ["success", "rejected", "success"]
     assert "clock" in (verdicts[1].error_message or "")
     assert walked(found, 10) == [given[0], given[2]]
 
 
 @pytest.mark.promise("S12")
-def test_blocks_name_what_differs_and_only_that() -> None:
+def test_missing_lines_are_named_and_all_that_are_there_counted() -> None:
     found = exchange()
-    given = lines(3000) + lines(40, node="ffffffffffff")
-    for at in range(0, len(given), 1000):
-        statuses(found, given[at : at + 1000])
-    same = BlocksRequest(by_node(held(given)))
-    assert found.blocks("red", "log", same).differing == ()
-    ours = [each for each in given if each != line(1500)] + [line(3001)]
-    answer = found.blocks("red", "log", BlocksRequest(by_node(held(ours))))
-    assert [(each.node, each.block) for each in answer.differing] == [
-        (NODE, 1),
-        (NODE, 2),
-    ]
-    listed = {digest for each in answer.differing for digest in split_digests(each.digests)}
-    lacking = listed - {digests(each).line for each in ours}
-    assert found.lines("red", "log", lacking) == [line(1500)]
-
-
-def test_blocks_that_only_the_client_has_are_named_without_digests() -> None:
-    found = exchange()
-    statuses(found, lines(2))
-    ours = by_node(held(lines(2) + lines(3, node="ffffffffffff")))
-    (answer,) = found.blocks("red", "log", BlocksRequest(ours)).differing
-    assert (answer.node, answer.block, answer.digests) == ("ffffffffffff", 0, b"")
-
-
-def test_answer_about_blocks_is_bounded_and_goes_on() -> None:
-    found = exchange()
-    statuses(found, lines(2))
-    runs = {"n": (BlockRun(0, bytes(32 * (ANSWER_DIGESTS_MAX + 10)), {}),)}
-    first = found.blocks("red", "log", BlocksRequest(runs))
-    assert first.next is not None
-    second = found.blocks("red", "log", BlocksRequest(runs, first.next))
-    assert second.next is None
-    assert len(first.differing) + len(second.differing) == ANSWER_DIGESTS_MAX + 11
+    statuses(found, lines(40))
+    asked = [line(7), line(50), line(9), line(51)]
+    assert found.missing("red", "log", digests_of(asked)) == Missing(named(asked[1::2]), 40)
+    assert found.missing("red", "log", []) == Missing((), 40)
+    assert sorted(found.lines("red", "log", digests_of(asked))) == asked[::2]
 
 
 def test_hostile_requests_are_refused() -> None:
     found = exchange()
     statuses(found, lines(2))
-    for runs in (
-        {"n": (BlockRun(-1, bytes(32), {}),)},
-        {"n": (BlockRun(2**70, bytes(32), {}),)},
-        {"n": (BlockRun(0, bytes(31), {}),)},
-        {"\ud800": (BlockRun(0, bytes(32), {}),)},
-    ):
-        with pytest.raises(InvalidEvent):
-            found.blocks("red", "log", BlocksRequest(runs))
-    beyond = BlocksRequest({}, BlockPlace("\uffff", sys.maxsize * 4))
-    assert found.blocks("red", "log", beyond).differing == ()
     for digest in ([b"x"], [bytes([at // 256, at % 256]) * 16 for at in range(1001)]):
         with pytest.raises(InvalidEvent):
             found.lines("red", "log", digest)
+        with pytest.raises(InvalidEvent):
+            found.missing("red", "log", digest)
     assert found.lines("red", "log", [bytes(32)]) == found.lines("red", "log", []) == []
     for limit in (0, -1, 1001):
         with pytest.raises(InvalidEvent):
@@ -276,8 +253,8 @@ def test_log_is_of_one_kind() -> None:
 
 
 def test_every_statement_about_logs_names_the_team() -> None:
-    tables = "logs|events|blocks|relayed|announced|redactions|certificates|keys|claims"
-    for module, count in ((store, 19), (redactions, 8), (keys, 8)):
+    tables = "logs|events|relayed|announced|redactions|certificates|keys|claims"
+    for module, count in ((store, 15), (redactions, 8), (keys, 8)):
         values = [value for name, value in vars(module).items() if name.isupper()]
         texts = [
             text for value in values for text in (value if isinstance(value, tuple) else [value])
@@ -301,7 +278,7 @@ def test_another_teams_log_is_like_one_that_is_not_there() -> None:
     for team, log in (("blue", "log"), ("blue", "none"), ("green", "log")):
         for ask in (
             lambda team=team, log=log: found.page(team, log),
-            lambda team=team, log=log: found.blocks(team, log, BlocksRequest({})),
+            lambda team=team, log=log: found.missing(team, log, [digests(line(1)).line]),
             lambda team=team, log=log: found.lines(team, log, [digests(line(1)).line]),
             lambda team=team, log=log: found.signed(team, log, [digests(line(1)).line]),
         ):

@@ -71,11 +71,11 @@ def test_line_is_judged_alike_in_a_batch_of_checksums_and_in_any_other() -> None
     assert 5 < len(taken) < len(given) - 5
 
 
-def test_row_has_the_digests_and_the_block_of_its_line() -> None:
+def test_row_has_the_digests_of_its_line() -> None:
     (row,), (clock,) = checked([line(1025, clock=2000)])
     _, content, digest = digests(row.line)
     assert (row.content, row.digest) == (content, digest)
-    assert (row.node, row.seq, row.block, clock) == ("00aa11bb22cc", 1025, 1, 2000)
+    assert (row.node, row.seq, clock) == ("00aa11bb22cc", 1025, 2000)
 
 
 def test_refused_batch_names_each_bad_line() -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 
 import apsw
@@ -9,11 +10,9 @@ import pytest
 from tests.golden.test_team_v1 import ARCHIVE
 from tests.server.team.lines import line
 from tests.server.team.notices import Node
-from tests.server.team.test_exchange import held, walked
+from tests.server.team.test_exchange import walked
 
 from thence.core.values.digests import digests, redacted
-from thence.core.wire.blocks import by_node, split_digests
-from thence.core.wire.messages import BlocksRequest
 from thence.errors import NotAServer
 from thence.server.running import TEAM_DATABASE
 from thence.server.team.accounts import Accounts
@@ -47,6 +46,20 @@ def relayed(database: SqliteDatabase, key_of: str) -> set[int]:
         return {number for (number,) in rows}
 
 
+def chains(database: SqliteDatabase) -> list[bytes]:
+    with database.reading() as connection:
+        rows = connection.execute("SELECT chain FROM events ORDER BY number")
+        return [chain for (chain,) in rows]
+
+
+def chained_digests(lines: list[bytes]) -> list[bytes]:
+    chain, found = b"", []
+    for each in lines:
+        chain = sha256(chain + digests(each).line).digest()[:8]
+        found.append(chain)
+    return found
+
+
 def add(connection: apsw.Connection, number: int, event_id: str, node: str, seq: int, text: bytes):
     _, content, digest = digests(text)
     connection.execute(_INSERT, (number, event_id, node, seq, content, digest, text))
@@ -73,7 +86,9 @@ def test_lines_that_were_proven_stay_signed_and_no_others_are(file: Path) -> Non
             assert connection.execute("PRAGMA user_version") == [(VERSION,)]
             rows = connection.execute("SELECT number, digest, line FROM events")
             assert list(rows) == before
-        assert len(walked(exchange, 5, TEAM, LOG)) == 14
+        lines = walked(exchange, 5, TEAM, LOG)
+        assert len(lines) == 14
+        assert chains(database) == chained_digests(lines)
         database.close()
     again, _ = opened(file)  # it is of this version now
     assert relayed(again, BOB) == {11}
@@ -114,11 +129,8 @@ def test_line_that_was_withheld_goes_and_the_whole_one_is_taken(file: Path) -> N
             *range(1, 14)
         ]
     assert form not in lines
-    ours = held([text for text in lines if b'"node_id":"%s"' % BOB.encode() in text])
-    answer = exchange.blocks(TEAM, LOG, BlocksRequest(by_node(ours)))
-    assert BOB not in {block.node for block in answer.differing}, "its sums are those of the rest"
-    assert digest not in split_digests(b"".join(block.digests for block in answer.differing))
-    verdicts = exchange.batch(TEAM, LOG, None, [whole])
+    assert chains(database) == chained_digests(lines)
+    verdicts = exchange.batch(TEAM, LOG, None, [whole]).results
     assert [verdict.status for verdict in verdicts] == ["success"]
     assert walked(exchange, 5, TEAM, LOG) == [*lines, whole]
     database.close()

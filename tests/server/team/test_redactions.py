@@ -10,8 +10,7 @@ from tests.server.team.test_exchange import walked, with_teams
 
 from thence.core.values.digests import digests, redacted
 from thence.core.wire.authorship import TeamKeys, signed_push
-from thence.core.wire.blocks import split_digests
-from thence.core.wire.messages import RELAYED_MAX, BlocksRequest, KeyRequest
+from thence.core.wire.messages import RELAYED_MAX, KeyRequest
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
@@ -19,7 +18,7 @@ from thence.server.team.store import Store
 from thence.signing import SigningKey, is_signed
 
 THEIRS = "ffffffffffff"
-pytestmark = pytest.mark.promise("S10a")
+pytestmark = [pytest.mark.promise("S10a"), pytest.mark.usefixtures("engine")]
 
 
 class Server:
@@ -43,15 +42,15 @@ class Server:
         named = [digests(line).line for line in pushed] if key else []
         push = signed_push(key, "red", "log", named) if key else None
         verdicts = self.exchange.batch("red", "log", kind, list(pushed), signature=push)
-        return [verdict.status for verdict in verdicts]
+        return [verdict.status for verdict in verdicts.results]
 
     @property
     def lines(self) -> list[bytes]:
         return walked(self.exchange, 100)
 
     def relayed(self, key: SigningKey = ANN) -> list[bytes]:
-        request = BlocksRequest({}, key=key.public_key)
-        return list(split_digests(self.exchange.blocks("red", "log", request).relayed))
+        joined = self.exchange.page("red", "log", limit=1, key=key.public_key).relayed
+        return [joined[at : at + 32] for at in range(0, len(joined), 32)]
 
 
 def test_owner_redacts_and_digest_and_number_stay() -> None:
@@ -59,11 +58,10 @@ def test_owner_redacts_and_digest_and_number_stay() -> None:
     target, other = node.said(), node.said("fine")
     server.push(target, other)
     notice = node.redaction(target)
-    before = server.exchange.blocks("red", "log", BlocksRequest({})).differing
+    before = server.exchange.page("red", "log").next
     assert server.push(notice) == ["success"]
     assert server.lines == [redacted(target), other, notice]
-    after = server.exchange.blocks("red", "log", BlocksRequest({})).differing
-    assert after[0].digests.startswith(before[0].digests)
+    assert server.exchange.page("red", "log", before).lines == [notice]
     assert server.push(target, redacted(target)) == ["duplicate"] * 2
     assert server.lines[0] == redacted(target)
     assert server.exchange.lines("red", "log", [digests(target).line]) == [redacted(target)]

@@ -8,7 +8,7 @@ import socket
 import pytest
 from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
-from tests.server.team.stranger import Client, blocks, digest, redaction, signature, written
+from tests.server.team.stranger import Client, digest, redaction, signature, written
 from tests.server.team.team_server import PASSWORD, TeamServer
 
 from thence.core.values.digests import digests
@@ -29,9 +29,7 @@ def test_client_written_from_the_wires_page_brings_and_takes_lines(red: TeamServ
     assert client.page("stranger", cursor).json == {"events": [], "next": cursor, "more": False}
     wanted = [digest(each) for each in ours]
     assert wanted == [digests(each).line for each in ours]
-    assert client.digests("stranger", blocks(NODE, wanted)) == []
-    (differing,) = client.digests("stranger", blocks(NODE, wanted[:1]))
-    assert (differing["node"], differing["block"]) == (NODE, 0)
+    assert client.missing("stranger", [*ours, written(NODE, 3, 5, {})]) == [written(NODE, 3, 5, {})]
     body = {"digests": [wanted[1].hex()]}
     got = client.post("/api/v1/events/lines/?log=stranger", body)
     assert got.body == b'{"events":[' + ours[1] + b"]}"
@@ -52,12 +50,12 @@ def test_client_written_from_the_wires_page_takes_a_body_back(red: TeamServer) -
     assert b"swordfish" not in first
     assert digests(first) == digests(ours[0])
     assert client.statuses("taken-back", ours) == ["duplicate"] * 2
-    assert client.digests("taken-back", blocks(node, [digest(each) for each in ours])) == []
+    assert client.missing("taken-back", ours) == []
 
 
 def test_health_needs_no_login(red: TeamServer) -> None:
     got = red.client().ask("GET", "/api/v1/sync/health/")
-    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [2])
+    assert (got.status, got.json["status"], got.json["protocol"]) == (200, "ok", [3])
 
 
 @pytest.mark.promise("S12")
@@ -107,8 +105,11 @@ def test_every_refusal_has_one_form(red: TeamServer) -> None:
     for body in (b"", b"[]", b'{"events":', b'{"events":[{]}', b'{"events":"x"}', b"\xff"):
         got = ada.ask("POST", "/api/v1/events/batch/?log=forms&kind=plain", body)
         assert (got.status, got.code) == (400, "batch_refused"), body
-    for rubbish in ({"nodes": {"n": [{"first": 0, "sums": "!"}]}}, {"nodes": []}, 1, None):
-        assert ada.post("/api/v1/events/blocks/?log=forms", rubbish).status == 400
+    for rubbish in ({"digests": "!"}, {"digests": [1]}, {"digests": ["00"]}, {}, 1, None):
+        assert ada.post("/api/v1/events/missing/?log=forms", rubbish).status == 400
+    elsewhere = "/api/v1/events/batch/?log=forms&kind=plain&seen=elsewhere.1.0000000000000000"
+    got = ada.ask("POST", elsewhere, b'{"events":[]}')
+    assert (got.status, got.code) == (409, "cursor_unknown")
     assert ada.post("/api/v1/events/lines/?log=forms", {"digests": ["zz"]}).status == 400
     got = client.post("/api/v1/token/", {}, Host="evil.example")
     assert (got.status, got.code) == (403, "forbidden")

@@ -16,7 +16,7 @@ from thence.cli.sync.synced_log import (
 )
 
 if TYPE_CHECKING:
-    from thence.sync.state import SyncState
+    from thence.sync.state import Differences, SyncState
     from thence.sync.target import RoundStatus
 
 
@@ -33,14 +33,14 @@ def status_command(log: str | None, is_checked: bool) -> int:
     """
     check_packages()
     from thence.sync.credentials import CredentialStore
-    from thence.sync.state import blocks_that_differ, sync_state
+    from thence.sync.state import differences, sync_state
 
     out, store = current(), CredentialStore()
-    differing: int | None = None
+    differing: Differences | None = None
     with opened_synced_log(out, log) as replica:
         state = sync_state(replica, store)
         if is_checked:
-            differing = blocks_that_differ(replica, store)
+            differing = differences(replica, store)
     if out.is_json:
         out.json(_as_json(state, differing))
     else:
@@ -48,7 +48,7 @@ def status_command(log: str | None, is_checked: bool) -> int:
     return FAILED if differing or (is_checked and state.parked) else 0
 
 
-def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
+def _as_json(state: "SyncState", differing: "Differences | None") -> dict[str, object]:
     fields: dict[str, object] = {
         "is_enabled": state.target is not None and state.target.is_enabled,
         "target": state.target,
@@ -65,7 +65,8 @@ def _as_json(state: "SyncState", differing: int | None) -> dict[str, object]:
     if differing is not None:
         fields |= {
             "is_in_sync": not differing and not state.parked,
-            "blocks_that_differ": differing,
+            "missing_there": differing.missing_there,
+            "missing_here": differing.missing_here,
         }
     return fields
 
@@ -78,7 +79,7 @@ def _last_as_json(last: "RoundStatus") -> dict[str, object]:
     }
 
 
-def _write(out: Output, state: "SyncState", differing: int | None) -> None:
+def _write(out: Output, state: "SyncState", differing: "Differences | None") -> None:
     from thence.sync.target import connection_words
 
     target = state.target
@@ -100,7 +101,11 @@ def _write(out: Output, state: "SyncState", differing: int | None) -> None:
         )
     out.write(f"background  {'a service runs' if state.is_service_running else 'no service runs'}")
     if differing is not None:
-        text = "the same as here" if not differing else f"{counted(differing, 'block')} differ"
+        far, near = (
+            counted(differing.missing_there, "line"),
+            counted(differing.missing_here, "line"),
+        )
+        text = f"{far} missing there, {near} missing here" if differing else "the same as here"
         out.write(f"server      {text}")
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from thence.core.event import Event
 from thence.core.values.digests import same_line_key
-from thence.core.wire.blocks import DIGEST_BYTES
+from thence.core.wire.messages import DIGEST_BYTES
 
 SEAL, REDACTED = "seal", "redacted"
 SIGNATURE_HEADER = "X-Signature"

@@ -5,11 +5,11 @@ without being decoded. docs/formats/wire.md describes the exchange.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-PROTOCOL = 2
+PROTOCOL = 3
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 256 * 1024
 # of a batch with one event
@@ -17,8 +17,8 @@ EVENT_BYTES_MAX = 1024 * 1024 + 64 * 1024
 BODY_BYTES_MAX = 4 * 1024 * 1024
 PAGE_EVENTS_MAX = 1_000
 PAGE_BYTES_MAX = 1024 * 1024
-ANSWER_DIGESTS_MAX = 32_768
 RELAYED_MAX = 1_000
+DIGEST_BYTES = 32
 CLAIMED_NODES_MAX = 1_000
 
 Status = Literal["success", "duplicate", "rejected", "retry"]
@@ -36,10 +36,27 @@ class EventVerdict(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class Results(msgspec.Struct, frozen=True):
-    """The answer to a batch: a verdict for each event, in the order of the events."""
+class Cursors(NamedTuple):
+    """Two places of a replica in the log on a server, each "" for the beginning.
+
+    All lines before `after` were taken. The server holds all that it said to hold, if it still has
+    the place `seen`.
+    """
+
+    after: str = ""
+    seen: str = ""
+
+
+class Results(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to a batch: a verdict for each event, in the order of the events.
+
+    `seen` is the cursor behind the log's last line then; `after` the one of the request, or `seen`
+    if nothing but lines of the batch lies between. Both are "" for a batch that names no log.
+    """
 
     results: tuple[EventVerdict, ...]
+    after: str = ""
+    seen: str = ""
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -49,58 +66,22 @@ class Lines(msgspec.Struct, frozen=True):
 
 
 class LinesPage(msgspec.Struct, frozen=True):
-    """A page of lines behind a cursor; `next` is the cursor behind the last of them."""
+    """A page of lines behind a cursor; `next` is the cursor behind the last of them.
+
+    `relayed` are digests, joined, of lines of a key's nodes that the key itself did not bring.
+    """
 
     events: tuple[msgspec.Raw, ...]
     next: str
     more: bool
-
-
-class BlockRun(msgspec.Struct, frozen=True):
-    """Blocks of one node that follow each other, from `first` on; see `core.wire.blocks`."""
-
-    first: int
-    sums: bytes  # base64 in JSON
-    counts: dict[str, int] = {}
-
-
-class BlockPlace(msgspec.Struct, frozen=True):
-    """One block: of a node, by number."""
-
-    node: str
-    block: int
-
-
-class BlocksRequest(msgspec.Struct, frozen=True):
-    """All blocks of a replica, and the block behind which differing ones are asked for.
-
-    `key` is the public key of the replica's machine, in hex, "" without one.
-    """
-
-    nodes: dict[str, tuple[BlockRun, ...]]
-    after: BlockPlace | None = None
-    key: str = ""
-
-
-class DifferingBlock(msgspec.Struct, frozen=True):
-    """A block that differs, with the server's digests in it, 32 bytes each, joined."""
-
-    node: str
-    block: int
-    digests: bytes  # base64 in JSON
-
-
-class BlocksAnswer(msgspec.Struct, frozen=True):
-    """The differing blocks behind `after`; `next` is the one to go on behind, None at the end.
-
-    A replica that holds all that the blocks list holds all lines before `cursor`. `relayed` are
-    digests, joined, of lines of the key's nodes that the key itself did not bring.
-    """
-
-    differing: tuple[DifferingBlock, ...]
-    next: BlockPlace | None = None
-    cursor: str = ""
     relayed: bytes = b""  # base64 in JSON
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Those of some digests, in hex, that the server's log lacks, and how many lines that holds."""
+
+    digests: tuple[str, ...]
+    count: int
 
 
 class DigestsRequest(msgspec.Struct, frozen=True):
@@ -183,9 +164,12 @@ def joined(lines: Iterable[bytes]) -> bytes:
     return _BEGIN + b",".join(lines) + _END
 
 
-def joined_page(lines: Iterable[bytes], next_cursor: str, has_more: bool) -> bytes:
+def joined_page(
+    lines: Iterable[bytes], next_cursor: str, has_more: bool, relayed: bytes = b""
+) -> bytes:
     """Returns a page of lines, as they are."""
-    rest = msgspec.json.encode({"next": next_cursor, "more": has_more})
+    named = {"relayed": relayed} if relayed else {}
+    rest = msgspec.json.encode({"next": next_cursor, "more": has_more, **named})
     return _BEGIN + b",".join(lines) + b"]," + rest[1:]
 
 

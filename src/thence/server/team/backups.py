@@ -28,7 +28,7 @@ from thence.server.team.accounts import Accounts
 from thence.server.team.database import first
 from thence.server.team.incoming import checked
 from thence.server.team.log_cache import FOLDER
-from thence.server.team.rows import StoredLog
+from thence.server.team.rows import StoredLog, chained
 from thence.server.team.sqlite import SqliteDatabase, is_single_file, make_single_file
 from thence.server.team.store import Store
 
@@ -183,14 +183,15 @@ def _verified(database: SqliteDatabase, place: Path, progress: Progress) -> Cont
 
 def _numbers(store: Store, log: StoredLog, name: str, place: Path) -> Iterator[int]:
     """Yields the numbers of a log's lines, each behind the check of its line."""
-    numbers = count(1)
+    numbers, chain = count(1), b""
     for after in range(0, log.last, _LINES):
         with closing(store.page(log, after, min(_LINES, log.last - after))) as rows:
             for row in rows:
                 number = next(numbers)
                 if row.number != number:
                     raise _damaged(place, f"{name} lacks the line {number}")
-                if _digest(row.line) != row.digest:
+                chain = chained(chain, row.digest)
+                if _digest(row.line) != row.digest or row.chain != chain:
                     raise _damaged(place, f"the line {number} of {name} is not what was stored")
                 yield number
     if next(numbers) != log.last + 1:

@@ -14,7 +14,7 @@ from thence.core.wire.messages import (
     BODY_BYTES_MAX,
     EVENT_BYTES_MAX,
     PAGE_EVENTS_MAX,
-    BlocksRequest,
+    Cursors,
     DigestsRequest,
     EventVerdict,
     Lines,
@@ -67,13 +67,14 @@ def take_batch(exchange: Exchange, team: str, request: HTTPConnection, body: byt
     query, signature = request.query_params, _signature(request)
     if "log" in query:
         log, kind = query["log"], query.get("kind") or None
-        verdicts = exchange.batch(team, log, kind, lines, signature=signature)
+        cursors = Cursors(query.get("after", ""), query.get("seen", ""))
+        results = exchange.batch(team, log, kind, lines, signature=signature, cursors=cursors)
     elif signature is not None:
         cause = "a signature is of one log"
         raise InvalidEvent("could not read the request:", place="log", cause=cause)
     else:
-        verdicts = _spread(exchange, team, lines)
-    return msgspec.json.encode(Results(tuple(verdicts)))
+        results = Results(tuple(_spread(exchange, team, lines)))
+    return msgspec.json.encode(results)
 
 
 def _signature(request: HTTPConnection) -> PushSignature | None:
@@ -102,7 +103,8 @@ def _spread(exchange: Exchange, team: str, lines: list[bytes]) -> list[EventVerd
             groups.setdefault(_home(names), []).append(place)
     for (log, new_kind), places in groups.items():
         group = [lines[place] for place in places]
-        verdicts |= zip(places, exchange.batch(team, log, None, group, new_kind), strict=True)
+        results = exchange.batch(team, log, None, group, new_kind).results
+        verdicts |= zip(places, results, strict=True)
     return [verdicts[place] for place in range(len(lines))]
 
 
@@ -136,20 +138,19 @@ def _home(names: _Names) -> tuple[str, str]:
 
 
 def give_page(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
-    """Returns the page behind a cursor."""
+    """Returns the page behind a cursor, and what the owner of a key shall bring again."""
     query = request.query_params
     text = query.get("limit", str(PAGE_EVENTS_MAX))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidEvent("could not read the request:", place="limit", cause="it is no number")
     limit = max(1, min(int(text), PAGE_EVENTS_MAX))
-    page = exchange.page(team, log_of(request), query.get("after", ""), limit)
-    return joined_page(page.lines, page.next, page.more)
+    after, seen, key = (query.get(name, "") for name in ("after", "seen", "key"))
+    return joined_page(*exchange.page(team, log_of(request), after, limit, seen=seen, key=key))
 
 
-def compare_blocks(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
-    """Returns the blocks that differ."""
-    blocks: BlocksRequest = decoded_as(body, BlocksRequest)
-    return msgspec.json.encode(exchange.blocks(team, log_of(request), blocks))
+def name_missing(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
+    """Returns those of some digests that the log lacks."""
+    return msgspec.json.encode(exchange.missing(team, log_of(request), _digests(body)))
 
 
 def give_lines(exchange: Exchange, team: str, request: HTTPConnection, body: bytes) -> bytes:
@@ -179,7 +180,7 @@ def log_of(request: HTTPConnection) -> str:
 EVENT_ROUTES = (
     EventRoute("events/batch", "POST", take_batch, EVENT_BYTES_MAX, True),
     EventRoute("events", "GET", give_page),
-    EventRoute("events/blocks", "POST", compare_blocks, BODY_BYTES_MAX),
+    EventRoute("events/missing", "POST", name_missing, BODY_BYTES_MAX),
     EventRoute("events/lines", "POST", give_lines, BODY_BYTES_MAX),
     EventRoute("events/signed", "POST", name_signed, BODY_BYTES_MAX),
 )

@@ -11,41 +11,42 @@ from hashlib import sha256
 from itertools import count
 from typing import NamedTuple
 
-from thence.core.clock import CLOCK_MAX
 from thence.core.values.vocabulary import VOCABULARIES
 from thence.core.wire.authorship import PushSignature, lines_sha256, push_text
-from thence.core.wire.blocks import DIGEST_BYTES, differing, from_nodes
 from thence.core.wire.messages import (
-    ANSWER_DIGESTS_MAX,
     BATCH_EVENTS_MAX,
+    DIGEST_BYTES,
     PAGE_BYTES_MAX,
     PAGE_EVENTS_MAX,
     RELAYED_MAX,
-    BlockPlace,
-    BlocksAnswer,
-    BlocksRequest,
-    DifferingBlock,
+    Cursors,
     EventVerdict,
+    Missing,
+    Results,
 )
 from thence.errors import CursorUnknown, InvalidEvent, NotALog, SyncRefused
 from thence.log.storage.numbering import CLOCK_AHEAD_MAX
 from thence.server.team.incoming import CheckedLines, checked
 from thence.server.team.redactions import is_redacted
-from thence.server.team.rows import NewLine, PushCertificate, StoredLog
+from thence.server.team.rows import LogPlace, NewLine, PushCertificate, StoredLog
 from thence.server.team.store import Ingested, Store
 from thence.signing import is_signed
 
 LOG_NAME = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,127}", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-z]{1,64})\.([1-9][0-9]{0,17})\.([0-9a-f]{16})", re.ASCII)
-_CURSOR_BYTES = 8
+_BEGINNING = Cursors()
 
 
 class LinesBehind(NamedTuple):
-    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them."""
+    """Lines behind a cursor, in the order of their commits; `next` is the cursor behind them.
+
+    `relayed` are digests, joined, of lines of a key's nodes that the key did not bring.
+    """
 
     lines: list[bytes]
     next: str
     more: bool
+    relayed: bytes = b""
 
 
 class Exchange:
@@ -66,7 +67,8 @@ class Exchange:
         lines: Sequence[bytes],
         new_kind: str = "plain",
         signature: PushSignature | None = None,
-    ) -> list[EventVerdict]:
+        cursors: Cursors = _BEGINNING,
+    ) -> Results:
         """Commits lines, without newlines, and returns a verdict for each, in order.
 
         A log that is missing is made, of the given kind; None is that of the log, else `new_kind`.
@@ -74,7 +76,8 @@ class Exchange:
 
         Raises BatchRefused if a line is no event, InvalidEvent for a bad name or kind or too many
         lines, VocabularyMismatch if the log is of another kind, SyncRefused if the team has too
-        many logs, or for a signature of something else. Then nothing was committed.
+        many logs, or for a signature of something else, CursorUnknown for a place that the log does
+        not have. Then nothing was committed.
         """
         _check_name(log)
         if kind is not None and kind not in VOCABULARIES:
@@ -85,6 +88,8 @@ class Exchange:
         digests = [row.digest for row in incoming.rows]
         certificate = _certificate(team, log, digests, signature) if signature else None
         stored = self._store.log(team, log)
+        after = self.number(stored, cursors.after)
+        self.number(stored, cursors.seen)
         clock_max = (stored.last if stored else 0) + CLOCK_AHEAD_MAX
         rows = [row for row, clock in zip(*incoming, strict=True) if clock <= clock_max]
         fresh = {row.digest: row for row in rows}
@@ -92,23 +97,36 @@ class Exchange:
             fresh |= {row.digest: row for row in rows if not is_redacted(row.line)}
         kind = kind or (stored.kind if stored else new_kind)
         ingested = self._store.ingest(team, log, kind, list(fresh.values()), certificate)
-        return _verdicts(incoming, fresh, ingested)
+        end = self.cursor(ingested.end)
+        is_next = after == ingested.before
+        verdicts = _verdicts(incoming, fresh, ingested)
+        return Results(tuple(verdicts), end if is_next else cursors.after, end)
 
     def page(
-        self, team: str, log: str, after: str = "", limit: int = PAGE_EVENTS_MAX
+        self,
+        team: str,
+        log: str,
+        after: str = "",
+        limit: int = PAGE_EVENTS_MAX,
+        *,
+        seen: str = "",
+        key: str = "",
     ) -> LinesBehind:
         """Returns the lines behind a cursor, "" for the beginning: a page's, or one that is larger.
 
-        Raises CursorUnknown for a cursor of another history, InvalidEvent for a bad limit.
+        With a key, lines of its nodes are named that it did not bring. Raises CursorUnknown if one
+        of the cursors is of another history, InvalidEvent for a bad limit.
         """
         if not 1 <= limit <= PAGE_EVENTS_MAX:
             raise _unreadable("limit", limit, f"it is not from 1 to {PAGE_EVENTS_MAX}")
-        found = self._log(team, log)
+        stored = self._log(team, log)
+        number = self.number(stored, after)
+        self.number(stored, seen)
+        relayed = self._relayed(stored, key) if key else b""
         taken: list[bytes] = []
         size_bytes = 0
-        number = self.number(found, after)
         last = None
-        with closing(self._store.page(found, number, limit)) as rows:
+        with closing(self._store.page(stored, number, limit)) as rows:
             for row in rows:
                 size_bytes += len(row.line) + 1
                 if taken and size_bytes > PAGE_BYTES_MAX:
@@ -116,35 +134,9 @@ class Exchange:
                 taken.append(row.line)
                 last = row
         if last is None:
-            return LinesBehind([], after, False)
-        return LinesBehind(taken, self.cursor(last.number, last.digest), last.number < found.last)
-
-    def blocks(self, team: str, log: str, request: BlocksRequest) -> BlocksAnswer:
-        """Returns the blocks that differ, with the digests that this log holds in them.
-
-        Raises InvalidEvent for blocks that can't be read.
-        """
-        found = self._log(team, log)
-        for node, runs in request.nodes.items():
-            if not _is_text(node) or any(not 0 <= run.first <= CLOCK_MAX for run in runs):
-                raise _unreadable("nodes", repr(node)[:80], "no such node or block can be")
-        cursor = self._end(found)  # taken before the blocks are read: nothing before it is left out
-        ours = self._store.blocks(found)
-        theirs = from_nodes(request.nodes)
-        after = request.after
-        relayed = self._relayed(found, request.key) if request.key else b""
-        answer: list[DifferingBlock] = []
-        digests_count = 0
-        for place in differing(ours, theirs):
-            if after is not None and place <= (after.node, after.block):
-                continue
-            held = self._store.digests(found, place) if place in ours else b""
-            digests_count += max(1, len(held) // DIGEST_BYTES)
-            if answer and digests_count > ANSWER_DIGESTS_MAX:
-                rest = BlockPlace(answer[-1].node, answer[-1].block)
-                return BlocksAnswer(tuple(answer), rest, cursor, relayed)
-            answer.append(DifferingBlock(place.node, place.block, held))
-        return BlocksAnswer(tuple(answer), cursor=cursor, relayed=relayed)
+            return LinesBehind([], after, False, relayed)
+        behind = self.cursor(LogPlace(last.number, last.chain))
+        return LinesBehind(taken, behind, last.number < stored.last, relayed)
 
     def _relayed(self, log: StoredLog, key: str) -> bytes:
         """Returns digests of relayed lines of a key's nodes, of too many others in each answer."""
@@ -157,16 +149,27 @@ class Exchange:
         Raises InvalidEvent for what is no digest, and for too many.
         """
         stored = self._log(team, log)
-        wanted = _checked_digests(digests)
+        named = _checked_digests(digests)
         taken: list[bytes] = []
         size_bytes = 0
-        with closing(self._store.lines(stored, wanted)) as lines:
+        with closing(self._store.lines(stored, named)) as lines:
             for line in lines:
                 size_bytes += len(line) + 1
                 if taken and size_bytes > PAGE_BYTES_MAX:
                     break
                 taken.append(line)
         return taken
+
+    def missing(self, team: str, log: str, digests: Iterable[bytes]) -> Missing:
+        """Returns those of some digests that the log lacks, and how many lines it holds.
+
+        Raises InvalidEvent for what is no digest, and for too many.
+        """
+        stored = self._log(team, log)
+        named = _checked_digests(digests)
+        held = self._store.known(stored, named)
+        lacking = tuple(digest.hex() for digest in named if digest not in held)
+        return Missing(lacking, stored.last)
 
     def signed(self, team: str, log: str, digests: Iterable[bytes]) -> list[bytes]:
         """Returns those of some digests whose lines were pushed by the owners of their nodes.
@@ -182,39 +185,34 @@ class Exchange:
         Raises InvalidEvent for a bad name.
         """
         _check_name(log)
-        found = self._store.log(team, log)
-        return "" if found is None else self._end(found)
+        stored = self._store.log(team, log)
+        place = self._store.place(stored, stored.last) if stored else None
+        return self.cursor(place) if place else ""
 
     def _log(self, team: str, name: str) -> StoredLog:
         _check_name(name)
-        found = self._store.log(team, name)
-        if found is None:
+        stored = self._store.log(team, name)
+        if stored is None:
             raise NotALog("could not find the log", place=name, cause="the team has no such log")
-        return found
+        return stored
 
-    def _end(self, log: StoredLog) -> str:
-        """Returns the cursor behind the last line of a log, "" for an empty one."""
-        digest = self._store.digest_at(log, log.last)
-        return "" if digest is None else self.cursor(log.last, digest)
+    def cursor(self, place: LogPlace) -> str:
+        """Returns the cursor of a place, "" for the beginning of a log."""
+        return f"{self._store.epoch}.{place.number}.{place.chain.hex()}" if place.number else ""
 
-    def cursor(self, number: int, digest: bytes) -> str:
-        """Returns the cursor behind a line with a number and a digest."""
-        return f"{self._store.epoch}.{number}.{digest[:_CURSOR_BYTES].hex()}"
-
-    def number(self, log: StoredLog, cursor: str) -> int:
+    def number(self, log: StoredLog | None, cursor: str) -> int:
         """Returns the number that a cursor names in a log, 0 for ""; raises CursorUnknown."""
         if not cursor:
             return 0
         parts = _CURSOR.fullmatch(cursor)
-        number = int(parts[2]) if parts else 0
-        digest = self._store.digest_at(log, number) if parts else None
-        if digest is None or cursor != self.cursor(number, digest):
+        place = self._store.place(log, int(parts[2])) if log and parts else None
+        if place is None or cursor != self.cursor(place):
             raise CursorUnknown(
                 "could not go on behind the cursor",
                 cause="this server has no such place in this log",
                 hint="begin anew without a cursor; what was taken before is known by its ids",
             )
-        return number
+        return place.number
 
 
 def _certificate(
@@ -236,7 +234,7 @@ def _verdicts(
 ) -> list[EventVerdict]:
     """Returns the verdicts of a batch of which some lines were in the log before."""
     verdicts = []
-    known = set(ingested.known)
+    held = set(ingested.known)
     for row, clock in zip(*incoming, strict=True):
         refusal = ingested.refusals.get(row.digest)
         if row.digest not in fresh:
@@ -244,20 +242,20 @@ def _verdicts(
             verdicts.append(EventVerdict(row.event_id, "rejected", reason, "clock_too_far_ahead"))
         elif refusal is not None:
             verdicts.append(EventVerdict(row.event_id, "rejected", *refusal))
-        elif row.digest in known:
+        elif row.digest in held:
             verdicts.append(EventVerdict(row.event_id, "duplicate"))
         else:
-            known.add(row.digest)
+            held.add(row.digest)
             verdicts.append(EventVerdict(row.event_id, "success"))
     return verdicts
 
 
 def _checked_digests(digests: Iterable[bytes]) -> list[bytes]:
     """Returns digests once each; raises InvalidEvent for what is none, and for too many."""
-    wanted = list(dict.fromkeys(digests))
-    if len(wanted) > PAGE_EVENTS_MAX or any(len(digest) != DIGEST_BYTES for digest in wanted):
+    named = list(dict.fromkeys(digests))
+    if len(named) > PAGE_EVENTS_MAX or any(len(digest) != DIGEST_BYTES for digest in named):
         raise _unreadable("digests", "", f"at most {PAGE_EVENTS_MAX}, of 32 bytes each")
-    return wanted
+    return named
 
 
 def _check_name(log: str) -> None:
@@ -265,15 +263,6 @@ def _check_name(log: str) -> None:
         raise _unreadable(
             "log", repr(log)[:80], "a name has 1 to 128 of 0-9 A-Z a-z . _ -, no dot first"
         )
-
-
-def _is_text(text: str) -> bool:
-    """Reports whether a text can be written in UTF-8: it holds no half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _unreadable(part: str, value: object, cause: str) -> InvalidEvent:

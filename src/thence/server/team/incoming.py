@@ -16,7 +16,6 @@ from thence.core.values.codec import (
 )
 from thence.core.values.digests import digests, same_event_key
 from thence.core.values.vocabulary import PLAIN
-from thence.core.wire.blocks import BLOCK_NUMBERS, place_of
 from thence.errors import BatchRefused, InvalidEvent
 from thence.server.team.rows import NewLine, is_storable
 
@@ -86,15 +85,13 @@ def _parsed(line: bytes) -> tuple[NewLine, int]:
     if not event.is_foreign:
         return _row(line, event.event_id, event.node_id, event.seq), event.lamport_clock
     digest = _foreign_digest(event)
-    block = place_of("", 0, digest).block
-    row = NewLine(_text(event.event_id), "", 0, block, digest, digest, line)
+    row = NewLine(_text(event.event_id), "", 0, digest, digest, line)
     return row, event.lamport_clock
 
 
 def _row(line: bytes, event_id: str, node: str, seq: int) -> NewLine:
     _, content, digest = digests(line)
-    block = (seq - 1) // BLOCK_NUMBERS
-    return NewLine(_text(event_id), _text(node), seq, block, content, digest, line)
+    return NewLine(_text(event_id), _text(node), seq, content, digest, line)
 
 
 def _text(text: str) -> str:

@@ -261,12 +261,12 @@ class LogCache:
 
     def _keep(self, folder: Path, log: StoredLog, number: int) -> None:
         """Keeps up to which number a folder holds the log."""
-        digest = self._store.digest_at(log, number)
-        if digest is None:
+        place = self._store.place(log, number)
+        if place is None:
             return
         file = _cursor_file(folder)
         unfinished = file.with_name(f".{_CURSOR_FILE}.{os.getpid()}")
-        cursor = self._exchange.cursor(number, digest)
+        cursor = self._exchange.cursor(place)
         unfinished.write_text(f"{cursor} {log.revision} {log.signed}", "ascii")
         unfinished.replace(file)
 

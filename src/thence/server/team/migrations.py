@@ -2,13 +2,15 @@
 
 Each is a step to the next version; all that are missing run in one transaction, under a lock that
 lets no other process in. A new one goes to the end of MIGRATIONS, and schema.sql has then what it
-leaves. Databases in PostgreSQL begin with version 4.
+leaves. Databases in PostgreSQL begin with version 6.
 
 Version 2 proved by signed `log.seal` lines who wrote a line. What they had proven stays: those
 lines are signed, all others with numbers are relayed until the owner of their node pushes them. Its
 redactions that were not carried out count as relayed lines too, so that their writers push them
 again. Lines that stood there without a body though nobody had redacted them are removed, for a
 client that holds one whole to push it again.
+
+Up to version 5 blocks of lines were compared; since then each line has the digest of all up to it.
 """
 
 import logging
@@ -17,11 +19,12 @@ from hashlib import sha256
 from itertools import islice, product
 from typing import NamedTuple
 
-from thence.core.wire.blocks import BLOCK_NUMBERS, DIGEST_BYTES, EMPTY
 from thence.server.team.database import Row, Transaction
+from thence.server.team.rows import chained
 
 # choices of lines that are tried where several lines have the numbers of one seal
 _CHOICES_MAX = 4_096
+_BLOCK_NUMBERS = 1_024
 
 _BEGIN = """
     CREATE TABLE relayed (
@@ -66,9 +69,7 @@ _SIGN = """
     DELETE FROM relayed
     WHERE team = :team AND log = :log AND node = :node AND digest = ANY(:digests)
 """
-_WITHHELD = """
-    SELECT DISTINCT team, log, node, block FROM events JOIN withheld USING (team, log, digest)
-"""
+_WITHHELD = "SELECT DISTINCT team, log FROM events JOIN withheld USING (team, log, digest)"
 _REMOVE = tuple(
     f"""
     DELETE FROM {table} WHERE EXISTS (
@@ -78,10 +79,6 @@ _REMOVE = tuple(
     """
     for table in ("relayed", "events", "forms")
 )
-_IN_BLOCK = "WHERE team = :team AND log = :log AND node = :node AND block = :block"
-_DIGESTS = f"SELECT digest FROM events {_IN_BLOCK}"
-_DROP_BLOCK = f"DELETE FROM blocks {_IN_BLOCK}"
-_BLOCK = ("team", "log", "node", "block", "count", "sum")
 _REVISE = """
     UPDATE logs SET revision = revision + 1,
         last = (SELECT coalesce(max(number), 0) FROM events WHERE team = :team AND log = :log)
@@ -101,7 +98,7 @@ _END = """
 
 _PRESENT_LINES = """
     UPDATE events SET line = (
-        SELECT line FROM forms WHERE forms.team = events.team AND forms.log = events.log
+        SELECT forms.line FROM forms WHERE forms.team = events.team AND forms.log = events.log
             AND forms.digest = events.digest ORDER BY forms.id DESC LIMIT 1
     ) WHERE substr(line, 1, 1) = :zero
 """
@@ -140,6 +137,24 @@ _KEYS_BY_TEAM = """
     INSERT INTO certificates SELECT team, log, public_key, lines_sha256, signature, first, last, at
         FROM certificates_before WHERE true ORDER BY id ON CONFLICT DO NOTHING;
     DROP TABLE certificates_before;
+"""
+
+_NO_BLOCKS = """
+    DROP TABLE blocks;
+    DROP INDEX events_of_block;
+    ALTER TABLE events RENAME TO events_before;
+    CREATE TABLE events (
+        team INTEGER NOT NULL, log INTEGER NOT NULL, number INTEGER NOT NULL,
+        event_id TEXT NOT NULL, node TEXT NOT NULL, seq INTEGER NOT NULL,
+        content BLOB NOT NULL, digest BLOB NOT NULL, chain BLOB NOT NULL, line BLOB NOT NULL,
+        PRIMARY KEY (team, log, number), UNIQUE (team, log, digest)
+    );
+"""
+_ALL_LOGS = "SELECT team, id FROM logs"
+_EVENT = ("team", "log", "number", "event_id", "node", "seq", "content", "digest", "line")
+_EVENTS_BEFORE = f"""
+    SELECT {", ".join(_EVENT)} FROM events_before
+    WHERE team = :team AND log = :log AND number > :number ORDER BY number LIMIT 1000
 """
 
 _logger = logging.getLogger("thence.server")
@@ -200,8 +215,8 @@ def _sign_lines(connection: Transaction, row: Row) -> None:
     team, log, node, first, last, count, lines_sha256 = row
     place = {"team": team, "log": log, "node": node}
     span = {
-        "first_block": (first - 1) // BLOCK_NUMBERS,
-        "last_block": (last - 1) // BLOCK_NUMBERS,
+        "first_block": (first - 1) // _BLOCK_NUMBERS,
+        "last_block": (last - 1) // _BLOCK_NUMBERS,
         "first": first,
         "last": last,
     }
@@ -218,18 +233,10 @@ def _sign_lines(connection: Transaction, row: Row) -> None:
 
 def _remove_withheld(connection: Transaction) -> bool:
     """Removes lines that lack their bodies though nobody redacted them; reports whether any."""
-    blocks = connection.execute(_WITHHELD)
+    logs = connection.execute(_WITHHELD)
     for statement in _REMOVE:
         connection.execute(statement)
-    for row in blocks:
-        place = dict(zip(_BLOCK, row, strict=False))
-        connection.execute(_DROP_BLOCK, place)
-        digests = [digest for (digest,) in connection.execute(_DIGESTS, place)]
-        block = EMPTY.plus_all(digests)
-        if digests:
-            total = block.sum.to_bytes(DIGEST_BYTES)
-            connection.insert("blocks", _BLOCK, [(*row, block.count, total)])
-    for team, log in {row[:2] for row in blocks}:
+    for team, log in logs:
         names = {"team": team, "log": log}
         numbers = [number for (number,) in connection.execute(_NUMBERS, names)]
         moved = ((number, before) for number, before in enumerate(numbers, 1) if number != before)
@@ -237,14 +244,33 @@ def _remove_withheld(connection: Transaction) -> bool:
             _RENUMBER, ({**names, "number": number, "before": before} for number, before in moved)
         )
         connection.execute(_REVISE, names)
-    return bool(blocks)
+    return bool(logs)
+
+
+def _chain(connection: Transaction) -> bool:
+    """Brings a database from version 5 to 6; reports that copies of lines may be left."""
+    connection.script(_NO_BLOCKS)
+    for team, log in connection.execute(_ALL_LOGS):
+        place = {"team": team, "log": log, "number": 0}
+        chain = b""
+        while rows := connection.execute(_EVENTS_BEFORE, place):
+            chains = []
+            for row in rows:
+                chain = chained(chain, row[_EVENT.index("digest")])
+                chains.append((*row, chain))
+            connection.insert("events", (*_EVENT, "chain"), chains)
+            place["number"] = rows[-1][2]
+    connection.script("DROP TABLE events_before")
+    return True
 
 
 MIGRATIONS = (
     Migration(3, "what seals had proven is signed", _sign_sealed),
     Migration(4, "keys begin with the team", _KEYS_BY_TEAM),
     Migration(5, "people are invited", _INVITATIONS),
-    Migration(6, "redacted lines stand in their places", _replace_in_place),
+    Migration(6, "each line has the digest of all up to it", _chain),
+    Migration(7, "redacted lines stand in their places", _replace_in_place),
 )
 VERSION = MIGRATIONS[-1].version
+FIRST_OF_POSTGRES = 4
 MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)

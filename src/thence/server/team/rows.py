@@ -1,6 +1,9 @@
 """The rows of logs and of their lines, as the store holds them."""
 
+from hashlib import sha256
 from typing import NamedTuple
+
+_CHAIN_BYTES = 8
 
 
 class StoredLog(NamedTuple):
@@ -20,12 +23,11 @@ class StoredLog(NamedTuple):
 
 
 class NewLine(NamedTuple):
-    """A line that was checked, with its digests and the block in which it counts."""
+    """A line that was checked, with its digests."""
 
     event_id: str
     node: str
     seq: int
-    block: int
     content: bytes
     digest: bytes
     line: bytes
@@ -46,12 +48,28 @@ class LineRefusal(NamedTuple):
     code: str
 
 
+class LogPlace(NamedTuple):
+    """A place behind a line of a log: its number, and the digest of all lines up to it."""
+
+    number: int
+    chain: bytes
+
+
 class NumberedLine(NamedTuple):
-    """A stored line with its number in the log, and its digest."""
+    """A stored line with its number in the log, its D, and the digest of all lines up to it."""
 
     number: int
     digest: bytes
+    chain: bytes
     line: bytes
+
+
+BEGINNING = LogPlace(0, b"")
+
+
+def chained(chain: bytes, digest: bytes) -> bytes:
+    """Returns the digest of all lines up to one, by that of those before it and its D."""
+    return sha256(chain + digest).digest()[:_CHAIN_BYTES]
 
 
 def is_storable(text: str) -> bool:

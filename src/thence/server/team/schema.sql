@@ -1,4 +1,4 @@
--- The database of a team's server, version 6, in the words of SQLite: PostgreSQL has its own for
+-- The database of a team's server, version 7, in the words of SQLite: PostgreSQL has its own for
 -- types and for numbers that are given by themselves. Where a table names the team, its keys begin
 -- with the team.
 
@@ -85,6 +85,7 @@ CREATE TABLE logs (
 ) WITHOUT ROWID;
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
+-- chain: the first 8 bytes of SHA-256 of the chain of the line before, none for the first, and digest.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
@@ -93,25 +94,13 @@ CREATE TABLE events (
     event_id TEXT NOT NULL,
     node TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    block INTEGER NOT NULL,
     content BLOB NOT NULL,
     digest BLOB NOT NULL,
+    chain BLOB NOT NULL,
     line BLOB NOT NULL,
     PRIMARY KEY (team, log, number),
     UNIQUE (team, log, digest)
 );
-CREATE INDEX events_of_block ON events (team, log, node, block, seq);
-
--- sum: of the digests modulo 2^256, big endian
-CREATE TABLE blocks (
-    team INTEGER NOT NULL,
-    log INTEGER NOT NULL,
-    node TEXT NOT NULL,
-    block INTEGER NOT NULL,
-    count INTEGER NOT NULL,
-    sum BLOB NOT NULL,
-    PRIMARY KEY (team, log, node, block)
-) WITHOUT ROWID;
 
 -- lines with numbers that the owner of their node did not push; all others of its node are signed
 CREATE TABLE relayed (

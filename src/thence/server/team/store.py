@@ -1,4 +1,4 @@
-"""The logs of all teams in a database: lines in the order of their commits, and their blocks.
+"""The logs of all teams in a database: lines in the order of their commits.
 
 Every statement names the team. A batch is one transaction: after a crash all of it is there or
 nothing. Numbers of a log are contiguous from 1.
@@ -8,17 +8,19 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from thence.core.wire.blocks import DIGEST_BYTES, EMPTY, BlockDigest, Place
 from thence.errors import NotALog, SyncRefused, VocabularyMismatch
-from thence.server.team.database import Database, Parameters, Transaction, first
+from thence.server.team.database import Database, Transaction, first
 from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
+    BEGINNING,
     LineRefusal,
+    LogPlace,
     NewLine,
     NumberedLine,
     PushCertificate,
     StoredLog,
+    chained,
 )
 
 LOGS_MAX = 10_000  # of one team
@@ -42,28 +44,14 @@ _LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
 _KNOWN = """
     SELECT digest FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
-_EVENT = ("team", "log", "number", *NewLine._fields)
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
-_BLOCK = """
-    SELECT count, sum FROM blocks
-    WHERE team = :team AND log = :log AND node = :node AND block = :block
-"""
-_PUT_BLOCK = """
-    INSERT INTO blocks (team, log, node, block, count, sum)
-    VALUES (:team, :log, :node, :block, :count, :sum)
-    ON CONFLICT (team, log, node, block) DO UPDATE SET count = excluded.count, sum = excluded.sum
-"""
 _PAGE = """
-    SELECT number, digest, line FROM events
+    SELECT number, digest, chain, line FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
-_DIGEST_AT = "SELECT digest FROM events WHERE team = :team AND log = :log AND number = :number"
-_BLOCKS = "SELECT node, block, count, sum FROM blocks WHERE team = :team AND log = :log"
-_DIGESTS = """
-    SELECT digest FROM events
-    WHERE team = :team AND log = :log AND node = :node AND block = :block ORDER BY seq, digest
-"""
+_CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
 _LINES = """
     SELECT line FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
@@ -105,10 +93,15 @@ _LOGS = """
 
 
 class Ingested(NamedTuple):
-    """The result of a push: D of the lines that the log had before, and the refused ones."""
+    """The result of a push: D of the lines that the log had before, and the refused ones.
+
+    `before` is the number of the log's last line before, `end` the place behind it afterwards.
+    """
 
     known: set[bytes]
     refusals: dict[bytes, LineRefusal]
+    before: int
+    end: LogPlace
 
 
 class Store:
@@ -164,7 +157,7 @@ class Store:
                     cause=f"it is of the kind {log.kind}, not {kind}",
                 )
             if not lines:
-                return Ingested(set(), {})
+                return Ingested(set(), {}, log.last, _end(connection, log))
             ingested, has_redacted = _commit(connection, log, lines, certificate)
         if has_redacted:
             self._database.erased([log])
@@ -211,26 +204,15 @@ class Store:
             for row in rows:
                 yield NumberedLine(*row)
 
-    def digest_at(self, log: StoredLog, number: int) -> bytes | None:
-        """Returns the digest of the line with a number, None if there is none."""
-        given = {"team": log.team, "log": log.id, "number": number}
+    def place(self, log: StoredLog, number: int) -> LogPlace | None:
+        """Returns the place behind the line of a number, 0 for the beginning; None without one."""
         with self._database.reading() as connection:
-            digest: bytes | None = first(connection.execute(_DIGEST_AT, given))
-            return digest
+            return _place(connection, log, number)
 
-    def blocks(self, log: StoredLog) -> dict[Place, BlockDigest]:
-        """Returns all blocks of a log."""
+    def known(self, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+        """Returns those of some digests whose lines the log holds."""
         with self._database.reading() as connection:
-            rows = connection.execute(_BLOCKS, {"team": log.team, "log": log.id})
-            return {
-                Place(row[0], row[1]): BlockDigest(row[2], int.from_bytes(row[3])) for row in rows
-            }
-
-    def digests(self, log: StoredLog, place: Place) -> bytes:
-        """Returns the digests of the lines in a block, joined."""
-        given = {"team": log.team, "log": log.id, "node": place.node, "block": place.block}
-        with self._database.reading() as connection:
-            return b"".join(digest for (digest,) in connection.execute(_DIGESTS, given))
+            return _known(connection, log, digests)
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
@@ -267,31 +249,54 @@ def _commit(
     lines: Sequence[NewLine],
     certificate: PushCertificate | None,
 ) -> tuple[Ingested, bool]:
-    """Inserts what is new, with numbers and blocks; returns also if stored lines were replaced."""
-    given = {"team": log.team, "log": log.id, "digests": [line.digest for line in lines]}
-    known = {digest for (digest,) in connection.execute(_KNOWN, given)}
+    """Inserts what is new, with numbers; returns also if stored lines were replaced."""
+    known = _known(connection, log, [line.digest for line in lines])
     new = [line for line in lines if line.digest not in known] if known else lines
     key = certificate.public_key if certificate else ""
     authority = Authority(connection, log.team, {line.node for line in lines})
     fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
-    head = (log.team, log.id)
-    if fresh:
-        numbered = ((*head, number, *line) for number, line in enumerate(fresh, log.last + 1))
-        connection.insert("events", _EVENT, numbered)
-        connection.many(_PUT_BLOCK, _grown_blocks(connection, log, fresh))
-        last = {"team": log.team, "log": log.id, "last": log.last + len(fresh)}
-        connection.execute(_COUNT, last)
+    end = _append(connection, log, fresh)
     own = [line for line in lines if key and authority.owner(line.node) == key]
     signed_before = _sign(connection, log, [line for line in own if line.digest in known])
     new_own = {line.digest for line in own}
     relayed = [line for line in fresh if line.node and line.digest not in new_own]
     if relayed:
-        rows = ((*head, line.node, line.digest) for line in relayed)
+        rows = ((log.team, log.id, line.node, line.digest) for line in relayed)
         connection.insert("relayed", _RELAYED, rows)
     if certificate and (signed_before or len(relayed) < len(fresh)):
-        numbers = (log.last + 1, log.last + len(fresh)) if fresh else (0, 0)
+        numbers = (log.last + 1, end.number) if fresh else (0, 0)
         _keep(connection, log, certificate, numbers)
-    return Ingested(known, refusals), has_redacted
+    return Ingested(known, refusals, log.last, end), has_redacted
+
+
+def _append(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:
+    """Inserts lines behind the last one of a log; returns the place behind them."""
+    number, chain = _end(connection, log)
+    rows = []
+    for line in lines:
+        number, chain = number + 1, chained(chain, line.digest)
+        rows.append((log.team, log.id, number, *line, chain))
+    if rows:
+        connection.insert("events", EVENT_COLUMNS, rows)
+        connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
+    return LogPlace(number, chain)
+
+
+def _end(connection: Transaction, log: StoredLog) -> LogPlace:
+    return _place(connection, log, log.last) or BEGINNING
+
+
+def _place(connection: Transaction, log: StoredLog, number: int) -> LogPlace | None:
+    if number == 0:
+        return BEGINNING
+    given = {"team": log.team, "log": log.id, "number": number}
+    chain: bytes | None = first(connection.execute(_CHAIN_AT, given))
+    return None if chain is None else LogPlace(number, chain)
+
+
+def _known(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+    given = {"team": log.team, "log": log.id, "digests": list(digests)}
+    return {digest for (digest,) in connection.execute(_KNOWN, given)}
 
 
 def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> bool:
@@ -326,20 +331,3 @@ def _keep(
         "last": numbers[1],
     }
     connection.execute(_KEEP_CERTIFICATE, given)
-
-
-def _grown_blocks(
-    connection: Transaction, log: StoredLog, lines: Iterable[NewLine]
-) -> list[Parameters]:
-    """Returns the rows of the blocks in which lines were added."""
-    added: dict[tuple[str, int], list[bytes]] = {}
-    for line in lines:
-        added.setdefault((line.node, line.block), []).append(line.digest)
-    rows: list[Parameters] = []
-    for (node, number), digests in added.items():
-        given = {"team": log.team, "log": log.id, "node": node, "block": number}
-        stored = connection.execute(_BLOCK, given)
-        block = BlockDigest(stored[0][0], int.from_bytes(stored[0][1])) if stored else EMPTY
-        block = block.plus_all(digests)
-        rows.append({**given, "count": block.count, "sum": block.sum.to_bytes(DIGEST_BYTES)})
-    return rows

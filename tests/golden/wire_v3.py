@@ -1,12 +1,12 @@
-"""A session with a team's server, in version 2 of the wire: what is asked, and each answer.
+"""A session with a team's server, in version 3 of the wire: what is asked, and each answer.
 
-`python -m tests.golden.wire_v2` writes it anew. A change of it is a change of the wire.
+`python -m tests.golden.wire_v3` writes it anew. A change of it is a change of the wire.
 """
 
-import base64
 import json
 import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -19,8 +19,9 @@ from tests.server.team.team_server import team_server
 from thence.core.values.digests import digests
 from thence.core.wire.authorship import signed_push
 
-FILE = Path(__file__).parent / "wire-v2" / "session.jsonl"
+FILE = Path(__file__).parent / "wire-v3" / "session.jsonl"
 _LOG = "?log=orders&kind=plain"
+EPOCH = "0123456789abcdef"
 _HEADERS = {"Content_Type": "application/json"}
 
 
@@ -38,20 +39,21 @@ def exchanges() -> Iterator[tuple[str, ...]]:
 
     yield "GET", f"/api/v1/events{_LOG}", "", ""
     yield "POST", batch, body(*lines), ""
-    yield "POST", batch, body(lines[0], foreign), ""
+    behind = f"&after={_cursor(lines)}&seen={_cursor(lines[:2])}"
+    yield "POST", batch + behind, body(lines[0], foreign), ""
+    yield "POST", batch + behind, body(lines[1]), ""
     yield "POST", batch, body(node.lines[3], twin + b',"crc":"%08x"}' % crc32(twin)), ""
     yield "POST", batch, body(lines[0][:-9] + b'00000000"}'), ""
     yield "POST", batch, "[]", ""
     yield "POST", "/api/v1/events/batch/?log=orders&kind=work", body(lines[0]), ""
-    yield "POST", f"/api/v1/events/blocks/{_LOG}", '{"nodes":{},"after":null}', ""
-    ours = digests(lines[0]).line
-    run = {"first": 0, "sums": base64.b64encode(ours).decode(), "counts": {"0": 1}}
-    known = {"nodes": {NODE: [run]}, "after": None}
-    yield "POST", f"/api/v1/events/blocks/{_LOG}", json.dumps(known), ""
-    wanted = {"digests": [ours.hex(), "00" * 32]}
+    wanted = {"digests": [digests(lines[0]).line.hex(), "00" * 32]}
+    yield "POST", f"/api/v1/events/missing/{_LOG}", json.dumps(wanted), ""
     yield "POST", f"/api/v1/events/lines/{_LOG}", json.dumps(wanted), ""
     yield "GET", f"/api/v1/events{_LOG}&limit=2", "", ""
-    yield "GET", f"/api/v1/events{_LOG}&after=other.1.0123456789abcdef", "", ""
+    for name in ("after", "seen"):
+        yield "GET", f"/api/v1/events{_LOG}&{name}=other.1.0123456789abcdef", "", ""
+        yield "POST", f"{batch}&{name}=other.1.0123456789abcdef", body(lines[0]), ""
+    yield "POST", "/api/v1/events/batch/", body(foreign), ""
     yield "GET", "/api/v1/keys/", "", ""
     yield "POST", "/api/v1/keys/", json.dumps({"public_key": ANN.public_key, "nodes": [NODE]}), ""
     yield "POST", batch, body(*late), ""
@@ -60,9 +62,15 @@ def exchanges() -> Iterator[tuple[str, ...]]:
     yield "POST", batch, body(lines[1], *late), push.header
     yield "POST", batch, body(lines[1]), "x"
     yield "POST", f"/api/v1/events/signed/{_LOG}", json.dumps(wanted), ""
-    named = {"nodes": {}, "after": None, "key": ANN.public_key}
-    yield "POST", f"/api/v1/events/blocks/{_LOG}", json.dumps(named), ""
-    yield "GET", f"/api/v1/events{_LOG}", "", ""
+    yield "GET", f"/api/v1/events{_LOG}&key={ANN.public_key}", "", ""
+
+
+def _cursor(lines: list[bytes]) -> str:
+    """Return the cursor behind the first lines of the log."""
+    chain = b""
+    for line in lines:
+        chain = sha256(chain + digests(line).line).digest()[:8]
+    return f"{EPOCH}.{len(lines)}.{chain.hex()}"
 
 
 def played(client: Client, method: str, path: str, body: str, signature: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The wire of version 2: a session that was recorded once is answered the same for ever."""
+"""The wire of version 3: a session that was recorded once is answered the same for ever."""
 
 import json
 
 import pytest
-from tests.golden.wire_v2 import FILE, exchanges, played
+from tests.golden.wire_v3 import FILE, exchanges, played
 from tests.server.team.team_server import team_server
 
 

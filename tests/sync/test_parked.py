@@ -1,4 +1,4 @@
-"""Blocks that differ for good: the server is asked for their digests once, until a side changes."""
+"""Lines that one side never takes: they are parked once, and cost nothing until a side changes."""
 
 import re
 from contextlib import closing
@@ -18,14 +18,18 @@ from thence.sync.target import SyncTarget
 
 
 class Watched(SyncClient):
-    """The transport to a real server, with the blocks that it listed as differing."""
+    """The transport to a real server, with the number of lines that went either way."""
 
-    listed = 0
+    moved = 0
 
-    def blocks(self, request):
-        answer = super().blocks(request)
-        self.listed += len(answer.differing)
-        return answer
+    def page(self, *given):
+        page = super().page(*given)
+        self.moved += len(page.lines)
+        return page
+
+    def batch(self, lines, *given):
+        self.moved += len(lines)
+        return super().batch(lines, *given)
 
 
 class Server:
@@ -38,7 +42,7 @@ class Server:
         self.store.save(log_in(server.url, "ada", PASSWORD))
 
     def synced(self, log, **options):
-        """Return the result of a round of a log, and how many blocks the server listed."""
+        """Return the result of a round of a log, and how many lines went either way."""
         target = SyncTarget(self.url, "red", "ada", self.log, "plain", "")
         with (
             closing(Watched(target, self.store.login(self.url), self.store)) as transport,
@@ -46,7 +50,7 @@ class Server:
         ):
             found = engine.round()
         assert found.error is None
-        return found, transport.listed
+        return found, transport.moved
 
     def lines(self):
         return self.client.pull(self.log)[0]
@@ -77,31 +81,31 @@ def is_secret(line):
 
 
 @pytest.mark.promise("S6")
-def test_line_that_the_server_never_gets_has_its_block_compared_once(server, tmp_path):
+def test_line_that_the_server_never_gets_is_parked_once(server, tmp_path):
     with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
         event = log.append("noted", {"text": "swordfish"})
         log.append("noted")
         first, _ = server.synced(log, find_secret=is_secret)
         assert (first.delivered, first.parked) == (1, 1)
         for _ in range(2):
-            again, listed = server.synced(log, find_secret=is_secret)
-            assert (again.delivered, again.left, again.parked, listed) == (0, 0, 1, 0)
+            again, moved = server.synced(log, find_secret=is_secret)
+            assert (again.delivered, again.left, again.parked, moved) == (0, 0, 1, 0)
 
         log.append("noted")  # this side changes
-        more, listed = server.synced(log, find_secret=is_secret)
-        assert (more.delivered, more.left, listed) == (1, 0, 1)
+        more, moved = server.synced(log, find_secret=is_secret)
+        assert (more.delivered, more.left, moved) == (1, 0, 1)
         assert server.synced(log, find_secret=is_secret)[1] == 0
 
         assert server.synced(other)[0].taken == 2
         other.relay([event.line])  # the server's side changes
         assert server.synced(other)[0].delivered == 1
-        last, listed = server.synced(log, find_secret=is_secret)
-        assert (last.parked, last.left, listed) == (0, 0, 1)
+        last, moved = server.synced(log, find_secret=is_secret)
+        assert (last.parked, last.left, moved) == (0, 0, 1)
         assert server.synced(log)[0].is_complete
         assert sorted(server.lines()) == sorted(each.line for each in log.events())
 
 
-def test_parked_line_is_sent_when_the_user_lets_it_though_its_block_was_settled(server, tmp_path):
+def test_parked_line_is_sent_when_the_user_lets_it(server, tmp_path):
     with thence.open(tmp_path / "a") as log:
         event = log.append("noted", {"text": "swordfish"})
         for _ in range(2):
@@ -118,7 +122,7 @@ def test_parked_line_is_sent_when_the_user_lets_it_though_its_block_was_settled(
 
 
 @pytest.mark.promise("S11")
-def test_line_that_the_log_never_takes_has_its_block_compared_once(server, tmp_path):
+def test_line_that_the_log_does_not_take_is_parked_once(server, tmp_path):
     with thence.open(tmp_path / "a") as log, thence.open(tmp_path / "b") as other:
         log.append("noted")
         line = other.append("noted").line
@@ -132,10 +136,10 @@ def test_line_that_the_log_never_takes_has_its_block_compared_once(server, tmp_p
         assert server.synced(log)[0].parked == 1
         assert server.synced(log)[1] == 0
         server.client.statuses(server.log, [other.append("noted").line])
-        found, listed = server.synced(log)
-        assert (found.taken, found.parked, listed) == (1, 1, 1)
+        found, moved = server.synced(log)
+        assert (found.taken, found.parked, moved) == (1, 1, 1)
         assert server.synced(log)[1] == 0
         log.append_many([{"event_type": "noted"}] * 20)
-        found, listed = server.synced(log)
+        found, _ = server.synced(log)
         assert (found.taken, found.parked) == (1, 0), "its clock is no longer too far ahead"
         assert sorted(server.lines()) == stored(log.folder)

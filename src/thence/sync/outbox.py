@@ -1,0 +1,500 @@
+"""The outbox of a log: which of its lines the server is known to hold, which wait or are parked.
+
+The database `.thence/sync/outbox.db` can be deleted at any time; a damaged one is made anew. Only
+lines that are on the device are in it: no line is sent that a power cut can take back.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from weakref import finalize
+
+from thence.core.event import Event
+from thence.core.values.codec import BadLine, event_id_of, parse
+from thence.core.values.digests import BODY_DIGEST, digests, same_event_key, same_line_key
+from thence.core.values.vocabulary import Vocabulary
+from thence.core.wire.authorship import REDACTED, Redaction, redaction_in
+from thence.core.wire.messages import Cursors
+from thence.errors import InvalidEvent, ReadFailed
+from thence.index.lines import LineReader
+from thence.index.rows import statements
+from thence.index.segments import (
+    Intake,
+    PresentSegment,
+    SegmentSnapshot,
+    Stale,
+    match_segments,
+    present,
+    snapshots,
+)
+from thence.log.read.reader import lines_of
+from thence.log.storage.disk import Disk
+from thence.log.storage.disk_errors import reading
+from thence.log.storage.segment import own_folder
+
+SYNC_FOLDER = "sync"
+_NAME, _FORMER_NAME = "outbox.db", "held.db"
+_VERSION, _FORMER_VERSION = 1, 5
+_BUSY_S = 10.0
+_TRIES_MAX = 5
+_READ_LINES = 1_000
+_REASON_CHARACTERS_MAX = 500
+_REDACTION, _REDACTED = "redaction", "redacted"
+_BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
+
+
+class LineKey(NamedTuple):
+    """The key of a line: its node and number, "" and 0 for a line without numbers, and D."""
+
+    node: str
+    seq: int
+    digest: bytes
+
+
+class OutboxLine(NamedTuple):
+    """A line of the log, as it is sent. `is_let_out`: it may hold a secret, and the user let it."""
+
+    key: LineKey
+    event_id: str
+    line: bytes
+    is_let_out: bool = False
+
+
+class KnownRedaction(NamedTuple):
+    """A redaction, with the key of its own line; nothing of it is checked."""
+
+    redaction: Redaction
+    notice: LineKey
+
+    @property
+    def digest(self) -> bytes:
+        """D of the line that is to be redacted."""
+        return self.redaction.digest
+
+
+class ParkedLine(NamedTuple):
+    """A line that stays behind: `direction` is "push" or "pull"; a secret is a push never sent."""
+
+    direction: str
+    event_id: str
+    reason: str
+    is_secret: bool = False
+
+
+def digest_of(event: Event) -> bytes:
+    """Returns the digest by which an event's line is known, 32 bytes.
+
+    It is D; of a line without numbers that of its decoded members. Raises InvalidEvent for a line
+    that has no digests.
+    """
+    return same_event_key(event) if event.is_foreign else digests(event.line).line
+
+
+def key_of(event: Event) -> LineKey:
+    """Returns the key of an event's line; raises InvalidEvent for one that has no digests."""
+    if event.is_foreign:
+        return LineKey("", 0, digest_of(event))
+    return LineKey(event.node_id, event.seq, digest_of(event))
+
+
+class Outbox:
+    """The open database of one log and one target. Close it.
+
+    `target` names server, team and log: what was known of another target is forgotten. Raises
+    ReadFailed where the folder can't be written or the log can't be read.
+    """
+
+    def __init__(self, disk: Disk, folder: Path, vocabulary: Vocabulary, target: str = "") -> None:
+        self._disk = disk
+        self._folder = folder
+        self._vocabulary = vocabulary
+        with reading(folder):
+            disk.make_folder(own_folder(folder) / SYNC_FOLDER)
+        self._db = _opened(own_folder(folder) / SYNC_FOLDER / _NAME)
+        finalize(self, self._db.close).atexit = False  # of who forgets `close`
+        if self._state("target") != target:
+            with _writing(self._db):
+                for statement in _FORGET_TARGET:
+                    self._db.execute(statement)
+                self._set_state("target", target)
+
+    def update(self, pulled: Collection[bytes] = ()) -> None:
+        """Reads what was appended since; syncs it first. Raises ReadFailed.
+
+        New lines among `pulled` came from the server, all others wait.
+        """
+        with reading(self._folder):
+            for _ in range(_TRIES_MAX):
+                try:
+                    self._update(pulled)
+                except Stale:
+                    continue
+                return
+        raise ReadFailed("could not read the log", place=self._folder, cause="its segments change")
+
+    def pending(self) -> int:
+        """Returns how many lines the server is not known to hold, without those parked."""
+        return int(self._db.execute(_PENDING).fetchone()[0])
+
+    def waiting(
+        self, is_chosen: Callable[[str, bytes], bool], *, are_redactions: bool
+    ) -> Iterator[OutboxLine]:
+        """Yields the redactions, or all other lines, that wait and are chosen by node and D.
+
+        They come in the order of their arrival, and may be delivered meanwhile.
+        """
+        at = (-1, -1)
+        while rows := self._db.execute(_WAITING, (are_redactions, *at, _READ_LINES)).fetchall():
+            at = rows[-1][5:7]
+            yield from self._lines(row for row in rows if is_chosen(row[0], row[2]))
+
+    def _lines(self, rows: Iterable[tuple[object, ...]]) -> Iterator[OutboxLine]:
+        """Yields the lines of rows: node, seq, digest, kind, is_secret, and the extent."""
+        chosen = list(rows)
+        extents = [row[5:8] for row in chosen]
+        with (
+            closing(LineReader(self._disk, self._folder, self._db)) as reader,
+            reading(self._folder),
+        ):
+            lines = list(reader.lines(extents, self._vocabulary))  # type: ignore[arg-type]
+        for row, line in zip(chosen, lines, strict=True):
+            event_id = event_id_of(line).decode()
+            yield OutboxLine(LineKey(*row[:3]), event_id, line, bool(row[4]))  # type: ignore[arg-type]
+
+    @property
+    def cursors(self) -> Cursors:
+        """The places at the server up to which lines were taken, and are known to be held."""
+        return Cursors(self._state("after"), self._state("seen"))
+
+    def deliver(self, keys: Iterable[LineKey], cursors: Cursors) -> None:
+        """Records that the server holds lines, also parked ones, and the cursors of its answer.
+
+        Call it when all lines before `after` are durable.
+        """
+        with _writing(self._db):
+            self._db.executemany(_DELIVER, keys)
+            self._set_state("after", cursors.after)
+            self._set_state("seen", cursors.seen)
+
+    def send_again(self, node: str, is_chosen: Callable[[bytes], bool]) -> None:
+        """Lets delivered lines of a node wait again that are chosen by D; it looks at all."""
+        sql = "SELECT node, seq, digest FROM lines WHERE node = ? AND state = 'delivered'"
+        keys = [row for row in self._db.execute(sql, (node,)) if is_chosen(row[2])]
+        with _writing(self._db):
+            self._db.executemany(_WAIT, keys)
+
+    def begin_anew(self) -> None:
+        """Forgets what the server held: it is another one, or was restored from a backup."""
+        with _writing(self._db):
+            for statement in _BEGIN_ANEW:
+                self._db.execute(statement)
+
+    def has_claimed(self, claim: str) -> bool:
+        """Reports whether a claim of nodes by a key is the last that was made at this target."""
+        return self._state("claimed") == claim
+
+    def set_claimed(self, claim: str) -> None:
+        """Keeps a claim of nodes by a key, which the server knows."""
+        with _writing(self._db):
+            self._set_state("claimed", claim)
+
+    @property
+    def contested_after(self) -> str | None:
+        """The id behind which to look for lines that differ; None if there are none to look for."""
+        text = self._state("contested")
+        return bytes.fromhex(text[1:]).decode(errors="surrogatepass") if text else None
+
+    def set_contested(self, after: str | None) -> None:
+        """Keeps the id behind which to look next; None if no lines differ until others come."""
+        name = "" if after is None else "+" + after.encode(errors="surrogatepass").hex()
+        with _writing(self._db):
+            self._set_state("contested", name)
+
+    def redactions(self) -> list[KnownRedaction]:
+        """Returns all redactions that can be read, by the node and number of their lines."""
+        redactions = []
+        for one in self._lines(self._db.execute(_OF_KIND, (_REDACTION,))):
+            event = parse(one.line, self._vocabulary)
+            redaction = None if isinstance(event, BadLine) else redaction_in(event)
+            if redaction is not None:
+                redactions.append(KnownRedaction(redaction, one.key))
+        return redactions
+
+    def redacted_lines(self) -> frozenset[bytes]:
+        """Returns D of all lines that have no body any more, whoever took it."""
+        sql = "SELECT digest FROM lines WHERE kind = ?"
+        return frozenset(digest for (digest,) in self._db.execute(sql, (_REDACTED,)))
+
+    def given_again(self, node: str, disowned: Collection[bytes]) -> list[bytes]:
+        """Returns D of those disowned lines of a node that show that the log is an old copy.
+
+        An own line has the same number, or none has one as high.
+        """
+        if not disowned:
+            return []
+        elsewhere: list[tuple[int, bytes]] = []
+        own: set[int] = set()
+        for seq, digest in self._db.execute(
+            "SELECT seq, digest FROM lines WHERE node = ?", (node,)
+        ):
+            if digest in disowned:
+                elsewhere.append((seq, digest))
+            else:
+                own.add(seq)
+        last = max(own, default=0)
+        return [digest for seq, digest in elsewhere if seq > last or seq in own]
+
+    def park(self, key: LineKey, reason: str, *, is_secret: bool = False) -> None:
+        """Keeps a line of the log back, with the reason."""
+        row = {**key._asdict(), "reason": reason[:_REASON_CHARACTERS_MAX], "is_secret": is_secret}
+        with _writing(self._db):
+            self._db.execute(_PARK, row)
+
+    def park_pulled(self, parked: Iterable[tuple[Event, str]]) -> None:
+        """Keeps lines of the server that the log can't take, whole, with the reasons."""
+        rows = [(same_line_key(event), event.event_id, why, event.line) for event, why in parked]
+        with _writing(self._db):
+            self._db.executemany("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?)", rows)
+
+    def parked(self) -> list[ParkedLine]:
+        """Returns the parked lines, in the order of their ids; raises ReadFailed."""
+        pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
+        pushes = [ParkedLine("push", one.event_id, *row) for one, row in self._parked()]
+        return sorted(
+            [*pushes, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id
+        )
+
+    def _parked(self) -> list[tuple[OutboxLine, tuple[str, bool]]]:
+        self.update()
+        rows = self._db.execute(_PARKED).fetchall()
+        details = [(str(row[8]), bool(row[4])) for row in rows]
+        return list(zip(self._lines(rows), details, strict=True))
+
+    def pulled(self) -> list[bytes]:
+        """Returns the lines that were parked when they came from the server."""
+        sql = "SELECT line FROM pulled ORDER BY event_id"
+        return [line for (line,) in self._db.execute(sql)]
+
+    def retry(self) -> int:
+        """Lets parked lines of the log wait again, but no secrets; returns how many."""
+        with _writing(self._db):
+            return self._db.execute(_RETRY).rowcount
+
+    def let_out(self, event_id: str) -> int:
+        """Lets the lines of an id be sent that were parked as secrets; returns how many."""
+        named = [
+            one.key
+            for one, (_, is_secret) in self._parked()
+            if is_secret and one.event_id == event_id
+        ]
+        with _writing(self._db):
+            self._db.executemany(_LET_OUT, named)
+        return len(named)
+
+    def forget_pulled(self, digests: Iterable[bytes]) -> None:
+        """Takes lines out of those that the log can't take."""
+        rows = [(digest,) for digest in digests]
+        with _writing(self._db):
+            self._db.executemany("DELETE FROM pulled WHERE digest = ?", rows)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._db.close()
+
+    def _update(self, pulled: Collection[bytes]) -> None:
+        segments = present(self._disk, self._folder)
+        read = match_segments(self._disk, self._folder, snapshots(self._db), segments)
+        if read is None:  # repaired, redacted, cut or restored
+            with _writing(self._db):
+                for statement in _READ_ANEW:
+                    self._db.execute(statement)
+                self._set_state("anew", "1")
+            read = {}
+        for segment in segments:
+            before = read.get(segment.state.file)
+            if before is None or (before.name, before.state) != segment:
+                self._take(segment, before, pulled)
+        if self._state("anew"):
+            with _writing(self._db):
+                lost = self._db.execute("DELETE FROM lines WHERE segment IS NULL").rowcount
+                if lost:  # the server may have them
+                    self._set_state("after", "")
+                self._set_state("anew", "")
+
+    def _take(
+        self, segment: PresentSegment, before: SegmentSnapshot | None, pulled: Collection[bytes]
+    ) -> None:
+        with (
+            _writing(self._db),
+            closing(Intake(self._disk, self._folder, segment, before, self._db)) as intake,
+        ):
+            intake.sync()
+            for block in intake.blocks():
+                rows = [
+                    row
+                    for line in lines_of(block, self._vocabulary)
+                    if not isinstance(line.content, BadLine)
+                    for row in self._rows(line.content, intake.id, line.offset, pulled)
+                ]
+                self._db.executemany(_KEEP, rows)
+                if rows and not self._state("contested"):
+                    self._set_state("contested", "+")
+            intake.save(self._db)
+
+    def _rows(
+        self, event: Event, segment: int, offset: int, pulled: Collection[bytes]
+    ) -> Iterator[tuple[object, ...]]:
+        """Yields the row of a line; none of a line without digests, which no server takes."""
+        try:
+            key = key_of(event)
+        except InvalidEvent:
+            return
+        kind = None
+        if not event.is_foreign:
+            if _BODY_DIGEST in event.line and BODY_DIGEST in event.members:
+                kind = _REDACTED
+            elif self._vocabulary.notice_kind(event) == REDACTED:
+                kind = _REDACTION
+        state = "delivered" if event.line in pulled else "waiting"
+        yield (*key, segment, offset, len(event.line), kind, state)
+
+    def _state(self, key: str) -> str:
+        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else ""
+
+    def _set_state(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
+
+
+_KEEP = """
+    INSERT INTO lines (node, seq, digest, segment, offset, length, kind, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET segment = coalesce(segment, excluded.segment),
+        offset = coalesce(offset, excluded.offset), length = coalesce(length, excluded.length),
+        kind = CASE WHEN segment IS NULL THEN excluded.kind ELSE coalesce(excluded.kind, kind) END
+"""
+# SQLite uses the index of undelivered lines only where its condition is written out
+_WAITS = "state = 'waiting' AND state <> 'delivered'"
+_PARKS = "state = 'parked' AND state <> 'delivered'"
+_PENDING = f"SELECT count(*) FROM lines WHERE {_WAITS}"
+_LINE = "node, seq, digest, kind, is_secret, segment, offset, length"
+_WAITING = f"""
+    SELECT {_LINE} FROM lines WHERE {_WAITS} AND (kind IS 'redaction') = ?
+    AND (segment, offset) > (?, ?) ORDER BY segment, offset LIMIT ?
+"""
+_OF_KIND = f"SELECT {_LINE} FROM lines WHERE kind = ? ORDER BY node, seq, digest"
+_PARKED = f"SELECT {_LINE}, reason FROM lines WHERE {_PARKS} ORDER BY segment, offset"
+_KEYED = "WHERE node = :node AND seq = :seq AND digest = :digest"
+_BY_KEY = "WHERE node = ? AND seq = ? AND digest = ?"
+_DELIVER = f"""
+    UPDATE lines SET state = 'delivered', reason = '', is_secret = FALSE {_BY_KEY}
+        AND state <> 'delivered'
+"""
+_WAIT = f"UPDATE lines SET state = 'waiting' {_BY_KEY}"
+_PARK = f"UPDATE lines SET state = 'parked', reason = :reason, is_secret = :is_secret {_KEYED}"
+_RETRY = f"UPDATE lines SET state = 'waiting', reason = '' WHERE {_PARKS} AND NOT is_secret"
+_LET_OUT = f"UPDATE lines SET state = 'waiting', reason = '' {_BY_KEY}"
+_BEGIN_ANEW = (
+    "UPDATE lines SET state = 'waiting' WHERE state = 'delivered'",
+    "UPDATE state SET value = '' WHERE key IN ('after', 'seen', 'claimed')",
+)
+_FORGET_TARGET = (
+    *_BEGIN_ANEW,
+    "UPDATE lines SET state = 'waiting', reason = '', is_secret = FALSE WHERE state <> 'delivered'",
+    "DELETE FROM pulled",
+)
+_READ_ANEW = (
+    "UPDATE lines SET segment = NULL, offset = NULL, length = NULL",
+    "DELETE FROM segments",
+)
+# what an older version kept, and nobody can find again
+_FORMER = (
+    """
+    INSERT INTO lines (node, seq, digest, state, reason, is_secret)
+    SELECT lines.node, seq, digest, 'parked', reason, is_secret
+    FROM held.parked JOIN held.lines USING (node, block, digest) WHERE direction = 'push'
+    """,
+    """
+    INSERT INTO lines (node, seq, digest, state, is_secret)
+    SELECT node, seq, digest, 'waiting', TRUE FROM held.confirmed JOIN held.lines USING (digest)
+    """,
+    """
+    INSERT INTO pulled SELECT digest, event_id, reason, line
+    FROM held.parked WHERE direction = 'pull'
+    """,
+    "INSERT INTO state SELECT key, value FROM held.state WHERE key = 'target'",
+)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Opens the database, made where it is missing, anew where it is damaged or of another version.
+
+    Raises sqlite3.Error, OSError.
+    """
+    try:
+        return _open(path)
+    except sqlite3.OperationalError:  # locked, or the disk is full
+        raise
+    except sqlite3.DatabaseError:
+        path.unlink(missing_ok=True)
+        return _open(path)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        os.fspath(path), isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # what was taken back leaves the file
+        if _version(connection) != _VERSION:
+            with _writing(connection):
+                version = _version(connection)
+                if version not in (0, _VERSION):
+                    raise sqlite3.DatabaseError("it is of another version")
+                if version == 0:
+                    for statement in statements("outbox.sql", "thence.sync"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+        _take_over(connection, path.with_name(_FORMER_NAME))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _take_over(connection: sqlite3.Connection, former: Path) -> None:
+    """Moves what was parked from the database of an older version, which is removed then."""
+    if not former.exists():
+        return
+    try:
+        connection.execute("ATTACH ? AS held", (os.fspath(former),))
+        if _version(connection, "held") == _FORMER_VERSION:
+            with _writing(connection):
+                for statement in _FORMER:
+                    connection.execute(statement)
+        connection.execute("DETACH held")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        pass  # it is damaged, or was taken over before a kill
+    former.unlink(missing_ok=True)
+
+
+def _version(connection: sqlite3.Connection, name: str = "main") -> int:
+    return int(connection.execute(f"PRAGMA {name}.user_version").fetchone()[0])
+
+
+@contextmanager
+def _writing(database: sqlite3.Connection) -> Iterator[None]:
+    """Gives a transaction, which is undone if the block raises."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")

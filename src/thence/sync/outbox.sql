@@ -1,0 +1,49 @@
+-- What the server is known to hold of a log's lines, for one target. If it is deleted, all lines are
+-- taken anew, and what was parked is found again; only what the user let be sent is forgotten.
+
+-- how far each segment has been read; the columns are those of the log's index
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    device INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL,
+    beginning BLOB NOT NULL,
+    read_bytes INTEGER NOT NULL,
+    last_bytes BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    bad_lines INTEGER NOT NULL
+);
+
+-- each line once: those of a node lie together, as they are brought and taken
+CREATE TABLE lines (
+    node TEXT NOT NULL, -- '' of a line without numbers
+    seq INTEGER NOT NULL, -- 0 of a line without numbers
+    digest BLOB NOT NULL,
+    segment INTEGER, -- NULL while the segments are read anew
+    offset INTEGER,
+    length INTEGER,
+    kind TEXT, -- redaction: it names a line; redacted: it has no body
+    state TEXT NOT NULL, -- waiting, delivered: the server holds it; parked: the server refuses it
+    reason TEXT NOT NULL DEFAULT '', -- of a parked line
+    -- it matches a rule for secrets: parked it was never sent, waiting the user let it be sent
+    is_secret INTEGER NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (node, seq, digest)
+) WITHOUT ROWID;
+CREATE INDEX undelivered ON lines (state, segment, offset) WHERE state <> 'delivered';
+CREATE INDEX kinds ON lines (kind) WHERE kind IS NOT NULL;
+
+-- parked lines of the server that the log can't take
+CREATE TABLE pulled (
+    digest BLOB PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    line BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- target: what the rest is known of; after: the cursor behind the last line that was taken;
+-- seen: a cursor before which the server holds all that is delivered; claimed: the key and the nodes
+-- that were claimed by it; anew: set while the segments are read anew;
+-- contested: set while lines may differ under one id, to the last id that was looked at
+CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
