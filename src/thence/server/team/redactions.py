@@ -147,8 +147,8 @@ class _Push:
         if refusal is not None and row.digest in self._fresh:
             self.refusals[row.digest] = refusal
         elif refusal is None and stored is None:
-            given = {**names, "key": key, "event_id": redaction.event_id}
-            self._connection.execute(_ANNOUNCE, given)
+            params = {**names, "key": key, "event_id": redaction.event_id}
+            self._connection.execute(_ANNOUNCE, params)
 
     def _replace(self, redaction: Redaction, line: bytes) -> LineRefusal | None:
         """Replaces a stored line by its redacted form, unless that is too long."""
@@ -174,9 +174,9 @@ class _Push:
 
     def store(self, bodiless: frozenset[bytes]) -> None:
         """Decides in which form each new line is stored; `bodiless` came without their bodies."""
-        given = {**self._names(b""), "digests": list(self._fresh)}
+        params = {**self._names(b""), "digests": list(self._fresh)}
         announced: dict[bytes, list[tuple[str, str]]] = {}
-        for digest, key, event_id in self._connection.execute(_ANNOUNCED, given):
+        for digest, key, event_id in self._connection.execute(_ANNOUNCED, params):
             announced.setdefault(digest, []).append((key, event_id))
         for row in self._fresh.values():
             if row.digest in self.refusals:

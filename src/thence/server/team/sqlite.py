@@ -146,13 +146,13 @@ class SqliteDatabase:
     @classmethod
     def in_memory(cls, epoch: str) -> "SqliteDatabase":
         """Returns an empty database that ends with the process, for simulations and tests."""
-        made = cls.__new__(cls)
-        made._path = IN_MEMORY
-        made._writer_lock = Lock()
-        made._writer = _connected(IN_MEMORY)
-        _fill(made._writer, epoch)
-        made._begin()
-        return made
+        database = cls.__new__(cls)
+        database._path = IN_MEMORY
+        database._writer_lock = Lock()
+        database._writer = _connected(IN_MEMORY)
+        _fill(database._writer, epoch)
+        database._begin()
+        return database
 
     @classmethod
     def to_read(cls, path: Path, *, may_be_older: bool = False) -> "SqliteDatabase":
@@ -177,13 +177,13 @@ class SqliteDatabase:
 
     def copied(self) -> "SqliteDatabase":
         """Returns a copy of what is committed, in memory: a backup, restored as another server."""
-        made = SqliteDatabase.in_memory(self.epoch)
+        database = SqliteDatabase.in_memory(self.epoch)
         with (
             self.reading() as source,
-            made._writer.apsw.backup("main", source.apsw, "main") as backup,
+            database._writer.apsw.backup("main", source.apsw, "main") as backup,
         ):
             backup.step()
-        return made
+        return database
 
     def _begin(self, older_versions: Sequence[int] | None = None) -> None:
         """Reads the version; migrates it if it is older, unless some are taken as they are."""
