@@ -87,6 +87,10 @@ def test_users_and_teams_are_listed_and_wrong_names_refused(tmp_path: Path) -> N
         assert ended.code == 1, refused
         assert is_three_lines(ended.err)
     assert server("token", "add", "ci", "--expires", "9w", *here, cwd=tmp_path).code == 2
+    for wrong in (("ci", "--team", "none"), ("c i", "--team", "red"), ("bob", "--team", "red")):
+        assert "could not add the token" in server("token", "add", *wrong, *here, cwd=tmp_path).err
+    port = server("run", "--port", "x", *here, cwd=tmp_path)
+    assert (port.code, "'x' is not a valid integer\n" in port.err) == (2, True)
     assert server("team", "list", cwd=tmp_path).code == 4
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.server.team.lines import halves, lines
 from tests.server.team.notices import ANN, Node, id_of
@@ -119,8 +120,25 @@ def claimed_server(folder: Path) -> tuple[SqliteDatabase, Exchange, Node]:
     return database, Exchange(Store(database)), node
 
 
+def leave_copies(file: Path) -> None:
+    """Leaves copies of all lines in free pages, as SQLite does of some where it moves rows."""
+    with closing(apsw.Connection(str(file))) as connection:
+        for statement in (
+            "PRAGMA secure_delete = OFF",
+            "CREATE TABLE moved AS SELECT line FROM events",
+            "DROP TABLE moved",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+        ):
+            connection.execute(statement).fetchall()
+
+
 @pytest.mark.promise("S10a")
-def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_large", [False, True], ids=["at once", "at the next start"])
+def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    if is_large:
+        monkeypatch.setattr(sqlite, "COMPACTED_BYTES_MAX", 0)
     chance = random.Random(7)
     database, exchange, node = claimed_server(tmp_path)
     file = tmp_path / TEAM_DATABASE
@@ -130,15 +148,40 @@ def test_no_copy_of_a_line_is_left_where_rows_of_any_size_were_replaced(tmp_path
         bodies[node.said(text)] = f"<{number:05d}>".encode()
     for batch in halves(list(bodies), 50):
         exchange.batch("red", "log", "plain", batch)
+    leave_copies(file)
+    assert all(text in file.read_bytes() for text in bodies.values())
     chance.shuffle(whole := list(bodies))
     for batch in halves(whole[:200], 50):
         redact(exchange, "log", *(node.redaction(line) for line in batch))
+    lines_now = set(exchange.page("red", "log").lines)
+    assert {redacted(line) for line in whole[:200]} | set(whole[200:]) <= lines_now
+    is_left = any(bodies[line] in file.read_bytes() for line in whole[:200])
+    assert database.compact() == is_large == is_left
+    assert not database.compact()
     stored = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
     assert not [text for line, text in bodies.items() if line in whole[:200] and text in stored]
     assert all(bodies[line] in stored for line in whole[200:])
-    lines_now = set(exchange.page("red", "log").lines)
-    assert {redacted(line) for line in whole[:200]} | set(whole[200:]) <= lines_now
+    assert set(exchange.page("red", "log").lines) == lines_now
     database.close()
+
+
+@pytest.mark.promise("S10a")
+def test_server_writes_its_database_anew_as_it_starts_after_a_redaction(tmp_path: Path) -> None:
+    with team_server(tmp_path / "data") as server:
+        server.end()
+        file = server.data / TEAM_DATABASE
+        with closing(apsw.Connection(str(file))) as connection:  # as a redaction in a large one
+            columns = "team, id, name, kind, revision"
+            connection.execute(f"INSERT INTO logs ({columns}) VALUES (1, 1, 'log', 'plain', 3)")
+        notices = []
+        for _ in range(2):
+            with (tmp_path / "told").open("w+b") as told:
+                server.start(stderr=told)
+                assert server.client("ada").page("log").status == 200
+                assert server.end() == 0
+                told.seek(0)
+                notices.append(b"wrote server.db anew" in told.read())
+        assert notices == [True, False]
 
 
 @pytest.mark.promise("S10a")

@@ -35,8 +35,6 @@ _OF_TEAMS = """
 """
 # of all teams: on a cluster that is divided by team, each part has a copy
 _OF_ALL = {"users", "teams"}
-# for what SQLite leaves behind in its file
-_SQLITE_ALONE = {"forms"}
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def name(postgres: Cluster) -> Iterator[str]:
 
 
 def test_each_key_begins_with_the_team(postgres: Cluster, name: str) -> None:
-    of_teams = {table for (table,) in postgres.execute(_OF_TEAMS, name)} - _SQLITE_ALONE
+    of_teams = {table for (table,) in postgres.execute(_OF_TEAMS, name)}
     assert len(of_teams) >= 10
     primary = set()
     for table, referenced, kind, column in postgres.execute(_KEYS, name):

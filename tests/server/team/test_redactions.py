@@ -112,7 +112,6 @@ def test_redaction_that_was_stored_before_counts_once_its_owner_brings_it_again(
     server.push(target, notice)
     with server.database.writing() as connection:  # as version 2 had one that did not count
         connection.execute("DELETE FROM redactions")
-        connection.execute("DELETE FROM forms")
         row = {"line": target, "digest": digests(target).line}
         connection.execute("UPDATE events SET line = :line WHERE digest = :digest", row)
     assert server.push(notice, key=EVE) == server.push(notice, key=None) == ["duplicate"]

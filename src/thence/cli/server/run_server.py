@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,15 +118,11 @@ def _serve(
     database, folder = _place(data), Path(data)
     running.end_on_sigterm()
     listener = running.listening(port, host)
-    from thence.server.team.backups import serving, told_copy
+    from thence.server.team.backups import serving
 
     with serving(folder):
-        copied_at = told_copy(database) if isinstance(database, Path) else ""
-        if copied_at:
-            out.warn(
-                f"the server goes on from a copy made at {copied_at};"
-                " clones bring again what came after it"
-            )
+        if isinstance(database, Path):
+            _look_at(out, database)
         url_host = f"[{host}]" if ":" in host else host
         address = f"{'https' if tls else 'http'}://{url_host}:{listener.getsockname()[1]}"
         if out.is_json:
@@ -181,6 +178,22 @@ def _tell_pending(out: Output, data: str) -> None:
         out.write("the database is up to date")
     for step in () if out.is_json else steps:
         out.write(f"to version {step.version}: {step.words}")
+
+
+def _look_at(out: Output, database: Path) -> None:
+    """Tells of a copy that the server goes on from, and ends what redactions have left."""
+    from thence.server.team.backups import told_copy
+    from thence.server.team.sqlite import SqliteDatabase
+
+    copied_at = told_copy(database)
+    if copied_at:
+        out.warn(
+            f"the server goes on from a copy made at {copied_at};"
+            " clones bring again what came after it"
+        )
+    with closing(SqliteDatabase(database)) as opened:
+        if opened.compact():
+            out.notice(f"wrote {database.name} anew, as lines in it were redacted")
 
 
 def _tls(host: str, certificate: str | None, key: str | None) -> "SSLContext | None":

@@ -104,7 +104,7 @@ class Accounts:
 
         Raises AccountRefused as `add_user` does, and for a user who is in any team already.
         """
-        self.check_joining(name, team, role)
+        self.check_joining(name, team, role, "token")
         if self.has_user(name):
             raise _refused("token", name, "there is a user or a token of this name")
         return self._joined(Member(name, team, role), "", True).member
@@ -150,19 +150,22 @@ class Accounts:
                 )
             connection.execute(_END_LOGINS, row)
 
-    def check_joining(self, name: str, team: str, role: str) -> None:
-        """Raises AccountRefused for a name that is none, a member, an unknown team or role."""
+    def check_joining(self, name: str, team: str, role: str, kind: str = "user") -> None:
+        """Raises AccountRefused for a name that is none, a member, an unknown team or role.
+
+        `kind` is what the error calls the one who joins.
+        """
         if not is_user_name(name):
-            raise _refused("user", repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
+            raise _refused(kind, repr(name), "a name has 1 to 64 of 0-9 A-Z a-z . _ @ + -")
         if role not in ROLES:
-            raise _refused("user", name, f"the role {role} is none of {', '.join(ROLES)}")
+            raise _refused(kind, name, f"the role {role} is none of {', '.join(ROLES)}")
         with self._database.reading() as connection:
             if not _has_team(connection, team):
                 hint = f"make it: thence server team add {team}"
-                raise _refused("user", name, f"there is no team {team}", hint)
+                raise _refused(kind, name, f"there is no team {team}", hint)
         if any(member.team == team for member in self.teams_of(name)):
             hint = "to change the role: thence server user role"
-            raise _refused("user", name, f"{name} is in {team} already", hint)
+            raise _refused(kind, name, f"{name} is in {team} already", hint)
 
     def has_user(self, name: str) -> bool:
         """Reports whether there is a user of this name."""

@@ -35,7 +35,7 @@ def checked(lines: Sequence[bytes]) -> CheckedLines:
 
     Raises BatchRefused if one of them is no event; its `bad` has the first REASONS_MAX of those.
     """
-    found = CheckedLines([], [])
+    checked_lines = CheckedLines([], [])
     bad: dict[str, str] = {}
     read = _verified if lines and have_valid_crcs(lines) else _parsed
     for line in lines:
@@ -46,8 +46,8 @@ def checked(lines: Sequence[bytes]) -> CheckedLines:
             if len(bad) == REASONS_MAX:
                 break
         else:
-            found.rows.append(row)
-            found.clocks.append(clock)
+            checked_lines.rows.append(row)
+            checked_lines.clocks.append(clock)
     if bad:
         raise BatchRefused(
             "could not take the batch",
@@ -55,22 +55,22 @@ def checked(lines: Sequence[bytes]) -> CheckedLines:
             hint="send the other lines without it",
             bad=bad,
         )
-    return found
+    return checked_lines
 
 
 def _verified(line: bytes) -> tuple[NewLine, int]:
     """Returns what `_parsed` does of a line whose checksum fits, in less time."""
     try:
-        found = decode_essence(line)
+        essence = decode_essence(line)
     except (ValueError, RecursionError):
         return _parsed(line)
-    seq, clock = found.seq, found.lamport_clock
+    seq, clock = essence.seq, essence.lamport_clock
     # the decoder does not check the texts that it skips
     if not (line.isascii() and 1 <= seq <= CLOCK_MAX and 1 <= clock <= CLOCK_MAX):
         return _parsed(line)
     if len(line) >= LINE_BYTES_MAX or is_too_deep(line):
         return _parsed(line)
-    return _row(line, found.event_id, found.node_id, seq), clock
+    return _row(line, essence.event_id, essence.node_id, seq), clock
 
 
 def _parsed(line: bytes) -> tuple[NewLine, int]:

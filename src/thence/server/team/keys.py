@@ -86,12 +86,12 @@ class KeyRegistry:
             raise _unreadable("nodes", "a node has 12 hex digits in lower case")
         with self._database.writing() as connection:
             team = first(connection.execute(_LOCK_TEAM, {"team": member.team}))
-            given = {"team": team, "user": member.user, "key": key}
-            connection.execute(_KEEP_KEY, given)
-            if first(connection.execute(_KEY_COUNT, given)) > KEYS_MAX:
+            row = {"team": team, "user": member.user, "key": key}
+            connection.execute(_KEEP_KEY, row)
+            if first(connection.execute(_KEY_COUNT, row)) > KEYS_MAX:
                 raise _refused(f"you have {KEYS_MAX} keys, which is the limit")
-            connection.many(_CLAIM, ({**given, "node": node} for node in nodes))
-            if first(connection.execute(_CLAIM_COUNT, given)) > CLAIMS_MAX:
+            connection.many(_CLAIM, ({**row, "node": node} for node in nodes))
+            if first(connection.execute(_CLAIM_COUNT, row)) > CLAIMS_MAX:
                 raise _refused(f"the team has {CLAIMS_MAX} nodes, which is the limit")
             return _team_keys(connection, team)
 
@@ -108,14 +108,14 @@ class KeyRegistry:
             team = first(connection.execute(_LOCK_TEAM, {"team": slug}))
             if team is None:
                 raise _no_claim(node, f"there is no team {slug!r:.80}")
-            given = {"team": team, "node": node, "key": key}
+            row = {"team": team, "node": node, "key": key}
             query = "SELECT public_key FROM claims WHERE team = :team AND node = :node"
-            connection.execute(_LOCK_LOGS, given)
-            former: str | None = first(connection.execute(query, given))
-            connection.execute(_MOVE, given)
+            connection.execute(_LOCK_LOGS, row)
+            former: str | None = first(connection.execute(query, row))
+            connection.execute(_MOVE, row)
             if former not in (None, key):
-                connection.execute(_RELAY_ALL, given)
-                connection.execute(_REVISE, given)
+                connection.execute(_RELAY_ALL, row)
+                connection.execute(_REVISE, row)
         return former
 
 

@@ -96,6 +96,12 @@ _END = """
     DROP TABLE withheld;
 """
 
+_PRESENT_LINES = """
+    UPDATE events SET line = (
+        SELECT forms.line FROM forms WHERE forms.team = events.team AND forms.log = events.log
+            AND forms.digest = events.digest ORDER BY forms.id DESC LIMIT 1
+    ) WHERE substr(line, 1, 1) = :zero
+"""
 # keys that begin with the team, and no column with a name that is a word of PostgreSQL
 _KEYS_BY_TEAM = """
     ALTER TABLE logins RENAME COLUMN user TO user_id;
@@ -187,6 +193,13 @@ def missing(version: int) -> list["Migration"]:
     return [migration for migration in MIGRATIONS if migration.version > version]
 
 
+def _replace_in_place(connection: Transaction) -> bool:
+    """Puts the present forms of replaced lines in their places; reports whether rows moved."""
+    connection.execute(_PRESENT_LINES, {"zero": b"\0"})
+    connection.script("DROP TABLE forms")
+    return True
+
+
 def _sign_sealed(connection: Transaction) -> bool:
     """Brings a database from version 2 to 3; reports whether lines were removed."""
     connection.script(_BEGIN)
@@ -256,6 +269,7 @@ MIGRATIONS = (
     Migration(4, "keys begin with the team", _KEYS_BY_TEAM),
     Migration(5, "people are invited", _INVITATIONS),
     Migration(6, "each line has the digest of all up to it", _chain),
+    Migration(7, "redacted lines stand in their places", _replace_in_place),
 )
 VERSION = MIGRATIONS[-1].version
 FIRST_OF_POSTGRES = 4

@@ -20,11 +20,11 @@ from thence.core.wire.authorship import REDACTED, SEAL, Redaction, redaction_in
 from thence.errors import InvalidEvent
 from thence.server.team.database import Transaction
 from thence.server.team.keys import Authority
-from thence.server.team.rows import PRESENT_LINE, ZERO, LineRefusal, NewLine, StoredLog, is_storable
+from thence.server.team.rows import LineRefusal, NewLine, StoredLog, is_storable
 from thence.signing import is_signed
 
-_TARGET = f"""
-    SELECT event_id, node, {PRESENT_LINE} FROM events
+_TARGET = """
+    SELECT event_id, node, line FROM events
     WHERE team = :team AND log = :log AND digest = :digest
 """
 _IS_REDACTED = "SELECT 1 FROM redactions WHERE team = :team AND log = :log AND digest = :digest"
@@ -41,16 +41,8 @@ _KEEP_REDACTION = """
     INSERT INTO redactions (team, log, digest, event_id) VALUES (:team, :log, :digest, :event_id)
     ON CONFLICT DO NOTHING
 """
-# zeros of the same length are written where the line stands, and no row moves
-_ERASE = tuple(
-    f"""
-    UPDATE {table} SET line = :zeros
-    WHERE team = :team AND log = :log AND digest = :digest AND substr(line, 1, 1) <> :zero
-    """
-    for table in ("events", "forms")
-)
-_KEEP_FORM = """
-    INSERT INTO forms (team, log, digest, line) VALUES (:team, :log, :digest, :line)
+_REPLACE = """
+    UPDATE events SET line = :line WHERE team = :team AND log = :log AND digest = :digest
 """
 _REVISE = "UPDATE logs SET revision = revision + 1 WHERE team = :team AND id = :log"
 
@@ -140,7 +132,7 @@ class _Push:
             return
         has_own_key = is_signed(redaction.public_key, redaction.signature, redaction.signed_text)
         key = redaction.public_key if has_own_key else self._key
-        rows = self._connection.execute(_TARGET, {**names, "zero": ZERO})
+        rows = self._connection.execute(_TARGET, names)
         stored = rows[0] if rows else None
         new = self._fresh.get(redaction.digest)
         if stored is not None:
@@ -155,8 +147,8 @@ class _Push:
         if refusal is not None and row.digest in self._fresh:
             self.refusals[row.digest] = refusal
         elif refusal is None and stored is None:
-            given = {**names, "key": key, "event_id": redaction.event_id}
-            self._connection.execute(_ANNOUNCE, given)
+            params = {**names, "key": key, "event_id": redaction.event_id}
+            self._connection.execute(_ANNOUNCE, params)
 
     def _replace(self, redaction: Redaction, line: bytes) -> LineRefusal | None:
         """Replaces a stored line by its redacted form, unless that is too long."""
@@ -164,11 +156,10 @@ class _Push:
             form = redacted(line)
         except InvalidEvent:
             return _NOT_REDACTABLE
-        zeros = {"zero": ZERO, "zeros": bytes(len(line))}
-        names = {**self._names(redaction.digest), "event_id": redaction.event_id, "line": form}
-        names |= zeros
-        for statement in (*_ERASE, _KEEP_FORM, _KEEP_REDACTION):
-            self._connection.execute(statement, names)
+        names = {**self._names(redaction.digest), "event_id": redaction.event_id}
+        for content in (bytes(len(line)), form):  # the row may move, once nothing is left in it
+            self._connection.execute(_REPLACE, {**names, "line": content})
+        self._connection.execute(_KEEP_REDACTION, names)
         if not self.has_redacted:
             self._connection.execute(_REVISE, names)
         self.has_redacted = True
@@ -183,9 +174,9 @@ class _Push:
 
     def store(self, bodiless: frozenset[bytes]) -> None:
         """Decides in which form each new line is stored; `bodiless` came without their bodies."""
-        given = {**self._names(b""), "digests": list(self._fresh)}
+        params = {**self._names(b""), "digests": list(self._fresh)}
         announced: dict[bytes, list[tuple[str, str]]] = {}
-        for digest, key, event_id in self._connection.execute(_ANNOUNCED, given):
+        for digest, key, event_id in self._connection.execute(_ANNOUNCED, params):
             announced.setdefault(digest, []).append((key, event_id))
         for row in self._fresh.values():
             if row.digest in self.refusals:

@@ -82,14 +82,3 @@ def is_storable(text: str) -> bool:
         except UnicodeEncodeError:  # half a surrogate pair
             return False
     return True
-
-
-ZERO = b"\0"
-# the line of a row of events: its own, or the present form of one that was replaced; `zero` is ZERO
-PRESENT_LINE = """
-    CASE WHEN substr(line, 1, 1) <> :zero THEN line ELSE (
-        SELECT forms.line FROM forms
-        WHERE forms.team = :team AND forms.log = :log AND forms.digest = events.digest
-        ORDER BY forms.id DESC LIMIT 1
-    ) END
-"""

@@ -1,8 +1,9 @@
--- The database of a team's server, version 6, in the words of SQLite: PostgreSQL has its own for
+-- The database of a team's server, version 7, in the words of SQLite: PostgreSQL has its own for
 -- types and for numbers that are given by themselves. Where a table names the team, its keys begin
 -- with the team.
 
--- epoch: random, made with the database; a cursor names it
+-- epoch: random, made with the database; a cursor names it. compacted: the sum of the revisions of all
+-- logs when the file was last written anew
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE teams (id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE);
@@ -85,7 +86,6 @@ CREATE TABLE logs (
 
 -- number: from 1, without gaps, in the order of commits; digest: D, which covers event_id; content: C.
 -- chain: the first 8 bytes of SHA-256 of the chain of the line before, none for the first, and digest.
--- line: zeros in place of one that was replaced, whose form is in forms then.
 -- A line without numbers has node '', seq 0, and in both the digest of its members.
 CREATE TABLE events (
     team INTEGER NOT NULL,
@@ -144,14 +144,3 @@ CREATE TABLE redactions (
     event_id TEXT NOT NULL,
     PRIMARY KEY (team, log, digest)
 ) WITHOUT ROWID;
-
--- the present forms of lines that were replaced. Rows of events and forms keep their sizes and are
--- never removed, since SQLite leaves copies of rows behind where it moves them
-CREATE TABLE forms (
-    id INTEGER PRIMARY KEY,
-    team INTEGER NOT NULL,
-    log INTEGER NOT NULL,
-    digest BLOB NOT NULL,
-    line BLOB NOT NULL
-);
-CREATE INDEX forms_of_line ON forms (team, log, digest);

@@ -4,6 +4,7 @@ One writer at a time commits; readers have connections of their own and see what
 commit is on the disk when it returns. Another process may use the same file meanwhile.
 """
 
+import logging
 import os
 import re
 from array import array
@@ -26,6 +27,8 @@ IN_MEMORY = ":memory:"
 BUSY_MS = 10_000
 # how long a commit waits for readers, so that what was redacted leaves the file of commits
 ERASE_MS = 1_000
+# up to this size the file is written anew at each redaction, in half a second; else at a start
+COMPACTED_BYTES_MAX = 32 * 1024**2
 _OWNER_ONLY = 0o600
 _BESIDE = ("-wal", "-shm", "-journal")
 _WRITER_CACHE_KIB = 64 * 1024
@@ -42,6 +45,15 @@ _SETTINGS = (
     "secure_delete = ON",
     "temp_store = MEMORY",
 )
+_FILE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+_REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
+_COMPACTED = """
+    INSERT INTO meta (key, value) VALUES ('compacted', :revisions)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value
+"""
+_IS_TO_COMPACT = f"""
+    SELECT ({_REVISIONS}) <> coalesce((SELECT value FROM meta WHERE key = 'compacted'), '0') + 0
+"""
 # the words that SQLite has not
 _ANY = re.compile(r"= ANY\((:\w+)\)")
 _A_COPY = "name a whole file that `thence server backup` made"
@@ -49,6 +61,9 @@ _A_COPY = "name a whole file that `thence server backup` made"
 _OF_DISK = (apsw.IOError, apsw.FullError, apsw.CantOpenError, apsw.ReadOnlyError)
 _FOR_DISK = "see that its folder has room and may be written, then try again"
 _FOR_UPDATE = re.compile(r"\s+FOR UPDATE(?: OF \w+)?\b")
+
+
+_logger = logging.getLogger("thence.server")
 
 
 class SqliteConnection:
@@ -137,13 +152,13 @@ class SqliteDatabase:
     @classmethod
     def in_memory(cls, epoch: str) -> "SqliteDatabase":
         """Returns an empty database that ends with the process, for simulations and tests."""
-        made = cls.__new__(cls)
-        made._path = IN_MEMORY
-        made._writer_lock = Lock()
-        made._writer = _connected(IN_MEMORY)
-        _fill(made._writer, epoch)
-        made._begin()
-        return made
+        database = cls.__new__(cls)
+        database._path = IN_MEMORY
+        database._writer_lock = Lock()
+        database._writer = _connected(IN_MEMORY)
+        _fill(database._writer, epoch)
+        database._begin()
+        return database
 
     @classmethod
     def to_read(cls, path: Path, *, may_be_older: bool = False) -> "SqliteDatabase":
@@ -167,13 +182,13 @@ class SqliteDatabase:
 
     def copied(self) -> "SqliteDatabase":
         """Returns a copy of what is committed, in memory: a backup, restored as another server."""
-        made = SqliteDatabase.in_memory(self.epoch)
+        database = SqliteDatabase.in_memory(self.epoch)
         with (
             self.reading() as source,
-            made._writer.apsw.backup("main", source.apsw, "main") as backup,
+            database._writer.apsw.backup("main", source.apsw, "main") as backup,
         ):
             backup.step()
-        return made
+        return database
 
     def _begin(self, older_versions: Sequence[int] | None = None) -> None:
         """Reads the version; migrates it if it is older, unless some are taken as they are."""
@@ -205,8 +220,8 @@ class SqliteDatabase:
             version: int = first(connection.execute("PRAGMA user_version"))
             has_removed = migrate(connection, version)
             connection.execute(f"PRAGMA user_version = {max(version, VERSION)}")
-        if has_removed:  # SQLite leaves copies of neighbours behind where it removes rows
-            self._writer.execute("VACUUM")
+        if has_removed:
+            self._compact()
         return max(version, VERSION)
 
     @contextmanager
@@ -227,10 +242,31 @@ class SqliteDatabase:
     def erased(self, logs: Sequence[StoredLog]) -> None:
         """Removes from the file what the last transaction replaced in stored lines of some logs."""
         with self._writer_lock:
+            size = first(self._writer.execute(_FILE_BYTES))
+            if self._path != IN_MEMORY and size <= COMPACTED_BYTES_MAX:
+                self._compact()
             self._holds_erased = True
             self._erase()
         if self.on_erased is not None:
             self.on_erased(logs)
+
+    def compact(self) -> bool:
+        """Writes the file anew if lines were replaced since the last time; reports whether."""
+        with self._writer_lock:
+            is_due: bool = first(self._writer.execute(_IS_TO_COMPACT))
+            if is_due:
+                self._compact()
+                self._erase()
+        return is_due
+
+    def _compact(self) -> None:
+        """Writes the file anew: SQLite leaves copies of rows behind where it moves others."""
+        try:
+            revisions = first(self._writer.execute(_REVISIONS))
+            self._writer.execute("VACUUM")
+            self._writer.execute(_COMPACTED, {"revisions": str(revisions)})
+        except apsw.Error as error:
+            _logger.warning("could not write the database anew, the next start does: %s", error)
 
     def _erase(self) -> None:
         """Empties the file of the last commits; where that fails, later again."""

@@ -14,8 +14,6 @@ from thence.server.team.keys import Authority
 from thence.server.team.redactions import judged
 from thence.server.team.rows import (
     BEGINNING,
-    PRESENT_LINE,
-    ZERO,
     LineRefusal,
     LogPlace,
     NewLine,
@@ -48,15 +46,14 @@ _KNOWN = """
 """
 EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
-_PAGE = f"""
-    SELECT number, digest, chain, {PRESENT_LINE} FROM events
+_PAGE = """
+    SELECT number, digest, chain, line FROM events
     WHERE team = :team AND log = :log AND number > :after ORDER BY number LIMIT :limit
 """
 _REVISIONS = "SELECT coalesce(sum(revision), 0) FROM logs"
 _CHAIN_AT = "SELECT chain FROM events WHERE team = :team AND log = :log AND number = :number"
-_LINES = f"""
-    SELECT {PRESENT_LINE} FROM events
-    WHERE team = :team AND log = :log AND digest = ANY(:digests)
+_LINES = """
+    SELECT line FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
 # of the nodes of a key, each from a digest on or before it: an answer has room for some alone
 _RELAYED_FROM, _RELAYED_BEFORE = (
@@ -171,19 +168,19 @@ class Store:
 
         Those from a digest on come first.
         """
-        given = {"team": log.team, "log": log.id, "key": key, "start": start}
+        params = {"team": log.team, "log": log.id, "key": key, "start": start}
         digests: list[bytes] = []
         with self._database.reading() as connection:
             for query in (_RELAYED_FROM, _RELAYED_BEFORE):
-                rows = connection.execute(query, {**given, "limit": limit - len(digests)})
+                rows = connection.execute(query, {**params, "limit": limit - len(digests)})
                 digests += [digest for (digest,) in rows]
         return b"".join(digests)
 
     def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the owners of their nodes pushed."""
-        given = {"team": log.team, "log": log.id, "digests": list(digests)}
+        params = {"team": log.team, "log": log.id, "digests": list(digests)}
         with self._database.reading() as connection:
-            return {digest for (digest,) in connection.execute(_SIGNED, given)}
+            return {digest for (digest,) in connection.execute(_SIGNED, params)}
 
     def revisions(self) -> int:
         """Returns how often lines of any log were replaced."""
@@ -193,16 +190,16 @@ class Store:
 
     def redactions(self, log: StoredLog) -> list[bytes]:
         """Returns D of the lines of a log that were redacted."""
-        given = {"team": log.team, "log": log.id}
+        params = {"team": log.team, "log": log.id}
         with self._database.reading() as connection:
-            return [digest for (digest,) in connection.execute(_REDACTIONS, given)]
+            return [digest for (digest,) in connection.execute(_REDACTIONS, params)]
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
-        given = {"team": log.team, "log": log.id, "after": after, "limit": limit, "zero": ZERO}
+        params = {"team": log.team, "log": log.id, "after": after, "limit": limit}
         with (
             self._database.reading() as connection,
-            closing(connection.stream(_PAGE, given)) as rows,
+            closing(connection.stream(_PAGE, params)) as rows,
         ):
             for row in rows:
                 yield NumberedLine(*row)
@@ -219,10 +216,10 @@ class Store:
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
-        given = {"team": log.team, "log": log.id, "digests": list(digests), "zero": ZERO}
+        params = {"team": log.team, "log": log.id, "digests": list(digests)}
         with (
             self._database.reading() as connection,
-            closing(connection.stream(_LINES, given)) as rows,
+            closing(connection.stream(_LINES, params)) as rows,
         ):
             for (line,) in rows:
                 yield line
@@ -253,14 +250,14 @@ def _commit(
     certificate: PushCertificate | None,
 ) -> tuple[Ingested, bool]:
     """Inserts what is new, with numbers; returns also if stored lines were replaced."""
-    known = _known(connection, log, [line.digest for line in lines])
-    new = [line for line in lines if line.digest not in known] if known else lines
+    stored = _known(connection, log, [line.digest for line in lines])
+    new = [line for line in lines if line.digest not in stored] if stored else lines
     key = certificate.public_key if certificate else ""
     authority = Authority(connection, log.team, {line.node for line in lines})
     fresh, refusals, has_redacted = judged(connection, log, lines, new, key, authority)
     end = _append(connection, log, fresh)
     own = [line for line in lines if key and authority.owner(line.node) == key]
-    signed_before = _sign(connection, log, [line for line in own if line.digest in known])
+    signed_before = _sign(connection, log, [line for line in own if line.digest in stored])
     new_own = {line.digest for line in own}
     relayed = [line for line in fresh if line.node and line.digest not in new_own]
     if relayed:
@@ -269,7 +266,7 @@ def _commit(
     if certificate and (signed_before or len(relayed) < len(fresh)):
         numbers = (log.last + 1, end.number) if fresh else (0, 0)
         _keep(connection, log, certificate, numbers)
-    return Ingested(known, refusals, log.last, end), has_redacted
+    return Ingested(stored, refusals, log.last, end), has_redacted
 
 
 def _append(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -> LogPlace:
@@ -292,14 +289,14 @@ def _end(connection: Transaction, log: StoredLog) -> LogPlace:
 def _place(connection: Transaction, log: StoredLog, number: int) -> LogPlace | None:
     if number == 0:
         return BEGINNING
-    given = {"team": log.team, "log": log.id, "number": number}
-    chain: bytes | None = first(connection.execute(_CHAIN_AT, given))
+    params = {"team": log.team, "log": log.id, "number": number}
+    chain: bytes | None = first(connection.execute(_CHAIN_AT, params))
     return None if chain is None else LogPlace(number, chain)
 
 
 def _known(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
-    given = {"team": log.team, "log": log.id, "digests": list(digests)}
-    return {digest for (digest,) in connection.execute(_KNOWN, given)}
+    params = {"team": log.team, "log": log.id, "digests": list(digests)}
+    return {digest for (digest,) in connection.execute(_KNOWN, params)}
 
 
 def _sign(connection: Transaction, log: StoredLog, lines: Iterable[NewLine]) -> bool:
@@ -324,7 +321,7 @@ def _keep(
     certificate: PushCertificate,
     numbers: tuple[int, int],
 ) -> None:
-    given = {
+    params = {
         "team": log.team,
         "log": log.id,
         "key": certificate.public_key,
@@ -333,4 +330,4 @@ def _keep(
         "first": numbers[0],
         "last": numbers[1],
     }
-    connection.execute(_KEEP_CERTIFICATE, given)
+    connection.execute(_KEEP_CERTIFICATE, params)

@@ -25,7 +25,6 @@ OF_TEAM = {
 OF_LOG = {
     "announced": ("digest", "public_key", "event_id"),
     "certificates": ("public_key", "lines_sha256", "signature", "first", "last", "at"),
-    "forms": ("digest", "line"),
     "redactions": ("digest", "event_id"),
     "relayed": ("node", "digest"),
 }
@@ -89,14 +88,14 @@ def copy_team(source: Database, target: Database, team: str, progress: Progress)
         }
     with target.writing() as written:
         written.execute(_MAKE_TEAM, {"slug": team})
-        there = {"team": first(written.execute(_TEAM, {"slug": team}))}
+        destination = {"team": first(written.execute(_TEAM, {"slug": team}))}
         for name, password, joined, role in members:
             written.execute(_MAKE_USER, {"name": name, "password": password})
-            written.execute(_JOIN, {**there, "name": name, "joined": joined, "role": role})
+            written.execute(_JOIN, {**destination, "name": name, "joined": joined, "role": role})
         for name, key in keys:
-            written.execute(_KEEP_KEY, {**there, "name": name, "key": key})
+            written.execute(_KEEP_KEY, {**destination, "name": name, "key": key})
         for table, rows in of_team.items():
-            _replace(written, table, OF_TEAM[table], there, rows)
+            _replace(written, table, OF_TEAM[table], destination, rows)
     logs = Store(source).logs(team)
     total = sum(log.last for log in logs)
     done = 0
@@ -129,16 +128,16 @@ def _copy_log(source: Database, target: Database, team: str, log: StoredLog) -> 
         _append(target, other, [(other.team, other.id, *line[2:]) for line in lines], last)
         yield last
     place = {"team": log.team, "log": log.id}
-    there = {"team": other.team, "log": other.id}
+    destination = {"team": other.team, "log": other.id}
     for table, columns in OF_LOG.items():
         with (
             source.reading() as opened,
             target.writing() as written,
             closing(_rows(opened, table, columns, place)) as rows,
         ):
-            _replace(written, table, columns, there, rows)
+            _replace(written, table, columns, destination, rows)
     with target.writing() as written:
-        written.execute(_END, {**there, "revision": log.revision, "signed": log.signed})
+        written.execute(_END, {**destination, "revision": log.revision, "signed": log.signed})
     if _contents(source, log, last) != _contents(target, other, last):
         raise DamagedCopy(
             "could not copy the log",
@@ -150,12 +149,12 @@ def _copy_log(source: Database, target: Database, team: str, log: StoredLog) -> 
 
 def _append(target: Database, log: StoredLog, rows: Sequence[Row], last: int) -> None:
     """Inserts the next lines of a log, all of them or none."""
-    there = {"team": log.team, "log": log.id}
+    destination = {"team": log.team, "log": log.id}
     with target.writing() as written:
-        if first(written.execute(_LOCK, there)) != last - len(rows):
+        if first(written.execute(_LOCK, destination)) != last - len(rows):
             raise ServerExists("could not copy the log", place=log.name, cause="another writes it")
         written.insert("events", EVENT_COLUMNS, rows)
-        written.execute(_COUNT, {**there, "last": last})
+        written.execute(_COUNT, {**destination, "last": last})
 
 
 def _contents(database: Database, log: StoredLog, last: int) -> bytes:
@@ -172,8 +171,7 @@ def _rows(
     opened: Transaction, table: str, columns: Sequence[str], place: Parameters
 ) -> Generator[Row, None, None]:
     """Yields what a table has of a team or a log."""
-    order = "ORDER BY id" if table == "forms" else ""
-    query = f"SELECT {', '.join(columns)} FROM {table} WHERE {_where(place)} {order}"
+    query = f"SELECT {', '.join(columns)} FROM {table} WHERE {_where(place)}"
     return opened.stream(query, place)
 
 
