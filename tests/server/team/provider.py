@@ -42,6 +42,7 @@ class Provider:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.issuer = self.url
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -60,7 +61,7 @@ class Provider:
 
     def token(self, nonce: str = "") -> str:
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 60}
+        claims = {"iss": self.issuer, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 60}
         claims |= {**({"nonce": nonce} if nonce else {}), **self.claims}
         return self.sign({name: claim for name, claim in claims.items() if claim is not None})
 
@@ -86,8 +87,8 @@ class Provider:
                 "jwks_uri": "/keys",
                 "device_authorization_endpoint": "/device",
             }
-            urls = {name: self.url + place for name, place in places.items()}
-            return 200, {"issuer": self.url, **urls}, ""
+            urls = {name: self.issuer + place for name, place in places.items()}
+            return 200, {"issuer": self.issuer, **urls}, ""
         if path == "/keys":
             return 200, {"keys": [key.as_dict(private=False) for key in self.keys]}, ""
         if path == "/authorize":
@@ -101,7 +102,7 @@ class Provider:
             device, user = secrets.token_urlsafe(8), secrets.token_hex(3)
             self.devices[device] = user
             code = {"device_code": device, "user_code": user, "expires_in": 60, "interval": 1}
-            return 200, {**code, "verification_uri": f"{self.url}/type"}, ""
+            return 200, {**code, "verification_uri": f"{self.issuer}/type"}, ""
         return (*self._token(fields), "")
 
     def _token(self, fields: dict[str, str]) -> tuple[int, Any]:
