@@ -130,7 +130,7 @@ def browser_at(said: Said, script: str, profile: Path) -> Iterator[None]:
 
 def dom_of(address: str, profile: Path) -> str:
     """Returns the page that a browser comes to from an address, as it stands in the end."""
-    options = [*_OPTIONS, f"--user-data-dir={profile}", "--dump-dom"]
+    options = [*_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", "--virtual-time-budget=10000"]
     options += ["--no-sandbox"] if os.geteuid() == 0 else []
     done = subprocess.run(
         [_chromium(), *options, address],

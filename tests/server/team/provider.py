@@ -43,6 +43,7 @@ class Provider:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.issuer = self.url
+        self.has_page = False  # which leads back, as one does where a user clicks
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -95,7 +96,10 @@ class Provider:
             code = secrets.token_urlsafe(8)
             self.codes[code] = fields
             query = urlencode({"code": code, "state": fields["state"]})
-            return 303, {}, f"{fields['redirect_uri']}?{query}"
+            target = f"{fields['redirect_uri']}?{query}"
+            if self.has_page:
+                return 200, b'<meta http-equiv="refresh" content="0;url=%s">' % target.encode(), ""
+            return 303, {}, target
         if login != f"Basic {base64.b64encode(b'thence-tests:s3cret%2F%25').decode()}":
             return 401, {"error": "invalid_client"}, ""
         if path == "/device":
@@ -137,7 +141,8 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             if target:
                 self.send_header("Location", target)
-            self.send_header("Content-Type", "application/json")
+            is_page = data.startswith(b"<")
+            self.send_header("Content-Type", "text/html" if is_page else "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

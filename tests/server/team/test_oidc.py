@@ -67,7 +67,7 @@ def _honest(provider: Provider) -> Iterator[None]:
     provider.claims = {"preferred_username": "ada"}
     provider.sign = provider.signed
     provider.answers.clear()
-    provider.issuer = provider.url
+    provider.issuer, provider.has_page = provider.url, False
 
 
 class Browser:
@@ -144,6 +144,7 @@ def test_real_browser_comes_back_from_a_provider_of_another_site(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"http://127.0.0.1:{taken.getsockname()[1]}"
     provider.issuer = provider.url.replace("127.0.0.1", "localhost")  # a site of its own
+    provider.has_page = True
     options = ("--url", place, "--port", place.rpartition(":")[2])
     with serving(provider, tmp_path / "data", *options) as server:
         assert server.url == place
