@@ -128,6 +128,20 @@ def browser_at(said: Said, script: str, profile: Path) -> Iterator[None]:
             process.wait()
 
 
+def dom_of(address: str, profile: Path) -> str:
+    """Returns the page that a browser comes to from an address, as it stands in the end."""
+    options = [*_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", "--virtual-time-budget=10000"]
+    options += ["--no-sandbox"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [_chromium(), *options, address],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=SAYS_S,
+    )
+    return done.stdout.decode(errors="replace")
+
+
 def _chromium() -> str:
     """Finds a Chromium; root gets it by apt-get where it is missing. Without one the test fails."""
     said = ""

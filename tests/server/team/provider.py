@@ -42,6 +42,8 @@ class Provider:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.issuer = self.url
+        self.has_page = False  # which leads back, as one does where a user clicks
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -60,7 +62,7 @@ class Provider:
 
     def token(self, nonce: str = "") -> str:
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 60}
+        claims = {"iss": self.issuer, "aud": CLIENT, "sub": "1", "iat": now, "exp": now + 60}
         claims |= {**({"nonce": nonce} if nonce else {}), **self.claims}
         return self.sign({name: claim for name, claim in claims.items() if claim is not None})
 
@@ -86,22 +88,25 @@ class Provider:
                 "jwks_uri": "/keys",
                 "device_authorization_endpoint": "/device",
             }
-            urls = {name: self.url + place for name, place in places.items()}
-            return 200, {"issuer": self.url, **urls}, ""
+            urls = {name: self.issuer + place for name, place in places.items()}
+            return 200, {"issuer": self.issuer, **urls}, ""
         if path == "/keys":
             return 200, {"keys": [key.as_dict(private=False) for key in self.keys]}, ""
         if path == "/authorize":
             code = secrets.token_urlsafe(8)
             self.codes[code] = fields
             query = urlencode({"code": code, "state": fields["state"]})
-            return 303, {}, f"{fields['redirect_uri']}?{query}"
+            target = f"{fields['redirect_uri']}?{query}"
+            if self.has_page:
+                return 200, b'<meta http-equiv="refresh" content="0;url=%s">' % target.encode(), ""
+            return 303, {}, target
         if login != f"Basic {base64.b64encode(b'thence-tests:s3cret%2F%25').decode()}":
             return 401, {"error": "invalid_client"}, ""
         if path == "/device":
             device, user = secrets.token_urlsafe(8), secrets.token_hex(3)
             self.devices[device] = user
             code = {"device_code": device, "user_code": user, "expires_in": 60, "interval": 1}
-            return 200, {**code, "verification_uri": f"{self.url}/type"}, ""
+            return 200, {**code, "verification_uri": f"{self.issuer}/type"}, ""
         return (*self._token(fields), "")
 
     def _token(self, fields: dict[str, str]) -> tuple[int, Any]:
@@ -136,7 +141,8 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             if target:
                 self.send_header("Location", target)
-            self.send_header("Content-Type", "application/json")
+            is_page = data.startswith(b"<")
+            self.send_header("Content-Type", "text/html" if is_page else "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

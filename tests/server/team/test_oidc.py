@@ -7,6 +7,7 @@ import base64
 import hmac
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.cli.installed import THENCE, begin, is_three_lines, thence
+from tests.docs.browsing import dom_of
 from tests.server.team.provider import CLIENT, SECRET, Provider, new_key
 from tests.server.team.stranger import Got
 from tests.server.team.team_server import PASSWORD, TeamServer, team_server
@@ -46,7 +48,15 @@ def server(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @contextmanager
 def serving(provider: Provider, data: Path, *options: str) -> Iterator[TeamServer]:
-    arguments = ("--url", PLACE, "--oidc-issuer", provider.url, "--oidc-client", CLIENT, *options)
+    arguments = (
+        "--url",
+        PLACE,
+        "--oidc-issuer",
+        provider.issuer,
+        "--oidc-client",
+        CLIENT,
+        *options,
+    )
     with team_server(data, 0, arguments, {"THENCE_OIDC_SECRET": SECRET}) as running:
         yield running
 
@@ -57,6 +67,7 @@ def _honest(provider: Provider) -> Iterator[None]:
     provider.claims = {"preferred_username": "ada"}
     provider.sign = provider.signed
     provider.answers.clear()
+    provider.issuer, provider.has_page = provider.url, False
 
 
 class Browser:
@@ -124,6 +135,20 @@ def test_browser_is_let_in_by_the_provider_and_has_a_session_of_pages_alone(
     assert stranger.page("log").status == 401, "the session is no access token"
     assert stranger.ask("GET", "/logs").status == 401
     assert Browser(server).get("/logs").status == 401, "programs are sent nowhere"
+
+
+@pytest.mark.promise("S12")
+def test_real_browser_comes_back_from_a_provider_of_another_site(
+    provider: Provider, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    provider.issuer = provider.url.replace("127.0.0.1", "localhost")  # a site of its own
+    provider.has_page = True
+    options = ("--url", place, "--port", place.rpartition(":")[2])
+    with serving(provider, tmp_path / "data", *options) as server:
+        assert server.url == place
+        assert "You are ada" in dom_of(f"{place}/", tmp_path / "profile")
 
 
 @pytest.mark.promise("S12")

@@ -155,8 +155,8 @@ class Invitations:
         return str(rows[0][0]) if rows else ""
 
     def keep_server_url(self, url: str) -> None:
-        """Keeps the address under which the server is reached."""
-        if url != self.server_url:
+        """Keeps the address under which the server is reached; "" keeps the former one."""
+        if url and url != self.server_url:
             with self._database.writing() as connection:
                 connection.execute(_PUT_ADDRESS, {"url": url})
 

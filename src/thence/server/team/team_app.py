@@ -103,8 +103,7 @@ class Team:
             self._accounts, self._logins, audit, self._logging_in, self._reading
         )
         invitations = Invitations(database, hashed, time.time)
-        if settings.url:
-            invitations.keep_server_url(settings.url)
+        self._keep_url = partial(invitations.keep_server_url, settings.url)
         self._invitations = InvitationPages(invitations, self._logins, audit, self._logging_in)
         self._oidc = None
         if settings.oidc is not None:
@@ -118,6 +117,7 @@ class Team:
     async def begin(self) -> None:
         """Prepares the first login, and the folders of logs; raises apsw.Error."""
         await self._logging_in.run(nobodys)  # so that the first login takes no longer
+        await self._writing.run(self._keep_url)
         await self._reading.run(self._pages.begin)
 
     async def watch(self) -> None:
