@@ -1,25 +1,30 @@
 """What PostgreSQL alone can get wrong: keys, processes that write at once, versions, failures."""
 
+import random
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
+import psycopg
 import pytest
-from tests.server.postgres import Cluster
+from tests.server.postgres import EPOCH, Cluster
 from tests.server.team.lines import lines
 from tests.server.team.notices import ANN, Node
 from tests.server.team.test_exchange import add_teams, walked
 
-from thence.core.values.digests import digests
+from thence.core.values.digests import digests, redacted
 from thence.core.wire.authorship import signed_push
 from thence.core.wire.messages import KeyRequest
-from thence.errors import NotLoggedIn
+from thence.errors import NotAServer, NotLoggedIn, ServerExists
+from thence.server.team import migrations
+from thence.server.team import postgres as postgres_engine
 from thence.server.team.accounts import Accounts, Member
+from thence.server.team.engines import pending
 from thence.server.team.exchange import Exchange
 from thence.server.team.keys import KeyRegistry
 from thence.server.team.logins import Logins, Tool
-from thence.server.team.postgres import PostgresDatabase
+from thence.server.team.postgres import PostgresDatabase, make_database
 from thence.server.team.store import Store
 
 pytestmark = pytest.mark.xdist_group("postgres")
@@ -35,6 +40,7 @@ _OF_TEAMS = """
 """
 # of all teams: on a cluster that is divided by team, each part has a copy
 _OF_ALL = {"users", "teams"}
+REQUESTS = 2_000
 
 
 @pytest.fixture
@@ -56,6 +62,14 @@ def test_each_key_begins_with_the_team(postgres: Cluster, name: str) -> None:
             assert column == "team", (table, referenced, kind)
             primary |= {table} if kind == "p" else set()
     assert of_teams - primary == set()
+
+
+def _wait(cluster: Cluster, name: str, count: int, *ended: Future[str | None]) -> None:
+    """Returns once so many statements wait for locks, or work has ended that should wait."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname"
+    while not any(work.done() for work in ended):
+        if cluster.execute(f"{query} = '{name}'") == [(count,)]:
+            return
 
 
 @pytest.mark.promise("S12")
@@ -129,14 +143,15 @@ def test_node_that_moves_while_its_lines_come_leaves_none_signed_by_the_former_k
         KeyRegistry(first).register(member, KeyRequest(ANN.public_key, (node.node,)))
         exchange = Exchange(Store(first))
         exchange.batch("red", "log", "plain", [])
+        line = node.said()
+        push = signed_push(ANN, "red", "log", [digests(line).line])
         with second.writing() as transaction:
-            transaction.execute("SELECT id FROM logs FOR UPDATE")  # the push waits, then the move
-            line = node.said()
-            push = signed_push(ANN, "red", "log", [digests(line).line])
-            given = ("red", "log", "plain", [line], "plain", push)
-            pushing = pool.submit(exchange.batch, *given)
+            transaction.script("LOCK TABLE certificates IN EXCLUSIVE MODE")
+            # the push waits there, behind its judgement of whose the line is
+            pushing = pool.submit(exchange.batch, "red", "log", "plain", [line], signature=push)
+            _wait(postgres, name, 1)
             moving = pool.submit(KeyRegistry(first).claim, "red", node.node, "b" * 64)
-            assert not pushing.done()
+            _wait(postgres, name, 2, moving)
         assert pushing.result(10).results[0].status == "success"
         assert moving.result(10) == ANN.public_key
         assert exchange.signed("red", "log", [digests(line).line]) == []
@@ -152,12 +167,131 @@ def test_refresh_token_that_is_used_twice_at_once_gives_two_generations(
         logins = Logins(database, tool)
         tokens = logins.log_in("ada", "correct horse")
         with ThreadPoolExecutor(4) as pool:
-            pairs = list(pool.map(logins.refreshed, [tokens.refresh] * 4))
-        assert len({pair.access for pair in pairs}) == 4
+            with database.writing() as transaction:
+                transaction.execute("SELECT id FROM logins FOR UPDATE")
+                refreshing = [pool.submit(logins.refreshed, tokens.refresh) for _ in range(3)]
+                _wait(postgres, name, 3)
+            pairs = [one.result(10) for one in refreshing]
+        assert len({pair.access for pair in pairs}) == 3
         generations = postgres.execute("SELECT generation FROM tokens WHERE is_refresh = 1", name)
-        assert sorted(generations) == [(0,), (1,), (2,), (3,), (4,)]
+        assert sorted(generations) == [(0,), (1,), (2,), (3,)]
         live = logins.live_token(pairs[0].access, "red").token
         with ThreadPoolExecutor(4) as pool:
             spent = [pool.submit(logins.live_login, live) for _ in range(4)]
         assert sum(one.exception() is None for one in spent) == 1
         assert all(isinstance(one.exception(), NotLoggedIn | None) for one in spent)
+
+
+@pytest.mark.promise("S12")
+def test_reader_of_a_team_sees_nothing_of_another_one_while_that_writes(
+    postgres: Cluster, name: str
+) -> None:
+    tables = ("claims", "events", "logs", "redactions", "relayed")
+    chance, ends = random.Random(7), threading.Event()
+    with closing(PostgresDatabase(postgres.address(name))) as database:
+        store = Store(database)
+        exchange = Exchange(store)
+        for team in ("red", "blue"):
+            exchange.batch(team, "log", "plain", lines(20))
+        log = store.log("red", "log")
+        other = store.log("blue", "log")
+        assert log is not None
+        assert other is not None
+
+        def write() -> int:
+            number = 21
+            while not ends.is_set():
+                exchange.batch("blue", "log", "plain", lines(1, first=number))
+                number += 1
+            return number
+
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write)
+            try:
+                for _ in range(REQUESTS):
+                    with database.reading(log.team) as transaction:
+                        table = chance.choice(tables)
+                        teams = transaction.execute(f"SELECT DISTINCT team FROM {table}")
+                        assert teams in ([], [(log.team,)]), table
+            finally:
+                ends.set()
+            assert writing.result(30) > 21
+        with database.reading(log.team) as transaction:
+            assert transaction.execute("SELECT count(*) FROM events") == [(20,)]
+            given = {"team": other.team}
+            query = "SELECT 1 FROM events WHERE team = :team"
+            assert transaction.execute(query, given) == []
+        for table in ("users", "tokens", "logins"):
+            with (
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+                database.reading(log.team) as transaction,
+            ):
+                transaction.execute(f"SELECT * FROM {table}")
+        assert list(store.page(log._replace(team=other.team), 0, 5))
+        assert exchange.page("red", "log").lines == lines(20)
+
+
+def test_user_who_may_make_no_role_is_told_the_two_statements(postgres: Cluster) -> None:
+    name = postgres.empty()
+    postgres.execute("CREATE ROLE plain LOGIN")
+    postgres.execute(f"ALTER DATABASE {name} OWNER TO plain")
+    address = postgres.address(name, "plain")
+    with pytest.raises(NotAServer) as refused:
+        make_database(address, EPOCH, "readers")
+    assert "CREATE ROLE readers NOLOGIN; GRANT readers TO" in refused.value.hint
+    with pytest.raises(NotAServer):
+        make_database(address, EPOCH, "readers; DROP")
+    postgres.execute("CREATE ROLE readers NOLOGIN")
+    postgres.execute("GRANT readers TO plain")
+    make_database(address, EPOCH, "readers")
+    with pytest.raises(ServerExists):
+        make_database(address, EPOCH, "readers")
+    PostgresDatabase(address).close()
+    postgres.drop(name)
+
+
+def test_older_database_is_brought_up_to_date_once_however_many_open_it(
+    postgres: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = "CREATE TABLE later (team INTEGER NOT NULL, line BLOB, PRIMARY KEY (team))"
+    step = migrations.Migration(migrations.VERSION + 1, "something later", table)
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, step))
+    monkeypatch.setattr(postgres_engine, "VERSION", migrations.VERSION + 1)
+    address = postgres.address(name)
+    assert pending(address) == [step]
+    with ThreadPoolExecutor(4) as pool:
+        for database in pool.map(PostgresDatabase, [address] * 4):
+            database.close()
+    assert pending(address) == []
+    assert postgres.execute("SELECT count(*) FROM later", name) == [(0,)]
+    monkeypatch.undo()
+    with pytest.raises(NotAServer, match=f"version is {migrations.VERSION + 1}"):
+        PostgresDatabase(address)
+
+
+def test_commit_is_on_the_disk_whatever_the_setting_says(postgres: Cluster, name: str) -> None:
+    postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    with closing(PostgresDatabase(postgres.address(name))) as database:
+        with database.writing() as transaction:
+            assert transaction.execute("SHOW synchronous_commit") == [("on",)]
+            assert transaction.execute("SHOW lock_timeout") == [("10s",)]
+        with database.reading() as transaction:
+            assert transaction.execute("SHOW transaction_isolation") == [("repeatable read",)]
+
+
+@pytest.mark.promise("S10a")
+def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> None:
+    node = Node()
+    with closing(PostgresDatabase(postgres.address(name))) as database:
+        Accounts(database, str).add_user("ann", "red", "writer", lambda: "correct horse")
+        member = Member("ann", "red", "writer")
+        KeyRegistry(database).register(member, KeyRequest(ANN.public_key, (node.node,)))
+        exchange = Exchange(Store(database))
+        target = node.said()
+        notice = node.redaction(target)
+        for line in (target, notice):
+            push = signed_push(ANN, "red", "log", [digests(line).line])
+            exchange.batch("red", "log", "plain", [line], signature=push)
+        assert exchange.page("red", "log").lines == [redacted(target), notice]
+    query = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'events'"
+    assert postgres.execute(query, name) == [(1,)]

@@ -169,7 +169,7 @@ def test_read_only_and_full_and_crowded_postgresql_is_told_and_nothing_is_lost(
     postgres: Cluster, tmp_path: Path
 ) -> None:
     name = postgres.empty()
-    postgres.execute("CREATE ROLE owner LOGIN")
+    postgres.execute("CREATE ROLE owner LOGIN CREATEROLE")
     postgres.execute(f"ALTER DATABASE {name} OWNER TO owner")
     states = (
         ("ALTER DATABASE {} SET default_transaction_read_only = on", "read-only"),

@@ -146,7 +146,7 @@ def test_no_table_and_no_column_of_a_team_is_forgotten() -> None:
     of_logs = {table for table, names in columns.items() if {"team", "log"} <= names}
     assert of_logs == {*OF_LOG, "events"}
     for table, names in OF_LOG.items():
-        assert columns[table] - {"id"} == {"team", "log", *names}
+        assert columns[table] == {"team", "log", *names}
     assert columns["events"] == set(EVENT_COLUMNS)
     of_teams = {table for table, names in columns.items() if "team" in names} - of_logs
     assert of_teams == {*OF_TEAM, "members", "keys", "logs"}

@@ -22,8 +22,13 @@ _EPOCH_BYTES = 16
 @click.command("init", **help_with("thence server init", "thence server init --data folder"))
 @data_option
 @team_option
+@click.option(
+    "--reader-role",
+    metavar="ROLE",
+    help="The role that reads for one team in PostgreSQL; else thence_reader.",
+)
 @output_options
-def init_command(data: str, team: str) -> None:
+def init_command(data: str, team: str, reader_role: str | None) -> None:
     """Make the database of a server, with its first team.
 
     It lies in a folder that only you may read, or in a database of PostgreSQL that is empty yet.
@@ -34,7 +39,7 @@ def init_command(data: str, team: str) -> None:
     from thence.server.team.engines import make_database
 
     check_slug(team)
-    make_database(place, os.urandom(_EPOCH_BYTES).hex())
+    make_database(place, os.urandom(_EPOCH_BYTES).hex(), reader_role)
     with accounts_in(data) as accounts:
         accounts.add_team(team)
     audit(data, "server.made", team=team)

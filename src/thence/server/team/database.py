@@ -44,8 +44,8 @@ class Database(Protocol):
     epoch: str
     on_erased: Callable[[Sequence[StoredLog]], None] | None
 
-    def reading(self) -> AbstractContextManager[Transaction]:
-        """Gives a connection that sees one committed state."""
+    def reading(self, team: int | None = None) -> AbstractContextManager[Transaction]:
+        """Gives a connection that sees one committed state; of a team alone, if the engine can."""
 
     def writing(self) -> AbstractContextManager[Transaction]:
         """Gives a connection in a transaction: all of it is kept, durable at the end, or nothing.

@@ -27,12 +27,15 @@ def open_database(place: str | Path) -> Database:
     return SqliteDatabase(place)
 
 
-def make_database(place: str | Path, epoch: str) -> None:
-    """Makes the database of a server; raises ServerExists and what `open_database` raises."""
+def make_database(place: str | Path, epoch: str, reader: str | None = None) -> None:
+    """Makes the database of a server; raises ServerExists and what `open_database` raises.
+
+    `reader` is the role that reads for a team in PostgreSQL, else `postgres.READER`.
+    """
     if is_address(place):
         from thence.server.team import postgres
 
-        postgres.make_database(str(place), epoch)
+        postgres.make_database(str(place), epoch, reader or postgres.READER)
     else:
         from thence.server.team import sqlite
 

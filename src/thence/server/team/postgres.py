@@ -42,8 +42,25 @@ _WORDS = (
     ("REAL", "double precision"),
     ("TEXT", 'text COLLATE "C"'),
 )
+# the tables that are read for a team alone, by a role that sees no other one's rows
+_READ = ("claims", "events", "logs", "redactions", "relayed")
+READER = "thence_reader"
+_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
+_POLICY = """
+    DROP POLICY IF EXISTS of_team ON {table};
+    CREATE POLICY of_team ON {table} FOR SELECT TO {role} USING (team = (
+        SELECT nullif(current_setting('thence.team', true), '')::bigint
+    ));
+    ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+    GRANT SELECT ON {table} TO {role};
+"""
+_AS_READER = "SELECT set_config('thence.team', :team, true), set_config('role', :role, true)"
 _VERSION = "SELECT value::bigint FROM meta WHERE key = 'version'"
-_META = "INSERT INTO meta (key, value) VALUES ('epoch', :epoch), ('version', :version)"
+_META = """
+    INSERT INTO meta (key, value)
+    VALUES ('epoch', :epoch), ('version', :version), ('reader', :reader)
+"""
+_VALUE = "SELECT value FROM meta WHERE key = :key"
 
 _logger = logging.getLogger("thence.server")
 _Connection = psycopg.Connection[Row]
@@ -102,7 +119,9 @@ class PostgresDatabase:
         self._address = address
         self.on_erased: Callable[[Sequence[StoredLog]], None] | None = None
         with _alone(address, "could not open the server's database") as transaction:
-            self.epoch = _begin(transaction, shown(address))
+            _begin(transaction, shown(address))
+            self.epoch = str(first(transaction.execute(_VALUE, {"key": "epoch"})))
+            self._reader = str(first(transaction.execute(_VALUE, {"key": "reader"})))
         self._writers = _pool(address, WRITERS_MAX, _set_up)
         self._readers = _pool(address, READERS_MAX, _set_up_reader)
 
@@ -116,10 +135,16 @@ class PostgresDatabase:
             yield PostgresTransaction(connection)
 
     @contextmanager
-    def reading(self) -> Iterator[PostgresTransaction]:
-        """Gives a connection that sees one committed state; raises DatabaseUnavailable."""
+    def reading(self, team: int | None = None) -> Iterator[PostgresTransaction]:
+        """Gives a connection that sees one committed state, of a team alone where one is named.
+
+        Raises DatabaseUnavailable.
+        """
         with _failures("could not use the database"), self._readers.connection() as connection:
-            yield PostgresTransaction(connection)
+            transaction = PostgresTransaction(connection)
+            if team is not None:
+                transaction.execute(_AS_READER, {"team": str(team), "role": self._reader})
+            yield transaction
 
     def erased(self, logs: Sequence[StoredLog]) -> None:
         """Removes rows that were replaced from the tables; archives of its log keep them."""
@@ -134,11 +159,15 @@ class PostgresDatabase:
         self._readers.close()
 
 
-def make_database(address: str, epoch: str) -> None:
+def make_database(address: str, epoch: str, reader: str = READER) -> None:
     """Makes the tables of a server in a database that has none of them: all of them, or nothing.
 
+    `reader` is a role that may be shared with others; it is made where it is missing.
     Raises ServerExists, NotAServer and DatabaseUnavailable.
     """
+    if not _ROLE.fullmatch(reader):
+        hint = "a name has 1 to 63 of a-z 0-9 _, no digit first"
+        raise NotAServer("could not use the role", place=reader, cause="it is no name", hint=hint)
     script = files("thence.server.team").joinpath("schema.sql").read_text("utf-8")
     with _alone(address, "could not make a server in") as transaction:
         try:
@@ -150,7 +179,37 @@ def make_database(address: str, epoch: str) -> None:
                 cause=error.diag.message_primary or "it holds such tables already",
                 hint="start the server that is there: thence server run; or name an empty database",
             ) from error
-        transaction.execute(_META, {"epoch": epoch, "version": str(VERSION)})
+        meta = {"epoch": epoch, "version": str(VERSION), "reader": reader}
+        transaction.execute(_META, meta)
+        _make_reader(transaction, reader, shown(address))
+        _let_read(transaction, reader)
+
+
+def _make_reader(transaction: PostgresTransaction, role: str, place: str) -> None:
+    """Makes a role, and lets the present user become it; raises NotAServer."""
+    statements = (f"CREATE ROLE {role} NOLOGIN", f"GRANT {role} TO CURRENT_USER")
+    has_role = transaction.execute("SELECT 1 FROM pg_roles WHERE rolname = :role", {"role": role})
+    may_be = "SELECT pg_has_role(rolname, 'MEMBER') FROM pg_roles WHERE rolname = :role"
+    try:
+        if not has_role:
+            transaction.execute(statements[0])
+        if not first(transaction.execute(may_be, {"role": role})):
+            transaction.execute(statements[1])
+    except errors.InsufficientPrivilege as error:
+        raise NotAServer(
+            "could not make a server in",
+            place=place,
+            cause=f"its user may not make the role {role}, which reads for one team alone",
+            hint=f"have an admin run: {statements[0]}; {statements[1]}; or name one: --reader-role",
+        ) from error
+
+
+def _let_read(transaction: PostgresTransaction, role: str) -> None:
+    """Lets the reader see the rows of one team, whatever tables are there by now."""
+    exists = "SELECT to_regclass(:table)::text"
+    for table in _READ:
+        if first(transaction.execute(exists, {"table": table})):
+            transaction.script(_POLICY.format(table=table, role=role))
 
 
 def version_at(address: str) -> int:
@@ -171,14 +230,14 @@ def shown(address: str) -> str:
     return f"postgresql://{host}{port}{parts.path}"
 
 
-def _begin(transaction: PostgresTransaction, place: str) -> str:
-    """Brings the database up to date, under a lock of its row of the version; returns its epoch."""
+def _begin(transaction: PostgresTransaction, place: str) -> None:
+    """Brings the database up to date, under a lock of its row of the version."""
     if missing(_version(transaction, place)):
         version = int(first(transaction.execute(f"{_VERSION} FOR UPDATE")))
         migrate(transaction, version)
         update = "UPDATE meta SET value = :version WHERE key = 'version'"
         transaction.execute(update, {"version": str(max(version, VERSION))})
-    return str(first(transaction.execute("SELECT value FROM meta WHERE key = 'epoch'")))
+        _let_read(transaction, str(first(transaction.execute(_VALUE, {"key": "reader"}))))
 
 
 def _version(transaction: PostgresTransaction, place: str) -> int:

@@ -279,8 +279,8 @@ class SqliteDatabase:
             self._holds_erased = False
 
     @contextmanager
-    def reading(self) -> Iterator[SqliteConnection]:
-        """Gives a connection that sees one committed state."""
+    def reading(self, team: int | None = None) -> Iterator[SqliteConnection]:
+        """Gives a connection that sees one committed state, of all teams."""
         if self._path == IN_MEMORY:
             with self._writer_lock:
                 yield self._writer

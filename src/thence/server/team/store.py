@@ -123,7 +123,7 @@ class Store:
     def team_of(self, log: StoredLog) -> str:
         """Returns the name of the team of a log."""
         query = "SELECT slug FROM teams WHERE id = :team"
-        with self._database.reading() as connection:
+        with self._database.reading(log.team) as connection:
             return str(first(connection.execute(query, {"team": log.team})))
 
     def logs(self, team: str) -> list[StoredLog]:
@@ -170,7 +170,7 @@ class Store:
         """
         params = {"team": log.team, "log": log.id, "key": key, "start": start}
         digests: list[bytes] = []
-        with self._database.reading() as connection:
+        with self._database.reading(log.team) as connection:
             for query in (_RELAYED_FROM, _RELAYED_BEFORE):
                 rows = connection.execute(query, {**params, "limit": limit - len(digests)})
                 digests += [digest for (digest,) in rows]
@@ -179,7 +179,7 @@ class Store:
     def signed(self, log: StoredLog, digests: Iterable[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the owners of their nodes pushed."""
         params = {"team": log.team, "log": log.id, "digests": list(digests)}
-        with self._database.reading() as connection:
+        with self._database.reading(log.team) as connection:
             return {digest for (digest,) in connection.execute(_SIGNED, params)}
 
     def revisions(self) -> int:
@@ -191,14 +191,14 @@ class Store:
     def redactions(self, log: StoredLog) -> list[bytes]:
         """Returns D of the lines of a log that were redacted."""
         params = {"team": log.team, "log": log.id}
-        with self._database.reading() as connection:
+        with self._database.reading(log.team) as connection:
             return [digest for (digest,) in connection.execute(_REDACTIONS, params)]
 
     def page(self, log: StoredLog, after: int, limit: int) -> Generator[NumberedLine, None, None]:
         """Yields stored lines behind a number, in order; closed if not read to the end."""
         params = {"team": log.team, "log": log.id, "after": after, "limit": limit}
         with (
-            self._database.reading() as connection,
+            self._database.reading(log.team) as connection,
             closing(connection.stream(_PAGE, params)) as rows,
         ):
             for row in rows:
@@ -206,19 +206,19 @@ class Store:
 
     def place(self, log: StoredLog, number: int) -> LogPlace | None:
         """Returns the place behind the line of a number, 0 for the beginning; None without one."""
-        with self._database.reading() as connection:
+        with self._database.reading(log.team) as connection:
             return _place(connection, log, number)
 
     def known(self, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
         """Returns those of some digests whose lines the log holds."""
-        with self._database.reading() as connection:
+        with self._database.reading(log.team) as connection:
             return _known(connection, log, digests)
 
     def lines(self, log: StoredLog, digests: Sequence[bytes]) -> Generator[bytes, None, None]:
         """Yields the lines that the log holds of these digests; to be closed like a page."""
         params = {"team": log.team, "log": log.id, "digests": list(digests)}
         with (
-            self._database.reading() as connection,
+            self._database.reading(log.team) as connection,
             closing(connection.stream(_LINES, params)) as rows,
         ):
             for (line,) in rows:
