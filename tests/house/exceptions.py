@@ -16,5 +16,4 @@ WEIGHTS: dict[str, tuple[int, int]] = {
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "server": 20,
 }
