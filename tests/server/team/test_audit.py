@@ -105,6 +105,19 @@ def test_name_that_no_user_has_is_not_recorded_and_a_flood_is_counted(tmp_path: 
     assert {row["payload"]["user"] for row in rows} == {None}
 
 
+def test_refresh_token_that_is_used_twice_leaves_a_record(server: TeamServer) -> None:
+    thief, ada = server.client(), server.client("ada")
+    for _ in range(2):
+        body = {"refresh": ada.refresh}
+        renewed = thief.post("/api/v1/token/refresh/", body)
+        thief.access = renewed.json.get("access", "")
+        thief.page("log")  # from here on the former refresh token counts as used
+    assert renewed.status == 401
+    last = events(server.data / FOLDER)[-1]
+    assert (last["event_type"], last["payload"]["user"]) == ("login.ended", "ada")
+    assert "used twice" in last["payload"]["reason"]
+
+
 def test_password_typed_as_a_name_is_in_no_file(server: TeamServer) -> None:
     typed = "my secret password"
     assert server.client().post("/api/v1/token/", _login(typed, "x")).status == 401

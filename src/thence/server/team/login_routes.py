@@ -34,6 +34,7 @@ class LoginRoutes:
         self._audit = audit
         self._checking = checking
         self._reading = reading
+        logins.on_reuse = self._note_reuse
 
     def paths(self) -> list[tuple[str, tuple[str, ...], Callable[..., object]]]:
         """Returns paths, their methods and endpoints."""
@@ -80,6 +81,9 @@ class LoginRoutes:
             return packed(request, work(unpacked(request, body, LOGIN_BYTES_MAX)))
 
         return await self._reading.run(answer)
+
+    def _note_reuse(self, user: str) -> None:
+        self._audit.record("login.ended", user=user, reason="a refresh token was used twice")
 
     def _refreshed(self, body: bytes) -> bytes:
         return msgspec.json.encode(self._logins.refreshed(decoded_as(body, Refresh).refresh))

@@ -189,11 +189,13 @@ class Logins:
     and can take up all checks of passwords, so that members get no new login for as long. Members
     behind one address, as those of one office or of a proxy that does not name its clients, wait
     for each other's failures. What needs no password, such as new tokens for old ones, never waits.
+    `on_reuse` gets the user whose login has ended since a refresh token of it was used twice.
     """
 
     def __init__(self, database: Database, tool: Tool) -> None:
         self._database = database
         self._tool = tool
+        self.on_reuse: Callable[[str], None] = lambda user: None
         self._by_address = Pace(ADDRESS_FAILURES, ADDRESS_FAILURE_S)
         self._by_user = Pace(USER_FAILURES, USER_FAILURE_S)
 
@@ -279,6 +281,7 @@ class Logins:
                 oldest = {"login": row.login, "oldest": row.newest - GENERATIONS_MAX}
                 connection.execute(_FORGET, oldest)
                 return self._new_tokens(connection, row.login, row.newest + 1, row.user)
+        self.on_reuse(row.user)
         raise _ended()
 
     def revoke(self, refresh: str) -> str | None:
