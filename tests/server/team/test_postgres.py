@@ -75,7 +75,7 @@ def test_processes_that_push_at_once_number_each_line_once_and_without_gaps(
         return [
             verdict.status
             for at in range(0, 60, 10)
-            for verdict in exchange.batch("red", "log", "plain", whole[at : at + 10])
+            for verdict in exchange.batch("red", "log", "plain", whole[at : at + 10]).results
         ]
 
     with ThreadPoolExecutor(8) as pool:
@@ -110,7 +110,7 @@ def test_puller_skips_no_line_of_a_push_that_is_not_committed_yet(
             assert not waiting.done()
             transaction.execute("UPDATE logs SET revision = revision")
             cursor = pulling.page("red", "log").next
-        assert [verdict.status for verdict in waiting.result(10)] == ["success"]
+        assert [verdict.status for verdict in waiting.result(10).results] == ["success"]
         assert pulling.page("red", "log", cursor).lines == lines(1, first=2)
 
 
@@ -137,7 +137,7 @@ def test_node_that_moves_while_its_lines_come_leaves_none_signed_by_the_former_k
             pushing = pool.submit(exchange.batch, *given)
             moving = pool.submit(KeyRegistry(first).claim, "red", node.node, "b" * 64)
             assert not pushing.done()
-        assert pushing.result(10)[0].status == "success"
+        assert pushing.result(10).results[0].status == "success"
         assert moving.result(10) == ANN.public_key
         assert exchange.signed("red", "log", [digests(line).line]) == []
 
