@@ -1,5 +1,6 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
+import sqlite3
 from itertools import count
 from random import Random
 from zlib import crc32
@@ -12,8 +13,10 @@ from tests.sync.plain_server import Connection, PlainServer, line_ids
 import thence
 from thence.core.wire.messages import EventVerdict, Results
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, ServerBusy, ServerUnreachable
+from thence.index.rows import statements
 from thence.log.read import reader
 from thence.replica import OS_DISK
+from thence.sync import outbox
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 
@@ -312,3 +315,65 @@ def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
         assert "clock" in SyncEngine(log, Connection(server)).parked()[0].reason
         assert synced(log, server).parked == 1
         assert log.events() == []
+
+
+def test_secret_that_the_user_let_out_goes_again_to_a_server_that_was_restored(tmp_path):
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as log:
+        log.append("noted")
+        synced(log, server)
+        backup = server.backup()
+        event = log.append("noted", {"token": "ghp_" + "a1" * 18})
+        engine = SyncEngine(log, Connection(server))
+        assert engine.round().parked == 1
+        assert engine.send_parked(event.event_id) == 1
+        assert engine.round().delivered == 1
+        server.restore(backup)
+        again = engine.round()
+        assert (again.delivered, again.parked) == (1, 0)
+        assert server.lines[-1] == event.line
+        other = log.append("noted", {"token": "ghp_" + "b2" * 18})
+        assert engine.round().parked == 1
+        server.batch([other.line])  # somebody else brought it
+        assert engine.round().parked == 0
+        server.restore(backup.backup())
+        again = engine.round()
+        assert (again.delivered, again.parked) == (1, 1), "nobody let the other one out"
+        engine.close()
+
+
+def test_server_that_lost_what_was_brought_is_noticed_though_others_brought_as_much(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    made(tmp_path / "b", 2, "b")
+    made(tmp_path / "c", 1, "c")
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        backup = server.backup()
+        lost, last = a.append("lost").line, a.append("last").line
+        synced(a, server)
+        server.restore(backup)
+        with thence.open(tmp_path / "c") as c:
+            synced(c, server)
+        server.batch([last])  # the history is as long as it was, and its last line is the same
+        assert lost not in server.lines
+        assert synced(a, server).is_complete
+        assert lost in server.lines
+        assert synced(b, server).is_complete
+        assert stored(b.folder) == sorted(server.lines)
+
+
+def test_search_for_undelivered_lines_reads_no_others():
+    database = sqlite3.connect(":memory:")
+    for statement in statements("outbox.sql", "thence.sync"):
+        database.execute(statement)
+    for sql, values in (
+        (outbox._WAITING, (0, -1, -1, 5)),
+        (outbox._PENDING, ()),
+        (outbox._PARKED, ()),
+        (outbox._PARKED_COUNT, ()),
+        (outbox._DELIVER, ("", 0, b"")),
+    ):
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
+        assert not [step for step in plan if step.startswith("SCAN lines")], plan

@@ -127,7 +127,7 @@ class SyncEngine:
                 self._exchange_anew()
         except ThenceError as failure:
             error = failure
-        pending, parked = self._outbox.pending(), len(self._outbox.parked())
+        pending, parked = self._outbox.pending(), self._outbox.parked_count()
         return RoundResult(
             self._taken,
             self._delivered,
