@@ -10,8 +10,8 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
     "inner": (33473, 140),
-    "work": (18756, 77),
-    "team": (15037, 96),
+    "work": (18826, 77),
+    "team": (15026, 96),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value

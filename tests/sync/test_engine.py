@@ -328,7 +328,7 @@ def test_secret_that_the_user_let_out_goes_again_to_a_server_that_was_restored(t
         assert engine.round().parked == 1
         assert engine.send_parked(event.event_id) == 1
         assert engine.round().delivered == 1
-        server.restore(backup)
+        server.restore(backup.backup())
         again = engine.round()
         assert (again.delivered, again.parked) == (1, 0)
         assert server.lines[-1] == event.line

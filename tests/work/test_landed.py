@@ -3,6 +3,7 @@
 import pytest
 from tests.work.repositories import commit, git, make_repository
 
+from thence.errors import GitFailed
 from thence.work.board.state import Landed
 from thence.work.vcs.landed import (
     is_reverted,
@@ -43,7 +44,7 @@ def package(folder, branch="work"):
 
 def code_of(folder, branch="work", base="main", target="main"):
     base, tip, target = (git(folder, "rev-parse", each) for each in (base, branch, target))
-    return reviewed_of(repository(folder), base, tip, target)
+    return reviewed_of(repository(folder), base, tip, target)[0]
 
 
 def landing(folder, code, target="main"):
@@ -291,9 +292,29 @@ def test_patches_are_those_of_each_commit_and_of_all_together(folder):
     listed = git(folder, "rev-list", "--reverse", "--no-merges", f"{base}..{tip}").split()
     each = tuple(filter(None, (patch_id(f"{one}~", one) for one in listed)))
     assert len(each) == len(listed) - 2
-    found = reviewed_of(repo, base, tip, base)
+    found, has_commits = reviewed_of(repo, base, tip, base)
+    assert has_commits
     assert (found.patch, found.patches) == (patch_id(base, tip), each)
-    only = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
+    only, _ = reviewed_of(repo, base, git(folder, "rev-parse", "work~1"), None)
     assert only.patches == each
-    nothing = reviewed_of(repo, tip, tip, None)
+    nothing, has_commits = reviewed_of(repo, tip, tip, None)
+    assert not has_commits
     assert (nothing.patch, nothing.patches) == ("", ())
+
+
+@pytest.mark.parametrize("chain_max", [1, 50])
+def test_commits_of_a_package_are_the_same_listed_and_walked(folder, monkeypatch, chain_max):
+    code = code_of(folder, package(folder))
+    assert len(code.patches) == 2
+    monkeypatch.setattr("thence.work.vcs.landed.CHAIN_MAX", chain_max)
+    assert code_of(folder) == code
+    commit(folder, {"other.py": "meanwhile\n"})
+    assert code_of(folder, base="main~1") == code
+
+
+def test_object_that_is_missing_of_a_package_is_told(folder):
+    package(folder)
+    oid = git(folder, "rev-parse", "work~1:code.py")
+    (folder / ".git/objects" / oid[:2] / oid[2:]).unlink()
+    with pytest.raises(GitFailed, match=f"unable to read {oid}"):
+        code_of(folder)

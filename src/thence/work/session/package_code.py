@@ -33,7 +33,6 @@ from thence.work.project.options import read_options
 from thence.work.session.session import Session
 from thence.work.vcs.landed import (
     Memo,
-    commits_beyond,
     is_reverted,
     is_without_code,
     landing_of,
@@ -91,15 +90,13 @@ def with_code(
     tip, target = tip_of(refs, branch), target_in(refs, session.target_of(feature))
     base = tip and base_of_package(repo, refs, feature.slug, package, tip, target)
     target_tip = target.local or target.tip
-    listed = commits_beyond(repo, tip, base, target_tip) if tip and base else ()
+    reviewed, is_ahead = reviewed_of(repo, base, tip, target_tip) if tip and base else (None, False)
     if tip and target_tip and branch in refs.branches:
         # a package that is handed in again may be in its target by now
         is_again = package.reviewed is not None
-        has_commits = bool(listed) or is_again or not is_ancestor(repo, tip, target_tip)
+        has_commits = is_ahead or is_again or not is_ancestor(repo, tip, target_tip)
         context = replace(context, has_commits=has_commits)
-    if tip is None or base is None:
-        return context
-    return replace(context, reviewed=reviewed_of(repo, base, tip, target_tip, listed))
+    return replace(context, reviewed=reviewed)
 
 
 def code_of(
@@ -303,7 +300,7 @@ class LandingCheck:
         base = base_of_package(self._repo, self._refs, slug, package, commit, target)
         if base is None:
             return Reviewed(commit, "", "")
-        return reviewed_of(self._repo, base, commit, target.local or target.tip)
+        return reviewed_of(self._repo, base, commit, target.local or target.tip)[0]
 
     def _commit(self, branch: str, package: PackageState) -> str | None:
         """Returns the last commit of a package: the branch's tip, or the reviewed one if later."""

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from threading import Thread
 from typing import IO, NamedTuple
 
 from thence.errors import GitFailed
@@ -62,7 +61,7 @@ _SETTINGS = (
     "submodule.recurse=false",
     "advice.detachedHead=false",
 )
-_OFF = ("core.hooksPath=/dev/null", "commit.gpgSign=false")
+_OFF = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "diff.suppressBlankEmpty=false")
 _START_USERS = ("git", *(part for setting in _SETTINGS for part in ("-c", setting)))
 _START = (*_START_USERS, *(part for setting in _OFF for part in ("-c", setting)))
 
@@ -151,31 +150,6 @@ class Git:
         arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         answer = self.ask(*arguments)
         return answer.out.decode().strip() if answer.status == 0 else None
-
-    def piped(self, *commands: tuple[Argument, ...], stdin: bytes = b"") -> bytes:
-        """Runs several gits as a pipeline; returns the last one's output.
-
-        The first reads `stdin`. Raises GitFailed if one of them fails.
-        """
-        with ExitStack() as stack:
-            started: list[subprocess.Popen[bytes]] = []
-            for arguments in commands:
-                source = started[-1].stdout if started else None
-                files = () if source is None else (source,)
-                started.append(stack.enter_context(self.open_process(*arguments, files=files)))
-                if source is not None:
-                    source.close()  # so that the process before gets SIGPIPE if this one ends
-            # a thread writes while the last output is read, or all would wait for each other
-            feeding = Thread(target=_feed, args=(started[0], stdin), name="thence-git", daemon=True)
-            feeding.start()
-            stack.callback(feeding.join)
-            out = started[-1].communicate(timeout=TIMEOUT_S)[0]
-            for process, arguments in zip(started, commands, strict=True):
-                words = process.stderr.read() if process.stderr and process.poll() else b""
-                if process.wait(_END_S):
-                    answer = Answer(process.returncode, b"", in_one_line(words))
-                    raise self.failed(answer, arguments)
-        return out
 
     @contextmanager
     def open_process(
@@ -304,13 +278,6 @@ def own_variables(reach: tuple[str, ...] = ()) -> dict[str, str]:
         or name in USER_VARIABLES
         or (reach and name.startswith(reach))
     }
-
-
-def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
-    assert process.stdin is not None
-    with suppress(OSError):  # the process has ended: its exit code is checked later
-        process.stdin.write(data)
-        process.stdin.close()
 
 
 def _name(arguments: tuple[Argument, ...]) -> str:

@@ -6,29 +6,34 @@ never its tip alone, which differs for ever once somebody has edited those lines
 about commits never change: a `Memo` keeps them in the home.
 """
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from thence.errors import GitFailed, ThenceError
 from thence.files import replace_file
 from thence.work.board.state import Landed, Reviewed
-from thence.work.vcs.git import Argument
+from thence.work.vcs.git import Answer, in_one_line
 from thence.work.vcs.repository import Repository, is_ancestor, is_shallow
 
 COMMITS_MAX = 20_000  # most commits of a branch that are searched for a patch
 MERGES_MAX = 500  # most of these commits that a package is merged into as a trial
 PATCHES_MAX = 1_000  # a package of more commits is identified by its whole patch alone
+CHAIN_MAX = 50  # longer histories of a package are listed
 PATHS_MAX = 500  # most paths on a command line
 MERGES_LISTED_MAX = 5_000  # most merges of a branch whose messages are read
 REVERTS_AMONG = 2_000  # most commits of a branch that are searched for a revert
 # the same patch-id whatever the user has configured
 _PATCH = ("-r", "-p", "--root", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv")
-_PATCH_ID = ("patch-id", "--stable")
+_SPACE = b" \t\r\n"
+_BOTH, _ADDED, _REMOVED, _REMARK = b" +-\\"
+_END = b"=\n"  # begins no line of a patch
+_Diff = Callable[[str], tuple[list[str], str]]
 _NOBODY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -36,41 +41,142 @@ _NOBODY = {
 }
 
 
-def commits_beyond(repo: Repository, commit: str, *others: str | None) -> Sequence[str]:
+def reviewed_of(
+    repo: Repository, base: str, commit: str, target: str | None
+) -> tuple[Reviewed, bool]:
+    """Returns a package's code, and whether it has commits beyond its base and the target's tip.
+
+    The code is the change from the commit that its branch began at to its last. Its commits are
+    those that the commit `target` lacks, or all where it has the last one already, without merges.
+    Raises GitFailed.
+    """
+    with _diffs(repo) as diff:
+        # where the target stands still, the parents of each commit say as much as a list would
+        patches = _chain_to(base, commit, diff) if target in (None, base) else None
+        has_commits = bool(patches)
+        if patches is None:
+            listed = _commits_beyond(repo, commit, base, target)
+            has_commits = bool(listed)
+            listed = listed or _commits_beyond(repo, commit, base)
+            patches = [diff(one)[1] for one in listed] if len(listed) <= PATCHES_MAX else []
+        # the last question, because a git that was told other parents keeps to them
+        whole = diff(f"{commit} {base}")[1]
+    return Reviewed(commit, base, whole, tuple(filter(None, patches))), has_commits
+
+
+def _chain_to(base: str, commit: str, diff: _Diff) -> list[str] | None:
+    """Returns the patch-ids of the commits from a base, which is left out, to its descendant.
+
+    None if a merge is among them, if they begin elsewhere, or if there are more than CHAIN_MAX.
+    """
+    patches: list[str] = []
+    while commit != base:
+        parents, patch = diff(commit)
+        if len(parents) != 1 or len(patches) == CHAIN_MAX:
+            return None
+        patches.append(patch)
+        commit = parents[0]
+    return patches[::-1]
+
+
+def _commits_beyond(repo: Repository, commit: str, *others: str | None) -> list[str]:
     """Returns the commits of a history that others lack, the oldest first, without merges.
 
-    Each line is a commit with its parents. Only the last PATCHES_MAX + 1 are returned.
+    Only the last PATCHES_MAX + 1 are returned.
     """
-    arguments = ("rev-list", "--reverse", "--no-merges", "--parents")
     past = (f"^{other}" for other in others if other)
-    most = f"--max-count={PATCHES_MAX + 1}"
-    return repo.git.run(*arguments, most, commit, *past, "--").decode().splitlines()
+    arguments = ("rev-list", "--reverse", "--no-merges", f"--max-count={PATCHES_MAX + 1}")
+    return repo.git.run(*arguments, commit, *past, "--").decode().split()
 
 
-def reviewed_of(
-    repo: Repository, base: str, commit: str, target: str | None, listed: Sequence[str] = ()
-) -> Reviewed:
-    """Returns a package's code: the change from the commit that its branch began at to its last.
+@contextmanager
+def _diffs(repo: Repository, paths: Sequence[str] = ()) -> Iterator[_Diff]:
+    """Opens a git that is asked for a commit's parents and its patch-id, within the paths.
 
-    The package's commits are those that the commit `target` lacks, or all where it has the last one
-    already; `listed` are these commits, where the caller has them. Raises GitFailed.
+    A parent that is named behind the commit takes the place of its own.
     """
-    listed = listed or commits_beyond(repo, commit, base, target)
-    if target is not None and not listed:
-        listed = commits_beyond(repo, commit, base)
-    if len(listed) > PATCHES_MAX:
-        listed = ()
-    whole = f"{commit} {base}"  # git takes the base for the parent
-    headers = [*dict.fromkeys((whole, *listed))]
-    stdin_text = "".join(
-        f"commit {number:0{len(commit)}x}\n{line}\n" for number, line in enumerate(headers, 1)
-    )
-    diff_tree = ("diff-tree", "--stdin", "--no-commit-id", *_PATCH)
-    out = repo.git.piped(diff_tree, _PATCH_ID, stdin=stdin_text.encode()).decode()
-    numbered = (line.split() for line in out.splitlines())
-    patch_ids = {headers[int(number, 16) - 1]: patch for patch, number in numbered}
-    patches = tuple(patch_ids[line] for line in listed if line in patch_ids)
-    return Reviewed(commit, base, patch_ids.get(whole, ""), patches)
+    command = ("diff-tree", "--stdin", *_PATCH, "--always", "--format=%P", "--", *paths)
+    with repo.git.open_process(*command) as process:
+        pipe, answers, words = process.stdin, process.stdout, process.stderr
+        assert pipe is not None
+        assert answers is not None
+        assert words is not None
+
+        def lines() -> Iterator[bytes]:
+            for line in iter(answers.readline, _END):
+                if not line:
+                    answer = Answer(process.wait(), b"", in_one_line(words.read()))
+                    raise repo.git.failed(answer, command)
+                yield line
+
+        def diff(commit: str) -> tuple[list[str], str]:
+            with suppress(BrokenPipeError):  # the end of its answers tells
+                pipe.write(commit.encode() + b"\n" + _END)  # git repeats what is no commit
+                pipe.flush()
+            remaining = lines()
+            parents = next(remaining, b"").decode().split()
+            return parents, patch_id(remaining, len(commit.split()[0]))
+
+        yield diff
+
+
+def patch_id(lines: Iterable[bytes], hex_digits: int = 40) -> str:
+    """Returns the patch-id of a commit, from what `git diff-tree -p` writes; "" without changes.
+
+    It is that of `git patch-id --stable`, an id in which line numbers and white space don't count;
+    git before 2.39 has others for binary files.
+
+    Each line has its newline; what stands before the first file does not count. Each file's part
+    has a digest, and the digests are added up as numbers, so that the order of the files does not
+    count. A part without a hunk, such as a changed mode, belongs to the one behind it.
+    `hex_digits` are those of the repository's object ids: 40 for SHA-1, 64 for SHA-256.
+    """
+    empty = hashlib.new("sha1" if hex_digits == 40 else "sha256", usedforsecurity=False)
+    part = empty.copy()
+    total = old = new = 0  # old and new: lines of the hunk that are still to come
+    is_empty, is_among_hunks, is_binary, blobs = True, False, False, b""
+    for line in lines:
+        if old > 0 or new > 0:
+            kind = line[0]
+            if kind == _REMARK:
+                continue
+            old -= kind in (_BOTH, _REMOVED)
+            new -= kind in (_BOTH, _ADDED)
+        elif line.startswith(b"diff "):
+            if is_binary:  # git leaves out this line of the file behind a binary one
+                is_binary = False
+                continue
+            if is_among_hunks:
+                total, part = total + _number(part), empty.copy()
+            is_empty = is_among_hunks = False
+        elif is_empty or is_binary or line[0] == _REMARK:
+            continue
+        elif line.startswith(b"@@ -"):
+            old, new = (_length(span) for span in line.split(b" ", 3)[1:3])
+            continue
+        elif line.startswith(b"index "):
+            blobs = line.split()[1].replace(b"..", b"")
+            continue
+        elif line.startswith(b"Binary files "):
+            part.update(blobs)
+            total, part = total + _number(part), empty.copy()
+            is_binary = True
+            continue
+        elif line.startswith(b"--- "):
+            is_among_hunks = True
+        # git ends a line at its first NUL
+        part.update((line if 0 not in line else line.partition(b"\0")[0]).translate(None, _SPACE))
+    total = (total + _number(part)) % (1 << 4 * hex_digits)
+    return "" if is_empty else total.to_bytes(hex_digits // 2, "little").hex()
+
+
+def _number(part: "hashlib._Hash") -> int:
+    return int.from_bytes(part.digest(), "little")
+
+
+def _length(span: bytes) -> int:
+    """Returns the length of a hunk's span, such as 4 for b"-10,4" and 1 for b"+7"."""
+    return int(span.partition(b",")[2] or 1)
 
 
 def is_without_code(repo: Repository, code: Reviewed) -> bool:
@@ -189,13 +295,13 @@ def _paths(repo: Repository, code: Reviewed) -> tuple[str, ...]:
 
 
 def _patches(
-    repo: Repository, listed: Sequence[Argument], paths: Sequence[str] = ()
+    repo: Repository, listed: Sequence[str], paths: Sequence[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Yields the patch-ids of commits that git lists, each with its commit."""
-    diff_tree = ("diff-tree", "--stdin", *_PATCH, "--", *paths)
-    for line in repo.git.piped(tuple(listed), diff_tree, _PATCH_ID).decode().splitlines():
-        patch, _, commit = line.partition(" ")
-        yield patch, commit
+    with _diffs(repo, paths) as diff:
+        for commit in repo.git.run(*listed).decode().split():
+            if patch := diff(commit)[1]:
+                yield patch, commit
 
 
 def _merged_without_change(
