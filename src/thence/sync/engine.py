@@ -30,7 +30,7 @@ from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
-from thence.sync.target import enabled_target
+from thence.sync.target import SyncReport, enabled_target
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
@@ -48,30 +48,6 @@ class RoundProgress(msgspec.Struct, frozen=True):
     taken: int
     brought: int
     to_bring: int
-
-
-class RoundResult(msgspec.Struct, frozen=True):
-    """The result of a round, counted in lines.
-
-    `left` are lines without a verdict, `parked` those kept back in all, `taken_back` the lines that
-    are redacted from now on, or whole again; `error` is what ended the round early. `is_restored`
-    is whether the log was found put back from an old copy.
-    """
-
-    taken: int
-    delivered: int
-    duplicate: int
-    rejected: int
-    left: int
-    parked: int
-    error: ThenceError | None = None
-    taken_back: int = 0
-    is_restored: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """True if nothing stayed behind on either side."""
-        return self.error is None and not self.left and not self.parked
 
 
 class SyncEngine:
@@ -113,8 +89,8 @@ class SyncEngine:
         self._authorship = Authorship(log, self._outbox, transport, signer, disk)
         self._reset()
 
-    def round(self) -> RoundResult:
-        """Runs one round and returns its result; an error that ends it early is part of that."""
+    def round(self) -> SyncReport:
+        """Runs one round and returns its report; an error that ends it early is part of that."""
         self._reset()
         error: ThenceError | None = None
         try:
@@ -127,17 +103,16 @@ class SyncEngine:
                 self._exchange_anew()
         except ThenceError as failure:
             error = failure
-        pending, parked = self._outbox.pending(), self._outbox.parked_count()
-        return RoundResult(
-            self._taken,
-            self._delivered,
-            self._duplicate,
-            self._rejected,
-            pending,
-            parked,
-            error,
-            self._taken_back,
-            self._is_restored,
+        return SyncReport(
+            taken=self._taken,
+            delivered=self._delivered,
+            duplicate=self._duplicate,
+            rejected=self._rejected,
+            left=self._outbox.pending(),
+            parked=self._outbox.parked_count(),
+            error=error,
+            taken_back=self._taken_back,
+            is_restored=self._is_restored,
         )
 
     def pending(self) -> int:
