@@ -258,6 +258,30 @@ def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_pa
         assert len(b.events()) >= 20
 
 
+@pytest.mark.promise("S12")
+def test_lines_that_a_log_loses_amid_a_round_are_taken_again(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 10)
+    made(tmp_path / "b", 1, "b")
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        synced(b, server)
+        a.append("more")
+        synced(a, server)
+        segment = tmp_path / "b" / "events.jsonl"
+
+        class Cutting(Connection):
+            def page(self, *given):
+                if not self.requests:
+                    lines = segment.read_bytes().splitlines(keepends=True)
+                    segment.write_bytes(b"".join(lines[:5]))
+                return super().page(*given)
+
+        synced(b, Cutting(server))
+        assert synced(b, server).error is None
+        assert stored(b.folder) == sorted(server.lines)
+
+
 def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
     server = PlainServer()
     made(tmp_path / "a", 5)
@@ -377,3 +401,47 @@ def test_search_for_undelivered_lines_reads_no_others():
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
         assert not [step for step in plan if step.startswith("SCAN lines")], plan
+
+
+@pytest.mark.promise("S12")
+def test_server_that_is_restored_amid_a_round_is_noticed_by_the_batch(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    with thence.open(tmp_path / "a") as log:
+        synced(log, server)
+        backup = server.backup()
+        lost = log.append("lost").line
+        synced(log, server)
+        own = log.append("own").line
+
+        class Restoring(Connection):
+            def batch(self, *given):
+                if "batch" not in self.requests:
+                    server.restore(backup)
+                return super().batch(*given)
+
+        result = synced(log, Restoring(server))
+        assert (result.delivered, result.error) == (2, None)
+        assert server.lines[2:] == [lost, own]
+
+
+@pytest.mark.promise("S12")
+def test_server_that_lost_what_was_brought_behind_others_lines_is_noticed(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    made(tmp_path / "b", 1, "b")
+    with thence.open(tmp_path / "a") as log:
+        synced(log, server)
+        backup = server.backup()
+        (theirs,) = (line for _, line, _ in reader.raw_lines(OS_DISK, tmp_path / "b"))
+        lost = log.append("lost").line
+
+        class Crowded(Connection):
+            def batch(self, *given):
+                server.batch([theirs])
+                return super().batch(*given)
+
+        assert synced(log, Crowded(server)).delivered == 1
+        server.restore(backup)  # the place up to which the log has taken is still there
+        assert synced(log, server).delivered == 1
+        assert server.lines[2:] == [lost]

@@ -166,15 +166,15 @@ class SyncEngine:
         passed: set[int] = set()
         is_again = False
         for _ in range(PAGES_MAX):
-            after, seen = self._outbox.cursors
+            before = self._outbox.cursors
             self._pause(0.0)
-            page = self._transport.page(after, seen, key)
+            page = self._transport.page(*before, key)
             self._relayed.update(page.relayed)
             key = ""  # one answer names enough
-            passed.add(hash(after))
+            passed.add(hash(before.after))
             if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
-            if not self._relay(page.lines, Cursors(page.next, seen)):
+            if not self._relay(page.lines, page.next, before):
                 # damaged on its way, or by the server, which has the same page again then
                 if is_again:
                     raise _bad("a line in its page is no event")
@@ -185,14 +185,15 @@ class SyncEngine:
                 return
         raise _bad("its pages have no end")
 
-    def _relay(self, lines: Sequence[bytes], cursors: Cursors) -> bool:
-        """Appends lines durably, parks those that the log can't take, then moves the cursors.
+    def _relay(self, lines: Sequence[bytes], following: str, before: Cursors) -> bool:
+        """Appends lines durably, parks those that the log can't take, then moves the cursor.
 
-        Returns False if a line is no event, and then leaves the cursors where they are.
+        Returns False if a line is no event, and then leaves the cursor where it is.
         """
+        moved = before._replace(after=following)
         if not lines:
-            if cursors != self._outbox.cursors:
-                self._outbox.deliver((), cursors)
+            if moved != before:
+                self._outbox.deliver((), moved, before)
             return True
         relayed = self._log.relay(lines)
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
@@ -210,7 +211,7 @@ class SyncEngine:
                 is_whole = False
             else:
                 held.append(key)
-        self._outbox.deliver(held, cursors if is_whole else self._outbox.cursors)
+        self._outbox.deliver(held, moved if is_whole else before, before)
         self._report()
         return is_whole
 
@@ -310,7 +311,7 @@ class SyncEngine:
         statuses = _matched(group, results.results)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
         moved = Cursors(results.after or cursors.after, results.seen or cursors.seen)
-        self._outbox.deliver((one.key for one in done), moved)
+        self._outbox.deliver((one.key for one in done), moved, cursors)
         duplicates = sum(verdict.status == "duplicate" for _, verdict in statuses)
         self._duplicate += duplicates
         self._delivered += len(done) - duplicates

@@ -169,14 +169,16 @@ class Outbox:
         """The places at the server up to which lines were taken, and are known to be held."""
         return Cursors(self._state("after"), self._state("seen"))
 
-    def deliver(self, keys: Iterable[LineKey], cursors: Cursors) -> None:
+    def deliver(self, keys: Iterable[LineKey], cursors: Cursors, before: Cursors) -> None:
         """Records that the server holds lines, also parked ones, and the cursors of its answer.
 
-        Call it when all lines before `after` are durable.
+        Call it when all lines before `after` are durable. `before` are the cursors of the request:
+        `after` stays if the log was found to have lost lines since.
         """
         with _writing(self._db):
             self._db.executemany(_DELIVER, keys)
-            self._set_state("after", cursors.after)
+            if self._state("after") == before.after:
+                self._set_state("after", cursors.after)
             self._set_state("seen", cursors.seen)
 
     def send_again(self, node: str, is_chosen: Callable[[bytes], bool]) -> None:
