@@ -89,10 +89,11 @@ def kept(
     person = chosen(promises, took)
 
     def is_kept(item: pytest.Item) -> bool:
+        is_rest = item.get_closest_marker("rest") is not None
         if tier == "person":
-            return _function(item) in person
+            return _function(item) in person and not is_rest
         is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        return is_property or _function(item) not in person
+        return is_rest or is_property or _function(item) not in person
 
     return is_kept
 

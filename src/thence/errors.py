@@ -194,6 +194,12 @@ class NotAServer(ThenceError):
     """Error: a folder holds no database of a team's server that this version can use."""
 
 
+class DatabaseUnavailable(ThenceError):
+    """Error: the database of a team's server can't be used now; later it may be."""
+
+    recoverable = True
+
+
 class DamagedCopy(ThenceError):
     """Error: a database of a team's server, or a copy of one, holds what was not stored in it."""
 

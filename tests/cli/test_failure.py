@@ -39,6 +39,7 @@ EXIT_CODES = {
     "GitFailed": 1,
     "CyclicDependencyError": 3,
     "DamagedCopy": 3,
+    "DatabaseUnavailable": 3,
     "EventNotFound": 4,
     "NotALog": 4,
     "NotAServer": 4,

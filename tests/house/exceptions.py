@@ -9,12 +9,12 @@ TOO_LONG: dict[str, tuple[int, str]] = {}
 
 # part: lines and files of src; their bounds are 30,000 in 140, 13,500 in 77, 11,500 in 88
 WEIGHTS: dict[str, tuple[int, int]] = {
-    "inner": (33473, 140),
+    "inner": (33481, 140),
     "work": (18826, 77),
-    "team": (14970, 96),
+    "team": (15444, 98),
 }
 
 # room: local names, loop targets and parameters that say nothing of a value
 NAMED_BY_NOTHING: dict[str, int] = {
-    "server": 17,
+    "server": 20,
 }

@@ -13,6 +13,7 @@ from thence.errors import (
     BadSettings,
     CyclicDependencyError,
     DamagedCopy,
+    DatabaseUnavailable,
     EventNotFound,
     InvalidCursor,
     InvalidFilter,
@@ -37,6 +38,7 @@ _CODES: tuple[tuple[type[ThenceError], int], ...] = (
     (InvalidCursor, MISUSED),
     (CyclicDependencyError, DAMAGED),
     (DamagedCopy, DAMAGED),
+    (DatabaseUnavailable, DAMAGED),
     (OutcomeUnknown, UNKNOWN),
 )
 _STDOUT = "see where it goes: a full disk, or a place that can't be written"

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.server.postgres import Cluster, cluster
+from tests.server.team.engines import in_postgres
 from tests.server.team.team_server import TeamServer, team_server
 
 
@@ -13,3 +15,25 @@ def red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
         server.add("eve")
         server.add("rita", "red", "reader")
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """One cluster for all tests of a process: mark these with xdist_group("postgres")."""
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=[pytest.mark.rest, pytest.mark.xdist_group("postgres")]),
+    ]
+)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Has `new_database` make databases of each engine in turn."""
+    if request.param == "sqlite":
+        yield request.param
+    else:
+        with in_postgres(request.getfixturevalue("postgres")):
+            yield request.param

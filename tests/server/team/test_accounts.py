@@ -1,6 +1,7 @@
 """The users and teams of a server, in memory."""
 
 import pytest
+from tests.server.team.engines import new_database
 
 from thence.errors import AccountRefused
 from thence.server.team.accounts import (
@@ -10,14 +11,14 @@ from thence.server.team.accounts import (
     Added,
     Member,
 )
-from thence.server.team.sqlite import SqliteDatabase
 
 PASSWORD = "correct horse"
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.fixture
 def accounts() -> Accounts:
-    made = Accounts(SqliteDatabase.in_memory("e1"), str)
+    made = Accounts(new_database(), str)
     for team in ("red", "blue"):
         made.add_team(team)
     return made

@@ -4,6 +4,7 @@ import random
 import re
 
 import pytest
+from tests.server.team.engines import new_database
 from tests.server.team.lines import foreign, line, lines, sealed
 
 from thence.core.values.digests import digests
@@ -17,21 +18,28 @@ from thence.errors import (
 )
 from thence.server.team import keys, redactions, store
 from thence.server.team.accounts import Accounts
+from thence.server.team.database import Database
 from thence.server.team.exchange import Exchange
 from thence.server.team.sqlite import SqliteDatabase
 from thence.server.team.store import Store
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def exchange(epoch: str = "e1") -> Exchange:
     return Exchange(Store(with_teams(epoch)))
 
 
-def with_teams(epoch: str = "e1") -> SqliteDatabase:
-    database = SqliteDatabase.in_memory(epoch)
+def with_teams(epoch: str = "e1") -> Database:
+    database = new_database(epoch)
+    add_teams(database)
+    return database
+
+
+def add_teams(database: Database) -> None:
     accounts = Accounts(database, str)
     for team in ("red", "blue"):
         accounts.add_team(team)
-    return database
 
 
 def statuses(found: Exchange, given: list[bytes], team: str = "red", log: str = "log") -> list[str]:
@@ -69,7 +77,8 @@ def test_line_sent_again_is_a_duplicate_and_stands_once() -> None:
 
 @pytest.mark.promise("S12")
 def test_server_restored_from_a_backup_gets_back_what_it_lacks_and_no_cursor_skips_any() -> None:
-    database = with_teams()
+    database = SqliteDatabase.in_memory("e1")
+    add_teams(database)
     found = Exchange(Store(database))
     statuses(found, lines(3))
     backup = database.copied()

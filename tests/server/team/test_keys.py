@@ -2,6 +2,7 @@
 
 import pytest
 from tests.cli.installed import thence
+from tests.server.team.engines import new_database
 from tests.server.team.notices import ANN, BOB, EVE, Node
 from tests.server.team.stranger import Client
 from tests.server.team.team_server import TeamServer
@@ -11,7 +12,6 @@ from thence.errors import SyncRefused
 from thence.server.team import keys
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.keys import KeyRegistry
-from thence.server.team.sqlite import SqliteDatabase
 
 PATH = "/api/v1/keys/"
 NODE, OTHER = "a00000000001", "a00000000002"
@@ -79,8 +79,9 @@ def test_reader_nobody_and_malformed_requests_are_refused(red: TeamServer) -> No
         assert got.code
 
 
+@pytest.mark.usefixtures("engine")
 def test_keys_of_a_user_and_claims_of_a_team_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    database = SqliteDatabase.in_memory("e1")
+    database = new_database()
     accounts = Accounts(database, str)
     accounts.add_team("red")
     accounts.add_user("ann", "red", "writer", lambda: "correct horse")

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from tests.server.team.engines import new_database
 
 from thence.core.wire.messages import Tokens
 from thence.errors import NotLoggedIn, ServerBusy
@@ -32,6 +33,7 @@ from thence.server.team.logins import (
 from thence.server.team.sqlite import SqliteDatabase, make_database
 
 PASSWORD = "correct horse"
+pytestmark = pytest.mark.usefixtures("engine")
 WAIT_S = 10
 
 
@@ -41,7 +43,7 @@ class World:
     def __init__(self) -> None:
         self.now = 1_000_000.0
         numbers = count(1)
-        database = SqliteDatabase.in_memory("e")
+        database = new_database()
         self.accounts = Accounts(database, str)
         for team in ("red", "blue"):
             self.accounts.add_team(team)

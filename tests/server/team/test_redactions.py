@@ -18,7 +18,7 @@ from thence.server.team.store import Store
 from thence.signing import SigningKey, is_signed
 
 THEIRS = "ffffffffffff"
-pytestmark = pytest.mark.promise("S10a")
+pytestmark = [pytest.mark.promise("S10a"), pytest.mark.usefixtures("engine")]
 
 
 class Server:

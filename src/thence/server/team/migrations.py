@@ -258,4 +258,5 @@ MIGRATIONS = (
     Migration(6, "each line has the digest of all up to it", _chain),
 )
 VERSION = MIGRATIONS[-1].version
+FIRST_OF_POSTGRES = 4
 MIGRATED_VERSIONS = tuple(migration.version - 1 for migration in MIGRATIONS)

@@ -46,7 +46,7 @@ _LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
 _KNOWN = """
     SELECT digest FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
 """
-_EVENT = ("team", "log", "number", *NewLine._fields, "chain")
+EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
 _PAGE = f"""
     SELECT number, digest, chain, {PRESENT_LINE} FROM events
@@ -280,7 +280,7 @@ def _append(connection: Transaction, log: StoredLog, lines: Sequence[NewLine]) -
         number, chain = number + 1, chained(chain, line.digest)
         rows.append((log.team, log.id, number, *line, chain))
     if rows:
-        connection.insert("events", _EVENT, rows)
+        connection.insert("events", EVENT_COLUMNS, rows)
         connection.execute(_COUNT, {"team": log.team, "log": log.id, "last": number})
     return LogPlace(number, chain)
 
