@@ -99,12 +99,21 @@ def test_sync_now_exits_1_with_three_lines_while_anything_stays_behind(ada, serv
     assert [(each["direction"], each["reason"]) for each in parked] == [("push", "it is spoilt")]
     state = ada("sync", "status", "--log", "orders", "--check", "--json")
     assert (state.code, state.json["is_in_sync"], state.json["parked"]) == (1, False, 1)
+    assert (state.json["missing_there"], state.json["missing_here"]) == (1, 0)
     server.logs["orders"].refuse = lambda line: None
     ada.done("sync", "parked", "retry", "--log", "orders")
     assert ada.done("sync", "now", "--log", "orders", "--json").json["pushed"] == 1
     last = ada.done("sync", "status", "--log", "orders", "--json").json["last"]
     assert (last["pulled"], last["pushed"], last["redacted"]) == (0, 1, 0)
     assert "pulled 0, pushed 1" in ada.done("sync", "status", "--log", "orders").out
+    server.logs["orders"].batch([FOREIGN % n for n in range(3)])
+    state = ada("sync", "status", "--log", "orders", "--check", "--json")
+    assert (state.code, state.json["missing_there"], state.json["missing_here"]) == (1, 0, 3)
+    text = ada("sync", "status", "--log", "orders", "--check").out
+    assert "server      0 lines missing there, 3 lines missing here" in text
+
+
+FOREIGN = b'{"event_type":"t","event_id":"theirs-%d"}'
 
 
 def refusing():

@@ -63,7 +63,7 @@ ANSWERS = {
         (
             200,
             {"Content-Type": "application/json"},
-            json.dumps(HEALTH | {"protocol": [3]}).encode(),
+            json.dumps(HEALTH | {"protocol": [4]}).encode(),
         ),
         "sync_refused",
     ),

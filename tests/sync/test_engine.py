@@ -1,5 +1,6 @@
 """The engine: one round between a log and a server, whatever comes back."""
 
+import sqlite3
 from itertools import count
 from random import Random
 from zlib import crc32
@@ -12,8 +13,10 @@ from tests.sync.plain_server import Connection, PlainServer, line_ids
 import thence
 from thence.core.wire.messages import EventVerdict, Results
 from thence.errors import BadAnswer, BatchRefused, CursorUnknown, ServerBusy, ServerUnreachable
+from thence.index.rows import statements
 from thence.log.read import reader
 from thence.replica import OS_DISK
+from thence.sync import outbox
 from thence.sync.client import TakenPage
 from thence.sync.engine import SyncEngine
 
@@ -46,7 +49,7 @@ def test_two_logs_become_equal_and_the_next_round_moves_nothing(tmp_path):
         first = synced(a, server)
         assert (first.delivered, first.taken, first.left, first.error) == (30, 0, 0, None)
         second = synced(b, server)
-        assert (second.delivered, second.taken) == (20, 30)
+        assert (second.delivered, second.duplicate, second.taken) == (20, 0, 30)
         assert synced(a, server).taken == 20
         assert [event.line for event in a.events()] == [event.line for event in b.events()]
         transport = Connection(server)
@@ -255,6 +258,30 @@ def test_lines_that_a_log_lost_are_fetched_though_the_cursor_is_past_them(tmp_pa
         assert len(b.events()) >= 20
 
 
+@pytest.mark.promise("S12")
+def test_lines_that_a_log_loses_amid_a_round_are_taken_again(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 10)
+    made(tmp_path / "b", 1, "b")
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        synced(b, server)
+        a.append("more")
+        synced(a, server)
+        segment = tmp_path / "b" / "events.jsonl"
+
+        class Cutting(Connection):
+            def page(self, *given):
+                if not self.requests:
+                    lines = segment.read_bytes().splitlines(keepends=True)
+                    segment.write_bytes(b"".join(lines[:5]))
+                return super().page(*given)
+
+        synced(b, Cutting(server))
+        assert synced(b, server).error is None
+        assert stored(b.folder) == sorted(server.lines)
+
+
 def test_line_that_was_damaged_on_its_way_is_fetched_again(tmp_path):
     server = PlainServer()
     made(tmp_path / "a", 5)
@@ -312,3 +339,109 @@ def test_line_with_a_clock_far_ahead_is_kept_beside_and_tried_again(tmp_path):
         assert "clock" in SyncEngine(log, Connection(server)).parked()[0].reason
         assert synced(log, server).parked == 1
         assert log.events() == []
+
+
+def test_secret_that_the_user_let_out_goes_again_to_a_server_that_was_restored(tmp_path):
+    server = PlainServer()
+    with thence.open(tmp_path / "a") as log:
+        log.append("noted")
+        synced(log, server)
+        backup = server.backup()
+        event = log.append("noted", {"token": "ghp_" + "a1" * 18})
+        engine = SyncEngine(log, Connection(server))
+        assert engine.round().parked == 1
+        assert engine.send_parked(event.event_id) == 1
+        assert engine.round().delivered == 1
+        server.restore(backup.backup())
+        again = engine.round()
+        assert (again.delivered, again.parked) == (1, 0)
+        assert server.lines[-1] == event.line
+        other = log.append("noted", {"token": "ghp_" + "b2" * 18})
+        assert engine.round().parked == 1
+        server.batch([other.line])  # somebody else brought it
+        assert engine.round().parked == 0
+        server.restore(backup.backup())
+        again = engine.round()
+        assert (again.delivered, again.parked) == (1, 1), "nobody let the other one out"
+        engine.close()
+
+
+def test_server_that_lost_what_was_brought_is_noticed_though_others_brought_as_much(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    made(tmp_path / "b", 2, "b")
+    made(tmp_path / "c", 1, "c")
+    with thence.open(tmp_path / "a") as a, thence.open(tmp_path / "b") as b:
+        synced(a, server)
+        backup = server.backup()
+        lost, last = a.append("lost").line, a.append("last").line
+        synced(a, server)
+        server.restore(backup)
+        with thence.open(tmp_path / "c") as c:
+            synced(c, server)
+        server.batch([last])  # the history is as long as it was, and its last line is the same
+        assert lost not in server.lines
+        assert synced(a, server).is_complete
+        assert lost in server.lines
+        assert synced(b, server).is_complete
+        assert stored(b.folder) == sorted(server.lines)
+
+
+def test_search_for_undelivered_lines_reads_no_others():
+    database = sqlite3.connect(":memory:")
+    for statement in statements("outbox.sql", "thence.sync"):
+        database.execute(statement)
+    for sql, values in (
+        (outbox._WAITING, (0, -1, -1, 5)),
+        (outbox._PENDING, ()),
+        (outbox._PARKED, ()),
+        (outbox._PARKED_COUNT, ()),
+        (outbox._DELIVER, ("", 0, b"")),
+    ):
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert [step for step in plan if step.startswith("SEARCH lines USING")], plan
+        assert not [step for step in plan if step.startswith("SCAN lines")], plan
+
+
+@pytest.mark.promise("S12")
+def test_server_that_is_restored_amid_a_round_is_noticed_by_the_batch(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    with thence.open(tmp_path / "a") as log:
+        synced(log, server)
+        backup = server.backup()
+        lost = log.append("lost").line
+        synced(log, server)
+        own = log.append("own").line
+
+        class Restoring(Connection):
+            def batch(self, *given):
+                if "batch" not in self.requests:
+                    server.restore(backup)
+                return super().batch(*given)
+
+        result = synced(log, Restoring(server))
+        assert (result.delivered, result.error) == (2, None)
+        assert server.lines[2:] == [lost, own]
+
+
+@pytest.mark.promise("S12")
+def test_server_that_lost_what_was_brought_behind_others_lines_is_noticed(tmp_path):
+    server = PlainServer()
+    made(tmp_path / "a", 2)
+    made(tmp_path / "b", 1, "b")
+    with thence.open(tmp_path / "a") as log:
+        synced(log, server)
+        backup = server.backup()
+        (theirs,) = (line for _, line, _ in reader.raw_lines(OS_DISK, tmp_path / "b"))
+        lost = log.append("lost").line
+
+        class Crowded(Connection):
+            def batch(self, *given):
+                server.batch([theirs])
+                return super().batch(*given)
+
+        assert synced(log, Crowded(server)).delivered == 1
+        server.restore(backup)  # the place up to which the log has taken is still there
+        assert synced(log, server).delivered == 1
+        assert server.lines[2:] == [lost]

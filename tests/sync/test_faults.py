@@ -22,8 +22,8 @@ from thence.log.read import reader
 from thence.replica import OS_DISK
 from thence.sync.client import SyncClient, log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import RoundResult, SyncEngine
-from thence.sync.target import SyncTarget
+from thence.sync.engine import SyncEngine
+from thence.sync.target import SyncReport, SyncTarget
 
 EVENTS = 12
 REQUEST_S = 0.4
@@ -48,7 +48,7 @@ class Sessions:
             self._stores[url] = CredentialStore(folder / f"config{len(self._stores)}")
             self._stores[url].save(log_in(url, "ada", PASSWORD))
 
-    def play(self, fault: Fault | None, count: int = EVENTS) -> RoundResult:
+    def play(self, fault: Fault | None, count: int = EVENTS) -> SyncReport:
         """Plays a session with a fault, then a clean one, and checks what all hold then."""
         name = next(self._names)
         folders = [self.folder / f"{name}{each}" for each in "ab"]
@@ -78,7 +78,7 @@ class Sessions:
             for log in logs:
                 log.close()
 
-    def _round(self, log: thence.Log, name: str, url: str, request_s: float) -> RoundResult:
+    def _round(self, log: thence.Log, name: str, url: str, request_s: float) -> SyncReport:
         store = self._stores[url]
         target = SyncTarget(url, "red", "ada", name, "plain", "")
         with (

@@ -26,9 +26,9 @@ from thence.log.storage.segment import current_path
 from thence.sync import BackgroundSyncService
 from thence.sync.client import log_in
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import RoundResult
 from thence.sync.state import sync_state
 from thence.sync.target import (
+    SyncReport,
     SyncTarget,
     read_connection,
     read_status,
@@ -117,7 +117,7 @@ def test_line_that_is_kept_back_delays_no_later_one(tmp_path: Path, server: Team
     rounds = []
 
     class Parking(Asking):
-        def round(self) -> RoundResult:
+        def round(self) -> SyncReport:
             rounds.append(self)
             return replace(NOTHING, parked=1)
 

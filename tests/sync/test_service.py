@@ -17,15 +17,14 @@ from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
-from thence.sync.engine import RoundResult
 from thence.sync.live import backoff_s
 from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
-from thence.sync.target import SyncTarget, read_status, write_target
+from thence.sync.target import SyncReport, SyncTarget, read_status, write_target
 
 WAIT_S = 20
 
 
-NOTHING = RoundResult(taken=0, delivered=0, duplicate=0, rejected=0, left=0, parked=0)
+NOTHING = SyncReport()
 
 
 class Asking:

@@ -6,7 +6,7 @@ import pytest
 import thence
 from thence.errors import SyncError, SyncRefused
 from thence.sync.target import (
-    RoundStatus,
+    SyncReport,
     SyncTarget,
     enabled_target,
     read_status,
@@ -58,7 +58,7 @@ def test_another_target_needs_a_switch_and_the_refusal_names_what_differs():
 @pytest.mark.parametrize("data", [b"", b"{}", b"[" * 5000, b"\xff"])
 def test_spoilt_target_keeps_nobody_from_the_log(folder, data):
     write_target(folder, TARGET)
-    write_status(folder, RoundStatus("2026-01-01"))
+    write_status(folder, SyncReport("2026-01-01"))
     for name in ("target.json", "status.json"):
         (sync_folder(folder) / name).write_bytes(data)
     assert (team_of(folder), read_status(folder)) == (None, None)

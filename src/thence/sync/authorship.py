@@ -20,7 +20,7 @@ from thence.log.storage.disk_errors import DiskError, append_error, reading
 from thence.log.storage.identity import known_node_id, renew
 from thence.replica import Disk, Log, now
 from thence.sync.client import SyncClient
-from thence.sync.outbox import Outbox
+from thence.sync.outbox import CLAIMED, CONTESTED, Outbox
 from thence.sync.redaction import apply_redactions, own_nodes
 
 _CONTESTED_MAX = 1_000
@@ -52,11 +52,11 @@ class Authorship:
             return
         nodes = own_nodes(self._log.folder, self._disk)
         claim = " ".join((now()[:10], self._signer.public_key, *nodes))
-        if not self._outbox.has_claimed(claim):
+        if self._outbox.note(CLAIMED) != claim:
             # refused to a reader, and by a server without keys
             with suppress(SyncRefused, BadAnswer):
                 self._transport.claim(self._signer.public_key, nodes)
-                self._outbox.set_claimed(claim)
+                self._outbox.set_note(CLAIMED, claim)
 
     def own_line(self) -> Chosen:
         """Returns what tells the lines that the log wrote under its present node."""
@@ -151,13 +151,13 @@ class Authorship:
 
         At most 1,000 ids are asked about; where there are more, the next call asks about others.
         """
-        after = self._outbox.contested_after
-        if after is None or self._log.answers.lacks_index():
+        before = self._outbox.note(CONTESTED)
+        if not before or self._log.answers.lacks_index():
             return
         contested = self._contested()
-        named = list(contested)
-        names_now = ([name for name in named if name > after] or named)[:_CONTESTED_MAX]
-        lines = {event_id: contested[event_id] for event_id in names_now}
+        rest = [event_id for event_id in contested if event_id > before[1:]] or list(contested)
+        names = rest[:_CONTESTED_MAX]
+        lines = {event_id: contested[event_id] for event_id in names}
         digests = sorted(set().union(*lines.values()))
         signed: set[bytes] = set()
         for at in range(0, len(digests), PAGE_EVENTS_MAX):
@@ -165,10 +165,10 @@ class Authorship:
         others = superseded(lines, signed)
         if others:
             self._log.redactions.outrank(digest for group in others.values() for digest in group)
-        rest = len(contested) - len(others)
-        self._outbox.set_contested(
-            None if not rest else names_now[-1] if rest > len(names_now) else ""
-        )
+        unsettled = len(contested) - len(others)
+        note = "" if not unsettled else f"+{names[-1]}" if unsettled > len(names) else "+"
+        if note != before:
+            self._outbox.set_note(CONTESTED, note)
 
     def _contested(self) -> dict[str, frozenset[bytes]]:
         """Returns D of the lines of each id of which several may be served, in order."""

@@ -30,7 +30,7 @@ from thence.sync.authorship import Authorship
 from thence.sync.client import SyncClient, client_to
 from thence.sync.credentials import CredentialStore
 from thence.sync.outbox import LineKey, Outbox, OutboxLine, ParkedLine, key_of
-from thence.sync.target import enabled_target
+from thence.sync.target import SyncReport, enabled_target
 
 # a server that refuses more lines than these in one round is taken for broken, not they for bad
 PARKED_IN_ROUND_MAX = 100
@@ -48,30 +48,6 @@ class RoundProgress(msgspec.Struct, frozen=True):
     taken: int
     brought: int
     to_bring: int
-
-
-class RoundResult(msgspec.Struct, frozen=True):
-    """The result of a round, counted in lines.
-
-    `left` are lines without a verdict, `parked` those kept back in all, `taken_back` the lines that
-    are redacted from now on, or whole again; `error` is what ended the round early. `is_restored`
-    is whether the log was found put back from an old copy.
-    """
-
-    taken: int
-    delivered: int
-    duplicate: int
-    rejected: int
-    left: int
-    parked: int
-    error: ThenceError | None = None
-    taken_back: int = 0
-    is_restored: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """True if nothing stayed behind on either side."""
-        return self.error is None and not self.left and not self.parked
 
 
 class SyncEngine:
@@ -113,8 +89,8 @@ class SyncEngine:
         self._authorship = Authorship(log, self._outbox, transport, signer, disk)
         self._reset()
 
-    def round(self) -> RoundResult:
-        """Runs one round and returns its result; an error that ends it early is part of that."""
+    def round(self) -> SyncReport:
+        """Runs one round and returns its report; an error that ends it early is part of that."""
         self._reset()
         error: ThenceError | None = None
         try:
@@ -127,17 +103,16 @@ class SyncEngine:
                 self._exchange_anew()
         except ThenceError as failure:
             error = failure
-        pending, parked = self._outbox.pending(), len(self._outbox.parked())
-        return RoundResult(
-            self._taken,
-            self._delivered,
-            self._duplicate,
-            self._rejected,
-            pending,
-            parked,
-            error,
-            self._taken_back,
-            self._is_restored,
+        return SyncReport(
+            taken=self._taken,
+            delivered=self._delivered,
+            duplicate=self._duplicate,
+            rejected=self._rejected,
+            left=self._outbox.pending(),
+            parked=self._outbox.parked_count(),
+            error=error,
+            taken_back=self._taken_back,
+            is_restored=self._is_restored,
         )
 
     def pending(self) -> int:
@@ -191,15 +166,15 @@ class SyncEngine:
         passed: set[int] = set()
         is_again = False
         for _ in range(PAGES_MAX):
-            after, seen = self._outbox.cursors
+            before = self._outbox.cursors
             self._pause(0.0)
-            page = self._transport.page(after, seen, key)
+            page = self._transport.page(*before, key)
             self._relayed.update(page.relayed)
             key = ""  # one answer names enough
-            passed.add(hash(after))
+            passed.add(hash(before.after))
             if page.more and (hash(page.next) in passed or not page.lines):
                 raise _bad("a page of lines neither moves on nor ends")
-            if not self._relay(page.lines, Cursors(page.next, seen)):
+            if not self._relay(page.lines, page.next, before):
                 # damaged on its way, or by the server, which has the same page again then
                 if is_again:
                     raise _bad("a line in its page is no event")
@@ -210,14 +185,15 @@ class SyncEngine:
                 return
         raise _bad("its pages have no end")
 
-    def _relay(self, lines: Sequence[bytes], cursors: Cursors) -> bool:
-        """Appends lines durably, parks those that the log can't take, then moves the cursors.
+    def _relay(self, lines: Sequence[bytes], following: str, before: Cursors) -> bool:
+        """Appends lines durably, parks those that the log can't take, then moves the cursor.
 
-        Returns False if a line is no event, and then leaves the cursors where they are.
+        Returns False if a line is no event, and then leaves the cursor where it is.
         """
+        moved = before._replace(after=following)
         if not lines:
-            if cursors != self._outbox.cursors:
-                self._outbox.deliver((), cursors)
+            if moved != before:
+                self._outbox.deliver((), moved, before)
             return True
         relayed = self._log.relay(lines)
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
@@ -235,7 +211,7 @@ class SyncEngine:
                 is_whole = False
             else:
                 held.append(key)
-        self._outbox.deliver(held, cursors if is_whole else self._outbox.cursors)
+        self._outbox.deliver(held, moved if is_whole else before, before)
         self._report()
         return is_whole
 
@@ -335,7 +311,7 @@ class SyncEngine:
         statuses = _matched(group, results.results)
         done = [one for one, verdict in statuses if verdict.status in ("success", "duplicate")]
         moved = Cursors(results.after or cursors.after, results.seen or cursors.seen)
-        self._outbox.deliver((one.key for one in done), moved)
+        self._outbox.deliver((one.key for one in done), moved, cursors)
         duplicates = sum(verdict.status == "duplicate" for _, verdict in statuses)
         self._duplicate += duplicates
         self._delivered += len(done) - duplicates

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import finalize
 
 from thence.core.event import Event
@@ -42,6 +42,9 @@ _BUSY_S = 10.0
 _TRIES_MAX = 5
 _READ_LINES = 1_000
 _REASON_CHARACTERS_MAX = 500
+# notes: the key and the nodes that were claimed by it, which the server knows; "+" and the id
+# behind which to look for ids with several lines, nothing if there are none until others come
+CLAIMED, CONTESTED = "claimed", "contested"
 _REDACTION, _REDACTED = "redaction", "redacted"
 _BODY_DIGEST = f'"{BODY_DIGEST}"'.encode()
 
@@ -151,32 +154,31 @@ class Outbox:
             at = rows[-1][5:7]
             yield from self._lines(row for row in rows if is_chosen(row[0], row[2]))
 
-    def _lines(self, rows: Iterable[tuple[object, ...]]) -> Iterator[OutboxLine]:
+    def _lines(self, rows: Iterable[Any]) -> Iterator[OutboxLine]:
         """Yields the lines of rows: node, seq, digest, kind, is_secret, and the extent."""
         chosen = list(rows)
         extents = [row[5:8] for row in chosen]
-        with (
-            closing(LineReader(self._disk, self._folder, self._db)) as reader,
-            reading(self._folder),
-        ):
-            lines = list(reader.lines(extents, self._vocabulary))  # type: ignore[arg-type]
+        reader = LineReader(self._disk, self._folder, self._db)
+        with closing(reader), reading(self._folder):
+            lines = list(reader.lines(extents, self._vocabulary))
         for row, line in zip(chosen, lines, strict=True):
-            event_id = event_id_of(line).decode()
-            yield OutboxLine(LineKey(*row[:3]), event_id, line, bool(row[4]))  # type: ignore[arg-type]
+            yield OutboxLine(LineKey(*row[:3]), event_id_of(line).decode(), line, bool(row[4]))
 
     @property
     def cursors(self) -> Cursors:
         """The places at the server up to which lines were taken, and are known to be held."""
         return Cursors(self._state("after"), self._state("seen"))
 
-    def deliver(self, keys: Iterable[LineKey], cursors: Cursors) -> None:
+    def deliver(self, keys: Iterable[LineKey], cursors: Cursors, before: Cursors) -> None:
         """Records that the server holds lines, also parked ones, and the cursors of its answer.
 
-        Call it when all lines before `after` are durable.
+        Call it when all lines before `after` are durable. `before` are the cursors of the request:
+        `after` stays if the log was found to have lost lines since.
         """
         with _writing(self._db):
             self._db.executemany(_DELIVER, keys)
-            self._set_state("after", cursors.after)
+            if self._state("after") == before.after:
+                self._set_state("after", cursors.after)
             self._set_state("seen", cursors.seen)
 
     def send_again(self, node: str, is_chosen: Callable[[bytes], bool]) -> None:
@@ -192,26 +194,14 @@ class Outbox:
             for statement in _BEGIN_ANEW:
                 self._db.execute(statement)
 
-    def has_claimed(self, claim: str) -> bool:
-        """Reports whether a claim of nodes by a key is the last that was made at this target."""
-        return self._state("claimed") == claim
+    def note(self, key: str) -> str:
+        """Returns what was noted under CLAIMED or CONTESTED, "" for nothing."""
+        return self._state(key)
 
-    def set_claimed(self, claim: str) -> None:
-        """Keeps a claim of nodes by a key, which the server knows."""
+    def set_note(self, key: str, text: str) -> None:
+        """Notes a text under CLAIMED or CONTESTED."""
         with _writing(self._db):
-            self._set_state("claimed", claim)
-
-    @property
-    def contested_after(self) -> str | None:
-        """The id behind which to look for lines that differ; None if there are none to look for."""
-        text = self._state("contested")
-        return bytes.fromhex(text[1:]).decode(errors="surrogatepass") if text else None
-
-    def set_contested(self, after: str | None) -> None:
-        """Keeps the id behind which to look next; None if no lines differ until others come."""
-        name = "" if after is None else "+" + after.encode(errors="surrogatepass").hex()
-        with _writing(self._db):
-            self._set_state("contested", name)
+            self._set_state(key, text)
 
     def redactions(self) -> list[KnownRedaction]:
         """Returns all redactions that can be read, by the node and number of their lines."""
@@ -237,9 +227,8 @@ class Outbox:
             return []
         elsewhere: list[tuple[int, bytes]] = []
         own: set[int] = set()
-        for seq, digest in self._db.execute(
-            "SELECT seq, digest FROM lines WHERE node = ?", (node,)
-        ):
+        sql = "SELECT seq, digest FROM lines WHERE node = ?"
+        for seq, digest in self._db.execute(sql, (node,)):
             if digest in disowned:
                 elsewhere.append((seq, digest))
             else:
@@ -259,19 +248,23 @@ class Outbox:
         with _writing(self._db):
             self._db.executemany("INSERT OR REPLACE INTO pulled VALUES (?, ?, ?, ?)", rows)
 
+    def parked_count(self) -> int:
+        """Returns how many lines are parked."""
+        return int(self._db.execute(_PARKED_COUNT).fetchone()[0])
+
     def parked(self) -> list[ParkedLine]:
         """Returns the parked lines, in the order of their ids; raises ReadFailed."""
         pulled = self._db.execute("SELECT 'pull', event_id, reason FROM pulled").fetchall()
-        pushes = [ParkedLine("push", one.event_id, *row) for one, row in self._parked()]
-        return sorted(
-            [*pushes, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id
-        )
+        lines = [parked for _, parked in self._parked()]
+        return sorted([*lines, *(ParkedLine(*row) for row in pulled)], key=lambda one: one.event_id)
 
-    def _parked(self) -> list[tuple[OutboxLine, tuple[str, bool]]]:
+    def _parked(self) -> list[tuple[LineKey, ParkedLine]]:
         self.update()
         rows = self._db.execute(_PARKED).fetchall()
-        details = [(str(row[8]), bool(row[4])) for row in rows]
-        return list(zip(self._lines(rows), details, strict=True))
+        return [
+            (one.key, ParkedLine("push", one.event_id, row[8], bool(row[4])))
+            for one, row in zip(self._lines(rows), rows, strict=True)
+        ]
 
     def pulled(self) -> list[bytes]:
         """Returns the lines that were parked when they came from the server."""
@@ -285,11 +278,7 @@ class Outbox:
 
     def let_out(self, event_id: str) -> int:
         """Lets the lines of an id be sent that were parked as secrets; returns how many."""
-        named = [
-            one.key
-            for one, (_, is_secret) in self._parked()
-            if is_secret and one.event_id == event_id
-        ]
+        named = [key for key, one in self._parked() if one.is_secret and one.event_id == event_id]
         with _writing(self._db):
             self._db.executemany(_LET_OUT, named)
         return len(named)
@@ -340,8 +329,8 @@ class Outbox:
                     for row in self._rows(line.content, intake.id, line.offset, pulled)
                 ]
                 self._db.executemany(_KEEP, rows)
-                if rows and not self._state("contested"):
-                    self._set_state("contested", "+")
+                if rows and not self._state(CONTESTED):
+                    self._set_state(CONTESTED, "+")
             intake.save(self._db)
 
     def _rows(
@@ -380,6 +369,7 @@ _KEEP = """
 _WAITS = "state = 'waiting' AND state <> 'delivered'"
 _PARKS = "state = 'parked' AND state <> 'delivered'"
 _PENDING = f"SELECT count(*) FROM lines WHERE {_WAITS}"
+_PARKED_COUNT = f"SELECT (SELECT count(*) FROM pulled) + count(*) FROM lines WHERE {_PARKS}"
 _LINE = "node, seq, digest, kind, is_secret, segment, offset, length"
 _WAITING = f"""
     SELECT {_LINE} FROM lines WHERE {_WAITS} AND (kind IS 'redaction') = ?
@@ -390,10 +380,11 @@ _PARKED = f"SELECT {_LINE}, reason FROM lines WHERE {_PARKS} ORDER BY segment, o
 _KEYED = "WHERE node = :node AND seq = :seq AND digest = :digest"
 _BY_KEY = "WHERE node = ? AND seq = ? AND digest = ?"
 _DELIVER = f"""
-    UPDATE lines SET state = 'delivered', reason = '', is_secret = FALSE {_BY_KEY}
-        AND state <> 'delivered'
+    UPDATE lines SET state = 'delivered', reason = '', is_secret = is_secret AND state = 'waiting'
+    {_BY_KEY} AND state <> 'delivered'
 """
-_WAIT = f"UPDATE lines SET state = 'waiting' {_BY_KEY}"
+# the server has it: a secret in it is none any more
+_WAIT = f"UPDATE lines SET state = 'waiting', is_secret = TRUE {_BY_KEY}"
 _PARK = f"UPDATE lines SET state = 'parked', reason = :reason, is_secret = :is_secret {_KEYED}"
 _RETRY = f"UPDATE lines SET state = 'waiting', reason = '' WHERE {_PARKS} AND NOT is_secret"
 _LET_OUT = f"UPDATE lines SET state = 'waiting', reason = '' {_BY_KEY}"

@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -33,15 +32,15 @@ from thence.signing import known_key
 from thence.sync.client import SyncClient, client_to
 from thence.sync.connection import REQUEST_S
 from thence.sync.credentials import CredentialStore
-from thence.sync.engine import RoundProgress, RoundResult, SyncEngine
+from thence.sync.engine import RoundProgress, SyncEngine
 from thence.sync.target import (
     CONNECTED,
     OFFLINE,
     OFFLINE_BATCH_MODE,
     PRESENCE,
     RECONNECTING,
-    RoundStatus,
     SyncedMark,
+    SyncReport,
     SyncTarget,
     enabled_target,
     read_status,
@@ -58,23 +57,6 @@ _QUEUE_S = 0.5
 # makes an engine of a log and a client, given `target`, `progress` and `pause` as SyncEngine is
 EngineFactory = Callable[..., SyncEngine]
 Progress = Callable[[RoundProgress], None]
-
-
-class RoundOutcome(NamedTuple):
-    """The record of a round, and the error that ended it early."""
-
-    status: RoundStatus
-    error: ThenceError | None
-
-    @property
-    def is_complete(self) -> bool:
-        """True if nothing stayed behind on either side."""
-        return self.error is None and not self.status.left and not self.status.parked
-
-    @property
-    def needs_retry(self) -> bool:
-        """True if another round may do better; parked lines wait for their user."""
-        return self.error is not None or self.status.left > 0
 
 
 def sync_lock(log: Log) -> Path:
@@ -121,14 +103,13 @@ def run_round(
     request_s: float = REQUEST_S,
     progress: Progress | None = None,
     wait: Callable[[float], bool] | None = None,
-) -> RoundOutcome | None:
-    """Runs one round once it is this process's turn, and records it; None if it was not in time.
+) -> SyncReport | None:
+    """Runs one round once it is this process's turn, and keeps its report; None if not in time.
 
     `wait` is that of a background service, whose rounds pause between batches and give way: None
-    too for a round that did. Every error of the house is part of the result.
+    too for a round that did. Every error of the house is part of the report.
     """
-    counts: RoundResult | None = None
-    error: ThenceError | None = None
+    report: SyncReport | None = None
     end = _end_of(log)
     try:
         target = enabled_target(log.folder)
@@ -150,37 +131,43 @@ def run_round(
                 )
             ) as syncing,
         ):
-            counts = syncing.round()
-        error = counts.error
-        if isinstance(error, _GaveWay):
+            report = syncing.round()
+        if isinstance(report.error, _GaveWay):
             return None
     except ThenceError as failure:
-        error = failure
-    return recorded(log, counts, error, is_background=wait is not None, end=end)
+        end = end if report else None
+        report = msgspec.structs.replace(report or SyncReport(), error=failure)
+    return recorded(log, report, is_background=wait is not None, end=end)
 
 
 def recorded(
-    log: Log,
-    counts: RoundResult | None,
-    error: ThenceError | None,
-    *,
-    is_background: bool,
-    end: tuple[int, int] | None = None,
-) -> RoundOutcome:
-    """Stores the record of a round beside the log, and returns it.
+    log: Log, report: SyncReport, *, is_background: bool, end: tuple[int, int] | None = None
+) -> SyncReport:
+    """Completes the report of a round, and keeps it beside the log.
 
-    `end` is the segment, by its inode, and its size as the round began.
+    `end` is the segment, by its inode, and its size as the round began; None if none was run.
     """
-    before = read_status(log.folder)
-    status = _status(before, counts, error, is_background=is_background)
-    mark = before.mark if before else None
-    if counts is not None and end is not None:
-        mark = SyncedMark(*end, taken=counts.taken, left=counts.left)
-        if counts.taken_back and (now_end := _end_of(log)):  # segments were rewritten
-            mark = SyncedMark(*now_end, taken=0, left=counts.left)
-    status = msgspec.structs.replace(status, mark=mark)
-    write_status(log.folder, status)
-    return RoundOutcome(status, error)
+    before = read_status(log.folder) or SyncReport()
+    failures = before.failures + 1 if report.needs_retry else 0
+    at, error = now(), report.error
+    mark = before.mark
+    if end is not None:
+        mark = SyncedMark(*end, taken=report.taken, left=report.left)
+        if report.taken_back and (now_end := _end_of(log)):  # segments were rewritten
+            mark = SyncedMark(*now_end, taken=0, left=report.left)
+    report = msgspec.structs.replace(
+        report,
+        at=at,
+        failures=failures,
+        error_code=error.code if error else "",
+        error_text=str(error) if error else "",
+        connection=_connection(error, failures, is_background=is_background),
+        succeeded_at=at if report.is_complete else before.succeeded_at,
+        is_background=is_background,
+        mark=mark,
+    )
+    write_status(log.folder, report)
+    return report
 
 
 class _GaveWay(SyncError):
@@ -215,41 +202,6 @@ def _turn(log: Log, wait_s: float) -> FileIO | None:
             queue.enter_context(file_lock(queue_lock(log), min(wait_s, _QUEUE_S)))
         return file_lock(sync_lock(log), wait_s)
     return None
-
-
-def _status(
-    before: RoundStatus | None,
-    counts: RoundResult | None,
-    error: ThenceError | None,
-    *,
-    is_background: bool,
-) -> RoundStatus:
-    at = now()
-    is_complete = counts is not None and counts.is_complete and error is None
-    has_failed = error is not None or counts is None or counts.left > 0
-    failures = (before.failures if before else 0) + 1 if has_failed else 0
-    status = RoundStatus(
-        at,
-        failures=failures,
-        error_code=error.code if error else "",
-        error_text=str(error) if error else "",
-        connection=_connection(error, failures, is_background=is_background),
-        succeeded_at=at if is_complete else before.succeeded_at if before else "",
-        is_background=is_background,
-    )
-    if counts is None:
-        return status
-    return msgspec.structs.replace(
-        status,
-        taken=counts.taken,
-        delivered=counts.delivered,
-        duplicate=counts.duplicate,
-        rejected=counts.rejected,
-        left=counts.left,
-        parked=counts.parked,
-        taken_back=counts.taken_back,
-        is_restored=counts.is_restored,
-    )
 
 
 def _connection(error: ThenceError | None, failures: int, *, is_background: bool) -> str:

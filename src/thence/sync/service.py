@@ -29,12 +29,11 @@ from thence.sync.engine import SyncEngine
 from thence.sync.live import BACKOFF_MAX_S, LiveConnection, Random, backoff_s
 from thence.sync.rounds import (
     EngineFactory,
-    RoundOutcome,
     recorded,
     run_round,
     service_lock,
 )
-from thence.sync.target import RESTORED, enabled_target
+from thence.sync.target import RESTORED, SyncReport, enabled_target
 
 INTERVAL_S = 300.0
 STOP_S = 1.5
@@ -74,7 +73,7 @@ class BackgroundSyncService:
         self._live: LiveConnection | None = None
         self._thread: Thread | None = None
         self._state = "stopped"
-        self._last: RoundOutcome | None = None
+        self._last: SyncReport | None = None
         self._has_warned = False
 
     @property
@@ -144,15 +143,15 @@ class BackgroundSyncService:
             while signals.begin_round():
                 presence = presence or self._presence()
                 self._state = "syncing"
-                outcome = self._round(stop)
-                if outcome is not None and isinstance(outcome.error, WriterClosed):
+                report = self._round(stop)
+                if report is not None and isinstance(report.error, WriterClosed):
                     return
-                if outcome is not None and not stop.is_set():
-                    failures = failures + 1 if outcome.needs_retry else 0
-                    self._has_warned = self._has_warned and outcome.error is not None
-                    self._tell_restored(outcome)
+                if report is not None and not stop.is_set():
+                    failures = failures + 1 if report.needs_retry else 0
+                    self._has_warned = self._has_warned and report.error is not None
+                    self._tell_restored(report)
                 try:
-                    self._pause(outcome, failures, signals)
+                    self._pause(report, failures, signals)
                 except Exception as error:  # door: no error ends the sync of a long process
                     warn("sync_failed", {"error": repr(error)})
                     stop.wait(BACKOFF_MAX_S)
@@ -167,10 +166,10 @@ class BackgroundSyncService:
             return file_lock(service_lock(self._log))
         return None
 
-    def _round(self, stop: Signal) -> RoundOutcome | None:
+    def _round(self, stop: Signal) -> SyncReport | None:
         """Runs a round; None in another process's turn, which is no failure."""
         try:
-            outcome = run_round(
+            report = run_round(
                 self._log,
                 self._store,
                 engine=self._engine,
@@ -180,27 +179,27 @@ class BackgroundSyncService:
         except Exception as cause:  # door: no error of a round ends the sync of a long process
             warn("sync_failed", {"error": repr(cause)})
             error = SyncError("could not sync", place=self._log.folder, cause=repr(cause))
-            outcome = recorded(self._log, None, error, is_background=True)
-        self._last = outcome or self._last
-        return outcome
+            report = recorded(self._log, SyncReport(error=error), is_background=True)
+        self._last = report or self._last
+        return report
 
-    def _tell_restored(self, outcome: RoundOutcome) -> None:
-        if outcome.status.is_restored:
+    def _tell_restored(self, report: SyncReport) -> None:
+        if report.is_restored:
             warn("log_restored", {"log": str(self._log.folder), "next": RESTORED})
 
-    def _pause(self, outcome: RoundOutcome | None, failures: int, signals: "_Signals") -> None:
+    def _pause(self, report: SyncReport | None, failures: int, signals: "_Signals") -> None:
         """Waits for the next round."""
-        if outcome is None:
+        if report is None:
             self._state = "other process"
             self._wait(signals.stop, _LOOK_S)
-        elif isinstance(outcome.error, NotLoggedIn):
-            self._wait_for_login(outcome.error, signals.stop)
+        elif isinstance(report.error, NotLoggedIn):
+            self._wait_for_login(report.error, signals.stop)
         elif failures:
             self._state = "backing off"
             delay_s = backoff_s(failures, self._uniform)
-            if isinstance(outcome.error, ServerBusy):
-                delay_s = max(delay_s, outcome.error.retry_after_s)
-            self._wait(signals.during_backoff(outcome), delay_s)
+            if isinstance(report.error, ServerBusy):
+                delay_s = max(delay_s, report.error.retry_after_s)
+            self._wait(signals.during_backoff(report), delay_s)
         else:
             self._state = "waiting"
             self._wait(signals.wake, self._interval_s)
@@ -241,9 +240,9 @@ class _Signals:
         self.connected.clear()
         return not self.stop.is_set()
 
-    def during_backoff(self, outcome: RoundOutcome) -> Signal:
+    def during_backoff(self, report: SyncReport) -> Signal:
         """Returns the signal that ends a backoff early: a server that is back, or the end."""
-        return self.connected if isinstance(outcome.error, ServerUnreachable) else self.stop
+        return self.connected if isinstance(report.error, ServerUnreachable) else self.stop
 
     def end(self) -> None:
         """Ends the service."""

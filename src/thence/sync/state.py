@@ -20,7 +20,7 @@ from thence.sync.outbox import ParkedLine, digest_of
 from thence.sync.rounds import EngineFactory, is_service_running, opened_engine
 from thence.sync.target import (
     OFFLINE,
-    RoundStatus,
+    SyncReport,
     SyncTarget,
     connection_state,
     enabled_target,
@@ -48,7 +48,7 @@ class SyncState(msgspec.Struct, frozen=True):
     parked: int
     failures: int
     is_service_running: bool
-    last: RoundStatus | None
+    last: SyncReport | None
     public_key: str = ""
     node_id: str | None = None
 

@@ -69,16 +69,20 @@ class SyncedMark(msgspec.Struct, frozen=True):
     left: int
 
 
-class RoundStatus(msgspec.Struct, frozen=True):
-    """The last round of any process, by a clock of this machine.
+class SyncReport(msgspec.Struct, frozen=True):
+    """The report of a round, counted in lines; the last one of any process is kept beside the log.
 
-    `failures` counts the rounds in a row that did not reach their end; `succeeded_at` is the last
-    time that nothing stayed behind; `taken_back` counts redactions. `is_background` is whether a
-    background service ran it, `is_restored` whether it found the log put back from an old copy.
-    `mark` is that of the last round that compared lines.
+    `left` are lines without a verdict, `parked` those kept back in all, `taken_back` the lines that
+    are redacted from now on, or whole again; `is_restored` is whether the log was found put back
+    from an old copy. `error` is what ended the round early; it is not kept.
+
+    The rest is of one that is kept. `at` is when, by a clock of this machine; `failures` counts the
+    rounds in a row that did not reach their end; `succeeded_at` is the last time that nothing
+    stayed behind; `is_background` is whether a background service ran it. `mark` is that of the
+    last round that looked at the log.
     """
 
-    at: str
+    at: str = ""
     taken: int = 0
     delivered: int = 0
     duplicate: int = 0
@@ -94,6 +98,17 @@ class RoundStatus(msgspec.Struct, frozen=True):
     mark: SyncedMark | None = None
     taken_back: int = 0
     is_restored: bool = False
+    error: ThenceError | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True if nothing stayed behind on either side."""
+        return self.error is None and not self.left and not self.parked
+
+    @property
+    def needs_retry(self) -> bool:
+        """True if another round may do better; parked lines wait for their user."""
+        return self.error is not None or self.left > 0
 
 
 def sync_folder(folder: Path) -> Path:
@@ -179,19 +194,20 @@ def switched(before: SyncTarget | None, requested: SyncTarget, *, may_switch: bo
     )
 
 
-def read_status(folder: Path) -> RoundStatus | None:
+def read_status(folder: Path) -> SyncReport | None:
     """Returns the last round of a log; None if there was none or the file can't be used."""
     try:
         data = _read(sync_folder(folder) / _STATUS)
-        return None if data is None else msgspec.json.decode(data, type=RoundStatus)
+        report = msgspec.json.decode(data, type=SyncReport) if data else None
+        return report if report and report.at else None
     except (DiskError, SyncError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def write_status(folder: Path, status: RoundStatus) -> bool:
+def write_status(folder: Path, report: SyncReport) -> bool:
     """Stores the last round of a log; reports whether the disk took it."""
     try:
-        _replace(sync_folder(folder) / _STATUS, status)
+        _replace(sync_folder(folder) / _STATUS, msgspec.structs.replace(report, error=None))
     except (DiskError, ThenceError):
         return False
     return True
@@ -218,7 +234,7 @@ def write_connection(folder: Path, word: str) -> None:
         _replace(sync_folder(folder) / _LIVE, _Live(word))
 
 
-def connection_state(folder: Path, last: RoundStatus | None, *, is_service_running: bool) -> str:
+def connection_state(folder: Path, last: SyncReport | None, *, is_service_running: bool) -> str:
     """Returns the word for the connection of a log whose sync is enabled."""
     word = last.connection if last else OFFLINE
     if word == CONNECTED:
@@ -255,7 +271,7 @@ def status_word(folder: Path) -> str | None:
     return connection_words(word, is_service_running=is_running)
 
 
-def _waiting(folder: Path, last: RoundStatus | None) -> int | None:
+def _waiting(folder: Path, last: SyncReport | None) -> int | None:
     """Returns how many lines wait for a round, None if they were not counted."""
     descriptor = OS_DISK.open_existing(current_path(folder))
     if descriptor is None:

@@ -18,7 +18,7 @@ from thence.errors import LogBusy, SyncError, ThenceError
 from thence.replica import Log
 
 if TYPE_CHECKING:
-    from thence.sync.rounds import RoundOutcome
+    from thence.sync.target import SyncReport
 
 _WAIT_S = 60.0
 _ROUNDS_MAX = 5
@@ -72,30 +72,30 @@ def _drained(out: Output, replica: Log) -> dict[str, int]:
     is_restored = False
     with lines_exchanged(out) as show:
         for rounds_left in reversed(range(_ROUNDS_MAX)):
-            outcome = run_round(replica, store, wait_s=_WAIT_S, progress=show)
-            if outcome is None:
+            report = run_round(replica, store, wait_s=_WAIT_S, progress=show)
+            if report is None:
                 raise _busy(replica)
             for name, key in ROUND_COUNTS.items():
-                sums[key] += getattr(outcome.status, name)
-            is_restored = is_restored or outcome.status.is_restored
-            if not rounds_left or not _may_go_on(outcome):
+                sums[key] += getattr(report, name)
+            is_restored = is_restored or report.is_restored
+            if not rounds_left or not _may_go_on(report):
                 break
     for note in store.notes:
         out.notice(f"note: {note}")
     if is_restored:
         out.notice(f"note: {RESTORED}")
-    assert outcome is not None
-    if outcome.error is not None:
-        raise outcome.error
-    if not outcome.is_complete:
-        raise _left_behind(replica, outcome.status.left, outcome.status.parked)
+    assert report is not None
+    if report.error is not None:
+        raise report.error
+    if not report.is_complete:
+        raise _left_behind(replica, report.left, report.parked)
     return sums
 
 
-def _may_go_on(outcome: "RoundOutcome") -> bool:
+def _may_go_on(report: "SyncReport") -> bool:
     """Reports whether another round may push what this one left."""
-    has_moved = outcome.status.taken or outcome.status.delivered
-    return outcome.error is None and not outcome.is_complete and bool(has_moved)
+    has_moved = report.taken or report.delivered
+    return report.error is None and not report.is_complete and bool(has_moved)
 
 
 def _busy(replica: Log) -> LogBusy:

@@ -17,7 +17,7 @@ from thence.cli.sync.synced_log import (
 
 if TYPE_CHECKING:
     from thence.sync.state import Differences, SyncState
-    from thence.sync.target import RoundStatus
+    from thence.sync.target import SyncReport
 
 
 @click.command("status", **help_with("thence sync status", "thence sync status --check"))
@@ -71,11 +71,13 @@ def _as_json(state: "SyncState", differing: "Differences | None") -> dict[str, o
     return fields
 
 
-def _last_as_json(last: "RoundStatus") -> dict[str, object]:
+def _last_as_json(last: "SyncReport") -> dict[str, object]:
     import msgspec
 
     return {
-        ROUND_COUNTS.get(name, name): value for name, value in msgspec.structs.asdict(last).items()
+        ROUND_COUNTS.get(name, name): value
+        for name, value in msgspec.structs.asdict(last).items()
+        if name != "error"
     }
 
 
@@ -109,7 +111,7 @@ def _write(out: Output, state: "SyncState", differing: "Differences | None") -> 
         out.write(f"server      {text}")
 
 
-def _last(last: "RoundStatus | None") -> str:
+def _last(last: "SyncReport | None") -> str:
     if last is None:
         return "never"
     service_text = " by the background service" if last.is_background else ""
