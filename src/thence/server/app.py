@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.types import Lifespan
 
 from thence.server.errors import add_error_handlers
-from thence.server.http.auth import Auth
+from thence.server.http.auth import Auth, OperatorMetrics
 from thence.server.http.middleware import Headers, HeadWithoutBody, Hosts
 from thence.server.login_settings import LoginSettings
 from thence.server.logs.root import Root
-from thence.server.metrics import Metrics, OperatorMetrics, RequestCounter
+from thence.server.metrics import Metrics, RequestCounter
 from thence.server.routes import health, logs
 from thence.server.routes.bodies import answer
 from thence.server.state import ServerState, app_state

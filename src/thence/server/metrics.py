@@ -14,8 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thence.server.http.auth import has_bearer
-
 PATH = "/metrics"
 _UNMATCHED = "none"
 _BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
@@ -108,20 +106,3 @@ class RequestCounter:
             await send(message)
 
         await self._app(scope, receive, send_counted)
-
-
-class OperatorMetrics:
-    """Middleware that gives the operator, who shows a token, the counts of the whole server."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics, token: str) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._token = token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers the operator, and passes on whatever else is asked."""
-        is_asked = scope["type"] == "http" and scope["path"] == PATH
-        if is_asked and has_bearer(scope, self._token):
-            await self._metrics.response(Request(scope))(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)

@@ -15,6 +15,9 @@ from thence.server.logs.summaries import Summaries
 from thence.server.metrics import Metrics, counter, gauge
 from thence.server.workers import Slow, Workers
 
+# the key under which a team's server adds the name of the user to a request's scope
+USER = "thence.user"
+
 T = TypeVar("T")
 
 

@@ -12,18 +12,18 @@ from hashlib import sha256
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
 
-from starlette.requests import cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from thence.server.errors import Refusal, query_response
+from thence.server.metrics import PATH as METRICS_PATH
+from thence.server.metrics import Metrics
 
 OPEN_PATHS = frozenset(("/health",))
 COOKIE_S = 7 * 24 * 60 * 60
 # the key under which our own server adds to a request's state what gives its body more time
 GRANT = "thence.grant_time"
-# the key under which a team's server adds the name of the user to a request's scope
-USER = "thence.user"
 _PARAMETER = "token"
 
 
@@ -60,6 +60,23 @@ class Auth:
 def is_page(path: str) -> bool:
     """Reports whether a path is that of a page, whose errors are pages too."""
     return path == "/" or path == "/runs" or path.startswith("/runs/")
+
+
+class OperatorMetrics:
+    """Middleware that gives the operator, who shows a token, the counts of the whole server."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, token: str) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers the operator, and passes on whatever else is asked."""
+        is_asked = scope["type"] == "http" and scope["path"] == METRICS_PATH
+        if is_asked and has_bearer(scope, self._token):
+            await self._metrics.response(Request(scope))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def has_bearer(scope: Scope, token: bytes) -> bool:

@@ -24,7 +24,6 @@ from thence.errors import ReadFailed, ThenceError
 from thence.index import arrivals
 from thence.log.read.follower import POLL_S
 from thence.server.errors import LIVE_RESPONSE
-from thence.server.http.auth import USER
 from thence.server.live.listener import (
     BEGINNING,
     HEARTBEAT,
@@ -36,7 +35,7 @@ from thence.server.live.listener import (
 from thence.server.logs.open_logs import OpenLog
 from thence.server.logs.root import FoundLog
 from thence.server.routes.parameters import Live, LogLive, SimulationLive
-from thence.server.state import ServerState, app_state
+from thence.server.state import USER, ServerState, app_state
 
 # the start of a stream: after the event with an id, with the last N events, or with the first
 After = str | int | None

@@ -18,14 +18,13 @@ from starlette.types import Receive, Scope, Send
 from thence.errors import NotLoggedIn, ReadFailed
 from thence.server.errors import refusal
 from thence.server.http.auth import (
-    USER,
     cookie_name,
     is_page,
     redirect_without,
     token_parameter,
     unauthorized,
 )
-from thence.server.state import figures
+from thence.server.state import USER, figures
 from thence.server.team.accounts import Accounts, Member
 from thence.server.team.exchange import LOG_NAME
 from thence.server.team.log_cache import LogCache
