@@ -81,7 +81,7 @@ def kept(
     The rest holds a person's tests of properties too, for it tries all their examples.
     """
     promises: dict[str, list[tuple[str, bool]]] = {}
-    for item in items:
+    for item in (item for item in items if item.get_closest_marker("rest") is None):
         for mark in item.iter_markers("promise"):
             for name in mark.args:
                 is_named = mark.kwargs.get("tier") == "person"

@@ -27,8 +27,13 @@ from thence.server.team.rows import StoredLog
 WRITERS_MAX, READERS_MAX = 4, 8
 # until a client is told to come back
 WAIT_S = 5
-# a process that stands still amid a transaction holds its locks no longer
-_SETTINGS = {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
+_SETTINGS = {
+    # a process that stands still amid a transaction holds its locks no longer
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    # each statement has its index; a plan made while a table was small must not stay
+    "enable_seqscan": "off",
+}
 _FETCHED = 100
 _TYPES = {int: "int8", str: "text", bytes: "bytea", float: "float8"}
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
@@ -310,6 +315,7 @@ def _set_up(connection: _Connection) -> None:
 
 
 def _set_up_reader(connection: _Connection) -> None:
+    _set_up(connection)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
 
