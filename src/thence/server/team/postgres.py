@@ -35,6 +35,7 @@ _SETTINGS = {
     "enable_seqscan": "off",
 }
 _FETCHED = 100
+_ANALYZED_MIN = 1_000
 _TYPES = {int: "int8", str: "text", bytes: "bytea", float: "float8"}
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 # the words of schema.sql, in the order in which they are replaced
@@ -103,6 +104,10 @@ class PostgresTransaction:
             copy.set_types([_TYPES[type(value)] for value in head])
             for row in chain([head], rows):
                 copy.write_row(row)
+        # without statistics the planner takes an index that leads through the whole log
+        size = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)"
+        if first(self.execute(size, {"table": table})) < _ANALYZED_MIN:
+            self.script(f"ANALYZE {table}")
 
     def script(self, sql: str) -> None:
         """Runs statements that make or change tables, in the words of schema.sql."""
