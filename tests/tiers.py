@@ -81,7 +81,7 @@ def kept(
     The rest holds a person's tests of properties too, for it tries all their examples.
     """
     promises: dict[str, list[tuple[str, bool]]] = {}
-    for item in items:
+    for item in (item for item in items if not any(item.iter_markers("rest"))):
         for mark in item.iter_markers("promise"):
             for name in mark.args:
                 is_named = mark.kwargs.get("tier") == "person"
@@ -89,7 +89,7 @@ def kept(
     person = chosen(promises, took)
 
     def is_kept(item: pytest.Item) -> bool:
-        is_rest = item.get_closest_marker("rest") is not None
+        is_rest = any(item.iter_markers("rest"))
         if tier == "person":
             return _function(item) in person and not is_rest
         is_property = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)

@@ -18,7 +18,7 @@ from tests.server.team.team_server import TeamServer, team_server
 from thence.server.team.postgres import PostgresDatabase
 from thence.server.team.store import Store
 
-pytestmark = pytest.mark.xdist_group("postgres")
+pytestmark = [pytest.mark.xdist_group("postgres"), pytest.mark.rest]
 
 NODES = [f"{number:012x}" for number in range(1, 9)]
 LINES, SIZE = 200, 10

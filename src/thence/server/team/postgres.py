@@ -27,9 +27,15 @@ from thence.server.team.rows import StoredLog
 WRITERS_MAX, READERS_MAX = 4, 8
 # until a client is told to come back
 WAIT_S = 5
-# a process that stands still amid a transaction holds its locks no longer
-_SETTINGS = {"lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
+_SETTINGS = {
+    # a process that stands still amid a transaction holds its locks no longer
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+    # each statement has its index; a plan made while a table was small must not stay
+    "enable_seqscan": "off",
+}
 _FETCHED = 100
+_ANALYZED_MIN = 1_000
 _TYPES = {int: "int8", str: "text", bytes: "bytea", float: "float8"}
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 # the words of schema.sql, in the order in which they are replaced
@@ -98,6 +104,10 @@ class PostgresTransaction:
             copy.set_types([_TYPES[type(value)] for value in head])
             for row in chain([head], rows):
                 copy.write_row(row)
+        # without statistics the planner takes an index that leads through the whole log
+        size = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)"
+        if first(self.execute(size, {"table": table})) < _ANALYZED_MIN:
+            self.script(f"ANALYZE {table}")
 
     def script(self, sql: str) -> None:
         """Runs statements that make or change tables, in the words of schema.sql."""
@@ -310,6 +320,7 @@ def _set_up(connection: _Connection) -> None:
 
 
 def _set_up_reader(connection: _Connection) -> None:
+    _set_up(connection)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
 

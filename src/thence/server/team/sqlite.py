@@ -100,7 +100,8 @@ class SqliteConnection:
 
 @cache
 def _translated(sql: str) -> str:
-    return _FOR_UPDATE.sub("", _ANY.sub(r"IN carray(\1)", sql))
+    sql = _FOR_UPDATE.sub("", _ANY.sub(r"IN carray(\1)", sql))
+    return sql.replace("unnest(", "carray(")
 
 
 def _bound(parameters: Parameters | None) -> Parameters | None:

@@ -41,8 +41,11 @@ _MAKE_LOG = """
     ON CONFLICT DO NOTHING
 """
 _LOG_COUNT = "SELECT count(*) FROM logs WHERE team = :team"
+# one look in the index of digests for each, also while PostgreSQL has no statistics of the table
 _KNOWN = """
-    SELECT digest FROM events WHERE team = :team AND log = :log AND digest = ANY(:digests)
+    SELECT value FROM unnest(:digests) AS value WHERE (
+        SELECT 1 FROM events WHERE team = :team AND log = :log AND digest = value
+    ) = 1
 """
 EVENT_COLUMNS = ("team", "log", "number", *NewLine._fields, "chain")
 _COUNT = "UPDATE logs SET last = :last WHERE team = :team AND id = :log"
@@ -295,6 +298,8 @@ def _place(connection: Transaction, log: StoredLog, number: int) -> LogPlace | N
 
 
 def _known(connection: Transaction, log: StoredLog, digests: Sequence[bytes]) -> set[bytes]:
+    if not digests:  # nothing says of which type none are
+        return set()
     params = {"team": log.team, "log": log.id, "digests": list(digests)}
     return {digest for (digest,) in connection.execute(_KNOWN, params)}
 
