@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from itertools import chain
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,7 +36,9 @@ _SETTINGS = {
     "enable_seqscan": "off",
 }
 _FETCHED = 100
-_ANALYZED_MIN = 1_000
+# after so many new rows, and then whenever they are four times as many or so many more, the tables
+# are analyzed: without statistics the planner takes an index that leads through a whole log
+_ANALYZED_MIN, _ANALYZED_EACH = 500, 50_000
 _TYPES = {int: "int8", str: "text", bytes: "bytea", float: "float8"}
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 # the words of schema.sql, in the order in which they are replaced
@@ -77,6 +80,7 @@ class PostgresTransaction:
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
+        self.inserted = 0
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Runs a statement and returns its rows."""
@@ -100,14 +104,12 @@ class PostgresTransaction:
         if head is None:
             return
         statement: Any = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
-        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types([_TYPES[type(value)] for value in head])
-            for row in chain([head], rows):
-                copy.write_row(row)
-        # without statistics the planner takes an index that leads through the whole log
-        size = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(:table)"
-        if first(self.execute(size, {"table": table})) < _ANALYZED_MIN:
-            self.script(f"ANALYZE {table}")
+        with self._connection.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                copy.set_types([_TYPES[type(value)] for value in head])
+                for row in chain([head], rows):
+                    copy.write_row(row)
+            self.inserted += cursor.rowcount
 
     def script(self, sql: str) -> None:
         """Runs statements that make or change tables, in the words of schema.sql."""
@@ -132,6 +134,8 @@ class PostgresDatabase:
             _begin(transaction, shown(address))
             self.epoch = str(first(transaction.execute(_VALUE, {"key": "epoch"})))
             self._reader = str(first(transaction.execute(_VALUE, {"key": "reader"})))
+        self._mutex = Lock()
+        self._rows, self._analyzed_at = 0, _ANALYZED_MIN
         self._writers = _pool(address, WRITERS_MAX, _set_up)
         self._readers = _pool(address, READERS_MAX, _set_up_reader)
 
@@ -142,7 +146,20 @@ class PostgresDatabase:
         Raises DatabaseUnavailable, also where the end of the transaction is unknown.
         """
         with _failures("could not use the database"), self._writers.connection() as connection:
-            yield PostgresTransaction(connection)
+            transaction = PostgresTransaction(connection)
+            yield transaction
+        if transaction.inserted:
+            self._grow(transaction.inserted)
+
+    def _grow(self, rows: int) -> None:
+        """Counts new rows, and renews the planner's statistics before it errs about them."""
+        with self._mutex:
+            self._rows += rows
+            if self._rows < self._analyzed_at:
+                return
+            self._analyzed_at = min(4 * self._rows, self._rows + _ANALYZED_EACH)
+        with suppress(psycopg.Error), psycopg.connect(self._address, autocommit=True) as connection:
+            connection.execute("ANALYZE (SKIP_LOCKED) events, relayed")
 
     @contextmanager
     def reading(self, team: int | None = None) -> Iterator[PostgresTransaction]:
