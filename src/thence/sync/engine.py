@@ -198,20 +198,14 @@ class SyncEngine:
         relayed = self._log.relay(lines)
         new = {event.line for event in (*relayed.taken, *relayed.beside)}
         self._taken += len(new)
-        self._outbox.park_pulled((event, _reason(event)) for event in relayed.parked)
-        self._outbox.update(new)
-        kept_back = {event.line for event in relayed.parked}
-        held = []
-        is_whole = True
-        for line in lines:
-            if line in new or line in kept_back:
-                continue
-            key = self._key_of(line)
-            if key is None:
-                is_whole = False
-            else:
-                held.append(key)
-        self._outbox.deliver(held, moved if is_whole else before, before)
+        parked = {event.line for event in relayed.parked}
+        keys = [self._key_of(line) for line in lines if line not in new and line not in parked]
+        held = [key for key in keys if key is not None]
+        is_whole = len(held) == len(keys)
+        with self._outbox.at_once():
+            self._outbox.park_pulled((event, _reason(event)) for event in relayed.parked)
+            self._outbox.update(new)
+            self._outbox.deliver(held, moved if is_whole else before, before)
         self._report()
         return is_whole
 

@@ -124,6 +124,12 @@ class Outbox:
                     self._db.execute(statement)
                 self._set_state("target", target)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Keeps all that the block records, or nothing: one wait for the disk in place of many."""
+        with _writing(self._db):
+            yield
+
     def update(self, pulled: Collection[bytes] = ()) -> None:
         """Reads what was appended since; syncs it first. Raises ReadFailed.
 
@@ -481,11 +487,14 @@ def _version(connection: sqlite3.Connection, name: str = "main") -> int:
 
 @contextmanager
 def _writing(database: sqlite3.Connection) -> Iterator[None]:
-    """Gives a transaction, which is undone if the block raises."""
-    database.execute("BEGIN IMMEDIATE")
+    """Gives a transaction, or a part of the open one, which is undone if the block raises."""
+    is_part = database.in_transaction
+    database.execute("SAVEPOINT part" if is_part else "BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        database.execute("ROLLBACK")
+        database.execute("ROLLBACK TO part" if is_part else "ROLLBACK")
+        if is_part:
+            database.execute("RELEASE part")
         raise
-    database.execute("COMMIT")
+    database.execute("RELEASE part" if is_part else "COMMIT")

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 import pytest
 from tests.server.postgres import Cluster, cluster
 from tests.server.team.engines import in_postgres
-from tests.server.team.team_server import TeamServer, team_server
+from tests.server.team.team_server import TeamServer, of_members
 
 
 @pytest.fixture(scope="session")
 def red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
-    with team_server(tmp_path_factory.mktemp("team") / "data") as server:
-        server.add("bob", "blue")
-        server.add("eve")
-        server.add("rita", "red", "reader")
+    with of_members(tmp_path_factory.mktemp("team") / "data") as server:
         yield server
 
 
@@ -24,12 +21,22 @@ def postgres() -> Iterator[Cluster]:
         yield made
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgres", marks=[pytest.mark.rest, pytest.mark.xdist_group("postgres")]),
-    ]
+ENGINES = (
+    "sqlite",
+    pytest.param("postgres", marks=[pytest.mark.rest, pytest.mark.xdist_group("postgres")]),
 )
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def address(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database in PostgreSQL, "" for SQLite."""
+    if request.param == "sqlite":
+        return ""
+    cluster: Cluster = request.getfixturevalue("postgres")
+    return cluster.address(cluster.empty())
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     """Has `new_database` make databases of each engine in turn."""
     if request.param == "sqlite":

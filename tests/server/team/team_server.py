@@ -109,3 +109,13 @@ def team_server(
         yield made
     finally:
         made.end()
+
+
+@contextmanager
+def of_members(data: Path, address: str = "") -> Iterator[TeamServer]:
+    """Runs a server as `team_server` does, with more members."""
+    with team_server(data, address=address) as server:
+        server.add("bob", "blue")
+        server.add("eve")
+        server.add("rita", "red", "reader")
+        yield server

@@ -29,8 +29,9 @@ def public(key: SigningKey) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TeamServer]:
-    with team_server(tmp_path_factory.mktemp("attacked") / "data") as found:
+def server(tmp_path_factory: pytest.TempPathFactory, address: str) -> Iterator[TeamServer]:
+    data = tmp_path_factory.mktemp("attacked") / "data"
+    with team_server(data, address=address) as found:
         for user, team, role in (
             ("eve", "red", "writer"),
             ("bea", "red", "writer"),

@@ -4,16 +4,30 @@ import gzip
 import hashlib
 import json
 import socket
+from collections.abc import Iterator
 
+import psycopg
 import pytest
 from nacl.signing import SigningKey
 from tests.server.team.lines import foreign, line, lines
 from tests.server.team.stranger import Client, digest, redaction, signature, written
-from tests.server.team.team_server import PASSWORD, TeamServer
+from tests.server.team.team_server import PASSWORD, TeamServer, of_members
 
 from thence.core.values.digests import digests
 
 NODE = "c0ffee000001"
+
+
+@pytest.fixture(scope="module")
+def red(
+    red: TeamServer, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TeamServer]:
+    """The server of all tests, and another one on PostgreSQL."""
+    if not address:
+        yield red
+        return
+    with of_members(tmp_path_factory.mktemp("team") / "data", address) as server:
+        yield server
 
 
 @pytest.mark.promise("S12", "P5")
@@ -263,7 +277,13 @@ def test_user_changes_their_own_password_and_all_other_logins_end(red: TeamServe
 
 def test_tokens_lie_hashed_in_the_database(red: TeamServer) -> None:
     client = red.client("ada")
-    data = b"".join(file.read_bytes() for file in sorted(red.data.glob("server.db*")))
+    if isinstance(red.place, str):
+        with psycopg.connect(red.place) as connection:
+            rows = connection.execute("SELECT hash FROM tokens").fetchall()
+            rows += connection.execute("SELECT password::bytea FROM users").fetchall()
+        data = b"".join(value for (value,) in rows)
+    else:
+        data = b"".join(file.read_bytes() for file in sorted(red.data.glob("server.db*")))
     for token in (client.access, client.refresh, PASSWORD):
         assert token.encode() not in data
     assert hashlib.sha256(client.access.encode()).digest() in data

@@ -15,6 +15,8 @@ import httpx2
 import pytest
 from tests.processes import children
 from tests.server.listening import frames
+from tests.server.postgres import Cluster
+from tests.server.team.conftest import ENGINES
 from tests.server.team.lines import lines
 from tests.server.team.listener import listening
 from tests.server.team.notices import ANN, SECRET, Node
@@ -27,9 +29,14 @@ WORKERS = 3
 KILLS, EACH = 5, 20
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[TeamServer]:
-    with team_server(tmp_path / "data", arguments=("--workers", str(WORKERS))) as running:
+@pytest.fixture(params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TeamServer]:
+    address = ""
+    if request.param != "sqlite":
+        cluster: Cluster = request.getfixturevalue("postgres")
+        address = cluster.address(cluster.empty())
+    arguments = ("--workers", str(WORKERS))
+    with team_server(tmp_path / "data", arguments=arguments, address=address) as running:
         yield running
 
 

@@ -126,7 +126,7 @@ class Store:
     def team_of(self, log: StoredLog) -> str:
         """Returns the name of the team of a log."""
         query = "SELECT slug FROM teams WHERE id = :team"
-        with self._database.reading(log.team) as connection:
+        with self._database.reading() as connection:
             return str(first(connection.execute(query, {"team": log.team})))
 
     def logs(self, team: str) -> list[StoredLog]:
