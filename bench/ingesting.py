@@ -1,33 +1,42 @@
-"""What a team's server takes in, beside SQLite alone with the same rows and keys.
+"""What a team's server takes in, beside its engine alone with the same rows and keys.
 
-`python -m bench.ingesting` prints it.
+`python -m bench.ingesting` prints it for SQLite, `python -m bench.ingesting postgresql://...` for
+PostgreSQL: the address of a database that nobody else uses, of which all tables are dropped.
 """
 
 import gc
 import statistics
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+
+import psycopg
 
 from bench.rounds import Contender, measure, per_second, ratio
 from thence.core.event import Members
 from thence.core.ids import id_source
 from thence.core.values.codec import draft, stamper
-from thence.server.team.accounts import Accounts
+from thence.core.values.digests import digests
+from thence.core.wire.authorship import signed_push
+from thence.core.wire.messages import KeyRequest
+from thence.server.team.accounts import Accounts, Member
+from thence.server.team.database import Database
+from thence.server.team.engines import make_database, open_database
 from thence.server.team.exchange import Exchange
 from thence.server.team.incoming import checked
-from thence.server.team.sqlite import SqliteDatabase, make_database
-from thence.server.team.store import Store
+from thence.server.team.keys import KeyRegistry
+from thence.server.team.rows import chained
+from thence.server.team.store import EVENT_COLUMNS, Store
+from thence.signing import SigningKey
 
 LINES = 100_000
 BATCH = 1_000
-BARE, OURS = "executemany", "batches"
+BARE, OURS = "rows alone", "batches"
 _WHEN = "2026-11-20T07:13:00.123456Z"
 _NODE = "0123456789ab"
-_INSERT = """
-    INSERT INTO events (team, log, number, event_id, node, seq, block, content, digest, line)
-    VALUES (1, 1, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_KEY = SigningKey(bytes(range(32)))
+_DROP = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 
 
 @cache
@@ -54,20 +63,24 @@ def batches() -> list[list[bytes]]:
 @cache
 def rows() -> list[list[tuple[object, ...]]]:
     """Returns the rows of the same lines, in the same batches."""
-    made = []
+    found, chain = [], b""
     for at, batch in enumerate(batches()):
-        made.append([(at * BATCH + n, *row) for n, row in enumerate(checked(batch).rows, 1)])
-    return made
+        made = []
+        for number, row in enumerate(checked(batch).rows, at * BATCH + 1):
+            chain = chained(chain, row.digest)
+            made.append((1, 1, number, *row, chain))
+        found.append(made)
+    return found
 
 
-def executemany(folder: Path) -> float:
+def bare(folder: Path) -> float:
     """Returns how many rows a second go into the store's own table, a commit for each batch."""
-    given, database = rows(), _database(folder)
+    database = _database(folder)
 
     def insert() -> None:
-        for batch in given:
-            with database.writing() as connection:
-                connection.executemany(_INSERT, batch)
+        for batch in rows():
+            with database.writing() as transaction:
+                transaction.insert("events", EVENT_COLUMNS, batch)
 
     found = per_second(LINES, insert)
     database.close()
@@ -76,28 +89,38 @@ def executemany(folder: Path) -> float:
 
 def taken(folder: Path) -> float:
     """Returns how many lines a second a server takes, checks and commits."""
-    given, database = batches(), _database(folder)
+    database = _database(folder)
+    Accounts(database, str).add_user("ada", "team", "writer", lambda: "password")
+    request = KeyRequest(_KEY.public_key, (_NODE,))
+    KeyRegistry(database).register(Member("ada", "team", "writer"), request)
     exchange = Exchange(Store(database))
+    pushes = [
+        (batch, signed_push(_KEY, "team", "log", [digests(line).line for line in batch]))
+        for batch in batches()
+    ]
 
     def take() -> None:
-        for batch in given:
-            for verdict in exchange.batch("team", "log", "plain", batch):
-                assert verdict.status == "success"
+        for batch, signature in pushes:
+            results = exchange.batch("team", "log", "plain", batch, signature=signature).results
+            assert {verdict.status for verdict in results} == {"success"}
 
     found = per_second(LINES, take)
     database.close()
     return found
 
 
-def _database(folder: Path) -> SqliteDatabase:
-    file = folder / "server.db"
-    make_database(file, "epoch")
-    database = SqliteDatabase(file)
+def _database(folder: Path) -> Database:
+    place: str | Path = folder / "server.db"
+    if sys.argv[1:]:
+        place = sys.argv[1]
+        psycopg.connect(place, autocommit=True).execute(_DROP).connection.close()
+    make_database(place, "epoch")
+    database = open_database(place)
     Accounts(database, str).add_team("team")
     return database
 
 
-CONTENDERS: dict[str, Contender] = {BARE: executemany, OURS: taken}
+CONTENDERS: dict[str, Contender] = {BARE: bare, OURS: taken}
 
 
 def main() -> None:
@@ -106,7 +129,7 @@ def main() -> None:
         rows()
         gc.freeze()  # the lines themselves are no work of the server
         figures = measure(CONTENDERS, Path(place))
-    print(f"batches of {BATCH:,} / executemany of the same rows: {ratio(figures, OURS, BARE):.2f}")
+    print(f"batches of {BATCH:,} / the same rows alone: {ratio(figures, OURS, BARE):.2f}")
     for name, values in figures.items():
         print(f"    {name:<30} {statistics.median(values):>12,.0f} lines/s")
 

@@ -106,7 +106,7 @@ def test_all_that_are_added_at_once_get_ids_of_their_own(tmp_path):
         ended = list(
             pool.map(lambda number: work(repo, "add", f"No {number}", "--json"), range(AT_ONCE))
         )
-    assert [each.code for each in ended] == [0] * AT_ONCE, [each.err for each in ended]
+    assert [each.code for each in ended] == [0] * AT_ONCE, [each for each in ended if each.code]
     added = {each.json["wp_id"]: each.json["title"] for each in ended}
     assert len(added) == AT_ONCE
     assert {wp_id: each.text("title") for wp_id, each in packages(repo).items()} == added
