@@ -25,6 +25,7 @@ from tests.work.repositories import patches as patches_of
 
 from thence.errors import GitFailed
 from thence.work.vcs.commits import Commit, commit_files
+from thence.work.vcs.files import draft_of
 from thence.work.vcs.repository import repository
 
 PLAN = "kitty-specs/001-a/tasks.md"
@@ -148,6 +149,13 @@ def test_path_beside_that_is_half_staged_does_not_hold_a_commit_up(path: Path) -
 
 def test_file_beside_that_the_user_ignores_is_left_out(path: Path) -> None:
     write(path, {".gitignore": "*.swp\n", f"{NEW}.swp": "an editor's\n", NEW: "WP01\n"})
+    made = other(path)
+    assert made is not None
+    assert {*made.paths} == {NEW, "other"}
+
+
+def test_draft_beside_that_another_process_is_writing_is_left_out(path: Path) -> None:
+    write(path, {draft_of(NEW, 4153): "half\n", NEW: "WP01\n"})
     made = other(path)
     assert made is not None
     assert {*made.paths} == {NEW, "other"}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from thence.errors import GitFailed
 from thence.work.day_lines import FileEdit
-from thence.work.vcs.files import TreeFiles
+from thence.work.vcs.files import TreeFiles, is_draft
 from thence.work.vcs.git import Git, disk_hint, failure
 from thence.work.vcs.locks import COMMITTING, INDEX_LOCK, WRITING, held, naming, ref_locks
 from thence.work.vcs.repository import Repository, operation_under_way
@@ -127,7 +127,7 @@ def _attempt(
     paths = [
         path
         for path, xy in status.states.items()
-        if path in own or (path not in still_staged and xy[1] != "!")
+        if path in own or not (path in still_staged or xy[1] == "!" or is_draft(path))
     ]
     if not paths:
         return None

@@ -11,6 +11,7 @@ All of `work` accesses working trees through this module; the git folder is the 
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ _FOLDER = _TOP | os.O_NOFOLLOW
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _UMASKED = 0o666
+_DRAFT = re.compile(r"\..+\.thence-[0-9]+")
 
 
 class NotFollowed(OSError):
@@ -171,6 +173,11 @@ def draft_of(path: str, pid: int) -> str:
     folder, _, name = path.rpartition("/")
     draft = f".{name}.thence-{pid}"
     return f"{folder}/{draft}" if folder else draft
+
+
+def is_draft(path: str) -> bool:
+    """Reports whether a path is that of some process's draft, which is soon gone."""
+    return _DRAFT.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _folder(at: int, name: str, path: str) -> int:
