@@ -147,4 +147,6 @@ def _misuse(error: click.ClickException) -> Failure:
     usage = context.get_usage().removeprefix("Usage: ") if context else path
     cause = "it is used like this: " + " ".join(usage.split())
     message = " ".join(message.split()).rstrip(".").replace("integer range", "integer")
-    return Failure(MISUSED, "usage", message[:1].lower() + message[1:], cause, hint)
+    if not message[:2].isupper():  # such as THENCE_LOG
+        message = message[:1].lower() + message[1:]
+    return Failure(MISUSED, "usage", message, cause, hint)

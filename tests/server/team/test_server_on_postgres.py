@@ -62,7 +62,8 @@ def test_server_is_made_run_and_told_of_users_by_the_address(
     finally:
         assert running.end() == 0
     assert not (tmp_path / "data" / "server.db").exists()
-    assert command("verify", cwd=tmp_path, address=address).code == 2
+    refused = command("verify", cwd=tmp_path, address=address)
+    assert (refused.code, "thence: THENCE_DATABASE names" in refused.err) == (2, True)
 
 
 class Sender(threading.Thread):

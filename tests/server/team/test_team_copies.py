@@ -163,6 +163,8 @@ def test_team_moves_to_postgresql_by_the_command(tmp_path: Path, postgres: Clust
         busy = thence("server", "copy", address, "--team", "red", "--data", "data", cwd=tmp_path)
     assert busy.code == 1
     assert is_three_lines(busy.err)
+    nowhere = thence("server", "copy", address, "--data", "none", cwd=tmp_path)
+    assert (nowhere.code, "no server.db in it" in nowhere.err) == (4, True), nowhere.err
     copy = ("server", "copy", address, "--team", "red", "--data", "data")
     absent = thence(*copy, cwd=tmp_path)
     assert "no server is in it" in absent.err

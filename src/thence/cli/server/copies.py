@@ -20,6 +20,7 @@ from thence.cli.server.data_folder import (
 )
 from thence.cli.server.users import only_team
 from thence.cli.shared.progress import parts_done
+from thence.errors import NotAServer
 
 if TYPE_CHECKING:
     from thence.server.team.backups import Contents
@@ -115,6 +116,13 @@ def copy_command(target: str, team: str | None, data: str) -> None:
     out = current()
     source = database_file(data)
     place = target_place(target)
+    if not source.is_file():
+        raise NotAServer(
+            "could not copy a team of",
+            place=data,
+            cause=f"there is no {source.name} in it",
+            hint="name the folder of the server that has the team by --data",
+        )
     from thence.server.team.accounts import Accounts
     from thence.server.team.backups import serving
     from thence.server.team.engines import open_database
