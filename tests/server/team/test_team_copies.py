@@ -154,6 +154,8 @@ def test_no_table_and_no_column_of_a_team_is_forgotten() -> None:
         assert columns[table] == {"team", *names}
 
 
+@pytest.mark.rest
+@pytest.mark.xdist_group("postgres")
 @pytest.mark.promise("S12")
 def test_team_moves_to_postgresql_by_the_command(tmp_path: Path, postgres: Cluster) -> None:
     address = postgres.address(postgres.empty())
