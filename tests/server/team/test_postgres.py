@@ -295,3 +295,12 @@ def test_table_is_vacuumed_after_a_redaction(postgres: Cluster, name: str) -> No
         assert exchange.page("red", "log").lines == [redacted(target), notice]
     query = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'events'"
     assert postgres.execute(query, name) == [(1,)]
+
+
+def test_lists_of_bytes_arrive_as_they_are(postgres: Cluster, name: str) -> None:
+    query = "SELECT value FROM unnest(:values) AS value ORDER BY value"
+    with closing(PostgresDatabase(postgres.address(name))) as database:
+        for values in ([b""], [b"\0" * 32, b"\xff" * 32], [b"a", b"bc", b""], [b"a"] * 1_000):
+            with database.reading() as opened:
+                rows = opened.execute(query, {"values": values})
+            assert [value for (value,) in rows] == sorted(values)

@@ -11,13 +11,16 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from itertools import chain
+from struct import pack
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import errors
+from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
 from thence.errors import DatabaseUnavailable, NotAServer, ServerExists
@@ -84,7 +87,8 @@ class PostgresTransaction:
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Runs a statement and returns its rows."""
-        cursor = self._connection.execute(_translated(sql), parameters, binary=True)
+        params = parameters and {name: _quick(value) for name, value in parameters.items()}
+        cursor = self._connection.execute(_translated(sql), params, binary=True)
         return cursor.fetchall() if cursor.description else []
 
     def stream(self, sql: str, parameters: Parameters) -> Generator[Row, None, None]:
@@ -116,6 +120,29 @@ class PostgresTransaction:
         for word, own in _WORDS:
             sql = sql.replace(word, own)
         self._connection.execute(sql.encode())
+
+
+class _Digests(list[bytes]):
+    """Values of one length, not none: a tenth of the time of psycopg's lists of anything."""
+
+
+class _DigestsDumper(Dumper):
+    """Writes an array of bytea in PostgreSQL's binary form, as its array_recv reads it."""
+
+    format = Format.BINARY
+    oid = 1001
+
+    def dump(self, obj: _Digests) -> bytes:
+        """Returns the array, of one dimension from 1 on, without NULL."""
+        size = pack("!i", len(obj[0]))
+        return pack("!5i", 1, 0, 17, len(obj), 1) + size + size.join(obj)
+
+
+def _quick(value: object) -> object:
+    """Returns a list of digests as one that is written fast, all else as it is."""
+    if isinstance(value, list) and value and isinstance(value[0], bytes):
+        return _Digests(value) if len({*map(len, value)}) == 1 else value
+    return value
 
 
 @cache
@@ -328,6 +355,7 @@ def _pool(
 
 def _set_up(connection: _Connection) -> None:
     """Has what is committed stay, whatever the server's setting says; bounds waiting."""
+    connection.adapters.register_dumper(_Digests, _DigestsDumper)
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     for name, value in _SETTINGS.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
