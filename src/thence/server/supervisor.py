@@ -32,13 +32,14 @@ class Supervisor:
         self._tell = tell
         self._numbers: dict[int, int] = {}
         self._begun_s: dict[int, float] = {}
-        self._ends = False
+        self._ends = self._is_interrupted = False
         self._end_of_parent, self._held_by_parent = os.pipe()
 
     def run(self, count: int) -> None:
-        """Returns once all processes have ended after a signal, which is handed on to them.
+        """Returns once all processes have ended after SIGTERM, which is handed on to them.
 
-        Raises ThenceError when one process after another ends as soon as it has begun.
+        Raises KeyboardInterrupt at that time after SIGINT, and ThenceError when one process after
+        another ends as soon as it has begun.
         """
         handlers = {number: signal.signal(number, self._hand_on) for number in _SIGNALS}
         try:
@@ -51,6 +52,8 @@ class Supervisor:
                 self._reaped()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+        if self._is_interrupted:
+            raise KeyboardInterrupt
 
     def _follow_all(self) -> None:
         """Begins another process for each that ends, until a signal came."""
@@ -102,6 +105,7 @@ class Supervisor:
 
     def _hand_on(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         self._ends = True
+        self._is_interrupted |= number == signal.SIGINT
         for process_id in tuple(self._numbers):
             os.kill(process_id, signal.SIGTERM)
 

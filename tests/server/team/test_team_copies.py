@@ -165,6 +165,8 @@ def test_team_moves_to_postgresql_by_the_command(tmp_path: Path, postgres: Clust
         busy = thence("server", "copy", address, "--team", "red", "--data", "data", cwd=tmp_path)
     assert busy.code == 1
     assert is_three_lines(busy.err)
+    itself = thence("server", "copy", "data", "--data", "data", cwd=tmp_path)
+    assert (itself.code, is_three_lines(itself.err)) == (2, True), itself.err
     nowhere = thence("server", "copy", address, "--data", "none", cwd=tmp_path)
     assert (nowhere.code, "no server.db in it" in nowhere.err) == (4, True), nowhere.err
     copy = ("server", "copy", address, "--team", "red", "--data", "data")

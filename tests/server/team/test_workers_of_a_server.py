@@ -162,6 +162,15 @@ def holding(folder: Path, text: str) -> list[str]:
     return holding
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signal_ends_all_processes_with_the_code_of_one(
+    server: TeamServer, number: int, code: int
+) -> None:
+    there = workers(server)
+    assert server.end(number) == code
+    assert not [each for each in there if Path(f"/proc/{each}").exists()]
+
+
 def test_a_process_ends_with_its_parent(server: TeamServer) -> None:
     there = workers(server)
     assert server.process is not None

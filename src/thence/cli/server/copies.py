@@ -116,6 +116,8 @@ def copy_command(target: str, team: str | None, data: str) -> None:
     out = current()
     source = database_file(data)
     place = target_place(target)
+    if isinstance(place, Path) and place.resolve() == source.resolve():
+        raise click.UsageError("the team is in that server already: name another one")
     if not source.is_file():
         raise NotAServer(
             "could not copy a team of",
