@@ -20,7 +20,7 @@ from thence.answers import After, Answers
 from thence.context import Origin, StrictCauses, current_causes, ends_in_hand
 from thence.core.event import Event
 from thence.core.order import CONE_EVENTS_MAX
-from thence.core.values.codec import CAUSES_MAX, Draft, with_nonce
+from thence.core.values.codec import CAUSES_MAX, Draft, unnumbered, with_nonce
 from thence.core.values.new_event import (
     CAUSE_VARIABLE,
     Cause,
@@ -316,6 +316,14 @@ class Log:
     def append_event(self, new: NewEvent, *, timeout_s: float = 30) -> Event:
         """Does what `append` does, for a NewEvent."""
         return self._append(NewEvent.of(new), None, timeout_s)
+
+    def emit_event(self, new: NewEvent) -> Event | None:
+        """Queues an event and returns it, without numbers; None if a full queue refused it."""
+        *notices, item = self._drafted(new)
+        for draft in (*notices, item):
+            if not self._committer.put(draft):
+                return None
+        return self._done([item], unnumbered(item, self.vocabulary))
 
     def emit(
         self,
