@@ -18,8 +18,14 @@ from thence.files import file_lock
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.live import backoff_s
-from thence.sync.rounds import is_service_running, queue_lock, run_round, sync_lock
-from thence.sync.target import SyncReport, SyncTarget, read_status, write_target
+from thence.sync.rounds import queue_lock, run_round, sync_lock
+from thence.sync.target import (
+    SyncReport,
+    SyncTarget,
+    is_service_running,
+    read_status,
+    write_target,
+)
 
 WAIT_S = 20
 
@@ -30,7 +36,7 @@ NOTHING = SyncReport()
 class Asking:
     """An engine whose round only asks the server for a page."""
 
-    def __init__(self, log, client, *, target, progress, pause):
+    def __init__(self, log, client, *, target, progress, pause, signer):
         self._client = client
 
     def round(self):
@@ -107,7 +113,7 @@ def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
     service.start()
     service.start()
     assert [waits.next(), service.state] == [300, "waiting"]
-    assert is_service_running(log)
+    assert is_service_running(log.folder)
     assert read_status(log.folder).connection == "Connected"
     waits.let.put(None)
     assert waits.next() == 300
@@ -115,7 +121,7 @@ def test_rounds_follow_each_other_by_the_interval(log, tmp_path, server):
     service.stop()
     service.stop()
     assert service.state == "stopped"
-    assert not is_service_running(log)
+    assert not is_service_running(log.folder)
 
 
 @pytest.mark.promise("S7")

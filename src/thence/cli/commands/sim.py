@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from thence.cli.commands.verify import finding_json
-from thence.cli.frame import Commands, help_with, output_options, verbosity_options
+from thence.cli.frame import command_group, help_with, output_options
 from thence.cli.output import Output, current
 from thence.cli.shared.locate import runs
 from thence.cli.shared.render import bars, counted, wrapped
@@ -301,18 +301,9 @@ def _member(of: Mapping[str, Any], name: str) -> dict[str, Any]:
 VERBOSITIES = ("MILESTONE", "DECISION", "ACTION", "STATE", "DETAIL")
 
 
-@click.group(
-    "sim",
-    cls=Commands,
-    invoke_without_command=True,
-    **help_with("thence sim run spatial_trade_network"),
-)
-@verbosity_options
-@click.pass_context
-def sim_command(context: click.Context) -> None:
+@command_group("sim", "thence sim run spatial_trade_network")
+def sim_command() -> None:
     """Run simulations and look at their runs."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
 
 
 for command in (list_command, show_command):

@@ -58,7 +58,7 @@ def enable_command(
     from thence.sync.target import read_target, switched, write_target
 
     out = current()
-    login = CredentialStore().chosen(server, username)
+    login = CredentialStore().login(server, username)
     if team is None and login.team_slug is None:
         raise SyncRefused(
             "could not enable sync with",
@@ -73,11 +73,11 @@ def enable_command(
         _ask(out, named.folder, target, is_sure=is_sure)
     own_key()  # of this machine: it signs what this log writes, from the next round on
     write_target(named.folder, target)
-    if out.is_json:
-        out.json(target)
-    else:
-        out.write(f"sync is on: {target.place}")
-        out.notice(f"the log is {target.log} there; push and pull events: thence sync now")
+    out.result(
+        target,
+        [f"sync is on: {target.place}"],
+        [f"the log is {target.log} there; push and pull events: thence sync now"],
+    )
 
 
 def _requested(
@@ -125,7 +125,4 @@ def disable_command(log: str | None) -> None:
     target = read_target(folder)
     if target is not None and target.is_enabled:
         write_target(folder, msgspec.structs.replace(target, is_enabled=False))
-    if out.is_json:
-        out.json({"is_enabled": False})
-    else:
-        out.write("sync is off" if target else "sync was never on")
+    out.result({"is_enabled": False}, ["sync is off" if target else "sync was never on"])

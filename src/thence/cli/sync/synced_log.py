@@ -3,16 +3,15 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from thence.cli.frame import checked_name
+from thence.cli.frame import checked_name, require_packages
 from thence.cli.output import Output
 from thence.cli.shared.locate import find_log, is_log, named_log
-from thence.errors import ExtraMissing, NotALog, SyncRefused
+from thence.errors import NotALog, SyncRefused
 from thence.replica import Log, open_log
 from thence.sync.target import read_target
 
@@ -110,13 +109,7 @@ def _check_name(folder: Path, name: str) -> None:
 
 def check_packages() -> None:
     """Raises ExtraMissing if a package is missing that speaks HTTP or signs."""
-    for package in ("httpcore2", "nacl"):
-        if find_spec(package) is None:
-            raise ExtraMissing(
-                "could not speak to a server",
-                cause=f"{package} is not installed",
-                hint="pip install 'thence[sync]'",
-            )
+    require_packages("could not speak to a server", "sync", "httpcore2", "nacl")
 
 
 def _project_journal(out: Output, log: str | None, *, may_make: bool) -> NamedLog | None:
