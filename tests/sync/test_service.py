@@ -15,6 +15,7 @@ from tests.sync.plain_server import PlainServer
 import thence
 from thence.errors import ServerBusy, ServerUnreachable, ThenceError
 from thence.files import file_lock
+from thence.signing import own_key
 from thence.sync import BackgroundSyncService
 from thence.sync.credentials import CredentialStore, Login
 from thence.sync.live import backoff_s
@@ -266,6 +267,22 @@ def test_batches_in_the_background_pause_and_give_way_to_a_command(log, tmp_path
         assert len(server.logs["orders"].lines) == 2_001
         waits.over()
         service.stop()
+
+
+@pytest.mark.promise("S10a")
+def test_service_signs_what_it_pushes(log, tmp_path):
+    waits = Waits()
+    with TeamServer(PlainServer) as server:
+        server.access["good"] = "ada"
+        store = enabled(log, tmp_path, server.url)
+        public_key = own_key(store.folder).public_key
+        service = BackgroundSyncService(log, store=store, wait=waits)
+        service.start()
+        assert waits.next() == 300
+        waits.over()
+        service.stop()
+        pushes = [each for _, path, _, each, _ in server.requests if path.endswith("/batch/")]
+        assert [each["X-Signature"].split()[0] for each in pushes] == [public_key]
 
 
 def test_unexpected_error_is_a_failure_like_another(log, tmp_path, server, caplog):

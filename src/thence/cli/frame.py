@@ -307,10 +307,8 @@ def version_command() -> None:
 
     out = current()
     python, system = platform.python_version(), platform.platform()
-    if out.is_json:
-        out.json({"version": __version__, "python": python, "platform": system})
-    else:
-        out.write(f"thence {__version__} (Python {python}, {system})")
+    value = {"version": __version__, "python": python, "platform": system}
+    out.result(value, [f"thence {__version__} (Python {python}, {system})"])
 
 
 def run(arguments: list[str] | None = None) -> int:
