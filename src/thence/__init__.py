@@ -29,6 +29,14 @@ if TYPE_CHECKING:
         WriterClosed,
     )
     from thence.index.page import Page
+    from thence.propagation import (
+        CauseMiddleware,
+        ProcessPoolExecutor,
+        ThreadPoolExecutor,
+        carried,
+        carry,
+        propagate,
+    )
     from thence.replica import Log
     from thence.replica import open_log as open  # the name users expect: thence.open(path)
     from thence.sim.event_filter import EventFilter
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "CauseMiddleware",
     "Event",
     "EventFilter",
     "EventNotFound",
@@ -53,7 +62,9 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Position",
+    "ProcessPoolExecutor",
     "ThenceError",
+    "ThreadPoolExecutor",
     "Unchanged",
     "Vocabulary",
     "VocabularyMismatch",
@@ -61,8 +72,11 @@ __all__ = [
     "WriterClosed",
     "__version__",
     "because",
+    "carried",
+    "carry",
     "errors",
     "open",
+    "propagate",
     "step",
 ]
 # where each name is defined; the errors that a log's user meets are all others
@@ -79,6 +93,12 @@ _MODULES = {
     "Unchanged": "thence.core.values.new_event",
     "because": "thence.context",
     "step": "thence.steps",
+    "carry": "thence.propagation",
+    "carried": "thence.propagation",
+    "propagate": "thence.propagation",
+    "ThreadPoolExecutor": "thence.propagation",
+    "ProcessPoolExecutor": "thence.propagation",
+    "CauseMiddleware": "thence.propagation",
 }
 
 

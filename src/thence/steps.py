@@ -34,12 +34,15 @@ from thence.core.values.new_event import NewEvent, PassedCause
 from thence.errors import InvalidEvent, ThenceError
 from thence.log.storage.disk import monotonic_ns, process_id
 from thence.log.write.drafting import warn
+from thence.lost_causes import pool_place
 
 MESSAGE_CHARACTERS_MAX = 2_000
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+# the begins of the steps that are open in this process, but of those that a pool began
+_open_steps: set[str] = set()
 LogOfStep = StepLog | Callable[[], StepLog]
 # keywords of `append` that a payload given as keywords must not use
 _NO_PAYLOAD = frozenset(
@@ -204,6 +207,11 @@ class Step:
         finally:
             if around is not None:
                 around.leave()
+        place = None if event.caused_by else pool_place()
+        if place is None:
+            _open_steps.add(event.event_id)
+        elif _open_steps:
+            log.cause_lost(place)
         inner: deque[str] = deque(maxlen=CAUSES_MAX - 1)
         cause = log.handed_on(event)
         return OpenStep(log, event, words, cause, inner, outer, process_id(), monotonic_ns())
@@ -265,6 +273,8 @@ class Step:
         return PassedCause(ended.event_id, ended.lamport_clock, step.cause.log_id)
 
     def _leave(self) -> None:
+        if self._step is not None:
+            _open_steps.discard(self._step.begun.event_id)
         self._step = self._taken = None
         if self._block is not None:
             self._block.leave()

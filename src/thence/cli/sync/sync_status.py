@@ -198,8 +198,6 @@ def _lines(state: SyncState, differing: Differences | None) -> "Iterator[str]":
             yield f"failed      {counted(last.failures, 'time')} in a row: {last.error_text}"
     yield f"background  {'a service runs' if is_running else 'no service runs'}"
     if differing is not None:
-        there, here = (counted(count, "line") for count in differing)
-        text = (
-            f"{there} missing there, {here} missing here" if any(differing) else "the same as here"
-        )
+        far, near = (counted(count, "line") for count in differing)
+        text = f"{far} missing there, {near} missing here" if any(differing) else "the same as here"
         yield f"server      {text}"
