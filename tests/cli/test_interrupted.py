@@ -99,9 +99,9 @@ def test_interrupted_copy_of_a_team_goes_on_when_it_is_typed_again(
 
 # before it is kept, amid its transaction, before it is told
 @pytest.mark.parametrize(
-    ("call", "count", "is_kept"), [("token_urlsafe", 1, False), ("writing", 2, False),
-                                   ("invitation_link", 1, True), ("record", 1, True)],
-)  # fmt: skip
+    ("call", "count", "is_kept"),
+    [("token_urlsafe", 1, False), ("writing", 2, False), ("record", 1, True)],
+)
 def test_interrupted_invitation_is_kept_or_not_and_can_be_made_again(
     kept: Path, call: str, count: int, *, is_kept: bool
 ) -> None:

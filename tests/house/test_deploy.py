@@ -82,8 +82,10 @@ def test_variable_of_a_service_is_one_that_its_program_reads():
     assert ("server", "THENCE_DATABASE") in named
     unset = from_environment({})
     for name, variable in named:
-        is_read = variable in OF_POSTGRES if name == "postgres" else (
-            from_environment({variable: "x"}) != unset
+        is_read = (
+            variable in OF_POSTGRES
+            if name == "postgres"
+            else (from_environment({variable: "x"}) != unset)
         )
         assert is_read, f"{name} reads no {variable}"
     assert from_environment({"THENCE_DATA": "x"}) == unset
