@@ -54,7 +54,7 @@ def add_command(name: str, role: str, expires: int, team: str | None, data: str)
         token = invitations.invite(name, team, role, expires)
         record = next(one for one in invitations.all() if (one.name, one.team) == (name, team))
         url = invitations.server_url
-    from thence.server.team.invitation_pages import invitation_link
+    from thence.server.team.ways_in import invitation_link
 
     until = date(record.expires)
     audit(data, "invitation.made", user=name, team=team, role=role, expires=until)
